@@ -1,0 +1,41 @@
+// Runs the hub, its tools or its tests in a fresh clone, on a machine with any Node from 20 on: installs what
+// package-lock.json names when that is not there yet, then hands over to the Node that the project pins.
+//   node scripts/run.mjs serve --mqtts-port 0        -> src/main.ts with these arguments
+//   node scripts/run.mjs --script bench/main.ts ...  -> that script with the arguments behind it
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const stamp = join(root, 'node_modules', '.installed-lock');
+
+function install() {
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  process.stderr.write('Installing the packages that package-lock.json names (once) ...\n');
+  const npm = spawnSync('npm', ['ci', '--loglevel=error', '--no-progress'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  });
+  if (npm.status !== 0) {
+    process.stderr.write('The packages could not be installed: see above. Check the network, then try again.\n');
+    process.exit(1);
+  }
+  writeFileSync(stamp, lock);
+}
+
+install();
+const [first, ...others] = process.argv.slice(2);
+const [script, args] = first === '--script' ? [others[0], others.slice(1)] : ['src/main.ts', process.argv.slice(2)];
+const pinned = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+const child = spawn(existsSync(pinned) ? pinned : process.execPath, [join(root, script), ...args], {
+  stdio: 'inherit',
+});
+// A terminal sends Ctrl-C to the whole group; a service manager tells only this process. The hub takes it once.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -1,0 +1,27 @@
+/** 64-bit numbers without BigInt: sequence numbers and times stay below 2^53, so a double holds them exactly. */
+
+const TWO_32 = 2 ** 32;
+
+/** Writes `value` (0 to 2^53) as eight bytes, big-endian, and returns the place behind it. */
+export function writeUint64BE(target: Buffer, at: number, value: number): number {
+  target.writeUInt32BE(Math.floor(value / TWO_32), at);
+  target.writeUInt32BE(value % TWO_32, at + 4);
+  return at + 8;
+}
+
+/** Reads eight big-endian bytes. Values over 2^53 lose their last bits: check the bound where the bytes come from. */
+export function readUint64BE(source: Buffer, at: number): number {
+  return source.readUInt32BE(at) * TWO_32 + source.readUInt32BE(at + 4);
+}
+
+/** Writes `value` (0 to 2^53) as eight bytes, little-endian, and returns the place behind it. */
+export function writeUint64LE(target: Buffer, at: number, value: number): number {
+  target.writeUInt32LE(value % TWO_32, at);
+  target.writeUInt32LE(Math.floor(value / TWO_32), at + 4);
+  return at + 8;
+}
+
+/** Reads eight little-endian bytes; see `readUint64BE` for the bound. */
+export function readUint64LE(source: Buffer, at: number): number {
+  return source.readUInt32LE(at) + source.readUInt32LE(at + 4) * TWO_32;
+}

@@ -1,0 +1,94 @@
+/**
+ * Every bound of the hub, in one place, with its unit in the name and its reason beside it. Those that an operator may
+ * move are defaults of settings (`server/config.ts`); the others are fixed by a protocol or protect the process.
+ * "Service" means the emulated service's documented quota (device reference section 5, service reference section 4).
+ */
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const SECOND_MS = 1000;
+const HOUR_MS = 3600 * SECOND_MS;
+
+export const limits = {
+  /** Service: body, system values, application names and values of one telemetry message. */
+  telemetryBytesMax: 256 * KiB,
+  /** Service: the same for a command (cloud-to-device message). */
+  commandBytesMax: 64 * KiB,
+  /** Application properties of one message; the service bounds them only by the message's size. */
+  messagePropertiesMax: 100,
+  /** Service: characters of a device or module id. */
+  identityIdCharsMax: 128,
+  /** Service: characters of a status reason. */
+  statusReasonCharsMax: 128,
+  /** Service: characters of a message id. */
+  messageIdCharsMax: 128,
+  /** Service: identities in one bulk request. */
+  bulkIdentitiesMax: 100,
+  /** Service: devices in one page of the list. */
+  listPageMax: 1000,
+  /** Service: modules of one device. */
+  modulesPerDeviceMax: 50,
+  /** Service: devices of one hub; ours is a setting. */
+  devicesMax: 1_000_000,
+  /** Decoded bytes of a symmetric key. */
+  keyBytesMin: 16,
+  keyBytesMax: 64,
+  /** Keys that the hub makes itself. */
+  keyBytesGenerated: 32,
+  /** A SAS token is a few hundred bytes; anything far longer is an attack on the parser. */
+  tokenCharsMax: 4 * KiB,
+  /** Clock difference between a device and the hub that a token's end tolerates (device reference 1.5). */
+  clockSkewMs: 300 * SECOND_MS,
+  /** Largest body of a management request: one bulk request of 100 full identities fits. */
+  requestBytesMax: 1 * MiB,
+
+  /** Partitions of an event hub, fixed when the data folder is made. */
+  partitionsDefault: 4,
+  partitionsMax: 32,
+  /** Service: one day by default, seven at most; ours may be longer. */
+  retentionMsDefault: 24 * HOUR_MS,
+  /** A segment is what retention deletes at a time; also closed by age (retention / 24). */
+  segmentBytesDefault: 128 * MiB,
+  /** Bytes of records that wait for the disk before doors stop reading their sockets. */
+  writerBytesMax: 16 * MiB,
+  /** Bytes of one batch on disk; a batch is what one sync makes durable. */
+  batchBytesMax: 8 * MiB,
+  /** Consumer groups of an event hub (service: 20). */
+  consumerGroupsMax: 20,
+  consumerGroupCharsMax: 50,
+  /** Service: receivers without an epoch on one partition and consumer group. */
+  receiversPerPartitionMax: 5,
+  /** Bytes of events that one reader may have encoded and not yet taken by its socket. */
+  readerBytesMax: 1 * MiB,
+
+  /** Seconds from the accepted socket to a complete CONNECT, AMQP open or HTTP header. */
+  handshakeMs: 30 * SECOND_MS,
+  /** Largest MQTT packet: one telemetry message, its topic (64 KiB by the standard's length field) and headers. */
+  mqttPacketBytesMax: 256 * KiB + 64 * KiB + 16,
+  /** Largest packet before the CONNECT has been accepted: user name, token, will. */
+  mqttConnectBytesMax: 16 * KiB,
+  /** QoS 1 messages of one connection that wait for the disk before its socket is not read. */
+  mqttInflightMax: 1024,
+  /** Service: subscriptions of one device connection. */
+  mqttSubscriptionsMax: 5,
+  /** Device reference 2.1: the hub drops a connection after 1.5 times its keep alive, at most this. */
+  mqttKeepAliveMsMax: 1767 * SECOND_MS,
+
+  /** AMQP frame that the hub accepts and announces (device reference 3.1). */
+  amqpFrameBytesMax: 64 * KiB,
+  /** Frames before the connection is authenticated: a token and a few addresses. */
+  amqpFrameBytesMaxUnauthenticated: 16 * KiB,
+  amqpSessionsMax: 64,
+  amqpLinksMax: 256,
+  /** Nesting of AMQP described types, lists and maps. */
+  amqpNestingMax: 16,
+  /** Silence after which the hub ends an AMQP connection (device reference 3.1). */
+  amqpIdleTimeoutMs: 240 * SECOND_MS,
+
+  /** Identities that a thread keeps ready for authentication. */
+  identityCacheMax: 200_000,
+  /** Durable MQTT sessions are kept this long after the device was last seen. */
+  subscriptionIdleMs: 14 * 24 * HOUR_MS,
+  /** How long the stop signal waits for connections to drain. */
+  drainMs: 10 * SECOND_MS,
+} as const;

@@ -1,0 +1,151 @@
+/**
+ * The one closed table of refusals. A door maps a code to its protocol's form in its `refusals.ts`; nothing else of an
+ * error crosses the rim. Numbers and names are the emulated service's (service reference 3.3): SDKs read them.
+ *
+ * `status` is the HTTP status and the first three digits of the number. `retry` says whether the same request may
+ * succeed later without anybody changing it.
+ */
+export const errorTable = {
+  ArgumentInvalid: { number: 400004, status: 400, retry: false, meaning: 'a value of the request is not allowed' },
+  ArgumentNull: { number: 400005, status: 400, retry: false, meaning: 'a required value is missing' },
+  InvalidProtocolVersion: {
+    number: 400001,
+    status: 400,
+    retry: false,
+    meaning: 'the api-version is missing or unknown',
+  },
+  InvalidOperation: {
+    number: 400003,
+    status: 400,
+    retry: false,
+    meaning: 'the operation does not exist at this address',
+  },
+  IotHubFormatError: { number: 400006, status: 400, retry: false, meaning: 'the bytes do not have the required form' },
+  DeviceDefinedMultipleTimes: {
+    number: 400011,
+    status: 400,
+    retry: false,
+    meaning: 'one bulk request names an identity twice',
+  },
+  BulkRegistryOperationFailure: {
+    number: 400013,
+    status: 400,
+    retry: false,
+    meaning: 'some items of a bulk request failed',
+  },
+  CannotRegisterModuleToModule: { number: 400301, status: 400, retry: false, meaning: 'a module cannot hold modules' },
+  IotHubUnauthorized: { number: 401003, status: 401, retry: false, meaning: 'authentication failed' },
+  IotHubUnauthorizedAccess: {
+    number: 401002,
+    status: 401,
+    retry: false,
+    meaning: 'this credential does not allow the operation',
+  },
+  IotHubQuotaExceeded: { number: 403002, status: 403, retry: true, meaning: 'a quota of the hub is used up' },
+  DeviceMaximumQueueDepthExceeded: {
+    number: 403004,
+    status: 403,
+    retry: true,
+    meaning: 'the command queue of the device is full',
+  },
+  InvalidMessageExpiryTime: {
+    number: 403009,
+    status: 403,
+    retry: false,
+    meaning: 'the expiry time is past or too far away',
+  },
+  OperationNotAvailable: {
+    number: 403010,
+    status: 403,
+    retry: false,
+    meaning: 'this hub does not offer the operation',
+  },
+  DeviceDisabled: { number: 403012, status: 403, retry: false, meaning: 'the device is disabled' },
+  DeviceNotFound: { number: 404001, status: 404, retry: false, meaning: 'no such device' },
+  AmqpAddressNotFound: { number: 404006, status: 404, retry: false, meaning: 'no such address' },
+  ModuleNotFound: { number: 404010, status: 404, retry: false, meaning: 'no such module' },
+  DeviceNotOnline: { number: 404103, status: 404, retry: true, meaning: 'the device is not connected' },
+  ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
+  GenericMethodNotAllowed: {
+    number: 405000,
+    status: 405,
+    retry: false,
+    meaning: 'the address does not take this method',
+  },
+  DeviceAlreadyExists: { number: 409001, status: 409, retry: false, meaning: 'the device exists already' },
+  LinkCreationConflict: { number: 409002, status: 409, retry: true, meaning: 'a newer connection took this place' },
+  ModuleAlreadyExistsOnDevice: { number: 409301, status: 409, retry: false, meaning: 'the module exists already' },
+  ConsumerGroupAlreadyExists: {
+    number: 409201,
+    status: 409,
+    retry: false,
+    meaning: 'the consumer group exists already',
+  },
+  PreconditionFailed: { number: 412001, status: 412, retry: false, meaning: 'the ETag is not the current one' },
+  DeviceMessageLockLost: { number: 412002, status: 412, retry: false, meaning: 'the lock on the command is gone' },
+  MessageTooLarge: { number: 413001, status: 413, retry: false, meaning: 'the message is larger than allowed' },
+  TooManyDevices: { number: 413002, status: 413, retry: false, meaning: 'the hub holds as many devices as allowed' },
+  TooManyModulesOnDevice: {
+    number: 413003,
+    status: 413,
+    retry: false,
+    meaning: 'the device holds as many modules as allowed',
+  },
+  UnsupportedMediaType: {
+    number: 415000,
+    status: 415,
+    retry: false,
+    meaning: 'the content type is not one that is read',
+  },
+  ThrottlingException: { number: 429001, status: 429, retry: true, meaning: 'too many requests for now' },
+  ServerError: { number: 500001, status: 500, retry: true, meaning: 'the hub failed; its log says why' },
+  ServiceUnavailable: {
+    number: 503001,
+    status: 503,
+    retry: true,
+    meaning: 'the hub cannot store or serve at the moment',
+  },
+  PartitionNotFound: { number: 503003, status: 503, retry: false, meaning: 'no such partition' },
+} as const;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/** Which bound a refusal met, for messages, metrics and the monitoring stream. */
+export interface LimitHit {
+  /** Name of the setting or of the entry in `base/limits.ts`. */
+  readonly name: string;
+  /** Whose limit it is: `device d1`, `hub`, `address 127.0.0.1`. */
+  readonly scope: string;
+  readonly current: number;
+  readonly max: number;
+  /** UTC milliseconds from which a retry may succeed, where that is known. */
+  readonly freeAt?: number;
+}
+
+/**
+ * An expected refusal. `message` may be shown to an authenticated peer; `reason` is for the log and the monitoring
+ * stream only, because before authentication every refusal must look the same (design section 7).
+ */
+export class HubError extends Error {
+  override readonly name = 'HubError';
+  readonly code: ErrorCode;
+  readonly reason: string | undefined;
+  readonly limit: LimitHit | undefined;
+
+  constructor(code: ErrorCode, message?: string, detail: { reason?: string; limit?: LimitHit; cause?: unknown } = {}) {
+    super(message ?? errorTable[code].meaning, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.code = code;
+    this.reason = detail.reason;
+    this.limit = detail.limit;
+  }
+
+  /** The HTTP status that belongs to the code. */
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+}
+
+/** `error` itself if it is a refusal, else a `ServerError` that carries it as its cause. */
+export function asHubError(error: unknown): HubError {
+  return error instanceof HubError ? error : new HubError('ServerError', undefined, { cause: error });
+}

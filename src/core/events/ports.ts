@@ -1,0 +1,80 @@
+import type { EventPosition, EventRun, EventStamp, PartitionFacts, Telemetry } from './types.ts';
+
+/**
+ * A durable, partitioned, append-only log of opaque records. One contract suite (`stores/contract/event-log.ts`) runs
+ * over every implementation.
+ */
+export interface EventLog {
+  /** The event hub's name (`EntityPath`). */
+  readonly name: string;
+  readonly partitionCount: number;
+  /** UTC milliseconds at which the log was made. */
+  readonly createdTime: number;
+  readonly writer: EventWriter;
+  partition(partition: number): PartitionFacts;
+  /**
+   * The sequence number at which a reader of `position` begins: the first one that is kept and matches, or the next one
+   * to be given. A sequence beyond the end is answered as it is: the caller decides (service reference 5.4).
+   */
+  seek(partition: number, position: EventPosition): Promise<number>;
+  /**
+   * Durable records from `fromSequence` on, at most about `bytesMax` bytes but at least one record if there is one; empty
+   * at the end. What retention has removed is left out: the first run then begins later than asked for.
+   */
+  read(partition: number, fromSequence: number, bytesMax: number): Promise<readonly EventRun[]>;
+  /** Calls `listener` after records of the partition became durable and readable. The returned function ends it. */
+  watch(partition: number, listener: () => void): () => void;
+  /** Whether records can be made durable at the moment, and if not, why and what to do. */
+  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string };
+}
+
+/**
+ * The open batch, as one listener's thread sees it. Synchronous on purpose: ingestion reserves room, writes the record's
+ * bytes in place, and goes on; nothing is allocated per record. Batches become durable strictly in order.
+ *
+ *     const at = writer.reserve(partition, size);       // may roll to a new batch, so read `bytes` and `batch` after it
+ *     record.copy(writer.bytes(partition), at);         // fill exactly `size` bytes before the next call
+ *     writer.await(this);                               // this.batchDurable(writer.batch) follows, or batchFailed
+ */
+export interface EventWriter {
+  /**
+   * Number of the open batch; grows by one with each. After `reserve`, the batch that holds the record. A record is
+   * durable when `batchDurable` has been called with this number or a higher one.
+   */
+  readonly batch: number;
+  /** True while so many bytes wait for the disk that doors must stop reading; `whenRelieved` tells of the end. */
+  readonly congested: boolean;
+  /** Room for a record of `size` bytes in `partition`'s run of the open batch: its place in `bytes(partition)`. */
+  reserve(partition: number, size: number): number;
+  /** The buffer of the partition's open run. Valid until the next `reserve`. */
+  bytes(partition: number): Buffer;
+  /** Calls `waiter` once when the open batch is durable or has failed. Asking twice in one batch counts once. */
+  await(waiter: DurabilityWaiter): void;
+  /** Calls `listener` once when `congested` has become false. */
+  whenRelieved(listener: () => void): void;
+}
+
+export interface DurabilityWaiter {
+  /** Every record reserved in this batch or an earlier one is on disk. */
+  batchDurable(batch: number): void;
+  /** The records of this batch may be lost and must not be acknowledged. */
+  batchFailed(batch: number, error: Error): void;
+}
+
+/** Turns a stamped message into the bytes that the log keeps and readers receive (`protocols/shared`). */
+export interface RecordCodec {
+  encode(stamp: EventStamp, telemetry: Telemetry, enqueuedTime: number): Buffer;
+}
+
+/** Where consumer groups are kept. Names are compared without regard to case, and kept as created. */
+export interface ConsumerGroupStore {
+  list(eventHub: string): Promise<readonly ConsumerGroup[]>;
+  create(eventHub: string, group: ConsumerGroup, countMax: number): Promise<'created' | 'exists' | 'full'>;
+  delete(eventHub: string, name: string): Promise<'deleted' | 'notFound'>;
+}
+
+export interface ConsumerGroup {
+  readonly name: string;
+  /** UTC milliseconds. */
+  readonly createdTime: number;
+}

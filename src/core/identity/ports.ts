@@ -1,0 +1,58 @@
+import type { Identity, IdentityKey, Policy } from './types.ts';
+
+/**
+ * Where identities are kept. All answers are of committed, durable state; each write is one atomic step, also against
+ * other nodes. One contract suite (`stores/contract/identities.ts`) runs over every implementation.
+ */
+export interface IdentityStore {
+  get(key: IdentityKey): Promise<Identity | undefined>;
+  /** Devices in order of id, from behind `after`, at most `limit`. */
+  listDevices(page: { readonly after?: string; readonly limit: number }): Promise<readonly Identity[]>;
+  /** All modules of a device in order of id. */
+  listModules(deviceId: string): Promise<readonly Identity[]>;
+  counts(): Promise<IdentityCounts>;
+  /**
+   * Carries out the writes in order, each on its own: one that fails does not undo the others. All are durable when the
+   * promise resolves. The answer has one outcome per write, in the same order.
+   */
+  write(writes: readonly IdentityWrite[]): Promise<readonly IdentityWriteOutcome[]>;
+  /**
+   * Tells of every change made through this hub, after it is durable and before `write` resolves. The returned
+   * function ends it.
+   */
+  watch(listener: (change: IdentityChange) => void): () => void;
+}
+
+export interface IdentityCounts {
+  readonly devices: number;
+  readonly enabled: number;
+  readonly disabled: number;
+}
+
+/** `ifMatch` is an unquoted ETag, or `*` for "whatever is there". */
+export type IdentityWrite =
+  | { readonly kind: 'create'; readonly identity: Identity; readonly countMax: number }
+  | { readonly kind: 'replace'; readonly identity: Identity; readonly ifMatch: string }
+  | { readonly kind: 'delete'; readonly key: IdentityKey; readonly ifMatch: string };
+
+/**
+ * `notFound` for a module also when its device is missing (`deviceNotFound` tells them apart); `full` when `countMax`
+ * devices (or modules of the device) exist. Deleting a device deletes its modules. A replace keeps the stored
+ * generation id, and the stored time of the last status change where the status stays.
+ */
+export type IdentityWriteOutcome =
+  | { readonly kind: 'done'; readonly identity: Identity }
+  | { readonly kind: 'exists' | 'notFound' | 'deviceNotFound' | 'etagMismatch' | 'full' };
+
+export interface IdentityChange {
+  readonly kind: 'created' | 'replaced' | 'deleted';
+  /** The state after the change; for `deleted` the last one. */
+  readonly identity: Identity;
+}
+
+/** Where the hub's policies are kept. */
+export interface PolicyStore {
+  load(): Promise<readonly Policy[]>;
+  /** Replaces all policies at once. */
+  save(policies: readonly Policy[]): Promise<void>;
+}

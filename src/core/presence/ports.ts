@@ -1,0 +1,38 @@
+import type { IdentityKey } from '../identity/types.ts';
+import type { ConnectionClaim, DisconnectReason, PresenceState } from './types.ts';
+
+/** Who is connected where. The newer connection of an identity wins; the older one is dropped as `taken-over`. */
+export interface Presence {
+  /** Takes the identity's place and returns what the connection releases and reports by. */
+  claim(claim: ConnectionClaim): Promise<PresenceTicket>;
+  state(key: IdentityKey): Promise<PresenceState>;
+  /** Devices (not modules) that are connected now. */
+  connectedDevices(): Promise<number>;
+  /** Ends the identity's connection, if it has one; for a device also those of its modules. */
+  drop(key: IdentityKey, reason: DisconnectReason): Promise<void>;
+  /** Tells the identity's connection, if it has one, to look what waits for it. */
+  wake(key: IdentityKey): Promise<void>;
+  /** Ends every connection, for a stop of the hub. */
+  dropAll(reason: DisconnectReason): Promise<void>;
+}
+
+export interface PresenceTicket {
+  /** The connection has ended. Harmless after a newer one has taken its place, and when called twice. */
+  release(reason: DisconnectReason): void;
+  /** The device said or received something. Cheap: called for each chunk of bytes. */
+  touch(): void;
+}
+
+/** MQTT session state that outlives a connection: stock SDKs connect with CleanSession=0 and do not subscribe again. */
+export interface SubscriptionStore {
+  /** The session of this generation of the identity; one of an older generation does not count. */
+  load(key: IdentityKey, generationId: string): Promise<readonly Subscription[] | undefined>;
+  /** Replaces the session. Durable when the promise resolves. */
+  save(key: IdentityKey, generationId: string, subscriptions: readonly Subscription[]): Promise<void>;
+  remove(key: IdentityKey): Promise<void>;
+}
+
+export interface Subscription {
+  readonly filter: string;
+  readonly qos: 0 | 1;
+}

@@ -1,0 +1,35 @@
+import type { IdentityKey } from '../identity/types.ts';
+
+/** Why the hub ended a connection, or saw it end. The monitoring stream and the log use these words. */
+export type DisconnectReason =
+  | 'by-client'
+  | 'connection-lost'
+  | 'keep-alive'
+  | 'taken-over'
+  | 'token-expired'
+  | 'disabled'
+  | 'deleted'
+  | 'protocol-error'
+  | 'storage-failed'
+  | 'hub-stopping';
+
+/** What a door tells presence when a device has authenticated. */
+export interface ConnectionClaim {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+  readonly protocol: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http';
+  readonly credential: 'sas' | 'x509';
+  /** Peer address without its port. */
+  readonly peer: string;
+  /** Ends the connection. Called at most once, never after `release`. */
+  drop(reason: DisconnectReason): void;
+  /** Something may wait for the device (a command, a method call): look. */
+  wake?(): void;
+}
+
+/** What presence knows of an identity. Times are UTC milliseconds, 0 = never. */
+export interface PresenceState {
+  readonly connected: boolean;
+  readonly connectionStateUpdatedTime: number;
+  readonly lastActivityTime: number;
+}

@@ -1,0 +1,110 @@
+import net from 'node:net';
+import tls from 'node:tls';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+
+/** Certificate and key in PEM; the hub swaps them while it runs, and connections that are open stay so. */
+export interface TlsSource {
+  current(): { readonly cert: string; readonly key: string };
+  /** Calls `listener` when `current` answers differently. The returned function ends it. */
+  watch(listener: () => void): () => void;
+}
+
+export interface ListenerOptions {
+  /** For the log and for messages: the setting's name, e.g. `mqttsPort`. */
+  readonly name: string;
+  /** 0 = any free port, the same one on every address. */
+  readonly port: number;
+  readonly addresses: readonly string[];
+  /** Absent = plain TCP. */
+  readonly tls?: TlsSource;
+  readonly log: Log;
+  /** The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here. */
+  accept(socket: net.Socket): void;
+}
+
+/** A port that accepts, on one or more addresses. */
+export interface Listener {
+  readonly port: number;
+  /** Takes no more connections; those that are open live on. */
+  close(): Promise<void>;
+}
+
+const TRIES_FOR_ONE_PORT = 20;
+
+/**
+ * Opens the port on every address. TLS 1.2 and 1.3 (device reference 1.4: one SDK speaks 1.2 only); a client
+ * certificate is asked for and never required.
+ * @throws Error whose message names the setting, the address and what to do.
+ */
+export async function listen(options: ListenerOptions): Promise<Listener> {
+  for (let attempt = 1; ; attempt++) {
+    const servers: net.Server[] = [];
+    try {
+      let port = options.port;
+      for (const address of options.addresses) {
+        const server = createServer(options);
+        await bind(server, port, address);
+        servers.push(server);
+        port = (server.address() as net.AddressInfo).port;
+      }
+      return { port, close: () => closeAll(servers) };
+    } catch (error) {
+      await closeAll(servers);
+      const code = (error as NodeJS.ErrnoException).code;
+      if (options.port === 0 && code === 'EADDRINUSE' && attempt < TRIES_FOR_ONE_PORT) continue;
+      throw new Error(explain(options, code, error), { cause: error });
+    }
+  }
+}
+
+function createServer(options: ListenerOptions): net.Server {
+  const guarded = (socket: net.Socket): void => {
+    socket.on('error', (error) => options.log.debug({ listener: options.name, error: error.message }, 'socket error'));
+    socket.setNoDelay(true);
+    options.accept(socket);
+  };
+  const source = options.tls;
+  if (source === undefined) return net.createServer({ noDelay: true }, guarded);
+  const server = tls.createServer(
+    {
+      ...source.current(),
+      minVersion: 'TLSv1.2',
+      requestCert: true,
+      rejectUnauthorized: false,
+      handshakeTimeout: limits.handshakeMs,
+    },
+    guarded,
+  );
+  server.on('tlsClientError', (error, socket) => {
+    options.log.debug(
+      { listener: options.name, peer: socket.remoteAddress, error: error.message },
+      'TLS handshake failed',
+    );
+  });
+  const unwatch = source.watch(() => server.setSecureContext({ ...source.current(), minVersion: 'TLSv1.2' }));
+  server.on('close', unwatch);
+  return server;
+}
+
+function bind(server: net.Server, port: number, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host: address, ipv6Only: address.includes(':') }, () => {
+      server.off('error', reject);
+      server.on('error', () => {});
+      resolve();
+    });
+  });
+}
+
+async function closeAll(servers: readonly net.Server[]): Promise<void> {
+  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+}
+
+function explain(options: ListenerOptions, code: string | undefined, error: unknown): string {
+  const place = `${options.name}: port ${options.port} on ${options.addresses.join(', ')}`;
+  if (code === 'EADDRINUSE') return `${place} is taken by another program. Choose another one, or 0 for any free port.`;
+  if (code === 'EACCES') return `${place} may not be bound by this user. Choose a port over 1023.`;
+  return `${place} could not be opened: ${error instanceof Error ? error.message : String(error)}`;
+}

@@ -1,0 +1,35 @@
+/**
+ * `npm test`: types, format and lint, then every test file, on the pinned Node. Names behind `npm test --` narrow it:
+ * `npm test -- mqtt` runs the files whose path holds "mqtt", without the checks.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import path from 'node:path';
+
+const root = path.dirname(import.meta.dirname);
+const wanted = process.argv.slice(2);
+
+function check(label: string, command: string, args: readonly string[]): void {
+  process.stdout.write(`${label} ...\n`);
+  const run = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (run.status !== 0) {
+    process.stderr.write(`${label}: failed\n`);
+    process.exit(run.status ?? 1);
+  }
+}
+
+const bin = (name: string): string => path.join(root, 'node_modules', '.bin', name);
+if (wanted.length === 0) {
+  check('types', bin('tsc'), ['--noEmit']);
+  check('format and lint', bin('biome'), ['check', '--error-on-warnings', '.']);
+}
+const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'examples/**/*.test.ts'], {
+  cwd: root,
+})
+  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .sort();
+if (files.length === 0) {
+  process.stderr.write(`No test file has one of these in its path: ${wanted.join(', ')}\n`);
+  process.exit(1);
+}
+check('tests', process.execPath, ['--test', '--test-concurrency=2', ...files]);

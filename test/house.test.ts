@@ -1,0 +1,149 @@
+/**
+ * The house rules that a compiler does not know: which room may import which, no cycles, no input or output in core, no
+ * dead files, no leftover marks. The picture is in `docs/architecture.md`.
+ */
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+const root = path.dirname(import.meta.dirname);
+const files = globSync('src/**/*.ts', { cwd: root }).sort();
+const isTest = (file: string): boolean => file.endsWith('.test.ts') || file.startsWith('src/stores/contract/');
+
+/** Room -> rooms that it may import besides itself. The longest matching prefix decides. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  'src/base': [],
+  'src/wire': ['src/base'],
+  'src/api': ['src/base'],
+  'src/core': ['src/base'],
+  'src/stores': ['src/core', 'src/base'],
+  'src/protocols/shared': ['src/core', 'src/wire', 'src/api', 'src/base'],
+  'src/protocols/mqtt': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
+  'src/protocols/amqp': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
+  'src/protocols/http': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
+  'src/protocols/gateway': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
+  'src/server': ['src/protocols', 'src/stores', 'src/core', 'src/wire', 'src/api', 'src/base'],
+  'src/cli': ['src/api', 'src/wire', 'src/base'],
+  'src/main.ts': ['src/server', 'src/cli', 'src/base'],
+};
+
+/** Inside core: the rooms know `identity`, and each other's types only; what crosses two rooms is wired in `hub.ts`. */
+const coreRooms = ['identity', 'events', 'commands', 'presence', 'monitoring'];
+
+interface Import {
+  readonly specifier: string;
+  readonly typeOnly: boolean;
+}
+
+function importsOf(file: string): readonly Import[] {
+  const text = readFileSync(path.join(root, file), 'utf8');
+  const found: Import[] = [];
+  for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm)) {
+    found.push({ typeOnly: match[1] !== undefined, specifier: match[2] });
+  }
+  for (const match of text.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g))
+    found.push({ typeOnly: false, specifier: match[1] });
+  for (const match of text.matchAll(/new URL\(\s*'(\.[^']+\.ts)'/g))
+    found.push({ typeOnly: false, specifier: match[1] });
+  return found;
+}
+
+const resolve = (file: string, specifier: string): string => path.join(path.dirname(file), specifier);
+const roomOf = (file: string): string => {
+  const room = Object.keys(mayImport)
+    .filter((name) => file === name || file.startsWith(`${name}/`))
+    .sort((a, b) => b.length - a.length)[0];
+  assert.ok(room !== undefined, `${file} stands in no room: see docs/architecture.md`);
+  return room;
+};
+
+test('a room imports only the rooms below it', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const room = roomOf(file);
+    for (const { specifier } of importsOf(file)) {
+      if (!specifier.startsWith('.')) continue;
+      const target = resolve(file, specifier);
+      const allowed = [room, ...mayImport[room]].some((name) => target === name || target.startsWith(`${name}/`));
+      if (!allowed) wrong.push(`${file} imports ${target}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('rooms of core know identity, and of each other only types', () => {
+  const wrong: string[] = [];
+  for (const file of files.filter((name) => name.startsWith('src/core/'))) {
+    const room = file.split('/')[2];
+    if (!coreRooms.includes(room)) continue;
+    for (const { specifier, typeOnly } of importsOf(file)) {
+      const other = specifier.startsWith('.') ? resolve(file, specifier).split('/')[2] : room;
+      if (other === room || !coreRooms.includes(other) || other === 'identity') continue;
+      if (!typeOnly) wrong.push(`${file} imports values of core/${other}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('core does no input or output and takes time and randomness as parameters', () => {
+  const builtins = new Set(['node:crypto', 'node:buffer']);
+  const banned = /\b(Date\.now|new Date\(\)|Math\.random|setTimeout|setInterval|setImmediate|process\.)/;
+  const wrong: string[] = [];
+  for (const file of files.filter((name) => name.startsWith('src/core/') && !isTest(name))) {
+    for (const { specifier } of importsOf(file)) {
+      if (!specifier.startsWith('.') && !builtins.has(specifier)) wrong.push(`${file} imports ${specifier}`);
+    }
+    const hit = banned.exec(readFileSync(path.join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, ''));
+    if (hit) wrong.push(`${file} uses ${hit[1]}`);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test('no files import each other in a circle', () => {
+  const graph = new Map(
+    files.map((file) => [
+      file,
+      importsOf(file)
+        .filter((entry) => entry.specifier.startsWith('.') && !entry.typeOnly)
+        .map((entry) => resolve(file, entry.specifier)),
+    ]),
+  );
+  const done = new Set<string>();
+  const visit = (file: string, trail: readonly string[]): void => {
+    assert.ok(!trail.includes(file), `circle: ${[...trail.slice(trail.indexOf(file)), file].join(' -> ')}`);
+    if (done.has(file)) return;
+    for (const next of graph.get(file) ?? []) visit(next, [...trail, file]);
+    done.add(file);
+  };
+  for (const file of files) visit(file, []);
+});
+
+test('every file of src is used from main.ts, a test, a bench or an example', () => {
+  const roots = [
+    'src/main.ts',
+    ...files.filter(isTest),
+    ...globSync(['test/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts', 'scripts/**/*.ts', 'sdk-tests/*.ts'], {
+      cwd: root,
+    }),
+  ];
+  const seen = new Set<string>();
+  const visit = (file: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    for (const { specifier } of importsOf(file)) if (specifier.startsWith('.')) visit(resolve(file, specifier));
+  };
+  for (const file of roots) visit(file);
+  assert.deepEqual(
+    files.filter((file) => !seen.has(file)),
+    [],
+  );
+});
+
+test('no leftover marks, no skipped tests', () => {
+  const marks = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'X{3}', 'HA' + 'CK', '\\.on' + 'ly\\('].join('|'));
+  const wrong = [...files, ...globSync('{test,bench,scripts,examples}/**/*.ts', { cwd: root })].filter((file) =>
+    marks.test(readFileSync(path.join(root, file), 'utf8')),
+  );
+  assert.deepEqual(wrong, []);
+});
