@@ -14,6 +14,27 @@ export const limits = {
   telemetryBytesMax: 256 * KiB,
   /** Service: the same for a command (cloud-to-device message). */
   commandBytesMax: 64 * KiB,
+  /** Service: commands that wait for one device. */
+  commandQueueDepthMax: 50,
+  /** Service: how long a device may take to settle a command. */
+  commandLockMs: 60 * SECOND_MS,
+  /** Service: abandons after which a command is given up. */
+  commandDeliveryCountMax: 10,
+  /** Service: time-to-live of a command that names none, and the longest that one may name. */
+  commandTimeToLiveMsDefault: HOUR_MS,
+  commandTimeToLiveMsMax: 48 * HOUR_MS,
+  /** Commands that one connection may hold unsettled at a time. */
+  commandsInflightMax: 50,
+  /** Service: receipts in one feedback message, and how long the first of them waits for others. */
+  receiptBatchMax: 64,
+  receiptBatchMs: 15 * SECOND_MS,
+  /** Service: how long a back end may take to settle a feedback message; how long receipts are kept. */
+  receiptLockMs: 60 * SECOND_MS,
+  receiptTimeToLiveMs: HOUR_MS,
+  /** How long ended commands stay readable as dead letters and in trails. */
+  deadLetterMs: 48 * HOUR_MS,
+  /** Commands that one sweep settles, so that a large fleet's expiries do not hold up the store. */
+  sweepCommandsMax: 500,
   /** Application properties of one message; the service bounds them only by the message's size. */
   messagePropertiesMax: 100,
   /** Service: characters of a device or module id. */

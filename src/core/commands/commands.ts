@@ -1,0 +1,250 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { type Random, uuid } from '../../base/random.ts';
+import { HubError } from '../errors.ts';
+import { authorize } from '../identity/permissions.ts';
+import type { IdentityStore } from '../identity/ports.ts';
+import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import type { Settlement } from './lifecycle.ts';
+import type { CommandQueue, CommandTotals, SettleOutcome } from './ports.ts';
+import { admitCommand } from './rules.ts';
+import type { Command, CommandLimits, CommandMessage, ReceiptBatch, TrailEntry } from './types.ts';
+
+/** Commands to devices and their receipts, as doors see them. */
+export interface Commands {
+  /**
+   * Accepts a command for a device or module. It is stored when the promise resolves.
+   * @throws HubError DeviceNotFound, ModuleNotFound, DeviceDisabled, DeviceMaximumQueueDepthExceeded, MessageTooLarge,
+   *   InvalidMessageExpiryTime, ArgumentInvalid, IotHubUnauthorizedAccess
+   */
+  send(principal: Principal, target: IdentityKey, message: CommandMessage): Promise<{ readonly sequence: number }>;
+  /** Ends all that waits for the identity as `purged`; how many that were. */
+  purge(principal: Principal, target: IdentityKey): Promise<number>;
+  /** Commands that wait or are locked, per identity: `cloudToDeviceMessageCount`. */
+  depths(targets: readonly IdentityKey[]): Promise<readonly number[]>;
+
+  /**
+   * The device's end of its queue for one connection. `holder` names the connection (empty for HTTP): what it holds is
+   * put back by `close`. `lockMs` overrides the lock's length, up to the limit's `lockMs`.
+   */
+  openInbox(principal: Principal, key: IdentityKey, holder: string): Inbox;
+
+  /**
+   * Hands receipts to a back end under a lock: as soon as a full batch waits, or the oldest has waited for
+   * `receiptBatchMs`. Undefined: nothing to hand out now; `watchReceipts` tells when to ask again.
+   */
+  takeReceipts(principal: Principal): Promise<ReceiptBatch | undefined>;
+  settleReceipts(principal: Principal, lockToken: string, settlement: 'complete' | 'abandon'): Promise<boolean>;
+  /** Calls `listener` when receipts may have become available. The returned function ends it. */
+  watchReceipts(listener: () => void): () => void;
+
+  /** Commands that ended otherwise than completed, newest first. */
+  deadLetters(principal: Principal, target: IdentityKey): Promise<readonly Command[]>;
+  /** Sends a dead letter again, as a new command with a new time-to-live and the same message. */
+  sendAgain(principal: Principal, target: IdentityKey, sequence: number): Promise<{ readonly sequence: number }>;
+  /** Commands of that message id (or sequence number) with every step they took. */
+  trail(
+    principal: Principal,
+    target: IdentityKey,
+    by: { readonly messageId: string } | { readonly sequence: number },
+  ): Promise<readonly { readonly command: Command; readonly trail: readonly TrailEntry[] }[]>;
+  totals(): Promise<CommandTotals>;
+  /**
+   * Does what time has done: locks and lives that are over, ended commands that nobody needs any more. Called by the
+   * server; the answer is the UTC time in milliseconds at which it is worth calling again, or undefined for "when
+   * something changes".
+   */
+  sweep(): Promise<number | undefined>;
+}
+
+/** One connection's view of its own queue. */
+export interface Inbox {
+  /** Locks and returns up to `count` of the commands that wait, in order. */
+  take(count: number, lockMs?: number): Promise<readonly Command[]>;
+  /** @throws HubError DeviceMessageLockLost */
+  settle(lockToken: string, settlement: Settlement): Promise<void>;
+  /** Puts back what this connection still holds. */
+  close(): Promise<void>;
+}
+
+export interface CommandsParts {
+  readonly queue: CommandQueue;
+  readonly identities: Pick<IdentityStore, 'get'>;
+  readonly limits: CommandLimits;
+  readonly commandBytesMax: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Something waits for that identity: its connection, if it has one, is to look. */
+  wake(target: IdentityKey): void;
+}
+
+export function createCommands(parts: CommandsParts): Commands {
+  const { queue, clock, random } = parts;
+  const receiptListeners = new Set<() => void>();
+  const receiptsMayWait = (): void => {
+    for (const listener of receiptListeners) listener();
+  };
+
+  async function send(target: IdentityKey, message: CommandMessage): Promise<{ readonly sequence: number }> {
+    const identity = await receiver(parts.identities, target);
+    const now = clock.now();
+    const expiresAt = admitCommand(message, parts.limits, parts.commandBytesMax, now);
+    const outcome = await queue.enqueue(
+      { target: keyOf(target), generationId: identity.generationId, message, expiresAt },
+      parts.limits,
+      now,
+    );
+    if (outcome.kind === 'full') {
+      throw new HubError('DeviceMaximumQueueDepthExceeded', undefined, {
+        limit: {
+          name: 'commandQueueDepthMax',
+          scope: `device ${target.deviceId}`,
+          current: outcome.depth,
+          max: parts.limits.queueDepthMax,
+        },
+      });
+    }
+    parts.wake(target);
+    return { sequence: outcome.sequence };
+  }
+
+  return {
+    async send(principal, target, message) {
+      authorize(principal, 'commands.send', clock.now());
+      return send(target, message);
+    },
+
+    async purge(principal, target) {
+      authorize(principal, 'commands.purge', clock.now());
+      await existing(parts.identities, target);
+      const purged = await queue.purge(keyOf(target), clock.now());
+      if (purged > 0) receiptsMayWait();
+      return purged;
+    },
+
+    depths: (targets) => queue.depths(targets, clock.now()),
+
+    openInbox(principal, key, holder) {
+      authorize(principal, 'commands.receive', clock.now(), key);
+      const target = keyOf(key);
+      return {
+        async take(count, lockMs = parts.limits.lockMs) {
+          authorize(principal, 'commands.receive', clock.now(), key);
+          const generationId = await generationOf(parts.identities, principal, target);
+          const tokens = Array.from({ length: Math.min(count, limits.commandsInflightMax) }, () => uuid(random));
+          const lock = { tokens, holder, lockMs: Math.min(lockMs, parts.limits.lockMs) };
+          return queue.lockNext(target, generationId, lock, clock.now());
+        },
+        async settle(lockToken, settlement) {
+          const outcome = await queue.settle(target, lockToken, settlement, parts.limits, clock.now());
+          afterSettlement(outcome, target);
+        },
+        async close() {
+          if (holder === '') return;
+          if ((await queue.releaseHolder(target, holder, clock.now())) > 0) parts.wake(target);
+        },
+      };
+    },
+
+    async takeReceipts(principal) {
+      authorize(principal, 'feedback.receive', clock.now());
+      const now = clock.now();
+      return queue.lockReceipts(
+        {
+          lockToken: uuid(random),
+          count: limits.receiptBatchMax,
+          lockMs: limits.receiptLockMs,
+          notAfter: now - limits.receiptBatchMs,
+          endedBefore: now - limits.receiptTimeToLiveMs,
+        },
+        now,
+      );
+    },
+
+    async settleReceipts(principal, lockToken, settlement) {
+      authorize(principal, 'feedback.receive', clock.now());
+      const settled = await queue.settleReceipts(lockToken, settlement, clock.now());
+      if (settled && settlement === 'abandon') receiptsMayWait();
+      return settled;
+    },
+
+    watchReceipts(listener) {
+      receiptListeners.add(listener);
+      return () => receiptListeners.delete(listener);
+    },
+
+    async deadLetters(principal, target) {
+      authorize(principal, 'commands.send', clock.now());
+      return queue.deadLetters(keyOf(target), limits.listPageMax);
+    },
+
+    async sendAgain(principal, target, sequence) {
+      authorize(principal, 'commands.send', clock.now());
+      const [dead] = await queue.find(keyOf(target), { sequence });
+      if (dead === undefined || dead.state.kind !== 'ended' || dead.state.outcome === 'completed') {
+        throw new HubError('ArgumentInvalid', `Command ${sequence} of ${target.deviceId} is not a dead letter.`);
+      }
+      const { expiry: _over, ...message } = dead.message;
+      return send(target, message);
+    },
+
+    async trail(principal, target, by) {
+      authorize(principal, 'commands.send', clock.now());
+      const found = await queue.find(keyOf(target), by);
+      return Promise.all(
+        found.map(async (command) => ({ command, trail: await queue.trail(keyOf(target), command.sequence) })),
+      );
+    },
+
+    totals: () => queue.totals(clock.now()),
+
+    async sweep() {
+      const now = clock.now();
+      const outcome = await queue.sweep(now, limits.sweepCommandsMax);
+      for (const target of outcome.deliverable) parts.wake(target);
+      if (outcome.ended.length > 0) receiptsMayWait();
+      await queue.removeEnded(now - limits.deadLetterMs, limits.sweepCommandsMax);
+      return outcome.ended.length === limits.sweepCommandsMax ? now : outcome.nextDue;
+    },
+  };
+
+  function afterSettlement(outcome: SettleOutcome, target: IdentityKey): void {
+    switch (outcome.kind) {
+      case 'lockLost':
+        throw new HubError('DeviceMessageLockLost');
+      case 'ended':
+        receiptsMayWait();
+        break;
+      case 'again':
+        parts.wake(target);
+        break;
+    }
+  }
+}
+
+/** Only the two fields that name an identity: a caller's object may carry more. */
+function keyOf(key: IdentityKey): IdentityKey {
+  return key.moduleId === undefined ? { deviceId: key.deviceId } : { deviceId: key.deviceId, moduleId: key.moduleId };
+}
+
+async function existing(identities: Pick<IdentityStore, 'get'>, target: IdentityKey): Promise<Identity> {
+  const identity = await identities.get(target);
+  if (identity !== undefined) return identity;
+  if (target.moduleId === undefined) throw new HubError('DeviceNotFound', `There is no device ${target.deviceId}.`);
+  throw new HubError('ModuleNotFound', `There is no module ${target.moduleId} of device ${target.deviceId}.`);
+}
+
+async function receiver(identities: Pick<IdentityStore, 'get'>, target: IdentityKey): Promise<Identity> {
+  const identity = await existing(identities, target);
+  const device = target.moduleId === undefined ? identity : await existing(identities, { deviceId: target.deviceId });
+  if (device.status === 'disabled') throw new HubError('DeviceDisabled', `The device ${target.deviceId} is disabled.`);
+  return identity;
+}
+
+async function generationOf(
+  identities: Pick<IdentityStore, 'get'>,
+  principal: Principal,
+  target: IdentityKey,
+): Promise<string> {
+  return principal.kind === 'device' ? principal.generationId : (await existing(identities, target)).generationId;
+}

@@ -1,0 +1,115 @@
+import type { IdentityKey } from '../identity/types.ts';
+import type { Settlement } from './lifecycle.ts';
+import type {
+  Command,
+  CommandLimits,
+  CommandMessage,
+  CommandOutcome,
+  ReceiptBatch,
+  ReceiptWish,
+  TrailEntry,
+} from './types.ts';
+
+/**
+ * Where commands wait, and their receipts. Every operation is one atomic, durable step; it applies the rules of
+ * `lifecycle.ts` to what is stored, at the time `now` (UTC milliseconds) that the caller gives. Ending a command and
+ * writing the receipt that it asks for are the same step. One contract suite (`stores/contract/command-queue.ts`) runs
+ * over every implementation.
+ */
+export interface CommandQueue {
+  /** Puts a command at the end of its identity's queue, unless `queueDepthMax` wait there already. */
+  enqueue(command: NewCommand, limits: CommandLimits, now: number): Promise<EnqueueOutcome>;
+  /**
+   * Locks the waiting commands with the lowest sequence numbers, at most `count`, and returns them in order. Only those
+   * of `generationId`. Ends what has expired on the way.
+   */
+  lockNext(
+    target: IdentityKey,
+    generationId: string,
+    lock: { readonly tokens: readonly string[]; readonly holder: string; readonly lockMs: number },
+    now: number,
+  ): Promise<readonly Command[]>;
+  /** `lockLost`: that token holds nothing any more. */
+  settle(
+    target: IdentityKey,
+    lockToken: string,
+    settlement: Settlement,
+    limits: CommandLimits,
+    now: number,
+  ): Promise<SettleOutcome>;
+  /** Puts back whatever the connection `holder` still holds; the number of commands put back. */
+  releaseHolder(target: IdentityKey, holder: string, now: number): Promise<number>;
+  /** Ends every waiting or locked command of the identity as `purged`; the number of them. */
+  purge(target: IdentityKey, now: number): Promise<number>;
+  /** The identity is gone: its commands, dead letters, trails and pending receipts too (service reference 4.3). */
+  forget(target: IdentityKey): Promise<void>;
+  /** Commands that wait or are locked. */
+  depth(target: IdentityKey, now: number): Promise<number>;
+  depths(targets: readonly IdentityKey[], now: number): Promise<readonly number[]>;
+  /**
+   * Does what time has done, for at most `count` commands whose lock or time-to-live is over, and tells which identities
+   * have something to deliver again. `nextDue` = UTC milliseconds of the next such moment, if there is one.
+   */
+  sweep(now: number, count: number): Promise<SweepOutcome>;
+
+  /**
+   * Locks up to `count` receipts, oldest first. With fewer than `count` waiting, only if the oldest has waited since
+   * `notAfter` (UTC milliseconds) or longer. `endedBefore`: older receipts are dropped, their own time-to-live is over.
+   */
+  lockReceipts(request: ReceiptRequest, now: number): Promise<ReceiptBatch | undefined>;
+  /** Completing removes them; abandoning makes them available again at once. False: the lock is gone. */
+  settleReceipts(lockToken: string, settlement: 'complete' | 'abandon', now: number): Promise<boolean>;
+
+  /** Ended commands that were not completed, newest first, and kept for a set time. */
+  deadLetters(target: IdentityKey, limit: number): Promise<readonly Command[]>;
+  /** Removes ended commands and trails that ended before `before`; the number of commands. */
+  removeEnded(before: number, count: number): Promise<number>;
+  /** The command with this message id or sequence number, ended ones included, newest first. */
+  find(
+    target: IdentityKey,
+    by: { readonly messageId: string } | { readonly sequence: number },
+  ): Promise<readonly Command[]>;
+  trail(target: IdentityKey, sequence: number): Promise<readonly TrailEntry[]>;
+  /** For metrics and health. */
+  totals(now: number): Promise<CommandTotals>;
+}
+
+export interface NewCommand {
+  readonly target: IdentityKey;
+  readonly generationId: string;
+  readonly message: CommandMessage & { readonly ack: ReceiptWish };
+  readonly expiresAt: number;
+}
+
+export type EnqueueOutcome =
+  | { readonly kind: 'enqueued'; readonly sequence: number }
+  | { readonly kind: 'full'; readonly depth: number };
+
+/** `again`: the command went back to the queue (abandoned) and can be delivered again. */
+export type SettleOutcome =
+  | { readonly kind: 'ended'; readonly outcome: CommandOutcome }
+  | { readonly kind: 'again' }
+  | { readonly kind: 'lockLost' };
+
+export interface SweepOutcome {
+  readonly ended: readonly Command[];
+  readonly deliverable: readonly IdentityKey[];
+  readonly nextDue?: number;
+}
+
+export interface ReceiptRequest {
+  readonly lockToken: string;
+  readonly count: number;
+  readonly lockMs: number;
+  readonly notAfter: number;
+  readonly endedBefore: number;
+}
+
+export interface CommandTotals {
+  readonly waiting: number;
+  readonly locked: number;
+  /** UTC milliseconds at which the oldest waiting command was enqueued. */
+  readonly oldestEnqueuedTime?: number;
+  readonly receipts: number;
+  readonly outcomes: Readonly<Record<CommandOutcome, number>>;
+}
