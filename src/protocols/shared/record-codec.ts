@@ -1,0 +1,160 @@
+import type { RecordCodec } from '../../core/events/ports.ts';
+import type { EventStamp, Telemetry } from '../../core/events/types.ts';
+import {
+  type RecordPrefix,
+  type RecordProperties,
+  recordHeadSize,
+  recordPrefix,
+  recordSize,
+  writeDataHead,
+  writeHubTime,
+  writeRecordHead,
+} from '../../wire/amqp/record.ts';
+import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
+
+/**
+ * Telemetry as the log keeps it (layout: `wire/amqp/record.ts`). The mapping of system properties to sections is that of
+ * service reference 5.6 and device reference 3.4.
+ *
+ * A door with many messages of one sender keeps the two halves and writes into the log's own memory:
+ *
+ *     const prefix = senderPrefix(sender.stamp);                          // once per connection
+ *     const head = recordHead(prefix, propertiesBlock(telemetry));        // once per property bag
+ *     const at = writer.reserve(partition, recordSize(head.length, bodySize));
+ *     writeRecord(writer.bytes(partition), at, head, now, packet, bodyStart, bodyEnd);
+ */
+export const recordCodec: RecordCodec = {
+  encode(stamp, telemetry, enqueuedTime) {
+    const prefix = senderPrefix(stamp);
+    const properties = writeProperties(telemetry);
+    const { body } = telemetry;
+    const bytes = Buffer.allocUnsafe(recordSize(recordHeadSize(prefix, properties), body.length));
+    const behind = writeRecordHead(bytes, 0, prefix, properties);
+    writeHubTime(bytes, 0, enqueuedTime);
+    bytes.set(body, writeDataHead(bytes, behind, body.length));
+    return bytes;
+  },
+};
+
+const prefixes = new WeakMap<EventStamp, RecordPrefix>();
+
+/** What the hub says of every message of one sender. Kept as long as the stamp lives. */
+export function senderPrefix(stamp: EventStamp): RecordPrefix {
+  let prefix = prefixes.get(stamp);
+  if (prefix === undefined) {
+    prefix = stampPrefix(stamp);
+    prefixes.set(stamp, prefix);
+  }
+  return prefix;
+}
+
+/** What a message's own properties become, with memory of its own; the body is not looked at. */
+export function propertiesBlock(message: Pick<Telemetry, 'system' | 'properties'>): RecordProperties {
+  const block = writeProperties(message);
+  return { ...block, bytes: Buffer.from(block.bytes) };
+}
+
+function stampPrefix(stamp: EventStamp): RecordPrefix {
+  const writer = new AmqpWriter();
+  let elements = 0;
+  const annotate = (key: string, value: string | undefined): void => {
+    if (value === undefined) return;
+    writer.symbol(key);
+    writer.string(value);
+    elements += 2;
+  };
+  annotate('iothub-connection-device-id', stamp.deviceId);
+  annotate('iothub-connection-module-id', stamp.moduleId);
+  annotate('iothub-connection-auth-method', stamp.authMethod);
+  annotate('iothub-connection-auth-generation-id', stamp.generationId);
+  annotate('iothub-message-source', stamp.source);
+  annotate('dt-dataschema', stamp.modelId);
+  return recordPrefix(writer.view(), elements);
+}
+
+/** Used again for every message: what `writeProperties` returns is valid until it is called again. */
+const scratch = new AmqpWriter(4096);
+
+function writeProperties({ system, properties }: Pick<Telemetry, 'system' | 'properties'>): RecordProperties {
+  scratch.reset();
+  let elements = 0;
+  const annotate = (key: string, value: string | undefined): void => {
+    if (value === undefined) return;
+    scratch.symbol(key);
+    scratch.string(value);
+    elements += 2;
+  };
+  annotate('dt-subject', system.subject);
+  annotate('iothub-interface-id', system.interfaceId);
+  annotate('Diagnostic-Id', system.diagnosticId);
+  annotate('Correlation-Context', system.correlationContext);
+  const propertiesAt = scratch.length;
+  writePropertiesSection(system);
+  const applicationAt = scratch.length;
+  writeApplicationSection(system, properties);
+  return { bytes: scratch.view(), elements, propertiesAt, applicationAt };
+}
+
+/** AMQP 1.0 part 3 section 3.2.4: thirteen fields, all written, absent ones as null. No section if none is set. */
+function writePropertiesSection(system: Telemetry['system']): void {
+  const { messageId, userId, to, correlationId, contentType, contentEncoding, expiry } = system;
+  const isEmpty =
+    messageId === undefined &&
+    userId === undefined &&
+    to === undefined &&
+    correlationId === undefined &&
+    contentType === undefined &&
+    contentEncoding === undefined &&
+    expiry === undefined;
+  if (isEmpty) return;
+  scratch.descriptor(section.properties);
+  const list = scratch.beginList();
+  optionalString(messageId);
+  if (userId === undefined) scratch.null();
+  else scratch.binary(Buffer.from(userId));
+  optionalString(to);
+  scratch.null(); // subject
+  scratch.null(); // reply-to
+  optionalString(correlationId);
+  optionalSymbol(contentType);
+  optionalSymbol(contentEncoding);
+  if (expiry === undefined) scratch.null();
+  else scratch.timestamp(expiry);
+  for (let field = 9; field < PROPERTIES_FIELDS; field++) scratch.null();
+  scratch.end(list, PROPERTIES_FIELDS);
+}
+
+const PROPERTIES_FIELDS = 13;
+
+/** User properties, and those system properties that travel among them. A map holds each name once: the last one wins. */
+function writeApplicationSection(system: Telemetry['system'], properties: Telemetry['properties']): void {
+  const own: [string, string][] = [];
+  if (system.messageSchema !== undefined) own.push(['iothub-message-schema', system.messageSchema]);
+  if (system.outputName !== undefined) own.push(['iothub-outputname', system.outputName]);
+  if (system.creationTime !== undefined) own.push(['iothub-creation-time-utc', isoTime(system.creationTime)]);
+  if (own.length + properties.length === 0) return;
+  const entries = own.length + properties.length === 1 ? [...properties, ...own] : new Map([...properties, ...own]);
+  scratch.descriptor(section.applicationProperties);
+  const map = scratch.beginMap();
+  let elements = 0;
+  for (const [name, value] of entries) {
+    scratch.string(name);
+    optionalString(value ?? undefined);
+    elements += 2;
+  }
+  scratch.end(map, elements);
+}
+
+function isoTime(time: number): string {
+  return new Date(time).toISOString();
+}
+
+function optionalString(value: string | undefined): void {
+  if (value === undefined) scratch.null();
+  else scratch.string(value);
+}
+
+function optionalSymbol(value: string | undefined): void {
+  if (value === undefined) scratch.null();
+  else scratch.symbol(value);
+}
