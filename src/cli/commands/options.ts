@@ -1,0 +1,50 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Login, type LoginOptions, resolveLogin } from '../login/login.ts';
+import { parseDuration } from '../output/values.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** Options that every command which reaches a hub has. */
+export interface CommonOptions extends LoginOptions {
+  readonly json?: boolean;
+}
+
+/** Adds the login options and `--json`. Keys have no flag: arguments are seen by everybody on the machine. */
+export function withLogin(command: Command): Command {
+  return command
+    .option('--login-file <file>', 'endpoints.json of a hub, or a file with a connection string (- = standard input)')
+    .option('--data-dir <dir>', 'data folder of a local hub (default: ./mooring-data)')
+    .option('--ca-file <file>', 'CA certificate of the hub (default: the one the login names)')
+    .option('--json', 'results as JSON');
+}
+
+export function loginFrom(options: LoginOptions, terminal: Terminal): Login {
+  return resolveLogin(options, terminal);
+}
+
+/** A whole number from `min` to `max`. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) {
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/** A duration in milliseconds. */
+export function durationMs(text: string): number {
+  const value = parseDuration(text);
+  if (value === undefined || value <= 0) throw new InvalidArgumentError('It looks like 30s, 10m, 1h30m or 2d.');
+  return value;
+}
+
+/** An option with a fixed set of values, all of them in the help. */
+export function choice(flags: string, description: string, values: readonly string[], fallback: string): Option {
+  return new Option(flags, description).choices(values).default(fallback);
+}
+
+/** Lines under the options of a command's help. */
+export function examples(command: Command, lines: readonly string[]): Command {
+  return command.addHelpText('after', `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`);
+}
