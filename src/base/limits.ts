@@ -62,6 +62,14 @@ export const limits = {
   clockSkewMs: 300 * SECOND_MS,
   /** Largest body of a management request: one bulk request of 100 full identities fits. */
   requestBytesMax: 1 * MiB,
+  /** All header lines of one HTTP request together; a device's message properties travel in them. */
+  httpHeaderBytesMax: 16 * KiB,
+  /** From the first byte of an HTTP request to its last: a slow sender does not hold a connection for longer. */
+  httpRequestMs: 60 * SECOND_MS,
+  /** Silence between two requests of one HTTP connection; longer than the pools of the SDKs keep theirs idle. */
+  httpKeepAliveMs: 120 * SECOND_MS,
+  /** Largest answer that our client of the management API reads: a page of 1000 devices is about 1 MiB. */
+  apiAnswerBytesMax: 16 * MiB,
 
   /** Partitions of an event hub, fixed when the data folder is made. */
   partitionsDefault: 4,
