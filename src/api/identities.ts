@@ -1,0 +1,157 @@
+/**
+ * Devices and modules in the JSON of the registry's REST API (service reference 2.3 and 2.4). One schema each way gives
+ * the check, the type and the OpenAPI page. Unknown fields are dropped: SDKs send back whatever they once received.
+ */
+import { z } from 'zod';
+
+/** What `null` and absence mean is the same everywhere: not given. .NET and Java write nulls, Node leaves fields out. */
+const symmetricKeyDraft = z.object({
+  primaryKey: z.string().nullish(),
+  secondaryKey: z.string().nullish(),
+});
+
+const thumbprintDraft = z.object({
+  primaryThumbprint: z.string().nullish(),
+  secondaryThumbprint: z.string().nullish(),
+});
+
+const authenticationType = z.enum(['sas', 'selfSigned', 'certificateAuthority', 'none']);
+
+const authenticationDraft = z.object({
+  type: authenticationType.nullish(),
+  /** Empty or missing keys are made by the hub. */
+  symmetricKey: symmetricKeyDraft.nullish(),
+  x509Thumbprint: thumbprintDraft.nullish(),
+});
+
+const capabilities = z.object({ iotEdge: z.boolean().nullish() });
+
+/** Body of PUT /devices/{id}. Read-only fields (ETag, times, states, counts) are ignored. */
+export const deviceDraftSchema = z.object({
+  deviceId: z.string().nullish(),
+  status: z.enum(['enabled', 'disabled']).nullish(),
+  statusReason: z.string().nullish(),
+  authentication: authenticationDraft.nullish(),
+  capabilities: capabilities.nullish(),
+  deviceScope: z.string().nullish(),
+  parentScopes: z.array(z.string()).nullish(),
+});
+export type DeviceDraft = z.input<typeof deviceDraftSchema>;
+
+/** Body of PUT /devices/{id}/modules/{mid}. */
+export const moduleDraftSchema = z.object({
+  deviceId: z.string().nullish(),
+  moduleId: z.string().nullish(),
+  managedBy: z.string().nullish(),
+  authentication: authenticationDraft.nullish(),
+});
+export type ModuleDraft = z.input<typeof moduleDraftSchema>;
+
+const authentication = z.object({
+  type: authenticationType,
+  symmetricKey: z.object({ primaryKey: z.string().nullable(), secondaryKey: z.string().nullable() }),
+  x509Thumbprint: z.object({ primaryThumbprint: z.string().nullable(), secondaryThumbprint: z.string().nullable() }),
+});
+
+/** ISO 8601 in UTC; `0001-01-01T00:00:00` stands for never. */
+const time = z.string();
+
+const shown = {
+  deviceId: z.string(),
+  generationId: z.string(),
+  /** Without quotes; the header `ETag` carries it in quotes. */
+  etag: z.string(),
+  connectionState: z.enum(['Connected', 'Disconnected']),
+  connectionStateUpdatedTime: time,
+  lastActivityTime: time,
+  cloudToDeviceMessageCount: z.number().int(),
+  authentication,
+};
+
+/** A device as the hub shows it. */
+export const deviceSchema = z.object({
+  ...shown,
+  status: z.enum(['enabled', 'disabled']),
+  statusReason: z.string().nullable(),
+  statusUpdatedTime: time,
+  capabilities: z.object({ iotEdge: z.boolean() }),
+  deviceScope: z.string().optional(),
+  parentScopes: z.array(z.string()),
+});
+export type Device = z.output<typeof deviceSchema>;
+
+/** A module as the hub shows it: it has no status of its own. */
+export const moduleSchema = z.object({ ...shown, moduleId: z.string(), managedBy: z.string().nullable() });
+export type Module = z.output<typeof moduleSchema>;
+
+/** The ways in which one item of a bulk request may change an identity. */
+export const importModes = [
+  'create',
+  'update',
+  'updateIfMatchETag',
+  'createOrUpdate',
+  'createOrUpdateIfMatchETag',
+  'delete',
+  'deleteIfMatchETag',
+  'updateTwin',
+  'updateTwinIfMatchETag',
+] as const;
+export type ImportModeName = (typeof importModes)[number];
+
+/** Compared without regard to case: Node writes `Update`, others `update` (service reference 2.4). */
+const importMode = z
+  .string()
+  .meta({ description: `One of ${importModes.join(', ')}; case does not matter. Default: createOrUpdate.` })
+  .transform((text, context): ImportModeName => {
+    const found = importModes.find((mode) => mode.toLowerCase() === text.toLowerCase());
+    if (found !== undefined) return found;
+    context.addIssue({ code: 'custom', message: `must be one of ${importModes.join(', ')}` });
+    return z.NEVER;
+  });
+
+/** One item of POST /devices: `id` and `eTag`, not `deviceId` and `etag`. */
+export const bulkItemSchema = z.object({
+  id: z.string(),
+  moduleId: z.string().nullish(),
+  eTag: z.string().nullish(),
+  importMode: importMode.nullish(),
+  status: z.enum(['enabled', 'disabled']).nullish(),
+  statusReason: z.string().nullish(),
+  authentication: authenticationDraft.nullish(),
+  capabilities: capabilities.nullish(),
+  deviceScope: z.string().nullish(),
+  parentScopes: z.array(z.string()).nullish(),
+  managedBy: z.string().nullish(),
+});
+export type BulkItemJson = z.input<typeof bulkItemSchema>;
+
+export const bulkSchema = z.array(bulkItemSchema);
+
+/** Answer of POST /devices, with status 200 and with status 400 alike. */
+export const bulkResultSchema = z.object({
+  isSuccessful: z.boolean(),
+  errors: z.array(
+    z.object({
+      deviceId: z.string(),
+      moduleId: z.string().optional(),
+      errorCode: z.number().int(),
+      errorStatus: z.string(),
+    }),
+  ),
+  warnings: z.array(
+    z.object({ deviceId: z.string(), warningCode: z.string().optional(), warningStatus: z.string().optional() }),
+  ),
+});
+export type BulkResultJson = z.output<typeof bulkResultSchema>;
+
+/** GET /statistics/devices */
+export const deviceStatisticsSchema = z.object({
+  totalDeviceCount: z.number().int(),
+  enabledDeviceCount: z.number().int(),
+  disabledDeviceCount: z.number().int(),
+});
+export type DeviceStatistics = z.output<typeof deviceStatisticsSchema>;
+
+/** GET /statistics/service */
+export const serviceStatisticsSchema = z.object({ connectedDeviceCount: z.number().int() });
+export type ServiceStatistics = z.output<typeof serviceStatisticsSchema>;
