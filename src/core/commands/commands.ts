@@ -152,10 +152,10 @@ export function createCommands(parts: CommandsParts): Commands {
       return queue.lockReceipts(
         {
           lockToken: uuid(random),
-          count: limits.receiptBatchMax,
-          lockMs: limits.receiptLockMs,
-          notAfter: now - limits.receiptBatchMs,
-          endedBefore: now - limits.receiptTimeToLiveMs,
+          count: parts.limits.receiptBatchMax,
+          lockMs: parts.limits.receiptLockMs,
+          notAfter: now - parts.limits.receiptBatchMs,
+          endedBefore: now - parts.limits.receiptTimeToLiveMs,
         },
         now,
       );
@@ -203,7 +203,7 @@ export function createCommands(parts: CommandsParts): Commands {
       const outcome = await queue.sweep(now, limits.sweepCommandsMax);
       for (const target of outcome.deliverable) parts.wake(target);
       if (outcome.ended.length > 0) receiptsMayWait();
-      await queue.removeEnded(now - limits.deadLetterMs, limits.sweepCommandsMax);
+      await queue.removeEnded(now - parts.limits.deadLetterMs, limits.sweepCommandsMax);
       return outcome.ended.length === limits.sweepCommandsMax ? now : outcome.nextDue;
     },
   };

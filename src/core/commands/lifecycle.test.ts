@@ -2,15 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { handOver, releaseLock, settle, settleTime, wantsReceipt } from './lifecycle.ts';
+import { defaultCommandLimits } from './rules.ts';
 import type { Command, CommandLimits, CommandOutcome } from './types.ts';
 
-const bounds: CommandLimits = {
-  queueDepthMax: 50,
-  lockMs: 60_000,
-  deliveryCountMax: 3,
-  timeToLiveMsDefault: 3_600_000,
-  timeToLiveMsMax: 172_800_000,
-};
+const bounds: CommandLimits = { ...defaultCommandLimits, deliveryCountMax: 3 };
 
 const fresh: Command = {
   target: { deviceId: 'd1' },

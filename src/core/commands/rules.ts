@@ -9,6 +9,11 @@ export const defaultCommandLimits: CommandLimits = {
   deliveryCountMax: limits.commandDeliveryCountMax,
   timeToLiveMsDefault: limits.commandTimeToLiveMsDefault,
   timeToLiveMsMax: limits.commandTimeToLiveMsMax,
+  receiptBatchMax: limits.receiptBatchMax,
+  receiptBatchMs: limits.receiptBatchMs,
+  receiptLockMs: limits.receiptLockMs,
+  receiptTimeToLiveMs: limits.receiptTimeToLiveMs,
+  deadLetterMs: limits.deadLetterMs,
 };
 
 /** Service reference 4.1: message ids of commands are made of these characters. */

@@ -104,4 +104,11 @@ export interface CommandLimits {
   readonly deliveryCountMax: number;
   readonly timeToLiveMsDefault: number;
   readonly timeToLiveMsMax: number;
+  /** Receipts in one batch, how long the first of a batch waits for others, and how long a back end may hold it. */
+  readonly receiptBatchMax: number;
+  readonly receiptBatchMs: number;
+  readonly receiptLockMs: number;
+  readonly receiptTimeToLiveMs: number;
+  /** How long ended commands stay readable, with their trails. */
+  readonly deadLetterMs: number;
 }

@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CommandQueue, NewCommand } from '../../core/commands/ports.ts';
+import { defaultCommandLimits } from '../../core/commands/rules.ts';
+import type { CommandMessage } from '../../core/commands/types.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+
+export interface OpenedQueue {
+  readonly queue: CommandQueue;
+  close(): Promise<void>;
+  /** Closes and opens again what is stored; absent where nothing outlives the process. */
+  reopen?(): Promise<CommandQueue>;
+}
+
+const limits = { ...defaultCommandLimits, queueDepthMax: 5, deliveryCountMax: 2 };
+const d1: IdentityKey = { deviceId: 'd1' };
+const T0 = Date.UTC(2026, 0, 1);
+
+export function newCommand(
+  messageId: string,
+  change: Partial<NewCommand> & { ack?: CommandMessage['ack'] } = {},
+): NewCommand {
+  const { ack = 'full', ...others } = change;
+  return {
+    target: d1,
+    generationId: 'g1',
+    message: { messageId, ack, properties: [['a', 'b']], body: Buffer.from(`body of ${messageId}`) },
+    expiresAt: T0 + 3_600_000,
+    ...others,
+  };
+}
+
+const lock = (tokens: readonly string[], holder = 'c1') => ({ tokens, holder, lockMs: limits.lockMs });
+
+/** What every `CommandQueue` does. */
+export function commandQueueContract(name: string, open: () => Promise<OpenedQueue>): void {
+  const check = (sentence: string, body: (queue: CommandQueue, opened: OpenedQueue) => Promise<void>): void => {
+    test(`${name}: ${sentence}`, async () => {
+      const opened = await open();
+      try {
+        await body(opened.queue, opened);
+      } finally {
+        await opened.close();
+      }
+    });
+  };
+  const allReceipts = async (queue: CommandQueue, now: number) => {
+    const batch = await queue.lockReceipts(
+      { lockToken: 'r', count: 1000, lockMs: 1000, notAfter: now, endedBefore: 0 },
+      now,
+    );
+    return (batch?.receipts ?? []).map((receipt) => [receipt.originalMessageId, receipt.outcome]);
+  };
+
+  check('hands commands over in the order in which they were sent, as they were sent', async (queue) => {
+    for (const id of ['m1', 'm2', 'm3']) await queue.enqueue(newCommand(id), limits, T0);
+    const taken = await queue.lockNext(d1, 'g1', lock(['t1', 't2']), T0 + 1);
+    assert.deepEqual(
+      taken.map((command) => [
+        command.sequence,
+        command.message.messageId,
+        Buffer.from(command.message.body).toString(),
+      ]),
+      [
+        [1, 'm1', 'body of m1'],
+        [2, 'm2', 'body of m2'],
+      ],
+    );
+    assert.deepEqual(taken[0].message.properties, [['a', 'b']]);
+    assert.deepEqual(taken[0].state, {
+      kind: 'locked',
+      lockToken: 't1',
+      lockedUntil: T0 + 1 + limits.lockMs,
+      holder: 'c1',
+    });
+    assert.deepEqual([taken[0].handedOver, taken[0].deliveryCount, taken[0].enqueuedTime], [1, 0, T0]);
+    const rest = await queue.lockNext(d1, 'g1', lock(['t3', 't4']), T0 + 2);
+    assert.deepEqual(
+      rest.map((command) => command.message.messageId),
+      ['m3'],
+    );
+  });
+
+  check('takes no more commands than its depth, and counts locked ones too', async (queue) => {
+    for (let at = 0; at < limits.queueDepthMax; at++) await queue.enqueue(newCommand(`m${at}`), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1']), T0);
+    assert.deepEqual(await queue.enqueue(newCommand('over'), limits, T0), { kind: 'full', depth: 5 });
+    assert.deepEqual(await queue.settle(d1, 't1', 'complete', limits, T0), { kind: 'ended', outcome: 'completed' });
+    assert.equal((await queue.enqueue(newCommand('fits'), limits, T0)).kind, 'enqueued');
+  });
+
+  check('keeps the queues of a device, its modules and other devices apart', async (queue) => {
+    const m1 = { deviceId: 'd1', moduleId: 'm1' };
+    await queue.enqueue(newCommand('for-module', { target: m1 }), limits, T0);
+    await queue.enqueue(newCommand('for-other', { target: { deviceId: 'd2' } }), limits, T0);
+    assert.deepEqual(await queue.lockNext(d1, 'g1', lock(['t']), T0), []);
+    assert.deepEqual(await queue.depths([d1, m1, { deviceId: 'd2' }, { deviceId: 'nobody' }], T0), [0, 1, 1, 0]);
+    const [taken] = await queue.lockNext(m1, 'g1', lock(['t']), T0);
+    assert.deepEqual(taken.target, m1);
+  });
+
+  check('delivers again after the lock has run out, first in order, without counting an attempt', async (queue) => {
+    for (const id of ['m1', 'm2']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1']), T0);
+    const later = T0 + limits.lockMs;
+    assert.deepEqual(await queue.settle(d1, 't1', 'complete', limits, later), { kind: 'lockLost' });
+    const again = await queue.lockNext(d1, 'g1', lock(['t2', 't3']), later);
+    assert.deepEqual(
+      again.map((command) => [command.message.messageId, command.handedOver, command.deliveryCount]),
+      [
+        ['m1', 2, 0],
+        ['m2', 1, 0],
+      ],
+    );
+  });
+
+  check('gives a command up after the last allowed abandon', async (queue) => {
+    await queue.enqueue(newCommand('m1'), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1']), T0);
+    assert.deepEqual(await queue.settle(d1, 't1', 'abandon', limits, T0), { kind: 'again' });
+    await queue.lockNext(d1, 'g1', lock(['t2']), T0);
+    assert.deepEqual(await queue.settle(d1, 't2', 'abandon', limits, T0), {
+      kind: 'ended',
+      outcome: 'deliveryCountExceeded',
+    });
+    assert.deepEqual(await allReceipts(queue, T0), [['m1', 'deliveryCountExceeded']]);
+  });
+
+  check('puts back what a lost connection held, and nothing of others', async (queue) => {
+    for (const id of ['m1', 'm2']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1'], 'c1'), T0);
+    await queue.lockNext(d1, 'g1', lock(['t2'], 'c2'), T0);
+    assert.equal(await queue.releaseHolder(d1, 'c1', T0), 1);
+    const again = await queue.lockNext(d1, 'g1', lock(['t3', 't4'], 'c3'), T0);
+    assert.deepEqual(
+      again.map((command) => command.message.messageId),
+      ['m1'],
+    );
+    assert.deepEqual(await queue.settle(d1, 't2', 'complete', limits, T0), { kind: 'ended', outcome: 'completed' });
+  });
+
+  check('expires what waits too long, also when nobody asks, and says when to look again', async (queue) => {
+    await queue.enqueue(newCommand('short', { expiresAt: T0 + 1000 }), limits, T0);
+    await queue.enqueue(newCommand('long'), limits, T0);
+    assert.equal((await queue.sweep(T0 + 1, 100)).nextDue, T0 + 1000);
+    const swept = await queue.sweep(T0 + 1000, 100);
+    assert.deepEqual(
+      swept.ended.map((command) => command.message.messageId),
+      ['short'],
+    );
+    assert.equal(swept.nextDue, T0 + 3_600_000);
+    assert.deepEqual(await allReceipts(queue, T0 + 1000), [['short', 'expired']]);
+    assert.deepEqual((await queue.sweep(T0 + 1001, 100)).ended, []);
+  });
+
+  check('tells whose locks have run out, so that they can be delivered again', async (queue) => {
+    await queue.enqueue(newCommand('m1'), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1']), T0);
+    assert.deepEqual((await queue.sweep(T0 + 1, 100)).deliverable, []);
+    assert.deepEqual((await queue.sweep(T0 + limits.lockMs, 100)).deliverable, [d1]);
+  });
+
+  check('purges what waits and what is locked; the lock is lost then', async (queue) => {
+    for (const id of ['m1', 'm2']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1']), T0);
+    assert.equal(await queue.purge(d1, T0), 2);
+    assert.equal(await queue.purge(d1, T0), 0);
+    assert.deepEqual(await queue.settle(d1, 't1', 'complete', limits, T0), { kind: 'lockLost' });
+    assert.deepEqual(await allReceipts(queue, T0), [
+      ['m1', 'purged'],
+      ['m2', 'purged'],
+    ]);
+  });
+
+  check('writes the receipts that were asked for, and no others', async (queue) => {
+    for (const ack of ['none', 'positive', 'negative', 'full'] as const) {
+      await queue.enqueue(newCommand(`${ack}-done`, { ack, target: { deviceId: 'done' } }), limits, T0);
+      await queue.enqueue(newCommand(`${ack}-refused`, { ack, target: { deviceId: 'refused' } }), limits, T0);
+    }
+    for (let at = 0; at < 4; at++) {
+      await queue.lockNext({ deviceId: 'done' }, 'g1', lock([`d${at}`]), T0);
+      await queue.settle({ deviceId: 'done' }, `d${at}`, 'complete', limits, T0);
+      await queue.lockNext({ deviceId: 'refused' }, 'g1', lock([`r${at}`]), T0);
+      await queue.settle({ deviceId: 'refused' }, `r${at}`, 'reject', limits, T0);
+    }
+    assert.deepEqual((await allReceipts(queue, T0)).sort(), [
+      ['full-done', 'completed'],
+      ['full-refused', 'rejected'],
+      ['negative-refused', 'rejected'],
+      ['positive-done', 'completed'],
+    ]);
+  });
+
+  check(
+    'hands receipts out in full batches at once and smaller ones after a wait, each to one back end',
+    async (queue) => {
+      for (let at = 0; at < 3; at++) await queue.enqueue(newCommand(`m${at}`), limits, T0);
+      await queue.purge(d1, T0);
+      const ask = (lockToken: string, count: number, notAfter: number, now: number) =>
+        queue.lockReceipts({ lockToken, count, lockMs: 1000, notAfter, endedBefore: 0 }, now);
+      assert.equal((await ask('b1', 2, T0 - 1, T0))?.receipts.length, 2);
+      assert.equal(await ask('b2', 2, T0 - 1, T0), undefined);
+      assert.equal((await ask('b3', 2, T0, T0 + 15_000))?.receipts.length, 1);
+      assert.equal(await queue.settleReceipts('b3', 'complete', T0 + 15_001), true);
+      assert.equal(await queue.settleReceipts('b3', 'complete', T0 + 15_001), false);
+      // The lock of the first batch runs out: its receipts are available again, to anybody.
+      assert.equal(await queue.settleReceipts('b1', 'complete', T0 + 16_000), false);
+      const again = await ask('b4', 10, T0 + 20_000, T0 + 20_000);
+      assert.deepEqual(
+        again?.receipts.map((receipt) => receipt.originalMessageId),
+        ['m0', 'm1'],
+      );
+      assert.equal(await queue.settleReceipts('b4', 'abandon', T0 + 20_001), true);
+      assert.equal((await ask('b5', 10, T0 + 20_002, T0 + 20_002))?.receipts.length, 2);
+    },
+  );
+
+  check('drops receipts that nobody fetched within their own time', async (queue) => {
+    await queue.enqueue(newCommand('m1'), limits, T0);
+    await queue.purge(d1, T0);
+    const late = T0 + 10_000;
+    const request = { lockToken: 'b', count: 10, lockMs: 1000, notAfter: late, endedBefore: T0 };
+    assert.equal(await queue.lockReceipts(request, late), undefined);
+  });
+
+  check('a re-created identity does not receive what was meant for the old one', async (queue) => {
+    await queue.enqueue(newCommand('old'), limits, T0);
+    assert.deepEqual(await queue.lockNext(d1, 'g2', lock(['t1']), T0), []);
+    await queue.forget(d1);
+    assert.equal(await queue.depth(d1, T0), 0);
+    assert.deepEqual(await allReceipts(queue, T0), []);
+    const after = await queue.enqueue(newCommand('new', { generationId: 'g2' }), limits, T0);
+    assert.ok(after.kind === 'enqueued' && after.sequence > 1, 'sequence numbers are not used again');
+  });
+
+  check('forgetting a device forgets its modules; forgetting a module leaves the device', async (queue) => {
+    const m1 = { deviceId: 'd1', moduleId: 'm1' };
+    for (const target of [d1, m1]) await queue.enqueue(newCommand('x', { target }), limits, T0);
+    await queue.forget(m1);
+    assert.deepEqual(await queue.depths([d1, m1], T0), [1, 0]);
+    await queue.enqueue(newCommand('y', { target: m1 }), limits, T0);
+    await queue.forget(d1);
+    assert.deepEqual(await queue.depths([d1, m1], T0), [0, 0]);
+  });
+
+  check('keeps dead letters and trails until they are removed', async (queue) => {
+    for (const id of ['done', 'dead']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1', 't2']), T0 + 1);
+    await queue.settle(d1, 't1', 'complete', limits, T0 + 2);
+    await queue.settle(d1, 't2', 'reject', limits, T0 + 3);
+    const dead = await queue.deadLetters(d1, 10);
+    assert.deepEqual(
+      dead.map((command) => command.message.messageId),
+      ['dead'],
+    );
+    assert.equal(Buffer.from(dead[0].message.body).toString(), 'body of dead');
+    const [found] = await queue.find(d1, { messageId: 'dead' });
+    assert.deepEqual(
+      (await queue.trail(d1, found.sequence)).map((entry) => [entry.time - T0, entry.step]),
+      [
+        [0, 'enqueued'],
+        [1, 'handed-over'],
+        [3, 'rejected'],
+      ],
+    );
+    assert.equal(await queue.removeEnded(T0 + 3, 10), 1);
+    assert.equal(await queue.removeEnded(T0 + 4, 10), 1);
+    assert.deepEqual(await queue.find(d1, { messageId: 'dead' }), []);
+    assert.deepEqual(await queue.trail(d1, found.sequence), []);
+  });
+
+  check('counts what waits, what is locked, and how commands ended', async (queue) => {
+    for (const id of ['m1', 'm2', 'm3']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1', 't2']), T0 + 1);
+    await queue.settle(d1, 't1', 'complete', limits, T0 + 2);
+    const totals = await queue.totals(T0 + 2);
+    assert.deepEqual([totals.waiting, totals.locked, totals.receipts, totals.oldestEnqueuedTime], [1, 1, 1, T0]);
+    assert.equal(totals.outcomes.completed, 1);
+  });
+
+  check('remembers everything after it was closed and opened again', async (queue, opened) => {
+    if (opened.reopen === undefined) return;
+    for (const id of ['m1', 'm2']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t1']), T0);
+    await queue.settle(d1, 't1', 'complete', limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['t2']), T0);
+    const again = await opened.reopen();
+    assert.deepEqual(await allReceipts(again, T0), [['m1', 'completed']]);
+    assert.deepEqual(await again.settle(d1, 't2', 'complete', limits, T0 + 1), { kind: 'ended', outcome: 'completed' });
+    const next = await again.enqueue(newCommand('m3'), limits, T0 + 2);
+    assert.deepEqual(next, { kind: 'enqueued', sequence: 3 });
+  });
+}

@@ -1,0 +1,273 @@
+import { end, handOver, releaseLock, settle, settleTime, wantsReceipt } from '../../core/commands/lifecycle.ts';
+import type { CommandQueue, CommandTotals } from '../../core/commands/ports.ts';
+import type { Command, CommandOutcome, Receipt, TrailEntry } from '../../core/commands/types.ts';
+import { identityName } from '../../core/identity/permissions.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+
+interface Queue {
+  readonly target: IdentityKey;
+  lastSequence: number;
+  /** In order of sequence number; ended ones stay until they are removed. */
+  commands: Command[];
+  readonly trails: Map<number, TrailEntry[]>;
+}
+
+interface KeptReceipt {
+  readonly receipt: Receipt;
+  lockToken: string | undefined;
+  lockedUntil: number;
+}
+
+/** Commands in memory: a real store, for tests and simulation. */
+export function createMemoryCommandQueue(): CommandQueue {
+  const queues = new Map<string, Queue>();
+  let receipts: KeptReceipt[] = [];
+  let lastReceipt = 0;
+  const outcomes: Record<CommandOutcome, number> = {
+    completed: 0,
+    rejected: 0,
+    expired: 0,
+    deliveryCountExceeded: 0,
+    purged: 0,
+  };
+
+  const queueOf = (target: IdentityKey): Queue => {
+    const name = identityName(target);
+    let queue = queues.get(name);
+    if (queue === undefined) {
+      queue = { target, lastSequence: 0, commands: [], trails: new Map() };
+      queues.set(name, queue);
+    }
+    return queue;
+  };
+
+  const note = (queue: Queue, sequence: number, time: number, step: TrailEntry['step'], detail = ''): void => {
+    const trail = queue.trails.get(sequence) ?? [];
+    trail.push({ time, step, detail });
+    queue.trails.set(sequence, trail);
+  };
+
+  /** Puts the changed command in place, and writes the receipt and the trail that its end asks for. */
+  const replace = (queue: Queue, before: Command, after: Command): void => {
+    if (after === before) return;
+    queue.commands[queue.commands.indexOf(before)] = after;
+    if (after.state.kind !== 'ended') return;
+    const { outcome, endedTime } = after.state;
+    outcomes[outcome]++;
+    note(queue, after.sequence, endedTime, outcome);
+    if (!wantsReceipt(after.message.ack, outcome)) return;
+    receipts.push({
+      receipt: {
+        sequence: ++lastReceipt,
+        originalMessageId: after.message.messageId ?? null,
+        ...after.target,
+        deviceGenerationId: after.generationId,
+        enqueuedTime: endedTime,
+        outcome,
+      },
+      lockToken: undefined,
+      lockedUntil: 0,
+    });
+  };
+
+  /** Does what time has done to the queue; those that ended now. */
+  const passTime = (queue: Queue, now: number): Command[] => {
+    const ended: Command[] = [];
+    for (const command of [...queue.commands]) {
+      const after = settleTime(command, now);
+      if (after === command) continue;
+      if (command.state.kind === 'locked') note(queue, command.sequence, now, 'lock-ended');
+      replace(queue, command, after);
+      if (after.state.kind === 'ended') ended.push(after);
+    }
+    return ended;
+  };
+
+  const open = (queue: Queue): Command[] => queue.commands.filter((command) => command.state.kind !== 'ended');
+
+  return {
+    async enqueue(command, limits, now) {
+      const queue = queueOf(command.target);
+      passTime(queue, now);
+      const depth = open(queue).length;
+      if (depth >= limits.queueDepthMax) return { kind: 'full', depth };
+      const sequence = ++queue.lastSequence;
+      queue.commands.push({
+        ...command,
+        sequence,
+        enqueuedTime: now,
+        deliveryCount: 0,
+        handedOver: 0,
+        state: { kind: 'enqueued' },
+      });
+      note(queue, sequence, now, 'enqueued');
+      return { kind: 'enqueued', sequence };
+    },
+
+    async lockNext(target, generationId, lock, now) {
+      const queue = queueOf(target);
+      passTime(queue, now);
+      const waiting = queue.commands.filter(
+        (command) => command.state.kind === 'enqueued' && command.generationId === generationId,
+      );
+      return waiting.slice(0, lock.tokens.length).map((command, at) => {
+        const taken = handOver(command, { token: lock.tokens[at], holder: lock.holder, lockMs: lock.lockMs }, now);
+        replace(queue, command, taken);
+        note(queue, command.sequence, now, 'handed-over', lock.holder);
+        return taken;
+      });
+    },
+
+    async settle(target, lockToken, settlement, limits, now) {
+      const queue = queueOf(target);
+      passTime(queue, now);
+      const command = queue.commands.find(
+        (entry) => entry.state.kind === 'locked' && entry.state.lockToken === lockToken,
+      );
+      const after = command === undefined ? undefined : settle(command, lockToken, settlement, limits, now);
+      if (command === undefined || after === undefined) return { kind: 'lockLost' };
+      if (settlement === 'abandon') note(queue, command.sequence, now, 'abandoned');
+      replace(queue, command, after);
+      return after.state.kind === 'ended' ? { kind: 'ended', outcome: after.state.outcome } : { kind: 'again' };
+    },
+
+    async releaseHolder(target, holder, now) {
+      const queue = queueOf(target);
+      passTime(queue, now);
+      let released = 0;
+      for (const command of [...queue.commands]) {
+        if (command.state.kind !== 'locked' || command.state.holder !== holder) continue;
+        note(queue, command.sequence, now, 'connection-lost', holder);
+        replace(queue, command, releaseLock(command, now));
+        released++;
+      }
+      return released;
+    },
+
+    async purge(target, now) {
+      const queue = queueOf(target);
+      passTime(queue, now);
+      const waiting = open(queue);
+      for (const command of waiting) replace(queue, command, end(command, 'purged', now));
+      return waiting.length;
+    },
+
+    async forget(target) {
+      for (const [name, queue] of queues) {
+        if (queue.target.deviceId !== target.deviceId) continue;
+        if (target.moduleId === undefined || queue.target.moduleId === target.moduleId) {
+          // The next sequence number stays, so that a re-created identity never shows an old one again.
+          queues.set(name, { ...queue, commands: [], trails: new Map() });
+        }
+      }
+      receipts = receipts.filter(
+        ({ receipt }) =>
+          receipt.deviceId !== target.deviceId ||
+          (target.moduleId !== undefined && receipt.moduleId !== target.moduleId),
+      );
+    },
+
+    async depth(target, now) {
+      const queue = queueOf(target);
+      passTime(queue, now);
+      return open(queue).length;
+    },
+
+    async depths(targets, now) {
+      return Promise.all(targets.map((target) => this.depth(target, now)));
+    },
+
+    async sweep(now, count) {
+      const ended: Command[] = [];
+      const deliverable: IdentityKey[] = [];
+      let nextDue: number | undefined;
+      for (const queue of queues.values()) {
+        if (ended.length >= count) return { ended, deliverable, nextDue: now };
+        const lockedBefore = queue.commands.filter((command) => command.state.kind === 'locked').length;
+        ended.push(...passTime(queue, now));
+        const locked = queue.commands.filter((command) => command.state.kind === 'locked').length;
+        const waiting = queue.commands.some((command) => command.state.kind === 'enqueued');
+        if (locked < lockedBefore && waiting) deliverable.push(queue.target);
+        for (const command of open(queue)) {
+          const due = command.state.kind === 'locked' ? command.state.lockedUntil : command.expiresAt;
+          if (nextDue === undefined || due < nextDue) nextDue = due;
+        }
+      }
+      return nextDue === undefined ? { ended, deliverable } : { ended, deliverable, nextDue };
+    },
+
+    async lockReceipts(request, now) {
+      receipts = receipts.filter(
+        (kept) =>
+          kept.receipt.enqueuedTime > request.endedBefore || (kept.lockedUntil > now && kept.lockToken !== undefined),
+      );
+      const free = receipts.filter((kept) => kept.lockToken === undefined || kept.lockedUntil <= now);
+      const taken = free.slice(0, request.count);
+      if (taken.length === 0) return undefined;
+      if (taken.length < request.count && taken[0].receipt.enqueuedTime > request.notAfter) return undefined;
+      const lockedUntil = now + request.lockMs;
+      for (const kept of taken) {
+        kept.lockToken = request.lockToken;
+        kept.lockedUntil = lockedUntil;
+      }
+      return { lockToken: request.lockToken, lockedUntil, receipts: taken.map((kept) => kept.receipt) };
+    },
+
+    async settleReceipts(lockToken, settlement, now) {
+      const held = receipts.filter((kept) => kept.lockToken === lockToken && kept.lockedUntil > now);
+      if (held.length === 0) return false;
+      if (settlement === 'complete') receipts = receipts.filter((kept) => !held.includes(kept));
+      for (const kept of held) kept.lockToken = undefined;
+      return true;
+    },
+
+    async deadLetters(target, limit) {
+      return queueOf(target)
+        .commands.filter((command) => command.state.kind === 'ended' && command.state.outcome !== 'completed')
+        .reverse()
+        .slice(0, limit);
+    },
+
+    async removeEnded(before, count) {
+      let removed = 0;
+      for (const queue of queues.values()) {
+        queue.commands = queue.commands.filter((command) => {
+          const old = command.state.kind === 'ended' && command.state.endedTime < before && removed < count;
+          if (!old) return true;
+          removed++;
+          queue.trails.delete(command.sequence);
+          return false;
+        });
+      }
+      return removed;
+    },
+
+    async find(target, by) {
+      return queueOf(target)
+        .commands.filter((command) =>
+          'sequence' in by ? command.sequence === by.sequence : command.message.messageId === by.messageId,
+        )
+        .reverse();
+    },
+
+    async trail(target, sequence) {
+      return queueOf(target).trails.get(sequence) ?? [];
+    },
+
+    async totals(now) {
+      const all = [...queues.values()].flatMap((queue) => {
+        passTime(queue, now);
+        return open(queue);
+      });
+      const waiting = all.filter((command) => command.state.kind === 'enqueued');
+      const totals: CommandTotals = {
+        waiting: waiting.length,
+        locked: all.length - waiting.length,
+        receipts: receipts.length,
+        outcomes: { ...outcomes },
+      };
+      if (waiting.length === 0) return totals;
+      return { ...totals, oldestEnqueuedTime: Math.min(...waiting.map((command) => command.enqueuedTime)) };
+    },
+  };
+}
