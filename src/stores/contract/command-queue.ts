@@ -197,7 +197,7 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
       for (let at = 0; at < 3; at++) await queue.enqueue(newCommand(`m${at}`), limits, T0);
       await queue.purge(d1, T0);
       const ask = (lockToken: string, count: number, notAfter: number, now: number) =>
-        queue.lockReceipts({ lockToken, count, lockMs: 1000, notAfter, endedBefore: 0 }, now);
+        queue.lockReceipts({ lockToken, count, lockMs: 16_000, notAfter, endedBefore: 0 }, now);
       assert.equal((await ask('b1', 2, T0 - 1, T0))?.receipts.length, 2);
       assert.equal(await ask('b2', 2, T0 - 1, T0), undefined);
       assert.equal((await ask('b3', 2, T0, T0 + 15_000))?.receipts.length, 1);
