@@ -1,0 +1,91 @@
+/** `npm run bench -- telemetry-in|telemetry-out [options]`: see bench/README.md. */
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { peers, type Shape, telemetryIn } from './telemetry-in.ts';
+import { telemetryOut } from './telemetry-out.ts';
+
+const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2] [common]
+npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--tls] [common]
+common: [--peer mosquitto] [--peers-only] [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    shape: { type: 'string', default: '50x20x256' },
+    peer: { type: 'string', multiple: true, default: [] },
+    'peers-only': { type: 'boolean', default: false },
+    tls: { type: 'boolean', default: false },
+    rate: { type: 'string' },
+    bag: { type: 'string', default: '' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '3' },
+    threads: { type: 'string', default: String(Math.max(1, os.cpus().length >> 1)) },
+    events: { type: 'string', default: '200000' },
+    payload: { type: 'string', default: '256' },
+    readers: { type: 'string', default: '1' },
+    client: { type: 'string', default: 'counting' },
+    directory: { type: 'string', default: path.join(os.tmpdir(), 'mooring-bench') },
+    json: { type: 'string' },
+  },
+});
+
+try {
+  await run(positionals[0]);
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}
+
+async function run(bench: string | undefined): Promise<void> {
+  const common = {
+    rounds: count('rounds'),
+    threads: count('threads'),
+    tls: values.tls,
+    directory: path.resolve(values.directory),
+    jsonFile: values.json,
+  };
+  if (bench === 'telemetry-in') {
+    await telemetryIn({
+      ...common,
+      shapes: values.shape.split(',').map(shapeOf),
+      peers: values.peer.flatMap((names) => names.split(',')).map(peerOf),
+      hub: !values['peers-only'],
+      seconds: count('seconds'),
+      warmupSeconds: count('warmup'),
+      ratePerSecond: values.rate === undefined ? undefined : count('rate'),
+      bag: values.bag,
+    });
+  } else if (bench === 'telemetry-out') {
+    if (values.client !== 'counting' && values.client !== 'rhea')
+      throw new Error(`--client ${values.client}\n${USAGE}`);
+    await telemetryOut({
+      ...common,
+      events: count('events'),
+      payloadBytes: count('payload'),
+      readers: count('readers'),
+      client: values.client,
+    });
+  } else throw new Error(USAGE);
+}
+
+function count(name: 'rounds' | 'seconds' | 'warmup' | 'threads' | 'rate' | 'events' | 'payload' | 'readers'): number {
+  const value = Number(values[name]);
+  if (!(value > 0)) throw new Error(`--${name} wants a number over 0\n${USAGE}`);
+  return value;
+}
+
+function shapeOf(text: string): Shape {
+  const [connections, inFlight, payloadBytes] = text.split('x').map(Number);
+  const whole = [connections, inFlight, payloadBytes].every((value) => Number.isInteger(value) && value > 0);
+  if (!whole || inFlight > 65_535) throw new Error(`--shape ${text}: CONNECTIONSxINFLIGHTxBYTES is wanted`);
+  return { connections, inFlight, payloadBytes };
+}
+
+function peerOf(name: string) {
+  const peer = peers[name];
+  if (peer === undefined) throw new Error(`--peer ${name}: one of ${Object.keys(peers).join(', ')} is wanted`);
+  return peer;
+}

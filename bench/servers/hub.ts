@@ -1,0 +1,133 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import path from 'node:path';
+import type { PublisherLogin } from '../load/publisher.ts';
+import { type RunningServer, type ServerKind, type ServerOptions, startProgram, stopProgram } from './server.ts';
+
+const root = path.dirname(path.dirname(import.meta.dirname));
+const API_VERSION = '2021-04-12';
+const BULK_ITEMS = 100;
+
+/** The part of `endpoints.json` (design section 2) that a load needs. */
+export interface Endpoints {
+  readonly hubName: string;
+  readonly hostName: string;
+  readonly ports: Readonly<Record<'mqtts' | 'amqps' | 'https' | 'admin' | 'amqp' | 'mqtt', number | undefined>>;
+  readonly caFile: string;
+  readonly connectionStrings: Readonly<Record<string, string>>;
+}
+
+export interface RunningHub extends RunningServer {
+  readonly endpoints: Endpoints;
+}
+
+/** This checkout's hub, every setting on its default but the ports. */
+export const hub: ServerKind = {
+  name: 'mooring',
+  acknowledges: 'after fdatasync',
+  start: (options) => startHub(options),
+};
+
+export async function startHub({ connections, tls, directory, bag }: ServerOptions): Promise<RunningHub> {
+  const dataDir = path.join(directory, 'data');
+  const ports = ['--mqtt-port', tls ? 'off' : '0', '--mqtts-port', '0', '--https-port', '0', '--amqps-port', '0'];
+  const child = await startProgram(
+    process.execPath,
+    [path.join(root, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...ports, '--amqp-port', '0', '--admin-port', '0'],
+    /^ready\b/m,
+    30_000,
+  );
+  try {
+    const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
+    const ca = readFileSync(endpoints.caFile, 'utf8');
+    const logins = await createDevices(endpoints, ca, connections, bag);
+    const port = tls ? endpoints.ports.mqtts : endpoints.ports.mqtt;
+    if (port === undefined) throw new Error(`endpoints.json has no ${tls ? 'mqtts' : 'mqtt'} port`);
+    return {
+      pid: child.pid as number,
+      host: '127.0.0.1',
+      port,
+      ca: tls ? ca : undefined,
+      logins,
+      endpoints,
+      stop: () => stopProgram(child),
+    };
+  } catch (error) {
+    await stopProgram(child);
+    throw error;
+  }
+}
+
+/** Registers the devices with keys made here, and signs a token for each. */
+async function createDevices(
+  endpoints: Endpoints,
+  ca: string,
+  count: number,
+  bag: string,
+): Promise<readonly PublisherLogin[]> {
+  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(endpoints.connectionStrings.iothubowner);
+  const authorization = token(HostName, SharedAccessKey, SharedAccessKeyName);
+  const devices = Array.from({ length: count }, (_, at) => ({ id: `bench-${at}`, key: randomBytes(32) }));
+  for (let at = 0; at < count; at += BULK_ITEMS) {
+    const items = devices.slice(at, at + BULK_ITEMS).map(({ id, key }) => ({
+      id,
+      importMode: 'create',
+      status: 'enabled',
+      authentication: {
+        type: 'sas',
+        symmetricKey: { primaryKey: key.toString('base64'), secondaryKey: key.toString('base64') },
+      },
+    }));
+    await postBulk(endpoints.ports.https as number, ca, authorization, JSON.stringify(items));
+  }
+  return devices.map(({ id, key }) => ({
+    clientId: id,
+    username: `${HostName}/${id}/?api-version=${API_VERSION}`,
+    password: token(`${HostName}/devices/${id}`, key.toString('base64')),
+    topic: `devices/${id}/messages/events/${bag}`,
+  }));
+}
+
+function postBulk(port: number, ca: string, authorization: string, body: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = https.request(
+      {
+        host: 'localhost',
+        port,
+        ca,
+        method: 'POST',
+        path: `/devices?api-version=${API_VERSION}`,
+        headers: { authorization, 'content-type': 'application/json; charset=utf-8' },
+      },
+      (response) => {
+        let text = '';
+        response.on('data', (chunk: Buffer) => {
+          text += chunk.toString();
+        });
+        response.on('end', () => {
+          if (response.statusCode === 200) resolve();
+          else reject(new Error(`devices could not be created: ${response.statusCode} ${text.slice(0, 300)}`));
+        });
+      },
+    );
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+/** A SAS token that is good for an hour (device reference 1.5); `key` in base64. */
+export function token(resource: string, key: string, policy?: string): string {
+  const sr = encodeURIComponent(resource);
+  const expires = Math.floor(Date.now() / 1000) + 3600;
+  const signature = createHmac('sha256', Buffer.from(key, 'base64')).update(`${sr}\n${expires}`).digest('base64');
+  const named = policy === undefined ? '' : `&skn=${policy}`;
+  return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(signature)}&se=${expires}${named}`;
+}
+
+/** `Key=Value;...`, split at the first `=` of each pair: keys end in `=`. */
+export function connectionFields(text: string): Record<string, string> {
+  return Object.fromEntries(
+    text.split(';').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+  );
+}

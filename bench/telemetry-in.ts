@@ -1,0 +1,186 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { runLoad } from './load/load.ts';
+import { cpuSeconds, fdatasyncMedianMs, machine, machineBusySeconds, residentMiB } from './process-facts.ts';
+import { figure, printTable, type Spread, show, spread, writeResult } from './report.ts';
+import { hub } from './servers/hub.ts';
+import { mosquitto } from './servers/mosquitto.ts';
+import type { ServerKind } from './servers/server.ts';
+
+export const peers: Readonly<Record<string, ServerKind>> = { mosquitto };
+
+/** Connections x unacknowledged messages on each x bytes of payload. */
+export interface Shape {
+  readonly connections: number;
+  readonly inFlight: number;
+  readonly payloadBytes: number;
+}
+
+export interface TelemetryInOptions {
+  readonly shapes: readonly Shape[];
+  readonly peers: readonly ServerKind[];
+  readonly tls: boolean;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmupSeconds: number;
+  readonly threads: number;
+  readonly ratePerSecond?: number;
+  readonly bag: string;
+  /** Servers keep their data in folders made below this one: the disk that is measured. */
+  readonly directory: string;
+  readonly hub: boolean;
+  readonly jsonFile?: string;
+}
+
+interface Round {
+  readonly acknowledgedPerSecond: number;
+  readonly perServerCpuSecond: number;
+  readonly serverCores: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly residentMiB: number;
+  readonly generatorCores: number;
+  /** Cores that neither the server nor the generator used: other work on the machine. */
+  readonly otherCores: number;
+  readonly unacknowledged: number;
+}
+
+/** Runs every shape on every server, in rounds that alternate between the servers, and prints and writes the figures. */
+export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
+  mkdirSync(options.directory, { recursive: true });
+  const fdatasyncMs = fdatasyncMedianMs(options.directory);
+  const systems = [...(options.hub ? [hub] : []), ...options.peers];
+  const results: { shape: Shape; rounds: Record<string, Round[]>; ratios: Record<string, Spread> }[] = [];
+  for (const shape of options.shapes) {
+    const rounds: Record<string, Round[]> = Object.fromEntries(systems.map(({ name }) => [name, []]));
+    for (let round = 0; round < options.rounds; round++) {
+      // Every second round begins with the other end, so that no server always runs behind the same one.
+      for (const system of round % 2 === 0 ? systems : systems.toReversed()) {
+        rounds[system.name].push(await measure(system, shape, options));
+      }
+    }
+    const ratios = ratiosOf(rounds, systems);
+    results.push({ shape, rounds, ratios });
+    print(shape, rounds, ratios, options);
+  }
+  process.stdout.write(`\nfdatasync of 512 appended bytes on this disk: p50 ${fdatasyncMs.toFixed(2)} ms\n`);
+  const { peers: _, hub: __, jsonFile, ...settings } = options;
+  const systemsNamed = systems.map(({ name, acknowledges }) => ({ name, acknowledges }));
+  const file = writeResult(
+    'telemetry-in',
+    { machine: machine(), fdatasyncMs, settings, systems: systemsNamed, results },
+    jsonFile,
+  );
+  process.stdout.write(`${file}\n`);
+}
+
+async function measure(system: ServerKind, shape: Shape, options: TelemetryInOptions): Promise<Round> {
+  const directory = mkdtempSync(path.join(options.directory, `${system.name}-`));
+  const { connections, inFlight, payloadBytes } = shape;
+  try {
+    const server = await system.start({ connections, tls: options.tls, directory, bag: options.bag });
+    try {
+      const cpu = { begin: 0, end: 0 };
+      const busy = { begin: 0, end: 0 };
+      const at = { begin: 0, end: 0 };
+      let resident = 0;
+      const { host, port, ca } = server;
+      const load = await runLoad({
+        target: { host, port, ca, inFlight, payloadBytes },
+        logins: server.logins,
+        threads: options.threads,
+        warmupSeconds: options.warmupSeconds,
+        seconds: options.seconds,
+        ratePerSecond: options.ratePerSecond,
+        mark(end) {
+          cpu[end] = cpuSeconds(server.pid);
+          busy[end] = machineBusySeconds();
+          at[end] = performance.now() / 1000;
+          resident = residentMiB(server.pid);
+        },
+      });
+      const seconds = at.end - at.begin;
+      const serverCores = (cpu.end - cpu.begin) / seconds;
+      return {
+        acknowledgedPerSecond: load.acknowledgedPerSecond,
+        perServerCpuSecond: load.acknowledgedPerSecond / serverCores,
+        serverCores,
+        p50Ms: load.latency.percentile(0.5),
+        p99Ms: load.latency.percentile(0.99),
+        p999Ms: load.latency.percentile(0.999),
+        residentMiB: resident,
+        generatorCores: load.generatorCores,
+        otherCores: Math.max(0, (busy.end - busy.begin) / seconds - serverCores - load.generatorCores),
+        unacknowledged: load.unacknowledged,
+      };
+    } finally {
+      await server.stop();
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** The hub against each peer, round by round: rates and rates per CPU second of the server. */
+function ratiosOf(rounds: Record<string, Round[]>, systems: readonly ServerKind[]): Record<string, Spread> {
+  const ratios: Record<string, Spread> = {};
+  const own = rounds[hub.name];
+  if (own === undefined) return ratios;
+  for (const { name } of systems.filter((system) => system !== hub)) {
+    const ratio = (of: (round: Round) => number): Spread =>
+      spread(own.map((round, at) => of(round) / of(rounds[name][at])));
+    ratios[`messages/s against ${name}`] = ratio((round) => round.acknowledgedPerSecond);
+    ratios[`messages per server CPU second against ${name}`] = ratio((round) => round.perServerCpuSecond);
+  }
+  return ratios;
+}
+
+function print(
+  shape: Shape,
+  rounds: Record<string, Round[]>,
+  ratios: Record<string, Spread>,
+  options: TelemetryInOptions,
+): void {
+  const pace = options.ratePerSecond === undefined ? 'closed loop' : `${options.ratePerSecond} messages/s due`;
+  process.stdout.write(
+    `\n${shape.connections} connections x ${shape.inFlight} in flight x ${shape.payloadBytes} bytes, ` +
+      `${options.tls ? 'TLS' : 'plain TCP'}, QoS 1, ${pace}, ${options.rounds} x ${options.seconds} s, ` +
+      'median (min..max)\n',
+  );
+  const head = [
+    '',
+    'acked/s',
+    'per CPU s',
+    'cores',
+    'p50 ms',
+    'p99 ms',
+    'p99.9 ms',
+    'RSS MiB',
+    'load gen. cores',
+    'other cores',
+  ];
+  const columns: readonly ((round: Round) => number)[] = [
+    (round) => round.acknowledgedPerSecond,
+    (round) => round.perServerCpuSecond,
+    (round) => round.serverCores,
+    (round) => round.p50Ms,
+    (round) => round.p99Ms,
+    (round) => round.p999Ms,
+    (round) => round.residentMiB,
+    (round) => round.generatorCores,
+    (round) => round.otherCores,
+  ];
+  const rows = Object.entries(rounds).map(([name, of]) => [
+    name,
+    ...columns.map((column) => show(spread(of.map(column)))),
+  ]);
+  printTable([head, ...rows]);
+  for (const [name, ratio] of Object.entries(ratios)) {
+    process.stdout.write(`${name}: ${show(ratio)} times\n`);
+  }
+  const lost = Object.values(rounds)
+    .flat()
+    .reduce((sum, round) => sum + round.unacknowledged, 0);
+  if (lost > 0) process.stdout.write(`${figure(lost)} messages were never acknowledged: the run is not valid\n`);
+}
