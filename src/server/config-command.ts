@@ -1,0 +1,62 @@
+/** `mooring config check` and `mooring config print`: what the settings are, and whether they can be used. */
+import { settingFacts, settingNames, shown } from './config.ts';
+import { loadSettings, SettingsError } from './config-sources.ts';
+
+const usage = `Usage: mooring config check|print [--json] [settings as for serve]
+  check   says whether the settings can be used
+  print   shows each setting and where it comes from; secrets are never shown
+`;
+
+interface Output {
+  out(text: string): void;
+  err(text: string): void;
+}
+
+/** @returns the exit code: 0 fine, 1 settings refused, 2 wrong use */
+export function runConfig(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  { out, err }: Output,
+): number {
+  const [action, ...rest] = argv;
+  if (action !== 'check' && action !== 'print') {
+    err(usage);
+    return 2;
+  }
+  const json = rest.includes('--json');
+  const args = rest.filter((argument) => argument !== '--json');
+  try {
+    const loaded = loadSettings(args, env);
+    if (action === 'check') out(json ? '{"ok":true}\n' : 'The settings can be used.\n');
+    else out(json ? printJson(loaded) : printText(loaded));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    if (json) out(`${JSON.stringify({ ok: false, problems: error.problems })}\n`);
+    else err(`${error.message}\n`);
+    return 1;
+  }
+}
+
+type Loaded = ReturnType<typeof loadSettings>;
+
+function printText({ settings, sources }: Loaded): string {
+  const width = Math.max(...settingNames.map((name) => name.length));
+  const lines = settingNames.map((name) => {
+    const facts = settingFacts(name);
+    const value = settings[name];
+    const text =
+      value === undefined ? `(${facts.otherwise ?? 'none'})` : facts.secret ? '(given, not shown)' : shown(value);
+    return `${name.padEnd(width)}  ${sources[name].padEnd(8)}  ${text}`;
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+function printJson({ settings, sources }: Loaded): string {
+  const entries = settingNames.map((name) => {
+    const given = settings[name] !== undefined;
+    const value = settingFacts(name).secret ? (given ? '(not shown)' : null) : (settings[name] ?? null);
+    return [name, { value, source: sources[name] }];
+  });
+  return `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`;
+}

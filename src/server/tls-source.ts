@@ -1,0 +1,223 @@
+/**
+ * The certificate that the doors show: the hub's own, made and renewed here, or the operator's files. Either can change
+ * while the hub runs; doors hear of it by `watch`, new connections get the new one, open ones stay.
+ */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
+import path from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import type { Random } from '../base/random.ts';
+import type { TlsSource } from '../protocols/shared/listener.ts';
+import type { PemPair, SubjectName } from './certificates.ts';
+import { writeFileDurably } from './data-folder.ts';
+
+const DAY_MS = 86_400_000;
+/** A certificate of ours is made anew when less than this is left. */
+const renewalMs = 30 * DAY_MS;
+const checkEveryMs = DAY_MS / 2;
+/** Files are compared this often by their times, which also works where a file is a link that is switched. */
+const watchEveryMs = 2000;
+
+export interface ServerTls extends TlsSource {
+  /** What clients must trust, or undefined where the operator's certificate comes from elsewhere. */
+  readonly caFile: string | undefined;
+  /** DNS names and addresses of the certificate. */
+  readonly names: readonly string[];
+  /** Looks at files and dates now: for SIGHUP. */
+  reload(): Promise<void>;
+  close(): void;
+}
+
+/** A certificate that cannot be used; the message says which file and what to do. */
+export class TlsError extends Error {
+  override readonly name = 'TlsError';
+}
+
+interface Parts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/**
+ * The private authority's certificate for `names`, in `folder` (made when missing): `ca.pem`, `ca-key.pem`,
+ * `server.pem`, `server-key.pem`.
+ * @throws TlsError
+ */
+export async function openPrivateTls(
+  folder: string,
+  hubName: string,
+  names: readonly SubjectName[],
+  { clock, random, log }: Parts,
+): Promise<ServerTls> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = (name: string): string => path.join(folder, name);
+
+  await makeAuthorityOnce(file('ca.pem'), file('ca-key.pem'), async () => {
+    const { makeAuthority } = await import('./certificates.ts');
+    return makeAuthority(hubName, clock.now(), random);
+  });
+  const server = async (): Promise<PemPair> => {
+    const kept = readPairIfThere(file('server.pem'), file('server-key.pem'));
+    const authorityCert = readFileSync(file('ca.pem'), 'utf8');
+    if (kept !== undefined && fits(kept) && isCurrent(kept.cert, authorityCert, names, clock.now())) return kept;
+    const { makeServerCertificate } = await import('./certificates.ts');
+    const authority = readAuthority(file('ca.pem'), file('ca-key.pem'));
+    const made = await makeServerCertificate(authority, names, clock.now(), random);
+    writePair(file('server.pem'), file('server-key.pem'), made);
+    log.info({ names: names.map(({ value }) => value), again: kept !== undefined }, 'a server certificate was made');
+    return made;
+  };
+
+  const source = new SwappableSource(await server());
+  const reload = async (): Promise<void> => {
+    source.swap(await server());
+  };
+  let cancel = (): void => {};
+  const plan = (): void => {
+    cancel = clock.after(checkEveryMs, () => {
+      reload().catch((error: Error) => log.error({ error: error.message }, 'the certificate could not be renewed'));
+      plan();
+    });
+  };
+  plan();
+  return {
+    caFile: file('ca.pem'),
+    names: names.map(({ value }) => value),
+    current: () => source.current(),
+    watch: (listener) => source.watch(listener),
+    reload,
+    close: () => cancel(),
+  };
+}
+
+/**
+ * The operator's own files. A change that cannot be used is logged, and the last good certificate stays.
+ * @throws TlsError
+ */
+export function openOwnTls(certFile: string, keyFile: string, { log }: Pick<Parts, 'log'>): ServerTls {
+  const source = new SwappableSource(readOwnPair(certFile, keyFile));
+  const look = (): void => {
+    try {
+      if (source.swap(readOwnPair(certFile, keyFile))) log.info({ certFile }, 'the certificate was read again');
+    } catch (error) {
+      log.error({ certFile, error: (error as Error).message }, 'the new certificate is not used');
+    }
+  };
+  for (const file of [certFile, keyFile]) watchFile(file, { interval: watchEveryMs, persistent: false }, look);
+  return {
+    caFile: undefined,
+    names: namesOf(new X509Certificate(source.current().cert)),
+    current: () => source.current(),
+    watch: (listener) => source.watch(listener),
+    reload: async () => look(),
+    close: () => {
+      for (const file of [certFile, keyFile]) unwatchFile(file, look);
+    },
+  };
+}
+
+class SwappableSource implements TlsSource {
+  #pair: PemPair;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(pair: PemPair) {
+    this.#pair = pair;
+  }
+
+  current(): PemPair {
+    return this.#pair;
+  }
+
+  watch(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Whether it differed. */
+  swap(pair: PemPair): boolean {
+    if (pair.cert === this.#pair.cert && pair.key === this.#pair.key) return false;
+    this.#pair = pair;
+    for (const listener of this.#listeners) listener();
+    return true;
+  }
+}
+
+/** An authority whose certificate is there is never replaced: every device that trusts it would be locked out. */
+async function makeAuthorityOnce(certFile: string, keyFile: string, make: () => Promise<PemPair>): Promise<void> {
+  if (!existsSync(certFile)) writePair(certFile, keyFile, await make());
+}
+
+function readAuthority(certFile: string, keyFile: string): PemPair {
+  const pair = readPairIfThere(certFile, keyFile);
+  if (pair !== undefined && fits(pair)) return pair;
+  throw new TlsError(
+    `A server certificate must be made, and ${keyFile} is missing or is not the key of ${certFile}. Put the key back; or ` +
+      'remove both files to begin a new authority, which every device must then be told to trust.',
+  );
+}
+
+/** The key first: where the certificate is, its key is too, wherever a crash cut in. */
+function writePair(certFile: string, keyFile: string, pair: PemPair): void {
+  writeFileDurably(keyFile, pair.key);
+  writeFileDurably(certFile, pair.cert);
+}
+
+function readPairIfThere(certFile: string, keyFile: string): PemPair | undefined {
+  return existsSync(certFile) && existsSync(keyFile) ? readPair(certFile, keyFile) : undefined;
+}
+
+function fits(pair: PemPair): boolean {
+  try {
+    return new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a server certificate still has these names, this authority, and time left. */
+function isCurrent(cert: string, authority: string, names: readonly SubjectName[], now: number): boolean {
+  const certificate = new X509Certificate(cert);
+  const issuer = new X509Certificate(authority);
+  const has = new Set(namesOf(certificate));
+  return (
+    certificate.checkIssued(issuer) &&
+    certificate.verify(issuer.publicKey) &&
+    Date.parse(certificate.validTo) - now > renewalMs &&
+    Date.parse(certificate.validFrom) <= now &&
+    has.size === names.length &&
+    names.every(({ value }) => has.has(comparable(value)))
+  );
+}
+
+/** Names as `subjectAltName` shows them: `DNS:localhost, IP Address:127.0.0.1`. */
+function namesOf(certificate: X509Certificate): readonly string[] {
+  return [...(certificate.subjectAltName ?? '').matchAll(/(?:DNS|IP Address):([^,\s]+)/g)].map((match) =>
+    comparable(match[1]),
+  );
+}
+
+/** IPv6 addresses have several spellings; the URL parser knows the shortest one. */
+function comparable(name: string): string {
+  return name.includes(':') ? new URL(`http://[${name}]`).hostname.slice(1, -1) : name.toLowerCase();
+}
+
+function readOwnPair(certFile: string, keyFile: string): PemPair {
+  const pair = readPair(certFile, keyFile);
+  if (fits(pair)) return pair;
+  throw new TlsError(
+    `tlsCertFile ${certFile} and tlsKeyFile ${keyFile} do not belong together or are not PEM. ` +
+      'Give the certificate with its chain, and the private key that was made for it, without a password.',
+  );
+}
+
+function readPair(certFile: string, keyFile: string): PemPair {
+  try {
+    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') };
+  } catch (error) {
+    throw new TlsError(`The certificate cannot be read (${(error as Error).message}). Check the path and the rights.`, {
+      cause: error,
+    });
+  }
+}
