@@ -29,7 +29,7 @@ export const mosquitto: ServerKind = {
     }
     const config = path.join(directory, 'mosquitto.conf');
     writeFileSync(config, `${lines.join('\n')}\n`);
-    const child = await startProgram(PROGRAM, ['-c', config, '-v'], /mosquitto version \S+ running/, 10_000);
+    const child = await startProgram(PROGRAM, ['-c', config], /mosquitto version \S+ running/, 10_000);
     const logins = Array.from({ length: connections }, (_, at) => ({
       clientId: `bench-${at}`,
       username: '',
