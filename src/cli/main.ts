@@ -1,5 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { addCaCommands } from './commands/ca.ts';
+import { addConsumerGroupCommands } from './commands/consumer-group.ts';
+import { addDeviceCommands } from './commands/device.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { exitCodes, Failure } from './failure.ts';
 import { paint } from './output/table.ts';
@@ -46,6 +48,8 @@ function buildProgram(terminal: Terminal): Command {
         'Exit codes: 0 done, 1 failed, 2 wrong command line.',
       ].join('\n'),
     );
+  addDeviceCommands(program, terminal);
+  addConsumerGroupCommands(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);
   return program;

@@ -1,9 +1,11 @@
 import { type Command, Option } from 'commander';
+import { signSas } from '../../api/sas.ts';
 import { Failure } from '../failure.ts';
+import { type Credential, resourceOf } from '../login/connection-string.ts';
 import { credentialOf, type Login } from '../login/login.ts';
-import { resourceOf, sharedAccessSignature } from '../login/token.ts';
 import { isoTime } from '../output/values.ts';
 import { note, print, type Terminal } from '../terminal.ts';
+import { withApi } from './api.ts';
 import { type CommonOptions, durationMs, examples, loginFrom, withLogin } from './options.ts';
 
 interface SasOptions extends CommonOptions {
@@ -40,10 +42,11 @@ export function addSasCommand(program: Command, terminal: Terminal): void {
 }
 
 async function makeToken(login: Login, options: SasOptions, terminal: Terminal): Promise<void> {
-  const credential = options.policy === undefined ? credentialOf(login) : namedCredential(login, options.policy);
+  const credential = await signerOf(login, options);
+  const { key, policyName } = credential;
   const resource = options.resource ?? resourceOf(credential);
   const expiresAt = Date.now() + options.ttl;
-  const token = sharedAccessSignature({ resource, expiresAt, key: credential.key, policyName: credential.policyName });
+  const token = await signSas({ resource, expiresAt, key, ...(policyName === undefined ? {} : { policyName }) });
   if (terminal.json) {
     const { policyName: policy, deviceId: device, moduleId: module } = credential;
     await print(terminal, JSON.stringify({ token, resource, policy, device, module, expires: isoTime(expiresAt) }));
@@ -53,11 +56,26 @@ async function makeToken(login: Login, options: SasOptions, terminal: Terminal):
   if (terminal.out.isTerminal) note(terminal, `for ${resource}, until ${isoTime(expiresAt)}`);
 }
 
-function namedCredential(login: Login, name: string): ReturnType<typeof credentialOf> {
-  const found = [...login.credentials.values()].find((credential) => credential.policyName === name);
+async function signerOf(login: Login, options: SasOptions): Promise<Credential> {
+  if (options.device !== undefined) return await deviceCredential(login, options.device);
+  if (options.policy === undefined) return credentialOf(login);
+  const all = [...login.credentials.values()];
+  const found = all.find((credential) => credential.policyName === options.policy);
   if (found !== undefined) return found;
-  const names = [...new Set([...login.credentials.values()].map((credential) => credential.policyName))];
-  throw new Failure(`${login.source} holds no connection string of the policy ${name}.`, {
-    hint: `It holds: ${names.filter((known) => known !== undefined).join(', ') || 'none of a policy'}.`,
+  const names = new Set(all.flatMap((credential) => credential.policyName ?? []));
+  throw new Failure(`${login.source} holds no connection string of the policy ${options.policy}.`, {
+    hint: `It holds: ${[...names].join(', ') || 'none of a policy'}.`,
+  });
+}
+
+/** What a device's own connection string would hold. Asked of the registry. */
+function deviceCredential(login: Login, deviceId: string): Promise<Credential> {
+  return withApi(login, ['registryRead'], async (api) => {
+    const key = (await api.devices.get(deviceId)).authentication.symmetricKey.primaryKey;
+    if (key === null || key === '') {
+      throw new Failure(`The device ${deviceId} has no key: it proves itself by a certificate.`);
+    }
+    const none = { port: undefined, policyName: undefined, moduleId: undefined, entityPath: undefined };
+    return { ...none, host: login.hostName, key, deviceId, emulator: false };
   });
 }

@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import path from 'node:path';
+import { endpointsSchema } from '../../api/endpoints.ts';
 import { Failure } from '../failure.ts';
-import { type ConnectionString, parseConnectionString } from './connection-string.ts';
+import { type Credential, readCredential } from './connection-string.ts';
 
 /** How a command reaches a hub and proves itself to it. */
 export interface Login {
@@ -16,7 +17,7 @@ export interface Login {
   /** The CA that signs the hub's certificate; absent = the CAs that this machine trusts. */
   readonly ca: { readonly file: string; readonly pem: string } | undefined;
   /** By the name that an endpoints file gives them; a lone connection string is the only one, `given`. */
-  readonly credentials: ReadonlyMap<string, ConnectionString>;
+  readonly credentials: ReadonlyMap<string, Credential>;
 }
 
 /** Absent = that door is not served. */
@@ -71,7 +72,7 @@ export function resolveLogin(options: LoginOptions, { env, cwd }: LoginSurroundi
  * The credential with the first of these names, else the only one there is. Commands name the narrowest first, so that
  * an owner's key is not used where a lesser one does.
  */
-export function credentialOf(login: Login, ...names: readonly string[]): ConnectionString {
+export function credentialOf(login: Login, ...names: readonly string[]): Credential {
   for (const name of [...names, 'given', 'iothubowner']) {
     const found = login.credentials.get(name);
     if (found !== undefined) return found;
@@ -80,10 +81,7 @@ export function credentialOf(login: Login, ...names: readonly string[]): Connect
 }
 
 /** The same as `credentialOf`, but a device's own connection string is refused: the command needs a policy. */
-export function policyCredentialOf(
-  login: Login,
-  ...names: readonly string[]
-): ConnectionString & { policyName: string } {
+export function policyCredentialOf(login: Login, ...names: readonly string[]): Credential & { policyName: string } {
   const credential = credentialOf(login, ...names);
   if (credential.policyName === undefined) {
     throw new Failure(`${login.source} holds a device’s connection string; this command needs one of a policy.`, {
@@ -131,7 +129,7 @@ function readLoginFile(from: string | number, file: string): string {
 }
 
 function fromConnectionString(text: string, source: string, env: LoginSurroundings['env'], ca: Login['ca']): Login {
-  const credential = parseConnectionString(text, source);
+  const credential = readCredential(text, source);
   const ports: Record<string, number> = { ...defaultPorts };
   // An Event Hubs string names the AMQP port, a hub's string (when it names one at all) that of REST.
   if (credential.port !== undefined) {
@@ -153,40 +151,37 @@ function fromConnectionString(text: string, source: string, env: LoginSurroundin
 
 /** Reads what `serve` wrote (design section 2, row "ready"). */
 function fromEndpoints(text: string, file: string, ca: Login['ca']): Login {
-  const content = parseObject(text, file);
-  const ports: Record<string, number> = {};
-  for (const [door, port] of Object.entries(asObject(content.ports))) if (typeof port === 'number') ports[door] = port;
-  const credentials = new Map<string, ConnectionString>();
-  for (const [name, value] of Object.entries(asObject(content.connectionStrings))) {
-    if (typeof value === 'string') credentials.set(name, parseConnectionString(value, `${file} (${name})`));
-  }
-  if (typeof content.hostName !== 'string' || credentials.size === 0) {
-    throw new Failure(`${file} is not an endpoints file: hostName or connectionStrings are missing.`, {
+  const parsed = endpointsSchema.safeParse(parseJson(text));
+  if (!parsed.success) {
+    // Neither the parser's message nor the text is shown: both may hold keys.
+    const places = parsed.error.issues.slice(0, 3).map((issue) => issue.path.join('.') || 'the whole');
+    throw new Failure(`${file} is not an endpoints file of this version: ${places.join(', ')} is missing or wrong.`, {
       hint: 'mooring serve writes one into its data folder each time it is ready.',
     });
   }
-  const caFile = typeof content.caFile === 'string' ? path.resolve(path.dirname(file), content.caFile) : undefined;
+  const { hubName, hostName, ports, caFile, connectionStrings } = parsed.data;
+  const { https, mqtts, amqps, amqp, mqtt } = ports;
+  const served = Object.entries({ https, mqtts, amqps, amqp, mqtt }).filter(([, port]) => port !== null);
+  const credentials = Object.entries(connectionStrings).map(
+    ([name, value]) => [name, readCredential(value, `${file} (${name})`)] as const,
+  );
   return {
     source: file,
-    hostName: content.hostName,
-    hubName: typeof content.hubName === 'string' ? content.hubName : undefined,
-    ports,
-    ca: ca ?? (caFile === undefined ? undefined : readCa(caFile)),
-    credentials,
+    hostName,
+    hubName,
+    ports: Object.fromEntries(served),
+    ca: ca ?? readCa(path.resolve(path.dirname(file), caFile)),
+    credentials: new Map(credentials),
   };
 }
 
-function parseObject(text: string, file: string): Readonly<Record<string, unknown>> {
+function parseJson(text: string): unknown {
   try {
-    return asObject(JSON.parse(text));
+    return JSON.parse(text);
   } catch {
-    // The parser's own message quotes the text, which holds keys.
-    throw new Failure(`${file} is not valid JSON.`, { hint: 'mooring serve writes it anew each time it is ready.' });
+    return undefined;
   }
 }
-
-const asObject = (value: unknown): Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 
 function readCa(file: string): { file: string; pem: string } {
   try {

@@ -1,0 +1,62 @@
+import { ApiError, UnexpectedAnswerError } from '../../api/calls.ts';
+import { type ApiClient, createApiClient } from '../../api/client.ts';
+import { Failure } from '../failure.ts';
+import { type Login, policyCredentialOf, portOf } from '../login/login.ts';
+
+/**
+ * Runs `work` with a client of the management API and closes it. Refusals and network errors come out as `Failure`.
+ * @param credentials Names of an endpoints file's connection strings that allow the work, the narrowest first.
+ */
+export async function withApi<T>(
+  login: Login,
+  credentials: readonly string[],
+  work: (api: ApiClient) => Promise<T>,
+): Promise<T> {
+  const { key, policyName } = policyCredentialOf(login, ...credentials);
+  const api = createApiClient({
+    login: { hostName: hostForUrl(login.hostName), proof: { kind: 'key', policyName, key } },
+    port: portOf(login, 'https'),
+    ...(login.ca === undefined ? {} : { ca: login.ca.pem }),
+  });
+  try {
+    return await work(api);
+  } catch (error) {
+    throw asFailure(error, login, policyName);
+  } finally {
+    api.close();
+  }
+}
+
+const hostForUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+const hints: Readonly<Record<string, string>> = {
+  DeviceNotFound: 'mooring device list shows the devices there are; ids are case-sensitive.',
+  DeviceAlreadyExists: 'Choose another id, or look at it: mooring device show ID.',
+  ConsumerGroupNotFound: 'mooring consumer-group list shows the ones there are.',
+  PreconditionFailed: 'Somebody changed it at the same time; ask again.',
+  ThrottlingException: 'Wait a moment, then ask again.',
+  ServerError: 'The hub’s log says why.',
+  ServiceUnavailable: 'The hub’s log says why; its /healthz as well.',
+};
+
+function asFailure(error: unknown, login: Login, policyName: string): unknown {
+  if (error instanceof ApiError) {
+    if (error.status === 401) {
+      return new Failure(`The hub refused the policy ${policyName} of ${login.source}: ${error.message}`, {
+        code: error.code,
+        cause: error,
+        hint: 'Is the key this hub’s, is this machine’s clock right, and does the policy allow it?',
+      });
+    }
+    return new Failure(error.message, { code: error.code, cause: error, hint: hints[error.code] });
+  }
+  if (error instanceof UnexpectedAnswerError) {
+    return new Failure(error.message, { cause: error, hint: `Is the port in ${login.source} the hub’s HTTPS port?` });
+  }
+  if (error instanceof Error && error.cause instanceof Error && 'code' in error.cause) {
+    const code = String(error.cause.code);
+    const hint = code === 'ECONNREFUSED' ? 'Start the hub with: mooring serve' : undefined;
+    return new Failure(error.message, { code, cause: error, hint });
+  }
+  return error;
+}
