@@ -120,6 +120,13 @@ export const settingsSchema = z.strictObject({
     otherwise: 'none',
     form: 'a path',
   }),
+  tlsCaFile: documented(text(/[^\s]/).optional(), {
+    topic: 'Certificates',
+    meaning:
+      'The certificate (PEM) that clients must trust where `tlsCertFile` is yours; only told to them, in `endpoints.json`.',
+    otherwise: '`<data-dir>/tls/ca.pem`, or `tlsCertFile` where that is given',
+    form: 'a path',
+  }),
 
   partitions: documented(whole(1, limits.partitionsMax).optional(), {
     topic: 'Events',
@@ -183,8 +190,13 @@ export const settingsSchema = z.strictObject({
 
   logLevel: documented(z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'), {
     topic: 'Log and output',
-    meaning: 'Least important lines that the log (JSON lines on stderr) holds.',
+    meaning: 'Least important lines that the log (on stderr) holds.',
     form: 'debug, info, warn, error or silent',
+  }),
+  logFormat: documented(z.enum(['auto', 'json', 'text']).default('auto'), {
+    topic: 'Log and output',
+    meaning: 'JSON lines, or text for people; auto is text where stderr is a terminal.',
+    form: 'auto, json or text',
   }),
   showConnectionStrings: documented(flag().default(true), {
     topic: 'Log and output',
