@@ -1,0 +1,23 @@
+import type { AbsentRoute } from './app.ts';
+
+/**
+ * Addresses of the emulated service whose rooms this hub does not have (service reference 2.1 and 8, device reference
+ * 4): answered 403010, so that a caller learns "not offered here" and not "wrong address".
+ */
+export const absentRoutes: readonly AbsentRoute[] = [
+  { url: '/devices/query', method: 'POST' },
+  { url: '/devices/:deviceId/commands' },
+  { url: '/devices/:deviceId/modules/:moduleId/commands' },
+  { url: '/devices/:deviceId/applyConfigurationContent' },
+  { url: '/devices/:deviceId/messages/*' },
+  { url: '/devices/:deviceId/modules/:moduleId/messages/*' },
+  { url: '/devices/:deviceId/files' },
+  { url: '/devices/:deviceId/files/*' },
+  { url: '/twins/*' },
+  { url: '/digitaltwins/*' },
+  { url: '/jobs' },
+  { url: '/jobs/*' },
+  { url: '/configurations' },
+  { url: '/configurations/*' },
+  { url: '/messages/*' },
+];

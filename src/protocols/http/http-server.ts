@@ -1,0 +1,150 @@
+/**
+ * The HTTP/1.1 machinery under both doors: sockets come from a `Listener` (so TLS is set up in one place), requests go to
+ * a handler. It bounds header size and the time a request may take, and knows which connections are busy, so that
+ * draining lets answers finish and ends the rest.
+ */
+import http from 'node:http';
+import type net from 'node:net';
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { type Random, uuid } from '../../base/random.ts';
+import { HubError } from '../../core/errors.ts';
+import type { UpgradeRoute } from '../shared/upgrade.ts';
+import { pathOf } from './addresses.ts';
+import { type Refusal, refusalOf } from './refusals.ts';
+
+export interface HttpServerOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly upgrades: readonly UpgradeRoute[];
+  readonly requestMs: number;
+}
+
+export interface HttpServer {
+  readonly server: http.Server;
+  /** Gives an accepted socket to the server. */
+  accept(socket: net.Socket): void;
+  connections(): number;
+  /** Answers what has been asked, then ends every connection; after `limits.drainMs` by force. */
+  drain(): Promise<void>;
+}
+
+/** How often the runtime looks for requests that take too long; they may take this much longer. */
+const CHECK_INTERVAL_MS = 1000;
+
+export function createHttpServer(handler: http.RequestListener, options: HttpServerOptions): HttpServer {
+  /** Open connections and how many requests each has in hand. */
+  const busy = new Map<net.Socket, number>();
+  let draining = false;
+  let drained: (() => void) | undefined;
+
+  const endIfIdle = (socket: net.Socket): void => {
+    if (draining && busy.get(socket) === 0) socket.destroySoon();
+  };
+  const forget = (socket: net.Socket): void => {
+    busy.delete(socket);
+    if (busy.size === 0) drained?.();
+  };
+
+  const server = http.createServer(
+    {
+      maxHeaderSize: limits.httpHeaderBytesMax,
+      headersTimeout: Math.min(limits.handshakeMs, options.requestMs),
+      requestTimeout: options.requestMs,
+      keepAliveTimeout: limits.httpKeepAliveMs,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+    },
+    (request, response) => {
+      const { socket } = request;
+      busy.set(socket, (busy.get(socket) ?? 0) + 1);
+      if (draining) response.setHeader('connection', 'close');
+      response.once('close', () => {
+        if (!busy.has(socket)) return;
+        busy.set(socket, (busy.get(socket) ?? 1) - 1);
+        endIfIdle(socket);
+      });
+      handler(request, response);
+    },
+  );
+  // All headers count, none is dropped in silence: their bytes are bounded.
+  server.maxHeadersCount = 0;
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    options.log.debug({ error: error.code ?? error.message }, 'HTTP request could not be read');
+    if (socket.writable && !socket.destroyed) refuseRaw(socket as net.Socket, brokenRequest(error), options);
+    else socket.destroy();
+  });
+  server.on('upgrade', (request, socket: net.Socket, head) => {
+    const route = draining ? undefined : findUpgrade(request, options.upgrades);
+    if (route === undefined) {
+      const code = draining ? 'ServiceUnavailable' : 'AmqpAddressNotFound';
+      const text = draining ? 'The hub is stopping.' : 'No WebSocket of this path and sub-protocol is served.';
+      refuseRaw(socket, { error: new HubError(code, text) }, options);
+      return;
+    }
+    forget(socket);
+    route.accept(request, socket, head);
+  });
+  // The runtime checks the times above from this event on; no port of this server itself ever listens.
+  server.emit('listening');
+
+  return {
+    server,
+    accept(socket) {
+      busy.set(socket, 0);
+      socket.once('close', () => forget(socket));
+      server.emit('connection', socket);
+      endIfIdle(socket);
+    },
+    connections: () => busy.size,
+    async drain() {
+      draining = true;
+      for (const socket of busy.keys()) endIfIdle(socket);
+      await new Promise<void>((resolve) => {
+        const cancel = options.clock.after(limits.drainMs, () => {
+          for (const socket of busy.keys()) socket.destroy();
+          resolve();
+        });
+        drained = () => {
+          cancel();
+          resolve();
+        };
+        if (busy.size === 0) drained();
+      });
+      server.close();
+    },
+  };
+}
+
+function findUpgrade(request: http.IncomingMessage, routes: readonly UpgradeRoute[]): UpgradeRoute | undefined {
+  const path = pathOf(request.url ?? '').toLowerCase();
+  const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim().toLowerCase());
+  return routes.find((route) => route.path === path && offered.includes(route.subprotocol));
+}
+
+function brokenRequest(error: NodeJS.ErrnoException): { error: HubError; status?: number } {
+  if (error.code === 'HPE_HEADER_OVERFLOW') {
+    const text = `The header is larger than ${limits.httpHeaderBytesMax} bytes.`;
+    return { error: new HubError('MessageTooLarge', text), status: 431 };
+  }
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return { error: new HubError('IotHubFormatError', 'The request did not arrive in time.'), status: 408 };
+  }
+  return { error: new HubError('IotHubFormatError', 'The request is not HTTP/1.1.') };
+}
+
+/** Answers on a socket that has no response object, and ends it. */
+function refuseRaw(
+  socket: net.Socket,
+  { error, status }: { error: HubError; status?: number },
+  { clock, random }: HttpServerOptions,
+): void {
+  const refusal: Refusal = refusalOf(error, { requestId: uuid(random), now: clock.now() }, status);
+  const body = JSON.stringify(refusal.body);
+  const headers = { ...refusal.headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const reason = http.STATUS_CODES[refusal.status] ?? '';
+  socket.end(`HTTP/1.1 ${refusal.status} ${reason}\r\n${lines.join('')}\r\n${body}`, () => socket.destroySoon());
+}

@@ -1,0 +1,143 @@
+/** JSON of the API <-> values of core. Times and states get their protocol form only here. */
+import type { z } from 'zod';
+import type { ConsumerGroupJson, HubFacts } from '../../api/hub.ts';
+import type {
+  BulkResultJson,
+  bulkItemSchema,
+  Device,
+  deviceDraftSchema,
+  Module,
+  moduleDraftSchema,
+} from '../../api/identities.ts';
+import { HubError } from '../../core/errors.ts';
+import type { ConsumerGroup, EventLog } from '../../core/events/ports.ts';
+import type { BulkItem, BulkResult, IdentityDraft, IdentityView } from '../../core/identity/registry.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { unquoteETag } from './addresses.ts';
+
+/** The service shows the first instant of its calendar for "never", without a zone (service reference 2.3). */
+const NEVER = '0001-01-01T00:00:00';
+
+/** ISO 8601 of UTC milliseconds. */
+export function timeText(time: number): string {
+  return time === 0 ? NEVER : new Date(time).toISOString();
+}
+
+/** @throws HubError ArgumentInvalid when the body names another identity than the path */
+export function deviceDraft(key: IdentityKey, body: z.output<typeof deviceDraftSchema>): IdentityDraft {
+  checkSameId('deviceId', key.deviceId, body.deviceId);
+  return { deviceId: key.deviceId, ...draftFields(body) };
+}
+
+/** @throws HubError ArgumentInvalid when the body names another identity than the path */
+export function moduleDraft(key: IdentityKey, body: z.output<typeof moduleDraftSchema>): IdentityDraft {
+  checkSameId('deviceId', key.deviceId, body.deviceId);
+  checkSameId('moduleId', key.moduleId, body.moduleId);
+  return { ...key, ...draftFields(body), managedBy: body.managedBy ?? null };
+}
+
+function checkSameId(name: string, inPath: string | undefined, inBody: string | null | undefined): void {
+  if (inBody === null || inBody === undefined || inBody === inPath) return;
+  throw new HubError('ArgumentInvalid', `The ${name} of the body is not that of the path.`);
+}
+
+export function bulkItem(item: z.output<typeof bulkItemSchema>): BulkItem {
+  const key = item.moduleId == null ? { deviceId: item.id } : { deviceId: item.id, moduleId: item.moduleId };
+  return {
+    draft: { ...key, ...draftFields(item), ...(item.managedBy == null ? {} : { managedBy: item.managedBy }) },
+    importMode: item.importMode ?? 'createOrUpdate',
+    ...(item.eTag == null ? {} : { etag: unquoteETag(item.eTag) }),
+  };
+}
+
+type DraftFields = Partial<Pick<z.output<typeof bulkItemSchema>, Exclude<keyof IdentityDraft, keyof IdentityKey>>>;
+
+/** Null and absent are the same: not given. */
+function draftFields(body: DraftFields): Omit<IdentityDraft, keyof IdentityKey> {
+  const { status, statusReason, authentication, capabilities, deviceScope, parentScopes } = body;
+  return {
+    ...(status == null ? {} : { status }),
+    ...(statusReason == null ? {} : { statusReason }),
+    ...(authentication == null
+      ? {}
+      : {
+          authentication: {
+            ...(authentication.type == null ? {} : { type: authentication.type }),
+            ...(authentication.symmetricKey == null ? {} : { symmetricKey: authentication.symmetricKey }),
+            ...(authentication.x509Thumbprint == null ? {} : { x509Thumbprint: authentication.x509Thumbprint }),
+          },
+        }),
+    ...(capabilities == null ? {} : { capabilities: { iotEdge: capabilities.iotEdge ?? false } }),
+    ...(deviceScope == null ? {} : { deviceScope }),
+    ...(parentScopes == null ? {} : { parentScopes }),
+  };
+}
+
+export function deviceJson(view: IdentityView): Device {
+  return {
+    deviceId: view.deviceId,
+    ...shownFields(view),
+    status: view.status,
+    statusReason: view.statusReason,
+    statusUpdatedTime: timeText(view.statusUpdatedTime),
+    capabilities: { iotEdge: view.capabilities.iotEdge },
+    ...(view.deviceScope === null ? {} : { deviceScope: view.deviceScope }),
+    parentScopes: [...view.parentScopes],
+  };
+}
+
+export function moduleJson(view: IdentityView): Module {
+  return {
+    moduleId: view.moduleId ?? '',
+    managedBy: view.managedBy,
+    deviceId: view.deviceId,
+    ...shownFields(view),
+  };
+}
+
+function shownFields(view: IdentityView) {
+  const { type, symmetricKey, x509Thumbprint } = view.authentication;
+  return {
+    generationId: view.generationId,
+    etag: view.etag,
+    connectionState: view.connected ? ('Connected' as const) : ('Disconnected' as const),
+    connectionStateUpdatedTime: timeText(view.connectionStateUpdatedTime),
+    lastActivityTime: timeText(view.lastActivityTime),
+    cloudToDeviceMessageCount: view.cloudToDeviceMessageCount,
+    authentication: {
+      symmetricKey: {
+        primaryKey: symmetricKey?.primaryKey ?? null,
+        secondaryKey: symmetricKey?.secondaryKey ?? null,
+      },
+      x509Thumbprint: {
+        primaryThumbprint: x509Thumbprint?.primaryThumbprint ?? null,
+        secondaryThumbprint: x509Thumbprint?.secondaryThumbprint ?? null,
+      },
+      type,
+    },
+  };
+}
+
+export function bulkResultJson(result: BulkResult): BulkResultJson {
+  return { isSuccessful: result.isSuccessful, errors: [...result.errors], warnings: [] };
+}
+
+export function consumerGroupJson(group: ConsumerGroup): ConsumerGroupJson {
+  return { name: group.name, createdTime: timeText(group.createdTime) };
+}
+
+export function eventHubJson(log: EventLog): HubFacts['eventHubs'][number] {
+  return {
+    name: log.name,
+    createdTime: timeText(log.createdTime),
+    partitions: Array.from({ length: log.partitionCount }, (_, at) => {
+      const facts = log.partition(at);
+      return {
+        id: String(at),
+        firstSequenceNumber: facts.firstSequence,
+        lastSequenceNumber: facts.lastSequence,
+        lastEnqueuedTime: timeText(facts.lastTime),
+      };
+    }),
+  };
+}

@@ -1,0 +1,37 @@
+import type { Log } from '../../base/log.ts';
+import type { Hub } from '../../core/hub.ts';
+import type { Door } from '../shared/door.ts';
+import type { TlsSource } from '../shared/listener.ts';
+import type { UpgradeRoute } from '../shared/upgrade.ts';
+
+export interface HttpsDoorOptions {
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly addresses: readonly string[];
+  readonly tls: TlsSource;
+  /** WebSockets of other protocols on this port; none = every upgrade is refused. */
+  readonly upgrades?: readonly UpgradeRoute[];
+  /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`. */
+  readonly requestMs?: number;
+}
+
+export interface HttpsDoor extends Door {
+  /** The management API as an OpenAPI 3 document. */
+  openApi(): unknown;
+}
+
+export interface AdminDoorOptions {
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly addresses: readonly string[];
+  /** Who may look, when this port is reachable from other machines, and under which names the hub is addressed. */
+  readonly hub: Pick<Hub, 'authentication' | 'clock' | 'hostNames' | 'random'>;
+  readonly log: Log;
+  /** What keeps the hub from serving, each as one sentence that says what to do; empty = ready. */
+  problems(): readonly string[] | Promise<readonly string[]>;
+  /** Prometheus text and its content type. */
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
+  /** The OpenAPI document, usually of the HTTPS door. */
+  openApi(): unknown;
+  readonly requestMs?: number;
+}

@@ -1,0 +1,53 @@
+/** The HTTPS port: the management API, and WebSockets of other protocols by the table that compose hands over. */
+import type http from 'node:http';
+import { assert } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
+import type { Hub } from '../../core/hub.ts';
+import { listen } from '../shared/listener.ts';
+import { absentRoutes } from './absent-routes.ts';
+import { buildApp } from './app.ts';
+import { createHttpServer, type HttpServer } from './http-server.ts';
+import { hubRoutes } from './hub-routes.ts';
+import type { HttpsDoor, HttpsDoorOptions } from './options.ts';
+import { registryRoutes } from './registry-routes.ts';
+
+/** Opens the HTTPS port. @throws Error naming the setting, when the port cannot be opened. */
+export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promise<HttpsDoor> {
+  let machinery: HttpServer | undefined;
+  const serverFactory = (handler: http.RequestListener): http.Server => {
+    machinery = createHttpServer(handler, {
+      clock: hub.clock,
+      random: hub.random,
+      log: hub.log,
+      upgrades: options.upgrades ?? [],
+      requestMs: options.requestMs ?? limits.httpRequestMs,
+    });
+    return machinery.server;
+  };
+  const app = await buildApp({
+    hub,
+    routes: [...registryRoutes(hub), ...hubRoutes(hub)],
+    absent: absentRoutes,
+    serverFactory,
+  });
+  assert(machinery !== undefined, 'the app has made its server');
+  const served = machinery;
+  const listener = await listen({
+    name: 'httpsPort',
+    port: options.port,
+    addresses: options.addresses,
+    tls: options.tls,
+    log: hub.log,
+    accept: (socket) => served.accept(socket),
+  });
+  return {
+    port: listener.port,
+    stopAccepting: () => listener.close(),
+    async drain() {
+      await served.drain();
+      await app.close();
+    },
+    connections: () => served.connections(),
+    openApi: () => app.swagger(),
+  };
+}

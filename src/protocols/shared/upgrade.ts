@@ -1,0 +1,15 @@
+import type http from 'node:http';
+import type net from 'node:net';
+
+/**
+ * The seam by which one HTTPS port serves the WebSocket forms of other protocols: the HTTP room finds the entry, the
+ * room of the protocol answers the handshake. `server/compose.ts` hands the entries over.
+ */
+export interface UpgradeRoute {
+  /** In lower case, e.g. `/$iothub/websocket`. The query string does not count (device reference 1.2). */
+  readonly path: string;
+  /** Lower-case WebSocket sub-protocol, e.g. `mqtt`; compared without case, to be echoed in the offered spelling. */
+  readonly subprotocol: string;
+  /** Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header. */
+  accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer): void;
+}
