@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import mqttPacket from 'mqtt-packet';
+import { PacketReader } from './packet-reader.ts';
+import { MalformedPacket } from './packets.ts';
+
+const BYTES_MAX = 400_000;
+
+/** Feeds the chunks and copies every packet that is found. */
+function read(reader: PacketReader, chunks: readonly Buffer[], bytesMax = BYTES_MAX): Buffer[] {
+  const found: Buffer[] = [];
+  for (const chunk of chunks) {
+    // A copy that is wiped afterwards shows whether the reader keeps a view into a chunk over `settle`.
+    const own = Buffer.from(chunk);
+    reader.push(own);
+    while (reader.next(bytesMax)) found.push(Buffer.from(reader.bytes.subarray(reader.start, reader.end)));
+    reader.settle();
+    own.fill(0xee);
+  }
+  return found;
+}
+
+const publish = (payloadBytes: number): Buffer =>
+  mqttPacket.generate({
+    cmd: 'publish',
+    topic: 't',
+    payload: Buffer.alloc(payloadBytes, 7),
+    qos: 0,
+    dup: false,
+    retain: false,
+  });
+
+test('the same packets are found wherever the bytes are split', () => {
+  const packets = [publish(0), Buffer.from([0xc0, 0]), publish(120), publish(200), Buffer.from([0xe0, 0])];
+  const all = Buffer.concat(packets);
+  for (let at = 0; at <= all.length; at++) {
+    assert.deepEqual(read(new PacketReader(), [all.subarray(0, at), all.subarray(at)]), packets, `split at ${at}`);
+  }
+  const single = Array.from(all, (byte) => Buffer.from([byte]));
+  assert.deepEqual(read(new PacketReader(), single), packets, 'one byte at a time');
+});
+
+test('any packets in any chunks come out as they went in', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.integer({ min: 0, max: 20_000 }), { maxLength: 8 }),
+      fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 20 }),
+      (sizes, cuts) => {
+        const packets = sizes.map(publish);
+        const all = Buffer.concat(packets);
+        const chunks: Buffer[] = [];
+        for (let at = 0, cut = 0; at < all.length; at += cuts[cut++ % cuts.length]) {
+          chunks.push(all.subarray(at, at + cuts[cut % cuts.length]));
+        }
+        assert.deepEqual(read(new PacketReader(), chunks), packets);
+      },
+    ),
+  );
+});
+
+test('packets that nobody took yet wait', () => {
+  const reader = new PacketReader();
+  const [one, two] = [publish(10), publish(20)];
+  reader.push(Buffer.concat([one, two]));
+  assert.ok(reader.next(BYTES_MAX));
+  reader.settle();
+  assert.equal(reader.waiting, two.length);
+  assert.equal(reader.firstByte, 0x30);
+  reader.push(one);
+  assert.deepEqual(read(reader, []), []);
+  const found: number[] = [];
+  while (reader.next(BYTES_MAX)) found.push(reader.end - reader.start);
+  assert.deepEqual(found, [two.length, one.length]);
+});
+
+test('a length over the bound is refused before its bytes have come', () => {
+  const reader = new PacketReader();
+  reader.push(Buffer.from([0x30, 0xff, 0x7f]));
+  assert.throws(() => reader.next(16 * 1024), MalformedPacket);
+  const exact = new PacketReader();
+  exact.push(Buffer.from([0x30, 0xfd, 0x7f]));
+  assert.equal(exact.next(16 * 1024), false);
+});
+
+test('a length of five bytes is refused', () => {
+  const reader = new PacketReader();
+  reader.push(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x80, 0x01]));
+  assert.throws(() => reader.next(2 ** 30), MalformedPacket);
+});
+
+test('a false length costs no memory until its bytes come', () => {
+  const reader = new PacketReader();
+  read(reader, [Buffer.from([0x30, 0xff, 0xff, 0x0f, 1, 2, 3])]);
+  assert.ok(reader.bytes.length <= 1024, `${reader.bytes.length} bytes kept for 7`);
+});
+
+test('one byte at a time costs time in proportion to the bytes', () => {
+  const packet = publish(300_000);
+  const reader = new PacketReader();
+  let found = 0;
+  let buffers = 0;
+  let last = reader.bytes;
+  for (let at = 0; at < packet.length; at++) {
+    reader.push(packet.subarray(at, at + 1));
+    if (reader.next(BYTES_MAX)) found++;
+    reader.settle();
+    if (reader.bytes !== last) buffers++;
+    last = reader.bytes;
+  }
+  assert.equal(found, 1);
+  assert.ok(buffers < 30, `the bytes were moved ${buffers} times`);
+});
