@@ -49,6 +49,8 @@ export const limits = {
   listPageMax: 1000,
   /** Service: modules of one device. */
   modulesPerDeviceMax: 50,
+  /** Service: parents of an identity in a nested edge. */
+  parentScopesMax: 1,
   /** Service: devices of one hub; ours is a setting. */
   devicesMax: 1_000_000,
   /** Decoded bytes of a symmetric key. */
@@ -102,6 +104,12 @@ export const limits = {
   mqttSubscriptionsMax: 5,
   /** Device reference 2.1: the hub drops a connection after 1.5 times its keep alive, at most this. */
   mqttKeepAliveMsMax: 1767 * SECOND_MS,
+  /** Characters of a twin request's id, which is echoed: SDKs use numbers and UUIDs. */
+  mqttRequestIdCharsMax: 256,
+  /** How often keep alive, token expiry and handshakes are looked at; a connection ends at most this much late. */
+  mqttPulseMs: 500,
+  /** How long a connection that the hub has ended may take to read its last bytes. */
+  mqttLingerMs: 2 * SECOND_MS,
 
   /** AMQP frame that the hub accepts and announces (device reference 3.1). */
   amqpFrameBytesMax: 64 * KiB,
@@ -116,6 +124,16 @@ export const limits = {
 
   /** Identities that a thread keeps ready for authentication. */
   identityCacheMax: 200_000,
+  /** Ids that a thread remembers not to exist, so that guessed ones do not reach the store again and again. */
+  unknownIdentityCacheMax: 10_000,
+  /** Characters of a device scope: an identity's id, a generation id and a scheme. */
+  scopeCharsMax: 256,
+  /** Identities without a connection whose last activity presence keeps in memory. */
+  presenceMemoryMax: 200_000,
+  /** Table operations that wait for the store's thread before more are refused. */
+  tableQueueMax: 10_000,
+  /** Table operations that share one commit. */
+  tableBatchMax: 512,
   /** Durable MQTT sessions are kept this long after the device was last seen. */
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
   /** How long the stop signal waits for connections to drain. */
