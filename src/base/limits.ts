@@ -138,4 +138,11 @@ export const limits = {
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
   /** How long the stop signal waits for connections to drain. */
   drainMs: 10 * SECOND_MS,
+
+  /** CLI: events that a live view has asked for and not shown yet, over all partitions. */
+  cliEventsWaitingMax: 1024,
+  /** CLI: devices that one `simulate` plays; each costs a TLS connection (about 30 KiB) at either end. */
+  cliSimulatedDevicesMax: 100_000,
+  /** CLI: connections that `simulate` opens at the same time: a TLS handshake costs 2 to 3 ms of CPU. */
+  cliConnectsAtOnceMax: 256,
 } as const;

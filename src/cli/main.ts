@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { addCaCommands } from './commands/ca.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
+import { addMonitorCommands } from './commands/monitor.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { exitCodes, Failure } from './failure.ts';
 import { paint } from './output/table.ts';
@@ -50,6 +51,7 @@ function buildProgram(terminal: Terminal): Command {
     );
   addDeviceCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
+  addMonitorCommands(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);
   return program;

@@ -1,0 +1,102 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseStartPosition, type StartPosition } from '../events/position.ts';
+import { type ReaderStatus, readEvents } from '../events/reader.ts';
+import { eventJson, eventLine } from '../events/render.ts';
+import type { Login } from '../login/login.ts';
+import { count, duration } from '../output/values.ts';
+import { note, print, type Terminal } from '../terminal.ts';
+import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
+
+interface MonitorOptions extends CommonOptions {
+  readonly from: StartPosition;
+  readonly device?: readonly string[];
+  readonly consumerGroup: string;
+  readonly count?: number;
+}
+
+/** Lines that are gathered before they are written: a write for each would cost more than all else. */
+const LINES_PER_WRITE = 256;
+
+export function addMonitorCommands(program: Command, terminal: Terminal): void {
+  const monitor = program.command('monitor').summary('what comes in').description('Shows what comes into the hub.');
+  const events = withLogin(monitor.command('events'))
+    .description(
+      'Shows events as they come in, until Ctrl-C. When the connection is lost it is made again,\n' +
+        'and the reading goes on where it was: nothing is left out, nothing comes twice.',
+    )
+    .addOption(
+      new Option('--from <place>', 'where to begin: now, start, a time (2026-05-01T12:00Z), or how long ago (10m)')
+        .argParser(startPosition)
+        .default({ kind: 'now' }, 'now'),
+    )
+    .option('--device <id...>', 'only the events of these devices')
+    .option('--consumer-group <name>', 'which consumer group reads', '$Default')
+    .option('--count <n>', 'end after so many events', wholeNumber(1, Number.MAX_SAFE_INTEGER))
+    .action((options: MonitorOptions) =>
+      terminal.untilStopped((stop) => monitorEvents(loginFrom(options, terminal), options, stop, terminal)),
+    );
+  examples(events, [
+    'mooring monitor events',
+    'mooring monitor events --from 10m --device dev-01',
+    'mooring monitor events --from start --json | jq .body.temperature',
+  ]);
+}
+
+function startPosition(text: string): StartPosition {
+  const position = parseStartPosition(text, Date.now());
+  if (position === undefined) {
+    throw new InvalidArgumentError('It is now, start, a time such as 2026-05-01T12:00Z, or how long ago, such as 10m.');
+  }
+  return position;
+}
+
+async function monitorEvents(
+  login: Login,
+  options: MonitorOptions,
+  stop: AbortSignal,
+  terminal: Terminal,
+): Promise<void> {
+  const devices = options.device === undefined ? undefined : new Set(options.device);
+  const limit = options.count ?? Number.POSITIVE_INFINITY;
+  const startedAt = performance.now();
+  const format = terminal.json ? eventJson : lineFormat(terminal);
+  const batches = readEvents({
+    login,
+    from: options.from,
+    consumerGroup: options.consumerGroup,
+    stop,
+    onStatus: (status) => note(terminal, statusText(status)),
+  });
+  let shown = 0;
+  for await (const batch of batches) {
+    let lines: string[] = [];
+    for (const event of batch) {
+      if (devices !== undefined && (event.deviceId === undefined || !devices.has(event.deviceId))) continue;
+      if (shown === limit) break;
+      shown += 1;
+      lines.push(format(event));
+      if (lines.length < LINES_PER_WRITE) continue;
+      await print(terminal, lines.join('\n'));
+      lines = [];
+    }
+    if (lines.length > 0) await print(terminal, lines.join('\n'));
+    if (shown === limit) break;
+  }
+  note(terminal, `${count(shown)} ${shown === 1 ? 'event' : 'events'} in ${duration(performance.now() - startedAt)}.`);
+}
+
+/** Columns stay aligned: the room for device ids grows with the longest that has been seen. */
+function lineFormat(terminal: Terminal): (event: Parameters<typeof eventLine>[1]) => string {
+  let width = 0;
+  return (event) => {
+    width = Math.max(width, Math.min(40, event.deviceId?.length ?? 0));
+    return eventLine(terminal.out, event, width);
+  };
+}
+
+function statusText(status: ReaderStatus): string {
+  if (status.kind === 'lost') return `${status.failure.message} Trying again in ${duration(status.retryMs)}.`;
+  const partitions = `${status.partitions} ${status.partitions === 1 ? 'partition' : 'partitions'}`;
+  if (status.again) return `Reading ${status.eventHub} again, behind the last event.`;
+  return `Reading ${status.eventHub}, ${partitions}. Ctrl-C ends it.`;
+}
