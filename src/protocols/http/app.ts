@@ -229,9 +229,9 @@ async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principa
   if (token.length > limits.tokenCharsMax) {
     throw new HubError('IotHubUnauthorized', undefined, { reason: 'malformed-token' });
   }
-  const host = request.headers.host ?? hub.hostNames.all[0];
-  const params = request.params as PathParameters;
-  return hub.authentication.token(token, audienceOf(host, pathOf(request.url), params));
+  // Under the hub's own name, not the one that the client dialled: behind a gateway the two differ (device reference 1.3).
+  const audience = audienceOf(hub.hostNames.all[0], pathOf(request.url), request.params as PathParameters);
+  return hub.authentication.token(token, audience);
 }
 
 /** JSON in UTF-8, whatever the parameters of its content type; nothing when there is nothing. */

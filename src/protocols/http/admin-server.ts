@@ -1,0 +1,141 @@
+/** The admin port: plain HTTP for people and scrapers on this machine. Health, metrics, the description of the API. */
+
+import type http from 'node:http';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { assert } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
+import { uuid } from '../../base/random.ts';
+import { HubError } from '../../core/errors.ts';
+import { authorize } from '../../core/identity/permissions.ts';
+import type { Door } from '../shared/door.ts';
+import { listen } from '../shared/listener.ts';
+import { isLoopback, isOwnHost, isOwnOrigin, tokenOf } from './admin-guard.ts';
+import { createHttpServer, type HttpServer } from './http-server.ts';
+import type { AdminDoorOptions } from './options.ts';
+import { hubErrorOf, refusalOf } from './refusals.ts';
+
+/** Opens the admin port. @throws Error naming the setting, when the port cannot be opened. */
+export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
+  let machinery: HttpServer | undefined;
+  const app = await buildAdminApp(options, (handler) => {
+    machinery = createHttpServer(handler, {
+      clock: options.hub.clock,
+      random: options.hub.random,
+      log: options.log,
+      upgrades: [],
+      requestMs: options.requestMs ?? limits.httpRequestMs,
+    });
+    return machinery.server;
+  });
+  assert(machinery !== undefined, 'the app has made its server');
+  const served = machinery;
+  const listener = await listen({
+    name: 'adminPort',
+    port: options.port,
+    addresses: options.addresses,
+    log: options.log,
+    accept: (socket) => served.accept(socket),
+  });
+  return {
+    port: listener.port,
+    stopAccepting: () => listener.close(),
+    async drain() {
+      await served.drain();
+      await app.close();
+    },
+    connections: () => served.connections(),
+  };
+}
+
+/** The app without sockets, for `inject`. */
+export async function buildAdminApp(
+  options: AdminDoorOptions,
+  serverFactory?: (handler: http.RequestListener) => http.Server,
+): Promise<FastifyInstance> {
+  const { hub } = options;
+  const asksForToken = !options.addresses.every(isLoopback);
+  const app = fastify({
+    ...(serverFactory === undefined ? {} : { serverFactory }),
+    bodyLimit: limits.requestBytesMax,
+    genReqId: () => uuid(hub.random),
+    requestIdHeader: false,
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => sendRefusal(options, error, request, reply),
+  });
+  app.setErrorHandler((error, request, reply) => sendRefusal(options, error, request, reply));
+  app.setNotFoundHandler((request, reply) =>
+    sendRefusal(options, new HubError('AmqpAddressNotFound', 'There is nothing at this path.'), request, reply),
+  );
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    const { host, origin } = request.headers;
+    if (!isOwnHost(host, hub.hostNames.accepts) || !isOwnOrigin(origin, host)) {
+      throw new HubError('OperationNotAvailable', foreignRequest, { reason: 'wrong-host' });
+    }
+  });
+  const guarded = async (request: FastifyRequest): Promise<void> => {
+    if (asksForToken) await checkToken(options, request);
+  };
+
+  // Open to probes: it says that the process answers, and nothing else.
+  app.get('/healthz', async (_request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'));
+  app.get('/readyz', async (request, reply) => {
+    const problems = await options.problems();
+    const mayRead = !asksForToken || (await holdsToken(options, request));
+    const text = problems.length === 0 ? 'ready' : mayRead ? problems.join('\n') : 'not ready';
+    return reply
+      .code(problems.length === 0 ? 200 : 503)
+      .type('text/plain; charset=utf-8')
+      .send(`${text}\n`);
+  });
+  app.get('/metrics', { onRequest: guarded }, async (_request, reply) => {
+    const { contentType, text } = await options.metrics();
+    return reply.type(contentType).send(text);
+  });
+  app.get('/openapi.json', { onRequest: guarded }, async (_request, reply) =>
+    reply.type('application/json; charset=utf-8').send(JSON.stringify(options.openApi())),
+  );
+  await app.ready();
+  return app;
+}
+
+const foreignRequest =
+  'This port answers only requests whose Host is an address, localhost or a name of the hub, and whose Origin is its own.';
+
+/** @throws HubError IotHubUnauthorized, IotHubUnauthorizedAccess */
+async function checkToken({ hub }: AdminDoorOptions, request: FastifyRequest): Promise<void> {
+  const token = tokenOf(request.headers.authorization);
+  if (token === undefined || token.length > limits.tokenCharsMax) {
+    throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
+  }
+  // The hub's own name, not the one the client used: what is asked for is the whole hub.
+  const principal = await hub.authentication.token(token, hub.hostNames.all[0]);
+  authorize(principal, 'hub.read', hub.clock.now());
+}
+
+async function holdsToken(options: AdminDoorOptions, request: FastifyRequest): Promise<boolean> {
+  try {
+    await checkToken(options, request);
+    return true;
+  } catch (error) {
+    if (error instanceof HubError) return false;
+    throw error;
+  }
+}
+
+function sendRefusal(
+  { hub, log }: AdminDoorOptions,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const refused = hubErrorOf(error);
+  const fields = { requestId: request.id, peer: request.socket.remoteAddress, route: request.routeOptions.url };
+  if (refused.code === 'ServerError') {
+    log.error({ ...fields, error: (refused.cause as Error)?.stack ?? String(refused.cause) }, 'admin request failed');
+  } else if (refused.reason !== undefined) {
+    log.info({ ...fields, reason: refused.reason }, 'admin request refused');
+  }
+  const refusal = refusalOf(refused, { requestId: request.id, now: hub.clock.now() });
+  return reply.code(refusal.status).headers(refusal.headers).send(JSON.stringify(refusal.body));
+}
