@@ -84,6 +84,22 @@ export const limits = {
   writerBytesMax: 16 * MiB,
   /** Bytes of one batch on disk; a batch is what one sync makes durable. */
   batchBytesMax: 8 * MiB,
+  /** Journal between two entries of the sparse index, which is what a reader that is behind takes from the disk at once. */
+  journalExtentBytes: 256 * KiB,
+  /** Shortest age at which a segment is closed; else every restart of a short retention would make many. */
+  segmentAgeMsMin: 60 * SECOND_MS,
+  /** Time between two checks of retention. */
+  retentionCheckMs: 60 * SECOND_MS,
+  /** Time between two attempts to take records again after the disk has failed. */
+  journalRetryMs: 1 * SECOND_MS,
+  /** Bytes of the newest batches kept for readers that follow the end of the log. */
+  tailCacheBytesMax: 16 * MiB,
+  /** Bytes of extents kept for readers that are behind, shared by all of them. */
+  extentCacheBytesMax: 32 * MiB,
+  /** Extents read at the same time: commits need a thread of the four that do file work. */
+  extentReadsMax: 2,
+  /** Finished segments whose file is open, and whose index is in memory, for readers that are behind. */
+  segmentsOpenMax: 16,
   /** Consumer groups of an event hub (service: 20). */
   consumerGroupsMax: 20,
   consumerGroupCharsMax: 50,

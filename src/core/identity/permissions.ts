@@ -38,11 +38,21 @@ const table: Readonly<Record<Operation, { readonly policy: Permission; readonly 
 /** Every operation there is, for the access matrix. */
 export const operations = Object.keys(table) as readonly Operation[];
 
+/** A place that belongs to no identity: the path segments behind the host, as `['myhub', 'ConsumerGroups', '$Default']`. */
+export interface HubPlace {
+  readonly path: readonly string[];
+}
+
 /**
- * Lets `principal` do `operation` to `target` (the identity it concerns, where it concerns one) or refuses.
+ * Lets `principal` do `operation` to `target` (the identity or the place it concerns, where it concerns one) or refuses.
  * @throws HubError IotHubUnauthorizedAccess; IotHubUnauthorized when the proof has ended at `now` (UTC milliseconds).
  */
-export function authorize(principal: Principal, operation: Operation, now: number, target?: IdentityKey): void {
+export function authorize(
+  principal: Principal,
+  operation: Operation,
+  now: number,
+  target?: IdentityKey | HubPlace,
+): void {
   if (principal.expiresAt <= now) throw new HubError('IotHubUnauthorized', undefined, { reason: 'expired-token' });
   if (!isAllowed(principal, operation, target)) {
     throw new HubError('IotHubUnauthorizedAccess', `This credential does not allow ${operation}.`, {
@@ -51,21 +61,41 @@ export function authorize(principal: Principal, operation: Operation, now: numbe
   }
 }
 
-function isAllowed(principal: Principal, operation: Operation, target: IdentityKey | undefined): boolean {
+function isAllowed(principal: Principal, operation: Operation, target: IdentityKey | HubPlace | undefined): boolean {
   const rule = table[operation];
   if (principal.kind === 'device') {
-    return rule.self && target !== undefined && sameIdentity(principal.key, target);
+    return rule.self && target !== undefined && !('path' in target) && sameIdentity(principal.key, target);
   }
-  return principal.permissions.has(rule.policy) && inScope(principal.scope, target);
+  return principal.permissions.has(rule.policy) && inScope(principal.scope, operation, target);
 }
 
-/** A policy token may be confined to `devices`, one device or one module (device reference 1.5). */
-function inScope(scope: readonly string[], target: IdentityKey | undefined): boolean {
+/** What Event Hubs SDKs do with a token for the event endpoint, whose scope is an event hub or a part of it. */
+const eventOperations: ReadonlySet<Operation> = new Set(['events.read', 'consumerGroups.read']);
+
+/**
+ * A policy token may be confined to `devices`, one device or one module (device reference 1.5), or to an event hub and
+ * its parts (service reference 1.3). The latter SDKs show one token per link and the door has compared it with the
+ * link's address, so reading without a stated place is theirs; everything else they cannot do.
+ */
+function inScope(scope: readonly string[], operation: Operation, target: IdentityKey | HubPlace | undefined): boolean {
   if (scope.length === 0) return true;
-  if (target === undefined) return false;
-  const path = ['devices', target.deviceId];
-  if (target.moduleId !== undefined) path.push('modules', target.moduleId);
-  return scope.length <= path.length && scope.every((segment, at) => segment === path[at]);
+  if (target === undefined) return scope[0] !== 'devices' && eventOperations.has(operation);
+  return covers(scope, 'path' in target ? target.path : pathOf(target));
+}
+
+/** `devices/{d}` or `devices/{d}/modules/{m}`, as segments. */
+export function pathOf(key: IdentityKey): readonly string[] {
+  const device = ['devices', key.deviceId];
+  return key.moduleId === undefined ? device : [...device, 'modules', key.moduleId];
+}
+
+/** Whether `prefix` covers `path` by whole segments; only identities' ids are case-sensitive. */
+export function covers(prefix: readonly string[], path: readonly string[]): boolean {
+  const exact = prefix[0] === 'devices';
+  return (
+    prefix.length <= path.length &&
+    prefix.every((segment, at) => segment === path[at] || (!exact && segment.toLowerCase() === path[at].toLowerCase()))
+  );
 }
 
 export function sameIdentity(a: IdentityKey, b: IdentityKey): boolean {
