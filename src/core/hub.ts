@@ -2,10 +2,17 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import type { Events } from './events/events.ts';
-import type { Authentication } from './identity/authentication.ts';
+import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import type { HostNames } from './identity/host-names.ts';
-import type { Registry } from './identity/registry.ts';
+import { IdentityCache } from './identity/identity-cache.ts';
+import { identityName } from './identity/permissions.ts';
+import type { IdentityChange, IdentityStore } from './identity/ports.ts';
+import { createRegistry, type Registry } from './identity/registry.ts';
+import type { RegistryLimits } from './identity/registry-writes.ts';
+import type { Identity, IdentityKey, Policy } from './identity/types.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
+import { createPresence } from './presence/presence.ts';
+import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 
 /** The waist: the one value that doors see. Every operation in it checks its principal's permission itself. */
 export interface Hub {
@@ -19,4 +26,111 @@ export interface Hub {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+}
+
+export interface HubParts {
+  readonly name: string;
+  readonly hostNames: HostNames;
+  readonly identities: IdentityStore;
+  /** As `ensurePolicies` answered them. */
+  readonly policies: readonly Policy[];
+  readonly subscriptions: SubscriptionStore;
+  readonly events: Events;
+  /** Commands that wait per identity; absent = a hub without commands. */
+  readonly commandDepths?: (keys: readonly IdentityKey[]) => Promise<readonly number[]>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly limits?: Partial<RegistryLimits> & {
+    readonly clockSkewMs?: number;
+    readonly identityCacheMax?: number;
+  };
+}
+
+/**
+ * Puts the rooms together, and wires what crosses two of them: whoever is disabled, deleted or created anew loses the
+ * connection at once, and whoever is deleted leaves no session behind.
+ */
+export function createHub(parts: HubParts): Hub {
+  const { clock, random, log, subscriptions } = parts;
+  const cache = new IdentityCache(parts.identities, parts.limits?.identityCacheMax);
+  const presence = guardedPresence(createPresence({ clock, log }), cache);
+  parts.identities.watch((change) => applyChange(change, presence, subscriptions, log));
+  return {
+    name: parts.name,
+    hostNames: parts.hostNames,
+    authentication: createAuthentication({
+      identities: cache,
+      policies: parts.policies,
+      hostNames: parts.hostNames,
+      clock,
+      clockSkewMs: parts.limits?.clockSkewMs,
+    }),
+    registry: createRegistry({
+      store: parts.identities,
+      clock,
+      random,
+      presence,
+      commandDepths: parts.commandDepths,
+      limits: parts.limits,
+    }),
+    events: parts.events,
+    presence,
+    subscriptions,
+    clock,
+    random,
+    log,
+  };
+}
+
+/** What other rooms do when an identity changes. Synchronous up to the drop: nothing slips in between. */
+function applyChange(
+  { kind, identity }: IdentityChange,
+  presence: Presence,
+  subscriptions: SubscriptionStore,
+  log: Log,
+): void {
+  const { deviceId, moduleId } = identity;
+  const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+  const failed = (error: unknown): void =>
+    log.error({ identity: identityName(key), error }, `${kind}: not carried out`);
+  // Whoever is connected under an id that has just been created is its former bearer.
+  if (kind !== 'replaced') presence.drop(key, 'deleted').catch(failed);
+  else if (identity.status === 'disabled') presence.drop(key, 'disabled').catch(failed);
+  // A session belongs to one generation, so one that is left behind by a failure here is never loaded.
+  if (kind === 'deleted') subscriptions.remove(key).catch(failed);
+}
+
+/**
+ * Between authentication and claim an identity may be disabled, deleted or created anew, when there was no connection
+ * yet to drop. So a claim looks again, in the same step in which it takes its place: any later change meets it there.
+ */
+function guardedPresence(presence: Presence, cache: IdentityCache): Presence {
+  const loader = async (key: IdentityKey): Promise<() => Identity | undefined> => {
+    const loaded = await cache.load(key);
+    return () => {
+      const current = cache.peek(key);
+      return current === undefined ? loaded : (current ?? undefined);
+    };
+  };
+  return {
+    ...presence,
+    async claim(claim) {
+      const identity = await loader(claim.key);
+      const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
+      const objection = objectionTo(claim, identity(), device());
+      if (objection === undefined) return presence.claim(claim);
+      claim.drop(objection);
+      return { release: () => {}, touch: () => {} };
+    },
+  };
+}
+
+function objectionTo(
+  claim: ConnectionClaim,
+  identity: Identity | undefined,
+  device: Identity | undefined,
+): DisconnectReason | undefined {
+  if (identity?.generationId !== claim.generationId || device === undefined) return 'deleted';
+  return device.status === 'disabled' ? 'disabled' : undefined;
 }

@@ -1,4 +1,32 @@
-import type { Credential, DevicePrincipal, IdentityKey, PolicyPrincipal, Principal } from './types.ts';
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
+import type { HostNames } from './host-names.ts';
+import type { IdentityCache } from './identity-cache.ts';
+import { covers, pathOf, sameIdentity } from './permissions.ts';
+import { hasAcceptedHost, identityOf, isEventResource, parseResource } from './resource.ts';
+import { isIdentityId } from './rules.ts';
+import {
+  decodings,
+  equalSecrets,
+  isSignedBy,
+  type KeyForm,
+  parseSasToken,
+  percentDecoded,
+  type SasToken,
+  signingKeys,
+} from './sas-token.ts';
+import type {
+  AuthenticationCheck,
+  Credential,
+  DevicePrincipal,
+  Identity,
+  IdentityKey,
+  PeerCertificate,
+  Policy,
+  PolicyPrincipal,
+  Principal,
+} from './types.ts';
 
 /**
  * Decides who a peer is. Every refusal is the same `IotHubUnauthorized` and takes the same work (design section 7); its
@@ -15,4 +43,215 @@ export interface Authentication {
   token(token: string, audience?: string): Promise<Principal>;
   /** SASL PLAIN to the event endpoint: a policy's name and its key as it stands (service reference 1.2). */
   policyKey(policyName: string, key: string): Promise<PolicyPrincipal>;
+}
+
+export interface AuthenticationParts {
+  readonly identities: IdentityCache;
+  readonly policies: readonly Policy[];
+  readonly hostNames: HostNames;
+  readonly clock: Clock;
+  /** Default: `limits.clockSkewMs`. */
+  readonly clockSkewMs?: number;
+}
+
+/** Stands in for the keys of whoever does not exist, so that the work is the same. No token is ever accepted by it. */
+const nobodysKeys: readonly string[] = [Buffer.alloc(32, 1).toString('base64'), Buffer.alloc(32, 2).toString('base64')];
+
+/** Decides by tokens, keys and thumbprints; certificates of registered CAs are refused until CAs can be registered. */
+export function createAuthentication(parts: AuthenticationParts): Authentication {
+  const { identities, hostNames, clock } = parts;
+  const clockSkewMs = parts.clockSkewMs ?? limits.clockSkewMs;
+  const policies = new Map(parts.policies.map((policy) => [policy.name, policy]));
+
+  const find = async (key: IdentityKey): Promise<Identity | undefined> =>
+    identities.peek(key) ?? (await identities.load(key));
+
+  /** The identity and whether it may connect: it exists, and neither it nor its device is disabled. */
+  const standing = async (key: IdentityKey): Promise<{ identity?: Identity; refusal?: AuthenticationCheck }> => {
+    if (!isKey(key)) return { refusal: 'unknown-identity' };
+    const identity = await find(key);
+    const device = key.moduleId === undefined ? identity : await find({ deviceId: key.deviceId });
+    if (identity === undefined || device === undefined) return { refusal: 'unknown-identity' };
+    return device.status === 'disabled' ? { identity, refusal: 'disabled-identity' } : { identity };
+  };
+
+  /** What is wrong with a token whoever signed it. */
+  const outerRefusal = (token: SasToken): AuthenticationCheck | undefined => {
+    if (token.expiresAt + clockSkewMs <= clock.now()) return 'expired-token';
+    return hasAcceptedHost(token.resource, hostNames) ? undefined : 'wrong-host';
+  };
+
+  /**
+   * The end of every token's check: the signature is computed in any case. `refusal` is what was found before it.
+   * @throws HubError IotHubUnauthorized
+   */
+  const checkSignature = (
+    token: SasToken,
+    keys: readonly string[] | undefined,
+    form: KeyForm,
+    refusal: AuthenticationCheck | undefined,
+  ): void => {
+    const early = refusal === undefined && keys !== undefined;
+    const signed = isSignedBy(token, signingKeys(keys ?? nobodysKeys, form), early) && keys !== undefined;
+    if (keys === undefined) throw unauthorized(refusal ?? 'unknown-identity');
+    if (!signed) throw unauthorized('wrong-key');
+    if (refusal !== undefined) throw unauthorized(refusal);
+  };
+
+  const byPolicyToken = (token: SasToken, audience: string | undefined): PolicyPrincipal => {
+    const policy = policies.get(token.policyName ?? '');
+    const isEvents = isEventResource(token.resource) || (audience !== undefined && isEventResource(audience));
+    // Decoded once and no more: a scope that two readings could widen is read in one way only.
+    const { path } = parseResource(percentDecoded(token.resource) ?? token.resource);
+    let refusal = policy === undefined ? 'unknown-policy' : outerRefusal(token);
+    if (refusal === undefined && audience !== undefined && !isForAudience(path, audience, hostNames)) {
+      refusal = 'wrong-resource';
+    }
+    checkSignature(token, policy && [policy.primaryKey, policy.secondaryKey], isEvents ? 'both' : 'decoded', refusal);
+    return policyPrincipal(policy!, token.expiresAt + clockSkewMs, path);
+  };
+
+  const deviceByPolicyToken = async (key: IdentityKey, token: SasToken): Promise<DevicePrincipal> => {
+    const { identity, refusal } = await standing(key);
+    const policy = policies.get(token.policyName ?? '');
+    const { path } = parseResource(percentDecoded(token.resource) ?? token.resource);
+    let reason = policy === undefined ? 'unknown-policy' : outerRefusal(token);
+    if (reason === undefined && !policy!.permissions.includes('DeviceConnect')) reason = 'missing-permission';
+    if (reason === undefined && !covers(path, pathOf(key))) reason = 'wrong-resource';
+    checkSignature(token, policy && [policy.primaryKey, policy.secondaryKey], 'decoded', reason ?? refusal);
+    return devicePrincipal(identity!, 'hub', 'sas', token.expiresAt + clockSkewMs);
+  };
+
+  const deviceByOwnToken = async (key: IdentityKey, token: SasToken): Promise<DevicePrincipal> => {
+    const { identity, refusal } = await standing(key);
+    const keys = identity?.authentication.symmetricKey ?? undefined;
+    let reason = refusal ?? outerRefusal(token);
+    if (reason === undefined && keys === undefined) reason = 'wrong-credential-kind';
+    if (reason === undefined && !namedBy(token).some((named) => sameIdentity(named, key))) reason = 'wrong-resource';
+    checkSignature(token, keys && [keys.primaryKey, keys.secondaryKey], 'decoded', reason);
+    return devicePrincipal(
+      identity!,
+      key.moduleId === undefined ? 'device' : 'module',
+      'sas',
+      token.expiresAt + clockSkewMs,
+    );
+  };
+
+  const deviceByCertificate = async (key: IdentityKey, certificate: PeerCertificate): Promise<DevicePrincipal> => {
+    const { identity, refusal } = await standing(key);
+    if (refusal !== undefined) throw unauthorized(refusal);
+    const thumbprints = identity!.authentication.x509Thumbprint;
+    if (thumbprints === null) throw unauthorized('wrong-credential-kind');
+    const now = clock.now();
+    const isValid = certificate.validFrom - clockSkewMs <= now && now < certificate.validTo + clockSkewMs;
+    const known = [thumbprints.primaryThumbprint, thumbprints.secondaryThumbprint]
+      .filter((thumbprint) => thumbprint !== null)
+      .map((thumbprint) => thumbprint.toLowerCase());
+    if (!isValid || !known.some((thumbprint) => thumbprint === certificate.sha1 || thumbprint === certificate.sha256)) {
+      throw unauthorized('wrong-certificate');
+    }
+    return devicePrincipal(
+      identity!,
+      key.moduleId === undefined ? 'device' : 'module',
+      'x509',
+      Number.POSITIVE_INFINITY,
+    );
+  };
+
+  /** Whose own token it is: `sr` may read as more than one identity, since SDKs encode it none, one or two times. */
+  const byOwnToken = async (token: SasToken, audience: string | undefined): Promise<DevicePrincipal> => {
+    const named = namedBy(token).filter((key) => audience === undefined || concerns(key, audience, hostNames));
+    if (named.length === 0) checkSignature(token, undefined, 'decoded', 'wrong-resource');
+    let refusal: unknown;
+    for (const key of named) {
+      try {
+        return await deviceByOwnToken(key, token);
+      } catch (error) {
+        if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
+        refusal = error;
+      }
+    }
+    throw refusal;
+  };
+
+  return {
+    async device(key, credential) {
+      if (credential === undefined) throw unauthorized('missing-credential');
+      if (credential.kind === 'certificate') return deviceByCertificate(key, credential.certificate);
+      const token = parseSasToken(credential.token);
+      if (token === undefined) throw unauthorized('malformed-token');
+      return token.policyName === undefined ? deviceByOwnToken(key, token) : deviceByPolicyToken(key, token);
+    },
+    async token(text, audience): Promise<Principal> {
+      const token = parseSasToken(text);
+      if (token === undefined || (audience?.length ?? 0) > limits.tokenCharsMax) throw unauthorized('malformed-token');
+      return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience);
+    },
+    async policyKey(policyName, key) {
+      const policy = policies.get(policyName);
+      const [primary, secondary] = policy ? [policy.primaryKey, policy.secondaryKey] : nobodysKeys;
+      const isPrimary = equalSecrets(key, primary);
+      const isSecondary = equalSecrets(key, secondary);
+      if (policy === undefined) throw unauthorized('unknown-policy');
+      if (!isPrimary && !isSecondary) throw unauthorized('wrong-key');
+      return policyPrincipal(policy, Number.POSITIVE_INFINITY, []);
+    },
+  };
+}
+
+function unauthorized(reason: AuthenticationCheck): HubError {
+  return new HubError('IotHubUnauthorized', undefined, { reason });
+}
+
+function isKey(key: IdentityKey): boolean {
+  return isIdentityId(key.deviceId) && (key.moduleId === undefined || isIdentityId(key.moduleId));
+}
+
+/** The identities that a token's `sr` may stand for. */
+function namedBy(token: SasToken): readonly IdentityKey[] {
+  return decodings(token.resource)
+    .map((text) => identityOf(parseResource(text).path))
+    .filter((key) => key !== undefined);
+}
+
+/** Whether a policy token for `path` may be used for `audience`: any reading of it lies in the token's scope. */
+function isForAudience(path: readonly string[], audience: string, hostNames: HostNames): boolean {
+  return decodings(audience).some((text) => {
+    const wanted = parseResource(text);
+    return hostNames.accepts(wanted.host) && covers(path, wanted.path);
+  });
+}
+
+/**
+ * Whether `audience` and the identity's own token belong together. The audience may also be the wider one: Java names
+ * the device where its token is for a module (device reference 3.2). Nothing is gained by it: the identity gets its own
+ * addresses only.
+ */
+function concerns(key: IdentityKey, audience: string, hostNames: HostNames): boolean {
+  const own = pathOf(key);
+  return decodings(audience).some((text) => {
+    const wanted = parseResource(text);
+    return hostNames.accepts(wanted.host) && (covers(own, wanted.path) || covers(wanted.path, own));
+  });
+}
+
+function devicePrincipal(
+  identity: Identity,
+  authScope: DevicePrincipal['authScope'],
+  authType: DevicePrincipal['authType'],
+  expiresAt: number,
+): DevicePrincipal {
+  const { deviceId, moduleId, generationId } = identity;
+  const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+  return { kind: 'device', key, generationId, expiresAt, authScope, authType };
+}
+
+function policyPrincipal(policy: Policy, expiresAt: number, scope: readonly string[]): PolicyPrincipal {
+  return {
+    kind: 'policy',
+    policyName: policy.name,
+    permissions: new Set(policy.permissions),
+    expiresAt,
+    scope,
+  };
 }

@@ -1,4 +1,12 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Random } from '../../base/random.ts';
+import { HubError } from '../errors.ts';
 import type { PresenceState } from '../presence/types.ts';
+import { runBulk } from './bulk.ts';
+import { authorize } from './permissions.ts';
+import type { IdentityStore } from './ports.ts';
+import { carryOut, keyOf, notFound, type RegistryLimits, type Wish } from './registry-writes.ts';
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus, Principal } from './types.ts';
 
 /** The identity registry as doors see it. Every operation refuses a principal that may not do it. */
@@ -24,7 +32,10 @@ export interface IdentityView extends Identity, PresenceState {
   readonly cloudToDeviceMessageCount: number;
 }
 
-/** What a back end wants an identity to be. Absent = default; empty keys = to be generated (service reference 2.3). */
+/**
+ * What a back end wants an identity to be. Absent = default; empty keys = to be generated (service reference 2.3). A
+ * replacement without any `authentication` keeps the stored one.
+ */
 export interface IdentityDraft extends IdentityKey {
   readonly status?: IdentityStatus;
   readonly statusReason?: string | null;
@@ -74,4 +85,95 @@ export interface RegistryStatistics {
   readonly enabledDeviceCount: number;
   readonly disabledDeviceCount: number;
   readonly connectedDeviceCount: number;
+}
+
+export interface RegistryParts {
+  readonly store: IdentityStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** What presence knows. */
+  readonly presence: {
+    state(key: IdentityKey): Promise<PresenceState>;
+    connectedDevices(): Promise<number>;
+  };
+  /** Commands that wait per identity; absent = a hub without commands. */
+  readonly commandDepths?: (keys: readonly IdentityKey[]) => Promise<readonly number[]>;
+  /** Default: the service's. */
+  readonly limits?: Partial<RegistryLimits>;
+}
+
+export function createRegistry(parts: RegistryParts): Registry {
+  const { store, clock, presence } = parts;
+  const registryLimits: RegistryLimits = {
+    devicesMax: parts.limits?.devicesMax ?? limits.devicesMax,
+    modulesPerDeviceMax: parts.limits?.modulesPerDeviceMax ?? limits.modulesPerDeviceMax,
+  };
+  const writing = { store, random: parts.random, limits: registryLimits };
+
+  const views = async (identities: readonly Identity[]): Promise<readonly IdentityView[]> => {
+    const keys = identities.map(keyOf);
+    const [states, depths] = await Promise.all([
+      Promise.all(keys.map((key) => presence.state(key))),
+      parts.commandDepths?.(keys),
+    ]);
+    return identities.map((identity, at) => ({
+      ...identity,
+      ...states[at],
+      cloudToDeviceMessageCount: depths?.[at] ?? 0,
+    }));
+  };
+
+  const single = async (wish: Wish): Promise<Identity> => {
+    const [result] = await carryOut([wish], writing, clock.now());
+    if (result instanceof HubError) throw result;
+    return result;
+  };
+
+  return {
+    async get(principal, key) {
+      authorize(principal, 'registry.read', clock.now(), key);
+      const identity = await store.get(key);
+      if (identity === undefined && key.moduleId !== undefined) {
+        const device = await store.get({ deviceId: key.deviceId });
+        throw notFound(device === undefined ? { deviceId: key.deviceId } : key);
+      }
+      if (identity === undefined) throw notFound(key);
+      return (await views([identity]))[0];
+    },
+    async list(principal, top = limits.listPageMax) {
+      authorize(principal, 'registry.read', clock.now());
+      const isInRange = Number.isInteger(top) && top >= 1 && top <= limits.listPageMax;
+      return views(await store.listDevices({ limit: isInRange ? top : limits.listPageMax }));
+    },
+    async listModules(principal, deviceId) {
+      authorize(principal, 'registry.read', clock.now(), { deviceId });
+      if ((await store.get({ deviceId })) === undefined) throw notFound({ deviceId });
+      return views(await store.listModules(deviceId));
+    },
+    async put(principal, draft, ifMatch) {
+      authorize(principal, 'registry.write', clock.now(), keyOf(draft));
+      const kind = ifMatch === undefined ? 'create' : 'replace';
+      return (await views([await single({ kind, draft, ifMatch: ifMatch ?? '*' })]))[0];
+    },
+    async delete(principal, key, ifMatch = '*') {
+      authorize(principal, 'registry.write', clock.now(), key);
+      await single({ kind: 'delete', draft: keyOf(key), ifMatch });
+    },
+    async bulk(principal, items) {
+      const now = clock.now();
+      if (items.length === 0) authorize(principal, 'registry.write', now);
+      for (const item of items) authorize(principal, 'registry.write', now, keyOf(item.draft));
+      return runBulk(items, (wishes) => carryOut(wishes, writing, now));
+    },
+    async statistics(principal) {
+      authorize(principal, 'statistics.read', clock.now());
+      const [counts, connected] = await Promise.all([store.counts(), presence.connectedDevices()]);
+      return {
+        totalDeviceCount: counts.devices,
+        enabledDeviceCount: counts.enabled,
+        disabledDeviceCount: counts.disabled,
+        connectedDeviceCount: connected,
+      };
+    },
+  };
 }

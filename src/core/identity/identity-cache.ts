@@ -1,0 +1,111 @@
+/**
+ * Identities ready for authentication, so that known ones cost no store access. One per thread.
+ *
+ * Fed by the store's change feed, which tells of a change before the writer hears of it; so what the cache says is never
+ * older than what anybody was told. An answer that was on its way while its identity changed is not kept, but asked for
+ * again. "No such identity" is remembered too, apart from the rest so that guessed ids push out nobody, and is
+ * forgotten when the feed tells of a creation.
+ */
+import { limits } from '../../base/limits.ts';
+import { identityName } from './permissions.ts';
+import type { IdentityStore } from './ports.ts';
+import type { Identity, IdentityKey } from './types.ts';
+
+interface Load {
+  readonly answer: Promise<Identity | undefined>;
+  stale: boolean;
+}
+
+/** Loads that one question may repeat because its identity changes under it; then the last answer is used unkept. */
+const LOADS_MAX = 3;
+
+export class IdentityCache {
+  readonly #store: IdentityStore;
+  readonly #sizeMax: number;
+  readonly #known = new Map<string, Identity>();
+  readonly #unknown = new Set<string>();
+  readonly #loads = new Map<string, Load>();
+  readonly #unwatch: () => void;
+
+  constructor(store: IdentityStore, sizeMax: number = limits.identityCacheMax) {
+    this.#store = store;
+    this.#sizeMax = sizeMax;
+    this.#unwatch = store.watch((change) => this.#changed(change.kind === 'deleted', change.identity));
+  }
+
+  /** The identity at once if it is here; `null` = known not to exist; undefined = ask `load`. */
+  peek(key: IdentityKey): Identity | null | undefined {
+    const name = identityName(key);
+    const identity = this.#known.get(name);
+    if (identity === undefined) return this.#unknown.has(name) ? null : undefined;
+    // The newest stands last, so that the first is the one to leave.
+    this.#known.delete(name);
+    this.#known.set(name, identity);
+    return identity;
+  }
+
+  /** The identity, from here or from the store; undefined = it does not exist. */
+  async load(key: IdentityKey): Promise<Identity | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      const here = this.peek(key);
+      if (here !== undefined) return here ?? undefined;
+      const load = this.#loading(key);
+      const identity = await load.answer;
+      if (!load.stale || attempt === LOADS_MAX) return identity;
+    }
+  }
+
+  close(): void {
+    this.#unwatch();
+  }
+
+  /** Many connections that ask for the same identity share one access. */
+  #loading(key: IdentityKey): Load {
+    const name = identityName(key);
+    const running = this.#loads.get(name);
+    if (running !== undefined && !running.stale) return running;
+    const load: Load = {
+      answer: this.#store.get(key).then((identity) => this.#loaded(name, load, identity)),
+      stale: false,
+    };
+    this.#loads.set(name, load);
+    // A failed access is its askers' to report; here only its place is cleared.
+    load.answer.catch(() => this.#ended(name, load));
+    return load;
+  }
+
+  /** Keeps the answer in the same step in which it stops to be on its way: no change can slip in between. */
+  #loaded(name: string, load: Load, identity: Identity | undefined): Identity | undefined {
+    this.#ended(name, load);
+    if (!load.stale) this.#keep(name, identity);
+    return identity;
+  }
+
+  #ended(name: string, load: Load): void {
+    if (this.#loads.get(name) === load) this.#loads.delete(name);
+  }
+
+  #changed(deleted: boolean, identity: Identity): void {
+    const name = identityName(identity);
+    const load = this.#loads.get(name);
+    if (load !== undefined) load.stale = true;
+    this.#unknown.delete(name);
+    if (deleted) this.#known.delete(name);
+    else if (this.#known.has(name)) this.#known.set(name, identity);
+  }
+
+  #keep(name: string, identity: Identity | undefined): void {
+    if (identity === undefined) {
+      if (this.#unknown.size >= limits.unknownIdentityCacheMax) this.#unknown.delete(first(this.#unknown));
+      this.#unknown.add(name);
+      return;
+    }
+    if (!this.#known.has(name) && this.#known.size >= this.#sizeMax) this.#known.delete(first(this.#known.keys()));
+    this.#known.set(name, identity);
+  }
+}
+
+function first(names: Iterable<string>): string {
+  for (const name of names) return name;
+  return '';
+}

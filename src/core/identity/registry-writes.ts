@@ -1,0 +1,128 @@
+/**
+ * From what a back end wishes to what the store does. A wish may need more than one round: "create or replace" tries the
+ * one and then the other, and a replacement that keeps the stored credentials must meet exactly the state they were read
+ * from. Each round is one call of the store for all wishes that are left.
+ */
+import type { Random } from '../../base/random.ts';
+import { HubError } from '../errors.ts';
+import { identityName } from './permissions.ts';
+import type { IdentityStore, IdentityWrite, IdentityWriteOutcome } from './ports.ts';
+import type { IdentityDraft } from './registry.ts';
+import { buildIdentity, checkIdentityKey } from './rules.ts';
+import type { Identity, IdentityKey } from './types.ts';
+
+export interface Wish {
+  readonly kind: 'create' | 'replace' | 'createOrReplace' | 'delete';
+  readonly draft: IdentityDraft;
+  /** `*` or an ETag; not looked at by `create`. */
+  readonly ifMatch: string;
+}
+
+export interface RegistryLimits {
+  readonly devicesMax: number;
+  readonly modulesPerDeviceMax: number;
+}
+
+/** Rounds until somebody else's changes in between count as a failed precondition. */
+const ROUNDS_MAX = 5;
+
+interface Attempt {
+  readonly at: number;
+  readonly wish: Wish;
+  readonly write: IdentityWrite;
+}
+
+/** The outcome of each wish, in order: the identity (for a deletion the last state), or why not. */
+export async function carryOut(
+  wishes: readonly Wish[],
+  parts: { readonly store: IdentityStore; readonly random: Random; readonly limits: RegistryLimits },
+  now: number,
+): Promise<readonly (Identity | HubError)[]> {
+  const results: (Identity | HubError)[] = [];
+  let left = wishes.map((wish, at) => ({ at, wish, last: undefined as IdentityWriteOutcome | undefined }));
+  for (let round = 1; left.length > 0; round++) {
+    const attempts: Attempt[] = [];
+    for (const { at, wish, last } of left) {
+      try {
+        attempts.push({ at, wish, write: await writeFor(wish, last, parts, now) });
+      } catch (error) {
+        if (!(error instanceof HubError) || error.code !== 'ArgumentInvalid') throw error;
+        results[at] = error;
+      }
+    }
+    const outcomes = attempts.length === 0 ? [] : await parts.store.write(attempts.map((attempt) => attempt.write));
+    left = [];
+    for (const [nth, { at, wish, write }] of attempts.entries()) {
+      const outcome = outcomes[nth];
+      if (outcome.kind === 'done') results[at] = outcome.identity;
+      else if (round < ROUNDS_MAX && mayTryAgain(wish, write, outcome)) left.push({ at, wish, last: outcome });
+      else results[at] = refusal(outcome, wish.draft, parts.limits);
+    }
+  }
+  return results;
+}
+
+async function writeFor(
+  wish: Wish,
+  last: IdentityWriteOutcome | undefined,
+  parts: { readonly store: IdentityStore; readonly random: Random; readonly limits: RegistryLimits },
+  now: number,
+): Promise<IdentityWrite> {
+  const { draft, ifMatch } = wish;
+  checkIdentityKey(draft);
+  if (wish.kind === 'delete') return { kind: 'delete', key: keyOf(draft), ifMatch };
+  const isCreation = wish.kind === 'create' || (wish.kind === 'createOrReplace' && last?.kind !== 'exists');
+  if (isCreation) {
+    const { devicesMax, modulesPerDeviceMax } = parts.limits;
+    const countMax = draft.moduleId === undefined ? devicesMax : modulesPerDeviceMax;
+    return { kind: 'create', identity: buildIdentity(draft, parts.random, 0), countMax };
+  }
+  const current = draft.authentication === undefined ? await parts.store.get(keyOf(draft)) : undefined;
+  const identity = buildIdentity(draft, parts.random, now, current);
+  // Credentials that were read must meet the state they were read from.
+  return { kind: 'replace', identity, ifMatch: ifMatch === '*' && current !== undefined ? current.etag : ifMatch };
+}
+
+function mayTryAgain(wish: Wish, write: IdentityWrite, outcome: IdentityWriteOutcome): boolean {
+  if (wish.kind === 'createOrReplace' && outcome.kind === (write.kind === 'create' ? 'exists' : 'notFound'))
+    return true;
+  return outcome.kind === 'etagMismatch' && wish.ifMatch === '*';
+}
+
+function refusal(
+  outcome: Exclude<IdentityWriteOutcome, { kind: 'done' }>,
+  key: IdentityKey,
+  limits: RegistryLimits,
+): HubError {
+  const isDevice = key.moduleId === undefined;
+  const name = identityName(key);
+  switch (outcome.kind) {
+    case 'exists':
+      return isDevice
+        ? new HubError('DeviceAlreadyExists', `The device ${name} exists already.`)
+        : new HubError('ModuleAlreadyExistsOnDevice', `The module ${name} exists already.`);
+    case 'notFound':
+      return notFound(key);
+    case 'deviceNotFound':
+      return notFound({ deviceId: key.deviceId });
+    case 'etagMismatch':
+      return new HubError('PreconditionFailed', `${name} has changed: the ETag is not the current one.`);
+    case 'full': {
+      const max = isDevice ? limits.devicesMax : limits.modulesPerDeviceMax;
+      const hit = isDevice
+        ? { name: 'devicesMax', scope: 'hub', current: max, max }
+        : { name: 'modulesPerDeviceMax', scope: `device ${key.deviceId}`, current: max, max };
+      return new HubError(isDevice ? 'TooManyDevices' : 'TooManyModulesOnDevice', undefined, { limit: hit });
+    }
+  }
+}
+
+export function notFound(key: IdentityKey): HubError {
+  return key.moduleId === undefined
+    ? new HubError('DeviceNotFound', `The device ${key.deviceId} does not exist.`)
+    : new HubError('ModuleNotFound', `The module ${identityName(key)} does not exist.`);
+}
+
+export function keyOf({ deviceId, moduleId }: IdentityKey): IdentityKey {
+  return moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+}
