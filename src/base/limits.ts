@@ -152,6 +152,8 @@ export const limits = {
   tableBatchMax: 512,
   /** Durable MQTT sessions are kept this long after the device was last seen. */
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
+  /** Calls of one listener thread that wait for the main thread. */
+  threadCallsMax: 10_000,
   /** How long the stop signal waits for connections to drain. */
   drainMs: 10 * SECOND_MS,
 

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
+import { HubError } from '../../core/errors.ts';
+import { openThreadLink } from './calls.ts';
+
+interface Greeter {
+  greet(name: string, bytes: Uint8Array): Promise<{ readonly text: string; readonly bytes: Uint8Array }>;
+  refuse(): Promise<void>;
+  fail(): Promise<void>;
+  never(): Promise<void>;
+}
+
+const channels: MessageChannel[] = [];
+function pair() {
+  const channel = new MessageChannel();
+  channels.push(channel);
+  const here = openThreadLink(channel.port1);
+  const there = openThreadLink(channel.port2);
+  there.serve('greeter', {
+    greet: async (name: string, bytes: Uint8Array) => ({ text: `hello ${name}`, bytes }),
+    refuse: async () => {
+      const limit = { name: 'n', scope: 'device d1', current: 2, max: 1 };
+      throw new HubError('ThrottlingException', 'slow down', { reason: 'why', limit });
+    },
+    fail: async () => {
+      throw new TypeError('a bug');
+    },
+    never: () => new Promise<void>(() => {}),
+  } satisfies Greeter);
+  return { here, there, greeter: here.remote<Greeter>('greeter', ['greet', 'refuse', 'fail', 'never']) };
+}
+afterEach(() => {
+  for (const channel of channels.splice(0)) channel.port1.close();
+});
+
+test('calls carry plain data and bytes both ways', async () => {
+  const { greeter } = pair();
+  const answer = await greeter.greet('d1', Uint8Array.of(1, 2));
+  assert.deepEqual(answer, { text: 'hello d1', bytes: Uint8Array.of(1, 2) });
+});
+
+test('a refusal arrives as the refusal it was', async () => {
+  const { greeter } = pair();
+  await assert.rejects(greeter.refuse(), (error) => {
+    assert.ok(error instanceof HubError);
+    assert.deepEqual([error.code, error.message, error.reason], ['ThrottlingException', 'slow down', 'why']);
+    assert.deepEqual(error.limit, { name: 'n', scope: 'device d1', current: 2, max: 1 });
+    return true;
+  });
+});
+
+test('a bug on the other side is a ServerError here, with the trace for the log', async () => {
+  const { greeter } = pair();
+  await assert.rejects(greeter.fail(), (error) => {
+    assert.ok(error instanceof HubError && error.cause instanceof Error);
+    assert.equal(error.code, 'ServerError');
+    assert.match(error.cause.message, /a bug/);
+    return true;
+  });
+});
+
+test('when the other side is gone, what waits is refused, and so is what follows', async () => {
+  const { here, greeter } = pair();
+  const waiting = greeter.never();
+  here.close();
+  await assert.rejects(waiting, /cannot store or serve/);
+  await assert.rejects(greeter.never(), /cannot store or serve/);
+});
+
+test('notes arrive in order, and buffers move instead of being copied', async () => {
+  const { here, there } = pair();
+  const seen: number[] = [];
+  const bytes = new Uint8Array([7]).buffer;
+  const last = new Promise<void>((resolve) => {
+    there.on('note', (value: { n: number; bytes?: ArrayBuffer }) => {
+      seen.push(value.n);
+      if (value.bytes !== undefined) resolve();
+    });
+  });
+  here.tell('note', { n: 1 });
+  here.tell('note', { n: 2, bytes }, [bytes]);
+  await last;
+  assert.deepEqual([seen, bytes.byteLength], [[1, 2], 0]);
+});
