@@ -1,0 +1,126 @@
+import type { Duplex } from 'node:stream';
+import type { Cancel } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Hub } from '../../core/hub.ts';
+import { type Link, type Origin, Session } from './session.ts';
+
+/** All MQTT connections of one door, over whatever kind of byte stream they come. */
+export interface MqttConnections {
+  /** Serves one stream of bytes, which it owns from here. */
+  accept(stream: Duplex, origin: Origin): void;
+  count(): number;
+  /** Lets every session finish what it began, for at most `limits.drainMs`, and ends it. Resolves when all are gone. */
+  drain(): Promise<void>;
+}
+
+export function mqttConnections(hub: Hub): MqttConnections {
+  return new Connections(hub);
+}
+
+class Connections implements MqttConnections {
+  readonly #hub: Hub;
+  readonly #open = new Set<Connection>();
+  /** Set while connections are open: an idle door does not wake up. */
+  #stopPulse: Cancel | undefined;
+  #draining = false;
+  /** Called when the last connection has gone. */
+  #onEmpty: () => void = () => {};
+
+  constructor(hub: Hub) {
+    this.#hub = hub;
+  }
+
+  count(): number {
+    return this.#open.size;
+  }
+
+  accept(stream: Duplex, origin: Origin): void {
+    if (this.#draining) {
+      stream.destroy();
+      return;
+    }
+    const connection = new Connection(this.#hub, stream, origin);
+    this.#open.add(connection);
+    stream.once('close', () => {
+      this.#open.delete(connection);
+      connection.session.ended();
+      if (this.#open.size === 0) this.#onEmpty();
+    });
+    if (this.#stopPulse === undefined) this.#pulse();
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true;
+    const empty = new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      if (this.#open.size === 0) resolve();
+    });
+    const giveUp = this.#hub.clock.after(limits.drainMs, () => {
+      for (const connection of this.#open) connection.destroy();
+    });
+    for (const connection of this.#open) connection.session.drain();
+    await empty;
+    giveUp();
+    this.#stopPulse?.();
+  }
+
+  /** One timer for all connections. */
+  #pulse(): void {
+    const { clock } = this.#hub;
+    this.#stopPulse = clock.after(limits.mqttPulseMs, () => {
+      const now = clock.monotonic();
+      const wall = clock.now();
+      for (const connection of this.#open) connection.pulse(now, wall);
+      this.#stopPulse = undefined;
+      if (this.#open.size > 0) this.#pulse();
+    });
+  }
+}
+
+/** One stream and its session. */
+class Connection implements Link {
+  readonly session: Session;
+  readonly #hub: Hub;
+  readonly #stream: Duplex;
+  /** Monotonic time by which an ended stream must have closed. */
+  #lingerUntil = Number.POSITIVE_INFINITY;
+
+  constructor(hub: Hub, stream: Duplex, origin: Origin) {
+    this.#hub = hub;
+    this.#stream = stream;
+    this.session = new Session(hub, this, origin);
+    stream.on('error', () => stream.destroy());
+    stream.on('data', (chunk: Buffer) => this.session.receive(chunk));
+    stream.on('end', () => this.session.ended());
+    stream.on('drain', () => this.session.drained());
+  }
+
+  pulse(now: number, wall: number): void {
+    if (now >= this.#lingerUntil) this.#stream.destroy();
+    else this.session.pulse(now, wall);
+  }
+
+  write(bytes: Buffer): boolean {
+    // A stream that is gone has told, or will tell, the session by its `close`.
+    return this.#stream.writable ? this.#stream.write(bytes) : true;
+  }
+
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  end(): void {
+    this.#lingerUntil = this.#hub.clock.monotonic() + limits.mqttLingerMs;
+    this.#stream.end();
+    // What the peer still sends is thrown away, so that its own end is seen.
+    this.#stream.resume();
+  }
+
+  destroy(): void {
+    this.#stream.destroy();
+  }
+}

@@ -1,0 +1,77 @@
+/** CONNECT: from the packet to a device that has proved who it is, or to the code of its refusal (device reference 2.1). */
+import { limits } from '../../base/limits.ts';
+import { asHubError, HubError } from '../../core/errors.ts';
+import type { Telemetry } from '../../core/events/types.ts';
+import type { Hub } from '../../core/hub.ts';
+import { identityName } from '../../core/identity/permissions.ts';
+import type { Credential, DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
+import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
+import type { ConnectPacket, ForeignConnectPacket } from '../../wire/mqtt/packets.ts';
+import { publishTarget } from './addresses.ts';
+import { willOf } from './mapping.ts';
+import { connackCode } from './refusals.ts';
+import { parseUserName } from './user-name.ts';
+
+export type Admission =
+  | {
+      readonly kind: 'admitted';
+      readonly principal: DevicePrincipal;
+      readonly modelId: string | undefined;
+      readonly will: Telemetry | undefined;
+    }
+  | {
+      readonly kind: 'refused';
+      readonly code: ConnackCode;
+      /** For the log only: the peer learns nothing but the code. */
+      readonly check: string;
+      /** The identity that the peer claims to be. */
+      readonly identity: string | undefined;
+    };
+
+/** Decides on a CONNECT. Never rejects. */
+export async function admit(
+  hub: Hub,
+  packet: ConnectPacket | ForeignConnectPacket,
+  certificate: PeerCertificate | undefined,
+): Promise<Admission> {
+  if (packet.kind === 'foreignConnect') {
+    return refuse(connackCodes.unacceptableProtocolVersion, `protocol ${packet.protocolName} level ${packet.level}`);
+  }
+  const userName = packet.userName === undefined ? undefined : parseUserName(packet.userName, hub.hostNames);
+  if (userName === undefined) return refuse(connackCodes.notAuthorized, 'malformed-user-name', packet.clientId);
+  const name = identityName(userName.key);
+  if (packet.clientId !== name) return refuse(connackCodes.identifierRejected, 'client-id-differs', name);
+  const { key } = userName;
+  if (Math.max(key.deviceId.length, key.moduleId?.length ?? 0) > limits.identityIdCharsMax) {
+    return refuse(connackCodes.identifierRejected, 'client-id-too-long');
+  }
+  try {
+    const principal = await hub.authentication.device(userName.key, credentialOf(packet, certificate));
+    return { kind: 'admitted', principal, modelId: userName.modelId, will: willTelemetry(packet, principal.key) };
+  } catch (error) {
+    const refusal = asHubError(error);
+    if (refusal.code === 'ServerError') hub.log.error({ identity: name, error }, 'authentication failed unexpectedly');
+    return refuse(connackCode(refusal), refusal.reason ?? refusal.code, name);
+  }
+}
+
+function refuse(code: ConnackCode, check: string, identity?: string): Admission {
+  return { kind: 'refused', code, check, identity: identity?.slice(0, 2 * limits.identityIdCharsMax + 1) };
+}
+
+/** A password is a token; without one the certificate of the TLS layer counts. */
+function credentialOf(packet: ConnectPacket, certificate: PeerCertificate | undefined): Credential | undefined {
+  if (packet.password !== undefined) return { kind: 'token', token: packet.password.toString('utf8') };
+  return certificate === undefined ? undefined : { kind: 'certificate', certificate };
+}
+
+/** @throws HubError when the will is not for the device's own telemetry topic (device reference 2.9). */
+function willTelemetry(packet: ConnectPacket, key: IdentityKey): Telemetry | undefined {
+  if (packet.will === undefined) return undefined;
+  const target = publishTarget(packet.will.topic, key);
+  if (target?.kind !== 'telemetry') {
+    throw new HubError('IotHubUnauthorizedAccess', undefined, { reason: 'will-topic' });
+  }
+  // The bytes of the packet are gone when the will is needed.
+  return willOf(target.propertyBag, Buffer.from(packet.will.payload), packet.will.retain);
+}

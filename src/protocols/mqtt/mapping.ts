@@ -1,0 +1,105 @@
+/** A PUBLISH's property bag and payload -> plain telemetry (device reference 2.3, 2.9). */
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../../core/errors.ts';
+import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
+import { decodeLeniently } from './user-name.ts';
+
+type Property = readonly [name: string, value: string | null];
+type MutableSystem = { -readonly [Name in keyof TelemetrySystem]: TelemetrySystem[Name] };
+
+/** System properties that are text, by their name on the wire. */
+const textProperties: Readonly<Record<string, Exclude<keyof TelemetrySystem, 'expiry' | 'creationTime'>>> = {
+  '$.mid': 'messageId',
+  '$.cid': 'correlationId',
+  '$.uid': 'userId',
+  '$.to': 'to',
+  '$.ct': 'contentType',
+  '$.ce': 'contentEncoding',
+  '$.on': 'outputName',
+  '$.ifid': 'interfaceId',
+  '$.sub': 'subject',
+  '$.schema': 'messageSchema',
+  '$.diagid': 'diagnosticId',
+  '$.diagctx': 'correlationContext',
+};
+
+/** System properties that are times. */
+const timeProperties: Readonly<Record<string, 'expiry' | 'creationTime'>> = {
+  '$.exp': 'expiry',
+  '$.ctime': 'creationTime',
+};
+
+/** Claims about the sender, which only the hub makes. */
+const ignoredProperties: ReadonlySet<string> = new Set(['$.cdid', '$.cmid']);
+
+/** The hub does not retain; it says that the device asked for it (device reference 2.2). */
+const RETAIN_PROPERTY: Property = ['mqtt-retain', 'true'];
+/** Marks the event that a lost connection left (device reference 2.9). */
+const WILL_PROPERTY: Property = ['iothub-MessageType', 'Will'];
+
+/**
+ * @param propertyBag the topic behind `messages/events/`, still encoded.
+ * @param body is not copied.
+ * @throws HubError ArgumentInvalid when there are more properties than allowed.
+ */
+export function telemetryOf(propertyBag: string, body: Uint8Array, retain: boolean): Telemetry {
+  const system: MutableSystem = {};
+  const properties: Property[] = [];
+  if (propertyBag !== '') readBag(propertyBag, system, properties);
+  if (retain) setProperty(properties, RETAIN_PROPERTY);
+  return { system, properties, body };
+}
+
+/** A will as the event that it becomes. */
+export function willOf(propertyBag: string, body: Uint8Array, retain: boolean): Telemetry {
+  const telemetry = telemetryOf(propertyBag, body, retain);
+  const properties = [...telemetry.properties];
+  setProperty(properties, WILL_PROPERTY);
+  return { ...telemetry, properties };
+}
+
+function readBag(bag: string, system: MutableSystem, properties: Property[]): void {
+  for (const pair of bag.split('&')) {
+    if (pair === '') continue;
+    const equals = pair.indexOf('=');
+    const name = decodeLeniently(equals === -1 ? pair : pair.slice(0, equals));
+    const value = equals === -1 ? null : decodeLeniently(pair.slice(equals + 1));
+    if (!readSystemProperty(name, value, system)) setProperty(properties, [name, value]);
+  }
+}
+
+/** False = an application property, or a system property without a usable value: kept as it came, so nothing is lost. */
+function readSystemProperty(name: string, value: string | null, system: MutableSystem): boolean {
+  if (!name.startsWith('$.')) return false;
+  if (ignoredProperties.has(name)) return true;
+  if (value === null) return false;
+  if (Object.hasOwn(textProperties, name)) {
+    system[textProperties[name]] = value;
+    return true;
+  }
+  if (!Object.hasOwn(timeProperties, name)) return false;
+  const time = Date.parse(value);
+  if (Number.isNaN(time) || time < 0) return false;
+  system[timeProperties[name]] = time;
+  return true;
+}
+
+/** Adds a property; of a name given twice the last value counts, at the place of the first. */
+function setProperty(properties: Property[], property: Property): void {
+  const at = properties.findIndex(([name]) => name === property[0]);
+  if (at !== -1) {
+    properties[at] = property;
+    return;
+  }
+  if (properties.length === limits.messagePropertiesMax) {
+    throw new HubError('ArgumentInvalid', `A message has at most ${limits.messagePropertiesMax} properties.`, {
+      limit: {
+        name: 'messagePropertiesMax',
+        scope: 'message',
+        current: properties.length + 1,
+        max: limits.messagePropertiesMax,
+      },
+    });
+  }
+  properties.push(property);
+}

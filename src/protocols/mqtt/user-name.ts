@@ -1,0 +1,47 @@
+import type { HostNames } from '../../core/identity/host-names.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+
+/** What a CONNECT's user name says (device reference 2.1). */
+export interface UserName {
+  readonly hostName: string;
+  readonly key: IdentityKey;
+  readonly modelId: string | undefined;
+}
+
+/**
+ * `{host}/{d}/?api-version=…&…` or `{host}/{d}/{m}/?api-version=…&…`, and the older `{host}/{d}` and `{host}/{d}/{m}`.
+ * The query may come without its `?`; then it is known by its `api-version=`. Ids stand as they are, query values are
+ * percent-encoded; of a name given twice the first counts. Undefined = not of this form, or for another host.
+ */
+export function parseUserName(text: string, hostNames: HostNames): UserName | undefined {
+  const segments = text.split('/');
+  const queryAt = segments.findIndex((segment) => segment.startsWith('?') || segment.includes('api-version='));
+  const [hostName, deviceId, moduleId, ...more] = queryAt === -1 ? segments : segments.slice(0, queryAt);
+  if (!deviceId || moduleId === '' || more.length > 0 || !hostNames.accepts(hostName)) return undefined;
+  const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+  if (queryAt === -1) return { hostName, key, modelId: undefined };
+  const query = parseQuery(segments.slice(queryAt).join('/'));
+  if (!query.get('api-version')) return undefined;
+  return { hostName, key, modelId: query.get('model-id') };
+}
+
+function parseQuery(text: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const pair of text.replace(/^\?/, '').split('&')) {
+    const equals = pair.indexOf('=');
+    if (equals === -1) continue;
+    const name = pair.slice(0, equals);
+    if (!found.has(name)) found.set(name, decodeLeniently(pair.slice(equals + 1)));
+  }
+  return found;
+}
+
+/** Percent-decodes; text that is not percent-encoded UTF-8 stays as it is, because some devices do not encode. */
+export function decodeLeniently(text: string): string {
+  if (!text.includes('%')) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
