@@ -96,6 +96,8 @@ export const limits = {
   tailCacheBytesMax: 16 * MiB,
   /** Bytes of extents kept for readers that are behind, shared by all of them. */
   extentCacheBytesMax: 32 * MiB,
+  /** Extents that one read looks into: a partition with little traffic is spread thin, and an answer must not take long. */
+  extentsPerReadMax: 8,
   /** Extents read at the same time: commits need a thread of the four that do file work. */
   extentReadsMax: 2,
   /** Finished segments whose file is open, and whose index is in memory, for readers that are behind. */
@@ -131,8 +133,18 @@ export const limits = {
   amqpFrameBytesMax: 64 * KiB,
   /** Frames before the connection is authenticated: a token and a few addresses. */
   amqpFrameBytesMaxUnauthenticated: 16 * KiB,
+  /** All bytes of a connection before it is authenticated: header, open, a few attaches, a token. */
+  amqpUnauthenticatedBytesMax: 64 * KiB,
   amqpSessionsMax: 64,
   amqpLinksMax: 256,
+  /** Tokens that one AMQP connection may put: one per event hub link, or one per device behind a gateway. */
+  amqpTokensMax: 1024,
+  /** Requests to a node of an AMQP connection whose answers wait for the peer's credit. */
+  amqpAnswersMax: 64,
+  /** Largest request to `$cbs` or `$management`: a token and a few names. */
+  amqpRequestBytesMax: 16 * KiB,
+  /** How long the hub waits for the peer's answer to its AMQP close before it cuts the stream. */
+  amqpCloseMs: 5 * SECOND_MS,
   /** Nesting of AMQP described types, lists and maps. */
   amqpNestingMax: 16,
   /** Silence after which the hub ends an AMQP connection (device reference 3.1). */
