@@ -47,8 +47,8 @@ function face(logger: pino.Logger): Log {
 }
 
 const secretName =
-  /^(primary|secondary|sharedaccess|private|policy|encryption)?_?key$|password|secret|token|authorization|signature|^sig$/i;
-const secretText = /(SharedAccessKey=|SharedAccessSignature[= ]|\bsig=|\bBearer )[^\s;&"']+([&;][^\s;"']*)?/gi;
+  /^(primary|secondary|sharedaccess|private|policy|encryption)_?key$|password|secret|token|authorization|signature|^sig$/i;
+const secretText = /(SharedAccessKey=|SharedAccessSignature[= ]|\bsig=|\bBearer )[^\s;&"']+/gi;
 const DEPTH_MAX = 4;
 
 /** The fields without secrets, errors as plain data. */
