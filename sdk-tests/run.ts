@@ -1,0 +1,61 @@
+/**
+ * `npm run sdk-tests`: installs the vendors' SDKs that package-lock.json and requirements.txt pin, when that is not done
+ * yet, then runs the tests one file after the other (they share the default ports). Names behind `--` narrow it:
+ * `npm run sdk-tests -- registry`.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { pythonProgram } from './support/python.ts';
+
+const here = import.meta.dirname;
+
+function run(command: string, args: readonly string[]): boolean {
+  return spawnSync(command, args, { cwd: here, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
+}
+
+/** Carries out `install` unless it was done for this state of `pins`; what is installed is stamped in `folder`. */
+function installOnce(pins: string, folder: string, install: () => boolean): boolean {
+  const state = createHash('sha256')
+    .update(readFileSync(path.join(here, pins)))
+    .digest('hex');
+  const stamp = path.join(here, folder, '.installed-pins');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === state) return true;
+  process.stderr.write(`Installing what sdk-tests/${pins} names (once) ...\n`);
+  if (!install()) return false;
+  writeFileSync(stamp, state);
+  return true;
+}
+
+const npmDone = installOnce('package-lock.json', 'node_modules', () =>
+  run('npm', ['ci', '--loglevel=error', '--no-progress', '--ignore-scripts']),
+);
+if (!npmDone) {
+  process.stderr.write('The SDKs could not be installed: see above. Check the network, then try again.\n');
+  process.exit(1);
+}
+const pythonDone = installOnce(
+  'requirements.txt',
+  '.venv',
+  () =>
+    run('python3', ['-m', 'venv', '.venv']) &&
+    run(pythonProgram, ['-m', 'pip', 'install', '--quiet', '--requirement', 'requirements.txt']),
+);
+if (!pythonDone) {
+  process.stderr.write('NOT TESTED: the Python SDK (it needs python3 with venv, Debian: python3-venv; see above)\n');
+}
+
+const wanted = process.argv.slice(2);
+const files = globSync('*.test.ts', { cwd: here })
+  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .sort()
+  .map((file) => path.join(here, file));
+if (files.length === 0) {
+  process.stderr.write(`No test file has one of these in its name: ${wanted.join(', ')}\n`);
+  process.exit(1);
+}
+const tests = spawnSync(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files], {
+  stdio: 'inherit',
+});
+process.exit(tests.status ?? 1);

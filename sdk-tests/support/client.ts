@@ -1,0 +1,119 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { pythonProgram } from './python.ts';
+
+const scripts = path.join(path.dirname(import.meta.dirname), 'clients');
+const STDERR_CHARS = 4000;
+
+/** One line of a client's output: JSON with the kind of event and what belongs to it. */
+export interface ClientEvent {
+  readonly kind: string;
+  // biome-ignore lint/suspicious/noExplicitAny: each client's script and its test agree on the shape
+  readonly [field: string]: any;
+}
+
+/** An error as the SDK's user sees it. */
+export interface SdkError {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: string;
+}
+
+/** What a call into a client's script came to: one of the two. */
+export interface Answer {
+  // biome-ignore lint/suspicious/noExplicitAny: each client's script and its test agree on the shape
+  readonly value?: any;
+  readonly error?: SdkError;
+}
+
+/**
+ * A stock SDK in a process of its own: Node reads NODE_EXTRA_CA_CERTS only at its start. The job goes in by standard input
+ * (connection strings hold keys, and arguments are there for all to read), events come out line by line.
+ */
+export class Client {
+  readonly #child: ChildProcess;
+  readonly #events: ClientEvent[] = [];
+  readonly #waiting: (() => void)[] = [];
+  readonly #name: string;
+  #stderr = '';
+  #calls = 0;
+  #ended: string | undefined;
+
+  static start(script: string, caFile: string, job: object): Client {
+    return new Client(script, caFile, job);
+  }
+
+  private constructor(script: string, caFile: string, job: object) {
+    this.#name = script;
+    const program = script.endsWith('.py') ? pythonProgram : process.execPath;
+    this.#child = spawn(program, [path.join(scripts, script)], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile, NODE_TEST_CONTEXT: undefined },
+    });
+    createInterface({ input: this.#child.stdout! }).on('line', (line) => {
+      this.#events.push(JSON.parse(line) as ClientEvent);
+      this.#wake();
+    });
+    this.#child.stderr?.on('data', (chunk: Buffer) => {
+      this.#stderr = (this.#stderr + chunk.toString()).slice(-STDERR_CHARS);
+    });
+    this.#child.on('close', (code, signal) => {
+      this.#ended = `${script} ended with ${signal ?? code}: ${this.#stderr}`;
+      this.#wake();
+    });
+    this.#child.stdin?.on('error', () => {});
+    this.tell(job);
+  }
+
+  tell(order: object): void {
+    this.#child.stdin?.write(`${JSON.stringify(order)}\n`);
+  }
+
+  /** Takes the first event of one of these kinds out of those that came; waits for it. */
+  async next(kinds: string | readonly string[], timeoutMs = 60_000): Promise<ClientEvent> {
+    const wanted = typeof kinds === 'string' ? [kinds] : kinds;
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const at = this.#events.findIndex((event) => wanted.includes(event.kind));
+      if (at >= 0) return this.#events.splice(at, 1)[0];
+      if (this.#ended !== undefined) throw new Error(`no ${wanted.join(' or ')}: ${this.#ended}`);
+      const left = deadline - performance.now();
+      if (left <= 0) throw new Error(`${this.#name}: no ${wanted.join(' or ')} in ${timeoutMs} ms: ${this.#stderr}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#waiting.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** Events of this kind that have come and were not taken. */
+  seen(kind: string): readonly ClientEvent[] {
+    return this.#events.filter((event) => event.kind === kind);
+  }
+
+  /** Calls into the client's script and waits for the answer to this very call. */
+  async call(op: string, ...args: readonly unknown[]): Promise<Answer> {
+    const id = ++this.#calls;
+    this.tell({ op, args, id });
+    return (await this.next(`answer ${id}`)) as unknown as Answer;
+  }
+
+  /** Ends the process by its input's end; by force if that is not enough. */
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exited = once(this.#child, 'exit');
+    this.#child.stdin?.end();
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
+    await exited;
+    clearTimeout(timer);
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
