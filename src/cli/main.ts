@@ -4,6 +4,7 @@ import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
 import { addSasCommand } from './commands/sas.ts';
+import { addSimulateCommand } from './commands/simulate.ts';
 import { exitCodes, Failure } from './failure.ts';
 import { paint } from './output/table.ts';
 import { systemTerminal, type Terminal } from './terminal.ts';
@@ -52,6 +53,7 @@ function buildProgram(terminal: Terminal): Command {
   addDeviceCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
   addMonitorCommands(program, terminal);
+  addSimulateCommand(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);
   return program;

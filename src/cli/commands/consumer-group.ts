@@ -4,8 +4,8 @@ import { Failure } from '../failure.ts';
 import type { Login } from '../login/login.ts';
 import { printable, table } from '../output/table.ts';
 import { localTime } from '../output/values.ts';
+import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
-import { withApi } from './api.ts';
 import { type CommonOptions, examples, loginFrom, withLogin } from './options.ts';
 
 interface GroupOptions extends CommonOptions {

@@ -4,9 +4,9 @@ import { Failure } from '../failure.ts';
 import { progressLine } from '../output/progress.ts';
 import { printable } from '../output/table.ts';
 import { count, duration } from '../output/values.ts';
+import { bulk, bulkFailure, numberedIds } from '../registry/bulk.ts';
+import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
-import { withApi } from './api.ts';
-import { bulk, bulkFailure, numberedIds } from './identity-list.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 
 interface ManyOptions extends CommonOptions {
@@ -97,9 +97,9 @@ async function inBulk(
   const startedAt = performance.now();
   const progress = progressLine(terminal);
   try {
-    const outcome = await bulk(api, items, (answered) =>
-      progress.show(`${doing} devices: ${count(answered)} of ${count(items.length)}`),
-    );
+    const outcome = await bulk(api, items, {
+      onAnswered: (answered) => progress.show(`${doing} devices: ${count(answered)} of ${count(items.length)}`),
+    });
     progress.end();
     if (terminal.json) await print(terminal, JSON.stringify({ [done]: outcome.done, errors: outcome.errors }));
     else note(terminal, `${Done} ${count(outcome.done)} devices in ${duration(performance.now() - startedAt)}.`);

@@ -5,8 +5,8 @@ import { Failure } from '../failure.ts';
 import type { Login } from '../login/login.ts';
 import { type Column, facts, paint, printable, table } from '../output/table.ts';
 import { count, localTime } from '../output/values.ts';
+import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
-import { withApi } from './api.ts';
 import { addDeviceBulkCommands } from './device-bulk.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 

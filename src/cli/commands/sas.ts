@@ -4,8 +4,8 @@ import { Failure } from '../failure.ts';
 import { type Credential, resourceOf } from '../login/connection-string.ts';
 import { credentialOf, type Login } from '../login/login.ts';
 import { isoTime } from '../output/values.ts';
+import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
-import { withApi } from './api.ts';
 import { type CommonOptions, durationMs, examples, loginFrom, withLogin } from './options.ts';
 
 interface SasOptions extends CommonOptions {

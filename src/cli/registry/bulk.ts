@@ -23,32 +23,47 @@ export interface BulkOutcome {
   readonly errors: readonly { readonly deviceId: string; readonly errorCode: number; readonly errorStatus: string }[];
 }
 
+export interface BulkWatch {
+  /** Told after each request how many items have been answered in all, and which ids of this request succeeded. */
+  readonly onAnswered?: (answered: number, succeeded: readonly string[]) => void;
+  /** Aborted = no further request begins. */
+  readonly stop?: AbortSignal;
+}
+
 /**
  * Sends any number of bulk items, in requests of the size that the hub takes, several at a time. Items fail one by one;
  * a request that fails as a whole (network, refusal) ends it.
- * @param progress Told after each request how many items have been answered.
- * @param stop Aborted = begin no further request.
  */
 export async function bulk(
   api: ApiClient,
   items: readonly BulkItemJson[],
-  progress: (answered: number) => void = () => {},
-  stop?: AbortSignal,
+  { onAnswered, stop }: BulkWatch = {},
 ): Promise<BulkOutcome> {
   const errors: BulkOutcome['errors'][number][] = [];
   let answered = 0;
   let next = 0;
+  let failed = false;
   const worker = async (): Promise<void> => {
-    while (next < items.length && stop?.aborted !== true) {
+    while (next < items.length && stop?.aborted !== true && !failed) {
       const batch = items.slice(next, next + limits.bulkIdentitiesMax);
       next += batch.length;
-      const result = await api.devices.bulk(batch);
-      errors.push(...result.errors);
-      answered += batch.length;
-      progress(answered);
+      try {
+        const result = await api.devices.bulk(batch);
+        errors.push(...result.errors);
+        answered += batch.length;
+        const refused = new Set(result.errors.map((error) => error.deviceId));
+        onAnswered?.(
+          answered,
+          batch.map((item) => item.id).filter((id) => !refused.has(id)),
+        );
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
     }
   };
-  await Promise.all(Array.from({ length: BULK_REQUESTS_AT_ONCE }, worker));
+  const ends = await Promise.allSettled(Array.from({ length: BULK_REQUESTS_AT_ONCE }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
   return { done: answered - errors.length, errors };
 }
 
