@@ -1,0 +1,159 @@
+import { assert } from '../../../base/assert.ts';
+import { type Clock, systemClock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import { type Log, silentLog } from '../../../base/log.ts';
+import { type Random, systemRandom } from '../../../base/random.ts';
+import type { EventLog } from '../../../core/events/ports.ts';
+import { type JournalFiles, systemFiles } from './files.ts';
+import { Journal } from './journal.ts';
+import { openMeta } from './meta.ts';
+import { readRuns, seekSequence } from './reader.ts';
+import { type RecoveryReport, recover } from './recovery.ts';
+import { positionsOf } from './segment.ts';
+import { Watchers } from './watchers.ts';
+import { BatchWriter } from './writer.ts';
+
+export interface EmbeddedEventLogOptions {
+  /** The log's own folder; made if missing. One process at a time: the owner of the data folder sees to that. */
+  readonly folder: string;
+  /** The event hub's name (`EntityPath`); not stored. */
+  readonly name: string;
+  /** 1 to 32; fixed when the log is made. */
+  readonly partitionCount: number;
+  /** Events older than this go, a segment at a time. */
+  readonly retentionMs: number;
+  /** The journal's size from which on the oldest segments go, whatever their age. Absent = no bound. */
+  readonly retentionBytes?: number;
+  readonly segmentBytes?: number;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Log;
+  readonly files?: JournalFiles;
+  /** See `BatchWriterOptions.defer`. */
+  readonly defer?: (callback: () => void) => void;
+}
+
+/** The event log on this machine's disk: one journal for all partitions, group commit (`docs/data-files.md`). */
+export interface EmbeddedEventLog extends EventLog {
+  /** What the start found and mended. */
+  readonly recovery: RecoveryReport;
+  stats(): EventLogStats;
+  /** Removes what retention no longer keeps; the log does so itself once a minute. */
+  retain(): Promise<void>;
+  /** Makes everything reserved so far durable, finishes the journal, and takes no more records. */
+  close(): Promise<void>;
+}
+
+/** For metrics. Counters run from the start of the process. */
+export interface EventLogStats {
+  readonly segments: number;
+  /** Bytes of all segments on disk. */
+  readonly bytes: number;
+  /** Bytes of records that wait for the disk. */
+  readonly pendingBytes: number;
+  readonly tailCacheBytes: number;
+  readonly extentCacheBytes: number;
+  readonly extentReadsTotal: number;
+  readonly batchesTotal: number;
+  readonly recordsTotal: number;
+  readonly writtenBytesTotal: number;
+  readonly failuresTotal: number;
+  readonly segmentsMadeTotal: number;
+  readonly segmentsRemovedTotal: number;
+}
+
+/**
+ * Opens the log in `folder`, or makes it.
+ * @throws EventLogCorruption when something is damaged that is not the torn end of a crash.
+ * @throws Error that says what to do, for another number of partitions or a newer format.
+ */
+export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Promise<EmbeddedEventLog> {
+  const { folder, name, partitionCount } = options;
+  const { clock = systemClock, random = systemRandom, files = systemFiles } = options;
+  const log = (options.log ?? silentLog).child({ eventHub: name });
+  assert(
+    partitionCount >= 1 && partitionCount <= limits.partitionsMax,
+    'the number of partitions is within its limits',
+  );
+  await files.makeFolder(folder);
+  const hasJournal = positionsOf(await files.list(folder), 'journal').length > 0;
+  const meta = await openMeta(files, folder, { partitionCount, createdTime: clock.now() }, hasJournal);
+  const { segments, report } = await recover({ files, folder, partitionCount, log });
+
+  const watchers = new Watchers(partitionCount, log);
+  const journal = new Journal(
+    {
+      folder,
+      partitionCount,
+      retentionMs: options.retentionMs,
+      retentionBytes: options.retentionBytes ?? Number.POSITIVE_INFINITY,
+      segmentBytes: options.segmentBytes ?? limits.segmentBytesDefault,
+      clock,
+      random,
+      log,
+      files,
+      isFollowed: () => watchers.count > 0,
+    },
+    segments,
+  );
+  const writer = new BatchWriter({
+    partitionCount,
+    log,
+    defer: options.defer,
+    sink: { commit: (batch) => journal.append(batch), committed: (batch) => watchers.tell(batch.counts) },
+  });
+  const retention = every(clock, limits.retentionCheckMs, () => void journal.retain());
+  await journal.retain();
+
+  const known = (partition: number): number => {
+    assert(Number.isInteger(partition) && partition >= 0 && partition < partitionCount, 'the partition exists');
+    return partition;
+  };
+  return {
+    name,
+    partitionCount,
+    createdTime: meta.createdTime,
+    writer,
+    recovery: report,
+    partition: (partition) => journal.facts(known(partition)),
+    seek: (partition, position) => seekSequence(journal, known(partition), position),
+    read: (partition, fromSequence, bytesMax) => readRuns(journal, known(partition), fromSequence, bytesMax),
+    watch: (partition, listener) => watchers.add(known(partition), listener),
+    health: () => (journal.failure === undefined ? healthy : { ok: false, reason: journal.failure }),
+    stats: () => ({
+      segments: journal.segments.length,
+      bytes: journal.bytes,
+      pendingBytes: writer.pendingBytes,
+      tailCacheBytes: journal.tail.bytes,
+      extentCacheBytes: journal.extents.bytes,
+      extentReadsTotal: journal.extents.reads,
+      batchesTotal: journal.counters.batches,
+      recordsTotal: journal.counters.records,
+      writtenBytesTotal: journal.counters.bytes,
+      failuresTotal: journal.counters.failures,
+      segmentsMadeTotal: journal.counters.segmentsMade,
+      segmentsRemovedTotal: journal.counters.segmentsRemoved,
+    }),
+    retain: () => journal.retain(),
+    async close() {
+      retention();
+      await writer.drained();
+      await journal.close();
+    },
+  };
+}
+
+const healthy = { ok: true } as const;
+
+/** Calls `callback` again and again until the returned function is called. */
+function every(clock: Clock, periodMs: number, callback: () => void): () => void {
+  let cancel = (): void => {};
+  const arm = (): void => {
+    cancel = clock.after(periodMs, () => {
+      arm();
+      callback();
+    });
+  };
+  arm();
+  return () => cancel();
+}

@@ -1,0 +1,195 @@
+import { limits } from '../../../base/limits.ts';
+import type { EventRun } from '../../../core/events/types.ts';
+import { EventLogCorruption } from './errors.ts';
+import type { JournalFile, JournalFiles } from './files.ts';
+import { parseBatch } from './format.ts';
+import { readEntries } from './index-file.ts';
+import { journalPath, type Segment } from './segment.ts';
+import type { SparseIndex } from './sparse-index.ts';
+
+/** The journal between two entries of a sparse index, read and checked as a whole. */
+export interface Extent {
+  /** Where it ends in its segment; the last extent of a log that grows may have an older copy that ends earlier. */
+  readonly end: number;
+  /** Per partition the runs in order. */
+  readonly runs: readonly (readonly EventRun[])[];
+}
+
+interface OpenSegment {
+  readonly file: Promise<JournalFile>;
+  /** Reads that go on; the file is closed by the last one after it has been dropped. */
+  users: number;
+  dropped: boolean;
+}
+
+/** Reads extents for all readers: open files, indexes and extents are shared and bounded. */
+export class ExtentReader {
+  readonly #files: JournalFiles;
+  readonly #folder: string;
+  readonly #partitionCount: number;
+  readonly #opened = new Map<number, OpenSegment>();
+  readonly #indexes = new Map<number, Promise<SparseIndex>>();
+  readonly #extents = new Map<number, Extent>();
+  readonly #sizes = new Map<number, number>();
+  readonly #loading = new Map<string, Promise<Extent>>();
+  #bytes = 0;
+  #reading = 0;
+  #waiting: (() => void)[] = [];
+  /** Extents read from the disk since the start. */
+  reads = 0;
+
+  constructor(files: JournalFiles, folder: string, partitionCount: number) {
+    this.#files = files;
+    this.#folder = folder;
+    this.#partitionCount = partitionCount;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @throws EventLogCorruption when the index file is damaged. */
+  index(segment: Segment): Promise<SparseIndex> {
+    if (segment.index !== undefined) return Promise.resolve(segment.index);
+    let index = this.#indexes.get(segment.position);
+    if (index === undefined) {
+      index = readEntries(this.#files, this.#folder, segment, this.#partitionCount);
+      index.catch(() => this.#indexes.delete(segment.position));
+    }
+    touch(this.#indexes, segment.position, index);
+    if (this.#indexes.size > limits.segmentsOpenMax) this.#indexes.delete(oldest(this.#indexes));
+    return index;
+  }
+
+  /** @throws EventLogCorruption when a batch in it is not what was written. Nothing of such an extent is served. */
+  async extent(segment: Segment, index: SparseIndex, entry: number): Promise<Extent> {
+    const start = index.place(entry);
+    const end = entry + 1 < index.count ? index.place(entry + 1) : segment.length;
+    const key = segment.position + start;
+    const known = this.#extents.get(key);
+    if (known !== undefined && known.end >= end) {
+      touch(this.#extents, key, known);
+      return known;
+    }
+    const loadingKey = `${key} ${end}`;
+    let loading = this.#loading.get(loadingKey);
+    if (loading === undefined) {
+      loading = this.#load(segment, start, end).finally(() => this.#loading.delete(loadingKey));
+      this.#loading.set(loadingKey, loading);
+    }
+    return loading;
+  }
+
+  /** Forgets a segment that retention removes; reads that have begun end well. */
+  async drop(segment: Segment): Promise<void> {
+    this.#indexes.delete(segment.position);
+    for (const key of [...this.#extents.keys()]) {
+      if (key >= segment.position && key < segment.position + segment.length) this.#forget(key);
+    }
+    await this.#closeSegment(segment.position);
+  }
+
+  async close(): Promise<void> {
+    for (const position of [...this.#opened.keys()]) await this.#closeSegment(position);
+    this.#indexes.clear();
+    this.#extents.clear();
+    this.#sizes.clear();
+    this.#bytes = 0;
+  }
+
+  async #load(segment: Segment, start: number, end: number): Promise<Extent> {
+    await this.#begin();
+    try {
+      const bytes = Buffer.allocUnsafeSlow(end - start);
+      const got = await this.#read(segment, bytes, start);
+      const extent = this.#parse(segment, bytes.subarray(0, got), start, end);
+      this.#keep(segment.position + start, extent, bytes.length);
+      return extent;
+    } finally {
+      this.#finish();
+    }
+  }
+
+  #parse(segment: Segment, bytes: Buffer, start: number, end: number): Extent {
+    const runs: EventRun[][] = Array.from({ length: this.#partitionCount }, () => []);
+    for (let at = 0; start + at < end; ) {
+      const batch = parseBatch(bytes, at, segment.salt, segment.position + start + at, this.#partitionCount);
+      if (batch === undefined) {
+        const file = journalPath(this.#folder, segment.position);
+        throw new EventLogCorruption(file, start + at, 'the batch is damaged');
+      }
+      for (const run of batch.runs) runs[run.partition].push(run);
+      at += batch.length;
+    }
+    return { end, runs };
+  }
+
+  #keep(key: number, extent: Extent, bytes: number): void {
+    this.#forget(key);
+    this.#extents.set(key, extent);
+    this.#sizes.set(key, bytes);
+    this.#bytes += bytes;
+    this.reads++;
+    while (this.#bytes > limits.extentCacheBytesMax && this.#extents.size > 1) this.#forget(oldest(this.#extents));
+  }
+
+  #forget(key: number): void {
+    this.#extents.delete(key);
+    this.#bytes -= this.#sizes.get(key) ?? 0;
+    this.#sizes.delete(key);
+  }
+
+  async #read(segment: Segment, target: Buffer, at: number): Promise<number> {
+    const opened = await this.#use(segment.position);
+    try {
+      return await (await opened.file).read(target, at);
+    } finally {
+      opened.users--;
+      await this.#closeUnused(opened);
+    }
+  }
+
+  async #use(position: number): Promise<OpenSegment> {
+    let opened = this.#opened.get(position);
+    if (opened === undefined) {
+      opened = { file: this.#files.open(journalPath(this.#folder, position)), users: 0, dropped: false };
+      opened.file.catch(() => this.#opened.delete(position));
+    }
+    opened.users++;
+    touch(this.#opened, position, opened);
+    if (this.#opened.size > limits.segmentsOpenMax) await this.#closeSegment(oldest(this.#opened));
+    return opened;
+  }
+
+  async #closeSegment(position: number): Promise<void> {
+    const opened = this.#opened.get(position);
+    if (opened === undefined) return;
+    this.#opened.delete(position);
+    opened.dropped = true;
+    await this.#closeUnused(opened);
+  }
+
+  async #closeUnused(opened: OpenSegment): Promise<void> {
+    if (opened.dropped && opened.users === 0) await opened.file.then((file) => file.close()).catch(() => {});
+  }
+
+  async #begin(): Promise<void> {
+    while (this.#reading >= limits.extentReadsMax) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#reading++;
+  }
+
+  #finish(): void {
+    this.#reading--;
+    this.#waiting.shift()?.();
+  }
+}
+
+/** Moves an entry to the young end of a map that is used as a cache. */
+function touch<Value>(map: Map<number, Value>, key: number, value: Value): void {
+  map.delete(key);
+  map.set(key, value);
+}
+
+function oldest(map: ReadonlyMap<number, unknown>): number {
+  return map.keys().next().value as number;
+}

@@ -1,0 +1,333 @@
+import path from 'node:path';
+import type { Cancel, Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import type { Random } from '../../../base/random.ts';
+import type { PartitionFacts } from '../../../core/events/types.ts';
+import { EventLogUnavailable, reasonOf } from './errors.ts';
+import { ExtentReader } from './extents.ts';
+import type { JournalFile, JournalFiles } from './files.ts';
+import {
+  BATCH_FIXED_BYTES,
+  encodeBatch,
+  encodeSegmentHeader,
+  RUN_BYTES,
+  SALT_BYTES,
+  segmentHeaderBytes,
+} from './format.ts';
+import { writeIndex } from './index-file.ts';
+import { ignoreMissing } from './meta.ts';
+import type { Readable } from './reader.ts';
+import { RecentRuns } from './recent-runs.ts';
+import { PROBE_NAME } from './recovery.ts';
+import { addBatch, emptySegment, hasBatches, indexPath, journalPath, type Segment } from './segment.ts';
+import type { SealedBatch } from './writer.ts';
+
+export interface JournalOptions {
+  readonly folder: string;
+  readonly partitionCount: number;
+  readonly retentionMs: number;
+  readonly retentionBytes: number;
+  readonly segmentBytes: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly files: JournalFiles;
+  /** Whether somebody follows the end of the log, so that the newest batches are worth keeping in memory. */
+  readonly isFollowed: () => boolean;
+}
+
+type State =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'closed' };
+
+/** A probe at least this long, so that a disk with room for a header only does not count as working. */
+const PROBE_BYTES_MIN = 64 * 1024;
+
+/**
+ * The segments and the one that is written to. All that changes them runs one behind the other (`#inTurn`).
+ *
+ * A write or sync that fails ends the segment for good: everything is refused until a probe has been written and
+ * synced, then a new segment goes on at the end of the last good batch (`docs/data-files.md`, rules 2 and 3).
+ */
+export class Journal implements Readable {
+  readonly segments: Segment[];
+  readonly tail: RecentRuns;
+  readonly extents: ExtentReader;
+  readonly counters = { batches: 0, records: 0, bytes: 0, failures: 0, segmentsMade: 0, segmentsRemoved: 0 };
+  readonly #options: JournalOptions;
+  readonly #segmentAgeMs: number;
+  readonly #head: Buffer;
+  readonly #nextSequences: number[];
+  readonly #lastTimes: number[];
+  #lastTime: number;
+  #state: State = { kind: 'open' };
+  /** The file of the last segment, if this run of the program made it and it has not failed. */
+  #file: JournalFile | undefined;
+  #fileSince = 0;
+  /** A segment file that may exist without counting: its making has failed. */
+  #remnant: number | undefined;
+  #failedBytes = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  #indexing: Promise<void> = Promise.resolve();
+  #retry: Cancel = () => {};
+
+  constructor(options: JournalOptions, segments: Segment[]) {
+    this.#options = options;
+    this.segments = segments;
+    this.tail = new RecentRuns(options.partitionCount);
+    this.extents = new ExtentReader(options.files, options.folder, options.partitionCount);
+    this.#segmentAgeMs = Math.max(limits.segmentAgeMsMin, options.retentionMs / 24);
+    this.#head = Buffer.alloc(BATCH_FIXED_BYTES + RUN_BYTES * options.partitionCount);
+    const last = segments.at(-1);
+    this.#nextSequences = last ? [...last.end.nextSequences] : new Array<number>(options.partitionCount).fill(0);
+    this.#lastTimes = last ? [...last.end.lastTimes] : new Array<number>(options.partitionCount).fill(0);
+    this.#lastTime = Math.max(...this.#lastTimes);
+  }
+
+  /** Why records cannot be made durable at the moment; undefined = they can. */
+  get failure(): string | undefined {
+    if (this.#state.kind === 'open') return undefined;
+    return this.#state.kind === 'failed' ? this.#state.reason : 'the event log is closed';
+  }
+
+  get bytes(): number {
+    return this.segments.reduce((sum, segment) => sum + segment.length, 0);
+  }
+
+  facts(partition: number): PartitionFacts {
+    const next = this.#nextSequences[partition];
+    const firstSequence = this.segments.length === 0 ? next : this.segments[0].begin.nextSequences[partition];
+    return { partition, firstSequence, lastSequence: next - 1, lastTime: this.#lastTimes[partition] };
+  }
+
+  /** Makes the batch durable, then readable. @throws EventLogUnavailable: then nothing of it ever becomes readable. */
+  append(batch: SealedBatch): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.failure !== undefined) throw new EventLogUnavailable(this.failure);
+      try {
+        await this.#write(batch);
+      } catch (error) {
+        this.#fail(error, batch.bytes);
+        throw new EventLogUnavailable(`the event log could not be written: ${reasonOf(error)}`, { cause: error });
+      }
+    });
+  }
+
+  /** Removes the oldest segments that retention no longer keeps. A failure is logged and tried again the next time. */
+  retain(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.failure !== undefined) return;
+      const { folder, files, log } = this.#options;
+      try {
+        const last = this.segments.at(-1);
+        if (last !== undefined && hasBatches(last) && this.#isTooOld(last)) await this.#startSegment();
+      } catch (error) {
+        this.#fail(error, 0);
+        return;
+      }
+      try {
+        while (this.segments.length > 1 && (this.#isTooOld(this.segments[0]) || this.#isTooMuch())) {
+          const oldest = this.segments[0];
+          // Everything before it is durably gone before this one goes: the journal never has a hole.
+          await files.syncFolder(folder);
+          await this.extents.drop(oldest);
+          await files.unlink(journalPath(folder, oldest.position)).catch(ignoreMissing);
+          this.segments.shift();
+          this.counters.segmentsRemoved++;
+          await files.unlink(indexPath(folder, oldest.position)).catch(ignoreMissing);
+          await files.syncFolder(folder);
+          log.info({ segment: oldest.position, bytes: oldest.length }, 'retention removed a segment');
+        }
+      } catch (error) {
+        log.warn({ error: reasonOf(error) }, 'retention could not remove a segment and will try again');
+      }
+    });
+  }
+
+  /** Finishes the last segment with its index, so that the next start reads nothing again. */
+  async close(): Promise<void> {
+    await this.#inTurn(async () => {
+      if (this.#state.kind === 'closed') return;
+      const last = this.segments.at(-1);
+      if (this.#file !== undefined && last !== undefined) this.#finish(this.#file, last);
+      this.#file = undefined;
+      this.#state = { kind: 'closed' };
+      this.#retry();
+    });
+    await this.#indexing;
+    await this.extents.close();
+  }
+
+  async #write(batch: SealedBatch): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#file === undefined || this.#isFull(batch)) await this.#startSegment();
+    const file = this.#file as unknown as JournalFile;
+    const segment = this.segments[this.segments.length - 1];
+    const time = Math.max(this.#lastTime, clock.now(), 1);
+    const place = { salt: segment.salt, position: segment.position + segment.length, time };
+    const { buffers, length } = encodeBatch(this.#head, batch, place, this.#nextSequences);
+    await file.write(buffers, segment.length);
+    await file.sync();
+
+    this.#keepTail(batch, time);
+    addBatch(segment, { length, time }, batch.counts);
+    for (let partition = 0; partition < batch.counts.length; partition++) {
+      const count = batch.counts[partition];
+      if (count === 0) continue;
+      this.#nextSequences[partition] += count;
+      this.#lastTimes[partition] = time;
+      this.counters.records += count;
+    }
+    this.#lastTime = time;
+    this.counters.batches++;
+    this.counters.bytes += length;
+  }
+
+  #keepTail(batch: SealedBatch, time: number): void {
+    if (!this.#options.isFollowed()) {
+      this.tail.clear();
+      return;
+    }
+    this.tail.add(batch, time, this.#nextSequences);
+    while (this.tail.bytes > limits.tailCacheBytesMax && this.tail.batchCount > 1) this.tail.dropOldest();
+  }
+
+  #isFull(batch: SealedBatch): boolean {
+    const last = this.segments[this.segments.length - 1];
+    if (!hasBatches(last)) return false;
+    const isOld = this.#options.clock.monotonic() - this.#fileSince >= this.#segmentAgeMs;
+    return isOld || last.length + batch.bytes > this.#options.segmentBytes;
+  }
+
+  /** Makes the next segment, durably, and finishes the one before. */
+  async #startSegment(): Promise<void> {
+    const { folder, files, clock, random, partitionCount } = this.#options;
+    const before = this.segments.at(-1);
+    const position = before === undefined ? 0 : before.position + before.length;
+    const header = {
+      salt: random.bytes(SALT_BYTES),
+      position,
+      createdTime: clock.now(),
+      nextSequences: this.#nextSequences,
+      lastTimes: this.#lastTimes,
+    };
+    this.#remnant = position;
+    const file = await files.create(journalPath(folder, position));
+    try {
+      await file.write([encodeSegmentHeader(header)], 0);
+      await file.sync();
+      await files.syncFolder(folder);
+    } catch (error) {
+      await file.close().catch(() => {});
+      throw error;
+    }
+    this.#remnant = undefined;
+    if (before !== undefined && this.#file !== undefined) this.#finish(this.#file, before);
+    this.#file = file;
+    this.#fileSince = clock.monotonic();
+    this.segments.push(emptySegment(header, segmentHeaderBytes(partitionCount)));
+    this.counters.segmentsMade++;
+  }
+
+  /** Closes the file of a finished segment and writes its index, without keeping anybody waiting. */
+  #finish(file: JournalFile, segment: Segment): void {
+    const { folder, files, log } = this.#options;
+    this.#indexing = this.#indexing.then(async () => {
+      try {
+        await file.close();
+        await writeIndex(files, folder, segment);
+        segment.index = undefined;
+      } catch (error) {
+        log.warn({ segment: segment.position, error: reasonOf(error) }, 'the index of a segment could not be written');
+      }
+    });
+  }
+
+  #isTooOld(segment: Segment): boolean {
+    return segment.lastTime < this.#options.clock.now() - this.#options.retentionMs;
+  }
+
+  #isTooMuch(): boolean {
+    return this.bytes > this.#options.retentionBytes;
+  }
+
+  #fail(error: unknown, batchBytes: number): void {
+    const { log } = this.#options;
+    const reason = `the event log cannot be written: ${reasonOf(error)}; it goes on by itself when the disk works and has room`;
+    this.counters.failures++;
+    this.#failedBytes = Math.max(this.#failedBytes, batchBytes);
+    log.error(
+      { error: reasonOf(error) },
+      'the event log could not be written; nothing is acknowledged until it can be',
+    );
+    this.#state = { kind: 'failed', reason };
+    const file = this.#file;
+    this.#file = undefined;
+    file?.close().catch(() => {});
+    this.#armRetry();
+  }
+
+  #armRetry(): void {
+    this.#retry = this.#options.clock.after(limits.journalRetryMs, () => void this.#inTurn(() => this.#goOn()));
+  }
+
+  /** Tries to take records again, in a new segment. */
+  async #goOn(): Promise<void> {
+    if (this.#state.kind !== 'failed') return;
+    try {
+      await this.#clearFailed();
+      await this.#probe();
+      await this.#startSegment();
+    } catch (error) {
+      this.#state = { kind: 'failed', reason: `the event log still cannot be written: ${reasonOf(error)}` };
+      this.#options.log.warn({ error: reasonOf(error) }, 'the event log still cannot be written');
+      this.#armRetry();
+      return;
+    }
+    this.#failedBytes = 0;
+    this.#state = { kind: 'open' };
+    this.#options.log.info({}, 'the event log can be written again and goes on in a new segment');
+  }
+
+  /** Gives back the room of what failed. What is cut here is dead already by rule 2. */
+  async #clearFailed(): Promise<void> {
+    const { folder, files } = this.#options;
+    const last = this.segments.at(-1);
+    if (this.#remnant !== undefined) {
+      await files.unlink(journalPath(folder, this.#remnant)).catch(ignoreMissing);
+      await files.syncFolder(folder);
+      this.#remnant = undefined;
+    } else if (last !== undefined && !hasBatches(last) && this.segments.length > 1) {
+      await files.unlink(journalPath(folder, last.position)).catch(ignoreMissing);
+      await files.syncFolder(folder);
+      this.segments.pop();
+    } else if (last !== undefined && last.index !== undefined) {
+      const file = await files.open(journalPath(folder, last.position));
+      await file.truncate(last.length).catch(() => {});
+      this.#finish(file, last);
+    }
+  }
+
+  async #probe(): Promise<void> {
+    const { folder, files } = this.#options;
+    const name = path.join(folder, PROBE_NAME);
+    await files.unlink(name).catch(ignoreMissing);
+    const file = await files.create(name);
+    try {
+      await file.write([Buffer.alloc(Math.max(PROBE_BYTES_MIN, this.#failedBytes))], 0);
+      await file.sync();
+    } finally {
+      await file.close();
+      await files.unlink(name);
+    }
+  }
+
+  /** Runs `work` when all that was begun before it has ended. */
+  #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+}

@@ -1,0 +1,154 @@
+import { assert } from '../../../base/assert.ts';
+import { limits } from '../../../base/limits.ts';
+import type { EventPosition, EventRun, PartitionFacts } from '../../../core/events/types.ts';
+import { codeOf } from './errors.ts';
+import type { ExtentReader } from './extents.ts';
+import { cutRun } from './format.ts';
+import type { RecentRuns } from './recent-runs.ts';
+import type { Segment } from './segment.ts';
+
+/** The durable state of a log, as its readers see it. */
+export interface Readable {
+  /** Ascending; never empty once a batch is durable. */
+  readonly segments: readonly Segment[];
+  facts(partition: number): PartitionFacts;
+  readonly tail: RecentRuns;
+  readonly extents: ExtentReader;
+}
+
+/** As `EventLog.read`. */
+export async function readRuns(
+  log: Readable,
+  partition: number,
+  fromSequence: number,
+  bytesMax: number,
+): Promise<readonly EventRun[]> {
+  const runs: EventRun[] = [];
+  let next = fromSequence;
+  let left = bytesMax;
+  for (let extents = 0; extents < limits.extentsPerReadMax; ) {
+    const { firstSequence, lastSequence } = log.facts(partition);
+    // What retention took away meanwhile ends the answer: runs of one answer follow each other.
+    if (next < firstSequence && runs.length > 0) break;
+    next = Math.max(next, firstSequence);
+    if (next > lastSequence || (left <= 0 && runs.length > 0)) break;
+    const inMemory = tailHolds(log.tail, partition, next);
+    const source = inMemory ? log.tail.runs(partition) : await extentRuns(log, partition, next);
+    if (source === undefined) continue;
+    if (!inMemory) extents++;
+    const taken = takeRuns(source, next, left);
+    assert(taken.length > 0, 'the index leads to every durable event');
+    for (const run of taken) {
+      runs.push(run);
+      next = run.firstSequence + run.count;
+      left -= run.end - run.start;
+    }
+  }
+  return runs;
+}
+
+/** From `runs`, which follow each other, those from sequence number `from` on, about `bytesMax` bytes, at least one event. */
+export function takeRuns(runs: readonly EventRun[], from: number, bytesMax: number): readonly EventRun[] {
+  const taken: EventRun[] = [];
+  let left = bytesMax;
+  for (let at = findRun(runs, from); at < runs.length && (left > 0 || taken.length === 0); at++) {
+    const run = cutRun(runs[at], from, left);
+    taken.push(run);
+    left -= run.end - run.start;
+  }
+  return taken;
+}
+
+/** As `EventLog.seek`. */
+export async function seekSequence(log: Readable, partition: number, position: EventPosition): Promise<number> {
+  const { firstSequence, lastSequence } = log.facts(partition);
+  switch (position.kind) {
+    case 'start':
+      return firstSequence;
+    case 'end':
+      return lastSequence + 1;
+    case 'sequence':
+      return Math.max(firstSequence, position.inclusive ? position.sequence : position.sequence + 1);
+    case 'time':
+      return seekTime(log, partition, earliestTime(position));
+  }
+}
+
+/** The first millisecond that matches: times are whole, so "later than t" is "from the next one on". */
+export function earliestTime(position: { readonly time: number; readonly inclusive: boolean }): number {
+  return position.inclusive ? Math.ceil(position.time) : Math.floor(position.time) + 1;
+}
+
+/** The first sequence number whose time is at least `time`. Time never goes back in the journal. */
+async function seekTime(log: Readable, partition: number, time: number): Promise<number> {
+  for (;;) {
+    const { firstSequence, lastSequence, lastTime } = log.facts(partition);
+    if (lastSequence < firstSequence || time > lastTime) return lastSequence + 1;
+    const segment = log.segments.find((each) => each.lastTime >= time);
+    if (segment === undefined) return lastSequence + 1;
+    const found = await ifKept(log, segment, () => seekInSegment(log, segment, partition, time));
+    if (found !== undefined) return Math.max(found, log.facts(partition).firstSequence);
+  }
+}
+
+async function seekInSegment(log: Readable, segment: Segment, partition: number, time: number): Promise<number> {
+  const index = await log.extents.index(segment);
+  const entry = index.findTime(time);
+  const behind =
+    entry + 1 < index.count ? index.nextSequence(entry + 1, partition) : segment.end.nextSequences[partition];
+  const extent = await log.extents.extent(segment, index, entry);
+  const run = extent.runs[partition].find((each) => each.time >= time);
+  // Everything behind this extent is at least as late, so the next event of the partition is the answer.
+  return run?.firstSequence ?? behind;
+}
+
+async function extentRuns(
+  log: Readable,
+  partition: number,
+  sequence: number,
+): Promise<readonly EventRun[] | undefined> {
+  const segment = segmentOf(log.segments, partition, sequence);
+  return ifKept(log, segment, async () => {
+    const index = await log.extents.index(segment);
+    return (await log.extents.extent(segment, index, index.findSequence(partition, sequence))).runs[partition];
+  });
+}
+
+/** Undefined when retention has removed the segment while it was about to be read. */
+async function ifKept<Value>(log: Readable, segment: Segment, read: () => Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' && !log.segments.includes(segment)) return undefined;
+    throw error;
+  }
+}
+
+/** The last segment whose beginning is not behind `sequence`: the ones after it begin later. */
+function segmentOf(segments: readonly Segment[], partition: number, sequence: number): Segment {
+  let low = 0;
+  let high = segments.length;
+  while (high - low > 1) {
+    const middle = (low + high) >>> 1;
+    if (segments[middle].begin.nextSequences[partition] <= sequence) low = middle;
+    else high = middle;
+  }
+  return segments[low];
+}
+
+function tailHolds(tail: RecentRuns, partition: number, sequence: number): boolean {
+  const runs = tail.runs(partition);
+  return runs.length > 0 && runs[0].firstSequence <= sequence;
+}
+
+/** The place of the run that holds `sequence`; the runs' end if all are before it. */
+function findRun(runs: readonly EventRun[], sequence: number): number {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (runs[middle].firstSequence + runs[middle].count <= sequence) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,77 @@
+import type { EventRun } from '../../../core/events/types.ts';
+import type { BatchRuns } from './format.ts';
+
+/** What a run costs besides its bytes: many tiny batches must not make the store large. */
+const RUN_OVERHEAD_BYTES = 256;
+
+interface Entry {
+  readonly partitions: readonly number[];
+  readonly time: number;
+  readonly bytes: number;
+}
+
+/**
+ * Copies of the newest durable batches, in memory: one unbroken stretch of each partition, up to its end. The embedded
+ * log keeps a bounded one, so that readers which follow the log's end do not touch the disk; the memory log is one.
+ */
+export class RecentRuns {
+  readonly #runs: EventRun[][];
+  #batches: Entry[] = [];
+  #bytes = 0;
+
+  constructor(partitionCount: number) {
+    this.#runs = Array.from({ length: partitionCount }, () => []);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get batchCount(): number {
+    return this.#batches.length;
+  }
+
+  /** Time of the oldest batch; undefined = there is none. */
+  get oldestTime(): number | undefined {
+    return this.#batches[0]?.time;
+  }
+
+  /** The partition's runs in order, oldest first. */
+  runs(partition: number): readonly EventRun[] {
+    return this.#runs[partition];
+  }
+
+  /** @param nextSequences per partition the sequence number of its first event in the batch. */
+  add(batch: BatchRuns, time: number, nextSequences: readonly number[]): void {
+    const partitions: number[] = [];
+    let cost = 0;
+    for (let partition = 0; partition < batch.runs.length; partition++) {
+      const count = batch.counts[partition];
+      if (count === 0) continue;
+      const end = batch.lengths[partition];
+      // A copy, because the writer fills the same buffer again; never pooled, because readers may keep it.
+      const bytes = Buffer.allocUnsafeSlow(end);
+      batch.runs[partition].copy(bytes, 0, 0, end);
+      this.#runs[partition].push({ firstSequence: nextSequences[partition], count, time, bytes, start: 0, end });
+      partitions.push(partition);
+      cost += end + RUN_OVERHEAD_BYTES;
+    }
+    this.#batches.push({ partitions, time, bytes: cost });
+    this.#bytes += cost;
+  }
+
+  dropOldest(): void {
+    const oldest = this.#batches.shift();
+    if (oldest === undefined) return;
+    for (const partition of oldest.partitions) this.#runs[partition].shift();
+    this.#bytes -= oldest.bytes;
+  }
+
+  /** Forgets everything: what comes next would not follow what is here. */
+  clear(): void {
+    if (this.#batches.length === 0) return;
+    for (const runs of this.#runs) runs.length = 0;
+    this.#batches = [];
+    this.#bytes = 0;
+  }
+}

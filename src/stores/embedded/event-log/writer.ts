@@ -1,0 +1,254 @@
+import { assert } from '../../../base/assert.ts';
+import { limits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import type { DurabilityWaiter, EventWriter } from '../../../core/events/ports.ts';
+import type { BatchRuns } from './format.ts';
+
+/** Where sealed batches go. Called for one batch at a time, in order; the batch's buffers are its own until it settles. */
+export interface BatchSink {
+  /** Resolves when every record of the batch is durable and readable. */
+  commit(batch: SealedBatch): Promise<void>;
+  /** After the waiters of a durable batch have been told: wakes readers. Does not throw. */
+  committed(batch: SealedBatch): void;
+}
+
+export interface SealedBatch extends BatchRuns {
+  /** Bytes of all runs; 0 = somebody waits, but nothing is to be written. */
+  readonly bytes: number;
+}
+
+export interface BatchWriterOptions {
+  readonly partitionCount: number;
+  readonly sink: BatchSink;
+  readonly log: Log;
+  /** Runs a callback soon; absent = at the end of this turn of the event loop. */
+  readonly defer?: (callback: () => void) => void;
+  readonly batchBytesMax?: number;
+  readonly writerBytesMax?: number;
+}
+
+/** Bytes before each record of a run: its length. */
+const LENGTH_BYTES = 4;
+const RUN_BYTES_FIRST = 16 * 1024;
+/** Batches kept for reuse: one fills while one is on its way to the disk. */
+const BATCHES_KEPT = 2;
+
+/**
+ * The open batch and those behind it, up to their waiters. Nothing is allocated per record: a record is copied into
+ * its partition's run, whose buffer grows to the size that load needs and is used again two batches later.
+ *
+ * When a batch fails, every batch that waits behind it fails too: what a device sent later must not become durable
+ * before what it will send again.
+ */
+export class BatchWriter implements EventWriter {
+  batch = 1;
+  congested = false;
+  readonly #options: BatchWriterOptions;
+  readonly #batchBytesMax: number;
+  readonly #writerBytesMax: number;
+  #open: Batch;
+  #sealed: Batch[] = [];
+  #spare: Batch[] = [];
+  /** Bytes in the open batch, the sealed ones and the one that is being committed. */
+  #pendingBytes = 0;
+  #committing = false;
+  #deferred = false;
+  #relief = new Set<() => void>();
+  #idle: (() => void)[] = [];
+
+  constructor(options: BatchWriterOptions) {
+    this.#options = options;
+    this.#batchBytesMax = options.batchBytesMax ?? limits.batchBytesMax;
+    this.#writerBytesMax = options.writerBytesMax ?? limits.writerBytesMax;
+    this.#open = new Batch(options.partitionCount);
+    this.#open.number = this.batch;
+  }
+
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  reserve(partition: number, size: number): number {
+    const needed = size + LENGTH_BYTES;
+    assert(size >= 0 && needed <= this.#batchBytesMax, 'a record fits into a batch');
+    if (this.#open.bytes + needed > this.#batchBytesMax) this.#seal();
+    const at = this.#open.reserve(partition, size);
+    this.#pendingBytes += needed;
+    if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
+    if (!this.#deferred && !this.#committing) this.#pace();
+    return at;
+  }
+
+  bytes(partition: number): Buffer {
+    return this.#open.runs[partition];
+  }
+
+  await(waiter: DurabilityWaiter): void {
+    this.#open.waiters.add(waiter);
+    if (!this.#deferred && !this.#committing) this.#pace();
+  }
+
+  whenRelieved(listener: () => void): void {
+    if (this.congested) this.#relief.add(listener);
+    else queueMicrotask(() => this.#relieve(listener));
+  }
+
+  /** Resolves when nothing waits any more: everything reserved so far is durable or has failed. */
+  drained(): Promise<void> {
+    if (this.#isIdle()) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /**
+   * Decides when the next commit starts. At the end of this turn of the event loop, so that all records that came with
+   * the same turn share one sync.
+   */
+  #pace(): void {
+    this.#deferred = true;
+    (this.#options.defer ?? setImmediate)(() => {
+      this.#deferred = false;
+      if (!this.#committing) this.#commitNext();
+    });
+  }
+
+  #isIdle(): boolean {
+    return !this.#committing && this.#sealed.length === 0 && this.#open.isEmpty();
+  }
+
+  #seal(): void {
+    this.#sealed.push(this.#open);
+    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount);
+    this.#open.number = ++this.batch;
+  }
+
+  #commitNext(): void {
+    if (this.#sealed.length === 0 && !this.#open.isEmpty()) this.#seal();
+    const batch = this.#sealed.shift();
+    if (batch === undefined) return;
+    this.#committing = true;
+    this.#commit(batch).then(
+      () => this.#succeed(batch),
+      (error) => this.#fail(batch, error instanceof Error ? error : new Error(String(error))),
+    );
+  }
+
+  async #commit(batch: Batch): Promise<void> {
+    if (batch.bytes > 0) await this.#options.sink.commit(batch);
+  }
+
+  #succeed(batch: Batch): void {
+    this.#committing = false;
+    for (const waiter of batch.waiters) {
+      try {
+        waiter.batchDurable(batch.number);
+      } catch (thrown) {
+        this.#report(thrown);
+      }
+    }
+    if (batch.bytes > 0) this.#options.sink.committed(batch);
+    this.#release(batch);
+    this.#goOn();
+  }
+
+  #fail(first: Batch, error: Error): void {
+    this.#committing = false;
+    if (!this.#open.isEmpty()) this.#seal();
+    const failed = [first, ...this.#sealed];
+    this.#sealed = [];
+    for (const batch of failed) {
+      for (const waiter of batch.waiters) {
+        try {
+          waiter.batchFailed(batch.number, error);
+        } catch (thrown) {
+          this.#report(thrown);
+        }
+      }
+      this.#release(batch);
+    }
+    this.#goOn();
+  }
+
+  #release(batch: Batch): void {
+    this.#pendingBytes -= batch.bytes;
+    batch.clear(2 * this.#batchBytesMax);
+    if (this.#spare.length < BATCHES_KEPT) this.#spare.push(batch);
+    if (this.congested && this.#pendingBytes <= this.#writerBytesMax / 2) {
+      this.congested = false;
+      const listeners = this.#relief;
+      this.#relief = new Set();
+      for (const listener of listeners) this.#relieve(listener);
+    }
+  }
+
+  #goOn(): void {
+    if (this.#isIdle()) {
+      const idle = this.#idle;
+      this.#idle = [];
+      for (const resolve of idle) resolve();
+    } else if (!this.#deferred && !this.#committing) this.#pace();
+  }
+
+  #relieve(listener: () => void): void {
+    try {
+      listener();
+    } catch (thrown) {
+      this.#report(thrown);
+    }
+  }
+
+  /** A waiter that throws is a bug of its own and must not keep the others from hearing of their records. */
+  #report(thrown: unknown): void {
+    const error = thrown instanceof Error ? thrown.stack : String(thrown);
+    this.#options.log.error({ error }, 'a waiter of the event log failed');
+  }
+}
+
+/** One batch's buffers and waiters; used again after it has been committed. */
+class Batch implements SealedBatch {
+  number = 0;
+  bytes = 0;
+  readonly runs: Buffer[];
+  readonly lengths: number[];
+  readonly counts: number[];
+  readonly waiters = new Set<DurabilityWaiter>();
+
+  constructor(partitionCount: number) {
+    this.runs = new Array<Buffer>(partitionCount).fill(Buffer.alloc(0));
+    this.lengths = new Array<number>(partitionCount).fill(0);
+    this.counts = new Array<number>(partitionCount).fill(0);
+  }
+
+  isEmpty(): boolean {
+    return this.bytes === 0 && this.waiters.size === 0;
+  }
+
+  reserve(partition: number, size: number): number {
+    const at = this.lengths[partition];
+    const end = at + LENGTH_BYTES + size;
+    let run = this.runs[partition];
+    if (end > run.length) run = this.#grow(partition, end);
+    run.writeUInt32LE(size, at);
+    this.lengths[partition] = end;
+    this.counts[partition]++;
+    this.bytes += LENGTH_BYTES + size;
+    return at + LENGTH_BYTES;
+  }
+
+  /** Forgets the contents; buffers stay unless a burst has left them larger than `capacityMax` together. */
+  clear(capacityMax: number): void {
+    this.waiters.clear();
+    this.bytes = 0;
+    this.lengths.fill(0);
+    this.counts.fill(0);
+    const capacity = this.runs.reduce((sum, run) => sum + run.length, 0);
+    if (capacity > capacityMax) this.runs.fill(Buffer.alloc(0));
+  }
+
+  #grow(partition: number, needed: number): Buffer {
+    const old = this.runs[partition];
+    const grown = Buffer.allocUnsafeSlow(Math.max(RUN_BYTES_FIRST, 2 * old.length, needed));
+    old.copy(grown, 0, 0, this.lengths[partition]);
+    this.runs[partition] = grown;
+    return grown;
+  }
+}
