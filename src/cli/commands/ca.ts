@@ -14,7 +14,7 @@ export function addCaCommands(program: Command, terminal: Terminal): void {
   const ca = program.command('ca').summary('the CA behind the hub’s certificate').description('The CA of a hub.');
   const show = withLogin(ca.command('show'))
     .description(
-      'Shows the CA certificate that clients must trust (its path, fingerprint, names and end),\n' +
+      'Shows the CA certificate that clients must trust (its path, fingerprint, names and end), ' +
         'and the certificate that the hub presents at the moment.',
     )
     .option('--pem', 'print the certificate itself')

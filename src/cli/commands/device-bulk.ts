@@ -22,7 +22,7 @@ export function addDeviceBulkCommands(device: Command, terminal: Terminal): void
   const create = withMany(withLogin(device.command('create')), 'create')
     .argument('[id...]', 'ids of the devices')
     .description(
-      'Creates devices with keys that the hub makes. They are shown by:\n' +
+      'Creates devices with keys that the hub makes. They are shown by: ' +
         'mooring device connection-string ID, or mooring device show ID --keys.',
     )
     .option('--disabled', 'not let in until enabled')

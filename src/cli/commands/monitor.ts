@@ -21,7 +21,7 @@ export function addMonitorCommands(program: Command, terminal: Terminal): void {
   const monitor = program.command('monitor').summary('what comes in').description('Shows what comes into the hub.');
   const events = withLogin(monitor.command('events'))
     .description(
-      'Shows events as they come in, until Ctrl-C. When the connection is lost it is made again,\n' +
+      'Shows events as they come in, until Ctrl-C. When the connection is lost it is made again, ' +
         'and the reading goes on where it was: nothing is left out, nothing comes twice.',
     )
     .addOption(

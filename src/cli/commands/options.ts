@@ -10,11 +10,12 @@ export interface CommonOptions extends LoginOptions {
 
 /** Adds the login options and `--json`. Keys have no flag: arguments are seen by everybody on the machine. */
 export function withLogin(command: Command): Command {
+  const login = (flags: string, description: string): Option => new Option(flags, description).helpGroup('Login:');
   return command
-    .option('--login-file <file>', 'endpoints.json of a hub, or a file with a connection string (- = standard input)')
-    .option('--data-dir <dir>', 'data folder of a local hub (default: ./mooring-data)')
-    .option('--ca-file <file>', 'CA certificate of the hub (default: the one the login names)')
-    .option('--json', 'results as JSON');
+    .option('--json', 'results as JSON')
+    .addOption(login('--login-file <file>', 'endpoints.json of a hub, or a file with a connection string (- = stdin)'))
+    .addOption(login('--data-dir <dir>', 'data folder of a local hub (default: ./mooring-data)'))
+    .addOption(login('--ca-file <file>', 'CA certificate of the hub (default: the one the login names)'));
 }
 
 export function loginFrom(options: LoginOptions, terminal: Terminal): Login {
@@ -37,11 +38,6 @@ export function durationMs(text: string): number {
   const value = parseDuration(text);
   if (value === undefined || value <= 0) throw new InvalidArgumentError('It looks like 30s, 10m, 1h30m or 2d.');
   return value;
-}
-
-/** An option with a fixed set of values, all of them in the help. */
-export function choice(flags: string, description: string, values: readonly string[], fallback: string): Option {
-  return new Option(flags, description).choices(values).default(fallback);
 }
 
 /** Lines under the options of a command's help. */

@@ -19,7 +19,7 @@ export function addSasCommand(program: Command, terminal: Terminal): void {
   const sas = withLogin(program.command('sas'))
     .summary('make a SAS token')
     .description(
-      'Makes a SAS token from the connection string of the login: one of a policy of the hub, or one of a device.\n' +
+      'Makes a SAS token from the connection string of the login: one of a policy of the hub, or one of a device. ' +
         'With --device the token is of that device: signed with its own primary key, which the hub is asked for.',
     )
     .option('--policy <name>', 'which policy of an endpoints.json signs (default: iothubowner)')

@@ -28,7 +28,7 @@ interface SimulateOptions extends CommonOptions {
   readonly totalRate?: number;
   readonly count?: number;
   readonly duration?: number;
-  readonly payload: string;
+  readonly payload?: string;
   readonly property?: readonly (readonly [string, string])[];
   readonly qos: 0 | 1;
   readonly window: number;
@@ -45,19 +45,16 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
   const simulate = withLogin(program.command('simulate'))
     .summary('many devices that send telemetry')
     .description(
-      'Plays many devices over the real protocol (MQTT with TLS, a token of its own for each), until Ctrl-C,\n' +
-        '--duration or --count. Creates the devices first and deletes them afterwards.',
+      'Plays many devices over the real protocol (MQTT with TLS, a token of its own for each), until Ctrl-C, ' +
+        '--duration or --count ends it. Creates the devices first and deletes them afterwards.\n\n' +
+        'A template is text with {{device}}, {{sequence}}, {{time}}, {{random 18 25}} and {{integer 1 6}} in it.',
     )
     .option('--devices <n>', 'how many', wholeNumber(1, limits.cliSimulatedDevicesMax), 10)
     .addOption(perDevice)
     .addOption(new Option('--total-rate <n>', 'messages of all devices together').argParser(perSecond))
     .option('--count <n>', 'end after so many messages of each device', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--duration <time>', 'end after so long: 30s, 10m, 1h', durationMs)
-    .option(
-      '--payload <what>',
-      'bytes (256), @FILE, or a template with {{device}}, {{sequence}}, {{time}}, {{random 18 25}}, {{integer 1 6}}',
-      defaultTemplate,
-    )
+    .option('--payload <what>', 'bytes (256), @FILE or a template (default: a small reading in JSON)')
     .option('--property <name=value...>', 'application properties of each message', property)
     .addOption(
       new Option('--qos <level>', 'MQTT quality of service').choices(['0', '1']).argParser(qosLevel).default(1),
@@ -180,7 +177,7 @@ async function play(
 }
 
 function planOf(login: Login, options: SimulateOptions, terminal: Terminal): FleetOptions {
-  const payload = payloadOf(options.payload, terminal);
+  const payload = payloadOf(options.payload ?? defaultTemplate, terminal);
   const sample = payload({ deviceId: 'd', sequence: 1, time: 0, random: () => 0 });
   if (Buffer.byteLength(sample) > limits.telemetryBytesMax) {
     throw new Failure(`A message may have ${count(limits.telemetryBytesMax)} bytes at most.`, { usage: true });
