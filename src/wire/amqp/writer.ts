@@ -28,6 +28,7 @@ export const format = {
   map8: 0xc1,
   list32: 0xd0,
   map32: 0xd1,
+  array32: 0xf0,
 } as const;
 
 /** Descriptors of message sections (AMQP 1.0 part 3 section 3.2). */
@@ -108,6 +109,11 @@ export class AmqpWriter {
     this.#bytes.writeInt32BE(value, at + 1);
   }
 
+  /** A 64-bit number from 0 to 2^53. */
+  ulong(value: number): void {
+    this.#wide(format.ulong, value);
+  }
+
   /** A 64-bit signed number; exact between -(2^53) and 2^53. */
   long(value: number): void {
     this.#wide(format.long, value);
@@ -129,6 +135,16 @@ export class AmqpWriter {
   binary(bytes: Uint8Array): void {
     this.#variableHead(format.binary8, format.binary32, bytes.length);
     this.raw(bytes);
+  }
+
+  /** An array of symbols. */
+  symbols(texts: readonly string[]): void {
+    this.#array(format.symbol32, texts);
+  }
+
+  /** An array of strings. */
+  strings(texts: readonly string[]): void {
+    this.#array(format.string32, texts);
   }
 
   /** The descriptor of the value that is written next; small ones only, as all of the standard are. */
@@ -153,6 +169,18 @@ export class AmqpWriter {
   end(begun: number, count: number): void {
     this.#bytes.writeUInt32BE(this.#length - begun - 5, begun + 1);
     this.#bytes.writeUInt32BE(count, begun + 5);
+  }
+
+  #array(element: number, texts: readonly string[]): void {
+    const begun = this.#begin(format.array32);
+    this.#byte(element);
+    for (const text of texts) {
+      const length = Buffer.byteLength(text);
+      const at = this.#grow(4 + length);
+      this.#bytes.writeUInt32BE(length, at);
+      this.#bytes.write(text, at + 4);
+    }
+    this.end(begun, texts.length);
   }
 
   #begin(code: number): number {

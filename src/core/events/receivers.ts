@@ -1,0 +1,86 @@
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
+
+/** Somebody who reads a partition for a consumer group. */
+export interface Receiver {
+  /** For the messages that others get. */
+  readonly name: string;
+  /** Owner level; absent = shares the partition with others. */
+  readonly epoch?: number;
+  /** Another receiver has taken the place. Called at most once, never after `leave`. */
+  displaced(reason: HubError): void;
+}
+
+/**
+ * Which receivers of one partition and consumer group live together (service reference 5.8): several without an epoch, or
+ * one with. A newcomer with an equal or higher epoch takes the place of whoever is there.
+ *
+ * @throws HubError LinkCreationConflict (a higher epoch, or any epoch against none, is there), IotHubQuotaExceeded.
+ * @returns those who must go.
+ */
+export function receiversDisplacedBy(
+  newcomer: Pick<Receiver, 'name' | 'epoch'>,
+  present: readonly Receiver[],
+): readonly Receiver[] {
+  const owner = present.find((receiver) => receiver.epoch !== undefined);
+  if (newcomer.epoch !== undefined) {
+    if (owner?.epoch !== undefined && owner.epoch > newcomer.epoch) {
+      throw new HubError(
+        'LinkCreationConflict',
+        `Receiver '${owner.name}' with a higher epoch '${owner.epoch}' already exists. Receiver '${newcomer.name}' with epoch ${newcomer.epoch} cannot be created. Make sure you are creating receiver with increasing epoch value to ensure connectivity, or ensure all old epoch receivers are closed or disconnected.`,
+      );
+    }
+    return present;
+  }
+  if (owner !== undefined) {
+    throw new HubError(
+      'LinkCreationConflict',
+      `At least one receiver for the endpoint is created with epoch of '${owner.epoch}', and so non-epoch receiver is not allowed. Either reconnect with a higher epoch, or make sure all epoch receivers are closed or disconnected.`,
+    );
+  }
+  if (present.length >= limits.receiversPerPartitionMax) {
+    throw new HubError(
+      'IotHubQuotaExceeded',
+      `Exceeded the maximum number of allowed receivers per partition in a consumer group which is ${limits.receiversPerPartitionMax}.`,
+      {
+        limit: {
+          name: 'receiversPerPartitionMax',
+          scope: 'partition and consumer group',
+          current: present.length,
+          max: limits.receiversPerPartitionMax,
+        },
+      },
+    );
+  }
+  return [];
+}
+
+/** The receivers of one event hub, by partition and consumer group. */
+export class ReceiverPlaces {
+  readonly #places = new Map<string, readonly Receiver[]>();
+
+  /**
+   * Lets a receiver in and displaces whom it must. The returned function takes it out again and is harmless when called
+   * twice or after it was displaced.
+   * @throws HubError as `receiversDisplacedBy`.
+   */
+  enter(consumerGroup: string, partition: number, receiver: Receiver): () => void {
+    const key = `${partition}/${consumerGroup.toLowerCase()}`;
+    const present = this.#places.get(key) ?? [];
+    const displaced = receiversDisplacedBy(receiver, present);
+    this.#places.set(key, [...present.filter((other) => !displaced.includes(other)), receiver]);
+    for (const other of displaced) {
+      other.displaced(
+        new HubError(
+          'LinkCreationConflict',
+          `New receiver '${receiver.name}' with higher epoch of '${receiver.epoch}' is created hence current receiver '${other.name}' with epoch '${other.epoch ?? 0}' is getting disconnected. If you are recreating the receiver, make sure a higher epoch is used.`,
+        ),
+      );
+    }
+    return () => {
+      const left = (this.#places.get(key) ?? []).filter((other) => other !== receiver);
+      if (left.length === 0) this.#places.delete(key);
+      else this.#places.set(key, left);
+    };
+  }
+}

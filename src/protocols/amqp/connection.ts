@@ -1,0 +1,374 @@
+import type { Duplex } from 'node:stream';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import {
+  FRAME_AMQP,
+  FRAME_SASL,
+  type Frame,
+  FrameSplitter,
+  type Input,
+  PROTOCOL_AMQP,
+  PROTOCOL_SASL,
+  protocolHeader,
+} from '../../wire/amqp/frames.ts';
+import {
+  type AmqpError,
+  closeFrame,
+  emptyFrame,
+  openFrame,
+  performative,
+  saslMechanismsFrame,
+  saslOutcomeFrame,
+} from '../../wire/amqp/performatives.ts';
+import { AmqpDecodeError, type AmqpValue } from '../../wire/amqp/values.ts';
+import type { AnyLink } from './links.ts';
+import { readSaslInit, type SaslInit, saslMechanisms } from './sasl.ts';
+import { Session, type SessionHost } from './session.ts';
+
+/** Who decides what a peer may do; the connection only speaks the protocol. */
+export interface ConnectionOwner {
+  /** Takes the peer's SASL answer. Resolves to whether it may go on; never rejects. */
+  authenticate(init: SaslInit): Promise<boolean>;
+  linkAttached(link: AnyLink): void;
+  /** The connection is gone; its links have been told already. */
+  closed(): void;
+}
+
+export interface ConnectionOptions {
+  readonly containerId: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Least time between two signs of life, whatever the peer asks for. */
+const HEARTBEAT_MS_MIN = 250;
+
+type State =
+  | 'protocol' // waits for the first header
+  | 'sasl' // waits for sasl-init
+  | 'header' // SASL is done: waits for the AMQP header
+  | 'opening' // waits for open
+  | 'open'
+  | 'closing' // the hub has closed, and waits for the peer's close
+  | 'closed';
+
+/**
+ * One AMQP 1.0 connection over one byte stream (part 2 section 2.4; part 5 section 5.3). Owns the stream. Whatever comes
+ * in is bounded before it is looked at: frames by the splitter, bytes before authentication by a count, sessions and
+ * links by number; and while the peer does not read, the hub does not read either.
+ */
+export class AmqpConnection {
+  readonly #stream: Duplex;
+  readonly #owner: ConnectionOwner;
+  readonly #options: ConnectionOptions;
+  readonly #splitter = new FrameSplitter(limits.amqpFrameBytesMaxUnauthenticated);
+  readonly #sessions = new Map<number, Session>();
+  readonly #cancelHandshake: Cancel;
+  #state: State = 'protocol';
+  #isAuthenticated = false;
+  #unauthenticatedBytes = 0;
+  /** Input that waits for an authentication to end. */
+  #held: Iterator<Input>[] = [];
+  #isSuspended = false;
+  #peerFrameBytesMax: number = limits.amqpFrameBytesMax;
+  #peerHost = '';
+  #heartbeatMs = Number.POSITIVE_INFINITY;
+  #lastInput: number;
+  #lastOutput: number;
+  #cancelTick: Cancel = () => {};
+
+  constructor(stream: Duplex, owner: ConnectionOwner, options: ConnectionOptions) {
+    this.#stream = stream;
+    this.#owner = owner;
+    this.#options = options;
+    this.#lastInput = options.clock.monotonic();
+    this.#lastOutput = this.#lastInput;
+    stream.on('data', (chunk: Buffer) => this.#input(chunk));
+    stream.on('drain', () => this.#drained());
+    stream.on('error', (error) => options.log.debug({ error: error.message }, 'the AMQP stream broke'));
+    stream.on('end', () => stream.end());
+    stream.on('close', () => this.#gone());
+    this.#cancelHandshake = options.clock.after(limits.handshakeMs, () => {
+      if (this.#state !== 'open') this.#destroy();
+      else if (!this.#isAuthenticated) {
+        this.close({ condition: 'amqp:unauthorized-access', description: 'Nobody has authenticated in time.' });
+      }
+    });
+  }
+
+  /** The host that the peer says it has dialled, as its open carries it. */
+  get peerHost(): string {
+    return this.#peerHost;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  /** Bytes that were written and that the socket has not taken yet. */
+  get unsentBytes(): number {
+    return this.#stream.writableLength;
+  }
+
+  /** From now on the peer has the full frame size and no deadline. */
+  authenticated(): void {
+    if (this.#isAuthenticated) return;
+    this.#isAuthenticated = true;
+    this.#splitter.frameBytesMax = limits.amqpFrameBytesMax;
+    this.#cancelHandshake();
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#state === 'closed') return;
+    this.#lastOutput = this.#options.clock.monotonic();
+    this.#stream.write(bytes);
+  }
+
+  *links(): Generator<AnyLink> {
+    for (const session of this.#sessions.values()) yield* session.links.values();
+  }
+
+  /** Says why and ends; the peer has a while to answer. */
+  close(error?: AmqpError): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return;
+    if (this.#state === 'protocol' || this.#state === 'sasl' || this.#state === 'header') {
+      this.#destroy();
+      return;
+    }
+    if (this.#state === 'opening') this.#writeOpen();
+    this.#abandonSessions();
+    this.write(closeFrame(error));
+    this.#state = 'closing';
+    this.#cancelTick();
+    this.#cancelTick = this.#options.clock.after(limits.amqpCloseMs, () => this.#destroy());
+  }
+
+  #input(chunk: Buffer): void {
+    this.#lastInput = this.#options.clock.monotonic();
+    if (this.#state === 'closed') return;
+    if (!this.#isAuthenticated) {
+      this.#unauthenticatedBytes += chunk.length;
+      if (this.#unauthenticatedBytes > limits.amqpUnauthenticatedBytesMax) {
+        this.#destroy();
+        return;
+      }
+    }
+    this.#held.push(this.#splitter.push(chunk));
+    this.#process();
+  }
+
+  /** Works through what has come, until there is nothing more or an authentication must be awaited. */
+  #process(): void {
+    try {
+      while (!this.#isSuspended && this.#held.length > 0) {
+        const next = this.#held[0].next();
+        if (next.done === true) this.#held.shift();
+        else this.#take(next.value);
+        if (this.#state === 'closed') return;
+      }
+    } catch (error) {
+      this.#held = [];
+      this.#fail(error);
+    }
+    if (this.#stream.writableNeedDrain || this.#isSuspended) this.#stream.pause();
+  }
+
+  #take(input: Input): void {
+    if (input.kind === 'header') {
+      this.#header(input.protocol);
+      return;
+    }
+    if (this.#state === 'sasl') {
+      this.#saslFrame(input);
+      return;
+    }
+    if (input.type !== FRAME_AMQP) throw new AmqpDecodeError('not an AMQP frame', 'amqp:framing-error');
+    if (this.#state === 'opening') {
+      this.#open(input);
+      return;
+    }
+    if (this.#state === 'closing') {
+      if (input.code === performative.close) this.#finish();
+      return;
+    }
+    if (input.code !== undefined) this.#frame(input, input.code);
+  }
+
+  #header(protocol: number): void {
+    if (protocol === PROTOCOL_SASL && this.#state === 'protocol') {
+      this.write(Buffer.concat([protocolHeader(PROTOCOL_SASL), saslMechanismsFrame(saslMechanisms)]));
+      this.#state = 'sasl';
+    } else if (protocol === PROTOCOL_AMQP) {
+      this.write(protocolHeader(PROTOCOL_AMQP));
+      this.#state = 'opening';
+    } else {
+      throw new AmqpDecodeError(`protocol ${protocol} is not spoken here`, 'amqp:framing-error');
+    }
+  }
+
+  #saslFrame(frame: Frame): void {
+    if (frame.type !== FRAME_SASL || frame.code !== performative.saslInit) {
+      throw new AmqpDecodeError('a sasl-init was expected', 'amqp:framing-error');
+    }
+    this.#isSuspended = true;
+    const init = readSaslInit(frame.fields);
+    const decision = init === undefined ? Promise.resolve(false) : this.#owner.authenticate(init);
+    decision.then((accepted) => {
+      if (this.#state !== 'sasl') return;
+      this.write(saslOutcomeFrame(accepted ? 0 : 1));
+      if (!accepted) {
+        this.#finish();
+        return;
+      }
+      this.#state = 'header';
+      this.#splitter.expectHeader();
+      this.#isSuspended = false;
+      this.#stream.resume();
+      this.#process();
+    });
+  }
+
+  #open(frame: Frame): void {
+    if (frame.code === undefined) return;
+    if (frame.code !== performative.open) throw new AmqpDecodeError('an open was expected', 'amqp:not-allowed');
+    const [, host, frameBytesMax, , idleTimeout] = frame.fields;
+    this.#peerHost = typeof host === 'string' ? host : '';
+    this.#peerFrameBytesMax = Math.max(512, Math.min(numberOr(frameBytesMax, 0xffffffff), limits.amqpFrameBytesMax));
+    const idleTimeoutMs = numberOr(idleTimeout, 0);
+    if (idleTimeoutMs > 0) this.#heartbeatMs = Math.max(HEARTBEAT_MS_MIN, idleTimeoutMs / 2);
+    this.#writeOpen();
+    this.#state = 'open';
+    this.#tick();
+  }
+
+  #writeOpen(): void {
+    this.write(
+      openFrame({
+        containerId: this.#options.containerId,
+        frameBytesMax: limits.amqpFrameBytesMax,
+        channelMax: limits.amqpSessionsMax - 1,
+        // Part 2 section 2.4.5: announce half of what is waited for.
+        idleTimeoutMs: limits.amqpIdleTimeoutMs / 2,
+      }),
+    );
+  }
+
+  #frame(frame: Frame, code: number): void {
+    if (code === performative.close) {
+      this.#abandonSessions();
+      this.write(closeFrame());
+      this.#finish();
+      return;
+    }
+    if (code === performative.open) throw new AmqpDecodeError('open came twice', 'amqp:not-allowed');
+    if (code === performative.begin) {
+      this.#begin(frame);
+      return;
+    }
+    const session = this.#sessions.get(frame.channel);
+    if (session === undefined) {
+      throw new AmqpDecodeError(`channel ${frame.channel} has no session`, 'amqp:not-allowed');
+    }
+    if (code === performative.end) {
+      this.#sessions.delete(frame.channel);
+      session.peerEnded();
+    } else {
+      session.peerFrame(code, frame.fields, frame.raw, frame.payload);
+    }
+  }
+
+  #begin(frame: Frame): void {
+    if (frame.channel >= limits.amqpSessionsMax) {
+      throw new AmqpDecodeError(`channels end at ${limits.amqpSessionsMax - 1}`, 'amqp:framing-error');
+    }
+    if (this.#sessions.has(frame.channel)) {
+      throw new AmqpDecodeError(`channel ${frame.channel} has a session already`, 'amqp:not-allowed');
+    }
+    this.#sessions.set(frame.channel, new Session(frame.channel, frame.fields, this.#sessionHost));
+  }
+
+  readonly #sessionHost: SessionHost = {
+    peerFrameBytesMax: () => this.#peerFrameBytesMax,
+    write: (bytes: Buffer): void => this.write(bytes),
+    linkAttached: (link: AnyLink): void => this.#owner.linkAttached(link),
+    mayAttach: (): boolean => {
+      let count = 0;
+      for (const session of this.#sessions.values()) count += session.links.size;
+      return count < limits.amqpLinksMax;
+    },
+  };
+
+  /** Keeps the connection alive for the peer, and notices when the peer is gone. */
+  #tick(): void {
+    const { clock } = this.#options;
+    const now = clock.monotonic();
+    if (now - this.#lastInput >= limits.amqpIdleTimeoutMs) {
+      this.close({ condition: 'amqp:resource-limit-exceeded', description: 'Nothing was heard for too long.' });
+      return;
+    }
+    if (now - this.#lastOutput >= this.#heartbeatMs) this.write(emptyFrame);
+    const dueOut = this.#lastOutput + this.#heartbeatMs - now;
+    const dueIn = this.#lastInput + limits.amqpIdleTimeoutMs - now;
+    this.#cancelTick = clock.after(Math.max(1, Math.min(dueOut, dueIn)), () => this.#tick());
+  }
+
+  #drained(): void {
+    if (!this.#isSuspended) this.#stream.resume();
+    for (const link of this.links()) if ('onSendable' in link && link.isOpen) link.onSendable();
+  }
+
+  #fail(error: unknown): void {
+    if (error instanceof AmqpDecodeError) {
+      this.#options.log.debug({ condition: error.condition, error: error.message }, 'an AMQP peer broke the protocol');
+      // A peer that does not speak the protocol learns which one is spoken (part 2 section 2.2).
+      if (this.#state === 'protocol') this.#stream.write(protocolHeader(PROTOCOL_AMQP));
+      this.close({ condition: error.condition, description: error.message });
+      this.#finishUnread();
+    } else {
+      this.#options.log.error({ error }, 'an AMQP connection failed inside the hub');
+      this.close({ condition: 'amqp:internal-error', description: 'The hub failed; its log says why.' });
+      this.#finishUnread();
+    }
+  }
+
+  /** Everything is said; what the peer still sends cannot be understood. */
+  #finishUnread(): void {
+    if (this.#state !== 'closing') return;
+    this.#finish();
+  }
+
+  /** Lets what was written go out, and ends. */
+  #finish(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#stream.end();
+    this.#stream.resume();
+    this.#cancelTick();
+    this.#cancelTick = this.#options.clock.after(limits.amqpCloseMs, () => this.#stream.destroy());
+  }
+
+  #destroy(): void {
+    this.#state = 'closed';
+    this.#stream.destroy();
+  }
+
+  #gone(): void {
+    this.#state = 'closed';
+    this.#held = [];
+    this.#cancelHandshake();
+    this.#cancelTick();
+    this.#abandonSessions();
+    this.#owner.closed();
+  }
+
+  #abandonSessions(): void {
+    const sessions = [...this.#sessions.values()];
+    this.#sessions.clear();
+    for (const session of sessions) session.abandon();
+  }
+}
+
+function numberOr(value: AmqpValue | undefined, absent: number): number {
+  return typeof value === 'number' ? value : absent;
+}

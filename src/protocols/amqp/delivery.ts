@@ -1,0 +1,217 @@
+import { assert } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
+import type { EventLog } from '../../core/events/ports.ts';
+import type { EventRun } from '../../core/events/types.ts';
+import { runtimeMetrics } from '../../wire/amqp/message.ts';
+import { patchEventAnnotations, RECORD_HEADER_BYTES, RECORD_VERSION } from '../../wire/amqp/record.ts';
+import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer.ts';
+import type { OutgoingLink } from './links.ts';
+import { offsetText } from './management.ts';
+
+export interface DeliveryOptions {
+  readonly link: OutgoingLink;
+  readonly log: EventLog;
+  readonly partition: number;
+  /** Sequence number of the first event to deliver. */
+  readonly from: number;
+  /** The reader asked for the partition's facts with every event. */
+  readonly withMetrics: boolean;
+  /** UTC milliseconds now. */
+  now(): number;
+  /** Bytes that the socket has not taken yet. */
+  unsentBytes(): number;
+  /** The log could not be read, or holds what is no record. */
+  failed(error: unknown): void;
+}
+
+/** Bytes that are asked of the log at a time. */
+const READ_BYTES = 256 * 1024;
+/** Largest buffer that is filled with frames before it goes to the socket. */
+const WRITE_BYTES = 128 * 1024;
+
+const nothing = Buffer.alloc(0);
+
+/**
+ * Delivers the events of one partition to one reader: copies stored records into transfer frames, many per write, patches
+ * what the log knows into the copies, and stops where credit, window or room in the socket end. Holds at most one read of
+ * the log and nothing that depends on how far the reader lags.
+ */
+export class EventDelivery {
+  readonly #options: DeliveryOptions;
+  readonly #unwatch: () => void;
+  #next: number;
+  /** What was read and not delivered yet; `#at` is the place of the next record in the first run. */
+  #runs: EventRun[] = [];
+  #at = 0;
+  #left = 0;
+  #isReading = false;
+  /** The log may hold more than was read. */
+  #mayHaveMore = true;
+  #isStopped = false;
+  /** A message of several frames, of which the peer's window has taken only some. */
+  #partial: { readonly message: Buffer; readonly deliveryId: number; at: number } | undefined;
+  #out: Buffer = nothing;
+  #outLength = 0;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    this.#next = options.from;
+    this.#unwatch = options.log.watch(options.partition, () => {
+      this.#mayHaveMore = true;
+      this.pump();
+    });
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#unwatch();
+    this.#runs = [];
+    this.#partial = undefined;
+    this.#out = nothing;
+  }
+
+  /** Delivers what may be delivered now. Called whenever that may have changed. */
+  pump(): void {
+    const { link } = this.#options;
+    if (this.#isStopped || !link.isOpen) return;
+    try {
+      const metrics = this.#options.withMetrics && this.#left > 0 ? this.#metrics() : nothing;
+      while (this.#mayWrite() && this.#deliver(metrics));
+      this.#flush();
+      if (this.#left > 0 || this.#partial !== undefined || link.credit === 0) return;
+      if (this.#mayHaveMore) this.#read();
+      else if (!this.#isReading) link.drained();
+    } catch (error) {
+      this.#options.failed(error);
+    }
+  }
+
+  #mayWrite(): boolean {
+    const waiting = this.#options.unsentBytes() + this.#outLength;
+    return this.#options.link.session.transfersMax > 0 && waiting + WRITE_BYTES <= limits.readerBytesMax;
+  }
+
+  /** Writes the next frames. False if there is nothing to write or no credit. */
+  #deliver(metrics: Buffer): boolean {
+    if (this.#partial !== undefined) return this.#continue(this.#partial);
+    const { link } = this.#options;
+    if (this.#left === 0 || link.credit === 0) return false;
+    const run = this.#runs[0];
+    const { bytes } = run;
+    const size = bytes.readUInt32LE(this.#at);
+    const start = this.#at + 4;
+    assert(bytes[start] === RECORD_VERSION && start + size <= run.end, 'the log holds event records of version 1');
+    const messageStart = start + RECORD_HEADER_BYTES;
+    const messageSize = size - RECORD_HEADER_BYTES;
+    const { session } = link;
+    const frameBytes = TRANSFER_HEAD_BYTES + metrics.length + messageSize;
+    const deliveryId = session.beginDelivery(link);
+    if (frameBytes <= session.peerFrameBytesMax) {
+      const head = this.#room(frameBytes);
+      const out = this.#out;
+      const handle = link.attach.handle;
+      let place = writeTransferHead(
+        out,
+        head,
+        session.channel,
+        handle,
+        deliveryId,
+        false,
+        frameBytes - TRANSFER_HEAD_BYTES,
+      );
+      if (metrics.length > 0) place += metrics.copy(out, place);
+      bytes.copy(out, place, messageStart, messageStart + messageSize);
+      patchEventAnnotations(out, place, this.#next, run.time);
+      session.countTransfers(1);
+    } else {
+      const message = Buffer.allocUnsafe(metrics.length + messageSize);
+      metrics.copy(message);
+      bytes.copy(message, metrics.length, messageStart, messageStart + messageSize);
+      patchEventAnnotations(message, metrics.length, this.#next, run.time);
+      this.#partial = { message, deliveryId, at: 0 };
+    }
+    this.#advance(start + size);
+    return true;
+  }
+
+  /** Writes one more frame of a message that has several. */
+  #continue(partial: { readonly message: Buffer; readonly deliveryId: number; at: number }): boolean {
+    const { session, attach } = this.#options.link;
+    const { message, deliveryId, at } = partial;
+    const end = Math.min(message.length, at + session.peerFrameBytesMax - TRANSFER_HEAD_BYTES);
+    const more = end < message.length;
+    const head = this.#room(TRANSFER_HEAD_BYTES + end - at);
+    const place = writeTransferHead(this.#out, head, session.channel, attach.handle, deliveryId, more, end - at);
+    message.copy(this.#out, place, at, end);
+    session.countTransfers(1);
+    partial.at = end;
+    if (!more) this.#partial = undefined;
+    return true;
+  }
+
+  #advance(place: number): void {
+    this.#next++;
+    this.#at = place;
+    this.#left--;
+    if (this.#left === 0) {
+      this.#runs.shift();
+      this.#enterRun();
+    }
+  }
+
+  #enterRun(): void {
+    const run = this.#runs[0];
+    if (run === undefined) return;
+    // What retention has removed in between is skipped: the log then begins later than asked for.
+    this.#next = run.firstSequence;
+    this.#at = run.start;
+    this.#left = run.count;
+  }
+
+  #read(): void {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    this.#mayHaveMore = false;
+    const { log, partition, failed } = this.#options;
+    log.read(partition, this.#next, READ_BYTES).then(
+      (runs) => {
+        this.#isReading = false;
+        if (this.#isStopped) return;
+        this.#runs = runs.filter((run) => run.count > 0);
+        if (this.#runs.length > 0) this.#mayHaveMore = true;
+        this.#enterRun();
+        // Between two reads others get their turn, also where the log answers from memory at once.
+        setImmediate(() => this.pump());
+      },
+      (error) => {
+        this.#isReading = false;
+        if (!this.#isStopped) failed(error);
+      },
+    );
+  }
+
+  #metrics(): Buffer {
+    const { log, partition, now } = this.#options;
+    const { lastSequence, lastTime } = log.partition(partition);
+    return runtimeMetrics({ lastSequence, lastOffset: offsetText(lastSequence), lastTime, now: now() });
+  }
+
+  /** Room for a frame in the open buffer: its place in `#out`. */
+  #room(size: number): number {
+    if (this.#outLength + size > this.#out.length) {
+      this.#flush();
+      const run = this.#runs[0];
+      const ahead = run === undefined ? 0 : run.end - this.#at + this.#left * TRANSFER_HEAD_BYTES;
+      this.#out = Buffer.allocUnsafe(Math.max(size, Math.min(ahead, WRITE_BYTES)));
+    }
+    const place = this.#outLength;
+    this.#outLength += size;
+    return place;
+  }
+
+  #flush(): void {
+    if (this.#outLength > 0) this.#options.link.session.write(this.#out.subarray(0, this.#outLength));
+    this.#out = nothing;
+    this.#outLength = 0;
+  }
+}

@@ -1,0 +1,234 @@
+import { limits } from '../../base/limits.ts';
+import { type AmqpError, beginFrame, endFrame, flowFrame, performative } from '../../wire/amqp/performatives.ts';
+import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer.ts';
+import { AmqpDecodeError, type AmqpValue } from '../../wire/amqp/values.ts';
+import { type AnyLink, IncomingLink, OutgoingLink, readAttach } from './links.ts';
+
+/** What a session needs of its connection. */
+export interface SessionHost {
+  write(bytes: Buffer): void;
+  /** Bytes of the largest frame that the peer takes. */
+  peerFrameBytesMax(): number;
+  /** The peer attaches a link: it is to be opened or refused, now or later. */
+  linkAttached(link: AnyLink): void;
+  /** Whether one more link may live on the connection. */
+  mayAttach(): boolean;
+}
+
+/** Transfers that the peer may send before the hub says that it has read them; they are read at once. */
+const INCOMING_WINDOW = 2048;
+const OUTGOING_WINDOW = 0x7fffffff;
+
+/**
+ * One session (part 2 section 2.5): links by handle, delivery ids, and the windows of both directions. The hub uses the
+ * peer's own numbers of channels and handles for its end.
+ */
+export class Session {
+  readonly channel: number;
+  readonly #host: SessionHost;
+  readonly #links = new Map<number, AnyLink>();
+  #nextIncomingId: number;
+  #incomingWindow = INCOMING_WINDOW;
+  #nextOutgoingId = 0;
+  #peerWindow: number;
+  #nextDeliveryId = 0;
+  /** The hub has ended the session and the peer has not said so yet. */
+  #isEnding = false;
+
+  /** @param fields of the peer's begin performative */
+  constructor(channel: number, fields: readonly AmqpValue[], host: SessionHost) {
+    this.channel = channel;
+    this.#host = host;
+    this.#nextIncomingId = uintOf(fields[1], 'next-outgoing-id');
+    this.#peerWindow = uintOf(fields[2], 'incoming-window');
+    this.write(
+      beginFrame(channel, {
+        remoteChannel: channel,
+        nextOutgoingId: this.#nextOutgoingId,
+        incomingWindow: this.#incomingWindow,
+        outgoingWindow: OUTGOING_WINDOW,
+        handleMax: limits.amqpLinksMax - 1,
+      }),
+    );
+  }
+
+  get links(): ReadonlyMap<number, AnyLink> {
+    return this.#links;
+  }
+
+  /** Transfer frames that the peer takes now. */
+  get transfersMax(): number {
+    return this.#peerWindow;
+  }
+
+  get peerFrameBytesMax(): number {
+    return this.#host.peerFrameBytesMax();
+  }
+
+  write(bytes: Buffer): void {
+    this.#host.write(bytes);
+  }
+
+  writeFlow(link?: { handle: number; deliveryCount: number; credit: number; drain: boolean }): void {
+    this.write(
+      flowFrame(this.channel, {
+        nextIncomingId: this.#nextIncomingId,
+        incomingWindow: this.#incomingWindow,
+        nextOutgoingId: this.#nextOutgoingId,
+        outgoingWindow: OUTGOING_WINDOW,
+        link,
+      }),
+    );
+  }
+
+  /** Counts a delivery of `link` that begins now; its frames follow by `countTransfers`. */
+  beginDelivery(link: OutgoingLink): number {
+    link.credit--;
+    link.deliveryCount = (link.deliveryCount + 1) >>> 0;
+    const id = this.#nextDeliveryId;
+    this.#nextDeliveryId = (id + 1) >>> 0;
+    return id;
+  }
+
+  countTransfers(count: number): void {
+    this.#nextOutgoingId = (this.#nextOutgoingId + count) >>> 0;
+    this.#peerWindow -= count;
+  }
+
+  /**
+   * Sends one whole message, settled. Asks for credit and for a window of as many frames as it needs.
+   * @returns false if there is not enough of either; nothing was sent then.
+   */
+  sendMessage(link: OutgoingLink, message: Buffer): boolean {
+    const payloadMax = this.peerFrameBytesMax - TRANSFER_HEAD_BYTES;
+    const frames = Math.max(1, Math.ceil(message.length / payloadMax));
+    if (link.credit === 0 || frames > this.#peerWindow) return false;
+    const id = this.beginDelivery(link);
+    const bytes = Buffer.allocUnsafe(frames * TRANSFER_HEAD_BYTES + message.length);
+    let place = 0;
+    for (let at = 0, frame = 1; frame <= frames; frame++) {
+      const end = Math.min(at + payloadMax, message.length);
+      place = writeTransferHead(bytes, place, this.channel, link.attach.handle, id, frame < frames, end - at);
+      place += message.copy(bytes, place, at, end);
+      at = end;
+    }
+    this.countTransfers(frames);
+    this.write(bytes);
+    return true;
+  }
+
+  /** Takes a frame of this channel, other than begin and end. @throws AmqpDecodeError ends the connection. */
+  peerFrame(code: number, fields: readonly AmqpValue[], rawFields: readonly Buffer[], payload: Buffer): void {
+    if (this.#isEnding) return;
+    switch (code) {
+      case performative.attach:
+        this.#attach(fields, rawFields);
+        return;
+      case performative.flow:
+        this.#flow(fields);
+        return;
+      case performative.transfer:
+        this.#transfer(fields, payload);
+        return;
+      case performative.disposition:
+        return; // everything that the hub sends is settled
+      case performative.detach:
+        this.#detach(fields);
+        return;
+      default:
+        throw new AmqpDecodeError(`performative 0x${code.toString(16)} is not known`, 'amqp:not-implemented');
+    }
+  }
+
+  /** Ends the session with an error. */
+  end(error: AmqpError): void {
+    if (this.#isEnding) return;
+    this.#isEnding = true;
+    this.abandon();
+    this.write(endFrame(this.channel, error));
+  }
+
+  /** The peer has ended the session. */
+  peerEnded(): void {
+    const mustAnswer = !this.#isEnding;
+    this.abandon();
+    if (mustAnswer) this.write(endFrame(this.channel));
+  }
+
+  /** Lets go of every link without a word. */
+  abandon(): void {
+    const links = [...this.#links.values()];
+    this.#links.clear();
+    for (const link of links) link.abandon();
+  }
+
+  #attach(fields: readonly AmqpValue[], rawFields: readonly Buffer[]): void {
+    const attach = readAttach(fields, rawFields);
+    uintOf(fields[1], 'handle');
+    if (attach.handle >= limits.amqpLinksMax) {
+      throw new AmqpDecodeError(`handles end at ${limits.amqpLinksMax - 1}`, 'amqp:framing-error');
+    }
+    if (this.#links.has(attach.handle)) {
+      this.end({ condition: 'amqp:session:handle-in-use', description: `Handle ${attach.handle} is in use.` });
+      return;
+    }
+    const link = attach.peerReceives ? new OutgoingLink(this, attach) : new IncomingLink(this, attach);
+    const mayAttach = this.#host.mayAttach();
+    this.#links.set(attach.handle, link);
+    if (mayAttach) this.#host.linkAttached(link);
+    else {
+      link.detach({
+        condition: 'amqp:resource-limit-exceeded',
+        description: `A connection may have ${limits.amqpLinksMax} links.`,
+      });
+    }
+  }
+
+  #flow(fields: readonly AmqpValue[]): void {
+    const window = uintOf(fields[1], 'incoming-window');
+    const seen = fields[0] === null || fields[0] === undefined ? 0 : uintOf(fields[0], 'next-incoming-id');
+    this.#peerWindow = Math.max(0, window - ((this.#nextOutgoingId - seen) >>> 0));
+    if (fields[4] !== null && fields[4] !== undefined) {
+      const link = this.#link(fields[4]);
+      if (link instanceof OutgoingLink) {
+        link.peerFlow(Number(fields[5] ?? 0), Number(fields[6] ?? 0), fields[8] === true);
+      }
+    }
+    if (fields[9] === true) this.writeFlow();
+    // The window is shared: others may wait for it.
+    for (const link of this.#links.values()) if (link instanceof OutgoingLink && link.isOpen) link.onSendable();
+  }
+
+  #transfer(fields: readonly AmqpValue[], payload: Buffer): void {
+    const link = this.#link(fields[0]);
+    this.#nextIncomingId = (this.#nextIncomingId + 1) >>> 0;
+    this.#incomingWindow--;
+    if (!(link instanceof IncomingLink)) {
+      throw new AmqpDecodeError('a transfer on a link on which the hub sends', 'amqp:not-allowed');
+    }
+    link.peerTransfer(fields, payload);
+    if (this.#incomingWindow < INCOMING_WINDOW / 2 && !this.#isEnding) {
+      this.#incomingWindow = INCOMING_WINDOW;
+      this.writeFlow();
+    }
+  }
+
+  #detach(fields: readonly AmqpValue[]): void {
+    const link = this.#link(fields[0]);
+    this.#links.delete(link.attach.handle);
+    link.peerDetached(fields[1] === true);
+  }
+
+  #link(handle: AmqpValue | undefined): AnyLink {
+    const link = this.#links.get(Number(handle));
+    if (link === undefined) {
+      throw new AmqpDecodeError(`handle ${String(handle)} is not attached`, 'amqp:session:unattached-handle');
+    }
+    return link;
+  }
+}
+
+function uintOf(value: AmqpValue | undefined, name: string): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffffffff) return value;
+  throw new AmqpDecodeError(`${name} is missing or no unsigned number`, 'amqp:invalid-field');
+}

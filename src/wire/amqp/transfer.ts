@@ -1,0 +1,56 @@
+import { FRAME_HEAD_BYTES } from './frames.ts';
+import { performative } from './performatives.ts';
+import { format } from './writer.ts';
+
+/**
+ * Transfer frames of messages that are encoded already, written straight into the buffer that goes to the socket. All
+ * fields have a fixed width, so that the head of every transfer has the same size.
+ */
+const FIELDS = 11;
+const LIST_BYTES = 5 + 5 + 6 + 1 + 1 + 1 + 5;
+export const TRANSFER_HEAD_BYTES = FRAME_HEAD_BYTES + 3 + 3 + LIST_BYTES;
+
+const CHANNEL_AT = 6;
+const HANDLE_AT = FRAME_HEAD_BYTES + 7;
+const ID_AT = HANDLE_AT + 5;
+const TAG_AT = ID_AT + 6;
+const MORE_AT = TAG_AT + 4 + 2;
+
+const pattern = Buffer.from([
+  ...[0, 0, 0, 0, 2, 0, 0, 0],
+  ...[format.described, format.smallUlong, performative.transfer, format.list8, LIST_BYTES + 1, FIELDS],
+  ...[format.uint, 0, 0, 0, 0], // handle
+  ...[format.uint, 0, 0, 0, 0], // delivery-id
+  ...[format.binary8, 4, 0, 0, 0, 0], // delivery-tag
+  format.uint0, // message-format
+  format.true, // settled
+  format.false, // more
+  format.null, // rcv-settle-mode
+  format.null, // state
+  format.false, // resume
+  format.false, // aborted
+  format.false, // batchable
+]);
+
+/**
+ * Writes the head of a settled transfer frame that carries `payloadSize` bytes and returns the place where they go. The
+ * delivery's tag is its id.
+ */
+export function writeTransferHead(
+  target: Buffer,
+  at: number,
+  channel: number,
+  handle: number,
+  deliveryId: number,
+  more: boolean,
+  payloadSize: number,
+): number {
+  target.set(pattern, at);
+  target.writeUInt32BE(TRANSFER_HEAD_BYTES + payloadSize, at);
+  target.writeUInt16BE(channel, at + CHANNEL_AT);
+  target.writeUInt32BE(handle, at + HANDLE_AT);
+  target.writeUInt32BE(deliveryId, at + ID_AT);
+  target.writeUInt32BE(deliveryId, at + TAG_AT);
+  if (more) target[at + MORE_AT] = format.true;
+  return at + TRANSFER_HEAD_BYTES;
+}
