@@ -98,8 +98,11 @@ function bind(server: net.Server, port: number, address: string): Promise<void> 
   });
 }
 
+/** Stops listening. The runtime tells of a server's close only after its last connection, which may live on for hours. */
 async function closeAll(servers: readonly net.Server[]): Promise<void> {
-  await Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+  for (const server of servers) server.close();
+  // The sockets that listened are given back at the end of this turn of the loop.
+  await new Promise<void>((resolve) => setImmediate(resolve));
 }
 
 function explain(options: ListenerOptions, code: string | undefined, error: unknown): string {
