@@ -119,9 +119,18 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
 }
 
 function findUpgrade(request: http.IncomingMessage, routes: readonly UpgradeRoute[]): UpgradeRoute | undefined {
-  const path = pathOf(request.url ?? '').toLowerCase();
+  const path = decoded(pathOf(request.url ?? '')).toLowerCase();
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim().toLowerCase());
   return routes.find((route) => route.path === path && offered.includes(route.subprotocol));
+}
+
+/** Some clients encode the `$` of `/$iothub`. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    return path;
+  }
 }
 
 function brokenRequest(error: NodeJS.ErrnoException): { error: HubError; status?: number } {
