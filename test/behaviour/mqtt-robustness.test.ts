@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { type Duplex, duplexPair } from 'node:stream';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import mqtt from 'mqtt';
+import mqttPacket from 'mqtt-packet';
+import { seededRandom } from '../../src/base/random.ts';
+import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
+import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
+import { openTestDoor, type TestDoor } from '../drivers/mqtt-door.ts';
+
+const topic = 'devices/d1/messages/events/';
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Serves a stream that is no socket, as WebSockets will be; what the hub writes to it, write by write. */
+function serve(door: TestDoor): { readonly stream: Duplex; readonly writes: Buffer[]; ended: boolean } {
+  const [client, server] = duplexPair();
+  const writes: Buffer[] = [];
+  const peer = { stream: client, writes, ended: false };
+  const write = server.write.bind(server);
+  server.write = ((chunk: Buffer) => {
+    writes.push(Buffer.from(chunk));
+    return write(chunk);
+  }) as typeof server.write;
+  client.resume();
+  client.on('close', () => {});
+  server.on('close', () => {
+    peer.ended = true;
+  });
+  mqttConnections(door.hub).accept(server, { protocol: 'mqtt-ws', peer: '127.0.0.1' });
+  return peer;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn();
+}
+
+test('PUBACKs of one batch are one write', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  door.writer.automatic = false;
+  const { stream, writes } = serve(door);
+  stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
+  await until(() => writes.length === 1);
+  for (const messageId of [1, 2, 3]) stream.write(mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
+  await door.writer.untilRecords(3);
+  await turn();
+  door.writer.commit();
+  assert.deepEqual(
+    writes.slice(1).map((bytes) => [...bytes]),
+    [[0x40, 2, 0, 1, 0x40, 2, 0, 2, 0x40, 2, 0, 3]],
+  );
+  stream.destroy();
+});
+
+test('a conversation gives the same answers wherever its bytes are split', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  const conversation = Buffer.concat([
+    mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))),
+    mqttPacket.generate({
+      cmd: 'subscribe',
+      messageId: 1,
+      subscriptions: [{ topic: '$iothub/methods/POST/#', qos: 1 }],
+    }),
+    mqttPacket.generate(publishPacket({ topic: `${topic}a=b`, payload: Buffer.from('body'), qos: 1, messageId: 2 })),
+    mqttPacket.generate({ cmd: 'pingreq' }),
+    mqttPacket.generate({ cmd: 'unsubscribe', messageId: 3, unsubscriptions: ['$iothub/methods/POST/#'] }),
+  ]);
+  const expected = [0x20, 0x90, 0x40, 0xd0, 0xb0];
+  for (let at = 0; at <= conversation.length; at++) {
+    const { stream, writes } = serve(door);
+    stream.write(conversation.subarray(0, at));
+    await turn();
+    stream.write(conversation.subarray(at));
+    await until(() => writes.length === expected.length);
+    assert.deepEqual(new Set(writes.map((bytes) => bytes[0])), new Set(expected), `split at ${at}`);
+    stream.destroy();
+    await turn();
+  }
+  assert.equal(door.sent.length, conversation.length + 1);
+});
+
+test('arbitrary bytes before the CONNECT end the connection or wait, and the door lives', async () => {
+  await using door = await openTestDoor();
+  await fc.assert(
+    fc.asyncProperty(fc.uint8Array({ maxLength: 400 }), async (bytes) => {
+      const { stream, writes } = serve(door);
+      stream.write(Buffer.from(bytes));
+      await turn();
+      assert.ok(writes.every((answer) => answer[0] === 0x20));
+      stream.destroy();
+    }),
+    { numRuns: 500 },
+  );
+  const client = await door.device('d1');
+  await client.ping();
+  client.destroy();
+});
+
+test('damaged packets of a connected device end its connection or are answered, and the door lives', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  const credentials = await door.credentials({ deviceId: 'd1' });
+  const packets = [
+    mqttPacket.generate({
+      cmd: 'subscribe',
+      messageId: 1,
+      subscriptions: [{ topic: '$iothub/methods/POST/#', qos: 1 }],
+    }),
+    mqttPacket.generate(publishPacket({ topic: `${topic}a=b`, payload: Buffer.from('body'), qos: 1, messageId: 2 })),
+    mqttPacket.generate({ cmd: 'unsubscribe', messageId: 3, unsubscriptions: ['x'] }),
+    mqttPacket.generate(publishPacket({ topic: '$iothub/twin/GET/?$rid=1' })),
+    mqttPacket.generate({ cmd: 'puback', messageId: 3 }),
+    mqttPacket.generate({ cmd: 'pingreq' }),
+  ];
+  const seed = 20_260_101;
+  const random = seededRandom(seed);
+  const pick = (count: number): number => Math.floor(random.next() * count);
+  for (let run = 0; run < 500; run++) {
+    const peer = serve(door);
+    peer.stream.write(mqttPacket.generate(connectPacket(credentials)));
+    await until(() => peer.writes.length > 0);
+    const bytes = Buffer.concat(Array.from({ length: 1 + pick(4) }, () => packets[pick(packets.length)]));
+    for (let flip = pick(4); flip >= 0; flip--) bytes[pick(bytes.length)] = pick(256);
+    const cut = pick(bytes.length);
+    peer.stream.write(bytes.subarray(0, cut));
+    await turn();
+    peer.stream.write(bytes.subarray(cut));
+    await turn();
+    peer.stream.destroy();
+  }
+  const broken = door.lines.filter((line) => line.includes('could not be handled') || line.includes('could not serve'));
+  assert.deepEqual(broken, [], `seed ${seed}`);
+  const client = await door.device('d1');
+  await client.ping();
+  client.destroy();
+});
+
+test('a peer that sends and does not read is not read any more, and ends by its keep alive', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1', { keepalive: 10 });
+  client.socket.pause();
+  const pings = Buffer.alloc(64 * 1024);
+  for (let at = 0; at < pings.length; at += 2) pings[at] = 0xc0;
+  let accepted = 0;
+  // Until the hub has stopped reading and the machine's own buffers are full.
+  for (let quiet = 0; quiet < 50; ) {
+    if (client.socket.writableLength < 1024 * 1024) {
+      client.send(pings);
+      accepted += pings.length;
+      quiet = 0;
+    } else quiet++;
+    await turn();
+    assert.ok(accepted < 256 * 1024 * 1024, 'the hub reads without end');
+  }
+  door.clock.advance(16_000);
+  client.socket.resume();
+  await client.untilClosed();
+});
+
+test('the npm client publishes, subscribes and comes back to its session', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  const options = { ...(await door.credentials({ deviceId: 'd1' })), clean: false, reconnectPeriod: 0 };
+  const url = `mqtt://127.0.0.1:${door.place.port}`;
+  const first = await mqtt.connectAsync(url, options);
+  await first.subscribeAsync('devices/d1/messages/devicebound/#', { qos: 1 });
+  await Promise.all(Array.from({ length: 200 }, (_, at) => first.publishAsync(`${topic}n=${at}`, `${at}`, { qos: 1 })));
+  await first.endAsync();
+  assert.deepEqual(
+    door.sent.map(({ body, properties }) => [body.toString(), properties[0][1]]),
+    Array.from({ length: 200 }, (_, at) => [`${at}`, `${at}`]),
+  );
+  const present = new Promise((resolve) => {
+    const second = mqtt.connect(url, options);
+    second.once('connect', ({ sessionPresent }) => {
+      resolve(sessionPresent);
+      second.end(true);
+    });
+  });
+  assert.equal(await present, true);
+});
+
+test('a thousand connections come and go', async () => {
+  await using door = await openTestDoor();
+  await Promise.all(Array.from({ length: 20 }, (_, at) => door.create({ deviceId: `d${at}` })));
+  for (let round = 0; round < 50; round++) {
+    const clients = await Promise.all(Array.from({ length: 20 }, (_, at) => door.device(`d${at}`)));
+    assert.equal(clients.length, 20);
+    for (const [at, client] of clients.entries()) {
+      if (at % 2 === 0) client.destroy();
+      else await client.disconnect();
+    }
+  }
+  await until(() => door.door.connections() === 0);
+  assert.equal(await door.hub.presence.connectedDevices(), 0);
+});

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import mqttPacket from 'mqtt-packet';
+import { limits } from '../../src/base/limits.ts';
+import { publishPacket } from '../drivers/mqtt.ts';
+import { openTestDoor } from '../drivers/mqtt-door.ts';
+
+const topic = 'devices/d1/messages/events/';
+
+test('a message arrives with its properties, and is acknowledged', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1');
+  client.publish({ topic: `${topic}%24.mid=m1&a%20b=c%2Bd`, payload: Buffer.from('{"t":1}'), qos: 1, messageId: 9 });
+  assert.equal((await client.next('puback')).messageId, 9);
+  assert.deepEqual(door.sent, [
+    { system: { messageId: 'm1' }, properties: [['a b', 'c+d']], body: Buffer.from('{"t":1}') },
+  ]);
+  client.destroy();
+});
+
+test('at QoS 0 a message arrives and is not acknowledged', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1');
+  client.publish({ topic, payload: Buffer.from('x') });
+  await client.ping();
+  assert.equal(door.sent.length, 1);
+  assert.deepEqual(client.unread, []);
+  client.destroy();
+});
+
+test('there is no PUBACK before the disk has the message', async () => {
+  await using door = await openTestDoor();
+  door.writer.automatic = false;
+  const client = await door.device('d1');
+  client.publish({ topic, qos: 1, messageId: 1 });
+  await client.ping();
+  assert.equal(door.sent.length, 1);
+  assert.deepEqual(client.unread, []);
+  door.writer.commit();
+  assert.equal((await client.next('puback')).messageId, 1);
+  client.destroy();
+});
+
+test('PUBACKs of one batch leave in one write, in order of arrival', async () => {
+  await using door = await openTestDoor();
+  door.writer.automatic = false;
+  const client = await door.device('d1');
+  for (const messageId of [5, 3, 9, 1]) client.publish({ topic, qos: 1, messageId });
+  await client.ping();
+  client.chunks.length = 0;
+  door.writer.commit();
+  for (const messageId of [5, 3, 9, 1]) assert.equal((await client.next('puback')).messageId, messageId);
+  assert.equal(client.chunks.length, 1);
+  client.destroy();
+});
+
+test('twin and method messages at QoS 1 keep their place among the PUBACKs', async () => {
+  await using door = await openTestDoor();
+  door.writer.automatic = false;
+  const client = await door.device('d1');
+  client.publish({ topic: '$iothub/twin/GET/?$rid=1', qos: 1, messageId: 1 });
+  assert.equal((await client.next('puback')).messageId, 1, 'nothing is before it');
+  client.publish({ topic, qos: 1, messageId: 2 });
+  client.publish({ topic: '$iothub/twin/GET/?$rid=2', qos: 1, messageId: 3 });
+  client.publish({ topic: '$iothub/methods/res/200/?$rid=2', qos: 1, messageId: 4 });
+  client.publish({ topic, qos: 1, messageId: 5 });
+  await client.ping();
+  assert.deepEqual(client.unread, []);
+  door.writer.commit();
+  for (const messageId of [2, 3, 4, 5]) assert.equal((await client.next('puback')).messageId, messageId);
+  client.destroy();
+});
+
+test('of two batches on their way the first acknowledges only its own messages', async () => {
+  await using door = await openTestDoor();
+  door.writer.automatic = false;
+  const client = await door.device('d1');
+  client.publish({ topic, qos: 1, messageId: 1 });
+  await client.ping();
+  const first = door.writer.close();
+  client.publish({ topic, qos: 1, messageId: 2 });
+  await client.ping();
+  for (const [waiter, batch] of first) waiter.batchDurable(batch);
+  assert.equal((await client.next('puback')).messageId, 1);
+  await client.ping();
+  assert.deepEqual(client.unread, []);
+  door.writer.commit();
+  assert.equal((await client.next('puback')).messageId, 2);
+  client.destroy();
+});
+
+test('when the disk fails the connection ends without a PUBACK', async () => {
+  await using door = await openTestDoor();
+  door.writer.automatic = false;
+  const client = await door.device('d1');
+  client.publish({ topic, qos: 1, messageId: 1 });
+  await client.ping();
+  door.writer.fail(new Error('no space left'));
+  await client.untilClosed();
+  assert.deepEqual(client.unread, []);
+  assert.ok(door.lines.some((line) => line.includes('storage-failed') && line.includes('no space left')));
+});
+
+for (const [what, fields] of [
+  ['at QoS 2', { topic, qos: 2, messageId: 1 }],
+  ['on the topic of another device', { topic: 'devices/d2/messages/events/' }],
+  ['on a topic that means nothing', { topic: 'telemetry' }],
+  ['over 256 KB', { topic, payload: Buffer.alloc(limits.telemetryBytesMax + 1), qos: 1, messageId: 1 }],
+  ['with too many properties', { topic: `${topic}${Array.from({ length: 101 }, (_, at) => `p${at}=1`).join('&')}` }],
+] as const) {
+  test(`a message ${what} ends the connection`, async () => {
+    await using door = await openTestDoor();
+    const client = await door.device('d1');
+    client.publish(fields);
+    await client.untilClosed();
+    assert.deepEqual([client.unread, door.sent], [[], []]);
+    assert.ok(door.lines.some((line) => line.includes('protocol-error')));
+  });
+}
+
+test('a packet over its limit ends the connection by its length alone', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1');
+  client.send(Buffer.from([0x32, 0xff, 0xff, 0xff, 0x7f]));
+  await client.untilClosed();
+});
+
+test('retain is handed on as a property', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1');
+  client.publish({ topic, retain: true });
+  await client.ping();
+  assert.deepEqual(door.sent[0].properties, [['mqtt-retain', 'true']]);
+  client.destroy();
+});
+
+const will = { topic: `${topic}a=1`, payload: Buffer.from('gone'), qos: 1, retain: false } as const;
+const willEvent = {
+  system: {},
+  properties: [
+    ['a', '1'],
+    ['iothub-MessageType', 'Will'],
+  ],
+  body: Buffer.from('gone'),
+};
+
+test('the will of a connection that broke becomes an event', async () => {
+  await using door = await openTestDoor();
+  (await door.device('d1', { will })).destroy();
+  await door.writer.untilRecords(1);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(door.sent, [willEvent]);
+});
+
+test('the will of a connection that the hub ends for its fault becomes an event', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1', { will });
+  client.send(Buffer.from([0xc0, 1, 0]));
+  await client.untilClosed();
+  assert.deepEqual(door.sent, [willEvent]);
+});
+
+test('the will of a device that says good-bye is forgotten', async () => {
+  await using door = await openTestDoor();
+  await (await door.device('d1', { will })).disconnect();
+  assert.deepEqual(door.sent, []);
+});
+
+test('the will of a device that may not send any more is forgotten', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1', { will });
+  await door.hub.registry.put(door.owner, { deviceId: 'd1', status: 'disabled' }, '*');
+  await client.untilClosed();
+  assert.deepEqual(door.sent, []);
+});
+
+test('a device with too many unacknowledged messages is not read until the disk has them', async () => {
+  await using door = await openTestDoor();
+  door.writer.automatic = false;
+  const client = await door.device('d1');
+  const count = limits.mqttInflightMax + 200;
+  for (let at = 1; at <= count; at++) client.publish({ topic, qos: 1, messageId: at });
+  await door.writer.untilRecords(limits.mqttInflightMax);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(door.writer.records.length, limits.mqttInflightMax);
+  door.writer.automatic = true;
+  door.writer.commit();
+  for (let at = 1; at <= count; at++) assert.equal((await client.next('puback')).messageId, at);
+  client.destroy();
+});
+
+test('while the log is congested no device is read, and all is taken up afterwards', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1');
+  door.writer.congested = true;
+  const packets = [1, 2, 3].map((messageId) => mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
+  client.send(Buffer.concat(packets));
+  await door.writer.untilRecords(1);
+  assert.equal((await client.next('puback')).messageId, 1);
+  assert.equal(door.sent.length, 1);
+  door.writer.relieve();
+  for (const messageId of [2, 3]) assert.equal((await client.next('puback')).messageId, messageId);
+  client.destroy();
+});

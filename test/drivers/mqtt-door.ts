@@ -1,0 +1,182 @@
+/**
+ * A hub in this process with a plain MQTT door, memory stores and a log whose disk is the test; for what a test must
+ * hold in its hands: the clock, the disk, the log's lines. The real hub as a process is in `hub.ts`.
+ */
+import { createHmac } from 'node:crypto';
+import { VirtualClock } from '../../src/base/clock.ts';
+import type { Log, LogFields } from '../../src/base/log.ts';
+import { seededRandom } from '../../src/base/random.ts';
+import { HubError } from '../../src/core/errors.ts';
+import type { EventSender, Events } from '../../src/core/events/events.ts';
+import type { Telemetry } from '../../src/core/events/types.ts';
+import { createHub, type Hub } from '../../src/core/hub.ts';
+import { hostNames } from '../../src/core/identity/host-names.ts';
+import { authorize } from '../../src/core/identity/permissions.ts';
+import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
+import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
+import type { Door } from '../../src/protocols/shared/door.ts';
+import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { ManualWriter, manualLog } from './manual-log.ts';
+import { MqttDriver, type MqttPlace } from './mqtt.ts';
+
+export interface TestDoor extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly door: Door;
+  readonly place: MqttPlace;
+  readonly clock: VirtualClock;
+  readonly writer: ManualWriter;
+  /** What the door gave to the hub, in order. */
+  readonly sent: readonly Telemetry[];
+  /** Lines of the hub's log: sentence and fields as one JSON text each. */
+  readonly lines: readonly string[];
+  readonly owner: Principal;
+  /** Creates an identity (and a module's device), or one anew under the same id. */
+  create(key: IdentityKey): Promise<void>;
+  /** A token of the identity's primary key. */
+  token(key: IdentityKey, options?: { readonly lifeMs?: number; readonly resource?: string }): Promise<string>;
+  /** CONNECT fields with which the identity is let in. */
+  credentials(
+    key: IdentityKey,
+    options?: { readonly lifeMs?: number },
+  ): Promise<{ readonly clientId: string; readonly username: string; readonly password: Buffer }>;
+  /** A device that is created if it must be, and connected. */
+  device(
+    deviceId: string,
+    fields?: Parameters<typeof MqttDriver.connect>[1] & { readonly lifeMs?: number },
+  ): Promise<MqttDriver>;
+}
+
+/** @param place.listen `false` leaves out the door: `place` is then of no use. */
+export async function openTestDoor(): Promise<TestDoor> {
+  const clock = new VirtualClock();
+  const random = seededRandom(1);
+  const lines: string[] = [];
+  const writer = new ManualWriter();
+  const sent: Telemetry[] = [];
+  const names = hostNames('mooring', ['localhost', '127.0.0.1']);
+  const hub = createHub({
+    name: 'mooring',
+    hostNames: names,
+    identities: createMemoryIdentityStore(),
+    policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
+    subscriptions: createMemorySubscriptionStore(),
+    events: eventsInto(writer, sent, clock),
+    clock,
+    random,
+    log: capturing(lines),
+  });
+  const owner: Principal = {
+    kind: 'policy',
+    policyName: 'iothubowner',
+    permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
+    expiresAt: Number.POSITIVE_INFINITY,
+    scope: [],
+  };
+  const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
+  const place = { port: door.port };
+  const create = async (key: IdentityKey): Promise<void> => {
+    if (key.moduleId !== undefined) await hub.registry.put(owner, { deviceId: key.deviceId });
+    await hub.registry.put(owner, key);
+  };
+  const token: TestDoor['token'] = async (key, { lifeMs = 3_600_000, resource = pathOf(key) } = {}) => {
+    const { authentication } = await hub.registry.get(owner, key);
+    return signed(resource, authentication.symmetricKey?.primaryKey ?? '', clock.now() + lifeMs);
+  };
+  const credentials: TestDoor['credentials'] = async (key, options) => ({
+    clientId: key.moduleId === undefined ? key.deviceId : `${key.deviceId}/${key.moduleId}`,
+    username: `localhost/${key.deviceId}/${key.moduleId === undefined ? '' : `${key.moduleId}/`}?api-version=2021-04-12`,
+    password: Buffer.from(await token(key, options)),
+  });
+  return {
+    hub,
+    door,
+    place,
+    clock,
+    writer,
+    sent,
+    lines,
+    owner,
+    create,
+    token,
+    credentials,
+    async device(deviceId, fields = {}) {
+      const exists = await hub.registry.get(owner, { deviceId }).then(
+        () => true,
+        () => false,
+      );
+      if (!exists) await create({ deviceId });
+      const { lifeMs, ...connect } = fields;
+      const known = await credentials({ deviceId }, { lifeMs });
+      const { client, returnCode } = await MqttDriver.connect(place, { ...known, ...connect });
+      if (returnCode !== 0) throw new Error(`the device was refused with ${returnCode}`);
+      return client;
+    },
+    async [Symbol.asyncDispose]() {
+      await door.stopAccepting();
+      const drained = door.drain();
+      clock.advance(60_000);
+      await drained;
+    },
+  };
+}
+
+function pathOf(key: IdentityKey): string {
+  const device = `localhost/devices/${key.deviceId}`;
+  return key.moduleId === undefined ? device : `${device}/modules/${key.moduleId}`;
+}
+
+/** A SAS token (device reference 1.5). */
+export function signed(resource: string, key: string, expiresAt: number): string {
+  const sr = encodeURIComponent(resource);
+  const se = String(Math.floor(expiresAt / 1000));
+  const signature = createHmac('sha256', Buffer.from(key, 'base64')).update(`${sr}\n${se}`).digest('base64');
+  return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(signature)}&se=${se}`;
+}
+
+function eventsInto(writer: ManualWriter, sent: Telemetry[], clock: VirtualClock): Events {
+  const log = manualLog(writer);
+  const unused = (): never => {
+    throw new Error('a hub without readers');
+  };
+  return {
+    openSender(principal, key, options): EventSender {
+      authorize(principal, 'telemetry.send', clock.now(), key);
+      const generationId = principal.kind === 'device' ? principal.generationId : '';
+      return {
+        log,
+        partition: 0,
+        stamp: { ...key, generationId, authMethod: '{}', source: 'Telemetry', modelId: options?.modelId },
+      };
+    },
+    enqueue(sender, telemetry, waiter) {
+      const size = telemetry.body.length;
+      if (size > 256 * 1024) throw new HubError('MessageTooLarge');
+      const record = recordCodec.encode(sender.stamp, telemetry, clock.now());
+      const at = writer.reserve(sender.partition, record.length);
+      record.copy(writer.bytes(), at);
+      sent.push({ ...telemetry, body: Buffer.from(telemetry.body) });
+      writer.await(waiter);
+      return writer.batch;
+    },
+    send: unused,
+    eventHub: unused,
+    openReader: unused,
+    inspect: unused,
+    listConsumerGroups: unused,
+    createConsumerGroup: unused,
+    deleteConsumerGroup: unused,
+  };
+}
+
+function capturing(lines: string[], fixed: LogFields = {}): Log {
+  const say = (fields: LogFields, sentence: string): void => {
+    const text = (_name: string, value: unknown): unknown =>
+      value instanceof Error ? { error: value.message, stack: value.stack } : value;
+    lines.push(JSON.stringify({ sentence, ...fixed, ...fields }, text));
+  };
+  return { debug: say, info: say, warn: say, error: say, child: (fields) => capturing(lines, { ...fixed, ...fields }) };
+}
