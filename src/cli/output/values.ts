@@ -12,13 +12,14 @@ export function parseDuration(text: string): number | undefined {
   return total;
 }
 
-/** Milliseconds as a person says them: `850 ms`, `12.3 s`, `4m 05s`, `2h 03m`, `3d 4h`. */
+/** Milliseconds as a person says them: `850 ms`, `12.3 s`, `4m 05s`, `2h 03m`, `3d 4h`, `396 days`. */
 export function duration(ms: number): string {
   if (ms < SECOND) return `${Math.round(ms)} ms`;
   if (ms < MINUTE) return `${(ms / SECOND).toFixed(1)} s`;
   if (ms < HOUR) return `${Math.floor(ms / MINUTE)}m ${two((ms % MINUTE) / SECOND)}s`;
   if (ms < DAY) return `${Math.floor(ms / HOUR)}h ${two((ms % HOUR) / MINUTE)}m`;
-  return `${Math.floor(ms / DAY)}d ${Math.floor((ms % DAY) / HOUR)}h`;
+  if (ms < 10 * DAY) return `${Math.floor(ms / DAY)}d ${Math.floor((ms % DAY) / HOUR)}h`;
+  return `${count(ms / DAY)} days`;
 }
 
 /** A latency with three figures: `0.84 ms`, `12.3 ms`, `1.20 s`. */

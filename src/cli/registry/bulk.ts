@@ -68,11 +68,11 @@ export async function bulk(
 }
 
 /** What to say when items of a bulk request failed: how many, and the first few with their reasons. */
-export function bulkFailure(verb: string, total: number, { errors }: BulkOutcome): Failure {
-  const first = errors.slice(0, 3).map((error) => `${error.deviceId} (${error.errorCode}: ${error.errorStatus})`);
-  const more = errors.length > first.length ? ` and ${errors.length - first.length} more` : '';
-  return new Failure(`${errors.length} of ${total} devices could not be ${verb}: ${first.join(', ')}${more}.`, {
+export function bulkFailure(verb: string, total: number, { done, errors }: BulkOutcome): Failure {
+  const first = errors.slice(0, 3).map((error) => error.errorStatus);
+  const more = errors.length > first.length ? ` (and ${errors.length - first.length} more)` : '';
+  return new Failure(`${errors.length} of ${total} devices could not be ${verb}: ${first.join(' ')}${more}`, {
     code: 'BulkRegistryOperationFailure',
-    hint: 'The others were. Asking again concerns only those that are left.',
+    hint: done === 0 ? undefined : `The other ${done} were.`,
   });
 }

@@ -48,7 +48,7 @@ function asFailure(error: unknown, login: Login, policyName: string): unknown {
         hint: 'Is the key this hub’s, is this machine’s clock right, and does the policy allow it?',
       });
     }
-    return new Failure(error.message, { code: error.code, cause: error, hint: hints[error.code] });
+    return new Failure(sentence(error.message), { code: error.code, cause: error, hint: hints[error.code] });
   }
   if (error instanceof UnexpectedAnswerError) {
     return new Failure(error.message, { cause: error, hint: `Is the port in ${login.source} the hub’s HTTPS port?` });
@@ -59,4 +59,9 @@ function asFailure(error: unknown, login: Login, policyName: string): unknown {
     return new Failure(error.message, { code, cause: error, hint });
   }
   return error;
+}
+
+/** The hub's texts come with and without a capital and a full stop. */
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 }
