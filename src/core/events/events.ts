@@ -1,20 +1,38 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
+import { authorize } from '../identity/permissions.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
-import type { ConsumerGroup, DurabilityWaiter, EventLog } from './ports.ts';
+import type { ConsumerGroup, ConsumerGroupStore, DurabilityWaiter, EventLog, RecordCodec } from './ports.ts';
+import {
+  checkConsumerGroupName,
+  checkTelemetry,
+  DEFAULT_CONSUMER_GROUP,
+  parsePartition,
+  partitionOf,
+  sameConsumerGroup,
+  telemetryStamp,
+} from './rules.ts';
 import type { EventStamp, Telemetry } from './types.ts';
 
 /** Telemetry in, events out, as doors see it. */
 export interface Events {
   /**
-   * Prepares a device's telemetry once per connection: permission, partition, stamp.
+   * Prepares a device's telemetry once per connection: permission, partition, stamp. The principal is the device's: a
+   * policy's token speaks for a device once `Authentication.device` has found that there is such a device.
    * @throws HubError IotHubUnauthorizedAccess
    */
   openSender(principal: Principal, key: IdentityKey, options?: { readonly modelId?: string }): EventSender;
   /**
    * Puts one message into the open batch. `waiter` hears of its durability; the number is that of its batch.
-   * @throws HubError MessageTooLarge, ServiceUnavailable (the log does not take records: see its health)
+   * @throws HubError MessageTooLarge, ArgumentInvalid, ServiceUnavailable (the log does not take records: see its health)
    */
   enqueue(sender: EventSender, telemetry: Telemetry, waiter: DurabilityWaiter): number;
-  /** The same with a promise, for doors that answer request by request. */
+  /**
+   * The same with a promise, for doors that answer request by request: all messages are durable, or it rejects. One that
+   * is refused keeps the others from being taken.
+   * @throws HubError as `enqueue`; ThrottlingException (too much waits for the disk), ServiceUnavailable (batch failed)
+   */
   send(sender: EventSender, messages: readonly Telemetry[]): Promise<void>;
   /** The event hubs: telemetry under the hub's name, monitoring under `<hub>-monitoring`. Undefined = no such one. */
   eventHub(name: string): EventLog | undefined;
@@ -28,8 +46,11 @@ export interface Events {
   ): Promise<{ readonly log: EventLog; readonly partition: number; readonly consumerGroup: string }>;
   /** For `$management`: the permission only. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
   inspect(principal: Principal, eventHub: string): EventLog;
+  /** In order of name, `$Default` first. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
   listConsumerGroups(principal: Principal, eventHub: string): Promise<readonly ConsumerGroup[]>;
+  /** @throws HubError ArgumentInvalid, ConsumerGroupAlreadyExists, IotHubQuotaExceeded, and as `listConsumerGroups` */
   createConsumerGroup(principal: Principal, eventHub: string, name: string): Promise<ConsumerGroup>;
+  /** @throws HubError ConsumerGroupNotFound, OperationNotAvailable for `$Default`, and as `listConsumerGroups` */
   deleteConsumerGroup(principal: Principal, eventHub: string, name: string): Promise<void>;
 }
 
@@ -38,4 +59,145 @@ export interface EventSender {
   readonly log: EventLog;
   readonly partition: number;
   readonly stamp: EventStamp;
+}
+
+export interface EventsParts {
+  /** Its name is the hub's. */
+  readonly telemetry: EventLog;
+  /** Absent = a hub without a monitoring stream. */
+  readonly monitoring?: EventLog;
+  readonly consumerGroups: ConsumerGroupStore;
+  readonly codec: RecordCodec;
+  readonly clock: Clock;
+  readonly limits?: {
+    readonly telemetryBytesMax?: number;
+    /** `$Default` included. */
+    readonly consumerGroupsMax?: number;
+  };
+}
+
+export function createEvents(parts: EventsParts): Events {
+  const { telemetry, monitoring, consumerGroups, codec, clock } = parts;
+  const telemetryBytesMax = parts.limits?.telemetryBytesMax ?? limits.telemetryBytesMax;
+  const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
+  const logs = [telemetry, monitoring].filter((log) => log !== undefined);
+
+  const eventHub = (name: string): EventLog | undefined =>
+    logs.find((log) => log.name.toLowerCase() === name.toLowerCase());
+  const known = (name: string): EventLog => {
+    const log = eventHub(name);
+    if (log === undefined) throw new HubError('AmqpAddressNotFound', `There is no event hub '${name}'.`);
+    return log;
+  };
+  const groupsOf = async (log: EventLog): Promise<readonly ConsumerGroup[]> => [
+    { name: DEFAULT_CONSUMER_GROUP, createdTime: log.createdTime },
+    ...(await consumerGroups.list(log.name)),
+  ];
+
+  const put = (sender: EventSender, message: Telemetry, waiter: DurabilityWaiter): number => {
+    const { log, partition, stamp } = sender;
+    const record = codec.encode(stamp, message, clock.now());
+    const { writer } = log;
+    const at = writer.reserve(partition, record.length);
+    record.copy(writer.bytes(partition), at);
+    writer.await(waiter);
+    return writer.batch;
+  };
+  const check = (sender: EventSender, message: Telemetry): void => {
+    checkTelemetry(message, sender.stamp, telemetryBytesMax);
+    const health = sender.log.health();
+    if (!health.ok) throw new HubError('ServiceUnavailable', undefined, { reason: health.reason });
+  };
+
+  return {
+    openSender(principal, key, options) {
+      authorize(principal, 'telemetry.send', clock.now(), key);
+      if (principal.kind !== 'device') {
+        throw new HubError('IotHubUnauthorizedAccess', 'Telemetry is sent by a device.', {
+          reason: 'missing-permission',
+        });
+      }
+      const partition = partitionOf(key.deviceId, telemetry.partitionCount);
+      return { log: telemetry, partition, stamp: telemetryStamp(principal, key, options?.modelId) };
+    },
+    enqueue(sender, message, waiter) {
+      check(sender, message);
+      return put(sender, message, waiter);
+    },
+    async send(sender, messages) {
+      for (const message of messages) check(sender, message);
+      if (sender.log.writer.congested) throw tooMuchWaits();
+      if (messages.length === 0) return;
+      await new Promise<void>((resolve, reject) => {
+        let last = Number.POSITIVE_INFINITY;
+        const waiter: DurabilityWaiter = {
+          batchDurable: (batch) => {
+            if (batch >= last) resolve();
+          },
+          batchFailed: (_, cause) => reject(new HubError('ServiceUnavailable', undefined, { cause })),
+        };
+        let batch = 0;
+        for (const message of messages) batch = put(sender, message, waiter);
+        last = batch;
+      });
+    },
+    eventHub,
+    async openReader(principal, place) {
+      authorize(principal, 'events.read', clock.now());
+      const log = known(place.eventHub);
+      const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));
+      if (group === undefined) {
+        throw new HubError('ConsumerGroupNotFound', `There is no consumer group '${place.consumerGroup}'.`);
+      }
+      const partition = parsePartition(place.partition, log.partitionCount);
+      if (partition === undefined) {
+        const range = `0 to ${log.partitionCount - 1}`;
+        throw new HubError('PartitionNotFound', `There is no partition '${place.partition}'; there are ${range}.`);
+      }
+      return { log, partition, consumerGroup: group.name };
+    },
+    inspect(principal, name) {
+      authorize(principal, 'events.read', clock.now());
+      return known(name);
+    },
+    async listConsumerGroups(principal, name) {
+      authorize(principal, 'consumerGroups.read', clock.now());
+      return groupsOf(known(name));
+    },
+    async createConsumerGroup(principal, name, groupName) {
+      authorize(principal, 'consumerGroups.write', clock.now());
+      const log = known(name);
+      if (sameConsumerGroup(groupName, DEFAULT_CONSUMER_GROUP)) throw new HubError('ConsumerGroupAlreadyExists');
+      checkConsumerGroupName(groupName);
+      const group = { name: groupName, createdTime: clock.now() };
+      const outcome = await consumerGroups.create(log.name, group, consumerGroupsMax - 1);
+      if (outcome === 'exists') throw new HubError('ConsumerGroupAlreadyExists');
+      if (outcome === 'full') throw tooManyGroups(log.name, consumerGroupsMax);
+      return group;
+    },
+    async deleteConsumerGroup(principal, name, groupName) {
+      authorize(principal, 'consumerGroups.write', clock.now());
+      const log = known(name);
+      if (sameConsumerGroup(groupName, DEFAULT_CONSUMER_GROUP)) {
+        throw new HubError('OperationNotAvailable', `The consumer group ${DEFAULT_CONSUMER_GROUP} cannot be deleted.`);
+      }
+      const outcome = await consumerGroups.delete(log.name, groupName);
+      if (outcome === 'notFound') {
+        throw new HubError('ConsumerGroupNotFound', `There is no consumer group '${groupName}'.`);
+      }
+    },
+  };
+}
+
+function tooMuchWaits(): HubError {
+  const max = limits.writerBytesMax;
+  return new HubError('ThrottlingException', 'More messages wait for the disk than the hub may hold.', {
+    limit: { name: 'writerBytesMax', scope: 'hub', current: max, max },
+  });
+}
+
+function tooManyGroups(eventHub: string, max: number): HubError {
+  return new HubError('IotHubQuotaExceeded', `An event hub has at most ${max} consumer groups.`, {
+    limit: { name: 'consumerGroupsMax', scope: `event hub ${eventHub}`, current: max, max },
+  });
 }
