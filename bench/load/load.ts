@@ -83,6 +83,29 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   }
 }
 
+/**
+ * Sends about `count` messages at `ratePerSecond` and returns how many were acknowledged, all of them being so.
+ * @throws Error when some were not.
+ */
+export async function sendAbout(
+  count: number,
+  ratePerSecond: number,
+  target: PublisherTarget,
+  logins: readonly PublisherLogin[],
+): Promise<number> {
+  const load = await runLoad({
+    target,
+    logins,
+    threads: 1,
+    warmupSeconds: 0,
+    seconds: count / ratePerSecond,
+    ratePerSecond,
+    mark: () => {},
+  });
+  if (load.unacknowledged > 0) throw new Error(`${load.unacknowledged} messages were not acknowledged`);
+  return load.acknowledgedInAll;
+}
+
 function sum(results: readonly Required<WorkerResult>[]): Omit<LoadResult, 'generatorCores'> {
   const latency = new Histogram();
   for (const result of results) latency.add(new Histogram(result.latency));

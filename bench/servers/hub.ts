@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
+import type { Endpoints } from '../../src/api/endpoints.ts';
 import type { PublisherLogin } from '../load/publisher.ts';
 import { type RunningServer, type ServerKind, type ServerOptions, startProgram, stopProgram } from './server.ts';
 
@@ -9,17 +10,15 @@ const root = path.dirname(path.dirname(import.meta.dirname));
 const API_VERSION = '2021-04-12';
 const BULK_ITEMS = 100;
 
-/** The part of `endpoints.json` (design section 2) that a load needs. */
-export interface Endpoints {
-  readonly hubName: string;
-  readonly hostName: string;
-  readonly ports: Readonly<Record<'mqtts' | 'amqps' | 'https' | 'admin' | 'amqp' | 'mqtt', number | undefined>>;
-  readonly caFile: string;
-  readonly connectionStrings: Readonly<Record<string, string>>;
-}
-
 export interface RunningHub extends RunningServer {
   readonly endpoints: Endpoints;
+  /** PEM of the hub's own authority, whether the load goes over TLS or not. */
+  readonly caText: string;
+}
+
+export interface HubOptions extends ServerOptions {
+  /** Absent = the hub's default. */
+  readonly partitions?: number;
 }
 
 /** This checkout's hub, every setting on its default but the ports. */
@@ -29,12 +28,13 @@ export const hub: ServerKind = {
   start: (options) => startHub(options),
 };
 
-export async function startHub({ connections, tls, directory, bag }: ServerOptions): Promise<RunningHub> {
+export async function startHub({ connections, tls, directory, bag, partitions }: HubOptions): Promise<RunningHub> {
   const dataDir = path.join(directory, 'data');
-  const ports = ['--mqtt-port', tls ? 'off' : '0', '--mqtts-port', '0', '--https-port', '0', '--amqps-port', '0'];
+  const flags = ['--mqtt-port', tls ? 'off' : '0', '--mqtts-port', '0', '--https-port', '0', '--amqps-port', '0'];
+  if (partitions !== undefined) flags.push('--partitions', String(partitions));
   const child = await startProgram(
     process.execPath,
-    [path.join(root, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...ports, '--amqp-port', '0', '--admin-port', '0'],
+    [path.join(root, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...flags, '--amqp-port', '0', '--admin-port', '0'],
     /^ready\b/m,
     30_000,
   );
@@ -43,7 +43,7 @@ export async function startHub({ connections, tls, directory, bag }: ServerOptio
     const ca = readFileSync(endpoints.caFile, 'utf8');
     const logins = await createDevices(endpoints, ca, connections, bag);
     const port = tls ? endpoints.ports.mqtts : endpoints.ports.mqtt;
-    if (port === undefined) throw new Error(`endpoints.json has no ${tls ? 'mqtts' : 'mqtt'} port`);
+    if (port === null) throw new Error(`endpoints.json has no ${tls ? 'mqtts' : 'mqtt'} port`);
     return {
       pid: child.pid as number,
       host: '127.0.0.1',
@@ -51,6 +51,7 @@ export async function startHub({ connections, tls, directory, bag }: ServerOptio
       ca: tls ? ca : undefined,
       logins,
       endpoints,
+      caText: ca,
       stop: () => stopProgram(child),
     };
   } catch (error) {
@@ -60,7 +61,7 @@ export async function startHub({ connections, tls, directory, bag }: ServerOptio
 }
 
 /** Registers the devices with keys made here, and signs a token for each. */
-async function createDevices(
+export async function createDevices(
   endpoints: Endpoints,
   ca: string,
   count: number,
