@@ -16,23 +16,15 @@ export function isLoopback(address: string): boolean {
  * or one of the hub's names.
  */
 export function isOwnHost(host: string | undefined, acceptsName: (name: string) => boolean): boolean {
-  const name = hostnameOf(`http://${host ?? ''}`);
-  if (name === undefined) return false;
-  return name === 'localhost' || net.isIP(name.replace(/^\[|\]$/g, '')) !== 0 || acceptsName(name);
+  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(host ?? '');
+  const name = (match?.[1] ?? match?.[2])?.toLowerCase();
+  return name !== undefined && (name === 'localhost' || net.isIP(name) !== 0 || acceptsName(name));
 }
 
 /** Whether a request that says where its page came from came from a page of this port. Absent = not a browser's. */
 export function isOwnOrigin(origin: string | undefined, host: string | undefined): boolean {
   if (origin === undefined) return true;
   return host !== undefined && origin.toLowerCase() === `http://${host.toLowerCase()}`;
-}
-
-/** The host of a URL that holds a host and perhaps a port, nothing else. */
-function hostnameOf(text: string): string | undefined {
-  if (!URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  const isPlain = url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
-  return isPlain && !text.endsWith('/') ? url.hostname : undefined;
 }
 
 /**

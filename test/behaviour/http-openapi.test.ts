@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { openHttpHub } from '../drivers/http.ts';
+
+interface Document {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+interface Operation {
+  readonly summary: string;
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
+  readonly responses: Readonly<Record<string, unknown>>;
+}
+
+interface Schema {
+  readonly type?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
+
+test('the description lists each operation with its shapes, and none that is not offered', async () => {
+  await using http = await openHttpHub();
+  const document = http.door.openApi() as Document;
+  assert.match(document.openapi, /^3\.0\./);
+  const operations = Object.entries(document.paths)
+    .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`))
+    .sort();
+  assert.deepEqual(operations, [
+    'DELETE /devices/{deviceId}',
+    'DELETE /devices/{deviceId}/modules/{moduleId}',
+    'DELETE /mooring/v1/event-hubs/{eventHub}/consumer-groups/{consumerGroup}',
+    'GET /devices',
+    'GET /devices/{deviceId}',
+    'GET /devices/{deviceId}/modules',
+    'GET /devices/{deviceId}/modules/{moduleId}',
+    'GET /mooring/v1/event-hubs/{eventHub}/consumer-groups',
+    'GET /mooring/v1/hub',
+    'GET /statistics/devices',
+    'GET /statistics/service',
+    'POST /devices',
+    'PUT /devices/{deviceId}',
+    'PUT /devices/{deviceId}/modules/{moduleId}',
+    'PUT /mooring/v1/event-hubs/{eventHub}/consumer-groups/{consumerGroup}',
+  ]);
+  const put = document.paths['/devices/{deviceId}'].put;
+  assert.deepEqual(put.parameters?.map(({ name, in: where, required }) => [name, where, required]).sort(), [
+    ['api-version', 'query', true],
+    ['deviceId', 'path', true],
+  ]);
+  const body = put.requestBody?.content['application/json'].schema;
+  assert.equal(body?.properties?.authentication.properties?.symmetricKey.properties?.primaryKey.type, 'string');
+  assert.deepEqual(Object.keys(put.responses).sort(), ['200', '4XX']);
+  for (const methods of Object.values(document.paths)) {
+    for (const { summary, responses } of Object.values(methods)) {
+      assert.ok(summary.length > 5);
+      assert.ok(Object.keys(responses).some((status) => status.startsWith('2')));
+    }
+  }
+});
