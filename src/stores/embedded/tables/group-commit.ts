@@ -1,0 +1,73 @@
+/**
+ * Many operations, one commit: each in a savepoint of its own, all answered after the commit. An operation that fails
+ * takes only itself back; a commit that fails, or a disk that SQLite gives up on, fails them all.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import type { OperationName, TableOperations } from '../../tables/operations.ts';
+import type { Transaction } from '../../tables/schema.ts';
+
+export interface Call {
+  readonly name: OperationName;
+  readonly args: readonly unknown[];
+}
+
+/** `unavailable`: nothing was stored because the disk or the file failed; else the operation itself failed. */
+export type Answer =
+  | { readonly ok: true; readonly value: unknown }
+  | { readonly ok: false; readonly unavailable: boolean; readonly message: string };
+
+export interface CommitParts {
+  readonly database: DatabaseSync;
+  readonly tables: Transaction;
+  readonly operations: TableOperations;
+}
+
+/** Carries out the calls in order and answers each, in the same order. Never throws. */
+export async function commitTogether(calls: readonly Call[], parts: CommitParts): Promise<readonly Answer[]> {
+  const { database } = parts;
+  const answers: Answer[] = [];
+  try {
+    database.exec(calls.some((call) => parts.operations[call.name].writes) ? 'begin immediate' : 'begin');
+    for (const call of calls) {
+      answers.push(await inSavepoint(call, parts));
+      // On a full or failing disk SQLite ends the whole transaction by itself.
+      if (!database.isTransaction) throw new Error(messageOf(answers[answers.length - 1]));
+    }
+    database.exec('commit');
+    return answers;
+  } catch (error) {
+    if (database.isTransaction) rollBack(database);
+    const message = error instanceof Error ? error.message : String(error);
+    return calls.map(() => ({ ok: false, unavailable: true, message }));
+  }
+}
+
+async function inSavepoint(call: Call, { database, tables, operations }: CommitParts): Promise<Answer> {
+  const operation = operations[call.name];
+  const run = operation.run as (tx: Transaction, ...args: readonly unknown[]) => Promise<unknown>;
+  if (operation.writes) database.exec('savepoint operation');
+  try {
+    const value = await run(tables, ...call.args);
+    if (operation.writes) database.exec('release operation');
+    return { ok: true, value };
+  } catch (error) {
+    if (operation.writes && database.isTransaction) {
+      database.exec('rollback to operation');
+      database.exec('release operation');
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    return { ok: false, unavailable: false, message };
+  }
+}
+
+function rollBack(database: DatabaseSync): void {
+  try {
+    database.exec('rollback');
+  } catch {
+    // The transaction is over either way, and the first error is the one to report.
+  }
+}
+
+function messageOf(answer: Answer): string {
+  return answer.ok ? 'the transaction ended by itself' : answer.message;
+}

@@ -1,0 +1,94 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import path from 'node:path';
+import type { Log } from '../../../base/log.ts';
+import type { Random } from '../../../base/random.ts';
+import { KEY_BYTES, type KeyRing } from '../../tables/key-cipher.ts';
+
+export interface KeyFileParts {
+  /** `<data-dir>/keys/tables.key`: base64 of 32 bytes a line, the first one seals; made when it is missing. */
+  readonly file: string;
+  /** Base64 of 32 bytes from the environment; then no file is made, and an existing one only opens older rows. */
+  readonly given?: string;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/**
+ * The keys that seal the tables' secrets.
+ * @throws Error that says what to do when the file or the given key cannot be used; never with a key in it.
+ */
+export function openKeyCipher(parts: KeyFileParts): KeyRing {
+  const { file, given } = parts;
+  const kept = existsSync(file) ? readKeyFile(file, parts.log) : [];
+  if (given !== undefined) {
+    const key = parseKey(given);
+    if (key === undefined) throw new Error(`keyEncryptionKey must be base64 of ${KEY_BYTES} bytes.`);
+    return { keys: [key, ...kept], source: 'keyEncryptionKey' };
+  }
+  if (kept.length > 0) return { keys: kept, source: file };
+  return { keys: [makeKeyFile(file, parts.random)], source: file };
+}
+
+function readKeyFile(file: string, log: Log): readonly Buffer[] {
+  if (process.platform !== 'win32' && (statSync(file).mode & 0o077) !== 0) {
+    log.warn({ file }, 'the key file can be read by others on this machine; give it the mode 0600');
+  }
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .map((line) => line.trim());
+  const keys = lines.filter((line) => line !== '').map(parseKey);
+  if (keys.length === 0 || keys.includes(undefined)) {
+    throw new Error(`${file} must hold base64 of ${KEY_BYTES} bytes a line. Put the right file back from a copy.`);
+  }
+  return keys as readonly Buffer[];
+}
+
+/** The key is durable, under its name, before anything is sealed with it. */
+function makeKeyFile(file: string, random: Random): Buffer {
+  const key = random.bytes(KEY_BYTES);
+  const folder = path.dirname(file);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const draft = `${file}.${process.pid}.new`;
+  const handle = openSync(draft, 'w', 0o600);
+  try {
+    writeSync(handle, `${key.toString('base64')}\n`);
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+  // A link refuses to replace a key file that somebody else has made meanwhile.
+  try {
+    linkSync(draft, file);
+  } finally {
+    unlinkSync(draft);
+  }
+  for (const changed of [folder, path.dirname(folder)]) syncFolder(changed);
+  return key;
+}
+
+/** Makes a new name in a folder durable; some platforms cannot, and need not. */
+export function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return;
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function parseKey(text: string): Buffer | undefined {
+  const key = Buffer.from(text, 'base64');
+  return key.length === KEY_BYTES && key.toString('base64') === text ? key : undefined;
+}

@@ -1,0 +1,136 @@
+/**
+ * The tables' thread as its owner sees it. Calls queue here while a batch is being committed there, and become the next
+ * batch: one commit in flight, never a wait on this side. When the thread dies, everything that waits, and everything
+ * later, is refused as `ServiceUnavailable`: whether the last batch was stored is then not known.
+ */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { limits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import { HubError } from '../../../core/errors.ts';
+import type { OperationArgs, OperationName, OperationResult } from '../../tables/operations.ts';
+import type { Answer, Call } from './group-commit.ts';
+import type { Reply, Request, WorkerStart } from './worker.ts';
+
+interface Waiting {
+  readonly call: Call;
+  settle(answer: Answer): void;
+  reject(error: HubError): void;
+}
+
+export class TableThread {
+  readonly #worker: Worker;
+  readonly #log: Log;
+  #queue: Waiting[] = [];
+  #inFlight: readonly Waiting[] = [];
+  #flushing = false;
+  #ended: string | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @throws Error that says why the file was refused and what to do. */
+  static async open(start: WorkerStart, log: Log): Promise<TableThread> {
+    const source = new URL('./worker.ts', import.meta.url);
+    // The published package holds JavaScript, and the names of workers are not rewritten by the compiler.
+    const compiled = new URL(source.href.replace(/\.ts$/, '.js'));
+    const worker = new Worker(import.meta.url.endsWith('.ts') ? source : compiled, { workerData: start });
+    const [reply] = (await once(worker, 'message')) as [Reply];
+    if (reply.kind === 'refused') throw new Error(`${start.file}: ${reply.message}`);
+    return new TableThread(worker, log);
+  }
+
+  private constructor(worker: Worker, log: Log) {
+    this.#worker = worker;
+    this.#log = log;
+    worker.on('message', (reply: Reply) => {
+      if (reply.kind === 'answers') this.#answered(reply.answers);
+    });
+    worker.on('error', (error) => this.#end(error instanceof Error ? error.message : String(error)));
+    worker.on('exit', (code) => this.#end(`exit ${code}`));
+  }
+
+  /** @throws HubError ServiceUnavailable, ServerError */
+  call<Name extends OperationName>(name: Name, ...args: OperationArgs<Name>): Promise<OperationResult<Name>> {
+    return this.callThen(name, args, (value) => value);
+  }
+
+  /** The same; `then` runs before anything that follows in order is answered, and before the promise resolves. */
+  callThen<Name extends OperationName, Result>(
+    name: Name,
+    args: OperationArgs<Name>,
+    then: (value: OperationResult<Name>) => Result,
+  ): Promise<Result> {
+    if (this.#ended !== undefined || this.#closing !== undefined) return Promise.reject(this.#unavailable());
+    if (this.#queue.length >= limits.tableQueueMax) {
+      const [current, max] = [this.#queue.length, limits.tableQueueMax];
+      const limit = { name: 'tableQueueMax', scope: 'hub', current, max };
+      return Promise.reject(
+        new HubError('ServiceUnavailable', undefined, { reason: 'the tables are too busy', limit }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      const settle = (answer: Answer): void => {
+        if (answer.ok) resolve(then(answer.value as OperationResult<Name>));
+        else reject(this.#refusal(name, answer));
+      };
+      this.#queue.push({ call: { name, args }, settle, reject });
+      if (!this.#flushing && this.#inFlight.length === 0) {
+        this.#flushing = true;
+        queueMicrotask(() => this.#flush());
+      }
+    });
+  }
+
+  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string } {
+    if (this.#ended === undefined) return { ok: true };
+    return { ok: false, reason: `the tables' thread has ended (${this.#ended}): restart the hub` };
+  }
+
+  /** Finishes what waits, closes the file and ends the thread. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      while (this.#ended === undefined && (this.#queue.length > 0 || this.#inFlight.length > 0)) {
+        await once(this.#worker, 'message');
+      }
+      if (this.#ended !== undefined) return;
+      const exit = once(this.#worker, 'exit');
+      this.#worker.postMessage({ kind: 'close' } satisfies Request);
+      await exit;
+    })();
+    return this.#closing;
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    if (this.#queue.length === 0 || this.#ended !== undefined) return;
+    this.#inFlight = this.#queue.slice(0, limits.tableBatchMax);
+    this.#queue = this.#queue.slice(limits.tableBatchMax);
+    this.#worker.postMessage({ kind: 'batch', calls: this.#inFlight.map(({ call }) => call) } satisfies Request);
+  }
+
+  #answered(answers: readonly Answer[]): void {
+    const answered = this.#inFlight;
+    this.#inFlight = [];
+    for (const [at, waiting] of answered.entries()) waiting.settle(answers[at]);
+    this.#flush();
+  }
+
+  #refusal(name: OperationName, answer: Extract<Answer, { ok: false }>): HubError {
+    this.#log.error({ operation: name, error: answer.message }, 'a table operation failed');
+    const code = answer.unavailable ? 'ServiceUnavailable' : 'ServerError';
+    return new HubError(code, undefined, { reason: answer.message });
+  }
+
+  #end(reason: string): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = reason;
+    if (this.#closing === undefined) this.#log.error({ reason }, "the tables' thread has ended");
+    const waiting = [...this.#inFlight, ...this.#queue];
+    this.#inFlight = [];
+    this.#queue = [];
+    for (const { reject } of waiting) reject(this.#unavailable());
+  }
+
+  #unavailable(): HubError {
+    return new HubError('ServiceUnavailable', undefined, { reason: this.#ended ?? 'the tables are being closed' });
+  }
+}

@@ -1,0 +1,93 @@
+import { type Kysely, sql } from 'kysely';
+import type { Tables } from './schema.ts';
+
+/**
+ * From each format to the next, in SQL that SQLite and PostgreSQL both read. A step that has been released is never
+ * changed: data folders of its format exist.
+ */
+const steps: readonly (readonly string[])[] = [
+  [
+    `create table identities (
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      etag text not null,
+      status text not null,
+      status_reason text,
+      status_updated_time bigint not null,
+      auth_type text not null,
+      primary_key text,
+      secondary_key text,
+      primary_thumbprint text,
+      secondary_thumbprint text,
+      iot_edge integer not null,
+      device_scope text,
+      parent_scopes text not null,
+      managed_by text,
+      primary key (device_id, module_id)
+    )`,
+    `create index identities_devices on identities (device_id) where module_id = ''`,
+    // Counted as they change: a creation must know the number of devices, and counting a million rows takes too long.
+    `create table identity_counts (status text not null primary key, count bigint not null)`,
+    `insert into identity_counts (status, count) values ('enabled', 0), ('disabled', 0)`,
+    `create table policies (
+      name text not null primary key,
+      position integer not null,
+      primary_key text not null,
+      secondary_key text not null,
+      permissions text not null
+    )`,
+    `create table consumer_groups (
+      event_hub text not null,
+      name_key text not null,
+      name text not null,
+      created_time bigint not null,
+      primary key (event_hub, name_key)
+    )`,
+    `create table subscriptions (
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      filters text not null,
+      saved_time bigint not null,
+      primary key (device_id, module_id)
+    )`,
+  ],
+];
+
+/** The format that this program writes. */
+export const TABLES_FORMAT = steps.length;
+
+/**
+ * Brings the tables to this program's format. Runs inside one transaction of the caller's, so that a crash leaves the old format
+ * or the new one.
+ * @throws Error when they have a format that this program does not know.
+ */
+export async function migrate(tx: Kysely<Tables>): Promise<void> {
+  await sql`create table if not exists facts (name text not null primary key, value text not null)`.execute(tx);
+  const found = Number((await readFact(tx, 'format')) ?? 0);
+  if (!Number.isInteger(found) || found < 0 || found > TABLES_FORMAT) {
+    throw new Error(
+      `The tables have format ${found}, and this program reads formats up to ${TABLES_FORMAT}. ` +
+        'Start the newer program that wrote them, or go back to a copy of the data folder that was made before.',
+    );
+  }
+  for (const step of steps.slice(found)) {
+    for (const statement of step) await sql.raw(statement).execute(tx);
+  }
+  if (found !== TABLES_FORMAT) await writeFact(tx, 'format', String(TABLES_FORMAT));
+}
+
+/** A fact about the tables as a whole. */
+export async function readFact(tx: Kysely<Tables>, name: string): Promise<string | undefined> {
+  const row = await tx.selectFrom('facts').select('value').where('name', '=', name).executeTakeFirst();
+  return row?.value;
+}
+
+export async function writeFact(tx: Kysely<Tables>, name: string, value: string): Promise<void> {
+  await tx
+    .insertInto('facts')
+    .values({ name, value })
+    .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
+    .execute();
+}

@@ -1,0 +1,64 @@
+/**
+ * Every operation of the tables by name: what crosses a thread is a name and plain data, never a function. Each runs in a
+ * transaction that is open, and is atomic in it: the embedded store commits many together, a cluster each on its own.
+ */
+import type { ConsumerGroup } from '../../core/events/ports.ts';
+import type { IdentityWrite } from '../../core/identity/ports.ts';
+import type { IdentityKey, Policy } from '../../core/identity/types.ts';
+import type { Subscription } from '../../core/presence/ports.ts';
+import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './consumer-groups.ts';
+import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
+import type { KeyCipher } from './key-cipher.ts';
+import { loadPolicies, savePolicies } from './policies.ts';
+import type { Transaction } from './schema.ts';
+import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
+
+type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
+
+interface Operation<Args extends readonly unknown[], Result> {
+  /** Whether the answer must wait for the disk. */
+  readonly writes: boolean;
+  readonly run: Run<Args, Result>;
+}
+
+const read = <Args extends readonly unknown[], Result>(run: Run<Args, Result>): Operation<Args, Result> => ({
+  writes: false,
+  run,
+});
+const write = <Args extends readonly unknown[], Result>(run: Run<Args, Result>): Operation<Args, Result> => ({
+  writes: true,
+  run,
+});
+
+export function tableOperations(cipher: KeyCipher) {
+  return {
+    'identities.get': read((tx, key: IdentityKey) => getIdentity(tx, cipher, key)),
+    'identities.listDevices': read((tx, page: { readonly after?: string; readonly limit: number }) =>
+      listDevices(tx, cipher, page),
+    ),
+    'identities.listModules': read((tx, deviceId: string) => listModules(tx, cipher, deviceId)),
+    'identities.counts': read((tx) => countIdentities(tx)),
+    'identities.write': write((tx, writes: readonly IdentityWrite[]) => writeIdentities(tx, cipher, writes)),
+    'policies.load': read((tx) => loadPolicies(tx, cipher)),
+    'policies.save': write((tx, policies: readonly Policy[]) => savePolicies(tx, cipher, policies)),
+    'consumerGroups.list': read((tx, eventHub: string) => listConsumerGroups(tx, eventHub)),
+    'consumerGroups.create': write((tx, eventHub: string, group: ConsumerGroup, countMax: number) =>
+      createConsumerGroup(tx, eventHub, group, countMax),
+    ),
+    'consumerGroups.delete': write((tx, eventHub: string, name: string) => deleteConsumerGroup(tx, eventHub, name)),
+    'subscriptions.load': read((tx, key: IdentityKey, generationId: string) =>
+      loadSubscriptions(tx, key, generationId),
+    ),
+    'subscriptions.save': write(
+      (tx, key: IdentityKey, generationId: string, subscriptions: readonly Subscription[], now: number) =>
+        saveSubscriptions(tx, key, generationId, subscriptions, now),
+    ),
+    'subscriptions.remove': write((tx, key: IdentityKey) => removeSubscriptions(tx, key)),
+  };
+}
+
+export type TableOperations = ReturnType<typeof tableOperations>;
+export type OperationName = keyof TableOperations;
+export type OperationResult<Name extends OperationName> = Awaited<ReturnType<TableOperations[Name]['run']>>;
+export type OperationArgs<Name extends OperationName> =
+  Parameters<TableOperations[Name]['run']> extends [unknown, ...infer Args] ? Args : never;
