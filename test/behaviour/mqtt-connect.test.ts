@@ -4,7 +4,7 @@ import mqttPacket, { type IConnectPacket } from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
 import { HubError } from '../../src/core/errors.ts';
 import { connectPacket, MqttDriver } from '../drivers/mqtt.ts';
-import { openTestDoor, signed, type TestDoor } from '../drivers/mqtt-door.ts';
+import { openTestDoor, serveStream, signed, type TestDoor } from '../drivers/mqtt-door.ts';
 
 const key = { deviceId: 'd1' };
 
@@ -179,17 +179,18 @@ test('a CONNECT over its limit is refused by its length alone', async () => {
 
 test('a peer that does not finish its CONNECT in time is cut off, however it drips', async () => {
   await using door = await openDoor();
-  const client = await MqttDriver.open(door.place);
+  const peer = serveStream(door);
   const bytes = mqttPacket.generate(connectPacket(await door.credentials(key)));
-  client.send(bytes.subarray(0, 20));
-  await until(() => door.door.connections() === 1);
+  const drip = async (from: number, to: number): Promise<void> => {
+    peer.stream.write(bytes.subarray(from, to));
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  await drip(0, 20);
   door.clock.advance(limits.handshakeMs - 1000);
-  client.send(bytes.subarray(20, 21));
+  await drip(20, 21);
+  assert.equal(peer.ended, false);
   door.clock.advance(1000 + limits.mqttPulseMs);
-  await client.untilClosed();
+  await drip(21, bytes.length);
+  assert.deepEqual([peer.ended, peer.writes], [true, []]);
   assert.ok(door.lines.some((line) => line.includes('handshake timeout')));
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}

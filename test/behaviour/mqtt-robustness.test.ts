@@ -1,35 +1,14 @@
 import assert from 'node:assert/strict';
-import { type Duplex, duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import mqtt from 'mqtt';
 import mqttPacket from 'mqtt-packet';
 import { seededRandom } from '../../src/base/random.ts';
-import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
-import { openTestDoor, type TestDoor } from '../drivers/mqtt-door.ts';
+import { openTestDoor, serveStream as serve } from '../drivers/mqtt-door.ts';
 
 const topic = 'devices/d1/messages/events/';
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-/** Serves a stream that is no socket, as WebSockets will be; what the hub writes to it, write by write. */
-function serve(door: TestDoor): { readonly stream: Duplex; readonly writes: Buffer[]; ended: boolean } {
-  const [client, server] = duplexPair();
-  const writes: Buffer[] = [];
-  const peer = { stream: client, writes, ended: false };
-  const write = server.write.bind(server);
-  server.write = ((chunk: Buffer) => {
-    writes.push(Buffer.from(chunk));
-    return write(chunk);
-  }) as typeof server.write;
-  client.resume();
-  client.on('close', () => {});
-  server.on('close', () => {
-    peer.ended = true;
-  });
-  mqttConnections(door.hub).accept(server, { protocol: 'mqtt-ws', peer: '127.0.0.1' });
-  return peer;
-}
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn();

@@ -3,6 +3,7 @@
  * hold in its hands: the clock, the disk, the log's lines. The real hub as a process is in `hub.ts`.
  */
 import { createHmac } from 'node:crypto';
+import { type Duplex, duplexPair } from 'node:stream';
 import { VirtualClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
@@ -14,6 +15,7 @@ import { hostNames } from '../../src/core/identity/host-names.ts';
 import { authorize } from '../../src/core/identity/permissions.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
+import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
@@ -50,7 +52,6 @@ export interface TestDoor extends AsyncDisposable {
   ): Promise<MqttDriver>;
 }
 
-/** @param place.listen `false` leaves out the door: `place` is then of no use. */
 export async function openTestDoor(): Promise<TestDoor> {
   const clock = new VirtualClock();
   const random = seededRandom(1);
@@ -122,6 +123,33 @@ export async function openTestDoor(): Promise<TestDoor> {
       await drained;
     },
   };
+}
+
+/** A peer on a stream that is no socket, as WebSockets will be. Its bytes arrive within one turn of the loop. */
+export interface StreamPeer {
+  readonly stream: Duplex;
+  /** What the hub wrote, write by write. */
+  readonly writes: readonly Buffer[];
+  /** Whether the hub has closed its side. */
+  readonly ended: boolean;
+}
+
+export function serveStream({ hub }: TestDoor): StreamPeer {
+  const [stream, server] = duplexPair();
+  const writes: Buffer[] = [];
+  const peer = { stream, writes, ended: false };
+  const write = server.write.bind(server);
+  server.write = ((chunk: Buffer) => {
+    writes.push(Buffer.from(chunk));
+    return write(chunk);
+  }) as typeof server.write;
+  server.once('close', () => {
+    peer.ended = true;
+  });
+  stream.on('error', () => {});
+  stream.resume();
+  mqttConnections(hub).accept(server, { protocol: 'mqtt-ws', peer: '127.0.0.1' });
+  return peer;
 }
 
 function pathOf(key: IdentityKey): string {
