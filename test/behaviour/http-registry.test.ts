@@ -221,16 +221,42 @@ test('consumer groups are made, listed and removed; unknown ones are named', asy
   const { consumerGroups } = http.client();
   const created = await consumerGroups.create('testhub', 'billing');
   assert.equal(created.name, 'billing');
-  assert.deepEqual(await consumerGroups.list('testhub'), [created]);
-  await assert.rejects(consumerGroups.create('testhub', 'Billing'), { status: 409 });
+  const names = (await consumerGroups.list('testhub')).map((group) => group.name);
+  assert.deepEqual(names, ['$Default', 'billing']);
+  await assert.rejects(consumerGroups.create('testhub', 'Billing'), {
+    status: 409,
+    code: 'ConsumerGroupAlreadyExists',
+  });
+  await assert.rejects(consumerGroups.create('testhub', 'a/b'), { status: 400, code: 'ArgumentInvalid' });
   await consumerGroups.delete('testhub', 'billing');
   await assert.rejects(consumerGroups.delete('testhub', 'billing'), { status: 404, code: 'ConsumerGroupNotFound' });
-  await assert.rejects(consumerGroups.list('other'), { status: 404 });
+  await assert.rejects(consumerGroups.delete('testhub', '$Default'), { status: 403, code: 'OperationNotAvailable' });
+  await assert.rejects(consumerGroups.list('other'), { status: 404, code: 'AmqpAddressNotFound' });
+  assert.equal((await consumerGroups.list('testhub-monitoring')).length, 1);
 });
 
-test('hub facts name the hub and its hosts', async () => {
+test('hub facts name the hub, its hosts, its event hubs and what their partitions hold', async () => {
   await using http = await openHttpHub();
+  await http.client().devices.create('d1');
+  const sender = http.hub.events.openSender(
+    await http.hub.authentication.device({ deviceId: 'd1' }, { kind: 'token', token: await http.token('device') }),
+    { deviceId: 'd1' },
+  );
+  await http.hub.events.send(sender, [{ system: {}, properties: [], body: Buffer.from('21.5') }]);
   const facts = await http.client('registryRead').hub();
   assert.equal(facts.name, 'testhub');
   assert.equal(facts.hostNames[0], 'localhost');
+  assert.deepEqual(
+    facts.eventHubs.map((eventHub) => [eventHub.name, eventHub.partitions.length]),
+    [
+      ['testhub', 4],
+      ['testhub-monitoring', 1],
+    ],
+  );
+  for (const [at, partition] of facts.eventHubs[0].partitions.entries()) {
+    assert.equal(partition.id, String(at));
+    const isSent = at === sender.partition;
+    assert.equal(partition.lastSequenceNumber - partition.firstSequenceNumber, isSent ? 0 : -1);
+    assert.equal(partition.lastEnqueuedTime === '0001-01-01T00:00:00', !isSent);
+  }
 });

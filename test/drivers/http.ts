@@ -9,18 +9,18 @@ import { signSas } from '../../src/api/sas.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
-import { HubError } from '../../src/core/errors.ts';
-import type { Events } from '../../src/core/events/events.ts';
+import { createEvents } from '../../src/core/events/events.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
-import { authorize } from '../../src/core/identity/permissions.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
-import type { Policy, Principal } from '../../src/core/identity/types.ts';
+import type { Policy } from '../../src/core/identity/types.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
+import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/certificates.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import { createMemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
@@ -49,7 +49,13 @@ export async function createMemoryHub(clock: Clock = systemClock): Promise<Memor
     identities: createMemoryIdentityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
-    events: groupsOnly(clock),
+    events: createEvents({
+      telemetry: createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock }),
+      monitoring: createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock }),
+      consumerGroups: createMemoryConsumerGroupStore(),
+      codec: recordCodec,
+      clock,
+    }),
     clock,
     random: systemRandom,
     log: recordingLog(log),
@@ -66,40 +72,6 @@ export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {
     warn: at('warn'),
     error: at('error'),
     child: (fields) => recordingLog(lines, { ...common, ...fields }),
-  };
-}
-
-/** Consumer groups of one event hub and no log of events: what the HTTP door needs of that room. */
-function groupsOnly(clock: Clock): Events {
-  const store = createMemoryConsumerGroupStore();
-  const check = (principal: Principal, operation: 'consumerGroups.read' | 'consumerGroups.write', name: string) => {
-    authorize(principal, operation, clock.now());
-    if (name !== HUB_NAME) throw new HubError('AmqpAddressNotFound');
-  };
-  const refuse = (): never => {
-    throw new HubError('ServiceUnavailable');
-  };
-  return {
-    openSender: refuse,
-    enqueue: refuse,
-    send: async () => refuse(),
-    eventHub: () => undefined,
-    openReader: async () => refuse(),
-    inspect: refuse,
-    async listConsumerGroups(principal, eventHub) {
-      check(principal, 'consumerGroups.read', eventHub);
-      return store.list(eventHub);
-    },
-    async createConsumerGroup(principal, eventHub, name) {
-      check(principal, 'consumerGroups.write', eventHub);
-      const group = { name, createdTime: clock.now() };
-      if ((await store.create(eventHub, group, 20)) === 'exists') throw new HubError('ConsumerGroupAlreadyExists');
-      return group;
-    },
-    async deleteConsumerGroup(principal, eventHub, name) {
-      check(principal, 'consumerGroups.write', eventHub);
-      if ((await store.delete(eventHub, name)) === 'notFound') throw new HubError('ConsumerGroupNotFound');
-    },
   };
 }
 
