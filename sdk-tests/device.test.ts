@@ -15,7 +15,8 @@ describe('azure-iot-device over MQTT', { skip: await whyNot() }, () => {
   let registry: Registry;
 
   before(async () => {
-    hub = await startStockHub();
+    // Clocks are one clock here, so that the end of a token is seen within the test.
+    hub = await startStockHub(['--clock-skew-seconds', '1']);
     registry = await openRegistry(hub);
   });
 
@@ -130,6 +131,19 @@ describe('azure-iot-device over MQTT', { skip: await whyNot() }, () => {
       assert.equal((await client.call('send', 'two', { place: 'after' })).value, 'accepted');
       assert.deepEqual(client.seen('disconnected'), []);
       assert.deepEqual(await placesOf('d-back', 'after'), ['before', 'after']);
+    } finally {
+      await client.stop();
+    }
+  });
+
+  test('a connection ends with its token', async () => {
+    const { deviceId, key } = await registry.createDevice(hub, 'd-ends');
+    const expires = seconds() + 3;
+    const client = start(tokenJob(deviceId, sasToken(`${host()}/devices/${deviceId}`, key, expires)));
+    try {
+      assert.equal((await client.call('open')).value, 'open');
+      const { at } = await client.next('disconnected', 15_000);
+      assert.ok(at >= expires * 1000 && at <= (expires + 3) * 1000, `${at - expires * 1000} ms behind the token's end`);
     } finally {
       await client.stop();
     }

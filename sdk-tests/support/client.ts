@@ -79,21 +79,22 @@ export class Client {
       const at = this.#events.findIndex((event) => wanted.includes(event.kind));
       if (at >= 0) return this.#events.splice(at, 1)[0];
       if (this.#ended !== undefined) throw new Error(`no ${wanted.join(' or ')}: ${this.#ended}`);
-      const left = deadline - performance.now();
-      if (left <= 0) throw new Error(`${this.#name}: no ${wanted.join(' or ')} in ${timeoutMs} ms: ${this.#stderr}`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, left);
-        this.#waiting.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
+      if (performance.now() >= deadline) {
+        throw new Error(`${this.#name}: no ${wanted.join(' or ')} in ${timeoutMs} ms: ${this.#stderr}`);
+      }
+      await this.#newsOr(deadline);
     }
   }
 
   /** Events of this kind that have come and were not taken. */
   seen(kind: string): readonly ClientEvent[] {
     return this.#events.filter((event) => event.kind === kind);
+  }
+
+  /** Lets this time pass; an event of the kind ends it at once. */
+  async quiet(kind: string, durationMs: number): Promise<void> {
+    const deadline = performance.now() + durationMs;
+    while (this.seen(kind).length === 0 && performance.now() < deadline) await this.#newsOr(deadline);
   }
 
   /** Calls into the client's script and waits for the answer to this very call. */
@@ -111,6 +112,17 @@ export class Client {
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
     await exited;
     clearTimeout(timer);
+  }
+
+  /** Resolves with the next event of any kind, with the end of the process, or at the deadline. */
+  #newsOr(deadline: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, deadline - performance.now());
+      this.#waiting.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   #wake(): void {

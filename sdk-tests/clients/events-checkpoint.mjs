@@ -1,0 +1,26 @@
+// @azure/event-hubs with the file-based CheckpointStore of examples/: as an application would use it, a checkpoint after
+// each batch. Reports each event's place once its checkpoint is kept.
+import eventHubs from '@azure/event-hubs';
+import { FileCheckpointStore } from '../../examples/file-checkpoint-store.mjs';
+import { describeError, job, report } from './link.mjs';
+
+const { connectionString, directory } = await job();
+const client = new eventHubs.EventHubConsumerClient('$Default', connectionString, new FileCheckpointStore(directory), {
+  loadBalancingOptions: { strategy: 'greedy', updateIntervalInMs: 500, partitionOwnershipExpirationIntervalInMs: 2000 },
+});
+client.subscribe(
+  {
+    async processEvents(events, context) {
+      if (events.length === 0) return;
+      await context.updateCheckpoint(events[events.length - 1]);
+      for (const { sequenceNumber, messageId } of events) {
+        report('event', { partition: context.partitionId, sequenceNumber, messageId });
+      }
+    },
+    async processError(error) {
+      report('error', { error: describeError(error) });
+    },
+  },
+  { startPosition: eventHubs.earliestEventPosition, maxBatchSize: 20, maxWaitTimeInSeconds: 1 },
+);
+report('ready');
