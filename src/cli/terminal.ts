@@ -62,7 +62,7 @@ export function systemTerminal(): Terminal {
 }
 
 function output(stream: NodeJS.WriteStream): Output {
-  return { stream, isTerminal: stream.isTTY === true, columns: () => stream.columns ?? 80 };
+  return { stream, isTerminal: stream.isTTY === true, columns: () => stream.columns || 80 };
 }
 
 /** Writes result lines; resolves when the reader has room again, so that a slow pipe slows the command. */
