@@ -104,7 +104,13 @@ export class TableThread {
     if (this.#queue.length === 0 || this.#ended !== undefined) return;
     this.#inFlight = this.#queue.slice(0, limits.tableBatchMax);
     this.#queue = this.#queue.slice(limits.tableBatchMax);
-    this.#worker.postMessage({ kind: 'batch', calls: this.#inFlight.map(({ call }) => call) } satisfies Request);
+    try {
+      this.#worker.postMessage({ kind: 'batch', calls: this.#inFlight.map(({ call }) => call) } satisfies Request);
+    } catch (error) {
+      // Something that is not plain data: nothing was sent, so nothing was done.
+      const message = error instanceof Error ? error.message : String(error);
+      this.#answered(this.#inFlight.map(() => ({ ok: false, unavailable: false, message })));
+    }
   }
 
   #answered(answers: readonly Answer[]): void {
