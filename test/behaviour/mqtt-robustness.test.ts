@@ -15,16 +15,15 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 test('PUBACKs of one batch are one write', async () => {
-  await using door = await openTestDoor();
+  await using door = await openTestDoor({ durable: 'byHand' });
   await door.create({ deviceId: 'd1' });
-  door.writer.automatic = false;
   const { stream, writes } = serve(door);
   stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
   await until(() => writes.length === 1);
   for (const messageId of [1, 2, 3]) stream.write(mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
-  await door.writer.untilRecords(3);
+  await door.untilSent(3);
   await turn();
-  door.writer.commit();
+  await door.log.commit();
   assert.deepEqual(
     writes.slice(1).map((bytes) => [...bytes]),
     [[0x40, 2, 0, 1, 0x40, 2, 0, 2, 0x40, 2, 0, 3]],

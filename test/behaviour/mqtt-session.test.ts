@@ -9,8 +9,8 @@ const key = { deviceId: 'd1' };
 const commands = 'devices/d1/messages/devicebound/#';
 const twinResponses = '$iothub/twin/res/#';
 
-async function openDoor(): Promise<TestDoor> {
-  const door = await openTestDoor();
+async function openDoor(log: Parameters<typeof openTestDoor>[0] = {}): Promise<TestDoor> {
+  const door = await openTestDoor(log);
   await door.create(key);
   return door;
 }
@@ -283,21 +283,18 @@ for (const keepalive of [0, 65_535]) {
 }
 
 test('silence does not count while the hub itself does not read', async () => {
-  await using door = await openDoor();
+  await using door = await openDoor({ durable: 'byHand', writerBytesMax: 100 });
   const client = await door.device('d1', { keepalive: 10 });
-  door.writer.congested = true;
   client.publish({ topic: 'devices/d1/messages/events/' });
-  await door.writer.untilRecords(1);
-  await new Promise((resolve) => setImmediate(resolve));
+  await door.untilSent(1);
   door.clock.advance(60_000);
-  door.writer.relieve();
+  await door.log.commit();
   await client.ping();
   client.destroy();
 });
 
 test('a stop acknowledges what becomes durable, then ends every connection', async () => {
-  await using door = await openDoor();
-  door.writer.automatic = false;
+  await using door = await openDoor({ durable: 'byHand' });
   const busy = await door.device('d1');
   const idle = await door.device('d2');
   busy.publish({ topic: 'devices/d1/messages/events/', qos: 1, messageId: 1 });
@@ -306,7 +303,7 @@ test('a stop acknowledges what becomes durable, then ends every connection', asy
   const drained = door.door.drain();
   await idle.untilClosed();
   busy.publish({ topic: 'devices/d1/messages/events/', qos: 1, messageId: 2 });
-  door.writer.commit();
+  await door.log.commit();
   assert.equal((await busy.next('puback')).messageId, 1);
   await busy.untilClosed();
   await drained;
@@ -315,8 +312,7 @@ test('a stop acknowledges what becomes durable, then ends every connection', asy
 });
 
 test('a stop does not wait for ever for a disk that does not answer', async () => {
-  await using door = await openDoor();
-  door.writer.automatic = false;
+  await using door = await openDoor({ durable: 'byHand' });
   const client = await door.device('d1');
   client.publish({ topic: 'devices/d1/messages/events/', qos: 1, messageId: 1 });
   await client.ping();

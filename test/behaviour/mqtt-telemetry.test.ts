@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqttPacket from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
-import { publishPacket } from '../drivers/mqtt.ts';
-import { openTestDoor } from '../drivers/mqtt-door.ts';
+import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
+import { openTestDoor, serveStream } from '../drivers/mqtt-door.ts';
 
 const topic = 'devices/d1/messages/events/';
 
@@ -29,34 +29,31 @@ test('at QoS 0 a message arrives and is not acknowledged', async () => {
 });
 
 test('there is no PUBACK before the disk has the message', async () => {
-  await using door = await openTestDoor();
-  door.writer.automatic = false;
+  await using door = await openTestDoor({ durable: 'byHand' });
   const client = await door.device('d1');
   client.publish({ topic, qos: 1, messageId: 1 });
   await client.ping();
   assert.equal(door.sent.length, 1);
   assert.deepEqual(client.unread, []);
-  door.writer.commit();
+  await door.log.commit();
   assert.equal((await client.next('puback')).messageId, 1);
   client.destroy();
 });
 
 test('PUBACKs of one batch leave in one write, in order of arrival', async () => {
-  await using door = await openTestDoor();
-  door.writer.automatic = false;
+  await using door = await openTestDoor({ durable: 'byHand' });
   const client = await door.device('d1');
   for (const messageId of [5, 3, 9, 1]) client.publish({ topic, qos: 1, messageId });
   await client.ping();
   client.chunks.length = 0;
-  door.writer.commit();
+  await door.log.commit();
   for (const messageId of [5, 3, 9, 1]) assert.equal((await client.next('puback')).messageId, messageId);
   assert.equal(client.chunks.length, 1);
   client.destroy();
 });
 
 test('twin and method messages at QoS 1 keep their place among the PUBACKs', async () => {
-  await using door = await openTestDoor();
-  door.writer.automatic = false;
+  await using door = await openTestDoor({ durable: 'byHand' });
   const client = await door.device('d1');
   client.publish({ topic: '$iothub/twin/GET/?$rid=1', qos: 1, messageId: 1 });
   assert.equal((await client.next('puback')).messageId, 1, 'nothing is before it');
@@ -66,36 +63,38 @@ test('twin and method messages at QoS 1 keep their place among the PUBACKs', asy
   client.publish({ topic, qos: 1, messageId: 5 });
   await client.ping();
   assert.deepEqual(client.unread, []);
-  door.writer.commit();
+  await door.log.commit();
   for (const messageId of [2, 3, 4, 5]) assert.equal((await client.next('puback')).messageId, messageId);
   client.destroy();
 });
 
-test('of two batches on their way the first acknowledges only its own messages', async () => {
-  await using door = await openTestDoor();
-  door.writer.automatic = false;
-  const client = await door.device('d1');
-  client.publish({ topic, qos: 1, messageId: 1 });
-  await client.ping();
-  const first = door.writer.close();
-  client.publish({ topic, qos: 1, messageId: 2 });
-  await client.ping();
-  for (const [waiter, batch] of first) waiter.batchDurable(batch);
-  assert.equal((await client.next('puback')).messageId, 1);
-  await client.ping();
-  assert.deepEqual(client.unread, []);
-  door.writer.commit();
-  assert.equal((await client.next('puback')).messageId, 2);
-  client.destroy();
+test('each batch acknowledges its own messages and no later ones', async () => {
+  await using door = await openTestDoor({ durable: 'byHand', batchBytesMax: 600 });
+  await door.create({ deviceId: 'd1' });
+  const { stream, writes } = serveStream(door);
+  stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
+  while (writes.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  for (const messageId of [1, 2]) stream.write(mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
+  await door.untilSent(2);
+  assert.equal(door.log.writer.batch, 2, 'one record fits into a batch');
+  await door.log.commit();
+  assert.deepEqual(
+    writes.slice(1).map((bytes) => [...bytes]),
+    [
+      [0x40, 2, 0, 1],
+      [0x40, 2, 0, 2],
+    ],
+  );
+  stream.destroy();
 });
 
 test('when the disk fails the connection ends without a PUBACK', async () => {
-  await using door = await openTestDoor();
-  door.writer.automatic = false;
+  await using door = await openTestDoor({ durable: 'byHand' });
   const client = await door.device('d1');
   client.publish({ topic, qos: 1, messageId: 1 });
   await client.ping();
-  door.writer.fail(new Error('no space left'));
+  door.log.failWith(new Error('no space left'));
+  await door.log.commit();
   await client.untilClosed();
   assert.deepEqual(client.unread, []);
   assert.ok(door.lines.some((line) => line.includes('storage-failed') && line.includes('no space left')));
@@ -147,7 +146,7 @@ const willEvent = {
 test('the will of a connection that broke becomes an event', async () => {
   await using door = await openTestDoor();
   (await door.device('d1', { will })).destroy();
-  await door.writer.untilRecords(1);
+  await door.untilSent(1);
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(door.sent, [willEvent]);
 });
@@ -175,30 +174,29 @@ test('the will of a device that may not send any more is forgotten', async () =>
 });
 
 test('a device with too many unacknowledged messages is not read until the disk has them', async () => {
-  await using door = await openTestDoor();
-  door.writer.automatic = false;
+  await using door = await openTestDoor({ durable: 'byHand' });
   const client = await door.device('d1');
   const count = limits.mqttInflightMax + 200;
   for (let at = 1; at <= count; at++) client.publish({ topic, qos: 1, messageId: at });
-  await door.writer.untilRecords(limits.mqttInflightMax);
+  await door.untilSent(limits.mqttInflightMax);
   await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(door.writer.records.length, limits.mqttInflightMax);
-  door.writer.automatic = true;
-  door.writer.commit();
+  assert.equal(door.sent.length, limits.mqttInflightMax);
+  await door.log.commit();
+  await door.untilSent(count);
+  await door.log.commit();
   for (let at = 1; at <= count; at++) assert.equal((await client.next('puback')).messageId, at);
   client.destroy();
 });
 
 test('while the log is congested no device is read, and all is taken up afterwards', async () => {
-  await using door = await openTestDoor();
+  await using door = await openTestDoor({ durable: 'byHand', writerBytesMax: 100 });
   const client = await door.device('d1');
-  door.writer.congested = true;
   const packets = [1, 2, 3].map((messageId) => mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
   client.send(Buffer.concat(packets));
-  await door.writer.untilRecords(1);
-  assert.equal((await client.next('puback')).messageId, 1);
+  await door.untilSent(1);
+  await new Promise((resolve) => setImmediate(resolve));
   assert.equal(door.sent.length, 1);
-  door.writer.relieve();
-  for (const messageId of [2, 3]) assert.equal((await client.next('puback')).messageId, messageId);
+  await door.log.commit();
+  for (const messageId of [1, 2, 3]) assert.equal((await client.next('puback')).messageId, messageId);
   client.destroy();
 });

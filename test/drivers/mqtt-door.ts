@@ -1,28 +1,31 @@
 /**
- * A hub in this process with a plain MQTT door, memory stores and a log whose disk is the test; for what a test must
- * hold in its hands: the clock, the disk, the log's lines. The real hub as a process is in `hub.ts`.
+ * A hub in this process with a plain MQTT door and memory stores; for what a test must
+ * hold in its hands: the clock, what is durable when, the log's lines. The real hub as a process is in `hub.ts`.
  */
 import { createHmac } from 'node:crypto';
 import { type Duplex, duplexPair } from 'node:stream';
 import { VirtualClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { HubError } from '../../src/core/errors.ts';
-import type { EventSender, Events } from '../../src/core/events/events.ts';
+import { createEvents, type Events } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
-import { authorize } from '../../src/core/identity/permissions.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import {
+  createMemoryEventLog,
+  type MemoryEventLog,
+  type MemoryEventLogOptions,
+} from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
-import { ManualWriter, manualLog } from './manual-log.ts';
 import { MqttDriver, type MqttPlace } from './mqtt.ts';
 
 export interface TestDoor extends AsyncDisposable {
@@ -30,9 +33,12 @@ export interface TestDoor extends AsyncDisposable {
   readonly door: Door;
   readonly place: MqttPlace;
   readonly clock: VirtualClock;
-  readonly writer: ManualWriter;
+  /** With `durable: 'byHand'` nothing is durable before its `commit`. */
+  readonly log: MemoryEventLog;
   /** What the door gave to the hub, in order. */
   readonly sent: readonly Telemetry[];
+  /** Resolves when so many messages have come in all. */
+  untilSent(count: number): Promise<void>;
   /** Lines of the hub's log: sentence and fields as one JSON text each. */
   readonly lines: readonly string[];
   readonly owner: Principal;
@@ -52,12 +58,24 @@ export interface TestDoor extends AsyncDisposable {
   ): Promise<MqttDriver>;
 }
 
-export async function openTestDoor(): Promise<TestDoor> {
+export async function openTestDoor(logOptions: Partial<MemoryEventLogOptions> = {}): Promise<TestDoor> {
   const clock = new VirtualClock();
   const random = seededRandom(1);
   const lines: string[] = [];
-  const writer = new ManualWriter();
   const sent: Telemetry[] = [];
+  let arrivals: (() => void)[] = [];
+  const arrived = (): void => {
+    const told = arrivals;
+    arrivals = [];
+    for (const tell of told) tell();
+  };
+  const log = createMemoryEventLog({ name: 'mooring', partitionCount: 4, clock, ...logOptions });
+  const events = createEvents({
+    telemetry: log,
+    consumerGroups: createMemoryConsumerGroupStore(),
+    codec: recordCodec,
+    clock,
+  });
   const names = hostNames('mooring', ['localhost', '127.0.0.1']);
   const hub = createHub({
     name: 'mooring',
@@ -65,7 +83,7 @@ export async function openTestDoor(): Promise<TestDoor> {
     identities: createMemoryIdentityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    events: eventsInto(writer, sent, clock),
+    events: overheard(events, sent, arrived),
     clock,
     random,
     log: capturing(lines),
@@ -97,8 +115,11 @@ export async function openTestDoor(): Promise<TestDoor> {
     door,
     place,
     clock,
-    writer,
+    log,
     sent,
+    async untilSent(count) {
+      while (sent.length < count) await new Promise<void>((resolve) => arrivals.push(resolve));
+    },
     lines,
     owner,
     create,
@@ -165,38 +186,16 @@ export function signed(resource: string, key: string, expiresAt: number): string
   return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(signature)}&se=${se}`;
 }
 
-function eventsInto(writer: ManualWriter, sent: Telemetry[], clock: VirtualClock): Events {
-  const log = manualLog(writer);
-  const unused = (): never => {
-    throw new Error('a hub without readers');
-  };
+/** The same events, with an ear at the door: what comes in is kept as it was given. */
+function overheard(events: Events, sent: Telemetry[], arrived: () => void): Events {
   return {
-    openSender(principal, key, options): EventSender {
-      authorize(principal, 'telemetry.send', clock.now(), key);
-      const generationId = principal.kind === 'device' ? principal.generationId : '';
-      return {
-        log,
-        partition: 0,
-        stamp: { ...key, generationId, authMethod: '{}', source: 'Telemetry', modelId: options?.modelId },
-      };
-    },
+    ...events,
     enqueue(sender, telemetry, waiter) {
-      const size = telemetry.body.length;
-      if (size > 256 * 1024) throw new HubError('MessageTooLarge');
-      const record = recordCodec.encode(sender.stamp, telemetry, clock.now());
-      const at = writer.reserve(sender.partition, record.length);
-      record.copy(writer.bytes(), at);
+      const batch = events.enqueue(sender, telemetry, waiter);
       sent.push({ ...telemetry, body: Buffer.from(telemetry.body) });
-      writer.await(waiter);
-      return writer.batch;
+      arrived();
+      return batch;
     },
-    send: unused,
-    eventHub: unused,
-    openReader: unused,
-    inspect: unused,
-    listConsumerGroups: unused,
-    createConsumerGroup: unused,
-    deleteConsumerGroup: unused,
   };
 }
 
