@@ -249,6 +249,13 @@ test('headers that are too large and requests that are not HTTP are refused; the
   assertForm(large);
   const noise = await http.exchange('HELO example.org\r\n\r\n');
   assert.deepEqual([noise.status, refusalIn(noise).code], [400, 'IotHubFormatError']);
+  const nameless = await http.exchange('GET /devices HTTP/1.1\r\nconnection: close\r\n\r\n');
+  assert.deepEqual([nameless.status, refusalIn(nameless).code], [400, 'IotHubFormatError']);
+  assertForm(nameless);
+  const smuggled = await http.exchange(
+    'POST /devices HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
+  );
+  assert.equal(smuggled.status, 400);
   const seed = Date.now() % 1_000_000;
   const random = seededRandom(seed);
   for (let round = 0; round < 50; round++) {
@@ -265,6 +272,7 @@ test('a sender that takes too long is cut off, with the header as with the body'
   await using http = await openHttpHub({ requestMs: 1000 });
   const token = await http.token();
   const starts = [
+    '',
     'GET /devices HTTP/1.1\r\nhost: loc',
     `PUT /devices/d1?${version} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${token}\r\ncontent-length: 50\r\n\r\n{`,
   ];

@@ -12,7 +12,7 @@ import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 import { pathOf } from './addresses.ts';
-import { type Refusal, refusalOf } from './refusals.ts';
+import { refusalOf } from './refusals.ts';
 
 export interface HttpServerOptions {
   readonly clock: Clock;
@@ -55,6 +55,8 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       requestTimeout: options.requestMs,
       keepAliveTimeout: limits.httpKeepAliveMs,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      // Refused below, in the form of every refusal.
+      requireHostHeader: false,
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
     (request, response) => {
@@ -66,6 +68,13 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
         busy.set(socket, (busy.get(socket) ?? 1) - 1);
         endIfIdle(socket);
       });
+      // RFC 9112 section 3.2.
+      if (request.headers.host === undefined && request.httpVersion === '1.1') {
+        const error = new HubError('IotHubFormatError', 'The request has no Host header.');
+        const { status, headers, body } = closingRefusal(error, options);
+        response.writeHead(status, headers).end(body);
+        return;
+      }
       handler(request, response);
     },
   );
@@ -144,16 +153,24 @@ function brokenRequest(error: NodeJS.ErrnoException): { error: HubError; status?
   return { error: new HubError('IotHubFormatError', 'The request is not HTTP/1.1.') };
 }
 
+/** A refusal as text, after which the connection ends: what follows on it cannot be told apart from the refused. */
+function closingRefusal(error: HubError, { random, clock }: HttpServerOptions, status = error.status) {
+  const refusal = refusalOf(error, { requestId: uuid(random), now: clock.now() }, status);
+  const body = JSON.stringify(refusal.body);
+  const headers = { ...refusal.headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
+  return { status: refusal.status, headers, body };
+}
+
 /** Answers on a socket that has no response object, and ends it. */
 function refuseRaw(
   socket: net.Socket,
   { error, status }: { error: HubError; status?: number },
-  { clock, random }: HttpServerOptions,
+  options: HttpServerOptions,
 ): void {
-  const refusal: Refusal = refusalOf(error, { requestId: uuid(random), now: clock.now() }, status);
-  const body = JSON.stringify(refusal.body);
-  const headers = { ...refusal.headers, 'content-length': String(Buffer.byteLength(body)), connection: 'close' };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  const refusal = closingRefusal(error, options, status);
+  const lines = Object.entries(refusal.headers).map(([name, value]) => `${name}: ${value}\r\n`);
   const reason = http.STATUS_CODES[refusal.status] ?? '';
-  socket.end(`HTTP/1.1 ${refusal.status} ${reason}\r\n${lines.join('')}\r\n${body}`, () => socket.destroySoon());
+  socket.end(`HTTP/1.1 ${refusal.status} ${reason}\r\n${lines.join('')}\r\n${refusal.body}`, () =>
+    socket.destroySoon(),
+  );
 }
