@@ -45,6 +45,12 @@ test('help is a result, and names every command', async () => {
   assert.match((await run(['device', 'create', '--help'])).out, /--count.*\n[\s\S]*Login:[\s\S]*Examples:/);
 });
 
+test('the version is that of the package', async () => {
+  const { code, out } = await run(['--version']);
+  assert.equal(code, 0);
+  assert.match(out, /^\d+\.\d+\.\d+\n$/);
+});
+
 test('no option takes a secret: arguments are seen by everybody on the machine', async () => {
   const pages = ['sas', 'device create', 'device show', 'simulate', 'monitor events', 'ca show'];
   for (const page of pages) {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCaCommands } from './commands/ca.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
@@ -30,6 +31,9 @@ export async function runCli(argv: readonly string[], terminal: Terminal = syste
 function buildProgram(terminal: Terminal): Command {
   const program = new Command('mooring')
     .description('Works with a Mooring hub: its devices, their events, load for it.')
+    .version(version(), '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help of a command')
     .exitOverride()
     .showHelpAfterError('(--help shows what is possible)')
     .configureOutput({
@@ -57,6 +61,11 @@ function buildProgram(terminal: Terminal): Command {
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);
   return program;
+}
+
+/** That of the package; the file lies two folders up from the source and from what is built of it alike. */
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 }
 
 /** Says what happened and what to do next, on standard error, and chooses the exit code. */
