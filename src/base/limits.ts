@@ -171,7 +171,7 @@ export const limits = {
 
   /** CLI: events that a live view has asked for and not shown yet, over all partitions. */
   cliEventsWaitingMax: 1024,
-  /** CLI: devices that one `simulate` plays; each costs a TLS connection (about 30 KiB) at either end. */
+  /** CLI: devices that one `simulate` plays; each costs a TLS connection, about 90 KiB here (measured with 2,000). */
   cliSimulatedDevicesMax: 100_000,
   /** CLI: connections that `simulate` opens at the same time: a TLS handshake costs 2 to 3 ms of CPU. */
   cliConnectsAtOnceMax: 256,

@@ -3,6 +3,8 @@ import tls from 'node:tls';
 import mqtt, { type Packet } from 'mqtt-packet';
 import { signSas } from '../../api/sas.ts';
 import { limits } from '../../base/limits.ts';
+import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
+import { packetTypes } from '../../wire/mqtt/packets.ts';
 import { Failure, networkFailure } from '../failure.ts';
 
 /** Of one connection, not of the device: it is made anew with a new one. */
@@ -100,23 +102,33 @@ export class SimulatedDevice {
     await new Promise<void>((resolve, reject) => {
       let accepted = false;
       let reason: Failure | undefined;
-      const parser = mqtt.parser({ protocolVersion: 4 });
-      parser.on('error', (error: Error) => socket.destroy(error));
-      parser.on('packet', (packet: Packet) => {
-        if (accepted) return this.#take(packet);
-        if (packet.cmd !== 'connack') return socket.destroy(new Error('the first packet is no CONNACK'));
-        if (packet.returnCode !== 0) {
-          reason = refusal(packet.returnCode ?? -1);
-          return socket.destroy();
+      const reader = new PacketReader();
+      const take = (): void => {
+        const type = reader.bytes[reader.start] >> 4;
+        if (accepted) {
+          if (type === packetTypes.puback) this.#acknowledge(reader.bytes.readUInt16BE(reader.body));
+          return;
         }
-        accepted = true;
-        socket.setTimeout(0);
-        this.#begin();
-        resolve();
-      });
-      socket.on('data', (chunk) => {
+        const code = type === packetTypes.connack ? reader.bytes[reader.body + 1] : undefined;
+        if (code === 0) {
+          accepted = true;
+          socket.setTimeout(0);
+          this.#begin();
+          resolve();
+        } else {
+          reason ??= code === undefined ? new Failure('The hub speaks, but not MQTT.') : refusal(code);
+          socket.destroy();
+        }
+      };
+      socket.on('data', (chunk: Buffer) => {
         this.#heardAt = performance.now();
-        parser.parse(chunk);
+        try {
+          reader.push(chunk);
+          while (!socket.destroyed && reader.next(limits.mqttPacketBytesMax)) take();
+          reader.settle();
+        } catch (error) {
+          socket.destroy(error as Error);
+        }
       });
       socket.on('drain', () => {
         this.#congested = false;
@@ -201,9 +213,7 @@ export class SimulatedDevice {
     }
   }
 
-  #take(packet: Packet): void {
-    if (packet.cmd !== 'puback') return;
-    const id = packet.messageId ?? 0;
+  #acknowledge(id: number): void {
     const entry = this.#unacknowledged.get(id);
     if (entry === undefined) return;
     this.#unacknowledged.delete(id);
