@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { test } from 'node:test';
+import { VirtualClock } from '../base/clock.ts';
+import { silentLog } from '../base/log.ts';
+import { seededRandom } from '../base/random.ts';
+import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
+import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
+import type { Events } from './events/events.ts';
+import { createHub, type Hub } from './hub.ts';
+import { hostNames } from './identity/host-names.ts';
+import { ensurePolicies } from './identity/policies.ts';
+import type { IdentityKey, PolicyPrincipal, Principal } from './identity/types.ts';
+import type { PresenceTicket } from './presence/ports.ts';
+
+const owner: PolicyPrincipal = {
+  kind: 'policy',
+  policyName: 'iothubowner',
+  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
+  expiresAt: Number.POSITIVE_INFINITY,
+  scope: [],
+};
+
+async function house(): Promise<Hub> {
+  const random = seededRandom(3);
+  return createHub({
+    name: 'myhub',
+    hostNames: hostNames('myhub', ['localhost']),
+    identities: createMemoryIdentityStore(),
+    policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
+    subscriptions: createMemorySubscriptionStore(),
+    // Nothing here sends or reads events.
+    events: {} as Events,
+    clock: new VirtualClock(),
+    random,
+    log: silentLog,
+  });
+}
+
+async function enter(hub: Hub, key: IdentityKey): Promise<Principal & { kind: 'device' }> {
+  const { authentication } = await hub.registry.get(owner, key);
+  const module = key.moduleId === undefined ? '' : `/modules/${key.moduleId}`;
+  const signed = `localhost/devices/${key.deviceId}${module}`;
+  const se = Math.floor(hub.clock.now() / 1000) + 60;
+  const hmac = createHmac('sha256', Buffer.from(authentication.symmetricKey!.primaryKey, 'base64'));
+  const sig = encodeURIComponent(hmac.update(`${signed}\n${se}`).digest('base64'));
+  const token = `SharedAccessSignature sr=${signed}&sig=${sig}&se=${se}`;
+  return hub.authentication.device(key, { kind: 'token', token });
+}
+
+function connect(hub: Hub, who: { key: IdentityKey; generationId: string }, heard: string[]): Promise<PresenceTicket> {
+  return hub.presence.claim({
+    key: who.key,
+    generationId: who.generationId,
+    protocol: 'mqtt',
+    credential: 'sas',
+    peer: '127.0.0.1',
+    drop: (reason) => heard.push(`${who.key.deviceId}${who.key.moduleId ?? ''} ${reason}`),
+  });
+}
+
+const d1 = { deviceId: 'd1' };
+const m1 = { deviceId: 'd1', moduleId: 'm1' };
+
+test('a disabled device loses its connection, and those of its modules, before the request is answered', async () => {
+  const hub = await house();
+  const heard: string[] = [];
+  for (const key of [d1, m1, { deviceId: 'd2' }]) {
+    await hub.registry.put(owner, key);
+    await connect(hub, await enter(hub, key), heard);
+  }
+  await hub.registry.put(owner, { ...d1, statusReason: 'seen' }, '*');
+  assert.deepEqual(heard, []);
+  await hub.registry.put(owner, { ...d1, status: 'disabled' }, '*');
+  assert.deepEqual(heard, ['d1m1 disabled', 'd1 disabled']);
+  assert.equal((await hub.registry.get(owner, d1)).connected, false);
+  assert.equal((await hub.registry.statistics(owner)).connectedDeviceCount, 1);
+  await assert.rejects(enter(hub, m1), { code: 'IotHubUnauthorized' });
+});
+
+test('a deleted device loses its connection and session; its successor inherits neither', async () => {
+  const hub = await house();
+  const heard: string[] = [];
+  await hub.registry.put(owner, d1);
+  const first = await enter(hub, d1);
+  await connect(hub, first, heard);
+  await hub.subscriptions.save(d1, first.generationId, [{ filter: '#', qos: 1 }]);
+  await hub.registry.bulk(owner, [{ draft: d1, importMode: 'delete' }]);
+  assert.deepEqual(heard, ['d1 deleted']);
+  assert.equal(await hub.subscriptions.load(d1, first.generationId), undefined);
+  const made = await hub.registry.put(owner, d1);
+  assert.deepEqual([made.connected, made.lastActivityTime], [false, 0]);
+  const second = await enter(hub, d1);
+  assert.notEqual(second.generationId, first.generationId);
+  assert.equal(await hub.subscriptions.load(d1, second.generationId), undefined);
+});
+
+test('whoever is disabled, deleted or re-created between authentication and claim is not let in', async () => {
+  const hub = await house();
+  for (const key of [d1, m1]) await hub.registry.put(owner, key);
+  const device = await enter(hub, d1);
+  const module = await enter(hub, m1);
+  const heard: string[] = [];
+  await hub.registry.put(owner, { ...d1, status: 'disabled' }, '*');
+  await connect(hub, device, heard);
+  await connect(hub, module, heard);
+  await hub.registry.delete(owner, d1);
+  await connect(hub, device, heard);
+  await hub.registry.put(owner, d1);
+  const successor = await connect(hub, await enter(hub, d1), heard);
+  const late = await connect(hub, device, heard);
+  assert.deepEqual(heard, ['d1 disabled', 'd1m1 disabled', 'd1 deleted', 'd1 deleted']);
+  late.touch();
+  late.release('by-client');
+  assert.equal((await hub.presence.state(d1)).connected, true);
+  successor.release('by-client');
+  assert.equal((await hub.presence.state(d1)).connected, false);
+});
+
+test('a claim and a change at the same moment never leave a disabled device connected', async () => {
+  for (let delay = 0; delay < 30; delay++) {
+    const hub = await house();
+    await hub.registry.put(owner, d1);
+    const device = await enter(hub, d1);
+    const heard: string[] = [];
+    const disabling = hub.registry.put(owner, { ...d1, status: 'disabled' }, '*');
+    for (let step = 0; step < delay; step++) await Promise.resolve();
+    await Promise.all([disabling, connect(hub, device, heard)]);
+    assert.deepEqual(heard, ['d1 disabled']);
+    assert.equal((await hub.presence.state(d1)).connected, false);
+  }
+});

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { exampleIdentity } from '../../stores/contract/identities.ts';
+import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
+import { IdentityCache } from './identity-cache.ts';
+import type { IdentityStore } from './ports.ts';
+import type { Identity } from './types.ts';
+
+/** The memory store with its accesses counted and, where wanted, held back. */
+function counted(): { store: IdentityStore; gets: () => number; hold: () => () => void } {
+  const inner = createMemoryIdentityStore();
+  let gets = 0;
+  let gate: Promise<void> | undefined;
+  return {
+    store: {
+      ...inner,
+      async get(key) {
+        gets++;
+        const identity = await inner.get(key);
+        await gate;
+        return identity;
+      },
+    },
+    gets: () => gets,
+    hold() {
+      let open = (): void => {};
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+      return () => {
+        gate = undefined;
+        open();
+      };
+    },
+  };
+}
+
+const create = (store: IdentityStore, deviceId: string, changes: Partial<Identity> = {}): Promise<unknown> =>
+  store.write([{ kind: 'create', identity: exampleIdentity({ deviceId }, changes), countMax: 100 }]);
+
+test('a known identity costs one access, and every change is seen at once', async () => {
+  const { store, gets } = counted();
+  const cache = new IdentityCache(store);
+  await create(store, 'd1');
+  for (let times = 0; times < 3; times++) assert.equal((await cache.load({ deviceId: 'd1' }))?.etag, 'MQ==');
+  assert.equal(gets(), 1);
+  const changed = exampleIdentity({ deviceId: 'd1' }, { etag: 'new', status: 'disabled' });
+  await store.write([{ kind: 'replace', identity: changed, ifMatch: '*' }]);
+  assert.equal(cache.peek({ deviceId: 'd1' })?.status, 'disabled');
+  await store.write([{ kind: 'delete', key: { deviceId: 'd1' }, ifMatch: '*' }]);
+  assert.equal(await cache.load({ deviceId: 'd1' }), undefined);
+  await create(store, 'd1', { generationId: '2' });
+  assert.equal((await cache.load({ deviceId: 'd1' }))?.generationId, '2');
+});
+
+test('an unknown id costs one access until it is created', async () => {
+  const { store, gets } = counted();
+  const cache = new IdentityCache(store);
+  for (let times = 0; times < 3; times++) assert.equal(await cache.load({ deviceId: 'd1' }), undefined);
+  assert.equal(gets(), 1);
+  assert.equal(cache.peek({ deviceId: 'd1' }), null);
+  await create(store, 'd1');
+  assert.notEqual(await cache.load({ deviceId: 'd1' }), undefined);
+});
+
+test('an answer that is overtaken by a change is not kept', async () => {
+  const { store, hold } = counted();
+  const cache = new IdentityCache(store);
+  const release = hold();
+  const absent = cache.load({ deviceId: 'd1' });
+  await create(store, 'd1');
+  release();
+  assert.equal((await absent)?.etag, 'MQ==');
+  const second = new IdentityCache(store);
+  const releaseSecond = hold();
+  const stale = second.load({ deviceId: 'd1' });
+  await store.write([{ kind: 'delete', key: { deviceId: 'd1' }, ifMatch: '*' }]);
+  releaseSecond();
+  assert.equal(await stale, undefined);
+  assert.equal(await second.load({ deviceId: 'd1' }), undefined);
+});
+
+test('questions at the same time share one access, and a failed one is asked again', async () => {
+  const { store, gets } = counted();
+  await create(store, 'd1');
+  let failing = true;
+  const cache = new IdentityCache({
+    ...store,
+    get: (key) => (failing ? Promise.reject(new Error('the disk')) : store.get(key)),
+  });
+  await assert.rejects(cache.load({ deviceId: 'd1' }), /the disk/);
+  failing = false;
+  const answers = await Promise.all(Array.from({ length: 10 }, () => cache.load({ deviceId: 'd1' })));
+  assert.ok(answers.every((identity) => identity?.deviceId === 'd1'));
+  assert.equal(gets(), 1);
+});
+
+test('a full cache gives up what was not asked for the longest time', async () => {
+  const { store, gets } = counted();
+  const cache = new IdentityCache(store, 2);
+  for (const deviceId of ['a', 'b', 'c']) await create(store, deviceId);
+  await cache.load({ deviceId: 'a' });
+  await cache.load({ deviceId: 'b' });
+  await cache.load({ deviceId: 'a' });
+  await cache.load({ deviceId: 'c' });
+  assert.notEqual(cache.peek({ deviceId: 'a' }), undefined);
+  assert.equal(cache.peek({ deviceId: 'b' }), undefined);
+  assert.equal(gets(), 3);
+});
