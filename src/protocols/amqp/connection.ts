@@ -64,6 +64,8 @@ export class AmqpConnection {
   readonly #options: ConnectionOptions;
   readonly #splitter = new FrameSplitter(limits.amqpFrameBytesMaxUnauthenticated);
   readonly #sessions = new Map<number, Session>();
+  /** Channels whose session has ended: some SDKs still speak of their links on them, and are not listened to. */
+  readonly #endedChannels = new Set<number>();
   readonly #cancelHandshake: Cancel;
   #state: State = 'protocol';
   #isAuthenticated = false;
@@ -268,10 +270,12 @@ export class AmqpConnection {
     }
     const session = this.#sessions.get(frame.channel);
     if (session === undefined) {
+      if (this.#endedChannels.has(frame.channel)) return;
       throw new AmqpDecodeError(`channel ${frame.channel} has no session`, 'amqp:not-allowed');
     }
     if (code === performative.end) {
       this.#sessions.delete(frame.channel);
+      this.#endedChannels.add(frame.channel);
       session.peerEnded();
     } else {
       session.peerFrame(code, frame.fields, frame.raw, frame.payload);
@@ -285,6 +289,7 @@ export class AmqpConnection {
     if (this.#sessions.has(frame.channel)) {
       throw new AmqpDecodeError(`channel ${frame.channel} has a session already`, 'amqp:not-allowed');
     }
+    this.#endedChannels.delete(frame.channel);
     this.#sessions.set(frame.channel, new Session(frame.channel, frame.fields, this.#sessionHost));
   }
 

@@ -68,32 +68,21 @@ export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<
     },
   });
   port = listener.port;
-  let closing: Promise<void> | undefined;
-  const stopAccepting = (): Promise<void> => {
-    closing ??= listener.close();
-    return closing;
-  };
   return {
     port,
     connections: () => open.size,
-    // A listener is closed only when its connections are: that is waited for in `drain`.
-    stopAccepting: async () => {
-      void stopAccepting();
-    },
+    stopAccepting: () => listener.close(),
     async drain() {
-      void stopAccepting();
-      if (open.size > 0) {
-        const emptied = new Promise<void>((resolve) => {
-          whenEmpty = resolve;
-        });
-        for (const conversation of open.values()) conversation.close();
-        const cancel = hub.clock.after(limits.drainMs, () => {
-          for (const stream of open.keys()) stream.destroy();
-        });
-        await emptied;
-        cancel();
-      }
-      await stopAccepting();
+      if (open.size === 0) return;
+      const emptied = new Promise<void>((resolve) => {
+        whenEmpty = resolve;
+      });
+      for (const conversation of open.values()) conversation.close();
+      const cancel = hub.clock.after(limits.drainMs, () => {
+        for (const stream of open.keys()) stream.destroy();
+      });
+      await emptied;
+      cancel();
     },
   };
 }

@@ -186,12 +186,13 @@ export class Session {
 
   #flow(fields: readonly AmqpValue[]): void {
     const window = uintOf(fields[1], 'incoming-window');
-    const seen = fields[0] === null || fields[0] === undefined ? 0 : uintOf(fields[0], 'next-incoming-id');
+    const seen = uintOr(fields[0], 0);
     this.#peerWindow = Math.max(0, window - ((this.#nextOutgoingId - seen) >>> 0));
     if (fields[4] !== null && fields[4] !== undefined) {
-      const link = this.#link(fields[4]);
+      // A flow may cross with a detach: one for a handle that is gone says nothing about the others.
+      const link = this.#links.get(Number(fields[4]));
       if (link instanceof OutgoingLink) {
-        link.peerFlow(Number(fields[5] ?? 0), Number(fields[6] ?? 0), fields[8] === true);
+        link.peerFlow(uintOr(fields[5], 0), uintOr(fields[6], 0), fields[8] === true);
       }
     }
     if (fields[9] === true) this.writeFlow();
@@ -201,6 +202,7 @@ export class Session {
 
   #transfer(fields: readonly AmqpValue[], payload: Buffer): void {
     const link = this.#link(fields[0]);
+    if (link === undefined) return;
     this.#nextIncomingId = (this.#nextIncomingId + 1) >>> 0;
     this.#incomingWindow--;
     if (!(link instanceof IncomingLink)) {
@@ -215,17 +217,26 @@ export class Session {
 
   #detach(fields: readonly AmqpValue[]): void {
     const link = this.#link(fields[0]);
+    if (link === undefined) return;
     this.#links.delete(link.attach.handle);
     link.peerDetached(fields[1] === true);
   }
 
-  #link(handle: AmqpValue | undefined): AnyLink {
+  /** The link of a handle; one that does not exist ends the session (part 2 section 2.8.18). */
+  #link(handle: AmqpValue | undefined): AnyLink | undefined {
     const link = this.#links.get(Number(handle));
     if (link === undefined) {
-      throw new AmqpDecodeError(`handle ${String(handle)} is not attached`, 'amqp:session:unattached-handle');
+      this.end({
+        condition: 'amqp:session:unattached-handle',
+        description: `Handle ${String(handle)} is not attached.`,
+      });
     }
     return link;
   }
+}
+
+function uintOr(value: AmqpValue | undefined, absent: number): number {
+  return value === null || value === undefined ? absent : uintOf(value, 'a counter');
 }
 
 function uintOf(value: AmqpValue | undefined, name: string): number {

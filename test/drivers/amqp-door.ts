@@ -1,0 +1,151 @@
+/**
+ * A hub in this process with a plain AMQP door and memory stores, for what a test must hold in its hands: the clock, the
+ * log, the rooms. The real hub as a process is in `hub.ts`.
+ */
+import { createHmac } from 'node:crypto';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
+import type { Log, LogFields } from '../../src/base/log.ts';
+import { systemRandom } from '../../src/base/random.ts';
+import { createEvents } from '../../src/core/events/events.ts';
+import type { Telemetry } from '../../src/core/events/types.ts';
+import { createHub, type Hub } from '../../src/core/hub.ts';
+import { hostNames } from '../../src/core/identity/host-names.ts';
+import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Principal } from '../../src/core/identity/types.ts';
+import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
+import type { Door } from '../../src/protocols/shared/door.ts';
+import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
+import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+
+export const HUB_NAME = 'myhub';
+
+export interface AmqpTestHub extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly door: Door;
+  readonly port: number;
+  readonly telemetry: MemoryEventLog;
+  readonly monitoring: MemoryEventLog;
+  /** May do everything. */
+  readonly owner: Principal;
+  /** The primary key of a policy, as connection strings carry it. */
+  key(policyName: string): string;
+  /** A token of a policy, signed with the key's text as Event Hubs SDKs do it. */
+  token(options?: { policyName?: string; resource?: string; lifeMs?: number; key?: string }): string;
+  connectionString(options?: { policyName?: string; entity?: string }): string;
+  /** Stores telemetry of device `d1` in one partition and waits until readers see it. */
+  append(partition: number, bodies: readonly (string | Uint8Array)[], telemetry?: Partial<Telemetry>): Promise<void>;
+  /** Lines of the hub's log: level, sentence and fields as one JSON text each. */
+  readonly lines: readonly string[];
+}
+
+/** Telemetry bodies that stand for nothing in particular: `n` numbers as texts, from `first` on. */
+export function numbers(n: number, first = 0): readonly string[] {
+  return Array.from({ length: n }, (_, at) => String(first + at));
+}
+
+export async function openAmqpTestHub(
+  options: { readonly partitions?: number; readonly clock?: Clock; readonly retentionBytes?: number } = {},
+): Promise<AmqpTestHub> {
+  const clock = options.clock ?? systemClock;
+  const lines: string[] = [];
+  const partitionCount = options.partitions ?? 2;
+  const telemetry = createMemoryEventLog({
+    name: HUB_NAME,
+    partitionCount,
+    clock,
+    retentionBytes: options.retentionBytes,
+  });
+  const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
+  const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
+  const hub = createHub({
+    name: HUB_NAME,
+    hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
+    identities: createMemoryIdentityStore(),
+    policies,
+    subscriptions: createMemorySubscriptionStore(),
+    events: createEvents({
+      telemetry,
+      monitoring,
+      consumerGroups: createMemoryConsumerGroupStore(),
+      codec: recordCodec,
+      clock,
+    }),
+    clock,
+    random: systemRandom,
+    log: capturing(lines),
+  });
+  const door = await openAmqpDoor(hub, {
+    name: 'amqpPort',
+    port: 0,
+    addresses: ['127.0.0.1'],
+    redirectPort: 5671,
+  });
+  const key = (policyName: string): string => policies.find(({ name }) => name === policyName)?.primaryKey ?? '';
+  const owner: Principal = {
+    kind: 'policy',
+    policyName: 'iothubowner',
+    permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
+    expiresAt: Number.POSITIVE_INFINITY,
+    scope: [],
+  };
+  return {
+    hub,
+    door,
+    port: door.port,
+    telemetry,
+    monitoring,
+    owner,
+    lines,
+    key,
+    token({ policyName = 'service', resource = `sb://localhost/${HUB_NAME}`, lifeMs = 3_600_000, ...given } = {}) {
+      const expiry = Math.floor((clock.now() + lifeMs) / 1000);
+      const sr = encodeURIComponent(resource);
+      const signature = createHmac('sha256', given.key ?? key(policyName)).update(`${sr}\n${expiry}`);
+      const sig = encodeURIComponent(signature.digest('base64'));
+      return `SharedAccessSignature sr=${sr}&sig=${sig}&se=${expiry}&skn=${policyName}`;
+    },
+    connectionString({ policyName = 'service', entity = HUB_NAME } = {}) {
+      const secret = `SharedAccessKeyName=${policyName};SharedAccessKey=${key(policyName)}`;
+      return `Endpoint=sb://localhost:${door.port};${secret};EntityPath=${entity};UseDevelopmentEmulator=true`;
+    },
+    async append(partition, bodies, given = {}) {
+      const stamp = { deviceId: 'd1', generationId: '1', authMethod: '{}', source: 'Telemetry' };
+      for (const body of bodies) {
+        const record = recordCodec.encode(
+          stamp,
+          { system: {}, properties: [], ...given, body: Buffer.from(body) },
+          clock.now(),
+        );
+        const at = telemetry.writer.reserve(partition, record.length);
+        record.copy(telemetry.writer.bytes(partition), at);
+      }
+      await new Promise<void>((resolve, reject) => {
+        telemetry.writer.await({ batchDurable: () => resolve(), batchFailed: (_, error) => reject(error) });
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      await door.stopAccepting();
+      await door.drain();
+    },
+  };
+}
+
+function capturing(lines: string[]): Log {
+  const note =
+    (level: string) =>
+    (fields: LogFields, sentence: string): void => {
+      lines.push(JSON.stringify({ level, sentence, ...fields, error: String(fields.error ?? '') }));
+    };
+  const log: Log = {
+    debug: note('debug'),
+    info: note('info'),
+    warn: note('warn'),
+    error: note('error'),
+    child: () => log,
+  };
+  return log;
+}
