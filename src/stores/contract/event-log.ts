@@ -87,6 +87,13 @@ export function eventLogContract(factory: EventLogFactory): void {
     return undefined;
   });
 
+  withLog('an answer has no gap where a record did not fit', async ({ log }) => {
+    const texts = Array.from({ length: 60 }, (_, at) => `${at}`.padStart(1 + ((at * 37) % 200), '.'));
+    for (let at = 0; at < texts.length; at += 3) await append(log, 0, texts.slice(at, at + 3));
+    for (const bytesMax of [1, 50, 150, 333, 1000, 2500]) assert.deepEqual(await readAll(log, 0, 0, bytesMax), texts);
+    return undefined;
+  });
+
   withLog('records of one turn of the event loop, of all partitions, become durable together', async ({ log }) => {
     const told: string[] = [];
     const waiter = recorder(told, 'w');

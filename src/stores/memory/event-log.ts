@@ -98,7 +98,7 @@ export function createMemoryEventLog(options: MemoryEventLogOptions): MemoryEven
     writer,
     partition: facts,
     seek: async (partition, position) => seek(partition, position),
-    read: async (partition, from, bytesMax) => takeRuns(kept.runs(known(partition)), from, bytesMax),
+    read: async (partition, from, bytesMax) => takeRuns(kept.runs(known(partition)), from, bytesMax).runs,
     watch: (partition, listener) => watchers.add(known(partition), listener),
     health: () => (failure === undefined ? { ok: true } : { ok: false, reason: failure.message }),
     retain,

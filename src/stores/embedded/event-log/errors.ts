@@ -4,6 +4,7 @@ export class EventLogCorruption extends Error {
   readonly file: string;
   /** Byte in the file from which on it cannot be believed. */
   readonly place: number;
+  readonly what: string;
 
   constructor(file: string, place: number, what: string) {
     super(
@@ -12,6 +13,7 @@ export class EventLogCorruption extends Error {
     );
     this.file = file;
     this.place = place;
+    this.what = what;
   }
 }
 

@@ -4,6 +4,7 @@ import { EventLogCorruption } from './errors.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
 import { parseBatch } from './format.ts';
 import { readEntries } from './index-file.ts';
+import { scanSegment } from './scan.ts';
 import { journalPath, type Segment } from './segment.ts';
 import type { SparseIndex } from './sparse-index.ts';
 
@@ -48,12 +49,12 @@ export class ExtentReader {
     return this.#bytes;
   }
 
-  /** @throws EventLogCorruption when the index file is damaged. */
+  /** @throws EventLogCorruption when neither the index file nor the segment is sound. */
   index(segment: Segment): Promise<SparseIndex> {
     if (segment.index !== undefined) return Promise.resolve(segment.index);
     let index = this.#indexes.get(segment.position);
     if (index === undefined) {
-      index = readEntries(this.#files, this.#folder, segment, this.#partitionCount);
+      index = this.#loadIndex(segment);
       index.catch(() => this.#indexes.delete(segment.position));
     }
     touch(this.#indexes, segment.position, index);
@@ -95,6 +96,28 @@ export class ExtentReader {
     this.#extents.clear();
     this.#sizes.clear();
     this.#bytes = 0;
+  }
+
+  async #loadIndex(segment: Segment): Promise<SparseIndex> {
+    const entries = await readEntries(this.#files, this.#folder, segment.position, this.#partitionCount);
+    return entries ?? this.#rebuildIndex(segment);
+  }
+
+  /** A damaged index is no loss: the segment is read once from end to end. */
+  async #rebuildIndex(segment: Segment): Promise<SparseIndex> {
+    const { position, length } = segment;
+    const name = journalPath(this.#folder, position);
+    const file = await this.#files.open(name);
+    try {
+      const scan = { path: name, position, partitionCount: this.#partitionCount, length };
+      const result = await scanSegment(file, scan);
+      const index = result?.segment.index;
+      if (index === undefined) throw new EventLogCorruption(name, 0, "the segment's header is damaged");
+      if (result?.faultAt !== undefined) throw new EventLogCorruption(name, result.faultAt, 'the batch is damaged');
+      return index;
+    } finally {
+      await file.close();
+    }
   }
 
   async #load(segment: Segment, start: number, end: number): Promise<Extent> {

@@ -1,4 +1,3 @@
-import { EventLogCorruption } from './errors.ts';
 import type { JournalFiles } from './files.ts';
 import { ignoreMissing } from './meta.ts';
 import { indexPath, type Segment } from './segment.ts';
@@ -44,25 +43,20 @@ export async function readSummary(
   }
 }
 
-/**
- * The entries of a finished segment's index.
- * @throws EventLogCorruption when they are not what was written.
- */
+/** The entries of a finished segment's index, or undefined when they are not what was written. */
 export async function readEntries(
   files: JournalFiles,
   folder: string,
-  segment: Segment,
+  position: number,
   partitionCount: number,
-): Promise<SparseIndex> {
-  const name = indexPath(folder, segment.position);
-  const file = await files.open(name);
+): Promise<SparseIndex | undefined> {
+  const file = await files.open(indexPath(folder, position)).catch(ignoreMissing);
+  if (file === undefined) return undefined;
   try {
     const bytes = Buffer.alloc(await file.size());
     const got = bytes.subarray(0, await file.read(bytes, 0));
-    const sound = parseSummary(got, segment.position, partitionCount) !== undefined;
-    const index = sound ? parseEntries(got, partitionCount) : undefined;
-    if (index === undefined) throw new EventLogCorruption(name, 0, 'the index is damaged');
-    return index;
+    const summary = parseSummary(got, position, partitionCount);
+    return summary === undefined ? undefined : parseEntries(got, partitionCount);
   } finally {
     await file.close();
   }

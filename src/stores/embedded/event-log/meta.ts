@@ -57,19 +57,20 @@ export async function openMeta(
 ): Promise<LogMeta> {
   const meta = await readMeta(files, folder);
   const file = path.join(folder, META_NAME);
-  if (meta === undefined) {
-    if (hasJournal) throw new EventLogCorruption(file, 0, 'the file is missing or damaged, but there are segments');
-    await files.unlink(file).catch(ignoreMissing);
-    await writeMeta(files, folder, wanted);
-    return wanted;
+  if (meta === undefined && hasJournal) {
+    throw new EventLogCorruption(file, 0, 'the file is missing or damaged, but there are segments');
   }
-  if (meta.partitionCount !== wanted.partitionCount) {
+  if (meta !== undefined && meta.partitionCount !== wanted.partitionCount) {
     throw new Error(
       `The event log in ${folder} was made with ${meta.partitionCount} partitions, but ${wanted.partitionCount} are asked for. ` +
         `The number cannot change: set it back to ${meta.partitionCount}, or start with a new data folder.`,
     );
   }
-  return meta;
+  if (meta !== undefined && hasJournal) return meta;
+  // The first segment makes the file final; until then nobody knows whether what can be read here has reached the disk.
+  await files.unlink(file).catch(ignoreMissing);
+  await writeMeta(files, folder, meta ?? wanted);
+  return meta ?? wanted;
 }
 
 async function readText(files: JournalFiles, name: string): Promise<string | undefined> {

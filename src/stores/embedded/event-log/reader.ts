@@ -37,26 +37,33 @@ export async function readRuns(
     if (source === undefined) continue;
     if (!inMemory) extents++;
     const taken = takeRuns(source, next, left);
-    assert(taken.length > 0, 'the index leads to every durable event');
-    for (const run of taken) {
+    assert(taken.runs.length > 0, 'the index leads to every durable event');
+    for (const run of taken.runs) {
       runs.push(run);
       next = run.firstSequence + run.count;
-      left -= run.end - run.start;
     }
+    left = taken.left;
   }
   return runs;
 }
 
-/** From `runs`, which follow each other, those from sequence number `from` on, about `bytesMax` bytes, at least one event. */
-export function takeRuns(runs: readonly EventRun[], from: number, bytesMax: number): readonly EventRun[] {
+/**
+ * From `runs`, which follow each other, those from sequence number `from` on, about `bytesMax` bytes, at least one event.
+ * `left` is what may still be added: 0 when the next event did not fit, because a later, smaller one would leave a gap.
+ */
+export function takeRuns(
+  runs: readonly EventRun[],
+  from: number,
+  bytesMax: number,
+): { readonly runs: readonly EventRun[]; readonly left: number } {
   const taken: EventRun[] = [];
   let left = bytesMax;
   for (let at = findRun(runs, from); at < runs.length && (left > 0 || taken.length === 0); at++) {
     const run = cutRun(runs[at], from, left);
     taken.push(run);
-    left -= run.end - run.start;
+    left = run.end < runs[at].end ? 0 : left - (run.end - run.start);
   }
-  return taken;
+  return { runs: taken, left };
 }
 
 /** As `EventLog.seek`. */

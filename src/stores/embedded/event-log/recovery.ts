@@ -6,7 +6,7 @@ import { segmentHeaderBytes } from './format.ts';
 import { readSummary, writeIndex } from './index-file.ts';
 import { ignoreMissing } from './meta.ts';
 import { type ScanResult, scanSegment } from './scan.ts';
-import { hasBatches, indexPath, journalPath, positionsOf, type Segment, segmentOf } from './segment.ts';
+import { follows, hasBatches, indexPath, journalPath, positionsOf, type Segment, segmentOf } from './segment.ts';
 
 /** What the start found, for the log and the operator. */
 export interface RecoveryReport {
@@ -74,7 +74,7 @@ export async function recover(
     segments.push(opened.segment);
   }
   for (const file of removed) await files.unlink(file).catch(ignoreMissing);
-  if (removed.length > 0) await files.syncFolder(folder);
+  await files.syncFolder(folder);
   const bytes = segments.reduce((sum, segment) => sum + segment.length, 0);
   const report = { segments: segments.length, bytes, scanned, cut, removed };
   if (cut !== undefined) log.warn({ ...cut }, 'the event log ended in a torn batch, which was cut');
@@ -111,7 +111,11 @@ async function openSegment(
       if (expectedLength === undefined && size <= segmentHeaderBytes(partitionCount)) return undefined;
       throw damagedHeader(folder, position);
     }
-    const cut = await cutTornEnd(file, name, size, result, expectedLength !== undefined);
+    const cut = tornEnd(name, size, result, expectedLength !== undefined);
+    if (expectedLength === undefined) {
+      if (cut !== undefined) await file.truncate(cut.place);
+      await writeEndAgain(file, result);
+    }
     await saveIndex(options, result.segment);
     return { segment: result.segment, scanned: true, cut };
   } finally {
@@ -128,22 +132,25 @@ async function saveIndex(options: RecoveryOptions, segment: Segment): Promise<vo
   }
 }
 
-async function cutTornEnd(
-  file: JournalFile,
-  name: string,
-  size: number,
-  result: ScanResult,
-  isFollowed: boolean,
-): Promise<RecoveryReport['cut']> {
+function tornEnd(name: string, size: number, result: ScanResult, isFollowed: boolean): RecoveryReport['cut'] {
   const { faultAt, soundAt } = result;
   if (faultAt === undefined) return undefined;
   if (soundAt !== undefined) {
     throw new EventLogCorruption(name, faultAt, `a damaged batch with a sound one behind it, at byte ${soundAt}`);
   }
   if (isFollowed) throw new EventLogCorruption(name, faultAt, 'a damaged batch before the end of the segment');
-  await file.truncate(faultAt);
-  await file.sync();
   return { file: name, place: faultAt, bytes: size - faultAt };
+}
+
+/**
+ * What can be read need not be on the disk: the last batch (or the header, if there is none) may have been written without
+ * a sync, or its sync may have failed and left pages in memory that no sync writes any more. So it is written again.
+ */
+async function writeEndAgain(file: JournalFile, { segment, lastAt }: ScanResult): Promise<void> {
+  const bytes = Buffer.alloc(segment.length - lastAt);
+  await file.read(bytes, lastAt);
+  await file.write([bytes], lastAt);
+  await file.sync();
 }
 
 function checkLength(name: string, size: number, length: number, expectedLength: number | undefined): void {
@@ -155,13 +162,6 @@ function checkLength(name: string, size: number, length: number, expectedLength:
     );
   }
   if (size < length) throw new EventLogCorruption(name, size, `the file ends here, but ${length} bytes were written`);
-}
-
-function follows(before: Segment, next: Segment): boolean {
-  return (
-    before.position + before.length === next.position &&
-    before.end.nextSequences.every((sequence, partition) => sequence === next.begin.nextSequences[partition])
-  );
 }
 
 function damagedHeader(folder: string, position: number): EventLogCorruption {

@@ -24,6 +24,8 @@ export interface ScanOptions {
 
 export interface ScanResult {
   readonly segment: Segment;
+  /** Place of the last sound batch; 0 = there is none. */
+  readonly lastAt: number;
   /** Where the first thing stands that is not a sound batch; undefined = all of `length` is sound. */
   readonly faultAt: number | undefined;
   /** Place of a sound batch behind the fault, which makes it corruption and not a torn end. */
@@ -32,14 +34,14 @@ export interface ScanResult {
 
 /**
  * Reads a segment from its header to its end, or to the first thing that is not a sound batch.
- * @param visit is shown every sound batch.
+ * @param visit is shown every sound batch, and the segment as it was before it: the batch stands at its `length`.
  * @returns undefined when the header itself is not sound.
  * @throws EventLogCorruption when sound batches do not follow each other.
  */
 export async function scanSegment(
   file: JournalFile,
   options: ScanOptions,
-  visit: (batch: ParsedBatch) => void = () => {},
+  visit: (batch: ParsedBatch, before: Segment) => void = () => {},
 ): Promise<ScanResult | undefined> {
   const { position, partitionCount, length } = options;
   const headerBytes = segmentHeaderBytes(partitionCount);
@@ -50,18 +52,20 @@ export async function scanSegment(
 
   const segment = emptySegment(header, headerBytes);
   const window = new Window(file, length);
+  let lastAt = 0;
   while (segment.length < length) {
     const place = segment.length;
     const bytes = await window.at(place, header.salt, position + place);
     const batch = parseBatch(bytes, 0, header.salt, position + place, partitionCount);
     if (batch === undefined) {
       const soundAt = await findSound(window, place + 1, header.salt, position, partitionCount);
-      return { segment, faultAt: place, soundAt };
+      return { segment, lastAt, faultAt: place, soundAt };
     }
+    visit(batch, segment);
     take(segment, batch, options);
-    visit(batch);
+    lastAt = place;
   }
-  return { segment, faultAt: undefined, soundAt: undefined };
+  return { segment, lastAt, faultAt: undefined, soundAt: undefined };
 }
 
 function take(segment: Segment, batch: ParsedBatch, options: ScanOptions): void {

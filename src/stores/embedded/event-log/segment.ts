@@ -71,6 +71,14 @@ export function hasBatches(segment: Segment): boolean {
   return segment.lastTime !== 0;
 }
 
+/** Whether `next` begins where `before` ends, in bytes and in sequence numbers. */
+export function follows(before: Segment, next: Segment): boolean {
+  return (
+    before.position + before.length === next.position &&
+    before.end.nextSequences.every((sequence, partition) => sequence === next.begin.nextSequences[partition])
+  );
+}
+
 export const journalName = (position: number): string => `${String(position).padStart(20, '0')}.journal`;
 export const indexName = (position: number): string => `${String(position).padStart(20, '0')}.index`;
 export const journalPath = (folder: string, position: number): string => path.join(folder, journalName(position));
