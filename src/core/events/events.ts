@@ -3,14 +3,23 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import { authorize } from '../identity/permissions.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
-import type { ConsumerGroup, ConsumerGroupStore, DurabilityWaiter, EventLog, RecordCodec } from './ports.ts';
+import type {
+  ConsumerGroup,
+  ConsumerGroupStore,
+  DurabilityWaiter,
+  EventLog,
+  RecordCodec,
+  RecordTemplate,
+} from './ports.ts';
 import {
   checkConsumerGroupName,
   checkTelemetry,
+  checkTelemetryBytes,
   DEFAULT_CONSUMER_GROUP,
   parsePartition,
   partitionOf,
   sameConsumerGroup,
+  telemetryBytes,
   telemetryStamp,
 } from './rules.ts';
 import type { EventStamp, Telemetry } from './types.ts';
@@ -28,6 +37,22 @@ export interface Events {
    * @throws HubError MessageTooLarge, ArgumentInvalid, ServiceUnavailable (the log does not take records: see its health)
    */
   enqueue(sender: EventSender, telemetry: Telemetry, waiter: DurabilityWaiter): number;
+  /**
+   * Encodes once what messages of a sender with the same properties have in common, for doors that see them again and
+   * again. @throws HubError MessageTooLarge, ArgumentInvalid
+   */
+  prepare(sender: EventSender, message: Pick<Telemetry, 'system' | 'properties'>): PreparedTelemetry;
+  /**
+   * As `enqueue`, with the body in `source` from `bodyStart` to `bodyEnd`: nothing is allocated, the stored bytes are the
+   * same. @throws HubError as `enqueue`
+   */
+  enqueuePrepared(
+    prepared: PreparedTelemetry,
+    source: Uint8Array,
+    bodyStart: number,
+    bodyEnd: number,
+    waiter: DurabilityWaiter,
+  ): number;
   /**
    * The same with a promise, for doors that answer request by request: all messages are durable, or it rejects. One that
    * is refused keeps the others from being taken.
@@ -59,6 +84,14 @@ export interface EventSender {
   readonly log: EventLog;
   readonly partition: number;
   readonly stamp: EventStamp;
+}
+
+/** Telemetry of one sender but for its body; immutable. */
+export interface PreparedTelemetry {
+  readonly sender: EventSender;
+  readonly template: RecordTemplate;
+  /** What the properties count against the limit of a message. */
+  readonly propertyBytes: number;
 }
 
 export interface EventsParts {
@@ -103,10 +136,13 @@ export function createEvents(parts: EventsParts): Events {
     writer.await(waiter);
     return writer.batch;
   };
+  const checkHealth = (log: EventLog): void => {
+    const health = log.health();
+    if (!health.ok) throw new HubError('ServiceUnavailable', undefined, { reason: health.reason });
+  };
   const check = (sender: EventSender, message: Telemetry): void => {
     checkTelemetry(message, sender.stamp, telemetryBytesMax);
-    const health = sender.log.health();
-    if (!health.ok) throw new HubError('ServiceUnavailable', undefined, { reason: health.reason });
+    checkHealth(sender.log);
   };
 
   return {
@@ -123,6 +159,23 @@ export function createEvents(parts: EventsParts): Events {
     enqueue(sender, message, waiter) {
       check(sender, message);
       return put(sender, message, waiter);
+    },
+    prepare(sender, { system, properties }) {
+      const message = { system, properties, body: NO_BODY };
+      checkTelemetry(message, sender.stamp, telemetryBytesMax);
+      const template = codec.template(sender.stamp, message);
+      return { sender, template, propertyBytes: telemetryBytes(message) };
+    },
+    enqueuePrepared({ sender, template, propertyBytes }, source, bodyStart, bodyEnd, waiter) {
+      const { log, partition } = sender;
+      const bodyBytes = bodyEnd - bodyStart;
+      checkTelemetryBytes(propertyBytes + bodyBytes, sender.stamp, telemetryBytesMax);
+      checkHealth(log);
+      const { writer } = log;
+      const at = writer.reserve(partition, template.size(bodyBytes));
+      template.write(writer.bytes(partition), at, clock.now(), source, bodyStart, bodyEnd);
+      writer.await(waiter);
+      return writer.batch;
     },
     async send(sender, messages) {
       for (const message of messages) check(sender, message);
@@ -188,6 +241,8 @@ export function createEvents(parts: EventsParts): Events {
     },
   };
 }
+
+const NO_BODY = new Uint8Array(0);
 
 function tooMuchWaits(): HubError {
   const max = limits.writerBytesMax;

@@ -64,6 +64,16 @@ export interface DurabilityWaiter {
 /** Turns a stamped message into the bytes that the log keeps and readers receive (`protocols/shared`). */
 export interface RecordCodec {
   encode(stamp: EventStamp, telemetry: Telemetry, enqueuedTime: number): Buffer;
+  /** The same record but for body and time, to be written many times. */
+  template(stamp: EventStamp, message: Pick<Telemetry, 'system' | 'properties'>): RecordTemplate;
+}
+
+/** A record that lacks its body and its time; shared by messages of one sender with the same properties. Immutable. */
+export interface RecordTemplate {
+  /** Bytes of the record with a body of `bodyBytes`. */
+  size(bodyBytes: number): number;
+  /** Writes the record at `at`; the body is `source` from `bodyStart` to `bodyEnd`. The bytes are those of `encode`. */
+  write(target: Buffer, at: number, enqueuedTime: number, source: Uint8Array, bodyStart: number, bodyEnd: number): void;
 }
 
 /** Where consumer groups are kept. Names are compared without regard to case, and kept as created. */

@@ -32,20 +32,26 @@ export function telemetryBytes(telemetry: Telemetry): number {
 
 /** @throws HubError MessageTooLarge, ArgumentInvalid */
 export function checkTelemetry(telemetry: Telemetry, key: IdentityKey, telemetryBytesMax: number): void {
-  const scope = key.moduleId === undefined ? `device ${identityName(key)}` : `module ${identityName(key)}`;
-  const bytes = telemetryBytes(telemetry);
-  if (bytes > telemetryBytesMax) {
-    throw new HubError('MessageTooLarge', `The message has ${bytes} bytes, ${telemetryBytesMax} are allowed.`, {
-      limit: { name: 'telemetryBytesMax', scope, current: bytes, max: telemetryBytesMax },
-    });
-  }
+  checkTelemetryBytes(telemetryBytes(telemetry), key, telemetryBytesMax);
   const count = telemetry.properties.length;
   const max = limits.messagePropertiesMax;
   if (count > max) {
     throw new HubError('ArgumentInvalid', `The message has ${count} application properties, ${max} are allowed.`, {
-      limit: { name: 'messagePropertiesMax', scope, current: count, max },
+      limit: { name: 'messagePropertiesMax', scope: scopeOf(key), current: count, max },
     });
   }
+}
+
+/** @param bytes as `telemetryBytes` counts them. @throws HubError MessageTooLarge */
+export function checkTelemetryBytes(bytes: number, key: IdentityKey, telemetryBytesMax: number): void {
+  if (bytes <= telemetryBytesMax) return;
+  throw new HubError('MessageTooLarge', `The message has ${bytes} bytes, ${telemetryBytesMax} are allowed.`, {
+    limit: { name: 'telemetryBytesMax', scope: scopeOf(key), current: bytes, max: telemetryBytesMax },
+  });
+}
+
+function scopeOf(key: IdentityKey): string {
+  return key.moduleId === undefined ? `device ${identityName(key)}` : `module ${identityName(key)}`;
 }
 
 /** What the hub itself says of a device's telemetry (device reference 5.1, service reference 5.6). */

@@ -1,13 +1,15 @@
-import type { RecordCodec } from '../../core/events/ports.ts';
+import type { RecordCodec, RecordTemplate } from '../../core/events/ports.ts';
 import type { EventStamp, Telemetry } from '../../core/events/types.ts';
 import {
   type RecordPrefix,
   type RecordProperties,
+  recordHead,
   recordHeadSize,
   recordPrefix,
   recordSize,
   writeDataHead,
   writeHubTime,
+  writeRecord,
   writeRecordHead,
 } from '../../wire/amqp/record.ts';
 import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
@@ -16,12 +18,8 @@ import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
  * Telemetry as the log keeps it (layout: `wire/amqp/record.ts`). The mapping of system properties to sections is that of
  * service reference 5.6 and device reference 3.4.
  *
- * A door with many messages of one sender keeps the two halves and writes into the log's own memory:
- *
- *     const prefix = senderPrefix(sender.stamp);                          // once per connection
- *     const head = recordHead(prefix, propertiesBlock(telemetry));        // once per property bag
- *     const at = writer.reserve(partition, recordSize(head.length, bodySize));
- *     writeRecord(writer.bytes(partition), at, head, now, packet, bodyStart, bodyEnd);
+ * A door with many messages of one sender and the same properties has `Events.prepare` make a template of them once, which
+ * then writes into the log's own memory.
  */
 export const recordCodec: RecordCodec = {
   encode(stamp, telemetry, enqueuedTime) {
@@ -34,7 +32,34 @@ export const recordCodec: RecordCodec = {
     bytes.set(body, writeDataHead(bytes, behind, body.length));
     return bytes;
   },
+  template(stamp, message) {
+    return new HeadTemplate(recordHead(senderPrefix(stamp), writeProperties(message)));
+  },
 };
+
+/** A record by its finished head. */
+class HeadTemplate implements RecordTemplate {
+  readonly #head: Buffer;
+
+  constructor(head: Buffer) {
+    this.#head = head;
+  }
+
+  size(bodyBytes: number): number {
+    return recordSize(this.#head.length, bodyBytes);
+  }
+
+  write(
+    target: Buffer,
+    at: number,
+    enqueuedTime: number,
+    source: Uint8Array,
+    bodyStart: number,
+    bodyEnd: number,
+  ): void {
+    writeRecord(target, at, this.#head, enqueuedTime, source, bodyStart, bodyEnd);
+  }
+}
 
 const prefixes = new WeakMap<EventStamp, RecordPrefix>();
 

@@ -17,6 +17,13 @@ const clock = new VirtualClock();
 const codec: RecordCodec = {
   encode: (stamp, { body }, enqueuedTime) =>
     Buffer.from(`${stamp.deviceId} ${stamp.source} ${enqueuedTime - clock.now()} ${Buffer.from(body)}`),
+  template: (stamp) => ({
+    size: (bodyBytes) => Buffer.byteLength(`${stamp.deviceId} ${stamp.source} 0 `) + bodyBytes,
+    write(target, at, enqueuedTime, source, bodyStart, bodyEnd) {
+      const body = Buffer.from(source.subarray(bodyStart, bodyEnd));
+      target.write(`${stamp.deviceId} ${stamp.source} ${enqueuedTime - clock.now()} ${body}`, at);
+    },
+  }),
 };
 const device = (deviceId: string): DevicePrincipal => ({
   kind: 'device',
@@ -68,7 +75,7 @@ test('a module shares its device’s partition', () => {
 });
 
 test('a request is answered when all its messages are durable, also over several batches', async () => {
-  const { events, telemetry } = make({ codec: { encode: () => Buffer.alloc(5 * 1024 * 1024) } });
+  const { events, telemetry } = make({ codec: { ...codec, encode: () => Buffer.alloc(5 * 1024 * 1024) } });
   const sender = events.openSender(device('d1'), { deviceId: 'd1' });
   let isAnswered = false;
   const answer = events.send(sender, [text('a'), text('b')]).then(() => {
@@ -107,7 +114,7 @@ test('a log that cannot store refuses before and fails what waits', async () => 
 });
 
 test('requests are throttled while too much waits for the disk', async () => {
-  const { events, telemetry } = make({ codec: { encode: () => Buffer.alloc(6 * 1024 * 1024) } });
+  const { events, telemetry } = make({ codec: { ...codec, encode: () => Buffer.alloc(6 * 1024 * 1024) } });
   const sender = events.openSender(device('d1'), { deviceId: 'd1' });
   const waiting = [1, 2, 3].map(() => events.send(sender, [text('large')]));
   await assert.rejects(events.send(sender, [text('one more')]), refused('ThrottlingException'));
@@ -176,4 +183,22 @@ test('consumer groups: the default one stays, names are compared without regard 
   await assert.rejects(events.deleteConsumerGroup(writer, 'hub1', '$DEFAULT'), refused('OperationNotAvailable'));
   await assert.rejects(events.createConsumerGroup(reader, 'hub1', 'x'), refused('IotHubUnauthorizedAccess'));
   await assert.rejects(events.listConsumerGroups(device('d1'), 'hub1'), refused('IotHubUnauthorizedAccess'));
+});
+
+test('a prepared message is stored as the same bytes, under the same rules', async () => {
+  const { events, telemetry } = make();
+  const sender = events.openSender(device('d1'), { deviceId: 'd1' });
+  const waiter = { batchDurable: () => {}, batchFailed: () => assert.fail('the batch is durable') };
+  const prepared = events.prepare(sender, { system: { messageId: 'm' }, properties: [['a', 'b']] });
+  assert.equal(prepared.propertyBytes, 3);
+  events.enqueue(sender, text('body'), waiter);
+  assert.equal(events.enqueuePrepared(prepared, Buffer.from('-body-'), 1, 5, waiter), telemetry.writer.batch);
+  await telemetry.commit();
+  const [first, second] = await readAll(telemetry, sender.partition);
+  assert.deepEqual([first, second], [first, first]);
+  const largest = Buffer.alloc(limits.telemetryBytesMax - prepared.propertyBytes + 1);
+  events.enqueuePrepared(prepared, largest, 1, largest.length, waiter);
+  assert.throws(() => events.enqueuePrepared(prepared, largest, 0, largest.length, waiter), refused('MessageTooLarge'));
+  telemetry.failWith(new Error('no space left'));
+  assert.throws(() => events.enqueuePrepared(prepared, largest, 0, 1, waiter), refused('ServiceUnavailable'));
 });
