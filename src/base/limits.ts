@@ -124,6 +124,8 @@ export const limits = {
   mqttKeepAliveMsMax: 1767 * SECOND_MS,
   /** Characters of a twin request's id, which is echoed: SDKs use numbers and UUIDs. */
   mqttRequestIdCharsMax: 256,
+  /** Bytes of a topic that a connection remembers for its fast path; a property bag is seldom longer. */
+  mqttRememberedTopicBytesMax: 1 * KiB,
   /** How often keep alive, token expiry and handshakes are looked at; a connection ends at most this much late. */
   mqttPulseMs: 500,
   /** How long a connection that the hub has ended may take to read its last bytes. */

@@ -7,7 +7,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { VirtualClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { createEvents, type Events } from '../../src/core/events/events.ts';
+import { createEvents, type Events, type PreparedTelemetry } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
@@ -188,12 +188,28 @@ export function signed(resource: string, key: string, expiresAt: number): string
 
 /** The same events, with an ear at the door: what comes in is kept as it was given. */
 function overheard(events: Events, sent: Telemetry[], arrived: () => void): Events {
+  const meanings = new WeakMap<PreparedTelemetry, Pick<Telemetry, 'system' | 'properties'>>();
+  const hear = ({ system, properties }: Pick<Telemetry, 'system' | 'properties'>, body: Uint8Array): void => {
+    sent.push({ system, properties, body: Buffer.from(body) });
+    arrived();
+  };
   return {
     ...events,
     enqueue(sender, telemetry, waiter) {
       const batch = events.enqueue(sender, telemetry, waiter);
-      sent.push({ ...telemetry, body: Buffer.from(telemetry.body) });
-      arrived();
+      hear(telemetry, telemetry.body);
+      return batch;
+    },
+    prepare(sender, message) {
+      const prepared = events.prepare(sender, message);
+      meanings.set(prepared, message);
+      return prepared;
+    },
+    enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter) {
+      const batch = events.enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter);
+      const meaning = meanings.get(prepared);
+      if (meaning === undefined) throw new Error('a message that this hub has not prepared');
+      hear(meaning, source.subarray(bodyStart, bodyEnd));
       return batch;
     },
   };

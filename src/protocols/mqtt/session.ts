@@ -53,6 +53,7 @@ import {
   subscriptionsOf,
   twinResponseTopic,
 } from './addresses.ts';
+import { FastPublish } from './fast-publish.ts';
 import { type Admission, admit } from './handshake.ts';
 import { telemetryOf } from './mapping.ts';
 import { TWIN_STATUS_NOT_OFFERED, twinErrorBody } from './refusals.ts';
@@ -105,6 +106,7 @@ export class Session implements DurabilityWaiter {
   #will: Telemetry | undefined;
   /** Made with the first telemetry: an idle connection does without. */
   #sender: EventSender | undefined;
+  #fast: FastPublish | undefined;
   #acknowledgements: Acknowledgements | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
@@ -196,6 +198,7 @@ export class Session implements DurabilityWaiter {
       while (this.#holds === 0) {
         this.#requireConnectFirst();
         if (!reader.next(this.#principal === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
+        if (this.#takeFast(reader)) continue;
         this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end));
       }
     } catch (error) {
@@ -203,6 +206,16 @@ export class Session implements DurabilityWaiter {
     }
     if (!this.closed) reader.settle();
     this.#reading = false;
+  }
+
+  /** Telemetry like the message before goes into the log without being decoded. False = to be handled in the general way. */
+  #takeFast({ bytes, start, body, end }: PacketReader): boolean {
+    const fast = this.#fast;
+    if (fast === undefined || !fast.matches(bytes, start, body, end)) return false;
+    const batch = this.#hub.events.enqueuePrepared(fast.prepared, bytes, fast.payloadAt, end, this);
+    this.#heedCongestion(fast.prepared.sender);
+    if (fast.packetId !== 0) this.#awaitBatch(fast.packetId, batch);
+    return true;
   }
 
   /** The first packet is a CONNECT [MQTT-3.1.0-1]: anything else is refused by its first byte. */
@@ -327,8 +340,10 @@ export class Session implements DurabilityWaiter {
     const target = publishTarget(packet.topic, principal.key);
     if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to');
     if (target.kind === 'telemetry') {
-      const batch = this.#enqueue(telemetryOf(target.propertyBag, packet.payload, packet.retain));
+      const telemetry = telemetryOf(target.propertyBag, packet.payload, packet.retain);
+      const batch = this.#enqueue(telemetry);
       if (packet.qos === 1) this.#awaitBatch(packet.packetId, batch);
+      if (!packet.retain) this.#learn(telemetry);
       return;
     }
     if (packet.qos === 1 && this.#acknowledgements?.addInOrder(packet.packetId) !== true) {
@@ -345,12 +360,24 @@ export class Session implements DurabilityWaiter {
     const modelId = this.#modelId;
     this.#sender ??= this.#hub.events.openSender(principal, principal.key, modelId === undefined ? {} : { modelId });
     const batch = this.#hub.events.enqueue(this.#sender, telemetry, this);
-    const { writer } = this.#sender.log;
-    if (writer.congested && (this.#holds & HOLD_CONGESTION) === 0) {
-      this.#hold(HOLD_CONGESTION);
-      writer.whenRelieved(() => this.#release(HOLD_CONGESTION));
-    }
+    this.#heedCongestion(this.#sender);
     return batch;
+  }
+
+  #heedCongestion({ log: { writer } }: EventSender): void {
+    if (!writer.congested || (this.#holds & HOLD_CONGESTION) !== 0) return;
+    this.#hold(HOLD_CONGESTION);
+    writer.whenRelieved(() => this.#release(HOLD_CONGESTION));
+  }
+
+  /** The packet that has just been handled may come again and again: its topic is remembered for the fast path. */
+  #learn(telemetry: Telemetry): void {
+    const { bytes, body } = this.#reader;
+    const topicAt = body + 2;
+    this.#fast ??= new FastPublish();
+    if (this.#fast.isRepeated(bytes, topicAt, topicAt + bytes.readUInt16BE(body)) && this.#sender !== undefined) {
+      this.#fast.prepare(this.#hub.events.prepare(this.#sender, telemetry));
+    }
   }
 
   #awaitBatch(packetId: number, batch: number): void {
