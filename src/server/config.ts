@@ -11,7 +11,7 @@ import { byteSize, flag, key, list, type Port, port, text, whole } from './confi
 const DAY_SECONDS = 86_400;
 const hubNamePattern = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/;
 const hostPattern = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/;
-const groupPattern = new RegExp(`^[A-Za-z0-9$][A-Za-z0-9._-]{0,${limits.consumerGroupCharsMax - 1}}$`);
+const groupPattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.consumerGroupCharsMax - 1}}$`);
 
 /** What the documentation says of a setting, beside its form and default. */
 export interface SettingMeta {

@@ -40,7 +40,7 @@ function ports({ hostName, ports }: Endpoints): string {
   ];
   return rows
     .filter(([, port]) => port !== null)
-    .map(([name, port, use]) => `  ${name}  ${String(port).padStart(5)}  ${use}`)
+    .map(([name, port, use]) => `  ${name.padEnd(5)}  ${String(port).padStart(5)}  ${use}`)
     .join('\n');
 }
 

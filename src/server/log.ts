@@ -18,7 +18,13 @@ export function openLog(settings: Pick<Settings, 'logLevel' | 'logFormat'>): Ser
   destination.on('error', () => {});
   const stream = text ? { write: (line: string) => void destination.write(readable(line)) } : destination;
   const logger = pino(
-    { level: settings.logLevel, base: undefined, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'message' },
+    {
+      level: settings.logLevel,
+      base: undefined,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      messageKey: 'message',
+      formatters: { level: (label) => ({ level: label }) },
+    },
     stream,
   );
   return {
@@ -82,6 +88,5 @@ function readable(line: string): string {
   const details = Object.entries(fields).map(
     ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
-  const name = pino.levels.labels[Number(level)] ?? String(level);
-  return `${[String(time).slice(11, 19), name.padEnd(5), String(message), ...details].join('  ')}\n`;
+  return `${[String(time).slice(11, 19), String(level).padEnd(5), String(message), ...details].join('  ')}\n`;
 }

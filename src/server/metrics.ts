@@ -1,11 +1,12 @@
 /**
- * Metrics in Prometheus' form. Counts that the hub keeps anyway (connections, stored events) are read when somebody
- * asks, so that the hot path pays nothing for them; the rest is told to the small face below.
+ * Metrics in Prometheus' form. What the hub counts anyway (connections, stored events) is read when somebody asks, so
+ * that the hot path pays nothing for it; the rest is told to the small face below, once per batch or failure.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { HubError } from '../core/errors.ts';
-import type { EventLog } from '../core/events/ports.ts';
 import type { Authentication } from '../core/identity/authentication.ts';
+import type { Presence } from '../core/presence/ports.ts';
+import type { EmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 
 /** What parts of the server tell. Times in seconds, as Prometheus wants them. */
 export interface Metrics {
@@ -13,21 +14,56 @@ export interface Metrics {
   page(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** Open connections of a door. */
   watchDoor(name: string, connections: () => number): void;
-  /** Events stored, per partition. */
-  watchEventLog(log: EventLog): void;
+  watchPresence(presence: Presence): void;
+  watchEventLog(log: EmbeddedEventLog): void;
   /** One batch of an event log became durable. */
-  batchDurable(eventHub: string, records: number, bytes: number, seconds: number): void;
+  batchDurable(eventHub: string, bytes: number, seconds: number): void;
   /** An authentication that was refused, by the check that failed. */
   authenticationFailed(check: string): void;
 }
 
 export function openMetrics(): Metrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const doors = new Map<string, () => number>();
-  const logs: EventLog[] = [];
+  collectDefaultMetrics({ register: registry });
+  const labelNames = ['event_hub'] as const;
+  const appendSeconds = new Histogram({
+    name: 'mooring_event_append_seconds',
+    help: 'Seconds from the write of a batch of events until it is durable',
+    labelNames,
+    buckets: [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
+    registers,
+  });
+  const batchBytes = new Histogram({
+    name: 'mooring_event_batch_bytes',
+    help: 'Bytes that one sync made durable',
+    labelNames,
+    buckets: [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304],
+    registers,
+  });
+  const failures = new Counter({
+    name: 'mooring_authentication_failures_total',
+    help: 'Refused authentications by the check that failed',
+    labelNames: ['check'],
+    registers,
+  });
+  const doors = watchedDoors(registers);
+  const logs = watchedLogs(registers);
+  return {
+    page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    watchDoor: (name, connections) => void doors.set(name, connections),
+    watchPresence: (presence) => watchPresence(registers, presence),
+    watchEventLog: (log) => void logs.push(log),
+    batchDurable(eventHub, bytes, seconds) {
+      appendSeconds.observe({ event_hub: eventHub }, seconds);
+      batchBytes.observe({ event_hub: eventHub }, bytes);
+    },
+    authenticationFailed: (check) => failures.inc({ check }),
+  };
+}
 
+function watchedDoors(registers: Registry[]): Map<string, () => number> {
+  const doors = new Map<string, () => number>();
   new Gauge({
     name: 'mooring_connections',
     help: 'Open connections',
@@ -37,67 +73,63 @@ export function openMetrics(): Metrics {
       for (const [door, connections] of doors) this.set({ door }, connections());
     },
   });
+  return doors;
+}
+
+function watchPresence(registers: Registry[], presence: Presence): void {
   new Gauge({
-    name: 'mooring_event_log_ok',
-    help: '1 while events can be made durable, else 0',
-    labelNames: ['event_hub'],
+    name: 'mooring_devices_connected',
+    help: 'Devices (not modules) that are connected',
     registers,
-    collect() {
-      for (const log of logs) this.set({ event_hub: log.name }, log.health().ok ? 1 : 0);
+    async collect() {
+      this.set(await presence.connectedDevices());
     },
   });
-  const stored = new Gauge({
-    name: 'mooring_events_stored_total',
-    help: 'Events ever stored in a partition; counts on across restarts',
-    labelNames: ['event_hub', 'partition'],
-    registers,
-    collect() {
-      for (const log of logs) {
-        for (let partition = 0; partition < log.partitionCount; partition++) {
-          const labels = { event_hub: log.name, partition: String(partition) };
-          stored.set(labels, log.partition(partition).lastSequence + 1);
-        }
-      }
-    },
-  });
+}
+
+type LogValue = readonly [name: string, help: string, value: (log: EmbeddedEventLog) => number];
+
+const logCounters: readonly LogValue[] = [
+  ['mooring_events_stored_total', 'Events made durable since the start', (log) => log.stats().recordsTotal],
+  ['mooring_event_bytes_total', 'Bytes written to the journal since the start', (log) => log.stats().writtenBytesTotal],
+  ['mooring_event_batches_total', 'Batches made durable since the start', (log) => log.stats().batchesTotal],
+  ['mooring_event_append_failures_total', 'Batches that failed since the start', (log) => log.stats().failuresTotal],
+];
+const logGauges: readonly LogValue[] = [
+  ['mooring_event_log_ok', '1 while events can be made durable, else 0', (log) => (log.health().ok ? 1 : 0)],
+  ['mooring_event_log_bytes', 'Bytes of all segments on disk', (log) => log.stats().bytes],
+  ['mooring_event_log_segments', 'Segments on disk', (log) => log.stats().segments],
+  ['mooring_event_pending_bytes', 'Bytes of events that wait for the disk', (log) => log.stats().pendingBytes],
+];
+
+function watchedLogs(registers: Registry[]): EmbeddedEventLog[] {
+  const logs: EmbeddedEventLog[] = [];
   const labelNames = ['event_hub'] as const;
-  const bytes = new Counter({
-    name: 'mooring_event_bytes_total',
-    help: 'Bytes of stored events',
-    labelNames,
-    registers,
-  });
-  const batchRecords = new Histogram({
-    name: 'mooring_event_batch_records',
-    help: 'Events that one sync made durable',
-    labelNames,
-    buckets: [1, 4, 16, 64, 256, 1024, 4096, 16_384],
-    registers,
-  });
-  const batchSeconds = new Histogram({
-    name: 'mooring_event_append_seconds',
-    help: 'Seconds from the write of a batch until it is durable',
-    labelNames,
-    buckets: [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
-    registers,
-  });
-  const failures = new Counter({
-    name: 'mooring_authentication_failures_total',
-    help: 'Refused authentications by the check that failed',
-    labelNames: ['check'],
-    registers,
-  });
-  return {
-    page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
-    watchDoor: (name, connections) => void doors.set(name, connections),
-    watchEventLog: (log) => void logs.push(log),
-    batchDurable(eventHub, records, size, seconds) {
-      bytes.inc({ event_hub: eventHub }, size);
-      batchRecords.observe({ event_hub: eventHub }, records);
-      batchSeconds.observe({ event_hub: eventHub }, seconds);
-    },
-    authenticationFailed: (check) => failures.inc({ check }),
-  };
+  for (const [name, help, value] of logCounters) {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        // The log counts by itself; a counter of this library can only be set anew.
+        this.reset();
+        for (const log of logs) this.inc({ event_hub: log.name }, value(log));
+      },
+    });
+  }
+  for (const [name, help, value] of logGauges) {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        for (const log of logs) this.set({ event_hub: log.name }, value(log));
+      },
+    });
+  }
+  return logs;
 }
 
 /** The same authentication, with its refusals counted. */

@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+/** The binary: `serve` and `config` concern this machine and go to the server's room, all else to the CLI. */
+const [command, ...rest] = process.argv.slice(2);
+process.exitCode = await run();
+
+async function run(): Promise<number> {
+  if (command === 'serve') {
+    const { serve } = await import('./server/serve.ts');
+    return serve(rest, process.env);
+  }
+  if (command === 'config') {
+    const { runConfig } = await import('./server/config-command.ts');
+    return runConfig(rest, process.env, {
+      out: (text) => process.stdout.write(text),
+      err: (text) => process.stderr.write(text),
+    });
+  }
+  const { runCli } = await import('./cli/main.ts');
+  return runCli(process.argv.slice(2));
+}

@@ -1,0 +1,185 @@
+/**
+ * Builds the whole: from settings to open doors. The order here is the order in which to read the program; a stop
+ * undoes it backwards, because each step tells `shutdown` how before the next one begins.
+ *
+ *     data folder -> certificate -> tables -> event logs -> core -> doors -> endpoints.json
+ */
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
+import type { Random } from '../base/random.ts';
+import { createEvents } from '../core/events/events.ts';
+import { createHub, type Hub } from '../core/hub.ts';
+import { hostNames } from '../core/identity/host-names.ts';
+import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
+import { recordCodec } from '../protocols/shared/record-codec.ts';
+import { openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
+import { systemFiles } from '../stores/embedded/event-log/files.ts';
+import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
+import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
+import type { Settings } from './config.ts';
+import type { LoadedSettings } from './config-sources.ts';
+import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder.ts';
+import { openDoors } from './doors.ts';
+import { describeEndpoints, monitoringName } from './endpoints.ts';
+import type { GreetingFacts } from './greeting.ts';
+import type { Shutdown } from './lifecycle.ts';
+import type { ServerLog } from './log.ts';
+import { countFailures, type Metrics, openMetrics } from './metrics.ts';
+import { reachOf, subjectNames } from './reach.ts';
+import { timedFiles } from './timed-files.ts';
+import { openOwnTls, openPrivateTls, type ServerTls } from './tls-source.ts';
+
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: ServerLog;
+  readonly shutdown: Shutdown;
+}
+
+export interface RunningHub {
+  readonly greeting: Omit<GreetingFacts, 'showConnectionStrings'>;
+  reloadCertificate(): Promise<void>;
+}
+
+const DAY_MS = 86_400_000;
+
+/** @throws Error whose message says what to do; what was opened by then is in `shutdown`. */
+export async function compose(loaded: LoadedSettings, surroundings: Surroundings): Promise<RunningHub> {
+  const { settings } = loaded;
+  const { clock, random, log, shutdown } = surroundings;
+  const metrics = openMetrics();
+
+  const folder = openFolder(settings, clock);
+  shutdown.add('data folder', () => folder.release());
+  const hubName = folder.facts.hubName;
+  const endpointsFile = folder.file('endpoints.json');
+  // One that a killed hub has left would send clients to ports that are not open yet.
+  rmSync(endpointsFile, { force: true });
+
+  const reach = reachOf(settings);
+  const tls = await openTls(settings, folder, reach.names, surroundings);
+  shutdown.add('certificate', () => tls.close());
+
+  const keyFile = folder.file('keys', 'tables.key');
+  const cipher = openKeyCipher({ file: keyFile, given: settings.keyEncryptionKey, random, log });
+  const tables = await openEmbeddedTables({ file: folder.file('tables', 'hub.db'), cipher, log, clock });
+  shutdown.add('tables', () => tables.close());
+  const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);
+
+  const telemetry = await openLog(hubName, folder.facts.partitions, settings, folder, metrics, surroundings);
+  const monitoring = await openLog(monitoringName(hubName), 1, settings, folder, metrics, surroundings);
+
+  for (const name of settings.consumerGroups) {
+    const group = { name, createdTime: clock.now() };
+    // `$Default` is always there and does not stand in the store, but counts.
+    const outcome = await tables.consumerGroups.create(hubName, group, settings.consumerGroupsMax - 1);
+    if (outcome === 'full') throw new Error(`consumerGroups: ${name} would be more than consumerGroupsMax allows.`);
+  }
+
+  const events = createEvents({
+    telemetry,
+    monitoring,
+    consumerGroups: tables.consumerGroups,
+    codec: recordCodec,
+    clock,
+    limits: { telemetryBytesMax: settings.telemetryBytesMax, consumerGroupsMax: settings.consumerGroupsMax },
+  });
+  const core = createHub({
+    name: hubName,
+    hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
+    identities: tables.identities,
+    policies,
+    subscriptions: tables.subscriptions,
+    events,
+    clock,
+    random,
+    log,
+    limits: { devicesMax: settings.devicesMax, clockSkewMs: settings.clockSkewSeconds * 1000 },
+  });
+  const hub: Hub = { ...core, authentication: countFailures(core.authentication, metrics) };
+  metrics.watchPresence(hub.presence);
+
+  const problems = (): readonly string[] =>
+    [tables, telemetry, monitoring].flatMap((store) => {
+      const health = store.health();
+      return health.ok ? [] : [health.reason];
+    });
+  const { ports, notices } = await openDoors({ hub, loaded, reach, tls, metrics, shutdown, problems });
+
+  const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');
+  const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);
+  writeFileDurably(endpointsFile, `${JSON.stringify(endpoints, undefined, 2)}\n`);
+  shutdown.add('endpoints.json', () => rmSync(endpointsFile, { force: true }));
+  return {
+    greeting: {
+      endpoints,
+      publicName: settings.hostName[0],
+      policies,
+      dataDir: folder.path,
+      endpointsFile,
+      notices,
+    },
+    reloadCertificate: () => tls.reload(),
+  };
+}
+
+function openFolder(settings: Settings, clock: Clock): DataFolder {
+  const facts = {
+    hubName: settings.hubName ?? 'mooring',
+    partitions: settings.partitions ?? limits.partitionsDefault,
+    createdTime: clock.now(),
+  };
+  const named = { hubName: settings.hubName !== undefined, partitions: settings.partitions !== undefined };
+  return openDataFolder(settings.dataDir, facts, named);
+}
+
+async function openTls(
+  settings: Settings,
+  folder: DataFolder,
+  names: readonly string[],
+  surroundings: Surroundings,
+): Promise<ServerTls> {
+  const { tlsCertFile, tlsKeyFile } = settings;
+  if (tlsCertFile !== undefined && tlsKeyFile !== undefined) return openOwnTls(tlsCertFile, tlsKeyFile, surroundings);
+  return openPrivateTls(folder.file('tls'), folder.facts.hubName, subjectNames(names), surroundings);
+}
+
+async function openLog(
+  name: string,
+  partitionCount: number,
+  settings: Settings,
+  folder: DataFolder,
+  metrics: Metrics,
+  { clock, random, log, shutdown }: Surroundings,
+) {
+  const eventLog = await openEmbeddedEventLog({
+    folder: folder.file('events', name),
+    name,
+    partitionCount,
+    retentionMs: settings.retentionDays * DAY_MS,
+    retentionBytes: settings.retentionBytes === 'off' ? undefined : settings.retentionBytes,
+    segmentBytes: settings.segmentBytes,
+    clock,
+    random,
+    log,
+    files: timedFiles(systemFiles, (bytes, seconds) => metrics.batchDurable(name, bytes, seconds)),
+  });
+  shutdown.add(`event log ${name}`, () => eventLog.close());
+  metrics.watchEventLog(eventLog);
+  return eventLog;
+}
+
+function givenKeys(settings: Settings): GivenPolicyKeys {
+  const given = {
+    iothubowner: settings.ownerKey,
+    service: settings.serviceKey,
+    device: settings.deviceKey,
+    registryRead: settings.registryReadKey,
+    registryReadWrite: settings.registryReadWriteKey,
+  };
+  return Object.fromEntries(
+    Object.entries(given).flatMap(([name, primaryKey]) => (primaryKey === undefined ? [] : [[name, { primaryKey }]])),
+  );
+}

@@ -1,0 +1,123 @@
+/** Opens every port that the settings ask for. All of them share the hub; none knows another. */
+import type { Endpoints } from '../api/endpoints.ts';
+import type { Hub } from '../core/hub.ts';
+import { openAmqpDoor } from '../protocols/amqp/server.ts';
+import { openAdminDoor } from '../protocols/http/admin-server.ts';
+import type { HttpsDoor } from '../protocols/http/options.ts';
+import { openHttpsDoor } from '../protocols/http/server.ts';
+import { openMqttDoor } from '../protocols/mqtt/server.ts';
+import type { Door } from '../protocols/shared/door.ts';
+import type { TlsSource } from '../protocols/shared/listener.ts';
+import type { Port } from './config-kinds.ts';
+import type { LoadedSettings } from './config-sources.ts';
+import { openHttpsPort } from './https-port.ts';
+import type { Shutdown } from './lifecycle.ts';
+import type { Metrics } from './metrics.ts';
+import type { Reach } from './reach.ts';
+
+export interface DoorParts {
+  readonly hub: Hub;
+  readonly loaded: LoadedSettings;
+  readonly reach: Reach;
+  readonly tls: TlsSource;
+  readonly metrics: Metrics;
+  readonly shutdown: Shutdown;
+  /** What keeps the hub from serving, for `/readyz`. */
+  problems(): readonly string[];
+}
+
+export interface OpenDoors {
+  readonly ports: Endpoints['ports'];
+  /** What the user should know of the ports. */
+  readonly notices: readonly string[];
+}
+
+type DoorName = keyof Endpoints['ports'];
+
+export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
+  const { hub, loaded, reach, tls, metrics, shutdown } = parts;
+  const { settings } = loaded;
+  const doors = new Map<DoorName, Door>();
+  const notices: string[] = [];
+  let https: HttpsDoor | undefined;
+  let isOpen = false;
+
+  const open = async <D extends Door>(name: DoorName, port: Port, make: (port: number) => Promise<D>) => {
+    if (port === 'off') return undefined;
+    const door = await make(port);
+    doors.set(name, door);
+    metrics.watchDoor(name, () => door.connections());
+    return door;
+  };
+
+  // The operator's port opens first and closes last: it tells of a start and of a stop that take their time.
+  shutdown.add('admin door', () => drain([doors.get('admin')], settings.drainSeconds, hub));
+  await open('admin', settings.adminPort, (port) =>
+    openAdminDoor({
+      port,
+      addresses: reach.admin,
+      hub,
+      log: hub.log,
+      problems: () => [...(isOpen ? [] : ['The hub is starting or stopping.']), ...parts.problems()],
+      metrics: () => metrics.page(),
+      openApi: () => https?.openApi() ?? {},
+    }),
+  );
+
+  shutdown.add('doors', () => {
+    isOpen = false;
+    const others = [...doors].filter(([name]) => name !== 'admin').map(([, door]) => door);
+    return drain(others, settings.drainSeconds, hub);
+  });
+  await open('mqtts', settings.mqttsPort, (port) =>
+    openMqttDoor(hub, { name: 'mqttsPort', port, addresses: reach.open, tls }),
+  );
+  await open('mqtt', settings.mqttPort, (port) =>
+    openMqttDoor(hub, { name: 'mqttPort', port, addresses: reach.loopback }),
+  );
+  await open('amqps', settings.amqpsPort, (port) =>
+    openAmqpDoor(hub, { name: 'amqpsPort', port, addresses: reach.open, tls }),
+  );
+  await open('amqp', settings.amqpPort, (port) =>
+    openAmqpDoor(hub, { name: 'amqpPort', port, addresses: reach.loopback, redirectPort: doors.get('amqps')?.port }),
+  );
+  https = await open('https', settings.httpsPort, async (port) => {
+    const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>
+      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls }),
+    );
+    if (notice !== undefined) notices.push(notice);
+    return door;
+  });
+  isOpen = true;
+
+  const port = (name: DoorName): number | null => doors.get(name)?.port ?? null;
+  return {
+    ports: {
+      mqtts: port('mqtts'),
+      amqps: port('amqps'),
+      https: port('https'),
+      admin: port('admin'),
+      amqp: port('amqp'),
+      mqtt: port('mqtt'),
+    },
+    notices,
+  };
+}
+
+/** Nobody new comes in at any door before the first connection is ended; who does not go in time is cut off. */
+async function drain(doors: readonly (Door | undefined)[], seconds: number, { clock, log }: Hub): Promise<void> {
+  const open = doors.filter((door) => door !== undefined);
+  // A listener counts as closed when its last connection has ended, so nobody waits for that here.
+  const closed = open.map((door) => door.stopAccepting());
+  const ended = Promise.all([...closed, ...open.map((door) => door.drain())]);
+  let cancel = (): void => {};
+  const late = new Promise<'late'>((resolve) => {
+    cancel = clock.after(seconds * 1000, () => resolve('late'));
+  });
+  const outcome = await Promise.race([ended, late]);
+  cancel();
+  if (outcome === 'late') {
+    const connections = open.reduce((sum, door) => sum + door.connections(), 0);
+    log.warn({ connections, seconds }, 'connections that did not end in time are cut off');
+  }
+}
