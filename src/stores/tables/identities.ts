@@ -131,8 +131,11 @@ async function remove(
   if (ifMatch !== '*' && ifMatch !== stored.etag) return { kind: 'etagMismatch' };
   const identity = toIdentity(stored, cipher);
   const owned = key.moduleId === undefined ? await moduleRows(tx, key.deviceId) : [];
-  const removal = tx.deleteFrom('identities').where('device_id', '=', key.deviceId);
-  await (key.moduleId === undefined ? removal : removal.where('module_id', '=', key.moduleId)).execute();
+  // What hangs on the identity goes in the same commit: a crash leaves no session without an owner.
+  for (const table of ['identities', 'subscriptions'] as const) {
+    const removal = tx.deleteFrom(table).where('device_id', '=', key.deviceId);
+    await (key.moduleId === undefined ? removal : removal.where('module_id', '=', key.moduleId)).execute();
+  }
   if (key.moduleId === undefined) await addToCount(tx, identity.status, -1);
   for (const row of owned) changes.push({ kind: 'deleted', identity: toIdentity(row, cipher) });
   changes.push({ kind: 'deleted', identity });

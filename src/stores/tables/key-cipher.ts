@@ -6,7 +6,7 @@
  *
  * The key id (of a hash of the key) says which key of the ring opens it: after a rotation old rows stay readable.
  */
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createSecretKey, randomFillSync } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 
 /** Keys of 32 bytes; the first seals, all of them open. Plain data, so that it crosses to the tables' thread. */
@@ -28,16 +28,17 @@ const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
 export function createKeyCipher(ring: KeyRing): KeyCipher {
-  const keys = new Map(ring.keys.map((key) => [keyId(key), key]));
+  const keys = new Map(ring.keys.map((key) => [keyId(key), createSecretKey(key)]));
   const [currentId] = keys.keys();
   assert(
     currentId !== undefined && ring.keys.every((key) => key.length === KEY_BYTES),
     'a ring holds keys of 32 bytes',
   );
   const current = keys.get(currentId)!;
+  const nextNonce = nonces();
   return {
     seal(secret, context) {
-      const nonce = randomBytes(NONCE_BYTES);
+      const nonce = nextNonce();
       const cipher = createCipheriv('aes-256-gcm', current, nonce).setAAD(aad(context));
       const sealed = Buffer.concat([nonce, cipher.update(secret, 'utf8'), cipher.final(), cipher.getAuthTag()]);
       return `${currentId}.${sealed.toString('base64url')}`;
@@ -63,6 +64,20 @@ export function createKeyCipher(ring: KeyRing): KeyCipher {
 /** Names a key without telling anything of it. */
 export function keyId(key: Uint8Array): string {
   return createHash('sha256').update('key id').update(key).digest('hex').slice(0, 16);
+}
+
+/** Random nonces, drawn many at a time: one call of the generator costs as much as sealing itself. */
+function nonces(): () => Buffer {
+  const pool = Buffer.alloc(NONCE_BYTES * 256);
+  let at = pool.length;
+  return () => {
+    if (at === pool.length) {
+      randomFillSync(pool);
+      at = 0;
+    }
+    at += NONCE_BYTES;
+    return pool.subarray(at - NONCE_BYTES, at);
+  };
 }
 
 /** Unambiguous: no two contexts share a JSON text. */

@@ -74,6 +74,21 @@ test('what was written is there after the file is opened again', async (context)
   assert.equal((await second.policies.load())[0].primaryKey, 'YQ==');
 });
 
+test('a deleted device takes its sessions along in the same commit, and only its own', async (context) => {
+  const tables = await place(context).open();
+  const owners = [{ deviceId: 'd1' }, { deviceId: 'd1', moduleId: 'm' }, { deviceId: 'd10' }];
+  for (const key of owners) {
+    await tables.identities.write([{ kind: 'create', identity: exampleIdentity(key), countMax: 10 }]);
+    await tables.subscriptions.save(key, '1', [{ filter: '#', qos: 0 }]);
+  }
+  await tables.identities.write([{ kind: 'delete', key: { deviceId: 'd1' }, ifMatch: '*' }]);
+  const left = await Promise.all(owners.map((key) => tables.subscriptions.load(key, '1')));
+  assert.deepEqual(
+    left.map((session) => session !== undefined),
+    [false, false, true],
+  );
+});
+
 test('files are for this user only', onUnix, async (context) => {
   const here = place(context);
   const tables = await here.open();
