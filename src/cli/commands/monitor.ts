@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseStartPosition, type StartPosition } from '../events/position.ts';
-import { type ReaderStatus, readEvents } from '../events/reader.ts';
+import type { ReaderStatus } from '../events/reader.ts';
 import { eventJson, eventLine } from '../events/render.ts';
 import type { Login } from '../login/login.ts';
 import { count, duration } from '../output/values.ts';
@@ -60,6 +60,8 @@ async function monitorEvents(
   const limit = options.count ?? Number.POSITIVE_INFINITY;
   const startedAt = performance.now();
   const format = terminal.json ? eventJson : lineFormat(terminal);
+  // Loaded when needed: the other commands start faster without the protocol’s library.
+  const { readEvents } = await import('../events/reader.ts');
   const batches = readEvents({
     login,
     from: options.from,

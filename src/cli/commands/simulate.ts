@@ -1,41 +1,11 @@
-import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import tls from 'node:tls';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { limits } from '../../base/limits.ts';
-import { Failure } from '../failure.ts';
-import { type Login, portOf, serverName } from '../login/login.ts';
-import { progressLine } from '../output/progress.ts';
-import { count } from '../output/values.ts';
-import { numberedIds } from '../registry/bulk.ts';
-import { withApi } from '../registry/with-api.ts';
-import type { DeviceTarget } from '../simulation/device.ts';
-import { connectsAtOnceDefault, Fleet, type FleetOptions, propertyBag } from '../simulation/fleet.ts';
-import { createIdentities, deleteIdentities } from '../simulation/identities.ts';
-import { defaultTemplate, type Payload, payloadOfSize, payloadTemplate } from '../simulation/payload.ts';
-import { liveLine, type SimulationSummary, summaryOf, summaryText } from '../simulation/report.ts';
-import { note, print, type Terminal } from '../terminal.ts';
+import type { SimulationOptions } from '../simulation/run.ts';
+import type { Terminal } from '../terminal.ts';
 import { type CommonOptions, durationMs, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 
-/** How long the last acknowledgements may take after the sending has ended. */
-const SETTLE_MS = 10_000;
-const REDRAW_MS = 500;
-
-interface SimulateOptions extends CommonOptions {
-  readonly devices: number;
-  readonly rate: number;
-  readonly totalRate?: number;
-  readonly count?: number;
-  readonly duration?: number;
-  readonly payload?: string;
-  readonly property?: readonly (readonly [string, string])[];
-  readonly qos: 0 | 1;
-  readonly window: number;
-  readonly connectsAtOnce: number;
-  readonly prefix?: string;
-  readonly keep?: boolean;
-}
+/** Handshakes wait for the CPU, not for the network: more at once would not be faster. */
+const CONNECTS_AT_ONCE_DEFAULT = 32;
 
 export function addSimulateCommand(program: Command, terminal: Terminal): void {
   const perDevice = new Option('--rate <n>', 'messages of each device: 5, 0.1, 30/m, or max (as fast as it goes)')
@@ -64,13 +34,15 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
       '--connects-at-once <n>',
       'connections that are made at the same time',
       wholeNumber(1, limits.cliConnectsAtOnceMax),
-      connectsAtOnceDefault,
+      CONNECTS_AT_ONCE_DEFAULT,
     )
     .option('--prefix <text>', 'what stands before the numbers of the device ids (default: sim- and a random part)')
     .option('--keep', 'do not delete the devices afterwards')
-    .action((options: SimulateOptions) =>
-      terminal.untilStopped((stop) => simulateFleet(loginFrom(options, terminal), options, stop, terminal)),
-    );
+    .action(async (options: CommonOptions & SimulationOptions) => {
+      // Loaded when needed: the other commands start faster without the protocol's libraries.
+      const { simulate: run } = await import('../simulation/run.ts');
+      await terminal.untilStopped((stop) => run(loginFrom(options, terminal), options, stop, terminal));
+    });
   examples(simulate, [
     'mooring simulate --devices 100 --duration 1m',
     'mooring simulate --devices 1000 --total-rate 5000 --payload 256',
@@ -98,127 +70,4 @@ function property(
   const equals = text.indexOf('=');
   if (equals < 1) throw new InvalidArgumentError('It looks like name=value.');
   return [...others, [text.slice(0, equals), text.slice(equals + 1)]];
-}
-
-async function simulateFleet(
-  login: Login,
-  options: SimulateOptions,
-  stop: AbortSignal,
-  terminal: Terminal,
-): Promise<void> {
-  const fleetOptions = planOf(login, options, terminal);
-  const prefix = options.prefix ?? `sim-${randomBytes(3).toString('hex')}-`;
-  const ids = numberedIds(prefix, options.devices);
-  // Ids with a random part are nobody else's. With a given prefix only those that were surely created here are deleted.
-  const owned = new Set(options.prefix === undefined ? ids : []);
-  const progress = progressLine(terminal);
-  const showCount = (doing: string, answered: number, total: number): void =>
-    progress.show(`${doing} devices: ${count(answered)} of ${count(total)}`);
-  const remove = (): Promise<void> =>
-    withApi(login, ['registryReadWrite'], (api) =>
-      deleteIdentities(api, [...owned], { onAnswered: (answered) => showCount('Deleting', answered, owned.size) }),
-    ).finally(() => progress.end());
-  let summary: SimulationSummary | undefined;
-  try {
-    const devices = await withApi(login, ['registryReadWrite'], (api) =>
-      createIdentities(api, ids, {
-        stop,
-        onAnswered(answered, created) {
-          showCount('Creating', answered, ids.length);
-          for (const id of created) owned.add(id);
-        },
-      }),
-    );
-    if (!stop.aborted) summary = await play(new Fleet(devices, fleetOptions), options, stop, terminal);
-  } catch (error) {
-    progress.end();
-    // The first failure is the one to tell; that cleaning up failed as well is its consequence.
-    if (options.keep !== true) await remove().catch(() => {});
-    throw error;
-  }
-  progress.end();
-  if (options.keep === true) note(terminal, `Kept the devices ${ids[0]} to ${ids.at(-1)}.`);
-  else await remove();
-  if (summary === undefined) return;
-  await print(terminal, terminal.json ? JSON.stringify(summary, undefined, 2) : summaryText(terminal.out, summary));
-  if (summary.unacknowledged > 0) {
-    throw new Failure(`${count(summary.unacknowledged)} messages were not acknowledged.`, {
-      hint: summary.lastError ?? 'The hub’s log may say why.',
-    });
-  }
-}
-
-/** Connects, sends, waits for what is missing, says good-bye. */
-async function play(
-  fleet: Fleet,
-  options: SimulateOptions,
-  stop: AbortSignal,
-  terminal: Terminal,
-): Promise<SimulationSummary> {
-  const progress = progressLine(terminal);
-  const line = liveLine(fleet, options.qos);
-  const redraw = setInterval(() => progress.show(line()), REDRAW_MS);
-  try {
-    await fleet.connect(stop);
-    const { connected, lastError } = fleet.facts();
-    if (connected === 0 && lastError !== undefined && !stop.aborted) throw lastError;
-    const ends = options.duration === undefined ? [stop] : [stop, AbortSignal.timeout(options.duration)];
-    const startedAt = performance.now();
-    await fleet.run(AbortSignal.any(ends));
-    const elapsedMs = performance.now() - startedAt;
-    const atEnd = fleet.facts();
-    await fleet.settle(SETTLE_MS);
-    return summaryOf(fleet, atEnd, options.qos, elapsedMs);
-  } finally {
-    clearInterval(redraw);
-    progress.end();
-    await fleet.close();
-  }
-}
-
-function planOf(login: Login, options: SimulateOptions, terminal: Terminal): FleetOptions {
-  const payload = payloadOf(options.payload ?? defaultTemplate, terminal);
-  const sample = payload({ deviceId: 'd', sequence: 1, time: 0, random: () => 0 });
-  if (Buffer.byteLength(sample) > limits.telemetryBytesMax) {
-    throw new Failure(`A message may have ${count(limits.telemetryBytesMax)} bytes at most.`, { usage: true });
-  }
-  return {
-    target: targetOf(login),
-    qos: options.qos,
-    windowMax: options.window,
-    properties: propertyBag(isJson(sample) ? 'application/json' : undefined, options.property ?? []),
-    payload,
-    ratePerSecond: options.totalRate ?? options.rate * options.devices,
-    messagesPerDevice: options.count ?? Number.POSITIVE_INFINITY,
-    connectsAtOnce: options.connectsAtOnce,
-  };
-}
-
-function payloadOf(what: string, terminal: Terminal): Payload {
-  if (/^\d{1,9}$/.test(what)) return payloadOfSize(Number(what));
-  try {
-    return payloadTemplate(
-      what.startsWith('@') ? readFileSync(path.resolve(terminal.cwd, what.slice(1)), 'utf8') : what,
-    );
-  } catch (error) {
-    throw new Failure(`--payload: ${(error as Error).message}`, { usage: true, cause: error });
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function targetOf(login: Login): DeviceTarget {
-  const { hostName } = login;
-  if (login.ports.mqtts === undefined && login.ports.mqtt !== undefined) {
-    return { hostName, port: login.ports.mqtt, secureContext: undefined, serverName: '' };
-  }
-  const secureContext = tls.createSecureContext(login.ca === undefined ? {} : { ca: login.ca.pem });
-  return { hostName, port: portOf(login, 'mqtts'), secureContext, serverName: serverName(hostName) };
 }

@@ -1,4 +1,3 @@
-import { limits } from '../../base/limits.ts';
 import type { Failure } from '../failure.ts';
 import { type DeviceIdentity, type DeviceTarget, SimulatedDevice } from './device.ts';
 import { Histogram } from './histogram.ts';
@@ -233,6 +232,3 @@ export function propertyBag(
   ];
   return pairs.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&');
 }
-
-/** Most connects at once that make sense: handshakes wait for the CPU, not for the network. */
-export const connectsAtOnceDefault = Math.min(32, limits.cliConnectsAtOnceMax);
