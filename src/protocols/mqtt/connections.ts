@@ -41,7 +41,7 @@ class Connections implements MqttConnections {
     }
     const connection = new Connection(this.#hub, stream, origin);
     this.#open.add(connection);
-    stream.once('close', () => {
+    stream.on('close', () => {
       this.#open.delete(connection);
       connection.session.ended();
       if (this.#open.size === 0) this.#onEmpty();
@@ -84,15 +84,16 @@ class Connection implements Link {
   readonly #stream: Duplex;
   /** Monotonic time by which an ended stream must have closed. */
   #lingerUntil = Number.POSITIVE_INFINITY;
+  #awaitsDrain = false;
 
   constructor(hub: Hub, stream: Duplex, origin: Origin) {
     this.#hub = hub;
     this.#stream = stream;
     this.session = new Session(hub, this, origin);
-    stream.on('error', () => stream.destroy());
+    // A stream that fails closes by itself; sockets of the listener are listened to already.
+    if (stream.listenerCount('error') === 0) stream.on('error', ignore);
     stream.on('data', (chunk: Buffer) => this.session.receive(chunk));
     stream.on('end', () => this.session.ended());
-    stream.on('drain', () => this.session.drained());
   }
 
   pulse(now: number, wall: number): void {
@@ -102,7 +103,15 @@ class Connection implements Link {
 
   write(bytes: Buffer): boolean {
     // A stream that is gone has told, or will tell, the session by its `close`.
-    return this.#stream.writable ? this.#stream.write(bytes) : true;
+    if (!this.#stream.writable || this.#stream.write(bytes)) return true;
+    if (!this.#awaitsDrain) {
+      this.#awaitsDrain = true;
+      this.#stream.once('drain', () => {
+        this.#awaitsDrain = false;
+        this.session.drained();
+      });
+    }
+    return false;
   }
 
   pause(): void {
@@ -124,3 +133,5 @@ class Connection implements Link {
     this.#stream.destroy();
   }
 }
+
+function ignore(): void {}
