@@ -57,7 +57,9 @@ export async function checkEventLog(folder: string, files: JournalFiles = system
   const { partitionCount } = meta;
   let before: Segment | undefined;
   for (let at = 0; at < positions.length; at++) {
-    const options = { folder, files, partitionCount, position: positions[at], next: positions[at + 1] };
+    const position = positions[at];
+    const hasIndex = names.includes(indexName(position));
+    const options = { folder, files, partitionCount, position, next: positions[at + 1], hasIndex };
     const checked = await checkSegment(options, problems);
     segments.push(checked.facts);
     if (at > 0 && before !== undefined && checked.segment !== undefined && !follows(before, checked.segment)) {
@@ -80,13 +82,14 @@ interface CheckOptions {
   readonly position: number;
   /** Position of the segment behind it; undefined = it is the last one. */
   readonly next: number | undefined;
+  readonly hasIndex: boolean;
 }
 
 async function checkSegment(
   options: CheckOptions,
   problems: EventLogProblem[],
 ): Promise<{ readonly segment: Segment | undefined; readonly facts: SegmentCheck }> {
-  const { folder, files, partitionCount, position, next } = options;
+  const { folder, files, partitionCount, position, next, hasIndex } = options;
   const name = journalName(position);
   const index = await readIndex(options);
   const entries = new EntryCheck(index?.entries);
@@ -121,20 +124,17 @@ async function checkSegment(
   } finally {
     await file.close();
   }
-  const segment = result?.segment;
-  const isSound = result !== undefined && result.faultAt === undefined;
+  // What stands behind a damaged segment cannot be held against it.
+  const segment = result?.faultAt === undefined ? result?.segment : undefined;
   if (index === undefined) {
     // The last segment of a log that was not closed has none yet.
-    if (next !== undefined)
-      problems.push({ kind: 'index', file: indexName(position), place: 0, what: 'no sound index' });
-  } else if (isSound && segment !== undefined && !(entries.isComplete() && agrees(index.summary, segment))) {
+    const what = 'it is missing or damaged';
+    if (next !== undefined || hasIndex) problems.push({ kind: 'index', file: indexName(position), place: 0, what });
+  } else if (segment !== undefined && !(entries.isComplete() && agrees(index.summary, segment))) {
     problems.push({ kind: 'index', file: indexName(position), place: 0, what: 'it does not fit its segment' });
   }
-  const { length: bytes = 0, firstTime = 0, lastTime = 0 } = segment ?? {};
-  return {
-    segment: isSound ? segment : undefined,
-    facts: { file: name, bytes, batches, records, firstTime, lastTime },
-  };
+  const { length: bytes = 0, firstTime = 0, lastTime = 0 } = result?.segment ?? {};
+  return { segment, facts: { file: name, bytes, batches, records, firstTime, lastTime } };
 }
 
 function faultsOf(
