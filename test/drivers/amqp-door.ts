@@ -3,6 +3,8 @@
  * log, the rooms. The real hub as a process is in `hub.ts`.
  */
 import { createHmac } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
@@ -33,11 +35,13 @@ export interface AmqpTestHub extends AsyncDisposable {
   readonly owner: Principal;
   /** The primary key of a policy, as connection strings carry it. */
   key(policyName: string): string;
-  /** A token of a policy, signed with the key's text as Event Hubs SDKs do it. */
+  /** A token of a policy: of a `sb:` resource signed with the key's text, as Event Hubs SDKs do it, else with the key. */
   token(options?: { policyName?: string; resource?: string; lifeMs?: number; key?: string }): string;
   connectionString(options?: { policyName?: string; entity?: string }): string;
   /** Stores telemetry of device `d1` in one partition and waits until readers see it. */
   append(partition: number, bodies: readonly (string | Uint8Array)[], telemetry?: Partial<Telemetry>): Promise<void>;
+  /** Most bytes that now wait in one of the hub's sockets. */
+  unsentBytesMax(): number;
   /** Lines of the hub's log: level, sentence and fields as one JSON text each. */
   readonly lines: readonly string[];
 }
@@ -78,6 +82,13 @@ export async function openAmqpTestHub(
     random: systemRandom,
     log: capturing(lines),
   });
+  const sockets = new Set<Socket>();
+  const accepted = (message: unknown): void => {
+    const { socket } = message as { socket: Socket };
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
+  subscribe('net.server.socket', accepted);
   const door = await openAmqpDoor(hub, {
     name: 'amqpPort',
     port: 0,
@@ -100,11 +111,14 @@ export async function openAmqpTestHub(
     monitoring,
     owner,
     lines,
+    unsentBytesMax: () => Math.max(0, ...[...sockets].map((socket) => socket.writableLength)),
     key,
     token({ policyName = 'service', resource = `sb://localhost/${HUB_NAME}`, lifeMs = 3_600_000, ...given } = {}) {
       const expiry = Math.floor((clock.now() + lifeMs) / 1000);
       const sr = encodeURIComponent(resource);
-      const signature = createHmac('sha256', given.key ?? key(policyName)).update(`${sr}\n${expiry}`);
+      const text = given.key ?? key(policyName);
+      const secret = resource.startsWith('sb:') ? text : Buffer.from(text, 'base64');
+      const signature = createHmac('sha256', secret).update(`${sr}\n${expiry}`);
       const sig = encodeURIComponent(signature.digest('base64'));
       return `SharedAccessSignature sr=${sr}&sig=${sig}&se=${expiry}&skn=${policyName}`;
     },
@@ -130,6 +144,7 @@ export async function openAmqpTestHub(
     async [Symbol.asyncDispose]() {
       await door.stopAccepting();
       await door.drain();
+      unsubscribe('net.server.socket', accepted);
     },
   };
 }

@@ -135,7 +135,7 @@ export class AmqpConnection {
   close(error?: AmqpError): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
     if (this.#state === 'protocol' || this.#state === 'sasl' || this.#state === 'header') {
-      this.#destroy();
+      this.#finish();
       return;
     }
     if (this.#state === 'opening') this.#writeOpen();

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { limits } from '../../src/base/limits.ts';
+import { AmqpDriver, bodyText } from '../drivers/amqp.ts';
+import { type AmqpTestHub, HUB_NAME, numbers, openAmqpTestHub } from '../drivers/amqp-door.ts';
+
+const source = (partition = 0): string => `${HUB_NAME}/ConsumerGroups/$Default/Partitions/${partition}`;
+
+async function connected(hub: AmqpTestHub, options: Record<string, unknown> = {}): Promise<AmqpDriver> {
+  return AmqpDriver.connect(hub.port, { username: 'service', password: hub.key('service'), ...options });
+}
+
+/** Lets everything happen that is under way in this process. */
+async function settled(turns = 50): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('no more is sent than the reader has given credit for', async () => {
+  await using hub = await openAmqpTestHub();
+  await hub.append(0, numbers(100));
+  const client = await connected(hub);
+  const receiver = client.receive(source());
+  await receiver.opened();
+  for (const credit of [1, 7, 30]) {
+    const before = receiver.messages.length;
+    receiver.credit(credit);
+    await receiver.received(before + credit);
+    await settled();
+    assert.equal(receiver.messages.length, before + credit);
+  }
+  receiver.credit(1000);
+  await receiver.received(100);
+  assert.deepEqual(receiver.messages.map(bodyText), numbers(100));
+  await client.close();
+});
+
+test('events that come while a reader waits reach it at once and in order', async () => {
+  await using hub = await openAmqpTestHub();
+  const client = await connected(hub);
+  const receiver = client.receive(source());
+  receiver.credit(1000);
+  await receiver.opened();
+  for (let round = 0; round < 20; round++) {
+    await hub.append(0, numbers(5, round * 5));
+    await receiver.received((round + 1) * 5);
+  }
+  assert.deepEqual(receiver.messages.map(bodyText), numbers(100));
+  await client.close();
+});
+
+test('a message larger than a frame comes in several, whatever the frame size of the reader', async () => {
+  await using hub = await openAmqpTestHub();
+  const bodies = [1, 500, 65_000, 65_536, 250_000].map((size) => Buffer.alloc(size, size % 251));
+  await hub.append(0, bodies);
+  for (const max_frame_size of [512, 4096, 65_536, 4_294_967_295]) {
+    const client = await connected(hub, { max_frame_size });
+    const receiver = client.receive(source());
+    receiver.credit(bodies.length);
+    const messages = await receiver.received(bodies.length);
+    assert.deepEqual(
+      messages.map(({ body }) => body.content),
+      bodies,
+    );
+    await client.close();
+  }
+});
+
+test('a session window that ends within a message holds the rest back until it opens again', async () => {
+  await using hub = await openAmqpTestHub();
+  // Nine frames each: the library opens its window of sixteen when it has taken a whole message.
+  const bodies = numbers(10).map((text) => Buffer.alloc(3_500, text));
+  await hub.append(0, bodies);
+  const client = await connected(hub, { max_frame_size: 512, session_buffer_size: 16 });
+  const receiver = client.receive(source());
+  receiver.credit(10);
+  const messages = await receiver.received(10);
+  assert.deepEqual(
+    messages.map(({ body }) => body.content),
+    bodies,
+  );
+  await client.close();
+});
+
+test('credit that is drained comes back at once when there is nothing, and after the rest when there is', async () => {
+  await using hub = await openAmqpTestHub();
+  await hub.append(0, numbers(3));
+  const client = await connected(hub);
+  const receiver = client.receive(source());
+  await receiver.opened();
+  const drained = new Promise<void>((resolve) => receiver.link.once('receiver_drained', () => resolve()));
+  receiver.credit(10);
+  receiver.link.drain_credit();
+  await drained;
+  assert.deepEqual(receiver.messages.map(bodyText), numbers(3));
+  assert.equal((receiver.link as unknown as { credit: number }).credit, 0);
+  await hub.append(0, numbers(1, 3));
+  await settled();
+  assert.equal(receiver.messages.length, 3);
+  await client.close();
+});
+
+test('two consumer groups read at their own pace', async () => {
+  await using hub = await openAmqpTestHub();
+  await hub.hub.events.createConsumerGroup(hub.owner, HUB_NAME, 'slow');
+  await hub.append(0, numbers(500));
+  const client = await connected(hub);
+  const quick = client.receive(source());
+  const slow = client.receive(`${HUB_NAME}/ConsumerGroups/slow/Partitions/0`);
+  quick.credit(1000);
+  slow.credit(3);
+  await quick.received(500);
+  await slow.received(3);
+  slow.credit(1000);
+  await slow.received(500);
+  assert.deepEqual(slow.messages.map(bodyText), numbers(500));
+  await client.close();
+});
+
+test('a reader that stops reading its socket costs bounded memory, and goes on where it stopped', async () => {
+  await using hub = await openAmqpTestHub();
+  const bodies = Array.from({ length: 800 }, (_, at) => Buffer.alloc(50_000, at));
+  for (let at = 0; at < bodies.length; at += 100) await hub.append(0, bodies.slice(at, at + 100));
+  const client = await connected(hub);
+  const socket = (client.connection as unknown as { socket: import('node:net').Socket }).socket;
+  const receiver = client.receive(source());
+  await receiver.opened();
+  receiver.credit(1000);
+  await receiver.received(1);
+  socket.pause();
+  await settled(2000);
+  const { unsentBytesMax } = hub;
+  assert.ok(unsentBytesMax() > 0, 'the socket of the hub is full');
+  assert.ok(unsentBytesMax() <= limits.readerBytesMax, `${unsentBytesMax()} bytes wait in the socket`);
+  socket.resume();
+  const messages = await receiver.received(800);
+  assert.deepEqual(
+    messages.map(({ body }) => body.content[0]),
+    bodies.map((body) => body[0]),
+  );
+  await client.close();
+});
+
+test('a reader that was away while retention went on begins at what is kept', async () => {
+  await using hub = await openAmqpTestHub({ retentionBytes: 100_000 });
+  const client = await connected(hub);
+  const receiver = client.receive(source());
+  await receiver.opened();
+  for (let round = 0; round < 20; round++) await hub.append(0, [Buffer.alloc(20_000, round)]);
+  const { firstSequence } = hub.telemetry.partition(0);
+  assert.ok(firstSequence > 0);
+  receiver.credit(100);
+  const [first] = await receiver.received(20 - firstSequence);
+  assert.equal(first.message_annotations?.['x-opt-sequence-number'], firstSequence);
+  assert.equal(first.body.content[0], firstSequence);
+  await client.close();
+});
+
+test('many readers of many partitions on one connection all get everything', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 8 });
+  for (let partition = 0; partition < 8; partition++) await hub.append(partition, numbers(300, partition * 1000));
+  const client = await connected(hub);
+  const receivers = Array.from({ length: 16 }, (_, at) => client.receive(source(at % 8), { credit_window: 50 }));
+  await Promise.all(
+    receivers.map(async (receiver, at) => {
+      await receiver.received(300);
+      assert.deepEqual(receiver.messages.map(bodyText), numbers(300, (at % 8) * 1000));
+    }),
+  );
+  await client.close();
+});
+
+test('the hub says good-bye when it stops', async () => {
+  const hub = await openAmqpTestHub();
+  const client = await connected(hub);
+  const receiver = client.receive(source());
+  await receiver.opened();
+  assert.equal(hub.door.connections(), 1);
+  await hub[Symbol.asyncDispose]();
+  assert.equal((await client.ended).condition, 'amqp:connection:forced');
+  assert.equal(hub.door.connections(), 0);
+});
