@@ -162,8 +162,8 @@ export const limits = {
   presenceMemoryMax: 200_000,
   /** Table operations that wait for the store's thread before more are refused. */
   tableQueueMax: 10_000,
-  /** Table operations that share one commit. */
-  tableBatchMax: 512,
+  /** Rows that the table operations of one commit touch, about: some milliseconds of the store's thread. */
+  tableBatchRowsMax: 512,
   /** Durable MQTT sessions are kept this long after the device was last seen. */
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
   /** Calls of one listener thread that wait for the main thread. */

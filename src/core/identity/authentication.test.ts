@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
+import crypto, { createHmac } from 'node:crypto';
+import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { seededRandom } from '../../base/random.ts';
@@ -327,4 +328,47 @@ test('a self-signed certificate is known by either thumbprint while it is valid'
   await refusedFor('unknown-identity', show('nobody', {}));
   const text = token('localhost/devices/d1', inAnHour(clock), Buffer.alloc(32, 1));
   await refusedFor('wrong-credential-kind', authentication.device({ deviceId: 'd1' }, { kind: 'token', token: text }));
+});
+
+test('every refusal of a token costs the same number of HMACs', async (context) => {
+  const { authentication, add, clock, policy } = await house();
+  await add({ deviceId: 'good' });
+  await add({ deviceId: 'cert', authentication: { type: 'certificateAuthority' } });
+  const off = (await add({ deviceId: 'off2', status: 'disabled' })).authentication.symmetricKey!;
+  const stranger = Buffer.alloc(32, 1);
+  let hmacs = 0;
+  const real = crypto.createHmac;
+  context.mock.method(crypto, 'createHmac', (...args: Parameters<typeof crypto.createHmac>) => {
+    hmacs++;
+    return real(...args);
+  });
+  syncBuiltinESMExports();
+  context.after(() => {
+    context.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+  const cost = async (attempt: () => Promise<unknown>): Promise<number> => {
+    hmacs = 0;
+    await assert.rejects(attempt, { code: 'IotHubUnauthorized' });
+    return hmacs;
+  };
+  const shown = (deviceId: string, key: Buffer, seconds: number, skn?: string): Promise<number> => {
+    const text = token(`localhost%2Fdevices%2F${encodeURIComponent(deviceId)}`, seconds, key, skn);
+    return cost(() => authentication.device({ deviceId }, { kind: 'token', token: text }));
+  };
+  const soon = inAnHour(clock);
+  const byDevice = [
+    await shown('good', stranger, soon),
+    await shown('none', stranger, soon),
+    await shown('cert', stranger, soon),
+    await shown('off2', decoded(off.primaryKey), soon),
+    await shown('off2', stranger, soon),
+    await shown('good', stranger, 1000),
+    await shown('good', stranger, soon, 'device'),
+    await shown('good', stranger, soon, 'nobody'),
+    await shown('good', decoded(policy('service').primaryKey), soon, 'service'),
+    await shown('none', decoded(policy('device').primaryKey), soon, 'device'),
+  ];
+  assert.ok(byDevice[0] > 2);
+  assert.deepEqual(new Set(byDevice), new Set([byDevice[0]]));
 });

@@ -246,7 +246,7 @@ test('a sealed key moved to another identity is refused, and the error shows no 
 
 test('more calls than the queue holds are refused, and those in it are carried out', async (context) => {
   const tables = await place(context).open();
-  const calls = Array.from({ length: limits.tableQueueMax + limits.tableBatchMax + 10 }, () =>
+  const calls = Array.from({ length: limits.tableQueueMax + limits.tableBatchRowsMax + 10 }, () =>
     tables.identities.counts(),
   );
   const results = await Promise.allSettled(calls);
@@ -283,6 +283,19 @@ test('when the thread dies, everything that waits and everything later is refuse
   await assert.rejects(tables.subscriptions.remove({ deviceId: 'd1' }), { code: 'ServiceUnavailable' });
   assert.match(JSON.stringify(tables.health()), /the tables' thread has ended .*restart the hub/);
   await tables.close();
+});
+
+test('closing ends when the thread dies meanwhile', async (context) => {
+  const started = once(process, 'worker');
+  const tables = await place(context).open();
+  const [thread] = (await started) as [Worker];
+  const writes = Array.from({ length: 2000 }, (_, nth) => tables.identities.write([creation(`d${nth}`)]));
+  const settled = Promise.allSettled(writes);
+  const closed = tables.close();
+  await writes[0];
+  await thread.terminate();
+  await closed;
+  assert.ok((await settled).some((write) => write.status === 'rejected'));
 });
 
 test('a full disk refuses writes as unavailable and loses nothing that was acknowledged', onUnix, async (context) => {

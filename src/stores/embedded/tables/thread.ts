@@ -26,6 +26,8 @@ export class TableThread {
   #flushing = false;
   #ended: string | undefined;
   #closing: Promise<void> | undefined;
+  #whenIdle: (() => void) | undefined;
+  readonly #exited: Promise<void>;
 
   /** @throws Error that says why the file was refused and what to do. */
   static async open(start: WorkerStart, log: Log): Promise<TableThread> {
@@ -45,7 +47,12 @@ export class TableThread {
       if (reply.kind === 'answers') this.#answered(reply.answers);
     });
     worker.on('error', (error) => this.#end(error instanceof Error ? error.message : String(error)));
-    worker.on('exit', (code) => this.#end(`exit ${code}`));
+    this.#exited = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        this.#end(`exit ${code}`);
+        resolve();
+      });
+    });
   }
 
   /** @throws HubError ServiceUnavailable, ServerError */
@@ -69,8 +76,12 @@ export class TableThread {
     }
     return new Promise((resolve, reject) => {
       const settle = (answer: Answer): void => {
-        if (answer.ok) resolve(then(answer.value as OperationResult<Name>));
-        else reject(this.#refusal(name, answer));
+        try {
+          if (answer.ok) resolve(then(answer.value as OperationResult<Name>));
+          else reject(this.#refusal(name, answer));
+        } catch (error) {
+          reject(error);
+        }
       };
       this.#queue.push({ call: { name, args }, settle, reject });
       if (!this.#flushing && this.#inFlight.length === 0) {
@@ -87,23 +98,27 @@ export class TableThread {
 
   /** Finishes what waits, closes the file and ends the thread. */
   close(): Promise<void> {
-    this.#closing ??= (async () => {
-      while (this.#ended === undefined && (this.#queue.length > 0 || this.#inFlight.length > 0)) {
-        await once(this.#worker, 'message');
-      }
+    this.#closing ??= new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+      this.#tellIfIdle();
+    }).then(async () => {
       if (this.#ended !== undefined) return;
-      const exit = once(this.#worker, 'exit');
       this.#worker.postMessage({ kind: 'close' } satisfies Request);
-      await exit;
-    })();
+      await this.#exited;
+    });
     return this.#closing;
   }
 
   #flush(): void {
     this.#flushing = false;
     if (this.#queue.length === 0 || this.#ended !== undefined) return;
-    this.#inFlight = this.#queue.slice(0, limits.tableBatchMax);
-    this.#queue = this.#queue.slice(limits.tableBatchMax);
+    let rows = 0;
+    let count = 0;
+    while (count < this.#queue.length && (count === 0 || rows < limits.tableBatchRowsMax)) {
+      rows += rowsOf(this.#queue[count++].call);
+    }
+    this.#inFlight = this.#queue.slice(0, count);
+    this.#queue = this.#queue.slice(count);
     try {
       this.#worker.postMessage({ kind: 'batch', calls: this.#inFlight.map(({ call }) => call) } satisfies Request);
     } catch (error) {
@@ -118,6 +133,11 @@ export class TableThread {
     this.#inFlight = [];
     for (const [at, waiting] of answered.entries()) waiting.settle(answers[at]);
     this.#flush();
+    this.#tellIfIdle();
+  }
+
+  #tellIfIdle(): void {
+    if (this.#ended !== undefined || (this.#queue.length === 0 && this.#inFlight.length === 0)) this.#whenIdle?.();
   }
 
   #refusal(name: OperationName, answer: Extract<Answer, { ok: false }>): HubError {
@@ -134,9 +154,24 @@ export class TableThread {
     this.#inFlight = [];
     this.#queue = [];
     for (const { reject } of waiting) reject(this.#unavailable());
+    this.#tellIfIdle();
   }
 
   #unavailable(): HubError {
     return new HubError('ServiceUnavailable', undefined, { reason: this.#ended ?? 'the tables are being closed' });
+  }
+}
+
+/** Rows that a call touches at most, about: a batch is bounded by them, so that long lists do not hold up the rest. */
+function rowsOf({ name, args }: Call): number {
+  switch (name) {
+    case 'identities.write':
+      return (args as OperationArgs<'identities.write'>)[0].length;
+    case 'identities.listDevices':
+      return (args as OperationArgs<'identities.listDevices'>)[0].limit;
+    case 'identities.listModules':
+      return limits.modulesPerDeviceMax;
+    default:
+      return 1;
   }
 }
