@@ -12,8 +12,6 @@ export interface Reach {
   readonly admin: readonly string[];
   /** For the plain ports. */
   readonly loopback: readonly string[];
-  /** True when the admin port can be reached from elsewhere. */
-  readonly adminIsPublic: boolean;
   /** All names, the one to show to users first. */
   readonly names: readonly string[];
   /** The name for clients on this machine. */
@@ -32,7 +30,6 @@ export function reachOf(settings: Pick<Settings, 'bindAddress' | 'adminBindAddre
     open,
     admin,
     loopback,
-    adminIsPublic: !admin.every(isLoopback),
     names: [...new Set(names.map((name) => name.toLowerCase()))],
     localName: hears ? 'localhost' : (settings.hostName[0] ?? specific[0]),
   };
@@ -43,7 +40,7 @@ export function subjectNames(names: readonly string[]): readonly SubjectName[] {
   return names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }));
 }
 
-export function isLoopback(address: string): boolean {
+function isLoopback(address: string): boolean {
   return address === '::1' || /^127\.\d+\.\d+\.\d+$/.test(address);
 }
 
