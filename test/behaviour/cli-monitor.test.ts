@@ -143,7 +143,7 @@ test('over a crash of the hub the reading goes on: nothing is left out, nothing 
   await send('before-', 4, 25);
   await live.printed(100);
   await hub.kill();
-  await person.noted(/Trying again in/);
+  await person.noted(/Trying again\./);
   hub = await hub.restart();
   await person.noted(/Reading \S+ again/);
   await send('after-', 4, 25);

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 import tls from 'node:tls';
 import type { Command } from 'commander';
 import { Failure } from '../failure.ts';
@@ -66,7 +67,9 @@ function readCertificate(file: string, pem: string): X509Certificate {
 }
 
 function describe(certificate: X509Certificate): CertificateFacts {
-  const alternatives = certificate.subjectAltName?.split(', ').map((name) => name.replace(/^(DNS|IP Address):/, ''));
+  const alternatives = certificate.subjectAltName
+    ?.split(', ')
+    .map((name) => shortName(name.replace(/^(DNS|IP Address):/, '')));
   return {
     subject: certificate.subject.split('\n').join(', '),
     names: alternatives ?? [],
@@ -74,6 +77,11 @@ function describe(certificate: X509Certificate): CertificateFacts {
     validFrom: isoTime(certificate.validFromDate.getTime()),
     validTo: isoTime(certificate.validToDate.getTime()),
   };
+}
+
+/** OpenSSL writes IPv6 addresses in full, people do not: `::1`. */
+function shortName(name: string): string {
+  return isIPv6(name) ? new URL(`http://[${name}]`).hostname.slice(1, -1) : name;
 }
 
 function lines(shown: CertificateFacts, terminal: Terminal): [string, string | undefined][] {

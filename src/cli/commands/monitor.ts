@@ -67,7 +67,7 @@ async function monitorEvents(
     from: options.from,
     consumerGroup: options.consumerGroup,
     stop,
-    onStatus: (status) => note(terminal, statusText(status)),
+    onStatus: statusNotes(terminal),
   });
   let shown = 0;
   for await (const batch of batches) {
@@ -96,8 +96,18 @@ function lineFormat(terminal: Terminal): (event: Parameters<typeof eventLine>[1]
   };
 }
 
+/** Says how the connection fares; while it cannot be made again, only what is new. */
+function statusNotes(terminal: Terminal): (status: ReaderStatus) => void {
+  let said = '';
+  return (status) => {
+    const text = statusText(status);
+    if (text !== said) note(terminal, text);
+    said = text;
+  };
+}
+
 function statusText(status: ReaderStatus): string {
-  if (status.kind === 'lost') return `${status.failure.message} Trying again in ${duration(status.retryMs)}.`;
+  if (status.kind === 'lost') return `${status.failure.message} Trying again.`;
   const partitions = `${status.partitions} ${status.partitions === 1 ? 'partition' : 'partitions'}`;
   if (status.again) return `Reading ${status.eventHub} again, behind the last event.`;
   return `Reading ${status.eventHub}, ${partitions}. Ctrl-C ends it.`;

@@ -24,7 +24,8 @@ export interface ReadOptions {
 
 export type ReaderStatus =
   | { readonly kind: 'reading'; readonly eventHub: string; readonly partitions: number; readonly again: boolean }
-  | { readonly kind: 'lost'; readonly failure: Failure; readonly retryMs: number };
+  /** Lost, or not made again yet; told before each new try. */
+  | { readonly kind: 'lost'; readonly failure: Failure };
 
 /**
  * Events of all partitions, in order within each, in batches as they come. A lost connection is made again, and reading
@@ -60,7 +61,7 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<readonly
       if (stop.aborted) return;
       if (!(error instanceof Failure) || !again || (error instanceof AmqpFailure && error.permanent)) throw error;
       backoffMs = Math.min(BACKOFF_MS_MAX, Math.max(BACKOFF_MS_MIN, backoffMs * 2));
-      onStatus({ kind: 'lost', failure: error, retryMs: backoffMs });
+      onStatus({ kind: 'lost', failure: error });
       await wait(backoffMs, undefined, { signal: stop }).catch(() => {});
     } finally {
       connection?.close();
