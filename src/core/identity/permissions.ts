@@ -73,9 +73,9 @@ function isAllowed(principal: Principal, operation: Operation, target: IdentityK
 const eventOperations: ReadonlySet<Operation> = new Set(['events.read', 'consumerGroups.read']);
 
 /**
- * A policy token may be confined to `devices`, one device or one module (device reference 1.5), or to an event hub and
- * its parts (service reference 1.3). The latter SDKs show one token per link and the door has compared it with the
- * link's address, so reading without a stated place is theirs; everything else they cannot do.
+ * A policy token may be confined to `devices`, one device or one module (device reference 1.5), or to an event hub or a
+ * part of it (service reference 1.3). Whoever knows the place states it, and then the scope must cover it. Without a
+ * place, a token of the second kind may still read events, and nothing else; one of the first kind may do nothing.
  */
 function inScope(scope: readonly string[], operation: Operation, target: IdentityKey | HubPlace | undefined): boolean {
   if (scope.length === 0) return true;
