@@ -120,6 +120,8 @@ export const limits = {
   mqttInflightMax: 1024,
   /** Service: subscriptions of one device connection. */
   mqttSubscriptionsMax: 5,
+  /** Filters of one SUBSCRIBE or UNSUBSCRIBE; a device has at most seven different ones to name. */
+  mqttFiltersPerPacketMax: 32,
   /** Device reference 2.1: the hub drops a connection after 1.5 times its keep alive, at most this. */
   mqttKeepAliveMsMax: 1767 * SECOND_MS,
   /** Characters of a twin request's id, which is echoed: SDKs use numbers and UUIDs. */

@@ -184,6 +184,17 @@ test('a sixth subscription of a module ends the connection', async () => {
   await client.untilClosed();
 });
 
+test('more filters in one packet than any device has end the connection', async () => {
+  await using door = await openDoor();
+  const topics = Array.from({ length: limits.mqttFiltersPerPacketMax + 1 }, () => commands);
+  const subscriber = await door.device('d1');
+  subscriber.send({ cmd: 'subscribe', messageId: 1, subscriptions: topics.map((topic) => ({ topic, qos: 0 })) });
+  await subscriber.untilClosed();
+  const unsubscriber = await door.device('d1');
+  unsubscriber.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: topics });
+  await unsubscriber.untilClosed();
+});
+
 test('twin requests are answered with the protocol error body, the request id echoed', async () => {
   await using door = await openDoor();
   const client = await door.device('d1');

@@ -400,6 +400,7 @@ export class Session implements DurabilityWaiter {
 
   #subscribe(packet: SubscribePacket): void {
     const { key } = this.#admitted();
+    boundFilters(packet.requests.length);
     let grants = this.#grants;
     for (const { filter, qos } of packet.requests) {
       const granted = grant(grants, key, filter, qos);
@@ -418,6 +419,7 @@ export class Session implements DurabilityWaiter {
 
   #unsubscribe(packet: UnsubscribePacket): void {
     const { key } = this.#admitted();
+    boundFilters(packet.filters.length);
     const grants = packet.filters.reduce((left, filter) => revoke(left, key, filter), this.#grants);
     this.#keepGrants(grants, unsuback(packet.packetId));
   }
@@ -513,5 +515,13 @@ export class Session implements DurabilityWaiter {
   #facts(principal: DevicePrincipal | undefined): LogFields {
     const identity = principal === undefined ? undefined : identityName(principal.key);
     return { protocol: this.#origin.protocol, peer: this.#origin.peer, identity };
+  }
+}
+
+function boundFilters(count: number): void {
+  if (count > limits.mqttFiltersPerPacketMax) {
+    throw new MalformedPacket(
+      `${count} filters in one packet, where at most ${limits.mqttFiltersPerPacketMax} are allowed`,
+    );
   }
 }
