@@ -1,4 +1,5 @@
 // azure-iot-device over MQTT: one device that does what the test tells it. Reports every disconnect that the SDK shows.
+import { EventEmitter } from 'node:events';
 import iotDevice from 'azure-iot-device';
 import iotMqtt from 'azure-iot-device-mqtt';
 import { describeError, job, report, serve } from './link.mjs';
@@ -6,12 +7,16 @@ import { describeError, job, report, serve } from './link.mjs';
 const { connectionString, credentials, tokenSeconds, tokenMarginSeconds, noRetry } = await job();
 
 /** A token made by the test, right or wrong: the SDK's own way to bring one. */
-class FixedToken {
+class FixedToken extends EventEmitter {
+  // azure-iot-common: AuthenticationType.Token
   type = 1;
+
   getDeviceCredentials(callback) {
     if (callback === undefined) return Promise.resolve(credentials);
     callback(null, credentials);
   }
+
+  stop() {}
 }
 
 function connect() {

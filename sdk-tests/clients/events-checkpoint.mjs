@@ -1,6 +1,6 @@
 // @azure/event-hubs with the file-based CheckpointStore of examples/: as an application would use it, a checkpoint after
 // each batch. Reports each event's place once its checkpoint is kept.
-import eventHubs from '@azure/event-hubs';
+import * as eventHubs from '@azure/event-hubs';
 import { FileCheckpointStore } from '../../examples/file-checkpoint-store.mjs';
 import { describeError, job, report } from './link.mjs';
 

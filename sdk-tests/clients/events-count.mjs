@@ -1,6 +1,6 @@
 // @azure/event-hubs: counts events of every partition at a speed that the test sets; sees gaps and repetitions itself.
 // `delayMs` after each batch makes it slow; `pauseMs` once, after `pauseAfter` events, makes it stop.
-import eventHubs from '@azure/event-hubs';
+import * as eventHubs from '@azure/event-hubs';
 import { describeError, job, report } from './link.mjs';
 
 const { connectionString, consumerGroup, delayMs = 0, pauseAfter, pauseMs = 0 } = await job();

@@ -1,6 +1,6 @@
 // @azure/event-hubs: reads every partition from the given positions until it has `count` events, then a little longer, to
 // see whether more come than should. Says what arrived, body in base64, everything else as the SDK shows it.
-import eventHubs from '@azure/event-hubs';
+import * as eventHubs from '@azure/event-hubs';
 import { describeError, job, report } from './link.mjs';
 
 const { connectionString, consumerGroup, positions, count, graceMs = 500, timeoutMs = 120_000 } = await job();
@@ -11,7 +11,12 @@ const partitions = [];
 for (const id of properties.partitionIds) partitions.push(await client.getPartitionProperties(id));
 report('partitions', { partitions });
 
-const text = (value) => (value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : value);
+/** Binary values as text; the SDK makes an index-keyed object of a binary user id. */
+function text(value) {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
+  const isBytes = typeof value === 'object' && value !== null && '0' in value;
+  return isBytes ? Buffer.from(Object.values(value)).toString('utf8') : value;
+}
 const base64 = (body) => Buffer.from(body ?? []).toString('base64');
 const plain = (object) => Object.fromEntries(Object.entries(object ?? {}).map(([name, value]) => [name, text(value)]));
 
