@@ -84,7 +84,11 @@ export class BatchWriter implements EventWriter {
   }
 
   await(waiter: DurabilityWaiter): void {
-    this.#open.waiters.add(waiter);
+    const batch = this.#open;
+    // A sender's records come in a row: mostly it is the one that asked last.
+    if (batch.lastWaiter === waiter) return;
+    batch.lastWaiter = waiter;
+    batch.waiters.add(waiter);
     if (!this.#deferred && !this.#committing) this.#pace();
   }
 
@@ -211,6 +215,7 @@ class Batch implements SealedBatch {
   readonly lengths: number[];
   readonly counts: number[];
   readonly waiters = new Set<DurabilityWaiter>();
+  lastWaiter: DurabilityWaiter | undefined;
 
   constructor(partitionCount: number) {
     this.runs = new Array<Buffer>(partitionCount).fill(Buffer.alloc(0));
@@ -237,6 +242,7 @@ class Batch implements SealedBatch {
   /** Forgets the contents; buffers stay unless a burst has left them larger than `capacityMax` together. */
   clear(capacityMax: number): void {
     this.waiters.clear();
+    this.lastWaiter = undefined;
     this.bytes = 0;
     this.lengths.fill(0);
     this.counts.fill(0);
