@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { append, durable, eventLogContract, put, readAll } from '../contract/event-log.ts';
+import { append, durable, type EventLogFactory, eventLogContract, put, readAll } from '../contract/event-log.ts';
+import { eventLogModelTest } from '../contract/event-log-model.ts';
 import { createMemoryEventLog } from './event-log.ts';
 
-eventLogContract({
+const factory: EventLogFactory = {
   name: 'memory event log',
   async open(options) {
     const log = createMemoryEventLog({ ...options, name: 'hub', partitionCount: 3 });
     return { log, retain: async () => log.retain(), close: async () => {} };
   },
-});
+};
+
+eventLogContract(factory);
+eventLogModelTest(factory, 200);
 
 test('by hand, nothing is durable before it is committed', async () => {
   const log = createMemoryEventLog({ name: 'hub', partitionCount: 1, durable: 'byHand' });

@@ -1,29 +1,179 @@
+import assert from 'node:assert/strict';
 import fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { type EventLogTestOptions, eventLogContract, type OpenedEventLog } from '../../contract/event-log.ts';
-import { openEmbeddedEventLog } from './event-log.ts';
+import { type TestContext, test } from 'node:test';
+import { VirtualClock } from '../../../base/clock.ts';
+import { seededRandom } from '../../../base/random.ts';
+import {
+  append,
+  type EventLogFactory,
+  type EventLogTestOptions,
+  eventLogContract,
+  type OpenedEventLog,
+  readAll,
+} from '../../contract/event-log.ts';
+import { VirtualDisk } from '../../contract/event-log-disk.ts';
+import { eventLogModelTest } from '../../contract/event-log-model.ts';
+import { type EmbeddedEventLogOptions, openEmbeddedEventLog } from './event-log.ts';
 
-eventLogContract({
+const factory: EventLogFactory = {
   name: 'embedded event log',
   async open(options) {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mooring-event-log-'));
-    return openIn(folder, options);
+    return openIn(folder, options, () => fs.rm(folder, { recursive: true }));
   },
-});
+};
 
-async function openIn(folder: string, options: EventLogTestOptions): Promise<OpenedEventLog> {
+async function openIn(
+  folder: string,
+  options: EventLogTestOptions & Partial<EmbeddedEventLogOptions>,
+  cleanUp: () => Promise<void>,
+): Promise<OpenedEventLog> {
   const log = await openEmbeddedEventLog({ ...options, folder, name: 'hub', partitionCount: 3 });
   return {
     log,
     retain: () => log.retain(),
     async reopen() {
       await log.close();
-      return openIn(folder, options);
+      return openIn(folder, options, cleanUp);
     },
     async close() {
       await log.close();
-      await fs.rm(folder, { recursive: true });
+      await cleanUp();
     },
   };
 }
+
+eventLogContract(factory);
+eventLogModelTest(factory, 15);
+eventLogModelTest(
+  {
+    name: 'embedded event log with small segments on a disk in memory',
+    open: (options) =>
+      openIn(
+        '/log',
+        { ...options, files: new VirtualDisk(), random: seededRandom(1), segmentBytes: 1500 },
+        async () => {},
+      ),
+  },
+  300,
+);
+
+async function newFolder(context: TestContext): Promise<string> {
+  const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'mooring-event-log-'));
+  context.after(() => fs.rm(folder, { recursive: true }));
+  return path.join(folder, 'events', 'hub');
+}
+
+const open = (folder: string, options: Partial<EmbeddedEventLogOptions> = {}) =>
+  openEmbeddedEventLog({ folder, name: 'hub', partitionCount: 2, retentionMs: 3_600_000, ...options });
+
+test('readers that are behind read the disk, those that follow do not', async (context) => {
+  const log = await open(await newFolder(context));
+  const texts = Array.from({ length: 3000 }, (_, at) => `${at}`.padStart(1000, '.'));
+  for (let at = 0; at < texts.length; at += 100) await append(log, at % 200 === 0 ? 0 : 1, texts.slice(at, at + 100));
+  const even = texts.filter((_, at) => at % 200 < 100);
+  assert.deepEqual(await readAll(log, 0), even);
+  const reads = log.stats().extentReadsTotal;
+  assert.ok(reads > 5 && reads < 20, `${reads} extents for 3 MB`);
+  assert.deepEqual(
+    await readAll(log, 1, undefined, 300_000),
+    texts.filter((_, at) => at % 200 >= 100),
+  );
+  assert.equal(log.stats().extentReadsTotal, reads, 'partitions share what was read');
+
+  const stop = log.watch(0, () => {});
+  const next = log.partition(0).lastSequence + 1;
+  await append(log, 0, ['live']);
+  assert.deepEqual(await readAll(log, 0, next), ['live']);
+  assert.equal(log.stats().extentReadsTotal, reads);
+  stop();
+  await append(log, 0, ['later']);
+  assert.equal(log.stats().tailCacheBytes, 0);
+  assert.deepEqual(await readAll(log, 0, next), ['live', 'later']);
+  await log.close();
+});
+
+test('retention by size removes the oldest segments, from the disk as well', async (context) => {
+  const folder = await newFolder(context);
+  const log = await open(folder, { segmentBytes: 50_000, retentionBytes: 200_000 });
+  for (let at = 0; at < 50; at++) await append(log, 0, [`${at}`.padStart(10_000, '.')]);
+  await log.retain();
+  const { bytes, segments, segmentsRemovedTotal } = log.stats();
+  assert.ok(bytes <= 200_000 && bytes > 100_000, `${bytes}`);
+  assert.ok(segmentsRemovedTotal > 3);
+  const files = await fs.readdir(folder);
+  assert.equal(files.filter((name) => name.endsWith('.journal')).length, segments);
+  const { firstSequence } = log.partition(0);
+  assert.equal((await readAll(log, 0, firstSequence)).length, 50 - firstSequence);
+  const [run] = await log.read(0, 0, 1);
+  assert.equal(run.firstSequence, firstSequence, 'a reader from before begins at the first that is kept');
+  await log.close();
+});
+
+test('a reader keeps going while retention removes what it reads', async () => {
+  const disk = new VirtualDisk();
+  const log = await open('/log', { files: disk, segmentBytes: 2000, retentionBytes: 6000 });
+  for (let at = 0; at < 30; at++) await append(log, 0, [`${at}`.padStart(900, '.')]);
+  const reading = Promise.all(Array.from({ length: 30 }, (_, at) => log.read(0, at, 2000)));
+  await log.retain();
+  const { firstSequence } = log.partition(0);
+  assert.ok(firstSequence > 15);
+  for (const [at, runs] of (await reading).entries()) {
+    assert.ok(runs.length > 0 && runs[0].firstSequence >= at);
+  }
+  await log.close();
+});
+
+test('the log itself removes what is too old, once a minute', async () => {
+  const clock = new VirtualClock();
+  const log = await open('/log', { files: new VirtualDisk(), clock });
+  await append(log, 0, ['old']);
+  clock.advance(3_700_000);
+  // Waits behind what the timer has begun.
+  await log.retain();
+  assert.deepEqual(log.partition(0).firstSequence, 1);
+  await log.close();
+});
+
+test('a long log opens without being read', async () => {
+  const disk = new VirtualDisk();
+  const log = await open('/log', { files: disk, segmentBytes: 20_000 });
+  for (let at = 0; at < 200; at++) await append(log, at % 2, [`${at}`.padStart(5000, '.')]);
+  await log.close();
+  const { segments, bytes } = log.stats();
+  assert.ok(segments > 40);
+  const before = disk.calls;
+  const again = await open('/log', { files: disk });
+  assert.equal(again.recovery.scanned, 0);
+  assert.deepEqual([again.recovery.segments, again.recovery.bytes], [segments, bytes]);
+  assert.ok(disk.calls - before < 8 * segments, `${disk.calls - before} calls`);
+  assert.equal((await readAll(again, 1)).length, 100);
+  await again.close();
+});
+
+test('a closed log has made durable what was reserved before, and takes nothing more', async (context) => {
+  const folder = await newFolder(context);
+  const log = await open(folder);
+  const last = append(log, 0, ['last']);
+  await log.close();
+  await last;
+  await assert.rejects(append(log, 0, ['too late']), /closed/);
+  assert.deepEqual(log.health().ok, false);
+  await log.close();
+  const again = await open(folder);
+  assert.deepEqual(await readAll(again, 0), ['last']);
+  await again.close();
+});
+
+test('files and folders are for their owner only', async (context) => {
+  const folder = await newFolder(context);
+  const log = await open(folder);
+  await append(log, 0, ['secret']);
+  await log.close();
+  for (const name of await fs.readdir(folder)) {
+    assert.equal((await fs.stat(path.join(folder, name))).mode & 0o077, 0, name);
+  }
+  assert.equal((await fs.stat(folder)).mode & 0o077, 0);
+});
