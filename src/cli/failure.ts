@@ -31,6 +31,8 @@ const untrusted = new Set([
   'CERT_SIGNATURE_FAILURE',
 ]);
 
+const wrongPort = 'Is that the right port of the hub?';
+
 /** A network error on the way to `place` (`localhost:8883`) in words that help. */
 export function networkFailure(error: unknown, place: string): Failure {
   const { code, message } = innermost(error);
@@ -55,7 +57,11 @@ export function networkFailure(error: unknown, place: string): Failure {
       hint: 'Start the hub with --host-name for every name under which clients reach it.',
     });
   }
-  return new Failure(`The connection to ${place} failed: ${message}`, { code, cause: error });
+  if (code === 'EPROTO' || code?.startsWith('ERR_SSL_') === true) {
+    return new Failure(`What answers at ${place} does not speak TLS.`, { code, cause: error, hint: wrongPort });
+  }
+  const hint = code?.startsWith('HPE_') === true ? wrongPort : undefined;
+  return new Failure(`The connection to ${place} failed: ${message}`, { code, cause: error, hint });
 }
 
 /** The error that says most: `fetch` and dual-stack connects wrap it. */

@@ -7,6 +7,7 @@ import { count, duration } from '../output/values.ts';
 import { bulk, bulkFailure, numberedIds } from '../registry/bulk.ts';
 import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
+import { printDevice } from './device-view.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 
 interface ManyOptions extends CommonOptions {
@@ -59,9 +60,7 @@ async function createDevices(named: readonly string[], options: CreateOptions, t
   const login = loginFrom(options, terminal);
   await withApi(login, ['registryReadWrite'], async (api) => {
     if (ids.length === 1) {
-      await api.devices.create(ids[0], { status });
-      if (terminal.json) return print(terminal, JSON.stringify({ created: 1, deviceIds: ids }));
-      note(terminal, `Created the device ${printable(ids[0])}.`);
+      await printDevice(await api.devices.create(ids[0], { status }), terminal);
       return note(terminal, `Its connection string: mooring device connection-string ${printable(ids[0])}`);
     }
     const items = ids.map((id) => ({ id, importMode: 'create', status }) as const);

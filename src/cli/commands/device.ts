@@ -1,13 +1,13 @@
 import { type Command, Option } from 'commander';
-import type { Device, DeviceDraft } from '../../api/identities.ts';
+import type { DeviceDraft } from '../../api/identities.ts';
 import { limits } from '../../base/limits.ts';
 import { Failure } from '../failure.ts';
 import type { Login } from '../login/login.ts';
-import { type Column, facts, paint, printable, table } from '../output/table.ts';
-import { count, localTime } from '../output/values.ts';
+import { count } from '../output/values.ts';
 import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
 import { addDeviceBulkCommands } from './device-bulk.ts';
+import { deviceTable, printDevice, withoutKeys } from './device-view.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 
 interface ListOptions extends CommonOptions {
@@ -84,66 +84,16 @@ async function listDevices(login: Login, options: ListOptions, terminal: Termina
   } else if (shown.length === 0) {
     note(terminal, 'No device is like that.');
   } else {
-    await print(terminal, table(terminal.out, columns(terminal), shown));
+    await print(terminal, deviceTable(shown, terminal));
   }
   if (total > all.length) {
     note(terminal, `These are the first ${count(all.length)} of ${count(total)} devices.`);
   }
 }
 
-const columns = ({ out }: Terminal): readonly Column<Device>[] => [
-  { title: 'device', cell: (device) => printable(device.deviceId) },
-  { title: 'status', cell: ({ status }) => (status === 'enabled' ? status : paint(out, 'yellow', status)) },
-  {
-    title: 'connection',
-    cell: ({ connectionState }) =>
-      connectionState === 'Connected' ? paint(out, 'green', 'connected') : paint(out, 'dim', 'disconnected'),
-  },
-  { title: 'last activity', cell: ({ lastActivityTime }) => moment(lastActivityTime) },
-  { title: 'auth', cell: ({ authentication }) => authentication.type },
-  { title: 'commands', align: 'right', cell: ({ cloudToDeviceMessageCount }) => String(cloudToDeviceMessageCount) },
-];
-
-/** A time of the API; never happened = `-`. */
-function moment(time: string): string {
-  if (time.startsWith('0001-')) return '-';
-  const ms = Date.parse(/[zZ]|[+-]\d\d:\d\d$/.test(time) ? time : `${time}Z`);
-  return Number.isNaN(ms) ? printable(time) : localTime(ms);
-}
-
-function withoutKeys(device: Device): object {
-  const { symmetricKey: _, ...authentication } = device.authentication;
-  return { ...device, authentication };
-}
-
 async function showDevice(id: string, login: Login, options: ShowOptions, terminal: Terminal): Promise<void> {
   const device = await withApi(login, ['registryRead'], (api) => api.devices.get(id));
-  if (terminal.json) {
-    const shown = options.keys === true ? device : withoutKeys(device);
-    return print(terminal, JSON.stringify(shown, undefined, 2));
-  }
-  const { symmetricKey, x509Thumbprint, type } = device.authentication;
-  const reason = device.statusReason === null ? '' : ` (${printable(device.statusReason)})`;
-  const entries: (readonly [string, string | undefined])[] = [
-    ['device', printable(device.deviceId)],
-    ['status', device.status + reason],
-    ['status since', device.statusUpdatedTime.startsWith('0001-') ? undefined : moment(device.statusUpdatedTime)],
-    ['connection', device.connectionState.toLowerCase()],
-    ['connection since', moment(device.connectionStateUpdatedTime)],
-    ['last activity', moment(device.lastActivityTime)],
-    ['commands queued', String(device.cloudToDeviceMessageCount)],
-    ['authentication', type],
-    ['thumbprint', x509Thumbprint.primaryThumbprint ?? undefined],
-    ['second thumbprint', x509Thumbprint.secondaryThumbprint ?? undefined],
-    ['edge', device.capabilities.iotEdge ? 'yes' : undefined],
-    ['generation', device.generationId],
-    ['etag', device.etag],
-  ];
-  if (options.keys === true) {
-    entries.push(['primary key', symmetricKey.primaryKey ?? undefined]);
-    entries.push(['secondary key', symmetricKey.secondaryKey ?? undefined]);
-  }
-  return print(terminal, facts(terminal.out, entries));
+  await printDevice(device, terminal, options.keys);
 }
 
 async function setStatus(
@@ -161,7 +111,7 @@ async function setStatus(
     const draft: DeviceDraft = { authentication, capabilities, deviceScope, parentScopes };
     return api.devices.update(id, { ...draft, status, statusReason: reason ?? null }, { ifMatch: device.etag });
   });
-  if (terminal.json) await print(terminal, JSON.stringify(withoutKeys(changed), undefined, 2));
+  if (terminal.json) await printDevice(changed, terminal);
   else note(terminal, `The device ${id} is ${changed.status}.`);
 }
 

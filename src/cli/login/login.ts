@@ -96,7 +96,7 @@ export function portOf(login: Login, door: keyof Ports): number {
   const port = login.ports[door];
   if (port === undefined) {
     throw new Failure(`The hub of ${login.source} does not serve ${door}.`, {
-      hint: `Start it with a ${door} port: mooring serve --${door}-port 0 takes any free one.`,
+      hint: `Start it with: mooring serve --${door}-port 0 (any free port).`,
     });
   }
   return port;

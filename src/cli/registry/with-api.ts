@@ -1,6 +1,6 @@
 import { ApiError, UnexpectedAnswerError } from '../../api/calls.ts';
 import { type ApiClient, createApiClient } from '../../api/client.ts';
-import { Failure } from '../failure.ts';
+import { Failure, networkFailure } from '../failure.ts';
 import { type Login, policyCredentialOf, portOf } from '../login/login.ts';
 
 /**
@@ -53,10 +53,11 @@ function asFailure(error: unknown, login: Login, policyName: string): unknown {
   if (error instanceof UnexpectedAnswerError) {
     return new Failure(error.message, { cause: error, hint: `Is the port in ${login.source} the hub’s HTTPS port?` });
   }
-  if (error instanceof Error && error.cause instanceof Error && 'code' in error.cause) {
-    const code = String(error.cause.code);
-    const hint = code === 'ECONNREFUSED' ? 'Start the hub with: mooring serve' : undefined;
-    return new Failure(error.message, { code, cause: error, hint });
+  // The client's own message says where and why; where the cause has a code, ours says what to do as well.
+  if (error instanceof Error && error.cause instanceof Error) {
+    const { code } = error.cause as NodeJS.ErrnoException;
+    if (typeof code === 'string') return networkFailure(error, `${login.hostName}:${login.ports.https}`);
+    return new Failure(error.message, { cause: error });
   }
   return error;
 }
