@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Hub } from '../../core/hub.ts';
-import { type Link, type Origin, Session } from './session.ts';
+import type { Link, Origin } from './link.ts';
+import { Session } from './session.ts';
 
 /** All MQTT connections of one door, over whatever kind of byte stream they come. */
 export interface MqttConnections {

@@ -15,7 +15,8 @@ import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
 import { createMemorySubscriptionStore } from '../../stores/memory/subscriptions.ts';
 import { recordCodec } from '../shared/record-codec.ts';
 import { FastPublish } from './fast-publish.ts';
-import { type Link, Session } from './session.ts';
+import type { Link } from './link.ts';
+import { Session } from './session.ts';
 
 const topic = 'devices/d1/messages/events/';
 

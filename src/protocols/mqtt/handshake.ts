@@ -5,9 +5,10 @@ import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Credential, DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
+import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
 import type { ConnectPacket, ForeignConnectPacket } from '../../wire/mqtt/packets.ts';
-import { publishTarget } from './addresses.ts';
+import { type Grants, grantsOf, NO_GRANTS, publishTarget } from './addresses.ts';
 import { willOf } from './mapping.ts';
 import { connackCode } from './refusals.ts';
 import { parseUserName } from './user-name.ts';
@@ -53,6 +54,21 @@ export async function admit(
     if (refusal.code === 'ServerError') hub.log.error({ identity: name, error }, 'authentication failed unexpectedly');
     return refuse(connackCode(refusal), refusal.reason ?? refusal.code, name);
   }
+}
+
+/** Continues the session of before, or begins a new one; `present` tells which [MQTT-3.2.2-2]. */
+export async function restoreGrants(
+  subscriptions: SubscriptionStore,
+  { key, generationId }: DevicePrincipal,
+  clean: boolean,
+): Promise<{ readonly grants: Grants; readonly present: boolean }> {
+  const stored = await subscriptions.load(key, generationId);
+  if (clean) {
+    if (stored !== undefined) await subscriptions.remove(key);
+    return { grants: NO_GRANTS, present: false };
+  }
+  if (stored === undefined) await subscriptions.save(key, generationId, []);
+  return { grants: grantsOf(stored ?? [], key), present: stored !== undefined };
 }
 
 function refuse(code: ConnackCode, check: string, identity?: string): Admission {

@@ -11,12 +11,11 @@ import { limits } from '../../base/limits.ts';
 import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
 import { asHubError } from '../../core/errors.ts';
-import type { EventSender } from '../../core/events/events.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
-import type { DevicePrincipal, PeerCertificate } from '../../core/identity/types.ts';
+import type { DevicePrincipal } from '../../core/identity/types.ts';
 import type { PresenceTicket } from '../../core/presence/ports.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
@@ -40,44 +39,13 @@ import {
   type SubscribePacket,
   type UnsubscribePacket,
 } from '../../wire/mqtt/packets.ts';
-import { Acknowledgements } from './acknowledgements.ts';
-import {
-  type Grants,
-  grant,
-  grantCount,
-  grantsOf,
-  isGranted,
-  NO_GRANTS,
-  publishTarget,
-  revoke,
-  subscriptionsOf,
-  twinResponseTopic,
-} from './addresses.ts';
-import { FastPublish } from './fast-publish.ts';
-import { type Admission, admit } from './handshake.ts';
+import { type Grants, isGranted, NO_GRANTS, publishTarget, subscriptionsOf, twinResponseTopic } from './addresses.ts';
+import { type Admission, admit, restoreGrants } from './handshake.ts';
+import type { Link, Origin } from './link.ts';
 import { telemetryOf } from './mapping.ts';
 import { TWIN_STATUS_NOT_OFFERED, twinErrorBody } from './refusals.ts';
-
-/** What a session does to its connection. */
-export interface Link {
-  /** False: the peer does not keep up; `drained` will be called. */
-  write(bytes: Buffer): boolean;
-  /** No more `receive` until `resume`. */
-  pause(): void;
-  resume(): void;
-  /** Closes after what was written has left. */
-  end(): void;
-  /** Closes at once. */
-  destroy(): void;
-}
-
-/** Where a connection comes from. */
-export interface Origin {
-  readonly protocol: 'mqtt' | 'mqtt-ws';
-  /** Address without its port. */
-  readonly peer: string;
-  readonly certificate?: PeerCertificate;
-}
+import { grantedQos, grantsAfter, grantsWithout } from './subscribing.ts';
+import { Uplink } from './uplink.ts';
 
 const HOLD_HANDSHAKE = 1;
 const HOLD_SAVING = 2;
@@ -104,10 +72,7 @@ export class Session implements DurabilityWaiter {
   #grants: Grants = NO_GRANTS;
   #modelId: string | undefined;
   #will: Telemetry | undefined;
-  /** Made with the first telemetry: an idle connection does without. */
-  #sender: EventSender | undefined;
-  #fast: FastPublish | undefined;
-  #acknowledgements: Acknowledgements | undefined;
+  #uplink: Uplink | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
@@ -173,16 +138,16 @@ export class Session implements DurabilityWaiter {
   drain(): void {
     if (this.closed) return;
     this.#hold(HOLD_DRAIN);
-    if ((this.#acknowledgements?.count ?? 0) === 0) this.#close('hub-stopping', 'end');
+    if ((this.#uplink?.unacknowledged ?? 0) === 0) this.#close('hub-stopping', 'end');
   }
 
   batchDurable(batch: number): void {
-    const acknowledgements = this.#acknowledgements;
-    if (this.closed || acknowledgements === undefined) return;
-    const bytes = acknowledgements.settle(batch);
+    const uplink = this.#uplink;
+    if (this.closed || uplink === undefined) return;
+    const bytes = uplink.settle(batch);
     if (bytes !== undefined) this.#write(bytes);
-    if ((this.#holds & HOLD_DRAIN) !== 0 && acknowledgements.count === 0) this.#close('hub-stopping', 'end');
-    else if (acknowledgements.count <= limits.mqttInflightMax / 2) this.#release(HOLD_INFLIGHT);
+    if ((this.#holds & HOLD_DRAIN) !== 0 && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
+    else if (uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#release(HOLD_INFLIGHT);
   }
 
   batchFailed(_batch: number, error: Error): void {
@@ -198,7 +163,10 @@ export class Session implements DurabilityWaiter {
       while (this.#holds === 0) {
         this.#requireConnectFirst();
         if (!reader.next(this.#principal === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
-        if (this.#takeFast(reader)) continue;
+        if (this.#uplink?.enqueueFast(reader) === true) {
+          this.#heedBounds(this.#uplink);
+          continue;
+        }
         this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end));
       }
     } catch (error) {
@@ -206,16 +174,6 @@ export class Session implements DurabilityWaiter {
     }
     if (!this.closed) reader.settle();
     this.#reading = false;
-  }
-
-  /** Telemetry like the message before goes into the log without being decoded. False = to be handled in the general way. */
-  #takeFast({ bytes, start, body, end }: PacketReader): boolean {
-    const fast = this.#fast;
-    if (fast === undefined || !fast.matches(bytes, start, body, end)) return false;
-    const batch = this.#hub.events.enqueuePrepared(fast.prepared, bytes, fast.payloadAt, end, this);
-    this.#heedCongestion(fast.prepared.sender);
-    if (fast.packetId !== 0) this.#awaitBatch(fast.packetId, batch);
-    return true;
   }
 
   /** The first packet is a CONNECT [MQTT-3.1.0-1]: anything else is refused by its first byte. */
@@ -272,8 +230,9 @@ export class Session implements DurabilityWaiter {
       const ticket = await this.#claim(principal);
       if (ticket === undefined) return;
       this.#ticket = ticket;
-      const present = await this.#restore(principal, packet.cleanSession);
+      const { grants, present } = await restoreGrants(this.#hub.subscriptions, principal, packet.cleanSession);
       if (this.closed) return;
+      this.#grants = grants;
       this.#begin(admission, packet, present);
     } catch (error) {
       this.#hub.log.error({ ...this.#facts(principal), error }, 'the hub could not serve a connection');
@@ -296,19 +255,6 @@ export class Session implements DurabilityWaiter {
     if (!this.closed) return ticket;
     ticket.release('connection-lost');
     return undefined;
-  }
-
-  /** Continues the session of before, or begins a new one. True = there was one [MQTT-3.2.2-2]. */
-  async #restore(principal: DevicePrincipal, clean: boolean): Promise<boolean> {
-    const { subscriptions } = this.#hub;
-    const stored = await subscriptions.load(principal.key, principal.generationId);
-    if (clean) {
-      if (stored !== undefined) await subscriptions.remove(principal.key);
-      return false;
-    }
-    if (stored === undefined) await subscriptions.save(principal.key, principal.generationId, []);
-    else this.#grants = grantsOf(stored, principal.key);
-    return stored !== undefined;
   }
 
   #begin(admission: Admission & { kind: 'admitted' }, packet: ConnectPacket, sessionPresent: boolean): void {
@@ -341,53 +287,31 @@ export class Session implements DurabilityWaiter {
     if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to');
     if (target.kind === 'telemetry') {
       const telemetry = telemetryOf(target.propertyBag, packet.payload, packet.retain);
-      const batch = this.#enqueue(telemetry);
-      if (packet.qos === 1) this.#awaitBatch(packet.packetId, batch);
-      if (!packet.retain) this.#learn(telemetry);
+      const uplink = this.#uplinkOf(principal);
+      uplink.enqueue(telemetry, packet.packetId);
+      this.#heedBounds(uplink);
+      if (!packet.retain) uplink.learn(this.#reader, telemetry);
       return;
     }
-    if (packet.qos === 1 && this.#acknowledgements?.addInOrder(packet.packetId) !== true) {
+    if (packet.qos === 1 && this.#uplink?.awaitTurn(packet.packetId) !== true) {
       this.#write(puback(packet.packetId));
     }
-    this.#boundInflight();
+    if (this.#uplink !== undefined) this.#heedBounds(this.#uplink);
     // Methods are not called yet, so every response is to an unknown request: ignored (device reference 2.6).
     if (target.kind === 'twinGet' || target.kind === 'twinPatch') this.#refuseTwin(target.requestId);
   }
 
-  /** Puts a message into the open batch; the number of the batch. */
-  #enqueue(telemetry: Telemetry): number {
-    const principal = this.#admitted();
-    const modelId = this.#modelId;
-    this.#sender ??= this.#hub.events.openSender(principal, principal.key, modelId === undefined ? {} : { modelId });
-    const batch = this.#hub.events.enqueue(this.#sender, telemetry, this);
-    this.#heedCongestion(this.#sender);
-    return batch;
+  #uplinkOf(principal: DevicePrincipal): Uplink {
+    this.#uplink ??= new Uplink(this.#hub, { principal, modelId: this.#modelId }, this);
+    return this.#uplink;
   }
 
-  #heedCongestion({ log: { writer } }: EventSender): void {
+  /** Reads no more while too much waits for the disk, of this connection or of all. */
+  #heedBounds({ unacknowledged, writer }: Uplink): void {
+    if (unacknowledged >= limits.mqttInflightMax) this.#hold(HOLD_INFLIGHT);
     if (!writer.congested || (this.#holds & HOLD_CONGESTION) !== 0) return;
     this.#hold(HOLD_CONGESTION);
     writer.whenRelieved(() => this.#release(HOLD_CONGESTION));
-  }
-
-  /** The packet that has just been handled may come again and again: its topic is remembered for the fast path. */
-  #learn(telemetry: Telemetry): void {
-    const { bytes, body } = this.#reader;
-    const topicAt = body + 2;
-    this.#fast ??= new FastPublish();
-    if (this.#fast.isRepeated(bytes, topicAt, topicAt + bytes.readUInt16BE(body)) && this.#sender !== undefined) {
-      this.#fast.prepare(this.#hub.events.prepare(this.#sender, telemetry));
-    }
-  }
-
-  #awaitBatch(packetId: number, batch: number): void {
-    this.#acknowledgements ??= new Acknowledgements();
-    this.#acknowledgements.add(packetId, batch);
-    this.#boundInflight();
-  }
-
-  #boundInflight(): void {
-    if ((this.#acknowledgements?.count ?? 0) >= limits.mqttInflightMax) this.#hold(HOLD_INFLIGHT);
   }
 
   /** Twins are not offered yet: an error answer, because an application without any would reconnect for ever. */
@@ -399,28 +323,12 @@ export class Session implements DurabilityWaiter {
   }
 
   #subscribe(packet: SubscribePacket): void {
-    const { key } = this.#admitted();
-    boundFilters(packet.requests.length);
-    let grants = this.#grants;
-    for (const { filter, qos } of packet.requests) {
-      const granted = grant(grants, key, filter, qos);
-      if (granted === undefined) throw new MalformedPacket('a filter that is none of the documented ones');
-      grants = granted;
-    }
-    if (grantCount(grants) > limits.mqttSubscriptionsMax) {
-      throw new MalformedPacket(`over ${limits.mqttSubscriptionsMax} subscriptions (device reference 2.8)`);
-    }
-    const answer = suback(
-      packet.packetId,
-      packet.requests.map(({ qos }) => Math.min(qos, 1)),
-    );
-    this.#keepGrants(grants, answer);
+    const grants = grantsAfter(packet, this.#grants, this.#admitted().key);
+    this.#keepGrants(grants, suback(packet.packetId, grantedQos(packet)));
   }
 
   #unsubscribe(packet: UnsubscribePacket): void {
-    const { key } = this.#admitted();
-    boundFilters(packet.filters.length);
-    const grants = packet.filters.reduce((left, filter) => revoke(left, key, filter), this.#grants);
+    const grants = grantsWithout(packet, this.#grants, this.#admitted().key);
     this.#keepGrants(grants, unsuback(packet.packetId));
   }
 
@@ -506,7 +414,7 @@ export class Session implements DurabilityWaiter {
   #leaveWill(reason: DisconnectReason): void {
     if (this.#will === undefined || SILENT_REASONS.has(reason)) return;
     try {
-      this.#enqueue(this.#will);
+      this.#uplinkOf(this.#admitted()).enqueue(this.#will, 0);
     } catch (error) {
       this.#hub.log.warn({ ...this.#facts(this.#principal), error }, 'the will of a connection was not stored');
     }
@@ -515,13 +423,5 @@ export class Session implements DurabilityWaiter {
   #facts(principal: DevicePrincipal | undefined): LogFields {
     const identity = principal === undefined ? undefined : identityName(principal.key);
     return { protocol: this.#origin.protocol, peer: this.#origin.peer, identity };
-  }
-}
-
-function boundFilters(count: number): void {
-  if (count > limits.mqttFiltersPerPacketMax) {
-    throw new MalformedPacket(
-      `${count} filters in one packet, where at most ${limits.mqttFiltersPerPacketMax} are allowed`,
-    );
   }
 }

@@ -1,0 +1,36 @@
+/** SUBSCRIBE and UNSUBSCRIBE: what a session has granted before -> what it has granted behind them. */
+import { limits } from '../../base/limits.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { MalformedPacket, type SubscribePacket, type UnsubscribePacket } from '../../wire/mqtt/packets.ts';
+import { type Grants, grant, grantCount, revoke } from './addresses.ts';
+
+/** @throws MalformedPacket for a filter that is not documented: closing is the clear signal (device reference 2.8). */
+export function grantsAfter(packet: SubscribePacket, before: Grants, key: IdentityKey): Grants {
+  boundFilters(packet.requests.length);
+  let grants = before;
+  for (const { filter, qos } of packet.requests) {
+    const granted = grant(grants, key, filter, qos);
+    if (granted === undefined) throw new MalformedPacket('a filter that is none of the documented ones');
+    grants = granted;
+  }
+  if (grantCount(grants) > limits.mqttSubscriptionsMax) {
+    throw new MalformedPacket(`over ${limits.mqttSubscriptionsMax} subscriptions (device reference 2.8)`);
+  }
+  return grants;
+}
+
+/** The QoS granted to each request: at most 1. */
+export function grantedQos(packet: SubscribePacket): readonly number[] {
+  return packet.requests.map(({ qos }) => Math.min(qos, 1));
+}
+
+/** Filters that were not granted change nothing. */
+export function grantsWithout(packet: UnsubscribePacket, before: Grants, key: IdentityKey): Grants {
+  boundFilters(packet.filters.length);
+  return packet.filters.reduce((left, filter) => revoke(left, key, filter), before);
+}
+
+function boundFilters(count: number): void {
+  const max = limits.mqttFiltersPerPacketMax;
+  if (count > max) throw new MalformedPacket(`${count} filters in one packet, where at most ${max} are allowed`);
+}
