@@ -2,6 +2,8 @@
 /** The binary: `serve` and `config` concern this machine and go to the server's room, all else to the CLI. */
 const [command, ...rest] = process.argv.slice(2);
 process.exitCode = await run();
+// A hub that has stopped is over, even if a peer holds on to a connection that was to be cut off.
+if (command === 'serve') process.exit();
 
 async function run(): Promise<number> {
   if (command === 'serve') {

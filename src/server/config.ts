@@ -171,7 +171,12 @@ export const settingsSchema = z.strictObject({
     DAY_SECONDS,
     "Seconds by which a device's clock may be wrong before a token counts as ended.",
   ),
-  drainSeconds: countSetting(limits.drainMs / 1000, 1, 600, 'Seconds that the stop signal gives connections to end.'),
+  drainSeconds: countSetting(
+    limits.drainMs / 1000,
+    1,
+    limits.drainMs / 1000,
+    'Seconds that the stop signal gives connections to end; then they are cut off.',
+  ),
 
   ownerKey: keySetting('Primary key of the policy `iothubowner` (everything).'),
   serviceKey: keySetting('Primary key of the policy `service` (send commands, read events).'),
