@@ -11,7 +11,7 @@ async function reads(hub: AmqpTestHub, client: AmqpDriver): Promise<boolean> {
   await hub.append(0, ['event']);
   const receiver = client.receive(source);
   receiver.credit(1);
-  return Promise.race([receiver.received(1).then(() => true), receiver.ending().then(() => false)]);
+  return Promise.race([receiver.received(1).then(() => true), receiver.detached.then(() => false)]);
 }
 
 test('a connection opens without SASL, with ANONYMOUS and with MSSBCBS, and reads after a put-token', async () => {
