@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqttPacket from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
+import { Session } from '../../src/protocols/mqtt/session.ts';
 import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
 import { openTestDoor, serveStream } from '../drivers/mqtt-door.ts';
 
@@ -148,6 +149,24 @@ test('the will of a connection that broke becomes an event', async () => {
   (await door.device('d1', { will })).destroy();
   await door.untilSent(1);
   await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(door.sent, [willEvent]);
+});
+
+test('a will keeps its bytes while more come in before the CONNECT is accepted', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  const answers: Buffer[] = [];
+  const nothing = (): void => {};
+  const link = { write: (bytes: Buffer) => answers.push(bytes) > 0, pause: nothing, resume: nothing, end: nothing };
+  const session = new Session(door.hub, { ...link, destroy: nothing }, { protocol: 'mqtt', peer: '' });
+  const bytes = mqttPacket.generate(connectPacket({ ...(await door.credentials({ deviceId: 'd1' })), will }));
+  session.receive(bytes.subarray(0, 10));
+  const ping = Buffer.from([0xc0, 0]);
+  session.receive(Buffer.concat([bytes.subarray(10), ping]));
+  // All in one turn of the loop, so that the reader's memory is used again before the device is let in.
+  for (let at = 1; at < 1000; at++) session.receive(ping);
+  while (answers.length < 1001) await new Promise((resolve) => setImmediate(resolve));
+  session.ended();
   assert.deepEqual(door.sent, [willEvent]);
 });
 

@@ -7,7 +7,7 @@ import { identityName } from '../../core/identity/permissions.ts';
 import type { Credential, DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
-import type { ConnectPacket, ForeignConnectPacket } from '../../wire/mqtt/packets.ts';
+import type { ConnectPacket, ForeignConnectPacket, Will } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantsOf, NO_GRANTS, publishTarget } from './addresses.ts';
 import { willOf } from './mapping.ts';
 import { connackCode } from './refusals.ts';
@@ -46,9 +46,11 @@ export async function admit(
   if (Math.max(key.deviceId.length, key.moduleId?.length ?? 0) > limits.identityIdCharsMax) {
     return refuse(connackCodes.identifierRejected, 'client-id-too-long');
   }
+  // The packet's bytes are its reader's: what is needed behind an `await` is copied before it.
+  const will = packet.will === undefined ? undefined : { ...packet.will, payload: Buffer.from(packet.will.payload) };
   try {
-    const principal = await hub.authentication.device(userName.key, credentialOf(packet, certificate));
-    return { kind: 'admitted', principal, modelId: userName.modelId, will: willTelemetry(packet, principal.key) };
+    const principal = await hub.authentication.device(key, credentialOf(packet, certificate));
+    return { kind: 'admitted', principal, modelId: userName.modelId, will: will && willTelemetry(will, principal.key) };
   } catch (error) {
     const refusal = asHubError(error);
     if (refusal.code === 'ServerError') hub.log.error({ identity: name, error }, 'authentication failed unexpectedly');
@@ -82,12 +84,10 @@ function credentialOf(packet: ConnectPacket, certificate: PeerCertificate | unde
 }
 
 /** @throws HubError when the will is not for the device's own telemetry topic (device reference 2.9). */
-function willTelemetry(packet: ConnectPacket, key: IdentityKey): Telemetry | undefined {
-  if (packet.will === undefined) return undefined;
-  const target = publishTarget(packet.will.topic, key);
+function willTelemetry(will: Will, key: IdentityKey): Telemetry {
+  const target = publishTarget(will.topic, key);
   if (target?.kind !== 'telemetry') {
     throw new HubError('IotHubUnauthorizedAccess', undefined, { reason: 'will-topic' });
   }
-  // The bytes of the packet are gone when the will is needed.
-  return willOf(target.propertyBag, Buffer.from(packet.will.payload), packet.will.retain);
+  return willOf(target.propertyBag, will.payload, will.retain);
 }

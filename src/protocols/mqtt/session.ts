@@ -129,11 +129,6 @@ export class Session implements DurabilityWaiter {
     else if (now >= this.#silentAt) this.#close('keep-alive');
   }
 
-  /** Ends the connection for a reason outside of it. */
-  drop(reason: DisconnectReason): void {
-    this.#close(reason);
-  }
-
   /** The hub stops: takes no more packets, acknowledges what becomes durable, then ends the connection. */
   drain(): void {
     if (this.closed) return;
