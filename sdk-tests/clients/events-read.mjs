@@ -1,7 +1,7 @@
 // @azure/event-hubs: reads every partition from the given positions until it has `count` events, then a little longer, to
 // see whether more come than should. Says what arrived, body in base64, everything else as the SDK shows it.
 import * as eventHubs from '@azure/event-hubs';
-import { describeError, job, report } from './link.mjs';
+import { describeError, finish, job, report } from './link.mjs';
 
 const { connectionString, consumerGroup, positions, count, graceMs = 500, timeoutMs = 120_000 } = await job();
 const client = new eventHubs.EventHubConsumerClient(consumerGroup ?? '$Default', connectionString);
@@ -65,4 +65,4 @@ await new Promise((resolve, reject) => {
   if (count === 0) enough();
 });
 report('done', { count: seen });
-process.exit(0);
+finish();

@@ -13,7 +13,7 @@ lines.on('line', (line) => {
   else orders.push(order);
 });
 // The test has no more use for this client: SDKs keep timers and sockets, so the process is ended.
-lines.on('close', () => process.exit(0));
+lines.on('close', finish);
 
 /** The first line: what the test wants. */
 export function job() {
@@ -22,6 +22,11 @@ export function job() {
 
 export function report(kind, fields = {}) {
   process.stdout.write(`${JSON.stringify({ kind, ...fields })}\n`);
+}
+
+/** Ends the process when everything reported has left it. */
+export function finish() {
+  process.stdout.write('', () => process.exit(0));
 }
 
 export function describeError(error) {

@@ -53,7 +53,7 @@ export class Client {
       env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile, NODE_TEST_CONTEXT: undefined },
     });
     createInterface({ input: this.#child.stdout! }).on('line', (line) => {
-      this.#events.push(JSON.parse(line) as ClientEvent);
+      this.#take(line);
       this.#wake();
     });
     this.#child.stderr?.on('data', (chunk: Buffer) => {
@@ -112,6 +112,15 @@ export class Client {
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
     await exited;
     clearTimeout(timer);
+  }
+
+  #take(line: string): void {
+    try {
+      this.#events.push(JSON.parse(line) as ClientEvent);
+    } catch {
+      // A process that is killed may leave half a line.
+      this.#stderr += `\nunreadable: ${line.slice(0, 200)}`;
+    }
   }
 
   /** Resolves with the next event of any kind, with the end of the process, or at the deadline. */
