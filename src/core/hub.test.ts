@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../base/clock.ts';
 import { silentLog } from '../base/log.ts';
 import { seededRandom } from '../base/random.ts';
+import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
@@ -30,6 +31,7 @@ async function house(): Promise<Hub> {
     identities: createMemoryIdentityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
+    commandQueue: createMemoryCommandQueue(),
     // Nothing here sends or reads events.
     events: {} as Events,
     clock: new VirtualClock(),

@@ -1,6 +1,11 @@
 import type { Clock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
+import { type Commands, createCommands } from './commands/commands.ts';
+import type { CommandQueue } from './commands/ports.ts';
+import { defaultCommandLimits } from './commands/rules.ts';
+import type { CommandLimits } from './commands/types.ts';
 import type { Events } from './events/events.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import type { HostNames } from './identity/host-names.ts';
@@ -21,6 +26,7 @@ export interface Hub {
   readonly authentication: Authentication;
   readonly registry: Registry;
   readonly events: Events;
+  readonly commands: Commands;
   readonly presence: Presence;
   readonly subscriptions: SubscriptionStore;
   readonly clock: Clock;
@@ -36,14 +42,15 @@ export interface HubParts {
   readonly policies: readonly Policy[];
   readonly subscriptions: SubscriptionStore;
   readonly events: Events;
-  /** Commands that wait per identity; absent = a hub without commands. */
-  readonly commandDepths?: (keys: readonly IdentityKey[]) => Promise<readonly number[]>;
+  readonly commandQueue: CommandQueue;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<RegistryLimits> & {
     readonly clockSkewMs?: number;
     readonly identityCacheMax?: number;
+    readonly commands?: Partial<CommandLimits>;
+    readonly commandBytesMax?: number;
   };
 }
 
@@ -55,7 +62,18 @@ export function createHub(parts: HubParts): Hub {
   const { clock, random, log, subscriptions } = parts;
   const cache = new IdentityCache(parts.identities, parts.limits?.identityCacheMax);
   const presence = guardedPresence(createPresence({ clock, log }), cache);
-  parts.identities.watch((change) => applyChange(change, presence, subscriptions, log));
+  const commands = createCommands({
+    queue: parts.commandQueue,
+    identities: { get: (key) => cache.load(key) },
+    limits: { ...defaultCommandLimits, ...parts.limits?.commands },
+    commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
+    clock,
+    random,
+    wake: (target) => {
+      presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
+    },
+  });
+  parts.identities.watch((change) => applyChange(change, { ...parts, presence }));
   return {
     name: parts.name,
     hostNames: parts.hostNames,
@@ -71,10 +89,11 @@ export function createHub(parts: HubParts): Hub {
       clock,
       random,
       presence,
-      commandDepths: parts.commandDepths,
+      commandDepths: commands.depths,
       limits: parts.limits,
     }),
     events: parts.events,
+    commands,
     presence,
     subscriptions,
     clock,
@@ -86,9 +105,12 @@ export function createHub(parts: HubParts): Hub {
 /** What other rooms do when an identity changes. Synchronous up to the drop: nothing slips in between. */
 function applyChange(
   { kind, identity }: IdentityChange,
-  presence: Presence,
-  subscriptions: SubscriptionStore,
-  log: Log,
+  {
+    presence,
+    subscriptions,
+    commandQueue,
+    log,
+  }: Pick<HubParts, 'subscriptions' | 'commandQueue' | 'log'> & { readonly presence: Presence },
 ): void {
   const { deviceId, moduleId } = identity;
   const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
@@ -97,8 +119,11 @@ function applyChange(
   // Whoever is connected under an id that has just been created is its former bearer.
   if (kind !== 'replaced') presence.drop(key, 'deleted').catch(failed);
   else if (identity.status === 'disabled') presence.drop(key, 'disabled').catch(failed);
-  // A session belongs to one generation, so one that is left behind by a failure here is never loaded.
-  if (kind === 'deleted') subscriptions.remove(key).catch(failed);
+  // Sessions and commands belong to one generation: what a failure here leaves behind is never handed to the next.
+  if (kind === 'deleted') {
+    subscriptions.remove(key).catch(failed);
+    commandQueue.forget(key).catch(failed);
+  }
 }
 
 /**

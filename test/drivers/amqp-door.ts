@@ -17,6 +17,7 @@ import type { Principal } from '../../src/core/identity/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
@@ -71,6 +72,7 @@ export async function openAmqpTestHub(
     identities: createMemoryIdentityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
+    commandQueue: createMemoryCommandQueue(),
     events: createEvents({
       telemetry,
       monitoring,

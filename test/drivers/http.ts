@@ -19,6 +19,7 @@ import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/certificates.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
@@ -49,6 +50,7 @@ export async function createMemoryHub(clock: Clock = systemClock): Promise<Memor
     identities: createMemoryIdentityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
+    commandQueue: createMemoryCommandQueue(),
     events: createEvents({
       telemetry: createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock }),
       monitoring: createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock }),

@@ -17,6 +17,7 @@ import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
   createMemoryEventLog,
@@ -83,6 +84,7 @@ export async function openTestDoor(logOptions: Partial<MemoryEventLogOptions> = 
     identities: createMemoryIdentityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
+    commandQueue: createMemoryCommandQueue(),
     events: overheard(events, sent, arrived),
     clock,
     random,
