@@ -164,9 +164,17 @@ interface Run {
 }
 
 const running = new Set<ChildProcess>();
-process.on('exit', () => {
+const killAll = (): void => {
   for (const child of running) child.kill('SIGKILL');
-});
+};
+process.on('exit', killAll);
+// The test runner ends a file that takes too long by signal, and then there is no `exit`.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    killAll();
+    process.kill(process.pid, signal);
+  });
+}
 
 function watched(args: readonly string[], env: Readonly<Record<string, string>>): Run {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('MOORING_'));
