@@ -95,6 +95,31 @@ test('readers that are behind read the disk, those that follow do not', async (c
   await log.close();
 });
 
+test('a time is found among many batches of one segment, equal times included', async () => {
+  const clock = new VirtualClock(1000);
+  const log = await open('/log', { files: new VirtualDisk(), clock });
+  const times: number[][] = [[], []];
+  // About 300 KB of journal a step: each extent of the index holds one or two of them.
+  for (const [at, time] of [1000, 1000, 1000, 1000, 1001, 1001, 1005, 1005, 1005, 1009, 1010, 1010].entries()) {
+    clock.setWall(time);
+    const partition = at % 3 === 2 ? 1 : 0;
+    await append(log, partition, ['x'.repeat(150_000), 'y'.repeat(150_000)]);
+    times[partition].push(time, time);
+  }
+  assert.equal(log.stats().segments, 1);
+  for (const partition of [0, 1]) {
+    for (let time = 998; time < 1013; time++) {
+      for (const inclusive of [true, false]) {
+        const found = times[partition].findIndex((each) => (inclusive ? each >= time : each > time));
+        const expected = found === -1 ? times[partition].length : found;
+        const actual = await log.seek(partition, { kind: 'time', time, inclusive });
+        assert.equal(actual, expected, `partition ${partition}, time ${time}, inclusive ${inclusive}`);
+      }
+    }
+  }
+  await log.close();
+});
+
 test('retention by size removes the oldest segments, from the disk as well', async (context) => {
   const folder = await newFolder(context);
   const log = await open(folder, { segmentBytes: 50_000, retentionBytes: 200_000 });

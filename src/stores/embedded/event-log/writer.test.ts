@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { silentLog } from '../../../base/log.ts';
+import { BatchWriter, type SealedBatch } from './writer.ts';
+
+interface Commit {
+  readonly texts: readonly string[];
+  succeed(): void;
+  fail(error: Error): void;
+}
+
+/** A writer whose commits wait for the test, and whose turns of the event loop the test ends. */
+function make(options: { batchBytesMax?: number; writerBytesMax?: number } = {}) {
+  const commits: Commit[] = [];
+  const deferred: (() => void)[] = [];
+  const told: string[] = [];
+  const writer = new BatchWriter({
+    ...options,
+    partitionCount: 2,
+    log: silentLog,
+    defer: (callback) => deferred.push(callback),
+    sink: {
+      commit: (batch) =>
+        new Promise((succeed, fail) => {
+          commits.push({ texts: textsOf(batch), succeed, fail });
+        }),
+      committed: () => told.push('readers'),
+    },
+  });
+  const put = (text: string, waiter: string, partition = 0): void => {
+    const at = writer.reserve(partition, text.length);
+    writer.bytes(partition).write(text, at);
+    writer.await(waiters(waiter));
+  };
+  const known = new Map<string, ReturnType<typeof newWaiter>>();
+  const newWaiter = (name: string) => ({
+    batchDurable: (batch: number) => told.push(`${name} durable ${batch}`),
+    batchFailed: (batch: number, error: Error) => told.push(`${name} failed ${batch}: ${error.message}`),
+  });
+  const waiters = (name: string) => {
+    const waiter = known.get(name) ?? newWaiter(name);
+    known.set(name, waiter);
+    return waiter;
+  };
+  /** Ends the turn: what was deferred runs, then promises settle. */
+  const turn = async (): Promise<void> => {
+    for (const callback of deferred.splice(0)) callback();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  };
+  return { writer, commits, told, put, turn };
+}
+
+function textsOf(batch: SealedBatch): string[] {
+  const texts: string[] = [];
+  for (const [partition, run] of batch.runs.entries()) {
+    for (let at = 0; at < batch.lengths[partition]; ) {
+      const length = run.readUInt32LE(at);
+      texts.push(run.toString('latin1', at + 4, at + 4 + length));
+      at += 4 + length;
+    }
+  }
+  return texts;
+}
+
+test('one commit at a time; what comes meanwhile shares the next one', async () => {
+  const { commits, told, put, turn } = make();
+  put('a', 'w');
+  put('b', 'w', 1);
+  await turn();
+  put('c', 'w');
+  await turn();
+  put('d', 'v');
+  assert.deepEqual(
+    commits.map(({ texts }) => texts),
+    [['a', 'b']],
+  );
+  commits[0].succeed();
+  await turn();
+  await turn();
+  assert.deepEqual(commits[1].texts, ['c', 'd']);
+  commits[1].succeed();
+  await turn();
+  assert.deepEqual(told, ['w durable 1', 'readers', 'w durable 2', 'v durable 2', 'readers']);
+});
+
+test('a batch that fails takes those behind it along, in order', async () => {
+  const { writer, commits, told, put, turn } = make({ batchBytesMax: 20 });
+  put('0123456789', 'a');
+  await turn();
+  put('1123456789', 'b');
+  put('2123456789', 'c');
+  put('3123456789', 'd');
+  assert.equal(writer.batch, 4);
+  commits[0].fail(new Error('gone'));
+  await turn();
+  assert.deepEqual(told, ['a failed 1: gone', 'b failed 2: gone', 'c failed 3: gone', 'd failed 4: gone']);
+  assert.equal(writer.pendingBytes, 0);
+  put('later', 'a');
+  await turn();
+  assert.deepEqual(commits[1].texts, ['later']);
+  commits[1].succeed();
+  await turn();
+  assert.equal(told.at(-2), 'a durable 5');
+});
+
+test('a waiter that writes again when it is told gets its records into the next batch', async () => {
+  const { writer, commits, put, turn } = make();
+  const waiter = {
+    batchDurable: () => put('again', 'other'),
+    batchFailed: () => put('after failure', 'other'),
+  };
+  put('x', 'w');
+  writer.await(waiter);
+  await turn();
+  commits[0].succeed();
+  await turn();
+  await turn();
+  assert.deepEqual(commits[1].texts, ['again']);
+  writer.await(waiter);
+  commits[1].fail(new Error('gone'));
+  await turn();
+  await turn();
+  assert.deepEqual(commits[2].texts, ['after failure']);
+  commits[2].succeed();
+  await turn();
+});
+
+test('a waiter that throws does not keep the others waiting', async () => {
+  const { writer, commits, told, put, turn } = make();
+  put('x', 'first');
+  const broken = (): never => {
+    throw new Error('bug');
+  };
+  writer.await({ batchDurable: broken, batchFailed: broken });
+  put('y', 'last');
+  await turn();
+  commits[0].succeed();
+  await turn();
+  assert.deepEqual(told, ['first durable 1', 'last durable 1', 'readers']);
+});
+
+test('congestion begins at the high mark and ends at half of it; everybody hears of it once', async () => {
+  const { writer, commits, put, turn } = make({ batchBytesMax: 100, writerBytesMax: 100 });
+  let relieved = 0;
+  const listener = (): void => {
+    relieved++;
+  };
+  for (let count = 0; count < 2; count++) put('x'.repeat(46), 'w');
+  assert.equal(writer.congested, true);
+  writer.whenRelieved(listener);
+  writer.whenRelieved(listener);
+  put('y'.repeat(46), 'w');
+  await turn();
+  assert.equal(relieved, 0);
+  commits[0].succeed();
+  await turn();
+  assert.deepEqual([writer.congested, relieved], [false, 1]);
+  await turn();
+  commits[1].succeed();
+  await turn();
+  await writer.drained();
+  assert.equal(relieved, 1);
+});
+
+test('room is never given twice, whatever the sizes: records of all batches come out as they went in', async () => {
+  const { commits, put, turn } = make({ batchBytesMax: 200_000 });
+  const sent: string[][] = [[], []];
+  const got: string[] = [];
+  for (let round = 0; round < 30; round++) {
+    for (let count = 0; count < 20; count++) {
+      const size = (round * 7919 + count * 104_729) % (count === 7 ? 40_000 : 700);
+      const text = `${round} ${count} `.padEnd(size, 'abcdefghij'[count % 10]);
+      put(text, 'w', count % 2);
+      sent[count % 2].push(text);
+    }
+    await turn();
+    for (const commit of commits.splice(0)) {
+      got.push(...commit.texts);
+      commit.succeed();
+    }
+    await turn();
+  }
+  while (got.length < 600) {
+    await turn();
+    for (const commit of commits.splice(0)) {
+      got.push(...commit.texts);
+      commit.succeed();
+    }
+  }
+  for (const partition of [0, 1]) {
+    const parity = (text: string): boolean => Number(text.split(' ')[1]) % 2 === partition;
+    assert.deepEqual(got.filter(parity), sent[partition]);
+  }
+});
