@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { sendAbout } from './load/load.ts';
+import { sendMessages } from './load/load.ts';
 import { cpuSeconds, machine, residentMiB, residentPeakMiB } from './process-facts.ts';
 import { countingReader } from './readers/counting.ts';
 import { rheaReader } from './readers/rhea.ts';
@@ -47,7 +47,8 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
         inFlight: PRELOAD_IN_FLIGHT,
         payloadBytes: options.payloadBytes,
       };
-      const events = await sendAbout(options.events, PRELOAD_PER_SECOND, target, hub.logins);
+      const { events } = options;
+      await sendMessages(events, PRELOAD_PER_SECOND, target, hub.logins);
       const rounds: Round[] = [];
       for (let round = 0; round < options.rounds; round++) {
         const cpu = cpuSeconds(hub.pid);
@@ -76,9 +77,9 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
           residentPeakMiB: residentPeakMiB(hub.pid),
         });
       }
-      print(options, events, rounds);
+      print(options, rounds);
       const { jsonFile, ...settings } = options;
-      const file = writeResult('telemetry-out', { machine: machine(), settings, events, rounds }, jsonFile);
+      const file = writeResult('telemetry-out', { machine: machine(), settings, rounds }, jsonFile);
       process.stdout.write(`${file}\n`);
     } finally {
       await hub.stop();
@@ -88,10 +89,10 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
   }
 }
 
-function print(options: TelemetryOutOptions, events: number, rounds: readonly Round[]): void {
+function print(options: TelemetryOutOptions, rounds: readonly Round[]): void {
   const way = options.tls ? 'TLS' : 'plain TCP';
   process.stdout.write(
-    `${events} events x ${options.payloadBytes} bytes to ${options.readers} ${options.client} reader(s), ${way}, ` +
+    `${options.events} events x ${options.payloadBytes} bytes to ${options.readers} ${options.client} reader(s), ${way}, ` +
       `${rounds.length} rounds, median (min..max)\n`,
   );
   const column = (of: (round: Round) => number): string => show(spread(rounds.map(of)));

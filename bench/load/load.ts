@@ -36,6 +36,7 @@ export interface WorkerShare {
 export type WorkerOrder =
   | { readonly kind: 'connect' }
   | { readonly kind: 'start'; readonly ratePerSecond?: number }
+  | { readonly kind: 'send'; readonly count: number; readonly ratePerSecond: number; readonly limitMs: number }
   | { readonly kind: 'measure' }
   | { readonly kind: 'finish' };
 
@@ -50,6 +51,7 @@ export interface WorkerResult {
 
 type WorkerReport =
   | { readonly kind: 'connected' }
+  | { readonly kind: 'sent' }
   | { readonly kind: 'failed'; readonly message: string }
   | Required<WorkerResult>;
 
@@ -84,26 +86,24 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 }
 
 /**
- * Sends about `count` messages at `ratePerSecond` and returns how many were acknowledged, all of them being so.
- * @throws Error when some were not.
+ * Sends exactly `count` messages, no faster than `ratePerSecond`, and resolves when all are acknowledged.
+ * @throws Error when that does not come about within `limitMs`.
  */
-export async function sendAbout(
+export async function sendMessages(
   count: number,
   ratePerSecond: number,
   target: PublisherTarget,
   logins: readonly PublisherLogin[],
-): Promise<number> {
-  const load = await runLoad({
-    target,
-    logins,
-    threads: 1,
-    warmupSeconds: 0,
-    seconds: count / ratePerSecond,
-    ratePerSecond,
-    mark: () => {},
-  });
-  if (load.unacknowledged > 0) throw new Error(`${load.unacknowledged} messages were not acknowledged`);
-  return load.acknowledgedInAll;
+  limitMs = 300_000,
+): Promise<void> {
+  const share: WorkerShare = { target, logins };
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: share });
+  try {
+    await tell(worker, { kind: 'connect' }, 'connected');
+    await tell(worker, { kind: 'send', count, ratePerSecond, limitMs }, 'sent');
+  } finally {
+    await worker.terminate();
+  }
 }
 
 function sum(results: readonly Required<WorkerResult>[]): Omit<LoadResult, 'generatorCores'> {

@@ -27,24 +27,31 @@ async function connect(): Promise<void> {
   }
 }
 
-/** Open loop: message k of this thread is due at k / rate, on connection k modulo their number. */
-function pace(ratePerSecond: number): void {
+/** Open loop: message k of this thread is due at k / rate, on connection k modulo their number; `count` of them. */
+function pace(ratePerSecond: number, count = Number.POSITIVE_INFINITY): void {
   const begun = performance.now();
   let k = 0;
   pacing = setInterval(() => {
     const now = performance.now();
-    for (let due = begun + (k / ratePerSecond) * 1000; due <= now; due = begun + (++k / ratePerSecond) * 1000) {
+    for (; k < count; k++) {
+      const due = begun + (k / ratePerSecond) * 1000;
+      if (due > now) return;
       publishers[k % publishers.length].publishDue(due);
     }
+    clearInterval(pacing);
   }, TICK_MS);
 }
 
 /** Waits until everything that was sent is acknowledged; the rest counts as unacknowledged. */
 async function drain(): Promise<number> {
-  const deadline = performance.now() + DRAIN_MS;
   const left = (): number => publishers.reduce((sum, publisher) => sum + publisher.inFlight, 0);
-  while (left() > 0 && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until(() => left() === 0, DRAIN_MS);
   return left();
+}
+
+async function until(done: () => boolean, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!done() && performance.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 port.on('message', async (order: WorkerOrder) => {
@@ -56,6 +63,12 @@ port.on('message', async (order: WorkerOrder) => {
     case 'start':
       if (order.ratePerSecond !== undefined) pace(order.ratePerSecond);
       else for (const publisher of publishers) publisher.start();
+      return;
+    case 'send':
+      pace(order.ratePerSecond, order.count);
+      await until(() => acknowledged() === order.count, order.limitMs);
+      if (acknowledged() === order.count) port.postMessage({ kind: 'sent' });
+      else fail(new Error(`${acknowledged()} of ${order.count} messages acknowledged in ${order.limitMs} ms`));
       return;
     case 'measure':
       latency.clear();

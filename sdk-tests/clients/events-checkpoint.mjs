@@ -1,7 +1,7 @@
 // @azure/event-hubs with the file-based CheckpointStore of examples/: as an application would use it, a checkpoint after
 // each batch. Reports each event's place once its checkpoint is kept.
 import * as eventHubs from '@azure/event-hubs';
-import { FileCheckpointStore } from '../../examples/file-checkpoint-store.mjs';
+import { FileCheckpointStore } from '../../examples/checkpoint-store/file-checkpoint-store.ts';
 import { describeError, job, report } from './link.mjs';
 
 const { connectionString, directory } = await job();
