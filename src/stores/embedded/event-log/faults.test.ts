@@ -212,6 +212,26 @@ test('a full disk stops acknowledgements, says so, and is left behind when there
   await endSoundly(world, log);
 });
 
+test('a full disk is relieved by retention, which works while the log cannot be written', async () => {
+  const world = newWorld(5);
+  const { disk, clock, trial } = world;
+  const log = await open(world);
+  for (let round = 0; round < 100; round++) await trial.send(log, 0, 900);
+  clock.advance(3_000_000);
+  for (let round = 0; round < 10; round++) await trial.send(log, 0, 900);
+  disk.capacityBytes = disk.usedBytes;
+  assert.equal(await trial.send(log, 1, 900), 'failed');
+  const { firstSequence } = log.partition(0);
+  clock.advance(700_000);
+  await log.retain();
+  assert.ok(log.partition(0).firstSequence > firstSequence);
+  clock.advance(1000);
+  await log.retain();
+  assert.deepEqual(log.health(), { ok: true });
+  assert.equal(await trial.send(log, 1, 900), 'durable');
+  await log.close();
+});
+
 test('a batch whose sync failed is dead, also when its bytes reach the disk', async () => {
   const world = newWorld(4);
   const { disk, clock, trial } = world;

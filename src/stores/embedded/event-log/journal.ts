@@ -1,4 +1,3 @@
-import path from 'node:path';
 import type { Cancel, Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
@@ -17,9 +16,9 @@ import {
 } from './format.ts';
 import { writeIndex } from './index-file.ts';
 import { ignoreMissing } from './meta.ts';
+import { probeDisk } from './probe.ts';
 import type { Readable } from './reader.ts';
 import { RecentRuns } from './recent-runs.ts';
-import { PROBE_NAME } from './recovery.ts';
 import { addBatch, emptySegment, hasBatches, indexPath, journalPath, type Segment } from './segment.ts';
 import type { SealedBatch } from './writer.ts';
 
@@ -41,9 +40,6 @@ type State =
   | { readonly kind: 'open' }
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'closed' };
-
-/** A probe at least this long, so that a disk with room for a header only does not count as working. */
-const PROBE_BYTES_MIN = 64 * 1024;
 
 /**
  * The segments and the one that is written to. All that changes them runs one behind the other (`#inTurn`).
@@ -115,33 +111,27 @@ export class Journal implements Readable {
     });
   }
 
-  /** Removes the oldest segments that retention no longer keeps. A failure is logged and tried again the next time. */
+  /**
+   * Removes the oldest segments that retention no longer keeps, also while the log cannot be written: that may make the
+   * room it lacks. A failure is logged and tried again the next time.
+   */
   retain(): Promise<void> {
     return this.#inTurn(async () => {
-      if (this.failure !== undefined) return;
-      const { folder, files, log } = this.#options;
+      if (this.#state.kind === 'closed') return;
       try {
+        // The last segment goes only when there is a newer one, which keeps the sequence numbers.
         const last = this.segments.at(-1);
-        if (last !== undefined && hasBatches(last) && this.#isTooOld(last)) await this.#startSegment();
+        const isDue = last !== undefined && hasBatches(last) && this.#isTooOld(last);
+        if (isDue && this.#state.kind === 'open') await this.#startSegment();
       } catch (error) {
         this.#fail(error, 0);
-        return;
       }
       try {
         while (this.segments.length > 1 && (this.#isTooOld(this.segments[0]) || this.#isTooMuch())) {
-          const oldest = this.segments[0];
-          // Everything before it is durably gone before this one goes: the journal never has a hole.
-          await files.syncFolder(folder);
-          await this.extents.drop(oldest);
-          await files.unlink(journalPath(folder, oldest.position)).catch(ignoreMissing);
-          this.segments.shift();
-          this.counters.segmentsRemoved++;
-          await files.unlink(indexPath(folder, oldest.position)).catch(ignoreMissing);
-          await files.syncFolder(folder);
-          log.info({ segment: oldest.position, bytes: oldest.length }, 'retention removed a segment');
+          await this.#removeOldest(this.segments[0]);
         }
       } catch (error) {
-        log.warn({ error: reasonOf(error) }, 'retention could not remove a segment and will try again');
+        this.#options.log.warn({ error: reasonOf(error) }, 'retention could not remove a segment and will try again');
       }
     });
   }
@@ -245,6 +235,19 @@ export class Journal implements Readable {
     });
   }
 
+  async #removeOldest(oldest: Segment): Promise<void> {
+    const { folder, files, log } = this.#options;
+    // Everything before it is durably gone before this one goes: the journal never has a hole.
+    await files.syncFolder(folder);
+    await this.extents.drop(oldest);
+    await files.unlink(journalPath(folder, oldest.position)).catch(ignoreMissing);
+    this.segments.shift();
+    this.counters.segmentsRemoved++;
+    await files.unlink(indexPath(folder, oldest.position)).catch(ignoreMissing);
+    await files.syncFolder(folder);
+    log.info({ segment: oldest.position, bytes: oldest.length }, 'retention removed a segment');
+  }
+
   #isTooOld(segment: Segment): boolean {
     return segment.lastTime < this.#options.clock.now() - this.#options.retentionMs;
   }
@@ -278,11 +281,13 @@ export class Journal implements Readable {
     if (this.#state.kind !== 'failed') return;
     try {
       await this.#clearFailed();
-      await this.#probe();
+      await probeDisk(this.#options.files, this.#options.folder, this.#failedBytes);
       await this.#startSegment();
     } catch (error) {
-      this.#state = { kind: 'failed', reason: `the event log still cannot be written: ${reasonOf(error)}` };
-      this.#options.log.warn({ error: reasonOf(error) }, 'the event log still cannot be written');
+      const reason = `the event log still cannot be written: ${reasonOf(error)}`;
+      // Once a second for as long as it lasts would bury everything else.
+      if (reason !== this.#state.reason) this.#options.log.warn({}, reason);
+      this.#state = { kind: 'failed', reason };
       this.#armRetry();
       return;
     }
@@ -307,20 +312,6 @@ export class Journal implements Readable {
       const file = await files.open(journalPath(folder, last.position));
       await file.truncate(last.length).catch(() => {});
       this.#finish(file, last);
-    }
-  }
-
-  async #probe(): Promise<void> {
-    const { folder, files } = this.#options;
-    const name = path.join(folder, PROBE_NAME);
-    await files.unlink(name).catch(ignoreMissing);
-    const file = await files.create(name);
-    try {
-      await file.write([Buffer.alloc(Math.max(PROBE_BYTES_MIN, this.#failedBytes))], 0);
-      await file.sync();
-    } finally {
-      await file.close();
-      await files.unlink(name);
     }
   }
 

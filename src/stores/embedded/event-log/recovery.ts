@@ -5,6 +5,7 @@ import type { JournalFile, JournalFiles } from './files.ts';
 import { segmentHeaderBytes } from './format.ts';
 import { readSummary, writeIndex } from './index-file.ts';
 import { ignoreMissing } from './meta.ts';
+import { PROBE_NAME } from './probe.ts';
 import { type ScanResult, scanSegment } from './scan.ts';
 import { follows, hasBatches, indexPath, journalPath, positionsOf, type Segment, segmentOf } from './segment.ts';
 
@@ -26,9 +27,6 @@ export interface RecoveryOptions {
   readonly partitionCount: number;
   readonly log: Log;
 }
-
-/** Name of the file that is written to find out whether the disk works again. */
-export const PROBE_NAME = 'probe';
 
 /**
  * Brings the folder into a state that the log can go on from: see `docs/data-files.md`, "Start".

@@ -10,7 +10,6 @@ import { type SegmentSummary, SparseIndex } from './sparse-index.ts';
 export interface Segment {
   readonly salt: Buffer;
   readonly position: number;
-  readonly createdTime: number;
   readonly begin: PartitionState;
   /** Bytes that count: all durable batches and the header. Behind it nothing is read. */
   length: number;
@@ -22,14 +21,13 @@ export interface Segment {
 }
 
 export function emptySegment(
-  header: PartitionState & { readonly salt: Buffer; readonly position: number; readonly createdTime: number },
+  header: PartitionState & { readonly salt: Buffer; readonly position: number },
   headerBytes: number,
 ): Segment {
-  const { salt, position, createdTime, nextSequences, lastTimes } = header;
+  const { salt, position, nextSequences, lastTimes } = header;
   return {
     salt,
     position,
-    createdTime,
     begin: { nextSequences: [...nextSequences], lastTimes: [...lastTimes] },
     length: headerBytes,
     firstTime: 0,
@@ -42,7 +40,7 @@ export function emptySegment(
 export function segmentOf(summary: SegmentSummary): Segment {
   const { salt, position, length, firstTime, lastTime, begin } = summary;
   const end = { nextSequences: [...summary.end.nextSequences], lastTimes: [...summary.end.lastTimes] };
-  return { salt, position, createdTime: firstTime, begin, length, firstTime, lastTime, end, index: undefined };
+  return { salt, position, begin, length, firstTime, lastTime, end, index: undefined };
 }
 
 /** Takes a durable batch, which begins at the segment's end, into the segment's knowledge. */
