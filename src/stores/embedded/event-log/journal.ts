@@ -6,20 +6,13 @@ import type { PartitionFacts } from '../../../core/events/types.ts';
 import { EventLogUnavailable, reasonOf } from './errors.ts';
 import { ExtentReader } from './extents.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
-import {
-  BATCH_FIXED_BYTES,
-  encodeBatch,
-  encodeSegmentHeader,
-  RUN_BYTES,
-  SALT_BYTES,
-  segmentHeaderBytes,
-} from './format.ts';
+import { BATCH_FIXED_BYTES, encodeBatch, RUN_BYTES, SALT_BYTES, segmentHeaderBytes } from './format.ts';
 import { writeIndex } from './index-file.ts';
-import { ignoreMissing } from './meta.ts';
 import { probeDisk } from './probe.ts';
 import type { Readable } from './reader.ts';
 import { RecentRuns } from './recent-runs.ts';
-import { addBatch, emptySegment, hasBatches, indexPath, journalPath, type Segment } from './segment.ts';
+import { addBatch, emptySegment, hasBatches, journalPath, type Segment } from './segment.ts';
+import { createSegmentFile, removeSegmentFiles } from './segment-file.ts';
 import type { SealedBatch } from './writer.ts';
 
 export interface JournalOptions {
@@ -204,15 +197,7 @@ export class Journal implements Readable {
       lastTimes: this.#lastTimes,
     };
     this.#remnant = position;
-    const file = await files.create(journalPath(folder, position));
-    try {
-      await file.write([encodeSegmentHeader(header)], 0);
-      await file.sync();
-      await files.syncFolder(folder);
-    } catch (error) {
-      await file.close().catch(() => {});
-      throw error;
-    }
+    const file = await createSegmentFile(files, folder, header);
     this.#remnant = undefined;
     if (before !== undefined && this.#file !== undefined) this.#finish(this.#file, before);
     this.#file = file;
@@ -237,14 +222,11 @@ export class Journal implements Readable {
 
   async #removeOldest(oldest: Segment): Promise<void> {
     const { folder, files, log } = this.#options;
-    // Everything before it is durably gone before this one goes: the journal never has a hole.
-    await files.syncFolder(folder);
-    await this.extents.drop(oldest);
-    await files.unlink(journalPath(folder, oldest.position)).catch(ignoreMissing);
+    await removeSegmentFiles(files, folder, oldest.position);
     this.segments.shift();
+    // Last, so that no reader can open it again: an open file would keep its room on the disk.
+    await this.extents.drop(oldest);
     this.counters.segmentsRemoved++;
-    await files.unlink(indexPath(folder, oldest.position)).catch(ignoreMissing);
-    await files.syncFolder(folder);
     log.info({ segment: oldest.position, bytes: oldest.length }, 'retention removed a segment');
   }
 
@@ -301,12 +283,10 @@ export class Journal implements Readable {
     const { folder, files } = this.#options;
     const last = this.segments.at(-1);
     if (this.#remnant !== undefined) {
-      await files.unlink(journalPath(folder, this.#remnant)).catch(ignoreMissing);
-      await files.syncFolder(folder);
+      await removeSegmentFiles(files, folder, this.#remnant);
       this.#remnant = undefined;
     } else if (last !== undefined && !hasBatches(last) && this.segments.length > 1) {
-      await files.unlink(journalPath(folder, last.position)).catch(ignoreMissing);
-      await files.syncFolder(folder);
+      await removeSegmentFiles(files, folder, last.position);
       this.segments.pop();
     } else if (last !== undefined && last.index !== undefined) {
       const file = await files.open(journalPath(folder, last.position));
