@@ -65,7 +65,7 @@ export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
     print(shape, rounds, ratios, options);
   }
   process.stdout.write(`\nfdatasync of 512 appended bytes on this disk: p50 ${fdatasyncMs.toFixed(2)} ms\n`);
-  const { peers: _, hub: __, jsonFile, ...settings } = options;
+  const { peers: _, hub: __, directory: ___, jsonFile, ...settings } = options;
   const systemsNamed = systems.map(({ name, acknowledges }) => ({ name, acknowledges }));
   const file = writeResult(
     'telemetry-in',

@@ -78,7 +78,7 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
         });
       }
       print(options, rounds);
-      const { jsonFile, ...settings } = options;
+      const { jsonFile, directory: _, ...settings } = options;
       const file = writeResult('telemetry-out', { machine: machine(), settings, rounds }, jsonFile);
       process.stdout.write(`${file}\n`);
     } finally {
