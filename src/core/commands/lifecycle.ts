@@ -1,6 +1,7 @@
 /**
  * The life of one command as a pure state machine. Stores apply these functions inside their own transaction, so that
- * every store has the same rules; `docs/lifecycle.md` has the picture.
+ * every store has the same rules; `docs/lifecycle.md` has the picture. They never look at the message, so that a store
+ * need not read it.
  *
  *     enqueued ──hand over──▶ locked ──complete──▶ ended: completed
  *        ▲  │                   │  └───reject────▶ ended: rejected
@@ -13,13 +14,13 @@
  * Invariants: an ended command never changes again; the delivery count only grows, by explicit abandons; a command that
  * is locked does not expire until its lock ends, so a device that completes within its lock is always believed.
  */
-import type { Command, CommandLimits, CommandOutcome, ReceiptWish } from './types.ts';
+import type { CommandHead, CommandLimits, CommandOutcome, ReceiptWish } from './types.ts';
 
 /** What a device says about a command that it holds under a lock. */
 export type Settlement = 'complete' | 'reject' | 'abandon';
 
 /** The command as it is at `now`: a lock that has run out is gone, a time-to-live that is over has ended it. */
-export function settleTime(command: Command, now: number): Command {
+export function settleTime<Kept extends CommandHead>(command: Kept, now: number): Kept {
   let current = command;
   if (current.state.kind === 'locked' && current.state.lockedUntil <= now) {
     current = { ...current, state: { kind: 'enqueued' } };
@@ -30,11 +31,11 @@ export function settleTime(command: Command, now: number): Command {
 }
 
 /** Hands an enqueued command to a connection. The caller has called `settleTime` and seen it `enqueued`. */
-export function handOver(
-  command: Command,
+export function handOver<Kept extends CommandHead>(
+  command: Kept,
   lock: { readonly token: string; readonly holder: string; readonly lockMs: number },
   now: number,
-): Command {
+): Kept {
   return {
     ...command,
     handedOver: command.handedOver + 1,
@@ -46,13 +47,13 @@ export function handOver(
  * A device settles a command under its lock. Undefined: the lock is not (or no longer) the one that holds it, and
  * nothing has changed but what time has done.
  */
-export function settle(
-  command: Command,
+export function settle<Kept extends CommandHead>(
+  command: Kept,
   lockToken: string,
   settlement: Settlement,
   limits: CommandLimits,
   now: number,
-): Command | undefined {
+): Kept | undefined {
   const current = settleTime(command, now);
   if (current.state.kind !== 'locked' || current.state.lockToken !== lockToken) return undefined;
   switch (settlement) {
@@ -61,7 +62,7 @@ export function settle(
     case 'reject':
       return end(current, 'rejected', now);
     case 'abandon': {
-      const abandoned: Command = { ...current, deliveryCount: current.deliveryCount + 1, state: { kind: 'enqueued' } };
+      const abandoned: Kept = { ...current, deliveryCount: current.deliveryCount + 1, state: { kind: 'enqueued' } };
       if (abandoned.deliveryCount >= limits.deliveryCountMax) return end(abandoned, 'deliveryCountExceeded', now);
       return settleTime(abandoned, now);
     }
@@ -69,12 +70,12 @@ export function settle(
 }
 
 /** The connection that holds the lock is gone: back to the queue, and no failed attempt is counted. */
-export function releaseLock(command: Command, now: number): Command {
+export function releaseLock<Kept extends CommandHead>(command: Kept, now: number): Kept {
   return command.state.kind === 'locked' ? settleTime({ ...command, state: { kind: 'enqueued' } }, now) : command;
 }
 
 /** Ends a command that has not ended. */
-export function end(command: Command, outcome: CommandOutcome, now: number): Command {
+export function end<Kept extends CommandHead>(command: Kept, outcome: CommandOutcome, now: number): Kept {
   return { ...command, state: { kind: 'ended', outcome, endedTime: now } };
 }
 

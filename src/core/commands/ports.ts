@@ -2,6 +2,7 @@ import type { IdentityKey } from '../identity/types.ts';
 import type { Settlement } from './lifecycle.ts';
 import type {
   Command,
+  CommandHead,
   CommandLimits,
   CommandMessage,
   CommandOutcome,
@@ -92,7 +93,8 @@ export type SettleOutcome =
   | { readonly kind: 'lockLost' };
 
 export interface SweepOutcome {
-  readonly ended: readonly Command[];
+  /** Without what was sent: nobody reads it again for this. */
+  readonly ended: readonly (CommandHead & { readonly messageId: string | null })[];
   readonly deliverable: readonly IdentityKey[];
   readonly nextDue?: number;
 }

@@ -58,6 +58,9 @@ export interface Command {
   readonly state: CommandState;
 }
 
+/** A command without what was sent: all that its lifecycle needs. */
+export type CommandHead = Omit<Command, 'message'>;
+
 /** What a back end learns of a command that has ended (service reference 4.3). */
 export interface Receipt {
   /** Place in the hub's receipt queue. */

@@ -145,7 +145,7 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
     assert.equal((await queue.sweep(T0 + 1, 100)).nextDue, T0 + 1000);
     const swept = await queue.sweep(T0 + 1000, 100);
     assert.deepEqual(
-      swept.ended.map((command) => command.message.messageId),
+      swept.ended.map((command) => command.messageId),
       ['short'],
     );
     assert.equal(swept.nextDue, T0 + 3_600_000);

@@ -1,5 +1,5 @@
 import { end, handOver, releaseLock, settle, settleTime, wantsReceipt } from '../../core/commands/lifecycle.ts';
-import type { CommandQueue, CommandTotals } from '../../core/commands/ports.ts';
+import type { CommandQueue, CommandTotals, SweepOutcome } from '../../core/commands/ports.ts';
 import type { Command, CommandOutcome, Receipt, TrailEntry } from '../../core/commands/types.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
@@ -178,13 +178,15 @@ export function createMemoryCommandQueue(): CommandQueue {
     },
 
     async sweep(now, count) {
-      const ended: Command[] = [];
+      const ended: SweepOutcome['ended'][number][] = [];
       const deliverable: IdentityKey[] = [];
       let nextDue: number | undefined;
       for (const queue of queues.values()) {
         if (ended.length >= count) return { ended, deliverable, nextDue: now };
         const lockedBefore = queue.commands.filter((command) => command.state.kind === 'locked').length;
-        ended.push(...passTime(queue, now));
+        for (const { message, ...head } of passTime(queue, now)) {
+          ended.push({ ...head, messageId: message.messageId ?? null });
+        }
         const locked = queue.commands.filter((command) => command.state.kind === 'locked').length;
         const waiting = queue.commands.some((command) => command.state.kind === 'enqueued');
         if (locked < lockedBefore && waiting) deliverable.push(queue.target);
