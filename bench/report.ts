@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { median } from './process-facts.ts';
@@ -37,13 +37,17 @@ export function printTable(rows: readonly (readonly string[])[]): void {
 
 /** Writes the whole result as JSON to `file`, or into `bench/results/` under the bench's name, time and revision. */
 export function writeResult(bench: string, result: object, file?: string): string {
-  const revision = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname })
-    .toString()
-    .trim();
+  const revision = revisionOf(import.meta.dirname);
   const when = new Date().toISOString();
   const target =
     file ?? path.join(import.meta.dirname, 'results', `${bench}-${when.replaceAll(/[:.]/g, '')}-${revision}.json`);
   mkdirSync(path.dirname(target), { recursive: true });
   writeFileSync(target, `${JSON.stringify({ bench, when, revision, ...result }, null, 2)}\n`);
   return target;
+}
+
+/** The checkout's short commit; `unknown` in a copy without its history. */
+function revisionOf(folder: string): string {
+  const git = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: folder, encoding: 'utf8' });
+  return git.status === 0 ? git.stdout.trim() : 'unknown';
 }
