@@ -23,6 +23,7 @@ import {
 } from '../../wire/amqp/performatives.ts';
 import { AmqpDecodeError, type AmqpValue } from '../../wire/amqp/values.ts';
 import type { AnyLink } from './links.ts';
+import { Liveness } from './liveness.ts';
 import { readSaslInit, type SaslInit, saslMechanisms } from './sasl.ts';
 import { Session, type SessionHost } from './session.ts';
 
@@ -40,9 +41,6 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly log: Log;
 }
-
-/** Least time between two signs of life, whatever the peer asks for. */
-const HEARTBEAT_MS_MIN = 250;
 
 type State =
   | 'protocol' // waits for the first header
@@ -75,17 +73,15 @@ export class AmqpConnection {
   #isSuspended = false;
   #peerFrameBytesMax: number = limits.amqpFrameBytesMax;
   #peerHost = '';
-  #heartbeatMs = Number.POSITIVE_INFINITY;
-  #lastInput: number;
-  #lastOutput: number;
-  #cancelTick: Cancel = () => {};
+  readonly #liveness: Liveness;
+  /** Cuts the stream when the peer does not answer a close. */
+  #cancelCut: Cancel = () => {};
 
   constructor(stream: Duplex, owner: ConnectionOwner, options: ConnectionOptions) {
     this.#stream = stream;
     this.#owner = owner;
     this.#options = options;
-    this.#lastInput = options.clock.monotonic();
-    this.#lastOutput = this.#lastInput;
+    this.#liveness = new Liveness(options.clock);
     stream.on('data', (chunk: Buffer) => this.#input(chunk));
     stream.on('drain', () => this.#drained());
     stream.on('error', (error) => options.log.debug({ error: error.message }, 'the AMQP stream broke'));
@@ -123,7 +119,7 @@ export class AmqpConnection {
 
   write(bytes: Buffer): void {
     if (this.#state === 'closed') return;
-    this.#lastOutput = this.#options.clock.monotonic();
+    this.#liveness.said();
     this.#stream.write(bytes);
   }
 
@@ -142,12 +138,11 @@ export class AmqpConnection {
     this.#abandonSessions();
     this.write(closeFrame(error));
     this.#state = 'closing';
-    this.#cancelTick();
-    this.#cancelTick = this.#options.clock.after(limits.amqpCloseMs, () => this.#destroy());
+    this.#cutLater();
   }
 
   #input(chunk: Buffer): void {
-    this.#lastInput = this.#options.clock.monotonic();
+    this.#liveness.heard();
     if (this.#state === 'closed') return;
     if (!this.#isAuthenticated) {
       this.#unauthenticatedBytes += chunk.length;
@@ -237,11 +232,13 @@ export class AmqpConnection {
     const [, host, frameBytesMax, , idleTimeout] = frame.fields;
     this.#peerHost = typeof host === 'string' ? host : '';
     this.#peerFrameBytesMax = Math.max(512, Math.min(numberOr(frameBytesMax, 0xffffffff), limits.amqpFrameBytesMax));
-    const idleTimeoutMs = numberOr(idleTimeout, 0);
-    if (idleTimeoutMs > 0) this.#heartbeatMs = Math.max(HEARTBEAT_MS_MIN, idleTimeoutMs / 2);
     this.#writeOpen();
     this.#state = 'open';
-    this.#tick();
+    this.#liveness.start(
+      numberOr(idleTimeout, 0),
+      () => this.write(emptyFrame),
+      () => this.close({ condition: 'amqp:resource-limit-exceeded', description: 'Nothing was heard for too long.' }),
+    );
   }
 
   #writeOpen(): void {
@@ -304,20 +301,6 @@ export class AmqpConnection {
     },
   };
 
-  /** Keeps the connection alive for the peer, and notices when the peer is gone. */
-  #tick(): void {
-    const { clock } = this.#options;
-    const now = clock.monotonic();
-    if (now - this.#lastInput >= limits.amqpIdleTimeoutMs) {
-      this.close({ condition: 'amqp:resource-limit-exceeded', description: 'Nothing was heard for too long.' });
-      return;
-    }
-    if (now - this.#lastOutput >= this.#heartbeatMs) this.write(emptyFrame);
-    const dueOut = this.#lastOutput + this.#heartbeatMs - now;
-    const dueIn = this.#lastInput + limits.amqpIdleTimeoutMs - now;
-    this.#cancelTick = clock.after(Math.max(1, Math.min(dueOut, dueIn)), () => this.#tick());
-  }
-
   #drained(): void {
     if (!this.#isSuspended) this.#stream.resume();
     for (const link of this.links()) if ('onSendable' in link && link.isOpen) link.onSendable();
@@ -349,8 +332,13 @@ export class AmqpConnection {
     this.#state = 'closed';
     this.#stream.end();
     this.#stream.resume();
-    this.#cancelTick();
-    this.#cancelTick = this.#options.clock.after(limits.amqpCloseMs, () => this.#stream.destroy());
+    this.#cutLater();
+  }
+
+  #cutLater(): void {
+    this.#liveness.stop();
+    this.#cancelCut();
+    this.#cancelCut = this.#options.clock.after(limits.amqpCloseMs, () => this.#destroy());
   }
 
   #destroy(): void {
@@ -362,7 +350,8 @@ export class AmqpConnection {
     this.#state = 'closed';
     this.#held = [];
     this.#cancelHandshake();
-    this.#cancelTick();
+    this.#liveness.stop();
+    this.#cancelCut();
     this.#abandonSessions();
     this.#owner.closed();
   }

@@ -41,7 +41,9 @@ export class RequestNode {
   openRequests(link: IncomingLink): void {
     link.onMessage = (delivery) => {
       link.settle(delivery, { kind: 'accepted' });
-      void this.#serve(link, readMessage(delivery.payload));
+      this.#serve(link, readMessage(delivery.payload)).catch(() => {
+        link.detach({ condition: 'amqp:internal-error', description: 'The request could not be carried out.' });
+      });
     };
     link.onClosed = () => {
       this.#waiting = this.#waiting.filter((waiting) => waiting.from !== link);
