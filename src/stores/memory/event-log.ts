@@ -24,6 +24,7 @@ export interface MemoryEventLogOptions {
 
 /** An event log that lives as long as the process: for tests, the simulation, and hubs that keep nothing. */
 export interface MemoryEventLog extends EventLog {
+  readonly writer: BatchWriter;
   /** Makes everything reserved so far durable; resolves when waiters and watchers have been told. */
   commit(): Promise<void>;
   /** From now on batches fail with this error, and `health` says so; undefined ends it. */

@@ -31,10 +31,13 @@ export interface EmbeddedEventLogOptions {
   readonly files?: JournalFiles;
   /** See `BatchWriterOptions.defer`. */
   readonly defer?: (callback: () => void) => void;
+  /** Called after facts of partitions have changed, before waiters and watchers hear of it. Does not throw. */
+  readonly changed?: () => void;
 }
 
 /** The event log on this machine's disk: one journal for all partitions, group commit (`docs/data-files.md`). */
 export interface EmbeddedEventLog extends EventLog {
+  readonly writer: BatchWriter;
   /** What the start found and mended. */
   readonly recovery: RecoveryReport;
   stats(): EventLogStats;
@@ -69,7 +72,7 @@ export interface EventLogStats {
  */
 export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Promise<EmbeddedEventLog> {
   const { folder, name, partitionCount } = options;
-  const { clock = systemClock, random = systemRandom, files = systemFiles } = options;
+  const { clock = systemClock, random = systemRandom, files = systemFiles, changed = () => {} } = options;
   const log = (options.log ?? silentLog).child({ eventHub: name });
   assert(
     partitionCount >= 1 && partitionCount <= limits.partitionsMax,
@@ -100,10 +103,11 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     partitionCount,
     log,
     defer: options.defer,
-    sink: { commit: (batch) => journal.append(batch), committed: (batch) => watchers.tell(batch.counts) },
+    sink: { commit: (batch) => journal.append(batch).then(changed), committed: (batch) => watchers.tell(batch.counts) },
   });
-  const retention = every(clock, limits.retentionCheckMs, () => void journal.retain());
-  await journal.retain();
+  const retain = (): Promise<void> => journal.retain().then(changed);
+  const retention = every(clock, limits.retentionCheckMs, () => void retain());
+  await retain();
 
   const known = (partition: number): number => {
     assert(Number.isInteger(partition) && partition >= 0 && partition < partitionCount, 'the partition exists');
@@ -134,7 +138,7 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       segmentsMadeTotal: journal.counters.segmentsMade,
       segmentsRemovedTotal: journal.counters.segmentsRemoved,
     }),
-    retain: () => journal.retain(),
+    retain,
     async close() {
       retention();
       await writer.drained();

@@ -25,6 +25,8 @@ export interface BatchWriterOptions {
   readonly defer?: (callback: () => void) => void;
   readonly batchBytesMax?: number;
   readonly writerBytesMax?: number;
+  /** Makes the buffer of a run; absent = memory of this thread. */
+  readonly allocate?: (bytes: number) => Buffer;
 }
 
 /** Bytes before each record of a run: its length. */
@@ -60,7 +62,7 @@ export class BatchWriter implements EventWriter {
     this.#options = options;
     this.#batchBytesMax = options.batchBytesMax ?? limits.batchBytesMax;
     this.#writerBytesMax = options.writerBytesMax ?? limits.writerBytesMax;
-    this.#open = new Batch(options.partitionCount);
+    this.#open = new Batch(options.partitionCount, options.allocate);
     this.#open.number = this.batch;
   }
 
@@ -81,6 +83,19 @@ export class BatchWriter implements EventWriter {
 
   bytes(partition: number): Buffer {
     return this.#open.runs[partition];
+  }
+
+  /**
+   * Takes a sealed batch of another writer in one piece: its runs are copied behind what is in the open batch, and become
+   * durable together. @param bytes of all runs
+   */
+  append(batch: BatchRuns, bytes: number): void {
+    assert(bytes <= this.#batchBytesMax, "another writer's batch fits into one of this writer's");
+    if (this.#open.bytes + bytes > this.#batchBytesMax) this.#seal();
+    this.#open.append(batch);
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
+    if (!this.#deferred && !this.#committing) this.#pace();
   }
 
   await(waiter: DurabilityWaiter): void {
@@ -121,7 +136,7 @@ export class BatchWriter implements EventWriter {
 
   #seal(): void {
     this.#sealed.push(this.#open);
-    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount);
+    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount, this.#options.allocate);
     this.#open.number = ++this.batch;
   }
 
@@ -216,8 +231,10 @@ class Batch implements SealedBatch {
   readonly counts: number[];
   readonly waiters = new Set<DurabilityWaiter>();
   lastWaiter: DurabilityWaiter | undefined;
+  readonly #allocate: (bytes: number) => Buffer;
 
-  constructor(partitionCount: number) {
+  constructor(partitionCount: number, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
+    this.#allocate = allocate;
     this.runs = new Array<Buffer>(partitionCount).fill(Buffer.alloc(0));
     this.lengths = new Array<number>(partitionCount).fill(0);
     this.counts = new Array<number>(partitionCount).fill(0);
@@ -239,6 +256,20 @@ class Batch implements SealedBatch {
     return at + LENGTH_BYTES;
   }
 
+  /** Copies the runs of another batch behind the ones that are here. */
+  append({ runs, lengths, counts }: BatchRuns): void {
+    for (let partition = 0; partition < runs.length; partition++) {
+      const length = lengths[partition];
+      if (counts[partition] === 0) continue;
+      const at = this.lengths[partition];
+      const run = at + length > this.runs[partition].length ? this.#grow(partition, at + length) : this.runs[partition];
+      runs[partition].copy(run, at, 0, length);
+      this.lengths[partition] = at + length;
+      this.counts[partition] += counts[partition];
+      this.bytes += length;
+    }
+  }
+
   /** Forgets the contents; buffers stay unless a burst has left them larger than `capacityMax` together. */
   clear(capacityMax: number): void {
     this.waiters.clear();
@@ -252,7 +283,7 @@ class Batch implements SealedBatch {
 
   #grow(partition: number, needed: number): Buffer {
     const old = this.runs[partition];
-    const grown = Buffer.allocUnsafeSlow(Math.max(RUN_BYTES_FIRST, 2 * old.length, needed));
+    const grown = this.#allocate(Math.max(RUN_BYTES_FIRST, 2 * old.length, needed));
     old.copy(grown, 0, 0, this.lengths[partition]);
     this.runs[partition] = grown;
     return grown;
