@@ -35,6 +35,10 @@ export const limits = {
   deadLetterMs: 48 * HOUR_MS,
   /** Commands that one sweep settles, so that a large fleet's expiries do not hold up the store. */
   sweepCommandsMax: 500,
+  /** Steps of one command's trail: a device that connects and leaves every second would else write without end. */
+  commandTrailEntriesMax: 64,
+  /** Commands of one identity that share a message id, shown at once. */
+  commandsFoundMax: 100,
   /** Application properties of one message; the service bounds them only by the message's size. */
   messagePropertiesMax: 100,
   /** Service: characters of a device or module id. */
@@ -68,6 +72,12 @@ export const limits = {
   httpHeaderBytesMax: 16 * KiB,
   /** From the first byte of an HTTP request to its last: a slow sender does not hold a connection for longer. */
   httpRequestMs: 60 * SECOND_MS,
+  /** Messages of one batch by HTTP: each is a record of some hundred bytes, however short its body. */
+  httpBatchMessagesMax: 5000,
+  /** Bodies, properties and trails of the commands in one answer; a list that would be longer is cut and says so. */
+  commandListBytesMax: 4 * MiB,
+  /** Commands in a list of dead letters that names no other number. */
+  commandListDefault: 100,
   /** Silence between two requests of one HTTP connection; longer than the pools of the SDKs keep theirs idle. */
   httpKeepAliveMs: 120 * SECOND_MS,
   /** Largest answer that our client of the management API reads: a page of 1000 devices is about 1 MiB. */
@@ -130,6 +140,15 @@ export const limits = {
   mqttRememberedTopicBytesMax: 1 * KiB,
   /** How often keep alive, token expiry and handshakes are looked at; a connection ends at most this much late. */
   mqttPulseMs: 500,
+  /** Commands that a connection takes at a time: so many are in memory while its peer does not read. */
+  mqttCommandsTakeMax: 8,
+  /** Time between two attempts to take commands when the store refuses. */
+  mqttCommandsRetryMs: 5 * SECOND_MS,
+  /**
+   * Answers and commands that wait in the socket of a peer that does not read, before it is not read either. Far over
+   * what commands alone may make wait, so that a peer which must write before it reads on is not held up by them.
+   */
+  mqttOutputBytesMax: 256 * KiB,
   /** How long a connection that the hub has ended may take to read its last bytes. */
   mqttLingerMs: 2 * SECOND_MS,
 
@@ -154,6 +173,17 @@ export const limits = {
   /** Silence after which the hub ends an AMQP connection (device reference 3.1). */
   amqpIdleTimeoutMs: 240 * SECOND_MS,
 
+  /** Service: certificate authorities of one hub. */
+  authoritiesMax: 25,
+  authorityNameCharsMax: 64,
+  /** DER bytes of one certificate that is read: an RSA one of 4096 bits with many names has 2 to 3 KiB. */
+  certificateBytesMax: 16 * KiB,
+  /** Intermediates between a device and its authority. */
+  certificateIntermediatesMax: 5,
+  /** Signatures that are checked for one chain, some 100 µs each: crafted chains must not buy more. */
+  certificateSignaturesMax: 16,
+  /** Intermediates that are remembered for resumed TLS sessions, over all authorities. */
+  intermediatesKeptMax: 256,
   /** Identities that a thread keeps ready for authentication. */
   identityCacheMax: 200_000,
   /** Ids that a thread remembers not to exist, so that guessed ones do not reach the store again and again. */

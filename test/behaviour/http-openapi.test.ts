@@ -26,7 +26,25 @@ test('the description lists each operation with its shapes, and none that is not
   const operations = Object.entries(document.paths)
     .flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`))
     .sort();
-  assert.deepEqual(operations, [
+  // What devices have, modules have too.
+  const identities = ['/devices/{deviceId}', '/devices/{deviceId}/modules/{moduleId}'];
+  const ofEach = identities.flatMap((identity) => [
+    `DELETE ${identity}/commands`,
+    `POST /mooring/v1${identity}/commands`,
+    `GET /mooring/v1${identity}/commands`,
+    `GET /mooring/v1${identity}/dead-letters`,
+    `POST /mooring/v1${identity}/dead-letters/{sequence}/send-again`,
+    `POST ${identity}/messages/events`,
+    `GET ${identity}/messages/devicebound`,
+    `DELETE ${identity}/messages/devicebound/{lockToken}`,
+    `POST ${identity}/messages/devicebound/{lockToken}/abandon`,
+  ]);
+  const expected = [
+    ...ofEach,
+    'POST /messages/devicebound',
+    'GET /messages/serviceBound/feedback',
+    'DELETE /messages/serviceBound/feedback/{lockToken}',
+    'POST /messages/serviceBound/feedback/{lockToken}/abandon',
     'DELETE /devices/{deviceId}',
     'DELETE /devices/{deviceId}/modules/{moduleId}',
     'DELETE /mooring/v1/event-hubs/{eventHub}/consumer-groups/{consumerGroup}',
@@ -42,7 +60,8 @@ test('the description lists each operation with its shapes, and none that is not
     'PUT /devices/{deviceId}',
     'PUT /devices/{deviceId}/modules/{moduleId}',
     'PUT /mooring/v1/event-hubs/{eventHub}/consumer-groups/{consumerGroup}',
-  ]);
+  ];
+  assert.deepEqual(operations, expected.sort());
   const put = document.paths['/devices/{deviceId}'].put;
   assert.deepEqual(put.parameters?.map(({ name, in: where, required }) => [name, where, required]).sort(), [
     ['api-version', 'query', true],
@@ -51,6 +70,16 @@ test('the description lists each operation with its shapes, and none that is not
   const body = put.requestBody?.content['application/json'].schema;
   assert.equal(body?.properties?.authentication.properties?.symmetricKey.properties?.primaryKey.type, 'string');
   assert.deepEqual(Object.keys(put.responses).sort(), ['200', '4XX']);
+  const send = document.paths['/mooring/v1/devices/{deviceId}/commands'].post;
+  const draft = send.requestBody?.content['application/json'].schema;
+  assert.equal(draft?.properties?.ttlSeconds.type, 'number');
+  const telemetry = document.paths['/devices/{deviceId}/messages/events'].post;
+  assert.deepEqual(Object.keys(telemetry.requestBody?.content ?? {}), ['application/octet-stream']);
+  assert.deepEqual(
+    telemetry.parameters?.map(({ name }) => name),
+    ['deviceId'],
+    'a device is not asked for an api-version',
+  );
   for (const methods of Object.values(document.paths)) {
     for (const { summary, responses } of Object.values(methods)) {
       assert.ok(summary.length > 5);

@@ -203,12 +203,12 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
     ['PATCH', '/twins/d1/modules/m1'],
     ['POST', '/twins/d1/methods'],
     ['POST', '/devices/query'],
-    ['DELETE', '/devices/d1/commands'],
     ['POST', '/devices/d1/applyConfigurationContent'],
     ['PUT', '/jobs/v2/j1'],
     ['GET', '/configurations'],
     ['GET', '/digitaltwins/d1'],
-    ['GET', '/messages/serviceBound/feedback'],
+    ['GET', '/messages/serviceBound/filenotifications'],
+    ['POST', '/devices/d1/files'],
   ]) {
     await expect(method, path, 403, 'OperationNotAvailable');
   }

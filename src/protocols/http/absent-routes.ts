@@ -1,4 +1,4 @@
-import type { AbsentRoute } from './app.ts';
+import type { AbsentRoute } from './route.ts';
 
 /**
  * Addresses of the emulated service whose rooms this hub does not have (service reference 2.1 and 8, device reference
@@ -6,11 +6,7 @@ import type { AbsentRoute } from './app.ts';
  */
 export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/devices/query', method: 'POST' },
-  { url: '/devices/:deviceId/commands' },
-  { url: '/devices/:deviceId/modules/:moduleId/commands' },
   { url: '/devices/:deviceId/applyConfigurationContent' },
-  { url: '/devices/:deviceId/messages/*' },
-  { url: '/devices/:deviceId/modules/:moduleId/messages/*' },
   { url: '/devices/:deviceId/files' },
   { url: '/devices/:deviceId/files/*' },
   { url: '/twins/*' },
@@ -19,5 +15,6 @@ export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/jobs/*' },
   { url: '/configurations' },
   { url: '/configurations/*' },
-  { url: '/messages/*' },
+  { url: '/messages/serviceBound/filenotifications' },
+  { url: '/messages/serviceBound/filenotifications/*' },
 ];

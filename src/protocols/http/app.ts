@@ -8,62 +8,27 @@
 
 import type http from 'node:http';
 import swagger from '@fastify/swagger';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifySchema } from 'fastify';
-import { z } from 'zod';
-import { errorBodySchema } from '../../api/hub.ts';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import { uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Principal } from '../../core/identity/types.ts';
-import { audienceOf, checkApiVersion, ifMatchOf, overriddenMethod, type PathParameters, pathOf } from './addresses.ts';
+import {
+  audienceOf,
+  checkApiVersion,
+  identityKey,
+  ifMatchOf,
+  overriddenMethod,
+  type PathParameters,
+  pathOf,
+} from './addresses.ts';
+import { openApiOptions, routeSchema } from './openapi.ts';
 import { hubErrorOf, invalidArgument, refusalOf } from './refusals.ts';
-
-export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
-
-/** One operation of the API: its address, its shapes, and what it does. */
-export interface ApiRoute<Body = unknown, Query = unknown> {
-  readonly method: Method;
-  readonly url: string;
-  readonly summary: string;
-  readonly tag: string;
-  readonly body?: z.ZodType<Body>;
-  readonly query?: z.ZodType<Query>;
-  /** What the answers hold, by status; null = nothing. */
-  readonly answers: Readonly<Record<number, z.ZodType | null>>;
-  handle(call: ApiCall<Body, Query>): Promise<ApiAnswer>;
-}
-
-export interface ApiCall<Body, Query> {
-  readonly principal: Principal;
-  readonly params: PathParameters & Readonly<Record<string, string | undefined>>;
-  readonly body: Body;
-  readonly query: Query;
-  /** Unquoted, or `*`; absent = not sent. */
-  readonly ifMatch: string | undefined;
-}
-
-export interface ApiAnswer {
-  readonly status: number;
-  readonly body?: unknown;
-  /** Unquoted. */
-  readonly etag?: string;
-  readonly errorCode?: string;
-}
-
-/** Keeps the types of a route's shapes while routes of different shapes stand in one table. */
-export function route<Body, Query>(definition: ApiRoute<Body, Query>): ApiRoute {
-  return definition as ApiRoute;
-}
+import type { AbsentRoute, ApiAnswer, ApiCall, ApiRoute, Method } from './route.ts';
 
 const methods: readonly Method[] = ['GET', 'PUT', 'POST', 'DELETE', 'PATCH'];
-
-/** An address whose room does not exist: any method, anything below it where the URL ends in `*`. */
-export interface AbsentRoute {
-  readonly url: string;
-  /** Where the same path means something else with other methods. */
-  readonly method?: Method;
-}
 
 export interface AppOptions {
   readonly hub: Hub;
@@ -121,15 +86,7 @@ export async function buildApp({ hub, routes, absent, serverFactory }: AppOption
       'HTTP request answered',
     );
   });
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.0.3',
-      info: { title: 'Mooring management API', version: '1', description: apiDescription },
-      components: { securitySchemes: { sas: { type: 'apiKey', in: 'header', name: 'Authorization' } } },
-      security: [{ sas: [] }],
-    },
-    transform: ({ schema, url }) => ({ schema: toJsonSchemas(schema), url }),
-  });
+  await app.register(swagger, openApiOptions);
   for (const definition of routes) addRoute(app, hub, definition);
   addMissingMethods(app, routes);
   for (const { url, method } of absent) addAbsent(app, hub, url, method);
@@ -137,32 +94,18 @@ export async function buildApp({ hub, routes, absent, serverFactory }: AppOption
   return app;
 }
 
-const apiDescription =
-  'Identities of devices and modules as the Azure IoT service SDKs use them, and what this hub adds under /mooring/v1. ' +
-  'Send a shared access signature of a policy as the whole Authorization header.';
-
 function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute): void {
-  const { method, url, summary, tag, body, query, answers } = definition;
-  const isVersioned = !url.startsWith('/mooring/');
+  const { method, url, caller, body, query } = definition;
+  const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
-  const version = z.object({ 'api-version': z.string() });
-  const querystring = isVersioned ? (query === undefined ? version : version.and(query)) : query;
-  const response = Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, schema ?? z.null()]));
-  const schema = {
-    summary,
-    tags: [tag],
-    ...(body === undefined ? {} : { body }),
-    ...(querystring === undefined ? {} : { querystring }),
-    ...(url.includes(':') ? { params: pathSchema(url) } : {}),
-    response: { ...response, '4xx': errorBodySchema },
-  };
   app.route({
     method,
     url,
-    schema: schema as FastifySchema,
+    schema: routeSchema(definition, isVersioned),
+    config: { takesBytes: body === 'bytes' } satisfies RouteConfig,
     // Before the body is read: who is unknown does not get anything parsed.
     onRequest: async (request) => {
-      principals.set(request, await authenticate(hub, request));
+      principals.set(request, await (caller === 'device' ? authenticateDevice : authenticate)(hub, request));
       if (isVersioned) checkApiVersion(request.query);
     },
     handler: async (request, reply) => {
@@ -172,14 +115,27 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute): void {
       const answer = await definition.handle({
         principal,
         params: request.params as ApiCall<unknown, unknown>['params'],
-        body: body === undefined ? undefined : checked(body, request.body, 'body'),
+        body: bodyOf(body, request.body),
         query: query === undefined ? undefined : checked(query, request.query, 'query'),
+        rawHeaders: request.raw.rawHeaders,
         ifMatch: ifMatchOf(request.headers['if-match']),
       });
       return sendAnswer(request, reply, answer);
     },
   });
 }
+
+/** What a route tells `parseBody`. */
+interface RouteConfig {
+  readonly takesBytes?: boolean;
+}
+
+function bodyOf(shape: ApiRoute['body'], body: unknown): unknown {
+  if (shape === undefined) return undefined;
+  return shape === 'bytes' ? (body ?? NO_BYTES) : checked(shape, body, 'body');
+}
+
+const NO_BYTES = Buffer.alloc(0);
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, where: 'body' | 'query'): T {
   if (value === undefined) throw new HubError('ArgumentNull', `The ${where} is missing.`);
@@ -222,6 +178,18 @@ function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method |
 
 /** @throws HubError IotHubUnauthorized, the same for whatever fails */
 async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principal> {
+  // Under the hub's own name, not the one that the client dialled: behind a gateway the two differ (device reference 1.3).
+  const audience = audienceOf(hub.hostNames.all[0], pathOf(request.url), request.params as PathParameters);
+  return hub.authentication.token(tokenOf(request), audience);
+}
+
+/** @throws HubError as `authenticate` */
+async function authenticateDevice(hub: Hub, request: FastifyRequest): Promise<Principal> {
+  const key = identityKey(request.params as PathParameters);
+  return hub.authentication.device(key, { kind: 'token', token: tokenOf(request) });
+}
+
+function tokenOf(request: FastifyRequest): string {
   const token = request.headers.authorization?.trim();
   if (token === undefined || token === '') {
     throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
@@ -229,13 +197,12 @@ async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principa
   if (token.length > limits.tokenCharsMax) {
     throw new HubError('IotHubUnauthorized', undefined, { reason: 'malformed-token' });
   }
-  // Under the hub's own name, not the one that the client dialled: behind a gateway the two differ (device reference 1.3).
-  const audience = audienceOf(hub.hostNames.all[0], pathOf(request.url), request.params as PathParameters);
-  return hub.authentication.token(token, audience);
+  return token;
 }
 
-/** JSON in UTF-8, whatever the parameters of its content type; nothing when there is nothing. */
+/** Bytes where the route takes them; else JSON in UTF-8, whatever the parameters of its content type; nothing when there is nothing. */
 function parseBody(request: FastifyRequest, body: Buffer): unknown {
+  if ((request.routeOptions.config as RouteConfig).takesBytes === true) return body;
   if (body.length === 0) return undefined;
   const type = request.headers['content-type']?.split(';')[0].trim().toLowerCase();
   const coding = request.headers['content-encoding'];
@@ -254,8 +221,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: ApiAnswer): FastifyReply {
   reply.code(answer.status).header('x-ms-request-id', request.id);
-  if (answer.etag !== undefined) reply.header('etag', `"${answer.etag}"`);
+  // In this spelling: the C SDK compares names by case (device reference 4.2).
+  if (answer.etag !== undefined) reply.raw.setHeader('ETag', `"${answer.etag}"`);
   if (answer.errorCode !== undefined) reply.header('iothub-errorcode', answer.errorCode);
+  for (const [name, value] of answer.headers ?? []) reply.raw.setHeader(name, value);
+  if (answer.bytes !== undefined) return reply.header('content-type', 'application/octet-stream').send(answer.bytes);
   if (answer.body === undefined) return reply.send();
   // Node's SDK reads the body only under this content type (service reference 1.6).
   return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(answer.body));
@@ -276,28 +246,4 @@ function sendRefusal(hub: Hub, error: unknown, request: FastifyRequest, reply: F
 function causeText(error: HubError): string {
   const cause = error.cause ?? error;
   return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-}
-
-function pathSchema(url: string): z.ZodType {
-  const names = [...url.matchAll(/:(\w+)/g)].map((match) => match[1]);
-  return z.object(Object.fromEntries(names.map((name) => [name, z.string()])));
-}
-
-/** zod -> JSON Schema for the OpenAPI document: what requests may hold, what answers do hold. */
-function toJsonSchemas(schema: FastifySchema): FastifySchema {
-  const convert = (value: unknown, io: 'input' | 'output'): unknown => {
-    if (!(value instanceof z.ZodType)) return value;
-    const { $schema: _, ...json } = z.toJSONSchema(value, { io, target: 'openapi-3.0' });
-    return json;
-  };
-  const given = schema as FastifySchema & Record<string, unknown>;
-  const out: Record<string, unknown> = { ...given };
-  for (const part of ['body', 'querystring', 'params'] as const) {
-    if (given[part] !== undefined) out[part] = convert(given[part], 'input');
-  }
-  if (given.response !== undefined) {
-    const answers = Object.entries(given.response as Record<string, unknown>);
-    out.response = Object.fromEntries(answers.map(([status, value]) => [status, convert(value, 'output')]));
-  }
-  return out;
 }

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { consumerGroupSchema, hubFactsSchema } from '../../api/hub.ts';
 import type { Hub } from '../../core/hub.ts';
 import { authorize } from '../../core/identity/permissions.ts';
-import { type ApiRoute, route } from './app.ts';
 import { consumerGroupJson, eventHubJson } from './mapping.ts';
+import { type ApiRoute, route } from './route.ts';
 
 const groups = '/mooring/v1/event-hubs/:eventHub/consumer-groups';
 const group = `${groups}/:consumerGroup`;

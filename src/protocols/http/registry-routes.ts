@@ -14,8 +14,8 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityKey } from './addresses.ts';
-import { type ApiRoute, route } from './app.ts';
 import { bulkItem, bulkResultJson, deviceDraft, deviceJson, moduleDraft, moduleJson } from './mapping.ts';
+import { type ApiRoute, route } from './route.ts';
 
 const device = '/devices/:deviceId';
 const module = '/devices/:deviceId/modules/:moduleId';

@@ -6,6 +6,8 @@ import type { Hub } from '../../core/hub.ts';
 import { listen } from '../shared/listener.ts';
 import { absentRoutes } from './absent-routes.ts';
 import { buildApp } from './app.ts';
+import { commandRoutes } from './command-routes.ts';
+import { deviceRoutes } from './device-routes.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoor, HttpsDoorOptions } from './options.ts';
@@ -26,7 +28,7 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
   };
   const app = await buildApp({
     hub,
-    routes: [...registryRoutes(hub), ...hubRoutes(hub)],
+    routes: [...registryRoutes(hub), ...commandRoutes(hub), ...deviceRoutes(hub), ...hubRoutes(hub)],
     absent: absentRoutes,
     serverFactory,
   });

@@ -1,0 +1,69 @@
+/** What an operation of the API says of itself; `app.ts` makes the rest of it. */
+import type { z } from 'zod';
+import type { Principal } from '../../core/identity/types.ts';
+import type { PathParameters } from './addresses.ts';
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
+
+/** One operation of the API: its address, its shapes, and what it does. */
+export interface ApiRoute<Body = unknown, Query = unknown> {
+  readonly method: Method;
+  readonly url: string;
+  readonly summary: string;
+  readonly tag: string;
+  /**
+   * `device`: the identity of the path proves itself, or a policy with DeviceConnect for it, and no `api-version` is asked
+   * for. Else whoever holds a token; the operation asks for the permission.
+   */
+  readonly caller?: 'device';
+  /** `bytes`: whatever comes, under any content type. */
+  readonly body?: z.ZodType<Body> | 'bytes';
+  readonly query?: z.ZodType<Query>;
+  /** What the answers hold, by status; null = nothing, `bytes` = any content. */
+  readonly answers: Readonly<Record<number, z.ZodType | 'bytes' | null>>;
+  handle(call: ApiCall<Body, Query>): Promise<ApiAnswer>;
+}
+
+export interface ApiCall<Body, Query> {
+  readonly principal: Principal;
+  readonly params: PathParameters & Readonly<Record<string, string | undefined>>;
+  /** A `Buffer` of a route that takes bytes, empty when nothing was sent. */
+  readonly body: Body;
+  readonly query: Query;
+  /** Names and values as they were written, one after the other. */
+  readonly rawHeaders: readonly string[];
+  /** Unquoted, or `*`; absent = not sent. */
+  readonly ifMatch: string | undefined;
+}
+
+export interface ApiAnswer {
+  readonly status: number;
+  /** JSON. */
+  readonly body?: unknown;
+  /** In place of `body`. */
+  readonly bytes?: Uint8Array;
+  /** Unquoted. */
+  readonly etag?: string;
+  readonly errorCode?: string;
+  /** Sent with their names as they are written here: one SDK compares them by case. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** Keeps the types of a route's shapes while routes of different shapes stand in one table. */
+export function route<Body, Query>(definition: ApiRoute<Body, Query>): ApiRoute {
+  return definition as ApiRoute;
+}
+
+/** A route whose body is taken as it comes. */
+export function bytesRoute<Query>(
+  definition: Omit<ApiRoute<Buffer, Query>, 'body'> & { readonly body: 'bytes' },
+): ApiRoute {
+  return definition as ApiRoute;
+}
+
+/** An address whose room does not exist: any method, anything below it where the URL ends in `*`. */
+export interface AbsentRoute {
+  readonly url: string;
+  /** Where the same path means something else with other methods. */
+  readonly method?: Method;
+}
