@@ -157,7 +157,13 @@ test('a will keeps its bytes while more come in before the CONNECT is accepted',
   await door.create({ deviceId: 'd1' });
   const answers: Buffer[] = [];
   const nothing = (): void => {};
-  const link = { write: (bytes: Buffer) => answers.push(bytes) > 0, pause: nothing, resume: nothing, end: nothing };
+  const link = {
+    congested: false,
+    write: (bytes: Buffer) => answers.push(bytes) > 0,
+    pause: nothing,
+    resume: nothing,
+    end: nothing,
+  };
   const session = new Session(door.hub, { ...link, destroy: nothing }, { protocol: 'mqtt', peer: '' });
   const bytes = mqttPacket.generate(connectPacket({ ...(await door.credentials({ deviceId: 'd1' })), will }));
   session.receive(bytes.subarray(0, 10));

@@ -83,11 +83,14 @@ export class MqttDriver {
     this.send(publishPacket(fields));
   }
 
-  /** The next packet, which must be of the kind. @throws Error when it is another one, or the connection ends first. */
-  async next<Kind extends Packet['cmd']>(kind: Kind): Promise<Packet & { cmd: Kind }> {
-    const packet = this.#packets.shift() ?? (await this.#arrival(kind));
-    if (packet === undefined) throw new Error(`the connection ended instead of a ${kind}`);
-    if (packet.cmd !== kind) throw new Error(`a ${packet.cmd} came instead of a ${kind}`);
+  /**
+   * The next packet, which must be of the kind (any, if none is given).
+   * @throws Error when it is another one, or the connection ends first.
+   */
+  async next<Kind extends Packet['cmd']>(kind?: Kind): Promise<Packet & { cmd: Kind }> {
+    const packet = this.#packets.shift() ?? (await this.#arrival(kind ?? 'packet'));
+    if (packet === undefined) throw new Error(`the connection ended instead of a ${kind ?? 'packet'}`);
+    if (kind !== undefined && packet.cmd !== kind) throw new Error(`a ${packet.cmd} came instead of a ${kind}`);
     return packet as Packet & { cmd: Kind };
   }
 

@@ -15,6 +15,11 @@ export function telemetryTopic(key: IdentityKey): string {
   return `${deviceTopic(key)}/messages/events`;
 }
 
+/** What every command to the identity is published under; its property bag follows (device reference 2.4). */
+export function commandTopic(key: IdentityKey): string {
+  return `${deviceTopic(key)}/messages/devicebound/`;
+}
+
 /** Undefined = not an address that this identity may publish to. */
 export function publishTarget(topic: string, key: IdentityKey): PublishTarget | undefined {
   const telemetry = telemetryTopic(key);
@@ -83,6 +88,16 @@ export function revoke(grants: Grants, key: IdentityKey, filter: string): Grants
 
 export function isGranted(grants: Grants, kind: FilterKind): boolean {
   return filters.some((entry, place) => entry.kind === kind && (grants >> (2 * place)) % 2 === 1);
+}
+
+/** The highest QoS among the granted filters of the kind; undefined = none is granted. */
+export function grantedQosOf(grants: Grants, kind: FilterKind): 0 | 1 | undefined {
+  let qos: 0 | 1 | undefined;
+  for (const [place, entry] of filters.entries()) {
+    const bits = (grants >> (2 * place)) & 3;
+    if (entry.kind === kind && bits !== 0) qos = bits === 3 ? 1 : (qos ?? 0);
+  }
+  return qos;
 }
 
 export function grantCount(grants: Grants): number {

@@ -102,17 +102,22 @@ class Connection implements Link {
     else this.session.pulse(now, wall);
   }
 
-  write(bytes: Buffer): boolean {
+  get congested(): boolean {
+    return this.#awaitsDrain;
+  }
+
+  write(bytes: Buffer, written?: (error?: Error | null) => void): boolean {
+    const stream = this.#stream;
     // A stream that is gone has told, or will tell, the session by its `close`.
-    if (!this.#stream.writable || this.#stream.write(bytes)) return true;
+    if (!stream.writable || stream.write(bytes, written)) return true;
     if (!this.#awaitsDrain) {
       this.#awaitsDrain = true;
-      this.#stream.once('drain', () => {
+      stream.once('drain', () => {
         this.#awaitsDrain = false;
         this.session.drained();
       });
     }
-    return false;
+    return stream.writableLength <= limits.mqttOutputBytesMax;
   }
 
   pause(): void {

@@ -74,6 +74,7 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
   };
   const written: Buffer[] = [];
   const link: Link = {
+    congested: false,
     write: (bytes) => written.push(bytes) > 0,
     pause: () => {},
     resume: () => {},

@@ -5,36 +5,67 @@ import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Credential, DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
-import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { PresenceTicket, SubscriptionStore } from '../../core/presence/ports.ts';
+import type { ConnectionClaim } from '../../core/presence/types.ts';
 import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
-import type { ConnectPacket, ForeignConnectPacket, Will } from '../../wire/mqtt/packets.ts';
+import {
+  type ConnectPacket,
+  type ForeignConnectPacket,
+  MalformedPacket,
+  packetTypes,
+  type Will,
+} from '../../wire/mqtt/packets.ts';
 import { type Grants, grantsOf, NO_GRANTS, publishTarget } from './addresses.ts';
 import { willOf } from './mapping.ts';
 import { connackCode } from './refusals.ts';
 import { parseUserName } from './user-name.ts';
 
-export type Admission =
-  | {
-      readonly kind: 'admitted';
-      readonly principal: DevicePrincipal;
-      readonly modelId: string | undefined;
-      readonly will: Telemetry | undefined;
-    }
-  | {
-      readonly kind: 'refused';
-      readonly code: ConnackCode;
-      /** For the log only: the peer learns nothing but the code. */
-      readonly check: string;
-      /** The identity that the peer claims to be. */
-      readonly identity: string | undefined;
-    };
+/** A device that has proved who it is, and what its CONNECT says beside that. */
+export interface Admitted {
+  readonly kind: 'admitted';
+  readonly principal: DevicePrincipal;
+  readonly modelId: string | undefined;
+  /** Its SDK cannot read properties without a value. */
+  readonly omitEmptyProperties: boolean;
+  readonly will: Telemetry | undefined;
+}
+
+export interface Refused {
+  readonly kind: 'refused';
+  readonly code: ConnackCode;
+  /** For the log only: the peer learns nothing but the code. */
+  readonly check: string;
+  /** The identity that the peer claims to be. */
+  readonly identity: string | undefined;
+}
+
+/** A device that has its identity's place and its session. */
+export interface Entered {
+  readonly ticket: PresenceTicket;
+  readonly grants: Grants;
+  /** The session of before is continued. */
+  readonly sessionPresent: boolean;
+}
+
+/** The Java SDK throws on a property without a value, and never acknowledges the message (device reference 2.4). */
+const OMITS_EMPTY_PROPERTIES = 'com.microsoft.azure.sdk.iot';
+
+/**
+ * Anything but a CONNECT is refused by its first byte [MQTT-3.1.0-1].
+ * @throws MalformedPacket
+ */
+export function requireConnect(firstByte: number | undefined): void {
+  if (firstByte !== undefined && firstByte !== packetTypes.connect << 4) {
+    throw new MalformedPacket('the first packet is not a CONNECT [MQTT-3.1.0-1]');
+  }
+}
 
 /** Decides on a CONNECT. Never rejects. */
 export async function admit(
   hub: Hub,
   packet: ConnectPacket | ForeignConnectPacket,
-  certificate: PeerCertificate | undefined,
-): Promise<Admission> {
+  certificate: () => PeerCertificate | undefined,
+): Promise<Admitted | Refused> {
   if (packet.kind === 'foreignConnect') {
     return refuse(connackCodes.unacceptableProtocolVersion, `protocol ${packet.protocolName} level ${packet.level}`);
   }
@@ -50,7 +81,13 @@ export async function admit(
   const will = packet.will === undefined ? undefined : { ...packet.will, payload: Buffer.from(packet.will.payload) };
   try {
     const principal = await hub.authentication.device(key, credentialOf(packet, certificate));
-    return { kind: 'admitted', principal, modelId: userName.modelId, will: will && willTelemetry(will, principal.key) };
+    return {
+      kind: 'admitted',
+      principal,
+      modelId: userName.modelId,
+      omitEmptyProperties: userName.clientType?.startsWith(OMITS_EMPTY_PROPERTIES) === true,
+      will: will && willTelemetry(will, principal.key),
+    };
   } catch (error) {
     const refusal = asHubError(error);
     if (refusal.code === 'ServerError') hub.log.error({ identity: name, error }, 'authentication failed unexpectedly');
@@ -58,10 +95,42 @@ export async function admit(
   }
 }
 
+/**
+ * Takes the identity's place and its session. Undefined = the connection ended meanwhile, and holds nothing.
+ * @param clean CleanSession: the session of before ends, and none is left behind.
+ */
+export async function enter(
+  hub: Hub,
+  connection: ConnectionClaim & { readonly closed: boolean },
+  clean: boolean,
+): Promise<Entered | undefined> {
+  const ticket = await hub.presence.claim(connection);
+  try {
+    if (!connection.closed) {
+      const { grants, present } = await restoreGrants(hub.subscriptions, connection, clean);
+      if (!connection.closed) return { ticket, grants, sessionPresent: present };
+    }
+  } catch (error) {
+    ticket.release('storage-failed');
+    throw error;
+  }
+  ticket.release('connection-lost');
+  return undefined;
+}
+
+/**
+ * The longest silence of the device. Section 3.1.2.10 allows one and a half times the keep alive; the hub's own limit holds
+ * also for those who ask for none.
+ */
+export function silenceMsMax({ keepAliveSeconds }: ConnectPacket): number {
+  const allowedMs = keepAliveSeconds === 0 ? Number.POSITIVE_INFINITY : keepAliveSeconds * 1500;
+  return Math.min(allowedMs, limits.mqttKeepAliveMsMax);
+}
+
 /** Continues the session of before, or begins a new one; `present` tells which [MQTT-3.2.2-2]. */
-export async function restoreGrants(
+async function restoreGrants(
   subscriptions: SubscriptionStore,
-  { key, generationId }: DevicePrincipal,
+  { key, generationId }: Pick<ConnectionClaim, 'key' | 'generationId'>,
   clean: boolean,
 ): Promise<{ readonly grants: Grants; readonly present: boolean }> {
   const stored = await subscriptions.load(key, generationId);
@@ -73,14 +142,15 @@ export async function restoreGrants(
   return { grants: grantsOf(stored ?? [], key), present: stored !== undefined };
 }
 
-function refuse(code: ConnackCode, check: string, identity?: string): Admission {
+function refuse(code: ConnackCode, check: string, identity?: string): Refused {
   return { kind: 'refused', code, check, identity: identity?.slice(0, 2 * limits.identityIdCharsMax + 1) };
 }
 
 /** A password is a token; without one the certificate of the TLS layer counts. */
-function credentialOf(packet: ConnectPacket, certificate: PeerCertificate | undefined): Credential | undefined {
+function credentialOf(packet: ConnectPacket, certificateOf: () => PeerCertificate | undefined): Credential | undefined {
   if (packet.password !== undefined) return { kind: 'token', token: packet.password.toString('utf8') };
-  return certificate === undefined ? undefined : { kind: 'certificate', certificate };
+  const certificate = certificateOf();
+  return certificate && { kind: 'certificate', certificate };
 }
 
 /** @throws HubError when the will is not for the device's own telemetry topic (device reference 2.9). */

@@ -2,8 +2,13 @@ import type { PeerCertificate } from '../../core/identity/types.ts';
 
 /** What a session does to its connection. */
 export interface Link {
-  /** False: the peer does not keep up; the session's `drained` will be called. */
-  write(bytes: Buffer): boolean;
+  /** What was written waits for the peer to read. The session's `drained` will be called when it does not any more. */
+  readonly congested: boolean;
+  /**
+   * @param written is called when the bytes have left, or with an error when they never will.
+   * @returns false: more than `limits.mqttOutputBytesMax` wait.
+   */
+  write(bytes: Buffer, written?: (error?: Error | null) => void): boolean;
   /** No more `receive` until `resume`. */
   pause(): void;
   resume(): void;
@@ -18,5 +23,6 @@ export interface Origin {
   readonly protocol: 'mqtt' | 'mqtt-ws';
   /** Address without its port. */
   readonly peer: string;
-  readonly certificate?: PeerCertificate;
+  /** The client certificate of the TLS layer; asked for at the CONNECT, and only when that brings no password. */
+  certificate?(): PeerCertificate | undefined;
 }

@@ -1,5 +1,6 @@
-/** A PUBLISH's property bag and payload -> plain telemetry (device reference 2.3, 2.9). */
+/** A PUBLISH's property bag and payload -> plain telemetry (device reference 2.3, 2.9); a command -> its bag (2.4). */
 import { limits } from '../../base/limits.ts';
+import type { CommandMessage } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import { decodeLeniently } from './user-name.ts';
@@ -102,4 +103,33 @@ function setProperty(properties: Property[], property: Property): void {
     });
   }
   properties.push(property);
+}
+
+/**
+ * The property bag of a command: never empty, `$.to` first, then what the system sets, then the application's properties,
+ * every name and value percent-encoded (device reference 2.4).
+ * @param to the command's address, as `/devices/{d}/messages/devicebound`.
+ * @param omitEmpty leaves out properties without a value, for devices that cannot read them.
+ */
+export function commandBag(message: CommandMessage, to: string, omitEmpty: boolean): string {
+  const { messageId, correlationId, userId, contentType, contentEncoding, expiry, ack } = message;
+  const system: readonly (readonly [name: string, value: string | undefined])[] = [
+    ['$.to', to],
+    ['$.mid', messageId],
+    ['$.cid', correlationId],
+    ['$.uid', userId],
+    ['$.ct', contentType],
+    ['$.ce', contentEncoding],
+    ['$.exp', expiry === undefined ? undefined : new Date(expiry).toISOString()],
+    ['iothub-ack', ack === 'none' ? undefined : ack],
+  ];
+  const pairs: string[] = [];
+  for (const [name, value] of system) if (value) pairs.push(pair(name, value));
+  for (const [name, value] of message.properties) if (value !== '' || !omitEmpty) pairs.push(pair(name, value));
+  return pairs.join('&');
+}
+
+/** Unpaired surrogates have no UTF-8 and cannot be percent-encoded. */
+function pair(name: string, value: string): string {
+  return `${encodeURIComponent(name.toWellFormed())}=${encodeURIComponent(value.toWellFormed())}`;
 }

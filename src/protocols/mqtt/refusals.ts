@@ -1,6 +1,12 @@
 /** Refusals of the hub -> the forms that MQTT 3.1.1 and the device protocol have for them. */
-import { type ErrorCode, errorTable, type HubError } from '../../core/errors.ts';
-import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
+import type { LogFields } from '../../base/log.ts';
+import { uuid } from '../../base/random.ts';
+import { asHubError, type ErrorCode, errorTable, type HubError } from '../../core/errors.ts';
+import type { Hub } from '../../core/hub.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
+import { type ConnackCode, connackCodes, publishAtMostOnce } from '../../wire/mqtt/encode.ts';
+import { MalformedPacket } from '../../wire/mqtt/packets.ts';
+import { twinResponseTopic } from './addresses.ts';
 
 /**
  * The return code for a connection that is refused (device reference 2.1): 3 where trying again may help, else 5 for
@@ -11,19 +17,27 @@ export function connackCode(error: HubError): ConnackCode {
 }
 
 /** Status in the topic of a twin answer for an operation that this hub does not have: one of the documented 5xx. */
-export const TWIN_STATUS_NOT_OFFERED = 501;
+const TWIN_STATUS_NOT_OFFERED = 501;
 
-/**
- * The body of a twin error (device reference 2.5): Node needs `errorCode` and `message`.
- * @param time UTC milliseconds.
- */
-export function twinErrorBody(code: ErrorCode, trackingId: string, time: number): Buffer {
-  return Buffer.from(
-    JSON.stringify({
-      errorCode: errorTable[code].number,
-      trackingId,
-      message: errorTable[code].meaning,
-      timestampUtc: new Date(time).toISOString(),
-    }),
-  );
+/** The answer to a twin request that is refused (device reference 2.5): Node needs `errorCode` and `message`. */
+export function twinRefusal(
+  code: ErrorCode,
+  requestId: string,
+  { random, clock }: Pick<Hub, 'random' | 'clock'>,
+): Buffer {
+  const body = JSON.stringify({
+    errorCode: errorTable[code].number,
+    trackingId: uuid(random),
+    message: errorTable[code].meaning,
+    timestampUtc: new Date(clock.now()).toISOString(),
+  });
+  return publishAtMostOnce(twinResponseTopic(TWIN_STATUS_NOT_OFFERED, requestId), Buffer.from(body));
+}
+
+/** What a packet that could not be handled does to its connection: 3.1.1 has no error packet, so it is closed. */
+export function closingOf(error: unknown): { readonly reason: DisconnectReason; readonly fields: LogFields } {
+  if (error instanceof MalformedPacket) return { reason: 'protocol-error', fields: { rule: error.message } };
+  const { code, limit } = asHubError(error);
+  const isOurs = code === 'ServerError' || code === 'ServiceUnavailable';
+  return { reason: isOurs ? 'storage-failed' : 'protocol-error', fields: { code, limit } };
 }

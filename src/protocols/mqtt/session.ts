@@ -3,31 +3,21 @@
  * `Link`, time passes by `pulse`. Whatever comes, a session answers or closes; it never throws.
  *
  * Packets are handled one after another. What must be waited for (authentication, a durable subscription, room in the
- * event log, a peer that does not read) is a bit in `#holds`; while one is set, no packet is taken from the reader and the
- * link is paused, so memory per connection is bounded by the reader's bytes and `mqttInflightMax`.
+ * event log, a peer that does not read) is a hold of the `Gate`; while one is set, no packet is taken from the reader and
+ * the link is paused, so memory per connection is bounded by the reader's bytes and `mqttInflightMax`.
  */
 import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
-import { asHubError } from '../../core/errors.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
-import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
-import type { DevicePrincipal } from '../../core/identity/types.ts';
+import type { DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
 import type { PresenceTicket } from '../../core/presence/ports.ts';
-import type { DisconnectReason } from '../../core/presence/types.ts';
+import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
-import {
-  connack,
-  connackCodes,
-  pingresp,
-  puback,
-  publishAtMostOnce,
-  suback,
-  unsuback,
-} from '../../wire/mqtt/encode.ts';
+import { connack, connackCodes, pingresp, puback, suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import {
   type ClientPacket,
@@ -35,66 +25,89 @@ import {
   type ForeignConnectPacket,
   MalformedPacket,
   type PublishPacket,
-  packetTypes,
-  type SubscribePacket,
-  type UnsubscribePacket,
 } from '../../wire/mqtt/packets.ts';
-import { type Grants, isGranted, NO_GRANTS, publishTarget, subscriptionsOf, twinResponseTopic } from './addresses.ts';
-import { type Admission, admit, restoreGrants } from './handshake.ts';
+import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
+import { Deliveries, type Receiver } from './deliveries.ts';
+import { Gate, type Hold, holds } from './gate.ts';
+import { type Admitted, admit, type Entered, enter, type Refused, requireConnect, silenceMsMax } from './handshake.ts';
 import type { Link, Origin } from './link.ts';
 import { telemetryOf } from './mapping.ts';
-import { TWIN_STATUS_NOT_OFFERED, twinErrorBody } from './refusals.ts';
+import { closingOf, twinRefusal } from './refusals.ts';
 import { grantedQos, grantsAfter, grantsWithout } from './subscribing.ts';
 import { Uplink } from './uplink.ts';
-
-const HOLD_HANDSHAKE = 1;
-const HOLD_SAVING = 2;
-const HOLD_INFLIGHT = 4;
-const HOLD_CONGESTION = 8;
-const HOLD_OUTPUT = 16;
-const HOLD_DRAIN = 32;
-const HOLD_CLOSED = 64;
 
 /** Closing for these reasons leaves no will: the identity may not send any more. */
 const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set(['by-client', 'disabled', 'deleted']);
 
-export class Session implements DurabilityWaiter {
+export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
+  readonly link: Link;
   readonly #hub: Hub;
-  readonly #link: Link;
   readonly #origin: Origin;
   readonly #reader = new PacketReader();
-  #holds = 0;
+  readonly #gate: Gate;
   #reading = false;
+  /** Set when the device has proved who it is. */
+  #admitted: Admitted | undefined;
   /** Set when the CONNECT has been accepted. */
-  #principal: DevicePrincipal | undefined;
   #ticket: PresenceTicket | undefined;
   #persistent = false;
   #grants: Grants = NO_GRANTS;
-  #modelId: string | undefined;
-  #will: Telemetry | undefined;
   #uplink: Uplink | undefined;
+  /** Set while commands are held, or may wait. */
+  #deliveries: Deliveries | undefined;
+  /** Names this connection to the command queue; made when it is asked for. */
+  #holder: string | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
 
   constructor(hub: Hub, link: Link, origin: Origin) {
     this.#hub = hub;
-    this.#link = link;
+    this.link = link;
+    this.#gate = new Gate(link);
     this.#origin = origin;
     this.#silentAt = hub.clock.monotonic() + this.#silenceMsMax;
   }
 
   get closed(): boolean {
-    return (this.#holds & HOLD_CLOSED) !== 0;
+    return this.#gate.has(holds.closed);
+  }
+
+  get key(): IdentityKey {
+    return this.#principal.key;
+  }
+
+  get generationId(): string {
+    return this.#principal.generationId;
+  }
+
+  get protocol(): Origin['protocol'] {
+    return this.#origin.protocol;
+  }
+
+  get credential(): DevicePrincipal['authType'] {
+    return this.#principal.authType;
+  }
+
+  get peer(): string {
+    return this.#origin.peer;
+  }
+
+  get commandQos(): 0 | 1 | undefined {
+    return grantedQosOf(this.#grants, 'commands');
+  }
+
+  get omitEmptyProperties(): boolean {
+    return this.#admitted?.omitEmptyProperties === true;
   }
 
   /** Bytes from the peer. */
   receive(chunk: Buffer): void {
     if (this.closed) return;
     // Before the CONNECT is accepted, bytes buy no time: the whole handshake has one deadline.
-    if (this.#principal !== undefined) {
+    if (this.#ticket !== undefined) {
       this.#silentAt = this.#hub.clock.monotonic() + this.#silenceMsMax;
-      this.#ticket?.touch();
+      this.#ticket.touch();
     }
     this.#reader.push(chunk);
     this.#read();
@@ -107,7 +120,26 @@ export class Session implements DurabilityWaiter {
 
   /** The peer has taken what was written. */
   drained(): void {
-    this.#release(HOLD_OUTPUT);
+    this.#release(holds.output);
+    this.#deliveries?.drained();
+  }
+
+  /** Presence: the identity's place is somebody else's now, or nobody's. */
+  drop(reason: DisconnectReason): void {
+    this.#close(reason);
+  }
+
+  /** Presence: something may wait for the device. */
+  wake(): void {
+    if (this.#ticket === undefined || this.#gate.has(holds.drain | holds.closed)) return;
+    if (this.commandQos === undefined) return;
+    this.#holder ??= `${this.#origin.protocol}-${uuid(this.#hub.random)}`;
+    this.#deliveries ??= new Deliveries(this.#hub, this.#principal, this.#holder, this);
+    this.#deliveries.wake();
+  }
+
+  deliveriesIdle(): void {
+    this.#deliveries = undefined;
   }
 
   /**
@@ -116,7 +148,7 @@ export class Session implements DurabilityWaiter {
    */
   pulse(now: number, wall: number): void {
     if (this.closed) return;
-    if (this.#principal === undefined) {
+    if (this.#ticket === undefined) {
       if (now >= this.#silentAt) this.#fail('protocol-error', { rule: 'handshake timeout' });
       return;
     }
@@ -125,14 +157,15 @@ export class Session implements DurabilityWaiter {
       return;
     }
     // While we ourselves do not read, silence proves nothing; a peer that does not read us is on its own time.
-    if ((this.#holds & ~HOLD_OUTPUT) !== 0) this.#silentAt = now + this.#silenceMsMax;
+    if (this.#gate.has(~holds.output)) this.#silentAt = now + this.#silenceMsMax;
     else if (now >= this.#silentAt) this.#close('keep-alive');
+    this.#deliveries?.pulse(now);
   }
 
   /** The hub stops: takes no more packets, acknowledges what becomes durable, then ends the connection. */
   drain(): void {
     if (this.closed) return;
-    this.#hold(HOLD_DRAIN);
+    this.#gate.set(holds.drain);
     if ((this.#uplink?.unacknowledged ?? 0) === 0) this.#close('hub-stopping', 'end');
   }
 
@@ -141,8 +174,8 @@ export class Session implements DurabilityWaiter {
     if (this.closed || uplink === undefined) return;
     const bytes = uplink.settle(batch);
     if (bytes !== undefined) this.#write(bytes);
-    if ((this.#holds & HOLD_DRAIN) !== 0 && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
-    else if (uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#release(HOLD_INFLIGHT);
+    if (this.#gate.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
+    else if (uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#release(holds.inflight);
   }
 
   batchFailed(_batch: number, error: Error): void {
@@ -155,9 +188,9 @@ export class Session implements DurabilityWaiter {
     this.#reading = true;
     const reader = this.#reader;
     try {
-      while (this.#holds === 0) {
-        this.#requireConnectFirst();
-        if (!reader.next(this.#principal === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
+      while (this.#gate.isOpen) {
+        if (this.#ticket === undefined) requireConnect(reader.firstByte);
+        if (!reader.next(this.#ticket === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
         if (this.#uplink?.enqueueFast(reader) === true) {
           this.#heedBounds(this.#uplink);
           continue;
@@ -171,14 +204,6 @@ export class Session implements DurabilityWaiter {
     this.#reading = false;
   }
 
-  /** The first packet is a CONNECT [MQTT-3.1.0-1]: anything else is refused by its first byte. */
-  #requireConnectFirst(): void {
-    const first = this.#reader.firstByte;
-    if (this.#principal === undefined && first !== undefined && first !== packetTypes.connect << 4) {
-      throw new MalformedPacket('the first packet is not a CONNECT [MQTT-3.1.0-1]');
-    }
-  }
-
   #handle(packet: ClientPacket): void {
     switch (packet.kind) {
       case 'publish':
@@ -188,22 +213,22 @@ export class Session implements DurabilityWaiter {
         this.#write(pingresp);
         return;
       case 'subscribe':
-        this.#subscribe(packet);
+        this.#keepGrants(grantsAfter(packet, this.#grants, this.key), suback(packet.packetId, grantedQos(packet)));
         return;
       case 'unsubscribe':
-        this.#unsubscribe(packet);
+        this.#keepGrants(grantsWithout(packet, this.#grants, this.key), unsuback(packet.packetId));
         return;
       case 'disconnect':
         this.#close('by-client', 'end');
         return;
       case 'connect':
       case 'foreignConnect':
-        if (this.#principal !== undefined) throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
-        this.#hold(HOLD_HANDSHAKE);
+        if (this.#ticket !== undefined) throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
+        this.#gate.set(holds.handshake);
         this.#connect(packet).catch((error: unknown) => this.#failWith(error));
         return;
       case 'puback':
-        // Nothing that the hub sends is at QoS 1 yet; an acknowledgement of something unknown changes nothing.
+        this.#deliveries?.acknowledged(packet.packetId);
         return;
       case 'pubrec':
       case 'pubrel':
@@ -213,61 +238,39 @@ export class Session implements DurabilityWaiter {
   }
 
   async #connect(packet: ConnectPacket | ForeignConnectPacket): Promise<void> {
-    const admission = await admit(this.#hub, packet, this.#origin.certificate);
+    const admission = await admit(this.#hub, packet, () => this.#origin.certificate?.());
     if (this.closed) return;
     if (packet.kind === 'foreignConnect' || admission.kind === 'refused') {
       assert(admission.kind === 'refused', 'no foreign protocol is admitted');
       this.#refuse(admission);
       return;
     }
-    const { principal } = admission;
+    this.#admitted = admission;
     try {
-      const ticket = await this.#claim(principal);
-      if (ticket === undefined) return;
-      this.#ticket = ticket;
-      const { grants, present } = await restoreGrants(this.#hub.subscriptions, principal, packet.cleanSession);
-      if (this.closed) return;
-      this.#grants = grants;
-      this.#begin(admission, packet, present);
+      const entered = await enter(this.#hub, this, packet.cleanSession);
+      if (entered !== undefined) this.#begin(entered, packet);
     } catch (error) {
-      this.#hub.log.error({ ...this.#facts(principal), error }, 'the hub could not serve a connection');
+      this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
       if (this.closed) return;
-      this.#link.write(connack(connackCodes.serverUnavailable));
+      this.link.write(connack(connackCodes.serverUnavailable));
       this.#close('storage-failed', 'end');
     }
   }
 
-  /** Takes the identity's place; undefined when the connection ended meanwhile. */
-  async #claim(principal: DevicePrincipal): Promise<PresenceTicket | undefined> {
-    const ticket = await this.#hub.presence.claim({
-      key: principal.key,
-      generationId: principal.generationId,
-      protocol: this.#origin.protocol,
-      credential: principal.authType,
-      peer: this.#origin.peer,
-      drop: (reason) => this.#close(reason),
-    });
-    if (!this.closed) return ticket;
-    ticket.release('connection-lost');
-    return undefined;
-  }
-
-  #begin(admission: Admission & { kind: 'admitted' }, packet: ConnectPacket, sessionPresent: boolean): void {
-    this.#principal = admission.principal;
-    this.#modelId = admission.modelId;
-    this.#will = admission.will;
+  #begin({ ticket, grants, sessionPresent }: Entered, packet: ConnectPacket): void {
+    this.#ticket = ticket;
+    this.#grants = grants;
     this.#persistent = !packet.cleanSession;
-    // Section 3.1.2.10 allows one and a half times the keep alive; the hub's own limit holds also for those who ask for none.
-    const allowedMs = packet.keepAliveSeconds === 0 ? Number.POSITIVE_INFINITY : packet.keepAliveSeconds * 1500;
-    this.#silenceMsMax = Math.min(allowedMs, limits.mqttKeepAliveMsMax);
+    this.#silenceMsMax = silenceMsMax(packet);
     this.#silentAt = this.#hub.clock.monotonic() + this.#silenceMsMax;
     this.#write(connack(connackCodes.accepted, sessionPresent));
-    this.#hub.log.debug(this.#facts(admission.principal), 'MQTT connection accepted');
-    this.#release(HOLD_HANDSHAKE);
+    this.#hub.log.debug(this.#facts(), 'MQTT connection accepted');
+    this.wake();
+    this.#release(holds.handshake);
   }
 
-  #refuse(refusal: Admission & { kind: 'refused' }): void {
-    this.#link.write(connack(refusal.code));
+  #refuse(refusal: Refused): void {
+    this.link.write(connack(refusal.code));
     this.#hub.log.info(
       { identity: refusal.identity, check: refusal.check, code: refusal.code, peer: this.#origin.peer },
       'MQTT connection refused',
@@ -276,13 +279,13 @@ export class Session implements DurabilityWaiter {
   }
 
   #publish(packet: PublishPacket): void {
-    const principal = this.#admitted();
+    const principal = this.#principal;
     if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)');
     const target = publishTarget(packet.topic, principal.key);
     if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to');
     if (target.kind === 'telemetry') {
       const telemetry = telemetryOf(target.propertyBag, packet.payload, packet.retain);
-      const uplink = this.#uplinkOf(principal);
+      const uplink = this.#openUplink();
       uplink.enqueue(telemetry, packet.packetId);
       this.#heedBounds(uplink);
       if (!packet.retain) uplink.learn(this.#reader, telemetry);
@@ -293,130 +296,102 @@ export class Session implements DurabilityWaiter {
     }
     if (this.#uplink !== undefined) this.#heedBounds(this.#uplink);
     // Methods are not called yet, so every response is to an unknown request: ignored (device reference 2.6).
-    if (target.kind === 'twinGet' || target.kind === 'twinPatch') this.#refuseTwin(target.requestId);
+    if (target.kind === 'methodResponse' || !isGranted(this.#grants, 'twinResponses')) return;
+    // Twins are not offered yet: an error answer, because an application without any would reconnect for ever.
+    this.#write(twinRefusal('OperationNotAvailable', target.requestId, this.#hub));
   }
 
-  #uplinkOf(principal: DevicePrincipal): Uplink {
-    this.#uplink ??= new Uplink(this.#hub, { principal, modelId: this.#modelId }, this);
+  #openUplink(): Uplink {
+    this.#uplink ??= new Uplink(this.#hub, { principal: this.#principal, modelId: this.#admitted?.modelId }, this);
     return this.#uplink;
   }
 
   /** Reads no more while too much waits for the disk, of this connection or of all. */
   #heedBounds({ unacknowledged, writer }: Uplink): void {
-    if (unacknowledged >= limits.mqttInflightMax) this.#hold(HOLD_INFLIGHT);
-    if (!writer.congested || (this.#holds & HOLD_CONGESTION) !== 0) return;
-    this.#hold(HOLD_CONGESTION);
-    writer.whenRelieved(() => this.#release(HOLD_CONGESTION));
-  }
-
-  /** Twins are not offered yet: an error answer, because an application without any would reconnect for ever. */
-  #refuseTwin(requestId: string): void {
-    if (!isGranted(this.#grants, 'twinResponses')) return;
-    const { random, clock } = this.#hub;
-    const body = twinErrorBody('OperationNotAvailable', uuid(random), clock.now());
-    this.#write(publishAtMostOnce(twinResponseTopic(TWIN_STATUS_NOT_OFFERED, requestId), body));
-  }
-
-  #subscribe(packet: SubscribePacket): void {
-    const grants = grantsAfter(packet, this.#grants, this.#admitted().key);
-    this.#keepGrants(grants, suback(packet.packetId, grantedQos(packet)));
-  }
-
-  #unsubscribe(packet: UnsubscribePacket): void {
-    const grants = grantsWithout(packet, this.#grants, this.#admitted().key);
-    this.#keepGrants(grants, unsuback(packet.packetId));
+    if (unacknowledged >= limits.mqttInflightMax) this.#gate.set(holds.inflight);
+    if (!writer.congested || this.#gate.has(holds.congestion)) return;
+    this.#gate.set(holds.congestion);
+    writer.whenRelieved(() => this.#release(holds.congestion));
   }
 
   /** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
   #keepGrants(grants: Grants, answer: Buffer): void {
-    const { key, generationId } = this.#admitted();
     if (!this.#persistent || grants === this.#grants) {
-      this.#grants = grants;
-      this.#write(answer);
+      this.#answerGrants(grants, answer);
       return;
     }
-    this.#hold(HOLD_SAVING);
+    this.#gate.set(holds.saving);
+    const { key, generationId } = this.#principal;
     this.#hub.subscriptions.save(key, generationId, subscriptionsOf(grants, key)).then(
       () => {
         if (this.closed) return;
-        this.#grants = grants;
-        this.#write(answer);
-        this.#release(HOLD_SAVING);
+        this.#answerGrants(grants, answer);
+        this.#release(holds.saving);
       },
       (error: unknown) => this.#fail('storage-failed', { error }),
     );
   }
 
-  #admitted(): DevicePrincipal {
-    assert(this.#principal !== undefined, 'packets behind the CONNECT are handled after its acceptance');
-    return this.#principal;
+  /** The answer goes first: SDKs resolve a subscription by it (device reference 2.8). */
+  #answerGrants(grants: Grants, answer: Buffer): void {
+    this.#grants = grants;
+    this.#write(answer);
+    this.wake();
+  }
+
+  get #principal(): DevicePrincipal {
+    assert(this.#admitted !== undefined, 'asked for behind the CONNECT only');
+    return this.#admitted.principal;
   }
 
   #write(bytes: Buffer): void {
-    if (!this.#link.write(bytes)) this.#hold(HOLD_OUTPUT);
+    if (!this.link.write(bytes)) this.#gate.set(holds.output);
   }
 
-  #hold(hold: number): void {
-    if (this.#holds === 0) this.#link.pause();
-    this.#holds |= hold;
-  }
-
-  #release(hold: number): void {
-    if ((this.#holds & hold) === 0) return;
-    this.#holds &= ~hold;
-    if (this.#holds === 0) this.#read();
-    if (this.#holds === 0) this.#link.resume();
+  #release(hold: Hold): void {
+    this.#gate.clear(hold, () => this.#read());
   }
 
   #failWith(error: unknown): void {
-    if (error instanceof MalformedPacket) {
-      this.#fail('protocol-error', { rule: error.message });
-      return;
-    }
-    const refusal = asHubError(error);
-    if (refusal.code === 'ServerError') {
-      this.#hub.log.error({ ...this.#facts(this.#principal), error }, 'a packet could not be handled');
-      this.#close('storage-failed');
-    } else {
-      this.#fail(refusal.code === 'ServiceUnavailable' ? 'storage-failed' : 'protocol-error', {
-        code: refusal.code,
-        limit: refusal.limit,
-      });
-    }
+    const { reason, fields } = closingOf(error);
+    if (reason === 'storage-failed') this.#hub.log.error({ ...this.#facts(), error }, 'a packet could not be handled');
+    this.#fail(reason, fields);
   }
 
   /** Closes for something that the peer or the store did wrong, and says to the log what it was. */
   #fail(reason: DisconnectReason, fields: LogFields): void {
     if (this.closed) return;
-    this.#hub.log.info({ ...this.#facts(this.#principal), reason, ...fields }, 'MQTT connection closed');
+    this.#hub.log.info({ ...this.#facts(), reason, ...fields }, 'MQTT connection closed');
     this.#close(reason);
   }
 
   /** The one way out. @param how `end` lets what was written leave first. */
   #close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy'): void {
     if (this.closed) return;
-    this.#holds |= HOLD_CLOSED;
+    this.#gate.set(holds.closed);
     this.#leaveWill(reason);
     this.#ticket?.release(reason);
-    if (this.#principal !== undefined) {
-      this.#hub.log.debug({ ...this.#facts(this.#principal), reason }, 'MQTT connection ended');
+    this.#deliveries?.close();
+    if (this.#admitted !== undefined) {
+      this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');
     }
-    if (how === 'end') this.#link.end();
-    else this.#link.destroy();
+    if (how === 'end') this.link.end();
+    else this.link.destroy();
   }
 
   /** The will becomes an event unless the device said good-bye [MQTT-3.1.2-8]. */
   #leaveWill(reason: DisconnectReason): void {
-    if (this.#will === undefined || SILENT_REASONS.has(reason)) return;
+    const will = this.#admitted?.will;
+    if (will === undefined || this.#ticket === undefined || SILENT_REASONS.has(reason)) return;
     try {
-      this.#uplinkOf(this.#admitted()).enqueue(this.#will, 0);
+      this.#openUplink().enqueue(will, 0);
     } catch (error) {
-      this.#hub.log.warn({ ...this.#facts(this.#principal), error }, 'the will of a connection was not stored');
+      this.#hub.log.warn({ ...this.#facts(), error }, 'the will of a connection was not stored');
     }
   }
 
-  #facts(principal: DevicePrincipal | undefined): LogFields {
-    const identity = principal === undefined ? undefined : identityName(principal.key);
+  #facts(): LogFields {
+    const identity = this.#admitted && identityName(this.#admitted.principal.key);
     return { protocol: this.#origin.protocol, peer: this.#origin.peer, identity };
   }
 }

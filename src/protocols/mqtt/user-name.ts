@@ -6,6 +6,8 @@ export interface UserName {
   readonly hostName: string;
   readonly key: IdentityKey;
   readonly modelId: string | undefined;
+  /** `DeviceClientType`: the SDK and its version. */
+  readonly clientType: string | undefined;
 }
 
 /**
@@ -19,10 +21,10 @@ export function parseUserName(text: string, hostNames: HostNames): UserName | un
   const [hostName, deviceId, moduleId, ...more] = queryAt === -1 ? segments : segments.slice(0, queryAt);
   if (!deviceId || moduleId === '' || more.length > 0 || !hostNames.accepts(hostName)) return undefined;
   const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-  if (queryAt === -1) return { hostName, key, modelId: undefined };
+  if (queryAt === -1) return { hostName, key, modelId: undefined, clientType: undefined };
   const query = parseQuery(segments.slice(queryAt).join('/'));
   if (!query.get('api-version')) return undefined;
-  return { hostName, key, modelId: query.get('model-id') };
+  return { hostName, key, modelId: query.get('model-id'), clientType: query.get('DeviceClientType') };
 }
 
 function parseQuery(text: string): ReadonlyMap<string, string> {

@@ -51,14 +51,30 @@ export function unsuback(packetId: number): Buffer {
   return Buffer.from([packetTypes.unsuback << 4, 2, packetId >> 8, packetId & 0xff]);
 }
 
-/** A PUBLISH at QoS 0. @param topic at most 65,535 bytes in UTF-8. */
+/** Longest topic, in UTF-8: its length field has two bytes (section 1.5.3). */
+export const TOPIC_BYTES_MAX = 0xffff;
+
+/** A PUBLISH at QoS 0. @param topic at most `TOPIC_BYTES_MAX`. */
 export function publishAtMostOnce(topic: string, payload: Uint8Array): Buffer {
-  const topicBytes = Buffer.byteLength(topic);
-  assert(topicBytes <= 0xffff, 'a topic fits its length field');
-  const head = fixedHeader(packetTypes.publish << 4, 2 + topicBytes + payload.length, 2 + topicBytes);
-  const at = head.writeUInt16BE(topicBytes, head.length - topicBytes - 2);
-  head.write(topic, at);
+  return Buffer.concat([publishHead(0, topic, 0, payload.length), payload]);
+}
+
+/** A PUBLISH at QoS 1. @param topic at most `TOPIC_BYTES_MAX`. @param duplicate it may have been sent before (3.3.1.1). */
+export function publishAtLeastOnce(topic: string, payload: Uint8Array, packetId: number, duplicate: boolean): Buffer {
+  const head = publishHead(duplicate ? 0x0a : 0x02, topic, 2, payload.length);
+  head.writeUInt16BE(packetId, head.length - 2);
   return Buffer.concat([head, payload]);
+}
+
+/** Everything before the payload, the last `room` bytes of it unwritten. */
+function publishHead(flags: number, topic: string, room: number, payloadBytes: number): Buffer {
+  const topicBytes = Buffer.byteLength(topic);
+  assert(topicBytes <= TOPIC_BYTES_MAX, 'a topic fits its length field');
+  const fields = 2 + topicBytes + room;
+  const head = fixedHeader((packetTypes.publish << 4) | flags, fields + payloadBytes, fields);
+  const at = head.writeUInt16BE(topicBytes, head.length - fields);
+  head.write(topic, at);
+  return head;
 }
 
 /** First byte and remaining length (section 2.2), with `room` bytes behind them. */

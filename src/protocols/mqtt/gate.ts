@@ -1,0 +1,51 @@
+import type { Link } from './link.ts';
+
+/** Reasons not to read from a connection, one bit each. */
+export const holds = {
+  handshake: 1,
+  /** A subscription becomes durable. */
+  saving: 2,
+  /** Too many messages of this connection wait for the disk. */
+  inflight: 4,
+  /** Too many messages of all connections do. */
+  congestion: 8,
+  /** The peer does not read what it is sent. */
+  output: 16,
+  /** The hub stops. */
+  drain: 32,
+  closed: 64,
+} as const;
+
+export type Hold = (typeof holds)[keyof typeof holds];
+
+/** Whether a connection is read. While any hold is set its link is paused, so bytes wait with the peer and not here. */
+export class Gate {
+  readonly #link: Pick<Link, 'pause' | 'resume'>;
+  #holds = 0;
+
+  constructor(link: Pick<Link, 'pause' | 'resume'>) {
+    this.#link = link;
+  }
+
+  get isOpen(): boolean {
+    return this.#holds === 0;
+  }
+
+  /** @param some one or more holds; whether any of them is set. */
+  has(some: number): boolean {
+    return (this.#holds & some) !== 0;
+  }
+
+  set(hold: Hold): void {
+    if (this.#holds === 0) this.#link.pause();
+    this.#holds |= hold;
+  }
+
+  /** @param read takes the packets that have come already, before more are asked for. It may set a hold again. */
+  clear(hold: Hold, read: () => void): void {
+    if ((this.#holds & hold) === 0) return;
+    this.#holds &= ~hold;
+    if (this.#holds === 0) read();
+    if (this.#holds === 0) this.#link.resume();
+  }
+}
