@@ -66,6 +66,7 @@ export const errorTable = {
   ModuleNotFound: { number: 404010, status: 404, retry: false, meaning: 'no such module' },
   DeviceNotOnline: { number: 404103, status: 404, retry: true, meaning: 'the device is not connected' },
   ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
+  CertificateAuthorityNotFound: { number: 404202, status: 404, retry: false, meaning: 'no such certificate authority' },
   GenericMethodNotAllowed: {
     number: 405000,
     status: 405,
@@ -80,6 +81,12 @@ export const errorTable = {
     status: 409,
     retry: false,
     meaning: 'the consumer group exists already',
+  },
+  CertificateAuthorityAlreadyExists: {
+    number: 409202,
+    status: 409,
+    retry: false,
+    meaning: 'the certificate authority exists already',
   },
   PreconditionFailed: { number: 412001, status: 412, retry: false, meaning: 'the ETag is not the current one' },
   DeviceMessageLockLost: { number: 412002, status: 412, retry: false, meaning: 'the lock on the command is gone' },

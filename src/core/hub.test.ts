@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../base/clock.ts';
 import { silentLog } from '../base/log.ts';
 import { seededRandom } from '../base/random.ts';
+import { createMemoryAuthorityStore } from '../stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
@@ -29,6 +30,7 @@ async function house(): Promise<Hub> {
     name: 'myhub',
     hostNames: hostNames('myhub', ['localhost']),
     identities: createMemoryIdentityStore(),
+    authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(),

@@ -8,12 +8,14 @@ import { defaultCommandLimits } from './commands/rules.ts';
 import type { CommandLimits } from './commands/types.ts';
 import type { Events } from './events/events.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
+import { type Authorities, createAuthorities } from './identity/authorities.ts';
 import type { HostNames } from './identity/host-names.ts';
 import { IdentityCache } from './identity/identity-cache.ts';
 import { identityName } from './identity/permissions.ts';
-import type { IdentityChange, IdentityStore } from './identity/ports.ts';
+import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
+import { Trust } from './identity/trust.ts';
 import type { Identity, IdentityKey, Policy } from './identity/types.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { createPresence } from './presence/presence.ts';
@@ -25,6 +27,7 @@ export interface Hub {
   readonly hostNames: HostNames;
   readonly authentication: Authentication;
   readonly registry: Registry;
+  readonly authorities: Authorities;
   readonly events: Events;
   readonly commands: Commands;
   readonly presence: Presence;
@@ -38,6 +41,7 @@ export interface HubParts {
   readonly name: string;
   readonly hostNames: HostNames;
   readonly identities: IdentityStore;
+  readonly authorities: AuthorityStore;
   /** As `ensurePolicies` answered them. */
   readonly policies: readonly Policy[];
   readonly subscriptions: SubscriptionStore;
@@ -61,7 +65,8 @@ export interface HubParts {
 export function createHub(parts: HubParts): Hub {
   const { clock, random, log, subscriptions } = parts;
   const cache = new IdentityCache(parts.identities, parts.limits?.identityCacheMax);
-  const presence = guardedPresence(createPresence({ clock, log }), cache);
+  const trust = new Trust(parts.authorities);
+  const presence = guardedPresence(createPresence({ clock, log }), cache, trust);
   const commands = createCommands({
     queue: parts.commandQueue,
     identities: { get: (key) => cache.load(key) },
@@ -73,12 +78,19 @@ export function createHub(parts: HubParts): Hub {
       presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
     },
   });
+  parts.authorities.watch(({ kind, authority: { name, thumbprint } }) => {
+    if (kind !== 'deleted') return;
+    presence
+      .dropAuthority(thumbprint, 'authority-removed')
+      .catch((error) => log.error({ authority: name, error }, 'its devices are not cut off'));
+  });
   parts.identities.watch((change) => applyChange(change, { ...parts, presence }));
   return {
     name: parts.name,
     hostNames: parts.hostNames,
     authentication: createAuthentication({
       identities: cache,
+      trust,
       policies: parts.policies,
       hostNames: parts.hostNames,
       clock,
@@ -92,6 +104,7 @@ export function createHub(parts: HubParts): Hub {
       commandDepths: commands.depths,
       limits: parts.limits,
     }),
+    authorities: createAuthorities({ store: parts.authorities, clock, random }),
     events: parts.events,
     commands,
     presence,
@@ -127,10 +140,10 @@ function applyChange(
 }
 
 /**
- * Between authentication and claim an identity may be disabled, deleted or created anew, when there was no connection
+ * Between authentication and claim an identity may be disabled, deleted or created anew, and its authority removed, when there was no connection
  * yet to drop. So a claim looks again, in the same step in which it takes its place: any later change meets it there.
  */
-function guardedPresence(presence: Presence, cache: IdentityCache): Presence {
+function guardedPresence(presence: Presence, cache: IdentityCache, trust: Trust): Presence {
   const loader = async (key: IdentityKey): Promise<() => Identity | undefined> => {
     const loaded = await cache.load(key);
     return () => {
@@ -143,7 +156,7 @@ function guardedPresence(presence: Presence, cache: IdentityCache): Presence {
     async claim(claim) {
       const identity = await loader(claim.key);
       const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
-      const objection = objectionTo(claim, identity(), device());
+      const objection = objectionTo(claim, identity(), device(), trust);
       if (objection === undefined) return presence.claim(claim);
       claim.drop(objection);
       return { release: () => {}, touch: () => {} };
@@ -155,7 +168,9 @@ function objectionTo(
   claim: ConnectionClaim,
   identity: Identity | undefined,
   device: Identity | undefined,
+  trust: Trust,
 ): DisconnectReason | undefined {
   if (identity?.generationId !== claim.generationId || device === undefined) return 'deleted';
-  return device.status === 'disabled' ? 'disabled' : undefined;
+  if (device.status === 'disabled') return 'disabled';
+  return claim.authority === undefined || trust.isTrusted(claim.authority) ? undefined : 'authority-removed';
 }

@@ -17,6 +17,7 @@ import type { Principal } from '../../src/core/identity/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
@@ -70,6 +71,7 @@ export async function openAmqpTestHub(
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
     identities: createMemoryIdentityStore(),
+    authorities: createMemoryAuthorityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(),

@@ -19,6 +19,7 @@ import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/certificates.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog } from '../../src/stores/memory/event-log.ts';
@@ -57,6 +58,7 @@ export async function createMemoryHub(clock: Clock = systemClock): Promise<Memor
       consumerGroups: createMemoryConsumerGroupStore(),
       codec: recordCodec,
       clock,
+    authorities: createMemoryAuthorityStore(),
     }),
     clock,
     random: systemRandom,

@@ -18,6 +18,7 @@ import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
   createMemoryEventLog,
@@ -89,6 +90,7 @@ export async function openTestDoor(logOptions: Partial<MemoryEventLogOptions> = 
     clock,
     random,
     log: capturing(lines),
+    authorities: createMemoryAuthorityStore(),
   });
   const owner: Principal = {
     kind: 'policy',

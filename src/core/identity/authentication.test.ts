@@ -4,6 +4,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { seededRandom } from '../../base/random.ts';
+import { createMemoryAuthorityStore } from '../../stores/memory/authorities.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../stores/memory/policies.ts';
 import { HubError } from '../errors.ts';
@@ -14,6 +15,7 @@ import { ensurePolicies } from './policies.ts';
 import type { IdentityStore } from './ports.ts';
 import type { IdentityDraft } from './registry.ts';
 import { buildIdentity } from './rules.ts';
+import { Trust } from './trust.ts';
 import type { AuthenticationCheck, Identity, IdentityKey, PeerCertificate, Policy } from './types.ts';
 
 const names = hostNames('myhub', ['myhub.example', 'localhost', '127.0.0.1']);
@@ -33,7 +35,13 @@ async function house(): Promise<House> {
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, random);
   const identities = new IdentityCache(store);
   return {
-    authentication: createAuthentication({ identities, policies, hostNames: names, clock }),
+    authentication: createAuthentication({
+      identities,
+      trust: new Trust(createMemoryAuthorityStore()),
+      policies,
+      hostNames: names,
+      clock,
+    }),
     store,
     clock,
     policy: (name) => policies.find((policy) => policy.name === name)!,
@@ -321,9 +329,10 @@ test('a self-signed certificate is known by either thumbprint while it is valid'
   assert.deepEqual(((await show('d1', {})) as { authType: string }).authType, 'x509');
   await show('d1', { sha1: '00'.repeat(20), sha256: sha256.toLowerCase() });
   await refusedFor('wrong-certificate', show('d1', { sha1: '00'.repeat(20) }));
-  await refusedFor('wrong-certificate', show('d1', { validTo: clock.now() - 400_000 }));
-  await refusedFor('wrong-certificate', show('d1', { validFrom: clock.now() + 400_000 }));
-  await refusedFor('wrong-credential-kind', show('ca', {}));
+  await refusedFor('expired-certificate', show('d1', { validTo: clock.now() - 400_000 }));
+  await refusedFor('premature-certificate', show('d1', { validFrom: clock.now() + 400_000 }));
+  await // No chain at all.
+  await refusedFor('wrong-certificate', show('ca', {}));
   await refusedFor('wrong-credential-kind', show('sas', {}));
   await refusedFor('unknown-identity', show('nobody', {}));
   const text = token('localhost/devices/d1', inAnHour(clock), Buffer.alloc(32, 1));

@@ -3,7 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { HostNames } from './host-names.ts';
 import type { IdentityCache } from './identity-cache.ts';
-import { covers, pathOf, sameIdentity } from './permissions.ts';
+import { covers, identityName, pathOf, sameIdentity } from './permissions.ts';
 import { hasAcceptedHost, identityOf, isEventResource, parseResource } from './resource.ts';
 import { isIdentityId } from './rules.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type SasToken,
   signingKeys,
 } from './sas-token.ts';
+import type { Trust } from './trust.ts';
 import type {
   AuthenticationCheck,
   Credential,
@@ -26,6 +27,7 @@ import type {
   Policy,
   PolicyPrincipal,
   Principal,
+  Thumbprints,
 } from './types.ts';
 
 /**
@@ -47,6 +49,7 @@ export interface Authentication {
 
 export interface AuthenticationParts {
   readonly identities: IdentityCache;
+  readonly trust: Trust;
   readonly policies: readonly Policy[];
   readonly hostNames: HostNames;
   readonly clock: Clock;
@@ -57,9 +60,9 @@ export interface AuthenticationParts {
 /** Stands in for the keys of whoever does not exist, so that the work is the same. No token is ever accepted by it. */
 const nobodysKeys: readonly string[] = [Buffer.alloc(32, 1).toString('base64'), Buffer.alloc(32, 2).toString('base64')];
 
-/** Decides by tokens, keys and thumbprints; certificates of registered CAs are refused until CAs can be registered. */
+/** Decides by tokens, keys, thumbprints, and chains of certificates up to a registered authority. */
 export function createAuthentication(parts: AuthenticationParts): Authentication {
-  const { identities, hostNames, clock } = parts;
+  const { identities, trust, hostNames, clock } = parts;
   const clockSkewMs = parts.clockSkewMs ?? limits.clockSkewMs;
   const policies = new Map(parts.policies.map((policy) => [policy.name, policy]));
 
@@ -137,25 +140,38 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     );
   };
 
+  /** A self-signed certificate is known by its thumbprint, a signed one by its common name and its chain. */
   const deviceByCertificate = async (key: IdentityKey, certificate: PeerCertificate): Promise<DevicePrincipal> => {
     const { identity, refusal } = await standing(key);
-    if (refusal !== undefined) throw unauthorized(refusal);
-    const thumbprints = identity!.authentication.x509Thumbprint;
-    if (thumbprints === null) throw unauthorized('wrong-credential-kind');
-    const now = clock.now();
-    const isValid = certificate.validFrom - clockSkewMs <= now && now < certificate.validTo + clockSkewMs;
-    const known = [thumbprints.primaryThumbprint, thumbprints.secondaryThumbprint]
-      .filter((thumbprint) => thumbprint !== null)
-      .map((thumbprint) => thumbprint.toLowerCase());
-    if (!isValid || !known.some((thumbprint) => thumbprint === certificate.sha1 || thumbprint === certificate.sha256)) {
-      throw unauthorized('wrong-certificate');
+    const scope = key.moduleId === undefined ? 'device' : 'module';
+    const thumbprints = identity?.authentication.x509Thumbprint ?? undefined;
+    const objection = thumbprints && thumbprintObjection(certificate, thumbprints);
+    if (refusal === undefined && thumbprints !== undefined && objection === undefined) {
+      return devicePrincipal(identity!, scope, 'x509', certificate.validTo + clockSkewMs);
     }
-    return devicePrincipal(
-      identity!,
-      key.moduleId === undefined ? 'device' : 'module',
-      'x509',
-      Number.POSITIVE_INFINITY,
-    );
+    // From here on the work is the same for whoever is refused.
+    const chain = await trust.judge(certificate.chain, clock.now(), clockSkewMs);
+    const reason =
+      refusal ??
+      objection ??
+      (identity!.authentication.type !== 'certificateAuthority' ? 'wrong-credential-kind' : undefined) ??
+      (chain.kind === 'refused' ? chain.check : undefined) ??
+      (certificate.commonName === identityName(key) ? undefined : 'wrong-certificate');
+    if (reason !== undefined || chain.kind === 'refused') throw unauthorized(reason ?? 'wrong-certificate');
+    const authority = chain.anchor.certificate.thumbprint;
+    return { ...devicePrincipal(identity!, scope, 'x509', chain.validTo + clockSkewMs), authority };
+  };
+
+  const thumbprintObjection = (
+    certificate: PeerCertificate,
+    { primaryThumbprint, secondaryThumbprint }: Thumbprints,
+  ): AuthenticationCheck | undefined => {
+    const isKnown = [primaryThumbprint, secondaryThumbprint]
+      .map((thumbprint) => thumbprint?.toLowerCase())
+      .some((thumbprint) => thumbprint === certificate.sha1 || thumbprint === certificate.sha256);
+    if (!isKnown) return 'wrong-certificate';
+    if (certificate.validFrom - clockSkewMs > clock.now()) return 'premature-certificate';
+    return certificate.validTo + clockSkewMs <= clock.now() ? 'expired-certificate' : undefined;
   };
 
   /** Whose own token it is: `sr` may read as more than one identity, since SDKs encode it none, one or two times. */

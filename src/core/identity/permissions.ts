@@ -14,13 +14,19 @@ export type Operation =
   | 'events.read'
   | 'consumerGroups.read'
   | 'consumerGroups.write'
-  | 'hub.read';
+  | 'hub.read'
+  | 'authorities.read'
+  | 'authorities.write'
+  | 'serverAuthority.read'
+  | 'serverAuthority.write';
 
 /**
- * Who may do what (service reference 1.5): the permission that a policy needs, and whether a device or module may do
+ * Who may do what (service reference 1.5): the permission that a policy needs (or all of several), and whether a device or module may do
  * it to itself. A device never acts for another identity, nor for its own modules.
  */
-const table: Readonly<Record<Operation, { readonly policy: Permission; readonly self: boolean }>> = {
+const table: Readonly<
+  Record<Operation, { readonly policy: Permission | readonly Permission[]; readonly self: boolean }>
+> = {
   'registry.read': { policy: 'RegistryRead', self: false },
   'registry.write': { policy: 'RegistryWrite', self: false },
   'statistics.read': { policy: 'RegistryRead', self: false },
@@ -33,6 +39,14 @@ const table: Readonly<Record<Operation, { readonly policy: Permission; readonly 
   'consumerGroups.read': { policy: 'ServiceConnect', self: false },
   'consumerGroups.write': { policy: 'RegistryWrite', self: false },
   'hub.read': { policy: 'RegistryRead', self: false },
+  'authorities.read': { policy: 'RegistryRead', self: false },
+  'authorities.write': { policy: 'RegistryWrite', self: false },
+  'serverAuthority.read': { policy: 'RegistryRead', self: false },
+  // It concerns whoever connects in whatever way: only who may do everything may do it.
+  'serverAuthority.write': {
+    policy: ['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect'],
+    self: false,
+  },
 };
 
 /** Every operation there is, for the access matrix. */
@@ -66,7 +80,11 @@ function isAllowed(principal: Principal, operation: Operation, target: IdentityK
   if (principal.kind === 'device') {
     return rule.self && target !== undefined && !('path' in target) && sameIdentity(principal.key, target);
   }
-  return principal.permissions.has(rule.policy) && inScope(principal.scope, operation, target);
+  const isPermitted =
+    typeof rule.policy === 'string'
+      ? principal.permissions.has(rule.policy)
+      : rule.policy.every((permission) => principal.permissions.has(permission));
+  return isPermitted && inScope(principal.scope, operation, target);
 }
 
 /** What Event Hubs SDKs do with a token for the event endpoint, whose scope is an event hub or a part of it. */

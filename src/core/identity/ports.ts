@@ -1,4 +1,4 @@
-import type { Identity, IdentityKey, Policy } from './types.ts';
+import type { Authority, Identity, IdentityKey, Policy } from './types.ts';
 
 /**
  * Where identities are kept. All answers are of committed, durable state; each write is one atomic step, also against
@@ -55,4 +55,42 @@ export interface PolicyStore {
   load(): Promise<readonly Policy[]>;
   /** Replaces all policies at once. */
   save(policies: readonly Policy[]): Promise<void>;
+}
+
+/**
+ * Where the certificate authorities of devices are kept, and the intermediates that were met under them. One contract
+ * suite (`stores/contract/authorities.ts`) runs over every implementation.
+ */
+export interface AuthorityStore {
+  /** In order of name. */
+  list(): Promise<readonly Authority[]>;
+  /** `exists` for a name, and for a certificate, that is there already. */
+  create(authority: Authority, countMax: number): Promise<'created' | 'exists' | 'full'>;
+  /** `ifMatch` is an ETag, or `*`. */
+  replace(authority: Authority, ifMatch: string): Promise<'replaced' | 'notFound' | 'etagMismatch'>;
+  /** With the intermediates of the authority. */
+  delete(name: string, ifMatch: string): Promise<'deleted' | 'notFound' | 'etagMismatch'>;
+  /** The oldest first. */
+  intermediates(): Promise<readonly KeptIntermediate[]>;
+  /** Keeps at most `countMax`, the oldest leave first. Nothing happens when its authority is not there, or it is already. */
+  keepIntermediate(intermediate: KeptIntermediate, countMax: number): Promise<void>;
+  /**
+   * Tells of every change made through this hub, after it is durable and before the writer hears of it. The returned
+   * function ends it.
+   */
+  watch(listener: (change: AuthorityChange) => void): () => void;
+}
+
+export interface AuthorityChange {
+  readonly kind: 'created' | 'replaced' | 'deleted';
+  /** The state after the change; for `deleted` the last one. */
+  readonly authority: Authority;
+}
+
+export interface KeptIntermediate {
+  /** Thumbprint of the authority under which it stood. */
+  readonly authority: string;
+  readonly thumbprint: string;
+  /** DER in base64. */
+  readonly certificate: string;
 }

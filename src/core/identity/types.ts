@@ -78,16 +78,36 @@ export interface PeerCertificate {
   readonly chain: readonly Uint8Array[];
 }
 
+/** A certificate authority whose devices may connect, once its owner has proved to hold its key. */
+export interface Authority {
+  /** Chosen by whoever registers it; case-sensitive. */
+  readonly name: string;
+  /** Changes with every change; opaque, unquoted. */
+  readonly etag: string;
+  /** DER in base64. */
+  readonly certificate: string;
+  /** SHA-256 of the certificate, lower-case hexadecimal: says which one is meant when a name is used again. */
+  readonly thumbprint: string;
+  readonly verified: boolean;
+  /** What the proof must carry as its common name; null once it is verified. */
+  readonly verificationCode: string | null;
+  /** UTC milliseconds. */
+  readonly createdTime: number;
+  readonly updatedTime: number;
+}
+
 /** A device or module that has proved who it is. */
 export interface DevicePrincipal {
   readonly kind: 'device';
   readonly key: IdentityKey;
   readonly generationId: string;
-  /** UTC milliseconds at which the proof ends (clock difference included); Infinity for certificates. */
+  /** UTC milliseconds at which the proof ends (clock difference included): of the token, or of the certificate chain. */
   readonly expiresAt: number;
   /** `iothub-connection-auth-method` (device reference 5.1): whose key, and of which kind. */
   readonly authScope: 'hub' | 'device' | 'module';
   readonly authType: 'sas' | 'x509';
+  /** Thumbprint of the authority whose chain the certificate has; absent for tokens and self-signed certificates. */
+  readonly authority?: string;
 }
 
 /** A back end that has proved to hold a policy's key. */
@@ -115,4 +135,8 @@ export type AuthenticationCheck =
   | 'wrong-key'
   | 'wrong-credential-kind'
   | 'wrong-certificate'
+  | 'expired-certificate'
+  | 'premature-certificate'
+  | 'unknown-authority'
+  | 'unverified-authority'
   | 'missing-credential';

@@ -10,6 +10,8 @@ export interface Presence {
   connectedDevices(): Promise<number>;
   /** Ends the identity's connection, if it has one; for a device also those of its modules. */
   drop(key: IdentityKey, reason: DisconnectReason): Promise<void>;
+  /** Ends every connection whose certificate is of the authority with this thumbprint. */
+  dropAuthority(thumbprint: string, reason: DisconnectReason): Promise<void>;
   /** Tells the identity's connection, if it has one, to look what waits for it. */
   wake(key: IdentityKey): Promise<void>;
   /** Ends every connection, for a stop of the hub. */

@@ -120,6 +120,10 @@ export function createPresence(parts: PresenceParts): Presence {
       }
       end(identityName(key), reason);
     },
+    async dropAuthority(thumbprint, reason) {
+      const hit = [...sessions].filter(([, session]) => session.claim.authority === thumbprint);
+      for (const [name] of hit) end(name, reason);
+    },
     async wake(key) {
       const session = sessions.get(identityName(key));
       if (session !== undefined) tell(session, () => session.claim.wake?.());

@@ -9,6 +9,7 @@ export type DisconnectReason =
   | 'token-expired'
   | 'disabled'
   | 'deleted'
+  | 'authority-removed'
   | 'protocol-error'
   | 'storage-failed'
   | 'hub-stopping';
@@ -19,6 +20,8 @@ export interface ConnectionClaim {
   readonly generationId: string;
   readonly protocol: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http';
   readonly credential: 'sas' | 'x509';
+  /** `DevicePrincipal.authority`: the connection ends when that authority is removed. */
+  readonly authority?: string;
   /** Peer address without its port. */
   readonly peer: string;
   /** Ends the connection. Called at most once, never after `release`. */
