@@ -109,11 +109,12 @@ const importMode = z
     return z.NEVER;
   });
 
-/** One item of POST /devices: `id` and `eTag`, not `deviceId` and `etag`. */
+/** One item of POST /devices: `id`, not `deviceId`; the ETag in both spellings, because azure-iothub sends an identity's own `etag`. */
 export const bulkItemSchema = z.object({
   id: z.string(),
   moduleId: z.string().nullish(),
   eTag: z.string().nullish(),
+  etag: z.string().nullish(),
   importMode: importMode.nullish(),
   status: z.enum(['enabled', 'disabled']).nullish(),
   statusReason: z.string().nullish(),

@@ -43,10 +43,11 @@ function checkSameId(name: string, inPath: string | undefined, inBody: string | 
 
 export function bulkItem(item: z.output<typeof bulkItemSchema>): BulkItem {
   const key = item.moduleId == null ? { deviceId: item.id } : { deviceId: item.id, moduleId: item.moduleId };
+  const etag = item.eTag ?? item.etag;
   return {
     draft: { ...key, ...draftFields(item), ...(item.managedBy == null ? {} : { managedBy: item.managedBy }) },
     importMode: item.importMode ?? 'createOrUpdate',
-    ...(item.eTag == null ? {} : { etag: unquoteETag(item.eTag) }),
+    ...(etag == null ? {} : { etag: unquoteETag(etag) }),
   };
 }
 
