@@ -1,5 +1,6 @@
 /** The typed calls of the management API over any transport: `client.ts` gives Node's, a browser its own `fetch`. */
 import { z } from 'zod';
+import { type CertificateAuthority, certificateAuthoritySchema } from './authorities.ts';
 import type { ConsumerGroupJson, HubFacts } from './hub.ts';
 import { consumerGroupSchema, errorBodySchema, hubFactsSchema } from './hub.ts';
 import type {
@@ -101,6 +102,14 @@ export interface ApiCalls {
     create(eventHub: string, name: string): Promise<ConsumerGroupJson>;
     delete(eventHub: string, name: string): Promise<void>;
   };
+  /** Whose devices may connect by certificate. Certificates are PEM. */
+  readonly certificateAuthorities: {
+    list(): Promise<readonly CertificateAuthority[]>;
+    get(name: string): Promise<CertificateAuthority>;
+    add(name: string, certificate: string): Promise<CertificateAuthority>;
+    prove(name: string, certificate: string): Promise<CertificateAuthority>;
+    delete(name: string, options?: Conditional): Promise<void>;
+  };
   hub(): Promise<HubFacts>;
 }
 
@@ -110,6 +119,8 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
   const module = (id: string, moduleId: string): string => `${device(id)}/modules/${encodeURIComponent(moduleId)}`;
   const groups = (hub: string): string => `/mooring/v1/event-hubs/${encodeURIComponent(hub)}/consumer-groups`;
   const group = (hub: string, name: string): string => `${groups(hub)}/${encodeURIComponent(name)}`;
+  const authorities = '/mooring/v1/certificate-authorities';
+  const authority = (name: string): string => `${authorities}/${encodeURIComponent(name)}`;
   const none = z.unknown();
   const call = <T>(answer: z.ZodType<T>, method: ApiRequest['method'], path: string, extra: Extra = {}): Promise<T> =>
     exchange(transport, answer, method, path, extra);
@@ -143,6 +154,14 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
       list: (hub) => call(z.array(consumerGroupSchema), 'GET', groups(hub)),
       create: (hub, name) => call(consumerGroupSchema, 'PUT', group(hub, name)),
       delete: async (hub, name) => void (await call(none, 'DELETE', group(hub, name))),
+    },
+    certificateAuthorities: {
+      list: () => call(z.array(certificateAuthoritySchema), 'GET', authorities),
+      get: (name) => call(certificateAuthoritySchema, 'GET', authority(name)),
+      add: (name, certificate) => call(certificateAuthoritySchema, 'PUT', authority(name), { body: { certificate } }),
+      prove: (name, certificate) =>
+        call(certificateAuthoritySchema, 'POST', `${authority(name)}/proof`, { body: { certificate } }),
+      delete: async (name, { ifMatch = '*' } = {}) => void (await call(none, 'DELETE', authority(name), { ifMatch })),
     },
     hub: () => call(hubFactsSchema, 'GET', '/mooring/v1/hub'),
   };

@@ -6,6 +6,7 @@ import { addDeviceCommands } from './commands/device.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { addSimulateCommand } from './commands/simulate.ts';
+import { addX509Commands } from './commands/x509.ts';
 import { exitCodes, Failure } from './failure.ts';
 import { paint } from './output/table.ts';
 import { systemTerminal, type Terminal } from './terminal.ts';
@@ -60,6 +61,7 @@ function buildProgram(terminal: Terminal): Command {
   addSimulateCommand(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);
+  addX509Commands(program, terminal);
   return program;
 }
 

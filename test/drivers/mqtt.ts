@@ -13,6 +13,12 @@ export interface MqttPlace {
   readonly host?: string;
   /** PEM of the authority: TLS. Absent = plain. */
   readonly ca?: string;
+  /** Client certificate with its intermediates, and its key, in PEM. */
+  readonly cert?: string;
+  readonly key?: string;
+  /** A session of before, to be resumed. */
+  readonly session?: Buffer;
+  readonly maxVersion?: tls.SecureVersion;
 }
 
 export class MqttDriver {
@@ -50,12 +56,12 @@ export class MqttDriver {
   }
 
   /** Opens the connection and sends nothing. */
-  static open({ port, host = '127.0.0.1', ca }: MqttPlace): Promise<MqttDriver> {
+  static open({ port, host = '127.0.0.1', ca, ...more }: MqttPlace): Promise<MqttDriver> {
     return new Promise((resolve, reject) => {
       const socket =
         ca === undefined
           ? net.connect({ port, host, noDelay: true })
-          : tls.connect({ port, host, ca, servername: 'localhost' });
+          : tls.connect({ port, host, ca, servername: 'localhost', ...more });
       socket.once('error', reject);
       socket.once(ca === undefined ? 'connect' : 'secureConnect', () => {
         socket.off('error', reject);

@@ -6,6 +6,7 @@ import type { Hub } from '../../core/hub.ts';
 import { listen } from '../shared/listener.ts';
 import { absentRoutes } from './absent-routes.ts';
 import { buildApp } from './app.ts';
+import { authorityRoutes } from './authority-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
@@ -28,7 +29,13 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
   };
   const app = await buildApp({
     hub,
-    routes: [...registryRoutes(hub), ...commandRoutes(hub), ...deviceRoutes(hub), ...hubRoutes(hub)],
+    routes: [
+      ...registryRoutes(hub),
+      ...commandRoutes(hub),
+      ...deviceRoutes(hub),
+      ...hubRoutes(hub),
+      ...authorityRoutes(hub),
+    ],
     absent: absentRoutes,
     serverFactory,
   });
