@@ -152,6 +152,11 @@ export const limits = {
   /** How long a connection that the hub has ended may take to read its last bytes. */
   mqttLingerMs: 2 * SECOND_MS,
 
+  /** Largest WebSocket message: a client may put all that it has to say at once into one, several packets or frames. */
+  websocketMessageBytesMax: 1 * MiB,
+  /** How long the hub waits for the peer's answer to its WebSocket close. */
+  websocketCloseMs: 2 * SECOND_MS,
+
   /** AMQP frame that the hub accepts and announces (device reference 3.1). */
   amqpFrameBytesMax: 64 * KiB,
   /** Frames before the connection is authenticated: a token and a few addresses. */
@@ -198,8 +203,50 @@ export const limits = {
   tableBatchRowsMax: 512,
   /** Durable MQTT sessions are kept this long after the device was last seen. */
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
+  /** Least share of `writerBytesMax` and `batchBytesMax` that a listener thread has: some of the largest messages. */
+  threadWriterBytesMin: 1 * MiB,
+  /** How late the main thread may hear how many connections a listener thread has. */
+  threadCountsMs: 500,
+  /** How long session tickets are sealed with the same keys, where listener threads share them. */
+  ticketKeysMs: 24 * HOUR_MS,
+  /** How late presence may hear that a connection of a listener thread is active. */
+  presenceTouchMs: 1 * SECOND_MS,
+  /** Listener threads: more than a machine for this program has cores. */
+  threadsMax: 64,
+  /** Time until a listener thread that has died is started again: doubled with each death in a row, up to the longest. */
+  threadRestartMsMin: 100,
+  threadRestartMsMax: 30 * SECOND_MS,
+  /** A listener thread that has lived this long begins anew with the shortest time. */
+  threadStableMs: 60 * SECOND_MS,
+  /** How long a change of an identity waits for a listener thread that does not say that it has heard of it. */
+  threadToldMsMax: 2 * SECOND_MS,
+  /** How long a listener thread may take to end by itself before it is ended. */
+  threadEndMs: 2 * SECOND_MS,
   /** Calls of one listener thread that wait for the main thread. */
   threadCallsMax: 10_000,
+  /** Devices whose last event number the monitor remembers; a device that it has forgotten goes on with a gap. */
+  monitoringNumbersMax: 200_000,
+  /** Alike failures of one source within this time are one event. */
+  monitoringWindowMs: 10 * SECOND_MS,
+  /** Devices that are told apart under one address while its failures are summed; an attack tries thousands. */
+  monitoringSourcesPerAddressMax: 16,
+  /** Addresses that are told apart at a time: with the line above, this bounds the table of sums. */
+  monitoringAddressesMax: 4096,
+  /** Monitoring events that wait while their log takes none; more are counted as missed. */
+  monitoringPendingMax: 10_000,
+  /** Time between two attempts to write waiting monitoring events. */
+  monitoringRetryMs: 1 * SECOND_MS,
+  /** Characters of a text from outside (an id, a reason) in a monitoring event. */
+  monitoringTextCharsMax: 256,
+  /** Clients of `/events` on the admin port, and bytes that one may leave unread before it is dropped. */
+  eventStreamClientsMax: 16,
+  eventStreamBytesMax: 1 * MiB,
+  /** How long a change of presence waits for others before it is written to the registry. */
+  presenceFlushMs: 250,
+  /** Rows of one write of presence; with it, how long the tables' thread is held. */
+  presenceBatchMax: 500,
+  /** How exact the stored last activity of a connected device is; exact while the hub runs and when it disconnects. */
+  presenceActivityMs: 60 * SECOND_MS,
   /** How long the stop signal waits for connections to drain. */
   drainMs: 10 * SECOND_MS,
 

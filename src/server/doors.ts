@@ -6,8 +6,10 @@ import { openAdminDoor } from '../protocols/http/admin-server.ts';
 import type { HttpsDoor } from '../protocols/http/options.ts';
 import { openHttpsDoor } from '../protocols/http/server.ts';
 import { openMqttDoor } from '../protocols/mqtt/server.ts';
+import { mqttWebSockets } from '../protocols/mqtt/websocket.ts';
 import type { Door } from '../protocols/shared/door.ts';
 import type { TlsSource } from '../protocols/shared/listener.ts';
+import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config-kinds.ts';
 import type { LoadedSettings } from './config-sources.ts';
 import { openHttpsPort } from './https-port.ts';
@@ -82,11 +84,13 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     openAmqpDoor(hub, { name: 'amqpPort', port, addresses: reach.loopback, redirectPort: doors.get('amqps')?.port }),
   );
   https = await open('https', settings.httpsPort, async (port) => {
+    const webSockets = [mqttWebSockets(hub)];
+    const upgrades = webSockets.map(({ route }) => route);
     const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>
-      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls }),
+      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, upgrades }),
     );
     if (notice !== undefined) notices.push(notice);
-    return door;
+    return withWebSockets(door, webSockets);
   });
   isOpen = true;
 
@@ -101,6 +105,17 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       mqtt: port('mqtt'),
     },
     notices,
+  };
+}
+
+/** One port, one door: what came in as a WebSocket ends with the rest. */
+function withWebSockets(door: HttpsDoor, webSockets: readonly WebSockets[]): HttpsDoor {
+  return {
+    ...door,
+    async drain() {
+      await Promise.all([door.drain(), ...webSockets.map((all) => all.drain())]);
+    },
+    connections: () => webSockets.reduce((sum, all) => sum + all.connections(), door.connections()),
   };
 }
 

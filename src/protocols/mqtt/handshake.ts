@@ -101,14 +101,14 @@ export async function admit(
  */
 export async function enter(
   hub: Hub,
-  connection: ConnectionClaim & { readonly closed: boolean },
-  clean: boolean,
+  claim: ConnectionClaim,
+  { clean, hasEnded }: { readonly clean: boolean; hasEnded(): boolean },
 ): Promise<Entered | undefined> {
-  const ticket = await hub.presence.claim(connection);
+  const ticket = await hub.presence.claim(claim);
   try {
-    if (!connection.closed) {
-      const { grants, present } = await restoreGrants(hub.subscriptions, connection, clean);
-      if (!connection.closed) return { ticket, grants, sessionPresent: present };
+    if (!hasEnded()) {
+      const { grants, present } = await restoreGrants(hub.subscriptions, claim, clean);
+      if (!hasEnded()) return { ticket, grants, sessionPresent: present };
     }
   } catch (error) {
     ticket.release('storage-failed');

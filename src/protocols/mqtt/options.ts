@@ -8,4 +8,6 @@ export interface MqttDoorOptions {
   readonly addresses: readonly string[];
   /** Absent = plain TCP, for a port that was asked for by name. */
   readonly tls?: TlsSource;
+  /** See `ListenerOptions`. */
+  readonly reusePort?: boolean;
 }

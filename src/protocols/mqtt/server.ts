@@ -1,6 +1,7 @@
 import type { Hub } from '../../core/hub.ts';
 import type { Door } from '../shared/door.ts';
 import { listen } from '../shared/listener.ts';
+import { peerCertificate } from '../shared/peer-certificate.ts';
 import { mqttConnections } from './connections.ts';
 import type { MqttDoorOptions } from './options.ts';
 
@@ -13,7 +14,10 @@ export async function openMqttDoor(hub: Hub, options: MqttDoorOptions): Promise<
   const listener = await listen({
     ...options,
     log: hub.log,
-    accept: (socket) => connections.accept(socket, { protocol: 'mqtt', peer: socket.remoteAddress ?? '' }),
+    accept: (socket) => {
+      const peer = socket.remoteAddress ?? '';
+      connections.accept(socket, { protocol: 'mqtt', peer, certificate: () => peerCertificate(socket) });
+    },
   });
   return {
     port: listener.port,

@@ -13,7 +13,7 @@ import { uuid } from '../../base/random.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
-import type { DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
+import type { DevicePrincipal } from '../../core/identity/types.ts';
 import type { PresenceTicket } from '../../core/presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
@@ -37,9 +37,14 @@ import { grantedQos, grantsAfter, grantsWithout } from './subscribing.ts';
 import { Uplink } from './uplink.ts';
 
 /** Closing for these reasons leaves no will: the identity may not send any more. */
-const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set(['by-client', 'disabled', 'deleted']);
+const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set([
+  'by-client',
+  'disabled',
+  'deleted',
+  'authority-removed',
+]);
 
-export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
+export class Session implements DurabilityWaiter, Receiver {
   readonly link: Link;
   readonly #hub: Hub;
   readonly #origin: Origin;
@@ -73,26 +78,6 @@ export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
     return this.#gate.has(holds.closed);
   }
 
-  get key(): IdentityKey {
-    return this.#principal.key;
-  }
-
-  get generationId(): string {
-    return this.#principal.generationId;
-  }
-
-  get protocol(): Origin['protocol'] {
-    return this.#origin.protocol;
-  }
-
-  get credential(): DevicePrincipal['authType'] {
-    return this.#principal.authType;
-  }
-
-  get peer(): string {
-    return this.#origin.peer;
-  }
-
   get commandQos(): 0 | 1 | undefined {
     return grantedQosOf(this.#grants, 'commands');
   }
@@ -122,11 +107,6 @@ export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
   drained(): void {
     this.#release(holds.output);
     this.#deliveries?.drained();
-  }
-
-  /** Presence: the identity's place is somebody else's now, or nobody's. */
-  drop(reason: DisconnectReason): void {
-    this.#close(reason);
   }
 
   /** Presence: something may wait for the device. */
@@ -213,10 +193,13 @@ export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
         this.#write(pingresp);
         return;
       case 'subscribe':
-        this.#keepGrants(grantsAfter(packet, this.#grants, this.key), suback(packet.packetId, grantedQos(packet)));
+        this.#keepGrants(
+          grantsAfter(packet, this.#grants, this.#principal.key),
+          suback(packet.packetId, grantedQos(packet)),
+        );
         return;
       case 'unsubscribe':
-        this.#keepGrants(grantsWithout(packet, this.#grants, this.key), unsuback(packet.packetId));
+        this.#keepGrants(grantsWithout(packet, this.#grants, this.#principal.key), unsuback(packet.packetId));
         return;
       case 'disconnect':
         this.#close('by-client', 'end');
@@ -247,7 +230,8 @@ export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
     }
     this.#admitted = admission;
     try {
-      const entered = await enter(this.#hub, this, packet.cleanSession);
+      const claim = this.#claim(admission.principal);
+      const entered = await enter(this.#hub, claim, { clean: packet.cleanSession, hasEnded: () => this.closed });
       if (entered !== undefined) this.#begin(entered, packet);
     } catch (error) {
       this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
@@ -255,6 +239,19 @@ export class Session implements DurabilityWaiter, ConnectionClaim, Receiver {
       this.link.write(connack(connackCodes.serverUnavailable));
       this.#close('storage-failed', 'end');
     }
+  }
+
+  #claim({ key, generationId, authType, authority }: DevicePrincipal): ConnectionClaim {
+    return {
+      key,
+      generationId,
+      protocol: this.#origin.protocol,
+      credential: authType,
+      authority,
+      peer: this.#origin.peer,
+      drop: (reason) => this.#close(reason),
+      wake: () => this.wake(),
+    };
   }
 
   #begin({ ticket, grants, sessionPresent }: Entered, packet: ConnectPacket): void {

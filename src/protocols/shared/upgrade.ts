@@ -1,5 +1,6 @@
 import type http from 'node:http';
 import type net from 'node:net';
+import type { Door } from './door.ts';
 
 /**
  * The seam by which one HTTPS port serves the WebSocket forms of other protocols: the HTTP room finds the entry, the
@@ -12,4 +13,9 @@ export interface UpgradeRoute {
   readonly subprotocol: string;
   /** Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header. */
   accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer): void;
+}
+
+/** All connections that a protocol has by WebSocket. The port is the HTTPS door's, and so is the end of accepting. */
+export interface WebSockets extends Pick<Door, 'drain' | 'connections'> {
+  readonly route: UpgradeRoute;
 }

@@ -1,0 +1,94 @@
+/**
+ * A WebSocket (RFC 6455) as a stream of bytes, for protocols that have frames of their own: one message may hold several
+ * of those, or a part of one. Only binary messages are bytes; a text message ends the connection with code 1003.
+ *
+ * Both directions hold bounded memory: no message is read while the stream's reader is behind, none is larger than
+ * `websocketMessageBytesMax`, and what is written counts as waiting until the socket has taken it.
+ */
+import type http from 'node:http';
+import type net from 'node:net';
+import { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { limits } from '../../base/limits.ts';
+
+/** Close codes, RFC 6455 section 7.4.1. */
+const NORMAL_CLOSURE = 1000;
+const UNSUPPORTED_DATA = 1003;
+
+const options = {
+  noServer: true,
+  clientTracking: false,
+  perMessageDeflate: false,
+  autoPong: false,
+  skipUTF8Validation: true,
+  maxPayload: limits.websocketMessageBytesMax,
+  closeTimeout: limits.websocketCloseMs,
+};
+
+/**
+ * Answers the handshake of an upgrade request. A request that is none is answered with 400 or 405 and its connection ends.
+ * @param subprotocol in lower case; answered in the spelling that the client offered (device reference 1.2).
+ * @param accept gets the stream, which it owns from here.
+ */
+export function acceptWebSocket(
+  {
+    request,
+    socket,
+    head,
+  }: { readonly request: http.IncomingMessage; readonly socket: net.Socket; readonly head: Buffer },
+  subprotocol: string,
+  accept: (stream: Duplex) => void,
+): void {
+  const handshakes = new WebSocketServer({
+    ...options,
+    handleProtocols: (offered) => [...offered].find((name) => name.toLowerCase() === subprotocol) ?? false,
+  });
+  handshakes.handleUpgrade(request, socket, head, (websocket) => accept(new WebSocketStream(websocket, socket)));
+}
+
+class WebSocketStream extends Duplex {
+  readonly #websocket: WebSocket;
+
+  constructor(websocket: WebSocket, socket: net.Socket) {
+    super({ allowHalfOpen: false });
+    this.#websocket = websocket;
+    websocket.on('message', (message: Buffer, isBinary) => {
+      if (!isBinary) websocket.close(UNSUPPORTED_DATA, 'only binary messages are understood');
+      else if (!this.push(message)) websocket.pause();
+    });
+    websocket.on('ping', (data: Buffer) => {
+      // Answers pile up for a peer that does not read; it needs no second one (RFC 6455 section 5.5.3).
+      if (!socket.writableNeedDrain) websocket.pong(data);
+    });
+    // What breaks the protocol is answered with its close code by the library; the close follows.
+    websocket.on('error', () => {});
+    websocket.on('close', () => this.push(null));
+  }
+
+  override _read(): void {
+    if (this.#websocket.isPaused) this.#websocket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#websocket.send(chunk, callback);
+  }
+
+  /** What was written together leaves in one message. */
+  override _writev(chunks: { readonly chunk: Buffer }[], callback: (error?: Error | null) => void): void {
+    this.#websocket.send(Buffer.concat(chunks.map(({ chunk }) => chunk)), callback);
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    if (this.#websocket.readyState === this.#websocket.CLOSED) {
+      callback();
+      return;
+    }
+    this.#websocket.once('close', () => callback());
+    this.#websocket.close(NORMAL_CLOSURE);
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#websocket.terminate();
+    callback(error);
+  }
+}
