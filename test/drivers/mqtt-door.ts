@@ -7,9 +7,10 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { VirtualClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
+import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents, type Events, type PreparedTelemetry } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
-import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createHub, type Hub, type HubParts } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
@@ -17,8 +18,8 @@ import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
-import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
   createMemoryEventLog,
@@ -37,6 +38,8 @@ export interface TestDoor extends AsyncDisposable {
   readonly clock: VirtualClock;
   /** With `durable: 'byHand'` nothing is durable before its `commit`. */
   readonly log: MemoryEventLog;
+  /** Where commands wait; a test may put something in the place of its operations. */
+  readonly queue: CommandQueue;
   /** What the door gave to the hub, in order. */
   readonly sent: readonly Telemetry[];
   /** Resolves when so many messages have come in all. */
@@ -60,7 +63,10 @@ export interface TestDoor extends AsyncDisposable {
   ): Promise<MqttDriver>;
 }
 
-export async function openTestDoor(logOptions: Partial<MemoryEventLogOptions> = {}): Promise<TestDoor> {
+export async function openTestDoor(
+  logOptions: Partial<MemoryEventLogOptions> = {},
+  bounds: HubParts['limits'] = {},
+): Promise<TestDoor> {
   const clock = new VirtualClock();
   const random = seededRandom(1);
   const lines: string[] = [];
@@ -79,18 +85,20 @@ export async function openTestDoor(logOptions: Partial<MemoryEventLogOptions> = 
     clock,
   });
   const names = hostNames('mooring', ['localhost', '127.0.0.1']);
+  const queue = createMemoryCommandQueue();
   const hub = createHub({
     name: 'mooring',
     hostNames: names,
     identities: createMemoryIdentityStore(),
+    authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: queue,
     events: overheard(events, sent, arrived),
     clock,
     random,
     log: capturing(lines),
-    authorities: createMemoryAuthorityStore(),
+    limits: bounds,
   });
   const owner: Principal = {
     kind: 'policy',
@@ -120,6 +128,7 @@ export async function openTestDoor(logOptions: Partial<MemoryEventLogOptions> = 
     place,
     clock,
     log,
+    queue,
     sent,
     async untilSent(count) {
       while (sent.length < count) await new Promise<void>((resolve) => arrivals.push(resolve));
