@@ -63,7 +63,7 @@ export interface HubParts {
  * connection at once, and whoever is deleted leaves no session behind.
  */
 export function createHub(parts: HubParts): Hub {
-  const { clock, random, log, subscriptions } = parts;
+  const { clock, random, log } = parts;
   const cache = new IdentityCache(parts.identities, parts.limits?.identityCacheMax);
   const trust = new Trust(parts.authorities);
   const presence = guardedPresence(createPresence({ clock, log }), cache, trust);
@@ -85,6 +85,20 @@ export function createHub(parts: HubParts): Hub {
       .catch((error) => log.error({ authority: name, error }, 'its devices are not cut off'));
   });
   parts.identities.watch((change) => applyChange(change, { ...parts, presence }));
+  return hubOf(parts, { cache, trust, presence, commands });
+}
+
+/** Rooms that keep state for a whole hub, and what a thread of it knows by itself. */
+export interface Rooms {
+  readonly cache: IdentityCache;
+  readonly trust: Trust;
+  readonly presence: Presence;
+  readonly commands: Commands;
+}
+
+/** The waist over rooms that are there already: what crosses two of them is carried out by whoever made them. */
+export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, presence, commands }: Rooms): Hub {
+  const { clock, random, log, subscriptions } = parts;
   return {
     name: parts.name,
     hostNames: parts.hostNames,
@@ -156,6 +170,8 @@ function guardedPresence(presence: Presence, cache: IdentityCache, trust: Trust)
     async claim(claim) {
       const identity = await loader(claim.key);
       const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
+      // Another thread of the hub may have judged the chain.
+      if (claim.authority !== undefined) await trust.ready();
       const objection = objectionTo(claim, identity(), device(), trust);
       if (objection === undefined) return presence.claim(claim);
       claim.drop(objection);

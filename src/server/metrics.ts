@@ -133,7 +133,10 @@ function watchedLogs(registers: Registry[]): EmbeddedEventLog[] {
 }
 
 /** The same authentication, with its refusals counted. */
-export function countFailures(inner: Authentication, metrics: Metrics): Authentication {
+export function countFailures(
+  inner: Authentication,
+  metrics: Pick<Metrics, 'authenticationFailed'>,
+): Authentication {
   const counted = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await answer;

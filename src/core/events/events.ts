@@ -11,6 +11,7 @@ import type {
   RecordCodec,
   RecordTemplate,
 } from './ports.ts';
+import { type Receiver, ReceiverPlaces } from './receivers.ts';
 import {
   checkConsumerGroupName,
   checkTelemetry,
@@ -69,6 +70,17 @@ export interface Events {
     principal: Principal,
     place: { readonly eventHub: string; readonly consumerGroup: string; readonly partition: string },
   ): Promise<{ readonly log: EventLog; readonly partition: number; readonly consumerGroup: string }>;
+  /**
+   * Lets a receiver take its place on a partition for a consumer group, whichever door it came through, and displaces
+   * whom it must. The returned function takes it out again and is harmless when called twice or after it was displaced.
+   * @throws HubError as `receiversDisplacedBy`; AmqpAddressNotFound
+   */
+  enterReceiver(
+    eventHub: string,
+    consumerGroup: string,
+    partition: number,
+    receiver: Receiver,
+  ): Promise<() => void>;
   /** For `$management`: the permission only. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
   inspect(principal: Principal, eventHub: string): EventLog;
   /** In order of name, `$Default` first. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
@@ -114,6 +126,7 @@ export function createEvents(parts: EventsParts): Events {
   const telemetryBytesMax = parts.limits?.telemetryBytesMax ?? limits.telemetryBytesMax;
   const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
   const logs = [telemetry, monitoring].filter((log) => log !== undefined);
+  const places = logs.map(() => new ReceiverPlaces());
 
   const eventHub = (name: string): EventLog | undefined =>
     logs.find((log) => log.name.toLowerCase() === name.toLowerCase());
@@ -208,6 +221,10 @@ export function createEvents(parts: EventsParts): Events {
         throw new HubError('PartitionNotFound', `There is no partition '${place.partition}'; there are ${range}.`);
       }
       return { log, partition, consumerGroup: group.name };
+    },
+    async enterReceiver(name, consumerGroup, partition, receiver) {
+      const log = known(name);
+      return places[logs.indexOf(log)].enter(consumerGroup, partition, receiver);
     },
     inspect(principal, name) {
       authorize(principal, 'events.read', clock.now());

@@ -25,7 +25,7 @@ export class Trust {
     });
   }
 
-  /** Whether the authority with this thumbprint lets its devices in now. Answers without the store. */
+  /** Whether the authority with this thumbprint lets its devices in now. Answers without the store, once `ready`. */
   isTrusted(thumbprint: string): boolean {
     return this.#anchors.get(thumbprint)?.verified === true;
   }
@@ -35,7 +35,7 @@ export class Trust {
    * leaf alone.
    */
   async judge(chain: readonly Uint8Array[], now: number, clockSkewMs: number): Promise<ChainResult> {
-    await this.#ready();
+    await this.ready();
     const [leaf, ...others] = chain.slice(0, 1 + limits.certificateIntermediatesMax).map(readCertificate);
     if (leaf === undefined) return { kind: 'refused', check: 'wrong-certificate' };
     const came = others.filter((certificate) => certificate !== undefined);
@@ -51,7 +51,8 @@ export class Trust {
     return result;
   }
 
-  #ready(): Promise<void> {
+  /** Resolves when what is in the store is here. */
+  ready(): Promise<void> {
     this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = undefined;
       throw error;

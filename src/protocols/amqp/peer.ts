@@ -3,8 +3,6 @@ import type { Cancel } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
-import type { EventLog } from '../../core/events/ports.ts';
-import { ReceiverPlaces } from '../../core/events/receivers.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
@@ -34,18 +32,6 @@ export interface PeerOptions {
 const METRICS = 'com.microsoft:enable-receiver-runtime-metric';
 const EPOCH = 'com.microsoft:epoch';
 const RECEIVER_NAME = 'com.microsoft:receiver-name';
-
-/** Receivers of each event hub, whichever door they came through. */
-const places = new WeakMap<EventLog, ReceiverPlaces>();
-
-function placesOf(log: EventLog): ReceiverPlaces {
-  let found = places.get(log);
-  if (found === undefined) {
-    found = new ReceiverPlaces();
-    places.set(log, found);
-  }
-  return found;
-}
 
 /** One AMQP peer of the hub: what it has proved to be, and what its links are for. */
 export class AmqpPeer {
@@ -198,11 +184,15 @@ export class AmqpPeer {
     if (link.state !== 'opening') return;
     const epoch = link.attach.properties.get(EPOCH);
     const name = link.attach.properties.get(RECEIVER_NAME);
-    const leave = placesOf(log).enter(consumerGroup, partition, {
+    const leave = await events.enterReceiver(log.name, consumerGroup, partition, {
       name: typeof name === 'string' ? name : link.attach.name,
       epoch: typeof epoch === 'number' ? epoch : undefined,
       displaced: (reason) => link.detach(this.#error(reason)),
     });
+    if (link.state !== 'opening') {
+      leave();
+      return;
+    }
     const withMetrics = link.attach.desiredCapabilities.includes(METRICS);
     const delivery = new EventDelivery({
       link,

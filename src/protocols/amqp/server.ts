@@ -13,6 +13,8 @@ export interface AmqpDoorOptions {
   readonly addresses: readonly string[];
   /** Absent = plain TCP, for loopback. */
   readonly tls?: TlsSource;
+  /** See `ListenerOptions`. */
+  readonly reusePort?: boolean;
   /** Port to which old clients are redirected; absent = this door's own. */
   readonly redirectPort?: number;
 }
@@ -54,6 +56,7 @@ export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<
     port: options.port,
     addresses: options.addresses,
     tls: options.tls,
+    reusePort: options.reusePort,
     log: hub.log,
     accept(socket) {
       const conversation = acceptAmqp(hub, socket, {

@@ -3,9 +3,19 @@ import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 
+export interface TlsIdentity {
+  readonly cert: string;
+  readonly key: string;
+  /**
+   * 48 bytes with which session tickets are sealed. Listeners of several threads on one port need the same, else a
+   * client resumes its session only where it was before. Absent = the listener makes its own.
+   */
+  readonly ticketKeys?: Buffer;
+}
+
 /** Certificate and key in PEM; the hub swaps them while it runs, and connections that are open stay so. */
 export interface TlsSource {
-  current(): { readonly cert: string; readonly key: string };
+  current(): TlsIdentity;
   /** Calls `listener` when `current` answers differently. The returned function ends it. */
   watch(listener: () => void): () => void;
 }
@@ -18,6 +28,8 @@ export interface ListenerOptions {
   readonly addresses: readonly string[];
   /** Absent = plain TCP. */
   readonly tls?: TlsSource;
+  /** Other listeners may share the port; the system spreads connections among them. Not on every platform. */
+  readonly reusePort?: boolean;
   readonly log: Log;
   /** The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here. */
   accept(socket: net.Socket): void;
@@ -44,7 +56,7 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
       let port = options.port;
       for (const address of options.addresses) {
         const server = createServer(options);
-        await bind(server, port, address);
+        await bind(server, port, address, options.reusePort === true);
         servers.push(server);
         port = (server.address() as net.AddressInfo).port;
       }
@@ -58,6 +70,30 @@ export async function listen(options: ListenerOptions): Promise<Listener> {
   }
 }
 
+/**
+ * Finds the port for listeners that will share it: free now, for this program alone, on every address. Sharing hides
+ * that another program, also another hub, holds the port; so it is opened once without.
+ * @throws Error as `listen`
+ */
+export async function findPort(options: Pick<ListenerOptions, 'name' | 'port' | 'addresses' | 'log'>): Promise<number> {
+  const listener = await listen({ ...options, accept: (socket) => socket.destroy() });
+  await listener.close();
+  return listener.port;
+}
+
+/** Whether listeners can share a port here. */
+export async function canSharePorts(): Promise<boolean> {
+  const server = net.createServer();
+  try {
+    await bind(server, 0, '127.0.0.1', true);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
+}
+
 function createServer(options: ListenerOptions): net.Server {
   const guarded = (socket: net.Socket): void => {
     socket.on('error', (error) => options.log.debug({ listener: options.name, error: error.message }, 'socket error'));
@@ -68,8 +104,7 @@ function createServer(options: ListenerOptions): net.Server {
   if (source === undefined) return net.createServer({ noDelay: true }, guarded);
   const server = tls.createServer(
     {
-      ...source.current(),
-      minVersion: 'TLSv1.2',
+      ...contextOf(source),
       requestCert: true,
       rejectUnauthorized: false,
       handshakeTimeout: limits.handshakeMs,
@@ -82,15 +117,22 @@ function createServer(options: ListenerOptions): net.Server {
       'TLS handshake failed',
     );
   });
-  const unwatch = source.watch(() => server.setSecureContext({ ...source.current(), minVersion: 'TLSv1.2' }));
+  const unwatch = source.watch(() => server.setSecureContext(contextOf(source)));
   server.on('close', unwatch);
   return server;
 }
 
-function bind(server: net.Server, port: number, address: string): Promise<void> {
+/** The runtime's own id differs from one program file to the next, and so between threads of one hub. */
+const SESSION_ID_CONTEXT = 'mooring';
+
+function contextOf(source: TlsSource): tls.SecureContextOptions {
+  return { ...source.current(), minVersion: 'TLSv1.2', sessionIdContext: SESSION_ID_CONTEXT };
+}
+
+function bind(server: net.Server, port: number, address: string, reusePort: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, host: address, ipv6Only: address.includes(':') }, () => {
+    server.listen({ port, host: address, ipv6Only: address.includes(':'), reusePort }, () => {
       server.off('error', reject);
       server.on('error', () => {});
       resolve();
