@@ -41,6 +41,11 @@ test('the description lists each operation with its shapes, and none that is not
   ]);
   const expected = [
     ...ofEach,
+    'GET /mooring/v1/certificate-authorities',
+    'GET /mooring/v1/certificate-authorities/{authority}',
+    'PUT /mooring/v1/certificate-authorities/{authority}',
+    'DELETE /mooring/v1/certificate-authorities/{authority}',
+    'POST /mooring/v1/certificate-authorities/{authority}/proof',
     'POST /messages/devicebound',
     'GET /messages/serviceBound/feedback',
     'DELETE /messages/serviceBound/feedback/{lockToken}',

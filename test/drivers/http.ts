@@ -22,7 +22,11 @@ import { makeAuthority, makeServerCertificate } from '../../src/server/certifica
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
-import { createMemoryEventLog } from '../../src/stores/memory/event-log.ts';
+import {
+  createMemoryEventLog,
+  type MemoryEventLog,
+  type MemoryEventLogOptions,
+} from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
@@ -39,32 +43,37 @@ export interface MemoryHub {
   readonly hub: Hub;
   readonly policies: readonly Policy[];
   readonly log: readonly LogLine[];
+  readonly telemetry: MemoryEventLog;
 }
 
 /** A hub on memory stores that remembers what it logs. */
-export async function createMemoryHub(clock: Clock = systemClock): Promise<MemoryHub> {
+export async function createMemoryHub(
+  clock: Clock = systemClock,
+  telemetryOptions: Partial<MemoryEventLogOptions> = {},
+): Promise<MemoryHub> {
   const log: LogLine[] = [];
+  const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1', '::1', 'hub.example']),
     identities: createMemoryIdentityStore(),
+    authorities: createMemoryAuthorityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(),
     events: createEvents({
-      telemetry: createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock }),
+      telemetry,
       monitoring: createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock }),
       consumerGroups: createMemoryConsumerGroupStore(),
       codec: recordCodec,
       clock,
-    authorities: createMemoryAuthorityStore(),
     }),
     clock,
     random: systemRandom,
     log: recordingLog(log),
   });
-  return { hub, policies, log };
+  return { hub, policies, log, telemetry };
 }
 
 export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {
@@ -125,6 +134,7 @@ export interface HttpHub extends MemoryHub, AsyncDisposable {
 
 export interface RequestMore {
   readonly headers?: Readonly<Record<string, string>>;
+  /** Text and bytes are sent as they are, everything else as JSON. */
   readonly body?: unknown;
 }
 
@@ -137,9 +147,12 @@ export interface HttpAnswer {
 
 /** `await using` closes the door. */
 export async function openHttpHub(
-  options: Partial<HttpsDoorOptions> & { readonly clock?: Clock } = {},
+  options: Partial<HttpsDoorOptions> & {
+    readonly clock?: Clock;
+    readonly telemetry?: Partial<MemoryEventLogOptions>;
+  } = {},
 ): Promise<HttpHub> {
-  const memory = await createMemoryHub(options.clock);
+  const memory = await createMemoryHub(options.clock, options.telemetry);
   const tlsSource = options.tls ?? (await createTestTls());
   const door = await openHttpsDoor(memory.hub, { port: 0, addresses: ['127.0.0.1'], tls: tlsSource, ...options });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';
@@ -178,17 +191,18 @@ export async function openHttpHub(
     connect,
     exchange,
     async request(method, path, { headers = {}, body } = {}) {
-      const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
+      const isRaw = typeof body === 'string' || Buffer.isBuffer(body);
+      const bytes = Buffer.from(body === undefined ? '' : isRaw ? body : JSON.stringify(body));
       const all: Record<string, string> = {
         host: 'localhost',
         connection: 'close',
         authorization: await token(),
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(text === '' ? {} : { 'content-length': String(Buffer.byteLength(text)) }),
+        ...(bytes.length === 0 ? {} : { 'content-length': String(bytes.length) }),
         ...headers,
       };
       const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-      return exchange(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n${text}`);
+      return exchange(Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`), bytes]));
     },
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.close();

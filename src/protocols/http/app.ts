@@ -15,6 +15,7 @@ import { uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Principal } from '../../core/identity/types.ts';
+import { peerCertificate } from '../shared/peer-certificate.ts';
 import {
   audienceOf,
   checkApiVersion,
@@ -183,17 +184,20 @@ async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principa
   return hub.authentication.token(tokenOf(request), audience);
 }
 
-/** @throws HubError as `authenticate` */
+/** By its token, or without one by the certificate of the connection. @throws HubError as `authenticate` */
 async function authenticateDevice(hub: Hub, request: FastifyRequest): Promise<Principal> {
   const key = identityKey(request.params as PathParameters);
-  return hub.authentication.device(key, { kind: 'token', token: tokenOf(request) });
+  const token = request.headers.authorization?.trim() ?? '';
+  const certificate = token === '' ? peerCertificate(request.socket) : undefined;
+  return hub.authentication.device(
+    key,
+    certificate === undefined ? { kind: 'token', token: tokenOf(request) } : { kind: 'certificate', certificate },
+  );
 }
 
 function tokenOf(request: FastifyRequest): string {
-  const token = request.headers.authorization?.trim();
-  if (token === undefined || token === '') {
-    throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
-  }
+  const token = request.headers.authorization?.trim() ?? '';
+  if (token === '') throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
   if (token.length > limits.tokenCharsMax) {
     throw new HubError('IotHubUnauthorized', undefined, { reason: 'malformed-token' });
   }
