@@ -18,7 +18,6 @@ import { openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts'
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
-import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import type { Settings } from './config.ts';
 import type { LoadedSettings } from './config-sources.ts';
 import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder.ts';
@@ -93,7 +92,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     identities: tables.identities,
     policies,
     subscriptions: tables.subscriptions,
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: tables.commandQueue,
     events,
     clock,
     random,

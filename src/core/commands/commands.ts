@@ -204,6 +204,7 @@ export function createCommands(parts: CommandsParts): Commands {
       for (const target of outcome.deliverable) parts.wake(target);
       if (outcome.ended.length > 0) receiptsMayWait();
       await queue.removeEnded(now - parts.limits.deadLetterMs, limits.sweepCommandsMax);
+      await queue.dropReceipts(now - parts.limits.receiptTimeToLiveMs, limits.sweepCommandsMax, now);
       return outcome.ended.length === limits.sweepCommandsMax ? now : outcome.nextDue;
     },
   };

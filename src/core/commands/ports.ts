@@ -55,11 +55,14 @@ export interface CommandQueue {
 
   /**
    * Locks up to `count` receipts, oldest first. With fewer than `count` waiting, only if the oldest has waited since
-   * `notAfter` (UTC milliseconds) or longer. `endedBefore`: older receipts are dropped, their own time-to-live is over.
+   * `notAfter` (UTC milliseconds) or longer. Receipts of `endedBefore` or earlier are not handed out: their own
+   * time-to-live is over.
    */
   lockReceipts(request: ReceiptRequest, now: number): Promise<ReceiptBatch | undefined>;
   /** Completing removes them; abandoning makes them available again at once. False: the lock is gone. */
   settleReceipts(lockToken: string, settlement: 'complete' | 'abandon', now: number): Promise<boolean>;
+  /** Removes receipts of `endedBefore` or earlier that nobody holds, at most `count`; the number of them. */
+  dropReceipts(endedBefore: number, count: number, now: number): Promise<number>;
 
   /** Ended commands that were not completed, newest first, and kept for a set time. */
   deadLetters(target: IdentityKey, limit: number): Promise<readonly Command[]>;
@@ -71,7 +74,7 @@ export interface CommandQueue {
     by: { readonly messageId: string } | { readonly sequence: number },
   ): Promise<readonly Command[]>;
   trail(target: IdentityKey, sequence: number): Promise<readonly TrailEntry[]>;
-  /** For metrics and health. */
+  /** For metrics and health: what is open as of the last sweep; outcomes since the queue was opened. */
   totals(now: number): Promise<CommandTotals>;
 }
 

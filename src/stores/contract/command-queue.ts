@@ -221,6 +221,20 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
     const late = T0 + 10_000;
     const request = { lockToken: 'b', count: 10, lockMs: 1000, notAfter: late, endedBefore: T0 };
     assert.equal(await queue.lockReceipts(request, late), undefined);
+    assert.equal((await queue.totals(late)).receipts, 1);
+    assert.equal(await queue.dropReceipts(T0 - 1, 10, late), 0);
+    assert.equal(await queue.dropReceipts(T0, 10, late), 1);
+    assert.equal((await queue.totals(late)).receipts, 0);
+  });
+
+  check('does not drop receipts that a back end holds', async (queue) => {
+    for (const id of ['m1', 'm2', 'm3']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.purge(d1, T0);
+    const request = { lockToken: 'b', count: 1, lockMs: 1000, notAfter: T0, endedBefore: T0 - 1 };
+    await queue.lockReceipts(request, T0);
+    assert.equal(await queue.dropReceipts(T0, 1, T0 + 999), 1);
+    assert.equal(await queue.dropReceipts(T0, 10, T0 + 999), 1);
+    assert.equal(await queue.settleReceipts('b', 'complete', T0 + 999), true);
   });
 
   check('a re-created identity does not receive what was meant for the old one', async (queue) => {

@@ -18,6 +18,8 @@ interface KeptReceipt {
   lockedUntil: number;
 }
 
+const isFree = (kept: KeptReceipt, now: number): boolean => kept.lockToken === undefined || kept.lockedUntil <= now;
+
 /** Commands in memory: a real store, for tests and simulation. */
 export function createMemoryCommandQueue(): CommandQueue {
   const queues = new Map<string, Queue>();
@@ -199,11 +201,7 @@ export function createMemoryCommandQueue(): CommandQueue {
     },
 
     async lockReceipts(request, now) {
-      receipts = receipts.filter(
-        (kept) =>
-          kept.receipt.enqueuedTime > request.endedBefore || (kept.lockedUntil > now && kept.lockToken !== undefined),
-      );
-      const free = receipts.filter((kept) => kept.lockToken === undefined || kept.lockedUntil <= now);
+      const free = receipts.filter((kept) => isFree(kept, now) && kept.receipt.enqueuedTime > request.endedBefore);
       const taken = free.slice(0, request.count);
       if (taken.length === 0) return undefined;
       if (taken.length < request.count && taken[0].receipt.enqueuedTime > request.notAfter) return undefined;
@@ -221,6 +219,13 @@ export function createMemoryCommandQueue(): CommandQueue {
       if (settlement === 'complete') receipts = receipts.filter((kept) => !held.includes(kept));
       for (const kept of held) kept.lockToken = undefined;
       return true;
+    },
+
+    async dropReceipts(endedBefore, count, now) {
+      const over = receipts.filter((kept) => isFree(kept, now) && kept.receipt.enqueuedTime <= endedBefore);
+      const dropped = new Set(over.slice(0, count));
+      receipts = receipts.filter((kept) => !dropped.has(kept));
+      return dropped.size;
     },
 
     async deadLetters(target, limit) {

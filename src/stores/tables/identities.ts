@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityChange, IdentityCounts, IdentityWrite, IdentityWriteOutcome } from '../../core/identity/ports.ts';
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus } from '../../core/identity/types.ts';
+import { forgetCommands } from './commands.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import type { IdentityRow, Transaction } from './schema.ts';
 
@@ -131,11 +132,12 @@ async function remove(
   if (ifMatch !== '*' && ifMatch !== stored.etag) return { kind: 'etagMismatch' };
   const identity = toIdentity(stored, cipher);
   const owned = key.moduleId === undefined ? await moduleRows(tx, key.deviceId) : [];
-  // What hangs on the identity goes in the same commit: a crash leaves no session without an owner.
+  // What hangs on the identity goes in the same commit: a crash leaves no session and no command without an owner.
   for (const table of ['identities', 'subscriptions'] as const) {
     const removal = tx.deleteFrom(table).where('device_id', '=', key.deviceId);
     await (key.moduleId === undefined ? removal : removal.where('module_id', '=', key.moduleId)).execute();
   }
+  await forgetCommands(tx, key);
   if (key.moduleId === undefined) await addToCount(tx, identity.status, -1);
   for (const row of owned) changes.push({ kind: 'deleted', identity: toIdentity(row, cipher) });
   changes.push({ kind: 'deleted', identity });

@@ -1,11 +1,18 @@
 import { type Kysely, sql } from 'kysely';
+import { type Engine, engineOf } from './engine.ts';
 import type { Tables } from './schema.ts';
 
+/** A number that the engine counts up by itself, and never gives twice. */
+const countedKey: Readonly<Record<Engine, string>> = {
+  sqlite: 'integer primary key autoincrement',
+  postgres: 'bigint generated always as identity primary key',
+};
+
 /**
- * From each format to the next, in SQL that SQLite and PostgreSQL both read. A step that has been released is never
- * changed: data folders of its format exist.
+ * From each format to the next, in SQL that SQLite and PostgreSQL both read (a column of type `bytea` takes bytes as they
+ * are in SQLite, too). A step that has been released is never changed: data folders of its format exist.
  */
-const steps: readonly (readonly string[])[] = [
+const steps = (engine: Engine): readonly (readonly string[])[] => [
   [
     `create table identities (
       device_id text not null,
@@ -53,10 +60,71 @@ const steps: readonly (readonly string[])[] = [
       primary key (device_id, module_id)
     )`,
   ],
+  [
+    `create table command_queues (
+      device_id text not null,
+      module_id text not null,
+      last_sequence bigint not null,
+      waiting integer not null,
+      locked integer not null,
+      next_due bigint not null,
+      primary key (device_id, module_id)
+    )`,
+    `create table commands (
+      device_id text not null,
+      module_id text not null,
+      sequence bigint not null,
+      generation_id text not null,
+      message_id text,
+      ack text not null,
+      enqueued_time bigint not null,
+      expires_at bigint not null,
+      delivery_count integer not null,
+      handed_over integer not null,
+      state integer not null,
+      due bigint,
+      lock_token text,
+      holder text,
+      ended_time bigint,
+      trail text not null,
+      primary key (device_id, module_id, sequence)
+    )`,
+    // A million ended commands do not slow down what is asked of the few open ones of a device, nor the other way round.
+    `create index commands_open on commands (device_id, module_id, sequence) where state <= 1`,
+    `create index commands_due on commands (due) where state <= 1`,
+    `create index commands_age on commands (enqueued_time) where state <= 1`,
+    `create index commands_ended on commands (ended_time) where state >= 2`,
+    `create index commands_dead on commands (device_id, module_id, sequence) where state >= 3`,
+    `create index commands_message on commands (device_id, module_id, message_id)`,
+    `create table command_messages (
+      device_id text not null,
+      module_id text not null,
+      sequence bigint not null,
+      header text not null,
+      body bytea not null,
+      primary key (device_id, module_id, sequence),
+      foreign key (device_id, module_id, sequence) references commands on delete cascade
+    )`,
+    `create table command_receipts (
+      sequence ${countedKey[engine]},
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      command_sequence bigint not null,
+      message_id text,
+      outcome text not null,
+      enqueued_time bigint not null,
+      lock_token text,
+      locked_until bigint not null
+    )`,
+    `create index command_receipts_time on command_receipts (enqueued_time, sequence)`,
+    `create index command_receipts_lock on command_receipts (lock_token) where lock_token is not null`,
+    `create index command_receipts_device on command_receipts (device_id, module_id)`,
+  ],
 ];
 
 /** The format that this program writes. */
-export const TABLES_FORMAT = steps.length;
+export const TABLES_FORMAT = steps('sqlite').length;
 
 /**
  * Brings the tables to this program's format. Runs inside one transaction of the caller's, so that a crash leaves the old format
@@ -72,7 +140,7 @@ export async function migrate(tx: Kysely<Tables>): Promise<void> {
         'Start the newer program that wrote them, or go back to a copy of the data folder that was made before.',
     );
   }
-  for (const step of steps.slice(found)) {
+  for (const step of steps(engineOf(tx)).slice(found)) {
     for (const statement of step) await sql.raw(statement).execute(tx);
   }
   if (found !== TABLES_FORMAT) await writeFact(tx, 'format', String(TABLES_FORMAT));

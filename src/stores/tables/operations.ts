@@ -6,6 +6,22 @@ import type { ConsumerGroup } from '../../core/events/ports.ts';
 import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { IdentityKey, Policy } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
+import { dropReceipts, lockReceipts, settleReceipts } from './command-receipts.ts';
+import {
+  commandDepths,
+  commandSums,
+  commandTrail,
+  deadCommands,
+  enqueueCommand,
+  findCommands,
+  forgetCommands,
+  lockNextCommands,
+  purgeCommands,
+  releaseHolder,
+  removeEndedCommands,
+  settleCommand,
+  sweepCommands,
+} from './commands.ts';
 import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './consumer-groups.ts';
 import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
@@ -54,6 +70,22 @@ export function tableOperations(cipher: KeyCipher) {
         saveSubscriptions(tx, key, generationId, subscriptions, now),
     ),
     'subscriptions.remove': write((tx, key: IdentityKey) => removeSubscriptions(tx, key)),
+    'commands.enqueue': write(enqueueCommand),
+    'commands.lockNext': write(lockNextCommands),
+    'commands.settle': write(settleCommand),
+    'commands.releaseHolder': write(releaseHolder),
+    'commands.purge': write(purgeCommands),
+    'commands.forget': write(forgetCommands),
+    'commands.depths': read(commandDepths),
+    'commands.sweep': write(sweepCommands),
+    'commands.dead': read(deadCommands),
+    'commands.find': read(findCommands),
+    'commands.trail': read(commandTrail),
+    'commands.removeEnded': write(removeEndedCommands),
+    'commands.sums': read(commandSums),
+    'receipts.lock': write(lockReceipts),
+    'receipts.settle': write(settleReceipts),
+    'receipts.drop': write(dropReceipts),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely';
+import type { Generated, Kysely } from 'kysely';
 
 /** The tables, as both engines hold them. Absent text is null; times are UTC milliseconds; lists are JSON text. */
 export interface Tables {
@@ -14,6 +14,69 @@ export interface Tables {
     filters: string;
     saved_time: number;
   };
+  command_queues: CommandQueueRow;
+  commands: CommandRow;
+  command_messages: CommandMessageRow;
+  command_receipts: CommandReceiptRow;
+}
+
+/** One identity's queue. Never removed: `last_sequence` is not used again, whatever becomes of the identity. */
+export interface CommandQueueRow {
+  device_id: string;
+  module_id: string;
+  last_sequence: number;
+  /** Commands in state 0 and 1. */
+  waiting: number;
+  locked: number;
+  /** No open command is due before this; `NEVER` (`command-rows.ts`) when there is none. May be too early, never too late. */
+  next_due: number;
+}
+
+/** What the lifecycle needs of a command; its message is in `command_messages`. */
+export interface CommandRow {
+  device_id: string;
+  module_id: string;
+  sequence: number;
+  generation_id: string;
+  message_id: string | null;
+  ack: string;
+  enqueued_time: number;
+  expires_at: number;
+  delivery_count: number;
+  handed_over: number;
+  /** Its place in `command-rows.ts`' list: 0 waits, 1 is locked, from 2 on ended. */
+  state: number;
+  /** When time does something to it: the lock's end or its own. Null once it has ended. */
+  due: number | null;
+  lock_token: string | null;
+  holder: string | null;
+  ended_time: number | null;
+  /** JSON list of [time, step, detail]. */
+  trail: string;
+}
+
+/** Goes with its command (foreign key). Written once. */
+export interface CommandMessageRow {
+  device_id: string;
+  module_id: string;
+  sequence: number;
+  /** JSON list: correlation id, user id, content type, content encoding, expiry (each null when absent), properties. */
+  header: string;
+  body: Uint8Array;
+}
+
+export interface CommandReceiptRow {
+  sequence: Generated<number>;
+  device_id: string;
+  module_id: string;
+  generation_id: string;
+  command_sequence: number;
+  message_id: string | null;
+  outcome: string;
+  enqueued_time: number;
+  lock_token: string | null;
+  /** 0 when nobody holds it. */
+  locked_until: number;
 }
 
 export interface IdentityRow {

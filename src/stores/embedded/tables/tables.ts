@@ -2,9 +2,11 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
 import type { Log } from '../../../base/log.ts';
+import type { CommandQueue } from '../../../core/commands/ports.ts';
 import type { ConsumerGroupStore } from '../../../core/events/ports.ts';
 import type { IdentityChange, IdentityStore, PolicyStore } from '../../../core/identity/ports.ts';
 import type { SubscriptionStore } from '../../../core/presence/ports.ts';
+import { createTableCommandQueue } from '../../tables/command-queue.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { TableThread } from './thread.ts';
 
@@ -22,6 +24,7 @@ export interface EmbeddedTables {
   readonly policies: PolicyStore;
   readonly consumerGroups: ConsumerGroupStore;
   readonly subscriptions: SubscriptionStore;
+  readonly commandQueue: CommandQueue;
   health(): { readonly ok: true } | { readonly ok: false; readonly reason: string };
   /** Finishes what waits and closes the file. */
   close(): Promise<void>;
@@ -51,6 +54,7 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
         thread.call('subscriptions.save', key, generationId, subscriptions, parts.clock.now()),
       remove: (key) => thread.call('subscriptions.remove', key),
     },
+    commandQueue: createTableCommandQueue((name, ...args) => thread.call(name, ...args)),
     health: () => thread.health(),
     close: () => thread.close(),
   };

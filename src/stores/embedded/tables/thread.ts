@@ -171,6 +171,17 @@ function rowsOf({ name, args }: Call): number {
       return (args as OperationArgs<'identities.listDevices'>)[0].limit;
     case 'identities.listModules':
       return limits.modulesPerDeviceMax;
+    case 'commands.lockNext':
+      return (args as OperationArgs<'commands.lockNext'>)[2].tokens.length;
+    case 'commands.depths':
+      return (args as OperationArgs<'commands.depths'>)[0].length;
+    case 'commands.sweep':
+    case 'commands.removeEnded':
+      return (args as OperationArgs<'commands.sweep' | 'commands.removeEnded'>)[1];
+    case 'commands.purge':
+      return limits.commandQueueDepthMax;
+    case 'commands.dead':
+      return (args as OperationArgs<'commands.dead'>)[1];
     default:
       return 1;
   }
