@@ -90,6 +90,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     name: hubName,
     hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
     identities: tables.identities,
+    authorities: tables.authorities,
     policies,
     subscriptions: tables.subscriptions,
     commandQueue: tables.commandQueue,

@@ -7,16 +7,18 @@ import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import { openKeyCipher } from '../embedded/tables/key-file.ts';
 import { type EmbeddedTables, openEmbeddedTables } from '../embedded/tables/tables.ts';
+import { createMemoryAuthorityStore } from '../memory/authorities.ts';
 import { createMemoryConsumerGroupStore } from '../memory/consumer-groups.ts';
 import { createMemoryIdentityStore } from '../memory/identities.ts';
 import { createMemoryPolicyStore } from '../memory/policies.ts';
 import { createMemorySubscriptionStore } from '../memory/subscriptions.ts';
+import { authorityStoreContract } from './authorities.ts';
 import { consumerGroupStoreContract } from './consumer-groups.ts';
 import { identityStoreContract } from './identities.ts';
 import { policyStoreContract } from './policies.ts';
 import { subscriptionStoreContract } from './subscriptions.ts';
 
-type StoreName = 'identities' | 'policies' | 'consumerGroups' | 'subscriptions';
+type StoreName = 'identities' | 'authorities' | 'policies' | 'consumerGroups' | 'subscriptions';
 
 const inMemory =
   <Store>(create: () => Store) =>
@@ -40,6 +42,8 @@ const embedded =
 
 identityStoreContract('memory', inMemory(createMemoryIdentityStore));
 identityStoreContract('embedded', embedded('identities'));
+authorityStoreContract('memory', inMemory(createMemoryAuthorityStore));
+authorityStoreContract('embedded', embedded('authorities'));
 policyStoreContract('memory', inMemory(createMemoryPolicyStore));
 policyStoreContract('embedded', embedded('policies'));
 consumerGroupStoreContract('memory', inMemory(createMemoryConsumerGroupStore));

@@ -121,6 +121,24 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
     `create index command_receipts_lock on command_receipts (lock_token) where lock_token is not null`,
     `create index command_receipts_device on command_receipts (device_id, module_id)`,
   ],
+  [
+    `create table authorities (
+      name text not null primary key,
+      etag text not null,
+      thumbprint text not null unique,
+      certificate text not null,
+      verified integer not null,
+      verification_code text,
+      created_time bigint not null,
+      updated_time bigint not null
+    )`,
+    `create table authority_intermediates (
+      thumbprint text not null primary key,
+      authority text not null,
+      certificate text not null,
+      position bigint not null
+    )`,
+  ],
 ];
 
 /** The format that this program writes. */

@@ -6,6 +6,14 @@ import type { ConsumerGroup } from '../../core/events/ports.ts';
 import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { IdentityKey, Policy } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
+import {
+  createAuthority,
+  deleteAuthority,
+  keepIntermediate,
+  listAuthorities,
+  listIntermediates,
+  replaceAuthority,
+} from './authorities.ts';
 import { dropReceipts, lockReceipts, settleReceipts } from './command-receipts.ts';
 import {
   commandDepths,
@@ -57,6 +65,12 @@ export function tableOperations(cipher: KeyCipher) {
     'identities.write': write((tx, writes: readonly IdentityWrite[]) => writeIdentities(tx, cipher, writes)),
     'policies.load': read((tx) => loadPolicies(tx, cipher)),
     'policies.save': write((tx, policies: readonly Policy[]) => savePolicies(tx, cipher, policies)),
+    'authorities.list': read(listAuthorities),
+    'authorities.create': write(createAuthority),
+    'authorities.replace': write(replaceAuthority),
+    'authorities.delete': write(deleteAuthority),
+    'authorities.intermediates': read(listIntermediates),
+    'authorities.keepIntermediate': write(keepIntermediate),
     'consumerGroups.list': read((tx, eventHub: string) => listConsumerGroups(tx, eventHub)),
     'consumerGroups.create': write((tx, eventHub: string, group: ConsumerGroup, countMax: number) =>
       createConsumerGroup(tx, eventHub, group, countMax),

@@ -18,6 +18,19 @@ export interface Tables {
   commands: CommandRow;
   command_messages: CommandMessageRow;
   command_receipts: CommandReceiptRow;
+  authorities: AuthorityRow;
+  authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };
+}
+
+export interface AuthorityRow {
+  name: string;
+  etag: string;
+  thumbprint: string;
+  certificate: string;
+  verified: number;
+  verification_code: string | null;
+  created_time: number;
+  updated_time: number;
 }
 
 /** One identity's queue. Never removed: `last_sequence` is not used again, whatever becomes of the identity. */

@@ -4,8 +4,15 @@ import type { Clock } from '../../../base/clock.ts';
 import type { Log } from '../../../base/log.ts';
 import type { CommandQueue } from '../../../core/commands/ports.ts';
 import type { ConsumerGroupStore } from '../../../core/events/ports.ts';
-import type { IdentityChange, IdentityStore, PolicyStore } from '../../../core/identity/ports.ts';
+import type {
+  AuthorityChange,
+  AuthorityStore,
+  IdentityChange,
+  IdentityStore,
+  PolicyStore,
+} from '../../../core/identity/ports.ts';
 import type { SubscriptionStore } from '../../../core/presence/ports.ts';
+import type { AuthorityOutcome } from '../../tables/authorities.ts';
 import { createTableCommandQueue } from '../../tables/command-queue.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { TableThread } from './thread.ts';
@@ -21,6 +28,7 @@ export interface EmbeddedTablesParts {
 
 export interface EmbeddedTables {
   readonly identities: IdentityStore;
+  readonly authorities: AuthorityStore;
   readonly policies: PolicyStore;
   readonly consumerGroups: ConsumerGroupStore;
   readonly subscriptions: SubscriptionStore;
@@ -39,6 +47,7 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
   const thread = await TableThread.open({ file: parts.file, ring: parts.cipher }, parts.log);
   return {
     identities: embeddedIdentities(thread),
+    authorities: embeddedAuthorities(thread),
     policies: {
       load: () => thread.call('policies.load'),
       save: (policies) => thread.call('policies.save', policies),
@@ -75,6 +84,27 @@ function embeddedIdentities(thread: TableThread): IdentityStore {
     watch(listener) {
       // A wrapper of its own, so that the same function may watch twice and end each watch by itself.
       const own = (change: IdentityChange): void => listener(change);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+  };
+}
+
+function embeddedAuthorities(thread: TableThread): AuthorityStore {
+  const listeners = new Set<(change: AuthorityChange) => void>();
+  const told = <Kind>({ outcome, change }: AuthorityOutcome<Kind>): Kind => {
+    if (change !== undefined) for (const listener of listeners) listener(change);
+    return outcome;
+  };
+  return {
+    list: () => thread.call('authorities.list'),
+    create: (authority, countMax) => thread.callThen('authorities.create', [authority, countMax], told),
+    replace: (authority, ifMatch) => thread.callThen('authorities.replace', [authority, ifMatch], told),
+    delete: (name, ifMatch) => thread.callThen('authorities.delete', [name, ifMatch], told),
+    intermediates: () => thread.call('authorities.intermediates'),
+    keepIntermediate: (intermediate, countMax) => thread.call('authorities.keepIntermediate', intermediate, countMax),
+    watch(listener) {
+      const own = (change: AuthorityChange): void => listener(change);
       listeners.add(own);
       return () => listeners.delete(own);
     },
