@@ -194,6 +194,18 @@ export const limits = {
   /** Ids that a thread remembers not to exist, so that guessed ones do not reach the store again and again. */
   unknownIdentityCacheMax: 10_000,
   /** Characters of a device scope: an identity's id, a generation id and a scheme. */
+  /** Devices whose rates a thread remembers; one that is forgotten begins with a full second's worth. */
+  throttledDevicesMax: 200_000,
+  /** Failures of one address or identity that are answered at once; each one after them waits twice as long. */
+  failuresAtOnceMax: 5,
+  refusalDelayMs: 100,
+  refusalDelayMsMax: 5 * SECOND_MS,
+  /** One failure is forgiven in this time. */
+  failureForgivenMs: 10 * SECOND_MS,
+  /** Addresses, and identities, whose failures a thread remembers. */
+  failuresRememberedMax: 10_000,
+  /** Refusals that wait at the same time; further ones are answered at once. */
+  slowRefusalsMax: 1000,
   scopeCharsMax: 256,
   /** Identities without a connection whose last activity presence keeps in memory. */
   presenceMemoryMax: 200_000,

@@ -20,6 +20,8 @@ import type { Identity, IdentityKey, Policy } from './identity/types.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { createPresence } from './presence/presence.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
+import { slowRefusals } from './throttling/slow-refusals.ts';
+import type { Throttling } from './throttling/throttling.ts';
 
 /** The waist: the one value that doors see. Every operation in it checks its principal's permission itself. */
 export interface Hub {
@@ -47,11 +49,15 @@ export interface HubParts {
   readonly subscriptions: SubscriptionStore;
   readonly events: Events;
   readonly commandQueue: CommandQueue;
+  /** Absent = identities connect as often as they like. The events' own part has the rest of it. */
+  readonly throttling?: Pick<Throttling, 'admitConnection'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly limits?: Partial<RegistryLimits> & {
     readonly clockSkewMs?: number;
+    /** Longest wait before repeated failures of authentication are answered; default: none. */
+    readonly refusalDelayMsMax?: number;
     readonly identityCacheMax?: number;
     readonly commands?: Partial<CommandLimits>;
     readonly commandBytesMax?: number;
@@ -66,7 +72,7 @@ export function createHub(parts: HubParts): Hub {
   const { clock, random, log } = parts;
   const cache = new IdentityCache(parts.identities, parts.limits?.identityCacheMax);
   const trust = new Trust(parts.authorities);
-  const presence = guardedPresence(createPresence({ clock, log }), cache, trust);
+  const presence = guardedPresence(createPresence({ clock, log }), cache, trust, parts.throttling);
   const commands = createCommands({
     queue: parts.commandQueue,
     identities: { get: (key) => cache.load(key) },
@@ -102,14 +108,18 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
   return {
     name: parts.name,
     hostNames: parts.hostNames,
-    authentication: createAuthentication({
-      identities: cache,
-      trust,
-      policies: parts.policies,
-      hostNames: parts.hostNames,
+    authentication: slowRefusals(
+      createAuthentication({
+        identities: cache,
+        trust,
+        policies: parts.policies,
+        hostNames: parts.hostNames,
+        clock,
+        clockSkewMs: parts.limits?.clockSkewMs,
+      }),
       clock,
-      clockSkewMs: parts.limits?.clockSkewMs,
-    }),
+      parts.limits?.refusalDelayMsMax ?? 0,
+    ),
     registry: createRegistry({
       store: parts.identities,
       clock,
@@ -157,7 +167,12 @@ function applyChange(
  * Between authentication and claim an identity may be disabled, deleted or created anew, and its authority removed, when there was no connection
  * yet to drop. So a claim looks again, in the same step in which it takes its place: any later change meets it there.
  */
-function guardedPresence(presence: Presence, cache: IdentityCache, trust: Trust): Presence {
+function guardedPresence(
+  presence: Presence,
+  cache: IdentityCache,
+  trust: Trust,
+  throttling: HubParts['throttling'],
+): Presence {
   const loader = async (key: IdentityKey): Promise<() => Identity | undefined> => {
     const loaded = await cache.load(key);
     return () => {
@@ -168,6 +183,7 @@ function guardedPresence(presence: Presence, cache: IdentityCache, trust: Trust)
   return {
     ...presence,
     async claim(claim) {
+      throttling?.admitConnection(claim.key);
       const identity = await loader(claim.key);
       const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
       // Another thread of the hub may have judged the chain.

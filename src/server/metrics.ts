@@ -10,6 +10,8 @@ import type { EmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts
 
 /** What parts of the server tell. Times in seconds, as Prometheus wants them. */
 export interface Metrics {
+  /** For what other parts of the server measure. */
+  readonly registry: Registry;
   /** The page that Prometheus scrapes. */
   page(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** Open connections of a door. */
@@ -50,6 +52,7 @@ export function openMetrics(): Metrics {
   const doors = watchedDoors(registers);
   const logs = watchedLogs(registers);
   return {
+    registry,
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
     watchDoor: (name, connections) => void doors.set(name, connections),
     watchPresence: (presence) => watchPresence(registers, presence),
@@ -133,10 +136,7 @@ function watchedLogs(registers: Registry[]): EmbeddedEventLog[] {
 }
 
 /** The same authentication, with its refusals counted. */
-export function countFailures(
-  inner: Authentication,
-  metrics: Pick<Metrics, 'authenticationFailed'>,
-): Authentication {
+export function countFailures(inner: Authentication, metrics: Pick<Metrics, 'authenticationFailed'>): Authentication {
   const counted = async <T>(answer: Promise<T>): Promise<T> => {
     try {
       return await answer;
@@ -146,8 +146,8 @@ export function countFailures(
     }
   };
   return {
-    device: (key, credential) => counted(inner.device(key, credential)),
-    token: (token, audience) => counted(inner.token(token, audience)),
-    policyKey: (policyName, key) => counted(inner.policyKey(policyName, key)),
+    device: (key, credential, peer) => counted(inner.device(key, credential, peer)),
+    token: (token, audience, peer) => counted(inner.token(token, audience, peer)),
+    policyKey: (policyName, key, peer) => counted(inner.policyKey(policyName, key, peer)),
   };
 }

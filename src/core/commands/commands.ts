@@ -110,12 +110,12 @@ export function createCommands(parts: CommandsParts): Commands {
 
   return {
     async send(principal, target, message) {
-      authorize(principal, 'commands.send', clock.now());
+      authorize(principal, 'commands.send', clock.now(), target);
       return send(target, message);
     },
 
     async purge(principal, target) {
-      authorize(principal, 'commands.purge', clock.now());
+      authorize(principal, 'commands.purge', clock.now(), target);
       await existing(parts.identities, target);
       const purged = await queue.purge(keyOf(target), clock.now());
       if (purged > 0) receiptsMayWait();
@@ -174,12 +174,12 @@ export function createCommands(parts: CommandsParts): Commands {
     },
 
     async deadLetters(principal, target) {
-      authorize(principal, 'commands.send', clock.now());
+      authorize(principal, 'commands.send', clock.now(), target);
       return queue.deadLetters(keyOf(target), limits.listPageMax);
     },
 
     async sendAgain(principal, target, sequence) {
-      authorize(principal, 'commands.send', clock.now());
+      authorize(principal, 'commands.send', clock.now(), target);
       const [dead] = await queue.find(keyOf(target), { sequence });
       if (dead === undefined || dead.state.kind !== 'ended' || dead.state.outcome === 'completed') {
         throw new HubError('ArgumentInvalid', `Command ${sequence} of ${target.deviceId} is not a dead letter.`);
@@ -189,7 +189,7 @@ export function createCommands(parts: CommandsParts): Commands {
     },
 
     async trail(principal, target, by) {
-      authorize(principal, 'commands.send', clock.now());
+      authorize(principal, 'commands.send', clock.now(), target);
       const found = await queue.find(keyOf(target), by);
       return Promise.all(
         found.map(async (command) => ({ command, trail: await queue.trail(keyOf(target), command.sequence) })),

@@ -3,6 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import { authorize } from '../identity/permissions.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
+import type { Meter, Throttling } from '../throttling/throttling.ts';
 import type {
   ConsumerGroup,
   ConsumerGroupStore,
@@ -55,9 +56,15 @@ export interface Events {
     waiter: DurabilityWaiter,
   ): number;
   /**
+   * Milliseconds for which a door should take nothing more from the sender's connection, because it has used up what it
+   * may send; 0 = go on. To be asked after each `enqueue`; costs nothing where nothing is limited.
+   */
+  waitMs(sender: EventSender): number;
+  /**
    * The same with a promise, for doors that answer request by request: all messages are durable, or it rejects. One that
    * is refused keeps the others from being taken.
-   * @throws HubError as `enqueue`; ThrottlingException (too much waits for the disk), ServiceUnavailable (batch failed)
+   * @throws HubError as `enqueue`; ThrottlingException (the sender is over its limit, or too much waits for the disk),
+   *   ServiceUnavailable (batch failed)
    */
   send(sender: EventSender, messages: readonly Telemetry[]): Promise<void>;
   /** The event hubs: telemetry under the hub's name, monitoring under `<hub>-monitoring`. Undefined = no such one. */
@@ -75,12 +82,7 @@ export interface Events {
    * whom it must. The returned function takes it out again and is harmless when called twice or after it was displaced.
    * @throws HubError as `receiversDisplacedBy`; AmqpAddressNotFound
    */
-  enterReceiver(
-    eventHub: string,
-    consumerGroup: string,
-    partition: number,
-    receiver: Receiver,
-  ): Promise<() => void>;
+  enterReceiver(eventHub: string, consumerGroup: string, partition: number, receiver: Receiver): Promise<() => void>;
   /** For `$management`: the permission only. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
   inspect(principal: Principal, eventHub: string): EventLog;
   /** In order of name, `$Default` first. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
@@ -96,6 +98,8 @@ export interface EventSender {
   readonly log: EventLog;
   readonly partition: number;
   readonly stamp: EventStamp;
+  /** Counts what it sends; absent = nothing limits it. */
+  readonly meter?: Meter;
 }
 
 /** Telemetry of one sender but for its body; immutable. */
@@ -114,6 +118,8 @@ export interface EventsParts {
   readonly consumerGroups: ConsumerGroupStore;
   readonly codec: RecordCodec;
   readonly clock: Clock;
+  /** Absent = devices send as much as they like. */
+  readonly throttling?: Pick<Throttling, 'meterOf'>;
   readonly limits?: {
     readonly telemetryBytesMax?: number;
     /** `$Default` included. */
@@ -147,6 +153,7 @@ export function createEvents(parts: EventsParts): Events {
     const at = writer.reserve(partition, record.length);
     record.copy(writer.bytes(partition), at);
     writer.await(waiter);
+    sender.meter?.charge(telemetryBytes(message));
     return writer.batch;
   };
   const checkHealth = (log: EventLog): void => {
@@ -167,7 +174,8 @@ export function createEvents(parts: EventsParts): Events {
         });
       }
       const partition = partitionOf(key.deviceId, telemetry.partitionCount);
-      return { log: telemetry, partition, stamp: telemetryStamp(principal, key, options?.modelId) };
+      const stamp = telemetryStamp(principal, key, options?.modelId);
+      return { log: telemetry, partition, stamp, meter: parts.throttling?.meterOf(key) };
     },
     enqueue(sender, message, waiter) {
       check(sender, message);
@@ -180,7 +188,7 @@ export function createEvents(parts: EventsParts): Events {
       return { sender, template, propertyBytes: telemetryBytes(message) };
     },
     enqueuePrepared({ sender, template, propertyBytes }, source, bodyStart, bodyEnd, waiter) {
-      const { log, partition } = sender;
+      const { log, partition, meter } = sender;
       const bodyBytes = bodyEnd - bodyStart;
       checkTelemetryBytes(propertyBytes + bodyBytes, sender.stamp, telemetryBytesMax);
       checkHealth(log);
@@ -188,10 +196,13 @@ export function createEvents(parts: EventsParts): Events {
       const at = writer.reserve(partition, template.size(bodyBytes));
       template.write(writer.bytes(partition), at, clock.now(), source, bodyStart, bodyEnd);
       writer.await(waiter);
+      if (meter !== undefined) meter.charge(propertyBytes + bodyBytes);
       return writer.batch;
     },
+    waitMs: ({ meter }) => (meter === undefined ? 0 : meter.waitMs()),
     async send(sender, messages) {
       for (const message of messages) check(sender, message);
+      sender.meter?.demand();
       if (sender.log.writer.congested) throw tooMuchWaits();
       if (messages.length === 0) return;
       await new Promise<void>((resolve, reject) => {
@@ -209,7 +220,9 @@ export function createEvents(parts: EventsParts): Events {
     },
     eventHub,
     async openReader(principal, place) {
-      authorize(principal, 'events.read', clock.now());
+      const { eventHub: name, consumerGroup, partition: id } = place;
+      const path = [name, 'ConsumerGroups', consumerGroup, 'Partitions', id];
+      authorize(principal, 'events.read', clock.now(), { path });
       const log = known(place.eventHub);
       const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));
       if (group === undefined) {
@@ -227,11 +240,11 @@ export function createEvents(parts: EventsParts): Events {
       return places[logs.indexOf(log)].enter(consumerGroup, partition, receiver);
     },
     inspect(principal, name) {
-      authorize(principal, 'events.read', clock.now());
+      authorize(principal, 'events.read', clock.now(), { path: [name, '$management'] });
       return known(name);
     },
     async listConsumerGroups(principal, name) {
-      authorize(principal, 'consumerGroups.read', clock.now());
+      authorize(principal, 'consumerGroups.read', clock.now(), { path: [name, 'ConsumerGroups'] });
       return groupsOf(known(name));
     },
     async createConsumerGroup(principal, name, groupName) {

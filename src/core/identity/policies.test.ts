@@ -76,7 +76,9 @@ test('each default policy may do what the service lets it, and nothing else', as
       }
     });
   };
-  const registryRead = operations.filter((operation) => /(registry|authorities|serverAuthority|hub)\.read|statistics/.test(operation));
+  const registryRead = operations.filter((operation) =>
+    /(registry|authorities|serverAuthority|hub)\.read|statistics/.test(operation),
+  );
   const toDevices = operations.filter((operation) => /telemetry\.send|commands\.receive/.test(operation));
   assert.deepEqual(
     defaultPolicyNames.map((name) => allowed(name, []).length > 0),

@@ -3,7 +3,10 @@ import type { ConnectionClaim, DisconnectReason, PresenceState } from './types.t
 
 /** Who is connected where. The newer connection of an identity wins; the older one is dropped as `taken-over`. */
 export interface Presence {
-  /** Takes the identity's place and returns what the connection releases and reports by. */
+  /**
+   * Takes the identity's place and returns what the connection releases and reports by.
+   * @throws HubError ThrottlingException (a hub that limits connections)
+   */
   claim(claim: ConnectionClaim): Promise<PresenceTicket>;
   state(key: IdentityKey): Promise<PresenceState>;
   /** Devices (not modules) that are connected now. */

@@ -14,6 +14,8 @@ export const holds = {
   /** The hub stops. */
   drain: 32,
   closed: 64,
+  /** The device has sent more than it may for now. */
+  throttle: 128,
 } as const;
 
 export type Hold = (typeof holds)[keyof typeof holds];

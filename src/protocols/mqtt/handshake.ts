@@ -4,7 +4,7 @@ import { asHubError, HubError } from '../../core/errors.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
-import type { Credential, DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
+import type { Credential, DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
 import type { PresenceTicket, SubscriptionStore } from '../../core/presence/ports.ts';
 import type { ConnectionClaim } from '../../core/presence/types.ts';
 import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
@@ -16,6 +16,7 @@ import {
   type Will,
 } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantsOf, NO_GRANTS, publishTarget } from './addresses.ts';
+import type { Origin } from './link.ts';
 import { willOf } from './mapping.ts';
 import { connackCode } from './refusals.ts';
 import { parseUserName } from './user-name.ts';
@@ -64,7 +65,7 @@ export function requireConnect(firstByte: number | undefined): void {
 export async function admit(
   hub: Hub,
   packet: ConnectPacket | ForeignConnectPacket,
-  certificate: () => PeerCertificate | undefined,
+  origin: Origin,
 ): Promise<Admitted | Refused> {
   if (packet.kind === 'foreignConnect') {
     return refuse(connackCodes.unacceptableProtocolVersion, `protocol ${packet.protocolName} level ${packet.level}`);
@@ -80,7 +81,7 @@ export async function admit(
   // The packet's bytes are its reader's: what is needed behind an `await` is copied before it.
   const will = packet.will === undefined ? undefined : { ...packet.will, payload: Buffer.from(packet.will.payload) };
   try {
-    const principal = await hub.authentication.device(key, credentialOf(packet, certificate));
+    const principal = await hub.authentication.device(key, credentialOf(packet, origin), origin.peer);
     return {
       kind: 'admitted',
       principal,
@@ -147,9 +148,9 @@ function refuse(code: ConnackCode, check: string, identity?: string): Refused {
 }
 
 /** A password is a token; without one the certificate of the TLS layer counts. */
-function credentialOf(packet: ConnectPacket, certificateOf: () => PeerCertificate | undefined): Credential | undefined {
+function credentialOf(packet: ConnectPacket, origin: Origin): Credential | undefined {
   if (packet.password !== undefined) return { kind: 'token', token: packet.password.toString('utf8') };
-  const certificate = certificateOf();
+  const certificate = origin.certificate?.();
   return certificate && { kind: 'certificate', certificate };
 }
 

@@ -7,9 +7,11 @@
  * the link is paused, so memory per connection is bounded by the reader's bytes and `mqttInflightMax`.
  */
 import { assert } from '../../base/assert.ts';
+import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
+import { asHubError } from '../../core/errors.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
@@ -62,6 +64,8 @@ export class Session implements DurabilityWaiter, Receiver {
   #deliveries: Deliveries | undefined;
   /** Names this connection to the command queue; made when it is asked for. */
   #holder: string | undefined;
+  /** Set while the device is over its limit. */
+  #cancelWait: Cancel = () => {};
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
@@ -221,7 +225,7 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   async #connect(packet: ConnectPacket | ForeignConnectPacket): Promise<void> {
-    const admission = await admit(this.#hub, packet, () => this.#origin.certificate?.());
+    const admission = await admit(this.#hub, packet, this.#origin);
     if (this.closed) return;
     if (packet.kind === 'foreignConnect' || admission.kind === 'refused') {
       assert(admission.kind === 'refused', 'no foreign protocol is admitted');
@@ -234,7 +238,12 @@ export class Session implements DurabilityWaiter, Receiver {
       const entered = await enter(this.#hub, claim, { clean: packet.cleanSession, hasEnded: () => this.closed });
       if (entered !== undefined) this.#begin(entered, packet);
     } catch (error) {
-      this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
+      const refusal = asHubError(error);
+      if (refusal.code !== 'ThrottlingException') {
+        this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
+      } else {
+        this.#hub.log.info({ ...this.#facts(), limit: refusal.limit }, 'MQTT connection put off');
+      }
       if (this.closed) return;
       this.link.write(connack(connackCodes.serverUnavailable));
       this.#close('storage-failed', 'end');
@@ -303,9 +312,13 @@ export class Session implements DurabilityWaiter, Receiver {
     return this.#uplink;
   }
 
-  /** Reads no more while too much waits for the disk, of this connection or of all. */
-  #heedBounds({ unacknowledged, writer }: Uplink): void {
+  /** Reads no more while too much waits for the disk, of this connection or of all, or the device is over its limit. */
+  #heedBounds({ unacknowledged, writer, waitMs }: Uplink): void {
     if (unacknowledged >= limits.mqttInflightMax) this.#gate.set(holds.inflight);
+    if (waitMs > 0 && !this.#gate.has(holds.throttle | holds.closed)) {
+      this.#gate.set(holds.throttle);
+      this.#cancelWait = this.#hub.clock.after(waitMs, () => this.#release(holds.throttle));
+    }
     if (!writer.congested || this.#gate.has(holds.congestion)) return;
     this.#gate.set(holds.congestion);
     writer.whenRelieved(() => this.#release(holds.congestion));
@@ -367,6 +380,7 @@ export class Session implements DurabilityWaiter, Receiver {
     if (this.closed) return;
     this.#gate.set(holds.closed);
     this.#leaveWill(reason);
+    this.#cancelWait();
     this.#ticket?.release(reason);
     this.#deliveries?.close();
     if (this.#admitted !== undefined) {

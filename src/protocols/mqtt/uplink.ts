@@ -30,6 +30,11 @@ export class Uplink {
     return this.#sender.log.writer;
   }
 
+  /** Milliseconds for which nothing more is to be taken from the connection; 0 = go on. */
+  get waitMs(): number {
+    return this.#events.waitMs(this.#sender);
+  }
+
   /** QoS 1 messages whose PUBACK is due. */
   get unacknowledged(): number {
     return this.#acknowledgements.count;

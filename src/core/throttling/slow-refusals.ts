@@ -1,0 +1,87 @@
+/**
+ * Failed authentication is answered late, and later each time: per address and per identity, so that neither many names
+ * from one place nor one name from many places are tried quickly. Only refusals wait. Whoever proves who he is goes in
+ * at once, also from an address, or under a name, that others have failed with: nobody can be locked out by a stranger.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
+import type { Authentication } from '../identity/authentication.ts';
+import { identityName } from '../identity/permissions.ts';
+import { identityOf, parseResource } from '../identity/resource.ts';
+import { parseSasToken, percentDecoded } from '../identity/sas-token.ts';
+
+/** @param delayMsMax the longest wait; 0 = refusals are answered at once. */
+export function slowRefusals(inner: Authentication, clock: Clock, delayMsMax: number): Authentication {
+  if (delayMsMax === 0) return inner;
+  const addresses = new FailureTable(clock, delayMsMax);
+  const names = new FailureTable(clock, delayMsMax);
+  let waiting = 0;
+
+  const guarded = async <T>(answer: Promise<T>, name: string | undefined, peer: string | undefined): Promise<T> => {
+    try {
+      return await answer;
+    } catch (error) {
+      if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
+      const delayMs = Math.max(
+        peer === undefined ? 0 : addresses.failed(peer),
+        name === undefined ? 0 : names.failed(name.slice(0, 2 * limits.identityIdCharsMax + 1)),
+      );
+      // Waiting costs memory: a crowd of refusals is not kept, it is answered.
+      if (delayMs > 0 && waiting < limits.slowRefusalsMax) {
+        waiting++;
+        await new Promise<void>((resolve) => clock.after(delayMs, resolve));
+        waiting--;
+      }
+      throw error;
+    }
+  };
+  return {
+    device: (key, credential, peer) => guarded(inner.device(key, credential), `device ${identityName(key)}`, peer),
+    token: (token, audience, peer) => guarded(inner.token(token, audience), claimedBy(token), peer),
+    policyKey: (policyName, key, peer) => guarded(inner.policyKey(policyName, key), `policy ${policyName}`, peer),
+  };
+}
+
+/** Whom a token says it is of. */
+function claimedBy(text: string): string | undefined {
+  const token = parseSasToken(text);
+  if (token === undefined) return undefined;
+  if (token.policyName !== undefined) return `policy ${token.policyName}`;
+  const key = identityOf(parseResource(percentDecoded(token.resource) ?? token.resource).path);
+  return key && `device ${identityName(key)}`;
+}
+
+interface Failures {
+  count: number;
+  /** Monotonic milliseconds of the last one. */
+  at: number;
+}
+
+/** Recent failures by name. Bounded: the longest quiet are forgotten first. */
+class FailureTable {
+  readonly #clock: Clock;
+  readonly #delayMsMax: number;
+  readonly #failures = new Map<string, Failures>();
+
+  constructor(clock: Clock, delayMsMax: number) {
+    this.#clock = clock;
+    this.#delayMsMax = delayMsMax;
+  }
+
+  /** Counts a failure. @returns milliseconds after which it is to be answered. */
+  failed(name: string): number {
+    const now = this.#clock.monotonic();
+    const { count, at } = this.#failures.get(name) ?? { count: 0, at: now };
+    const forgiven = (now - at) / limits.failureForgivenMs;
+    const next = Math.max(0, count - forgiven) + 1;
+    this.#failures.delete(name);
+    for (const oldest of this.#failures.keys()) {
+      if (this.#failures.size < limits.failuresRememberedMax) break;
+      this.#failures.delete(oldest);
+    }
+    this.#failures.set(name, { count: next, at: now });
+    const beyond = Math.ceil(next) - limits.failuresAtOnceMax;
+    return beyond <= 0 ? 0 : Math.min(this.#delayMsMax, limits.refusalDelayMs * 2 ** (beyond - 1));
+  }
+}
