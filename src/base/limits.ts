@@ -234,25 +234,6 @@ export const limits = {
   threadToldMsMax: 2 * SECOND_MS,
   /** How long a listener thread may take to end by itself before it is ended. */
   threadEndMs: 2 * SECOND_MS,
-  /** Least share of `writerBytesMax` and `batchBytesMax` that a listener thread has: some of the largest messages. */
-  threadWriterBytesMin: 1 * MiB,
-  /** How late the main thread may hear how many connections a listener thread has. */
-  threadCountsMs: 500,
-  /** How long session tickets are sealed with the same keys, where listener threads share them. */
-  ticketKeysMs: 24 * HOUR_MS,
-  /** How late presence may hear that a connection of a listener thread is active. */
-  presenceTouchMs: 1 * SECOND_MS,
-  /** Listener threads: more than a machine for this program has cores. */
-  threadsMax: 64,
-  /** Time until a listener thread that has died is started again: doubled with each death in a row, up to the longest. */
-  threadRestartMsMin: 100,
-  threadRestartMsMax: 30 * SECOND_MS,
-  /** A listener thread that has lived this long begins anew with the shortest time. */
-  threadStableMs: 60 * SECOND_MS,
-  /** How long a change of an identity waits for a listener thread that does not say that it has heard of it. */
-  threadToldMsMax: 2 * SECOND_MS,
-  /** How long a listener thread may take to end by itself before it is ended. */
-  threadEndMs: 2 * SECOND_MS,
   /** Calls of one listener thread that wait for the main thread. */
   threadCallsMax: 10_000,
   /** Devices whose last event number the monitor remembers; a device that it has forgotten goes on with a gap. */

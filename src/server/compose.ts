@@ -2,7 +2,7 @@
  * Builds the whole: from settings to open doors. The order here is the order in which to read the program; a stop
  * undoes it backwards, because each step tells `shutdown` how before the next one begins.
  *
- *     data folder -> certificate -> tables -> event logs -> core -> doors -> endpoints.json
+ *     data folder -> certificate -> tables -> event logs -> core -> listener threads -> doors -> endpoints.json
  */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -14,7 +14,7 @@ import { createHub, type Hub } from '../core/hub.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
 import { recordCodec } from '../protocols/shared/record-codec.ts';
-import { openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
+import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
@@ -28,6 +28,10 @@ import type { Shutdown } from './lifecycle.ts';
 import type { ServerLog } from './log.ts';
 import { countFailures, type Metrics, openMetrics } from './metrics.ts';
 import { reachOf, subjectNames } from './reach.ts';
+import { ChangeFeed } from './threads/change-feed.ts';
+import { EventLogHost } from './threads/event-log-host.ts';
+import { PresenceHost } from './threads/presence.ts';
+import { startThreads, usableThreads } from './threads/share.ts';
 import { timedFiles } from './timed-files.ts';
 import { openOwnTls, openPrivateTls, type ServerTls } from './tls-source.ts';
 
@@ -68,8 +72,22 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('tables', () => tables.close());
   const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);
 
-  const telemetry = await openLog(hubName, folder.facts.partitions, settings, folder, metrics, surroundings);
-  const monitoring = await openLog(monitoringName(hubName), 1, settings, folder, metrics, surroundings);
+  const threadCount = await usableThreads(settings.threads, log);
+  /** The logs as listener threads see them; none where the journal is written from the listeners' own loop. */
+  const shared: EventLogHost[] = [];
+  const open = async (name: string, partitions: number): Promise<EmbeddedEventLog> => {
+    let host: EventLogHost | undefined;
+    const changed = (): void => host?.changed();
+    const eventLog = await openLog(name, partitions, changed, settings, folder, metrics, surroundings);
+    if (threadCount > 1) {
+      host = new EventLogHost(eventLog, clock);
+      shutdown.add(`threads of ${name}`, () => host?.close());
+      shared.push(host);
+    }
+    return eventLog;
+  };
+  const telemetry = await open(hubName, folder.facts.partitions);
+  const monitoring = await open(monitoringName(hubName), 1);
 
   for (const name of settings.consumerGroups) {
     const group = { name, createdTime: clock.now() };
@@ -78,19 +96,24 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     if (outcome === 'full') throw new Error(`consumerGroups: ${name} would be more than consumerGroupsMax allows.`);
   }
 
+  const eventLimits = { telemetryBytesMax: settings.telemetryBytesMax, consumerGroupsMax: settings.consumerGroupsMax };
   const events = createEvents({
     telemetry,
     monitoring,
     consumerGroups: tables.consumerGroups,
     codec: recordCodec,
     clock,
-    limits: { telemetryBytesMax: settings.telemetryBytesMax, consumerGroupsMax: settings.consumerGroupsMax },
+    limits: eventLimits,
   });
+  const feed = new ChangeFeed(clock);
+  const identities = feed.telling(tables.identities, ['write']);
+  const authorities = feed.telling(tables.authorities, ['create', 'replace', 'delete']);
+  const hubLimits = { devicesMax: settings.devicesMax, clockSkewMs: settings.clockSkewSeconds * 1000 };
   const core = createHub({
     name: hubName,
     hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
-    identities: tables.identities,
-    authorities: tables.authorities,
+    identities,
+    authorities,
     policies,
     subscriptions: tables.subscriptions,
     commandQueue: tables.commandQueue,
@@ -98,17 +121,36 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     clock,
     random,
     log,
-    limits: { devicesMax: settings.devicesMax, clockSkewMs: settings.clockSkewSeconds * 1000 },
+    limits: hubLimits,
   });
-  const hub: Hub = { ...core, authentication: countFailures(core.authentication, metrics) };
+  const presence = new PresenceHost(core.presence, log);
+  const hub: Hub = {
+    ...core,
+    presence: presence.presence,
+    authentication: countFailures(core.authentication, metrics),
+  };
   metrics.watchPresence(hub.presence);
 
+  const threads =
+    shared.length === 0
+      ? undefined
+      : await startThreads(
+          {
+            ...{ hub, policies, identities, authorities, feed, presence, tls, metrics, eventLimits },
+            consumerGroups: tables.consumerGroups,
+            logs: shared,
+            limits: hubLimits,
+            count: threadCount,
+            logLevel: settings.logLevel,
+          },
+          surroundings,
+        );
   const problems = (): readonly string[] =>
-    [tables, telemetry, monitoring].flatMap((store) => {
-      const health = store.health();
+    [tables, telemetry, monitoring, ...(threads === undefined ? [] : [threads])].flatMap((part) => {
+      const health = part.health();
       return health.ok ? [] : [health.reason];
     });
-  const { ports, notices } = await openDoors({ hub, loaded, reach, tls, metrics, shutdown, problems });
+  const { ports, notices } = await openDoors({ hub, loaded, reach, tls, metrics, shutdown, problems, threads });
 
   const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');
   const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);
@@ -151,6 +193,7 @@ async function openTls(
 async function openLog(
   name: string,
   partitionCount: number,
+  changed: () => void,
   settings: Settings,
   folder: DataFolder,
   metrics: Metrics,
@@ -160,6 +203,7 @@ async function openLog(
     folder: folder.file('events', name),
     name,
     partitionCount,
+    changed,
     retentionMs: settings.retentionDays * DAY_MS,
     retentionBytes: settings.retentionBytes === 'off' ? undefined : settings.retentionBytes,
     segmentBytes: settings.segmentBytes,

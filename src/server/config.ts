@@ -158,6 +158,14 @@ export const settingsSchema = z.strictObject({
     form: `names of 1 to ${limits.consumerGroupCharsMax} letters, digits, dots, hyphens and underscores, separated by commas`,
   }),
 
+  threads: documented(whole(1, limits.threadsMax).optional(), {
+    topic: 'Limits',
+    meaning:
+      'Threads that serve the MQTT and AMQP ports. With one, the event log is written from its own loop; with more, it is ' +
+      'written beside them, and one more core is of use. Platforms that cannot share a port among threads have one.',
+    otherwise: '1 on up to two cores, else the number of cores less one',
+    form: `a whole number from 1 to ${limits.threadsMax}`,
+  }),
   telemetryBytesMax: documented(byteSize(1024, limits.telemetryBytesMax).default(limits.telemetryBytesMax), {
     topic: 'Limits',
     meaning: 'Largest telemetry message: body, properties and system values.',

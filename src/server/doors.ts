@@ -16,6 +16,8 @@ import { openHttpsPort } from './https-port.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
 import type { Reach } from './reach.ts';
+import type { ListenerThreads } from './threads/threads.ts';
+import type { DoorSpec } from './threads/worker.ts';
 
 export interface DoorParts {
   readonly hub: Hub;
@@ -24,6 +26,8 @@ export interface DoorParts {
   readonly tls: TlsSource;
   readonly metrics: Metrics;
   readonly shutdown: Shutdown;
+  /** Absent: every door listens in this thread. */
+  readonly threads: ListenerThreads | undefined;
   /** What keeps the hub from serving, for `/readyz`. */
   problems(): readonly string[];
 }
@@ -37,7 +41,7 @@ export interface OpenDoors {
 type DoorName = keyof Endpoints['ports'];
 
 export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
-  const { hub, loaded, reach, tls, metrics, shutdown } = parts;
+  const { hub, loaded, reach, tls, metrics, shutdown, threads } = parts;
   const { settings } = loaded;
   const doors = new Map<DoorName, Door>();
   const notices: string[] = [];
@@ -48,7 +52,10 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     if (port === 'off') return undefined;
     const door = await make(port);
     doors.set(name, door);
-    metrics.watchDoor(name, () => door.connections());
+    metrics.watchDoor(name, async () => {
+      await threads?.count();
+      return door.connections();
+    });
     return door;
   };
 
@@ -71,17 +78,24 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     const others = [...doors].filter(([name]) => name !== 'admin').map(([, door]) => door);
     return drain(others, settings.drainSeconds, hub);
   });
+  // Many devices and readers come through these four. What comes by HTTPS needs the tables for almost everything, and
+  // they are in this thread.
+  const openShared = (spec: DoorSpec): Promise<Door> => {
+    if (threads !== undefined) return threads.open(spec);
+    const options = { ...spec, ...(spec.isTls && { tls }) };
+    return spec.protocol === 'mqtt' ? openMqttDoor(hub, options) : openAmqpDoor(hub, options);
+  };
+  const secure = { addresses: reach.open, isTls: true };
+  const plain = { addresses: reach.loopback, isTls: false };
   await open('mqtts', settings.mqttsPort, (port) =>
-    openMqttDoor(hub, { name: 'mqttsPort', port, addresses: reach.open, tls }),
+    openShared({ protocol: 'mqtt', name: 'mqttsPort', port, ...secure }),
   );
-  await open('mqtt', settings.mqttPort, (port) =>
-    openMqttDoor(hub, { name: 'mqttPort', port, addresses: reach.loopback }),
-  );
+  await open('mqtt', settings.mqttPort, (port) => openShared({ protocol: 'mqtt', name: 'mqttPort', port, ...plain }));
   await open('amqps', settings.amqpsPort, (port) =>
-    openAmqpDoor(hub, { name: 'amqpsPort', port, addresses: reach.open, tls }),
+    openShared({ protocol: 'amqp', name: 'amqpsPort', port, ...secure }),
   );
   await open('amqp', settings.amqpPort, (port) =>
-    openAmqpDoor(hub, { name: 'amqpPort', port, addresses: reach.loopback, redirectPort: doors.get('amqps')?.port }),
+    openShared({ protocol: 'amqp', name: 'amqpPort', port, ...plain, redirectPort: doors.get('amqps')?.port }),
   );
   https = await open('https', settings.httpsPort, async (port) => {
     const webSockets = [mqttWebSockets(hub)];
@@ -122,7 +136,6 @@ function withWebSockets(door: HttpsDoor, webSockets: readonly WebSockets[]): Htt
 /** Nobody new comes in at any door before the first connection is ended; who does not go in time is cut off. */
 async function drain(doors: readonly (Door | undefined)[], seconds: number, { clock, log }: Hub): Promise<void> {
   const open = doors.filter((door) => door !== undefined);
-  // A listener counts as closed when its last connection has ended, so nobody waits for that here.
   const closed = open.map((door) => door.stopAccepting());
   const ended = Promise.all([...closed, ...open.map((door) => door.drain())]);
   let cancel = (): void => {};

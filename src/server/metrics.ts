@@ -15,7 +15,7 @@ export interface Metrics {
   /** The page that Prometheus scrapes. */
   page(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** Open connections of a door. */
-  watchDoor(name: string, connections: () => number): void;
+  watchDoor(name: string, connections: () => Promise<number>): void;
   watchPresence(presence: Presence): void;
   watchEventLog(log: EmbeddedEventLog): void;
   /** One batch of an event log became durable. */
@@ -65,15 +65,15 @@ export function openMetrics(): Metrics {
   };
 }
 
-function watchedDoors(registers: Registry[]): Map<string, () => number> {
-  const doors = new Map<string, () => number>();
+function watchedDoors(registers: Registry[]): Map<string, () => Promise<number>> {
+  const doors = new Map<string, () => Promise<number>>();
   new Gauge({
     name: 'mooring_connections',
     help: 'Open connections',
     labelNames: ['door'],
     registers,
-    collect() {
-      for (const [door, connections] of doors) this.set({ door }, connections());
+    async collect() {
+      for (const [door, connections] of doors) this.set({ door }, await connections());
     },
   });
   return doors;

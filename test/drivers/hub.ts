@@ -5,7 +5,8 @@
  *     connect(hub.endpoints.ports.mqtts, hub.ca);
  *
  * `await using` stops the hub and removes its folder. A test that outlives its hub may also call `stop`, `kill` and
- * `restart` itself. A hub never outlives the process that started it.
+ * `restart` itself. A hub never outlives the process that started it. `MOORING_TEST_THREADS` gives every hub
+ * that many listener threads, unless the test says how many.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -85,8 +86,10 @@ async function launch(options: HubOptions & { dataDir: string }, ownFolder: stri
     .map((name) => `--${name}-port`)
     .filter((flag) => !args.some((argument) => argument === flag || argument.startsWith(`${flag}=`)))
     .flatMap((flag) => [flag, '0']);
+  const threads = process.env.MOORING_TEST_THREADS;
+  const chosen = threads === undefined || args.includes('--threads') ? [] : ['--threads', threads];
   const started = performance.now();
-  const run = watched(['serve', '--data-dir', dataDir, ...free, ...args], env);
+  const run = watched(['serve', '--data-dir', dataDir, ...free, ...chosen, ...args], env);
   await readyOf(run);
   const readyMs = performance.now() - started;
   const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;

@@ -2,12 +2,25 @@
  * Calls between threads of one hub: a room that lives in the main thread is used from a listener thread as if it were
  * there. Only asynchronous operations with plain data cross; refusals arrive as the `HubError` they were.
  */
-import type { MessagePort } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import { limits } from '../../base/limits.ts';
 import { asHubError, type ErrorCode, HubError, type LimitHit } from '../../core/errors.ts';
 
+/** An answer whose buffers move to the asker instead of being copied. */
+export class Moved {
+  readonly value: unknown;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(value: unknown, buffers: readonly ArrayBuffer[]) {
+    this.value = value;
+    this.buffers = buffers;
+  }
+}
+
 /** What crosses a port besides calls: one-way notes, by name. */
 export interface ThreadLink {
+  /** False once the other side is gone. */
+  readonly isOpen: boolean;
   /** A stand-in for the service of that name on the other side, with exactly these operations. */
   remote<Service extends object>(name: string, operations: readonly (keyof Service & string)[]): Service;
   /** Lets the other side call `service` by that name. */
@@ -32,7 +45,8 @@ type Packet =
   | { readonly kind: 'refusal'; readonly id: number; readonly error: SentError }
   | { readonly kind: 'note'; readonly note: string; readonly value: unknown };
 
-interface SentError {
+/** A refusal as it crosses. */
+export interface SentError {
   readonly code: ErrorCode;
   readonly message: string;
   readonly reason: string | undefined;
@@ -46,7 +60,7 @@ interface Waiting {
 }
 
 /** Speaks over `port`; both sides open one. */
-export function openThreadLink(port: Pick<MessagePort, 'postMessage' | 'on'>): ThreadLink {
+export function openThreadLink(port: MessagePort | Worker): ThreadLink {
   const services = new Map<string, object>();
   const listeners = new Map<string, (value: never) => void>();
   const waiting = new Map<number, Waiting>();
@@ -64,8 +78,9 @@ export function openThreadLink(port: Pick<MessagePort, 'postMessage' | 'on'>): T
     }
     const id = ++lastId;
     return new Promise((resolve, reject) => {
-      waiting.set(id, { resolve, reject });
+      // What is not plain data throws here, and nothing waits for it.
       port.postMessage({ kind: 'call', id, service, operation, args } satisfies Packet);
+      waiting.set(id, { resolve, reject });
     });
   }
 
@@ -74,10 +89,11 @@ export function openThreadLink(port: Pick<MessagePort, 'postMessage' | 'on'>): T
       const service = services.get(packet.service) as Record<string, (...args: unknown[]) => unknown> | undefined;
       const operation = service?.[packet.operation];
       if (typeof operation !== 'function') throw new Error(`no operation ${packet.service}.${packet.operation}`);
-      const value = await operation.apply(service, packet.args);
-      port.postMessage({ kind: 'answer', id: packet.id, value } satisfies Packet);
+      const result = await operation.apply(service, packet.args);
+      const { value, buffers } = result instanceof Moved ? result : { value: result, buffers: [] };
+      if (!closed) port.postMessage({ kind: 'answer', id: packet.id, value } satisfies Packet, [...buffers]);
     } catch (error) {
-      port.postMessage({ kind: 'refusal', id: packet.id, error: pack(error) } satisfies Packet);
+      if (!closed) port.postMessage({ kind: 'refusal', id: packet.id, error: packError(error) } satisfies Packet);
     }
   }
 
@@ -91,7 +107,7 @@ export function openThreadLink(port: Pick<MessagePort, 'postMessage' | 'on'>): T
         waiting.delete(packet.id);
         break;
       case 'refusal':
-        waiting.get(packet.id)?.reject(unpack(packet.error));
+        waiting.get(packet.id)?.reject(unpackError(packet.error));
         waiting.delete(packet.id);
         break;
       case 'note':
@@ -101,6 +117,9 @@ export function openThreadLink(port: Pick<MessagePort, 'postMessage' | 'on'>): T
   });
 
   return {
+    get isOpen() {
+      return !closed;
+    },
     remote<Service extends object>(name: string, operations: readonly (keyof Service & string)[]): Service {
       const entries = operations.map((operation) => [operation, (...args: unknown[]) => call(name, operation, args)]);
       return Object.fromEntries(entries) as Service;
@@ -122,12 +141,12 @@ export function openThreadLink(port: Pick<MessagePort, 'postMessage' | 'on'>): T
   };
 }
 
-function pack(error: unknown): SentError {
+export function packError(error: unknown): SentError {
   const { code, message, reason, limit, cause } = asHubError(error);
   return { code, message, reason, limit, cause: cause instanceof Error ? (cause.stack ?? cause.message) : undefined };
 }
 
-function unpack({ code, message, reason, limit, cause }: SentError): HubError {
+export function unpackError({ code, message, reason, limit, cause }: SentError): HubError {
   return new HubError(code, message, {
     ...(reason === undefined ? {} : { reason }),
     ...(limit === undefined ? {} : { limit }),

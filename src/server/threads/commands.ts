@@ -1,0 +1,87 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import type { Commands, Inbox } from '../../core/commands/commands.ts';
+import { authorize } from '../../core/identity/permissions.ts';
+import type { IdentityKey, Principal } from '../../core/identity/types.ts';
+import type { ThreadLink } from './calls.ts';
+
+type Passed = Omit<Commands, 'openInbox' | 'watchReceipts' | 'sweep'>;
+
+/** An inbox by its owner, because functions do not cross. */
+interface InboxCalls {
+  take(owner: InboxOwner, ...args: Parameters<Inbox['take']>): ReturnType<Inbox['take']>;
+  settle(owner: InboxOwner, ...args: Parameters<Inbox['settle']>): Promise<void>;
+  close(owner: InboxOwner): Promise<void>;
+}
+
+type InboxOwner = readonly [principal: Principal, key: IdentityKey, holder: string];
+
+const operations = [
+  'send',
+  'purge',
+  'depths',
+  'takeReceipts',
+  'settleReceipts',
+  'deadLetters',
+  'sendAgain',
+  'trail',
+  'totals',
+] as const;
+
+/** Lets a listener thread use `commands`. The returned function ends it: what the thread's connections hold is put back. */
+export function serveCommands(link: ThreadLink, commands: Commands, log: Log): () => void {
+  const inboxes = new Map<string, Inbox>();
+  const inboxOf = ([principal, key, holder]: InboxOwner): Inbox => {
+    // Rights are looked at anew: a token may have been renewed since.
+    const inbox = commands.openInbox(principal, key, holder);
+    if (holder !== '') inboxes.set(holder, inbox);
+    return inbox;
+  };
+  link.serve('commands', commands);
+  link.serve('inboxes', {
+    take: (owner, ...args) => inboxOf(owner).take(...args),
+    settle: (owner, ...args) => inboxOf(owner).settle(...args),
+    async close(owner) {
+      const holder = owner[2];
+      const inbox = inboxes.get(holder) ?? inboxOf(owner);
+      inboxes.delete(holder);
+      await inbox.close();
+    },
+  } satisfies InboxCalls);
+  const unwatch = commands.watchReceipts(() => link.tell('receipts', undefined));
+  return () => {
+    unwatch();
+    for (const inbox of inboxes.values()) {
+      inbox.close().catch((error: unknown) => log.error({ error }, 'commands of a lost connection are not put back'));
+    }
+    inboxes.clear();
+  };
+}
+
+/** Commands as doors of a listener thread see them. */
+export function commandsStandIn(link: ThreadLink, clock: Clock): Commands {
+  const inboxes = link.remote<InboxCalls>('inboxes', ['take', 'settle', 'close']);
+  const listeners = new Set<{ readonly call: () => void }>();
+  link.on('receipts', () => {
+    for (const { call } of listeners) call();
+  });
+  return {
+    ...link.remote<Passed>('commands', operations),
+    openInbox(principal, key, holder) {
+      authorize(principal, 'commands.receive', clock.now(), key);
+      const owner: InboxOwner = [principal, key, holder];
+      return {
+        take: (...args) => inboxes.take(owner, ...args),
+        settle: (...args) => inboxes.settle(owner, ...args),
+        close: () => inboxes.close(owner),
+      };
+    },
+    watchReceipts(listener) {
+      const entry = { call: listener };
+      listeners.add(entry);
+      return () => listeners.delete(entry);
+    },
+    // Time is looked at by the main thread.
+    sweep: async () => undefined,
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * An event log of the main thread as a listener thread sees it. Records are copied into batches of this thread's own; a
+ * sealed batch crosses whole, in memory that both threads see, and one is on its way while the next one fills. A failed
+ * batch fails all that wait behind it here, as in the journal: nothing overtakes what will be sent again.
+ */
+import type { Log } from '../../base/log.ts';
+import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
+import { Watchers } from '../../stores/embedded/event-log/watchers.ts';
+import { BatchWriter, type SealedBatch } from '../../stores/embedded/event-log/writer.ts';
+import type { ThreadLink } from './calls.ts';
+import type { BatchAnswer, LogCalls, LogHealth, LogStart, SentBatch } from './event-log-host.ts';
+import { type PackedRuns, unpackRuns } from './event-runs.ts';
+import { SharedFacts } from './shared-facts.ts';
+
+export interface EventLogStandIn extends EventLog {
+  /** True: nothing that was reserved waits for the journal. */
+  isSettled(): boolean;
+  /** Resolves when everything reserved so far is durable or has failed. */
+  settled(): Promise<void>;
+}
+
+export interface StandInBounds {
+  /** The thread's share of `limits.writerBytesMax`. */
+  readonly writerBytesMax: number;
+  readonly batchBytesMax: number;
+}
+
+interface Waiting {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bounds: StandInBounds): EventLogStandIn {
+  const { name, partitionCount } = start;
+  const facts = new SharedFacts(partitionCount, start.facts);
+  const remote = link.remote<LogCalls>(`log ${name}`, ['seek', 'read']);
+  const watchers = new Watchers(partitionCount, log);
+  const watched = new Array<number>(partitionCount).fill(0);
+  const sent = new Map<number, Waiting>();
+  let lastId = 0;
+  let health: LogHealth = start.health;
+
+  link.on(`appended ${name}`, ({ id, failure }: BatchAnswer) => {
+    const waiting = sent.get(id);
+    sent.delete(id);
+    if (failure === undefined) waiting?.resolve();
+    else waiting?.reject(new Error(failure));
+  });
+  link.on(`events ${name}`, (partition: number) => {
+    watchers.tell(Array.from({ length: partitionCount }, (_, each) => (each === partition ? 1 : 0)));
+  });
+  link.on(`health ${name}`, (now: LogHealth) => {
+    health = now;
+  });
+
+  const send = ({ runs, lengths, counts, bytes }: SealedBatch): Promise<void> => {
+    const id = ++lastId;
+    const shared = runs.map((run, partition) => (counts[partition] === 0 ? undefined : run.buffer));
+    const batch = {
+      id,
+      runs: shared as SentBatch['runs'],
+      lengths: Array.from(lengths),
+      counts: Array.from(counts),
+      bytes,
+    };
+    return new Promise((resolve, reject) => {
+      sent.set(id, { resolve, reject });
+      link.tell(`append ${name}`, batch satisfies SentBatch);
+    });
+  };
+  const writer = new BatchWriter({
+    partitionCount,
+    log,
+    sink: { commit: send, committed: () => {} },
+    allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
+    ...bounds,
+  });
+
+  /** Those who wait for the same batch share one promise: a crowd that leaves together costs one. */
+  let shared: { readonly batch: number; readonly done: Promise<void> } | undefined;
+  const settled = (): Promise<void> => {
+    if (writer.pendingBytes === 0) return Promise.resolve();
+    if (shared?.batch === writer.batch) return shared.done;
+    const done = new Promise<void>((resolve) => {
+      const waiter: DurabilityWaiter = { batchDurable: () => resolve(), batchFailed: () => resolve() };
+      writer.await(waiter);
+    });
+    shared = { batch: writer.batch, done };
+    return done;
+  };
+
+  return {
+    name,
+    partitionCount,
+    createdTime: start.createdTime,
+    writer,
+    partition: (partition) => facts.read(partition),
+    seek: (partition, position) => remote.seek(partition, position),
+    read: async (partition, fromSequence, bytesMax) =>
+      unpackRuns((await remote.read(partition, fromSequence, bytesMax)) as PackedRuns),
+    watch(partition, listener) {
+      const end = watchers.add(partition, listener);
+      if (watched[partition]++ === 0) link.tell(`watch ${name}`, partition);
+      let ended = false;
+      return () => {
+        if (ended) return;
+        ended = true;
+        end();
+        if (--watched[partition] === 0) link.tell(`unwatch ${name}`, partition);
+      };
+    },
+    health: () => health,
+    isSettled: () => writer.pendingBytes === 0,
+    settled,
+  };
+}

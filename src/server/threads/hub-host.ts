@@ -1,0 +1,65 @@
+import type { EventsParts } from '../../core/events/events.ts';
+import type { ConsumerGroupStore } from '../../core/events/ports.ts';
+import type { Hub, HubParts } from '../../core/hub.ts';
+import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
+import type { Policy } from '../../core/identity/types.ts';
+import type { ThreadLink } from './calls.ts';
+import type { ChangeFeed } from './change-feed.ts';
+import { serveCommands } from './commands.ts';
+import type { EventLogHost, LogStart } from './event-log-host.ts';
+import type { PresenceHost } from './presence.ts';
+import { serveReceivers } from './receivers.ts';
+
+/** What the main thread's hub is made of, as far as listener threads need it. */
+export interface HubHostParts {
+  readonly hub: Hub;
+  readonly policies: readonly Policy[];
+  /** Those that tell (`ChangeFeed.telling`). */
+  readonly identities: IdentityStore;
+  readonly authorities: AuthorityStore;
+  readonly consumerGroups: ConsumerGroupStore;
+  readonly feed: ChangeFeed;
+  readonly presence: PresenceHost;
+  /** Telemetry, then monitoring. */
+  readonly logs: readonly EventLogHost[];
+  readonly limits: HubParts['limits'];
+  readonly eventLimits: EventsParts['limits'];
+}
+
+/** What a listener thread is told of the hub at its start; it holds the policies' keys. */
+export interface HubStart {
+  readonly name: string;
+  readonly hostNames: readonly string[];
+  readonly policies: readonly Policy[];
+  readonly logs: readonly LogStart[];
+  readonly limits: HubParts['limits'];
+  readonly eventLimits: EventsParts['limits'];
+}
+
+export function hubStart({ hub, policies, logs, limits, eventLimits }: HubHostParts): HubStart {
+  return {
+    name: hub.name,
+    hostNames: hub.hostNames.all,
+    policies,
+    logs: logs.map((log) => log.start()),
+    limits,
+    eventLimits,
+  };
+}
+
+/** Serves the whole hub to one thread; the returned function ends it, when the thread has ended. */
+export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
+  const { hub, identities, authorities } = parts;
+  link.serve('subscriptions', hub.subscriptions);
+  link.serve('consumerGroups', parts.consumerGroups);
+  const ends = [
+    parts.feed.serve(link, { identities, authorities }),
+    ...parts.logs.map((log) => log.serve(link)),
+    serveReceivers(link, hub.events),
+    serveCommands(link, hub.commands, hub.log),
+    parts.presence.serve(link),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
+}

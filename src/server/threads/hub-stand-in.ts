@@ -1,0 +1,95 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import { createEvents } from '../../core/events/events.ts';
+import type { ConsumerGroupStore } from '../../core/events/ports.ts';
+import { type Hub, hubOf } from '../../core/hub.ts';
+import { hostNames } from '../../core/identity/host-names.ts';
+import { IdentityCache } from '../../core/identity/identity-cache.ts';
+import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
+import { Trust } from '../../core/identity/trust.ts';
+import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import { recordCodec } from '../../protocols/shared/record-codec.ts';
+import type { ThreadLink } from './calls.ts';
+import { serveHearing, storeStandIn } from './change-feed.ts';
+import { commandsStandIn } from './commands.ts';
+import { eventLogStandIn } from './event-log-stand-in.ts';
+import type { HubStart } from './hub-host.ts';
+import { presenceStandIn } from './presence.ts';
+import { receiversStandIn } from './receivers.ts';
+
+export interface StandInHub {
+  readonly hub: Hub;
+  /** Resolves when nothing that this thread has taken waits for the journal any more. */
+  settled(): Promise<void>;
+}
+
+/**
+ * The hub as doors of a listener thread see it: rooms with state are in the main thread; events are encoded and
+ * batched, and peers authenticated, here.
+ * @param threads how many share the bounds of the hub
+ */
+export function hubStandIn(
+  link: ThreadLink,
+  start: HubStart,
+  { clock, random, log, threads }: { clock: Clock; random: Random; log: Log; threads: number },
+): StandInHub {
+  const bounds = {
+    writerBytesMax: Math.max(limits.threadWriterBytesMin, Math.floor(limits.writerBytesMax / threads)),
+    batchBytesMax: Math.max(limits.threadWriterBytesMin, Math.floor(limits.batchBytesMax / threads)),
+  };
+  const logs = start.logs.map((each) => eventLogStandIn(link, each, log, bounds));
+  const [telemetry, monitoring] = logs;
+  const isSettled = (): boolean => logs.every((each) => each.isSettled());
+  const settled = async (): Promise<void> => {
+    await Promise.all(logs.map((each) => each.settled()));
+  };
+
+  const events = createEvents({
+    telemetry,
+    monitoring,
+    consumerGroups: link.remote<ConsumerGroupStore>('consumerGroups', ['list', 'create', 'delete']),
+    codec: recordCodec,
+    clock,
+    limits: start.eventLimits,
+  });
+  const identities = storeStandIn<IdentityStore>(link, 'identities', [
+    'get',
+    'listDevices',
+    'listModules',
+    'counts',
+    'write',
+  ]);
+  const authorities = storeStandIn<AuthorityStore>(link, 'authorities', [
+    'list',
+    'create',
+    'replace',
+    'delete',
+    'intermediates',
+    'keepIntermediate',
+  ]);
+  serveHearing(link);
+  const hub = hubOf(
+    {
+      name: start.name,
+      hostNames: hostNames(start.name, start.hostNames),
+      identities,
+      authorities,
+      policies: start.policies,
+      subscriptions: link.remote<SubscriptionStore>('subscriptions', ['load', 'save', 'remove']),
+      events: { ...events, ...receiversStandIn(link) },
+      clock,
+      random,
+      log,
+      limits: start.limits,
+    },
+    {
+      cache: new IdentityCache(identities, start.limits?.identityCacheMax),
+      trust: new Trust(authorities),
+      presence: presenceStandIn(link, { clock, log, isSettled, settled }),
+      commands: commandsStandIn(link, clock),
+    },
+  );
+  return { hub, settled };
+}

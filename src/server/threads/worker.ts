@@ -1,0 +1,106 @@
+/**
+ * A listener thread: opens doors on ports that all listener threads share, over a hub that lives in the main thread.
+ * Started by `threads.ts`, and talks to it only.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { assert } from '../../base/assert.ts';
+import { systemClock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { systemRandom } from '../../base/random.ts';
+import { openAmqpDoor } from '../../protocols/amqp/server.ts';
+import { openMqttDoor } from '../../protocols/mqtt/server.ts';
+import type { Door } from '../../protocols/shared/door.ts';
+import { countFailures } from '../metrics.ts';
+import { openThreadLink } from './calls.ts';
+import type { HubStart } from './hub-host.ts';
+import { hubStandIn } from './hub-stand-in.ts';
+import { type LogStart, logStandIn } from './log.ts';
+import { type SentTls, tlsStandIn } from './tls.ts';
+
+/** A door that every listener thread opens. */
+export interface DoorSpec {
+  readonly protocol: 'mqtt' | 'amqp';
+  /** The setting's name. */
+  readonly name: string;
+  readonly port: number;
+  readonly addresses: readonly string[];
+  readonly isTls: boolean;
+  /** See `AmqpDoorOptions`. */
+  readonly redirectPort?: number;
+}
+
+export interface ThreadStart {
+  /** How many listener threads there are. */
+  readonly threads: number;
+  readonly hub: HubStart;
+  readonly tls: SentTls;
+  readonly log: LogStart;
+}
+
+/** What the main thread asks of a listener thread. */
+export interface ThreadCalls {
+  /** Answers when the thread runs. */
+  hello(): Promise<void>;
+  open(spec: DoorSpec): Promise<void>;
+  stopAccepting(name: string): Promise<void>;
+  drain(name: string): Promise<void>;
+  /** Answers when the main thread has heard of the connections of every door. */
+  count(): Promise<void>;
+  /** Answers when everything that was taken is durable or refused; then the thread ends by itself. */
+  end(): Promise<void>;
+}
+
+assert(parentPort !== null, 'this file is the start of a listener thread');
+const port = parentPort;
+const start = workerData as ThreadStart;
+const link = openThreadLink(port);
+const log = logStandIn(link, start.log);
+const clock = systemClock;
+const tls = tlsStandIn(link, start.tls);
+const { hub: uncounted, settled } = hubStandIn(link, start.hub, {
+  clock,
+  random: systemRandom,
+  log,
+  threads: start.threads,
+});
+const hub = {
+  ...uncounted,
+  authentication: countFailures(uncounted.authentication, {
+    authenticationFailed: (check) => link.tell('authenticationFailed', check),
+  }),
+};
+const doors = new Map<string, Door>();
+const told = new Map<string, number>();
+
+function tellConnections(): void {
+  for (const [name, door] of doors) {
+    const count = door.connections();
+    if (count === (told.get(name) ?? 0)) continue;
+    told.set(name, count);
+    link.tell('connections', [name, count]);
+  }
+}
+
+link.serve('thread', {
+  hello: async () => {},
+  async open({ protocol, isTls, ...options }) {
+    const shared = { ...options, ...(isTls && { tls }), reusePort: true };
+    const door = protocol === 'mqtt' ? await openMqttDoor(hub, shared) : await openAmqpDoor(hub, shared);
+    doors.set(options.name, door);
+  },
+  async stopAccepting(name) {
+    await doors.get(name)?.stopAccepting();
+  },
+  async drain(name) {
+    const counting = setInterval(tellConnections, limits.threadCountsMs);
+    await doors.get(name)?.drain();
+    clearInterval(counting);
+    tellConnections();
+  },
+  count: async () => tellConnections(),
+  async end() {
+    await settled();
+    // The answer leaves before the port closes.
+    setImmediate(() => port.close());
+  },
+} satisfies ThreadCalls);
