@@ -1,8 +1,10 @@
 /** The typed calls of the management API over any transport: `client.ts` gives Node's, a browser its own `fetch`. */
 import { z } from 'zod';
 import { type CertificateAuthority, certificateAuthoritySchema } from './authorities.ts';
+import { type CommandCalls, commandCalls } from './command-calls.ts';
+import { type ApiRequest, type ApiTransport, type Extra, exchange } from './exchange.ts';
 import type { ConsumerGroupJson, HubFacts } from './hub.ts';
-import { consumerGroupSchema, errorBodySchema, hubFactsSchema } from './hub.ts';
+import { consumerGroupSchema, hubFactsSchema } from './hub.ts';
 import type {
   BulkItemJson,
   BulkResultJson,
@@ -21,52 +23,14 @@ import {
   serviceStatisticsSchema,
 } from './identities.ts';
 
-/** The newest version of the emulated service's API that SDKs ask for. */
-export const API_VERSION = '2021-04-12';
-
-export interface ApiRequest {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
-  /** Path and query, encoded. */
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
-}
-
-export interface ApiResponse {
-  readonly status: number;
-  /** Lower-case names. */
-  readonly headers: Readonly<Record<string, string | undefined>>;
-  readonly body: string;
-}
-
-/** Sends a request with its credential. Rejects when no answer came. */
-export type ApiTransport = (request: ApiRequest) => Promise<ApiResponse>;
-
-/** The hub refused. `code` is its name for the reason (docs/errors.md), e.g. `DeviceNotFound`. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  readonly status: number;
-  readonly code: string;
-  /** Finds the request in the hub's log. */
-  readonly requestId: string | undefined;
-  readonly retryAfterSeconds: number | undefined;
-
-  constructor(
-    message: string,
-    facts: { status: number; code: string; requestId: string | undefined; retryAfterSeconds: number | undefined },
-  ) {
-    super(message);
-    this.status = facts.status;
-    this.code = facts.code;
-    this.requestId = facts.requestId;
-    this.retryAfterSeconds = facts.retryAfterSeconds;
-  }
-}
-
-/** The answer is not one that a hub of this version gives: a proxy, another program, another version. */
-export class UnexpectedAnswerError extends Error {
-  override readonly name = 'UnexpectedAnswerError';
-}
+export {
+  API_VERSION,
+  ApiError,
+  type ApiRequest,
+  type ApiResponse,
+  type ApiTransport,
+  UnexpectedAnswerError,
+} from './exchange.ts';
 
 /** `ifMatch` is an ETag as the hub showed it, without quotes; absent = whatever is there. */
 export interface Conditional {
@@ -110,6 +74,7 @@ export interface ApiCalls {
     prove(name: string, certificate: string): Promise<CertificateAuthority>;
     delete(name: string, options?: Conditional): Promise<void>;
   };
+  readonly commands: CommandCalls;
   hub(): Promise<HubFacts>;
 }
 
@@ -123,7 +88,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
   const authority = (name: string): string => `${authorities}/${encodeURIComponent(name)}`;
   const none = z.unknown();
   const call = <T>(answer: z.ZodType<T>, method: ApiRequest['method'], path: string, extra: Extra = {}): Promise<T> =>
-    exchange(transport, answer, method, path, extra);
+    exchange(transport, answer, method, path, extra).then(({ data }) => data);
 
   return {
     devices: {
@@ -163,63 +128,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
         call(certificateAuthoritySchema, 'POST', `${authority(name)}/proof`, { body: { certificate } }),
       delete: async (name, { ifMatch = '*' } = {}) => void (await call(none, 'DELETE', authority(name), { ifMatch })),
     },
+    commands: commandCalls(transport),
     hub: () => call(hubFactsSchema, 'GET', '/mooring/v1/hub'),
   };
 }
-
-interface Extra {
-  readonly query?: Readonly<Record<string, string>>;
-  readonly body?: unknown;
-  readonly ifMatch?: string;
-}
-
-async function exchange<T>(
-  transport: ApiTransport,
-  answer: z.ZodType<T>,
-  method: ApiRequest['method'],
-  path: string,
-  { query, body, ifMatch }: Extra,
-): Promise<T> {
-  const response = await transport({
-    method,
-    path: `${path}?${new URLSearchParams({ ...query, 'api-version': API_VERSION })}`,
-    headers: {
-      accept: 'application/json',
-      ...(body === undefined ? {} : { 'content-type': 'application/json; charset=utf-8' }),
-      ...(ifMatch === undefined ? {} : { 'if-match': `"${ifMatch}"` }),
-    },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const content = parseJson(response.body);
-  // A bulk request that failed in part is answered 400 with the result itself (service reference 2.1).
-  const isResult = response.status === 400 && bulkResultSchema.safeParse(content).success;
-  if (response.status >= 400 && !isResult) throw refusalOf(response, content);
-  const parsed = answer.safeParse(content);
-  if (response.status >= 200 && (response.status < 300 || isResult) && parsed.success) return parsed.data;
-  const what = parsed.success ? `status ${response.status}` : parsed.error.issues.map(issueText).slice(0, 3).join(', ');
-  throw new UnexpectedAnswerError(`${method} ${path}: the answer is not one of a Mooring hub (${what}).`);
-}
-
-function refusalOf(response: ApiResponse, content: unknown): Error {
-  const body = errorBodySchema.safeParse(content);
-  const match = body.success ? /^ErrorCode:([^;]*);([\s\S]*)$/.exec(body.data.Message) : null;
-  const code = match?.[1] ?? response.headers['iothub-errorcode'] ?? `Status${response.status}`;
-  const retryAfter = Number(response.headers['retry-after'] ?? Number.NaN);
-  return new ApiError(match?.[2] ?? `The server answered with status ${response.status}.`, {
-    status: response.status,
-    code,
-    requestId: response.headers['x-ms-request-id'],
-    retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : undefined,
-  });
-}
-
-function parseJson(text: string): unknown {
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const issueText = (issue: z.core.$ZodIssue): string => `${issue.path.join('.') || 'body'}: ${issue.message}`;

@@ -35,6 +35,9 @@ export const limits = {
   deadLetterMs: 48 * HOUR_MS,
   /** Commands that one sweep settles, so that a large fleet's expiries do not hold up the store. */
   sweepCommandsMax: 500,
+  /** Shortest and longest time between two sweeps: an expiry is told this much late at most, whatever the clock does. */
+  sweepMsMin: 100,
+  sweepMsMax: 30 * SECOND_MS,
   /** Steps of one command's trail: a device that connects and leaves every second would else write without end. */
   commandTrailEntriesMax: 64,
   /** Commands of one identity that share a message id, shown at once. */
@@ -163,10 +166,28 @@ export const limits = {
   amqpFrameBytesMaxUnauthenticated: 16 * KiB,
   /** All bytes of a connection before it is authenticated: header, open, a few attaches, a token. */
   amqpUnauthenticatedBytesMax: 64 * KiB,
-  amqpSessionsMax: 64,
-  amqpLinksMax: 256,
+  /** A gateway speaks for up to 1000 devices over one AMQP connection; some SDKs begin a session for each of them. */
+  amqpSessionsMax: 1024,
+  /** Links of one AMQP connection, of all its sessions together: up to six for each device behind a gateway. */
+  amqpLinksMax: 8192,
   /** Tokens that one AMQP connection may put: one per event hub link, or one per device behind a gateway. */
   amqpTokensMax: 1024,
+  /** Device reference 3.3: what the hub announces for messages by AMQP; the SDKs fill batches up to it. */
+  amqpMessageBytesMax: 1 * MiB,
+  /** Telemetry messages of one AMQP link that are not durable yet. */
+  amqpTelemetryInflightMax: 1024,
+  /** Messages of one AMQP batch: each is a record of some hundred bytes, however short its body. */
+  amqpBatchMessagesMax: 5000,
+  /** Commands that one back end's AMQP link may have sent and that are not stored yet. */
+  amqpCommandsInflightMax: 256,
+  /** Commands that an AMQP link of a device takes at a time: so many are in memory while its peer does not read. */
+  amqpCommandsTakeMax: 8,
+  /** Feedback messages that one back end may hold unsettled over one AMQP link. */
+  amqpReceiptBatchesMax: 8,
+  /** How often AMQP links that wait look for receipts whose time has come, and for commands after the store failed. */
+  amqpPulseMs: 1 * SECOND_MS,
+  /** The same when something has happened: what happens in this time is looked at once. */
+  amqpHurryMs: 50,
   /** Requests to a node of an AMQP connection whose answers wait for the peer's credit. */
   amqpAnswersMax: 64,
   /** Largest request to `$cbs` or `$management`: a token and a few names. */
@@ -178,6 +199,18 @@ export const limits = {
   /** Silence after which the hub ends an AMQP connection (device reference 3.1). */
   amqpIdleTimeoutMs: 240 * SECOND_MS,
 
+  /** Devices whose rates a thread remembers; one that is forgotten begins with a full second's worth. */
+  throttledDevicesMax: 200_000,
+  /** Failures of one address or identity that are answered at once; each one after them waits twice as long. */
+  failuresAtOnceMax: 5,
+  refusalDelayMs: 100,
+  refusalDelayMsMax: 5 * SECOND_MS,
+  /** One failure is forgiven in this time. */
+  failureForgivenMs: 10 * SECOND_MS,
+  /** Addresses, and identities, whose failures a thread remembers. */
+  failuresRememberedMax: 10_000,
+  /** Refusals that wait at the same time; further ones are answered at once. */
+  slowRefusalsMax: 1000,
   /** Service: certificate authorities of one hub. */
   authoritiesMax: 25,
   authorityNameCharsMax: 64,
@@ -194,18 +227,6 @@ export const limits = {
   /** Ids that a thread remembers not to exist, so that guessed ones do not reach the store again and again. */
   unknownIdentityCacheMax: 10_000,
   /** Characters of a device scope: an identity's id, a generation id and a scheme. */
-  /** Devices whose rates a thread remembers; one that is forgotten begins with a full second's worth. */
-  throttledDevicesMax: 200_000,
-  /** Failures of one address or identity that are answered at once; each one after them waits twice as long. */
-  failuresAtOnceMax: 5,
-  refusalDelayMs: 100,
-  refusalDelayMsMax: 5 * SECOND_MS,
-  /** One failure is forgiven in this time. */
-  failureForgivenMs: 10 * SECOND_MS,
-  /** Addresses, and identities, whose failures a thread remembers. */
-  failuresRememberedMax: 10_000,
-  /** Refusals that wait at the same time; further ones are answered at once. */
-  slowRefusalsMax: 1000,
   scopeCharsMax: 256,
   /** Identities without a connection whose last activity presence keeps in memory. */
   presenceMemoryMax: 200_000,
@@ -248,6 +269,8 @@ export const limits = {
   monitoringPendingMax: 10_000,
   /** Time between two attempts to write waiting monitoring events. */
   monitoringRetryMs: 1 * SECOND_MS,
+  /** Devices and addresses that detections keep counts of. */
+  detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */
   monitoringTextCharsMax: 256,
   /** Clients of `/events` on the admin port, and bytes that one may leave unread before it is dropped. */
@@ -262,6 +285,8 @@ export const limits = {
   /** How long the stop signal waits for connections to drain. */
   drainMs: 10 * SECOND_MS,
 
+  /** CLI: batches of receipts that a look at them holds under locks, 64 receipts each. */
+  cliReceiptBatchesHeldMax: 100,
   /** CLI: events that a live view has asked for and not shown yet, over all partitions. */
   cliEventsWaitingMax: 1024,
   /** CLI: devices that one `simulate` plays; each costs a TLS connection, about 90 KiB here (measured with 2,000). */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCaCommands } from './commands/ca.ts';
+import { addCommandCommands } from './commands/command.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
@@ -56,6 +57,7 @@ function buildProgram(terminal: Terminal): Command {
       ].join('\n'),
     );
   addDeviceCommands(program, terminal);
+  addCommandCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
   addMonitorCommands(program, terminal);
   addSimulateCommand(program, terminal);

@@ -5,6 +5,7 @@ import { eventJson, eventLine } from '../events/render.ts';
 import type { Login } from '../login/login.ts';
 import { count, duration } from '../output/values.ts';
 import { note, print, type Terminal } from '../terminal.ts';
+import { addMonitorFeedback } from './monitor-feedback.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 
 interface MonitorOptions extends CommonOptions {
@@ -40,6 +41,7 @@ export function addMonitorCommands(program: Command, terminal: Terminal): void {
     'mooring monitor events --from 10m --device dev-01',
     'mooring monitor events --from start --json | jq .body.temperature',
   ]);
+  addMonitorFeedback(monitor, terminal);
 }
 
 function startPosition(text: string): StartPosition {
