@@ -32,6 +32,7 @@ import { ChangeFeed } from './threads/change-feed.ts';
 import { EventLogHost } from './threads/event-log-host.ts';
 import { PresenceHost } from './threads/presence.ts';
 import { startThreads, usableThreads } from './threads/share.ts';
+import { createSweeper } from './sweeper.ts';
 import { timedFiles } from './timed-files.ts';
 import { openOwnTls, openPrivateTls, type ServerTls } from './tls-source.ts';
 
@@ -109,6 +110,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const identities = feed.telling(tables.identities, ['write']);
   const authorities = feed.telling(tables.authorities, ['create', 'replace', 'delete']);
   const hubLimits = { devicesMax: settings.devicesMax, clockSkewMs: settings.clockSkewSeconds * 1000 };
+  const sweeper = createSweeper(clock, log);
   const core = createHub({
     name: hubName,
     hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
@@ -116,7 +118,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     authorities,
     policies,
     subscriptions: tables.subscriptions,
-    commandQueue: tables.commandQueue,
+    commandQueue: sweeper.watch(tables.commandQueue),
     events,
     clock,
     random,
@@ -129,6 +131,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     presence: presence.presence,
     authentication: countFailures(core.authentication, metrics),
   };
+  metrics.watchCommands(core.commands, clock);
+  sweeper.start(core.commands);
+  shutdown.add('sweep of commands', () => sweeper.close());
   metrics.watchPresence(hub.presence);
 
   const threads =

@@ -3,6 +3,9 @@
  * that the hot path pays nothing for it; the rest is told to the small face below, once per batch or failure.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Clock } from '../base/clock.ts';
+import type { Commands } from '../core/commands/commands.ts';
+import type { CommandTotals } from '../core/commands/ports.ts';
 import { HubError } from '../core/errors.ts';
 import type { Authentication } from '../core/identity/authentication.ts';
 import type { Presence } from '../core/presence/ports.ts';
@@ -18,6 +21,7 @@ export interface Metrics {
   watchDoor(name: string, connections: () => Promise<number>): void;
   watchPresence(presence: Presence): void;
   watchEventLog(log: EmbeddedEventLog): void;
+  watchCommands(commands: Pick<Commands, 'totals'>, clock: Clock): void;
   /** One batch of an event log became durable. */
   batchDurable(eventHub: string, bytes: number, seconds: number): void;
   /** An authentication that was refused, by the check that failed. */
@@ -57,6 +61,7 @@ export function openMetrics(): Metrics {
     watchDoor: (name, connections) => void doors.set(name, connections),
     watchPresence: (presence) => watchPresence(registers, presence),
     watchEventLog: (log) => void logs.push(log),
+    watchCommands: (commands, clock) => watchCommands(registers, commands, clock),
     batchDurable(eventHub, bytes, seconds) {
       appendSeconds.observe({ event_hub: eventHub }, seconds);
       batchBytes.observe({ event_hub: eventHub }, bytes);
@@ -86,6 +91,66 @@ function watchPresence(registers: Registry[], presence: Presence): void {
     registers,
     async collect() {
       this.set(await presence.connectedDevices());
+    },
+  });
+}
+
+function watchCommands(registers: Registry[], commands: Pick<Commands, 'totals'>, clock: Clock): void {
+  // All of one page come from one look into the store; a store that does not answer leaves them out.
+  let looking: Promise<CommandTotals | undefined> | undefined;
+  const totals = (): Promise<CommandTotals | undefined> => {
+    looking ??= commands
+      .totals()
+      .catch(() => undefined)
+      .finally(() => {
+        looking = undefined;
+      });
+    return looking;
+  };
+  new Gauge({
+    name: 'mooring_commands',
+    help: 'Commands that wait for their device or are locked by it',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      if (found === undefined) return;
+      this.set({ state: 'waiting' }, found.waiting);
+      this.set({ state: 'locked' }, found.locked);
+    },
+  });
+  new Gauge({
+    name: 'mooring_command_oldest_seconds',
+    help: 'Age of the oldest command that waits, 0 when none does',
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      if (found === undefined) return;
+      const now = clock.now();
+      this.set(Math.max(0, now - (found.oldestEnqueuedTime ?? now)) / 1000);
+    },
+  });
+  new Counter({
+    name: 'mooring_command_outcomes_total',
+    help: 'Commands that have ended since the start, by how',
+    labelNames: ['outcome'],
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      for (const [outcome, count] of Object.entries(found?.outcomes ?? {})) this.inc({ outcome }, count);
+    },
+  });
+  new Gauge({
+    name: 'mooring_command_receipts',
+    help: 'Receipts that no back end has completed yet',
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      if (found !== undefined) this.set(found.receipts);
     },
   });
 }

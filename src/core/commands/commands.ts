@@ -203,9 +203,10 @@ export function createCommands(parts: CommandsParts): Commands {
       const outcome = await queue.sweep(now, limits.sweepCommandsMax);
       for (const target of outcome.deliverable) parts.wake(target);
       if (outcome.ended.length > 0) receiptsMayWait();
-      await queue.removeEnded(now - parts.limits.deadLetterMs, limits.sweepCommandsMax);
-      await queue.dropReceipts(now - parts.limits.receiptTimeToLiveMs, limits.sweepCommandsMax, now);
-      return outcome.ended.length === limits.sweepCommandsMax ? now : outcome.nextDue;
+      const removed = await queue.removeEnded(now - parts.limits.deadLetterMs, limits.sweepCommandsMax);
+      const dropped = await queue.dropReceipts(now - parts.limits.receiptTimeToLiveMs, limits.sweepCommandsMax, now);
+      const most = Math.max(outcome.ended.length, removed, dropped);
+      return most >= limits.sweepCommandsMax ? now : outcome.nextDue;
     },
   };
 
