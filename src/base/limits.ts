@@ -38,9 +38,6 @@ export const limits = {
   /** Shortest and longest time between two sweeps: an expiry is told this much late at most, whatever the clock does. */
   sweepMsMin: 100,
   sweepMsMax: 30 * SECOND_MS,
-  /** Shortest and longest time between two sweeps: an expiry is told this much late at most, whatever the clock does. */
-  sweepMsMin: 100,
-  sweepMsMax: 30 * SECOND_MS,
   /** Steps of one command's trail: a device that connects and leaves every second would else write without end. */
   commandTrailEntriesMax: 64,
   /** Commands of one identity that share a message id, shown at once. */
