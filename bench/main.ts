@@ -2,12 +2,16 @@
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { hubAt } from './servers/hub.ts';
+import { hubOfRevision } from './servers/revision.ts';
 import { peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
 
+const root = path.dirname(import.meta.dirname);
 const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--tls] [common]
-common: [--peer mosquitto] [--peers-only] [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
+common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant "--setting value"]
+        [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
 
 const { values, positionals } = parseArgs({
@@ -15,6 +19,8 @@ const { values, positionals } = parseArgs({
   options: {
     shape: { type: 'string', default: '50x20x256' },
     peer: { type: 'string', multiple: true, default: [] },
+    compare: { type: 'string', multiple: true, default: [] },
+    variant: { type: 'string', multiple: true, default: [] },
     'peers-only': { type: 'boolean', default: false },
     tls: { type: 'boolean', default: false },
     rate: { type: 'string' },
@@ -51,7 +57,11 @@ async function run(bench: string | undefined): Promise<void> {
     await telemetryIn({
       ...common,
       shapes: values.shape.split(',').map(shapeOf),
-      peers: values.peer.flatMap((names) => names.split(',')).map(peerOf),
+      peers: [
+        ...values.peer.flatMap((names) => names.split(',')).map(peerOf),
+        ...values.compare.map(hubOfRevision),
+        ...values.variant.map((settings) => hubAt(`mooring ${settings}`, root, settings.split(' '))),
+      ],
       hub: !values['peers-only'],
       seconds: count('seconds'),
       warmupSeconds: count('warmup'),

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the peers that `npm run bench -- telemetry-in --peer ...` runs beside the hub, from Debian's own archive.
-# Needs root. The bench starts and stops them itself: Debian's service is switched off.
+# Installs from Debian the peers that `npm run bench -- telemetry-in --peer ...` runs beside the hub: Mosquitto, RabbitMQ.
+# Needs root. The bench starts and stops them itself: Debian's services are switched off.
 set -euo pipefail
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends mosquitto
+apt-get install -y -qq --no-install-recommends mosquitto rabbitmq-server
 if command -v systemctl >/dev/null && systemctl is-system-running >/dev/null 2>&1; then
-  systemctl disable --now mosquitto
+  systemctl disable --now mosquitto rabbitmq-server
 fi
 mosquitto -h | head -1

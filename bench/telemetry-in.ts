@@ -3,11 +3,18 @@ import path from 'node:path';
 import { runLoad } from './load/load.ts';
 import { cpuSeconds, fdatasyncMedianMs, machine, machineBusySeconds, residentMiB } from './process-facts.ts';
 import { figure, printTable, type Spread, show, spread, writeResult } from './report.ts';
+import { bareIngest } from './servers/bare.ts';
 import { hub } from './servers/hub.ts';
 import { mosquitto } from './servers/mosquitto.ts';
+import { rabbitmq } from './servers/rabbitmq.ts';
 import type { ServerKind } from './servers/server.ts';
 
-export const peers: Readonly<Record<string, ServerKind>> = { mosquitto };
+export const peers: Readonly<Record<string, ServerKind>> = {
+  mosquitto,
+  rabbitmq,
+  bare: bareIngest('bare', 0),
+  'bare-paced': bareIngest('bare-paced', 1),
+};
 
 /** Connections x unacknowledged messages on each x bytes of payload. */
 export interface Shape {
@@ -132,6 +139,8 @@ function ratiosOf(rounds: Record<string, Round[]>, systems: readonly ServerKind[
       spread(own.map((round, at) => of(round) / of(rounds[name][at])));
     ratios[`messages/s against ${name}`] = ratio((round) => round.acknowledgedPerSecond);
     ratios[`messages per server CPU second against ${name}`] = ratio((round) => round.perServerCpuSecond);
+    ratios[`p99 against ${name}`] = ratio((round) => round.p99Ms);
+    ratios[`cores against ${name}`] = ratio((round) => round.serverCores);
   }
   return ratios;
 }

@@ -19,22 +19,43 @@ export interface RunningHub extends RunningServer {
 export interface HubOptions extends ServerOptions {
   /** Absent = the hub's default. */
   readonly partitions?: number;
+  /** The checkout to run; absent = this one. */
+  readonly checkout?: string;
+  /** Settings beside the ports. */
+  readonly flags?: readonly string[];
+}
+
+/** The hub of a checkout with these settings; every other one is on its default but the ports. */
+export function hubAt(name: string, checkout: string, settings: readonly string[]): ServerKind {
+  return {
+    name,
+    acknowledges: 'after fdatasync',
+    start: (options) => startHub({ ...options, checkout, flags: settings }),
+  };
 }
 
 /** This checkout's hub, every setting on its default but the ports. */
-export const hub: ServerKind = {
-  name: 'mooring',
-  acknowledges: 'after fdatasync',
-  start: (options) => startHub(options),
-};
+export const hub: ServerKind = hubAt('mooring', root, []);
 
-export async function startHub({ connections, tls, directory, bag, partitions }: HubOptions): Promise<RunningHub> {
+export async function startHub(options: HubOptions): Promise<RunningHub> {
+  const { connections, tls, directory, bag, partitions, checkout = root } = options;
   const dataDir = path.join(directory, 'data');
   const flags = ['--mqtt-port', tls ? 'off' : '0', '--mqtts-port', '0', '--https-port', '0', '--amqps-port', '0'];
   if (partitions !== undefined) flags.push('--partitions', String(partitions));
-  const child = await startProgram(
+  flags.push(...(options.flags ?? []));
+  const { child } = await startProgram(
     process.execPath,
-    [path.join(root, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...flags, '--amqp-port', '0', '--admin-port', '0'],
+    [
+      path.join(checkout, 'src/main.ts'),
+      'serve',
+      '--data-dir',
+      dataDir,
+      ...flags,
+      '--amqp-port',
+      '0',
+      '--admin-port',
+      '0',
+    ],
     /^ready\b/m,
     30_000,
   );

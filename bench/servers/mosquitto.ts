@@ -1,7 +1,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { makeCertificate } from './certificate.ts';
-import { freePort, type RunningServer, type ServerKind, startProgram, stopProgram } from './server.ts';
+import { anonymousLogins, freePort, type RunningServer, type ServerKind, startProgram, stopProgram } from './server.ts';
 
 const PROGRAM = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto'].find((file) => existsSync(file));
 
@@ -29,13 +29,8 @@ export const mosquitto: ServerKind = {
     }
     const config = path.join(directory, 'mosquitto.conf');
     writeFileSync(config, `${lines.join('\n')}\n`);
-    const child = await startProgram(PROGRAM, ['-c', config], /mosquitto version \S+ running/, 10_000);
-    const logins = Array.from({ length: connections }, (_, at) => ({
-      clientId: `bench-${at}`,
-      username: '',
-      password: '',
-      topic: `devices/bench-${at}/messages/events/${bag}`,
-    }));
+    const { child } = await startProgram(PROGRAM, ['-c', config], /mosquitto version \S+ running/, 10_000);
+    const logins = anonymousLogins(connections, bag);
     return { pid: child.pid as number, host: '127.0.0.1', port, ca, logins, stop: () => stopProgram(child) };
   },
 };

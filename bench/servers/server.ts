@@ -30,22 +30,34 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/** For peers that let everybody in. */
+export function anonymousLogins(connections: number, bag: string): readonly PublisherLogin[] {
+  return Array.from({ length: connections }, (_, at) => ({
+    clientId: `bench-${at}`,
+    username: '',
+    password: '',
+    topic: `devices/bench-${at}/messages/events/${bag}`,
+  }));
+}
+
 /** Starts a program and resolves when its output matches `ready`; its last lines are in the error if it ends before. */
 export async function startProgram(
   command: string,
   args: readonly string[],
   ready: RegExp,
   timeoutMs: number,
-): Promise<ChildProcess> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  environment: NodeJS.ProcessEnv = process.env,
+): Promise<{ readonly child: ChildProcess; readonly ready: RegExpExecArray }> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment });
   let output = '';
-  await new Promise<void>((resolve, reject) => {
+  const match = await new Promise<RegExpExecArray>((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${command} is not ready: ${output}`)), timeoutMs);
     const read = (chunk: Buffer): void => {
       output = (output + chunk.toString()).slice(-4000);
-      if (!ready.test(output)) return;
+      const found = ready.exec(output);
+      if (found === null) return;
       clearTimeout(timer);
-      resolve();
+      resolve(found);
     };
     child.stdout.on('data', read);
     child.stderr.on('data', read);
@@ -61,7 +73,7 @@ export async function startProgram(
   // What comes later is read and dropped, so that the pipes never fill.
   child.stdout.removeAllListeners('data').resume();
   child.stderr.removeAllListeners('data').resume();
-  return child;
+  return { child, ready: match };
 }
 
 /** Sends SIGTERM, and SIGKILL to one that has not ended after twenty seconds. */
