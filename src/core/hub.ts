@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import type { Random } from '../base/random.ts';
+import { type Random, uuid } from '../base/random.ts';
 import { type Commands, createCommands } from './commands/commands.ts';
 import type { CommandQueue } from './commands/ports.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
@@ -17,6 +17,16 @@ import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
 import type { Identity, IdentityKey, Policy } from './identity/types.ts';
+import { type Recorder, silentRecorder } from './monitoring/types.ts';
+import { watchedAuthentication } from './monitoring/watched-authentication.ts';
+import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
+import {
+  connectionReports,
+  reportIdentityChange,
+  watchedCommandQueue,
+  watchedCommands,
+  watchedEvents,
+} from './monitoring/watched-rooms.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { createPresence } from './presence/presence.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
@@ -54,6 +64,10 @@ export interface HubParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Hears of everything that happens between devices and the hub; absent = nobody listens, nothing is wrapped. */
+  readonly recorder?: Recorder;
+  /** Presence as the registry keeps it; absent = it is forgotten when the hub ends. */
+  readonly keepPresence?: (presence: Presence) => { readonly presence: Presence; readonly watcher: ConnectionWatcher };
   readonly limits?: Partial<RegistryLimits> & {
     readonly clockSkewMs?: number;
     /** Longest wait before repeated failures of authentication are answered; default: none. */
@@ -72,25 +86,36 @@ export function createHub(parts: HubParts): Hub {
   const { clock, random, log } = parts;
   const cache = new IdentityCache(parts.identities, parts.limits?.identityCacheMax);
   const trust = new Trust(parts.authorities);
-  const presence = guardedPresence(createPresence({ clock, log }), cache, trust, parts.throttling);
-  const commands = createCommands({
-    queue: parts.commandQueue,
-    identities: { get: (key) => cache.load(key) },
-    limits: { ...defaultCommandLimits, ...parts.limits?.commands },
-    commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
-    clock,
-    random,
-    wake: (target) => {
-      presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
-    },
-  });
+  const recorder = parts.recorder ?? silentRecorder;
+  const kept = parts.keepPresence?.(createPresence({ clock, log }));
+  const watchers = [...(kept ? [kept.watcher] : []), ...(parts.recorder ? [connectionReports(recorder)] : [])];
+  const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, () => uuid(random));
+  const presence = guardedPresence(places, cache, trust, parts.throttling);
+  const commands = heard(
+    parts.recorder,
+    watchedCommands,
+    createCommands({
+      queue: parts.recorder ? watchedCommandQueue(parts.commandQueue, recorder) : parts.commandQueue,
+      identities: { get: (key) => cache.load(key) },
+      limits: { ...defaultCommandLimits, ...parts.limits?.commands },
+      commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
+      clock,
+      random,
+      wake: (target) => {
+        presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
+      },
+    }),
+  );
   parts.authorities.watch(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;
     presence
       .dropAuthority(thumbprint, 'authority-removed')
       .catch((error) => log.error({ authority: name, error }, 'its devices are not cut off'));
   });
-  parts.identities.watch((change) => applyChange(change, { ...parts, presence }));
+  parts.identities.watch((change) => {
+    reportIdentityChange(change, recorder);
+    applyChange(change, { ...parts, presence });
+  });
   return hubOf(parts, { cache, trust, presence, commands });
 }
 
@@ -109,14 +134,18 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
     name: parts.name,
     hostNames: parts.hostNames,
     authentication: slowRefusals(
-      createAuthentication({
-        identities: cache,
-        trust,
-        policies: parts.policies,
-        hostNames: parts.hostNames,
-        clock,
-        clockSkewMs: parts.limits?.clockSkewMs,
-      }),
+      heard(
+        parts.recorder,
+        watchedAuthentication,
+        createAuthentication({
+          identities: cache,
+          trust,
+          policies: parts.policies,
+          hostNames: parts.hostNames,
+          clock,
+          clockSkewMs: parts.limits?.clockSkewMs,
+        }),
+      ),
       clock,
       parts.limits?.refusalDelayMsMax ?? 0,
     ),
@@ -129,7 +158,7 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
       limits: parts.limits,
     }),
     authorities: createAuthorities({ store: parts.authorities, clock, random }),
-    events: parts.events,
+    events: heard(parts.recorder, watchedEvents, parts.events),
     commands,
     presence,
     subscriptions,
@@ -137,6 +166,15 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
     random,
     log,
   };
+}
+
+/** The room as it is where nobody listens. */
+function heard<Room>(
+  recorder: Recorder | undefined,
+  watch: (room: Room, recorder: Recorder) => Room,
+  room: Room,
+): Room {
+  return recorder === undefined ? room : watch(room, recorder);
 }
 
 /** What other rooms do when an identity changes. Synchronous up to the drop: nothing slips in between. */

@@ -27,6 +27,7 @@ import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { ServerLog } from './log.ts';
 import { countFailures, type Metrics, openMetrics } from './metrics.ts';
+import { openMonitoring } from './monitoring.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
 import { EventLogHost } from './threads/event-log-host.ts';
@@ -111,7 +112,12 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const authorities = feed.telling(tables.authorities, ['create', 'replace', 'delete']);
   const hubLimits = { devicesMax: settings.devicesMax, clockSkewMs: settings.clockSkewSeconds * 1000 };
   const sweeper = createSweeper(clock, log);
+  const monitored = await openMonitoring({
+    ...{ settings, hubName, telemetry, monitoring, metrics, clock, log, shutdown },
+    presenceStates: tables.presenceStates,
+  });
   const core = createHub({
+    ...monitored.hubParts,
     name: hubName,
     hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
     identities,

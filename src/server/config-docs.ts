@@ -9,6 +9,7 @@ const topics: readonly SettingMeta['topic'][] = [
   'Certificates',
   'Events',
   'Limits',
+  'Monitoring',
   'Keys',
   'Log and output',
 ];

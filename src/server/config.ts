@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { limits } from '../base/limits.ts';
 import { byteSize, flag, key, list, type Port, port, text, whole } from './config-kinds.ts';
+import { monitoringSettings } from './monitoring-settings.ts';
 
 const DAY_SECONDS = 86_400;
 const hubNamePattern = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/;
@@ -22,6 +23,7 @@ export interface SettingMeta {
     | 'Certificates'
     | 'Events'
     | 'Limits'
+    | 'Monitoring'
     | 'Keys'
     | 'Log and output';
   readonly meaning: string;
@@ -186,6 +188,8 @@ export const settingsSchema = z.strictObject({
     'Seconds that the stop signal gives connections to end; then they are cut off.',
   ),
 
+  ...monitoringSettings(documented),
+
   ownerKey: keySetting('Primary key of the policy `iothubowner` (everything).'),
   serviceKey: keySetting('Primary key of the policy `service` (send commands, read events).'),
   deviceKey: keySetting('Primary key of the policy `device` (act as any device).'),
@@ -247,7 +251,7 @@ export function settingFacts(name: SettingName): SettingFacts {
     flag: meta.secret ? undefined : `--${words}`,
     variable: `MOORING_${words.replaceAll('-', '_').toUpperCase()}`,
     defaultText: meta.otherwise ?? `\`${shown(value)}\``,
-    isList: ['hostName', 'bindAddress', 'adminBindAddress', 'consumerGroups'].includes(name),
+    isList: ['hostName', 'bindAddress', 'adminBindAddress', 'consumerGroups', 'monitoringServiceEvents'].includes(name),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Login } from '../login/login.ts';
 import { AmqpFailure } from './amqp-failures.ts';
 import { connectEvents, type EventConnection } from './connection.ts';
 import { type ReceivedEvent, readEvent } from './event.ts';
-import { findEventHub } from './event-hub.ts';
+import { type EventStreamName, eventHubOf, findEventHub } from './event-hub.ts';
 import { type PartitionPosition, type StartPosition, selectorOf } from './position.ts';
 
 const BACKOFF_MS_MIN = 250;
@@ -14,6 +14,8 @@ const BACKOFF_MS_MAX = 10_000;
 
 export interface ReadOptions {
   readonly login: Login;
+  /** Which event hub: that of telemetry, which is the default, or the monitoring one. */
+  readonly stream?: EventStreamName;
   readonly consumerGroup: string;
   readonly from: StartPosition;
   /** Aborted = the reading ends, in an orderly way. */
@@ -36,14 +38,15 @@ export type ReaderStatus =
 export async function* readEvents(options: ReadOptions): AsyncGenerator<readonly ReceivedEvent[], void, undefined> {
   const { login, from, stop, onStatus } = options;
   const positions = new Map<string, PartitionPosition>();
-  let eventHub = login.hubName;
+  const stream = options.stream ?? 'telemetry';
+  let eventHub = login.hubName === undefined ? undefined : eventHubOf(login.hubName, stream);
   let backoffMs = 0;
   let again = false;
   while (!stop.aborted) {
     let connection: EventConnection | undefined;
     try {
       connection = await connectEvents(login);
-      eventHub ??= await findEventHub(connection);
+      eventHub ??= await findEventHub(connection, stream);
       for (const [partition, position] of await startOf(connection, eventHub, from)) {
         if (!positions.has(partition)) positions.set(partition, position);
       }

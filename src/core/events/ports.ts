@@ -1,4 +1,4 @@
-import type { EventPosition, EventRun, EventStamp, PartitionFacts, Telemetry } from './types.ts';
+import type { EventPosition, EventRun, EventStamp, HubEventStamp, PartitionFacts, Telemetry } from './types.ts';
 
 /**
  * A durable, partitioned, append-only log of opaque records. One contract suite (`stores/contract/event-log.ts`) runs
@@ -63,7 +63,7 @@ export interface DurabilityWaiter {
 
 /** Turns a stamped message into the bytes that the log keeps and readers receive (`protocols/shared`). */
 export interface RecordCodec {
-  encode(stamp: EventStamp, telemetry: Telemetry, enqueuedTime: number): Buffer;
+  encode(stamp: EventStamp | HubEventStamp, telemetry: Telemetry, enqueuedTime: number): Buffer;
   /** The same record but for body and time, to be written many times. */
   template(stamp: EventStamp, message: Pick<Telemetry, 'system' | 'properties'>): RecordTemplate;
 }

@@ -41,6 +41,9 @@ export interface EventStamp {
   readonly modelId?: string;
 }
 
+/** Of an event of the hub itself: a device may be concerned, or none. */
+export type HubEventStamp = Partial<EventStamp> & Pick<EventStamp, 'source'>;
+
 /**
  * Stored records of one partition, next to each other: `count` records, sequence numbers from `firstSequence` on, each
  * as a 32-bit little-endian length and its bytes, from `start` up to `end` of `bytes`. Never written to: readers copy.

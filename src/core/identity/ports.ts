@@ -48,6 +48,8 @@ export interface IdentityChange {
   readonly kind: 'created' | 'replaced' | 'deleted';
   /** The state after the change; for `deleted` the last one. */
   readonly identity: Identity;
+  /** True when a replacement has enabled or disabled it. */
+  readonly statusChanged?: boolean;
 }
 
 /** Where the hub's policies are kept. */

@@ -1,5 +1,5 @@
 import type { RecordCodec, RecordTemplate } from '../../core/events/ports.ts';
-import type { EventStamp, Telemetry } from '../../core/events/types.ts';
+import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
 import {
   type RecordPrefix,
   type RecordProperties,
@@ -61,10 +61,10 @@ class HeadTemplate implements RecordTemplate {
   }
 }
 
-const prefixes = new WeakMap<EventStamp, RecordPrefix>();
+const prefixes = new WeakMap<HubEventStamp, RecordPrefix>();
 
 /** What the hub says of every message of one sender. Kept as long as the stamp lives. */
-export function senderPrefix(stamp: EventStamp): RecordPrefix {
+export function senderPrefix(stamp: HubEventStamp): RecordPrefix {
   let prefix = prefixes.get(stamp);
   if (prefix === undefined) {
     prefix = stampPrefix(stamp);
@@ -79,7 +79,7 @@ export function propertiesBlock(message: Pick<Telemetry, 'system' | 'properties'
   return { ...block, bytes: Buffer.from(block.bytes) };
 }
 
-function stampPrefix(stamp: EventStamp): RecordPrefix {
+function stampPrefix(stamp: HubEventStamp): RecordPrefix {
   const writer = new AmqpWriter();
   let elements = 0;
   const annotate = (key: string, value: string | undefined): void => {

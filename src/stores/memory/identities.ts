@@ -28,8 +28,12 @@ export function createMemoryIdentityStore(): IdentityStore {
     modules.set(identity.deviceId, siblings);
   };
 
-  const tell = (kind: IdentityChange['kind'], identity: Identity): void => {
-    for (const listener of listeners) listener({ kind, identity });
+  const tell = (
+    kind: IdentityChange['kind'],
+    identity: Identity,
+    more?: Pick<IdentityChange, 'statusChanged'>,
+  ): void => {
+    for (const listener of listeners) listener({ kind, identity, ...more });
   };
 
   const missing = (key: IdentityKey): IdentityWriteOutcome =>
@@ -57,7 +61,7 @@ export function createMemoryIdentityStore(): IdentityStore {
       statusUpdatedTime: stored.status === wanted.status ? stored.statusUpdatedTime : wanted.statusUpdatedTime,
     };
     keep(identity);
-    tell('replaced', identity);
+    tell('replaced', identity, { statusChanged: stored.status !== identity.status });
     return { kind: 'done', identity };
   };
 

@@ -1,0 +1,198 @@
+/**
+ * A first reader of the monitoring events, which another may replace: it says when something is out of the ordinary,
+ * once when a threshold is crossed and once when it is no longer.
+ *
+ * Counts are kept per subject in the minutes of a sliding window. A detection is cleared when the count of its window
+ * has fallen below the threshold again. Subjects are bounded; the ones longest unheard of are forgotten first, after
+ * what they had raised has been cleared.
+ */
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Concerned, DetectionKind, MonitoringEvent, Recorder } from './types.ts';
+
+export interface DetectionsParts {
+  readonly clock: Clock;
+  readonly recorder: Recorder;
+  /** From how many on it is told; 0 = not looked for. Units: `docs/monitoring.md`. */
+  readonly thresholds: Readonly<Record<DetectionKind, number>>;
+  readonly subjectsMax?: number;
+}
+
+export interface Detections {
+  observe(event: MonitoringEvent): void;
+  /** Raised now, per kind. */
+  active(): ReadonlyMap<DetectionKind, number>;
+  close(): void;
+}
+
+const MINUTE_MS = 60_000;
+/** Minutes that each kind looks back. */
+const windowMinutes: Readonly<Record<DetectionKind, number>> = {
+  'authentication-failures-of-device': 1,
+  'authentication-failures-of-address': 1,
+  'flapping-device': 10,
+  'silent-device': 0,
+  'rejected-commands': 10,
+  'rate-change': 60,
+};
+/** Fewer events than this in a minute are no sudden change, however quiet the hour was. */
+const RATE_FLOOR = 60;
+
+interface Subject {
+  readonly kind: DetectionKind;
+  readonly who: Concerned;
+  /** Times and counts, oldest first. */
+  readonly counts: { readonly time: number; count: number }[];
+  raisedTime: number;
+}
+
+export function createDetections(parts: DetectionsParts): Detections {
+  const { clock, recorder, thresholds } = parts;
+  const subjectsMax = parts.subjectsMax ?? limits.detectionSubjectsMax;
+  const subjects = new Map<string, Subject>();
+  /** Devices that have disconnected, and when, in order of time. */
+  const gone = new Map<string, { readonly who: Concerned; readonly time: number; raised: boolean }>();
+  const active = new Map<DetectionKind, number>();
+  const minutes: number[] = [];
+  let thisMinute = 0;
+  let rateRaised = 0;
+  let timer: Cancel | undefined;
+
+  const tell = (
+    raised: boolean,
+    detection: DetectionKind,
+    who: Concerned,
+    observed: number,
+    raisedTime: number,
+  ): void => {
+    active.set(detection, (active.get(detection) ?? 0) + (raised ? 1 : -1));
+    const facts = { ...who, detection, observed, threshold: thresholds[detection] };
+    recorder.record(
+      raised ? { type: 'detectionRaised', ...facts } : { type: 'detectionCleared', ...facts, raisedTime },
+    );
+  };
+
+  /** What is left of the subject's counts within its window. */
+  const countOf = (subject: Subject, now: number): number => {
+    const from = now - windowMinutes[subject.kind] * MINUTE_MS;
+    while (subject.counts.length > 0 && subject.counts[0].time <= from) subject.counts.shift();
+    return subject.counts.reduce((sum, { count }) => sum + count, 0);
+  };
+
+  const clear = (subject: Subject, observed: number): void => {
+    const { raisedTime } = subject;
+    subject.raisedTime = 0;
+    if (raisedTime > 0) tell(false, subject.kind, subject.who, observed, raisedTime);
+  };
+
+  const count = (kind: DetectionKind, name: string | undefined, who: Concerned, add: number): void => {
+    if (name === undefined || thresholds[kind] === 0) return;
+    const now = clock.now();
+    const id = `${kind} ${name}`;
+    const subject = subjects.get(id) ?? { kind, who, counts: [], raisedTime: 0 };
+    subjects.delete(id);
+    subjects.set(id, subject);
+    const newest = subject.counts.at(-1);
+    // One entry for each second at most: the window's length bounds them.
+    if (newest !== undefined && now - newest.time < 1000) newest.count += add;
+    else subject.counts.push({ time: now, count: add });
+    const observed = countOf(subject, now);
+    if (observed >= thresholds[kind] && subject.raisedTime === 0) {
+      subject.raisedTime = now;
+      tell(true, kind, who, observed, 0);
+    }
+    if (subjects.size > subjectsMax) {
+      const [oldest, forgotten] = subjects.entries().next().value as [string, Subject];
+      subjects.delete(oldest);
+      clear(forgotten, countOf(forgotten, now));
+    }
+  };
+
+  const left = (name: string, who: Concerned): void => {
+    if (thresholds['silent-device'] === 0) return;
+    gone.delete(name);
+    gone.set(name, { who, time: clock.now(), raised: false });
+    if (gone.size > subjectsMax) came(gone.keys().next().value as string);
+  };
+
+  const came = (name: string): void => {
+    const away = gone.get(name);
+    gone.delete(name);
+    if (away?.raised) tell(false, 'silent-device', away.who, (clock.now() - away.time) / MINUTE_MS, away.time);
+  };
+
+  const checkSilence = (now: number): void => {
+    const minutesMax = thresholds['silent-device'];
+    for (const away of gone.values()) {
+      const observed = Math.floor((now - away.time) / MINUTE_MS);
+      if (observed < minutesMax) break;
+      if (away.raised) continue;
+      away.raised = true;
+      tell(true, 'silent-device', away.who, observed, 0);
+    }
+  };
+
+  const checkRate = (now: number): void => {
+    const factor = thresholds['rate-change'];
+    const seen = thisMinute;
+    thisMinute = 0;
+    const average = minutes.length === 0 ? seen : minutes.reduce((sum, each) => sum + each, 0) / minutes.length;
+    const isSudden = factor > 0 && seen >= RATE_FLOOR && seen > factor * Math.max(1, average);
+    // A minute out of the ordinary does not make the next one ordinary.
+    if (!isSudden) minutes.push(seen);
+    if (minutes.length > windowMinutes['rate-change']) minutes.shift();
+    if (isSudden && rateRaised === 0) {
+      rateRaised = now;
+      tell(true, 'rate-change', {}, seen, 0);
+    } else if (!isSudden && rateRaised > 0) {
+      tell(false, 'rate-change', {}, seen, rateRaised);
+      rateRaised = 0;
+    }
+  };
+
+  const everyMinute = (): void => {
+    timer = clock.after(MINUTE_MS, () => {
+      const now = clock.now();
+      for (const [id, subject] of [...subjects]) {
+        const observed = countOf(subject, now);
+        if (observed < thresholds[subject.kind]) clear(subject, observed);
+        if (observed === 0) subjects.delete(id);
+      }
+      checkSilence(now);
+      checkRate(now);
+      everyMinute();
+    });
+  };
+  everyMinute();
+
+  return {
+    observe(event) {
+      if (event.type === 'detectionRaised' || event.type === 'detectionCleared') return;
+      thisMinute += event.count ?? 1;
+      const { deviceId, moduleId, peer } = event;
+      const who = deviceId === undefined ? {} : { deviceId, ...(moduleId !== undefined && { moduleId }) };
+      const name = deviceId === undefined ? undefined : `${deviceId}/${moduleId ?? ''}`;
+      switch (event.type) {
+        case 'authenticationFailed':
+          count('authentication-failures-of-device', name, who, event.count ?? 1);
+          count('authentication-failures-of-address', peer, peer === undefined ? {} : { peer }, event.count ?? 1);
+          break;
+        case 'connected':
+          if (name !== undefined) came(name);
+          count('flapping-device', name, who, 1);
+          break;
+        case 'disconnected':
+          if (name !== undefined) left(name, who);
+          break;
+        case 'identityDeleted':
+          if (name !== undefined) came(name);
+          break;
+        case 'commandRejected':
+          count('rejected-commands', name, who, 1);
+          break;
+      }
+    },
+    active: () => active,
+    close: () => timer?.(),
+  };
+}

@@ -1,0 +1,53 @@
+import type { MonitoringKind } from './types.ts';
+
+/** What a kind of event means and which fields it has of its own; `docs/monitoring.md` shows this table (checked by a test). */
+export interface KindFacts {
+  readonly meaning: string;
+  readonly fields: readonly string[];
+  /** Alike ones of one source are summed: with `count`, `first`, `last`, `summedOver`. */
+  readonly summed: boolean;
+}
+
+const kind = (meaning: string, fields: readonly string[] = []): KindFacts => ({ meaning, fields, summed: false });
+const summed = (meaning: string, fields: readonly string[]): KindFacts => ({ meaning, fields, summed: true });
+
+export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
+  connected: kind('A device or module has authenticated and holds its place.'),
+  disconnected: kind('Its connection has ended, and why.', ['reason', 'lastActivityTime']),
+  authenticationFailed: summed('Somebody was not let in, and which check failed. Never holds a credential.', [
+    'check',
+    'policyName',
+  ]),
+  operationRefused: summed('An authenticated peer asked for what a rule or limit does not allow.', [
+    'code',
+    'operation',
+    'limit',
+    'reason',
+  ]),
+  throttled: summed('A request was refused because of its rate or of what waits already.', [
+    'code',
+    'operation',
+    'limit',
+    'reason',
+  ]),
+  commandExpired: kind('A command was not completed within its time-to-live.', ['command', 'messageId']),
+  commandRejected: kind('The device refused a command.', ['command', 'messageId']),
+  commandGivenUp: kind('A command was abandoned as often as is allowed.', ['command', 'messageId']),
+  identityCreated: kind('An identity was added to the registry.', ['status']),
+  identityChanged: kind('An identity was replaced; its status stayed.', ['status']),
+  identityDisabled: kind('An identity was disabled: its connection ends, it cannot connect.', ['statusReason']),
+  identityEnabled: kind('A disabled identity may connect again.', ['statusReason']),
+  identityDeleted: kind('An identity was removed from the registry.'),
+  hubStarted: kind('The hub opens its doors.'),
+  hubStopped: kind('The hub has drained its connections and ends in an orderly way.'),
+  hubRecovered: kind('The run before this one ended without a stop; each connection that it held is told as ended.', [
+    'connectionsLost',
+  ]),
+  eventsMissed: kind('So many events could not be stored in the stream: the disk failed, or more came than it took.', [
+    'missed',
+    'first',
+    'last',
+  ]),
+  detectionRaised: kind('Something has crossed a threshold.', ['detection', 'observed', 'threshold']),
+  detectionCleared: kind('It is back below.', ['detection', 'observed', 'threshold', 'raisedTime']),
+};

@@ -1,0 +1,114 @@
+/** What the monitoring stream tells. Plain data; `events.ts` describes every kind, `docs/monitoring.md` shows the table. */
+import type { AuthenticationCheck } from '../identity/types.ts';
+import type { ConnectionClaim, DisconnectReason } from '../presence/types.ts';
+
+/** Raised when a field changes its meaning or goes; new fields and new kinds do not raise it. */
+export const MONITORING_SCHEMA_VERSION = 1;
+
+/** Who and where, as far as it is known. Common to all kinds. */
+export interface Concerned {
+  readonly deviceId?: string;
+  readonly moduleId?: string;
+  readonly protocol?: ConnectionClaim['protocol'];
+  readonly credential?: ConnectionClaim['credential'];
+  /** Address without its port; masked or absent by setting. */
+  readonly peer?: string;
+  /** Joins the events of one connection, or of one command. */
+  readonly correlationId?: string;
+}
+
+/** Alike events of one source in one window, as one event: nothing is left out of `count`. Times: UTC milliseconds. */
+export interface Summed {
+  readonly count: number;
+  readonly first: number;
+  readonly last: number;
+  /**
+   * What the count is of: one device at one address; all further devices of one address (too many were tried to name
+   * each); or everything beyond the addresses that are told apart.
+   */
+  readonly summedOver: 'source' | 'address' | 'hub';
+}
+
+/** `hub-crashed`: the connection was open when the hub was killed; told at the next start. */
+export type EndReason = DisconnectReason | 'hub-crashed';
+
+/** Which rule or limit refused, and what was met. */
+export interface RefusedBy {
+  /** The hub's error code, e.g. `MessageTooLarge`. */
+  readonly code: string;
+  /** What was attempted, e.g. `telemetry.send`. */
+  readonly operation: string;
+  /** Name of the limit, its value, and the value that met it, where a limit refused. */
+  readonly limit?: { readonly name: string; readonly scope: string; readonly current: number; readonly max: number };
+  /** The rule that refused, where it was no limit. */
+  readonly reason?: string;
+}
+
+export interface CommandFacts {
+  /** Place in the device's queue; absent where the store does not say. */
+  readonly command?: number;
+  readonly messageId?: string;
+}
+
+export type DetectionKind =
+  | 'authentication-failures-of-device'
+  | 'authentication-failures-of-address'
+  | 'flapping-device'
+  | 'silent-device'
+  | 'rejected-commands'
+  | 'rate-change';
+
+export interface DetectionFacts {
+  readonly detection: DetectionKind;
+  /** What was observed, and the threshold by setting that it crossed; the unit is the detection's (`docs/monitoring.md`). */
+  readonly observed: number;
+  readonly threshold: number;
+}
+
+/** The closed set of kinds, with what each carries beside `Concerned`. */
+export interface MonitoringFacts {
+  readonly connected: object;
+  /** `lastActivityTime` (UTC milliseconds) where it is not the time of the event: after a crash of the hub. */
+  readonly disconnected: { readonly reason: EndReason; readonly lastActivityTime?: number };
+  readonly authenticationFailed: { readonly check: AuthenticationCheck | 'unknown'; readonly policyName?: string };
+  readonly operationRefused: RefusedBy;
+  readonly throttled: RefusedBy;
+  readonly commandExpired: CommandFacts;
+  readonly commandRejected: CommandFacts;
+  readonly commandGivenUp: CommandFacts;
+  readonly identityCreated: { readonly status: string };
+  readonly identityChanged: { readonly status: string };
+  readonly identityDisabled: { readonly statusReason: string | null };
+  readonly identityEnabled: { readonly statusReason: string | null };
+  readonly identityDeleted: object;
+  readonly hubStarted: object;
+  readonly hubStopped: object;
+  readonly hubRecovered: { readonly connectionsLost: number };
+  readonly eventsMissed: { readonly missed: number; readonly first: number; readonly last: number };
+  readonly detectionRaised: DetectionFacts;
+  readonly detectionCleared: DetectionFacts & { readonly raisedTime: number };
+}
+
+export type MonitoringKind = keyof MonitoringFacts;
+
+/** What a part of the hub tells the monitor. `time` is given only for what happened earlier. */
+export type MonitoringReport = {
+  [Kind in MonitoringKind]: { readonly type: Kind; readonly time?: number } & Concerned & MonitoringFacts[Kind];
+}[MonitoringKind];
+
+/** A report as the stream has it. */
+export type MonitoringEvent = MonitoringReport & {
+  /** UTC milliseconds. */
+  readonly time: number;
+  /** Grows with every event of the same device (of the hub itself, where no device is concerned), over restarts too. */
+  readonly sequenceNumber: number;
+} & Partial<Summed>;
+
+/** What the rest of the hub sees of monitoring. */
+export interface Recorder {
+  /** Synchronous, bounded, and never throws: it may be called from anywhere. */
+  record(report: MonitoringReport): void;
+}
+
+/** For a hub that nobody monitors. */
+export const silentRecorder: Recorder = { record: () => {} };

@@ -1,0 +1,157 @@
+/**
+ * Presence as the registry keeps it: exact while the hub runs, and right again after it has stopped or was killed. A
+ * change is written within `limits.presenceFlushMs`, with the others of that time; the last activity of a device that
+ * stays connected about every minute.
+ */
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { identityName } from '../identity/permissions.ts';
+import type { IdentityKey } from '../identity/types.ts';
+import type { Presence } from './ports.ts';
+import type { ConnectionClaim, PresenceState } from './types.ts';
+
+export interface StoredPresence extends PresenceState {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+}
+
+/** Where presence is kept. One contract suite (`stores/contract/presence-states.ts`) runs over every implementation. */
+export interface PresenceStateStore {
+  /** A run of the hub begins. True: the run before it did not end by `end`, and left `connected` states that are not. */
+  begin(): Promise<boolean>;
+  /** The run ends in an orderly way. */
+  end(): Promise<void>;
+  /** In the order asked for; undefined = never seen. States of an older generation of the identity do not count. */
+  get(keys: readonly IdentityKey[]): Promise<readonly (PresenceState | undefined)[]>;
+  /** Replaces the states of those identities that still exist in that generation, and leaves out the others. */
+  save(states: readonly StoredPresence[]): Promise<void>;
+  /**
+   * Turns at most `count` states that say `connected` into disconnected ones, as of their last known activity, and tells
+   * which; none = all are done.
+   */
+  recover(count: number): Promise<readonly StoredPresence[]>;
+}
+
+export interface KeptPresence {
+  /** The same presence, which also knows of who connected before this run. */
+  readonly presence: Presence;
+  /** To be told of every connection (see `ConnectionWatcher` of the monitoring room). */
+  readonly watcher: {
+    connected(claim: ConnectionClaim): void;
+    disconnected(claim: ConnectionClaim): void;
+    touched(claim: ConnectionClaim): void;
+  };
+  /** Identities whose state waits to be written. */
+  pending(): number;
+  /** Writes what waits. */
+  close(): Promise<void>;
+}
+
+interface Named {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+}
+
+export function keepPresence(
+  inner: Presence,
+  { store, clock, log }: { readonly store: PresenceStateStore; readonly clock: Clock; readonly log: Log },
+): KeptPresence {
+  /** Whose state is to be written; what it is, is looked up then. */
+  const dirty = new Map<string, Named>();
+  /** Connected ones that something came from since their last write. */
+  const active = new Map<string, Named>();
+  let flushing: Promise<void> | undefined;
+  let soon: Cancel | undefined;
+  let later: Cancel | undefined;
+  let closed = false;
+  let asked: { readonly key: IdentityKey; resolve(state: PresenceState): void; reject(error: unknown): void }[] = [];
+
+  const mark = ({ key, generationId }: Named): void => {
+    const name = identityName(key);
+    active.delete(name);
+    dirty.set(name, { key, generationId });
+    if (!closed) soon ??= clock.after(limits.presenceFlushMs, () => void flush());
+  };
+
+  /** Writes all that waits; what fails is kept, and tried again with the next change or after a minute. */
+  const flush = (): Promise<void> => {
+    flushing ??= (async () => {
+      soon?.();
+      soon = undefined;
+      while (dirty.size > 0) {
+        const batch = [...dirty].slice(0, limits.presenceBatchMax);
+        for (const [name] of batch) dirty.delete(name);
+        try {
+          const states = await Promise.all(
+            batch.map(async ([, named]) => ({ ...named, ...(await inner.state(named.key)) })),
+          );
+          await store.save(states.filter((state) => state.connectionStateUpdatedTime > 0));
+        } catch (error) {
+          for (const [name, named] of batch) if (!dirty.has(name)) dirty.set(name, named);
+          log.error({ error, identities: dirty.size }, 'presence could not be written to the registry');
+          if (!closed) rouse();
+          return;
+        }
+      }
+    })().finally(() => {
+      flushing = undefined;
+      if (dirty.size > 0 && !closed) soon ??= clock.after(limits.presenceActivityMs, () => void flush());
+    });
+    return flushing;
+  };
+
+  /** Once a minute, for those who stay connected and are heard of. */
+  const rouse = (): void => {
+    later ??= clock.after(limits.presenceActivityMs, () => {
+      later = undefined;
+      for (const named of [...active.values()]) mark(named);
+    });
+  };
+
+  /** All that are asked for in one turn are one question to the store. */
+  const stored = (key: IdentityKey): Promise<PresenceState> =>
+    new Promise((resolve, reject) => {
+      asked.push({ key, resolve, reject });
+      if (asked.length > 1) return;
+      queueMicrotask(() => {
+        const questions = asked;
+        asked = [];
+        store.get(questions.map((question) => question.key)).then(
+          (states) => questions.forEach((question, at) => void question.resolve(states[at] ?? NEVER)),
+          (error) => questions.forEach((question) => void question.reject(error)),
+        );
+      });
+    });
+
+  return {
+    presence: {
+      ...inner,
+      async state(key) {
+        const known = await inner.state(key);
+        return known.connectionStateUpdatedTime > 0 ? known : stored(key);
+      },
+    },
+    watcher: {
+      connected: mark,
+      disconnected: mark,
+      touched(claim) {
+        const name = identityName(claim.key);
+        if (active.has(name)) return;
+        active.set(name, { key: claim.key, generationId: claim.generationId });
+        rouse();
+      },
+    },
+    pending: () => dirty.size,
+    async close() {
+      closed = true;
+      soon?.();
+      later?.();
+      for (const named of [...active.values()]) mark(named);
+      await flushing;
+      await flush();
+    },
+  };
+}
+
+const NEVER: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };

@@ -1,0 +1,92 @@
+import { sql } from 'kysely';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import type { StoredPresence } from '../../core/presence/states.ts';
+import type { PresenceState } from '../../core/presence/types.ts';
+import { readFact, writeFact } from './migrations.ts';
+import type { PresenceRow, Transaction } from './schema.ts';
+
+const RUNNING = 'presence_running';
+/** Keys of one `in`: below what SQLite and PostgreSQL take as parameters. */
+const KEYS_PER_QUESTION = 500;
+
+export async function beginPresence(tx: Transaction): Promise<boolean> {
+  const isRunning = (await readFact(tx, RUNNING)) === '1';
+  await writeFact(tx, RUNNING, '1');
+  return isRunning;
+}
+
+export async function endPresence(tx: Transaction): Promise<void> {
+  await writeFact(tx, RUNNING, '0');
+}
+
+export async function getPresence(
+  tx: Transaction,
+  keys: readonly IdentityKey[],
+): Promise<readonly (PresenceState | undefined)[]> {
+  const found = new Map<string, PresenceState>();
+  const deviceIds = [...new Set(keys.map(({ deviceId }) => deviceId))];
+  for (let at = 0; at < deviceIds.length; at += KEYS_PER_QUESTION) {
+    const rows = await tx
+      .selectFrom('presence_states as state')
+      .innerJoin('identities as identity', (join) =>
+        join
+          .onRef('identity.device_id', '=', 'state.device_id')
+          .onRef('identity.module_id', '=', 'state.module_id')
+          .onRef('identity.generation_id', '=', 'state.generation_id'),
+      )
+      .selectAll('state')
+      .where('state.device_id', 'in', deviceIds.slice(at, at + KEYS_PER_QUESTION))
+      .execute();
+    for (const row of rows) found.set(nameOf(row.device_id, row.module_id), stateOf(row));
+  }
+  return keys.map(({ deviceId, moduleId }) => found.get(nameOf(deviceId, moduleId ?? '')));
+}
+
+export async function savePresence(tx: Transaction, states: readonly StoredPresence[]): Promise<void> {
+  for (const { key, generationId, connected, connectionStateUpdatedTime, lastActivityTime } of states) {
+    // Written late, so the identity may be gone by now, or be another one of the same name.
+    await sql`
+      insert into presence_states (device_id, module_id, generation_id, connected, state_time, activity_time)
+      select device_id, module_id, generation_id, ${connected ? 1 : 0}, ${connectionStateUpdatedTime}, ${lastActivityTime}
+      from identities
+      where device_id = ${key.deviceId} and module_id = ${key.moduleId ?? ''} and generation_id = ${generationId}
+      on conflict (device_id, module_id) do update set
+        generation_id = excluded.generation_id, connected = excluded.connected,
+        state_time = excluded.state_time, activity_time = excluded.activity_time
+    `.execute(tx);
+  }
+}
+
+export async function recoverPresence(tx: Transaction, count: number): Promise<readonly StoredPresence[]> {
+  const rows = await tx
+    .selectFrom('presence_states')
+    .selectAll()
+    .where('connected', '=', 1)
+    .orderBy('device_id')
+    .orderBy('module_id')
+    .limit(count)
+    .execute();
+  for (const row of rows) {
+    await tx
+      .updateTable('presence_states')
+      .set({ connected: 0, state_time: row.activity_time })
+      .where('device_id', '=', row.device_id)
+      .where('module_id', '=', row.module_id)
+      .execute();
+  }
+  return rows.map((row) => ({
+    key: row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id },
+    generationId: row.generation_id,
+    ...stateOf({ ...row, connected: 0, state_time: row.activity_time }),
+  }));
+}
+
+const nameOf = (deviceId: string, moduleId: string): string => `${deviceId}/${moduleId}`;
+
+function stateOf(row: PresenceRow): PresenceState {
+  return {
+    connected: row.connected === 1,
+    connectionStateUpdatedTime: Number(row.state_time),
+    lastActivityTime: Number(row.activity_time),
+  };
+}
