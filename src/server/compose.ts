@@ -13,6 +13,7 @@ import { createEvents } from '../core/events/events.ts';
 import { createHub, type Hub } from '../core/hub.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
+import { createThrottling } from '../core/throttling/throttling.ts';
 import { recordCodec } from '../protocols/shared/record-codec.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
@@ -34,6 +35,7 @@ import { EventLogHost } from './threads/event-log-host.ts';
 import { PresenceHost } from './threads/presence.ts';
 import { startThreads, usableThreads } from './threads/share.ts';
 import { createSweeper } from './sweeper.ts';
+import { throttleLimits } from './throttle-settings.ts';
 import { timedFiles } from './timed-files.ts';
 import { openOwnTls, openPrivateTls, type ServerTls } from './tls-source.ts';
 
@@ -99,18 +101,25 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   }
 
   const eventLimits = { telemetryBytesMax: settings.telemetryBytesMax, consumerGroupsMax: settings.consumerGroupsMax };
+  const throttle = throttleLimits(settings);
+  const throttling = createThrottling(throttle, clock);
   const events = createEvents({
     telemetry,
     monitoring,
     consumerGroups: tables.consumerGroups,
     codec: recordCodec,
     clock,
+    throttling,
     limits: eventLimits,
   });
   const feed = new ChangeFeed(clock);
   const identities = feed.telling(tables.identities, ['write']);
   const authorities = feed.telling(tables.authorities, ['create', 'replace', 'delete']);
-  const hubLimits = { devicesMax: settings.devicesMax, clockSkewMs: settings.clockSkewSeconds * 1000 };
+  const hubLimits = {
+    devicesMax: settings.devicesMax,
+    clockSkewMs: settings.clockSkewSeconds * 1000,
+    refusalDelayMsMax: settings.refusalDelaySeconds * 1000,
+  };
   const sweeper = createSweeper(clock, log);
   const monitored = await openMonitoring({
     ...{ settings, hubName, telemetry, monitoring, metrics, clock, log, shutdown },
@@ -125,6 +134,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     policies,
     subscriptions: tables.subscriptions,
     commandQueue: sweeper.watch(tables.commandQueue),
+    throttling,
     events,
     clock,
     random,
@@ -147,7 +157,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
       ? undefined
       : await startThreads(
           {
-            ...{ hub, policies, identities, authorities, feed, presence, tls, metrics, eventLimits },
+            ...{ hub, policies, identities, authorities, feed, presence, tls, metrics, eventLimits, throttle },
             consumerGroups: tables.consumerGroups,
             logs: shared,
             limits: hubLimits,

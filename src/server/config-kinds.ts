@@ -13,6 +13,10 @@ export const whole = (min: number, max: number) => z.preprocess(numberOf, z.numb
 
 export const port = () => z.preprocess(numberOf, z.union([z.literal('off'), z.number().int().min(0).max(65_535)]));
 
+/** So many in a time, or `off` = as many as they like. */
+export const rate = (min: number, max: number) =>
+  z.preprocess(numberOf, z.union([z.literal('off'), z.number().int().min(min).max(max)]));
+
 /** Bytes, also with a unit: `64KiB`. `off`, where it is given, stands for "no bound". */
 export function byteSize(min: number, max: number): z.ZodType<number>;
 export function byteSize(min: number, max: number, none: 'off'): z.ZodType<number | 'off'>;

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { limits } from '../base/limits.ts';
 import { byteSize, flag, key, list, type Port, port, text, whole } from './config-kinds.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
+import { throttleSettings } from './throttle-settings.ts';
 
 const DAY_SECONDS = 86_400;
 const hubNamePattern = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/;
@@ -181,6 +182,7 @@ export const settingsSchema = z.strictObject({
     DAY_SECONDS,
     "Seconds by which a device's clock may be wrong before a token counts as ended.",
   ),
+  ...throttleSettings(documented),
   drainSeconds: countSetting(
     limits.drainMs / 1000,
     1,

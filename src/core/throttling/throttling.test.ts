@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { VirtualClock } from '../../base/clock.ts';
 import { HubError } from '../errors.ts';
 import { Bucket } from './bucket.ts';
-import { createThrottling } from './throttling.ts';
+import { createThrottling, shareOf } from './throttling.ts';
 
 const d1 = { deviceId: 'd1' };
 
@@ -115,4 +115,9 @@ test('without limits there is no meter, and nothing is counted', () => {
   const throttling = createThrottling({ deviceConnectsPerMinute: 1 }, new VirtualClock());
   assert.equal(throttling.meterOf(d1), undefined);
   createThrottling({}, new VirtualClock()).admitConnection(d1);
+});
+
+test('listener threads divide what all devices share, and nothing else', () => {
+  const whole = { hubMessagesPerSecond: 10, deviceMessagesPerSecond: 5, hubConnectsPerSecond: 4 };
+  assert.deepEqual(shareOf(whole, 4), { ...whole, hubMessagesPerSecond: 2.5 });
 });

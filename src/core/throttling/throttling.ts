@@ -71,6 +71,16 @@ export function createThrottling(settings: ThrottleLimits, clock: Clock): Thrott
   };
 }
 
+/** The part of what all devices share in telemetry that one of `count` equal listener threads may let through. */
+export function shareOf(settings: ThrottleLimits, count: number): ThrottleLimits {
+  const { hubMessagesPerSecond: messages, hubBytesPerSecond: bytes } = settings;
+  return {
+    ...settings,
+    ...(messages === undefined ? {} : { hubMessagesPerSecond: messages / count }),
+    ...(bytes === undefined ? {} : { hubBytesPerSecond: bytes / count }),
+  };
+}
+
 /** A bucket with the name of the setting behind it and whose it is. */
 interface Gauge {
   readonly name: keyof ThrottleLimits;

@@ -3,6 +3,7 @@ import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { Hub, HubParts } from '../../core/hub.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
+import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
 import type { ThreadLink } from './calls.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import { serveCommands } from './commands.ts';
@@ -24,6 +25,7 @@ export interface HubHostParts {
   readonly logs: readonly EventLogHost[];
   readonly limits: HubParts['limits'];
   readonly eventLimits: EventsParts['limits'];
+  readonly throttle: ThrottleLimits;
 }
 
 /** What a listener thread is told of the hub at its start; it holds the policies' keys. */
@@ -34,9 +36,10 @@ export interface HubStart {
   readonly logs: readonly LogStart[];
   readonly limits: HubParts['limits'];
   readonly eventLimits: EventsParts['limits'];
+  readonly throttle: ThrottleLimits;
 }
 
-export function hubStart({ hub, policies, logs, limits, eventLimits }: HubHostParts): HubStart {
+export function hubStart({ hub, policies, logs, limits, eventLimits, throttle }: HubHostParts): HubStart {
   return {
     name: hub.name,
     hostNames: hub.hostNames.all,
@@ -44,6 +47,7 @@ export function hubStart({ hub, policies, logs, limits, eventLimits }: HubHostPa
     logs: logs.map((log) => log.start()),
     limits,
     eventLimits,
+    throttle,
   };
 }
 

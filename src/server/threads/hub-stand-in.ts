@@ -10,6 +10,7 @@ import { IdentityCache } from '../../core/identity/identity-cache.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import { Trust } from '../../core/identity/trust.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import { recordCodec } from '../../protocols/shared/record-codec.ts';
 import type { ThreadLink } from './calls.ts';
 import { serveHearing, storeStandIn } from './change-feed.ts';
@@ -52,6 +53,7 @@ export function hubStandIn(
     consumerGroups: link.remote<ConsumerGroupStore>('consumerGroups', ['list', 'create', 'delete']),
     codec: recordCodec,
     clock,
+    throttling: createThrottling(shareOf(start.throttle, threads), clock),
     limits: start.eventLimits,
   });
   const identities = storeStandIn<IdentityStore>(link, 'identities', [

@@ -1,0 +1,171 @@
+/** Limits and fairness on the real hub: a noisy device beside quiet ones, connects, failed authentication. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createApiClient } from '../../src/api/client.ts';
+import { signSas } from '../../src/api/sas.ts';
+import { startHub, type TestHub } from '../drivers/hub.ts';
+import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
+
+const QUIET = 99;
+const PER_SECOND = 20;
+const STRETCH_MS = 4000;
+
+type Fields = Parameters<typeof connectPacket>[0];
+
+/** CONNECT fields with which each new device is let in. */
+async function createDevices(hub: TestHub, ids: readonly string[]): Promise<ReadonlyMap<string, Fields>> {
+  const { endpoints, ca } = hub;
+  const api = createApiClient({
+    connectionString: endpoints.connectionStrings.iothubowner,
+    port: endpoints.ports.https ?? 443,
+    ca,
+  });
+  const fields = new Map<string, Fields>();
+  for (const deviceId of ids) {
+    const { authentication } = await api.devices.create(deviceId);
+    const password = await signSas({
+      resource: `localhost/devices/${deviceId}`,
+      key: authentication.symmetricKey?.primaryKey ?? '',
+      expiresAt: Date.now() + 3_600_000,
+    });
+    const username = `localhost/${deviceId}/?api-version=2021-04-12`;
+    fields.set(deviceId, { clientId: deviceId, username, password: Buffer.from(password) });
+  }
+  api.close();
+  return fields;
+}
+
+async function connect(hub: TestHub, fields: Fields | undefined): Promise<MqttDriver> {
+  const place = { port: hub.endpoints.ports.mqtt ?? 0 };
+  const { client, returnCode } = await MqttDriver.connect(place, fields ?? {});
+  assert.equal(returnCode, 0);
+  return client;
+}
+
+const telemetry = (deviceId: string, messageId: number) =>
+  publishPacket({
+    topic: `devices/${deviceId}/messages/events/`,
+    qos: 1,
+    messageId,
+    payload: Buffer.from('x'.repeat(200)),
+  });
+
+/** Each device sends a message, awaits its acknowledgement, and rests; resolves with all waits in milliseconds. */
+async function quietly(clients: ReadonlyMap<string, MqttDriver>, stretchMs: number): Promise<number[]> {
+  const waits: number[] = [];
+  const end = performance.now() + stretchMs;
+  let nth = 0;
+  const one = async (deviceId: string, client: MqttDriver): Promise<void> => {
+    await new Promise((resolve) => setTimeout(resolve, 10 * nth++));
+    for (let messageId = 1; performance.now() < end; messageId++) {
+      const sent = performance.now();
+      client.send(telemetry(deviceId, messageId));
+      await client.next('puback');
+      waits.push(performance.now() - sent);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  };
+  await Promise.all([...clients].map(([deviceId, client]) => one(deviceId, client)));
+  return waits;
+}
+
+const p99 = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length * 0.99)];
+
+test('a device at 100 times its limit is held to it, and the quiet ones do not notice', async (context) => {
+  await using hub = await startHub({
+    args: ['--mqtt-port', '0', '--device-messages-per-second', String(PER_SECOND), '--log-level', 'warn'],
+  });
+  const ids = Array.from({ length: QUIET }, (_, nth) => `quiet-${nth}`);
+  const fields = await createDevices(hub, [...ids, 'noisy']);
+  const quiet = new Map<string, MqttDriver>();
+  for (const id of ids) quiet.set(id, await connect(hub, fields.get(id)));
+
+  const alone = await quietly(quiet, STRETCH_MS);
+
+  const noisy = await connect(hub, fields.get('noisy'));
+  let acknowledged = 0;
+  let offered = 0;
+  const started = performance.now();
+  const count = (async () => {
+    for (;;) {
+      await noisy.next('puback');
+      acknowledged++;
+    }
+  })().catch(() => {});
+  const pump = setInterval(() => {
+    // A hundred times the limit, as far as the hub takes it from the socket.
+    const due = ((performance.now() - started) / 1000) * PER_SECOND * 100;
+    while (offered < due && noisy.socket.writableLength < 1_000_000)
+      noisy.send(telemetry('noisy', (offered++ % 60_000) + 1));
+  }, 5);
+  const beside = await quietly(quiet, STRETCH_MS);
+  const seconds = (performance.now() - started) / 1000;
+  const taken = acknowledged;
+  clearInterval(pump);
+  noisy.destroy();
+  await count;
+  for (const client of quiet.values()) client.destroy();
+
+  context.diagnostic(
+    `p99 of ${QUIET} quiet devices: ${p99(alone).toFixed(1)} ms alone (${alone.length} messages), ` +
+      `${p99(beside).toFixed(1)} ms beside the noisy one (${beside.length}); ` +
+      `the noisy one offered ${offered} messages and had ${taken} acknowledged in ${seconds.toFixed(1)} s`,
+  );
+  assert.ok(offered > taken * 10, `${offered} offered, ${taken} taken`);
+  // What it held at first, what flowed in, and the one that overdraws.
+  assert.ok(taken <= PER_SECOND * (seconds + 1) + 2, `${taken} messages in ${seconds} s`);
+  assert.ok(taken >= PER_SECOND * seconds * 0.8, `${taken} messages in ${seconds} s`);
+  assert.ok(alone.length > QUIET * 4 && beside.length > QUIET * 4);
+  // A shared machine is uneven; a device without its limit would cost seconds.
+  assert.ok(p99(beside) < p99(alone) * 5 + 100, `${p99(alone)} ms alone, ${p99(beside)} ms beside`);
+});
+
+test('a device that connects too often is put off with code 3, the others are not', async () => {
+  await using hub = await startHub({ args: ['--mqtt-port', '0', '--device-connects-per-minute', '5'] });
+  const fields = await createDevices(hub, ['d1', 'd2']);
+  const place = { port: hub.endpoints.ports.mqtt ?? 0 };
+  const codes: number[] = [];
+  for (let nth = 0; nth < 7; nth++) {
+    const { client, returnCode } = await MqttDriver.connect(place, fields.get('d1') ?? {});
+    codes.push(returnCode);
+    client.destroy();
+  }
+  assert.deepEqual(codes, [0, 0, 0, 0, 0, 3, 3]);
+  await hub.logged(/deviceConnectsPerMinute/);
+  assert.equal((await MqttDriver.connect(place, fields.get('d2') ?? {})).returnCode, 0);
+});
+
+test('wrong passwords are answered later and later; the right one at once, from the same address', async () => {
+  await using hub = await startHub({ args: ['--mqtt-port', '0', '--refusal-delay-seconds', '1'] });
+  const fields = await createDevices(hub, ['d1', 'd2']);
+  const place = { port: hub.endpoints.ports.mqtt ?? 0 };
+  const timed = async (
+    deviceId: string,
+    password?: Buffer,
+  ): Promise<{ readonly code: number; readonly ms: number }> => {
+    const known = fields.get(deviceId) ?? {};
+    const started = performance.now();
+    const { client, returnCode } = await MqttDriver.connect(
+      place,
+      password === undefined ? known : { ...known, password },
+    );
+    client.destroy();
+    return { code: returnCode, ms: performance.now() - started };
+  };
+  const wrong = Buffer.from('SharedAccessSignature sr=localhost%2Fdevices%2Fd1&sig=AAAA&se=9999999999');
+  const waits: number[] = [];
+  for (let nth = 0; nth < 9; nth++) {
+    const { code, ms } = await timed('d1', wrong);
+    assert.equal(code, 5);
+    waits.push(ms);
+  }
+  // 5 at once, then 100, 200, 400, 800 ms.
+  for (const [nth, least] of [100, 200, 400, 800].entries()) assert.ok(waits[5 + nth] >= least - 5, waits.join(' '));
+  const waiting = timed('d1', wrong);
+  for (const deviceId of ['d1', 'd2']) {
+    const { code, ms } = await timed(deviceId);
+    assert.equal(code, 0);
+    assert.ok(ms < 500, `${deviceId} waited ${ms} ms`);
+  }
+  assert.ok((await waiting).ms >= 990);
+});
