@@ -116,7 +116,7 @@ async function replace(
     await addToCount(tx, stored.status as IdentityStatus, -1);
     await addToCount(tx, identity.status, 1);
   }
-  changes.push({ kind: 'replaced', identity });
+  changes.push({ kind: 'replaced', identity, statusChanged: stored.status !== identity.status });
   return { kind: 'done', identity };
 }
 
@@ -133,7 +133,7 @@ async function remove(
   const identity = toIdentity(stored, cipher);
   const owned = key.moduleId === undefined ? await moduleRows(tx, key.deviceId) : [];
   // What hangs on the identity goes in the same commit: a crash leaves no session and no command without an owner.
-  for (const table of ['identities', 'subscriptions'] as const) {
+  for (const table of ['identities', 'subscriptions', 'presence_states'] as const) {
     const removal = tx.deleteFrom(table).where('device_id', '=', key.deviceId);
     await (key.moduleId === undefined ? removal : removal.where('module_id', '=', key.moduleId)).execute();
   }

@@ -139,6 +139,19 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
       position bigint not null
     )`,
   ],
+  [
+    `create table presence_states (
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      connected integer not null,
+      state_time bigint not null,
+      activity_time bigint not null,
+      primary key (device_id, module_id)
+    )`,
+    // After a crash: who was connected, without looking at everybody.
+    `create index presence_connected on presence_states (device_id, module_id) where connected = 1`,
+  ],
 ];
 
 /** The format that this program writes. */

@@ -6,6 +6,7 @@ import type { ConsumerGroup } from '../../core/events/ports.ts';
 import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { IdentityKey, Policy } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
+import type { StoredPresence } from '../../core/presence/states.ts';
 import {
   createAuthority,
   deleteAuthority,
@@ -34,6 +35,7 @@ import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './
 import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
+import { beginPresence, endPresence, getPresence, recoverPresence, savePresence } from './presence-states.ts';
 import type { Transaction } from './schema.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
 
@@ -83,6 +85,11 @@ export function tableOperations(cipher: KeyCipher) {
       (tx, key: IdentityKey, generationId: string, subscriptions: readonly Subscription[], now: number) =>
         saveSubscriptions(tx, key, generationId, subscriptions, now),
     ),
+    'presence.begin': write((tx) => beginPresence(tx)),
+    'presence.end': write((tx) => endPresence(tx)),
+    'presence.get': read((tx, keys: readonly IdentityKey[]) => getPresence(tx, keys)),
+    'presence.save': write((tx, states: readonly StoredPresence[]) => savePresence(tx, states)),
+    'presence.recover': write((tx, count: number) => recoverPresence(tx, count)),
     'subscriptions.remove': write((tx, key: IdentityKey) => removeSubscriptions(tx, key)),
     'commands.enqueue': write(enqueueCommand),
     'commands.lockNext': write(lockNextCommands),

@@ -14,6 +14,7 @@ export interface Tables {
     filters: string;
     saved_time: number;
   };
+  presence_states: PresenceRow;
   command_queues: CommandQueueRow;
   commands: CommandRow;
   command_messages: CommandMessageRow;
@@ -111,6 +112,16 @@ export interface IdentityRow {
   device_scope: string | null;
   parent_scopes: string;
   managed_by: string | null;
+}
+
+/** What presence knew of an identity when it was last written. */
+export interface PresenceRow {
+  device_id: string;
+  module_id: string;
+  generation_id: string;
+  connected: number;
+  state_time: number;
+  activity_time: number;
 }
 
 /** A transaction that is open: whoever calls an operation begins and commits it. */
