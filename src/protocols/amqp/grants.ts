@@ -1,6 +1,6 @@
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import { authorize, type Operation } from '../../core/identity/permissions.ts';
+import { authorize, type HubPlace, type Operation } from '../../core/identity/permissions.ts';
 import type { Principal } from '../../core/identity/types.ts';
 
 /**
@@ -36,14 +36,14 @@ export class Grants {
   }
 
   /**
-   * The principal that may do `operation`, the newest first.
+   * The principal that may do `operation` to `place` (where it concerns one), the newest first.
    * @throws HubError IotHubUnauthorized if nobody has authenticated, IotHubUnauthorizedAccess if none of them may.
    */
-  demand(operation: Operation, now: number): Principal {
+  demand(operation: Operation, now: number, place?: HubPlace): Principal {
     let refusal: unknown = new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
     for (const principal of [...this.#principals.values()].reverse()) {
       try {
-        authorize(principal, operation, now);
+        authorize(principal, operation, now, place);
         return principal;
       } catch (error) {
         refusal = error;

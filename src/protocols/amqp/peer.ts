@@ -4,6 +4,7 @@ import type { Log } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
+import type { HubPlace } from '../../core/identity/permissions.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import { int, string } from '../../wire/amqp/performatives.ts';
@@ -57,8 +58,10 @@ export class AmqpPeer {
     );
     this.#management = new RequestNode(async (request) => {
       try {
-        const principal = this.#grants.demand('events.read', hub.clock.now());
-        return readEntity(request, (eventHub) => hub.events.inspect(principal, eventHub));
+        return readEntity(request, (eventHub) => {
+          const place = { path: [eventHub, '$management'] };
+          return hub.events.inspect(this.#grants.demand('events.read', hub.clock.now(), place), eventHub);
+        });
       } catch (error) {
         return refusedAnswer(this.#explained(error, { kind: 'management' }, ''));
       }
@@ -149,7 +152,7 @@ export class AmqpPeer {
       this.#openRequests(this.#cbs, link);
       return;
     }
-    const principal = this.#grants.demand('events.read', this.#hub.clock.now());
+    const principal = this.#grants.demand('events.read', this.#hub.clock.now(), placeOf(address));
     if (address.kind === 'management') this.#openRequests(this.#management, link);
     else if (address.kind === 'partition' && link instanceof OutgoingLink)
       await this.#openReader(link, address, principal);
@@ -277,4 +280,10 @@ export class AmqpPeer {
     this.#cancelExpiry();
     this.#options.closed();
   }
+}
+
+/** What a token must cover to open a link there; a node for requests asks again for each of them. */
+function placeOf(address: Address): HubPlace | undefined {
+  if (address.kind !== 'partition') return undefined;
+  return { path: [address.eventHub, 'ConsumerGroups', address.consumerGroup, 'Partitions', address.partition] };
 }
