@@ -1,0 +1,168 @@
+/**
+ * Everything but events in PostgreSQL, by the operations that SQLite runs as well: each in a transaction of its own, and
+ * answered after its commit. Nodes share the database, and nothing else.
+ */
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { NewCommand } from '../../core/commands/ports.ts';
+import { HubError } from '../../core/errors.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { createKeyCipher, type KeyRing } from '../tables/key-cipher.ts';
+import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
+import { prepareTables } from '../tables/prepare.ts';
+import type { Tables, Transaction } from '../tables/schema.ts';
+import { createTableStores, type TableCaller, type TableStores } from '../tables/stores.ts';
+import { InOrder } from './in-order.ts';
+
+export interface PostgresTablesParts {
+  /** `postgres://user:password@host:port/database`; never logged. */
+  readonly url: string;
+  /** The schema that holds the tables; it exists. */
+  readonly schema: string;
+  readonly cipher: KeyRing;
+  readonly log: Log;
+  readonly clock: Clock;
+}
+
+export interface PostgresTables extends TableStores {
+  /** Finishes what runs and closes the connections. */
+  close(): Promise<void>;
+}
+
+/** Any number: it stands for "the format of these tables", so that two nodes do not change it at the same time. */
+const FORMAT_LOCK = 0x4d4f4f52;
+/** PostgreSQL's type number of `bigint`: ours stay below 2^53, so they are read as numbers. */
+const INT8 = 20;
+/** SQLSTATE of a deadlock and of a serialization failure: the transaction is gone, and may be tried again. */
+const RETRIED = new Set(['40P01', '40001']);
+/** Classes of SQLSTATE that are about the server or the way to it, not about the operation. */
+const UNAVAILABLE = new Set(['08', '53', '57', '58']);
+
+/** @throws Error that says what to do: commits that are not durable, another order of texts, a newer format, another key. */
+export async function openPostgresTables(parts: PostgresTablesParts): Promise<PostgresTables> {
+  const { log } = parts;
+  const cipher = createKeyCipher(parts.cipher);
+  const pool = new pg.Pool({
+    connectionString: parts.url,
+    max: limits.postgresConnectionsMax,
+    connectionTimeoutMillis: limits.postgresConnectMs,
+    application_name: 'mooring',
+    options: `-c search_path=${parts.schema}`,
+    types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
+  });
+  // A connection that breaks while nobody uses it; whoever comes next gets a new one.
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke'));
+  const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  try {
+    await database.transaction().execute(async (tx) => {
+      await checkServer(tx);
+      await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
+      await prepareTables(tx, cipher, parts.cipher);
+    });
+  } catch (error) {
+    await database.destroy();
+    throw error;
+  }
+  const operations = tableOperations(cipher);
+  const inOrder = new InOrder();
+  let calls = 0;
+
+  async function carryOut<Name extends OperationName>(
+    name: Name,
+    args: OperationArgs<Name>,
+  ): Promise<OperationResult<Name>> {
+    const run = operations[name].run as (
+      tx: Transaction,
+      ...args: readonly unknown[]
+    ) => Promise<OperationResult<Name>>;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await database.transaction().execute((tx) => run(tx, ...args));
+      } catch (error) {
+        if (RETRIED.has(stateOf(error)) && attempt < limits.postgresAttemptsMax) continue;
+        throw refusal(name, error, log);
+      }
+    }
+  }
+
+  async function callThen<Name extends OperationName, Result>(
+    name: Name,
+    args: OperationArgs<Name>,
+    then: (value: OperationResult<Name>) => Result,
+  ): Promise<Result> {
+    if (calls >= limits.tableQueueMax) {
+      const limit = { name: 'tableQueueMax', scope: 'hub', current: calls, max: limits.tableQueueMax };
+      throw new HubError('ServiceUnavailable', undefined, { reason: 'the tables are too busy', limit });
+    }
+    calls++;
+    const work = async (): Promise<Result> => then(await carryOut(name, args));
+    const key = orderKey(name, args);
+    try {
+      return await (key === undefined ? work() : inOrder.run(key, work));
+    } finally {
+      calls--;
+    }
+  }
+
+  const caller: TableCaller = { call: (name, ...args) => callThen(name, args, (value) => value), callThen };
+  return { ...createTableStores(caller, parts.clock), close: () => database.destroy() };
+}
+
+/**
+ * Calls of one hub that take effect, and are told of, in the order in which they were made: changes of identities, and
+ * whatever concerns the commands of one identity. So a busy device holds one connection, not all while they wait for it.
+ */
+function orderKey(name: OperationName, args: readonly unknown[]): string | undefined {
+  switch (name) {
+    case 'identities.write':
+      return 'identities';
+    case 'authorities.create':
+    case 'authorities.replace':
+    case 'authorities.delete':
+      return 'authorities';
+    case 'commands.enqueue':
+      return `commands of ${(args[0] as NewCommand).target.deviceId}`;
+    case 'commands.lockNext':
+    case 'commands.settle':
+    case 'commands.releaseHolder':
+    case 'commands.purge':
+    case 'commands.forget':
+      return `commands of ${(args[0] as IdentityKey).deviceId}`;
+    default:
+      return undefined;
+  }
+}
+
+async function checkServer(tx: Transaction): Promise<void> {
+  const { rows } = await sql<{ durable: string; collation: string }>`
+    select current_setting('synchronous_commit') as durable, datcollate as collation
+    from pg_database where datname = current_database()`.execute(tx);
+  const [{ durable, collation }] = rows;
+  if (durable === 'off') {
+    throw new Error('PostgreSQL has synchronous_commit off: it would lose what was acknowledged. Set it to on.');
+  }
+  // Pages of devices go on behind an id, in the order of bytes that SQLite has as well.
+  if (!['C', 'POSIX', 'C.UTF-8', 'C.utf8'].includes(collation)) {
+    throw new Error(
+      `The PostgreSQL database orders texts by ${collation}, and the hub needs the order of bytes. ` +
+        "Make one with: create database mooring template template0 encoding 'UTF8' locale 'C'",
+    );
+  }
+}
+
+function stateOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : '';
+}
+
+function refusal(name: OperationName, error: unknown, log: Log): HubError {
+  const message = error instanceof Error ? error.message : String(error);
+  log.error({ operation: name, error: message }, 'a table operation failed');
+  const state = stateOf(error);
+  // Without an SQLSTATE of five characters the server was not reached at all.
+  const unavailable = !/^[0-9A-Z]{5}$/.test(state) || UNAVAILABLE.has(state.slice(0, 2));
+  return new HubError(unavailable ? 'ServiceUnavailable' : 'ServerError', undefined, { reason: message });
+}

@@ -1,0 +1,51 @@
+/** A PostgreSQL for tests, where there is one: `scripts/postgres-for-tests.sh` starts it and sets the variable. */
+import { randomBytes } from 'node:crypto';
+import { test } from 'node:test';
+import pg from 'pg';
+import { systemClock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
+import { openPostgresTables, type PostgresTables } from '../cluster/postgres.ts';
+
+export interface OpenedPostgres {
+  readonly tables: PostgresTables;
+  /** A second node on the same tables; closed by whoever opens it. */
+  another(): Promise<PostgresTables>;
+  /** Closes, and removes the tables. */
+  close(): Promise<void>;
+}
+
+/** Runs `suites` against PostgreSQL, or says by name that they are skipped. */
+export function withPostgres(name: string, suites: (open: () => Promise<OpenedPostgres>) => void): void {
+  const url = process.env.MOORING_TEST_POSTGRES;
+  if (url === undefined) {
+    const reason = 'MOORING_TEST_POSTGRES is not set: run it by scripts/postgres-for-tests.sh';
+    process.stderr.write(`SKIPPED: ${name} over PostgreSQL (${reason})\n`);
+    test(`${name} over PostgreSQL`, { skip: reason }, () => {});
+    return;
+  }
+  suites(() => openPostgres(url));
+}
+
+/** Fresh tables in a schema of their own. */
+async function openPostgres(url: string): Promise<OpenedPostgres> {
+  const schema = `test_${randomBytes(8).toString('hex')}`;
+  const cipher = { keys: [Buffer.alloc(32, 3)], source: 'test' };
+  const open = () => openPostgresTables({ url, schema, cipher, log: silentLog, clock: systemClock });
+  await query(url, `create schema ${schema}`);
+  const tables = await open();
+  return {
+    tables,
+    another: open,
+    async close() {
+      await tables.close();
+      await query(url, `drop schema ${schema} cascade`);
+    },
+  };
+}
+
+async function query(url: string, text: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  await client.query(text);
+  await client.end();
+}

@@ -1,0 +1,101 @@
+import type { Clock } from '../../base/clock.ts';
+import type { CommandQueue } from '../../core/commands/ports.ts';
+import type { ConsumerGroupStore } from '../../core/events/ports.ts';
+import type {
+  AuthorityChange,
+  AuthorityStore,
+  IdentityChange,
+  IdentityStore,
+  PolicyStore,
+} from '../../core/identity/ports.ts';
+import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { AuthorityOutcome } from './authorities.ts';
+import { createTableCommandQueue } from './command-queue.ts';
+import type { OperationArgs, OperationName, OperationResult } from './operations.ts';
+
+/** Whoever carries operations out, each in a transaction of its own, and answers when it is durable. */
+export interface TableCaller {
+  /** @throws HubError ServiceUnavailable, ServerError */
+  call<Name extends OperationName>(name: Name, ...args: OperationArgs<Name>): Promise<OperationResult<Name>>;
+  /** The same; `then` runs once the operation is durable, and before the promise resolves. */
+  callThen<Name extends OperationName, Result>(
+    name: Name,
+    args: OperationArgs<Name>,
+    then: (value: OperationResult<Name>) => Result,
+  ): Promise<Result>;
+}
+
+/** The stores that live in the tables. */
+export interface TableStores {
+  readonly identities: IdentityStore;
+  readonly authorities: AuthorityStore;
+  readonly policies: PolicyStore;
+  readonly consumerGroups: ConsumerGroupStore;
+  readonly subscriptions: SubscriptionStore;
+  readonly commandQueue: CommandQueue;
+}
+
+export function createTableStores(tables: TableCaller, clock: Clock): TableStores {
+  return {
+    identities: tableIdentities(tables),
+    authorities: tableAuthorities(tables),
+    policies: {
+      load: () => tables.call('policies.load'),
+      save: (policies) => tables.call('policies.save', policies),
+    },
+    consumerGroups: {
+      list: (eventHub) => tables.call('consumerGroups.list', eventHub),
+      create: (eventHub, group, countMax) => tables.call('consumerGroups.create', eventHub, group, countMax),
+      delete: (eventHub, name) => tables.call('consumerGroups.delete', eventHub, name),
+    },
+    subscriptions: {
+      load: (key, generationId) => tables.call('subscriptions.load', key, generationId),
+      save: (key, generationId, subscriptions) =>
+        tables.call('subscriptions.save', key, generationId, subscriptions, clock.now()),
+      remove: (key) => tables.call('subscriptions.remove', key),
+    },
+    commandQueue: createTableCommandQueue((name, ...args) => tables.call(name, ...args)),
+  };
+}
+
+function tableIdentities(tables: TableCaller): IdentityStore {
+  const listeners = new Set<(change: IdentityChange) => void>();
+  return {
+    get: (key) => tables.call('identities.get', key),
+    listDevices: (page) => tables.call('identities.listDevices', page),
+    listModules: (deviceId) => tables.call('identities.listModules', deviceId),
+    counts: () => tables.call('identities.counts'),
+    write: (writes) =>
+      tables.callThen('identities.write', [writes], ({ outcomes, changes }) => {
+        for (const change of changes) for (const listener of listeners) listener(change);
+        return outcomes;
+      }),
+    watch(listener) {
+      // A wrapper of its own, so that the same function may watch twice and end each watch by itself.
+      const own = (change: IdentityChange): void => listener(change);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+  };
+}
+
+function tableAuthorities(tables: TableCaller): AuthorityStore {
+  const listeners = new Set<(change: AuthorityChange) => void>();
+  const told = <Kind>({ outcome, change }: AuthorityOutcome<Kind>): Kind => {
+    if (change !== undefined) for (const listener of listeners) listener(change);
+    return outcome;
+  };
+  return {
+    list: () => tables.call('authorities.list'),
+    create: (authority, countMax) => tables.callThen('authorities.create', [authority, countMax], told),
+    replace: (authority, ifMatch) => tables.callThen('authorities.replace', [authority, ifMatch], told),
+    delete: (name, ifMatch) => tables.callThen('authorities.delete', [name, ifMatch], told),
+    intermediates: () => tables.call('authorities.intermediates'),
+    keepIntermediate: (intermediate, countMax) => tables.call('authorities.keepIntermediate', intermediate, countMax),
+    watch(listener) {
+      const own = (change: AuthorityChange): void => listener(change);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+  };
+}
