@@ -26,6 +26,7 @@ import {
   watchedCommandQueue,
   watchedCommands,
   watchedEvents,
+  watchedPlaces,
 } from './monitoring/watched-rooms.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { createPresence } from './presence/presence.ts';
@@ -90,7 +91,8 @@ export function createHub(parts: HubParts): Hub {
   const kept = parts.keepPresence?.(createPresence({ clock, log }));
   const watchers = [...(kept ? [kept.watcher] : []), ...(parts.recorder ? [connectionReports(recorder)] : [])];
   const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, () => uuid(random));
-  const presence = guardedPresence(places, cache, trust, parts.throttling);
+  const guarded = guardedPresence(places, cache, trust, parts.throttling);
+  const presence = heard(parts.recorder, watchedPlaces, guarded);
   const commands = heard(
     parts.recorder,
     watchedCommands,

@@ -23,25 +23,28 @@ export function watchedAuthentication(authentication: Authentication, recorder: 
     }
   };
   return {
-    device: (key, credential, ...rest) =>
-      watched(authentication.device(key, credential, ...rest), () => ({
+    device: (key, credential, peer) =>
+      watched(authentication.device(key, credential, peer), () => ({
         ...concerning(key),
         ...(credential !== undefined && { credential: credential.kind === 'token' ? 'sas' : 'x509' }),
-        ...peerOf(rest),
+        ...at(peer),
       })),
-    token: (token, audience, ...rest) =>
-      watched(authentication.token(token, audience, ...rest), () => ({
+    token: (token, audience, peer) =>
+      watched(authentication.token(token, audience, peer), () => ({
         ...claimedBy(token),
         credential: 'sas',
-        ...peerOf(rest),
+        ...at(peer),
       })),
-    policyKey: (policyName, key, ...rest) =>
-      watched(authentication.policyKey(policyName, key, ...rest), () => ({
+    policyKey: (policyName, key, peer) =>
+      watched(authentication.policyKey(policyName, key, peer), () => ({
         policyName: clipped(policyName),
-        ...peerOf(rest),
+        ...at(peer),
       })),
   };
 }
+
+/** Absent where a door does not say where its peer is. */
+const at = (peer: string | undefined): Pick<Concerned, 'peer'> => (peer === undefined ? {} : { peer: clipped(peer) });
 
 /** Whom a refused token speaks for, as it says itself: not proved, but whoever looks for a misconfigured client needs it. */
 function claimedBy(token: string): Concerned & { readonly policyName?: string } {
@@ -50,16 +53,4 @@ function claimedBy(token: string): Concerned & { readonly policyName?: string } 
   if (parsed.policyName !== undefined) return { policyName: clipped(parsed.policyName) };
   const key: IdentityKey | undefined = identityOf(parseResource(parsed.resource).path);
   return key === undefined ? {} : concerning(key);
-}
-
-/** The door's word on where the peer is; absent where a door does not say. */
-function peerOf(rest: readonly unknown[]): Pick<Concerned, 'peer' | 'protocol'> {
-  const [peer] = rest;
-  if (typeof peer === 'string') return { peer: clipped(peer) };
-  if (typeof peer !== 'object' || peer === null) return {};
-  const { address, protocol } = peer as { readonly address?: unknown; readonly protocol?: Concerned['protocol'] };
-  return {
-    ...(typeof address === 'string' && { peer: clipped(address) }),
-    ...(protocol !== undefined && { protocol }),
-  };
 }

@@ -7,6 +7,7 @@ import { HubError } from '../errors.ts';
 import type { Events } from '../events/events.ts';
 import type { IdentityChange } from '../identity/ports.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
+import type { Presence } from '../presence/ports.ts';
 import { clipped, concerning } from './concerned.ts';
 import type { Concerned, Recorder } from './types.ts';
 import type { ConnectionWatcher } from './watched-presence.ts';
@@ -18,6 +19,22 @@ export function connectionReports(recorder: Recorder): ConnectionWatcher {
       recorder.record({ type: 'connected', ...concerning(key), protocol, credential, peer, correlationId }),
     disconnected: ({ key, protocol, credential, peer }, correlationId, reason) =>
       recorder.record({ type: 'disconnected', ...concerning(key), protocol, credential, peer, correlationId, reason }),
+  };
+}
+
+/** The same presence; a connection that is refused its place is recorded. */
+export function watchedPlaces(presence: Presence, recorder: Recorder): Presence {
+  return {
+    ...presence,
+    async claim(claim) {
+      try {
+        return await presence.claim(claim);
+      } catch (error) {
+        const { key, protocol, credential, peer } = claim;
+        reportRefusal(recorder, 'connect', key, error, { protocol, credential, peer });
+        throw error;
+      }
+    },
   };
 }
 
@@ -139,12 +156,19 @@ async function watchedAsync<Answer>(
 type Whom = IdentityKey | Principal;
 
 /** What the hub itself could not do is in the log and in its health, and is no refusal of a rule. */
-function reportRefusal(recorder: Recorder, operation: string, who: Whom, error: unknown): void {
+function reportRefusal(
+  recorder: Recorder,
+  operation: string,
+  who: Whom,
+  error: unknown,
+  where: Pick<Concerned, 'protocol' | 'credential' | 'peer'> = {},
+): void {
   if (!(error instanceof HubError) || error.status >= 500) return;
   const { code, limit, reason } = error;
   recorder.record({
     type: code === 'ThrottlingException' ? 'throttled' : 'operationRefused',
     ...concernedBy(who),
+    ...where,
     code,
     operation,
     ...(limit !== undefined && {
