@@ -81,6 +81,8 @@ export class EventLogHost {
   serve(link: ThreadLink): () => void {
     const log = this.#log;
     const watches = new Map<number, () => void>();
+    /** Partitions of which the thread hears by the answer to its own batch, in this turn. */
+    const heard = new Set<number>();
     this.#links.add(link);
     link.serve(`log ${log.name}`, {
       seek: (partition, position) => log.seek(partition, position),
@@ -89,9 +91,15 @@ export class EventLogHost {
         return new Moved(packed, [packed.bytes]);
       },
     } satisfies LogCalls);
-    link.on(`append ${log.name}`, (batch: SentBatch) => this.#append(link, batch));
+    link.on(`append ${log.name}`, (batch: SentBatch) => {
+      this.#append(link, batch, () => {
+        for (const partition of watches.keys()) if (batch.counts[partition] > 0) heard.add(partition);
+      });
+    });
     link.on(`watch ${log.name}`, (partition: number) => {
-      const told = (): void => link.tell(`events ${log.name}`, partition);
+      const told = (): void => {
+        if (!heard.delete(partition)) link.tell(`events ${log.name}`, partition);
+      };
       if (!watches.has(partition)) watches.set(partition, log.watch(partition, told));
     });
     link.on(`unwatch ${log.name}`, (partition: number) => {
@@ -110,7 +118,8 @@ export class EventLogHost {
     this.#cancelCheck?.();
   }
 
-  #append(link: ThreadLink, { id, runs, lengths, counts, bytes }: SentBatch): void {
+  /** @param durable called when the batch is, right before watchers of the log hear of it */
+  #append(link: ThreadLink, { id, runs, lengths, counts, bytes }: SentBatch, durable: () => void): void {
     const { writer } = this.#log;
     writer.append(
       { runs: runs.map((run) => (run === undefined ? NOTHING : Buffer.from(run))), lengths, counts },
@@ -121,6 +130,7 @@ export class EventLogHost {
       batchDurable: (batch) => {
         if (batch < last) return;
         this.changed();
+        durable();
         link.tell(`appended ${this.#log.name}`, { id } satisfies BatchAnswer);
       },
       batchFailed: (_, error) => {

@@ -71,7 +71,7 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
   const writer = new BatchWriter({
     partitionCount,
     log,
-    sink: { commit: send, committed: () => {} },
+    sink: { commit: send, committed: (batch) => watchers.tell(batch.counts) },
     allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
     ...bounds,
   });

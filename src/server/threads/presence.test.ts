@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
+import { systemClock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
+import { createPresence } from '../../core/presence/presence.ts';
+import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import { openThreadLink } from './calls.ts';
+import { PresenceHost, presenceStandIn } from './presence.ts';
+
+const key = { deviceId: 'd1' };
+
+/** Presence of a main thread and of two listener threads whose event logs are settled when the test says so. */
+function threads() {
+  const inner = createPresence({ clock: systemClock });
+  const host = new PresenceHost(inner, silentLog);
+  const sides = [0, 1].map(() => {
+    const channel = new MessageChannel();
+    const mainLink = openThreadLink(channel.port1);
+    const end = host.serve(mainLink);
+    const pending: (() => void)[] = [];
+    const state = { isSettled: true };
+    const presence = presenceStandIn(openThreadLink(channel.port2), {
+      clock: systemClock,
+      log: silentLog,
+      isSettled: () => state.isSettled,
+      settled: () => new Promise<void>((resolve) => pending.push(resolve)),
+    });
+    const settle = (): void => {
+      state.isSettled = true;
+      for (const resolve of pending.splice(0)) resolve();
+    };
+    const die = (): void => {
+      mainLink.close();
+      end();
+    };
+    return { channel, presence, state, settle, die, pending };
+  });
+  const close = (): void => {
+    for (const { channel } of sides) channel.port1.close();
+  };
+  return { inner, host, sides, close };
+}
+
+function claimOf(told: string[], name: string): ConnectionClaim {
+  return {
+    ...{ key, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
+    drop: (reason) => told.push(`${name} dropped ${reason}`),
+    wake: () => told.push(`${name} woken`),
+  };
+}
+
+/** Resolves when everything that was on its way over the ports by now has arrived. */
+async function arrived(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const late = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < late, 'it never happened');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test('the newer connection wins on whichever thread it is, and the older one is told once', async (t) => {
+  const { inner, host, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  const first = await sides[0].presence.claim(claimOf(told, 'a'));
+  await sides[1].presence.claim(claimOf(told, 'b'));
+  await until(() => told.length > 0);
+  first.release('taken-over');
+  await arrived();
+  assert.deepEqual(told, ['a dropped taken-over']);
+  assert.equal(await inner.connectedDevices(), 1);
+  await host.presence.claim(claimOf(told, 'main'));
+  await until(() => told.length > 1);
+  assert.deepEqual(told, ['a dropped taken-over', 'b dropped taken-over']);
+  assert.equal((await sides[0].presence.state(key)).connected, true);
+});
+
+test('wakes and drops reach the connection on its thread; none comes after its release', async (t) => {
+  const { inner, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  const ticket = await sides[0].presence.claim(claimOf(told, 'a'));
+  await inner.wake(key);
+  await until(() => told.length === 1);
+  ticket.release('by-client');
+  await inner.wake(key);
+  await inner.drop(key, 'disabled');
+  await arrived();
+  assert.deepEqual(told, ['a woken']);
+  assert.equal(await inner.connectedDevices(), 0);
+  await sides[1].presence.claim(claimOf(told, 'b'));
+  await sides[0].presence.drop(key, 'deleted');
+  await until(() => told.length === 2);
+  assert.deepEqual(told, ['a woken', 'b dropped deleted']);
+});
+
+for (const [how, leave] of [
+  ['is taken over', () => {}],
+  ['has just left', (release: (reason: DisconnectReason) => void) => release('by-client')],
+] as const) {
+  test(`a claim on another thread waits until what the connection that ${how} has sent is settled`, async (t) => {
+    const { sides, close } = threads();
+    t.after(close);
+    const told: string[] = [];
+    const ticket = await sides[0].presence.claim(claimOf(told, 'a'));
+    sides[0].state.isSettled = false;
+    leave((reason) => ticket.release(reason));
+    let isIn = false;
+    const second = sides[1].presence.claim(claimOf(told, 'b')).then(() => {
+      isIn = true;
+    });
+    await until(() => sides[0].pending.length > 0);
+    await arrived();
+    assert.equal(isIn, false);
+    sides[0].settle();
+    await second;
+  });
+}
+
+test('a claim on the same thread does not wait: one writer keeps the order', async (t) => {
+  const { sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  await sides[0].presence.claim(claimOf(told, 'a'));
+  sides[0].state.isSettled = false;
+  await sides[0].presence.claim(claimOf(told, 'b'));
+  assert.deepEqual(told, ['a dropped taken-over']);
+});
+
+test('a claim waits for every thread that the identity was on before', async (t) => {
+  const { host, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  await sides[0].presence.claim(claimOf(told, 'a'));
+  sides[0].state.isSettled = false;
+  const second = sides[1].presence.claim(claimOf(told, 'b'));
+  await until(() => told.length === 1);
+  let isIn = false;
+  const third = host.presence.claim(claimOf(told, 'main')).then(() => {
+    isIn = true;
+  });
+  await until(() => told.length === 2);
+  await arrived();
+  assert.equal(isIn, false);
+  sides[0].settle();
+  await Promise.all([second, third]);
+});
+
+test('the connections of a thread that has ended are lost, and whoever waits for it goes on', async (t) => {
+  const { inner, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  await sides[0].presence.claim(claimOf(told, 'a'));
+  await sides[0].presence.claim({ ...claimOf(told, 'c'), key: { deviceId: 'd2' } });
+  assert.equal(await inner.connectedDevices(), 2);
+  sides[0].state.isSettled = false;
+  const second = sides[1].presence.claim(claimOf(told, 'b'));
+  await until(() => told.length === 1);
+  sides[0].die();
+  await second;
+  assert.equal(await inner.connectedDevices(), 1);
+});
+
+test('activity of a connection is known in the main thread a little later', async (t) => {
+  const { inner, sides, close } = threads();
+  t.after(close);
+  const ticket = await sides[0].presence.claim(claimOf([], 'a'));
+  const { lastActivityTime } = await inner.state(key);
+  await until(() => Date.now() > lastActivityTime);
+  ticket.touch();
+  while ((await inner.state(key)).lastActivityTime === lastActivityTime) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+});
