@@ -9,7 +9,7 @@ const FILTER = 'apache.org:selector-filter:string';
 
 async function connected(hub: AmqpTestHub, policyName = 'service'): Promise<AmqpDriver> {
   const client = await AmqpDriver.connect(hub.port);
-  await client.putToken(hub.token({ policyName }));
+  await client.putToken(hub.token({ policyName, resource: 'localhost' }), 'localhost');
   return client;
 }
 
@@ -151,7 +151,7 @@ test('addresses are taken with a slash, as a URL and in any case; unknown ones a
 
 test('the monitoring stream is an event hub of its own', async () => {
   await using hub = await openAmqpTestHub();
-  const client = await connected(hub);
+  const client = await connected(hub, 'service', `sb://localhost/${HUB_NAME}-monitoring`);
   const receiver = client.receive(`${HUB_NAME}-monitoring/ConsumerGroups/$Default/Partitions/0`);
   await receiver.opened();
   assert.equal(receiver.link.is_open(), true);
@@ -273,7 +273,7 @@ test('$management describes the event hub and its partitions', async () => {
 
 test('the hub address sends old clients to the event hub, on receivers and senders', async () => {
   await using hub = await openAmqpTestHub();
-  const client = await connected(hub);
+  const client = await connected(hub, 'service', 'localhost');
   const cases: [string, string][] = [
     ['messages/events/', `amqps://localhost:5671/${HUB_NAME}/`],
     ['/messages/events/$management', `amqps://localhost:5671/${HUB_NAME}/$management`],
@@ -303,5 +303,32 @@ test('an address of the hub answers nobody who has not proved who they are', asy
   }
   assert.equal(answers.size, 1);
   assert.match([...answers][0], /^amqp:unauthorized-access /);
+  await client.close();
+});
+
+test('a token for one partition opens that one; several of them on one connection open each its own', async () => {
+  await using hub = await openAmqpTestHub();
+  const client = await AmqpDriver.connect(hub.port);
+  const put = async (partition: number): Promise<void> => {
+    const resource = `sb://localhost/${from(undefined, 'number', partition)}`;
+    assert.equal(
+      (await client.putToken(hub.token({ resource }), resource)).application_properties?.['status-code'],
+      200,
+    );
+  };
+  const open = (partition: number) => client.receive(from(undefined, 'number', partition));
+  await put(0);
+  await open(0).opened();
+  assert.equal((await open(1).ending()).condition, 'amqp:unauthorized-access');
+  const monitoring = client.receive(`${HUB_NAME}-monitoring/ConsumerGroups/$Default/Partitions/0`);
+  assert.equal((await monitoring.ending()).condition, 'amqp:unauthorized-access');
+  await put(1);
+  await open(1).opened();
+  await open(0).opened();
+  const ask = await client.node('$management');
+  const read = await ask({
+    application_properties: { operation: 'READ', name: HUB_NAME, type: 'com.microsoft:eventhub' },
+  });
+  assert.equal(read.application_properties?.['status-code'], 401);
   await client.close();
 });

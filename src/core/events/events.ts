@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
-import { authorize } from '../identity/permissions.ts';
+import { authorize, type HubPlace } from '../identity/permissions.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { Meter, Throttling } from '../throttling/throttling.ts';
 import type {
@@ -141,6 +141,12 @@ export function createEvents(parts: EventsParts): Events {
     if (log === undefined) throw new HubError('AmqpAddressNotFound', `There is no event hub '${name}'.`);
     return log;
   };
+  /** Whoever may read events at all learns which event hubs there are not; the others are for whom the token covers. */
+  const readable = (principal: Principal, name: string, place: HubPlace): EventLog => {
+    const log = eventHub(name);
+    authorize(principal, 'events.read', clock.now(), log === undefined ? undefined : place);
+    return known(name);
+  };
   const groupsOf = async (log: EventLog): Promise<readonly ConsumerGroup[]> => [
     { name: DEFAULT_CONSUMER_GROUP, createdTime: log.createdTime },
     ...(await consumerGroups.list(log.name)),
@@ -222,8 +228,7 @@ export function createEvents(parts: EventsParts): Events {
     async openReader(principal, place) {
       const { eventHub: name, consumerGroup, partition: id } = place;
       const path = [name, 'ConsumerGroups', consumerGroup, 'Partitions', id];
-      authorize(principal, 'events.read', clock.now(), { path });
-      const log = known(place.eventHub);
+      const log = readable(principal, name, { path });
       const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));
       if (group === undefined) {
         throw new HubError('ConsumerGroupNotFound', `There is no consumer group '${place.consumerGroup}'.`);
@@ -240,8 +245,7 @@ export function createEvents(parts: EventsParts): Events {
       return places[logs.indexOf(log)].enter(consumerGroup, partition, receiver);
     },
     inspect(principal, name) {
-      authorize(principal, 'events.read', clock.now(), { path: [name, '$management'] });
-      return known(name);
+      return readable(principal, name, { path: [name, '$management'] });
     },
     async listConsumerGroups(principal, name) {
       authorize(principal, 'consumerGroups.read', clock.now(), { path: [name, 'ConsumerGroups'] });

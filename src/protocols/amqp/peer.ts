@@ -59,7 +59,7 @@ export class AmqpPeer {
     this.#management = new RequestNode(async (request) => {
       try {
         return readEntity(request, (eventHub) => {
-          const place = { path: [eventHub, '$management'] };
+          const place = hub.events.eventHub(eventHub) && { path: [eventHub, '$management'] };
           return hub.events.inspect(this.#grants.demand('events.read', hub.clock.now(), place), eventHub);
         });
       } catch (error) {
@@ -152,7 +152,7 @@ export class AmqpPeer {
       this.#openRequests(this.#cbs, link);
       return;
     }
-    const principal = this.#grants.demand('events.read', this.#hub.clock.now(), placeOf(address));
+    const principal = this.#grants.demand('events.read', this.#hub.clock.now(), this.#placeOf(address));
     if (address.kind === 'management') this.#openRequests(this.#management, link);
     else if (address.kind === 'partition' && link instanceof OutgoingLink)
       await this.#openReader(link, address, principal);
@@ -161,6 +161,12 @@ export class AmqpPeer {
       this.#hub.events.inspect(principal, address.eventHub);
       throw new HubError('IotHubUnauthorizedAccess', 'Events are sent by devices, not to the event hub.');
     } else throw new HubError('AmqpAddressNotFound');
+  }
+
+  /** What a token must cover to open a link there; a node for requests asks again for each of them. */
+  #placeOf(address: Address): HubPlace | undefined {
+    if (address.kind !== 'partition' || this.#hub.events.eventHub(address.eventHub) === undefined) return undefined;
+    return { path: [address.eventHub, 'ConsumerGroups', address.consumerGroup, 'Partitions', address.partition] };
   }
 
   #openRequests(node: RequestNode, link: AnyLink): void {
@@ -280,10 +286,4 @@ export class AmqpPeer {
     this.#cancelExpiry();
     this.#options.closed();
   }
-}
-
-/** What a token must cover to open a link there; a node for requests asks again for each of them. */
-function placeOf(address: Address): HubPlace | undefined {
-  if (address.kind !== 'partition') return undefined;
-  return { path: [address.eventHub, 'ConsumerGroups', address.consumerGroup, 'Partitions', address.partition] };
 }
