@@ -2,6 +2,7 @@
 import type { Endpoints } from '../api/endpoints.ts';
 import type { Hub } from '../core/hub.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
+import { amqpWebSocketPaths, amqpWebSockets } from '../protocols/amqp/websocket.ts';
 import { openAdminDoor } from '../protocols/http/admin-server.ts';
 import type { HttpsDoor } from '../protocols/http/options.ts';
 import { openHttpsDoor } from '../protocols/http/server.ts';
@@ -98,7 +99,11 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     openShared({ protocol: 'amqp', name: 'amqpPort', port, ...plain, redirectPort: doors.get('amqps')?.port }),
   );
   https = await open('https', settings.httpsPort, async (port) => {
-    const webSockets = [mqttWebSockets(hub)];
+    const redirectPort = doors.get('amqps')?.port ?? 0;
+    const webSockets = [
+      mqttWebSockets(hub),
+      ...amqpWebSocketPaths.map((path) => amqpWebSockets(hub, path, redirectPort)),
+    ];
     const upgrades = webSockets.map(({ route }) => route);
     const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>
       openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, upgrades }),

@@ -6,17 +6,17 @@ import { type Answer, refusedAnswer } from './request-node.ts';
 
 /**
  * Carries out a put-token (service reference 1.3): the token must be good for the name that it is put for. `granted` is
- * told the name and who it proves. The answer of a failure says nothing of its reason.
+ * told the name, who it proves, and the token. The answer of a failure says nothing of its reason.
  */
 export async function putToken(
   request: Message,
   authentication: Authentication,
-  granted: (name: string, principal: Principal) => void,
+  granted: (name: string, principal: Principal, token: string) => void,
   refused: (error: HubError) => void,
 ): Promise<Answer> {
   try {
     const { name, token } = readPutToken(request);
-    granted(name, await authentication.token(token, name));
+    granted(name, await authentication.token(token, name), token);
     // Exactly 200: two of the SDKs take nothing else.
     return { status: 200, description: 'OK' };
   } catch (error) {

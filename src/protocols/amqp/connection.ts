@@ -6,7 +6,6 @@ import {
   FRAME_AMQP,
   FRAME_SASL,
   type Frame,
-  FrameSplitter,
   type Input,
   PROTOCOL_AMQP,
   PROTOCOL_SASL,
@@ -22,10 +21,11 @@ import {
   saslOutcomeFrame,
 } from '../../wire/amqp/performatives.ts';
 import { AmqpDecodeError, type AmqpValue } from '../../wire/amqp/values.ts';
-import type { AnyLink } from './links.ts';
+import { Channels } from './channels.ts';
+import { Intake } from './intake.ts';
+import type { AnyLink } from './link.ts';
 import { Liveness } from './liveness.ts';
 import { readSaslInit, type SaslInit, saslMechanisms } from './sasl.ts';
-import { Session, type SessionHost } from './session.ts';
 
 /** Who decides what a peer may do; the connection only speaks the protocol. */
 export interface ConnectionOwner {
@@ -60,17 +60,12 @@ export class AmqpConnection {
   readonly #stream: Duplex;
   readonly #owner: ConnectionOwner;
   readonly #options: ConnectionOptions;
-  readonly #splitter = new FrameSplitter(limits.amqpFrameBytesMaxUnauthenticated);
-  readonly #sessions = new Map<number, Session>();
-  /** Channels whose session has ended: some SDKs still speak of their links on them, and are not listened to. */
-  readonly #endedChannels = new Set<number>();
+  readonly #intake: Intake;
+  readonly #channels: Channels;
   readonly #cancelHandshake: Cancel;
   #state: State = 'protocol';
   #isAuthenticated = false;
   #unauthenticatedBytes = 0;
-  /** Input that waits for an authentication to end. */
-  #held: Iterator<Input>[] = [];
-  #isSuspended = false;
   #peerFrameBytesMax: number = limits.amqpFrameBytesMax;
   #peerHost = '';
   readonly #liveness: Liveness;
@@ -82,6 +77,17 @@ export class AmqpConnection {
     this.#owner = owner;
     this.#options = options;
     this.#liveness = new Liveness(options.clock);
+    this.#channels = new Channels({
+      write: (bytes) => this.write(bytes),
+      peerFrameBytesMax: () => this.#peerFrameBytesMax,
+      linkAttached: (link) => owner.linkAttached(link),
+    });
+    this.#intake = new Intake(limits.amqpFrameBytesMaxUnauthenticated, {
+      take: (input) => this.#take(input),
+      failed: (error) => this.#fail(error),
+      pause: () => stream.pause(),
+      resume: () => this.#resume(),
+    });
     stream.on('data', (chunk: Buffer) => this.#input(chunk));
     stream.on('drain', () => this.#drained());
     stream.on('error', (error) => options.log.debug({ error: error.message }, 'the AMQP stream broke'));
@@ -113,7 +119,7 @@ export class AmqpConnection {
   authenticated(): void {
     if (this.#isAuthenticated) return;
     this.#isAuthenticated = true;
-    this.#splitter.frameBytesMax = limits.amqpFrameBytesMax;
+    this.#intake.splitter.frameBytesMax = limits.amqpFrameBytesMax;
     this.#cancelHandshake();
   }
 
@@ -123,8 +129,9 @@ export class AmqpConnection {
     this.#stream.write(bytes);
   }
 
-  *links(): Generator<AnyLink> {
-    for (const session of this.#sessions.values()) yield* session.links.values();
+  /** Does not read from the peer until the returned function is called. */
+  hold(): () => void {
+    return this.#intake.hold();
   }
 
   /** Says why and ends; the peer has a while to answer. */
@@ -135,7 +142,7 @@ export class AmqpConnection {
       return;
     }
     if (this.#state === 'opening') this.#writeOpen();
-    this.#abandonSessions();
+    this.#channels.abandon();
     this.write(closeFrame(error));
     this.#state = 'closing';
     this.#cutLater();
@@ -151,27 +158,12 @@ export class AmqpConnection {
         return;
       }
     }
-    this.#held.push(this.#splitter.push(chunk));
-    this.#process();
-  }
-
-  /** Works through what has come, until there is nothing more or an authentication must be awaited. */
-  #process(): void {
-    try {
-      while (!this.#isSuspended && this.#held.length > 0) {
-        const next = this.#held[0].next();
-        if (next.done === true) this.#held.shift();
-        else this.#take(next.value);
-        if (this.#state === 'closed') return;
-      }
-    } catch (error) {
-      this.#held = [];
-      this.#fail(error);
-    }
-    if (this.#stream.writableNeedDrain || this.#isSuspended) this.#stream.pause();
+    this.#intake.push(chunk);
+    if (this.#stream.writableNeedDrain) this.#stream.pause();
   }
 
   #take(input: Input): void {
+    if (this.#state === 'closed') return;
     if (input.kind === 'header') {
       this.#header(input.protocol);
       return;
@@ -208,21 +200,17 @@ export class AmqpConnection {
     if (frame.type !== FRAME_SASL || frame.code !== performative.saslInit) {
       throw new AmqpDecodeError('a sasl-init was expected', 'amqp:framing-error');
     }
-    this.#isSuspended = true;
+    const release = this.#intake.hold();
     const init = readSaslInit(frame.fields);
     const decision = init === undefined ? Promise.resolve(false) : this.#owner.authenticate(init);
     decision.then((accepted) => {
       if (this.#state !== 'sasl') return;
       this.write(saslOutcomeFrame(accepted ? 0 : 1));
-      if (!accepted) {
-        this.#finish();
-        return;
-      }
-      this.#state = 'header';
-      this.#splitter.expectHeader();
-      this.#isSuspended = false;
-      this.#stream.resume();
-      this.#process();
+      if (accepted) {
+        this.#state = 'header';
+        this.#intake.splitter.expectHeader();
+      } else this.#finish();
+      release();
     });
   }
 
@@ -255,55 +243,22 @@ export class AmqpConnection {
 
   #frame(frame: Frame, code: number): void {
     if (code === performative.close) {
-      this.#abandonSessions();
+      this.#channels.abandon();
       this.write(closeFrame());
       this.#finish();
       return;
     }
     if (code === performative.open) throw new AmqpDecodeError('open came twice', 'amqp:not-allowed');
-    if (code === performative.begin) {
-      this.#begin(frame);
-      return;
-    }
-    const session = this.#sessions.get(frame.channel);
-    if (session === undefined) {
-      if (this.#endedChannels.has(frame.channel)) return;
-      throw new AmqpDecodeError(`channel ${frame.channel} has no session`, 'amqp:not-allowed');
-    }
-    if (code === performative.end) {
-      this.#sessions.delete(frame.channel);
-      this.#endedChannels.add(frame.channel);
-      session.peerEnded();
-    } else {
-      session.peerFrame(code, frame.fields, frame.raw, frame.payload);
-    }
+    this.#channels.frame(frame, code);
   }
 
-  #begin(frame: Frame): void {
-    if (frame.channel >= limits.amqpSessionsMax) {
-      throw new AmqpDecodeError(`channels end at ${limits.amqpSessionsMax - 1}`, 'amqp:framing-error');
-    }
-    if (this.#sessions.has(frame.channel)) {
-      throw new AmqpDecodeError(`channel ${frame.channel} has a session already`, 'amqp:not-allowed');
-    }
-    this.#endedChannels.delete(frame.channel);
-    this.#sessions.set(frame.channel, new Session(frame.channel, frame.fields, this.#sessionHost));
+  #resume(): void {
+    if (!this.#intake.isHeld && !this.#stream.writableNeedDrain) this.#stream.resume();
   }
-
-  readonly #sessionHost: SessionHost = {
-    peerFrameBytesMax: () => this.#peerFrameBytesMax,
-    write: (bytes: Buffer): void => this.write(bytes),
-    linkAttached: (link: AnyLink): void => this.#owner.linkAttached(link),
-    mayAttach: (): boolean => {
-      let count = 0;
-      for (const session of this.#sessions.values()) count += session.links.size;
-      return count < limits.amqpLinksMax;
-    },
-  };
 
   #drained(): void {
-    if (!this.#isSuspended) this.#stream.resume();
-    for (const link of this.links()) if ('onSendable' in link && link.isOpen) link.onSendable();
+    this.#resume();
+    this.#channels.drained();
   }
 
   #fail(error: unknown): void {
@@ -348,18 +303,12 @@ export class AmqpConnection {
 
   #gone(): void {
     this.#state = 'closed';
-    this.#held = [];
+    this.#intake.clear();
     this.#cancelHandshake();
     this.#liveness.stop();
     this.#cancelCut();
-    this.#abandonSessions();
+    this.#channels.abandon();
     this.#owner.closed();
-  }
-
-  #abandonSessions(): void {
-    const sessions = [...this.#sessions.values()];
-    this.#sessions.clear();
-    for (const session of sessions) session.abandon();
   }
 }
 

@@ -5,8 +5,8 @@ import type { EventRun } from '../../core/events/types.ts';
 import { runtimeMetrics } from '../../wire/amqp/message.ts';
 import { patchEventAnnotations, RECORD_HEADER_BYTES, RECORD_VERSION } from '../../wire/amqp/record.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer.ts';
-import type { OutgoingLink } from './links.ts';
 import { offsetText } from './management.ts';
+import type { OutgoingLink } from './outgoing-link.ts';
 
 export interface DeliveryOptions {
   readonly link: OutgoingLink;

@@ -1,38 +1,47 @@
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import { authorize, type HubPlace, type Operation } from '../../core/identity/permissions.ts';
-import type { Principal } from '../../core/identity/types.ts';
+import { authorize, type HubPlace, type Operation, sameIdentity } from '../../core/identity/permissions.ts';
+import type { DevicePrincipal, IdentityKey, Principal } from '../../core/identity/types.ts';
+
+interface Grant {
+  readonly principal: Principal;
+  /** The token that proved it: one of a policy may speak for devices that are named later. */
+  readonly token: string | undefined;
+}
+
+/** Tokens of policies that are tried for one device, the newest first: each try costs a signature. */
+const POLICY_TOKENS_TRIED_MAX = 4;
 
 /**
  * What a connection has proved to be: one principal per name for which it put a token (service reference 1.3), or the one
  * of SASL PLAIN. A new token of the same name takes the place of the old one.
  */
 export class Grants {
-  readonly #principals = new Map<string, Principal>();
+  readonly #grants = new Map<string, Grant>();
 
   /** @throws HubError IotHubQuotaExceeded */
-  add(name: string, principal: Principal): void {
-    this.#principals.delete(name);
-    if (this.#principals.size >= limits.amqpTokensMax) {
+  add(name: string, principal: Principal, token?: string): void {
+    this.#grants.delete(name);
+    if (this.#grants.size >= limits.amqpTokensMax) {
       throw new HubError('IotHubQuotaExceeded', `A connection may hold ${limits.amqpTokensMax} tokens.`);
     }
-    this.#principals.set(name, principal);
+    this.#grants.set(name, { principal, token });
   }
 
   /** UTC milliseconds of the first proof that ends; Infinity if none does. */
   get nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { expiresAt } of this.#principals.values()) next = Math.min(next, expiresAt);
+    for (const { principal } of this.#grants.values()) next = Math.min(next, principal.expiresAt);
     return next;
   }
 
   get isEmpty(): boolean {
-    return this.#principals.size === 0;
+    return this.#grants.size === 0;
   }
 
   /** Forgets what has ended by `now`. */
   expire(now: number): void {
-    for (const [name, { expiresAt }] of this.#principals) if (expiresAt <= now) this.#principals.delete(name);
+    for (const [name, { principal }] of this.#grants) if (principal.expiresAt <= now) this.#grants.delete(name);
   }
 
   /**
@@ -41,7 +50,7 @@ export class Grants {
    */
   demand(operation: Operation, now: number, place?: HubPlace): Principal {
     let refusal: unknown = new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
-    for (const principal of [...this.#principals.values()].reverse()) {
+    for (const { principal } of this.#newestFirst()) {
       try {
         authorize(principal, operation, now, place);
         return principal;
@@ -50,5 +59,26 @@ export class Grants {
       }
     }
     throw refusal;
+  }
+
+  /** The identity's own proof, if it has given one. */
+  device(key: IdentityKey): DevicePrincipal | undefined {
+    for (const { principal } of this.#newestFirst()) {
+      if (principal.kind === 'device' && sameIdentity(principal.key, key)) return principal;
+    }
+    return undefined;
+  }
+
+  /** Tokens of policies that may speak for devices, the newest first. */
+  deviceTokens(): readonly string[] {
+    return this.#newestFirst()
+      .filter(({ principal }) => principal.kind === 'policy' && principal.permissions.has('DeviceConnect'))
+      .map(({ token }) => token)
+      .filter((token) => token !== undefined)
+      .slice(0, POLICY_TOKENS_TRIED_MAX);
+  }
+
+  #newestFirst(): readonly Grant[] {
+    return [...this.#grants.values()].reverse();
   }
 }

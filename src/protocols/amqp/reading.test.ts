@@ -41,9 +41,36 @@ test('addresses mean the same with and without a slash, as a path and as a URL, 
     redirect('telemetry', '/ConsumerGroups/cg/Partitions/1'),
   );
   assert.deepEqual(readAddress('/messages/operationsMonitoringEvents/*'), redirect('monitoring', '/*'));
-  for (const address of ['', '/', 'a/b', 'a/ConsumerGroups/b/Partitions', '/devices/d1/messages/events', '//x/y/z']) {
+  const unknown = ['', '/', 'a/b', 'a/ConsumerGroups/b/Partitions', '//x/y/z', '/devices/d1/messages', '/devices/d1/x'];
+  for (const address of [...unknown, '/devices/d1/modules/twin/y', '/messages/serviceBound/other']) {
     assert.deepEqual(readAddress(address), { kind: 'unknown' }, address);
   }
+});
+
+test("addresses of devices and of the hub's commands are taken in every SDK's spelling", () => {
+  const device = (endpoint: string, deviceId: string, moduleId?: string) => ({
+    kind: 'device',
+    key: moduleId === undefined ? { deviceId } : { deviceId, moduleId },
+    endpoint,
+  });
+  const cases: [string, unknown][] = [
+    ['/devices/D-1/messages/events', device('events', 'D-1')],
+    ['devices/D-1/messages/Events/', { kind: 'unknown' }],
+    ['amqps://localhost:5671/devices/d%201/messages/deviceBound', device('commands', 'd 1')],
+    ['amqps://localhost/devices/100%25/twin', device('twin', '100%')],
+    ['/devices/100%/twin', device('twin', '100%')],
+    ['/DEVICES/d1/methods/devicebound', device('methods', 'd1')],
+    ['/devices/d1/modules/M%24/messages/events', device('events', 'd1', 'M$')],
+    ['/devices/modules/twin', device('twin', 'modules')],
+    ['/devices/d1/modules/m1/messages/devicebound', device('commands', 'd1', 'm1')],
+    ['/messages/devicebound', { kind: 'commands' }],
+    ['amqps://localhost:5671/messages/deviceBound', { kind: 'commands' }],
+    ['messages/devicebound', { kind: 'commands' }],
+    ['/messages/serviceBound/feedback', { kind: 'receipts' }],
+    ['amqps://localhost/messages/servicebound/Feedback', { kind: 'receipts' }],
+    ['/messages/serviceBound/filenotifications', { kind: 'fileNotifications' }],
+  ];
+  for (const [address, expected] of cases) assert.deepEqual(readAddress(address), expected, address);
 });
 
 test('every form of a start position is understood', () => {

@@ -2,7 +2,8 @@ import { limits } from '../../base/limits.ts';
 import type { HubError } from '../../core/errors.ts';
 import { type Message, readMessage, responseMessage } from '../../wire/amqp/message.ts';
 import { type Field, int, nil, string, symbol } from '../../wire/amqp/performatives.ts';
-import type { IncomingLink, OutgoingLink } from './links.ts';
+import type { IncomingLink } from './incoming-link.ts';
+import type { OutgoingLink } from './outgoing-link.ts';
 import { conditionOf } from './refusals.ts';
 
 export interface Answer {
@@ -45,15 +46,15 @@ export class RequestNode {
         link.detach({ condition: 'amqp:internal-error', description: 'The request could not be carried out.' });
       });
     };
-    link.onClosed = () => {
+    link.whenClosed(() => {
       this.#waiting = this.#waiting.filter((waiting) => waiting.from !== link);
-    };
+    });
     link.open({ creditMax: REQUEST_CREDIT, messageBytesMax: limits.amqpRequestBytesMax });
   }
 
   openAnswers(link: OutgoingLink): void {
     this.#answerLinks.add(link);
-    link.onClosed = () => this.#answerLinks.delete(link);
+    link.whenClosed(() => this.#answerLinks.delete(link));
     link.onSendable = () => {
       this.#flush();
       link.drained();

@@ -1,8 +1,20 @@
 import { limits } from '../../base/limits.ts';
-import { type AmqpError, beginFrame, endFrame, flowFrame, performative } from '../../wire/amqp/performatives.ts';
+import {
+  type AmqpError,
+  beginFrame,
+  endFrame,
+  flowFrame,
+  performative,
+  TRANSFER_FRAME_HEAD_BYTES_MAX,
+  transferFrame,
+} from '../../wire/amqp/performatives.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer.ts';
 import { AmqpDecodeError, type AmqpValue } from '../../wire/amqp/values.ts';
-import { type AnyLink, IncomingLink, OutgoingLink, readAttach } from './links.ts';
+import { readAttach } from './attach.ts';
+import { IncomingLink } from './incoming-link.ts';
+import type { AnyLink } from './link.ts';
+import { OutgoingLink } from './outgoing-link.ts';
+import { type OutgoingDelivery, Unsettled } from './unsettled.ts';
 
 /** What a session needs of its connection. */
 export interface SessionHost {
@@ -11,13 +23,17 @@ export interface SessionHost {
   peerFrameBytesMax(): number;
   /** The peer attaches a link: it is to be opened or refused, now or later. */
   linkAttached(link: AnyLink): void;
-  /** Whether one more link may live on the connection. */
-  mayAttach(): boolean;
+  /** Counts one more link, unless the connection has as many as it may. */
+  takePlace(): boolean;
+  /** A link that was counted is gone. */
+  leavePlace(): void;
 }
 
 /** Transfers that the peer may send before the hub says that it has read them; they are read at once. */
 const INCOMING_WINDOW = 2048;
 const OUTGOING_WINDOW = 0x7fffffff;
+/** Transfers that the largest message may need: with less of a window, a link may be waiting for it. */
+const NARROW_WINDOW = 2048;
 
 /**
  * One session (part 2 section 2.5): links by handle, delivery ids, and the windows of both directions. The hub uses the
@@ -27,6 +43,9 @@ export class Session {
   readonly channel: number;
   readonly #host: SessionHost;
   readonly #links = new Map<number, AnyLink>();
+  /** Links that count; one that was refused for their number does not. */
+  readonly #placed = new Set<AnyLink>();
+  readonly #unsettled: Unsettled;
   #nextIncomingId: number;
   #incomingWindow = INCOMING_WINDOW;
   #nextOutgoingId = 0;
@@ -39,6 +58,7 @@ export class Session {
   constructor(channel: number, fields: readonly AmqpValue[], host: SessionHost) {
     this.channel = channel;
     this.#host = host;
+    this.#unsettled = new Unsettled(channel, (frame) => this.write(frame));
     this.#nextIncomingId = uintOf(fields[1], 'next-outgoing-id');
     this.#peerWindow = uintOf(fields[2], 'incoming-window');
     this.write(
@@ -117,6 +137,34 @@ export class Session {
     return true;
   }
 
+  /**
+   * Sends one whole message under a tag of its own (at most 32 bytes), to be settled by the peer; a peer that wants settled
+   * deliveries has accepted it by that. Asks for credit and window as `sendMessage` does.
+   * @returns its delivery id, or undefined if nothing was sent.
+   */
+  sendTagged(delivery: OutgoingDelivery, message: Buffer, tag: Uint8Array): number | undefined {
+    const { link } = delivery;
+    const payloadMax = this.peerFrameBytesMax - TRANSFER_FRAME_HEAD_BYTES_MAX;
+    const frames = Math.max(1, Math.ceil(message.length / payloadMax));
+    if (link.credit === 0 || frames > this.#peerWindow) return undefined;
+    const deliveryId = this.beginDelivery(link);
+    const settled = link.attach.wantsSettled;
+    for (let frame = 0; frame < frames; frame++) {
+      const part = message.subarray(frame * payloadMax, (frame + 1) * payloadMax);
+      const transfer = { handle: link.attach.handle, deliveryId, tag, settled, more: frame < frames - 1 };
+      this.write(transferFrame(this.channel, transfer, part));
+    }
+    this.countTransfers(frames);
+    if (settled) delivery.settle('accepted');
+    else this.#unsettled.add(deliveryId, delivery);
+    return deliveryId;
+  }
+
+  /** Does not wait for the peer's word on a delivery any more. */
+  forget(deliveryId: number): void {
+    this.#unsettled.forget(deliveryId);
+  }
+
   /** Takes a frame of this channel, other than begin and end. @throws AmqpDecodeError ends the connection. */
   peerFrame(code: number, fields: readonly AmqpValue[], rawFields: readonly Buffer[], payload: Buffer): void {
     if (this.#isEnding) return;
@@ -131,7 +179,8 @@ export class Session {
         this.#transfer(fields, payload);
         return;
       case performative.disposition:
-        return; // everything that the hub sends is settled
+        this.#disposition(fields);
+        return;
       case performative.detach:
         this.#detach(fields);
         return;
@@ -159,7 +208,11 @@ export class Session {
   abandon(): void {
     const links = [...this.#links.values()];
     this.#links.clear();
-    for (const link of links) link.abandon();
+    this.#unsettled.clear();
+    for (const link of links) {
+      this.#leavePlace(link);
+      link.abandon();
+    }
   }
 
   #attach(fields: readonly AmqpValue[], rawFields: readonly Buffer[]): void {
@@ -173,10 +226,11 @@ export class Session {
       return;
     }
     const link = attach.peerReceives ? new OutgoingLink(this, attach) : new IncomingLink(this, attach);
-    const mayAttach = this.#host.mayAttach();
     this.#links.set(attach.handle, link);
-    if (mayAttach) this.#host.linkAttached(link);
-    else {
+    if (this.#host.takePlace()) {
+      this.#placed.add(link);
+      this.#host.linkAttached(link);
+    } else {
       link.detach({
         condition: 'amqp:resource-limit-exceeded',
         description: `A connection may have ${limits.amqpLinksMax} links.`,
@@ -184,8 +238,13 @@ export class Session {
     }
   }
 
+  #leavePlace(link: AnyLink): void {
+    if (this.#placed.delete(link)) this.#host.leavePlace();
+  }
+
   #flow(fields: readonly AmqpValue[]): void {
     const window = uintOf(fields[1], 'incoming-window');
+    const wasNarrow = this.#peerWindow < NARROW_WINDOW;
     const seen = uintOr(fields[0], 0);
     this.#peerWindow = Math.max(0, window - ((this.#nextOutgoingId - seen) >>> 0));
     if (fields[4] !== null && fields[4] !== undefined) {
@@ -196,7 +255,8 @@ export class Session {
       }
     }
     if (fields[9] === true) this.writeFlow();
-    // The window is shared: others may wait for it.
+    // The window is shared: where there was little of it, others may wait for it.
+    if (!wasNarrow) return;
     for (const link of this.#links.values()) if (link instanceof OutgoingLink && link.isOpen) link.onSendable();
   }
 
@@ -215,10 +275,18 @@ export class Session {
     }
   }
 
+  #disposition(fields: readonly AmqpValue[]): void {
+    if (fields[0] !== true) return; // of its own deliveries, which are settled when the hub has answered them
+    const first = uintOf(fields[1], 'first');
+    this.#unsettled.disposition({ first, last: uintOr(fields[2], first) }, fields[3] === true, fields[4] ?? null);
+  }
+
   #detach(fields: readonly AmqpValue[]): void {
     const link = this.#link(fields[0]);
     if (link === undefined) return;
     this.#links.delete(link.attach.handle);
+    this.#leavePlace(link);
+    this.#unsettled.forgetLink(link);
     link.peerDetached(fields[1] === true);
   }
 

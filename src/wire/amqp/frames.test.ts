@@ -54,7 +54,7 @@ const written: readonly (readonly [name: string, fields: number, bytes: Buffer])
   ],
   ['flow', 11, flowFrame(3, { nextIncomingId: 1, incomingWindow: 2, nextOutgoingId: 3, outgoingWindow: 4 })],
   ['transfer', 11, transfer],
-  ['disposition', 6, dispositionFrame(3, 4, { kind: 'rejected', error: cause })],
+  ['disposition', 6, dispositionFrame(3, { role: true, first: 4, last: 4, state: { kind: 'rejected', error: cause } })],
   ['detach', 3, detachFrame(3, 1, true)],
   ['end', 1, endFrame(3)],
   ['close', 1, closeFrame({ ...cause, info: [['n', int(1)]] })],

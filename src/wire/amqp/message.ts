@@ -89,3 +89,16 @@ export function runtimeMetrics(metrics: {
   scratch.end(begun, 8);
   return scratch.copy();
 }
+
+/** Bytes of a message's correlation id as they came, to be echoed with the same type. @throws AmqpDecodeError */
+export function readCorrelationId(bytes: Buffer): Buffer | undefined {
+  const reader = new AmqpReader(bytes);
+  while (!reader.isDone) {
+    if (reader.descriptor() === section.properties) {
+      const { values, raw } = reader.list();
+      return (values[CORRELATION_ID_FIELD] ?? null) === null ? undefined : raw[CORRELATION_ID_FIELD];
+    }
+    reader.value();
+  }
+  return undefined;
+}

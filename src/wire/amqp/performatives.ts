@@ -1,4 +1,5 @@
 import { FRAME_AMQP, FRAME_HEAD_BYTES, FRAME_SASL } from './frames.ts';
+import { type AmqpValue, Described } from './values.ts';
 import { AmqpWriter } from './writer.ts';
 
 /**
@@ -22,7 +23,15 @@ export const performative = {
   saslOutcome: 0x44,
 } as const;
 
-const composite = { error: 0x1d, accepted: 0x24, rejected: 0x25, released: 0x26, source: 0x28, target: 0x29 } as const;
+const composite = {
+  error: 0x1d,
+  accepted: 0x24,
+  rejected: 0x25,
+  released: 0x26,
+  modified: 0x27,
+  source: 0x28,
+  target: 0x29,
+} as const;
 
 /** Writes one field. */
 export type Field = (writer: AmqpWriter) => void;
@@ -45,6 +54,7 @@ export const string = optional<string>((writer, value) => writer.string(value));
 export const symbol = optional<string>((writer, value) => writer.symbol(value));
 export const symbols = optional<readonly string[]>((writer, value) => writer.symbols(value));
 export const strings = optional<readonly string[]>((writer, value) => writer.strings(value));
+export const binary = optional<Uint8Array>((writer, value) => writer.binary(value));
 /** A value whose bytes are known, as an echo of what the peer sent. */
 export const raw = optional<Uint8Array>((writer, value) => writer.raw(value));
 
@@ -92,6 +102,25 @@ const outcome = (value: Outcome): Field =>
   value.kind === 'rejected'
     ? described(composite.rejected, [error(value.error)])
     : described(composite[value.kind], []);
+
+const outcomeNames: ReadonlyMap<AmqpValue, PeerOutcome> = new Map<AmqpValue, PeerOutcome>([
+  [composite.accepted, 'accepted'],
+  ['amqp:accepted:list', 'accepted'],
+  [composite.rejected, 'rejected'],
+  ['amqp:rejected:list', 'rejected'],
+  [composite.released, 'released'],
+  ['amqp:released:list', 'released'],
+  [composite.modified, 'modified'],
+  ['amqp:modified:list', 'modified'],
+]);
+
+/** How a receiver may end a delivery (part 3 section 3.4). */
+export type PeerOutcome = 'accepted' | 'rejected' | 'released' | 'modified';
+
+/** The outcome that a disposition carries; undefined for none, and for states that end nothing, as `received`. */
+export function readOutcome(state: AmqpValue | undefined): PeerOutcome | undefined {
+  return state instanceof Described ? outcomeNames.get(state.descriptor) : undefined;
+}
 
 /** A source or target without an address: what a terminus is where the peer named none. */
 export const emptySource = described(composite.source, new Array<Field>(11).fill(nil));
@@ -229,16 +258,55 @@ export function flowFrame(
   ]);
 }
 
-/** Settles what the hub received. */
-export function dispositionFrame(channel: number, deliveryId: number, state: Outcome): Buffer {
+/** Settles the deliveries from `first` to `last`, which the hub received (`role` true) or sent. */
+export function dispositionFrame(
+  channel: number,
+  {
+    role,
+    first,
+    last,
+    state,
+  }: { readonly role: boolean; readonly first: number; readonly last: number; readonly state: Outcome },
+): Buffer {
   return frame(FRAME_AMQP, channel, performative.disposition, [
-    boolean(true), // role: receiver
-    uint(deliveryId),
-    uint(deliveryId),
+    boolean(role),
+    uint(first),
+    uint(last),
     boolean(true), // settled
     outcome(state),
     boolean(false), // batchable
   ]);
+}
+
+/** More than the bytes of a transfer frame before its payload, with a tag of 16 bytes. */
+export const TRANSFER_FRAME_HEAD_BYTES_MAX = 72;
+
+/** One frame of a delivery with a tag of its own. For settled ones, many at a time, see `transfer.ts`. */
+export function transferFrame(
+  channel: number,
+  transfer: {
+    readonly handle: number;
+    readonly deliveryId: number;
+    readonly tag: Uint8Array;
+    readonly settled: boolean;
+    readonly more: boolean;
+  },
+  payload: Uint8Array,
+): Buffer {
+  const fields = [
+    uint(transfer.handle),
+    uint(transfer.deliveryId),
+    binary(transfer.tag),
+    uint(0), // message-format
+    boolean(transfer.settled),
+    boolean(transfer.more),
+    nil, // rcv-settle-mode
+    nil, // state
+    boolean(false), // resume
+    boolean(false), // aborted
+    boolean(false), // batchable
+  ];
+  return frame(FRAME_AMQP, channel, performative.transfer, fields, payload);
 }
 
 export function detachFrame(channel: number, handle: number, closed: boolean, cause?: AmqpError): Buffer {

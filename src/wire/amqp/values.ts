@@ -25,6 +25,13 @@ export class Described {
   }
 }
 
+/** One pair of a map, and the constructor of its value. */
+export interface MapEntry {
+  readonly key: AmqpValue;
+  readonly value: AmqpValue;
+  readonly code: number;
+}
+
 /** The bytes are not what the standard allows; `condition` is the standard's name for it. */
 export class AmqpDecodeError extends Error {
   override readonly name = 'AmqpDecodeError';
@@ -89,6 +96,26 @@ export class AmqpReader {
     }
     this.#mustEnd(end);
     return { values, raw };
+  }
+
+  /**
+   * The pairs of the map that begins here, in order, each value with its constructor: a UUID and a binary are both bytes, a
+   * timestamp and a long both numbers. @throws AmqpDecodeError if it is no map.
+   */
+  entries(): readonly MapEntry[] {
+    const code = this.#byte();
+    if (code !== 0xc1 && code !== 0xd1) throw new AmqpDecodeError('a map was expected');
+    const { count, end } = this.#compound(code === 0xc1);
+    if (count % 2 !== 0) throw new AmqpDecodeError('a map has a key without a value');
+    const entries: MapEntry[] = [];
+    for (let pair = 0; pair < count; pair += 2) {
+      const key = this.value(1);
+      const constructorAt = this.at;
+      const value = this.value(1);
+      entries.push({ key, value, code: this.bytes[constructorAt] });
+    }
+    this.#mustEnd(end);
+    return entries;
   }
 
   #body(codeAt: number, depth: number): AmqpValue {

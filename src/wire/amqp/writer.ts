@@ -18,6 +18,7 @@ export const format = {
   ulong: 0x80,
   long: 0x81,
   timestamp: 0x83,
+  uuid: 0x98,
   binary8: 0xa0,
   string8: 0xa1,
   symbol8: 0xa3,

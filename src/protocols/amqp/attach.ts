@@ -1,0 +1,56 @@
+import { type AmqpValue, Described } from '../../wire/amqp/values.ts';
+
+/** What a peer asks for when it attaches a link, taken apart. */
+export interface Attach {
+  readonly name: string;
+  readonly handle: number;
+  /** True = the peer receives, so the hub sends. */
+  readonly peerReceives: boolean;
+  readonly sourceAddress: string | undefined;
+  readonly targetAddress: string | undefined;
+  /** The peer wants, or will send, deliveries that are settled from the start (`snd-settle-mode` 1). */
+  readonly wantsSettled: boolean;
+  /** The peer's receiver waits for the sender's word before it settles (`rcv-settle-mode` 1). */
+  readonly settlesSecond: boolean;
+  readonly filter: ReadonlyMap<AmqpValue, AmqpValue>;
+  readonly desiredCapabilities: readonly AmqpValue[];
+  readonly properties: ReadonlyMap<AmqpValue, AmqpValue>;
+  /** Both ends' bytes for the echo; undefined = absent. */
+  readonly rawSource: Buffer | undefined;
+  readonly rawTarget: Buffer | undefined;
+}
+
+const emptyMap: ReadonlyMap<AmqpValue, AmqpValue> = new Map();
+
+/** Fields of an attach performative; those of the wrong type count as absent. */
+export function readAttach(fields: readonly AmqpValue[], rawFields: readonly Buffer[]): Attach {
+  const source = terminus(fields[5]);
+  const target = terminus(fields[6]);
+  return {
+    name: textOf(fields[0]) ?? '',
+    handle: Number(fields[1]),
+    peerReceives: fields[2] === true,
+    sourceAddress: textOf(source?.[0]),
+    targetAddress: textOf(target?.[0]),
+    wantsSettled: fields[3] === 1,
+    settlesSecond: fields[4] === 1,
+    filter: mapOf(source?.[7]),
+    desiredCapabilities: Array.isArray(fields[12]) ? fields[12] : fields[12] === undefined ? [] : [fields[12]],
+    properties: mapOf(fields[13]),
+    // Copies: a link lives long, and must not keep what else came with its attach.
+    rawSource: source === undefined ? undefined : Buffer.from(rawFields[5]),
+    rawTarget: target === undefined ? undefined : Buffer.from(rawFields[6]),
+  };
+}
+
+function terminus(value: AmqpValue | undefined): readonly AmqpValue[] | undefined {
+  return value instanceof Described && Array.isArray(value.value) ? value.value : undefined;
+}
+
+function textOf(value: AmqpValue | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function mapOf(value: AmqpValue | undefined): ReadonlyMap<AmqpValue, AmqpValue> {
+  return value instanceof Map ? value : emptyMap;
+}

@@ -1,0 +1,69 @@
+import type { Duplex } from 'node:stream';
+import { limits } from '../../base/limits.ts';
+import type { Hub } from '../../core/hub.ts';
+import type { PeerCertificate } from '../../core/identity/types.ts';
+import type { DeviceOrigin } from './device-peer.ts';
+import { AmqpPeer } from './peer.ts';
+import { Pulse } from './pulse.ts';
+
+/** Where a stream comes from. */
+export interface Origin extends DeviceOrigin {
+  /** The client certificate of the TLS layer; asked for when a link of a device comes without a token. */
+  certificate?(): PeerCertificate | undefined;
+}
+
+/** All AMQP connections of one door, over whatever kind of byte stream they come. */
+export interface AmqpConnections {
+  /** Serves one stream of bytes, which it owns from here. */
+  accept(stream: Duplex, origin: Origin): void;
+  count(): number;
+  /** Says that the hub stops, and ends every connection, after `limits.drainMs` at the latest. */
+  drain(): Promise<void>;
+}
+
+/** @param redirectPort port of the AMQP door with TLS, where old clients are sent */
+export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConnections {
+  const open = new Map<Duplex, AmqpPeer>();
+  const pulse = new Pulse(hub.clock);
+  const log = hub.log.child({ protocol: 'amqp' });
+  let isDraining = false;
+  let whenEmpty: () => void = () => {};
+  return {
+    accept(stream, { protocol, peer, certificate }) {
+      if (isDraining) {
+        stream.destroy();
+        return;
+      }
+      const served = new AmqpPeer(hub, stream, {
+        origin: { protocol, peer },
+        certificate: () => certificate?.(),
+        redirectPort: redirectPort(),
+        log,
+        pulse,
+        closed() {
+          open.delete(stream);
+          if (open.size === 0) whenEmpty();
+        },
+      });
+      open.set(stream, served);
+    },
+    count: () => open.size,
+    async drain() {
+      isDraining = true;
+      if (open.size > 0) {
+        const emptied = new Promise<void>((resolve) => {
+          whenEmpty = resolve;
+        });
+        for (const served of open.values()) {
+          served.close({ condition: 'amqp:connection:forced', description: 'The hub is stopping.' });
+        }
+        const cancel = hub.clock.after(limits.drainMs, () => {
+          for (const stream of open.keys()) stream.destroy();
+        });
+        await emptied;
+        cancel();
+      }
+      pulse.stop();
+    },
+  };
+}

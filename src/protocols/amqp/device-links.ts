@@ -1,0 +1,93 @@
+import { HubError } from '../../core/errors.ts';
+import { authorize } from '../../core/identity/permissions.ts';
+import type { DeviceAddress } from './addresses.ts';
+import { CommandDelivery } from './command-delivery.ts';
+import type { DevicePeer } from './device-peer.ts';
+import type { DevicePeers } from './device-peers.ts';
+import { IncomingLink } from './incoming-link.ts';
+import type { AnyLink } from './link.ts';
+import type { LinkHost } from './link-host.ts';
+import type { OutgoingLink } from './outgoing-link.ts';
+import { TelemetryIntake } from './telemetry-intake.ts';
+import { TwinLinks } from './twin-links.ts';
+
+/** Methods are not called yet, so every response is to an unknown request. */
+const RESPONSE_CREDIT = 32;
+const RESPONSE_BYTES_MAX = 256 * 1024;
+
+/** Opens the links of the devices behind one connection (device reference 3.3). */
+export class DeviceLinks {
+  readonly #devices: DevicePeers;
+  readonly #host: LinkHost;
+  readonly #twins = new WeakMap<DevicePeer, TwinLinks>();
+
+  constructor(devices: DevicePeers, host: LinkHost) {
+    this.#devices = devices;
+    this.#host = host;
+  }
+
+  /** @throws HubError; the link is still to be refused then. */
+  async open(link: AnyLink, address: DeviceAddress): Promise<void> {
+    const device = await this.#devices.enter(address.key);
+    device.addLink(link);
+    link.whenClosed(() => {
+      device.removeLink(link);
+      this.#devices.leave(device);
+    });
+    if (link instanceof IncomingLink) this.#openIncoming(link, address, device);
+    else this.#openOutgoing(link, address, device);
+  }
+
+  #openIncoming(link: IncomingLink, { endpoint }: DeviceAddress, device: DevicePeer): void {
+    switch (endpoint) {
+      case 'events':
+        new TelemetryIntake(link, this.#host, device);
+        return;
+      case 'twin':
+        this.#demandSelf(device);
+        this.#twinOf(device).openRequests(link);
+        return;
+      case 'methods':
+        this.#demandSelf(device);
+        link.onMessage = (delivery) => link.settle(delivery, { kind: 'accepted' });
+        link.open({ creditMax: RESPONSE_CREDIT, messageBytesMax: RESPONSE_BYTES_MAX });
+        return;
+      case 'commands':
+        throw new HubError('IotHubUnauthorizedAccess', 'Commands are sent by back ends.', {
+          reason: 'missing-permission',
+        });
+    }
+  }
+
+  #openOutgoing(link: OutgoingLink, { endpoint }: DeviceAddress, device: DevicePeer): void {
+    switch (endpoint) {
+      case 'commands':
+        new CommandDelivery(link, this.#host, device);
+        return;
+      case 'twin':
+        this.#demandSelf(device);
+        this.#twinOf(device).openAnswers(link);
+        return;
+      // Inputs of modules, and methods, which nothing reaches yet.
+      case 'events':
+      case 'methods':
+        this.#demandSelf(device);
+        link.onSendable = () => link.drained();
+        link.open({ sendsSettled: true });
+    }
+  }
+
+  /** What the hub sends to nobody but the device itself. @throws HubError */
+  #demandSelf(device: DevicePeer): void {
+    authorize(device.principal, 'commands.receive', this.#host.hub.clock.now(), device.key);
+  }
+
+  #twinOf(device: DevicePeer): TwinLinks {
+    let twin = this.#twins.get(device);
+    if (twin === undefined) {
+      twin = new TwinLinks();
+      this.#twins.set(device, twin);
+    }
+    return twin;
+  }
+}

@@ -1,0 +1,147 @@
+import { HubError } from '../../core/errors.ts';
+import type { Hub } from '../../core/hub.ts';
+import { identityName } from '../../core/identity/permissions.ts';
+import type { DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
+import { type DeviceOrigin, DevicePeer, refusalOf } from './device-peer.ts';
+import type { Grants } from './grants.ts';
+
+interface Place {
+  /** Links that have it, or wait for it. */
+  users: number;
+  readonly entering: Promise<DevicePeer>;
+  /** Set when it is entered. */
+  peer?: DevicePeer;
+}
+
+export interface DevicePeersParts {
+  readonly hub: Hub;
+  readonly grants: Grants;
+  readonly origin: DeviceOrigin;
+  /** The client certificate of the TLS layer. */
+  certificate(): PeerCertificate | undefined;
+  /** A device has lost its place: its links are to end. */
+  lost(peer: DevicePeer, refusal: HubError): void;
+}
+
+/** The devices and modules behind one connection, each with its own proof and its own place. */
+export class DevicePeers {
+  readonly #parts: DevicePeersParts;
+  readonly #places = new Map<string, Place>();
+  #isClosed = false;
+
+  constructor(parts: DevicePeersParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The peer of an identity, for one link more; `leave` must follow. The first link takes the identity's place.
+   * @throws HubError IotHubUnauthorized; nothing must be left then.
+   */
+  async enter(key: IdentityKey): Promise<DevicePeer> {
+    const name = identityName(key);
+    let place = this.#places.get(name);
+    if (place === undefined) {
+      place = { users: 0, entering: this.#take(key) };
+      this.#places.set(name, place);
+    }
+    place.users++;
+    try {
+      const peer = await place.entering;
+      if (this.#isClosed || peer.lost !== undefined) throw refusalOf(peer.lost ?? 'connection-lost');
+      place.peer = peer;
+      return peer;
+    } catch (error) {
+      this.#leave(name, place);
+      throw error;
+    }
+  }
+
+  /** One link of the peer less. After the last one the identity's place is free. */
+  leave(peer: DevicePeer): void {
+    const place = this.#places.get(peer.name);
+    if (place?.peer === peer) this.#leave(peer.name, place);
+  }
+
+  /** UTC milliseconds at which the first proof ends. */
+  get nextExpiry(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { peer } of this.#places.values()) next = Math.min(next, peer?.principal.expiresAt ?? next);
+    return next;
+  }
+
+  /** Ends those whose proof has ended. */
+  expire(now: number): void {
+    for (const { peer } of [...this.#places.values()]) {
+      if (peer === undefined || peer.principal.expiresAt > now) continue;
+      peer.leave('token-expired');
+      this.#lost(peer, 'token-expired');
+    }
+  }
+
+  /** A device has given a new proof. */
+  renew(principal: DevicePrincipal): void {
+    const peer = this.#places.get(identityName(principal.key))?.peer;
+    if (peer !== undefined && peer.generationId === principal.generationId) peer.principal = principal;
+  }
+
+  /** A policy that speaks for devices has given a new token. Resolves when all that live by it are renewed. */
+  async renewByPolicy(token: string): Promise<void> {
+    const living = [...this.#places.values()]
+      .map(({ peer }) => peer)
+      .filter((peer) => peer?.principal.authScope === 'hub');
+    for (const peer of living) {
+      if (peer === undefined) continue;
+      const proved = this.#parts.hub.authentication.device(peer.key, { kind: 'token', token });
+      this.renew(await proved.catch(() => peer.principal));
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#places.size === 0;
+  }
+
+  /** The connection is gone. */
+  close(reason: DisconnectReason): void {
+    this.#isClosed = true;
+    for (const { peer } of this.#places.values()) peer?.leave(reason);
+    this.#places.clear();
+  }
+
+  async #take(key: IdentityKey): Promise<DevicePeer> {
+    const { hub, origin } = this.#parts;
+    const peer = new DevicePeer(await this.#prove(key), origin, (lost, reason) => this.#lost(lost, reason));
+    await peer.enter(hub.presence);
+    if (this.#isClosed) peer.leave('connection-lost');
+    return peer;
+  }
+
+  /** By its own token, by a policy's, or by the certificate of the TLS layer. @throws HubError IotHubUnauthorized */
+  async #prove(key: IdentityKey): Promise<DevicePrincipal> {
+    const { grants, hub } = this.#parts;
+    const own = grants.device(key);
+    if (own !== undefined) return own;
+    for (const token of grants.deviceTokens()) {
+      try {
+        return await hub.authentication.device(key, { kind: 'token', token });
+      } catch (error) {
+        if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
+      }
+    }
+    const certificate = this.#parts.certificate();
+    return hub.authentication.device(key, certificate && { kind: 'certificate', certificate });
+  }
+
+  #leave(name: string, place: Place): void {
+    place.users--;
+    if (place.users > 0 || this.#places.get(name) !== place) return;
+    this.#places.delete(name);
+    place.peer?.leave('by-client');
+  }
+
+  #lost(peer: DevicePeer, reason: DisconnectReason): void {
+    const place = this.#places.get(peer.name);
+    if (place?.peer === peer) this.#places.delete(peer.name);
+    this.#parts.lost(peer, refusalOf(reason));
+  }
+}

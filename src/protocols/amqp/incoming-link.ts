@@ -1,0 +1,149 @@
+import { limits } from '../../base/limits.ts';
+import {
+  attachFrame,
+  dispositionFrame,
+  emptySource,
+  emptyTarget,
+  nil,
+  type Outcome,
+  raw,
+} from '../../wire/amqp/performatives.ts';
+import type { AmqpValue } from '../../wire/amqp/values.ts';
+import { Link } from './link.ts';
+
+/** One message that the peer has sent. */
+export interface Delivery {
+  readonly id: number;
+  /** The message's bytes. */
+  readonly payload: Buffer;
+  readonly messageFormat: number;
+  /** True = the peer wants no answer. */
+  readonly isSettled: boolean;
+}
+
+interface PartialDelivery {
+  readonly id: number;
+  readonly messageFormat: number;
+  isSettled: boolean;
+  readonly parts: Buffer[];
+  size: number;
+}
+
+/** A link on which the hub receives. Every message that it hands over must be settled: till then it counts as in flight. */
+export class IncomingLink extends Link {
+  #credit = 0;
+  #creditMax = 0;
+  #messageBytesMax = 0;
+  #deliveryCount = 0;
+  /** Messages that were handed over and not settled yet. */
+  #inflight = 0;
+  #partial: PartialDelivery | undefined;
+  onMessage: (delivery: Delivery) => void = () => {};
+
+  /** Begins to receive: at most `creditMax` messages that are not settled yet, each up to `messageBytesMax`. */
+  open(options: { readonly creditMax: number; readonly messageBytesMax: number }): void {
+    if (this.state !== 'opening') return;
+    this.#creditMax = options.creditMax;
+    this.#messageBytesMax = options.messageBytesMax;
+    this.writeAttach(true);
+    this.state = 'open';
+    this.#grant();
+  }
+
+  /** Says what became of a delivery; one that came settled needs no word. */
+  settle(delivery: Delivery, outcome: Outcome): void {
+    this.settleAll([delivery], outcome);
+  }
+
+  /** The same for several, in the order in which they came: neighbours share a frame. */
+  settleAll(deliveries: readonly Delivery[], state: Outcome): void {
+    this.#inflight -= deliveries.length;
+    if (!this.isOpen) return;
+    const { session } = this;
+    for (let at = 0; at < deliveries.length; ) {
+      const first = deliveries[at++];
+      if (first.isSettled) continue;
+      let last = first.id;
+      // Ids are of the session: only what follows without a gap is all of this link.
+      while (at < deliveries.length && !deliveries[at].isSettled && deliveries[at].id === (last + 1) >>> 0) {
+        last = deliveries[at++].id;
+      }
+      session.write(dispositionFrame(session.channel, { role: true, first: first.id, last, state }));
+    }
+    this.#grantIfLow();
+  }
+
+  /** Fields of one transfer frame and its part of the message. */
+  peerTransfer(fields: readonly AmqpValue[], payload: Buffer): void {
+    if (!this.isOpen) return;
+    const partial = this.#partial ?? this.#begin(fields);
+    if (partial === undefined) return;
+    this.#partial = partial;
+    if (fields[9] === true) {
+      this.#partial = undefined; // aborted: the peer takes it back (part 2 section 2.6.14)
+      this.#inflight--;
+      this.#grantIfLow();
+      return;
+    }
+    partial.size += payload.length;
+    if (partial.size > this.#messageBytesMax) {
+      this.#partial = undefined;
+      this.detach({
+        condition: 'amqp:link:message-size-exceeded',
+        description: `A message on this link may have ${this.#messageBytesMax} bytes.`,
+      });
+      return;
+    }
+    // An empty part costs no memory of the peer's: it is not kept.
+    if (payload.length > 0) partial.parts.push(payload);
+    partial.isSettled ||= fields[4] === true;
+    if (fields[5] === true) return;
+    this.#partial = undefined;
+    const { id, messageFormat, isSettled, parts } = partial;
+    const bytes = parts.length === 1 ? parts[0] : Buffer.concat(parts);
+    this.onMessage({ id, messageFormat, isSettled, payload: bytes });
+  }
+
+  #begin(fields: readonly AmqpValue[]): PartialDelivery | undefined {
+    if (this.#credit === 0) {
+      this.detach({ condition: 'amqp:link:transfer-limit-exceeded', description: 'The link has no credit.' });
+      return undefined;
+    }
+    this.#credit--;
+    this.#inflight++;
+    this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
+    const messageFormat = Number(fields[3] ?? 0);
+    return { id: Number(fields[1] ?? 0), messageFormat, isSettled: false, parts: [], size: 0 };
+  }
+
+  /** Not for every message: a flow frame for half of what the peer may send. */
+  #grantIfLow(): void {
+    if (this.isOpen && this.#creditMax - this.#inflight - this.#credit >= this.#creditMax / 2) this.#grant();
+  }
+
+  #grant(): void {
+    this.#credit = this.#creditMax - this.#inflight;
+    this.session.writeFlow({
+      handle: this.attach.handle,
+      deliveryCount: this.#deliveryCount,
+      credit: this.#credit,
+      drain: false,
+    });
+  }
+
+  protected override writeAttach(hasTermini: boolean): void {
+    const { name, handle, rawSource, rawTarget } = this.attach;
+    this.session.write(
+      attachFrame(this.session.channel, {
+        name,
+        handle,
+        role: true,
+        sndSettleMode: 2,
+        rcvSettleMode: 0,
+        source: hasTermini ? (rawSource === undefined ? emptySource : raw(rawSource)) : nil,
+        target: hasTermini ? (rawTarget === undefined ? emptyTarget : raw(rawTarget)) : nil,
+        messageBytesMax: this.#messageBytesMax || limits.amqpMessageBytesMax,
+      }),
+    );
+  }
+}

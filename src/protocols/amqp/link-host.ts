@@ -1,0 +1,17 @@
+import type { Log } from '../../base/log.ts';
+import type { Hub } from '../../core/hub.ts';
+import type { AmqpError } from '../../wire/amqp/performatives.ts';
+import type { Pulse } from './pulse.ts';
+
+/** What those who serve a link need of its connection. */
+export interface LinkHost {
+  readonly hub: Hub;
+  readonly log: Log;
+  readonly pulse: Pulse;
+  /** Bytes that were written and that the socket has not taken yet. */
+  unsentBytes(): number;
+  /** Does not read from the peer until the returned function is called. */
+  hold(): () => void;
+  /** A refusal in AMQP's words, with an id by which the log's line can be found. */
+  error(refusal: unknown): AmqpError;
+}

@@ -1,0 +1,68 @@
+import { type AmqpError, detachFrame } from '../../wire/amqp/performatives.ts';
+import type { Attach } from './attach.ts';
+import type { IncomingLink } from './incoming-link.ts';
+import type { OutgoingLink } from './outgoing-link.ts';
+import type { Session } from './session.ts';
+
+export type AnyLink = OutgoingLink | IncomingLink;
+
+/**
+ * One end of a link. `opening` until the hub has decided; `detaching` when the hub has ended it and the peer has not said
+ * so yet: what still comes on it is read over.
+ */
+export abstract class Link {
+  readonly session: Session;
+  readonly attach: Attach;
+  state: 'opening' | 'open' | 'detaching' | 'closed' = 'opening';
+  #listeners: (() => void)[] = [];
+
+  constructor(session: Session, attach: Attach) {
+    this.session = session;
+    this.attach = attach;
+  }
+
+  /** Calls `listener` once when the link is over, whoever ended it; now, if it is over already. */
+  whenClosed(listener: () => void): void {
+    if (this.state === 'opening' || this.state === 'open') this.#listeners.push(listener);
+    else listener();
+  }
+
+  get isOpen(): boolean {
+    return this.state === 'open';
+  }
+
+  /**
+   * Ends the link. One that was still opening is attached first, with the peer's termini (service reference 5.8: Python's
+   * azure-eventhub takes an attach without them for a broken link), or without them where a redirect wants it so.
+   */
+  detach(error: AmqpError | undefined, options: { readonly withoutTermini?: boolean } = {}): void {
+    if (this.state === 'opening') this.writeAttach(options.withoutTermini !== true);
+    else if (this.state !== 'open') return;
+    this.#closeAs('detaching');
+    this.session.write(detachFrame(this.session.channel, this.attach.handle, true, error));
+  }
+
+  /** The peer has ended the link, or answered that the hub did. */
+  peerDetached(closed: boolean): void {
+    if (this.state === 'opening') this.writeAttach(true);
+    const mustAnswer = this.state !== 'detaching';
+    this.#closeAs('closed');
+    if (mustAnswer) this.session.write(detachFrame(this.session.channel, this.attach.handle, closed));
+  }
+
+  /** Session or connection are gone: nothing can be said any more. */
+  abandon(): void {
+    this.#closeAs('closed');
+  }
+
+  protected abstract writeAttach(hasTermini: boolean): void;
+
+  #closeAs(state: 'detaching' | 'closed'): void {
+    const wasLive = this.state === 'opening' || this.state === 'open';
+    this.state = state;
+    if (!wasLive) return;
+    const listeners = this.#listeners;
+    this.#listeners = [];
+    for (const listener of listeners) listener();
+  }
+}

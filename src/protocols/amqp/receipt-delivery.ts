@@ -1,0 +1,119 @@
+import { limits } from '../../base/limits.ts';
+import type { ReceiptBatch } from '../../core/commands/types.ts';
+import { HubError } from '../../core/errors.ts';
+import type { Principal } from '../../core/identity/types.ts';
+import type { Outcome, PeerOutcome } from '../../wire/amqp/performatives.ts';
+import { guidBytes } from '../../wire/amqp/uuid.ts';
+import { feedbackMessage } from './command-mapping.ts';
+import type { LinkHost } from './link-host.ts';
+import type { OutgoingLink } from './outgoing-link.ts';
+
+/** A feedback message that the back end has not settled yet. */
+interface Held {
+  readonly lockToken: string;
+  /** UTC milliseconds. */
+  readonly lockedUntil: number;
+}
+
+/**
+ * Hands receipts to one back end, a batch per message, each under a lock (service reference 4.3). Several back ends
+ * compete: a batch goes to one of them. What is not settled when the link ends goes to another at once.
+ */
+export class ReceiptDelivery {
+  readonly #link: OutgoingLink;
+  readonly #host: LinkHost;
+  readonly #principal: () => Principal;
+  readonly #unwatch: () => void;
+  /** By delivery id. */
+  readonly #held = new Map<number, Held>();
+  #isRunning = false;
+  #isClosed = false;
+  /** Leaves the pulse; set while nothing is there to deliver. */
+  #stopWaiting: (() => void) | undefined;
+
+  /** @param principal who reads: asked again and again, because a token may have ended or been renewed. */
+  constructor(link: OutgoingLink, host: LinkHost, principal: () => Principal) {
+    this.#link = link;
+    this.#host = host;
+    this.#principal = principal;
+    this.#unwatch = host.hub.commands.watchReceipts(() => host.pulse.hurry());
+    link.whenClosed(() => this.#close());
+    link.onSendable = () => this.#run();
+    link.open({ sendsSettled: link.attach.wantsSettled });
+  }
+
+  /** Delivers until there is nothing, or the back end takes no more. Never rejects. */
+  async #run(): Promise<void> {
+    if (this.#isRunning || !this.#mayDeliver()) return;
+    this.#isRunning = true;
+    this.#stopWaiting?.();
+    try {
+      while (this.#mayDeliver()) {
+        const batch = await this.#host.hub.commands.takeReceipts(this.#principal());
+        if (batch === undefined) {
+          this.#link.drained();
+          break;
+        }
+        if (!this.#send(batch)) await this.#settle(batch.lockToken, 'released');
+      }
+    } catch (error) {
+      this.#host.log.error({ error }, 'receipts could not be taken');
+    } finally {
+      this.#isRunning = false;
+      if (!this.#isClosed && this.#link.credit > 0) {
+        this.#stopWaiting = this.#host.pulse.join(() => this.#run());
+      }
+    }
+  }
+
+  #mayDeliver(): boolean {
+    if (this.#isClosed || !this.#link.isOpen || this.#link.credit === 0) return false;
+    const now = this.#host.hub.clock.now();
+    for (const [id, { lockedUntil }] of this.#held) if (lockedUntil <= now) this.#forget(id);
+    return this.#held.size < limits.amqpReceiptBatchesMax && this.#host.unsentBytes() < limits.readerBytesMax;
+  }
+
+  #forget(deliveryId: number): void {
+    this.#held.delete(deliveryId);
+    this.#link.session.forget(deliveryId);
+  }
+
+  /** False = the link takes nothing at the moment. */
+  #send({ lockToken, lockedUntil, receipts }: ReceiptBatch): boolean {
+    if (this.#isClosed) return false;
+    const { hub } = this.#host;
+    let id: number | undefined;
+    const delivery = {
+      link: this.#link,
+      settle: (outcome: PeerOutcome): Promise<Outcome> => {
+        if (id !== undefined) this.#held.delete(id);
+        return this.#settle(lockToken, outcome).finally(() => this.#run());
+      },
+    };
+    const message = feedbackMessage(receipts, hub.name, hub.clock.now());
+    id = this.#link.session.sendTagged(delivery, message, guidBytes(lockToken));
+    if (id === undefined) return false;
+    if (!this.#link.attach.wantsSettled) this.#held.set(id, { lockToken, lockedUntil });
+    return true;
+  }
+
+  /** `rejected` drops the receipts, as `accepted` does. Never rejects. */
+  async #settle(lockToken: string, outcome: PeerOutcome): Promise<Outcome> {
+    const settlement = outcome === 'accepted' || outcome === 'rejected' ? 'complete' : 'abandon';
+    try {
+      const settled = await this.#host.hub.commands.settleReceipts(this.#principal(), lockToken, settlement);
+      if (!settled) throw new HubError('DeviceMessageLockLost');
+      return { kind: 'accepted' };
+    } catch (error) {
+      return { kind: 'rejected', error: this.#host.error(error) };
+    }
+  }
+
+  #close(): void {
+    this.#isClosed = true;
+    this.#unwatch();
+    this.#stopWaiting?.();
+    for (const { lockToken } of this.#held.values()) this.#settle(lockToken, 'released');
+    this.#held.clear();
+  }
+}

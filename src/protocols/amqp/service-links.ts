@@ -1,0 +1,94 @@
+import { HubError } from '../../core/errors.ts';
+import type { HubPlace, Operation } from '../../core/identity/permissions.ts';
+import type { Principal } from '../../core/identity/types.ts';
+import type { Address } from './addresses.ts';
+import { openCommandIntake } from './command-intake.ts';
+import { openEventReader, redirection, streamName } from './event-reader.ts';
+import type { Grants } from './grants.ts';
+import { IncomingLink } from './incoming-link.ts';
+import type { AnyLink } from './link.ts';
+import type { LinkHost } from './link-host.ts';
+import { OutgoingLink } from './outgoing-link.ts';
+import { ReceiptDelivery } from './receipt-delivery.ts';
+import type { RequestNode } from './request-node.ts';
+
+export interface ServiceLinksParts {
+  readonly host: LinkHost;
+  readonly grants: Grants;
+  readonly management: RequestNode;
+  /** Sends an old client to another address: port, and the host that it has dialled. */
+  redirectTo(): { readonly port: number; readonly dialled: string; readonly trackingId: string };
+}
+
+/** Opens the links of back ends, and ends them when nothing allows them any more. */
+export class ServiceLinks {
+  readonly #parts: ServiceLinksParts;
+  /** What allows each link; throws when nothing does. */
+  readonly #open = new Map<AnyLink, () => Principal>();
+
+  constructor(parts: ServiceLinksParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws HubError; the link is still to be refused then. */
+  async open(link: AnyLink, address: Exclude<Address, { readonly kind: 'cbs' | 'device' }>): Promise<void> {
+    const { host, management } = this.#parts;
+    if (address.kind === 'management') {
+      this.#admit(link, 'events.read');
+      if (link instanceof OutgoingLink) management.openAnswers(link);
+      else management.openRequests(link);
+    } else if (address.kind === 'partition' && link instanceof OutgoingLink) {
+      const { eventHub, consumerGroup, partition } = address;
+      const path = [eventHub, 'ConsumerGroups', consumerGroup, 'Partitions', partition];
+      await openEventReader(link, address, host, this.#admit(link, 'events.read', { path })());
+    } else if (address.kind === 'redirect') {
+      const path = [streamName(address.stream, host.hub.name), '$management'];
+      const principal = this.#admit(link, 'events.read', { path })();
+      link.detach(redirection(address, { hub: host.hub, ...this.#parts.redirectTo() }, principal), {
+        withoutTermini: true,
+      });
+    } else if (address.kind === 'commands' && link instanceof IncomingLink) {
+      openCommandIntake(link, host, this.#admit(link, 'commands.send'));
+    } else if (address.kind === 'receipts' && link instanceof OutgoingLink) {
+      new ReceiptDelivery(link, host, this.#admit(link, 'feedback.receive'));
+    } else if (address.kind === 'fileNotifications' && link instanceof OutgoingLink) {
+      // No files are uploaded yet, so there is nothing to tell: the link is open for the SDKs that attach it anyway.
+      this.#admit(link, 'feedback.receive');
+      link.onSendable = () => link.drained();
+      link.open({ sendsSettled: link.attach.wantsSettled });
+    } else this.#refuse(link, address);
+  }
+
+  /** Ends the links that nothing allows any more. */
+  expire(ended: HubError): void {
+    for (const [link, principal] of [...this.#open]) {
+      try {
+        principal();
+      } catch {
+        link.detach(this.#parts.host.error(ended));
+      }
+    }
+  }
+
+  /** @returns the principal by whom the link lives, asked anew each time. @throws HubError */
+  #admit(link: AnyLink, operation: Operation, place?: HubPlace): () => Principal {
+    const { grants, host } = this.#parts;
+    const principal = (): Principal => grants.demand(operation, host.hub.clock.now(), place);
+    principal();
+    this.#open.set(link, principal);
+    link.whenClosed(() => this.#open.delete(link));
+    return principal;
+  }
+
+  /** Says the truth only to those who may do something here. @throws HubError always */
+  #refuse(link: AnyLink, address: Address): never {
+    const { grants, host } = this.#parts;
+    const place = 'eventHub' in address ? { path: [address.eventHub, '$management'] } : undefined;
+    const principal = grants.demand('events.read', host.hub.clock.now(), place);
+    if (address.kind === 'eventHub' && link instanceof IncomingLink) {
+      host.hub.events.inspect(principal, address.eventHub);
+      throw new HubError('IotHubUnauthorizedAccess', 'Events are sent by devices, not to the event hub.');
+    }
+    throw new HubError('AmqpAddressNotFound');
+  }
+}

@@ -1,0 +1,120 @@
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../../core/errors.ts';
+import type { EventSender } from '../../core/events/events.ts';
+import type { DurabilityWaiter } from '../../core/events/ports.ts';
+import { readMessageBatch } from '../../wire/amqp/bare-message.ts';
+import { AmqpDecodeError } from '../../wire/amqp/values.ts';
+import type { DevicePeer } from './device-peer.ts';
+import type { Delivery, IncomingLink } from './incoming-link.ts';
+import type { LinkHost } from './link-host.ts';
+import { readTelemetry } from './telemetry-mapping.ts';
+
+/** Several messages in one (device reference 3.4): its data sections hold a complete message each. */
+const BATCH_FORMAT = 0x80013700;
+
+interface Waiting {
+  readonly delivery: Delivery;
+  /** Number of the batch of the log that it is in. */
+  readonly batch: number;
+}
+
+/**
+ * The telemetry of one link on its way to the disk. A message is accepted when it is durable; what became durable together
+ * is accepted in one frame. While too much of all devices waits for the disk, the connection is not read.
+ */
+export class TelemetryIntake implements DurabilityWaiter {
+  readonly #link: IncomingLink;
+  readonly #host: LinkHost;
+  readonly #device: DevicePeer;
+  readonly #sender: EventSender;
+  /** In the order in which they came, so batch numbers do not go down. */
+  #waiting: Waiting[] = [];
+  #isHolding = false;
+
+  /** @throws HubError IotHubUnauthorizedAccess */
+  constructor(link: IncomingLink, host: LinkHost, device: DevicePeer) {
+    this.#link = link;
+    this.#host = host;
+    this.#device = device;
+    const modelId = link.attach.properties.get('com.microsoft:model-id');
+    const options = typeof modelId === 'string' && modelId !== '' ? { modelId } : {};
+    this.#sender = host.hub.events.openSender(device.principal, device.key, options);
+    link.onMessage = (delivery) => this.#take(delivery);
+    link.open({ creditMax: limits.amqpTelemetryInflightMax, messageBytesMax: limits.amqpMessageBytesMax });
+  }
+
+  batchDurable(batch: number): void {
+    const count = this.#waitingUpTo(batch);
+    if (count === 0) return;
+    const durable = this.#waiting.splice(0, count);
+    this.#link.settleAll(
+      durable.map(({ delivery }) => delivery),
+      { kind: 'accepted' },
+    );
+  }
+
+  batchFailed(batch: number, cause: Error): void {
+    const failed = this.#waiting.splice(0, this.#waitingUpTo(batch));
+    for (const { delivery } of failed) this.#refuse(delivery, new HubError('ServiceUnavailable', undefined, { cause }));
+  }
+
+  #take(delivery: Delivery): void {
+    this.#device.touch();
+    try {
+      if (delivery.messageFormat === BATCH_FORMAT) this.#takeBatch(delivery);
+      else {
+        const batch = this.#host.hub.events.enqueue(this.#sender, readTelemetry(delivery.payload), this);
+        this.#waiting.push({ delivery, batch });
+      }
+    } catch (error) {
+      this.#refuse(delivery, error);
+    }
+    this.#heedCongestion();
+  }
+
+  /** All of a batch or nothing. @throws HubError */
+  #takeBatch(delivery: Delivery): void {
+    const parts = readBatch(delivery.payload);
+    const max = limits.amqpBatchMessagesMax;
+    if (parts.length > max) {
+      throw new HubError('ArgumentInvalid', `A batch holds at most ${max} messages.`, {
+        limit: { name: 'amqpBatchMessagesMax', scope: 'batch', current: parts.length, max },
+      });
+    }
+    this.#host.hub.events.send(this.#sender, parts.map(readTelemetry)).then(
+      () => this.#link.settle(delivery, { kind: 'accepted' }),
+      (error) => this.#refuse(delivery, error),
+    );
+  }
+
+  #refuse(delivery: Delivery, refusal: unknown): void {
+    this.#link.settle(delivery, { kind: 'rejected', error: this.#host.error(refusal) });
+  }
+
+  /** How many of the waiting are in `batch` or an earlier one. */
+  #waitingUpTo(batch: number): number {
+    const first = this.#waiting.findIndex((waiting) => waiting.batch > batch);
+    return first === -1 ? this.#waiting.length : first;
+  }
+
+  #heedCongestion(): void {
+    const { writer } = this.#sender.log;
+    if (!writer.congested || this.#isHolding) return;
+    this.#isHolding = true;
+    const release = this.#host.hold();
+    writer.whenRelieved(() => {
+      this.#isHolding = false;
+      release();
+    });
+  }
+}
+
+/** @throws HubError IotHubFormatError */
+function readBatch(payload: Buffer): readonly Buffer[] {
+  try {
+    return readMessageBatch(payload);
+  } catch (error) {
+    if (error instanceof AmqpDecodeError) throw new HubError('IotHubFormatError', `Not a batch: ${error.message}.`);
+    throw error;
+  }
+}

@@ -1,0 +1,132 @@
+/** Messages that carry an application's own data: telemetry and commands, as devices and back ends send them. */
+import { uuidText } from './uuid.ts';
+import { AmqpDecodeError, AmqpReader, type AmqpValue, type MapEntry } from './values.ts';
+import { format, section } from './writer.ts';
+
+/** A message taken apart. Ids of any type are text, times UTC milliseconds; absent = not set. */
+export interface BareMessage {
+  readonly messageId?: string;
+  readonly userId?: string;
+  readonly to?: string;
+  readonly subject?: string;
+  readonly correlationId?: string;
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+  readonly expiry?: number;
+  readonly creationTime?: number;
+  /** Message annotations by their name. */
+  readonly annotations: ReadonlyMap<string, string | null>;
+  /** Application properties in the order sent. */
+  readonly properties: readonly (readonly [name: string, value: string | null])[];
+  /** All data sections together, or the text or bytes of a value section. */
+  readonly body: Buffer;
+}
+
+/** Sections behind each other; what the hub has no use for is read over. */
+interface Sections {
+  properties: { readonly values: readonly AmqpValue[]; readonly raw: readonly Buffer[] } | undefined;
+  annotations: readonly MapEntry[];
+  applicationProperties: readonly MapEntry[];
+  body: Buffer[];
+}
+
+/** @throws AmqpDecodeError if the bytes are no message, or its body is a sequence or a value that is neither text nor bytes. */
+export function readBareMessage(bytes: Buffer): BareMessage {
+  const { properties, annotations, applicationProperties, body } = readSections(bytes);
+  return {
+    ...(properties === undefined ? {} : readProperties(properties.values, properties.raw)),
+    annotations: new Map(annotations.map((entry) => textEntry(entry))),
+    properties: applicationProperties.map((entry) => textEntry(entry)),
+    body: body.length === 1 ? body[0] : Buffer.concat(body),
+  };
+}
+
+/**
+ * The messages of a batch (message format 0x80013700): its data sections hold a complete message each. What stands around
+ * them says nothing of its own.
+ * @throws AmqpDecodeError
+ */
+export function readMessageBatch(bytes: Buffer): readonly Buffer[] {
+  return readSections(bytes).body;
+}
+
+function readSections(bytes: Buffer): Sections {
+  const reader = new AmqpReader(bytes);
+  const sections: Sections = { properties: undefined, annotations: [], applicationProperties: [], body: [] };
+  while (!reader.isDone) {
+    const code = reader.descriptor();
+    switch (code) {
+      case section.properties:
+        sections.properties = reader.list();
+        break;
+      case section.messageAnnotations:
+        sections.annotations = reader.entries();
+        break;
+      case section.applicationProperties:
+        sections.applicationProperties = reader.entries();
+        break;
+      case section.data:
+      case section.value:
+        sections.body.push(bodyBytes(reader.value()));
+        break;
+      case section.sequence:
+        throw new AmqpDecodeError('a body of sequences is not taken', 'amqp:not-implemented');
+      default:
+        reader.value();
+    }
+  }
+  return sections;
+}
+
+function bodyBytes(value: AmqpValue): Buffer {
+  if (Buffer.isBuffer(value)) return value;
+  if (value === null) return Buffer.alloc(0);
+  if (typeof value === 'string') return Buffer.from(value);
+  throw new AmqpDecodeError('a body is neither bytes nor text', 'amqp:not-implemented');
+}
+
+/** Fields of part 3 section 3.2.4. */
+function readProperties(values: readonly AmqpValue[], raw: readonly Buffer[]): Partial<BareMessage> {
+  const text = (field: number): string | undefined => {
+    const value = values[field];
+    return value === undefined || value === null ? undefined : valueText(value, raw[field][0]);
+  };
+  const time = (field: number): number | undefined => {
+    const value = values[field];
+    if (value === undefined || value === null) return undefined;
+    if (Number.isSafeInteger(value)) return Number(value);
+    throw new AmqpDecodeError('a time of a message is none', 'amqp:invalid-field');
+  };
+  const found = {
+    messageId: text(0),
+    userId: text(1),
+    to: text(2),
+    subject: text(3),
+    correlationId: text(5),
+    contentType: text(6),
+    contentEncoding: text(7),
+    expiry: time(8),
+    creationTime: time(9),
+  };
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
+}
+
+function textEntry({ key, value, code }: MapEntry): readonly [name: string, value: string | null] {
+  if (typeof key !== 'string') throw new AmqpDecodeError('a property has a name that is no text', 'amqp:invalid-field');
+  return [key, value === null ? null : valueText(value, code)];
+}
+
+/** A simple value as text; `code` is its constructor. */
+function valueText(value: AmqpValue, code: number): string {
+  if (typeof value === 'string') return value;
+  if (Buffer.isBuffer(value)) return code === format.uuid ? uuidText(value) : value.toString('utf8');
+  if (code === format.timestamp && typeof value === 'number') return timeText(value);
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value);
+  throw new AmqpDecodeError('a property has a value that is no simple one', 'amqp:invalid-field');
+}
+
+/** ISO 8601 in UTC; a number that is no time of the calendar as it stands. */
+function timeText(value: number): string {
+  const time = new Date(value);
+  return Number.isNaN(time.getTime()) ? String(value) : time.toISOString();
+}
