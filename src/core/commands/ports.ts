@@ -59,7 +59,10 @@ export interface CommandQueue {
    * time-to-live is over.
    */
   lockReceipts(request: ReceiptRequest, now: number): Promise<ReceiptBatch | undefined>;
-  /** Completing removes them; abandoning makes them available again at once. False: the lock is gone. */
+  /**
+   * Completing removes them, and puts `receipt-read` into the trails of their commands; abandoning makes them available
+   * again at once. False: the lock is gone.
+   */
   settleReceipts(lockToken: string, settlement: 'complete' | 'abandon', now: number): Promise<boolean>;
   /** Removes receipts of `endedBefore` or earlier that nobody holds, at most `count`; the number of them. */
   dropReceipts(endedBefore: number, count: number, now: number): Promise<number>;

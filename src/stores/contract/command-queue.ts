@@ -215,6 +215,29 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
     },
   );
 
+  check(
+    'shows in the trail of a command that its receipt was read, and by an abandon that it was not',
+    async (queue) => {
+      for (const target of [d1, { deviceId: 'd2' }]) {
+        await queue.enqueue(newCommand('m1', { target }), limits, T0);
+        await queue.purge(target, T0 + 1);
+      }
+      const request = { lockToken: 'b', count: 1, lockMs: 1000, notAfter: T0 + 1, endedBefore: 0 };
+      const steps = async (target: IdentityKey) =>
+        (await queue.trail(target, 1)).map(({ time, step }) => [time - T0, step]);
+      const unread = [
+        [0, 'enqueued'],
+        [1, 'purged'],
+      ];
+      await queue.lockReceipts(request, T0 + 2);
+      await queue.settleReceipts('b', 'abandon', T0 + 3);
+      assert.deepEqual(await steps(d1), unread);
+      await queue.lockReceipts({ ...request, lockToken: 'c' }, T0 + 4);
+      await queue.settleReceipts('c', 'complete', T0 + 5);
+      assert.deepEqual([await steps(d1), await steps({ deviceId: 'd2' })], [[...unread, [5, 'receipt-read']], unread]);
+    },
+  );
+
   check('drops receipts that nobody fetched within their own time', async (queue) => {
     await queue.enqueue(newCommand('m1'), limits, T0);
     await queue.purge(d1, T0);

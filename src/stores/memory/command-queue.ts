@@ -13,6 +13,7 @@ interface Queue {
 }
 
 interface KeptReceipt {
+  readonly commandSequence: number;
   readonly receipt: Receipt;
   lockToken: string | undefined;
   lockedUntil: number;
@@ -59,6 +60,7 @@ export function createMemoryCommandQueue(): CommandQueue {
     note(queue, after.sequence, endedTime, outcome);
     if (!wantsReceipt(after.message.ack, outcome)) return;
     receipts.push({
+      commandSequence: after.sequence,
       receipt: {
         sequence: ++lastReceipt,
         originalMessageId: after.message.messageId ?? null,
@@ -216,7 +218,14 @@ export function createMemoryCommandQueue(): CommandQueue {
     async settleReceipts(lockToken, settlement, now) {
       const held = receipts.filter((kept) => kept.lockToken === lockToken && kept.lockedUntil > now);
       if (held.length === 0) return false;
-      if (settlement === 'complete') receipts = receipts.filter((kept) => !held.includes(kept));
+      if (settlement === 'complete') {
+        receipts = receipts.filter((kept) => !held.includes(kept));
+        for (const { receipt, commandSequence } of held) {
+          const queue = queueOf(receipt);
+          const isThere = queue.commands.some((command) => command.sequence === commandSequence);
+          if (isThere) note(queue, commandSequence, now, 'receipt-read');
+        }
+      }
       for (const kept of held) kept.lockToken = undefined;
       return true;
     },

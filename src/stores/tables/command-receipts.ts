@@ -1,6 +1,6 @@
 /** The receipts of a whole hub, for its back ends. */
 
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { ReceiptRequest } from '../../core/commands/ports.ts';
 import type { CommandOutcome, Receipt, ReceiptBatch } from '../../core/commands/types.ts';
 import { keyOfRow } from './command-rows.ts';
@@ -41,6 +41,7 @@ export async function settleReceipts(
   now: number,
 ): Promise<boolean> {
   if (settlement === 'complete') {
+    await noteRead(tx, lockToken, now);
     const deleted = await tx
       .deleteFrom('command_receipts')
       .where('lock_token', '=', lockToken)
@@ -55,6 +56,26 @@ export async function settleReceipts(
     .where('locked_until', '>', now)
     .executeTakeFirst();
   return Number(updated.numUpdatedRows) > 0;
+}
+
+/** Puts it at the end of the trails of their commands, which have ended: nothing else is written there any more. */
+async function noteRead(tx: Transaction, lockToken: string, now: number): Promise<void> {
+  await tx
+    .updateTable('commands')
+    .set({ trail: sql`substr(trail, 1, length(trail) - 1) || ${`,[${now},"receipt-read",""]]`}` })
+    .where((build) =>
+      build(
+        build.refTuple('device_id', 'module_id', 'sequence'),
+        'in',
+        build
+          .selectFrom('command_receipts')
+          .select(['device_id', 'module_id', 'command_sequence'])
+          .where('lock_token', '=', lockToken)
+          .where('locked_until', '>', now)
+          .$asTuple('device_id', 'module_id', 'command_sequence'),
+      ),
+    )
+    .execute();
 }
 
 /** Removes those that nobody fetched in their time, and nobody holds; the oldest first. */
