@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
+import tls from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { WebSocket } from 'ws';
@@ -107,6 +108,24 @@ test('the query string does not count, nor how the dollar is written', async () 
     const { socket } = await Peer.open(`wss://localhost:${port}${rest}`);
     socket.terminate();
   }
+});
+
+test('the request may name the whole URL, as the Java SDK does', async () => {
+  const socket = tls.connect({ host: 'localhost', port: hub.endpoints.ports.https, ca: hub.ca });
+  await once(socket, 'secureConnect');
+  const head = [
+    'GET https://localhost/$iothub/websocket?iothub-no-client-cert=true HTTP/1.1',
+    'Host: localhost',
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+    'Sec-WebSocket-Protocol: mqtt',
+  ];
+  socket.write(`${head.join('\r\n')}\r\n\r\n`);
+  const [answer] = await once(socket, 'data');
+  socket.destroy();
+  assert.match(String(answer), /^HTTP\/1\.1 101 /);
 });
 
 for (const [name, url, subprotocol] of [

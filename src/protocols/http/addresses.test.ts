@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
 import { test } from 'node:test';
-import { audienceOf, checkApiVersion, ifMatchOf, overriddenMethod, pathOf } from './addresses.ts';
+import { audienceOf, checkApiVersion, ifMatchOf, originForm, overriddenMethod, pathOf } from './addresses.ts';
 
 test('a path has no query, no doubled and no trailing slashes', () => {
   for (const [url, path] of [
@@ -13,6 +13,20 @@ test('a path has no query, no doubled and no trailing slashes', () => {
     ['/?x', '/'],
   ]) {
     assert.equal(pathOf(url), path);
+  }
+});
+
+test('a request target in absolute form is the path and query in it', () => {
+  for (const [target, expected] of [
+    ['/devices?top=1', '/devices?top=1'],
+    ['https://127.0.0.1/$iothub/websocket?iothub-no-client-cert=true', '/$iothub/websocket?iothub-no-client-cert=true'],
+    ['HTTPS://hub:8443//devices', '//devices'],
+    ['http://hub', '/'],
+    ['https://hub?top=1', '/?top=1'],
+    ['/https://hub/x', '/https://hub/x'],
+    ['*', '*'],
+  ]) {
+    assert.equal(originForm(target), expected);
   }
 });
 

@@ -24,6 +24,17 @@ export function audienceOf(host: string, path: string, params: PathParameters): 
   return params.moduleId === undefined ? device : `${device}/modules/${encodeURIComponent(params.moduleId)}`;
 }
 
+/**
+ * The request target without scheme and authority: a server takes the absolute form as well (RFC 9112 section 3.2.2), and
+ * the Java SDK asks for its AMQP WebSocket in it.
+ */
+export function originForm(target: string): string {
+  const match = /^https?:\/\/[^/?#]*/i.exec(target);
+  if (match === null) return target;
+  const rest = target.slice(match[0].length);
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
 /** The path of a request target: no query, no doubled and no trailing slashes. */
 export function pathOf(url: string): string {
   const query = url.indexOf('?');

@@ -11,7 +11,7 @@ import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
-import { pathOf } from './addresses.ts';
+import { originForm, pathOf } from './addresses.ts';
 import { refusalOf } from './refusals.ts';
 
 export interface HttpServerOptions {
@@ -61,6 +61,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
     },
     (request, response) => {
       const { socket } = request;
+      request.url = originForm(request.url ?? '');
       busy.set(socket, (busy.get(socket) ?? 0) + 1);
       if (draining) response.setHeader('connection', 'close');
       response.once('close', () => {
@@ -86,6 +87,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
     else socket.destroy();
   });
   server.on('upgrade', (request, socket: net.Socket, head) => {
+    request.url = originForm(request.url ?? '');
     const route = draining ? undefined : findUpgrade(request, options.upgrades);
     if (route === undefined) {
       const code = draining ? 'ServiceUnavailable' : 'AmqpAddressNotFound';
