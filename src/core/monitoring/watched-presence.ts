@@ -19,45 +19,86 @@ export function watchedPresence(
   watchers: readonly ConnectionWatcher[],
   newId: () => string,
 ): Presence {
+  const touching = watchers.filter((watcher) => watcher.touched !== undefined);
   return {
     ...presence,
     async claim(claim): Promise<PresenceTicket> {
-      const id = newId();
-      let state: 'claiming' | 'connected' | 'ended' = 'claiming';
-      const begin = (): void => {
-        if (state !== 'claiming') return;
-        state = 'connected';
-        for (const watcher of watchers) watcher.connected(claim, id);
-      };
-      const end = (reason: DisconnectReason): void => {
-        begin();
-        if (state === 'ended') return;
-        state = 'ended';
-        for (const watcher of watchers) watcher.disconnected(claim, id, reason);
-      };
-      const touching = watchers.filter((watcher) => watcher.touched !== undefined);
-      // Field by field: a claim may be an object of a class.
-      const { key, generationId, protocol, credential, authority, peer } = claim;
-      const ticket = await presence.claim({
-        ...{ key, generationId, protocol, credential, peer },
-        ...(authority !== undefined && { authority }),
-        drop(reason) {
-          end(reason);
-          claim.drop(reason);
-        },
-        ...(claim.wake !== undefined && { wake: () => claim.wake?.() }),
-      });
-      begin();
-      return {
-        release(reason) {
-          ticket.release(reason);
-          end(reason);
-        },
-        touch() {
-          ticket.touch();
-          for (const watcher of touching) watcher.touched?.(claim);
-        },
-      };
+      const watched = new WatchedConnection(claim, newId(), watchers, touching);
+      watched.place(await presence.claim(watched));
+      return watched;
     },
   };
+}
+
+/** A connection towards presence and towards its own side: one object of few fields, because there are so many of them. */
+class WatchedConnection implements ConnectionClaim, PresenceTicket {
+  // What presence reads of a claim, as fields of its own: some copy them.
+  readonly key: ConnectionClaim['key'];
+  readonly generationId: string;
+  readonly protocol: ConnectionClaim['protocol'];
+  readonly credential: ConnectionClaim['credential'];
+  readonly authority?: string;
+  readonly peer: string;
+  readonly #claim: ConnectionClaim;
+  readonly #id: string;
+  readonly #watchers: readonly ConnectionWatcher[];
+  readonly #touching: readonly ConnectionWatcher[];
+  #state: 'claiming' | 'connected' | 'ended' = 'claiming';
+  /** Set when the claim has been answered. */
+  #ticket: PresenceTicket | undefined;
+
+  constructor(
+    claim: ConnectionClaim,
+    id: string,
+    watchers: readonly ConnectionWatcher[],
+    touching: readonly ConnectionWatcher[],
+  ) {
+    this.key = claim.key;
+    this.generationId = claim.generationId;
+    this.protocol = claim.protocol;
+    this.credential = claim.credential;
+    if (claim.authority !== undefined) this.authority = claim.authority;
+    this.peer = claim.peer;
+    this.#claim = claim;
+    this.#id = id;
+    this.#watchers = watchers;
+    this.#touching = touching;
+  }
+
+  place(ticket: PresenceTicket): void {
+    this.#ticket = ticket;
+    this.#begin();
+  }
+
+  drop(reason: DisconnectReason): void {
+    this.#end(reason);
+    this.#claim.drop(reason);
+  }
+
+  wake(): void {
+    this.#claim.wake?.();
+  }
+
+  release(reason: DisconnectReason): void {
+    this.#ticket?.release(reason);
+    this.#end(reason);
+  }
+
+  touch(): void {
+    this.#ticket?.touch();
+    for (const watcher of this.#touching) watcher.touched?.(this.#claim);
+  }
+
+  #begin(): void {
+    if (this.#state !== 'claiming') return;
+    this.#state = 'connected';
+    for (const watcher of this.#watchers) watcher.connected(this.#claim, this.#id);
+  }
+
+  #end(reason: DisconnectReason): void {
+    this.#begin();
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    for (const watcher of this.#watchers) watcher.disconnected(this.#claim, this.#id, reason);
+  }
 }

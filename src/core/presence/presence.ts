@@ -19,10 +19,29 @@ export interface PresenceParts {
   readonly memoryMax?: number;
 }
 
-interface Session {
+/** A connection in its place, and the ticket of it: one object of few fields, because there are so many of them. */
+class Session implements PresenceTicket {
   readonly claim: ConnectionClaim;
   readonly since: number;
   lastActivity: number;
+  readonly #clock: Clock;
+  readonly #leave: (session: Session) => void;
+
+  constructor(claim: ConnectionClaim, clock: Clock, leave: (session: Session) => void) {
+    this.claim = claim;
+    this.since = clock.now();
+    this.lastActivity = this.since;
+    this.#clock = clock;
+    this.#leave = leave;
+  }
+
+  release(): void {
+    this.#leave(this);
+  }
+
+  touch(): void {
+    this.lastActivity = this.#clock.now();
+  }
 }
 
 const never: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };
@@ -92,18 +111,12 @@ export function createPresence(parts: PresenceParts): Presence {
 
   return {
     async claim(claim): Promise<PresenceTicket> {
-      const now = clock.now();
-      const session: Session = { claim, since: now, lastActivity: now };
+      const session = new Session(claim, clock, leave);
       const older = sessions.get(identityName(claim.key));
       if (older !== undefined) leave(older);
       enter(session);
       if (older !== undefined) tell(older, () => older.claim.drop('taken-over'));
-      return {
-        release: () => void leave(session),
-        touch() {
-          session.lastActivity = clock.now();
-        },
-      };
+      return session;
     },
     async state(key) {
       const name = identityName(key);

@@ -26,6 +26,11 @@ class Connections implements MqttConnections {
   #draining = false;
   /** Called when the last connection has gone. */
   #onEmpty: () => void = () => {};
+  /** One for all connections: what each of them costs is kept small. */
+  readonly #forget = (connection: Connection): void => {
+    this.#open.delete(connection);
+    if (this.#open.size === 0) this.#onEmpty();
+  };
 
   constructor(hub: Hub) {
     this.#hub = hub;
@@ -40,13 +45,8 @@ class Connections implements MqttConnections {
       stream.destroy();
       return;
     }
-    const connection = new Connection(this.#hub, stream, origin);
+    const connection = new Connection(this.#hub, stream, origin, this.#forget);
     this.#open.add(connection);
-    stream.on('close', () => {
-      this.#open.delete(connection);
-      connection.session.ended();
-      if (this.#open.size === 0) this.#onEmpty();
-    });
     if (this.#stopPulse === undefined) this.#pulse();
   }
 
@@ -87,7 +87,8 @@ class Connection implements Link {
   #lingerUntil = Number.POSITIVE_INFINITY;
   #awaitsDrain = false;
 
-  constructor(hub: Hub, stream: Duplex, origin: Origin) {
+  /** @param forget is called when the stream has closed. */
+  constructor(hub: Hub, stream: Duplex, origin: Origin, forget: (connection: Connection) => void) {
     this.#hub = hub;
     this.#stream = stream;
     this.session = new Session(hub, this, origin);
@@ -95,6 +96,10 @@ class Connection implements Link {
     if (stream.listenerCount('error') === 0) stream.on('error', ignore);
     stream.on('data', (chunk: Buffer) => this.session.receive(chunk));
     stream.on('end', () => this.session.ended());
+    stream.on('close', () => {
+      forget(this);
+      this.session.ended();
+    });
   }
 
   pulse(now: number, wall: number): void {

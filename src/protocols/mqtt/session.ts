@@ -17,7 +17,7 @@ import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { DevicePrincipal } from '../../core/identity/types.ts';
 import type { PresenceTicket } from '../../core/presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
 import { connack, connackCodes, pingresp, puback, suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
@@ -29,6 +29,7 @@ import {
   type PublishPacket,
 } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
+import { SessionClaim } from './claim.ts';
 import { Deliveries, type Receiver } from './deliveries.ts';
 import { Gate, type Hold, holds } from './gate.ts';
 import { type Admitted, admit, type Entered, enter, type Refused, requireConnect, silenceMsMax } from './handshake.ts';
@@ -49,7 +50,7 @@ const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set([
 export class Session implements DurabilityWaiter, Receiver {
   readonly link: Link;
   readonly #hub: Hub;
-  readonly #origin: Origin;
+  #origin: Origin;
   readonly #reader = new PacketReader();
   readonly #gate: Gate;
   #reading = false;
@@ -65,7 +66,7 @@ export class Session implements DurabilityWaiter, Receiver {
   /** Names this connection to the command queue; made when it is asked for. */
   #holder: string | undefined;
   /** Set while the device is over its limit. */
-  #cancelWait: Cancel = () => {};
+  #cancelWait: Cancel | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
@@ -111,6 +112,11 @@ export class Session implements DurabilityWaiter, Receiver {
   drained(): void {
     this.#release(holds.output);
     this.#deliveries?.drained();
+  }
+
+  /** Presence: the identity's place is somebody else's now, or nobody's. */
+  drop(reason: DisconnectReason): void {
+    this.#close(reason);
   }
 
   /** Presence: something may wait for the device. */
@@ -234,33 +240,19 @@ export class Session implements DurabilityWaiter, Receiver {
     }
     this.#admitted = admission;
     try {
-      const claim = this.#claim(admission.principal);
+      const claim = new SessionClaim(admission.principal, this.#origin, this);
+      // It says all that is still asked for: the certificate has been judged.
+      this.#origin = claim;
       const entered = await enter(this.#hub, claim, { clean: packet.cleanSession, hasEnded: () => this.closed });
       if (entered !== undefined) this.#begin(entered, packet);
     } catch (error) {
-      const refusal = asHubError(error);
-      if (refusal.code !== 'ThrottlingException') {
-        this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
-      } else {
-        this.#hub.log.info({ ...this.#facts(), limit: refusal.limit }, 'MQTT connection put off');
-      }
+      const { code, limit } = asHubError(error);
+      if (code === 'ThrottlingException') this.#hub.log.info({ ...this.#facts(), limit }, 'MQTT connection put off');
+      else this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
       if (this.closed) return;
       this.link.write(connack(connackCodes.serverUnavailable));
       this.#close('storage-failed', 'end');
     }
-  }
-
-  #claim({ key, generationId, authType, authority }: DevicePrincipal): ConnectionClaim {
-    return {
-      key,
-      generationId,
-      protocol: this.#origin.protocol,
-      credential: authType,
-      authority,
-      peer: this.#origin.peer,
-      drop: (reason) => this.#close(reason),
-      wake: () => this.wake(),
-    };
   }
 
   #begin({ ticket, grants, sessionPresent }: Entered, packet: ConnectPacket): void {
@@ -380,12 +372,10 @@ export class Session implements DurabilityWaiter, Receiver {
     if (this.closed) return;
     this.#gate.set(holds.closed);
     this.#leaveWill(reason);
-    this.#cancelWait();
+    this.#cancelWait?.();
     this.#ticket?.release(reason);
     this.#deliveries?.close();
-    if (this.#admitted !== undefined) {
-      this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');
-    }
+    if (this.#admitted !== undefined) this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');
     if (how === 'end') this.link.end();
     else this.link.destroy();
   }

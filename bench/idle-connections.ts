@@ -1,0 +1,291 @@
+/**
+ * Memory per idle connection: the hub's MQTT doors, plain and over TLS, beside bare sockets of the same runtime. Each
+ * server is a fresh process; resident memory is read before and after the connections, each time behind a full garbage
+ * collection that is asked for over the inspector. Linux only.
+ *
+ *     node bench/idle-connections.ts [--connections 4000] [--rounds 1] [--only hub-plain,bare-plain] [--json FILE]
+ *
+ * Devices come as stock SDKs do: CleanSession 0, subscribed to commands (not with `--no-subscribe`). `--seconds N` is how
+ * long the CPU time of idleness is measured; `--snapshot DIR` writes a heap snapshot of each server.
+ */
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import tls from 'node:tls';
+import { parseArgs } from 'node:util';
+import { WebSocket } from 'ws';
+import type { Endpoints } from '../src/api/endpoints.ts';
+import { connectPacket } from './load/mqtt-packets.ts';
+import { cpuSeconds, machine, residentMiB } from './process-facts.ts';
+import { printTable, show, spread, writeResult } from './report.ts';
+import { makeCertificate } from './servers/certificate.ts';
+import { createDevices } from './servers/hub.ts';
+import { freePort, startProgram, stopProgram } from './servers/server.ts';
+
+const kinds = ['bare-plain', 'hub-plain', 'bare-tls', 'hub-tls'] as const;
+type Kind = (typeof kinds)[number];
+
+const { values } = parseArgs({
+  allowNegative: true,
+  options: {
+    connections: { type: 'string', default: '4000' },
+    rounds: { type: 'string', default: '1' },
+    only: { type: 'string', default: kinds.join(',') },
+    subscribe: { type: 'boolean', default: true },
+    seconds: { type: 'string', default: '5' },
+    snapshot: { type: 'string' },
+    json: { type: 'string' },
+  },
+});
+const connections = Number(values.connections);
+const idleSeconds = Number(values.seconds);
+const wanted = kinds.filter((kind) => values.only.split(',').includes(kind));
+/** Connections that are opened at the same time. */
+const OPENING = 64;
+/** One address has 28,000 ports for outgoing connections; all of 127/8 is this machine. */
+const CONNECTIONS_PER_ADDRESS = 20_000;
+const root = path.dirname(import.meta.dirname);
+
+interface Login {
+  readonly clientId: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+interface Server {
+  readonly pid: number;
+  readonly port: number;
+  readonly inspectorPort: number;
+  /** Absent = plain. */
+  readonly ca?: string;
+  readonly logins: readonly Login[];
+  stop(): Promise<void>;
+}
+
+async function startBare(kind: Kind, folder: string): Promise<Server> {
+  const [port, inspectorPort] = [await freePort(), await freePort()];
+  const files: string[] = [];
+  let ca: string | undefined;
+  if (kind === 'bare-tls') {
+    const made = await makeCertificate();
+    ca = made.certificate;
+    files.push(path.join(folder, 'server.crt'), path.join(folder, 'server.key'));
+    writeFileSync(files[0], made.certificate);
+    writeFileSync(files[1], made.key, { mode: 0o600 });
+  }
+  const program = [path.join(root, 'bench/servers/bare-sockets.ts'), String(port), ...files];
+  const { child } = await startProgram(process.execPath, [inspect(inspectorPort), ...program], /^ready$/m, 10_000);
+  // As long as the hub's, so that the same bytes come.
+  const logins = Array.from({ length: connections }, (_, at) => ({
+    clientId: `bench-${at}`,
+    username: `localhost/bench-${at}/?api-version=2021-04-12`,
+    password: 'p'.repeat(140),
+  }));
+  return { pid: child.pid as number, port, inspectorPort, ca, logins, stop: () => stopProgram(child) };
+}
+
+async function startHub(kind: Kind, folder: string): Promise<Server> {
+  const inspectorPort = await freePort();
+  const dataDir = path.join(folder, 'data');
+  const ports = ['mqtt', 'mqtts', 'https', 'amqps', 'amqp', 'admin'].flatMap((name) => [`--${name}-port`, '0']);
+  const program = [path.join(root, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...ports];
+  const { child } = await startProgram(process.execPath, [inspect(inspectorPort), ...program], /^ready\b/m, 30_000);
+  const stop = (): Promise<void> => stopProgram(child);
+  try {
+    const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
+    const ca = readFileSync(endpoints.caFile, 'utf8');
+    const logins = await createDevices(endpoints, ca, connections, '');
+    const port = (kind === 'hub-tls' ? endpoints.ports.mqtts : endpoints.ports.mqtt) ?? 0;
+    return { pid: child.pid as number, port, inspectorPort, logins, stop, ca: kind === 'hub-tls' ? ca : undefined };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function inspect(port: number): string {
+  return `--inspect=127.0.0.1:${port}`;
+}
+
+/** Opens a connection as a device does; resolves when it is let in (and subscribed, at the hub). */
+function connect(server: Server, at: number, isHub: boolean): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const place = {
+      port: server.port,
+      host: '127.0.0.1',
+      localAddress: `127.0.0.${1 + Math.floor(at / CONNECTIONS_PER_ADDRESS)}`,
+      noDelay: true,
+    };
+    const socket =
+      server.ca === undefined ? net.connect(place) : tls.connect({ ...place, ca: server.ca, servername: 'localhost' });
+    const login = server.logins[at];
+    let awaited = isHub && values.subscribe ? [0x20, 0x90] : [0x20];
+    socket.once('error', reject);
+    socket.once(server.ca === undefined ? 'connect' : 'secureConnect', () => {
+      socket.write(connectPacket({ ...login, cleanSession: false, keepAliveSeconds: 1000 }));
+    });
+    socket.on('data', (bytes) => {
+      if (bytes[0] !== awaited[0] || bytes[3] > 1)
+        reject(new Error(`connection ${at} was answered ${bytes.toString('hex')}`));
+      awaited = awaited.slice(1);
+      if (awaited.length === 0) resolve(socket);
+      else socket.write(subscribePacket(`devices/${login.clientId}/messages/devicebound/#`));
+    });
+  });
+}
+
+/** SUBSCRIBE at QoS 1, clause 3.8. @param filter shorter than 120 bytes */
+function subscribePacket(filter: string): Buffer {
+  return Buffer.from([0x82, filter.length + 5, 0, 1, 0, filter.length, ...Buffer.from(filter), 1]);
+}
+
+interface RemoteObject {
+  readonly objectId?: string;
+  readonly value?: unknown;
+}
+
+interface Answer {
+  readonly result?: RemoteObject;
+  readonly objects?: RemoteObject;
+}
+
+/** The runtime's inspector: a full collection, and snapshots. */
+class Inspector implements Disposable {
+  readonly #socket: WebSocket;
+  readonly #answers = new Map<number, (answer: Answer) => void>();
+  #last = 0;
+  #chunk: (text: string) => void = () => {};
+
+  private constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on('message', (text: Buffer) => {
+      const message = JSON.parse(text.toString());
+      if (message.method === 'HeapProfiler.addHeapSnapshotChunk') this.#chunk(message.params.chunk);
+      this.#answers.get(message.id)?.(message.result);
+    });
+  }
+
+  static async open(port: number): Promise<Inspector> {
+    const list = (await (await fetch(`http://127.0.0.1:${port}/json/list`)).json()) as [
+      { webSocketDebuggerUrl: string },
+    ];
+    const [{ webSocketDebuggerUrl }] = list;
+    const socket = new WebSocket(webSocketDebuggerUrl, { perMessageDeflate: false });
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
+    return new Inspector(socket);
+  }
+
+  call(method: string, params: object = {}): Promise<Answer> {
+    return new Promise((resolve) => {
+      this.#answers.set(++this.#last, resolve);
+      this.#socket.send(JSON.stringify({ id: this.#last, method, params }));
+    });
+  }
+
+  /** Timers that there are in the process. Counted as objects: the runtime's own count leaves out most of the hub's. */
+  async timers(): Promise<number> {
+    const expression =
+      '(() => { const one = setTimeout(() => {}); clearTimeout(one); return one.constructor.prototype; })()';
+    const { result: prototype } = await this.call('Runtime.evaluate', { expression });
+    const { objects } = await this.call('Runtime.queryObjects', { prototypeObjectId: prototype?.objectId });
+    const functionDeclaration = 'function () { return this.length; }';
+    const { result: length } = await this.call('Runtime.callFunctionOn', {
+      objectId: objects?.objectId,
+      functionDeclaration,
+    });
+    return Number(length?.value);
+  }
+
+  async snapshot(file: string): Promise<void> {
+    const out = createWriteStream(file);
+    this.#chunk = (text) => void out.write(text);
+    await this.call('HeapProfiler.takeHeapSnapshot');
+    await new Promise<void>((resolve) => void out.end(resolve));
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.terminate();
+  }
+}
+
+interface Measured {
+  readonly kibPerConnection: number;
+  /** CPU seconds per second of the process while all are idle. */
+  readonly idleCores: number;
+  /** Timers of the process, all together. */
+  readonly timers: number;
+}
+
+async function measure(kind: Kind): Promise<Measured> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-idle-'));
+  const isHub = kind.startsWith('hub');
+  let server: Server | undefined;
+  const sockets: net.Socket[] = [];
+  try {
+    server = await (isHub ? startHub(kind, folder) : startBare(kind, folder));
+    // Once through everything, so that what is loaded and compiled at the first connection does not count.
+    for (const socket of await openAll(server, Math.min(200, connections), isHub)) socket.destroy();
+    const before = await residentKib(server);
+    sockets.push(...(await openAll(server, connections, isHub)));
+    const after = await residentKib(server);
+    const cpu = cpuSeconds(server.pid);
+    await sleep(idleSeconds * 1000);
+    const idleCores = (cpuSeconds(server.pid) - cpu) / idleSeconds;
+    using inspector = await Inspector.open(server.inspectorPort);
+    const timers = await inspector.timers();
+    if (values.snapshot !== undefined) {
+      mkdirSync(values.snapshot, { recursive: true });
+      await inspector.snapshot(path.join(values.snapshot, `${kind}.heapsnapshot`));
+    }
+    return { kibPerConnection: (after - before) / connections, idleCores, timers };
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function openAll(server: Server, count: number, isHub: boolean): Promise<net.Socket[]> {
+  const sockets: net.Socket[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < count) sockets.push(await connect(server, next++, isHub));
+  };
+  await Promise.all(Array.from({ length: OPENING }, worker));
+  return sockets;
+}
+
+async function residentKib(server: Server): Promise<number> {
+  using inspector = await Inspector.open(server.inspectorPort);
+  // What a collection frees is given back to the system little by little.
+  for (let round = 0; round < 3; round++) {
+    await sleep(300);
+    await inspector.call('HeapProfiler.collectGarbage');
+  }
+  await sleep(1000);
+  return residentMiB(server.pid) * 1024;
+}
+
+const rounds: Readonly<Record<Kind, Measured[]>> = { 'bare-plain': [], 'hub-plain': [], 'bare-tls': [], 'hub-tls': [] };
+for (let round = 0; round < Number(values.rounds); round++) {
+  for (const kind of wanted) rounds[kind].push(await measure(kind));
+}
+const rows = wanted.map((kind) => [
+  kind,
+  show(spread(rounds[kind].map(({ kibPerConnection }) => kibPerConnection))),
+  show(spread(rounds[kind].map(({ idleCores }) => idleCores))),
+  show(spread(rounds[kind].map(({ timers }) => timers))),
+]);
+process.stdout.write(`${connections} idle connections, ${values.subscribe ? '' : 'not '}subscribed to commands\n\n`);
+printTable([['server', 'KiB per connection', 'cores while idle', 'timers in all'], ...rows]);
+for (const layer of ['plain', 'tls'] as const) {
+  const [bare, hub] = [rounds[`bare-${layer}`], rounds[`hub-${layer}`]];
+  if (bare.length === 0 || hub.length === 0) continue;
+  const ratios = hub.map(({ kibPerConnection }, at) => kibPerConnection / bare[at].kibPerConnection);
+  process.stdout.write(`${layer}: hub / bare ${show(spread(ratios))}\n`);
+}
+const file = writeResult('idle-connections', { machine: machine(), options: values, rounds }, values.json);
+process.stdout.write(`written to ${file}\n`);
+process.exit(0);
