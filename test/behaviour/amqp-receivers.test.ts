@@ -151,7 +151,7 @@ test('addresses are taken with a slash, as a URL and in any case; unknown ones a
 
 test('the monitoring stream is an event hub of its own', async () => {
   await using hub = await openAmqpTestHub();
-  const client = await connected(hub, 'service', `sb://localhost/${HUB_NAME}-monitoring`);
+  const client = await connected(hub);
   const receiver = client.receive(`${HUB_NAME}-monitoring/ConsumerGroups/$Default/Partitions/0`);
   await receiver.opened();
   assert.equal(receiver.link.is_open(), true);
@@ -273,7 +273,7 @@ test('$management describes the event hub and its partitions', async () => {
 
 test('the hub address sends old clients to the event hub, on receivers and senders', async () => {
   await using hub = await openAmqpTestHub();
-  const client = await connected(hub, 'service', 'localhost');
+  const client = await connected(hub);
   const cases: [string, string][] = [
     ['messages/events/', `amqps://localhost:5671/${HUB_NAME}/`],
     ['/messages/events/$management', `amqps://localhost:5671/${HUB_NAME}/$management`],

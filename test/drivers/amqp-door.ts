@@ -8,14 +8,17 @@ import type { Socket } from 'node:net';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import type { CommandLimits } from '../../src/core/commands/types.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
-import type { Principal } from '../../src/core/identity/types.ts';
+import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
+import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
@@ -40,6 +43,9 @@ export interface AmqpTestHub extends AsyncDisposable {
   /** A token of a policy: of a `sb:` resource signed with the key's text, as Event Hubs SDKs do it, else with the key. */
   token(options?: { policyName?: string; resource?: string; lifeMs?: number; key?: string }): string;
   connectionString(options?: { policyName?: string; entity?: string }): string;
+  /** Makes a device, or a module and its device. */
+  device(deviceId: string, moduleId?: string): Promise<TestDevice>;
+  readonly commandQueue: CommandQueue;
   /** Stores telemetry of device `d1` in one partition and waits until readers see it. */
   append(partition: number, bodies: readonly (string | Uint8Array)[], telemetry?: Partial<Telemetry>): Promise<void>;
   /** Most bytes that now wait in one of the hub's sockets. */
@@ -48,13 +54,30 @@ export interface AmqpTestHub extends AsyncDisposable {
   readonly lines: readonly string[];
 }
 
+/** A device or module that exists. */
+export interface TestDevice {
+  readonly id: IdentityKey;
+  /** What its tokens are for. */
+  readonly resource: string;
+  /** Its own address, as `/devices/d1/twin`. */
+  address(endpoint: string): string;
+  token(lifeMs?: number): string;
+}
+
 /** Telemetry bodies that stand for nothing in particular: `n` numbers as texts, from `first` on. */
 export function numbers(n: number, first = 0): readonly string[] {
   return Array.from({ length: n }, (_, at) => String(first + at));
 }
 
 export async function openAmqpTestHub(
-  options: { readonly partitions?: number; readonly clock?: Clock; readonly retentionBytes?: number } = {},
+  options: {
+    readonly partitions?: number;
+    readonly clock?: Clock;
+    readonly retentionBytes?: number;
+    readonly commands?: Partial<CommandLimits>;
+    /** With the whole door on TLS instead of plain TCP. */
+    readonly tls?: TlsSource;
+  } = {},
 ): Promise<AmqpTestHub> {
   const clock = options.clock ?? systemClock;
   const lines: string[] = [];
@@ -67,6 +90,7 @@ export async function openAmqpTestHub(
   });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
+  const commandQueue = createMemoryCommandQueue();
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
@@ -74,7 +98,7 @@ export async function openAmqpTestHub(
     authorities: createMemoryAuthorityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue,
     events: createEvents({
       telemetry,
       monitoring,
@@ -85,6 +109,7 @@ export async function openAmqpTestHub(
     clock,
     random: systemRandom,
     log: capturing(lines),
+    limits: { commands: options.commands },
   });
   const sockets = new Set<Socket>();
   const accepted = (message: unknown): void => {
@@ -97,6 +122,7 @@ export async function openAmqpTestHub(
     name: 'amqpPort',
     port: 0,
     addresses: ['127.0.0.1'],
+    tls: options.tls,
     redirectPort: 5671,
   });
   const key = (policyName: string): string => policies.find(({ name }) => name === policyName)?.primaryKey ?? '';
@@ -113,6 +139,7 @@ export async function openAmqpTestHub(
     port: door.port,
     telemetry,
     monitoring,
+    commandQueue,
     owner,
     lines,
     unsentBytesMax: () => Math.max(0, ...[...sockets].map((socket) => socket.writableLength)),
@@ -129,6 +156,30 @@ export async function openAmqpTestHub(
     connectionString({ policyName = 'service', entity = HUB_NAME } = {}) {
       const secret = `SharedAccessKeyName=${policyName};SharedAccessKey=${key(policyName)}`;
       return `Endpoint=sb://localhost:${door.port};${secret};EntityPath=${entity};UseDevelopmentEmulator=true`;
+    },
+    async device(deviceId, moduleId) {
+      const id = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+      const exists = async (): Promise<boolean> =>
+        hub.registry.get(owner, { deviceId }).then(
+          () => true,
+          () => false,
+        );
+      if (moduleId !== undefined && !(await exists())) await hub.registry.put(owner, { deviceId });
+      const { authentication } = await hub.registry.put(owner, id);
+      const secret = Buffer.from(authentication.symmetricKey?.primaryKey ?? '', 'base64');
+      const resource = `localhost/devices/${deviceId}${moduleId === undefined ? '' : `/modules/${moduleId}`}`;
+      const path = `/${resource.split('/').slice(1).join('/')}`;
+      return {
+        id,
+        resource,
+        address: (endpoint) => `${path}/${endpoint}`,
+        token(lifeMs = 3_600_000) {
+          const expiry = Math.floor((clock.now() + lifeMs) / 1000);
+          const sr = encodeURIComponent(resource);
+          const sig = createHmac('sha256', secret).update(`${sr}\n${expiry}`).digest('base64');
+          return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(sig)}&se=${expiry}`;
+        },
+      };
     },
     async append(partition, bodies, given = {}) {
       const stamp = { deviceId: 'd1', generationId: '1', authMethod: '{}', source: 'Telemetry' };

@@ -4,7 +4,14 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import rhea, { type Connection, type ConnectionOptions, type Message, type Receiver, type Sender } from 'rhea';
+import rhea, {
+  type Connection,
+  type ConnectionOptions,
+  type Delivery,
+  type Message,
+  type Receiver,
+  type Sender,
+} from 'rhea';
 import { AmqpReader, type AmqpValue } from '../../src/wire/amqp/values.ts';
 
 /** How a client's link or connection ended. */
@@ -140,21 +147,42 @@ abstract class DriverLink<Link extends Sender | Receiver> {
   }
 }
 
+/** What became of a message that was sent: `accepted`, or the condition of the error. */
+export type Outcome = 'accepted' | 'released' | 'modified' | Ending;
+
 export class DriverSender extends DriverLink<Sender> {
+  readonly #waiting = new Map<unknown, (outcome: Outcome) => void>();
+
   constructor(link: Sender) {
     super(link, 'sender');
+    for (const kind of ['accepted', 'released', 'modified'] as const) {
+      link.on(kind, ({ delivery }) => this.#waiting.get(delivery)?.(kind));
+    }
+    link.on('rejected', ({ delivery }) =>
+      this.#waiting.get(delivery)?.(endingOf((delivery?.remote_state as { error?: unknown })?.error)),
+    );
+  }
+
+  /** Sends and waits for the hub's word. Bytes are sent as they are, with their message format. */
+  async outcome(message: Partial<Message> | Buffer, format = 0): Promise<Outcome> {
+    const given = Buffer.isBuffer(message) ? format : undefined;
+    const delivery = this.link.send(message as Message, undefined as never, given);
+    return within('the outcome', new Promise<Outcome>((resolve) => this.#waiting.set(delivery, resolve)));
   }
 }
 
 export class DriverReceiver extends DriverLink<Receiver> {
   readonly messages: Message[] = [];
+  /** The deliveries that brought the messages, to be settled where the link does not accept by itself. */
+  readonly deliveries: Delivery[] = [];
   #wanted: { readonly count: number; readonly resolve: () => void }[] = [];
   #taken = 0;
 
   constructor(link: Receiver) {
     super(link, 'receiver');
-    link.on('message', ({ message }) => {
-      this.messages.push(message);
+    link.on('message', ({ message, delivery }) => {
+      this.messages.push(message as Message);
+      this.deliveries.push(delivery as Delivery);
       const met = this.#wanted.filter(({ count }) => this.messages.length >= count);
       this.#wanted = this.#wanted.filter((wanted) => !met.includes(wanted));
       for (const { resolve } of met) resolve();
