@@ -23,3 +23,26 @@ export type CertificateAuthority = z.output<typeof certificateAuthoritySchema>;
 
 /** What PUT of an authority and POST of its proof carry: one certificate in PEM. */
 export const certificateBodySchema = z.object({ certificate: z.string().max(64 * 1024) });
+
+const authorityFacts = z.object({ subject: z.string(), sha256: z.string(), validTo: z.string() });
+
+/** GET /mooring/v1/server-authority: the authority behind the hub's certificate, and where its roll-over stands. */
+export const serverAuthoritySchema = z.object({
+  current: authorityFacts,
+  /** Offered beside the current one, not in use yet. */
+  offered: authorityFacts.extend({ since: z.string() }).nullable(),
+  /** What clients are to trust now, PEM. */
+  bundle: z.string(),
+  /**
+   * Enabled devices that have shown no activity since the offer: surely without it. That the others have taken it cannot
+   * be seen from here. Null without an offer.
+   */
+  unseen: z.object({ devices: z.number(), unseen: z.number(), deviceIds: z.array(z.string()) }).nullable(),
+});
+export type ServerAuthorityJson = z.output<typeof serverAuthoritySchema>;
+
+/** POST /mooring/v1/server-authority/switch */
+export const switchBodySchema = z.strictObject({
+  /** Also while devices have not been seen since the offer. */
+  force: z.boolean().optional(),
+});

@@ -1,6 +1,11 @@
 /** The typed calls of the management API over any transport: `client.ts` gives Node's, a browser its own `fetch`. */
 import { z } from 'zod';
-import { type CertificateAuthority, certificateAuthoritySchema } from './authorities.ts';
+import {
+  type CertificateAuthority,
+  certificateAuthoritySchema,
+  type ServerAuthorityJson,
+  serverAuthoritySchema,
+} from './authorities.ts';
 import { type CommandCalls, commandCalls } from './command-calls.ts';
 import { type ApiRequest, type ApiTransport, type Extra, exchange } from './exchange.ts';
 import type { ConsumerGroupJson, HubFacts } from './hub.ts';
@@ -75,6 +80,13 @@ export interface ApiCalls {
     delete(name: string, options?: Conditional): Promise<void>;
   };
   readonly commands: CommandCalls;
+  /** The authority behind the hub's own certificate, and its roll-over. */
+  readonly serverAuthority: {
+    get(): Promise<ServerAuthorityJson>;
+    offer(): Promise<ServerAuthorityJson>;
+    switchOver(options?: { readonly force?: boolean }): Promise<ServerAuthorityJson>;
+    withdraw(): Promise<ServerAuthorityJson>;
+  };
   hub(): Promise<HubFacts>;
 }
 
@@ -86,6 +98,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
   const group = (hub: string, name: string): string => `${groups(hub)}/${encodeURIComponent(name)}`;
   const authorities = '/mooring/v1/certificate-authorities';
   const authority = (name: string): string => `${authorities}/${encodeURIComponent(name)}`;
+  const serverAuthority = '/mooring/v1/server-authority';
   const none = z.unknown();
   const call = <T>(answer: z.ZodType<T>, method: ApiRequest['method'], path: string, extra: Extra = {}): Promise<T> =>
     exchange(transport, answer, method, path, extra).then(({ data }) => data);
@@ -129,6 +142,12 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
       delete: async (name, { ifMatch = '*' } = {}) => void (await call(none, 'DELETE', authority(name), { ifMatch })),
     },
     commands: commandCalls(transport),
+    serverAuthority: {
+      get: () => call(serverAuthoritySchema, 'GET', serverAuthority),
+      offer: () => call(serverAuthoritySchema, 'POST', `${serverAuthority}/offer`),
+      switchOver: (options = {}) => call(serverAuthoritySchema, 'POST', `${serverAuthority}/switch`, { body: options }),
+      withdraw: () => call(serverAuthoritySchema, 'DELETE', `${serverAuthority}/offer`),
+    },
     hub: () => call(hubFactsSchema, 'GET', '/mooring/v1/hub'),
   };
 }

@@ -211,6 +211,8 @@ export const limits = {
   failuresRememberedMax: 10_000,
   /** Refusals that wait at the same time; further ones are answered at once. */
   slowRefusalsMax: 1000,
+  /** Devices that are named in the report of a roll-over of the hub's authority; all of them are counted. */
+  unseenDevicesShownMax: 1000,
   /** Service: certificate authorities of one hub. */
   authoritiesMax: 25,
   authorityNameCharsMax: 64,

@@ -9,7 +9,6 @@ import { openHttpsDoor } from '../protocols/http/server.ts';
 import { openMqttDoor } from '../protocols/mqtt/server.ts';
 import { mqttWebSockets } from '../protocols/mqtt/websocket.ts';
 import type { Door } from '../protocols/shared/door.ts';
-import type { TlsSource } from '../protocols/shared/listener.ts';
 import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config-kinds.ts';
 import type { LoadedSettings } from './config-sources.ts';
@@ -20,11 +19,12 @@ import type { Reach } from './reach.ts';
 import type { ListenerThreads } from './threads/threads.ts';
 import type { DoorSpec } from './threads/worker.ts';
 
+import type { ServerTls } from './tls-source.ts';
 export interface DoorParts {
   readonly hub: Hub;
   readonly loaded: LoadedSettings;
   readonly reach: Reach;
-  readonly tls: TlsSource;
+  readonly tls: ServerTls;
   readonly metrics: Metrics;
   readonly shutdown: Shutdown;
   /** Absent: every door listens in this thread. */
@@ -106,7 +106,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     ];
     const upgrades = webSockets.map(({ route }) => route);
     const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>
-      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, upgrades }),
+      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, authority: tls.authority, upgrades }),
     );
     if (notice !== undefined) notices.push(notice);
     return withWebSockets(door, webSockets);

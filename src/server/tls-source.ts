@@ -2,13 +2,15 @@
  * The certificate that the doors show: the hub's own, made and renewed here, or the operator's files. Either can change
  * while the hub runs; doors hear of it by `watch`, new connections get the new one, open ones stay.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import type { TlsSource } from '../protocols/shared/listener.ts';
+import type { ServerAuthority } from '../protocols/shared/server-authority.ts';
+import { AuthorityFiles, fits } from './authority-files.ts';
 import type { PemPair, SubjectName } from './certificates.ts';
 import { writeFileDurably } from './data-folder.ts';
 
@@ -24,6 +26,8 @@ export interface ServerTls extends TlsSource {
   readonly caFile: string | undefined;
   /** DNS names and addresses of the certificate. */
   readonly names: readonly string[];
+  /** The private authority and its roll-over; undefined where the certificate is the operator's. */
+  readonly authority: ServerAuthority | undefined;
   /** Looks at files and dates now: for SIGHUP. */
   reload(): Promise<void>;
   close(): void;
@@ -41,8 +45,8 @@ interface Parts {
 }
 
 /**
- * The private authority's certificate for `names`, in `folder` (made when missing): `ca.pem`, `ca-key.pem`,
- * `server.pem`, `server-key.pem`.
+ * The private authority's certificate for `names`, in `folder` (made when missing): `ca.pem`, `ca-key.pem`
+ * (and `ca-next…` while another one is offered), `server.pem`, `server-key.pem`.
  * @throws TlsError
  */
 export async function openPrivateTls(
@@ -53,18 +57,20 @@ export async function openPrivateTls(
 ): Promise<ServerTls> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = (name: string): string => path.join(folder, name);
-
-  await makeAuthorityOnce(file('ca.pem'), file('ca-key.pem'), async () => {
+  const newAuthority = async (): Promise<PemPair> => {
     const { makeAuthority } = await import('./certificates.ts');
     return makeAuthority(hubName, clock.now(), random);
-  });
+  };
+
+  const authority = new AuthorityFiles(folder);
+  // An authority whose certificate is there is never replaced unasked: every device that trusts it would be locked out.
+  if (authority.exists) authority.repair();
+  else authority.create(await newAuthority());
   const server = async (): Promise<PemPair> => {
     const kept = readPairIfThere(file('server.pem'), file('server-key.pem'));
-    const authorityCert = readFileSync(file('ca.pem'), 'utf8');
-    if (kept !== undefined && fits(kept) && isCurrent(kept.cert, authorityCert, names, clock.now())) return kept;
+    if (kept !== undefined && fits(kept) && isCurrent(kept.cert, authority.current(), names, clock.now())) return kept;
     const { makeServerCertificate } = await import('./certificates.ts');
-    const authority = readAuthority(file('ca.pem'), file('ca-key.pem'));
-    const made = await makeServerCertificate(authority, names, clock.now(), random);
+    const made = await makeServerCertificate(pairOf(authority), names, clock.now(), random);
     writePair(file('server.pem'), file('server-key.pem'), made);
     log.info({ names: names.map(({ value }) => value), again: kept !== undefined }, 'a server certificate was made');
     return made;
@@ -83,8 +89,26 @@ export async function openPrivateTls(
   };
   plan();
   return {
-    caFile: file('ca.pem'),
+    caFile: authority.caFile,
     names: names.map(({ value }) => value),
+    authority: {
+      status: () => authority.status(),
+      async offer() {
+        if (authority.status().offered === undefined) authority.offer(await newAuthority(), clock.now());
+        log.info({ offered: authority.status().offered?.sha256 }, 'a new authority is offered beside the current one');
+        return authority.status();
+      },
+      async switchOver() {
+        authority.switchOver();
+        await reload();
+        log.info({ current: authority.status().current.sha256 }, 'the certificate is signed by the new authority');
+        return authority.status();
+      },
+      async withdraw() {
+        authority.withdraw();
+        return authority.status();
+      },
+    },
     current: () => source.current(),
     watch: (listener) => source.watch(listener),
     reload,
@@ -108,6 +132,7 @@ export function openOwnTls(certFile: string, keyFile: string, { log }: Pick<Part
   for (const file of [certFile, keyFile]) watchFile(file, { interval: watchEveryMs, persistent: false }, look);
   return {
     caFile: undefined,
+    authority: undefined,
     names: namesOf(new X509Certificate(source.current().cert)),
     current: () => source.current(),
     watch: (listener) => source.watch(listener),
@@ -144,17 +169,12 @@ class SwappableSource implements TlsSource {
   }
 }
 
-/** An authority whose certificate is there is never replaced: every device that trusts it would be locked out. */
-async function makeAuthorityOnce(certFile: string, keyFile: string, make: () => Promise<PemPair>): Promise<void> {
-  if (!existsSync(certFile)) writePair(certFile, keyFile, await make());
-}
-
-function readAuthority(certFile: string, keyFile: string): PemPair {
-  const pair = readPairIfThere(certFile, keyFile);
-  if (pair !== undefined && fits(pair)) return pair;
+function pairOf(authority: AuthorityFiles): PemPair {
+  const pair = authority.pair();
+  if (pair !== undefined) return pair;
   throw new TlsError(
-    `A server certificate must be made, and ${keyFile} is missing or is not the key of ${certFile}. Put the key back; or ` +
-      'remove both files to begin a new authority, which every device must then be told to trust.',
+    `A server certificate must be made, and ${authority.keyFile} is missing or is not the key of ${authority.caFile}. ` +
+      'Put the key back; or remove both files to begin a new authority, which every device must then be told to trust.',
   );
 }
 
@@ -166,14 +186,6 @@ function writePair(certFile: string, keyFile: string, pair: PemPair): void {
 
 function readPairIfThere(certFile: string, keyFile: string): PemPair | undefined {
   return existsSync(certFile) && existsSync(keyFile) ? readPair(certFile, keyFile) : undefined;
-}
-
-function fits(pair: PemPair): boolean {
-  try {
-    return new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key));
-  } catch {
-    return false;
-  }
 }
 
 /** Whether a server certificate still has these names, this authority, and time left. */

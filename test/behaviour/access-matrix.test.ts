@@ -97,6 +97,10 @@ const httpRows: readonly Row[] = [
   rest(writesRegistry, 'PUT', '/mooring/v1/certificate-authorities/new', certificate),
   rest(writesRegistry, 'POST', '/mooring/v1/certificate-authorities/new/proof', certificate),
   rest(writesRegistry, 'DELETE', '/mooring/v1/certificate-authorities/new'),
+  rest(readsRegistry, 'GET', '/mooring/v1/server-authority'),
+  rest(['iothubowner'], 'POST', '/mooring/v1/server-authority/offer'),
+  rest(['iothubowner'], 'DELETE', '/mooring/v1/server-authority/offer'),
+  rest(['iothubowner'], 'POST', '/mooring/v1/server-authority/switch', {}),
 ];
 
 /** Connects as an identity with whatever the caller has, then does something. */

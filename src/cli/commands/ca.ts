@@ -7,6 +7,7 @@ import { type Login, serverName } from '../login/login.ts';
 import { facts, paint } from '../output/table.ts';
 import { duration, isoTime } from '../output/values.ts';
 import { print, type Terminal } from '../terminal.ts';
+import { addRotateCommand } from './ca-rotate.ts';
 import { type CommonOptions, examples, loginFrom, withLogin } from './options.ts';
 
 const HANDSHAKE_MS = 10_000;
@@ -21,6 +22,7 @@ export function addCaCommands(program: Command, terminal: Terminal): void {
     .option('--pem', 'print the certificate itself')
     .action((options: CommonOptions & { pem?: boolean }) => showCa(loginFrom(options, terminal), options, terminal));
   examples(show, ['mooring ca show', 'mooring ca show --pem > ca.pem', 'NODE_EXTRA_CA_CERTS=ca.pem node device.js']);
+  addRotateCommand(ca, terminal);
 }
 
 async function showCa(login: Login, options: { pem?: boolean }, terminal: Terminal): Promise<void> {

@@ -25,6 +25,16 @@ export interface Registry {
   delete(principal: Principal, key: IdentityKey, ifMatch?: string): Promise<void>;
   bulk(principal: Principal, items: readonly BulkItem[]): Promise<BulkResult>;
   statistics(principal: Principal): Promise<RegistryStatistics>;
+  /** Which enabled devices have done nothing since `time` (UTC milliseconds); as many of them as `top` says by name. */
+  unseenSince(principal: Principal, time: number, top: number): Promise<UnseenDevices>;
+}
+
+export interface UnseenDevices {
+  /** Enabled devices in all. */
+  readonly devices: number;
+  readonly unseen: number;
+  /** In order of id. */
+  readonly deviceIds: readonly string[];
 }
 
 /** An identity with what other rooms know of it. */
@@ -164,6 +174,24 @@ export function createRegistry(parts: RegistryParts): Registry {
       if (items.length === 0) authorize(principal, 'registry.write', now);
       for (const item of items) authorize(principal, 'registry.write', now, keyOf(item.draft));
       return runBulk(items, (wishes) => carryOut(wishes, writing, now));
+    },
+    async unseenSince(principal, time, top) {
+      authorize(principal, 'registry.read', clock.now());
+      let [devices, unseen] = [0, 0];
+      const deviceIds: string[] = [];
+      let page = await store.listDevices({ limit: limits.listPageMax });
+      while (page.length > 0) {
+        const enabled = page.filter(({ status }) => status === 'enabled');
+        const states = await Promise.all(enabled.map(({ deviceId }) => presence.state({ deviceId })));
+        devices += enabled.length;
+        for (const [at, { lastActivityTime }] of states.entries()) {
+          if (lastActivityTime >= time) continue;
+          unseen++;
+          if (deviceIds.length < top) deviceIds.push(enabled[at].deviceId);
+        }
+        page = await store.listDevices({ after: page[page.length - 1].deviceId, limit: limits.listPageMax });
+      }
+      return { devices, unseen, deviceIds };
     },
     async statistics(principal) {
       authorize(principal, 'statistics.read', clock.now());

@@ -2,6 +2,7 @@ import type { Log } from '../../base/log.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Door } from '../shared/door.ts';
 import type { TlsSource } from '../shared/listener.ts';
+import type { ServerAuthority } from '../shared/server-authority.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 
 export interface HttpsDoorOptions {
@@ -10,6 +11,8 @@ export interface HttpsDoorOptions {
   readonly addresses: readonly string[];
   readonly tls: TlsSource;
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */
+  /** The private authority behind `tls`; absent where the certificate is the operator's own. */
+  readonly authority?: ServerAuthority;
   readonly upgrades?: readonly UpgradeRoute[];
   /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`. */
   readonly requestMs?: number;

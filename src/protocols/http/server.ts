@@ -13,6 +13,7 @@ import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoor, HttpsDoorOptions } from './options.ts';
 import { registryRoutes } from './registry-routes.ts';
+import { serverAuthorityRoutes } from './server-authority-routes.ts';
 
 /** Opens the HTTPS port. @throws Error naming the setting, when the port cannot be opened. */
 export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promise<HttpsDoor> {
@@ -35,6 +36,7 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
       ...deviceRoutes(hub),
       ...hubRoutes(hub),
       ...authorityRoutes(hub),
+      ...serverAuthorityRoutes(hub, options.authority),
     ],
     absent: absentRoutes,
     serverFactory,
