@@ -89,11 +89,11 @@ export class ListenerThreads {
     await this.#onAll((calls) => calls.open(spec));
     return {
       port,
+      // A thread that ends meanwhile accepts nobody, and whoever is on it is gone.
       stopAccepting: () => {
         this.#doors.delete(name);
-        return this.#onAll((calls) => calls.stopAccepting(name));
+        return this.#onAll((calls) => calls.stopAccepting(name).catch(() => {}));
       },
-      // Whoever is on a thread that dies meanwhile is gone as well.
       drain: () => this.#onAll((calls) => calls.drain(name).catch(() => {})),
       connections: () => this.#running().reduce((sum, { connections }) => sum + (connections.get(name) ?? 0), 0),
     };

@@ -70,6 +70,7 @@ const hub = {
   }),
 };
 const doors = new Map<string, Door>();
+const opened = new Set<string>();
 const told = new Map<string, number>();
 
 function tellConnections(): void {
@@ -84,6 +85,9 @@ function tellConnections(): void {
 link.serve('thread', {
   hello: async () => {},
   async open({ protocol, isTls, ...options }) {
+    // A thread that starts while a door is opened on all is asked twice.
+    if (opened.has(options.name)) return;
+    opened.add(options.name);
     const shared = { ...options, ...(isTls && { tls }), reusePort: true };
     const door = protocol === 'mqtt' ? await openMqttDoor(hub, shared) : await openAmqpDoor(hub, shared);
     doors.set(options.name, door);

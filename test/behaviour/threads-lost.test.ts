@@ -1,0 +1,102 @@
+/** Listener threads that end unasked, and what reaches them while they run. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import tls from 'node:tls';
+import { readAll } from '../../src/stores/contract/event-log.ts';
+import type { MqttDriver } from '../drivers/mqtt.ts';
+import { openThreadedHub } from '../drivers/threads.ts';
+
+const ids = Array.from({ length: 16 }, (_, at) => `d${at}`);
+
+/** Publishes and resolves when the hub has acknowledged; false if the connection ended before that. */
+async function publish(client: MqttDriver, deviceId: string, text: string): Promise<boolean> {
+  client.publish({ topic: `devices/${deviceId}/messages/events/`, payload: text, qos: 1, messageId: 1 });
+  return client.next('puback').then(
+    () => true,
+    () => false,
+  );
+}
+
+test('a thread that ends loses its connections and nothing acknowledged; it is replaced, and its devices come back', async () => {
+  await using hub = await openThreadedHub();
+  const acknowledged: string[] = [];
+  const clients = await Promise.all(ids.map((id) => hub.device(id)));
+  const closed = new Set<string>();
+  const publishing = ids.map(async (id, at) => {
+    for (let n = 0; !closed.has('all'); n++) {
+      if (!(await publish(clients[at], id, `${id} ${n}`))) {
+        closed.add(id);
+        return;
+      }
+      acknowledged.push(`${id} ${n}`);
+    }
+  });
+  while (acknowledged.length < 500) await new Promise((resolve) => setImmediate(resolve));
+  const next = hub.nextWorker();
+  await hub.workers[0].terminate();
+  const replacement = await next;
+  await once(replacement, 'online');
+  closed.add('all');
+  await Promise.all(publishing);
+  closed.delete('all');
+  assert.ok(closed.size > 0 && closed.size < ids.length, `${closed.size} of ${ids.length} were on the thread`);
+  assert.equal(await hub.hub.presence.connectedDevices(), ids.length - closed.size);
+
+  // They come back while the thread is away, and to it when it is there again.
+  const back = await Promise.all([...closed].map((id) => hub.device(id)));
+  for (const [at, id] of [...closed].entries()) assert.ok(await publish(back[at], id, `${id} back`));
+  assert.equal(await hub.hub.presence.connectedDevices(), ids.length);
+  const partitions = await Promise.all([0, 1, 2, 3].map((partition) => readAll(hub.telemetry, partition)));
+  const stored = partitions.flat().join('\n');
+  for (const text of acknowledged) assert.ok(stored.includes(text), `${text} was acknowledged`);
+  const sentences = hub.log.filter(({ level }) => level === 'error').map(({ sentence }) => sentence);
+  assert.deepEqual(sentences, ['a listener thread has ended; its connections are lost, and it is started again']);
+  assert.deepEqual(hub.threads.health(), { ok: true });
+});
+
+test('an error that nobody handles ends the thread, not the hub; one that dies again and again waits longer and longer', async () => {
+  await using hub = await openThreadedHub(1);
+  for (let death = 0; death < 4; death++) {
+    const next = hub.nextWorker();
+    const worker = hub.workers[death];
+    const ended = new Promise((resolve) => worker.once('exit', resolve));
+    // No packet: the thread's first look at it throws.
+    worker.postMessage(null);
+    await ended;
+    assert.equal(hub.threads.health().ok, false);
+    await once(await next, 'online');
+  }
+  const waits = hub.log
+    .filter(({ sentence }) => sentence.startsWith('a listener thread has ended'))
+    .map(({ fields }) => fields.restartMs);
+  assert.deepEqual(waits, [100, 200, 400, 800]);
+  assert.equal(hub.log.filter(({ sentence }) => sentence.startsWith('an error was not handled')).length, 4);
+  while (!hub.log.some(({ sentence }) => sentence === 'a listener thread was started again')) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const client = await hub.device('d0');
+  await client.disconnect();
+});
+
+test('a renewed certificate reaches every thread, and open connections stay', async () => {
+  await using hub = await openThreadedHub();
+  const serial = async (): Promise<string> => {
+    const socket = tls.connect({ port: hub.mqtts.port, host: '127.0.0.1', servername: 'localhost', ca: hub.tls.ca });
+    await once(socket, 'secureConnect');
+    const { serialNumber } = socket.getPeerCertificate();
+    socket.destroy();
+    return serialNumber;
+  };
+  const before = await serial();
+  const client = await hub.device('d0');
+  await hub.tls.renew();
+  // The answer to a call comes behind the note of the new certificate.
+  await hub.threads.count();
+  const after = new Set<string>();
+  for (let turn = 0; turn < 12; turn++) after.add(await serial());
+  assert.equal(after.size, 1);
+  assert.ok(!after.has(before));
+  await client.ping();
+  await client.disconnect();
+});

@@ -1,0 +1,126 @@
+/** A hub in this process on memory stores, whose MQTT doors are on listener threads that a test may end. */
+import type { Worker } from 'node:worker_threads';
+import { signSas } from '../../src/api/sas.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
+import { createEvents } from '../../src/core/events/events.ts';
+import { createHub, type Hub } from '../../src/core/hub.ts';
+import { hostNames } from '../../src/core/identity/host-names.ts';
+import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Principal } from '../../src/core/identity/types.ts';
+import type { Door } from '../../src/protocols/shared/door.ts';
+import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
+import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
+import { PresenceHost } from '../../src/server/threads/presence.ts';
+import { ListenerThreads } from '../../src/server/threads/threads.ts';
+import { SharedTls } from '../../src/server/threads/tls.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
+import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { createTestTls, type LogLine, recordingLog, type TestTls } from './http.ts';
+import { MqttDriver } from './mqtt.ts';
+
+export interface ThreadedHub extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly threads: ListenerThreads;
+  /** Every listener thread that was ever started, in order. */
+  readonly workers: readonly Worker[];
+  /** Resolves with the next one that is started. */
+  nextWorker(): Promise<Worker>;
+  readonly mqtt: Door;
+  readonly mqtts: Door;
+  readonly tls: TestTls;
+  readonly telemetry: MemoryEventLog;
+  readonly log: readonly LogLine[];
+  /** Creates the device if it must be; a connection of it over plain MQTT. */
+  device(deviceId: string): Promise<MqttDriver>;
+}
+
+const owner: Principal = {
+  kind: 'policy',
+  policyName: 'iothubowner',
+  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
+  expiresAt: Number.POSITIVE_INFINITY,
+  scope: [],
+};
+
+export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
+  const clock = systemClock;
+  const random = systemRandom;
+  const log: LogLine[] = [];
+  const telemetry = createMemoryEventLog({ name: 'mooring', partitionCount: 4 });
+  const monitoring = createMemoryEventLog({ name: 'mooring-monitoring', partitionCount: 1 });
+  const consumerGroups = createMemoryConsumerGroupStore();
+  const policies = await ensurePolicies(createMemoryPolicyStore(), {}, random);
+  const feed = new ChangeFeed(clock);
+  const identities = feed.telling(createMemoryIdentityStore(), ['write']);
+  const authorities = feed.telling(createMemoryAuthorityStore(), ['create', 'replace', 'delete']);
+  const core = createHub({
+    name: 'mooring',
+    hostNames: hostNames('mooring', ['localhost']),
+    identities,
+    authorities,
+    policies,
+    subscriptions: createMemorySubscriptionStore(),
+    commandQueue: createMemoryCommandQueue(),
+    events: createEvents({ telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
+    clock,
+    random,
+    log: recordingLog(log),
+  });
+  const presence = new PresenceHost(core.presence, core.log);
+  const hub = { ...core, presence: presence.presence };
+  const logs = [telemetry, monitoring].map((each) => new EventLogHost(each, clock));
+  const certificate = await createTestTls();
+  const tls = new SharedTls(certificate, { clock, random });
+
+  const workers: Worker[] = [];
+  let started: (worker: Worker) => void = () => {};
+  const onWorker = (worker: Worker): void => {
+    workers.push(worker);
+    started(worker);
+  };
+  process.on('worker', onWorker);
+  const threads = await ListenerThreads.start({
+    ...{ hub, policies, identities, authorities, consumerGroups, feed, presence, logs, tls, count },
+    limits: {},
+    eventLimits: {},
+    throttle: {},
+    logLevel: 'info',
+    metrics: { authenticationFailed: () => {} },
+  });
+  const place = { port: 0, addresses: ['127.0.0.1'] };
+  const mqtt = await threads.open({ protocol: 'mqtt', name: 'mqttPort', isTls: false, ...place });
+  const mqtts = await threads.open({ protocol: 'mqtt', name: 'mqttsPort', isTls: true, ...place });
+  return {
+    ...{ hub, threads, workers, mqtt, mqtts, tls: certificate, telemetry, log },
+    nextWorker: () =>
+      new Promise((resolve) => {
+        started = resolve;
+      }),
+    async device(deviceId) {
+      const known = await hub.registry.get(owner, { deviceId }).catch(() => hub.registry.put(owner, { deviceId }));
+      const key = known.authentication.symmetricKey?.primaryKey ?? '';
+      const resource = `localhost/devices/${deviceId}`;
+      const token = await signSas({ resource, key, expiresAt: clock.now() + 3_600_000 });
+      const username = `localhost/${deviceId}/?api-version=2021-04-12`;
+      const fields = { clientId: deviceId, username, password: Buffer.from(token) };
+      const { client, returnCode } = await MqttDriver.connect({ port: mqtt.port }, fields);
+      if (returnCode !== 0) throw new Error(`the device was refused with ${returnCode}`);
+      return client;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const door of [mqtt, mqtts]) await door.stopAccepting();
+      await Promise.all([mqtt.drain(), mqtts.drain()]);
+      await threads.stop();
+      process.off('worker', onWorker);
+      tls.close();
+      for (const each of logs) each.close();
+    },
+  };
+}
