@@ -184,13 +184,13 @@ class Inspector implements Disposable {
     });
   }
 
-  /** Timers that there are in the process. Counted as objects: the runtime's own count leaves out most of the hub's. */
+  /** Timers that are armed in the process. Counted as objects: the runtime's own count leaves out most of the hub's. */
   async timers(): Promise<number> {
     const expression =
       '(() => { const one = setTimeout(() => {}); clearTimeout(one); return one.constructor.prototype; })()';
     const { result: prototype } = await this.call('Runtime.evaluate', { expression });
     const { objects } = await this.call('Runtime.queryObjects', { prototypeObjectId: prototype?.objectId });
-    const functionDeclaration = 'function () { return this.length; }';
+    const functionDeclaration = 'function () { return this.filter((timer) => !timer._destroyed).length; }';
     const { result: length } = await this.call('Runtime.callFunctionOn', {
       objectId: objects?.objectId,
       functionDeclaration,

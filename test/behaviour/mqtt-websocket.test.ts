@@ -111,7 +111,7 @@ test('the query string does not count, nor how the dollar is written', async () 
 });
 
 test('the request may name the whole URL, as the Java SDK does', async () => {
-  const socket = tls.connect({ host: 'localhost', port: hub.endpoints.ports.https, ca: hub.ca });
+  const socket = tls.connect({ host: 'localhost', port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
   await once(socket, 'secureConnect');
   const head = [
     'GET https://localhost/$iothub/websocket?iothub-no-client-cert=true HTTP/1.1',

@@ -5,6 +5,7 @@ import {
   type Grants,
   grant,
   grantCount,
+  grantedQosOf,
   grantsOf,
   isGranted,
   NO_GRANTS,
@@ -119,6 +120,14 @@ test('what is granted is known by its kind', () => {
   const grants = grant(NO_GRANTS, device, 'devices/+/messages/devicebound/#', 1) ?? 0;
   assert.ok(isGranted(grants, 'commands'));
   assert.ok(!isGranted(grants, 'twinResponses'));
+});
+
+test('of two filters for the same, the higher QoS counts', () => {
+  assert.equal(grantedQosOf(NO_GRANTS, 'commands'), undefined);
+  const one = grant(NO_GRANTS, device, 'devices/d1/messages/devicebound/#', 0) ?? 0;
+  assert.equal(grantedQosOf(one, 'commands'), 0);
+  const both = grant(one, device, 'devices/+/messages/devicebound/#', 1) ?? 0;
+  assert.equal(grantedQosOf(both, 'commands'), 1);
 });
 
 for (const filter of [

@@ -15,11 +15,6 @@ export function telemetryTopic(key: IdentityKey): string {
   return `${deviceTopic(key)}/messages/events`;
 }
 
-/** What every command to the identity is published under; its property bag follows (device reference 2.4). */
-export function commandTopic(key: IdentityKey): string {
-  return `${deviceTopic(key)}/messages/devicebound/`;
-}
-
 /** Undefined = not an address that this identity may publish to. */
 export function publishTarget(topic: string, key: IdentityKey): PublishTarget | undefined {
   const telemetry = telemetryTopic(key);

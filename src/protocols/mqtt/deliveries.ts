@@ -16,7 +16,7 @@ import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { DevicePrincipal } from '../../core/identity/types.ts';
 import { publishAtLeastOnce, publishAtMostOnce, TOPIC_BYTES_MAX } from '../../wire/mqtt/encode.ts';
-import { commandTopic } from './addresses.ts';
+import { commandAddress } from '../shared/command-address.ts';
 import type { Link } from './link.ts';
 import { commandBag } from './mapping.ts';
 
@@ -186,8 +186,8 @@ export class Deliveries {
   }
 
   #topicOf({ message }: Command): string {
-    const topic = commandTopic(this.#principal.key);
-    return topic + commandBag(message, `/${topic.slice(0, -1)}`, this.#receiver.omitEmptyProperties);
+    const address = commandAddress(this.#principal.key);
+    return `${address.slice(1)}/${commandBag(message, address, this.#receiver.omitEmptyProperties)}`;
   }
 
   /**

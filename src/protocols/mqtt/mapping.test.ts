@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import { telemetryOf, willOf } from './mapping.ts';
+import { commandBag, telemetryOf, willOf } from './mapping.ts';
 
 const body = Buffer.from('{}');
 const read = (bag: string): { system: object; properties: readonly (readonly [string, string | null])[] } => {
@@ -152,5 +152,34 @@ test('whatever is percent-encoded comes back as it was', () => {
         assert.deepEqual(read(bag).properties, pairs);
       },
     ),
+  );
+});
+
+const to = '/devices/d1/messages/devicebound';
+
+test('a command’s bag says what every SDK looks for, in its order; what is not set is left out', () => {
+  const message = { ack: 'none' as const, properties: [], body };
+  assert.equal(commandBag(message, to, false), '%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound');
+  assert.equal(
+    commandBag({ ...message, messageId: 'm', userId: '', expiry: 0, ack: 'positive' }, to, false),
+    '%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound&%24.mid=m&%24.exp=1970-01-01T00%3A00%3A00.000Z&iothub-ack=positive',
+  );
+});
+
+test('whatever a command’s properties are, the bag is one segment of a topic and says them again', () => {
+  const text = fc.string({ unit: 'binary' });
+  const properties = fc.array(fc.tuple(text, text), { maxLength: 10 });
+  fc.assert(
+    fc.property(properties, text, fc.boolean(), (pairs, messageId, omitEmpty) => {
+      const bag = commandBag({ ack: 'none', properties: pairs, messageId, body }, to, omitEmpty);
+      assert.match(bag, /^%24\.to=[^/+# ]*$/);
+      const wellFormed = (value: string): string => value.toWellFormed();
+      const read = bag.split('&').map((pair) => pair.split('=').map(decodeURIComponent));
+      assert.deepEqual(read, [
+        ['$.to', to],
+        ...(messageId === '' ? [] : [['$.mid', wellFormed(messageId)]]),
+        ...pairs.filter(([, value]) => value !== '' || !omitEmpty).map((pair) => pair.map(wellFormed)),
+      ]);
+    }),
   );
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqttPacket, { type Packet } from 'mqtt-packet';
-import { connack, pingresp, puback, publishAtMostOnce, suback, unsuback } from './encode.ts';
+import { connack, pingresp, puback, publishAtLeastOnce, publishAtMostOnce, suback, unsuback } from './encode.ts';
 
 /** What the mqtt-packet library reads from our bytes. */
 function parse(bytes: Buffer): Packet {
@@ -42,3 +42,14 @@ test('PUBLISH of any length is read by the mqtt-packet library', () => {
 function pick(packet: Packet): object {
   return { cmd: packet.cmd, messageId: packet.messageId };
 }
+
+test('PUBLISH at QoS 1 carries its packet id and whether it is a repetition', () => {
+  for (const duplicate of [false, true]) {
+    const packet = parse(publishAtLeastOnce('a/ü', Buffer.from('body'), 0xfffe, duplicate));
+    assert.ok(packet.cmd === 'publish');
+    assert.deepEqual(
+      [packet.topic, packet.qos, packet.dup, packet.retain, packet.messageId, String(packet.payload)],
+      ['a/ü', 1, duplicate, false, 0xfffe, 'body'],
+    );
+  }
+});
