@@ -10,13 +10,13 @@ import { type Answer, refusedAnswer } from './request-node.ts';
  */
 export async function putToken(
   request: Message,
-  authentication: Authentication,
+  { authentication, peer }: { readonly authentication: Authentication; readonly peer: string },
   granted: (name: string, principal: Principal, token: string) => void,
   refused: (error: HubError) => void,
 ): Promise<Answer> {
   try {
     const { name, token } = readPutToken(request);
-    granted(name, await authentication.token(token, name), token);
+    granted(name, await authentication.token(token, name, peer), token);
     // Exactly 200: two of the SDKs take nothing else.
     return { status: 200, description: 'OK' };
   } catch (error) {

@@ -37,6 +37,7 @@ export class IncomingLink extends Link {
   #deliveryCount = 0;
   /** Messages that were handed over and not settled yet. */
   #inflight = 0;
+  #isWithheld = false;
   #partial: PartialDelivery | undefined;
   onMessage: (delivery: Delivery) => void = () => {};
 
@@ -71,6 +72,15 @@ export class IncomingLink extends Link {
       session.write(dispositionFrame(session.channel, { role: true, first: first.id, last, state }));
     }
     this.#grantIfLow();
+  }
+
+  /** Gives no new credit until the returned function is called. What was given may still be used. */
+  withhold(): () => void {
+    this.#isWithheld = true;
+    return () => {
+      this.#isWithheld = false;
+      this.#grantIfLow();
+    };
   }
 
   /** Fields of one transfer frame and its part of the message. */
@@ -118,7 +128,8 @@ export class IncomingLink extends Link {
 
   /** Not for every message: a flow frame for half of what the peer may send. */
   #grantIfLow(): void {
-    if (this.isOpen && this.#creditMax - this.#inflight - this.#credit >= this.#creditMax / 2) this.#grant();
+    if (this.isOpen && !this.#isWithheld && this.#creditMax - this.#inflight - this.#credit >= this.#creditMax / 2)
+      this.#grant();
   }
 
   #grant(): void {

@@ -53,7 +53,7 @@ export class AmqpPeer {
     this.#cbs = new RequestNode((request) =>
       putToken(
         request,
-        hub.authentication,
+        { authentication: hub.authentication, peer: options.origin.peer },
         (name, principal, token) => this.#grant(name, principal, token),
         (error) => this.#logRefusal(error),
       ),
@@ -129,12 +129,15 @@ export class AmqpPeer {
 
   async #plainPrincipal(user: string, password: string): Promise<Principal> {
     const { authentication, hostNames } = this.#hub;
+    const { peer } = this.#options.origin;
     const named = readPlainUser(user, hostNames);
     // A user of another hub is looked up like a policy that does not exist: it takes as long and says as little.
-    if (named === undefined) return authentication.policyKey(user, password);
-    if (named.kind === 'policyKey') return authentication.policyKey(named.policyName, password);
-    if (named.kind === 'deviceToken') return authentication.device(named.key, { kind: 'token', token: password });
-    const principal = await authentication.token(password);
+    if (named === undefined) return authentication.policyKey(user, password, peer);
+    if (named.kind === 'policyKey') return authentication.policyKey(named.policyName, password, peer);
+    if (named.kind === 'deviceToken') {
+      return authentication.device(named.key, { kind: 'token', token: password }, peer);
+    }
+    const principal = await authentication.token(password, undefined, peer);
     if (principal.kind !== 'policy' || principal.policyName !== named.policyName) {
       throw new HubError('IotHubUnauthorized', undefined, { reason: 'wrong-resource' });
     }

@@ -30,6 +30,7 @@ export class TelemetryIntake implements DurabilityWaiter {
   /** In the order in which they came, so batch numbers do not go down. */
   #waiting: Waiting[] = [];
   #isHolding = false;
+  #isWithholding = false;
 
   /** @throws HubError IotHubUnauthorizedAccess */
   constructor(link: IncomingLink, host: LinkHost, device: DevicePeer) {
@@ -40,7 +41,10 @@ export class TelemetryIntake implements DurabilityWaiter {
     const options = typeof modelId === 'string' && modelId !== '' ? { modelId } : {};
     this.#sender = host.hub.events.openSender(device.principal, device.key, options);
     link.onMessage = (delivery) => this.#take(delivery);
-    link.open({ creditMax: limits.amqpTelemetryInflightMax, messageBytesMax: limits.amqpMessageBytesMax });
+    // Credit that was given cannot be taken back: a device that is held to a rate gets little at a time.
+    const creditMax =
+      this.#sender.meter === undefined ? limits.amqpTelemetryInflightMax : limits.amqpThrottledCreditMax;
+    link.open({ creditMax, messageBytesMax: limits.amqpMessageBytesMax });
   }
 
   batchDurable(batch: number): void {
@@ -70,6 +74,7 @@ export class TelemetryIntake implements DurabilityWaiter {
       this.#refuse(delivery, error);
     }
     this.#heedCongestion();
+    this.#heedLimit();
   }
 
   /** All of a batch or nothing. @throws HubError */
@@ -95,6 +100,24 @@ export class TelemetryIntake implements DurabilityWaiter {
   #waitingUpTo(batch: number): number {
     const first = this.#waiting.findIndex((waiting) => waiting.batch > batch);
     return first === -1 ? this.#waiting.length : first;
+  }
+
+  /** No credit for a device that is over its limit; others on the connection are not held up. */
+  #heedLimit(): void {
+    const { events, clock } = this.#host.hub;
+    if (this.#isWithholding || events.waitMs(this.#sender) === 0) return;
+    this.#isWithholding = true;
+    const release = this.#link.withhold();
+    const wait = (): void => {
+      const waitMs = events.waitMs(this.#sender);
+      if (waitMs > 0 && this.#link.isOpen) {
+        clock.after(waitMs, wait);
+        return;
+      }
+      this.#isWithholding = false;
+      release();
+    };
+    wait();
   }
 
   #heedCongestion(): void {

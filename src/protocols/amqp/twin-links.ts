@@ -2,6 +2,7 @@ import { limits } from '../../base/limits.ts';
 import { errorTable } from '../../core/errors.ts';
 import { readCorrelationId } from '../../wire/amqp/message.ts';
 import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
+import type { Attach } from './attach.ts';
 import type { IncomingLink } from './incoming-link.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 
@@ -15,29 +16,53 @@ const REQUEST_CREDIT = 32;
  * offered yet; each request is answered so, because an application without any answer would connect anew for ever.
  */
 export class TwinLinks {
-  readonly #answers = new Set<OutgoingLink>();
+  readonly #answerLinks = new Set<OutgoingLink>();
+  /** Answers whose link has no credit yet: a request may come before the credit for its answer. */
+  #waiting: { readonly from: IncomingLink; readonly message: Buffer }[] = [];
 
   openAnswers(link: OutgoingLink): void {
-    this.#answers.add(link);
-    link.whenClosed(() => this.#answers.delete(link));
-    link.onSendable = () => link.drained();
+    this.#answerLinks.add(link);
+    link.whenClosed(() => this.#answerLinks.delete(link));
+    link.onSendable = () => {
+      this.#flush();
+      link.drained();
+    };
     link.open({ sendsSettled: true });
   }
 
   openRequests(link: IncomingLink): void {
-    const correlation = link.attach.properties.get('com.microsoft:channel-correlation-id');
+    link.whenClosed(() => {
+      this.#waiting = this.#waiting.filter(({ from }) => from !== link);
+    });
     link.onMessage = (delivery) => {
       link.settle(delivery, { kind: 'accepted' });
-      const open = [...this.#answers].filter(({ isOpen }) => isOpen);
-      const pair = open.find(
-        ({ attach }) => attach.properties.get('com.microsoft:channel-correlation-id') === correlation,
-      );
-      const to = pair ?? open.find(({ session }) => session === link.session) ?? open[0];
-      // Whoever gives no credit does not want to know.
-      if (to !== undefined) to.session.sendMessage(to, refusal(readCorrelationId(delivery.payload)));
+      if (this.#waiting.length >= limits.amqpAnswersMax) {
+        link.detach({ condition: 'amqp:resource-limit-exceeded', description: 'The answers are not read.' });
+        return;
+      }
+      this.#waiting.push({ from: link, message: refusal(readCorrelationId(delivery.payload)) });
+      this.#flush();
     };
     link.open({ creditMax: REQUEST_CREDIT, messageBytesMax: limits.amqpMessageBytesMax });
   }
+
+  #flush(): void {
+    this.#waiting = this.#waiting.filter(({ from, message }) => {
+      const link = this.#linkFor(from);
+      return link === undefined || !link.session.sendMessage(link, message);
+    });
+  }
+
+  /** The two links of a pair name the same correlation id. */
+  #linkFor(from: IncomingLink): OutgoingLink | undefined {
+    const open = [...this.#answerLinks].filter(({ isOpen }) => isOpen).reverse();
+    const pair = open.find(({ attach }) => correlationOf(attach) === correlationOf(from.attach));
+    return pair ?? open.find(({ session }) => session === from.session) ?? open[0];
+  }
+}
+
+function correlationOf({ properties }: Attach): unknown {
+  return properties.get('com.microsoft:channel-correlation-id');
 }
 
 const scratch = new AmqpWriter(512);
