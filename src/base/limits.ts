@@ -180,6 +180,8 @@ export const limits = {
   amqpBatchMessagesMax: 5000,
   /** Commands that one back end's AMQP link may have sent and that are not stored yet. */
   amqpCommandsInflightMax: 256,
+  /** Credit of an AMQP telemetry link whose device is held to a rate. */
+  amqpThrottledCreditMax: 32,
   /** Commands that an AMQP link of a device takes at a time: so many are in memory while its peer does not read. */
   amqpCommandsTakeMax: 8,
   /** Feedback messages that one back end may hold unsettled over one AMQP link. */

@@ -1,8 +1,11 @@
 /** Limits and fairness on the real hub: a noisy device beside quiet ones, connects, failed authentication. */
 import assert from 'node:assert/strict';
+import https from 'node:https';
 import { test } from 'node:test';
 import { createApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
+import { limits } from '../../src/base/limits.ts';
+import { AmqpDriver } from '../drivers/amqp.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 
@@ -118,6 +121,64 @@ test('a device at 100 times its limit is held to it, and the quiet ones do not n
   assert.ok(alone.length > QUIET * 4 && beside.length > QUIET * 4);
   // A shared machine is uneven; a device without its limit would cost seconds.
   assert.ok(p99(beside) < p99(alone) * 5 + 100, `${p99(alone)} ms alone, ${p99(beside)} ms beside`);
+});
+
+test('over AMQP a device gets credit for its rate and no more, and loses nothing; over HTTP it is told when to come', async () => {
+  await using hub = await startHub({
+    args: ['--device-messages-per-second', String(PER_SECOND), '--log-level', 'warn'],
+  });
+  const { endpoints, ca } = hub;
+  const fields = await createDevices(hub, ['d1', 'd2']);
+  const client = await AmqpDriver.connect(endpoints.ports.amqps ?? 0, {
+    transport: 'tls',
+    ca,
+    servername: 'localhost',
+  });
+  await client.putToken(String(fields.get('d1')?.password), 'localhost/devices/d1');
+  const sender = client.send('/devices/d1/messages/events');
+  await sender.opened();
+  let [sent, accepted] = [0, 0];
+  sender.link.on('accepted', () => accepted++);
+  const pump = (): void => {
+    // The library takes more than there is credit for, and keeps it.
+    for (let left = sender.link.credit; left > 0; left--) sender.link.send({ body: `m${sent++}` });
+  };
+  sender.link.on('sendable', pump);
+  const started = performance.now();
+  pump();
+  await new Promise((resolve) => setTimeout(resolve, 4000));
+  const seconds = (performance.now() - started) / 1000;
+  assert.ok(accepted <= PER_SECOND * (seconds + 1) + limits.amqpThrottledCreditMax, `${accepted} in ${seconds} s`);
+  assert.ok(accepted >= PER_SECOND * seconds * 0.7, `${accepted} in ${seconds} s`);
+  sender.link.removeAllListeners('sendable');
+  while (accepted < sent) await new Promise((resolve) => sender.link.once('accepted', resolve));
+  await client.close();
+
+  const post = (): Promise<{ readonly status: number; readonly retryAfter: string | undefined }> =>
+    new Promise((resolve, reject) => {
+      const request = https.request(
+        {
+          host: '127.0.0.1',
+          servername: 'localhost',
+          port: endpoints.ports.https,
+          ca,
+          method: 'POST',
+          path: '/devices/d2/messages/events?api-version=2021-04-12',
+          headers: { authorization: String(fields.get('d2')?.password) },
+        },
+        (response) => {
+          response.resume();
+          const retryAfter = response.headers['retry-after'];
+          response.once('end', () => resolve({ status: response.statusCode ?? 0, retryAfter }));
+        },
+      );
+      request.once('error', reject);
+      request.end('x');
+    });
+  const answers = await Promise.all(Array.from({ length: PER_SECOND * 3 }, post));
+  const late = answers.filter(({ status }) => status === 429);
+  assert.ok(late.length > 0 && late.every(({ retryAfter }) => Number(retryAfter) >= 1));
+  assert.ok(answers.every(({ status }) => status === 204 || status === 429));
 });
 
 test('a device that connects too often is put off with code 3, the others are not', async () => {

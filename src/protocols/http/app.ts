@@ -181,7 +181,7 @@ function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method |
 async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principal> {
   // Under the hub's own name, not the one that the client dialled: behind a gateway the two differ (device reference 1.3).
   const audience = audienceOf(hub.hostNames.all[0], pathOf(request.url), request.params as PathParameters);
-  return hub.authentication.token(tokenOf(request), audience);
+  return hub.authentication.token(tokenOf(request), audience, request.socket.remoteAddress);
 }
 
 /** By its token, or without one by the certificate of the connection. @throws HubError as `authenticate` */
@@ -192,6 +192,7 @@ async function authenticateDevice(hub: Hub, request: FastifyRequest): Promise<Pr
   return hub.authentication.device(
     key,
     certificate === undefined ? { kind: 'token', token: tokenOf(request) } : { kind: 'certificate', certificate },
+    request.socket.remoteAddress,
   );
 }
 
