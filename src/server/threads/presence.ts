@@ -116,7 +116,8 @@ export class PresenceHost {
 
 interface Connection {
   readonly claim: ConnectionClaim;
-  isTouched: boolean;
+  /** Activity of this second: none, told, or told and some since. */
+  activity: 'none' | 'told' | 'since';
   /** Released or dropped: its functions are not called any more. */
   hasEnded: boolean;
 }
@@ -134,7 +135,9 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
   const remote = link.remote<PresenceCalls>('presence', ['claim', ...passed]);
   const connections = new Map<number, Connection>();
   let lastId = 0;
-  let touched: number[] = [];
+  let fresh: number[] = [];
+  /** Those whose `activity` is not `none`. */
+  let active: number[] = [];
 
   const call = (connection: Connection, callback: () => void): void => {
     try {
@@ -143,23 +146,38 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
       log.error({ identity: identityName(connection.claim.key), error }, 'a connection failed while it was called');
     }
   };
-  const flushTouched = (): void => {
-    const ids = touched.filter((id) => connections.has(id));
-    for (const id of ids) (connections.get(id) as Connection).isTouched = false;
-    touched = [];
-    if (ids.length > 0) link.tell('touch', ids);
+  const flushFresh = (): void => {
+    if (fresh.length > 0) link.tell('touch', fresh);
+    fresh = [];
   };
+  /** The first sign of activity is told at once, then there is one note a second for all connections. */
   const touch = (id: number, connection: Connection): void => {
-    connection.isTouched = true;
-    if (touched.length === 0) clock.after(limits.presenceTouchMs, flushTouched);
-    touched.push(id);
+    connection.activity = 'told';
+    if (fresh.length === 0) clock.after(0, flushFresh);
+    fresh.push(id);
+    if (active.length === 0) clock.after(limits.presenceTouchMs, endSecond);
+    active.push(id);
+  };
+  const endSecond = (): void => {
+    const since: number[] = [];
+    for (const id of active) {
+      const connection = connections.get(id);
+      if (connection?.activity === 'since') since.push(id);
+      if (connection !== undefined) connection.activity = connection.activity === 'since' ? 'told' : 'none';
+    }
+    active = since;
+    if (since.length === 0) return;
+    link.tell('touch', since);
+    clock.after(limits.presenceTouchMs, endSecond);
   };
   const release = (id: number, connection: Connection, reason: DisconnectReason): void => {
     if (connection.hasEnded) return;
     connection.hasEnded = true;
     const gone = (): void => {
       // A drop that came meanwhile has taken it out.
-      if (connections.delete(id)) link.tell('release', [id, reason]);
+      if (!connections.delete(id)) return;
+      flushFresh();
+      link.tell('release', [id, reason]);
     };
     if (isSettled()) gone();
     else void settled().then(gone);
@@ -185,7 +203,7 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
     ...remote,
     async claim(claim) {
       const id = ++lastId;
-      const connection: Connection = { claim, isTouched: false, hasEnded: false };
+      const connection: Connection = { claim, activity: 'none', hasEnded: false };
       connections.set(id, connection);
       const { drop: _drop, wake: _wake, ...sent } = claim;
       try {
@@ -197,7 +215,8 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
       return {
         release: (reason) => release(id, connection, reason),
         touch: () => {
-          if (!connection.isTouched) touch(id, connection);
+          if (connection.activity === 'none') touch(id, connection);
+          else connection.activity = 'since';
         },
       };
     },
