@@ -169,13 +169,20 @@ test('many readers of many partitions on one connection all get everything', asy
   await client.close();
 });
 
-test('the hub says good-bye when it stops', async () => {
+test('the hub says good-bye when it stops: it ends the sessions, then the connection', async () => {
   const hub = await openAmqpTestHub();
   const client = await connected(hub);
   const receiver = client.receive(source());
   await receiver.opened();
   assert.equal(hub.door.connections(), 1);
+  const heard: string[] = [];
+  client.connection.on('session_error', ({ session }) =>
+    heard.push(String((session?.error as { readonly condition?: string }).condition)),
+  );
+  client.connection.on('connection_close', () => heard.push('close'));
   await hub[Symbol.asyncDispose]();
+  // The Node device SDK comes back at once after this order alone, and only with this condition.
+  assert.deepEqual(heard, ['amqp:link:detach-forced', 'close']);
   assert.equal((await client.ended).condition, 'amqp:connection:forced');
   assert.equal(hub.door.connections(), 0);
 });

@@ -1,6 +1,6 @@
 import { limits } from '../../base/limits.ts';
 import type { Frame } from '../../wire/amqp/frames.ts';
-import { performative } from '../../wire/amqp/performatives.ts';
+import { type AmqpError, performative } from '../../wire/amqp/performatives.ts';
 import { AmqpDecodeError } from '../../wire/amqp/values.ts';
 import type { AnyLink } from './link.ts';
 import { Session } from './session.ts';
@@ -54,6 +54,16 @@ export class Channels {
   /** Room in the socket has come. */
   drained(): void {
     for (const link of this.links()) if ('onSendable' in link && link.isOpen) link.onSendable();
+  }
+
+  /** Ends every session with an error. */
+  end(error: AmqpError): void {
+    const sessions = [...this.#sessions];
+    this.#sessions.clear();
+    for (const [channel, session] of sessions) {
+      this.#ended.add(channel);
+      session.end(error);
+    }
   }
 
   /** Lets go of every session without a word. */

@@ -134,7 +134,11 @@ export class AmqpConnection {
     return this.#intake.hold();
   }
 
-  /** Says why and ends; the peer has a while to answer. */
+  /**
+   * Says why and ends; the peer has a while to answer. An error ends the sessions first: the Node device SDK, when it hears
+   * of the end of its connection alone, asks for the end of each link, which nobody may answer any more, and goes on 45
+   * seconds later.
+   */
   close(error?: AmqpError): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
     if (this.#state === 'protocol' || this.#state === 'sasl' || this.#state === 'header') {
@@ -142,7 +146,8 @@ export class AmqpConnection {
       return;
     }
     if (this.#state === 'opening') this.#writeOpen();
-    this.#channels.abandon();
+    if (error === undefined) this.#channels.abandon();
+    else this.#channels.end(sessionError(error));
     this.write(closeFrame(error));
     this.#state = 'closing';
     this.#cutLater();
@@ -310,6 +315,11 @@ export class AmqpConnection {
     this.#channels.abandon();
     this.#owner.closed();
   }
+}
+
+/** The same for a session: conditions of connections stay with those, and SDKs come back after this one. */
+function sessionError(error: AmqpError): AmqpError {
+  return error.condition === 'amqp:connection:forced' ? { ...error, condition: 'amqp:link:detach-forced' } : error;
 }
 
 function numberOr(value: AmqpValue | undefined, absent: number): number {
