@@ -174,6 +174,10 @@ export const limits = {
   amqpTokensMax: 1024,
   /** Device reference 3.3: what the hub announces for messages by AMQP; the SDKs fill batches up to it. */
   amqpMessageBytesMax: 1 * MiB,
+  /** Bytes of messages that have begun and not ended, of all links of one AMQP connection together. */
+  amqpPartialBytesMax: 16 * MiB,
+  /** Bytes of one attach: names, addresses and filters of the SDKs have some hundred, and a link keeps them. */
+  amqpAttachBytesMax: 8 * KiB,
   /** Telemetry messages of one AMQP link that are not durable yet. */
   amqpTelemetryInflightMax: 1024,
   /** Messages of one AMQP batch: each is a record of some hundred bytes, however short its body. */

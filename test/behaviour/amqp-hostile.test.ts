@@ -145,6 +145,70 @@ test('a link without credit takes no message, a request takes only so many bytes
   raw.socket.destroy();
 });
 
+/** An authenticated device, with a session, that speaks frame by frame. */
+async function deviceWithSession(hub: AmqpTestHub): Promise<{ raw: RawAmqp; address: string }> {
+  const device = await hub.device('d1');
+  const raw = await RawAmqp.connect(hub.port);
+  raw.write(SASL_HEADER, plain(`d1@sas.${HUB_NAME}`, device.token()));
+  await raw.frame(performative.saslOutcome);
+  raw.write(HEADER, open(), begin(0, 100_000));
+  await raw.frame(performative.begin);
+  return { raw, address: device.address('messages/events') };
+}
+
+test('messages that begin and never end are limited over all links of a connection', async () => {
+  await using hub = await openAmqpTestHub();
+  const { raw, address } = await deviceWithSession(hub);
+  const part = Buffer.alloc(60_000, 1);
+  const perLink = 4 * part.length;
+  const links = Math.ceil(limits.amqpPartialBytesMax / perLink) + 1;
+  for (let handle = 0; handle < links; handle++) {
+    raw.write(attach(0, `l${handle}`, handle, false, address));
+    for (let sent = 0; sent + part.length <= perLink; sent += part.length) {
+      raw.write(transfer(0, handle, part, { id: handle, more: true }));
+    }
+  }
+  assert.equal(conditionOf(await raw.frame(performative.detach), 2), 'amqp:resource-limit-exceeded');
+  // What ends gives its place back: the connection can go on.
+  for (let handle = 0; handle < links; handle++) raw.write(frame(0, performative.detach, [handle, true]));
+  const before = raw.frames().filter(({ code }) => code === performative.detach).length;
+  raw.write(attach(0, 'again', 0, false, address), transfer(0, 0, part, { more: true }), transfer(0, 0, part));
+  raw.write(frame(0, performative.close, []));
+  await raw.frame(performative.close);
+  assert.ok(before >= 1);
+  await stillServes(hub);
+});
+
+test('small parts of a message do not keep the chunks that they came in', async () => {
+  await using hub = await openAmqpTestHub();
+  const { raw, address } = await deviceWithSession(hub);
+  raw.write(attach(0, 'l', 0, false, address));
+  await raw.frame(performative.flow);
+  const rss = (): number => {
+    globalThis.gc?.();
+    return process.memoryUsage().arrayBuffers;
+  };
+  const before = rss();
+  const filler = Buffer.concat(Array.from({ length: 7_000 }, () => emptyFrame));
+  for (let part = 0; part < 1_000; part++) {
+    const wire = Buffer.concat([transfer(0, 0, Buffer.of(1), { more: true }), filler]);
+    if (!raw.socket.write(wire)) await new Promise((resolve) => raw.socket.once('drain', resolve));
+  }
+  raw.write(flow(0, { echo: true }));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(rss() - before < 30_000_000, `${rss() - before} bytes are kept for 1000 bytes of a message`);
+  raw.socket.destroy();
+});
+
+test('an attach that says too much is refused, its link keeps nothing', async () => {
+  await using hub = await openAmqpTestHub();
+  const { raw, address } = await deviceWithSession(hub);
+  raw.write(attach(0, 'n'.repeat(limits.amqpAttachBytesMax), 0, true, address));
+  assert.equal(conditionOf(await raw.frame(performative.detach), 2), 'amqp:resource-limit-exceeded');
+  raw.socket.destroy();
+  await stillServes(hub);
+});
+
 test('answers that nobody takes are limited', async () => {
   await using hub = await openAmqpTestHub();
   const raw = await RawAmqp.connect(hub.port);

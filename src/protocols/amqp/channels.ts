@@ -21,6 +21,8 @@ export class Channels {
   /** Channels whose session has ended: some SDKs still speak of their links on them, and are not listened to. */
   readonly #ended = new Set<number>();
   #links = 0;
+  /** Bytes kept of messages that have begun, of all links together. */
+  #partialBytes = 0;
 
   constructor(host: ChannelsHost) {
     this.#host = host;
@@ -92,6 +94,14 @@ export class Channels {
       },
       leavePlace: () => {
         this.#links--;
+      },
+      reserve: (bytes) => {
+        if (this.#partialBytes + bytes > limits.amqpPartialBytesMax) return false;
+        this.#partialBytes += bytes;
+        return true;
+      },
+      unreserve: (bytes) => {
+        this.#partialBytes -= bytes;
       },
     });
     this.#sessions.set(channel, session);

@@ -25,9 +25,12 @@ interface PartialDelivery {
   readonly id: number;
   readonly messageFormat: number;
   isSettled: boolean;
-  readonly parts: Buffer[];
+  /** Its parts one behind the other, in a buffer of its own: a part is a view of a chunk, and would keep all of it. */
+  bytes: Buffer;
   size: number;
 }
+
+const nothing = Buffer.alloc(0);
 
 /** A link on which the hub receives. Every message that it hands over must be settled: till then it counts as in flight. */
 export class IncomingLink extends Link {
@@ -48,6 +51,7 @@ export class IncomingLink extends Link {
     this.#messageBytesMax = options.messageBytesMax;
     this.writeAttach(true);
     this.state = 'open';
+    this.whenClosed(() => this.#drop());
     this.#grant();
   }
 
@@ -90,28 +94,52 @@ export class IncomingLink extends Link {
     if (partial === undefined) return;
     this.#partial = partial;
     if (fields[9] === true) {
-      this.#partial = undefined; // aborted: the peer takes it back (part 2 section 2.6.14)
+      this.#drop(); // aborted: the peer takes it back (part 2 section 2.6.14)
       this.#inflight--;
       this.#grantIfLow();
       return;
     }
-    partial.size += payload.length;
-    if (partial.size > this.#messageBytesMax) {
-      this.#partial = undefined;
+    if (partial.size + payload.length > this.#messageBytesMax) {
       this.detach({
         condition: 'amqp:link:message-size-exceeded',
         description: `A message on this link may have ${this.#messageBytesMax} bytes.`,
       });
       return;
     }
-    // An empty part costs no memory of the peer's: it is not kept.
-    if (payload.length > 0) partial.parts.push(payload);
     partial.isSettled ||= fields[4] === true;
-    if (fields[5] === true) return;
+    const isLast = fields[5] !== true;
+    if (isLast && partial.size === 0) this.#complete(partial, payload);
+    else if (!this.#append(partial, payload)) {
+      this.detach({
+        condition: 'amqp:resource-limit-exceeded',
+        description: `Messages that have begun on a connection may have ${limits.amqpPartialBytesMax} bytes together.`,
+      });
+    } else if (isLast) this.#complete(partial, partial.bytes.subarray(0, partial.size));
+  }
+
+  #complete({ id, messageFormat, isSettled }: PartialDelivery, payload: Buffer): void {
+    this.#drop();
+    this.onMessage({ id, messageFormat, isSettled, payload });
+  }
+
+  /** False = the connection has begun more than it may; nothing was kept then. */
+  #append(partial: PartialDelivery, payload: Buffer): boolean {
+    const size = partial.size + payload.length;
+    if (size > partial.bytes.length) {
+      const capacity = Math.max(size, Math.min(2 * partial.bytes.length, this.#messageBytesMax));
+      if (!this.session.reserve(capacity - partial.bytes.length)) return false;
+      const grown = Buffer.allocUnsafeSlow(capacity);
+      partial.bytes.copy(grown, 0, 0, partial.size);
+      partial.bytes = grown;
+    }
+    payload.copy(partial.bytes, partial.size);
+    partial.size = size;
+    return true;
+  }
+
+  #drop(): void {
+    if (this.#partial !== undefined) this.session.unreserve(this.#partial.bytes.length);
     this.#partial = undefined;
-    const { id, messageFormat, isSettled, parts } = partial;
-    const bytes = parts.length === 1 ? parts[0] : Buffer.concat(parts);
-    this.onMessage({ id, messageFormat, isSettled, payload: bytes });
   }
 
   #begin(fields: readonly AmqpValue[]): PartialDelivery | undefined {
@@ -123,7 +151,7 @@ export class IncomingLink extends Link {
     this.#inflight++;
     this.#deliveryCount = (this.#deliveryCount + 1) >>> 0;
     const messageFormat = Number(fields[3] ?? 0);
-    return { id: Number(fields[1] ?? 0), messageFormat, isSettled: false, parts: [], size: 0 };
+    return { id: Number(fields[1] ?? 0), messageFormat, isSettled: false, bytes: nothing, size: 0 };
   }
 
   /** Not for every message: a flow frame for half of what the peer may send. */

@@ -27,6 +27,10 @@ export interface SessionHost {
   takePlace(): boolean;
   /** A link that was counted is gone. */
   leavePlace(): void;
+  /** Counts bytes of messages that are not complete, unless the connection has as many as it may. */
+  reserve(bytes: number): boolean;
+  /** Bytes that were counted are free. */
+  unreserve(bytes: number): void;
 }
 
 /** Transfers that the peer may send before the hub says that it has read them; they are read at once. */
@@ -87,6 +91,14 @@ export class Session {
 
   write(bytes: Buffer): void {
     this.#host.write(bytes);
+  }
+
+  reserve(bytes: number): boolean {
+    return this.#host.reserve(bytes);
+  }
+
+  unreserve(bytes: number): void {
+    this.#host.unreserve(bytes);
   }
 
   writeFlow(link?: { handle: number; deliveryCount: number; credit: number; drain: boolean }): void {
@@ -227,7 +239,16 @@ export class Session {
     }
     const link = attach.peerReceives ? new OutgoingLink(this, attach) : new IncomingLink(this, attach);
     this.#links.set(attach.handle, link);
-    if (this.#host.takePlace()) {
+    if (rawFields.reduce((sum, field) => sum + field.length, 0) > limits.amqpAttachBytesMax) {
+      // A link keeps what its attach says for as long as it lives, and there may be thousands of them.
+      link.detach(
+        {
+          condition: 'amqp:resource-limit-exceeded',
+          description: `An attach may have ${limits.amqpAttachBytesMax} bytes.`,
+        },
+        { withoutTermini: true },
+      );
+    } else if (this.#host.takePlace()) {
       this.#placed.add(link);
       this.#host.linkAttached(link);
     } else {
