@@ -295,8 +295,9 @@ export const limits = {
   presenceBatchMax: 500,
   /** How exact the stored last activity of a connected device is; exact while the hub runs and when it disconnects. */
   presenceActivityMs: 60 * SECOND_MS,
-  /** How long the stop signal waits for connections to drain. */
+  /** How long the stop signal waits for connections to drain, and how long an operator may make that. */
   drainMs: 10 * SECOND_MS,
+  drainMsMax: 300 * SECOND_MS,
 
   /** CLI: batches of receipts that a look at them holds under locks, 64 receipts each. */
   cliReceiptBatchesHeldMax: 100,

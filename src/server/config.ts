@@ -186,7 +186,7 @@ export const settingsSchema = z.strictObject({
   drainSeconds: countSetting(
     limits.drainMs / 1000,
     1,
-    limits.drainMs / 1000,
+    limits.drainMsMax / 1000,
     'Seconds that the stop signal gives connections to end; then they are cut off.',
   ),
 

@@ -131,8 +131,8 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
 function withWebSockets(door: HttpsDoor, webSockets: readonly WebSockets[]): HttpsDoor {
   return {
     ...door,
-    async drain() {
-      await Promise.all([door.drain(), ...webSockets.map((all) => all.drain())]);
+    async drain(withinMs) {
+      await Promise.all([door.drain(withinMs), ...webSockets.map((all) => all.drain(withinMs))]);
     },
     connections: () => webSockets.reduce((sum, all) => sum + all.connections(), door.connections()),
   };
@@ -142,7 +142,7 @@ function withWebSockets(door: HttpsDoor, webSockets: readonly WebSockets[]): Htt
 async function drain(doors: readonly (Door | undefined)[], seconds: number, { clock, log }: Hub): Promise<void> {
   const open = doors.filter((door) => door !== undefined);
   const closed = open.map((door) => door.stopAccepting());
-  const ended = Promise.all([...closed, ...open.map((door) => door.drain())]);
+  const ended = Promise.all([...closed, ...open.map((door) => door.drain(seconds * 1000))]);
   let cancel = (): void => {};
   const late = new Promise<'late'>((resolve) => {
     cancel = clock.after(seconds * 1000, () => resolve('late'));

@@ -17,8 +17,8 @@ export interface AmqpConnections {
   /** Serves one stream of bytes, which it owns from here. */
   accept(stream: Duplex, origin: Origin): void;
   count(): number;
-  /** Says that the hub stops, and ends every connection, after `limits.drainMs` at the latest. */
-  drain(): Promise<void>;
+  /** Says that the hub stops, and ends every connection, after `withinMs` at the latest. */
+  drain(withinMs?: number): Promise<void>;
 }
 
 /** @param redirectPort port of the AMQP door with TLS, where old clients are sent */
@@ -48,7 +48,7 @@ export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConne
       open.set(stream, served);
     },
     count: () => open.size,
-    async drain() {
+    async drain(withinMs: number = limits.drainMs) {
       isDraining = true;
       if (open.size > 0) {
         const emptied = new Promise<void>((resolve) => {
@@ -57,7 +57,7 @@ export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConne
         for (const served of open.values()) {
           served.close({ condition: 'amqp:connection:forced', description: 'The hub is stopping.' });
         }
-        const cancel = hub.clock.after(limits.drainMs, () => {
+        const cancel = hub.clock.after(withinMs, () => {
           for (const stream of open.keys()) stream.destroy();
         });
         await emptied;

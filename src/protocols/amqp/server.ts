@@ -41,6 +41,6 @@ export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<
     port,
     connections: () => connections.count(),
     stopAccepting: () => listener.close(),
-    drain: () => connections.drain(),
+    drain: (withinMs) => connections.drain(withinMs),
   };
 }

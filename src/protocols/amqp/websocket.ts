@@ -26,7 +26,7 @@ export function amqpWebSockets(hub: Hub, path: (typeof amqpWebSocketPaths)[numbe
         );
       },
     },
-    drain: () => connections.drain(),
+    drain: (withinMs) => connections.drain(withinMs),
     connections: () => connections.count(),
   };
 }

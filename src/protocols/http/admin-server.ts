@@ -39,8 +39,8 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
   return {
     port: listener.port,
     stopAccepting: () => listener.close(),
-    async drain() {
-      await served.drain();
+    async drain(withinMs) {
+      await served.drain(withinMs);
       await app.close();
     },
     connections: () => served.connections(),

@@ -27,8 +27,8 @@ export interface HttpServer {
   /** Gives an accepted socket to the server. */
   accept(socket: net.Socket): void;
   connections(): number;
-  /** Answers what has been asked, then ends every connection; after `limits.drainMs` by force. */
-  drain(): Promise<void>;
+  /** Answers what has been asked, then ends every connection; after `withinMs` by force. */
+  drain(withinMs?: number): Promise<void>;
 }
 
 /** How often the runtime looks for requests that take too long; they may take this much longer. */
@@ -110,11 +110,11 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       endIfIdle(socket);
     },
     connections: () => busy.size,
-    async drain() {
+    async drain(withinMs: number = limits.drainMs) {
       draining = true;
       for (const socket of busy.keys()) endIfIdle(socket);
       await new Promise<void>((resolve) => {
-        const cancel = options.clock.after(limits.drainMs, () => {
+        const cancel = options.clock.after(withinMs, () => {
           for (const socket of busy.keys()) socket.destroy();
           resolve();
         });

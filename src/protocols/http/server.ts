@@ -54,8 +54,8 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
   return {
     port: listener.port,
     stopAccepting: () => listener.close(),
-    async drain() {
-      await served.drain();
+    async drain(withinMs) {
+      await served.drain(withinMs);
       await app.close();
     },
     connections: () => served.connections(),

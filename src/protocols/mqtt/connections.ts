@@ -10,8 +10,8 @@ export interface MqttConnections {
   /** Serves one stream of bytes, which it owns from here. */
   accept(stream: Duplex, origin: Origin): void;
   count(): number;
-  /** Lets every session finish what it began, for at most `limits.drainMs`, and ends it. Resolves when all are gone. */
-  drain(): Promise<void>;
+  /** Lets every session finish what it began, for at most `withinMs`, and ends it. Resolves when all are gone. */
+  drain(withinMs?: number): Promise<void>;
 }
 
 export function mqttConnections(hub: Hub): MqttConnections {
@@ -50,13 +50,13 @@ class Connections implements MqttConnections {
     if (this.#stopPulse === undefined) this.#pulse();
   }
 
-  async drain(): Promise<void> {
+  async drain(withinMs: number = limits.drainMs): Promise<void> {
     this.#draining = true;
     const empty = new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
       if (this.#open.size === 0) resolve();
     });
-    const giveUp = this.#hub.clock.after(limits.drainMs, () => {
+    const giveUp = this.#hub.clock.after(withinMs, () => {
       for (const connection of this.#open) connection.destroy();
     });
     for (const connection of this.#open) connection.session.drain();

@@ -22,7 +22,7 @@ export async function openMqttDoor(hub: Hub, options: MqttDoorOptions): Promise<
   return {
     port: listener.port,
     stopAccepting: () => listener.close(),
-    drain: () => connections.drain(),
+    drain: (withinMs) => connections.drain(withinMs),
     connections: () => connections.count(),
   };
 }

@@ -21,7 +21,7 @@ export function mqttWebSockets(hub: Hub): WebSockets {
         );
       },
     },
-    drain: () => connections.drain(),
+    drain: (withinMs) => connections.drain(withinMs),
     connections: () => connections.count(),
   };
 }

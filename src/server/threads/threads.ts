@@ -94,7 +94,7 @@ export class ListenerThreads {
         this.#doors.delete(name);
         return this.#onAll((calls) => calls.stopAccepting(name).catch(() => {}));
       },
-      drain: () => this.#onAll((calls) => calls.drain(name).catch(() => {})),
+      drain: (withinMs) => this.#onAll((calls) => calls.drain(name, withinMs).catch(() => {})),
       connections: () => this.#running().reduce((sum, { connections }) => sum + (connections.get(name) ?? 0), 0),
     };
   }

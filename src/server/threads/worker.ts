@@ -43,7 +43,7 @@ export interface ThreadCalls {
   hello(): Promise<void>;
   open(spec: DoorSpec): Promise<void>;
   stopAccepting(name: string): Promise<void>;
-  drain(name: string): Promise<void>;
+  drain(name: string, withinMs: number | undefined): Promise<void>;
   /** Answers when the main thread has heard of the connections of every door. */
   count(): Promise<void>;
   /** Answers when everything that was taken is durable or refused; then the thread ends by itself. */
@@ -95,9 +95,9 @@ link.serve('thread', {
   async stopAccepting(name) {
     await doors.get(name)?.stopAccepting();
   },
-  async drain(name) {
+  async drain(name, withinMs) {
     const counting = setInterval(tellConnections, limits.threadCountsMs);
-    await doors.get(name)?.drain();
+    await doors.get(name)?.drain(withinMs);
     clearInterval(counting);
     tellConnections();
   },
