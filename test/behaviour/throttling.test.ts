@@ -141,7 +141,8 @@ test('over AMQP a device gets credit for its rate and no more, and loses nothing
   sender.link.on('accepted', () => accepted++);
   const pump = (): void => {
     // The library takes more than there is credit for, and keeps it.
-    for (let left = sender.link.credit; left > 0; left--) sender.link.send({ body: `m${sent++}` });
+    for (let left = (sender.link as unknown as { credit: number }).credit; left > 0; left--)
+      sender.link.send({ body: `m${sent++}` });
   };
   sender.link.on('sendable', pump);
   const started = performance.now();
