@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { pythonProgram } from './support/python.ts';
+import { pythonProgram } from './support/programs.ts';
 
 const here = import.meta.dirname;
 
@@ -15,20 +15,20 @@ function run(command: string, args: readonly string[]): boolean {
   return spawnSync(command, args, { cwd: here, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
 }
 
-/** Carries out `install` unless it was done for this state of `pins`; what is installed is stamped in `folder`. */
-function installOnce(pins: string, folder: string, install: () => boolean): boolean {
-  const state = createHash('sha256')
-    .update(readFileSync(path.join(here, pins)))
-    .digest('hex');
+/** Carries out `install` unless it was done for this state of the files `pins`; `folder` is stamped with what is in it. */
+function installOnce(pins: readonly string[], folder: string, install: () => boolean): boolean {
+  const hash = createHash('sha256');
+  for (const pin of pins) hash.update(readFileSync(path.join(here, pin)));
+  const state = hash.digest('hex');
   const stamp = path.join(here, folder, '.installed-pins');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === state) return true;
-  process.stderr.write(`Installing what sdk-tests/${pins} names (once) ...\n`);
+  process.stderr.write(`Installing what sdk-tests/${pins[0]} names (once) ...\n`);
   if (!install()) return false;
   writeFileSync(stamp, state);
   return true;
 }
 
-const npmDone = installOnce('package-lock.json', 'node_modules', () =>
+const npmDone = installOnce(['package-lock.json'], 'node_modules', () =>
   run('npm', ['ci', '--loglevel=error', '--no-progress', '--ignore-scripts']),
 );
 if (!npmDone) {
@@ -36,14 +36,22 @@ if (!npmDone) {
   process.exit(1);
 }
 const pythonDone = installOnce(
-  'requirements.txt',
+  ['requirements.txt'],
   '.venv',
   () =>
     run('python3', ['-m', 'venv', '.venv']) &&
     run(pythonProgram, ['-m', 'pip', 'install', '--quiet', '--requirement', 'requirements.txt']),
 );
 if (!pythonDone) {
-  process.stderr.write('NOT TESTED: the Python SDK (it needs python3 with venv, Debian: python3-venv; see above)\n');
+  process.stderr.write('NOT TESTED: the Python SDKs (they need python3 with venv, Debian: python3-venv; see above)\n');
+}
+const javaDone = installOnce(
+  ['java/pom.xml', ...globSync('java/src/**/*.java', { cwd: here }).sort()],
+  'java/target',
+  () => run('mvn', ['--batch-mode', '--quiet', '--file', 'java/pom.xml', 'process-classes']),
+);
+if (!javaDone) {
+  process.stderr.write('NOT TESTED: the Java SDKs (they need a JDK from 17 on and Maven; see above)\n');
 }
 
 const wanted = process.argv.slice(2);

@@ -5,7 +5,7 @@ import type { TestHub } from '../test/drivers/hub.ts';
 import { Client } from './support/client.ts';
 import { assertAllSent, readEvents, type SeenEvent } from './support/events.ts';
 import { type Device, openRegistry, startStockHub, whyNot } from './support/hub.ts';
-import { hasPython } from './support/python.ts';
+import { missing } from './support/programs.ts';
 
 const DEVICES = 200;
 const MESSAGES_EACH = 50;
@@ -54,7 +54,7 @@ describe('telemetry through the stock SDKs', { skip: await whyNot() }, () => {
   });
 
   test('Python azure-eventhub reads the same over TLS, port 5671', {
-    skip: hasPython ? false : 'NOT TESTED: no Python environment (see sdk-tests/README.md)',
+    skip: missing('Python'),
   }, async () => {
     const wish = { connectionString: hub.endpoints.connectionStrings.eventHubs, count: ALL };
     const events = await readEvents(hub, wish, 'events-read.py');

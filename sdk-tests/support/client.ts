@@ -1,10 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { pythonProgram } from './python.ts';
+import { commandOf } from './programs.ts';
 
-const scripts = path.join(path.dirname(import.meta.dirname), 'clients');
 const STDERR_CHARS = 4000;
 
 /** One line of a client's output: JSON with the kind of event and what belongs to it. */
@@ -47,8 +45,8 @@ export class Client {
 
   private constructor(script: string, caFile: string, job: object) {
     this.#name = script;
-    const program = script.endsWith('.py') ? pythonProgram : process.execPath;
-    this.#child = spawn(program, [path.join(scripts, script)], {
+    const { command, args } = commandOf(script);
+    this.#child = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile, NODE_TEST_CONTEXT: undefined },
     });
@@ -71,12 +69,16 @@ export class Client {
     this.#child.stdin?.write(`${JSON.stringify(order)}\n`);
   }
 
-  /** Takes the first event of one of these kinds out of those that came; waits for it. */
-  async next(kinds: string | readonly string[], timeoutMs = 60_000): Promise<ClientEvent> {
+  /** Takes the first event of one of these kinds (that `match` accepts) out of those that came; waits for it. */
+  async next(
+    kinds: string | readonly string[],
+    timeoutMs = 60_000,
+    match: (event: ClientEvent) => boolean = () => true,
+  ): Promise<ClientEvent> {
     const wanted = typeof kinds === 'string' ? [kinds] : kinds;
     const deadline = performance.now() + timeoutMs;
     for (;;) {
-      const at = this.#events.findIndex((event) => wanted.includes(event.kind));
+      const at = this.#events.findIndex((event) => wanted.includes(event.kind) && match(event));
       if (at >= 0) return this.#events.splice(at, 1)[0];
       if (this.#ended !== undefined) throw new Error(`no ${wanted.join(' or ')}: ${this.#ended}`);
       if (performance.now() >= deadline) {
@@ -98,10 +100,20 @@ export class Client {
   }
 
   /** Calls into the client's script and waits for the answer to this very call. */
-  async call(op: string, ...args: readonly unknown[]): Promise<Answer> {
+  call(op: string, ...args: readonly unknown[]): Promise<Answer> {
+    return this.callWithin(60_000, op, ...args);
+  }
+
+  async callWithin(timeoutMs: number, op: string, ...args: readonly unknown[]): Promise<Answer> {
     const id = ++this.#calls;
     this.tell({ op, args, id });
-    return (await this.next(`answer ${id}`)) as unknown as Answer;
+    return (await this.next(`answer ${id}`, timeoutMs)) as unknown as Answer;
+  }
+
+  /** The same for a call that must succeed: its value. @throws Error with the SDK's own error name and message. */
+  // biome-ignore lint/suspicious/noExplicitAny: each client's script and its test agree on the shape
+  async must(op: string, ...args: readonly unknown[]): Promise<any> {
+    return succeeded(op, await this.call(op, ...args));
   }
 
   /** Ends the process by its input's end; by force if that is not enough. */
@@ -137,4 +149,11 @@ export class Client {
   #wake(): void {
     for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+/** @throws Error with the SDK's own error name and message */
+// biome-ignore lint/suspicious/noExplicitAny: each client's script and its test agree on the shape
+export function succeeded(op: string, { value, error }: Answer): any {
+  if (error !== undefined) throw Object.assign(new Error(`${op}: ${error.message}`), { name: error.name });
+  return value;
 }

@@ -42,6 +42,26 @@ export async function readEvents(
   }
 }
 
+/** A reader that goes on reading from the start of the stream, for tests that look for single events. */
+export class EventTail implements AsyncDisposable {
+  readonly #client: Client;
+
+  constructor(hub: TestHub) {
+    const connectionString = hub.endpoints.connectionStrings.eventHubs;
+    const endless = { count: Number.MAX_SAFE_INTEGER, timeoutMs: 2 ** 31 - 1 };
+    this.#client = Client.start('events-read.mjs', hub.endpoints.caFile, { connectionString, ...endless });
+  }
+
+  /** Takes the first event that matches out of those that came; waits for it. */
+  async find(match: (event: SeenEvent) => boolean, timeoutMs?: number): Promise<SeenEvent> {
+    return (await this.#client.next('event', timeoutMs, (event) => match(event as SeenEvent))) as SeenEvent;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#client.stop();
+  }
+}
+
 /** Checks that the events are exactly what the devices sent: each once, in order per device, equal in every part. */
 export function assertAllSent(
   events: readonly SeenEvent[],

@@ -1,0 +1,23 @@
+package mooring.sdktests;
+
+import com.google.gson.JsonObject;
+import java.nio.file.Path;
+import javax.net.ssl.SSLContext;
+
+/** `Main devices` or `Main back-end`; the CA's file comes in NODE_EXTRA_CA_CERTS, as for the other clients. */
+public final class Main {
+  public static void main(String[] args) throws Exception {
+    SSLContext trust = Trust.of(Path.of(System.getenv("NODE_EXTRA_CA_CERTS")));
+    // RegistryClient takes no context of its own.
+    SSLContext.setDefault(trust);
+    Link link = new Link();
+    JsonObject job = link.job();
+    switch (args[0]) {
+      case "devices" -> link.serve(new Devices(trust).operations());
+      case "back-end" -> link.serve(new BackEnd(trust, job).operations());
+      default -> throw new IllegalArgumentException(args[0]);
+    }
+  }
+
+  private Main() {}
+}
