@@ -1,7 +1,8 @@
-/** `npm run bench -- telemetry-in|telemetry-out [options]`: see bench/README.md. */
+/** `npm run bench -- telemetry-in|telemetry-out|command-roundtrip [options]`: see bench/README.md. */
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { commandRoundtrip } from './command-roundtrip.ts';
 import { hubAt } from './servers/hub.ts';
 import { hubOfRevision } from './servers/revision.ts';
 import { peers, type Shape, telemetryIn } from './telemetry-in.ts';
@@ -10,6 +11,7 @@ import { telemetryOut } from './telemetry-out.ts';
 const root = path.dirname(import.meta.dirname);
 const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--tls] [common]
+npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant "--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
@@ -23,6 +25,8 @@ const { values, positionals } = parseArgs({
     variant: { type: 'string', multiple: true, default: [] },
     'peers-only': { type: 'boolean', default: false },
     tls: { type: 'boolean', default: false },
+    devices: { type: 'string', default: '1,10,100,1000' },
+    'in-flight': { type: 'string', default: '4' },
     rate: { type: 'string' },
     bag: { type: 'string', default: '' },
     rounds: { type: 'string', default: '3' },
@@ -78,10 +82,21 @@ async function run(bench: string | undefined): Promise<void> {
       readers: count('readers'),
       client: values.client,
     });
+  } else if (bench === 'command-roundtrip') {
+    await commandRoundtrip({
+      devices: values.devices.split(',').map(Number),
+      inFlight: count('in-flight'),
+      payloadBytes: count('payload'),
+      seconds: count('seconds'),
+      directory: common.directory,
+      jsonFile: common.jsonFile,
+    });
   } else throw new Error(USAGE);
 }
 
-function count(name: 'rounds' | 'seconds' | 'warmup' | 'threads' | 'rate' | 'events' | 'payload' | 'readers'): number {
+function count(
+  name: 'rounds' | 'seconds' | 'warmup' | 'threads' | 'rate' | 'events' | 'in-flight' | 'payload' | 'readers',
+): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new Error(`--${name} wants a number over 0\n${USAGE}`);
   return value;

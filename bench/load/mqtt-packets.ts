@@ -26,6 +26,14 @@ export function publishPacket(topic: string, payload: Uint8Array, qos: 0 | 1, pa
   return packet(0x30 | (qos << 1), Buffer.concat([textField(topic), ...id, payload]));
 }
 
+/** SUBSCRIBE of one filter, clause 3.8. */
+export function subscribePacket(packetId: number, filter: string, qos: 0 | 1): Buffer {
+  return packet(
+    0x82,
+    Buffer.concat([Buffer.from([packetId >> 8, packetId & 0xff]), textField(filter), Buffer.from([qos])]),
+  );
+}
+
 function textField(text: string): Buffer {
   const bytes = Buffer.from(text);
   return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes]);
