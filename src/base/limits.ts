@@ -180,12 +180,12 @@ export const limits = {
   amqpAttachBytesMax: 8 * KiB,
   /** Telemetry messages of one AMQP link that are not durable yet. */
   amqpTelemetryInflightMax: 1024,
+  /** Credit of an AMQP telemetry link whose device is held to a rate. */
+  amqpThrottledCreditMax: 32,
   /** Messages of one AMQP batch: each is a record of some hundred bytes, however short its body. */
   amqpBatchMessagesMax: 5000,
   /** Commands that one back end's AMQP link may have sent and that are not stored yet. */
   amqpCommandsInflightMax: 256,
-  /** Credit of an AMQP telemetry link whose device is held to a rate. */
-  amqpThrottledCreditMax: 32,
   /** Commands that an AMQP link of a device takes at a time: so many are in memory while its peer does not read. */
   amqpCommandsTakeMax: 8,
   /** Feedback messages that one back end may hold unsettled over one AMQP link. */
@@ -289,6 +289,8 @@ export const limits = {
   /** Clients of `/events` on the admin port, and bytes that one may leave unread before it is dropped. */
   eventStreamClientsMax: 16,
   eventStreamBytesMax: 1 * MiB,
+  /** How long a client of `/events` that was dropped may take to read why. */
+  eventStreamLingerMs: 2 * SECOND_MS,
   /** How long a change of presence waits for others before it is written to the registry. */
   presenceFlushMs: 250,
   /** Rows of one write of presence; with it, how long the tables' thread is held. */

@@ -163,6 +163,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
             limits: hubLimits,
             count: threadCount,
             logLevel: settings.logLevel,
+            ...(monitored.hubParts.recorder && { recorder: monitored.hubParts.recorder }),
           },
           surroundings,
         );
@@ -171,7 +172,17 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
       const health = part.health();
       return health.ok ? [] : [health.reason];
     });
-  const { ports, notices } = await openDoors({ hub, loaded, reach, tls, metrics, shutdown, problems, threads });
+  const { ports, notices } = await openDoors({
+    liveEvents: monitored.liveEvents,
+    hub,
+    loaded,
+    reach,
+    tls,
+    metrics,
+    shutdown,
+    problems,
+    threads,
+  });
 
   const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');
   const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);

@@ -4,6 +4,7 @@ import type { Hub } from '../core/hub.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
 import { amqpWebSocketPaths, amqpWebSockets } from '../protocols/amqp/websocket.ts';
 import { openAdminDoor } from '../protocols/http/admin-server.ts';
+import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
 import type { HttpsDoor } from '../protocols/http/options.ts';
 import { openHttpsDoor } from '../protocols/http/server.ts';
 import { openMqttDoor } from '../protocols/mqtt/server.ts';
@@ -18,8 +19,8 @@ import type { Metrics } from './metrics.ts';
 import type { Reach } from './reach.ts';
 import type { ListenerThreads } from './threads/threads.ts';
 import type { DoorSpec } from './threads/worker.ts';
-
 import type { ServerTls } from './tls-source.ts';
+
 export interface DoorParts {
   readonly hub: Hub;
   readonly loaded: LoadedSettings;
@@ -29,6 +30,8 @@ export interface DoorParts {
   readonly shutdown: Shutdown;
   /** Absent: every door listens in this thread. */
   readonly threads: ListenerThreads | undefined;
+  /** What `/events` of the admin port tells. */
+  readonly liveEvents?: LiveEvents;
   /** What keeps the hub from serving, for `/readyz`. */
   problems(): readonly string[];
 }
@@ -71,6 +74,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       problems: () => [...(isOpen ? [] : ['The hub is starting or stopping.']), ...parts.problems()],
       metrics: () => metrics.page(),
       openApi: () => https?.openApi() ?? {},
+      ...(parts.liveEvents !== undefined && { liveEvents: parts.liveEvents }),
     }),
   );
 

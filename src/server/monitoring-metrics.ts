@@ -4,6 +4,7 @@ import type { Detections } from '../core/monitoring/detections.ts';
 import type { Monitor } from '../core/monitoring/monitor.ts';
 import type { EventStream } from '../core/monitoring/stream.ts';
 import type { KeptPresence } from '../core/presence/states.ts';
+import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
 
 export interface MonitoringMeasured {
   readonly monitor: Monitor;
@@ -89,4 +90,15 @@ export function measurePresence(registry: Registry, kept: KeptPresence): void {
       this.set(kept.pending());
     },
   });
+}
+
+export function measureLiveEvents(registry: Registry): Pick<LiveEvents, 'opened' | 'dropped'> {
+  const registers = [registry];
+  const clients = new Gauge({ name: 'mooring_live_event_clients', help: 'Clients that follow /events', registers });
+  const dropped = new Counter({
+    name: 'mooring_live_event_clients_dropped_total',
+    help: 'Clients of /events that did not keep up',
+    registers,
+  });
+  return { opened: (count) => clients.set(count), dropped: () => dropped.inc() };
 }

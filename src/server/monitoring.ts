@@ -9,16 +9,17 @@ import type { EventLog } from '../core/events/ports.ts';
 import { partitionOf } from '../core/events/rules.ts';
 import type { HubParts } from '../core/hub.ts';
 import { createDetections } from '../core/monitoring/detections.ts';
-import { monitoringMessage } from '../core/monitoring/messages.ts';
+import { monitoringBody, monitoringMessage } from '../core/monitoring/messages.ts';
 import { createMonitor, type Monitor } from '../core/monitoring/monitor.ts';
 import { serviceMessage } from '../core/monitoring/service-events.ts';
 import { createEventStream, type EventStream } from '../core/monitoring/stream.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../core/presence/states.ts';
+import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
 import { recordCodec } from '../protocols/shared/record-codec.ts';
 import type { Settings } from './config.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
-import { measureMonitoring, measurePresence } from './monitoring-metrics.ts';
+import { measureLiveEvents, measureMonitoring, measurePresence } from './monitoring-metrics.ts';
 
 export interface MonitoringParts {
   readonly settings: Settings;
@@ -35,8 +36,8 @@ export interface MonitoringParts {
 export interface OpenMonitoring {
   /** For `createHub`. */
   readonly hubParts: Pick<HubParts, 'recorder' | 'keepPresence'>;
-  /** Undefined where it is switched off. */
-  readonly monitor: Monitor | undefined;
+  /** For the admin port; undefined where monitoring is switched off. */
+  readonly liveEvents: LiveEvents | undefined;
 }
 
 /** Opened before the doors, and so closed after them: a stop tells of every connection that it ends. */
@@ -61,7 +62,17 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
         return kept;
       },
     },
-    monitor: running?.monitor,
+    liveEvents: running && liveEvents(running.monitor, parts.metrics),
+  };
+}
+
+function liveEvents(monitor: Monitor, metrics: Metrics): LiveEvents {
+  return {
+    ...measureLiveEvents(metrics.registry),
+    watch: (listener) =>
+      monitor.watch((event) => {
+        listener(event.type, String(event.sequenceNumber), JSON.stringify(monitoringBody(event)));
+      }),
   };
 }
 

@@ -21,7 +21,7 @@ export interface Told {
 }
 
 /** Reads `<hub>-monitoring` over AMQP from its start (or telemetry's event hub), and keeps what has come. */
-export class MonitoringReader {
+export class MonitoringReader implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #messages: ReceivedEvent[] = [];
   #taken = 0;
@@ -87,6 +87,10 @@ export class MonitoringReader {
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#end;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async #read(batches: AsyncIterable<readonly ReceivedEvent[]>): Promise<void> {

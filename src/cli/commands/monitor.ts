@@ -5,6 +5,7 @@ import { eventJson, eventLine } from '../events/render.ts';
 import type { Login } from '../login/login.ts';
 import { count, duration } from '../output/values.ts';
 import { note, print, type Terminal } from '../terminal.ts';
+import { addMonitorConnections, type Shown } from './monitor-connections.ts';
 import { addMonitorFeedback } from './monitor-feedback.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
 
@@ -25,11 +26,7 @@ export function addMonitorCommands(program: Command, terminal: Terminal): void {
       'Shows events as they come in, until Ctrl-C. When the connection is lost it is made again, ' +
         'and the reading goes on where it was: nothing is left out, nothing comes twice.',
     )
-    .addOption(
-      new Option('--from <place>', 'where to begin: now, start, a time (2026-05-01T12:00Z), or how long ago (10m)')
-        .argParser(startPosition)
-        .default({ kind: 'now' }, 'now'),
-    )
+    .addOption(fromOption())
     .option('--device <id...>', 'only the events of these devices')
     .option('--consumer-group <name>', 'which consumer group reads', '$Default')
     .option('--count <n>', 'end after so many events', wholeNumber(1, Number.MAX_SAFE_INTEGER))
@@ -42,6 +39,13 @@ export function addMonitorCommands(program: Command, terminal: Terminal): void {
     'mooring monitor events --from start --json | jq .body.temperature',
   ]);
   addMonitorFeedback(monitor, terminal);
+  addMonitorConnections(monitor, terminal, { fromOption, show: monitorEvents });
+}
+
+function fromOption(): Option {
+  return new Option('--from <place>', 'where to begin: now, start, a time (2026-05-01T12:00Z), or how long ago (10m)')
+    .argParser(startPosition)
+    .default({ kind: 'now' }, 'now');
 }
 
 function startPosition(text: string): StartPosition {
@@ -57,15 +61,17 @@ async function monitorEvents(
   options: MonitorOptions,
   stop: AbortSignal,
   terminal: Terminal,
+  shownAs?: Shown,
 ): Promise<void> {
   const devices = options.device === undefined ? undefined : new Set(options.device);
   const limit = options.count ?? Number.POSITIVE_INFINITY;
   const startedAt = performance.now();
-  const format = terminal.json ? eventJson : lineFormat(terminal);
+  const format = shownAs?.format ?? (terminal.json ? eventJson : lineFormat(terminal));
   // Loaded when needed: the other commands start faster without the protocol’s library.
   const { readEvents } = await import('../events/reader.ts');
   const batches = readEvents({
     login,
+    ...(shownAs !== undefined && { stream: shownAs.stream }),
     from: options.from,
     consumerGroup: options.consumerGroup,
     stop,
@@ -76,6 +82,7 @@ async function monitorEvents(
     let lines: string[] = [];
     for (const event of batch) {
       if (devices !== undefined && (event.deviceId === undefined || !devices.has(event.deviceId))) continue;
+      if (shownAs?.matches(event) === false) continue;
       if (shown === limit) break;
       shown += 1;
       lines.push(format(event));

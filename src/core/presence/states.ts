@@ -62,6 +62,8 @@ export function keepPresence(
   /** Connected ones that something came from since their last write. */
   const active = new Map<string, Named>();
   let flushing: Promise<void> | undefined;
+  /** Of a write that is on its way. */
+  let writing = 0;
   let soon: Cancel | undefined;
   let later: Cancel | undefined;
   let closed = false;
@@ -74,7 +76,7 @@ export function keepPresence(
     if (!closed) soon ??= clock.after(limits.presenceFlushMs, () => void flush());
   };
 
-  /** Writes all that waits; what fails is kept, and tried again with the next change or after a minute. */
+  /** Writes all that waits; what fails is kept, and tried again after a minute. */
   const flush = (): Promise<void> => {
     flushing ??= (async () => {
       soon?.();
@@ -82,6 +84,7 @@ export function keepPresence(
       while (dirty.size > 0) {
         const batch = [...dirty].slice(0, limits.presenceBatchMax);
         for (const [name] of batch) dirty.delete(name);
+        writing = batch.length;
         try {
           const states = await Promise.all(
             batch.map(async ([, named]) => ({ ...named, ...(await inner.state(named.key)) })),
@@ -90,8 +93,9 @@ export function keepPresence(
         } catch (error) {
           for (const [name, named] of batch) if (!dirty.has(name)) dirty.set(name, named);
           log.error({ error, identities: dirty.size }, 'presence could not be written to the registry');
-          if (!closed) rouse();
           return;
+        } finally {
+          writing = 0;
         }
       }
     })().finally(() => {
@@ -142,7 +146,7 @@ export function keepPresence(
         rouse();
       },
     },
-    pending: () => dirty.size,
+    pending: () => dirty.size + writing,
     async close() {
       closed = true;
       soon?.();

@@ -37,9 +37,10 @@ export function slowRefusals(inner: Authentication, clock: Clock, delayMsMax: nu
     }
   };
   return {
-    device: (key, credential, peer) => guarded(inner.device(key, credential), `device ${identityName(key)}`, peer),
-    token: (token, audience, peer) => guarded(inner.token(token, audience), claimedBy(token), peer),
-    policyKey: (policyName, key, peer) => guarded(inner.policyKey(policyName, key), `policy ${policyName}`, peer),
+    device: (key, credential, peer) =>
+      guarded(inner.device(key, credential, peer), `device ${identityName(key)}`, peer),
+    token: (token, audience, peer) => guarded(inner.token(token, audience, peer), claimedBy(token), peer),
+    policyKey: (policyName, key, peer) => guarded(inner.policyKey(policyName, key, peer), `policy ${policyName}`, peer),
   };
 }
 

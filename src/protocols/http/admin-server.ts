@@ -11,22 +11,30 @@ import type { Door } from '../shared/door.ts';
 import { listen } from '../shared/listener.ts';
 import { isLoopback, isOwnHost, isOwnOrigin, tokenOf } from './admin-guard.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
+import { addEventRoute } from './monitoring-routes.ts';
 import type { AdminDoorOptions } from './options.ts';
 import { hubErrorOf, refusalOf } from './refusals.ts';
 
 /** Opens the admin port. @throws Error naming the setting, when the port cannot be opened. */
 export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
   let machinery: HttpServer | undefined;
-  const app = await buildAdminApp(options, (handler) => {
-    machinery = createHttpServer(handler, {
-      clock: options.hub.clock,
-      random: options.hub.random,
-      log: options.log,
-      upgrades: [],
-      requestMs: options.requestMs ?? limits.httpRequestMs,
-    });
-    return machinery.server;
-  });
+  let endStreams = (): void => {};
+  const app = await buildAdminApp(
+    options,
+    (handler) => {
+      machinery = createHttpServer(handler, {
+        clock: options.hub.clock,
+        random: options.hub.random,
+        log: options.log,
+        upgrades: [],
+        requestMs: options.requestMs ?? limits.httpRequestMs,
+      });
+      return machinery.server;
+    },
+    (close) => {
+      endStreams = close;
+    },
+  );
   assert(machinery !== undefined, 'the app has made its server');
   const served = machinery;
   const listener = await listen({
@@ -40,6 +48,7 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
     port: listener.port,
     stopAccepting: () => listener.close(),
     async drain(withinMs) {
+      endStreams();
       await served.drain(withinMs);
       await app.close();
     },
@@ -51,6 +60,8 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
 export async function buildAdminApp(
   options: AdminDoorOptions,
   serverFactory?: (handler: http.RequestListener) => http.Server,
+  /** Is told how to end what would never end by itself. */
+  streams?: (close: () => void) => void,
 ): Promise<FastifyInstance> {
   const { hub } = options;
   const asksForToken = !options.addresses.every(isLoopback);
@@ -95,6 +106,10 @@ export async function buildAdminApp(
   app.get('/openapi.json', { onRequest: guarded }, async (_request, reply) =>
     reply.type('application/json; charset=utf-8').send(JSON.stringify(options.openApi())),
   );
+  if (options.liveEvents !== undefined) {
+    const route = addEventRoute(app, options.liveEvents, hub.clock, guarded);
+    streams?.(() => route.close());
+  }
   await app.ready();
   return app;
 }

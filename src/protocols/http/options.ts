@@ -4,15 +4,16 @@ import type { Door } from '../shared/door.ts';
 import type { TlsSource } from '../shared/listener.ts';
 import type { ServerAuthority } from '../shared/server-authority.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
+import type { LiveEvents } from './monitoring-routes.ts';
 
 export interface HttpsDoorOptions {
   /** 0 = any free port. */
   readonly port: number;
   readonly addresses: readonly string[];
   readonly tls: TlsSource;
-  /** WebSockets of other protocols on this port; none = every upgrade is refused. */
   /** The private authority behind `tls`; absent where the certificate is the operator's own. */
   readonly authority?: ServerAuthority;
+  /** WebSockets of other protocols on this port; none = every upgrade is refused. */
   readonly upgrades?: readonly UpgradeRoute[];
   /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`. */
   readonly requestMs?: number;
@@ -36,5 +37,7 @@ export interface AdminDoorOptions {
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** The OpenAPI document, usually of the HTTPS door. */
   openApi(): unknown;
+  /** What `/events` tells; absent = there is nothing to follow. */
+  readonly liveEvents?: LiveEvents;
   readonly requestMs?: number;
 }

@@ -3,6 +3,7 @@ import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { Hub, HubParts } from '../../core/hub.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
+import type { MonitoringReport, Recorder } from '../../core/monitoring/types.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
 import type { ThreadLink } from './calls.ts';
 import type { ChangeFeed } from './change-feed.ts';
@@ -26,6 +27,8 @@ export interface HubHostParts {
   readonly limits: HubParts['limits'];
   readonly eventLimits: EventsParts['limits'];
   readonly throttle: ThrottleLimits;
+  /** Hears what threads refuse; absent = nobody listens. */
+  readonly recorder?: Recorder;
 }
 
 /** What a listener thread is told of the hub at its start; it holds the policies' keys. */
@@ -37,9 +40,10 @@ export interface HubStart {
   readonly limits: HubParts['limits'];
   readonly eventLimits: EventsParts['limits'];
   readonly throttle: ThrottleLimits;
+  readonly isMonitored: boolean;
 }
 
-export function hubStart({ hub, policies, logs, limits, eventLimits, throttle }: HubHostParts): HubStart {
+export function hubStart({ hub, policies, logs, limits, eventLimits, throttle, recorder }: HubHostParts): HubStart {
   return {
     name: hub.name,
     hostNames: hub.hostNames.all,
@@ -48,8 +52,12 @@ export function hubStart({ hub, policies, logs, limits, eventLimits, throttle }:
     limits,
     eventLimits,
     throttle,
+    isMonitored: recorder !== undefined,
   };
 }
+
+/** The note by which a thread tells what it has seen. */
+export const MONITORED = 'monitored';
 
 /** Serves the whole hub to one thread; the returned function ends it, when the thread has ended. */
 export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
@@ -63,6 +71,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
     serveCommands(link, hub.commands, hub.log),
     parts.presence.serve(link),
   ];
+  link.on(MONITORED, (report: MonitoringReport) => parts.recorder?.record(report));
   return () => {
     for (const end of ends) end();
   };

@@ -16,7 +16,7 @@ import type { ThreadLink } from './calls.ts';
 import { serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn } from './commands.ts';
 import { eventLogStandIn } from './event-log-stand-in.ts';
-import type { HubStart } from './hub-host.ts';
+import { type HubStart, MONITORED } from './hub-host.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
 
@@ -84,6 +84,7 @@ export function hubStandIn(
       clock,
       random,
       log,
+      ...(start.isMonitored && { recorder: { record: (report) => link.tell(MONITORED, report) } }),
       limits: start.limits,
     },
     {
