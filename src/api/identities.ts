@@ -26,10 +26,15 @@ const authenticationDraft = z.object({
 
 const capabilities = z.object({ iotEdge: z.boolean().nullish() });
 
+/** Java's service SDK begins the word with a capital. */
+const statusDraft = z
+  .enum(['enabled', 'disabled', 'Enabled', 'Disabled'])
+  .transform((status) => (status.toLowerCase() === 'enabled' ? 'enabled' : 'disabled'));
+
 /** Body of PUT /devices/{id}. Read-only fields (ETag, times, states, counts) are ignored. */
 export const deviceDraftSchema = z.object({
   deviceId: z.string().nullish(),
-  status: z.enum(['enabled', 'disabled']).nullish(),
+  status: statusDraft.nullish(),
   statusReason: z.string().nullish(),
   authentication: authenticationDraft.nullish(),
   capabilities: capabilities.nullish(),
@@ -116,7 +121,7 @@ export const bulkItemSchema = z.object({
   eTag: z.string().nullish(),
   etag: z.string().nullish(),
   importMode: importMode.nullish(),
-  status: z.enum(['enabled', 'disabled']).nullish(),
+  status: statusDraft.nullish(),
   statusReason: z.string().nullish(),
   authentication: authenticationDraft.nullish(),
   capabilities: capabilities.nullish(),

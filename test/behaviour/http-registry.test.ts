@@ -216,6 +216,15 @@ test('nulls in a body mean "not given", unknown and read-only fields are ignored
   assert.equal(device.authentication.symmetricKey.secondaryKey.length, 44);
 });
 
+test('a status is taken as the Java SDK writes it, and answered as all read it', async () => {
+  await using http = await openHttpHub();
+  const body = { etag: '', deviceId: 'd1', generationId: '', status: 'Disabled', authentication: { type: 'sas' } };
+  const answer = await http.request('PUT', `/devices/d1?${version}`, { body });
+  assert.equal(JSON.parse(answer.body).status, 'disabled');
+  const wrong = await http.request('PUT', `/devices/d2?${version}`, { body: { deviceId: 'd2', status: 'DISABLED?' } });
+  assert.equal(wrong.status, 400);
+});
+
 test('consumer groups are made, listed and removed; unknown ones are named', async () => {
   await using http = await openHttpHub();
   const { consumerGroups } = http.client();
