@@ -282,6 +282,8 @@ export const limits = {
   monitoringPendingMax: 10_000,
   /** Time between two attempts to write waiting monitoring events. */
   monitoringRetryMs: 1 * SECOND_MS,
+  /** Commands under locks that monitoring can name when they are settled; of others it tells only whose they were. */
+  monitoringLocksMax: 100_000,
   /** Devices and addresses that detections keep counts of. */
   detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */

@@ -1,5 +1,6 @@
 /** What the other rooms do, as reports: wrapped around them in `hub.ts`, so that neither they nor the doors know of it. */
 
+import { limits } from '../../base/limits.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { CommandQueue } from '../commands/ports.ts';
 import type { CommandOutcome } from '../commands/types.ts';
@@ -71,11 +72,24 @@ export function watchedCommandQueue(queue: CommandQueue, recorder: Recorder): Co
       ...(messageId != null && { messageId: clipped(messageId) }),
     });
   };
+  /** Commands by the lock they were handed out under: the answer to a settlement does not name them. Bounded. */
+  const locked = new Map<string, { readonly command: number; readonly messageId?: string }>();
   return {
     ...queue,
+    async lockNext(target, generationId, lock, now) {
+      const commands = await queue.lockNext(target, generationId, lock, now);
+      for (const { sequence: command, state, message } of commands) {
+        if (state.kind !== 'locked') continue;
+        const { messageId } = message;
+        locked.set(state.lockToken, { command, ...(messageId !== undefined && { messageId }) });
+        if (locked.size > limits.monitoringLocksMax) locked.delete(locked.keys().next().value as string);
+      }
+      return commands;
+    },
     async settle(target, lockToken, settlement, commandLimits, now) {
       const outcome = await queue.settle(target, lockToken, settlement, commandLimits, now);
-      if (outcome.kind === 'ended') ended(target, outcome.outcome, {});
+      if (outcome.kind === 'ended') ended(target, outcome.outcome, locked.get(lockToken) ?? {});
+      locked.delete(lockToken);
       return outcome;
     },
     async sweep(now, count) {
