@@ -117,6 +117,14 @@ export class AmqpDriver {
   }
   #cbs: ((request: Partial<Message>) => Promise<Message>) | undefined;
 
+  /** Cuts the socket, without a word to the hub. */
+  async cut(): Promise<void> {
+    this.connection.socket?.destroy();
+    await within('the end of the connection', this.ended);
+    // The library leaves its timer behind.
+    clearTimeout((this.connection as unknown as { heartbeat_out?: NodeJS.Timeout }).heartbeat_out);
+  }
+
   async close(): Promise<void> {
     this.connection.close();
     await within('the end of the connection', this.ended);

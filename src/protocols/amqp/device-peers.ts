@@ -92,7 +92,7 @@ export class DevicePeers {
       .filter((peer) => peer?.principal.authScope === 'hub');
     for (const peer of living) {
       if (peer === undefined) continue;
-      const proved = this.#parts.hub.authentication.device(peer.key, { kind: 'token', token });
+      const proved = this.#parts.hub.authentication.device(peer.key, { kind: 'token', token }, peer.peer);
       this.renew(await proved.catch(() => peer.principal));
     }
   }
@@ -118,18 +118,18 @@ export class DevicePeers {
 
   /** By its own token, by a policy's, or by the certificate of the TLS layer. @throws HubError IotHubUnauthorized */
   async #prove(key: IdentityKey): Promise<DevicePrincipal> {
-    const { grants, hub } = this.#parts;
+    const { grants, hub, origin } = this.#parts;
     const own = grants.device(key);
     if (own !== undefined) return own;
     for (const token of grants.deviceTokens()) {
       try {
-        return await hub.authentication.device(key, { kind: 'token', token });
+        return await hub.authentication.device(key, { kind: 'token', token }, origin.peer);
       } catch (error) {
         if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
       }
     }
     const certificate = this.#parts.certificate();
-    return hub.authentication.device(key, certificate && { kind: 'certificate', certificate });
+    return hub.authentication.device(key, certificate && { kind: 'certificate', certificate }, origin.peer);
   }
 
   #leave(name: string, place: Place): void {

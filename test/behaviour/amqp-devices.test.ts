@@ -1,0 +1,463 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import rhea, { type Message } from 'rhea';
+import { VirtualClock } from '../../src/base/clock.ts';
+import { limits } from '../../src/base/limits.ts';
+import type { CommandMessage } from '../../src/core/commands/types.ts';
+import { AmqpDriver, bodyText, type Ending, type Outcome } from '../drivers/amqp.ts';
+import { type AmqpTestHub, HUB_NAME, numbers, openAmqpTestHub, type TestDevice } from '../drivers/amqp-door.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: the library says nothing of its own constructors of types
+const { message: messages, types } = rhea as any;
+
+const BATCH = 0x80013700;
+
+async function connected(hub: AmqpTestHub, ...devices: readonly TestDevice[]): Promise<AmqpDriver> {
+  const client = await AmqpDriver.connect(hub.port, {});
+  for (const device of devices) await authenticate(client, device);
+  return client;
+}
+
+async function authenticate(client: AmqpDriver, device: TestDevice, lifeMs?: number): Promise<void> {
+  const { application_properties: answer } = await client.putToken(device.token(lifeMs), device.resource);
+  assert.equal(answer?.['status-code'], 200);
+}
+
+const data = (text: string | Buffer): unknown => messages.data_section(Buffer.from(text));
+const encoded = (message: Partial<Message>): Buffer => messages.encode(message);
+
+/** The events of the hub so far, in the order of their partition. */
+async function events(hub: AmqpTestHub, count: number): Promise<readonly Message[]> {
+  const reader = await AmqpDriver.connect(hub.port, { username: 'service', password: hub.key('service') });
+  const found: Message[] = [];
+  for (let partition = 0; partition < hub.telemetry.partitionCount; partition++) {
+    const { firstSequence, lastSequence } = hub.telemetry.partition(partition);
+    const receiver = reader.receive(`${HUB_NAME}/ConsumerGroups/$Default/Partitions/${partition}`);
+    receiver.credit(1000);
+    found.push(...(await receiver.received(lastSequence - firstSequence + 1)));
+  }
+  await reader.close();
+  assert.equal(found.length, count);
+  return found;
+}
+
+async function sendCommand(hub: AmqpTestHub, device: TestDevice, body: string, more: Partial<CommandMessage> = {}) {
+  await hub.hub.commands.send(hub.owner, device.id, {
+    ack: 'full',
+    properties: [],
+    messageId: body,
+    body: Buffer.from(body),
+    ...more,
+  });
+}
+
+/** What became of the commands of a device, by message id. */
+async function outcomes(hub: AmqpTestHub, device: TestDevice, ...ids: readonly string[]): Promise<readonly string[]> {
+  const found = await Promise.all(ids.map((messageId) => hub.commandQueue.find(device.id, { messageId })));
+  return found.map(([{ state }]) => (state.kind === 'ended' ? state.outcome : state.kind));
+}
+
+/** Lets what is under way between client and hub arrive. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A receiver of commands that settles nothing by itself. */
+async function commandsOf(client: AmqpDriver, device: TestDevice, credit = 100, options: Record<string, unknown> = {}) {
+  const receiver = client.receive(device.address('messages/deviceBound'), { autoaccept: false, ...options });
+  await receiver.opened();
+  receiver.credit(credit);
+  return receiver;
+}
+
+const isConnected = async (hub: AmqpTestHub, device: TestDevice): Promise<boolean> =>
+  (await hub.hub.presence.state(device.id)).connected;
+
+test('telemetry arrives with everything that the device says, and with who it is', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 1 });
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const sender = client.send(device.address('messages/events'), {
+    properties: { 'com.microsoft:model-id': 'dtmi:a:b;1' },
+  });
+  await sender.opened();
+  assert.equal(
+    (sender.link as unknown as { remote: { attach: { max_message_size: number } } }).remote.attach.max_message_size,
+    1024 * 1024,
+  );
+  const outcome = await sender.outcome({
+    message_id: types.wrap_uuid(Buffer.alloc(16, 0xab)),
+    correlation_id: types.wrap_ulong(9),
+    user_id: 'me',
+    to: '/devices/d1/messages/events',
+    content_type: 'application/json',
+    content_encoding: 'utf-8',
+    absolute_expiry_time: new Date(5000),
+    message_annotations: { 'dt-subject': 'thermostat', 'iothub-interface-id': 'urn:i', 'x-opt-forged': 1 },
+    application_properties: {
+      'iothub-message-schema': 'schema',
+      'iothub-creation-time-utc': '2026-11-23T17:00:00.000Z',
+      'iothub-connection-device-id': 'somebody else',
+      a: 'b',
+      n: types.wrap_int(1),
+      nothing: null,
+    },
+    body: data('{"t":1}'),
+  } as unknown as Message);
+  assert.equal(outcome, 'accepted');
+  const [event] = await events(hub, 1);
+  assert.equal(event.message_id, 'abababab-abab-abab-abab-abababababab');
+  assert.equal(event.correlation_id, '9');
+  assert.equal(String(event.user_id), 'me');
+  assert.equal(event.to ?? undefined, undefined);
+  assert.equal(event.content_type, 'application/json');
+  assert.equal(event.content_encoding, 'utf-8');
+  assert.equal(Number(event.absolute_expiry_time), 5000);
+  assert.deepEqual(event.application_properties, {
+    a: 'b',
+    n: '1',
+    nothing: null,
+    'iothub-message-schema': 'schema',
+    'iothub-creation-time-utc': '2026-11-23T17:00:00.000Z',
+  });
+  const annotations = event.message_annotations ?? {};
+  assert.equal(annotations['iothub-connection-device-id'], 'd1');
+  assert.equal(annotations['dt-dataschema'], 'dtmi:a:b;1');
+  assert.equal(annotations['dt-subject'], 'thermostat');
+  assert.equal(annotations['iothub-interface-id'], 'urn:i');
+  assert.equal('x-opt-forged' in annotations, false);
+  assert.equal(bodyText(event), '{"t":1}');
+  await client.close();
+});
+
+test('a batch is several events and one answer: all of it, or nothing', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 1 });
+  const device = await hub.device('d1', 'm1');
+  const client = await connected(hub, device);
+  const sender = client.send(`amqps://localhost${device.address('messages/events')}`);
+  const batch = (bodies: readonly Buffer[]): Buffer =>
+    encoded({
+      body: messages.data_sections(
+        bodies.map((body, at) => encoded({ message_id: `m${at}`, body: data(body) as never })),
+      ),
+    });
+  assert.equal(await sender.outcome(batch([Buffer.from('a'), Buffer.from('b'), Buffer.alloc(0)]), BATCH), 'accepted');
+  const tooLarge = await sender.outcome(batch([Buffer.from('c'), Buffer.alloc(limits.telemetryBytesMax + 1)]), BATCH);
+  assert.equal((tooLarge as Ending).condition, 'amqp:link:message-size-exceeded');
+  const broken = await sender.outcome(encoded({ body: data('no message') as never }), BATCH);
+  assert.equal((broken as Ending).condition, 'com.microsoft:argument-error');
+  const found = await events(hub, 3);
+  assert.deepEqual(found.map(bodyText), ['a', 'b', '']);
+  assert.deepEqual(
+    found.map(({ message_id: id, message_annotations: annotations }) => [
+      id,
+      annotations?.['iothub-connection-module-id'],
+    ]),
+    [
+      ['m0', 'm1'],
+      ['m1', 'm1'],
+      ['m2', 'm1'],
+    ],
+  );
+  await client.close();
+});
+
+test('messages that are sent ahead are all accepted, in order; one that is refused costs nobody else', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 1 });
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const sender = client.send(device.address('messages/events'));
+  const count = 2 * limits.amqpTelemetryInflightMax;
+  await sender.opened();
+  const results: Promise<Outcome>[] = [];
+  for (const number of numbers(count)) {
+    results.push(sender.outcome({ body: data(number) as never }));
+    if (number === '1000')
+      results.push(sender.outcome({ body: data(Buffer.alloc(limits.telemetryBytesMax + 1)) as never }));
+    if (!sender.link.sendable()) await Promise.all(results);
+  }
+  const kinds = (await Promise.all(results)).map((outcome) =>
+    typeof outcome === 'string' ? outcome : outcome.condition,
+  );
+  assert.equal(kinds.filter((kind) => kind === 'accepted').length, count);
+  assert.deepEqual(kinds[1001], 'amqp:link:message-size-exceeded');
+  const reader = await AmqpDriver.connect(hub.port, { username: 'service', password: hub.key('service') });
+  const receiver = reader.receive(`${HUB_NAME}/ConsumerGroups/$Default/Partitions/0`);
+  receiver.credit(2048);
+  assert.deepEqual((await receiver.received(count)).map(bodyText), numbers(count));
+  await Promise.all([client.close(), reader.close()]);
+});
+
+test('a command comes under a lock, and each outcome that a device may choose is that of the command', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const receiver = await commandsOf(client, device);
+  const expiry = Date.now() + 60_000;
+  await sendCommand(hub, device, 'complete', {
+    correlationId: 'c',
+    userId: 'u',
+    contentType: 'text/plain',
+    contentEncoding: 'utf-8',
+    expiry,
+    properties: [['k', 'ü']],
+  });
+  await sendCommand(hub, device, 'reject', { ack: 'none' });
+  await sendCommand(hub, device, 'again');
+  await receiver.received(3);
+  const [command, plain] = receiver.messages;
+  assert.equal(command.message_id, 'complete');
+  assert.equal(command.correlation_id, 'c');
+  assert.equal(String(command.user_id), 'u');
+  assert.equal(command.to, '/devices/d1/messages/devicebound');
+  assert.equal(command.content_type, 'text/plain');
+  assert.equal(command.content_encoding, 'utf-8');
+  assert.equal(Number(command.absolute_expiry_time), expiry);
+  assert.deepEqual(command.application_properties, { 'iothub-ack': 'full', k: 'ü' });
+  assert.equal(plain.application_properties ?? undefined, undefined);
+  assert.equal(command.body.typecode, 0x75);
+  const annotations = command.message_annotations ?? {};
+  assert.deepEqual(Object.keys(annotations), [
+    'x-opt-lock-token',
+    'x-opt-sequence-number',
+    'iothub-enqueuedtime',
+    'iothub-deliverycount',
+  ]);
+  assert.equal(annotations['x-opt-sequence-number'], 1);
+  assert.equal(annotations['iothub-deliverycount'], 0);
+  // .NET reads the tag as a Guid: the first three groups in little-endian order.
+  const tag = (receiver.deliveries[0] as unknown as { tag: Buffer }).tag.toString('hex');
+  const [a, b, c, d, e] = String(annotations['x-opt-lock-token']).split('-');
+  const swapped = (hex: string): string => Buffer.from(hex, 'hex').reverse().toString('hex');
+  assert.equal(tag, `${swapped(a)}${swapped(b)}${swapped(c)}${d}${e}`);
+  assert.deepEqual(await outcomes(hub, device, 'complete', 'reject', 'again'), ['locked', 'locked', 'locked']);
+  receiver.deliveries[0].accept();
+  // The library sends one word for two neighbours that are settled in the same turn.
+  await settled();
+  receiver.deliveries[1].reject({ condition: 'app:no', description: '' });
+  await settled();
+  receiver.deliveries[2].release();
+  await receiver.received(4);
+  assert.equal(receiver.messages[3].message_id, 'again');
+  assert.equal(receiver.messages[3].message_annotations?.['iothub-deliverycount'], 1);
+  receiver.deliveries[3].modified({ undeliverable_here: false });
+  await receiver.received(5);
+  assert.equal(receiver.messages[4].message_annotations?.['iothub-deliverycount'], 2);
+  assert.deepEqual(await outcomes(hub, device, 'complete', 'reject', 'again'), ['completed', 'rejected', 'locked']);
+  await client.close();
+});
+
+test('nothing is delivered without credit; what is not settled goes back with the link, and counts as no failure', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1', 'm1');
+  const client = await connected(hub, device);
+  for (const body of ['1', '2', '3']) await sendCommand(hub, device, body);
+  const first = await commandsOf(client, device, 2);
+  await first.received(2);
+  await settled();
+  assert.equal(first.messages.length, 2);
+  assert.equal((await hub.commandQueue.depth(device.id, Date.now())) - 0, 3);
+  first.link.close();
+  await first.ending();
+  const second = await commandsOf(client, device, 10);
+  await second.received(3);
+  assert.deepEqual(
+    second.messages.map(({ message_id: id }) => id),
+    ['1', '2', '3'],
+  );
+  assert.deepEqual(
+    second.messages.map((message) => message.message_annotations?.['iothub-deliverycount']),
+    [0, 0, 0],
+  );
+  await client.cut();
+  const other = await connected(hub, device);
+  const third = await commandsOf(other, device, 10);
+  await third.received(3);
+  for (const delivery of third.deliveries) delivery.accept();
+  third.link.drain_credit();
+  await new Promise((resolve) => third.link.once('receiver_drained', resolve));
+  assert.deepEqual(await outcomes(hub, device, '1', '2', '3'), ['completed', 'completed', 'completed']);
+  await other.close();
+});
+
+test('a device that asks for settled commands has completed what was sent to it', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const receiver = await commandsOf(client, device, 10, { snd_settle_mode: 1 });
+  await sendCommand(hub, device, 'x');
+  await receiver.received(1);
+  await settled();
+  assert.deepEqual(await outcomes(hub, device, 'x'), ['completed']);
+  await client.close();
+});
+
+test('one connection carries many devices, each with its own proof: none opens the address of another', async () => {
+  await using hub = await openAmqpTestHub();
+  const devices = await Promise.all(numbers(20).map((number) => hub.device(`d${number}`)));
+  const stranger = await hub.device('stranger');
+  const module = await hub.device('d0', 'm1');
+  const client = await connected(hub, ...devices);
+  const senders = devices.map((device) => client.send(device.address('messages/events')));
+  const receivers = await Promise.all(devices.map((device) => commandsOf(client, device)));
+  const sent = await Promise.all(senders.map((sender, at) => sender.outcome({ body: data(`from ${at}`) as never })));
+  assert.deepEqual(new Set(sent), new Set(['accepted']));
+  for (const device of devices) await sendCommand(hub, device, `to-${device.id.deviceId}`);
+  for (const [at, receiver] of receivers.entries()) {
+    await receiver.received(1);
+    assert.equal(bodyText(receiver.messages[0]), `to-d${at}`);
+  }
+  for (const other of [stranger, module]) {
+    for (const endpoint of ['messages/events', 'messages/devicebound', 'twin', 'methods/devicebound']) {
+      for (const link of [client.send(other.address(endpoint)), client.receive(other.address(endpoint))]) {
+        assert.equal((await link.ending()).condition, 'amqp:unauthorized-access', endpoint);
+      }
+    }
+  }
+  const found = await events(hub, devices.length);
+  for (const event of found) {
+    const id = event.message_annotations?.['iothub-connection-device-id'];
+    assert.equal(`from ${String(id).slice(1)}`, bodyText(event));
+  }
+  assert.equal(await hub.hub.presence.connectedDevices(), devices.length);
+  senders[3].link.close();
+  receivers[3].link.close();
+  await Promise.all([senders[3].ending(), receivers[3].ending()]);
+  assert.equal(await isConnected(hub, devices[3]), false);
+  assert.equal(await hub.hub.presence.connectedDevices(), devices.length - 1);
+  await client.close();
+  assert.equal(await hub.hub.presence.connectedDevices(), 0);
+});
+
+test("a policy's token speaks for the devices that it covers, and for nobody else", async () => {
+  await using hub = await openAmqpTestHub();
+  const [one, two] = [await hub.device('d1'), await hub.device('d2')];
+  const client = await AmqpDriver.connect(hub.port, {});
+  await client.putToken(hub.token({ policyName: 'device', resource: 'localhost/devices/d1' }), 'localhost/devices/d1');
+  assert.equal(await client.send(one.address('messages/events')).outcome({ body: data('x') as never }), 'accepted');
+  assert.equal((await client.send(two.address('messages/events')).ending()).condition, 'amqp:unauthorized-access');
+  await client.putToken(hub.token({ policyName: 'service', resource: 'localhost' }), 'localhost');
+  assert.equal((await client.send(two.address('messages/events')).ending()).condition, 'amqp:unauthorized-access');
+  await client.putToken(hub.token({ policyName: 'device', resource: 'localhost' }), 'localhost');
+  assert.equal(await client.send(two.address('messages/events')).outcome({ body: data('x') as never }), 'accepted');
+  const [event] = await events(hub, 2);
+  assert.match(String(event.message_annotations?.['iothub-connection-auth-method']), /"scope":"hub","type":"sas"/);
+  await client.close();
+});
+
+test('a device opens its addresses by SASL PLAIN', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1', 'm1');
+  const client = await AmqpDriver.connect(hub.port, {
+    username: `d1/modules/m1@sas.${HUB_NAME}`,
+    password: device.token(),
+  });
+  assert.equal(await client.send(device.address('messages/events')).outcome({ body: data('x') as never }), 'accepted');
+  assert.equal((await client.send('/devices/d1/messages/events').ending()).condition, 'amqp:unauthorized-access');
+  await client.close();
+});
+
+test("when one device's token ends, its links end; a renewed one goes on, and so do the others", async () => {
+  const clock = new VirtualClock(Date.now());
+  await using hub = await openAmqpTestHub({ clock });
+  const [short, renewed, long] = [await hub.device('short'), await hub.device('renewed'), await hub.device('long')];
+  const client = await connected(hub, long);
+  // Ended a while ago by its own word, which counts a little longer; in less time than a silent peer is given.
+  const lifeMs = 60_000 - limits.clockSkewMs;
+  for (const device of [short, renewed]) await authenticate(client, device, lifeMs);
+  const links = [short, renewed, long].map((device) => client.send(device.address('messages/events')));
+  const receivers = await Promise.all([short, renewed].map((device) => commandsOf(client, device)));
+  await Promise.all(links.map((link) => link.opened()));
+  await authenticate(client, renewed);
+  clock.advance(61_000);
+  assert.equal((await links[0].ending()).condition, 'amqp:unauthorized-access');
+  assert.equal((await receivers[0].ending()).condition, 'amqp:unauthorized-access');
+  assert.equal(await isConnected(hub, short), false);
+  for (const link of [links[1], links[2]]) assert.equal(await link.outcome({ body: data('x') as never }), 'accepted');
+  await sendCommand(hub, renewed, 'still-here');
+  await receivers[1].received(1);
+  receivers[1].deliveries[0].accept();
+  assert.equal((await client.send(short.address('messages/events')).ending()).condition, 'amqp:unauthorized-access');
+  await authenticate(client, short);
+  assert.equal(await client.send(short.address('messages/events')).outcome({ body: data('x') as never }), 'accepted');
+  await client.close();
+});
+
+test('the newer connection of a device takes its place, and only its', async () => {
+  await using hub = await openAmqpTestHub();
+  const [one, two] = [await hub.device('d1'), await hub.device('d2')];
+  const older = await connected(hub, one, two);
+  const sender = older.send(one.address('messages/events'));
+  const receiver = await commandsOf(older, one);
+  const other = older.send(two.address('messages/events'));
+  await Promise.all([sender.opened(), other.opened()]);
+  const newer = await connected(hub, one);
+  const taken = await commandsOf(newer, one);
+  for (const link of [sender, receiver]) assert.equal((await link.ending()).condition, 'amqp:link:stolen');
+  assert.equal(await other.outcome({ body: data('x') as never }), 'accepted');
+  await sendCommand(hub, one, 'for-the-newer');
+  await taken.received(1);
+  assert.equal(await isConnected(hub, one), true);
+  await Promise.all([older.close(), newer.close()]);
+});
+
+test('a device that is disabled or deleted loses its links at once, and does not get them back', async () => {
+  await using hub = await openAmqpTestHub();
+  const [off, gone] = [await hub.device('off'), await hub.device('gone')];
+  const client = await connected(hub, off, gone);
+  const links = [off, gone].map((device) => client.send(device.address('messages/events')));
+  await Promise.all(links.map((link) => link.opened()));
+  await hub.hub.registry.put(hub.owner, { deviceId: 'off', status: 'disabled' }, '*');
+  assert.equal((await links[0].ending()).condition, 'amqp:unauthorized-access');
+  await hub.hub.registry.delete(hub.owner, gone.id);
+  assert.equal((await links[1].ending()).condition, 'amqp:not-found');
+  await hub.device('gone');
+  assert.equal((await client.send(off.address('messages/events')).ending()).condition, 'amqp:unauthorized-access');
+  assert.equal((await client.send(gone.address('messages/events')).ending()).condition, 'amqp:not-found');
+  await client.close();
+});
+
+test('twin requests are answered that there are none, with their own correlation id; methods may be waited for', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const properties = { 'com.microsoft:channel-correlation-id': 'twin:1' };
+  const answers = client.receive(device.address('twin'), { properties, snd_settle_mode: 1 });
+  const requests = client.send(device.address('twin'), { properties, snd_settle_mode: 1 });
+  await Promise.all([answers.opened(), requests.opened()]);
+  const id = Buffer.alloc(16, 5);
+  requests.link.send({
+    correlation_id: types.wrap_uuid(id),
+    message_annotations: { operation: 'GET' },
+    body: data(' '),
+  } as unknown as Message);
+  await settled();
+  answers.credit(10);
+  const answer = await answers.next();
+  assert.deepEqual(answer.correlation_id, id);
+  assert.equal(answer.message_annotations?.status, 501);
+  assert.equal(JSON.parse(bodyText(answer)).errorCode, 403010);
+  const methods = client.receive(device.address('methods/devicebound'));
+  await methods.opened();
+  const responses = client.send(device.address('methods/devicebound'));
+  assert.equal(await responses.outcome({ correlation_id: 'unknown', body: data('{}') as never }), 'accepted');
+  await client.close();
+});
+
+test('a device that has not put a token, or put that of another, gets the same answer for every address', async () => {
+  await using hub = await openAmqpTestHub();
+  await hub.device('d1');
+  const client = await AmqpDriver.connect(hub.port, {});
+  const answers = new Set<string>();
+  for (const address of [
+    '/devices/d1/messages/events',
+    '/devices/nobody/messages/events',
+    '/devices/d1/modules/m/twin',
+  ]) {
+    const { condition, description } = await client.send(address).ending();
+    answers.add(`${condition} ${description}`);
+  }
+  assert.equal(answers.size, 1);
+  assert.match([...answers][0], /^amqp:unauthorized-access /);
+  await client.close();
+});
