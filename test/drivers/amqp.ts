@@ -119,10 +119,14 @@ export class AmqpDriver {
 
   /** Cuts the socket, without a word to the hub. */
   async cut(): Promise<void> {
-    this.connection.socket?.destroy();
-    await within('the end of the connection', this.ended);
-    // The library leaves its timer behind.
-    clearTimeout((this.connection as unknown as { heartbeat_out?: NodeJS.Timeout }).heartbeat_out);
+    // The library does not count on this, and would leave its timer behind.
+    const { socket, heartbeat_out: timer } = this.connection as unknown as {
+      socket: net.Socket;
+      heartbeat_out?: NodeJS.Timeout;
+    };
+    clearTimeout(timer);
+    socket.destroy();
+    await once(socket, 'close');
   }
 
   async close(): Promise<void> {
