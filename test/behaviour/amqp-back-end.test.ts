@@ -114,6 +114,24 @@ test('a command is stored with everything that the back end says of it, whatever
   await client.close();
 });
 
+test('the wish for receipts is read as each SDK writes it', async () => {
+  await using hub = await openAmqpTestHub();
+  await hub.device('d1');
+  const client = await backEnd(hub);
+  const sender = client.send('/messages/devicebound');
+  const written = ['none', 'positive', 'negative', 'full', 'None', 'PositiveOnly', 'NegativeOnly', 'Full'];
+  for (const wish of written) {
+    const properties = { application_properties: { 'iothub-ack': wish } };
+    assert.equal(await sender.outcome(command('/devices/d1/messages/devicebound', properties)), 'accepted');
+  }
+  const wishes = (await waiting(hub, 'd1')).map(({ message }) => message.ack);
+  assert.deepEqual(wishes, ['none', 'positive', 'negative', 'full', 'none', 'positive', 'negative', 'full']);
+  const unknown = { application_properties: { 'iothub-ack': 'some' } };
+  const outcome = await sender.outcome(command('/devices/d1/messages/devicebound', unknown));
+  assert.equal(condition(outcome), 'com.microsoft:argument-error');
+  await client.close();
+});
+
 test('each refusal of a command has its own condition, an id for support, and costs nobody the link', async () => {
   await using hub = await openAmqpTestHub({ commands: { queueDepthMax: 2 } });
   await hub.device('d1');

@@ -9,7 +9,15 @@ import { commandAddress, readCommandAddress } from '../shared/command-address.ts
 import { RECEIPTS_CONTENT_TYPE, receiptsJson } from '../shared/receipts.ts';
 
 const ACK_PROPERTY = 'iothub-ack';
-const wishes: readonly ReceiptWish[] = ['none', 'positive', 'negative', 'full'];
+/** By their names in lower case; the longer ones are those of Java's service SDK. */
+const wishes = new Map<string, ReceiptWish>([
+  ['none', 'none'],
+  ['positive', 'positive'],
+  ['positiveonly', 'positive'],
+  ['negative', 'negative'],
+  ['negativeonly', 'negative'],
+  ['full', 'full'],
+]);
 
 /**
  * A command as a back end sends it (service reference 4.1): `to` names the device. Text ids, whatever type they came in.
@@ -53,9 +61,9 @@ export function readOrRefuse(payload: Buffer): BareMessage {
 }
 
 function wishOf(text: string): ReceiptWish {
-  const found = wishes.find((wish) => wish === text.toLowerCase());
-  if (found !== undefined) return found;
-  throw new HubError('ArgumentInvalid', `The property ${ACK_PROPERTY} is none of ${wishes.join(', ')}.`);
+  const wish = wishes.get(text.toLowerCase());
+  if (wish !== undefined) return wish;
+  throw new HubError('ArgumentInvalid', `The property ${ACK_PROPERTY} is none of none, positive, negative, full.`);
 }
 
 const scratch = new AmqpWriter(4096);
