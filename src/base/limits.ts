@@ -293,8 +293,8 @@ export const limits = {
   eventStreamBytesMax: 1 * MiB,
   /** How long a client of `/events` that was dropped may take to read why. */
   eventStreamLingerMs: 2 * SECOND_MS,
-  /** How long a change of presence waits for others before it is written to the registry. */
-  presenceFlushMs: 250,
+  /** How long a change of presence waits for others before it is written; a crash within it forgets the change. */
+  presenceFlushMs: 20,
   /** Rows of one write of presence; with it, how long the tables' thread is held. */
   presenceBatchMax: 500,
   /** How exact the stored last activity of a connected device is; exact while the hub runs and when it disconnects. */

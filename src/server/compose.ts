@@ -236,7 +236,9 @@ async function openLog(
     name,
     partitionCount,
     changed,
-    retentionMs: settings.retentionDays * DAY_MS,
+    retentionMs:
+      (name === monitoringName(folder.facts.hubName) ? settings.monitoringRetentionDays : settings.retentionDays) *
+      DAY_MS,
     retentionBytes: settings.retentionBytes === 'off' ? undefined : settings.retentionBytes,
     segmentBytes: settings.segmentBytes,
     clock,
