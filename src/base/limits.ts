@@ -123,6 +123,24 @@ export const limits = {
   /** Bytes of events that one reader may have encoded and not yet taken by its socket. */
   readerBytesMax: 1 * MiB,
 
+  /**
+   * Connections on which nobody has proved yet who he is. A TLS handshake takes 2 to 3 ms, so those of honest devices
+   * that all come back at once are through in half of `unprovedSlowMs`.
+   */
+  unprovedConnectionsMax: 2048,
+  /** Age from which an unproved connection gives its place to a newer one. */
+  unprovedSlowMs: 10 * SECOND_MS,
+  /** By how many an address has more of them than another before they give their places to those of the other. */
+  unprovedUnfairMin: 16,
+  /** File descriptors that connections leave to the event log, the tables and the runtime. */
+  descriptorsReserved: 512,
+  /** Connections where the system does not say how many files may be open. */
+  connectionsUnknownMax: 8192,
+  /** Time between two lines of the log about refused connections. */
+  connectionWarningMs: 10 * SECOND_MS,
+  /** Bytes of a WebSocket on which nobody has proved who he is: what MQTT and AMQP take before that, and frames. */
+  websocketUnprovedBytesMax: 80 * KiB,
+
   /** Seconds from the accepted socket to a complete CONNECT, AMQP open or HTTP header. */
   handshakeMs: 30 * SECOND_MS,
   /** Largest MQTT packet: one telemetry message, its topic (64 KiB by the standard's length field) and headers. */

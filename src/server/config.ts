@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { limits } from '../base/limits.ts';
 import { byteSize, flag, key, list, type Port, port, text, whole } from './config-kinds.ts';
+import { connectionSettings } from './connection-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
 import { throttleSettings } from './throttle-settings.ts';
 
@@ -182,6 +183,7 @@ export const settingsSchema = z.strictObject({
     DAY_SECONDS,
     "Seconds by which a device's clock may be wrong before a token counts as ended.",
   ),
+  ...connectionSettings(documented),
   ...throttleSettings(documented),
   drainSeconds: countSetting(
     limits.drainMs / 1000,

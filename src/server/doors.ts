@@ -9,10 +9,12 @@ import type { HttpsDoor } from '../protocols/http/options.ts';
 import { openHttpsDoor } from '../protocols/http/server.ts';
 import { openMqttDoor } from '../protocols/mqtt/server.ts';
 import { mqttWebSockets } from '../protocols/mqtt/websocket.ts';
+import { ConnectionGate } from '../protocols/shared/connection-gate.ts';
 import type { Door } from '../protocols/shared/door.ts';
 import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config-kinds.ts';
 import type { LoadedSettings } from './config-sources.ts';
+import { connectionLimits, descriptorsMax } from './connection-settings.ts';
 import { openHttpsPort } from './https-port.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
@@ -85,9 +87,14 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   });
   // Many devices and readers come through these four. What comes by HTTPS needs the tables for almost everything, and
   // they are in this thread.
-  const openShared = (spec: DoorSpec): Promise<Door> => {
+  // One gate for all ports of a thread. With listener threads, the HTTPS port, which stays in this one, has its own.
+  const bounds = connectionLimits(settings, descriptorsMax(), threads === undefined ? 1 : threads.size + 1);
+  const gate = new ConnectionGate(bounds, hub.clock, hub.log);
+  metrics.watchConnections(gate);
+  const openShared = (wanted: Omit<DoorSpec, 'bounds'>): Promise<Door> => {
+    const spec = { ...wanted, bounds };
     if (threads !== undefined) return threads.open(spec);
-    const options = { ...spec, ...(spec.isTls && { tls }) };
+    const options = { ...spec, gate, ...(spec.isTls && { tls }) };
     return spec.protocol === 'mqtt' ? openMqttDoor(hub, options) : openAmqpDoor(hub, options);
   };
   const secure = { addresses: reach.open, isTls: true };
@@ -110,7 +117,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     ];
     const upgrades = webSockets.map(({ route }) => route);
     const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>
-      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, authority: tls.authority, upgrades }),
+      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, gate, authority: tls.authority, upgrades }),
     );
     if (notice !== undefined) notices.push(notice);
     return withWebSockets(door, webSockets);

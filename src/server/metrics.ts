@@ -9,6 +9,7 @@ import type { CommandTotals } from '../core/commands/ports.ts';
 import { HubError } from '../core/errors.ts';
 import type { Authentication } from '../core/identity/authentication.ts';
 import type { Presence } from '../core/presence/ports.ts';
+import type { ConnectionGate } from '../protocols/shared/connection-gate.ts';
 import type { EmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 
 /** What parts of the server tell. Times in seconds, as Prometheus wants them. */
@@ -19,6 +20,8 @@ export interface Metrics {
   page(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** Open connections of a door. */
   watchDoor(name: string, connections: () => Promise<number>): void;
+  /** What strangers do to the ports of this thread. */
+  watchConnections(gate: Pick<ConnectionGate, 'counts'>): void;
   watchPresence(presence: Presence): void;
   watchEventLog(log: EmbeddedEventLog): void;
   watchCommands(commands: Pick<Commands, 'totals'>, clock: Clock): void;
@@ -59,6 +62,7 @@ export function openMetrics(): Metrics {
     registry,
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
     watchDoor: (name, connections) => void doors.set(name, connections),
+    watchConnections: (gate) => watchConnections(registers, gate),
     watchPresence: (presence) => watchPresence(registers, presence),
     watchEventLog: (log) => void logs.push(log),
     watchCommands: (commands, clock) => watchCommands(registers, commands, clock),
@@ -82,6 +86,28 @@ function watchedDoors(registers: Registry[]): Map<string, () => Promise<number>>
     },
   });
   return doors;
+}
+
+function watchConnections(registers: Registry[], gate: Pick<ConnectionGate, 'counts'>): void {
+  new Gauge({
+    name: 'mooring_connections_unproved',
+    help: 'Connections of the main thread on which nobody has proved yet who he is',
+    registers,
+    collect() {
+      this.set(gate.counts().unproved);
+    },
+  });
+  new Gauge({
+    name: 'mooring_connections_turned_away',
+    help: 'Connections that the main thread has closed since the start, because there were too many',
+    labelNames: ['how'],
+    registers,
+    collect() {
+      const { refused, displaced } = gate.counts();
+      this.set({ how: 'refused' }, refused);
+      this.set({ how: 'displaced' }, displaced);
+    },
+  });
 }
 
 function watchPresence(registers: Registry[], presence: Presence): void {

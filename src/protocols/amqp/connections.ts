@@ -10,6 +10,8 @@ import { Pulse } from './pulse.ts';
 export interface Origin extends DeviceOrigin {
   /** The client certificate of the TLS layer; asked for when a link of a device comes without a token. */
   certificate?(): PeerCertificate | undefined;
+  /** Somebody has proved who he is. */
+  proved?(): void;
 }
 
 /** All AMQP connections of one door, over whatever kind of byte stream they come. */
@@ -29,7 +31,7 @@ export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConne
   let isDraining = false;
   let whenEmpty: () => void = () => {};
   return {
-    accept(stream, { protocol, peer, certificate }) {
+    accept(stream, { protocol, peer, certificate, proved }) {
       if (isDraining) {
         stream.destroy();
         return;
@@ -37,6 +39,7 @@ export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConne
       const served = new AmqpPeer(hub, stream, {
         origin: { protocol, peer },
         certificate: () => certificate?.(),
+        proved: () => proved?.(),
         redirectPort: redirectPort(),
         log,
         pulse,

@@ -27,6 +27,8 @@ export interface PeerOptions {
   readonly origin: DeviceOrigin;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
+  /** Somebody has proved who he is. */
+  proved(): void;
   /** Port of the AMQP door with TLS, where old clients are sent (service reference 6). */
   readonly redirectPort: number;
   readonly log: Log;
@@ -146,10 +148,15 @@ export class AmqpPeer {
 
   #grant(name: string, principal: Principal, token: string): void {
     this.#grants.add(name, principal, token);
-    this.#connection.authenticated();
+    this.#proved();
     if (principal.kind === 'device') this.#devices.renew(principal);
     else if (principal.permissions.has('DeviceConnect')) this.#renewByPolicy(token);
     this.#watchExpiry();
+  }
+
+  #proved(): void {
+    this.#connection.authenticated();
+    this.#options.proved();
   }
 
   #renewByPolicy(token: string): void {
@@ -195,7 +202,7 @@ export class AmqpPeer {
     } else if (address.kind === 'device') {
       await this.#deviceLinks.open(link, address);
       // A certificate proves its device without a token: here is where it has done so.
-      this.#connection.authenticated();
+      this.#proved();
       this.#watchExpiry();
     } else await this.#serviceLinks.open(link, address);
   }

@@ -1,4 +1,5 @@
 import type { Hub } from '../../core/hub.ts';
+import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import { listen, type TlsSource } from '../shared/listener.ts';
 import { peerCertificate } from '../shared/peer-certificate.ts';
@@ -14,6 +15,8 @@ export interface AmqpDoorOptions {
   readonly tls?: TlsSource;
   /** See `ListenerOptions`. */
   readonly reusePort?: boolean;
+  /** See `ListenerOptions`. */
+  readonly gate?: ConnectionGate;
   /** Port to which old clients are redirected; absent = this door's own. */
   readonly redirectPort?: number;
 }
@@ -29,11 +32,13 @@ export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<
     tls: options.tls,
     reusePort: options.reusePort,
     log: hub.log,
-    accept: (socket) =>
+    gate: options.gate,
+    accept: (socket, proved) =>
       connections.accept(socket, {
         protocol: 'amqp',
         peer: socket.remoteAddress ?? '',
         certificate: () => peerCertificate(socket),
+        proved,
       }),
   });
   port = listener.port;

@@ -19,10 +19,18 @@ export function amqpWebSockets(hub: Hub, path: (typeof amqpWebSocketPaths)[numbe
     route: {
       path,
       subprotocol: SUBPROTOCOL,
-      accept(request, socket, head) {
+      accept(request, socket, head, proved) {
         const peer = socket.remoteAddress ?? '';
-        acceptWebSocket({ request, socket, head }, SUBPROTOCOL, (stream) =>
-          connections.accept(stream, { protocol: 'amqp-ws', peer, certificate: () => peerCertificate(socket) }),
+        acceptWebSocket({ request, socket, head }, SUBPROTOCOL, (stream, hasProved) =>
+          connections.accept(stream, {
+            protocol: 'amqp-ws',
+            peer,
+            certificate: () => peerCertificate(socket),
+            proved() {
+              hasProved();
+              proved();
+            },
+          }),
         );
       },
     },

@@ -7,6 +7,7 @@
  */
 
 import type http from 'node:http';
+import type net from 'node:net';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -36,10 +37,12 @@ export interface AppOptions {
   readonly routes: readonly ApiRoute[];
   readonly absent: readonly AbsentRoute[];
   serverFactory?(handler: http.RequestListener): http.Server;
+  /** A request on the socket has proved whose it is. */
+  proved?(socket: net.Socket): void;
 }
 
 /** The app without sockets: `inject` tests it, `server.ts` puts it behind TLS. */
-export async function buildApp({ hub, routes, absent, serverFactory }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({ hub, routes, absent, serverFactory, proved }: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     ...(serverFactory === undefined ? {} : { serverFactory }),
     bodyLimit: limits.requestBytesMax,
@@ -88,14 +91,14 @@ export async function buildApp({ hub, routes, absent, serverFactory }: AppOption
     );
   });
   await app.register(swagger, openApiOptions);
-  for (const definition of routes) addRoute(app, hub, definition);
+  for (const definition of routes) addRoute(app, hub, definition, proved);
   addMissingMethods(app, routes);
   for (const { url, method } of absent) addAbsent(app, hub, url, method);
   await app.ready();
   return app;
 }
 
-function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute): void {
+function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, proved: AppOptions['proved']): void {
   const { method, url, caller, body, query } = definition;
   const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
@@ -107,6 +110,7 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute): void {
     // Before the body is read: who is unknown does not get anything parsed.
     onRequest: async (request) => {
       principals.set(request, await (caller === 'device' ? authenticateDevice : authenticate)(hub, request));
+      proved?.(request.socket);
       if (isVersioned) checkApiVersion(request.query);
     },
     handler: async (request, reply) => {

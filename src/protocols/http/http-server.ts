@@ -24,8 +24,13 @@ export interface HttpServerOptions {
 
 export interface HttpServer {
   readonly server: http.Server;
-  /** Gives an accepted socket to the server. */
-  accept(socket: net.Socket): void;
+  /**
+   * Gives an accepted socket to the server.
+   * @param proved is called when a request on it has proved whose it is (`provedOn`).
+   */
+  accept(socket: net.Socket, proved?: () => void): void;
+  /** A request on the socket has proved whose it is. */
+  provedOn(socket: net.Socket): void;
   connections(): number;
   /** Answers what has been asked, then ends every connection; after `withinMs` by force. */
   drain(withinMs?: number): Promise<void>;
@@ -37,6 +42,7 @@ const CHECK_INTERVAL_MS = 1000;
 export function createHttpServer(handler: http.RequestListener, options: HttpServerOptions): HttpServer {
   /** Open connections and how many requests each has in hand. */
   const busy = new Map<net.Socket, number>();
+  const unproved = new WeakMap<net.Socket, () => void>();
   let draining = false;
   let drained: (() => void) | undefined;
 
@@ -96,14 +102,19 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       return;
     }
     forget(socket);
-    route.accept(request, socket, head);
+    route.accept(request, socket, head, unproved.get(socket) ?? (() => {}));
   });
   // The runtime checks the times above from this event on; no port of this server itself ever listens.
   server.emit('listening');
 
   return {
     server,
-    accept(socket) {
+    provedOn(socket) {
+      unproved.get(socket)?.();
+      unproved.delete(socket);
+    },
+    accept(socket, proved) {
+      if (proved !== undefined) unproved.set(socket, proved);
       busy.set(socket, 0);
       socket.once('close', () => forget(socket));
       server.emit('connection', socket);

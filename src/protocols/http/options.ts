@@ -1,5 +1,6 @@
 import type { Log } from '../../base/log.ts';
 import type { Hub } from '../../core/hub.ts';
+import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import type { TlsSource } from '../shared/listener.ts';
 import type { ServerAuthority } from '../shared/server-authority.ts';
@@ -11,6 +12,8 @@ export interface HttpsDoorOptions {
   readonly port: number;
   readonly addresses: readonly string[];
   readonly tls: TlsSource;
+  /** See `ListenerOptions`. */
+  readonly gate?: ConnectionGate;
   /** The private authority behind `tls`; absent where the certificate is the operator's own. */
   readonly authority?: ServerAuthority;
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */

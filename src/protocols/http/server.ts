@@ -39,6 +39,7 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
       ...serverAuthorityRoutes(hub, options.authority),
     ],
     absent: absentRoutes,
+    proved: (socket) => machinery?.provedOn(socket),
     serverFactory,
   });
   assert(machinery !== undefined, 'the app has made its server');
@@ -49,7 +50,8 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
     addresses: options.addresses,
     tls: options.tls,
     log: hub.log,
-    accept: (socket) => served.accept(socket),
+    gate: options.gate,
+    accept: (socket, proved) => served.accept(socket, proved),
   });
   return {
     port: listener.port,

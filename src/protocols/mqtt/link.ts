@@ -25,4 +25,6 @@ export interface Origin {
   readonly peer: string;
   /** The client certificate of the TLS layer; asked for at the CONNECT, and only when that brings no password. */
   certificate?(): PeerCertificate | undefined;
+  /** Somebody has proved who he is. */
+  proved?(): void;
 }

@@ -1,3 +1,4 @@
+import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { TlsSource } from '../shared/listener.ts';
 
 export interface MqttDoorOptions {
@@ -10,4 +11,6 @@ export interface MqttDoorOptions {
   readonly tls?: TlsSource;
   /** See `ListenerOptions`. */
   readonly reusePort?: boolean;
+  /** See `ListenerOptions`. */
+  readonly gate?: ConnectionGate;
 }

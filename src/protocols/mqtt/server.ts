@@ -14,9 +14,9 @@ export async function openMqttDoor(hub: Hub, options: MqttDoorOptions): Promise<
   const listener = await listen({
     ...options,
     log: hub.log,
-    accept: (socket) => {
+    accept: (socket, proved) => {
       const peer = socket.remoteAddress ?? '';
-      connections.accept(socket, { protocol: 'mqtt', peer, certificate: () => peerCertificate(socket) });
+      connections.accept(socket, { protocol: 'mqtt', peer, certificate: () => peerCertificate(socket), proved });
     },
   });
   return {

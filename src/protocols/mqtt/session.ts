@@ -239,6 +239,7 @@ export class Session implements DurabilityWaiter, Receiver {
       return;
     }
     this.#admitted = admission;
+    this.#origin.proved?.();
     try {
       const claim = new SessionClaim(admission.principal, this.#origin, this);
       // It says all that is still asked for: the certificate has been judged.

@@ -14,10 +14,18 @@ export function mqttWebSockets(hub: Hub): WebSockets {
     route: {
       path: PATH,
       subprotocol: SUBPROTOCOL,
-      accept(request, socket, head) {
+      accept(request, socket, head, proved) {
         const peer = socket.remoteAddress ?? '';
-        acceptWebSocket({ request, socket, head }, SUBPROTOCOL, (stream) =>
-          connections.accept(stream, { protocol: 'mqtt-ws', peer, certificate: () => peerCertificate(socket) }),
+        acceptWebSocket({ request, socket, head }, SUBPROTOCOL, (stream, hasProved) =>
+          connections.accept(stream, {
+            protocol: 'mqtt-ws',
+            peer,
+            certificate: () => peerCertificate(socket),
+            proved() {
+              hasProved();
+              proved();
+            },
+          }),
         );
       },
     },

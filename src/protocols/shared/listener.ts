@@ -2,6 +2,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import type { ConnectionGate } from './connection-gate.ts';
 
 export interface TlsIdentity {
   readonly cert: string;
@@ -31,8 +32,13 @@ export interface ListenerOptions {
   /** Other listeners may share the port; the system spreads connections among them. Not on every platform. */
   readonly reusePort?: boolean;
   readonly log: Log;
-  /** The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here. */
-  accept(socket: net.Socket): void;
+  /** Bounds the connections of all listeners that share it; absent = the operator's port, and tests. */
+  readonly gate?: ConnectionGate;
+  /**
+   * The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here.
+   * @param proved to be called when somebody has proved who he is.
+   */
+  accept(socket: net.Socket, proved: () => void): void;
 }
 
 /** A port that accepts, on one or more addresses. */
@@ -95,13 +101,19 @@ export async function canSharePorts(): Promise<boolean> {
 }
 
 function createServer(options: ListenerOptions): net.Server {
+  const { gate } = options;
+  /** What tells the gate, by the raw connection's ends: TLS hands over another socket than the one that came. */
+  const provers = new Map<string, () => void>();
   const guarded = (socket: net.Socket): void => {
     socket.on('error', (error) => options.log.debug({ listener: options.name, error: error.message }, 'socket error'));
     socket.setNoDelay(true);
-    options.accept(socket);
+    const ends = endsOf(socket);
+    const proved = provers.get(ends) ?? nobody;
+    provers.delete(ends);
+    options.accept(socket, proved);
   };
   const source = options.tls;
-  if (source === undefined) return net.createServer({ noDelay: true }, guarded);
+  if (source === undefined) return gated(net.createServer({ noDelay: true }, guarded), gate, provers);
   const server = tls.createServer(
     {
       ...contextOf(source),
@@ -119,8 +131,29 @@ function createServer(options: ListenerOptions): net.Server {
   });
   const unwatch = source.watch(() => server.setSecureContext(contextOf(source)));
   server.on('close', unwatch);
+  return gated(server, gate, provers);
+}
+
+/** Shows every connection to the gate before anybody else sees it, so before the TLS handshake. */
+function gated<S extends net.Server>(server: S, gate: ConnectionGate | undefined, provers: Map<string, () => void>): S {
+  if (gate === undefined) return server;
+  const listeners = server.listeners('connection') as ((socket: net.Socket) => void)[];
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: net.Socket) => {
+    const proved = gate.admit(socket);
+    if (proved === undefined) return;
+    const ends = endsOf(socket);
+    provers.set(ends, proved);
+    socket.once('close', () => provers.delete(ends));
+    for (const listener of listeners) listener.call(server, socket);
+  });
   return server;
 }
+
+const endsOf = ({ remoteAddress, remotePort, localAddress }: net.Socket): string =>
+  `${remoteAddress} ${remotePort} ${localAddress}`;
+
+function nobody(): void {}
 
 /** The runtime's own id differs from one program file to the next, and so between threads of one hub. */
 const SESSION_ID_CONTEXT = 'mooring';

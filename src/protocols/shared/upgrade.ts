@@ -11,8 +11,11 @@ export interface UpgradeRoute {
   readonly path: string;
   /** Lower-case WebSocket sub-protocol, e.g. `mqtt`; compared without case, to be echoed in the offered spelling. */
   readonly subprotocol: string;
-  /** Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header. */
-  accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer): void;
+  /**
+   * Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header.
+   * @param proved to be called when somebody has proved who he is.
+   */
+  accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer, proved: () => void): void;
 }
 
 /** All connections that a protocol has by WebSocket. The port is the HTTPS door's, and so is the end of accepting. */

@@ -16,12 +16,15 @@ interface Pair extends AsyncDisposable {
   readonly socket: net.Socket;
 }
 
-async function openPair(): Promise<Pair> {
+async function openPair({ isProved = true } = {}): Promise<Pair> {
   const server = http.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const accepted = new Promise<{ stream: Duplex; socket: net.Socket }>((resolve) => {
     server.on('upgrade', (request, socket: net.Socket, head) => {
-      acceptWebSocket({ request, socket, head }, 'mqtt', (stream) => resolve({ stream, socket }));
+      acceptWebSocket({ request, socket, head }, 'mqtt', (stream, proved) => {
+        if (isProved) proved();
+        resolve({ stream, socket });
+      });
     });
   });
   const client = new WebSocket(`ws://127.0.0.1:${(server.address() as net.AddressInfo).port}`, 'MQTT');
@@ -121,4 +124,17 @@ test('a peer that does not answer the closing handshake is cut off', async () =>
   pair.stream.resume();
   await once(pair.stream, 'close');
   assert.ok(performance.now() - started < 2 * limits.websocketCloseMs);
+});
+
+test('before anybody has proved who he is, a message may not even begin to be long', async () => {
+  await using pair = await openPair({ isProved: false });
+  pair.stream.resume();
+  const closed = once(pair.client, 'close');
+  pair.client.on('error', () => {});
+  // A part of a message, whose end never comes.
+  for (let sent = 0; sent <= limits.websocketUnprovedBytesMax; sent += 8192) {
+    pair.client.send(Buffer.alloc(8192), { fin: false });
+  }
+  const [code] = (await closed) as [number];
+  assert.equal(code, 1006);
 });

@@ -28,7 +28,8 @@ const options = {
 /**
  * Answers the handshake of an upgrade request. A request that is none is answered with 400 or 405 and its connection ends.
  * @param subprotocol in lower case; answered in the spelling that the client offered (device reference 1.2).
- * @param accept gets the stream, which it owns from here.
+ * @param accept gets the stream, which it owns from here, and what to call when somebody has proved on it who he is:
+ * until then it takes `websocketUnprovedBytesMax` in all, because a message is kept until it is complete.
  */
 export function acceptWebSocket(
   {
@@ -37,13 +38,21 @@ export function acceptWebSocket(
     head,
   }: { readonly request: http.IncomingMessage; readonly socket: net.Socket; readonly head: Buffer },
   subprotocol: string,
-  accept: (stream: Duplex) => void,
+  accept: (stream: Duplex, proved: () => void) => void,
 ): void {
   const handshakes = new WebSocketServer({
     ...options,
     handleProtocols: (offered) => [...offered].find((name) => name.toLowerCase() === subprotocol) ?? false,
   });
-  handshakes.handleUpgrade(request, socket, head, (websocket) => accept(new WebSocketStream(websocket, socket)));
+  handshakes.handleUpgrade(request, socket, head, (websocket) => {
+    let left: number = limits.websocketUnprovedBytesMax - head.length;
+    const count = (chunk: Buffer): void => {
+      left -= chunk.length;
+      if (left < 0) socket.destroy();
+    };
+    socket.on('data', count);
+    accept(new WebSocketStream(websocket, socket), () => void socket.off('data', count));
+  });
 }
 
 class WebSocketStream extends Duplex {

@@ -80,6 +80,11 @@ export class ListenerThreads {
     }));
   }
 
+  /** How many threads there are to be. */
+  get size(): number {
+    return this.#slots.length;
+  }
+
   /** Opens a door on every thread. @throws Error whose message names the setting and what to do. */
   async open(wanted: DoorSpec): Promise<Door> {
     const port = await findPort({ ...wanted, log: this.#log });

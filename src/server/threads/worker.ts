@@ -9,6 +9,7 @@ import { limits } from '../../base/limits.ts';
 import { systemRandom } from '../../base/random.ts';
 import { openAmqpDoor } from '../../protocols/amqp/server.ts';
 import { openMqttDoor } from '../../protocols/mqtt/server.ts';
+import { ConnectionGate, type ConnectionLimits } from '../../protocols/shared/connection-gate.ts';
 import type { Door } from '../../protocols/shared/door.ts';
 import { countFailures } from '../metrics.ts';
 import { openThreadLink } from './calls.ts';
@@ -25,6 +26,8 @@ export interface DoorSpec {
   readonly port: number;
   readonly addresses: readonly string[];
   readonly isTls: boolean;
+  /** Of all doors of one thread together; absent = none. */
+  readonly bounds?: ConnectionLimits;
   /** See `AmqpDoorOptions`. */
   readonly redirectPort?: number;
 }
@@ -69,6 +72,7 @@ const hub = {
     authenticationFailed: (check) => link.tell('authenticationFailed', check),
   }),
 };
+let gate: ConnectionGate | undefined;
 const doors = new Map<string, Door>();
 const opened = new Set<string>();
 const told = new Map<string, number>();
@@ -84,11 +88,12 @@ function tellConnections(): void {
 
 link.serve('thread', {
   hello: async () => {},
-  async open({ protocol, isTls, ...options }) {
+  async open({ protocol, isTls, bounds, ...options }) {
     // A thread that starts while a door is opened on all is asked twice.
     if (opened.has(options.name)) return;
     opened.add(options.name);
-    const shared = { ...options, ...(isTls && { tls }), reusePort: true };
+    if (bounds !== undefined) gate ??= new ConnectionGate(bounds, clock, log);
+    const shared = { ...options, gate, ...(isTls && { tls }), reusePort: true };
     const door = protocol === 'mqtt' ? await openMqttDoor(hub, shared) : await openAmqpDoor(hub, shared);
     doors.set(options.name, door);
   },
