@@ -2,7 +2,7 @@ import { limits } from '../../base/limits.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { readCommand } from './command-mapping.ts';
-import type { Delivery, IncomingLink } from './incoming-link.ts';
+import type { DeliveryMark, IncomingLink } from './incoming-link.ts';
 import type { LinkHost } from './link-host.ts';
 
 /**
@@ -17,12 +17,13 @@ export function openCommandIntake(link: IncomingLink, host: LinkHost, principal:
   link.onMessage = (delivery) => {
     try {
       const { target, message } = readCommand(delivery.payload);
+      const mark = { id: delivery.id, isSettled: delivery.isSettled };
       const name = identityName(target);
       const turn = (last.get(name) ?? Promise.resolve())
         .then(() => host.hub.commands.send(principal(), target, message))
         .then(
-          () => link.settle(delivery, { kind: 'accepted' }),
-          (error) => refuse(link, host, delivery, error),
+          () => link.settle(mark, { kind: 'accepted' }),
+          (error) => refuse(link, host, mark, error),
         )
         .then(() => {
           if (last.get(name) === turn) last.delete(name);
@@ -35,6 +36,6 @@ export function openCommandIntake(link: IncomingLink, host: LinkHost, principal:
   link.open({ creditMax: limits.amqpCommandsInflightMax, messageBytesMax: limits.telemetryBytesMax });
 }
 
-function refuse(link: IncomingLink, host: LinkHost, delivery: Delivery, refusal: unknown): void {
+function refuse(link: IncomingLink, host: LinkHost, delivery: DeliveryMark, refusal: unknown): void {
   link.settle(delivery, { kind: 'rejected', error: host.error(refusal) });
 }

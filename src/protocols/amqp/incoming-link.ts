@@ -11,14 +11,18 @@ import {
 import type { AmqpValue } from '../../wire/amqp/values.ts';
 import { Link } from './link.ts';
 
-/** One message that the peer has sent. */
-export interface Delivery {
+/** What is needed to settle a delivery: whoever waits keeps this, and not the message. */
+export interface DeliveryMark {
   readonly id: number;
+  /** True = the peer wants no answer. */
+  readonly isSettled: boolean;
+}
+
+/** One message that the peer has sent. */
+export interface Delivery extends DeliveryMark {
   /** The message's bytes. */
   readonly payload: Buffer;
   readonly messageFormat: number;
-  /** True = the peer wants no answer. */
-  readonly isSettled: boolean;
 }
 
 interface PartialDelivery {
@@ -56,12 +60,12 @@ export class IncomingLink extends Link {
   }
 
   /** Says what became of a delivery; one that came settled needs no word. */
-  settle(delivery: Delivery, outcome: Outcome): void {
+  settle(delivery: DeliveryMark, outcome: Outcome): void {
     this.settleAll([delivery], outcome);
   }
 
   /** The same for several, in the order in which they came: neighbours share a frame. */
-  settleAll(deliveries: readonly Delivery[], state: Outcome): void {
+  settleAll(deliveries: readonly DeliveryMark[], state: Outcome): void {
     this.#inflight -= deliveries.length;
     if (!this.isOpen) return;
     const { session } = this;

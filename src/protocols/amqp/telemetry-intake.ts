@@ -5,15 +5,14 @@ import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import { readMessageBatch } from '../../wire/amqp/bare-message.ts';
 import { AmqpDecodeError } from '../../wire/amqp/values.ts';
 import type { DevicePeer } from './device-peer.ts';
-import type { Delivery, IncomingLink } from './incoming-link.ts';
+import type { Delivery, DeliveryMark, IncomingLink } from './incoming-link.ts';
 import type { LinkHost } from './link-host.ts';
 import { readTelemetry } from './telemetry-mapping.ts';
 
 /** Several messages in one (device reference 3.4): its data sections hold a complete message each. */
 const BATCH_FORMAT = 0x80013700;
 
-interface Waiting {
-  readonly delivery: Delivery;
+interface Waiting extends DeliveryMark {
   /** Number of the batch of the log that it is in. */
   readonly batch: number;
 }
@@ -50,16 +49,12 @@ export class TelemetryIntake implements DurabilityWaiter {
   batchDurable(batch: number): void {
     const count = this.#waitingUpTo(batch);
     if (count === 0) return;
-    const durable = this.#waiting.splice(0, count);
-    this.#link.settleAll(
-      durable.map(({ delivery }) => delivery),
-      { kind: 'accepted' },
-    );
+    this.#link.settleAll(this.#waiting.splice(0, count), { kind: 'accepted' });
   }
 
   batchFailed(batch: number, cause: Error): void {
     const failed = this.#waiting.splice(0, this.#waitingUpTo(batch));
-    for (const { delivery } of failed) this.#refuse(delivery, new HubError('ServiceUnavailable', undefined, { cause }));
+    for (const mark of failed) this.#refuse(mark, new HubError('ServiceUnavailable', undefined, { cause }));
   }
 
   #take(delivery: Delivery): void {
@@ -68,7 +63,7 @@ export class TelemetryIntake implements DurabilityWaiter {
       if (delivery.messageFormat === BATCH_FORMAT) this.#takeBatch(delivery);
       else {
         const batch = this.#host.hub.events.enqueue(this.#sender, readTelemetry(delivery.payload), this);
-        this.#waiting.push({ delivery, batch });
+        this.#waiting.push({ id: delivery.id, isSettled: delivery.isSettled, batch });
       }
     } catch (error) {
       this.#refuse(delivery, error);
@@ -86,13 +81,14 @@ export class TelemetryIntake implements DurabilityWaiter {
         limit: { name: 'amqpBatchMessagesMax', scope: 'batch', current: parts.length, max },
       });
     }
+    const mark = { id: delivery.id, isSettled: delivery.isSettled };
     this.#host.hub.events.send(this.#sender, parts.map(readTelemetry)).then(
-      () => this.#link.settle(delivery, { kind: 'accepted' }),
-      (error) => this.#refuse(delivery, error),
+      () => this.#link.settle(mark, { kind: 'accepted' }),
+      (error) => this.#refuse(mark, error),
     );
   }
 
-  #refuse(delivery: Delivery, refusal: unknown): void {
+  #refuse(delivery: DeliveryMark, refusal: unknown): void {
     this.#link.settle(delivery, { kind: 'rejected', error: this.#host.error(refusal) });
   }
 
