@@ -1,0 +1,224 @@
+/**
+ * Bugs that hubs have had, to be put between the hub and its parts: the simulation must catch each of them, or it would
+ * not catch those that nobody has thought of either.
+ */
+import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import type { Command, ReceiptBatch } from '../../src/core/commands/types.ts';
+import type { Events } from '../../src/core/events/events.ts';
+import type { EventLog } from '../../src/core/events/ports.ts';
+import type { IdentityStore } from '../../src/core/identity/ports.ts';
+import type { IdentityKey } from '../../src/core/identity/types.ts';
+import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
+import type { ConnectionClaim } from '../../src/core/presence/types.ts';
+import type { JournalFile, JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
+import type { Plan } from './plan.ts';
+
+export interface Canary {
+  readonly name: string;
+  /** What must be so for it to show. */
+  readonly plan?: Partial<Plan>;
+  files?(files: JournalFiles): JournalFiles;
+  identities?(store: IdentityStore): IdentityStore;
+  subscriptions?(store: SubscriptionStore): SubscriptionStore;
+  commandQueue?(queue: CommandQueue): CommandQueue;
+  /** @param crashes so far */
+  eventLog?(log: EventLog, crashes: number): EventLog;
+  events?(events: Events, log: EventLog): Events;
+  presence?(presence: Presence): Presence;
+  crashed?(tables: { readonly commandQueue: CommandQueue; readonly subscriptions: SubscriptionStore }): void;
+}
+
+/** No bug but the hub's own. */
+export const none: Canary = { name: 'none' };
+
+const crashing: Partial<Plan> = { crashEveryMs: 6000 };
+const changing: Partial<Plan> = { identitiesChange: true, registrars: 3 };
+
+export const canaries: readonly Canary[] = [
+  {
+    name: 'acknowledge before sync',
+    plan: crashing,
+    files: (files) => ({ ...files, create: async (file) => unsynced(await files.create(file)) }),
+  },
+  {
+    name: 'forget an outcome',
+    commandQueue: (queue) => ({
+      ...queue,
+      settle: async (_target, _token, settlement) =>
+        settlement === 'abandon' ? { kind: 'again' } : { kind: 'ended', outcome: 'completed' },
+    }),
+  },
+  {
+    name: 'write no receipt',
+    commandQueue: (queue) => ({
+      ...queue,
+      enqueue: (command, ...more) =>
+        queue.enqueue({ ...command, message: { ...command.message, ack: 'none' } }, ...more),
+    }),
+  },
+  { name: 'write two receipts', commandQueue: twoReceipts },
+  {
+    name: 'lose a receipt that a back end gave back',
+    commandQueue: (queue) => ({
+      ...queue,
+      settleReceipts: (token, _settlement, now) => queue.settleReceipts(token, 'complete', now),
+    }),
+  },
+  {
+    name: 'hand out a receipt that has been read',
+    commandQueue: (queue) => ({
+      ...queue,
+      settleReceipts: (token, _settlement, now) => queue.settleReceipts(token, 'abandon', now),
+    }),
+  },
+  {
+    name: 'skip an ETag check',
+    plan: { registrars: 3, devices: 1 },
+    identities: (store) => ({
+      ...store,
+      write: (writes) =>
+        store.write(writes.map((write) => (write.kind === 'create' ? write : { ...write, ifMatch: '*' }))),
+    }),
+  },
+  {
+    name: 'lose queued commands at a crash',
+    plan: crashing,
+    crashed: ({ commandQueue }) => {
+      for (let device = 0; device < 5; device++) void commandQueue.forget({ deviceId: `d${device}` });
+    },
+  },
+  { name: 'deliver to the wrong device', plan: { devices: 4, senders: 2 }, commandQueue: wrongDevice },
+  { name: 'deliver to the next generation', plan: { ...changing, devices: 1 }, commandQueue: anyGeneration },
+  {
+    name: 'deliver the newest command first',
+    commandQueue: (queue) => ({
+      ...queue,
+      lockNext: async (...parameters) => [...(await queue.lockNext(...parameters))].reverse(),
+    }),
+  },
+  { name: 'reuse a sequence number', plan: crashing, eventLog: reusedSequence },
+  { name: 'skip a stored event', plan: crashing, eventLog: skippedEvent },
+  { name: 'spread a device over partitions', plan: { partitions: 4 }, events: spread },
+  {
+    name: "an old connection's end clears the new one",
+    plan: { breakEveryMs: 3000, vanishRate: 0.7 },
+    presence: cleared,
+  },
+  {
+    name: 'let two connections of one device live',
+    plan: { breakEveryMs: 3000, vanishRate: 0.7 },
+    presence: (presence) => ({
+      ...presence,
+      claim: (claim) =>
+        presence.claim({ ...copyOf(claim), drop: (reason) => reason === 'taken-over' || claim.drop(reason) }),
+    }),
+  },
+  {
+    name: 'keep a disabled or deleted device connected',
+    plan: changing,
+    presence: (presence) => ({ ...presence, drop: async () => {} }),
+  },
+  {
+    name: 'lose subscriptions at a crash',
+    plan: crashing,
+    crashed: ({ subscriptions }) => {
+      for (let device = 0; device < 5; device++) void subscriptions.remove({ deviceId: `d${device}` });
+    },
+  },
+];
+
+function unsynced(file: JournalFile): JournalFile {
+  return { ...file, sync: async () => {} };
+}
+
+function twoReceipts(queue: CommandQueue): CommandQueue {
+  return {
+    ...queue,
+    async lockReceipts(...parameters): Promise<ReceiptBatch | undefined> {
+      const batch = await queue.lockReceipts(...parameters);
+      const [first] = batch?.receipts ?? [];
+      if (batch === undefined || first === undefined) return batch;
+      return { ...batch, receipts: [...batch.receipts, { ...first, sequence: first.sequence + 1_000_000 }] };
+    },
+  };
+}
+
+function wrongDevice(queue: CommandQueue): CommandQueue {
+  let last: { target: IdentityKey; generationId: string } | undefined;
+  return {
+    ...queue,
+    async lockNext(target, generationId, ...more): Promise<readonly Command[]> {
+      const own = await queue.lockNext(target, generationId, ...more);
+      const other = last;
+      last = { target, generationId };
+      if (own.length > 0 || other === undefined) return own;
+      return queue.lockNext(other.target, other.generationId, ...more);
+    },
+  };
+}
+
+function anyGeneration(queue: CommandQueue): CommandQueue {
+  return {
+    ...queue,
+    enqueue: (command, ...more) => queue.enqueue({ ...command, generationId: 'any' }, ...more),
+    lockNext: (target, _generationId, ...more) => queue.lockNext(target, 'any', ...more),
+    forget: async () => {},
+  };
+}
+
+function reusedSequence(log: EventLog, crashes: number): EventLog {
+  if (crashes === 0) return log;
+  return {
+    ...log,
+    partition: (partition) => log.partition(partition),
+    read: async (partition, from, bytesMax) =>
+      (await log.read(partition, from, bytesMax)).map((run, at) =>
+        at > 0 && run.firstSequence > 0 ? { ...run, firstSequence: run.firstSequence - 1 } : run,
+      ),
+  };
+}
+
+function skippedEvent(log: EventLog, crashes: number): EventLog {
+  if (crashes === 0) return log;
+  return {
+    ...log,
+    read: async (partition, from, bytesMax) => (await log.read(partition, from, bytesMax)).slice(0, -1),
+  };
+}
+
+function spread(events: Events, log: EventLog): Events {
+  let next = 0;
+  return {
+    ...events,
+    openSender: (...parameters) => ({ ...events.openSender(...parameters), partition: next++ % log.partitionCount }),
+  };
+}
+
+/** The claims that are sent through are objects with private parts. */
+function copyOf(claim: ConnectionClaim): ConnectionClaim {
+  const { key, generationId, protocol, credential, authority, peer } = claim;
+  return {
+    ...{ key, generationId, protocol, credential, peer },
+    ...(authority !== undefined && { authority }),
+    drop: (reason) => claim.drop(reason),
+    wake: () => claim.wake?.(),
+  };
+}
+
+function cleared(presence: Presence): Presence {
+  const takenOver = new Set<string>();
+  return {
+    ...presence,
+    async claim(claim) {
+      const { deviceId } = claim.key;
+      const drop: ConnectionClaim['drop'] = (reason) => {
+        if (reason === 'taken-over') takenOver.add(deviceId);
+        claim.drop(reason);
+      };
+      const ticket = await presence.claim({ ...copyOf(claim), drop });
+      // The older connection's end is told late, and by the device's name.
+      if (takenOver.delete(deviceId)) ticket.release('taken-over');
+      return ticket;
+    },
+  };
+}

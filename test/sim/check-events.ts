@@ -1,0 +1,177 @@
+/**
+ * Holds what readers see against what devices sent and were told: each acknowledged message is there, in order of first
+ * appearance per device and in one partition; nothing was invented or changed; sequence numbers are contiguous and stand
+ * for one event for ever; enqueued times never go back.
+ */
+import rhea from 'rhea';
+import type { EventLog } from '../../src/core/events/ports.ts';
+import type { EventRun } from '../../src/core/events/types.ts';
+import { RECORD_HEADER_BYTES } from '../../src/wire/amqp/record.ts';
+import type { World } from './world.ts';
+
+const READ_BYTES = 64 * 1024;
+
+/** A message as a device wrote it. */
+interface Sent {
+  readonly body: string;
+  readonly property: string | undefined;
+  /** Of the connections that it went over. */
+  readonly generations: Set<string>;
+  /** How often it was written to a connection. */
+  times: number;
+  acknowledged: boolean;
+}
+
+interface Stored {
+  readonly bytes: Buffer;
+  readonly time: number;
+}
+
+export class EventsChecker {
+  readonly #world: World;
+  /** By device and number. */
+  readonly #sent = new Map<string, Sent>();
+  readonly #stored: (Stored | undefined)[][];
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#stored = Array.from({ length: world.plan.partitions }, () => []);
+  }
+
+  sent(name: string, body: string, property: string | undefined, generationId: string): void {
+    const sent = this.#sent.get(name) ?? {
+      ...{ body, property, times: 0, acknowledged: false },
+      generations: new Set<string>(),
+    };
+    sent.times++;
+    sent.generations.add(generationId);
+    this.#sent.set(name, sent);
+    this.#world.counters.events++;
+  }
+
+  acknowledged(name: string): void {
+    const sent = this.#sent.get(name);
+    this.#world.check(sent !== undefined, () => `${name} was acknowledged and never sent`);
+    if (sent !== undefined) sent.acknowledged = true;
+    this.#world.counters.acknowledgements++;
+  }
+
+  /** A reader was given these. */
+  seen(partition: number, runs: readonly EventRun[]): void {
+    for (const run of runs) {
+      let at = run.start;
+      for (let nth = 0; nth < run.count; nth++) {
+        const length = run.bytes.readUInt32LE(at);
+        this.#see(partition, run.firstSequence + nth, run.bytes.subarray(at + 4, at + 4 + length), run.time);
+        at += 4 + length;
+      }
+      this.#world.check(at === run.end, () => `partition ${partition}: a run's bytes end at ${at}, not at ${run.end}`);
+    }
+  }
+
+  /** Reads everything, and compares it with everything that was sent. */
+  async verify(log: EventLog): Promise<void> {
+    // Others are acknowledged while this reads.
+    const due = [...this.#sent].filter(([, { acknowledged }]) => acknowledged).map(([name]) => name);
+    for (let partition = 0; partition < log.partitionCount; partition++) {
+      let from = await log.seek(partition, { kind: 'start' });
+      for (;;) {
+        const runs = await log.read(partition, from, READ_BYTES);
+        if (runs.length === 0) break;
+        this.seen(partition, runs);
+        const last = runs[runs.length - 1];
+        const next = last.firstSequence + last.count;
+        if (next <= from) {
+          this.#world.find(`partition ${partition}: reading from ${from} leads to ${next}`);
+          return;
+        }
+        from = next;
+      }
+      const { lastSequence } = log.partition(partition);
+      this.#world.check(from >= this.#stored[partition].length, () => {
+        return `partition ${partition}: ${this.#stored[partition].length} events were read once, now there are ${from}`;
+      });
+      this.#world.check(from >= lastSequence + 1, () => `partition ${partition}: the last event cannot be read`);
+    }
+    if (this.#world.finding === undefined) this.#compare(due);
+  }
+
+  #see(partition: number, sequence: number, bytes: Buffer, time: number): void {
+    const stored = this.#stored[partition];
+    const known = stored[sequence];
+    if (known === undefined) {
+      stored[sequence] = { bytes: Buffer.from(bytes), time };
+      return;
+    }
+    this.#world.check(known.time === time && known.bytes.equals(bytes), () => {
+      return `partition ${partition}: number ${sequence} was ${textOf(known.bytes)}, and is ${textOf(bytes)}`;
+    });
+  }
+
+  #compare(due: readonly string[]): void {
+    const world = this.#world;
+    const appearances = new Map<string, number>();
+    const lastFirst = new Map<string, number>();
+    const places = new Map<string, number>();
+    for (const [partition, stored] of this.#stored.entries()) {
+      let time = 0;
+      for (let sequence = 0; sequence < stored.length; sequence++) {
+        const event = stored[sequence];
+        if (event === undefined) {
+          world.find(`partition ${partition}: number ${sequence} is missing`);
+          continue;
+        }
+        world.check(event.time >= time, () => `partition ${partition}: time goes back at ${sequence}`);
+        time = event.time;
+        const { deviceId, generationId, name, body, property } = decoded(event.bytes);
+        const sent = this.#sent.get(name);
+        if (
+          sent === undefined ||
+          sent.body !== body ||
+          sent.property !== property ||
+          !sent.generations.has(generationId)
+        ) {
+          world.find(
+            `partition ${partition}: number ${sequence} (${deviceId} ${generationId} ${name}) was never sent so`,
+          );
+          continue;
+        }
+        world.check(name.startsWith(`${deviceId}:`), () => `${name} is said to be of ${deviceId}`);
+        const place = places.get(deviceId) ?? partition;
+        places.set(deviceId, place);
+        world.check(place === partition, () => `${deviceId} has events in partitions ${place} and ${partition}`);
+        const count = (appearances.get(name) ?? 0) + 1;
+        appearances.set(name, count);
+        world.check(count <= sent.times, () => `${name} was sent ${sent.times} times and is there more often`);
+        const number = Number(name.split(':')[1]);
+        if (count > 1 || Number.isNaN(number)) continue;
+        const before = lastFirst.get(deviceId) ?? -1;
+        world.check(number > before, () => `${name} appears first behind ${deviceId}:${before}`);
+        lastFirst.set(deviceId, number);
+      }
+    }
+    for (const name of due) {
+      world.check(appearances.has(name), () => `${name} was acknowledged and is not there`);
+    }
+  }
+}
+
+function decoded(record: Buffer) {
+  const message = rhea.message.decode(record.subarray(RECORD_HEADER_BYTES)) as unknown as {
+    readonly message_annotations: Readonly<Record<string, string>>;
+    readonly application_properties?: Readonly<Record<string, string>>;
+    readonly body: { readonly content: Buffer };
+  };
+  const body = message.body.content.toString('latin1');
+  return {
+    deviceId: message.message_annotations['iothub-connection-device-id'],
+    generationId: message.message_annotations['iothub-connection-auth-generation-id'],
+    property: message.application_properties?.kind,
+    body,
+    name: body.split('|')[0],
+  };
+}
+
+function textOf(record: Buffer): string {
+  return decoded(record).name;
+}

@@ -1,0 +1,93 @@
+import type { IdentityView } from '../../src/core/identity/registry.ts';
+import type { World } from './world.ts';
+
+/** What lets a device in; it belongs to one generation of its identity. */
+export interface DeviceCredential {
+  readonly generationId: string;
+  readonly key: string;
+  /** Milliseconds of the simulation's time: it was surely not there before this, and surely there at that. */
+  readonly madeBehind: number;
+  readonly knownAt: number;
+}
+
+interface Entry {
+  credentials: DeviceCredential[];
+  /** Writes that have not been answered. */
+  writing: number;
+  /** Since when the identity is surely disabled or deleted. */
+  shutSince: number | undefined;
+  /** When the last deletion that may have happened was answered, or not. */
+  deletedUntil: number;
+}
+
+/** What back ends know of the identities, and what follows from it for sure. */
+export class Directory {
+  readonly ids: readonly string[];
+  readonly #world: World;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.ids = Array.from({ length: world.plan.devices }, (_, nth) => `d${nth}`);
+    for (const id of this.ids) {
+      this.#entries.set(id, { credentials: [], writing: 0, shutSince: undefined, deletedUntil: -1 });
+    }
+  }
+
+  writeBegins(id: string): void {
+    const entry = this.#of(id);
+    entry.writing++;
+    entry.shutSince = undefined;
+  }
+
+  /** @param shut what the write did, if it is known to have done it */
+  writeEnds(id: string, shut: boolean | undefined): void {
+    const entry = this.#of(id);
+    entry.writing--;
+    if (shut === true && entry.writing === 0) entry.shutSince = this.#world.scheduler.monotonic();
+  }
+
+  deletionMayHaveHappened(id: string): void {
+    this.#of(id).deletedUntil = this.#world.scheduler.monotonic();
+  }
+
+  /** An answer of the hub says that the identity is so. @param created by this very request, which began at `askedAt` */
+  saw(id: string, view: IdentityView, askedAt: number, created: boolean): void {
+    const { credentials } = this.#of(id);
+    const { generationId } = view;
+    const key = view.authentication.symmetricKey?.primaryKey;
+    if (key === undefined) return;
+    const known = credentials.findIndex((credential) => credential.generationId === generationId);
+    // An answer that was on its way while another told of a newer generation proves nothing.
+    const isNewest = askedAt >= (credentials.at(-1)?.knownAt ?? 0);
+    if (known >= 0) {
+      if (isNewest) credentials.push(...credentials.splice(known, 1));
+      return;
+    }
+    const knownAt = this.#world.scheduler.monotonic();
+    credentials.splice(isNewest ? credentials.length : credentials.length - 1, 0, {
+      ...{ generationId, key, knownAt },
+      madeBehind: created ? askedAt : 0,
+    });
+  }
+
+  credentials(id: string): readonly DeviceCredential[] {
+    return this.#of(id).credentials;
+  }
+
+  shutSince(id: string): number | undefined {
+    return this.#of(id).shutSince;
+  }
+
+  /** Whether a deletion may have taken with it what was there at the time. */
+  mayBeDeletedSince(id: string, time: number): boolean {
+    const { deletedUntil, writing } = this.#of(id);
+    return deletedUntil >= time || writing > 0;
+  }
+
+  #of(id: string): Entry {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new Error(`${id} is no device of the simulation`);
+    return entry;
+  }
+}

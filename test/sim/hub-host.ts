@@ -1,0 +1,247 @@
+/**
+ * The machine that the hub runs on: its disk and tables outlive the process, which starts, stops and is killed. What runs
+ * in it is the hub's own code: core, MQTT sessions and codec, the journal, the sweeper.
+ */
+import { limits } from '../../src/base/limits.ts';
+import type { Log } from '../../src/base/log.ts';
+import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import { createEvents } from '../../src/core/events/events.ts';
+import type { EventLog } from '../../src/core/events/ports.ts';
+import { createHub, type Hub } from '../../src/core/hub.ts';
+import { hostNames } from '../../src/core/identity/host-names.ts';
+import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Policy } from '../../src/core/identity/types.ts';
+import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
+import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
+import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
+import { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
+import { type EmbeddedEventLog, openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
+import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import type { Canary } from './canaries.ts';
+import { Life } from './scheduler.ts';
+import { behind, identitiesBehind, slowFiles, TableThread } from './storage.ts';
+import type { World } from './world.ts';
+
+const DAY_MS = 86_400_000;
+const RETENTION_DAYS = 100;
+
+/** One run of the process. */
+export interface Running {
+  readonly life: Life;
+  readonly hub: Hub;
+  readonly eventLog: EmbeddedEventLog;
+  readonly mqtt: MqttConnections;
+  readonly sweeper: Sweeper;
+  readonly presence: KeptPresence;
+}
+
+/** The process ended, or never was there, before it answered: what was asked for has happened or not. */
+export class NoAnswer extends Error {
+  override readonly name = 'NoAnswer';
+}
+
+export class HubHost {
+  readonly disk = new VirtualDisk();
+  readonly tables;
+  /** Every line of level error that the hub wrote. */
+  readonly errors: string[] = [];
+  running: Running | undefined;
+  /** What each hand-over, as the store made it, is told to. */
+  handedOver: (commands: Awaited<ReturnType<CommandQueue['lockNext']>>) => void = () => {};
+  readonly #world: World;
+  readonly #canary: Canary;
+  readonly #dice;
+  #life: Life | undefined;
+  #policies: readonly Policy[] = [];
+
+  constructor(world: World, canary: Canary) {
+    this.#world = world;
+    this.#canary = canary;
+    this.#dice = world.dice('hub');
+    const identities = createMemoryIdentityStore();
+    this.tables = {
+      identities,
+      authorities: createMemoryAuthorityStore(),
+      policies: createMemoryPolicyStore(),
+      subscriptions: createMemorySubscriptionStore(),
+      commandQueue: createMemoryCommandQueue(),
+      consumerGroups: createMemoryConsumerGroupStore(),
+      presenceStates: createMemoryPresenceStates(identities),
+    };
+    const faults = world.dice('disk');
+    this.disk.fault = (call) => {
+      if (world.calm || call === 'read' || call === 'size' || call === 'list') return undefined;
+      if (!faults.chance(world.plan.diskFaultRate)) return undefined;
+      world.counters.diskFaults++;
+      world.trace('disk', `${call} fails`);
+      return { code: 'EIO', writtenBytes: faults.between(0, 700) };
+    };
+  }
+
+  /** Starts the process. Undefined: it could not start, or was killed meanwhile. */
+  async start(): Promise<Running | undefined> {
+    const world = this.#world;
+    const life = new Life(world.scheduler);
+    this.#life = life;
+    world.trace('hub', 'starts');
+    const failed = this.#ends(life).then(() => undefined);
+    const started = this.#open(life).catch((error: NodeJS.ErrnoException) => {
+      world.trace('hub', `does not start: ${error.message}`);
+      const expected = error.code === 'EIO' || error.code === 'ENOSPC' || error.message === 'disk I/O error';
+      world.check(expected, () => `the hub does not start: ${error.stack}`);
+      life.end();
+      return undefined;
+    });
+    this.running = await Promise.race([started, failed]);
+    if (this.running !== undefined) world.trace('hub', 'ready');
+    return this.running;
+  }
+
+  /** The power fails. */
+  kill(): void {
+    if (this.#life === undefined) return;
+    this.#world.trace('hub', 'is killed');
+    this.running = undefined;
+    this.#life.end();
+    this.#life = undefined;
+    this.disk.crash(this.#dice.next);
+    this.#canary.crashed?.(this.tables);
+  }
+
+  /** The process drains and ends. */
+  async stop(): Promise<void> {
+    const { running } = this;
+    if (running === undefined) return;
+    this.#world.trace('hub', 'stops');
+    this.running = undefined;
+    const { life, mqtt, sweeper, presence, eventLog } = running;
+    const stopped = (async () => {
+      await mqtt.drain();
+      await sweeper.close();
+      await presence.close();
+      await this.tables.presenceStates.end();
+      await eventLog.close();
+    })();
+    await Promise.race([stopped, this.#ends(life)]);
+    life.end();
+    this.#world.trace('hub', 'has stopped');
+  }
+
+  /**
+   * A back end asks the hub for something over the network.
+   * @throws NoAnswer when the process ends before it has answered; else what the hub throws.
+   */
+  async call<Value>(operation: (hub: Hub) => Promise<Value>): Promise<Value> {
+    await this.#world.scheduler.sleep(this.#dice.wait(2));
+    const { running } = this;
+    if (running === undefined) throw new NoAnswer('the hub is down');
+    const lost = this.#ends(running.life).then(() => {
+      throw new NoAnswer('the hub has ended');
+    });
+    const answer = await Promise.race([operation(running.hub), lost]);
+    await this.#world.scheduler.sleep(this.#dice.wait(2));
+    return answer;
+  }
+
+  #ends(life: Life): Promise<void> {
+    return new Promise((resolve) => (life.over ? resolve() : life.onEnd(resolve)));
+  }
+
+  async #open(life: Life): Promise<Running> {
+    const { plan, counters } = this.#world;
+    const world = this.#world;
+    const canary = this.#canary;
+    const { clock } = life;
+    const { random } = this.#dice;
+    const faults = world.dice(`tables-${counters.crashes + counters.stops}`);
+    const thread = new TableThread(life, faults, () => {
+      const fails =
+        !world.calm && faults.chance(this.disk.usedBytes >= this.disk.capacityBytes ? 0.8 : plan.tableFaultRate);
+      if (fails) counters.tableFaults++;
+      return fails;
+    });
+    const log = this.#log(life);
+    const files = slowFiles(this.disk, life, this.#dice);
+    const opened = await openEmbeddedEventLog({
+      folder: '/events',
+      name: 'mooring',
+      partitionCount: plan.partitions,
+      retentionMs: RETENTION_DAYS * DAY_MS,
+      segmentBytes: plan.segmentBytes,
+      clock,
+      random,
+      log,
+      files: canary.files?.(files) ?? files,
+      defer: (callback) => void clock.after(0.01, callback),
+    });
+    const eventLog: EventLog = canary.eventLog?.(opened, counters.crashes) ?? opened;
+    const { tables } = this;
+    this.#policies = await ensurePolicies(behind(thread, tables.policies), {}, random);
+    const presenceStates = behind(thread, tables.presenceStates);
+    if (await presenceStates.begin()) {
+      while ((await presenceStates.recover(limits.presenceBatchMax)).length > 0);
+    }
+    const events = createEvents({
+      telemetry: eventLog,
+      consumerGroups: behind(thread, tables.consumerGroups),
+      codec: recordCodec,
+      clock,
+    });
+    const identities = identitiesBehind(thread, tables.identities, life);
+    const sweeper = createSweeper(clock, log);
+    const subscriptions = canary.subscriptions?.(tables.subscriptions) ?? tables.subscriptions;
+    let presence: KeptPresence | undefined;
+    const hub = createHub({
+      name: 'mooring',
+      hostNames: hostNames('mooring', ['localhost']),
+      identities: canary.identities?.(identities) ?? identities,
+      authorities: createMemoryAuthorityStore(),
+      policies: this.#policies,
+      subscriptions: behind(thread, subscriptions),
+      commandQueue: sweeper.watch(behind(thread, this.#queue())),
+      events: canary.events?.(events, eventLog) ?? events,
+      clock,
+      random,
+      log,
+      keepPresence: (inner) => {
+        presence = keepPresence(canary.presence?.(inner) ?? inner, { store: presenceStates, clock, log });
+        return presence;
+      },
+      limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
+    });
+    if (presence === undefined) throw new Error('the hub keeps presence');
+    sweeper.start(hub.commands);
+    return { life, hub, eventLog: opened, mqtt: mqttConnections(hub), sweeper, presence };
+  }
+
+  #queue(): CommandQueue {
+    const { commandQueue } = this.tables;
+    const queue = this.#canary.commandQueue?.(commandQueue) ?? commandQueue;
+    return {
+      ...queue,
+      lockNext: async (...parameters) => {
+        const taken = await queue.lockNext(...parameters);
+        this.handedOver(taken);
+        return taken;
+      },
+    };
+  }
+
+  #log(life: Life): Log {
+    const say = (fields: object, sentence: string): void => {
+      if (life.over) return;
+      const text = JSON.stringify(fields, (_key, value) => (value instanceof Error ? value.stack : value));
+      this.errors.push(`${sentence} ${text}`);
+    };
+    const quiet = (): void => {};
+    const log: Log = { debug: quiet, info: quiet, warn: quiet, error: say, child: () => log };
+    return log;
+  }
+}

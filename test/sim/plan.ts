@@ -1,0 +1,100 @@
+import { seededRandom } from '../../src/base/random.ts';
+
+/** What one simulation consists of. Everything else follows from its seed. */
+export interface Plan {
+  readonly seed: number;
+  readonly devices: number;
+  /** Back ends that write the registry, each. */
+  readonly registrars: number;
+  /** Back ends that send commands, each. */
+  readonly senders: number;
+  readonly readers: number;
+  /** Milliseconds of the simulation's time in which faults happen and all are at work; then all is to come to rest. */
+  readonly activeMs: number;
+  readonly partitions: number;
+  readonly segmentBytes: number;
+  /** Mean milliseconds between two, 0 = none. */
+  readonly crashEveryMs: number;
+  readonly stopEveryMs: number;
+  readonly clockJumpEveryMs: number;
+  readonly diskFullEveryMs: number;
+  readonly breakEveryMs: number;
+  /** Of the calls of the journal's disk, and of the commits of the tables. */
+  readonly diskFaultRate: number;
+  readonly tableFaultRate: number;
+  /** Of the connections that break, those whose peer vanishes without a word. */
+  readonly vanishRate: number;
+  /** Of the commands that a device gets, those that it never acknowledges. */
+  readonly deafRate: number;
+  /** Whether identities are disabled, deleted and made anew. */
+  readonly identitiesChange: boolean;
+  readonly purges: boolean;
+  readonly stalls: boolean;
+}
+
+/** Each seed has faults of its own: one in which everything happens at once hides what happens otherwise. */
+export function planOf(seed: number): Plan {
+  const random = seededRandom(seed ^ 0x5eed);
+  const some = (share: number, value: () => number): number => (random.next() < share ? value() : 0);
+  const between = (low: number, high: number): number => Math.floor(low + random.next() * (high - low + 1));
+  return {
+    seed,
+    devices: between(1, 5),
+    registrars: between(1, 3),
+    senders: between(1, 2),
+    readers: between(0, 2),
+    activeMs: between(20, 120) * 1000,
+    partitions: between(1, 4),
+    segmentBytes: between(4, 128) * 1024,
+    crashEveryMs: some(0.6, () => between(5, 40) * 1000),
+    stopEveryMs: some(0.2, () => between(15, 60) * 1000),
+    clockJumpEveryMs: some(0.3, () => between(5, 40) * 1000),
+    diskFullEveryMs: some(0.25, () => between(15, 60) * 1000),
+    breakEveryMs: some(0.7, () => between(2, 30) * 1000),
+    diskFaultRate: some(0.3, () => random.next() * 0.03),
+    tableFaultRate: some(0.3, () => random.next() * 0.08),
+    vanishRate: some(0.5, () => random.next()),
+    deafRate: some(0.5, () => random.next() * 0.5),
+    identitiesChange: random.next() < 0.6,
+    purges: random.next() < 0.4,
+    stalls: random.next() < 0.4,
+  };
+}
+
+/** Plans that are a little less than this one, the boldest first. */
+export function reductions(plan: Plan): readonly Plan[] {
+  const less: Partial<Plan>[] = [];
+  const halve = (name: 'activeMs' | 'devices' | 'registrars' | 'senders' | 'partitions', least: number): void => {
+    if (plan[name] > least) {
+      less.push({ [name]: least }, { [name]: Math.max(least, Math.floor(plan[name] / 2)) });
+      less.push({ [name]: Math.max(least, Math.floor(plan[name] * 0.9) - (name === 'activeMs' ? 0 : 1)) });
+    }
+  };
+  halve('activeMs', 1000);
+  halve('devices', 1);
+  halve('registrars', 1);
+  halve('senders', 0);
+  halve('partitions', 1);
+  if (plan.readers > 0) less.push({ readers: 0 });
+  const rates = [
+    'crashEveryMs',
+    'stopEveryMs',
+    'clockJumpEveryMs',
+    'diskFullEveryMs',
+    'breakEveryMs',
+    'diskFaultRate',
+    'tableFaultRate',
+    'vanishRate',
+    'deafRate',
+  ] as const;
+  for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
+  for (const name of ['identitiesChange', 'purges', 'stalls'] as const) if (plan[name]) less.push({ [name]: false });
+  return less.map((changes) => ({ ...plan, ...changes }));
+}
+
+/** A number for each name and seed, so that taking one actor out leaves the choices of the others alone. */
+export function seedOf(seed: number, name: string): number {
+  let hash = (seed ^ 0x811c9dc5) >>> 0;
+  for (let at = 0; at < name.length; at++) hash = Math.imul(hash ^ name.charCodeAt(at), 0x01000193) >>> 0;
+  return hash;
+}

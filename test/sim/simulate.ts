@@ -1,0 +1,134 @@
+/** One simulation: a plan in, what was found out. See `docs/reliability.md`. */
+import { fetchCommands, owner, type Parts, Registrar, readEvents, readReceipts, sendCommands } from './back-ends.ts';
+import { type Canary, none } from './canaries.ts';
+import { CommandsChecker } from './check-commands.ts';
+import { EventsChecker } from './check-events.ts';
+import { RegistryChecker } from './check-registry.ts';
+import { SessionsChecker } from './check-sessions.ts';
+import { Device } from './device.ts';
+import { Directory } from './directory.ts';
+import { HubHost } from './hub-host.ts';
+import { failPower, fillDisk, keepRunning, setClock, stopHub } from './operator.ts';
+import type { Plan } from './plan.ts';
+import { type Counters, World } from './world.ts';
+
+/** By then everything has come to rest, or never will: locks, lives of commands (an hour) and keep alives are over. */
+const REST_MS_MAX = 75 * 60_000;
+
+/** More than any simulation may take. */
+const ELAPSED_MS_MAX = 7 * 86_400_000;
+
+export interface Outcome {
+  readonly plan: Plan;
+  /** Undefined: every promise was kept. */
+  readonly finding: Error | undefined;
+  readonly counters: Counters;
+  readonly traceHash: string;
+  readonly lastLines: readonly string[];
+}
+
+export async function simulate(plan: Plan, options: { canary?: Canary; print?: boolean } = {}): Promise<Outcome> {
+  const world = new World(plan, options.print);
+  const host = new HubHost(world, options.canary ?? none);
+  const directory = new Directory(world);
+  const checkers = {
+    events: new EventsChecker(world),
+    commands: new CommandsChecker(world, directory),
+    sessions: new SessionsChecker(world, directory),
+  };
+  host.handedOver = (commands) => checkers.commands.handedOver(commands);
+  const registry = new RegistryChecker(world);
+  const parts: Parts = { world, host, directory, checkers, registry };
+  const devices = directory.ids.map((id) => new Device(id, world, host, directory, checkers));
+
+  const verifyEvents = async (): Promise<void> => {
+    const { running } = host;
+    if (running === undefined) return;
+    await checkers.events.verify(running.hub.events.eventHub('mooring') ?? running.eventLog).catch((error) => {
+      // The disk may refuse to be read while it is at it.
+      if (error.code !== 'EIO' && error.code !== 'EBADF') throw error;
+    });
+  };
+  world.act('operator', () => keepRunning(world, host, async () => world.act('verify', verifyEvents)));
+  world.act('power', () => failPower(world, host));
+  world.act('stop', () => stopHub(world, host));
+  world.act('full disk', () => fillDisk(world, host));
+  world.act('clock', () => setClock(world));
+  for (let nth = 0; nth < plan.registrars; nth++) {
+    const name = `registrar${nth}`;
+    world.act(name, () => new Registrar(parts, name).live());
+  }
+  for (let nth = 0; nth < plan.senders; nth++) world.act(`sender${nth}`, () => sendCommands(parts, `sender${nth}`));
+  for (let nth = 0; nth < plan.readers; nth++) world.act(`reader${nth}`, () => readEvents(parts, `reader${nth}`));
+  world.act('receipts', () => readReceipts(parts));
+  world.act('fetching', () => fetchCommands(parts));
+  for (const device of devices) world.act(device.id, () => device.live());
+  world.act('end', () => end(parts, devices));
+
+  try {
+    await world.scheduler.run(() => world.over || world.finding !== undefined, plan.activeMs + ELAPSED_MS_MAX);
+  } catch (error) {
+    world.finding ??= error instanceof Error ? error : new Error(String(error));
+  }
+  world.over = true;
+  return {
+    plan,
+    finding: world.finding,
+    counters: world.counters,
+    traceHash: world.traceHash(),
+    lastLines: world.lastLines,
+  };
+}
+
+/** Ends the faults, waits until all is at rest, and compares. */
+async function end(parts: Parts, devices: readonly Device[]): Promise<void> {
+  const { world, host, checkers } = parts;
+  await world.scheduler.sleep(world.plan.activeMs);
+  world.trace('end', 'faults end');
+  world.calm = true;
+  host.disk.capacityBytes = Number.POSITIVE_INFINITY;
+  // A lock is a wall clock's time: one that was set back makes it last.
+  const deadline = world.scheduler.monotonic() + REST_MS_MAX + world.jumpedMs;
+  for (;;) {
+    await world.scheduler.sleep(5000);
+    const left = await unfinished(parts, devices);
+    if (left === undefined) break;
+    if (world.scheduler.monotonic() > deadline) {
+      world.find(`all is calm, and ${left}`);
+      return;
+    }
+  }
+  // Until the last locks of receipts are over, and the readers have come again.
+  await world.scheduler.sleep(120_000);
+  for (const device of devices) device.settle();
+  await world.scheduler.sleep(150_000);
+  const { running } = host;
+  if (running === undefined) {
+    world.find('all is calm, and the hub does not run');
+    return;
+  }
+  await checkers.events.verify(running.hub.events.eventHub('mooring') ?? running.eventLog);
+  await checkers.commands.verify(running.hub, owner);
+  await checkers.sessions.verify(running.hub, owner);
+  parts.registry.verify();
+  const [error] = host.errors.filter((line) => !expected(line));
+  world.check(error === undefined, () => `the hub's log has an error: ${error}`);
+  world.over = true;
+}
+
+/** What is still to be done, if anything. */
+async function unfinished({ host, directory }: Parts, devices: readonly Device[]): Promise<string | undefined> {
+  const { running } = host;
+  if (running === undefined) return 'the hub does not run';
+  if (!running.eventLog.health().ok) return 'the event log does not take records';
+  const busy = devices.find((device) => !device.isDone);
+  if (busy !== undefined) return `${busy.id} is not done`;
+  const depths = await running.hub.commands.depths(directory.ids.map((deviceId) => ({ deviceId })));
+  const waits = depths.findIndex((depth) => depth > 0);
+  return waits < 0 ? undefined : `${depths[waits]} commands wait for d${waits}`;
+}
+
+/** Faults that were injected are to be told by the log. */
+function expected(line: string): boolean {
+  return /disk I\/O error|EIO|ENOSPC|EBADF|cannot store or serve at the moment/.test(line);
+}

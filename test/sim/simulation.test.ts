@@ -1,0 +1,36 @@
+/**
+ * The short form of the simulation: some seeds, new ones each time. `SEED=n` runs that one, `SEEDS=n` so many;
+ * `npm run sim` has the long form.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { planOf } from './plan.ts';
+import { simulate } from './simulate.ts';
+
+const BUDGET_MS = 15_000;
+
+test('the whole hub keeps its promises over faults of network, disk, power and clock', async (context) => {
+  const one = process.env.SEED;
+  const seeds = one === undefined ? Number(process.env.SEEDS ?? Number.POSITIVE_INFINITY) : 1;
+  const first = one === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(one);
+  const until = performance.now() + (process.env.SEEDS === undefined ? BUDGET_MS : Number.POSITIVE_INFINITY);
+  let acknowledgements = 0;
+  let seed = first;
+  for (; seed < first + seeds && (seed === first || performance.now() < until); seed++) {
+    const { finding, lastLines, counters } = await simulate(planOf(seed));
+    const repeat = `again, and reduced: npm run sim -- --seed ${seed}`;
+    assert.equal(finding, undefined, `${finding?.message}\n${lastLines.slice(-30).join('\n')}\n${repeat}`);
+    acknowledgements += counters.acknowledgements;
+  }
+  context.diagnostic(`seeds ${first} to ${seed - 1}, ${acknowledgements} acknowledgements held to`);
+  assert.ok(acknowledgements > 0);
+});
+
+test('a seed gives the same simulation every time', async () => {
+  const plan = { ...planOf(9), activeMs: 20_000 };
+  const [one, other] = [await simulate(plan), await simulate(plan)];
+  assert.deepEqual(other.counters, one.counters);
+  assert.equal(other.traceHash, one.traceHash);
+  const different = await simulate({ ...plan, seed: 10 });
+  assert.notEqual(different.traceHash, one.traceHash);
+});

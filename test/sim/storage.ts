@@ -1,0 +1,147 @@
+/**
+ * The disk under the hub, as one run of its process sees it: every call takes time, and none is answered to a process
+ * that has ended. The journal works on the `VirtualDisk`. Tables are memory stores behind a thread with group commit:
+ * what was answered is kept over a crash, what was on its way is applied or not.
+ */
+import type { IdentityChange, IdentityStore } from '../../src/core/identity/ports.ts';
+import type { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
+import type { JournalFile, JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
+import type { Life } from './scheduler.ts';
+import type { Dice } from './world.ts';
+
+/** Milliseconds that a call takes. */
+const SYNC_MS = 4;
+const CALL_MS = 0.3;
+const COMMIT_MS = 3;
+
+export function slowFiles(disk: VirtualDisk, life: Life, dice: Dice): JournalFiles {
+  const timed = async <Value>(meanMs: number, call: () => Promise<Value>): Promise<Value> => {
+    await life.pause(dice.wait(meanMs / 2));
+    try {
+      return await call();
+    } finally {
+      await life.pause(dice.wait(meanMs / 2));
+    }
+  };
+  const slowFile = (file: JournalFile): JournalFile => ({
+    size: () => timed(CALL_MS, () => file.size()),
+    // The writer uses its buffers again only when it has been answered.
+    write: (buffers, at) => timed(CALL_MS, () => file.write(buffers, at)),
+    read: (target, at) => timed(CALL_MS, () => file.read(target, at)),
+    truncate: (length) => timed(CALL_MS, () => file.truncate(length)),
+    sync: () => timed(SYNC_MS, () => file.sync()),
+    close: () => timed(CALL_MS, () => file.close()),
+  });
+  return {
+    makeFolder: () => disk.makeFolder(),
+    list: (folder) => timed(CALL_MS, () => disk.list(folder)),
+    create: (file) => timed(CALL_MS, async () => slowFile(await disk.create(file))),
+    open: (file) => timed(CALL_MS, async () => slowFile(await disk.open(file))),
+    unlink: (file) => timed(CALL_MS, () => disk.unlink(file)),
+    syncFolder: (folder) => timed(SYNC_MS, () => disk.syncFolder(folder)),
+  };
+}
+
+interface Operation {
+  apply(): Promise<void>;
+  answer(): void;
+  refuse(error: Error): void;
+}
+
+/** The thread that owns the tables: operations in order of arrival, many in one commit. */
+export class TableThread {
+  readonly #life: Life;
+  readonly #dice: Dice;
+  /** Whether the commit that begins now fails; nothing of it is applied then. */
+  readonly #fails: () => boolean;
+  #waiting: Operation[] = [];
+  #busy = false;
+
+  constructor(life: Life, dice: Dice, fails: () => boolean) {
+    this.#life = life;
+    this.#dice = dice;
+    this.#fails = fails;
+  }
+
+  /** @param before runs before the caller is answered. */
+  call<Value>(work: () => Promise<Value>, before: () => void = () => {}): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      let answer = (): void => {};
+      this.#waiting.push({
+        apply: async () => {
+          try {
+            const value = await work();
+            answer = () => resolve(value);
+          } catch (error) {
+            answer = () => reject(error);
+          }
+        },
+        answer: () => {
+          before();
+          answer();
+        },
+        refuse: reject,
+      });
+      this.#begin();
+    });
+  }
+
+  #begin(): void {
+    if (this.#busy || this.#waiting.length === 0) return;
+    this.#busy = true;
+    this.#life.clock.after(this.#dice.wait(COMMIT_MS / 2), () => void this.#commit());
+  }
+
+  async #commit(): Promise<void> {
+    const batch = this.#waiting;
+    this.#waiting = [];
+    const failed = this.#fails();
+    if (!failed) for (const operation of batch) await operation.apply();
+    await this.#life.pause(this.#dice.wait(COMMIT_MS / 2));
+    for (const operation of batch) {
+      if (failed) operation.refuse(new Error('disk I/O error'));
+      else operation.answer();
+    }
+    this.#busy = false;
+    this.#begin();
+  }
+}
+
+type Method = (...parameters: unknown[]) => Promise<unknown>;
+
+/** The same store behind the thread. */
+export function behind<Store extends object>(thread: TableThread, store: Store): Store {
+  const methods = Object.entries(store) as [string, Method][];
+  return Object.fromEntries(
+    methods.map(([name, method]) => [
+      name,
+      name === 'watch' ? method : (...parameters: unknown[]) => thread.call(() => method.apply(store, parameters)),
+    ]),
+  ) as Store;
+}
+
+/** Watchers of this life hear of a change when it is durable, before its writer does. */
+export function identitiesBehind(thread: TableThread, store: IdentityStore, life: Life): IdentityStore {
+  const listeners = new Set<(change: IdentityChange) => void>();
+  let heard: IdentityChange[] = [];
+  life.onEnd(store.watch((change) => void heard.push(change)));
+  return {
+    ...behind(thread, store),
+    write(writes) {
+      let changes: IdentityChange[] = [];
+      const work = (): ReturnType<IdentityStore['write']> => {
+        heard = [];
+        const outcomes = store.write(writes);
+        changes = heard;
+        return outcomes;
+      };
+      return thread.call(work, () => {
+        for (const change of changes) for (const listener of listeners) listener(change);
+      });
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}

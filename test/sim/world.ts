@@ -1,0 +1,137 @@
+import { createHash } from 'node:crypto';
+import { seededRandom } from '../../src/base/random.ts';
+import { type Plan, seedOf } from './plan.ts';
+import { Scheduler } from './scheduler.ts';
+
+export type Dice = ReturnType<typeof dice>;
+
+/** Choices of one actor. */
+export function dice(seed: number, name: string) {
+  const random = seededRandom(seedOf(seed, name));
+  const next = (): number => random.next();
+  return {
+    random,
+    next,
+    chance: (probability: number): boolean => next() < probability,
+    /** A whole number, both ends included. */
+    between: (low: number, high: number): number => Math.floor(low + next() * (high - low + 1)),
+    pick: <Value>(values: readonly Value[]): Value => values[Math.floor(next() * values.length)],
+    /** A wait of this mean: mostly short ones, and some long ones. */
+    wait: (meanMs: number): number => -meanMs * Math.log(1 - next()),
+  };
+}
+
+/** What was found wrong. */
+export class Finding extends Error {
+  override readonly name = 'Finding';
+}
+
+export interface Counters {
+  crashes: number;
+  stops: number;
+  diskFaults: number;
+  tableFaults: number;
+  fullDisks: number;
+  clockJumps: number;
+  brokenConnections: number;
+  vanishedPeers: number;
+  stalledPeers: number;
+  connections: number;
+  events: number;
+  acknowledgements: number;
+  redeliveries: number;
+}
+
+const LINES_KEPT = 400;
+
+/** What all actors of one simulation share. */
+export class World {
+  readonly plan: Plan;
+  readonly scheduler: Scheduler;
+  readonly counters: Counters = {
+    crashes: 0,
+    stops: 0,
+    diskFaults: 0,
+    tableFaults: 0,
+    fullDisks: 0,
+    clockJumps: 0,
+    brokenConnections: 0,
+    vanishedPeers: 0,
+    stalledPeers: 0,
+    connections: 0,
+    events: 0,
+    acknowledgements: 0,
+    redeliveries: 0,
+  };
+  /** Set when faults have ended: everybody does what is left to do, and does it well. */
+  calm = false;
+  /** Set when all is at rest. */
+  over = false;
+  /** The furthest that the wall clock has shown. */
+  wallMax: number;
+  /** How far the wall clock was set, all together. */
+  jumpedMs = 0;
+  finding: Error | undefined;
+  readonly #hash = createHash('sha256');
+  readonly #lines: string[] = [];
+  readonly #print: boolean;
+
+  constructor(plan: Plan, print = false) {
+    this.plan = plan;
+    this.scheduler = new Scheduler(Date.UTC(2026, 0, 1));
+    this.wallMax = this.scheduler.now();
+    this.#print = print;
+  }
+
+  dice(name: string): Dice {
+    return dice(this.plan.seed, name);
+  }
+
+  /** One line of what happens; two runs of a plan give the same lines. */
+  trace(who: string, what: string): void {
+    const line = `${this.scheduler.monotonic().toFixed(3)} ${who}: ${what}`;
+    this.#hash.update(`${line}\n`);
+    this.#lines.push(line);
+    if (this.#lines.length > 2 * LINES_KEPT) this.#lines.splice(0, LINES_KEPT);
+    if (this.#print) process.stdout.write(`${line}\n`);
+  }
+
+  get lastLines(): readonly string[] {
+    return this.#lines.slice(-LINES_KEPT);
+  }
+
+  traceHash(): string {
+    return this.#hash.copy().digest('hex');
+  }
+
+  /** Remembers what is wrong; the first finding ends the simulation. */
+  find(what: string): void {
+    if (this.finding !== undefined) return;
+    this.finding = new Finding(what);
+    this.trace('checker', what);
+  }
+
+  check(holds: boolean, what: () => string): void {
+    if (!holds) this.find(what());
+  }
+
+  /** Runs an actor. What it throws is a fault of the simulation or of the hub: both are findings. */
+  act(name: string, work: () => Promise<void>): void {
+    work().catch((error: unknown) => {
+      this.finding ??= error instanceof Error ? error : new Error(String(error));
+      this.trace(name, `failed: ${error}`);
+    });
+  }
+
+  jump(byMs: number): void {
+    this.latest();
+    this.jumpedMs += Math.abs(byMs);
+    this.scheduler.jump(byMs);
+  }
+
+  /** The latest that any clock reading so far may have been. */
+  latest(): number {
+    this.wallMax = Math.max(this.wallMax, this.scheduler.now());
+    return this.wallMax;
+  }
+}
