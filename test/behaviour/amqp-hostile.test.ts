@@ -298,6 +298,10 @@ test('no bytes, arbitrary or damaged, take the hub down', { timeout: 60_000 }, a
   const below = (max: number): number => Math.floor(random.next() * max);
   await using hub = await openAmqpTestHub();
   await hub.append(0, numbers(50));
+  const device = await hub.device('d1');
+  const telemetry = Buffer.concat([Buffer.of(0x00, 0x53, 0x75, 0xa0, 2), Buffer.from('hi')]);
+  const asDevice = [SASL_HEADER, plain(`d1@sas.${HUB_NAME}`, device.token()), HEADER, open(), begin(0)];
+  const outcome = (writer: { raw(bytes: Uint8Array): void }): void => writer.raw(Buffer.of(0x00, 0x53, 0x24, 0x45));
   const proved = [SASL_HEADER, plain('service', hub.key('service')), HEADER, open(), begin(0)];
   const conversations = [
     [
@@ -320,6 +324,23 @@ test('no bytes, arbitrary or damaged, take the hub down', { timeout: 60_000 }, a
       begin(0),
       attach(0, 's', 0, false, '$cbs'),
       transfer(0, 0, random.bytes(60)),
+    ],
+    [
+      ...asDevice,
+      attach(0, 's', 0, false, device.address('messages/events')),
+      attach(0, 'r', 1, true, device.address('messages/devicebound')),
+      flow(0, { handle: 1, credit: 10 }),
+      transfer(0, 0, telemetry.subarray(0, 4), { more: true }),
+      transfer(0, 0, telemetry.subarray(4)),
+      frame(0, performative.disposition, [true, 0, 0, true, outcome]),
+    ],
+    [
+      ...proved,
+      attach(0, 's', 0, false, '/messages/devicebound'),
+      attach(0, 'r', 1, true, '/messages/serviceBound/feedback'),
+      flow(0, { handle: 1, credit: 10 }),
+      transfer(0, 0, telemetry, { id: 0 }),
+      transfer(0, 0, telemetry, { id: 1 }),
     ],
     [HEADER, open(), begin(0), begin(1), frame(1, performative.end, []), frame(0, performative.close, [])],
   ].map((parts) => Buffer.concat(parts));
