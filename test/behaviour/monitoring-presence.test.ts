@@ -117,3 +117,16 @@ test('after kill -9 nobody is connected, each lost connection is told, and numbe
     await hub[Symbol.asyncDispose]();
   }
 });
+
+test('with monitoring switched off nothing is recorded, and presence is known all the same', async () => {
+  await using hub = await startHub({ args: ['--monitoring', 'off'] });
+  const device = await withDevice(hub, 'unwatched');
+  const { client } = await MqttDriver.connect(devicePlace(hub), await device.connect());
+  assert.equal((await presenceOf(hub, 'unwatched')).connectionState, 'Connected');
+  await client.disconnect();
+  assert.equal((await presenceOf(hub, 'unwatched')).connectionState, 'Disconnected');
+  const admin = `http://127.0.0.1:${hub.endpoints.ports.admin}`;
+  const metrics = await (await fetch(`${admin}/metrics`)).text();
+  assert.match(metrics, /^mooring_events_stored_total\{event_hub="mooring-monitoring"\} 0$/m);
+  assert.equal((await fetch(`${admin}/events`)).status, 404);
+});
