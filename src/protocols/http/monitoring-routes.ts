@@ -47,6 +47,8 @@ export function addEventRoute(
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-store',
       'x-content-type-options': 'nosniff',
+      // Nothing comes behind the stream.
+      connection: 'close',
     });
     const client = new Client(reply.raw, events, clock);
     clients.add(client);
