@@ -1,7 +1,8 @@
 import type { EventRun } from '../../../core/events/types.ts';
 import { EventLogCorruption } from './errors.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
-import { type ParsedBatch, segmentHeaderBytes } from './format.ts';
+import { type LostRun, type ParsedBatch, segmentHeaderBytes } from './format.ts';
+import { readSummary } from './index-file.ts';
 import { ignoreMissing, META_NAME, readMeta } from './meta.ts';
 import { type ScanResult, scanSegment } from './scan.ts';
 import { follows, indexName, indexPath, journalName, journalPath, positionsOf, type Segment } from './segment.ts';
@@ -14,6 +15,8 @@ export interface EventLogCheck {
   readonly partitionCount: number | undefined;
   readonly segments: readonly SegmentCheck[];
   readonly problems: readonly EventLogProblem[];
+  /** Events that an earlier repair could not save; they are no problem any more. */
+  readonly lost: readonly LostRun[];
 }
 
 export interface SegmentCheck {
@@ -46,13 +49,14 @@ export interface EventLogProblem {
 export async function checkEventLog(folder: string, files: JournalFiles = systemFiles): Promise<EventLogCheck> {
   const problems: EventLogProblem[] = [];
   const segments: SegmentCheck[] = [];
+  const lost: LostRun[] = [];
   const names = await files.list(folder);
   const positions = positionsOf(names, 'journal');
   const meta = await readMeta(files, folder);
   if (meta === undefined) {
     const what = 'the file is missing or damaged';
     if (positions.length > 0) problems.push({ kind: 'damaged', file: META_NAME, place: 0, what });
-    return { folder, partitionCount: undefined, segments, problems };
+    return { folder, partitionCount: undefined, segments, problems, lost };
   }
   const { partitionCount } = meta;
   let before: Segment | undefined;
@@ -60,7 +64,7 @@ export async function checkEventLog(folder: string, files: JournalFiles = system
     const position = positions[at];
     const hasIndex = names.includes(indexName(position));
     const options = { folder, files, partitionCount, position, next: positions[at + 1], hasIndex };
-    const checked = await checkSegment(options, problems);
+    const checked = await checkSegment(options, problems, lost);
     segments.push(checked.facts);
     if (at > 0 && before !== undefined && checked.segment !== undefined && !follows(before, checked.segment)) {
       const what = 'the segment does not follow the one before it';
@@ -70,9 +74,14 @@ export async function checkEventLog(folder: string, files: JournalFiles = system
   }
   for (const position of positionsOf(names, 'index')) {
     if (positions.includes(position)) continue;
-    problems.push({ kind: 'index', file: indexName(position), place: 0, what: 'there is no such segment' });
+    const isBehind = position > (positions.at(-1) ?? -1);
+    const summary = isBehind ? await readSummary(files, folder, position, partitionCount) : undefined;
+    // Retention removes a segment before its index, but only at the beginning of the log.
+    if (summary !== undefined && summary.lastTime !== 0) {
+      problems.push({ kind: 'damaged', file: journalName(position), place: 0, what: 'the segment is missing' });
+    } else problems.push({ kind: 'index', file: indexName(position), place: 0, what: 'there is no such segment' });
   }
-  return { folder, partitionCount, segments, problems };
+  return { folder, partitionCount, segments, problems, lost };
 }
 
 interface CheckOptions {
@@ -88,6 +97,7 @@ interface CheckOptions {
 async function checkSegment(
   options: CheckOptions,
   problems: EventLogProblem[],
+  lost: LostRun[],
 ): Promise<{ readonly segment: Segment | undefined; readonly facts: SegmentCheck }> {
   const { folder, files, partitionCount, position, next, hasIndex } = options;
   const name = journalName(position);
@@ -99,6 +109,11 @@ async function checkSegment(
     batches++;
     entries.visit(batch, before);
     for (const run of batch.runs) {
+      if (run.lost) {
+        const { partition, firstSequence, count } = run;
+        lost.push({ partition, firstSequence, count });
+        continue;
+      }
       records += run.count;
       if (isWellFormed(run)) continue;
       const what = 'the lengths of the events do not add up';

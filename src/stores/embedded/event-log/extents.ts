@@ -1,8 +1,7 @@
 import { limits } from '../../../base/limits.ts';
-import type { EventRun } from '../../../core/events/types.ts';
 import { EventLogCorruption } from './errors.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
-import { parseBatch } from './format.ts';
+import { type JournalRun, parseBatch } from './format.ts';
 import { readEntries } from './index-file.ts';
 import { scanSegment } from './scan.ts';
 import { journalPath, type Segment } from './segment.ts';
@@ -13,7 +12,7 @@ export interface Extent {
   /** Where it ends in its segment; the last extent of a log that grows may have an older copy that ends earlier. */
   readonly end: number;
   /** Per partition the runs in order. */
-  readonly runs: readonly (readonly EventRun[])[];
+  readonly runs: readonly (readonly JournalRun[])[];
 }
 
 interface OpenSegment {
@@ -134,7 +133,7 @@ export class ExtentReader {
   }
 
   #parse(segment: Segment, bytes: Buffer, start: number, end: number): Extent {
-    const runs: EventRun[][] = Array.from({ length: this.#partitionCount }, () => []);
+    const runs: JournalRun[][] = Array.from({ length: this.#partitionCount }, () => []);
     for (let at = 0; start + at < end; ) {
       const batch = parseBatch(bytes, at, segment.salt, segment.position + start + at, this.#partitionCount);
       if (batch === undefined) {

@@ -7,6 +7,8 @@ import { readUint64LE, writeUint64LE } from '../../../base/bytes.ts';
 import type { EventRun } from '../../../core/events/types.ts';
 
 export const FORMAT_VERSION = 1;
+/** A batch of this version holds no events: it says which ones are lost. Only `mooring data repair` writes it. */
+export const GAP_VERSION = 2;
 /** No batch of any setting is longer: a bound for what a parse believes of a length field. */
 export const BATCH_BYTES_BOUND = 64 * 1024 * 1024;
 
@@ -117,13 +119,50 @@ export function encodeBatch(
   return { buffers, length: at + runBytes };
 }
 
+/** Numbers of one partition whose events are lost. */
+export interface LostRun {
+  readonly partition: number;
+  readonly firstSequence: number;
+  readonly count: number;
+}
+
+/** A batch of exactly `length` bytes that stands for lost events; zeros fill what its rows leave over. */
+export function encodeGap(
+  lost: readonly LostRun[],
+  length: number,
+  place: { readonly salt: Buffer; readonly position: number; readonly time: number },
+): Buffer {
+  const bytes = Buffer.alloc(length);
+  BATCH_MAGIC.copy(bytes, 0);
+  bytes.writeUInt32LE(length, 4);
+  bytes.writeUInt16LE(GAP_VERSION, 12);
+  bytes.writeUInt16LE(lost.length, 14);
+  place.salt.copy(bytes, 16);
+  writeUint64LE(bytes, 24, place.position);
+  writeUint64LE(bytes, 32, place.time);
+  let at = BATCH_FIXED_BYTES;
+  for (const run of lost) {
+    bytes.writeUInt32LE(run.partition, at);
+    bytes.writeUInt32LE(run.count, at + 4);
+    writeUint64LE(bytes, at + 8, run.firstSequence);
+    at += RUN_BYTES;
+  }
+  bytes.writeUInt32LE(crc32(bytes.subarray(CHECKED_FROM)), 8);
+  return bytes;
+}
+
 export interface ParsedBatch {
   readonly length: number;
   readonly time: number;
   readonly runs: readonly ParsedRun[];
 }
 
-export interface ParsedRun extends EventRun {
+/** A run as the journal holds it: of events, or of the numbers of events that are lost (then it has no bytes). */
+export interface JournalRun extends EventRun {
+  readonly lost: boolean;
+}
+
+export interface ParsedRun extends JournalRun {
   readonly partition: number;
 }
 
@@ -151,7 +190,9 @@ export function parseBatch(
   const length = batchLength(bytes, at, salt, position);
   if (length === undefined || at + length > bytes.length) return undefined;
   if (crc32(bytes.subarray(at + CHECKED_FROM, at + length)) !== bytes.readUInt32LE(at + 8)) return undefined;
-  if (bytes.readUInt16LE(at + 12) !== FORMAT_VERSION) return undefined;
+  const version = bytes.readUInt16LE(at + 12);
+  if (version !== FORMAT_VERSION && version !== GAP_VERSION) return undefined;
+  const lost = version === GAP_VERSION;
   const runCount = bytes.readUInt16LE(at + 14);
   const time = readUint64LE(bytes, at + 32);
   const tableEnd = at + BATCH_FIXED_BYTES + runCount * RUN_BYTES;
@@ -163,10 +204,11 @@ export function parseBatch(
     const end = start + bytes.readUInt32LE(row + 16);
     if (partition >= partitionCount || end > at + length) return undefined;
     const count = bytes.readUInt32LE(row + 4);
-    runs.push({ partition, firstSequence: readUint64LE(bytes, row + 8), count, time, bytes, start, end });
+    runs.push({ partition, firstSequence: readUint64LE(bytes, row + 8), count, time, bytes, start, end, lost });
+    if (lost && end !== start) return undefined;
     start = end;
   }
-  return start === at + length ? { length, time, runs } : undefined;
+  return lost || start === at + length ? { length, time, runs } : undefined;
 }
 
 /**

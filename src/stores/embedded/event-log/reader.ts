@@ -3,7 +3,7 @@ import { limits } from '../../../base/limits.ts';
 import type { EventPosition, EventRun, PartitionFacts } from '../../../core/events/types.ts';
 import { codeOf } from './errors.ts';
 import type { ExtentReader } from './extents.ts';
-import { cutRun } from './format.ts';
+import { cutRun, type JournalRun } from './format.ts';
 import type { RecentRuns } from './recent-runs.ts';
 import type { Segment } from './segment.ts';
 
@@ -35,6 +35,13 @@ export async function readRuns(
     const inMemory = tailHolds(log.tail, partition, next);
     const source = inMemory ? log.tail.runs(partition) : await extentRuns(log, partition, next);
     if (source === undefined) continue;
+    const gapEnd = inMemory ? undefined : endOfGap(source as readonly JournalRun[], next);
+    if (gapEnd !== undefined) {
+      // As with retention: an answer ends before what is missing, and the next one begins behind it.
+      if (runs.length > 0) break;
+      next = gapEnd;
+      continue;
+    }
     if (!inMemory) extents++;
     const taken = takeRuns(source, next, left);
     assert(taken.runs.length > 0, 'the index leads to every durable event');
@@ -59,6 +66,7 @@ export function takeRuns(
   const taken: EventRun[] = [];
   let left = bytesMax;
   for (let at = findRun(runs, from); at < runs.length && (left > 0 || taken.length === 0); at++) {
+    if (isLost(runs[at])) return { runs: taken, left: 0 };
     const run = cutRun(runs[at], from, left);
     taken.push(run);
     left = run.end < runs[at].end ? 0 : left - (run.end - run.start);
@@ -113,7 +121,7 @@ async function extentRuns(
   log: Readable,
   partition: number,
   sequence: number,
-): Promise<readonly EventRun[] | undefined> {
+): Promise<readonly JournalRun[] | undefined> {
   const segment = segmentOf(log.segments, partition, sequence);
   return ifKept(log, segment, async () => {
     const index = await log.extents.index(segment);
@@ -141,6 +149,16 @@ function segmentOf(segments: readonly Segment[], partition: number, sequence: nu
     else high = middle;
   }
   return segments[low];
+}
+
+function isLost(run: EventRun | JournalRun): boolean {
+  return 'lost' in run && run.lost;
+}
+
+/** The first number behind the lost ones, if `sequence` is one of those. */
+function endOfGap(runs: readonly JournalRun[], sequence: number): number | undefined {
+  const run = runs[findRun(runs, sequence)];
+  return run?.lost ? run.firstSequence + run.count : undefined;
 }
 
 function tailHolds(tail: RecentRuns, partition: number, sequence: number): boolean {

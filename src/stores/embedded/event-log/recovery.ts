@@ -43,7 +43,11 @@ export async function recover(
 
   const positions = positionsOf(names, 'journal');
   const indexed = new Set(positionsOf(names, 'index'));
-  for (const position of indexed) if (!positions.includes(position)) removed.push(indexPath(folder, position));
+  for (const position of indexed) {
+    if (positions.includes(position)) continue;
+    await refuseMissingEnd(options, position, positions.at(-1));
+    removed.push(indexPath(folder, position));
+  }
 
   const segments: Segment[] = [];
   let scanned = 0;
@@ -77,6 +81,19 @@ export async function recover(
   const report = { segments: segments.length, bytes, scanned, cut, removed };
   if (cut !== undefined) log.warn({ ...cut }, 'the event log ended in a torn batch, which was cut');
   return { segments, report };
+}
+
+/**
+ * Retention removes a segment before its index, and what is newer stays. So a sound index behind the last segment is that
+ * of one which is missing; without it the numbers of its events would be given again.
+ */
+async function refuseMissingEnd(options: RecoveryOptions, position: number, last: number | undefined): Promise<void> {
+  const { files, folder, partitionCount } = options;
+  if (last !== undefined && position < last) return;
+  const summary = await readSummary(files, folder, position, partitionCount);
+  // A segment without events may go at the end as well, when the disk works again or at a start.
+  if (summary === undefined || summary.lastTime === 0) return;
+  throw new EventLogCorruption(journalPath(folder, position), 0, 'the segment is missing, but its index is there');
 }
 
 interface OpenedSegment {

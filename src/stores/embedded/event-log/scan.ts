@@ -83,7 +83,7 @@ function take(segment: Segment, batch: ParsedBatch, options: ScanOptions): void 
 }
 
 /** The first place from `from` on at which a sound batch begins. */
-async function findSound(
+export async function findSound(
   window: Window,
   from: number,
   salt: Buffer,
@@ -104,7 +104,7 @@ async function findSound(
 }
 
 /** Bytes of a file from any place on, read in large pieces. */
-class Window {
+export class Window {
   readonly length: number;
   readonly #file: JournalFile;
   #start = 0;
