@@ -25,7 +25,12 @@ export interface Canary {
   eventLog?(log: EventLog, crashes: number): EventLog;
   events?(events: Events, log: EventLog): Events;
   presence?(presence: Presence): Presence;
-  crashed?(tables: { readonly commandQueue: CommandQueue; readonly subscriptions: SubscriptionStore }): void;
+  /** The power has failed, and nothing runs. */
+  crashed?(tables: {
+    readonly identities: IdentityStore;
+    readonly commandQueue: CommandQueue;
+    readonly subscriptions: SubscriptionStore;
+  }): void;
 }
 
 /** No bug but the hub's own. */
@@ -38,10 +43,16 @@ export const canaries: readonly Canary[] = [
   {
     name: 'acknowledge before sync',
     plan: crashing,
-    files: (files) => ({ ...files, create: async (file) => unsynced(await files.create(file)) }),
+    files: (files) => ({ ...files, create: async (file) => unsynced(file, await files.create(file)) }),
+  },
+  {
+    name: 'acknowledge what the disk has refused',
+    plan: { diskFaultRate: 0.03 },
+    files: (files) => ({ ...files, create: async (file) => lying(file, await files.create(file)) }),
   },
   {
     name: 'forget an outcome',
+    plan: { devices: 1 },
     commandQueue: (queue) => ({
       ...queue,
       settle: async (_target, _token, settlement) =>
@@ -59,6 +70,7 @@ export const canaries: readonly Canary[] = [
   { name: 'write two receipts', commandQueue: twoReceipts },
   {
     name: 'lose a receipt that a back end gave back',
+    plan: { devices: 2, activeMs: 60_000 },
     commandQueue: (queue) => ({
       ...queue,
       settleReceipts: (token, _settlement, now) => queue.settleReceipts(token, 'complete', now),
@@ -79,6 +91,11 @@ export const canaries: readonly Canary[] = [
       write: (writes) =>
         store.write(writes.map((write) => (write.kind === 'create' ? write : { ...write, ifMatch: '*' }))),
     }),
+  },
+  {
+    name: 'lose a registry write at a crash',
+    plan: crashing,
+    crashed: ({ identities }) => void identities.write([{ kind: 'delete', key: { deviceId: 'd0' }, ifMatch: '*' }]),
   },
   {
     name: 'lose queued commands at a crash',
@@ -127,8 +144,14 @@ export const canaries: readonly Canary[] = [
   },
 ];
 
-function unsynced(file: JournalFile): JournalFile {
-  return { ...file, sync: async () => {} };
+function lying(name: string, file: JournalFile): JournalFile {
+  if (!name.endsWith('.journal')) return file;
+  return { ...file, write: (buffers, at) => file.write(buffers, at).catch(() => {}) };
+}
+
+/** Of the journal only: else the log would not even start again. */
+function unsynced(name: string, file: JournalFile): JournalFile {
+  return name.endsWith('.journal') ? { ...file, sync: async () => {} } : file;
 }
 
 function twoReceipts(queue: CommandQueue): CommandQueue {

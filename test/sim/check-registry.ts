@@ -68,38 +68,53 @@ export class RegistryChecker {
   }
 }
 
-/** Undefined: there is an order. Else how far the search came. */
+/** Undefined: there is an order. Else the calls among which there is none. */
 export function disorderOf(calls: readonly RegistryCall[]): string | undefined {
-  const ordered = [...calls].sort((a, b) => a.invokedAt - b.invokedAt);
+  let states: readonly (State | undefined)[] = [undefined];
+  for (const together of overlapping(calls)) {
+    const left = statesBehind(together, states);
+    if (left.length === 0) return `${JSON.stringify(together)} after ${JSON.stringify(states)}`;
+    states = left;
+  }
+  return undefined;
+}
+
+/** Parts of which each was answered as a whole before the next one began. */
+function overlapping(calls: readonly RegistryCall[]): readonly (readonly RegistryCall[])[] {
+  const parts: RegistryCall[][] = [];
+  let answeredAt = Number.NEGATIVE_INFINITY;
+  for (const call of [...calls].sort((a, b) => a.invokedAt - b.invokedAt)) {
+    if (call.invokedAt > answeredAt) parts.push([]);
+    parts[parts.length - 1].push(call);
+    answeredAt = Math.max(answeredAt, call.answeredAt);
+  }
+  return parts;
+}
+
+/** All states that some order of the calls, begun in one of `states`, may end in. */
+function statesBehind(
+  calls: readonly RegistryCall[],
+  states: readonly (State | undefined)[],
+): readonly (State | undefined)[] {
   const seen = new Set<string>();
-  let steps = 0;
-  let furthest = 0;
-  /** All before `from` are done, and of those behind it the ones in `ahead`. */
-  const search = (from: number, ahead: ReadonlySet<number>, state: State | undefined): boolean => {
-    let first = from;
-    const done = new Set(ahead);
-    while (done.delete(first)) first++;
-    if (first === ordered.length) return true;
-    furthest = Math.max(furthest, first);
-    const key = `${first};${[...done].sort((a, b) => a - b)};${state && `${state.tag} ${state.etag} ${state.generationId}`}`;
-    if (seen.has(key) || ++steps > STEPS_MAX) return steps > STEPS_MAX;
+  const ends = new Map<string, State | undefined>();
+  const search = (left: readonly number[], state: State | undefined): void => {
+    const name = state === undefined ? '' : `${state.tag} ${state.etag} ${state.generationId}`;
+    if (left.length === 0) ends.set(name, state);
+    const key = `${left.join()};${name}`;
+    if (seen.has(key) || seen.size > STEPS_MAX) return;
     seen.add(key);
     // Whoever was answered before another was asked comes before it.
-    let horizon = Number.POSITIVE_INFINITY;
-    for (let at = first; at < ordered.length && ordered[at].invokedAt <= horizon; at++) {
-      if (!done.has(at)) horizon = Math.min(horizon, ordered[at].answeredAt);
+    const horizon = Math.min(...left.map((at) => calls[at].answeredAt));
+    for (const at of left) {
+      if (calls[at].invokedAt > horizon) continue;
+      const others = left.filter((other) => other !== at);
+      for (const next of after(calls[at], state)) search(others, next.state);
     }
-    for (let at = first; at < ordered.length && ordered[at].invokedAt <= horizon; at++) {
-      if (done.has(at)) continue;
-      for (const next of after(ordered[at], state)) {
-        if (search(first, new Set([...done, at]), next.state)) return true;
-      }
-    }
-    return false;
   };
-  if (search(0, new Set(), undefined)) return undefined;
-  const around = ordered.slice(Math.max(0, furthest - 4), furthest + 4);
-  return `at call ${furthest} of ${ordered.length}: ${JSON.stringify(around)}`;
+  for (const state of states) search([...calls.keys()], state);
+  if (seen.size > STEPS_MAX) throw new Error(`the order of ${calls.length} calls takes too long to find`);
+  return [...ends.values()];
 }
 
 /** The states in which the call, carried out on `state`, may leave the identity; none = it cannot have answered so. */

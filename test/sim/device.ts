@@ -78,6 +78,7 @@ export class Device {
       this.#mind();
       if (this.#link === undefined && !this.#hasLeft) this.#connect();
       else if (this.#link?.client.accepted) this.#act(this.#link);
+      else if (this.#link !== undefined) this.#loseHeart(this.#link);
     }
   }
 
@@ -112,6 +113,14 @@ export class Device {
       link.client.connection.stall();
       this.#world.scheduler.after(dice.wait(5000), () => link.client.connection.unstall());
     } else if (plan.breakEveryMs > 0 && dice.chance(300 / plan.breakEveryMs)) this.#break(link);
+  }
+
+  /** The hub has not answered yet: it is tried again at once, while the first attempt is still being handled. */
+  #loseHeart(link: Link): void {
+    if (this.#world.calm || this.#world.plan.breakEveryMs === 0 || !this.#dice.chance(0.3)) return;
+    this.#world.trace(this.id, `gives up (${link.number})`);
+    this.#break(link);
+    this.#connect();
   }
 
   /** What a client's own timers do. */

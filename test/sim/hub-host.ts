@@ -53,6 +53,8 @@ export class HubHost {
   /** Every line of level error that the hub wrote. */
   readonly errors: string[] = [];
   running: Running | undefined;
+  /** It drains: no other may be started yet. */
+  stopping = false;
   /** What each hand-over, as the store made it, is told to. */
   handedOver: (commands: Awaited<ReturnType<CommandQueue['lockNext']>>) => void = () => {};
   readonly #world: World;
@@ -121,6 +123,7 @@ export class HubHost {
     if (running === undefined) return;
     this.#world.trace('hub', 'stops');
     this.running = undefined;
+    this.stopping = true;
     const { life, mqtt, sweeper, presence, eventLog } = running;
     const stopped = (async () => {
       await mqtt.drain();
@@ -131,6 +134,7 @@ export class HubHost {
     })();
     await Promise.race([stopped, this.#ends(life)]);
     life.end();
+    this.stopping = false;
     this.#world.trace('hub', 'has stopped');
   }
 

@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 /** Keeps the hub running: starts it again whenever it is down. */
 export async function keepRunning(world: World, host: HubHost, started: () => Promise<void>): Promise<void> {
   while (!world.over) {
-    if (host.running === undefined) {
+    if (host.running === undefined && !host.stopping) {
       const running = await host.start();
       if (running !== undefined) await started();
     }

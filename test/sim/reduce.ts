@@ -13,11 +13,16 @@ export async function reduce(failed: Outcome, canary?: Canary): Promise<Outcome>
     for (const plan of reductions(least.plan)) {
       if (attempts++ >= ATTEMPTS_MAX) return least;
       const outcome = await simulate(plan, canary && { canary });
-      if (outcome.finding === undefined) continue;
+      if (kindOf(outcome) !== kindOf(failed)) continue;
       least = outcome;
       goesOn = true;
       break;
     }
   }
   return least;
+}
+
+/** What was found, without its names and numbers: another bug would lead astray. */
+function kindOf({ finding }: Outcome): string | undefined {
+  return finding?.message.replace(/[a-z]*\d[\w.]*/g, '').slice(0, 60);
 }

@@ -98,8 +98,6 @@ async function end(parts: Parts, devices: readonly Device[]): Promise<void> {
       return;
     }
   }
-  // Until the last locks of receipts are over, and the readers have come again.
-  await world.scheduler.sleep(120_000);
   for (const device of devices) device.settle();
   await world.scheduler.sleep(150_000);
   const { running } = host;
@@ -125,7 +123,9 @@ async function unfinished({ host, directory }: Parts, devices: readonly Device[]
   if (busy !== undefined) return `${busy.id} is not done`;
   const depths = await running.hub.commands.depths(directory.ids.map((deviceId) => ({ deviceId })));
   const waits = depths.findIndex((depth) => depth > 0);
-  return waits < 0 ? undefined : `${depths[waits]} commands wait for d${waits}`;
+  if (waits >= 0) return `${depths[waits]} commands wait for d${waits}`;
+  const { receipts } = await running.hub.commands.totals();
+  return receipts === 0 ? undefined : `${receipts} receipts wait`;
 }
 
 /** Faults that were injected are to be told by the log. */
