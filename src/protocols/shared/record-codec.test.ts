@@ -27,6 +27,21 @@ const TIME = Date.UTC(2026, 10, 23, 17);
 // biome-ignore lint/suspicious/noExplicitAny: the judge is a library whose messages have no fixed type
 const decode = (record: Buffer): any => rhea.message.decode(record.subarray(RECORD_HEADER_BYTES));
 
+/**
+ * Application properties by name, read by the same library below its messages: those put a map into an object by
+ * assignment, where `__proto__` is a property's name no more. The record has it, and so have readers in other languages.
+ */
+function decodedProperties(record: Buffer): ReadonlyMap<string, string | null> {
+  const { application, body } = readRecordHeader(record, 0, record.length);
+  if (application === body) return new Map();
+  // biome-ignore lint/suspicious/noExplicitAny: the library does not declare its reader
+  const map: any = new (rhea.types as any).Reader(record.subarray(application, body)).read();
+  const values: readonly { readonly value: string | null }[] = map.value;
+  return new Map(
+    values.flatMap(({ value }, at) => (at % 2 === 0 ? [[String(value), values[at + 1].value] as const] : [])),
+  );
+}
+
 test('the bytes of a plain record are these', () => {
   const record = recordCodec.encode({ ...stamp, authMethod: '{}' }, plain, TIME);
   patchEventAnnotations(record, RECORD_HEADER_BYTES, 5, TIME + 1);
@@ -114,6 +129,15 @@ test('every system property stands where the service puts it', () => {
   assert.deepEqual(message.body.content, Buffer.alloc(1000, 7));
 });
 
+test('a property may have any name, those of an object too', () => {
+  const properties = [['__proto__', null] as const, ['constructor', 'c'] as const, ['toString', ''] as const];
+  for (const [name, value] of properties) {
+    const record = recordCodec.encode(stamp, { ...plain, properties: [[name, value]] }, TIME);
+    assert.deepEqual(decodedProperties(record), new Map([[name, value]]));
+  }
+  assert.deepEqual(decodedProperties(recordCodec.encode(stamp, { ...plain, properties }, TIME)), new Map(properties));
+});
+
 const text = fc.string({ unit: 'binary', maxLength: 300 }).filter((value) => value.isWellFormed());
 const telemetry: fc.Arbitrary<Telemetry> = fc.record({
   system: fc.record({ messageId: text, contentType: fc.constant('text/plain'), subject: text }, { requiredKeys: [] }),
@@ -135,7 +159,7 @@ test('what is encoded and patched is what a reader decodes', () => {
       assert.equal(annotations['iothub-enqueuedtime'].getTime(), TIME);
       assert.equal(message.message_id ?? undefined, sent.system.messageId);
       assert.equal(annotations['dt-subject'], sent.system.subject);
-      assert.deepEqual(message.application_properties ?? {}, { ...Object.fromEntries(sent.properties) });
+      assert.deepEqual(decodedProperties(record), new Map(sent.properties));
       assert.deepEqual(message.body.content, Buffer.from(sent.body));
     }),
   );
