@@ -31,6 +31,19 @@ test('PUBACKs of one batch are one write', async () => {
   stream.destroy();
 });
 
+test('pings of one chunk are answered in one write, each of them', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  const { stream, writes } = serve(door);
+  stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
+  await until(() => writes.length === 1);
+  const ping = mqttPacket.generate({ cmd: 'pingreq' });
+  stream.write(Buffer.concat(Array.from({ length: 5000 }, () => ping)));
+  await until(() => writes.length === 2);
+  assert.deepEqual(writes[1], Buffer.alloc(10_000, Buffer.of(0xd0, 0)));
+  stream.destroy();
+});
+
 test('a conversation gives the same answers wherever its bytes are split', async () => {
   await using door = await openTestDoor();
   await door.create({ deviceId: 'd1' });

@@ -54,6 +54,8 @@ export class Session implements DurabilityWaiter, Receiver {
   readonly #reader = new PacketReader();
   readonly #gate: Gate;
   #reading = false;
+  /** PINGREQs that are not answered yet. */
+  #pings = 0;
   /** Set when the device has proved who it is. */
   #admitted: Admitted | undefined;
   /** Set when the CONNECT has been accepted. */
@@ -187,11 +189,20 @@ export class Session implements DurabilityWaiter, Receiver {
         }
         this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end));
       }
+      this.#answerPings();
     } catch (error) {
       this.#failWith(error);
     }
     if (!this.closed) reader.settle();
     this.#reading = false;
+  }
+
+  /** One write for all that came together: a chunk holds thousands, and each write costs the other connections time. */
+  #answerPings(): void {
+    const count = this.#pings;
+    if (count === 0) return;
+    this.#pings = 0;
+    if (!this.closed) this.#write(count === 1 ? pingresp : Buffer.alloc(count * pingresp.length, pingresp));
   }
 
   #handle(packet: ClientPacket): void {
@@ -200,7 +211,7 @@ export class Session implements DurabilityWaiter, Receiver {
         this.#publish(packet);
         return;
       case 'pingreq':
-        this.#write(pingresp);
+        this.#pings++;
         return;
       case 'subscribe':
         this.#keepGrants(
