@@ -174,8 +174,14 @@ function requestOf(chance: Chance, tokens: readonly string[]): Buffer {
     ...corpus('addresses').map((text) => `/${text}`),
   ];
   const line = chance.once(2) ? chance.pick(paths) : damagedText(chance, chance.pick(paths), paths).slice(0, 20_000);
-  const method = chance.pick(['GET', 'PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT', 'get', 'PRI']);
-  const body = chance.once(2) ? meanJson(chance) : damagedText(chance, chance.pick(corpus('texts')), paths);
+  const method = chance.once(8)
+    ? chance.pick(['PATCH', 'OPTIONS', 'HEAD', 'TRACE', 'CONNECT', 'get', 'PRI'])
+    : chance.pick(['GET', 'GET', 'PUT', 'POST', 'DELETE']);
+  const body = chance.once(2)
+    ? ''
+    : chance.once(2)
+      ? meanJson(chance)
+      : damagedText(chance, chance.pick(corpus('texts')), paths);
   const bytes = Buffer.from(body.slice(0, 200_000));
   const length = chance.once(10) ? chance.pick([0, -1, 5, 1e9, 'x', '0x10', '1, 2']) : bytes.length;
   const headers = [
