@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The binary: `serve` and `config` concern this machine and go to the server's room, all else to the CLI. */
+/** The binary: `serve`, `config` and `data` concern this machine and go to the server's room, all else to the CLI. */
 const [command, ...rest] = process.argv.slice(2);
 process.exitCode = await run();
 // A hub that has stopped is over, even if a peer holds on to a connection that was to be cut off.
@@ -13,6 +13,13 @@ async function run(): Promise<number> {
   if (command === 'config') {
     const { runConfig } = await import('./server/config-command.ts');
     return runConfig(rest, process.env, {
+      out: (text) => process.stdout.write(text),
+      err: (text) => process.stderr.write(text),
+    });
+  }
+  if (command === 'data') {
+    const { runData } = await import('./server/data-command.ts');
+    return runData(rest, process.env, {
       out: (text) => process.stdout.write(text),
       err: (text) => process.stderr.write(text),
     });

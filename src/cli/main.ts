@@ -51,6 +51,7 @@ function buildProgram(terminal: Terminal): Command {
         'Of the hub itself (each with its own --help):',
         '  serve                     start a hub',
         '  config                    check or print its settings',
+        '  data                      check or repair the data folder of a hub that is stopped',
         '',
         'The hub is found by --login-file, MOORING_CONNECTION_STRING or ./mooring-data/endpoints.json.',
         'Exit codes: 0 done, 1 failed, 2 wrong command line.',

@@ -83,6 +83,34 @@ export function openDataFolder(
   }
 }
 
+/**
+ * Locks the folder of a hub that is not running, for work on its files.
+ * @returns lets hubs in again
+ * @throws DataFolderError when there is no hub's folder, or a hub holds it
+ */
+export function lockDataFolder(folder: string): () => void {
+  const at = path.resolve(folder);
+  const isOurs = existsSync(path.join(at, 'hub.json')) || existsSync(path.join(at, 'events'));
+  if (!isOurs) throw new DataFolderError(`${at} holds no hub. Name the folder with --data-dir.`);
+  return lock(at);
+}
+
+/** What `hub.json` says; undefined when it is missing or damaged. A newer format is answered with its number alone. */
+export function readDataFacts(folder: string): HubFacts | undefined {
+  const file = path.join(folder, 'hub.json');
+  return existsSync(file) ? parseFacts(readFileSync(file, 'utf8')) : undefined;
+}
+
+/** Makes what was written to a file durable. */
+export function syncFile(file: string): void {
+  const handle = openSync(file, 'r+');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
+
 /** Replaces a file so that a crash leaves the old or the new one, and that only this user can read it. */
 export function writeFileDurably(file: string, content: string): void {
   const draft = `${file}.new`;
