@@ -101,14 +101,14 @@ export async function admit(
  * @param clean CleanSession: the session of before ends, and none is left behind.
  */
 export async function enter(
-  hub: Hub,
+  hub: Pick<Hub, 'presence' | 'subscriptions'>,
   claim: ConnectionClaim,
   { clean, hasEnded }: { readonly clean: boolean; hasEnded(): boolean },
 ): Promise<Entered | undefined> {
   const ticket = await hub.presence.claim(claim);
   try {
     if (!hasEnded()) {
-      const { grants, present } = await restoreGrants(hub.subscriptions, claim, clean);
+      const { grants, present } = await restoreGrants(hub.subscriptions, claim, clean, hasEnded);
       if (!hasEnded()) return { ticket, grants, sessionPresent: present };
     }
   } catch (error) {
@@ -128,13 +128,18 @@ export function silenceMsMax({ keepAliveSeconds }: ConnectPacket): number {
   return Math.min(allowedMs, limits.mqttKeepAliveMsMax);
 }
 
-/** Continues the session of before, or begins a new one; `present` tells which [MQTT-3.2.2-2]. */
+/**
+ * Continues the session of before, or begins a new one; `present` tells which [MQTT-3.2.2-2]. A connection that has ended
+ * meanwhile touches nothing any more: the session may be the one of its successor, which was told that it is kept.
+ */
 async function restoreGrants(
   subscriptions: SubscriptionStore,
   { key, generationId }: Pick<ConnectionClaim, 'key' | 'generationId'>,
   clean: boolean,
+  hasEnded: () => boolean,
 ): Promise<{ readonly grants: Grants; readonly present: boolean }> {
   const stored = await subscriptions.load(key, generationId);
+  if (hasEnded()) return { grants: NO_GRANTS, present: false };
   if (clean) {
     if (stored !== undefined) await subscriptions.remove(key);
     return { grants: NO_GRANTS, present: false };
