@@ -96,6 +96,7 @@ function startMonitor({
     log,
     // Whatever the clock does: later than everything that the stream holds.
     startTime: Math.max(clock.now(), monitoring.partition(0).lastTime + 1),
+    earlierEvents: monitoring.partition(0).lastSequence + 1,
     peer: settings.monitoringPeer,
     windowMs: settings.monitoringWindowSeconds * 1000,
   });

@@ -24,6 +24,21 @@ test('numbers grow per device, over restarts and over what is forgotten', () => 
   for (const name of 'abcde') assert.ok(later.next(name) > (last.get(name) ?? 0));
 });
 
+test('numbers grow over restarts while the clock shows what it has shown before', () => {
+  const start = Date.UTC(2026, 0, 1);
+  let stored = 0;
+  let last = 0;
+  for (let run = 0; run < 4; run++) {
+    const numbers = new Numbers(start, 10, stored);
+    for (let at = 0; at < 5; at++) {
+      const number = numbers.next('a');
+      assert.ok(number > last);
+      last = number;
+      stored++;
+    }
+  }
+});
+
 test('a watcher that fails keeps neither the others nor the caller', () => {
   const errors: string[] = [];
   const log: Log = { ...silentLog, error: (fields) => errors.push(String(fields.type)) };

@@ -27,6 +27,8 @@ export interface MonitorParts {
   readonly log?: Log;
   /** UTC milliseconds that all events of earlier runs lie before: numbers go on from there. */
   readonly startTime: number;
+  /** How many events earlier runs have stored; never less than at an earlier start. */
+  readonly earlierEvents?: number;
   readonly peer?: PeerShown;
   readonly windowMs?: number;
   readonly sourcesPerAddressMax?: number;
@@ -37,7 +39,7 @@ export function createMonitor(parts: MonitorParts): Monitor {
   const { clock } = parts;
   const log = parts.log ?? silentLog;
   const shown = parts.peer ?? 'full';
-  const numbers = new Numbers(parts.startTime, limits.monitoringNumbersMax);
+  const numbers = new Numbers(parts.startTime, limits.monitoringNumbersMax, parts.earlierEvents);
   const listeners = new Set<(event: MonitoringEvent) => void>();
 
   const tell = (report: MonitoringReport, summed?: Summed): void => {

@@ -1,7 +1,8 @@
 /**
  * A number for each event of a device, which grows over restarts without being stored: a run begins at its start time
  * in milliseconds times 1024 and counts by one. So it can only overtake the next run's numbers if a device has more than
- * a thousand events in every millisecond of the run; a number stays exact in JavaScript until the year 2248.
+ * a thousand events in every millisecond of the run; a number stays exact in JavaScript until the year 2248. Runs that
+ * begin at the same time, because the clock was set back, are kept apart by the number of events that were stored before.
  *
  * Devices are remembered up to a bound; whoever is forgotten goes on above every number that was forgotten, so his
  * numbers still grow, with a gap.
@@ -13,8 +14,8 @@ export class Numbers {
   readonly #namesMax: number;
   #floor: number;
 
-  constructor(startTime: number, namesMax: number) {
-    this.#floor = startTime * PER_MILLISECOND;
+  constructor(startTime: number, namesMax: number, earlier = 0) {
+    this.#floor = startTime * PER_MILLISECOND + earlier;
     this.#namesMax = namesMax;
   }
 
