@@ -11,6 +11,7 @@ import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
+import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
@@ -25,6 +26,7 @@ import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import type { Canary } from './canaries.ts';
+import { MonitoringChecker } from './check-monitoring.ts';
 import { Life } from './scheduler.ts';
 import { behind, identitiesBehind, slowFiles, TableThread } from './storage.ts';
 import type { World } from './world.ts';
@@ -60,6 +62,7 @@ export class HubHost {
   readonly #world: World;
   readonly #canary: Canary;
   readonly #dice;
+  readonly #monitoring: MonitoringChecker;
   #life: Life | undefined;
   #policies: readonly Policy[] = [];
 
@@ -67,6 +70,7 @@ export class HubHost {
     this.#world = world;
     this.#canary = canary;
     this.#dice = world.dice('hub');
+    this.#monitoring = new MonitoringChecker(world);
     const identities = createMemoryIdentityStore();
     this.tables = {
       identities,
@@ -201,6 +205,10 @@ export class HubHost {
     const identities = identitiesBehind(thread, tables.identities, life);
     const sweeper = createSweeper(clock, log);
     const subscriptions = canary.subscriptions?.(tables.subscriptions) ?? tables.subscriptions;
+    const { lastTime, count: earlierEvents } = this.#monitoring;
+    const monitor = createMonitor({ clock, log, startTime: Math.max(clock.now(), lastTime + 1), earlierEvents });
+    this.#monitoring.restarted();
+    monitor.watch((event) => life.over || this.#monitoring.seen(event));
     let presence: KeptPresence | undefined;
     const hub = createHub({
       name: 'mooring',
@@ -214,6 +222,7 @@ export class HubHost {
       clock,
       random,
       log,
+      recorder: monitor,
       keepPresence: (inner) => {
         presence = keepPresence(canary.presence?.(inner) ?? inner, { store: presenceStates, clock, log });
         return presence;

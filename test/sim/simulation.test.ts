@@ -34,3 +34,22 @@ test('a seed gives the same simulation every time', async () => {
   const different = await simulate({ ...plan, seed: 10 });
   assert.notEqual(different.traceHash, one.traceHash);
 });
+
+/** Seeds that have failed once, reduced. */
+const kept = [
+  {
+    name: 'a clean connection that was given up does not remove the session of the next one',
+    plan: { ...planOf(10147), activeMs: 7970, crashEveryMs: 0, stopEveryMs: 0 },
+  },
+  {
+    name: 'monitoring numbers grow over two restarts while the clock is behind',
+    plan: { ...planOf(21), devices: 1, senders: 0, activeMs: 65_544, diskFullEveryMs: 0, breakEveryMs: 0 },
+  },
+];
+
+for (const { name, plan } of kept) {
+  test(name, async () => {
+    const { finding, lastLines } = await simulate(plan);
+    assert.equal(finding, undefined, `${finding?.message}\n${lastLines.slice(-30).join('\n')}`);
+  });
+}
