@@ -269,6 +269,10 @@ export const limits = {
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
   /** Least share of `writerBytesMax` and `batchBytesMax` that a listener thread has: some of the largest messages. */
   threadWriterBytesMin: 1 * MiB,
+  /** Batches of a listener thread on their way to the journal at the same time. */
+  threadCommitsMax: 4,
+  /** Bytes for which a listener thread sends a batch beside those on their way: less is not worth the hop. */
+  threadCommitBytesMin: 32 * KiB,
   /** How late the main thread may hear how many connections a listener thread has. */
   threadCountsMs: 500,
   /** How long session tickets are sealed with the same keys, where listener threads share them. */

@@ -1,6 +1,9 @@
 /**
  * One event log of the main thread, for listener threads. A thread's batch is appended whole, in the order in which
  * batches arrive, and answered when it is durable; the journal makes one sync of what all threads have sent.
+ *
+ * When a batch fails, so does all that its thread had sent before it could hear of that: what arrives later with the
+ * same epoch, or an older one, is not appended. Else it would be durable before what devices send again.
  */
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
@@ -30,6 +33,8 @@ export type LogHealth = ReturnType<EventLog['health']>;
 /** A sealed batch on its way to the journal: memory that both threads see, until the answer has come. */
 export interface SentBatch {
   readonly id: number;
+  /** How many failures the thread had heard of when it sent this. */
+  readonly epoch: number;
   /** By partition; undefined = no events of it. */
   readonly runs: readonly (SharedArrayBuffer | undefined)[];
   readonly lengths: readonly number[];
@@ -37,9 +42,10 @@ export interface SentBatch {
   readonly bytes: number;
 }
 
+/** Of a batch and of those before it that have not been answered; a failure is of those behind it as well. */
 export interface BatchAnswer {
   readonly id: number;
-  /** Why the batch is not durable; absent = it is. */
+  /** Why it is not durable; absent = it is. */
   readonly failure?: string;
 }
 
@@ -91,11 +97,21 @@ export class EventLogHost {
         return new Moved(packed, [packed.bytes]);
       },
     } satisfies LogCalls);
-    link.on(`append ${log.name}`, (batch: SentBatch) => {
-      this.#append(link, batch, () => {
-        for (const partition of watches.keys()) if (batch.counts[partition] > 0) heard.add(partition);
-      });
+    const batches = new ThreadBatches(log, {
+      // Called right before watchers of the log hear of the batches.
+      durable: (id, counts) => {
+        this.changed();
+        for (const partition of watches.keys()) {
+          if (counts.some((count) => count[partition] > 0)) heard.add(partition);
+        }
+        link.tell(`appended ${log.name}`, { id } satisfies BatchAnswer);
+      },
+      failed: (id, error) => {
+        this.#tellHealth();
+        link.tell(`appended ${log.name}`, { id, failure: error.message } satisfies BatchAnswer);
+      },
     });
+    link.on(`append ${log.name}`, (batch: SentBatch) => batches.append(batch));
     link.on(`watch ${log.name}`, (partition: number) => {
       const told = (): void => {
         if (!heard.delete(partition)) link.tell(`events ${log.name}`, partition);
@@ -118,29 +134,6 @@ export class EventLogHost {
     this.#cancelCheck?.();
   }
 
-  /** @param durable called when the batch is, right before watchers of the log hear of it */
-  #append(link: ThreadLink, { id, runs, lengths, counts, bytes }: SentBatch, durable: () => void): void {
-    const { writer } = this.#log;
-    writer.append(
-      { runs: runs.map((run) => (run === undefined ? NOTHING : Buffer.from(run))), lengths, counts },
-      bytes,
-    );
-    const last = writer.batch;
-    const waiter: DurabilityWaiter = {
-      batchDurable: (batch) => {
-        if (batch < last) return;
-        this.changed();
-        durable();
-        link.tell(`appended ${this.#log.name}`, { id } satisfies BatchAnswer);
-      },
-      batchFailed: (_, error) => {
-        this.#tellHealth();
-        link.tell(`appended ${this.#log.name}`, { id, failure: error.message } satisfies BatchAnswer);
-      },
-    };
-    writer.await(waiter);
-  }
-
   /** Threads refuse messages at once while the log cannot be written, as doors of this thread do. */
   #tellHealth(): void {
     const health = this.#log.health();
@@ -152,5 +145,57 @@ export class EventLogHost {
       this.#cancelCheck = undefined;
       this.#tellHealth();
     });
+  }
+}
+
+interface Answers {
+  /** The batch of this id and all before it; `counts` of those that had not been answered. */
+  durable(id: number, counts: readonly SentBatch['counts'][]): void;
+  /** The batch of this id, and all that the thread sends until it has heard of this. */
+  failed(id: number, error: Error): void;
+}
+
+/** The batches of one thread in the journal's writer. One answer is for all that one sync has made durable. */
+class ThreadBatches implements DurabilityWaiter {
+  readonly #log: HostedLog;
+  readonly #answers: Answers;
+  /** Oldest first; `batch` is the writer's own that holds it. All of one epoch, because a failure ends them all. */
+  #waiting: { readonly sent: SentBatch; readonly batch: number }[] = [];
+  #epochFailed = -1;
+
+  constructor(log: HostedLog, answers: Answers) {
+    this.#log = log;
+    this.#answers = answers;
+  }
+
+  append(sent: SentBatch): void {
+    const { epoch, runs, lengths, counts, bytes } = sent;
+    // No answer: the thread has failed it by itself when it hears of the failure that is on its way.
+    if (epoch <= this.#epochFailed) return;
+    const { writer } = this.#log;
+    const buffers = runs.map((run) => (run === undefined ? NOTHING : Buffer.from(run)));
+    writer.append({ runs: buffers, lengths, counts }, bytes);
+    this.#waiting.push({ sent, batch: writer.batch });
+    writer.await(this);
+  }
+
+  batchDurable(batch: number): void {
+    const count = this.#waiting.findLastIndex((each) => each.batch <= batch) + 1;
+    const done = this.#waiting.splice(0, count).map(({ sent }) => sent);
+    const last = done.at(-1);
+    if (last === undefined) return;
+    this.#answers.durable(
+      last.id,
+      done.map(({ counts }) => counts),
+    );
+  }
+
+  /** The journal's writer fails everything that it holds together, so this is about all that waits. */
+  batchFailed(_: number, error: Error): void {
+    const [first] = this.#waiting;
+    if (first === undefined) return;
+    this.#waiting = [];
+    this.#epochFailed = first.sent.epoch;
+    this.#answers.failed(first.sent.id, error);
   }
 }

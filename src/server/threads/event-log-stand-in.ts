@@ -1,8 +1,9 @@
 /**
  * An event log of the main thread as a listener thread sees it. Records are copied into batches of this thread's own; a
- * sealed batch crosses whole, in memory that both threads see, and one is on its way while the next one fills. A failed
- * batch fails all that wait behind it here, as in the journal: nothing overtakes what will be sent again.
+ * sealed batch crosses whole, in memory that both threads see, and some are on their way while the next one fills. A
+ * failed batch fails all behind it, here and on their way, as in the journal: nothing overtakes what will be sent again.
  */
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import { Watchers } from '../../stores/embedded/event-log/watchers.ts';
@@ -23,6 +24,8 @@ export interface StandInBounds {
   /** The thread's share of `limits.writerBytesMax`. */
   readonly writerBytesMax: number;
   readonly batchBytesMax: number;
+  /** Default: `limits.threadCommitBytesMin`. */
+  readonly commitBytesMin?: number;
 }
 
 interface Waiting {
@@ -36,15 +39,20 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
   const remote = link.remote<LogCalls>(`log ${name}`, ['seek', 'read']);
   const watchers = new Watchers(partitionCount, log);
   const watched = new Array<number>(partitionCount).fill(0);
+  /** By id, oldest first. */
   const sent = new Map<number, Waiting>();
   let lastId = 0;
   let health: LogHealth = start.health;
 
   link.on(`appended ${name}`, ({ id, failure }: BatchAnswer) => {
-    const waiting = sent.get(id);
-    sent.delete(id);
-    if (failure === undefined) waiting?.resolve();
-    else waiting?.reject(new Error(failure));
+    for (const [each, waiting] of sent) {
+      if (each > id) break;
+      sent.delete(each);
+      if (failure === undefined) waiting.resolve();
+      else waiting.reject(new Error(failure));
+    }
+    // The writer fails what it has sent behind a failed batch; nobody answers it.
+    if (failure !== undefined) sent.clear();
   });
   link.on(`events ${name}`, (partition: number) => {
     watchers.tell(Array.from({ length: partitionCount }, (_, each) => (each === partition ? 1 : 0)));
@@ -53,11 +61,12 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     health = now;
   });
 
-  const send = ({ runs, lengths, counts, bytes }: SealedBatch): Promise<void> => {
+  const send = ({ runs, lengths, counts, bytes }: SealedBatch, epoch: number): Promise<void> => {
     const id = ++lastId;
     const shared = runs.map((run, partition) => (counts[partition] === 0 ? undefined : run.buffer));
     const batch = {
       id,
+      epoch,
       runs: shared as SentBatch['runs'],
       lengths: Array.from(lengths),
       counts: Array.from(counts),
@@ -73,6 +82,8 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     log,
     sink: { commit: send, committed: (batch) => watchers.tell(batch.counts) },
     allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
+    commitsMax: limits.threadCommitsMax,
+    commitBytesMin: limits.threadCommitBytesMin,
     ...bounds,
   });
 

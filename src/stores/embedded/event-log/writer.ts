@@ -4,10 +4,15 @@ import type { Log } from '../../../base/log.ts';
 import type { DurabilityWaiter, EventWriter } from '../../../core/events/ports.ts';
 import type { BatchRuns } from './format.ts';
 
-/** Where sealed batches go. Called for one batch at a time, in order; the batch's buffers are its own until it settles. */
+/** Where sealed batches go, in order; a batch's buffers are its own until it settles. */
 export interface BatchSink {
-  /** Resolves when every record of the batch is durable and readable. */
-  commit(batch: SealedBatch): Promise<void>;
+  /**
+   * Resolves when every record of the batch is durable and readable. Where several commits may be under way
+   * (`commitsMax`), one that fails is not followed by any batch that was committed in the same epoch: the sink answers for
+   * that, and the writer no longer hears what becomes of them.
+   * @param epoch how many commits have failed before this batch was handed over
+   */
+  commit(batch: SealedBatch, epoch: number): Promise<void>;
   /** After the waiters of a durable batch have been told: wakes readers. Does not throw. */
   committed(batch: SealedBatch): void;
 }
@@ -25,6 +30,10 @@ export interface BatchWriterOptions {
   readonly defer?: (callback: () => void) => void;
   readonly batchBytesMax?: number;
   readonly writerBytesMax?: number;
+  /** Commits under way at the same time; absent = 1. */
+  readonly commitsMax?: number;
+  /** Bytes from which on a batch is worth a commit beside those under way. Needed with `commitsMax` above 1. */
+  readonly commitBytesMin?: number;
   /** Makes the buffer of a run; absent = memory of this thread. */
   readonly allocate?: (bytes: number) => Buffer;
 }
@@ -32,12 +41,12 @@ export interface BatchWriterOptions {
 /** Bytes before each record of a run: its length. */
 const LENGTH_BYTES = 4;
 const RUN_BYTES_FIRST = 16 * 1024;
-/** Batches kept for reuse: one fills while one is on its way to the disk. */
-const BATCHES_KEPT = 2;
-
 /**
  * The open batch and those behind it, up to their waiters. Nothing is allocated per record: a record is copied into
- * its partition's run, whose buffer grows to the size that load needs and is used again two batches later.
+ * its partition's run, whose buffer grows to the size that load needs and is used again some batches later.
+ *
+ * When a batch is handed to the sink: at the end of the turn of the event loop if no commit is under way; at the end of
+ * the turn in which one has settled; and beside others, up to `commitsMax`, once it holds `commitBytesMin`.
  *
  * When a batch fails, every batch that waits behind it fails too: what a device sent later must not become durable
  * before what it will send again.
@@ -48,12 +57,16 @@ export class BatchWriter implements EventWriter {
   readonly #options: BatchWriterOptions;
   readonly #batchBytesMax: number;
   readonly #writerBytesMax: number;
+  readonly #commitsMax: number;
+  readonly #commitBytesMin: number;
   #open: Batch;
   #sealed: Batch[] = [];
   #spare: Batch[] = [];
-  /** Bytes in the open batch, the sealed ones and the one that is being committed. */
+  /** With the sink, oldest first. */
+  #committing: Batch[] = [];
+  /** Bytes in the open batch, the sealed ones and those that are being committed. */
   #pendingBytes = 0;
-  #committing = false;
+  #epoch = 0;
   #deferred = false;
   #relief = new Set<() => void>();
   #idle: (() => void)[] = [];
@@ -62,6 +75,8 @@ export class BatchWriter implements EventWriter {
     this.#options = options;
     this.#batchBytesMax = options.batchBytesMax ?? limits.batchBytesMax;
     this.#writerBytesMax = options.writerBytesMax ?? limits.writerBytesMax;
+    this.#commitsMax = options.commitsMax ?? 1;
+    this.#commitBytesMin = options.commitBytesMin ?? 0;
     this.#open = new Batch(options.partitionCount, options.allocate);
     this.#open.number = this.batch;
   }
@@ -77,7 +92,7 @@ export class BatchWriter implements EventWriter {
     const at = this.#open.reserve(partition, size);
     this.#pendingBytes += needed;
     if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
-    if (!this.#deferred && !this.#committing) this.#pace();
+    if (!this.#deferred && this.#isDue()) this.#pace();
     return at;
   }
 
@@ -95,7 +110,7 @@ export class BatchWriter implements EventWriter {
     this.#open.append(batch);
     this.#pendingBytes += bytes;
     if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
-    if (!this.#deferred && !this.#committing) this.#pace();
+    if (!this.#deferred && this.#isDue()) this.#pace();
   }
 
   await(waiter: DurabilityWaiter): void {
@@ -104,7 +119,7 @@ export class BatchWriter implements EventWriter {
     if (batch.lastWaiter === waiter) return;
     batch.lastWaiter = waiter;
     batch.waiters.add(waiter);
-    if (!this.#deferred && !this.#committing) this.#pace();
+    if (!this.#deferred && this.#isDue()) this.#pace();
   }
 
   whenRelieved(listener: () => void): void {
@@ -118,20 +133,25 @@ export class BatchWriter implements EventWriter {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /**
-   * Decides when the next commit starts. At the end of this turn of the event loop, so that all records that came with
-   * the same turn share one sync.
-   */
+  /** A commit is to start at the end of this turn, whether or not another one has settled. */
+  #isDue(): boolean {
+    const underWay = this.#committing.length;
+    if (underWay === 0) return true;
+    return underWay < this.#commitsMax && (this.#open.bytes >= this.#commitBytesMin || this.#sealed.length > 0);
+  }
+
+  /** At the end of this turn of the event loop, so that all records that came with the same turn share one sync. */
   #pace(): void {
     this.#deferred = true;
     (this.#options.defer ?? setImmediate)(() => {
       this.#deferred = false;
-      if (!this.#committing) this.#commitNext();
+      do this.#commitNext();
+      while (this.#sealed.length > 0 && this.#committing.length < this.#commitsMax);
     });
   }
 
   #isIdle(): boolean {
-    return !this.#committing && this.#sealed.length === 0 && this.#open.isEmpty();
+    return this.#committing.length === 0 && this.#sealed.length === 0 && this.#open.isEmpty();
   }
 
   #seal(): void {
@@ -141,22 +161,40 @@ export class BatchWriter implements EventWriter {
   }
 
   #commitNext(): void {
+    if (this.#committing.length === this.#commitsMax) return;
     if (this.#sealed.length === 0 && !this.#open.isEmpty()) this.#seal();
     const batch = this.#sealed.shift();
     if (batch === undefined) return;
-    this.#committing = true;
+    this.#committing.push(batch);
+    batch.isDone = false;
+    const { number } = batch;
+    /** It has not failed with one before it, and been used again. */
+    const isUnderWay = (): boolean => batch.number === number && this.#committing.includes(batch);
     this.#commit(batch).then(
-      () => this.#succeed(batch),
-      (error) => this.#fail(batch, error instanceof Error ? error : new Error(String(error))),
+      () => {
+        if (isUnderWay()) this.#succeed(batch);
+      },
+      (error) => {
+        if (isUnderWay()) this.#fail(batch, error instanceof Error ? error : new Error(String(error)));
+      },
     );
   }
 
   async #commit(batch: Batch): Promise<void> {
-    if (batch.bytes > 0) await this.#options.sink.commit(batch);
+    if (batch.bytes > 0) await this.#options.sink.commit(batch, this.#epoch);
   }
 
-  #succeed(batch: Batch): void {
-    this.#committing = false;
+  /** Batches end in order: one without bytes may be done before those ahead of it. */
+  #succeed(done: Batch): void {
+    done.isDone = true;
+    for (let batch = this.#committing[0]; batch?.isDone; batch = this.#committing[0]) {
+      this.#committing.shift();
+      this.#tellDurable(batch);
+    }
+    this.#goOn();
+  }
+
+  #tellDurable(batch: Batch): void {
     for (const waiter of batch.waiters) {
       try {
         waiter.batchDurable(batch.number);
@@ -166,13 +204,12 @@ export class BatchWriter implements EventWriter {
     }
     if (batch.bytes > 0) this.#options.sink.committed(batch);
     this.#release(batch);
-    this.#goOn();
   }
 
   #fail(first: Batch, error: Error): void {
-    this.#committing = false;
+    this.#epoch++;
     if (!this.#open.isEmpty()) this.#seal();
-    const failed = [first, ...this.#sealed];
+    const failed = [...this.#committing.splice(this.#committing.indexOf(first)), ...this.#sealed];
     this.#sealed = [];
     for (const batch of failed) {
       for (const waiter of batch.waiters) {
@@ -190,7 +227,8 @@ export class BatchWriter implements EventWriter {
   #release(batch: Batch): void {
     this.#pendingBytes -= batch.bytes;
     batch.clear(2 * this.#batchBytesMax);
-    if (this.#spare.length < BATCHES_KEPT) this.#spare.push(batch);
+    // One fills while the others are on their way to the disk.
+    if (this.#spare.length <= this.#commitsMax) this.#spare.push(batch);
     if (this.congested && this.#pendingBytes <= this.#writerBytesMax / 2) {
       this.congested = false;
       const listeners = this.#relief;
@@ -204,7 +242,7 @@ export class BatchWriter implements EventWriter {
       const idle = this.#idle;
       this.#idle = [];
       for (const resolve of idle) resolve();
-    } else if (!this.#deferred && !this.#committing) this.#pace();
+    } else if (!this.#deferred && this.#committing.length < this.#commitsMax) this.#pace();
   }
 
   #relieve(listener: () => void): void {
@@ -226,6 +264,8 @@ export class BatchWriter implements EventWriter {
 class Batch implements SealedBatch {
   number = 0;
   bytes = 0;
+  /** The sink has made it durable; those before it may not be. */
+  isDone = false;
   readonly runs: Buffer[];
   readonly lengths: number[];
   readonly counts: number[];
