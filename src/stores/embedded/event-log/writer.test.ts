@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { silentLog } from '../../../base/log.ts';
-import { BatchWriter, type SealedBatch } from './writer.ts';
+import { BatchWriter, type BatchWriterOptions, type SealedBatch } from './writer.ts';
 
 interface Commit {
+  readonly epoch: number;
   readonly texts: readonly string[];
   succeed(): void;
   fail(error: Error): void;
 }
 
 /** A writer whose commits wait for the test, and whose turns of the event loop the test ends. */
-function make(options: { batchBytesMax?: number; writerBytesMax?: number } = {}) {
+function make(options: Partial<BatchWriterOptions> = {}) {
   const commits: Commit[] = [];
   const deferred: (() => void)[] = [];
   const told: string[] = [];
@@ -20,9 +21,9 @@ function make(options: { batchBytesMax?: number; writerBytesMax?: number } = {})
     log: silentLog,
     defer: (callback) => deferred.push(callback),
     sink: {
-      commit: (batch) =>
+      commit: (batch, epoch) =>
         new Promise((succeed, fail) => {
-          commits.push({ texts: textsOf(batch), succeed, fail });
+          commits.push({ epoch, texts: textsOf(batch), succeed, fail });
         }),
       committed: () => told.push('readers'),
     },
@@ -101,6 +102,69 @@ test('a batch that fails takes those behind it along, in order', async () => {
   commits[1].succeed();
   await turn();
   assert.equal(told.at(-2), 'a durable 5');
+});
+
+test('several commits: one when none is under way, others when they are worth it or one has settled; told in order', async () => {
+  const { commits, told, put, turn } = make({ commitsMax: 3, commitBytesMin: 20 });
+  const texts = (): string[] => commits.map((commit) => commit.texts.join(' '));
+  put('a', 'w');
+  await turn();
+  put('b', 'w');
+  await turn();
+  assert.deepEqual(texts(), ['a']);
+  put('0123456789abcdef', 'w');
+  await turn();
+  assert.deepEqual(texts(), ['a', 'b 0123456789abcdef']);
+  put('c', 'w');
+  await turn();
+  commits[0].succeed();
+  await turn();
+  await turn();
+  assert.deepEqual(texts().slice(2), ['c']);
+  put('1123456789abcdef', 'w');
+  await turn();
+  put('2123456789abcdef', 'w');
+  await turn();
+  assert.deepEqual(texts().slice(3), ['1123456789abcdef']);
+  commits[2].succeed();
+  await turn();
+  assert.deepEqual(told, ['w durable 1', 'readers']);
+  commits[1].succeed();
+  await turn();
+  await turn();
+  assert.deepEqual(told.slice(2), ['w durable 2', 'readers', 'w durable 3', 'readers']);
+  assert.deepEqual(texts().slice(4), ['2123456789abcdef']);
+});
+
+test('of several commits one that fails takes along those behind it, whatever becomes of them; the next are of a new epoch', async () => {
+  const { writer, commits, told, put, turn } = make({ commitsMax: 4, commitBytesMin: 1 });
+  for (const text of ['a', 'b', 'c']) {
+    put(text, text);
+    await turn();
+  }
+  // Handed over in the turn in which the second one fails.
+  put('d', 'd');
+  commits[1].fail(new Error('gone'));
+  await turn();
+  assert.deepEqual(told, ['b failed 2: gone', 'c failed 3: gone', 'd failed 4: gone']);
+  put('e', 'e');
+  await turn();
+  put('f', 'f');
+  await turn();
+  // What the sink says of a failed batch is not taken for one that uses its memory again.
+  commits[2].succeed();
+  commits[0].succeed();
+  await turn();
+  assert.deepEqual(told.slice(3), ['a durable 1', 'readers']);
+  assert.deepEqual(
+    commits.map(({ epoch }) => epoch),
+    [0, 0, 0, 0, 1, 1],
+  );
+  commits[4].succeed();
+  commits[5].succeed();
+  await turn();
+  assert.deepEqual(told.slice(5), ['e durable 5', 'readers', 'f durable 6', 'readers']);
+  assert.equal(writer.pendingBytes, 0);
 });
 
 test('a waiter that writes again when it is told gets its records into the next batch', async () => {
