@@ -10,6 +10,13 @@ async function run(): Promise<number> {
     const { serve } = await import('./server/serve.ts');
     return serve(rest, process.env);
   }
+  if (command === 'data' && rest[0] === 'rotate-key') {
+    const { runRotateKey } = await import('./server/rotate-key.ts');
+    return runRotateKey(rest.slice(1), process.env, {
+      out: (text) => process.stdout.write(text),
+      err: (text) => process.stderr.write(text),
+    });
+  }
   if (command === 'config') {
     const { runConfig } = await import('./server/config-command.ts');
     return runConfig(rest, process.env, {

@@ -71,7 +71,13 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('certificate', () => tls.close());
 
   const keyFile = folder.file('keys', 'tables.key');
-  const cipher = openKeyCipher({ file: keyFile, given: settings.keyEncryptionKey, random, log });
+  const cipher = openKeyCipher({
+    file: keyFile,
+    given: settings.keyEncryptionKey,
+    previous: settings.previousKeyEncryptionKey,
+    random,
+    log,
+  });
   const tables = await openEmbeddedTables({ file: folder.file('tables', 'hub.db'), cipher, log, clock });
   shutdown.add('tables', () => tables.close());
   const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);

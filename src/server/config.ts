@@ -209,6 +209,16 @@ export const settingsSchema = z.strictObject({
     secret: true,
   }),
 
+  previousKeyEncryptionKey: documented(key(32, 32).optional(), {
+    topic: 'Keys',
+    meaning:
+      'What `keyEncryptionKey` was before. Give both on one start to change it: everything is then sealed anew, before ' +
+      'anything is served. A key in the key file is changed by `mooring data rotate-key`.',
+    otherwise: 'none',
+    form: 'base64 of 32 bytes',
+    secret: true,
+  }),
+
   logLevel: documented(z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'), {
     topic: 'Log and output',
     meaning: 'Least important lines that the log (on stderr) holds.',

@@ -241,6 +241,7 @@ function toIdentity(row: IdentityRow, cipher: KeyCipher): Identity {
   };
 }
 
-function sealContext(key: IdentityKey, field: string): readonly string[] {
+/** What a sealed key of an identity belongs to. */
+export function sealContext(key: IdentityKey, field: string): readonly string[] {
   return ['identities', key.deviceId, key.moduleId ?? '', field];
 }

@@ -21,6 +21,8 @@ export interface KeyCipher {
   seal(secret: string, context: readonly string[]): string;
   /** @throws Error when no key of the ring fits, or the text is not what was sealed for this context. */
   open(sealed: string, context: readonly string[]): string;
+  /** Whether the key that seals now has sealed it, and not an older one of the ring. */
+  isCurrent(sealed: string): boolean;
 }
 
 export const KEY_BYTES = 32;
@@ -43,6 +45,7 @@ export function createKeyCipher(ring: KeyRing): KeyCipher {
       const sealed = Buffer.concat([nonce, cipher.update(secret, 'utf8'), cipher.final(), cipher.getAuthTag()]);
       return `${currentId}.${sealed.toString('base64url')}`;
     },
+    isCurrent: (text) => text.startsWith(`${currentId}.`),
     open(text, context) {
       const dot = text.indexOf('.');
       const id = text.slice(0, dot);

@@ -1,12 +1,13 @@
 import type { KeyCipher, KeyRing } from './key-cipher.ts';
 import { migrate, readFact, writeFact } from './migrations.ts';
+import { resealAll } from './reseal.ts';
 import type { Transaction } from './schema.ts';
 
 const KEY_CHECK = { fact: 'key_check', secret: 'the right key', context: ['facts', 'key_check'] } as const;
 
 /**
- * Brings the tables to this program's format, and makes sure that its keys open what is sealed in them. Runs inside one
- * transaction of the caller's.
+ * Brings the tables to this program's format, makes sure that its keys open what is sealed in them, and seals everything
+ * anew when the first key of the ring is another one than before. Runs inside one transaction of the caller's.
  * @throws Error that says what to do: a newer format, another key.
  */
 export async function prepareTables(tx: Transaction, cipher: KeyCipher, ring: KeyRing): Promise<void> {
@@ -16,6 +17,11 @@ export async function prepareTables(tx: Transaction, cipher: KeyCipher, ring: Ke
     await writeFact(tx, KEY_CHECK.fact, cipher.seal(KEY_CHECK.secret, KEY_CHECK.context));
   } else {
     checkKey(check, cipher, ring);
+    // It is sealed anew last, in the same transaction: so it says which key all of the others are under.
+    if (!cipher.isCurrent(check)) {
+      await resealAll(tx, cipher);
+      await writeFact(tx, KEY_CHECK.fact, cipher.seal(KEY_CHECK.secret, KEY_CHECK.context));
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  renameSync,
   statSync,
   unlinkSync,
   writeSync,
@@ -20,6 +21,8 @@ export interface KeyFileParts {
   readonly file: string;
   /** Base64 of 32 bytes from the environment; then no file is made, and an existing one only opens older rows. */
   readonly given?: string;
+  /** The one that was given before: it only opens older rows, which are sealed anew. */
+  readonly previous?: string;
   readonly random: Random;
   readonly log: Log;
 }
@@ -29,15 +32,49 @@ export interface KeyFileParts {
  * @throws Error that says what to do when the file or the given key cannot be used; never with a key in it.
  */
 export function openKeyCipher(parts: KeyFileParts): KeyRing {
-  const { file, given } = parts;
+  const { file, given, previous } = parts;
   const kept = existsSync(file) ? readKeyFile(file, parts.log) : [];
+  const older = previous === undefined ? kept : [...kept, settingKey('previousKeyEncryptionKey', previous)];
   if (given !== undefined) {
-    const key = parseKey(given);
-    if (key === undefined) throw new Error(`keyEncryptionKey must be base64 of ${KEY_BYTES} bytes.`);
-    return { keys: [key, ...kept], source: 'keyEncryptionKey' };
+    return { keys: [settingKey('keyEncryptionKey', given), ...older], source: 'keyEncryptionKey' };
   }
-  if (kept.length > 0) return { keys: kept, source: file };
+  if (kept.length > 0) return { keys: older, source: file };
+  if (previous !== undefined) return { keys: [makeKeyFile(file, parts.random), ...older], source: file };
   return { keys: [makeKeyFile(file, parts.random)], source: file };
+}
+
+function settingKey(name: string, text: string): Buffer {
+  const key = parseKey(text);
+  if (key === undefined) throw new Error(`${name} must be base64 of ${KEY_BYTES} bytes.`);
+  return key;
+}
+
+/** Puts a new key before those of the file: from now on it seals, and the others still open. @throws Error as above */
+export function addKey(file: string, random: Random, log: Log): void {
+  replaceKeyFile(file, [random.bytes(KEY_BYTES), ...readKeyFile(file, log)]);
+}
+
+/** Leaves only the key that seals: to be called when nothing is sealed with the others any more. @throws Error as above */
+export function dropOlderKeys(file: string, log: Log): void {
+  replaceKeyFile(file, readKeyFile(file, log).slice(0, 1));
+}
+
+/** A crash leaves the old file or the new one. */
+function replaceKeyFile(file: string, keys: readonly Buffer[]): void {
+  const draft = `${file}.${process.pid}.new`;
+  writeKeys(draft, keys);
+  renameSync(draft, file);
+  syncFolder(path.dirname(file));
+}
+
+function writeKeys(file: string, keys: readonly Buffer[]): void {
+  const handle = openSync(file, 'w', 0o600);
+  try {
+    writeSync(handle, keys.map((key) => `${key.toString('base64')}\n`).join(''));
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 function readKeyFile(file: string, log: Log): readonly Buffer[] {
@@ -60,13 +97,7 @@ function makeKeyFile(file: string, random: Random): Buffer {
   const folder = path.dirname(file);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const draft = `${file}.${process.pid}.new`;
-  const handle = openSync(draft, 'w', 0o600);
-  try {
-    writeSync(handle, `${key.toString('base64')}\n`);
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
+  writeKeys(draft, [key]);
   // A link refuses to replace a key file that somebody else has made meanwhile.
   try {
     linkSync(draft, file);
