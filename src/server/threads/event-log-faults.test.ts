@@ -8,7 +8,7 @@ import { MessageChannel } from 'node:worker_threads';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
-import { type Random, seededRandom } from '../../base/random.ts';
+import { seededRandom } from '../../base/random.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import { readAll } from '../../stores/contract/event-log.ts';
 import { VirtualDisk } from '../../stores/contract/event-log-disk.ts';
@@ -29,6 +29,8 @@ const bounds = {
   batchBytesMax: limits.batchBytesMax,
   commitBytesMin: 2 * RECORD_BYTES,
 };
+
+type Seeded = ReturnType<typeof seededRandom>;
 
 /** Sends its events in order, a few ahead; after a failure goes on with the first one that was not acknowledged. */
 class Device implements DurabilityWaiter {
@@ -78,7 +80,7 @@ class Device implements DurabilityWaiter {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Two threads over real ports, each with two devices. `step` is called between turns of the loop until all is sent. */
-async function run(log: HostedLog, clock: VirtualClock, random: Random, step: () => Promise<void> | void) {
+async function run(log: HostedLog, clock: VirtualClock, random: Seeded, step: () => Promise<void> | void) {
   const host = new EventLogHost(log, clock);
   const channels: MessageChannel[] = [];
   const devices: Device[] = [];
@@ -114,7 +116,7 @@ async function run(log: HostedLog, clock: VirtualClock, random: Random, step: ()
 }
 
 /** Commits of a log in memory, made by the test; `fails` says which of them do. Then the log works again at once. */
-async function runInMemory(random: Random, fails: (commit: number) => boolean): Promise<number> {
+async function runInMemory(random: Seeded, fails: (commit: number) => boolean): Promise<number> {
   const clock = new VirtualClock();
   const log = createMemoryEventLog({ name: 'hub', partitionCount: PARTITIONS, clock, durable: 'byHand' });
   let commit = 0;
