@@ -16,6 +16,7 @@ type Fate = 'sent' | 'acknowledged';
 export class KillPublisher {
   readonly #login: PublisherLogin;
   readonly #seed: number;
+  readonly #paceMs: number;
   readonly #fates: Fate[] = [];
   /** Numbers and packet ids that wait for their PUBACK, oldest first. */
   #waiting: { readonly n: number; readonly packetId: number }[] = [];
@@ -23,8 +24,10 @@ export class KillPublisher {
   #sending = false;
   #socket: net.Socket | undefined;
 
-  constructor(login: PublisherLogin, seed: number) {
+  /** @param paceMs between an acknowledgement and the next message, one in flight; 0 = as fast as it goes, many in flight */
+  constructor(login: PublisherLogin, seed: number, paceMs = 0) {
     this.#login = login;
+    this.#paceMs = paceMs;
     this.#seed = seed;
   }
 
@@ -82,7 +85,7 @@ export class KillPublisher {
 
   #fill(): void {
     const packets: Buffer[] = [];
-    while (this.#sending && this.#waiting.length < IN_FLIGHT) {
+    while (this.#sending && this.#waiting.length < (this.#paceMs > 0 ? 1 : IN_FLIGHT)) {
       const n = this.#fates.push('sent') - 1;
       this.#packetId = (this.#packetId % 0xffff) + 1;
       this.#waiting.push({ n, packetId: this.#packetId });
@@ -98,7 +101,8 @@ export class KillPublisher {
       throw new Error(`${this.deviceId}: PUBACK ${packetId} instead of ${oldest?.packetId}`);
     }
     this.#fates[oldest.n] = 'acknowledged';
-    this.#fill();
+    if (this.#paceMs > 0) setTimeout(() => this.#fill(), this.#paceMs);
+    else this.#fill();
   }
 }
 
