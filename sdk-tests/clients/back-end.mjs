@@ -26,21 +26,18 @@ serve({
   send,
   /** Sends [device, message] pairs, `window` at a time, in order; says of each whether it was accepted. */
   async sendAll(wishes, window) {
-    const answers = wishes.map(() => undefined);
     let next = 0;
     const lane = async () => {
       while (next < wishes.length) {
-        const at = next++;
-        const error = await send(...wishes[at]).then(
+        const [device, wanted] = wishes[next++];
+        const error = await send(device, wanted).then(
           () => null,
           (problem) => describeError(problem),
         );
-        answers[at] = { error, at: Date.now() };
-        report('sent', { messageId: wishes[at][1].messageId, error });
+        report('sent', { messageId: wanted.messageId, error });
       }
     };
     await Promise.all(Array.from({ length: window }, lane));
-    return answers;
   },
   /** Each record of each batch becomes an event `receipt`. */
   async receiveReceipts() {

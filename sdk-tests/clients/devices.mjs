@@ -48,42 +48,66 @@ function shown(command) {
   };
 }
 
+/** Answers the n-th delivery by the n-th outcome, all further ones by the last; `keep` answers nothing. */
+function receive(device, outcomes) {
+  const client = clients.get(device);
+  let deliveries = 0;
+  client.on('message', async (command) => {
+    const outcome = outcomes[Math.min(deliveries++, outcomes.length - 1)];
+    const facts = { device, outcome, at: Date.now(), ...shown(command) };
+    report('command', facts);
+    if (outcome === 'keep') return;
+    try {
+      await client[outcome](command);
+      report('settled', facts);
+    } catch (error) {
+      report('not settled', { ...facts, error: describeError(error) });
+    }
+  });
+}
+
+async function open(device, job) {
+  const { connectionString, transport, tokenSeconds, noRetry, outcomes, comesBack } = job;
+  const made =
+    tokenSeconds === undefined
+      ? iotDevice.Client.fromConnectionString(connectionString, transports[transport])
+      : renewing(connectionString, tokenSeconds, transports[transport], device);
+  if (noRetry) made.setRetryPolicy(new iotCommon.NoRetry());
+  made.on('connect', () => report('connected', { device }));
+  made.on('disconnect', (error) => {
+    report('disconnected', { device, error: describeError(error) });
+    if (comesBack) openAgain(device, job);
+  });
+  made.on('error', (error) => report('client error', { device, error: describeError(error) }));
+  clients.set(device, made);
+  // Over MQTT, a hub that knows the device's subscription delivers as soon as it is connected.
+  if (outcomes !== undefined) receive(device, outcomes);
+  await made.open();
+}
+
+/** As an application must: the SDK gives up on a connection that was reset, and says so. */
+async function openAgain(device, job) {
+  clients.get(device).removeAllListeners();
+  clients.get(device).on('error', () => {});
+  for (;;) {
+    try {
+      await open(device, job);
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+}
+
 serve({
-  async open(device, { connectionString, transport, tokenSeconds, noRetry }) {
-    const made =
-      tokenSeconds === undefined
-        ? iotDevice.Client.fromConnectionString(connectionString, transports[transport])
-        : renewing(connectionString, tokenSeconds, transports[transport], device);
-    if (noRetry) made.setRetryPolicy(new iotCommon.NoRetry());
-    made.on('connect', () => report('connected', { device }));
-    made.on('disconnect', (error) => report('disconnected', { device, error: describeError(error) }));
-    made.on('error', (error) => report('client error', { device, error: describeError(error) }));
-    clients.set(device, made);
-    await made.open();
-  },
+  open,
   async close(device) {
     await clients.get(device).close();
   },
   async send(device, wanted) {
     await clients.get(device).sendEvent(message(wanted));
   },
-  /** Answers the n-th delivery by the n-th outcome, all further ones by the last; `keep` answers nothing. */
-  receive(device, outcomes) {
-    const client = clients.get(device);
-    let deliveries = 0;
-    client.on('message', async (command) => {
-      const outcome = outcomes[Math.min(deliveries++, outcomes.length - 1)];
-      const facts = { device, outcome, at: Date.now(), ...shown(command) };
-      report('command', facts);
-      if (outcome === 'keep') return;
-      try {
-        await client[outcome](command);
-        report('settled', facts);
-      } catch (error) {
-        report('not settled', { ...facts, error: describeError(error) });
-      }
-    });
-  },
+  receive: (device, outcomes) => receive(device, outcomes),
   /** Sends messages first, first + 1, ... of each device, all devices side by side, `window` at a time for each. */
   async burst(devices, first, count, window) {
     await Promise.all(

@@ -49,6 +49,8 @@ def open_device(device, job):
     client.on_connection_state_change = on_state
     client.on_background_exception = lambda error: report("client error", device=device, error=describe_error(error))
     clients[device] = client
+    if "outcomes" in job:
+        receive(device, job["outcomes"])
     client.connect()
 
 

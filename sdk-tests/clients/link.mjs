@@ -29,7 +29,9 @@ export function finish() {
   process.stdout.write('', () => process.exit(0));
 }
 
+/** What the SDKs hand over for a lost connection holds its cause in a member. */
 export function describeError(error) {
+  if (error?.transportObj instanceof Error) return describeError(error.transportObj);
   return { name: error?.name ?? error?.constructor?.name, message: String(error?.message ?? error), code: error?.code };
 }
 

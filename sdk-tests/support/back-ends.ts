@@ -1,6 +1,6 @@
 /** The service SDKs that send commands and read receipts, and their transports. */
 import type { TestHub } from '../../test/drivers/hub.ts';
-import { Client, type ClientEvent, type SdkError } from './client.ts';
+import { Client, type ClientEvent, type SdkError, succeeded } from './client.ts';
 import { type Language, missing } from './programs.ts';
 
 export interface BackEndSdk {
@@ -11,6 +11,8 @@ export interface BackEndSdk {
   /** As the SDK names them. */
   readonly transports: readonly string[];
 }
+
+const SEND_MS_MAX = 300_000;
 
 export const iothub: BackEndSdk = {
   name: 'azure-iothub (npm)',
@@ -54,13 +56,19 @@ export interface SeenReceipt extends ClientEvent {
 export class BackEnd implements AsyncDisposable {
   readonly client: Client;
 
-  static async start(hub: TestHub, sdk: BackEndSdk = iothub, transport = sdk.transports[0]): Promise<BackEnd> {
+  /** @param noRetry a command whose sending fails is not sent again by the SDK */
+  static async start(
+    hub: TestHub,
+    sdk: BackEndSdk = iothub,
+    transport = sdk.transports[0],
+    noRetry = false,
+  ): Promise<BackEnd> {
     const why = missing(sdk.language);
     if (why !== undefined) throw new Error(why);
     const own = hub.endpoints.connectionStrings.iothubowner;
     // Java refuses a host without a dot (device reference 1.1); the certificate names this address as well.
     const connectionString = sdk.language === 'Java' ? own.replace('HostName=localhost', 'HostName=127.0.0.1') : own;
-    const client = Client.start(sdk.script, hub.endpoints.caFile, { connectionString, transport });
+    const client = Client.start(sdk.script, hub.endpoints.caFile, { connectionString, transport, noRetry });
     await client.next('ready');
     await client.must('open');
     return new BackEnd(client);
@@ -73,6 +81,14 @@ export class BackEnd implements AsyncDisposable {
   /** Resolves when the hub has accepted the command. @throws Error with the SDK's own error name and message */
   send(deviceId: string, wish: CommandWish): Promise<void> {
     return this.client.must('send', deviceId, wish);
+  }
+
+  /**
+   * Sends commands in their order, `window` under way at a time (azure-iothub only). Of each: an event `sent` with its
+   * message id and its error or null. Resolves when all have ended.
+   */
+  async sendAll(wishes: readonly (readonly [deviceId: string, wish: CommandWish])[], window: number): Promise<void> {
+    succeeded('sendAll', await this.client.callWithin(SEND_MS_MAX, 'sendAll', wishes, window));
   }
 
   async refusal(deviceId: string, wish: CommandWish): Promise<SdkError | undefined> {

@@ -32,7 +32,7 @@ export interface Answer {
  */
 export class Client {
   readonly #child: ChildProcess;
-  readonly #events: ClientEvent[] = [];
+  #events: ClientEvent[] = [];
   readonly #waiting: (() => void)[] = [];
   readonly #name: string;
   #stderr = '';
@@ -93,6 +93,18 @@ export class Client {
     return this.#events.filter((event) => event.kind === kind);
   }
 
+  /** Takes all events of this kind that have come. */
+  takeAll(kind: string): readonly ClientEvent[] {
+    const taken = this.seen(kind);
+    if (taken.length > 0) this.#events = this.#events.filter((event) => event.kind !== kind);
+    return taken;
+  }
+
+  /** Resolves with the next event of any kind, or after this time. */
+  news(timeoutMs: number): Promise<void> {
+    return this.#newsOr(performance.now() + timeoutMs);
+  }
+
   /** Lets this time pass; an event of the kind ends it at once. */
   async quiet(kind: string, durationMs: number): Promise<void> {
     const deadline = performance.now() + durationMs;
@@ -114,6 +126,14 @@ export class Client {
   // biome-ignore lint/suspicious/noExplicitAny: each client's script and its test agree on the shape
   async must(op: string, ...args: readonly unknown[]): Promise<any> {
     return succeeded(op, await this.call(op, ...args));
+  }
+
+  /** Ends the process without a chance to say good-bye. What it has said before is there still. */
+  async kill(): Promise<void> {
+    if (this.#ended !== undefined) return;
+    const closed = once(this.#child, 'close');
+    this.#child.kill('SIGKILL');
+    await closed;
   }
 
   /** Ends the process by its input's end; by force if that is not enough. */

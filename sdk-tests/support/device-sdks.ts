@@ -1,6 +1,6 @@
 /** The device SDKs and their transports: each test of a device runs once for each pair. */
 import type { TestHub } from '../../test/drivers/hub.ts';
-import { Client, type ClientEvent, type SdkError } from './client.ts';
+import { Client, type ClientEvent, type SdkError, succeeded } from './client.ts';
 import type { Device } from './hub.ts';
 import { type Language, missing } from './programs.ts';
 
@@ -25,6 +25,8 @@ export interface DeviceTransport {
   /** What the SDK leaves in front of the names of a command's properties. */
   readonly propertyPrefix?: string;
 }
+
+const BURST_MS_MAX = 300_000;
 
 const all: readonly CommandAnswer[] = ['complete', 'reject', 'abandon'];
 /** MQTT has PUBACK and nothing else (device reference 5.1). */
@@ -79,6 +81,10 @@ export interface OpenOptions {
   /** Life of the tokens that the SDK makes; it renews them before their end. Absent = the SDK's own, an hour. */
   readonly tokenSeconds?: number;
   readonly noRetry?: boolean;
+  /** The application logs in again when the SDK has given up (npm only). */
+  readonly comesBack?: boolean;
+  /** As `receive`, but from before the login on: what waits is delivered at once, and lost where nobody listens. */
+  readonly outcomes?: readonly (CommandAnswer | 'keep')[];
 }
 
 /** A command as the SDK showed it to the device's application. */
@@ -130,6 +136,11 @@ export class DeviceProcess implements AsyncDisposable {
   /** Commands arrive as events `command`, their settling as `settled` or `not settled`. */
   receive(deviceId: string, ...answers: readonly (CommandAnswer | 'keep')[]): Promise<void> {
     return this.client.must('receive', deviceId, answers);
+  }
+
+  /** Sends messages 0 to count - 1 of each device, all devices side by side, `window` under way at a time for each. */
+  async burst(deviceIds: readonly string[], count: number, window: number): Promise<void> {
+    succeeded('burst', await this.client.callWithin(BURST_MS_MAX, 'burst', deviceIds, 0, count, window));
   }
 
   close(deviceId: string): Promise<void> {

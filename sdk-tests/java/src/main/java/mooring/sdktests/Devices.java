@@ -69,6 +69,7 @@ final class Devices {
         },
         null);
     clients.put(device, client);
+    if (job.has("outcomes")) receive(device, job.getAsJsonArray("outcomes"));
     client.open(false);
     return null;
   }
