@@ -75,9 +75,10 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
         busy.set(socket, (busy.get(socket) ?? 1) - 1);
         endIfIdle(socket);
       });
-      // RFC 9112 section 3.2.
-      if (request.headers.host === undefined && request.httpVersion === '1.1') {
-        const error = new HubError('IotHubFormatError', 'The request has no Host header.');
+      // RFC 9112 section 3.2: exactly one; HTTP/1.0 may do without.
+      const hosts = request.headersDistinct.host?.length ?? 0;
+      if (hosts > 1 || (hosts === 0 && request.httpVersion === '1.1')) {
+        const error = new HubError('IotHubFormatError', 'The request must have one Host header.');
         const { status, headers, body } = closingRefusal(error, options);
         response.writeHead(status, headers).end(body);
         return;
