@@ -58,7 +58,7 @@ export class Registrar {
   async live(): Promise<void> {
     const { world, directory } = this.#parts;
     while (!world.over) {
-      await world.scheduler.sleep(this.#dice.wait(world.calm ? 2000 : 700));
+      await world.scheduler.sleep(this.#dice.wait(700 * world.patience));
       const id = this.#dice.pick(directory.ids);
       if (world.calm) await this.#mend(id);
       else if (world.plan.identitiesChange) await this.#change(id);
@@ -188,7 +188,7 @@ export async function sendCommands({ world, host, directory, checkers }: Parts, 
 export async function readReceipts({ world, host, checkers }: Parts): Promise<void> {
   const dice = world.dice('receipts');
   while (!world.over) {
-    await world.scheduler.sleep(dice.wait(2000));
+    await world.scheduler.sleep(dice.wait(2000 * Math.min(6, world.patience)));
     await host
       .call(async (hub) => {
         const batch = await hub.commands.takeReceipts(owner);
@@ -237,7 +237,7 @@ export async function fetchCommands({ world, host, directory, checkers }: Parts)
 export async function readEvents({ world, host, checkers }: Parts, name: string): Promise<void> {
   const dice = world.dice(name);
   while (!world.over) {
-    await world.scheduler.sleep(dice.wait(1000));
+    await world.scheduler.sleep(dice.wait(1000 * world.patience));
     const partition = dice.between(0, world.plan.partitions - 1);
     const reads = dice.between(1, 30);
     await host

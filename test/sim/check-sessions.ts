@@ -110,7 +110,7 @@ export class SessionsChecker {
   }
 
   #watch(): void {
-    this.#world.scheduler.after(CUT_OFF_MS / 4, () => {
+    this.#world.scheduler.after((CUT_OFF_MS / 4) * this.#world.patience, () => {
       const now = this.#world.scheduler.monotonic();
       for (const id of this.#directory.ids) {
         const shutSince = this.#directory.shutSince(id);

@@ -209,6 +209,8 @@ export class HubHost {
     const monitor = createMonitor({ clock, log, startTime: Math.max(clock.now(), lastTime + 1), earlierEvents });
     this.#monitoring.restarted();
     monitor.watch((event) => life.over || this.#monitoring.seen(event));
+    // As the server does: so the stream knows of every start's time.
+    monitor.record({ type: 'hubStarted' });
     let presence: KeptPresence | undefined;
     const hub = createHub({
       name: 'mooring',

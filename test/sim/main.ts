@@ -36,6 +36,7 @@ for (let seed = first; seed < first + seeds && performance.now() < until; seed++
   const options = { ...(canary && { canary }), print: values.trace ?? false };
   const outcome = await simulate(plan, options);
   for (const [name, value] of Object.entries(outcome.counters)) sums[name] = (sums[name] ?? 0) + value;
+  if (seeds === 1) process.stdout.write(`trace ${outcome.traceHash}\n`);
   if (outcome.finding === undefined) continue;
   failed++;
   process.stdout.write(`seed ${seed}: ${outcome.finding.message}\n`);

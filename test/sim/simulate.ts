@@ -86,11 +86,12 @@ async function end(parts: Parts, devices: readonly Device[]): Promise<void> {
   await world.scheduler.sleep(world.plan.activeMs);
   world.trace('end', 'faults end');
   world.calm = true;
+  world.calmSince = world.scheduler.monotonic();
   host.disk.capacityBytes = Number.POSITIVE_INFINITY;
   // A lock is a wall clock's time: one that was set back makes it last.
   const deadline = world.scheduler.monotonic() + REST_MS_MAX + world.jumpedMs;
   for (;;) {
-    await world.scheduler.sleep(5000);
+    await world.scheduler.sleep(5000 * Math.min(6, world.patience));
     const left = await unfinished(parts, devices);
     if (left === undefined) break;
     if (world.scheduler.monotonic() > deadline) {

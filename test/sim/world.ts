@@ -65,6 +65,7 @@ export class World {
   };
   /** Set when faults have ended: everybody does what is left to do, and does it well. */
   calm = false;
+  calmSince = 0;
   /** Set when all is at rest. */
   over = false;
   /** The furthest that the wall clock has shown. */
@@ -81,6 +82,11 @@ export class World {
     this.scheduler = new Scheduler(Date.UTC(2026, 0, 1));
     this.wallMax = this.scheduler.now();
     this.#print = print;
+  }
+
+  /** How much longer than at work everybody waits between two looks: the longer all is calm, the more. */
+  get patience(): number {
+    return this.calm ? 1 + Math.min(30, (this.scheduler.monotonic() - this.calmSince) / 5000) : 1;
   }
 
   dice(name: string): Dice {
