@@ -97,6 +97,12 @@ export const limits = {
   writerBytesMax: 16 * MiB,
   /** Bytes of one batch on disk; a batch is what one sync makes durable. */
   batchBytesMax: 8 * MiB,
+  /**
+   * The disk rests so long after a commit while fewer bytes wait: 5,000 messages/s then cost half the CPU time they did
+   * (`docs/performance.md`). More than the bound waits under load, where every commit carries many messages anyway.
+   */
+  commitRestMs: 1,
+  commitRestBytesMax: 32 * KiB,
   /** Journal between two entries of the sparse index, which is what a reader that is behind takes from the disk at once. */
   journalExtentBytes: 256 * KiB,
   /** Shortest age at which a segment is closed; else every restart of a short retention would make many. */

@@ -247,6 +247,7 @@ async function openLog(
       DAY_MS,
     retentionBytes: settings.retentionBytes === 'off' ? undefined : settings.retentionBytes,
     segmentBytes: settings.segmentBytes,
+    commitRestMs: limits.commitRestMs,
     clock,
     random,
     log,

@@ -31,6 +31,8 @@ export interface EmbeddedEventLogOptions {
   readonly files?: JournalFiles;
   /** See `BatchWriterOptions.defer`. */
   readonly defer?: (callback: () => void) => void;
+  /** Milliseconds for which the disk rests after a commit while little waits (`CommitPace`); absent = no rest. */
+  readonly commitRestMs?: number;
   /** Called after facts of partitions have changed, before waiters and watchers hear of it. Does not throw. */
   readonly changed?: () => void;
 }
@@ -103,6 +105,10 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     partitionCount,
     log,
     defer: options.defer,
+    pace:
+      options.commitRestMs === undefined
+        ? undefined
+        : { restMs: options.commitRestMs, bytesMax: limits.commitRestBytesMax, clock },
     sink: { commit: (batch) => journal.append(batch).then(changed), committed: (batch) => watchers.tell(batch.counts) },
   });
   const retain = (): Promise<void> => journal.retain().then(changed);

@@ -3,6 +3,7 @@ import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import type { Random } from '../../../base/random.ts';
 import type { PartitionFacts } from '../../../core/events/types.ts';
+import type { SealedBatch } from './batch.ts';
 import { EventLogUnavailable, reasonOf } from './errors.ts';
 import { ExtentReader } from './extents.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
@@ -13,7 +14,6 @@ import type { Readable } from './reader.ts';
 import { RecentRuns } from './recent-runs.ts';
 import { addBatch, emptySegment, hasBatches, journalPath, type Segment } from './segment.ts';
 import { createSegmentFile, removeSegmentFiles } from './segment-file.ts';
-import type { SealedBatch } from './writer.ts';
 
 export interface JournalOptions {
   readonly folder: string;

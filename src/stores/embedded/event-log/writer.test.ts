@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { VirtualClock } from '../../../base/clock.ts';
 import { silentLog } from '../../../base/log.ts';
 import { BatchWriter, type BatchWriterOptions, type SealedBatch } from './writer.ts';
 
@@ -255,4 +256,45 @@ test('room is never given twice, whatever the sizes: records of all batches come
     const parity = (text: string): boolean => Number(text.split(' ')[1]) % 2 === partition;
     assert.deepEqual(got.filter(parity), sent[partition]);
   }
+});
+
+test('after a commit the disk rests, unless enough waits or somebody waits for the end', async () => {
+  const clock = new VirtualClock();
+  const { writer, commits, put, turn } = make({ pace: { restMs: 5, bytesMax: 40, clock } });
+  const ofNext = async (): Promise<readonly string[] | undefined> => {
+    await turn();
+    const commit = commits.shift();
+    commit?.succeed();
+    await turn();
+    return commit?.texts;
+  };
+  put('behind a quiet time', 'w');
+  assert.deepEqual(await ofNext(), ['behind a quiet time']);
+  put('a', 'w');
+  assert.equal(await ofNext(), undefined);
+  clock.advance(4);
+  put('b', 'w');
+  assert.equal(await ofNext(), undefined);
+  clock.advance(1);
+  assert.deepEqual(await ofNext(), ['a', 'b']);
+
+  put('c', 'w');
+  put('d'.repeat(40), 'w');
+  assert.deepEqual(await ofNext(), ['c', 'd'.repeat(40)]);
+
+  put('e', 'w');
+  const drained = writer.drained();
+  assert.deepEqual(await ofNext(), ['e']);
+  await drained;
+
+  // What came while a commit was under way waits for the rest behind it as well.
+  clock.advance(5);
+  put('f', 'w');
+  await turn();
+  put('g', 'w');
+  assert.deepEqual(await ofNext(), ['f']);
+  assert.equal(await ofNext(), undefined);
+  clock.advance(5);
+  assert.deepEqual(await ofNext(), ['g']);
+  assert.equal(writer.pendingBytes, 0);
 });

@@ -1,8 +1,12 @@
 import { assert } from '../../../base/assert.ts';
+import type { Cancel, Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import type { DurabilityWaiter, EventWriter } from '../../../core/events/ports.ts';
+import { Batch, LENGTH_BYTES, type SealedBatch } from './batch.ts';
 import type { BatchRuns } from './format.ts';
+
+export type { SealedBatch } from './batch.ts';
 
 /** Where sealed batches go, in order; a batch's buffers are its own until it settles. */
 export interface BatchSink {
@@ -17,17 +21,14 @@ export interface BatchSink {
   committed(batch: SealedBatch): void;
 }
 
-export interface SealedBatch extends BatchRuns {
-  /** Bytes of all runs; 0 = somebody waits, but nothing is to be written. */
-  readonly bytes: number;
-}
-
 export interface BatchWriterOptions {
   readonly partitionCount: number;
   readonly sink: BatchSink;
   readonly log: Log;
   /** Runs a callback soon; absent = at the end of this turn of the event loop. */
   readonly defer?: (callback: () => void) => void;
+  /** Present = commits are paced: see `CommitPace`. */
+  readonly pace?: CommitPace;
   readonly batchBytesMax?: number;
   readonly writerBytesMax?: number;
   /** Commits under way at the same time; absent = 1. */
@@ -38,9 +39,17 @@ export interface BatchWriterOptions {
   readonly allocate?: (bytes: number) => Buffer;
 }
 
-/** Bytes before each record of a run: its length. */
-const LENGTH_BYTES = 4;
-const RUN_BYTES_FIRST = 16 * 1024;
+/**
+ * The one rule by which commits are held apart, so that a trickle of messages does not cost a sync each: after a commit
+ * the disk rests for `restMs`, unless `bytesMax` wait already. So a message that comes behind a quiet time is committed at
+ * once, one that comes right behind a commit waits for up to `restMs` longer, and under load nothing waits.
+ */
+export interface CommitPace {
+  readonly restMs: number;
+  readonly bytesMax: number;
+  readonly clock: Pick<Clock, 'monotonic' | 'after'>;
+}
+
 /**
  * The open batch and those behind it, up to their waiters. Nothing is allocated per record: a record is copied into
  * its partition's run, whose buffer grows to the size that load needs and is used again some batches later.
@@ -67,7 +76,11 @@ export class BatchWriter implements EventWriter {
   /** Bytes in the open batch, the sealed ones and those that are being committed. */
   #pendingBytes = 0;
   #epoch = 0;
+  /** The next commit has its time: the end of this turn, or of the rest. */
   #deferred = false;
+  /** Ends the rest, while it is what the next commit waits for. */
+  #cancelRest: Cancel | undefined;
+  #restUntil = Number.NEGATIVE_INFINITY;
   #relief = new Set<() => void>();
   #idle: (() => void)[] = [];
 
@@ -90,9 +103,7 @@ export class BatchWriter implements EventWriter {
     assert(size >= 0 && needed <= this.#batchBytesMax, 'a record fits into a batch');
     if (this.#open.bytes + needed > this.#batchBytesMax) this.#seal();
     const at = this.#open.reserve(partition, size);
-    this.#pendingBytes += needed;
-    if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
-    if (!this.#deferred && this.#isDue()) this.#pace();
+    this.#added(needed);
     return at;
   }
 
@@ -108,9 +119,7 @@ export class BatchWriter implements EventWriter {
     assert(bytes <= this.#batchBytesMax, "another writer's batch fits into one of this writer's");
     if (this.#open.bytes + bytes > this.#batchBytesMax) this.#seal();
     this.#open.append(batch);
-    this.#pendingBytes += bytes;
-    if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
-    if (!this.#deferred && this.#isDue()) this.#pace();
+    this.#added(bytes);
   }
 
   await(waiter: DurabilityWaiter): void {
@@ -130,7 +139,15 @@ export class BatchWriter implements EventWriter {
   /** Resolves when nothing waits any more: everything reserved so far is durable or has failed. */
   drained(): Promise<void> {
     if (this.#isIdle()) return Promise.resolve();
+    if (this.#cancelRest !== undefined) this.#endRest();
     return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  #added(bytes: number): void {
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes >= this.#writerBytesMax) this.congested = true;
+    if (this.#cancelRest !== undefined && !this.#mayRest()) this.#endRest();
+    else if (!this.#deferred && this.#isDue()) this.#pace();
   }
 
   /** A commit is to start at the end of this turn, whether or not another one has settled. */
@@ -140,15 +157,39 @@ export class BatchWriter implements EventWriter {
     return underWay < this.#commitsMax && (this.#open.bytes >= this.#commitBytesMin || this.#sealed.length > 0);
   }
 
-  /** At the end of this turn of the event loop, so that all records that came with the same turn share one sync. */
+  /**
+   * At the end of this turn of the event loop, so that all records that came with the same turn share one sync, or of the
+   * rest behind the last commit.
+   */
   #pace(): void {
     this.#deferred = true;
-    (this.#options.defer ?? setImmediate)(() => {
-      this.#deferred = false;
-      do this.#commitNext();
-      while (this.#sealed.length > 0 && this.#committing.length < this.#commitsMax);
-    });
+    const { pace } = this.#options;
+    const restMs = pace === undefined || !this.#mayRest() ? 0 : this.#restUntil - pace.clock.monotonic();
+    if (restMs > 0) this.#cancelRest = pace?.clock.after(restMs, this.#start);
+    else this.#defer();
   }
+
+  #mayRest(): boolean {
+    const { pace } = this.#options;
+    return pace !== undefined && this.#pendingBytes < pace.bytesMax && this.#idle.length === 0;
+  }
+
+  #endRest(): void {
+    this.#cancelRest?.();
+    this.#cancelRest = undefined;
+    this.#defer();
+  }
+
+  #defer(): void {
+    (this.#options.defer ?? setImmediate)(this.#start);
+  }
+
+  readonly #start = (): void => {
+    this.#deferred = false;
+    this.#cancelRest = undefined;
+    do this.#commitNext();
+    while (this.#sealed.length > 0 && this.#committing.length < this.#commitsMax);
+  };
 
   #isIdle(): boolean {
     return this.#committing.length === 0 && this.#sealed.length === 0 && this.#open.isEmpty();
@@ -187,6 +228,8 @@ export class BatchWriter implements EventWriter {
   /** Batches end in order: one without bytes may be done before those ahead of it. */
   #succeed(done: Batch): void {
     done.isDone = true;
+    const { pace } = this.#options;
+    if (pace !== undefined) this.#restUntil = pace.clock.monotonic() + pace.restMs;
     for (let batch = this.#committing[0]; batch?.isDone; batch = this.#committing[0]) {
       this.#committing.shift();
       this.#tellDurable(batch);
@@ -257,75 +300,5 @@ export class BatchWriter implements EventWriter {
   #report(thrown: unknown): void {
     const error = thrown instanceof Error ? thrown.stack : String(thrown);
     this.#options.log.error({ error }, 'a waiter of the event log failed');
-  }
-}
-
-/** One batch's buffers and waiters; used again after it has been committed. */
-class Batch implements SealedBatch {
-  number = 0;
-  bytes = 0;
-  /** The sink has made it durable; those before it may not be. */
-  isDone = false;
-  readonly runs: Buffer[];
-  readonly lengths: number[];
-  readonly counts: number[];
-  readonly waiters = new Set<DurabilityWaiter>();
-  lastWaiter: DurabilityWaiter | undefined;
-  readonly #allocate: (bytes: number) => Buffer;
-
-  constructor(partitionCount: number, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
-    this.#allocate = allocate;
-    this.runs = new Array<Buffer>(partitionCount).fill(Buffer.alloc(0));
-    this.lengths = new Array<number>(partitionCount).fill(0);
-    this.counts = new Array<number>(partitionCount).fill(0);
-  }
-
-  isEmpty(): boolean {
-    return this.bytes === 0 && this.waiters.size === 0;
-  }
-
-  reserve(partition: number, size: number): number {
-    const at = this.lengths[partition];
-    const end = at + LENGTH_BYTES + size;
-    let run = this.runs[partition];
-    if (end > run.length) run = this.#grow(partition, end);
-    run.writeUInt32LE(size, at);
-    this.lengths[partition] = end;
-    this.counts[partition]++;
-    this.bytes += LENGTH_BYTES + size;
-    return at + LENGTH_BYTES;
-  }
-
-  /** Copies the runs of another batch behind the ones that are here. */
-  append({ runs, lengths, counts }: BatchRuns): void {
-    for (let partition = 0; partition < runs.length; partition++) {
-      const length = lengths[partition];
-      if (counts[partition] === 0) continue;
-      const at = this.lengths[partition];
-      const run = at + length > this.runs[partition].length ? this.#grow(partition, at + length) : this.runs[partition];
-      runs[partition].copy(run, at, 0, length);
-      this.lengths[partition] = at + length;
-      this.counts[partition] += counts[partition];
-      this.bytes += length;
-    }
-  }
-
-  /** Forgets the contents; buffers stay unless a burst has left them larger than `capacityMax` together. */
-  clear(capacityMax: number): void {
-    this.waiters.clear();
-    this.lastWaiter = undefined;
-    this.bytes = 0;
-    this.lengths.fill(0);
-    this.counts.fill(0);
-    const capacity = this.runs.reduce((sum, run) => sum + run.length, 0);
-    if (capacity > capacityMax) this.runs.fill(Buffer.alloc(0));
-  }
-
-  #grow(partition: number, needed: number): Buffer {
-    const old = this.runs[partition];
-    const grown = this.#allocate(Math.max(RUN_BYTES_FIRST, 2 * old.length, needed));
-    old.copy(grown, 0, 0, this.lengths[partition]);
-    this.runs[partition] = grown;
-    return grown;
   }
 }
