@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Hub } from '../../core/hub.ts';
+import { readsShared } from '../shared/shared-reads.ts';
 import type { Link, Origin } from './link.ts';
 import { Session } from './session.ts';
 
@@ -94,7 +95,9 @@ class Connection implements Link {
     this.session = new Session(hub, this, origin);
     // A stream that fails closes by itself; sockets of the listener are listened to already.
     if (stream.listenerCount('error') === 0) stream.on('error', ignore);
-    stream.on('data', (chunk: Buffer) => this.session.receive(chunk));
+    const take = (bytes: Buffer): void => this.session.receive(bytes);
+    if (readsShared(stream)) stream.takeBytes = take;
+    else stream.on('data', take);
     stream.on('end', () => this.session.ended());
     stream.on('close', () => {
       forget(this);

@@ -13,6 +13,7 @@ export async function openMqttDoor(hub: Hub, options: MqttDoorOptions): Promise<
   const connections = mqttConnections(hub);
   const listener = await listen({
     ...options,
+    sharedReads: true,
     log: hub.log,
     accept: (socket, proved) => {
       const peer = socket.remoteAddress ?? '';

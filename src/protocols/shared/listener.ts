@@ -3,6 +3,7 @@ import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { ConnectionGate } from './connection-gate.ts';
+import { withSharedReads } from './shared-reads.ts';
 
 export interface TlsIdentity {
   readonly cert: string;
@@ -31,6 +32,8 @@ export interface ListenerOptions {
   readonly tls?: TlsSource;
   /** Other listeners may share the port; the system spreads connections among them. Not on every platform. */
   readonly reusePort?: boolean;
+  /** Plain TCP only: sockets come with `SharedReader`, not `data` events, where the runtime lets them. */
+  readonly sharedReads?: boolean;
   readonly log: Log;
   /** Bounds the connections of all listeners that share it; absent = the operator's port, and tests. */
   readonly gate?: ConnectionGate;
@@ -113,7 +116,11 @@ function createServer(options: ListenerOptions): net.Server {
     options.accept(socket, proved);
   };
   const source = options.tls;
-  if (source === undefined) return gated(net.createServer({ noDelay: true }, guarded), gate, provers);
+  if (source === undefined) {
+    const server = net.createServer({ noDelay: true }, guarded);
+    gated(server, gate, provers);
+    return options.sharedReads === true ? moved(server) : server;
+  }
   const server = tls.createServer(
     {
       ...contextOf(source),
@@ -146,6 +153,17 @@ function gated<S extends net.Server>(server: S, gate: ConnectionGate | undefined
     provers.set(ends, proved);
     socket.once('close', () => provers.delete(ends));
     for (const listener of listeners) listener.call(server, socket);
+  });
+  return server;
+}
+
+/** Moves every connection before anybody else sees it. */
+function moved(server: net.Server): net.Server {
+  const listeners = server.listeners('connection') as ((socket: net.Socket) => void)[];
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: net.Socket) => {
+    const reader = withSharedReads(socket);
+    for (const listener of listeners) listener.call(server, reader);
   });
   return server;
 }
