@@ -31,7 +31,7 @@ import {
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { createPresence } from './presence/presence.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
-import { slowRefusals } from './throttling/slow-refusals.ts';
+import { createRefusalDelays, type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
 import type { Throttling } from './throttling/throttling.ts';
 
 /** The waist: the one value that doors see. Every operation in it checks its principal's permission itself. */
@@ -62,6 +62,8 @@ export interface HubParts {
   readonly commandQueue: CommandQueue;
   /** Absent = identities connect as often as they like. The events' own part has the rest of it. */
   readonly throttling?: Pick<Throttling, 'admitConnection'>;
+  /** Absent = counted here, with `limits.refusalDelayMsMax`. */
+  readonly refusalDelays?: RefusalDelays;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -149,7 +151,7 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
         }),
       ),
       clock,
-      parts.limits?.refusalDelayMsMax ?? 0,
+      parts.refusalDelays ?? createRefusalDelays(clock, parts.limits?.refusalDelayMsMax ?? 0),
     ),
     registry: createRegistry({
       store: parts.identities,

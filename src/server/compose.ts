@@ -13,6 +13,7 @@ import { createEvents } from '../core/events/events.ts';
 import { createHub, type Hub } from '../core/hub.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
+import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { recordCodec } from '../protocols/shared/record-codec.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
@@ -126,6 +127,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     clockSkewMs: settings.clockSkewSeconds * 1000,
     refusalDelayMsMax: settings.refusalDelaySeconds * 1000,
   };
+  const refusalDelays = createRefusalDelays(clock, hubLimits.refusalDelayMsMax);
   const sweeper = createSweeper(clock, log);
   const monitored = await openMonitoring({
     ...{ settings, hubName, telemetry, monitoring, metrics, clock, log, shutdown },
@@ -141,6 +143,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     subscriptions: tables.subscriptions,
     commandQueue: sweeper.watch(tables.commandQueue),
     throttling,
+    refusalDelays,
     events,
     clock,
     random,
@@ -167,6 +170,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
             consumerGroups: tables.consumerGroups,
             logs: shared,
             limits: hubLimits,
+            refusalDelays,
             count: threadCount,
             logLevel: settings.logLevel,
             ...(monitored.hubParts.recorder && { recorder: monitored.hubParts.recorder }),

@@ -8,6 +8,7 @@ import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Principal } from '../../src/core/identity/types.ts';
+import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
@@ -91,6 +92,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     limits: {},
     eventLimits: {},
     throttle: {},
+    refusalDelays: createRefusalDelays(clock, 0),
     logLevel: 'info',
     metrics: { authenticationFailed: () => {} },
   });

@@ -5,7 +5,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { Authentication } from '../identity/authentication.ts';
 import type { DevicePrincipal } from '../identity/types.ts';
-import { slowRefusals } from './slow-refusals.ts';
+import { createRefusalDelays, slowRefusals } from './slow-refusals.ts';
 
 const refusal = new HubError('IotHubUnauthorized', undefined, { reason: 'wrong-key' });
 
@@ -22,7 +22,7 @@ function scene(delayMsMax = 5000) {
     token: (token) => decide(token),
     policyKey: (_, key) => decide(key) as never,
   };
-  const authentication = slowRefusals(inner, clock, delayMsMax);
+  const authentication = slowRefusals(inner, clock, createRefusalDelays(clock, delayMsMax));
   const device = (deviceId: string, token: string, peer?: string): Promise<unknown> =>
     authentication.device({ deviceId }, { kind: 'token', token }, peer);
   /** Virtual milliseconds until the answer came. */

@@ -11,11 +11,32 @@ import { identityName } from '../identity/permissions.ts';
 import { identityOf, parseResource } from '../identity/resource.ts';
 import { parseSasToken, percentDecoded } from '../identity/sas-token.ts';
 
+/** Who has failed how often: one for a hub, whichever door or thread it is at. */
+export interface RefusalDelays {
+  /**
+   * Counts a failure. Only who has failed asks: whoever proves who he is needs no answer from here.
+   * @param peer address; undefined = not known
+   * @param name identity or policy that the peer claimed to be; undefined = none
+   * @returns milliseconds after which the failure is to be answered
+   */
+  failed(peer: string | undefined, name: string | undefined): number | Promise<number>;
+}
+
 /** @param delayMsMax the longest wait; 0 = refusals are answered at once. */
-export function slowRefusals(inner: Authentication, clock: Clock, delayMsMax: number): Authentication {
-  if (delayMsMax === 0) return inner;
+export function createRefusalDelays(clock: Clock, delayMsMax: number): RefusalDelays {
+  if (delayMsMax === 0) return { failed: () => 0 };
   const addresses = new FailureTable(clock, delayMsMax);
   const names = new FailureTable(clock, delayMsMax);
+  return {
+    failed: (peer, name) =>
+      Math.max(
+        peer === undefined ? 0 : addresses.failed(peer),
+        name === undefined ? 0 : names.failed(name.slice(0, 2 * limits.identityIdCharsMax + 1)),
+      ),
+  };
+}
+
+export function slowRefusals(inner: Authentication, clock: Clock, delays: RefusalDelays): Authentication {
   let waiting = 0;
 
   const guarded = async <T>(answer: Promise<T>, name: string | undefined, peer: string | undefined): Promise<T> => {
@@ -23,10 +44,8 @@ export function slowRefusals(inner: Authentication, clock: Clock, delayMsMax: nu
       return await answer;
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
-      const delayMs = Math.max(
-        peer === undefined ? 0 : addresses.failed(peer),
-        name === undefined ? 0 : names.failed(name.slice(0, 2 * limits.identityIdCharsMax + 1)),
-      );
+      const counted = delays.failed(peer, name);
+      const delayMs = typeof counted === 'number' ? counted : await counted;
       // Waiting costs memory: a crowd of refusals is not kept, it is answered.
       if (delayMs > 0 && waiting < limits.slowRefusalsMax) {
         waiting++;

@@ -4,6 +4,7 @@ import type { Hub, HubParts } from '../../core/hub.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
 import type { MonitoringReport, Recorder } from '../../core/monitoring/types.ts';
+import type { RefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
 import type { ThreadLink } from './calls.ts';
 import type { ChangeFeed } from './change-feed.ts';
@@ -11,6 +12,7 @@ import { serveCommands } from './commands.ts';
 import type { EventLogHost, LogStart } from './event-log-host.ts';
 import type { PresenceHost } from './presence.ts';
 import { serveReceivers } from './receivers.ts';
+import { serveRefusalDelays } from './refusal-delays.ts';
 
 /** What the main thread's hub is made of, as far as listener threads need it. */
 export interface HubHostParts {
@@ -27,6 +29,8 @@ export interface HubHostParts {
   readonly limits: HubParts['limits'];
   readonly eventLimits: EventsParts['limits'];
   readonly throttle: ThrottleLimits;
+  /** The hub's own. */
+  readonly refusalDelays: RefusalDelays;
   /** Hears what threads refuse; absent = nobody listens. */
   readonly recorder?: Recorder;
 }
@@ -64,6 +68,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
   const { hub, identities, authorities } = parts;
   link.serve('subscriptions', hub.subscriptions);
   link.serve('consumerGroups', parts.consumerGroups);
+  serveRefusalDelays(link, parts.refusalDelays);
   const ends = [
     parts.feed.serve(link, { identities, authorities }),
     ...parts.logs.map((log) => log.serve(link)),

@@ -19,6 +19,7 @@ import { eventLogStandIn } from './event-log-stand-in.ts';
 import { type HubStart, MONITORED } from './hub-host.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
+import { refusalDelaysStandIn } from './refusal-delays.ts';
 
 export interface StandInHub {
   readonly hub: Hub;
@@ -81,6 +82,8 @@ export function hubStandIn(
       policies: start.policies,
       subscriptions: link.remote<SubscriptionStore>('subscriptions', ['load', 'save', 'remove']),
       events: { ...events, ...receiversStandIn(link) },
+      // Not asked where refusals are never late.
+      ...(start.limits?.refusalDelayMsMax && { refusalDelays: refusalDelaysStandIn(link) }),
       clock,
       random,
       log,
