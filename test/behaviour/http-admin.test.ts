@@ -3,6 +3,7 @@ import http from 'node:http';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { signSas } from '../../src/api/sas.ts';
+import type { Hub } from '../../src/core/hub.ts';
 import { buildAdminApp, openAdminDoor } from '../../src/protocols/http/admin-server.ts';
 import type { AdminDoorOptions } from '../../src/protocols/http/options.ts';
 import { createMemoryHub, type MemoryHub, refusalIn } from '../drivers/http.ts';
@@ -117,6 +118,32 @@ test('beyond loopback a token with RegistryRead is asked for, except for the bar
   const bare = await get('/readyz');
   assert.deepEqual([bare.statusCode, bare.body], [503, 'not ready\n']);
   assert.equal((await get('/readyz', owner)).body, 'The disk is full.\n');
+});
+
+test('who guesses tokens on the admin port is counted by address, as at every other door', async () => {
+  const memory = await createMemoryHub();
+  const peers: (string | undefined)[] = [];
+  const { authentication } = memory.hub;
+  const watched: Hub = {
+    ...memory.hub,
+    authentication: {
+      ...authentication,
+      token(token, audience, peer) {
+        peers.push(peer);
+        return authentication.token(token, audience, peer);
+      },
+    },
+  };
+  const app = await buildAdminApp(adminOptions({ ...memory, hub: watched }, { addresses: ['10.0.0.5'] }));
+  for (const path of ['/metrics', '/readyz']) {
+    await app.inject({
+      method: 'GET',
+      url: path,
+      headers: { host: '10.0.0.5', authorization: 'SharedAccessSignature nonsense' },
+      remoteAddress: '192.0.2.7',
+    });
+  }
+  assert.deepEqual(peers, ['192.0.2.7', '192.0.2.7']);
 });
 
 test('a part that fails is answered 500 without its cause, which only the log has', async () => {

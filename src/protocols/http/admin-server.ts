@@ -124,7 +124,7 @@ async function checkToken({ hub }: AdminDoorOptions, request: FastifyRequest): P
     throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
   }
   // The hub's own name, not the one the client used: what is asked for is the whole hub.
-  const principal = await hub.authentication.token(token, hub.hostNames.all[0]);
+  const principal = await hub.authentication.token(token, hub.hostNames.all[0], request.socket.remoteAddress);
   authorize(principal, 'hub.read', hub.clock.now());
 }
 
