@@ -82,11 +82,11 @@ async function soak(): Promise<void> {
       [cpu, at] = [used, now];
       if (seconds() * 1000 < nextCheck) continue;
       nextCheck += CHECK_MS;
-      await load.stop(false);
+      await load.stop('finish');
       await load.check(place, `${figure(seconds())} s`);
       await load.start(place, false);
     }
-    await load.stop(false);
+    await load.stop('finish');
     await load.check(place, 'the end');
     report(samples, load);
   } finally {

@@ -28,13 +28,13 @@ test(`kill -9 under load over all protocols, ${ROUNDS} times: every acknowledged
       await load.start(hub, true);
       await sleep(LOAD_MS_MIN + random.next() * (LOAD_MS_MAX - LOAD_MS_MIN));
       await hub.kill();
-      await load.stop(true);
+      await load.stop('killed');
       hub = await hub.restart();
       await load.check(hub, `round ${round}`);
     }
     await load.start(hub, false);
     await sleep(LOAD_MS_MIN);
-    await load.stop(false);
+    await load.stop('finish');
     await load.check(hub, 'the end');
     t.diagnostic(`acknowledged: ${JSON.stringify(load.counts)}; ${load.eventsRead} events read back; lost: 0`);
     const { mqttTelemetry, httpTelemetry, amqpTelemetry, commandsCompleted, receiptsRead, registryWrites } =

@@ -75,6 +75,12 @@ export class KillPublisher {
     if (this.#socket !== undefined && !this.#socket.closed) await once(this.#socket, 'close');
   }
 
+  /** Breaks the connection off. */
+  cut(): void {
+    this.#sending = false;
+    this.#socket?.destroy();
+  }
+
   /** Sends no more, waits for what is unacknowledged, and leaves. */
   async finish(): Promise<void> {
     this.#sending = false;

@@ -131,15 +131,22 @@ export class MixedLoad {
     for (const deviceId of this.#registry.keys()) work(this.#writeRegistry(hub, deviceId));
   }
 
-  /** Ends the load in order: what is under way is waited for. `isDead`: the hub is gone, and connections with it. */
-  async stop(isDead: boolean): Promise<void> {
+  /** Telemetry messages that were acknowledged, by all protocols. */
+  acknowledgedTelemetry(): number {
+    const mqtt = this.#publishers.reduce((sum, each) => sum + each.acknowledgedNumbers().length, 0);
+    return mqtt + this.counts.httpTelemetry + this.counts.amqpTelemetry;
+  }
+
+  /** Ends the load in order: what is under way is waited for. */
+  async stop(how: 'finish' | 'cut' | 'killed'): Promise<void> {
     this.#running = false;
-    if (isDead) this.#agent.destroy();
-    await Promise.all(this.#publishers.map((publisher) => (isDead ? publisher.ended() : publisher.finish())));
+    if (how !== 'finish') this.#agent.destroy();
+    if (how === 'cut') for (const publisher of this.#publishers) publisher.cut();
+    await Promise.all(this.#publishers.map((each) => (how === 'finish' ? each.finish() : each.ended())));
     await Promise.all(this.#workers);
     this.#agent.destroy();
     this.#workers = [];
-    this.counts.mqttTelemetry = this.#publishers.reduce((sum, each) => sum + each.acknowledgedNumbers().length, 0);
+    this.counts.mqttTelemetry = this.acknowledgedTelemetry() - this.counts.httpTelemetry - this.counts.amqpTelemetry;
   }
 
   /** A worker whose connection broke ends quietly; one that was told something wrong does not. */
@@ -150,7 +157,8 @@ export class MixedLoad {
   /** Everything acknowledged so far against what the hub tells. */
   async check(hub: LoadHub, when: string): Promise<void> {
     assert.deepEqual(this.#failures, [], when);
-    await this.#checkEvents(hub, when);
+    await this.readEvents(hub, when);
+    this.#checkStored(when);
     await withApi(hub, async (api) => {
       await this.#checkRegistry(api, when);
       await this.#checkCommands(api, when);
@@ -304,7 +312,8 @@ export class MixedLoad {
     return (error as { status?: number }).status === 503;
   }
 
-  async #checkEvents(hub: LoadHub, when: string): Promise<void> {
+  /** Reads what is new in the event hub: nothing twice, nothing that was never sent, no gap. */
+  async readEvents(hub: LoadHub, when: string): Promise<void> {
     const byId = new Map(this.#publishers.map((publisher) => [publisher.deviceId, publisher]));
     const { ports, connectionStrings } = hub.endpoints;
     const place = { port: ports.amqp as number, connectionString: connectionStrings.eventHubsEmulator };
@@ -320,6 +329,9 @@ export class MixedLoad {
       assert.ok(!stored.has(n), `${when}: message ${n} of ${deviceId} is there twice`);
       this.#stored.set(deviceId, stored.add(n));
     });
+  }
+
+  #checkStored(when: string): void {
     const acknowledged = new Map(this.#publishers.map((each) => [each.deviceId, each.acknowledgedNumbers()]));
     for (const [deviceId, fates] of this.#sent) {
       acknowledged.set(

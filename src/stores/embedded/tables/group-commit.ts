@@ -1,6 +1,7 @@
 /**
  * Many operations, one commit: each in a savepoint of its own, all answered after the commit. An operation that fails
- * takes only itself back; a commit that fails, or a disk that SQLite gives up on, fails them all.
+ * takes only itself back; a commit that fails, or a disk that SQLite gives up on, fails all that write. What only reads is
+ * answered then, too: a full disk can still be read.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import type { OperationName, TableOperations } from '../../tables/operations.ts';
@@ -38,7 +39,11 @@ export async function commitTogether(calls: readonly Call[], parts: CommitParts)
   } catch (error) {
     if (database.isTransaction) rollBack(database);
     const message = error instanceof Error ? error.message : String(error);
-    return calls.map(() => ({ ok: false, unavailable: true, message }));
+    const refused: Answer = { ok: false, unavailable: true, message };
+    const reads = calls.filter((call) => !parts.operations[call.name].writes);
+    if (reads.length === 0 || reads.length === calls.length) return calls.map(() => refused);
+    const read = await commitTogether(reads, parts);
+    return calls.map((call) => (parts.operations[call.name].writes ? refused : (read[reads.indexOf(call)] ?? refused)));
   }
 }
 
