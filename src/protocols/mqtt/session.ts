@@ -197,7 +197,7 @@ export class Session implements DurabilityWaiter, Receiver {
     this.#reading = false;
   }
 
-  /** One write for all that came together: a chunk holds thousands, and each write costs the other connections time. */
+  /** One write for all that came in a row: a chunk holds thousands, and each write costs the other connections time. */
   #answerPings(): void {
     const count = this.#pings;
     if (count === 0) return;
@@ -206,6 +206,7 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   #handle(packet: ClientPacket): void {
+    if (packet.kind !== 'pingreq') this.#answerPings();
     switch (packet.kind) {
       case 'publish':
         this.#publish(packet);
