@@ -237,7 +237,7 @@ export const limits = {
   refusalDelayMsMax: 5 * SECOND_MS,
   /** One failure is forgiven in this time. */
   failureForgivenMs: 10 * SECOND_MS,
-  /** Addresses, and identities, whose failures a thread remembers. */
+  /** Addresses, and identities, whose failures are remembered. */
   failuresRememberedMax: 10_000,
   /** Refusals that wait at the same time; further ones are answered at once. */
   slowRefusalsMax: 1000,
@@ -312,6 +312,12 @@ export const limits = {
   monitoringRetryMs: 1 * SECOND_MS,
   /** Commands under locks that monitoring can name when they are settled; of others it tells only whose they were. */
   monitoringLocksMax: 100_000,
+  /** Traced messages that are on their way to the disk; further ones are not traced. */
+  tracesPendingMax: 10_000,
+  /** Bytes that are read at a time to find where traced messages were stored. */
+  traceReadBytesMax: 256 * KiB,
+  /** Devices that connect or are connected and whose connection a trace can name. */
+  traceConnectionsMax: 200_000,
   /** Devices and addresses that detections keep counts of. */
   detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */

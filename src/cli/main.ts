@@ -7,6 +7,7 @@ import { addDeviceCommands } from './commands/device.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { addSimulateCommand } from './commands/simulate.ts';
+import { addTraceCommand } from './commands/trace.ts';
 import { addX509Commands } from './commands/x509.ts';
 import { exitCodes, Failure } from './failure.ts';
 import { paint } from './output/table.ts';
@@ -61,6 +62,7 @@ function buildProgram(terminal: Terminal): Command {
   addCommandCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
   addMonitorCommands(program, terminal);
+  addTraceCommand(program, terminal);
   addSimulateCommand(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);

@@ -7,6 +7,7 @@ import type { CommandQueue } from './commands/ports.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
 import type { CommandLimits } from './commands/types.ts';
 import type { Events } from './events/events.ts';
+import type { TraceReader } from './events/ports.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
 import type { HostNames } from './identity/host-names.ts';
@@ -17,6 +18,7 @@ import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
 import type { Identity, IdentityKey, Policy } from './identity/types.ts';
+import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import { type Recorder, silentRecorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
@@ -69,6 +71,8 @@ export interface HubParts {
   readonly log: Log;
   /** Hears of everything that happens between devices and the hub; absent = nobody listens, nothing is wrapped. */
   readonly recorder?: Recorder;
+  /** Which messages are followed, told to `recorder`; absent = none, nothing is wrapped. */
+  readonly tracing?: TraceWishes & { readonly traceOf: TraceReader };
   /** Presence as the registry keeps it; absent = it is forgotten when the hub ends. */
   readonly keepPresence?: (presence: Presence) => { readonly presence: Presence; readonly watcher: ConnectionWatcher };
   readonly limits?: Partial<RegistryLimits> & {
@@ -162,7 +166,7 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
       limits: parts.limits,
     }),
     authorities: createAuthorities({ store: parts.authorities, clock, random }),
-    events: heard(parts.recorder, watchedEvents, parts.events),
+    events: heard(parts.recorder, watchedEvents, followed(parts)),
     commands,
     presence,
     subscriptions,
@@ -170,6 +174,19 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
     random,
     log,
   };
+}
+
+/** The events of a hub some of whose messages are traced; else as they are. */
+function followed({
+  recorder,
+  tracing,
+  events,
+  name,
+  clock,
+  random,
+}: Pick<HubParts, 'recorder' | 'tracing' | 'events' | 'name' | 'clock' | 'random'>): Events {
+  if (recorder === undefined || tracing === undefined) return events;
+  return tracedEvents(events, { ...tracing, eventHub: name, recorder, clock, random });
 }
 
 /** The room as it is where nobody listens. */

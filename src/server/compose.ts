@@ -174,6 +174,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
             count: threadCount,
             logLevel: settings.logLevel,
             ...(monitored.hubParts.recorder && { recorder: monitored.hubParts.recorder }),
+            ...(monitored.hubParts.tracing && { tracing: monitored.hubParts.tracing }),
           },
           surroundings,
         );

@@ -50,6 +50,18 @@ export function monitoringSettings(documented: Documented) {
         '(`deviceConnectionStateEvents`), `lifecycle` (`deviceLifecycleEvents`).',
       form: 'connection-state, lifecycle, or both separated by a comma',
     }),
+    traceDevices: documented(list(/^[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}$/).default([]), {
+      topic: 'Monitoring',
+      meaning:
+        'Devices whose every telemetry message is followed from its arrival to its readers; `mooring trace` shows it. Such a ' +
+        'message costs several monitoring events.',
+      form: 'device ids separated by commas',
+    }),
+    traceSample: documented(whole(0, 1_000_000_000).default(0), {
+      topic: 'Monitoring',
+      meaning: 'One message of so many, of all devices, is followed in the same way. 0 = none, 1 = each.',
+      form: 'a whole number from 0 to 1000000000',
+    }),
     detectDeviceFailures: threshold(
       5,
       'Failed authentications of one device within a minute from which they are told as detected.',

@@ -9,13 +9,14 @@ import type { EventLog } from '../core/events/ports.ts';
 import { partitionOf } from '../core/events/rules.ts';
 import type { HubParts } from '../core/hub.ts';
 import { createDetections } from '../core/monitoring/detections.ts';
+import { joinedToConnections } from '../core/monitoring/joined-steps.ts';
 import { monitoringBody, monitoringMessage } from '../core/monitoring/messages.ts';
 import { createMonitor, type Monitor } from '../core/monitoring/monitor.ts';
 import { serviceMessage } from '../core/monitoring/service-events.ts';
 import { createEventStream, type EventStream } from '../core/monitoring/stream.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../core/presence/states.ts';
 import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
-import { recordCodec } from '../protocols/shared/record-codec.ts';
+import { readTrace, recordCodec } from '../protocols/shared/record-codec.ts';
 import type { Settings } from './config.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
@@ -35,7 +36,7 @@ export interface MonitoringParts {
 
 export interface OpenMonitoring {
   /** For `createHub`. */
-  readonly hubParts: Pick<HubParts, 'recorder' | 'keepPresence'>;
+  readonly hubParts: Pick<HubParts, 'recorder' | 'tracing' | 'keepPresence'>;
   /** For the admin port; undefined where monitoring is switched off. */
   readonly liveEvents: LiveEvents | undefined;
 }
@@ -43,6 +44,8 @@ export interface OpenMonitoring {
 /** Opened before the doors, and so closed after them: a stop tells of every connection that it ends. */
 export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonitoring> {
   const { settings, presenceStates, clock, log, shutdown } = parts;
+  const { traceDevices, traceSample } = settings;
+  const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
   const running = settings.monitoring ? startMonitor(parts) : undefined;
   let kept: KeptPresence | undefined;
   shutdown.add('monitoring', async () => {
@@ -55,7 +58,8 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
   await recover(parts, running);
   return {
     hubParts: {
-      ...(running && { recorder: running.monitor }),
+      ...(running && { recorder: isTracing ? joinedToConnections(running.monitor) : running.monitor }),
+      ...(isTracing && { tracing: { devices: traceDevices, sample: traceSample, traceOf: readTrace } }),
       keepPresence: (presence) => {
         kept = keepPresence(presence, { store: presenceStates, clock, log });
         measurePresence(parts.metrics.registry, kept);

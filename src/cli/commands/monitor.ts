@@ -1,5 +1,5 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseStartPosition, type StartPosition } from '../events/position.ts';
+import type { Command } from 'commander';
+import type { StartPosition } from '../events/position.ts';
 import type { ReaderStatus } from '../events/reader.ts';
 import { eventJson, eventLine } from '../events/render.ts';
 import type { Login } from '../login/login.ts';
@@ -7,7 +7,7 @@ import { count, duration } from '../output/values.ts';
 import { note, print, type Terminal } from '../terminal.ts';
 import { addMonitorConnections, type Shown } from './monitor-connections.ts';
 import { addMonitorFeedback } from './monitor-feedback.ts';
-import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
+import { type CommonOptions, examples, fromOption, loginFrom, wholeNumber, withLogin } from './options.ts';
 
 interface MonitorOptions extends CommonOptions {
   readonly from: StartPosition;
@@ -26,7 +26,7 @@ export function addMonitorCommands(program: Command, terminal: Terminal): void {
       'Shows events as they come in, until Ctrl-C. When the connection is lost it is made again, ' +
         'and the reading goes on where it was: nothing is left out, nothing comes twice.',
     )
-    .addOption(fromOption())
+    .addOption(fromOption('now'))
     .option('--device <id...>', 'only the events of these devices')
     .option('--consumer-group <name>', 'which consumer group reads', '$Default')
     .option('--count <n>', 'end after so many events', wholeNumber(1, Number.MAX_SAFE_INTEGER))
@@ -39,21 +39,7 @@ export function addMonitorCommands(program: Command, terminal: Terminal): void {
     'mooring monitor events --from start --json | jq .body.temperature',
   ]);
   addMonitorFeedback(monitor, terminal);
-  addMonitorConnections(monitor, terminal, { fromOption, show: monitorEvents });
-}
-
-function fromOption(): Option {
-  return new Option('--from <place>', 'where to begin: now, start, a time (2026-05-01T12:00Z), or how long ago (10m)')
-    .argParser(startPosition)
-    .default({ kind: 'now' }, 'now');
-}
-
-function startPosition(text: string): StartPosition {
-  const position = parseStartPosition(text, Date.now());
-  if (position === undefined) {
-    throw new InvalidArgumentError('It is now, start, a time such as 2026-05-01T12:00Z, or how long ago, such as 10m.');
-  }
-  return position;
+  addMonitorConnections(monitor, terminal, { fromOption: () => fromOption('now'), show: monitorEvents });
 }
 
 async function monitorEvents(

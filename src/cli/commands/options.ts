@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseStartPosition, type StartPosition } from '../events/position.ts';
 import { type Login, type LoginOptions, resolveLogin } from '../login/login.ts';
 import { parseDuration } from '../output/values.ts';
 import type { Terminal } from '../terminal.ts';
@@ -38,6 +39,21 @@ export function durationMs(text: string): number {
   const value = parseDuration(text);
   if (value === undefined || value <= 0) throw new InvalidArgumentError('It looks like 30s, 10m, 1h30m or 2d.');
   return value;
+}
+
+/** Where a reader of an event hub begins; `byDefault` is in the same form. */
+export function fromOption(byDefault: string): Option {
+  return new Option('--from <place>', 'where to begin: now, start, a time (2026-05-01T12:00Z), or how long ago (10m)')
+    .argParser(startPosition)
+    .default(startPosition(byDefault), byDefault);
+}
+
+function startPosition(text: string): StartPosition {
+  const position = parseStartPosition(text, Date.now());
+  if (position === undefined) {
+    throw new InvalidArgumentError('It is now, start, a time such as 2026-05-01T12:00Z, or how long ago, such as 10m.');
+  }
+  return position;
 }
 
 /** Lines under the options of a command's help. */

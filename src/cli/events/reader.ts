@@ -18,6 +18,8 @@ export interface ReadOptions {
   readonly stream?: EventStreamName;
   readonly consumerGroup: string;
   readonly from: StartPosition;
+  /** Ends behind what there was at the beginning; absent = goes on with what comes. */
+  readonly toEnd?: boolean;
   /** Aborted = the reading ends, in an orderly way. */
   readonly stop: AbortSignal;
   /** Told of the connection's life, for the person who waits. */
@@ -40,6 +42,9 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<readonly
   const positions = new Map<string, PartitionPosition>();
   const stream = options.stream ?? 'telemetry';
   let eventHub = login.hubName === undefined ? undefined : eventHubOf(login.hubName, stream);
+  let ends: ReadonlyMap<string, number> | undefined;
+  const isOver = (): boolean =>
+    ends !== undefined && [...ends].every(([partition, last]) => isBehind(positions.get(partition), last));
   let backoffMs = 0;
   let again = false;
   while (!stop.aborted) {
@@ -50,6 +55,8 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<readonly
       for (const [partition, position] of await startOf(connection, eventHub, from)) {
         if (!positions.has(partition)) positions.set(partition, position);
       }
+      if (options.toEnd === true) ends ??= await endsOf(connection, eventHub, [...positions.keys()], from);
+      if (isOver()) return;
       const inbox = new Inbox(connection, eventHub, options.consumerGroup, positions, stop);
       onStatus({ kind: 'reading', eventHub, partitions: positions.size, again });
       again = true;
@@ -59,6 +66,7 @@ export async function* readEvents(options: ReadOptions): AsyncGenerator<readonly
         backoffMs = 0;
         yield batch;
         inbox.taken(batch);
+        if (isOver()) return;
       }
     } catch (error) {
       if (stop.aborted) return;
@@ -81,21 +89,52 @@ async function startOf(
   eventHub: string,
   from: StartPosition,
 ): Promise<[partition: string, PartitionPosition][]> {
-  const read = { operation: 'READ', name: eventHub };
+  const read = readRequest(eventHub);
   const hub = await connection.request('$management', { ...read, type: 'com.microsoft:eventhub' });
   const ids: unknown = (hub.body as Record<string, unknown> | undefined)?.partition_ids;
   if (!Array.isArray(ids) || ids.length > limits.partitionsMax) throw unexpected('the partitions of the event hub');
   return Promise.all(
     ids.map(String).map(async (partition): Promise<[string, PartitionPosition]> => {
       if (from.kind !== 'now') return [partition, from];
-      const properties = { ...read, type: 'com.microsoft:partition', partition };
-      const facts = (await connection.request('$management', properties)).body as Record<string, unknown> | undefined;
-      const sequence = facts?.last_enqueued_sequence_number;
-      if (typeof sequence !== 'number') throw unexpected('the last event of a partition');
+      const { sequence } = await lastOf(connection, eventHub, partition);
       return [partition, sequence < 0 ? { kind: 'start' } : { kind: 'behind', sequence }];
     }),
   );
 }
+
+/** The last event of each partition that has one behind `from`. */
+async function endsOf(
+  connection: EventConnection,
+  eventHub: string,
+  partitions: readonly string[],
+  from: StartPosition,
+): Promise<ReadonlyMap<string, number>> {
+  if (from.kind === 'now') return new Map();
+  const ends = new Map<string, number>();
+  for (const partition of partitions) {
+    const { sequence, time } = await lastOf(connection, eventHub, partition);
+    if (sequence >= 0 && (from.kind === 'start' || time >= from.time)) ends.set(partition, sequence);
+  }
+  return ends;
+}
+
+function isBehind(position: PartitionPosition | undefined, sequence: number): boolean {
+  return position?.kind === 'behind' && position.sequence >= sequence;
+}
+
+async function lastOf(
+  connection: EventConnection,
+  eventHub: string,
+  partition: string,
+): Promise<{ readonly sequence: number; readonly time: number }> {
+  const properties = { ...readRequest(eventHub), type: 'com.microsoft:partition', partition };
+  const facts = (await connection.request('$management', properties)).body as Record<string, unknown> | undefined;
+  const sequence = facts?.last_enqueued_sequence_number;
+  if (typeof sequence !== 'number') throw unexpected('the last event of a partition');
+  return { sequence, time: Number(facts?.last_enqueued_time_utc ?? 0) };
+}
+
+const readRequest = (eventHub: string) => ({ operation: 'READ', name: eventHub });
 
 const unexpected = (what: string): Failure => new Failure(`The hub did not say ${what}.`);
 

@@ -3,6 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import { authorize, type HubPlace } from '../identity/permissions.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
+import type { ConnectionClaim } from '../presence/types.ts';
 import type { Meter, Throttling } from '../throttling/throttling.ts';
 import type {
   ConsumerGroup,
@@ -33,7 +34,7 @@ export interface Events {
    * policy's token speaks for a device once `Authentication.device` has found that there is such a device.
    * @throws HubError IotHubUnauthorizedAccess
    */
-  openSender(principal: Principal, key: IdentityKey, options?: { readonly modelId?: string }): EventSender;
+  openSender(principal: Principal, key: IdentityKey, options?: SenderOptions): EventSender;
   /**
    * Puts one message into the open batch. `waiter` hears of its durability; the number is that of its batch.
    * @throws HubError MessageTooLarge, ArgumentInvalid, ServiceUnavailable (the log does not take records: see its health)
@@ -76,7 +77,7 @@ export interface Events {
   openReader(
     principal: Principal,
     place: { readonly eventHub: string; readonly consumerGroup: string; readonly partition: string },
-  ): Promise<{ readonly log: EventLog; readonly partition: number; readonly consumerGroup: string }>;
+  ): Promise<EventSource>;
   /**
    * Lets a receiver take its place on a partition for a consumer group, whichever door it came through, and displaces
    * whom it must. The returned function takes it out again and is harmless when called twice or after it was displaced.
@@ -93,11 +94,39 @@ export interface Events {
   deleteConsumerGroup(principal: Principal, eventHub: string, name: string): Promise<void>;
 }
 
+export interface SenderOptions {
+  readonly modelId?: string;
+  /** Where the messages come from, for whoever follows them. */
+  readonly via?: SenderOrigin;
+}
+
+export type SenderOrigin = Pick<ConnectionClaim, 'protocol'> & Partial<Pick<ConnectionClaim, 'peer'>>;
+
+/** A partition that a back end may read. */
+export interface EventSource {
+  readonly log: EventLog;
+  readonly partition: number;
+  readonly consumerGroup: string;
+  /** To be told of each record that goes to the reader; absent = nobody asks, and the reading costs nothing more. */
+  readonly delivered?: (record: DeliveredRecord, reader: string) => void;
+}
+
+/** A record on its way to a reader: `bytes` from `start` to `end`. */
+export interface DeliveredRecord {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+  readonly sequence: number;
+}
+
 /** What a connection needs to send telemetry of one identity; immutable. */
 export interface EventSender {
   readonly log: EventLog;
   readonly partition: number;
   readonly stamp: EventStamp;
+  /** When the right to send was looked at, UTC milliseconds. */
+  readonly openedTime: number;
+  readonly via?: SenderOrigin;
   /** Counts what it sends; absent = nothing limits it. */
   readonly meter?: Meter;
 }
@@ -108,6 +137,8 @@ export interface PreparedTelemetry {
   readonly template: RecordTemplate;
   /** What the properties count against the limit of a message. */
   readonly propertyBytes: number;
+  /** What it was prepared from, where somebody follows messages; else it is not kept. */
+  readonly message?: Pick<Telemetry, 'system' | 'properties'>;
 }
 
 export interface EventsParts {
@@ -181,7 +212,8 @@ export function createEvents(parts: EventsParts): Events {
       }
       const partition = partitionOf(key.deviceId, telemetry.partitionCount);
       const stamp = telemetryStamp(principal, key, options?.modelId);
-      return { log: telemetry, partition, stamp, meter: parts.throttling?.meterOf(key) };
+      const meter = parts.throttling?.meterOf(key);
+      return { log: telemetry, partition, stamp, meter, openedTime: clock.now(), via: options?.via };
     },
     enqueue(sender, message, waiter) {
       check(sender, message);

@@ -68,6 +68,17 @@ export interface RecordCodec {
   template(stamp: EventStamp, message: Pick<Telemetry, 'system' | 'properties'>): RecordTemplate;
 }
 
+/** Finds what a record says of its tracing: its bytes from `start` to `end`; undefined = it is not traced. */
+export type TraceReader = (bytes: Buffer, start: number, end: number) => TraceMark | undefined;
+
+/** Of a traced message, as its record has it. */
+export interface TraceMark {
+  readonly traceId: string;
+  readonly deviceId: string;
+  readonly moduleId?: string;
+  readonly messageId?: string;
+}
+
 /** A record that lacks its body and its time; shared by messages of one sender with the same properties. Immutable. */
 export interface RecordTemplate {
   /** Bytes of the record with a body of `bodyBytes`. */

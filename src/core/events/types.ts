@@ -6,6 +6,8 @@ export interface Telemetry {
   /** Application properties in the order sent; a value may be null (a name without `=`, device reference 2.3). */
   readonly properties: readonly (readonly [name: string, value: string | null])[];
   readonly body: Uint8Array;
+  /** The hub's own id of a message that it traces (`core/monitoring/traced-events.ts`); no door sets it. */
+  readonly traceId?: string;
 }
 
 /** System properties (device reference 2.3). Values are text as the device sent them, decoded once. */

@@ -167,7 +167,8 @@ export function createDetections(parts: DetectionsParts): Detections {
 
   return {
     observe(event) {
-      if (event.type === 'detectionRaised' || event.type === 'detectionCleared') return;
+      // Neither its own words nor what was asked for by setting is out of the ordinary.
+      if (event.type === 'detectionRaised' || event.type === 'detectionCleared' || event.type === 'traceStep') return;
       thisMinute += event.count ?? 1;
       const { deviceId, moduleId, peer } = event;
       const who = deviceId === undefined ? {} : { deviceId, ...(moduleId !== undefined && { moduleId }) };

@@ -50,4 +50,17 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   ]),
   detectionRaised: kind('Something has crossed a threshold.', ['detection', 'observed', 'threshold']),
   detectionCleared: kind('It is back below.', ['detection', 'observed', 'threshold', 'raisedTime']),
+  traceStep: kind('A step of a message that is traced; only with `traceDevices` or `traceSample`.', [
+    'step',
+    'traceId',
+    'messageId',
+    'operation',
+    'checkedTime',
+    'partition',
+    'sequence',
+    'consumerGroup',
+    'reader',
+    'code',
+    'reason',
+  ]),
 };

@@ -65,6 +65,29 @@ export interface DetectionFacts {
   readonly threshold: number;
 }
 
+/** What a traced message has come to; `docs/monitoring.md` tells of each. */
+export type TraceStep = 'received' | 'authorised' | 'refused' | 'stored' | 'not-stored' | 'delivered';
+
+export interface TraceFacts {
+  readonly step: TraceStep;
+  /** The hub's own id of the message, in its annotation `x-opt-mooring-trace`. */
+  readonly traceId: string;
+  /** The device's own. */
+  readonly messageId?: string;
+  /** `authorised`: what for, and when the right was looked at (UTC milliseconds), once for a connection. */
+  readonly operation?: string;
+  readonly checkedTime?: number;
+  /** `stored` and `delivered`: the message's place. */
+  readonly partition?: number;
+  readonly sequence?: number;
+  /** `delivered`: to whom. */
+  readonly consumerGroup?: string;
+  readonly reader?: string;
+  /** `refused`, `not-stored`: why. */
+  readonly code?: string;
+  readonly reason?: string;
+}
+
 /** The closed set of kinds, with what each carries beside `Concerned`. */
 export interface MonitoringFacts {
   readonly connected: object;
@@ -87,6 +110,7 @@ export interface MonitoringFacts {
   readonly eventsMissed: { readonly missed: number; readonly first: number; readonly last: number };
   readonly detectionRaised: DetectionFacts;
   readonly detectionCleared: DetectionFacts & { readonly raisedTime: number };
+  readonly traceStep: TraceFacts;
 }
 
 export type MonitoringKind = keyof MonitoringFacts;

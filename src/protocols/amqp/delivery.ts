@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
+import type { DeliveredRecord } from '../../core/events/events.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import type { EventRun } from '../../core/events/types.ts';
 import { runtimeMetrics } from '../../wire/amqp/message.ts';
@@ -16,6 +17,8 @@ export interface DeliveryOptions {
   readonly from: number;
   /** The reader asked for the partition's facts with every event. */
   readonly withMetrics: boolean;
+  /** Told of each record that is written to the reader; absent = nobody follows messages. */
+  readonly delivered?: (record: DeliveredRecord) => void;
   /** UTC milliseconds now. */
   now(): number;
   /** Bytes that the socket has not taken yet. */
@@ -130,7 +133,9 @@ export class EventDelivery {
       patchEventAnnotations(message, metrics.length, this.#next, run.time);
       this.#partial = { message, deliveryId, at: 0 };
     }
-    this.#advance(start + size);
+    const end = start + size;
+    this.#options.delivered?.({ bytes, start, end, sequence: this.#next });
+    this.#advance(end);
     return true;
   }
 

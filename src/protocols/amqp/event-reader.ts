@@ -20,7 +20,7 @@ export async function openEventReader(
 ): Promise<void> {
   const { events, clock } = host.hub;
   const position = readPosition(link.attach.filter);
-  const { log, partition, consumerGroup } = await events.openReader(principal, place);
+  const { log, partition, consumerGroup, delivered } = await events.openReader(principal, place);
   const from = await log.seek(partition, position);
   const { lastSequence } = log.partition(partition);
   if (position.kind === 'sequence' && from > lastSequence + 1) {
@@ -32,8 +32,9 @@ export async function openEventReader(
   if (link.state !== 'opening') return;
   const epoch = link.attach.properties.get(EPOCH);
   const name = link.attach.properties.get(RECEIVER_NAME);
+  const reader = typeof name === 'string' ? name : link.attach.name;
   const leave = await events.enterReceiver(log.name, consumerGroup, partition, {
-    name: typeof name === 'string' ? name : link.attach.name,
+    name: reader,
     epoch: typeof epoch === 'number' ? epoch : undefined,
     displaced: (reason) => link.detach(host.error(reason)),
   });
@@ -46,6 +47,7 @@ export async function openEventReader(
     partition,
     from,
     withMetrics,
+    ...(delivered !== undefined && { delivered: (record) => delivered(record, reader) }),
     now: () => clock.now(),
     unsentBytes: () => host.unsentBytes(),
     failed: (error) => {

@@ -37,8 +37,11 @@ export class TelemetryIntake implements DurabilityWaiter {
     this.#host = host;
     this.#device = device;
     const modelId = link.attach.properties.get('com.microsoft:model-id');
-    const options = typeof modelId === 'string' && modelId !== '' ? { modelId } : {};
-    this.#sender = host.hub.events.openSender(device.principal, device.key, options);
+    const { protocol, peer } = device;
+    this.#sender = host.hub.events.openSender(device.principal, device.key, {
+      via: { protocol, peer },
+      ...(typeof modelId === 'string' && modelId !== '' && { modelId }),
+    });
     link.onMessage = (delivery) => this.#take(delivery);
     // Credit that was given cannot be taken back: a device that is held to a rate gets little at a time.
     const creditMax =

@@ -30,7 +30,7 @@ export function deviceRoutes(hub: Pick<Hub, 'events' | 'commands'>): readonly Ap
       body: 'bytes',
       answers: { 204: null },
       handle: async ({ principal, params, rawHeaders, body }) => {
-        const sender = hub.events.openSender(principal, identityKey(params));
+        const sender = hub.events.openSender(principal, identityKey(params), { via: { protocol: 'http' } });
         // Resolves when all of it is on disk.
         await hub.events.send(sender, telemetryOf(rawHeaders, body));
         return { status: 204 };

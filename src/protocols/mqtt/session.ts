@@ -313,7 +313,11 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   #openUplink(): Uplink {
-    this.#uplink ??= new Uplink(this.#hub, { principal: this.#principal, modelId: this.#admitted?.modelId }, this);
+    if (this.#uplink === undefined) {
+      const { protocol, peer } = this.#origin;
+      const sender = { principal: this.#principal, modelId: this.#admitted?.modelId, via: { protocol, peer } };
+      this.#uplink = new Uplink(this.#hub, sender, this);
+    }
     return this.#uplink;
   }
 

@@ -1,4 +1,4 @@
-import type { EventSender } from '../../core/events/events.ts';
+import type { EventSender, SenderOrigin } from '../../core/events/events.ts';
 import type { DurabilityWaiter, EventWriter } from '../../core/events/ports.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
@@ -18,11 +18,15 @@ export class Uplink {
   /** @throws HubError IotHubUnauthorizedAccess */
   constructor(
     { events }: Hub,
-    { principal, modelId }: { readonly principal: DevicePrincipal; readonly modelId: string | undefined },
+    {
+      principal,
+      modelId,
+      via,
+    }: { readonly principal: DevicePrincipal; readonly modelId: string | undefined; readonly via: SenderOrigin },
     waiter: DurabilityWaiter,
   ) {
     this.#events = events;
-    this.#sender = events.openSender(principal, principal.key, modelId === undefined ? {} : { modelId });
+    this.#sender = events.openSender(principal, principal.key, { via, ...(modelId !== undefined && { modelId }) });
     this.#waiter = waiter;
   }
 

@@ -1,8 +1,11 @@
-import type { RecordCodec, RecordTemplate } from '../../core/events/ports.ts';
+import type { RecordCodec, RecordTemplate, TraceReader } from '../../core/events/ports.ts';
 import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
+import { readBareMessage } from '../../wire/amqp/bare-message.ts';
 import {
+  RECORD_HEADER_BYTES,
   type RecordPrefix,
   type RecordProperties,
+  readRecordHeader,
   recordHead,
   recordHeadSize,
   recordPrefix,
@@ -35,6 +38,25 @@ export const recordCodec: RecordCodec = {
   template(stamp, message) {
     return new HeadTemplate(recordHead(senderPrefix(stamp), writeProperties(message)));
   },
+};
+
+/** The annotation of a traced message; others do not have it. */
+const TRACE_KEY = 'x-opt-mooring-trace';
+
+/** Untraced records, which is almost all, cost a search through their annotations; nothing is decoded. */
+export const readTrace: TraceReader = (bytes, start, end) => {
+  const { properties } = readRecordHeader(bytes, start, end);
+  if (bytes.subarray(start, properties).indexOf(TRACE_KEY, RECORD_HEADER_BYTES, 'latin1') === -1) return undefined;
+  const { annotations, messageId } = readBareMessage(bytes.subarray(start + RECORD_HEADER_BYTES, end));
+  const traceId = annotations.get(TRACE_KEY) ?? undefined;
+  const moduleId = annotations.get('iothub-connection-module-id') ?? undefined;
+  if (traceId === undefined) return undefined;
+  return {
+    traceId,
+    deviceId: annotations.get('iothub-connection-device-id') ?? '',
+    ...(moduleId !== undefined && { moduleId }),
+    ...(messageId !== undefined && { messageId }),
+  };
 };
 
 /** A record by its finished head. */
@@ -100,7 +122,11 @@ function stampPrefix(stamp: HubEventStamp): RecordPrefix {
 /** Used again for every message: what `writeProperties` returns is valid until it is called again. */
 const scratch = new AmqpWriter(4096);
 
-function writeProperties({ system, properties }: Pick<Telemetry, 'system' | 'properties'>): RecordProperties {
+function writeProperties({
+  system,
+  properties,
+  traceId,
+}: Pick<Telemetry, 'system' | 'properties' | 'traceId'>): RecordProperties {
   scratch.reset();
   let elements = 0;
   const annotate = (key: string, value: string | undefined): void => {
@@ -113,6 +139,7 @@ function writeProperties({ system, properties }: Pick<Telemetry, 'system' | 'pro
   annotate('iothub-interface-id', system.interfaceId);
   annotate('Diagnostic-Id', system.diagnosticId);
   annotate('Correlation-Context', system.correlationContext);
+  annotate(TRACE_KEY, traceId);
   const propertiesAt = scratch.length;
   writePropertiesSection(system);
   const applicationAt = scratch.length;

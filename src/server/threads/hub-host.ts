@@ -3,6 +3,7 @@ import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { Hub, HubParts } from '../../core/hub.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
+import type { TraceWishes } from '../../core/monitoring/traced-events.ts';
 import type { MonitoringReport, Recorder } from '../../core/monitoring/types.ts';
 import type { RefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
@@ -33,6 +34,8 @@ export interface HubHostParts {
   readonly refusalDelays: RefusalDelays;
   /** Hears what threads refuse; absent = nobody listens. */
   readonly recorder?: Recorder;
+  /** Messages that threads follow. */
+  readonly tracing?: TraceWishes;
 }
 
 /** What a listener thread is told of the hub at its start; it holds the policies' keys. */
@@ -45,9 +48,19 @@ export interface HubStart {
   readonly eventLimits: EventsParts['limits'];
   readonly throttle: ThrottleLimits;
   readonly isMonitored: boolean;
+  readonly tracing?: TraceWishes;
 }
 
-export function hubStart({ hub, policies, logs, limits, eventLimits, throttle, recorder }: HubHostParts): HubStart {
+export function hubStart({
+  hub,
+  policies,
+  logs,
+  limits,
+  eventLimits,
+  throttle,
+  recorder,
+  tracing,
+}: HubHostParts): HubStart {
   return {
     name: hub.name,
     hostNames: hub.hostNames.all,
@@ -57,6 +70,7 @@ export function hubStart({ hub, policies, logs, limits, eventLimits, throttle, r
     eventLimits,
     throttle,
     isMonitored: recorder !== undefined,
+    ...(tracing !== undefined && { tracing: { devices: tracing.devices, sample: tracing.sample } }),
   };
 }
 

@@ -11,7 +11,7 @@ import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts
 import { Trust } from '../../core/identity/trust.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
-import { recordCodec } from '../../protocols/shared/record-codec.ts';
+import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
 import type { ThreadLink } from './calls.ts';
 import { serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn } from './commands.ts';
@@ -87,6 +87,7 @@ export function hubStandIn(
       clock,
       random,
       log,
+      ...(start.tracing && { tracing: { ...start.tracing, traceOf: readTrace } }),
       ...(start.isMonitored && { recorder: { record: (report) => link.tell(MONITORED, report) } }),
       limits: start.limits,
     },
