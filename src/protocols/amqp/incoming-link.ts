@@ -1,12 +1,11 @@
 import { limits } from '../../base/limits.ts';
+import { nil, raw } from '../../wire/amqp/fields.ts';
 import {
   attachFrame,
   dispositionFrame,
   emptySource,
   emptyTarget,
-  nil,
   type Outcome,
-  raw,
 } from '../../wire/amqp/performatives.ts';
 import type { AmqpValue } from '../../wire/amqp/values.ts';
 import { Link } from './link.ts';

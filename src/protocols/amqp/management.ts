@@ -1,8 +1,8 @@
 import { HubError } from '../../core/errors.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import { OFFSET_BASE } from '../../core/events/types.ts';
+import { boolean, int, long, map, string, strings, timestamp } from '../../wire/amqp/fields.ts';
 import type { Message } from '../../wire/amqp/message.ts';
-import { boolean, int, long, map, string, strings, timestamp } from '../../wire/amqp/performatives.ts';
 import type { Answer } from './request-node.ts';
 
 /** The text of an offset; `-1` where there is no event. */

@@ -1,4 +1,5 @@
-import { attachFrame, emptySource, emptyTarget, nil, raw } from '../../wire/amqp/performatives.ts';
+import { nil, raw } from '../../wire/amqp/fields.ts';
+import { attachFrame, emptySource, emptyTarget } from '../../wire/amqp/performatives.ts';
 import { Link } from './link.ts';
 
 /** A link on which the hub sends. */

@@ -1,5 +1,6 @@
 import { asHubError, type ErrorCode, errorTable } from '../../core/errors.ts';
-import { type AmqpError, int, string } from '../../wire/amqp/performatives.ts';
+import { int, string } from '../../wire/amqp/fields.ts';
+import type { AmqpError } from '../../wire/amqp/performatives.ts';
 
 /** Conditions that the service's SDKs map (service reference 3.4); what is not named here goes by the status. */
 const conditions: Partial<Readonly<Record<ErrorCode, string>>> = {

@@ -1,7 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import type { HubError } from '../../core/errors.ts';
+import { type Field, int, nil, string, symbol } from '../../wire/amqp/fields.ts';
 import { type Message, readMessage, responseMessage } from '../../wire/amqp/message.ts';
-import { type Field, int, nil, string, symbol } from '../../wire/amqp/performatives.ts';
 import type { IncomingLink } from './incoming-link.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 import { conditionOf } from './refusals.ts';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { int, string } from './fields.ts';
 import { FrameSplitter, type Input, PROTOCOL_AMQP, PROTOCOL_SASL, protocolHeader } from './frames.ts';
 import {
   attachFrame,
@@ -14,11 +15,9 @@ import {
   emptyTarget,
   endFrame,
   flowFrame,
-  int,
   openFrame,
   saslMechanismsFrame,
   saslOutcomeFrame,
-  string,
 } from './performatives.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from './transfer.ts';
 import { AmqpDecodeError } from './values.ts';

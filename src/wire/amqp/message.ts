@@ -1,4 +1,4 @@
-import { type Field, string, symbol } from './performatives.ts';
+import { type Field, string, symbol } from './fields.ts';
 import { AmqpReader, type AmqpValue } from './values.ts';
 import { AmqpWriter, section } from './writer.ts';
 
