@@ -1,9 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import {
   type AmqpError,
-  beginFrame,
   endFrame,
-  flowFrame,
   performative,
   TRANSFER_FRAME_HEAD_BYTES_MAX,
   transferFrame,
@@ -15,6 +13,7 @@ import { IncomingLink } from './incoming-link.ts';
 import type { AnyLink } from './link.ts';
 import { OutgoingLink } from './outgoing-link.ts';
 import { type OutgoingDelivery, Unsettled } from './unsettled.ts';
+import { type LinkFlow, Windows } from './windows.ts';
 
 /** What a session needs of its connection. */
 export interface SessionHost {
@@ -33,15 +32,9 @@ export interface SessionHost {
   unreserve(bytes: number): void;
 }
 
-/** Transfers that the peer may send before the hub says that it has read them; they are read at once. */
-const INCOMING_WINDOW = 2048;
-const OUTGOING_WINDOW = 0x7fffffff;
-/** Transfers that the largest message may need: with less of a window, a link may be waiting for it. */
-const NARROW_WINDOW = 2048;
-
 /**
- * One session (part 2 section 2.5): links by handle, delivery ids, and the windows of both directions. The hub uses the
- * peer's own numbers of channels and handles for its end.
+ * One session (part 2 section 2.5): its links by handle, and what is sent and received on them. The hub uses the peer's
+ * own numbers of channels and handles for its end.
  */
 export class Session {
   readonly channel: number;
@@ -50,11 +43,7 @@ export class Session {
   /** Links that count; one that was refused for their number does not. */
   readonly #placed = new Set<AnyLink>();
   readonly #unsettled: Unsettled;
-  #nextIncomingId: number;
-  #incomingWindow = INCOMING_WINDOW;
-  #nextOutgoingId = 0;
-  #peerWindow: number;
-  #nextDeliveryId = 0;
+  readonly #windows: Windows;
   /** The hub has ended the session and the peer has not said so yet. */
   #isEnding = false;
 
@@ -63,17 +52,11 @@ export class Session {
     this.channel = channel;
     this.#host = host;
     this.#unsettled = new Unsettled(channel, (frame) => this.write(frame));
-    this.#nextIncomingId = uintOf(fields[1], 'next-outgoing-id');
-    this.#peerWindow = uintOf(fields[2], 'incoming-window');
-    this.write(
-      beginFrame(channel, {
-        remoteChannel: channel,
-        nextOutgoingId: this.#nextOutgoingId,
-        incomingWindow: this.#incomingWindow,
-        outgoingWindow: OUTGOING_WINDOW,
-        handleMax: limits.amqpLinksMax - 1,
-      }),
-    );
+    this.#windows = new Windows({
+      nextOutgoingId: uintOf(fields[1], 'next-outgoing-id'),
+      incomingWindow: uintOf(fields[2], 'incoming-window'),
+    });
+    this.write(this.#windows.beginFrame(channel, limits.amqpLinksMax - 1));
   }
 
   get links(): ReadonlyMap<number, AnyLink> {
@@ -82,7 +65,7 @@ export class Session {
 
   /** Transfer frames that the peer takes now. */
   get transfersMax(): number {
-    return this.#peerWindow;
+    return this.#windows.transfersMax;
   }
 
   get peerFrameBytesMax(): number {
@@ -101,30 +84,19 @@ export class Session {
     this.#host.unreserve(bytes);
   }
 
-  writeFlow(link?: { handle: number; deliveryCount: number; credit: number; drain: boolean }): void {
-    this.write(
-      flowFrame(this.channel, {
-        nextIncomingId: this.#nextIncomingId,
-        incomingWindow: this.#incomingWindow,
-        nextOutgoingId: this.#nextOutgoingId,
-        outgoingWindow: OUTGOING_WINDOW,
-        link,
-      }),
-    );
+  writeFlow(link?: LinkFlow): void {
+    this.write(this.#windows.flowFrame(this.channel, link));
   }
 
   /** Counts a delivery of `link` that begins now; its frames follow by `countTransfers`. */
   beginDelivery(link: OutgoingLink): number {
     link.credit--;
     link.deliveryCount = (link.deliveryCount + 1) >>> 0;
-    const id = this.#nextDeliveryId;
-    this.#nextDeliveryId = (id + 1) >>> 0;
-    return id;
+    return this.#windows.nextDeliveryId();
   }
 
   countTransfers(count: number): void {
-    this.#nextOutgoingId = (this.#nextOutgoingId + count) >>> 0;
-    this.#peerWindow -= count;
+    this.#windows.sent(count);
   }
 
   /**
@@ -134,7 +106,7 @@ export class Session {
   sendMessage(link: OutgoingLink, message: Buffer): boolean {
     const payloadMax = this.peerFrameBytesMax - TRANSFER_HEAD_BYTES;
     const frames = Math.max(1, Math.ceil(message.length / payloadMax));
-    if (link.credit === 0 || frames > this.#peerWindow) return false;
+    if (link.credit === 0 || frames > this.transfersMax) return false;
     const id = this.beginDelivery(link);
     const bytes = Buffer.allocUnsafe(frames * TRANSFER_HEAD_BYTES + message.length);
     let place = 0;
@@ -158,7 +130,7 @@ export class Session {
     const { link } = delivery;
     const payloadMax = this.peerFrameBytesMax - TRANSFER_FRAME_HEAD_BYTES_MAX;
     const frames = Math.max(1, Math.ceil(message.length / payloadMax));
-    if (link.credit === 0 || frames > this.#peerWindow) return undefined;
+    if (link.credit === 0 || frames > this.transfersMax) return undefined;
     const deliveryId = this.beginDelivery(link);
     const settled = link.attach.wantsSettled;
     for (let frame = 0; frame < frames; frame++) {
@@ -265,9 +237,8 @@ export class Session {
 
   #flow(fields: readonly AmqpValue[]): void {
     const window = uintOf(fields[1], 'incoming-window');
-    const wasNarrow = this.#peerWindow < NARROW_WINDOW;
-    const seen = uintOr(fields[0], 0);
-    this.#peerWindow = Math.max(0, window - ((this.#nextOutgoingId - seen) >>> 0));
+    const wasNarrow = this.#windows.isNarrow;
+    this.#windows.peerFlow(uintOr(fields[0], 0), window);
     if (fields[4] !== null && fields[4] !== undefined) {
       // A flow may cross with a detach: one for a handle that is gone says nothing about the others.
       const link = this.#links.get(Number(fields[4]));
@@ -284,16 +255,12 @@ export class Session {
   #transfer(fields: readonly AmqpValue[], payload: Buffer): void {
     const link = this.#link(fields[0]);
     if (link === undefined) return;
-    this.#nextIncomingId = (this.#nextIncomingId + 1) >>> 0;
-    this.#incomingWindow--;
+    this.#windows.received();
     if (!(link instanceof IncomingLink)) {
       throw new AmqpDecodeError('a transfer on a link on which the hub sends', 'amqp:not-allowed');
     }
     link.peerTransfer(fields, payload);
-    if (this.#incomingWindow < INCOMING_WINDOW / 2 && !this.#isEnding) {
-      this.#incomingWindow = INCOMING_WINDOW;
-      this.writeFlow();
-    }
+    if (!this.#isEnding && this.#windows.reopen()) this.writeFlow();
   }
 
   #disposition(fields: readonly AmqpValue[]): void {
