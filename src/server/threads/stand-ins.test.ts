@@ -13,6 +13,7 @@ import { createEvents } from '../../core/events/events.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import { buildIdentity } from '../../core/identity/rules.ts';
 import type { Principal } from '../../core/identity/types.ts';
+import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import { recordCodec } from '../../protocols/shared/record-codec.ts';
 import { createMemoryCommandQueue } from '../../stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../stores/memory/consumer-groups.ts';
@@ -23,6 +24,7 @@ import { ChangeFeed, serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn, serveCommands } from './commands.ts';
 import { logStandIn, serveLog } from './log.ts';
 import { receiversStandIn, serveReceivers } from './receivers.ts';
+import { refusalDelaysStandIn, serveRefusalDelays } from './refusal-delays.ts';
 import { SharedFacts } from './shared-facts.ts';
 import { SharedTls, tlsStandIn } from './tls.ts';
 
@@ -157,6 +159,29 @@ test('receivers of all threads share the places of a partition', async (t) => {
   // The thread has ended: its receivers are out.
   sides[1].end();
   await enter(0, 'fifth');
+});
+
+test('failed logins are counted over all threads; a crowd is counted and answered without asking', async (t) => {
+  const delays = createRefusalDelays(new VirtualClock(), 60_000);
+  const sides = [0, 1].map(() => {
+    const { main, thread } = links(t);
+    serveRefusalDelays(main, delays);
+    return { thread, delays: refusalDelaysStandIn(thread) };
+  });
+  const waits: number[] = [];
+  for (let nth = 0; nth < limits.failuresAtOnceMax + 3; nth++) {
+    waits.push(await sides[nth % 2].delays.failed('address', `device d${nth}`));
+  }
+  assert.deepEqual(waits, [...Array(limits.failuresAtOnceMax).fill(0), 100, 200, 400]);
+  const crowd = Array.from({ length: limits.slowRefusalsMax + 4 }, (_, nth) =>
+    sides[0].delays.failed(undefined, nth < limits.slowRefusalsMax ? `device ${nth}` : 'device of the crowd'),
+  );
+  assert.deepEqual(await Promise.all(crowd), Array(crowd.length).fill(0));
+  for (let nth = 4; nth < limits.failuresAtOnceMax; nth++)
+    await sides[1].delays.failed(undefined, 'device of the crowd');
+  assert.equal(await sides[1].delays.failed(undefined, 'device of the crowd'), 100);
+  sides[0].thread.close();
+  assert.equal(await sides[0].delays.failed('address', undefined), 0);
 });
 
 test('facts of partitions are seen at once in the same memory', () => {
