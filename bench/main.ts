@@ -10,7 +10,7 @@ import { telemetryOut } from './telemetry-out.ts';
 
 const root = path.dirname(import.meta.dirname);
 const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2] [common]
-npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--tls] [common]
+npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant "--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
@@ -81,6 +81,7 @@ async function run(bench: string | undefined): Promise<void> {
       payloadBytes: count('payload'),
       readers: count('readers'),
       client: values.client,
+      rheaPeer: values.peer.includes('rhea'),
     });
   } else if (bench === 'command-roundtrip') {
     await commandRoundtrip({

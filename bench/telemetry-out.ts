@@ -3,9 +3,11 @@ import path from 'node:path';
 import { sendMessages } from './load/load.ts';
 import { cpuSeconds, machine, residentMiB, residentPeakMiB } from './process-facts.ts';
 import { countingReader } from './readers/counting.ts';
+import type { ReaderOptions } from './readers/reader.ts';
 import { rheaReader } from './readers/rhea.ts';
-import { printTable, show, spread, writeResult } from './report.ts';
-import { startHub } from './servers/hub.ts';
+import { printTable, type Spread, show, spread, writeResult } from './report.ts';
+import { type RunningHub, startHub } from './servers/hub.ts';
+import { startProgram, stopProgram } from './servers/server.ts';
 
 const CONNECTIONS = 50;
 const PRELOAD_IN_FLIGHT = 20;
@@ -19,6 +21,8 @@ export interface TelemetryOutOptions {
   readonly readers: number;
   readonly client: 'counting' | 'rhea';
   readonly tls: boolean;
+  /** Also reads from a plain rhea sender (`servers/rhea-sender.ts`), in rounds that alternate with the hub's. */
+  readonly rheaPeer: boolean;
   readonly rounds: number;
   readonly threads: number;
   readonly directory: string;
@@ -34,78 +38,129 @@ interface Round {
   readonly residentPeakMiB: number;
 }
 
+/** Who is read from. */
+interface Source {
+  readonly name: string;
+  readonly pid: number;
+  readonly place: ReaderOptions;
+  stop(): Promise<void>;
+}
+
 /** Fills a hub with events, then lets readers catch up from the start, round by round on the same events. */
 export async function telemetryOut(options: TelemetryOutOptions): Promise<void> {
   mkdirSync(options.directory, { recursive: true });
   const directory = mkdtempSync(path.join(options.directory, 'mooring-'));
+  if (options.rheaPeer && options.tls) throw new Error('the rhea peer is measured over plain TCP only');
+  const sources: Source[] = [];
   try {
-    const hub = await startHub({ connections: CONNECTIONS, tls: false, directory, bag: '', partitions: PARTITIONS });
-    try {
-      const target = {
-        host: hub.host,
-        port: hub.port,
-        inFlight: PRELOAD_IN_FLIGHT,
-        payloadBytes: options.payloadBytes,
-      };
-      const { events } = options;
-      await sendMessages(events, PRELOAD_PER_SECOND, target, hub.logins);
-      const rounds: Round[] = [];
-      for (let round = 0; round < options.rounds; round++) {
-        const cpu = cpuSeconds(hub.pid);
-        const own = process.cpuUsage();
-        const begun = performance.now();
-        const port = options.tls ? hub.endpoints.ports.amqps : hub.endpoints.ports.amqp;
-        const place = {
-          host: '127.0.0.1',
-          port: port as number,
-          ca: options.tls ? hub.caText : undefined,
-          connectionString: hub.endpoints.connectionStrings.eventHubs,
-          consumerGroup: '$Default',
-          partitions: PARTITIONS,
-        };
-        const read = options.client === 'rhea' ? rheaReader : countingReader;
-        const times = await Promise.all(Array.from({ length: options.readers }, () => read(place, events)));
-        const seconds = (performance.now() - begun) / 1000;
-        const used = process.cpuUsage(own);
-        const serverCpu = cpuSeconds(hub.pid) - cpu;
-        rounds.push({
-          eventsPerSecond: times.reduce((sum, ms) => sum + events / (ms / 1000), 0),
-          perServerCpuSecond: (events * options.readers) / serverCpu,
-          serverCores: serverCpu / seconds,
-          readerCores: (used.user + used.system) / 1e6 / seconds,
-          residentMiB: residentMiB(hub.pid),
-          residentPeakMiB: residentPeakMiB(hub.pid),
-        });
+    sources.push(await filledHub(options, directory));
+    if (options.rheaPeer) sources.push(await rheaSender(options));
+    const rounds: Record<string, Round[]> = Object.fromEntries(sources.map(({ name }) => [name, []]));
+    for (let round = 0; round < options.rounds; round++) {
+      for (const source of round % 2 === 0 ? sources : sources.toReversed()) {
+        rounds[source.name].push(await measure(source, options));
       }
-      print(options, rounds);
-      const { jsonFile, directory: _, ...settings } = options;
-      const file = writeResult('telemetry-out', { machine: machine(), settings, rounds }, jsonFile);
-      process.stdout.write(`${file}\n`);
-    } finally {
-      await hub.stop();
     }
+    const ratios = ratiosOf(rounds);
+    print(options, rounds, ratios);
+    const { jsonFile, directory: _, ...settings } = options;
+    const file = writeResult('telemetry-out', { machine: machine(), settings, rounds, ratios }, jsonFile);
+    process.stdout.write(`${file}\n`);
   } finally {
+    for (const source of sources) await source.stop();
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-function print(options: TelemetryOutOptions, rounds: readonly Round[]): void {
+async function filledHub(options: TelemetryOutOptions, directory: string): Promise<Source> {
+  const hub = await startHub({ connections: CONNECTIONS, tls: false, directory, bag: '', partitions: PARTITIONS });
+  const { host, port } = hub;
+  const target = { host, port, inFlight: PRELOAD_IN_FLIGHT, payloadBytes: options.payloadBytes };
+  try {
+    await sendMessages(options.events, PRELOAD_PER_SECOND, target, hub.logins);
+  } catch (error) {
+    await hub.stop();
+    throw error;
+  }
+  return { name: 'mooring', pid: hub.pid, place: placeOf(hub, options.tls), stop: () => hub.stop() };
+}
+
+/** Where readers of a hub read, in the default consumer group. */
+export function placeOf(hub: RunningHub, tls: boolean): ReaderOptions {
+  return {
+    host: '127.0.0.1',
+    port: (tls ? hub.endpoints.ports.amqps : hub.endpoints.ports.amqp) as number,
+    ca: tls ? hub.caText : undefined,
+    connectionString: hub.endpoints.connectionStrings.eventHubs,
+    consumerGroup: '$Default',
+    partitions: PARTITIONS,
+  };
+}
+
+async function rheaSender({ events, payloadBytes }: TelemetryOutOptions): Promise<Source> {
+  const program = path.join(import.meta.dirname, 'servers/rhea-sender.ts');
+  const args = [program, String(events), String(PARTITIONS), String(payloadBytes)];
+  const { child, ready } = await startProgram(process.execPath, args, /^ready (\d+)$/m, 30_000);
+  const connectionString = 'Endpoint=sb://localhost/;SharedAccessKeyName=p;SharedAccessKey=k=;EntityPath=hub';
+  const place = { host: '127.0.0.1', port: Number(ready[1]), connectionString };
+  return {
+    name: 'rhea',
+    pid: child.pid as number,
+    place: { ...place, consumerGroup: '$Default', partitions: PARTITIONS },
+    stop: () => stopProgram(child),
+  };
+}
+
+async function measure({ pid, place }: Source, { events, readers, client }: TelemetryOutOptions): Promise<Round> {
+  const cpu = cpuSeconds(pid);
+  const own = process.cpuUsage();
+  const begun = performance.now();
+  const read = client === 'rhea' ? rheaReader : countingReader;
+  const times = await Promise.all(Array.from({ length: readers }, () => read(place, events)));
+  const seconds = (performance.now() - begun) / 1000;
+  const used = process.cpuUsage(own);
+  const serverCpu = cpuSeconds(pid) - cpu;
+  return {
+    eventsPerSecond: times.reduce((sum, ms) => sum + events / (ms / 1000), 0),
+    perServerCpuSecond: (events * readers) / serverCpu,
+    serverCores: serverCpu / seconds,
+    readerCores: (used.user + used.system) / 1e6 / seconds,
+    residentMiB: residentMiB(pid),
+    residentPeakMiB: residentPeakMiB(pid),
+  };
+}
+
+/** The hub against the peer, round by round. */
+function ratiosOf({ mooring, rhea }: Record<string, Round[]>): Record<string, Spread> {
+  if (rhea === undefined) return {};
+  const ratio = (of: (round: Round) => number): Spread => spread(mooring.map((round, at) => of(round) / of(rhea[at])));
+  return {
+    'events/s against rhea': ratio((round) => round.eventsPerSecond),
+    'events per server CPU second against rhea': ratio((round) => round.perServerCpuSecond),
+  };
+}
+
+function print(
+  options: TelemetryOutOptions,
+  rounds: Record<string, readonly Round[]>,
+  ratios: Record<string, Spread>,
+): void {
   const way = options.tls ? 'TLS' : 'plain TCP';
   process.stdout.write(
     `${options.events} events x ${options.payloadBytes} bytes to ${options.readers} ${options.client} reader(s), ${way}, ` +
-      `${rounds.length} rounds, median (min..max)\n`,
+      `${options.rounds} rounds, median (min..max)\n`,
   );
-  const column = (of: (round: Round) => number): string => show(spread(rounds.map(of)));
+  const columns: readonly ((round: Round) => number)[] = [
+    (round) => round.eventsPerSecond,
+    (round) => round.perServerCpuSecond,
+    (round) => round.serverCores,
+    (round) => round.readerCores,
+    (round) => round.residentMiB,
+    (round) => round.residentPeakMiB,
+  ];
   printTable([
     ['', 'events/s', 'per CPU s', 'server cores', 'reader cores', 'RSS MiB', 'RSS peak MiB'],
-    [
-      'mooring',
-      column((round) => round.eventsPerSecond),
-      column((round) => round.perServerCpuSecond),
-      column((round) => round.serverCores),
-      column((round) => round.readerCores),
-      column((round) => round.residentMiB),
-      column((round) => round.residentPeakMiB),
-    ],
+    ...Object.entries(rounds).map(([name, of]) => [name, ...columns.map((column) => show(spread(of.map(column))))]),
   ]);
+  for (const [name, ratio] of Object.entries(ratios)) process.stdout.write(`${name}: ${show(ratio)} times\n`);
 }
