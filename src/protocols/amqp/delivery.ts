@@ -33,6 +33,11 @@ const READ_BYTES = 256 * 1024;
 const WRITE_BYTES = 128 * 1024;
 
 const nothing = Buffer.alloc(0);
+/**
+ * The last buffer of `WRITE_BYTES` that a socket has taken whole at once, for whichever reader writes next. A new one for
+ * every write makes the collector of garbage the largest part of a catching-up reader's cost.
+ */
+let spare: Buffer | undefined;
 
 /**
  * Delivers the events of one partition to one reader: copies stored records into transfer frames, many per write, patches
@@ -207,7 +212,7 @@ export class EventDelivery {
       this.#flush();
       const run = this.#runs[0];
       const ahead = run === undefined ? 0 : run.end - this.#at + this.#left * TRANSFER_HEAD_BYTES;
-      this.#out = Buffer.allocUnsafe(Math.max(size, Math.min(ahead, WRITE_BYTES)));
+      this.#out = roomFor(Math.max(size, Math.min(ahead, WRITE_BYTES)));
     }
     const place = this.#outLength;
     this.#outLength += size;
@@ -215,8 +220,19 @@ export class EventDelivery {
   }
 
   #flush(): void {
-    if (this.#outLength > 0) this.#options.link.session.write(this.#out.subarray(0, this.#outLength));
+    const out = this.#out;
+    const length = this.#outLength;
     this.#out = nothing;
     this.#outLength = 0;
+    if (length > 0) this.#options.link.session.write(out.subarray(0, length));
+    // Whoever has nothing unsent holds no bytes of it.
+    if (out.length === WRITE_BYTES && this.#options.unsentBytes() === 0) spare = out;
   }
+}
+
+function roomFor(bytes: number): Buffer {
+  if (bytes < WRITE_BYTES / 2 || bytes > WRITE_BYTES) return Buffer.allocUnsafe(bytes);
+  const taken = spare ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
+  spare = undefined;
+  return taken;
 }
