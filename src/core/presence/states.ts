@@ -73,7 +73,16 @@ export function keepPresence(
     const name = identityName(key);
     active.delete(name);
     dirty.set(name, { key, generationId });
-    if (!closed) soon ??= clock.after(limits.presenceFlushMs, () => void flush());
+    flushWithin(limits.presenceFlushMs);
+  };
+
+  const flushWithin = (ms: number): void => {
+    if (closed) return;
+    soon ??= clock.after(ms, () => {
+      // Also while a write takes longer than this: else nothing would ever be waited for again.
+      soon = undefined;
+      void flush();
+    });
   };
 
   /** Writes all that waits; what fails is kept, and tried again after a minute. */
@@ -100,7 +109,7 @@ export function keepPresence(
       }
     })().finally(() => {
       flushing = undefined;
-      if (dirty.size > 0 && !closed) soon ??= clock.after(limits.presenceActivityMs, () => void flush());
+      if (dirty.size > 0) flushWithin(limits.presenceActivityMs);
     });
     return flushing;
   };
