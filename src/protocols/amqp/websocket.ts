@@ -1,10 +1,7 @@
 import type { Hub } from '../../core/hub.ts';
-import { peerCertificate } from '../shared/peer-certificate.ts';
 import type { WebSockets } from '../shared/upgrade.ts';
-import { acceptWebSocket } from '../shared/websocket.ts';
+import { webSockets } from '../shared/websocket.ts';
 import { amqpConnections } from './connections.ts';
-
-const SUBPROTOCOL = 'amqpwsb10';
 
 /** Where the SDKs of devices and back ends look, and those of Event Hubs (service reference 1.1). */
 export const amqpWebSocketPaths = ['/$iothub/websocket', '/$servicebus/websocket'] as const;
@@ -15,26 +12,5 @@ export const amqpWebSocketPaths = ['/$iothub/websocket', '/$servicebus/websocket
  */
 export function amqpWebSockets(hub: Hub, path: (typeof amqpWebSocketPaths)[number], redirectPort: number): WebSockets {
   const connections = amqpConnections(hub, () => redirectPort);
-  return {
-    route: {
-      path,
-      subprotocol: SUBPROTOCOL,
-      accept(request, socket, head, proved) {
-        const peer = socket.remoteAddress ?? '';
-        acceptWebSocket({ request, socket, head }, SUBPROTOCOL, (stream, hasProved) =>
-          connections.accept(stream, {
-            protocol: 'amqp-ws',
-            peer,
-            certificate: () => peerCertificate(socket),
-            proved() {
-              hasProved();
-              proved();
-            },
-          }),
-        );
-      },
-    },
-    drain: (withinMs) => connections.drain(withinMs),
-    connections: () => connections.count(),
-  };
+  return webSockets(connections, { protocol: 'amqp-ws', path, subprotocol: 'amqpwsb10' });
 }

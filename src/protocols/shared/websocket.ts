@@ -10,6 +10,9 @@ import type net from 'node:net';
 import { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { limits } from '../../base/limits.ts';
+import type { PeerCertificate } from '../../core/identity/types.ts';
+import { peerCertificate } from './peer-certificate.ts';
+import type { WebSockets } from './upgrade.ts';
 
 /** Close codes, RFC 6455 section 7.4.1. */
 const NORMAL_CLOSURE = 1000;
@@ -24,6 +27,53 @@ const options = {
   maxPayload: limits.websocketMessageBytesMax,
   closeTimeout: limits.websocketCloseMs,
 };
+
+/** Where a WebSocket comes from, as a protocol's connections want to know it. */
+export interface WebSocketOrigin<Protocol extends string> {
+  readonly protocol: Protocol;
+  /** Address without its port. */
+  readonly peer: string;
+  /** The client certificate of the TLS layer. */
+  certificate(): PeerCertificate | undefined;
+  /** Somebody has proved who he is. */
+  proved(): void;
+}
+
+/** All connections of a protocol, which takes any stream of bytes. */
+export interface StreamConnections<Protocol extends string> {
+  accept(stream: Duplex, origin: WebSocketOrigin<Protocol>): void;
+  count(): number;
+  drain(withinMs?: number): Promise<void>;
+}
+
+/** Serves `connections` by the WebSockets of one path and sub-protocol (lower case). */
+export function webSockets<Protocol extends string>(
+  connections: StreamConnections<Protocol>,
+  { protocol, path, subprotocol }: { readonly protocol: Protocol; readonly path: string; readonly subprotocol: string },
+): WebSockets {
+  return {
+    route: {
+      path,
+      subprotocol,
+      accept(request, socket, head, proved) {
+        const peer = socket.remoteAddress ?? '';
+        acceptWebSocket({ request, socket, head }, subprotocol, (stream, hasProved) =>
+          connections.accept(stream, {
+            protocol,
+            peer,
+            certificate: () => peerCertificate(socket),
+            proved() {
+              hasProved();
+              proved();
+            },
+          }),
+        );
+      },
+    },
+    drain: (withinMs) => connections.drain(withinMs),
+    connections: () => connections.count(),
+  };
+}
 
 /**
  * Answers the handshake of an upgrade request. A request that is none is answered with 400 or 405 and its connection ends.
