@@ -1,0 +1,179 @@
+/** A disk slower than what comes in, under the real journal and behind real sockets. */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import { VirtualClock } from '../../src/base/clock.ts';
+import { limits } from '../../src/base/limits.ts';
+import { silentLog } from '../../src/base/log.ts';
+import { seededRandom } from '../../src/base/random.ts';
+import { createEvents } from '../../src/core/events/events.ts';
+import type { EventLog } from '../../src/core/events/ports.ts';
+import { createHub } from '../../src/core/hub.ts';
+import { hostNames } from '../../src/core/identity/host-names.ts';
+import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Principal } from '../../src/core/identity/types.ts';
+import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
+import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
+import { type JournalFile, type JournalFiles, systemFiles } from '../../src/stores/embedded/event-log/files.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { MqttDriver, publishPacket } from '../drivers/mqtt.ts';
+import { signed } from '../drivers/mqtt-door.ts';
+
+const DEVICES = 4;
+/** Of each device: together far more than the hub may hold and the system's socket buffers do. */
+const MESSAGES = 120;
+const BODY_BYTES = 200_000;
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** The machine's files, whose syncs wait until they are let go, one by one. */
+function haltingFiles() {
+  const waiting: (() => void)[] = [];
+  let halts = false;
+  const halting = (file: JournalFile): JournalFile => ({
+    ...file,
+    sync: async () => {
+      if (halts) await new Promise<void>((resolve) => waiting.push(resolve));
+      await file.sync();
+    },
+  });
+  const files: JournalFiles = {
+    ...systemFiles,
+    create: async (name) => halting(await systemFiles.create(name)),
+    open: async (name) => halting(await systemFiles.open(name)),
+  };
+  return {
+    files,
+    halt: () => {
+      halts = true;
+    },
+    release: () => waiting.shift()?.(),
+    end: () => {
+      halts = false;
+      for (const resolve of waiting.splice(0)) resolve();
+    },
+  };
+}
+
+async function openHub(folder: string, files: JournalFiles) {
+  const clock = new VirtualClock();
+  const random = seededRandom(1);
+  const name = 'mooring';
+  const log = await openEmbeddedEventLog({
+    ...{ folder, name, partitionCount: 4, retentionMs: 3_600_000, clock, random, files },
+  });
+  const consumerGroups = createMemoryConsumerGroupStore();
+  const hub = createHub({
+    name,
+    hostNames: hostNames(name, ['localhost']),
+    identities: createMemoryIdentityStore(),
+    authorities: createMemoryAuthorityStore(),
+    policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
+    subscriptions: createMemorySubscriptionStore(),
+    commandQueue: createMemoryCommandQueue(),
+    events: createEvents({ telemetry: log, consumerGroups, codec: recordCodec, clock }),
+    clock,
+    random,
+    log: silentLog,
+  });
+  const owner: Principal = {
+    kind: 'policy',
+    policyName: 'iothubowner',
+    permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
+    expiresAt: Number.POSITIVE_INFINITY,
+    scope: [],
+  };
+  const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
+  const device = async (deviceId: string): Promise<MqttDriver> => {
+    await hub.registry.put(owner, { deviceId });
+    const key = (await hub.registry.get(owner, { deviceId })).authentication.symmetricKey?.primaryKey ?? '';
+    const password = Buffer.from(signed(`localhost/devices/${deviceId}`, key, clock.now() + 3_600_000));
+    const username = `localhost/${deviceId}/?api-version=2021-04-12`;
+    const { client, returnCode } = await MqttDriver.connect(
+      { port: door.port },
+      { clientId: deviceId, username, password },
+    );
+    assert.equal(returnCode, 0);
+    return client;
+  };
+  const close = async (): Promise<void> => {
+    await door.stopAccepting();
+    const drained = door.drain();
+    clock.advance(60_000);
+    await drained;
+    await log.close();
+  };
+  return { log, device, close };
+}
+
+const storedCount = (log: EventLog): number =>
+  Array.from({ length: log.partitionCount }, (_, partition) => log.partition(partition).lastSequence + 1).reduce(
+    (sum, count) => sum + count,
+    0,
+  );
+
+test('a disk slower than what comes in: sockets are not read, memory is bounded, nothing is lost', async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'mooring-'));
+  const disk = haltingFiles();
+  const { log, device, close } = await openHub(folder, disk.files);
+  try {
+    const names = Array.from({ length: DEVICES }, (_, at) => `d${at}`);
+    const clients = await Promise.all(names.map(device));
+    disk.halt();
+    const body = Buffer.alloc(BODY_BYTES, 'x');
+    for (const [at, client] of clients.entries()) {
+      const topic = `devices/${names[at]}/messages/events/`;
+      for (let messageId = 1; messageId <= MESSAGES; messageId++) {
+        client.send(publishPacket({ topic, payload: body, qos: 1, messageId }));
+      }
+    }
+    /** One message of each device may come in the turn in which the bound is met. */
+    const bytesMax = limits.writerBytesMax + DEVICES * (BODY_BYTES + 1024);
+    while (!log.writer.congested) await turn();
+    // A device may still come, and by its handshake there were many turns in which too much could have been read.
+    const late = await device('late');
+    for (let turns = 0; turns < 200; turns++) await turn();
+    assert.ok(log.stats().pendingBytes <= bytesMax, `${log.stats().pendingBytes} bytes wait`);
+    assert.ok(
+      clients.every(({ socket }) => socket.writableLength > 0),
+      'what is not read waits with the devices',
+    );
+    assert.equal(storedCount(log), 0);
+    assert.ok(
+      clients.every(({ unread }) => unread.length === 0),
+      'nothing is acknowledged',
+    );
+
+    let most = 0;
+    const answers = clients.map(async (client) => {
+      for (let messageId = 1; messageId <= MESSAGES; messageId++) {
+        assert.equal((await client.next('puback')).messageId, messageId);
+      }
+    });
+    let isOver = false;
+    const all = Promise.all(answers).finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      most = Math.max(most, log.stats().pendingBytes);
+      disk.release();
+      await turn();
+    }
+    await all;
+    assert.ok(most <= bytesMax, `${most} bytes waited`);
+    assert.equal(storedCount(log), DEVICES * MESSAGES);
+    for (const client of [...clients, late]) client.destroy();
+  } finally {
+    disk.end();
+    await close();
+    await rm(folder, { recursive: true });
+  }
+});
