@@ -1,6 +1,7 @@
 import { HubError } from '../../core/errors.ts';
 import type { Principal } from '../../core/identity/types.ts';
-import { type AmqpError, int, string } from '../../wire/amqp/performatives.ts';
+import { int, string } from '../../wire/amqp/fields.ts';
+import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import type { PartitionAddress, RedirectAddress } from './addresses.ts';
 import { EventDelivery } from './delivery.ts';
 import type { LinkHost } from './link-host.ts';

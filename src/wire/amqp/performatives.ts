@@ -49,9 +49,6 @@ const composite = {
   target: 0x29,
 } as const;
 
-// What the values of an error's info are made of.
-export { int, string } from './fields.ts';
-
 /** An error as AMQP carries it (part 2 section 2.8.14). */
 export interface AmqpError {
   readonly condition: string;
