@@ -25,6 +25,7 @@ import { Channels } from './channels.ts';
 import { Intake } from './intake.ts';
 import type { AnyLink } from './link.ts';
 import { Liveness } from './liveness.ts';
+import { Probation } from './probation.ts';
 import { readSaslInit, type SaslInit, saslMechanisms } from './sasl.ts';
 
 /** Who decides what a peer may do; the connection only speaks the protocol. */
@@ -62,10 +63,8 @@ export class AmqpConnection {
   readonly #options: ConnectionOptions;
   readonly #intake: Intake;
   readonly #channels: Channels;
-  readonly #cancelHandshake: Cancel;
+  readonly #probation: Probation;
   #state: State = 'protocol';
-  #isAuthenticated = false;
-  #unauthenticatedBytes = 0;
   #peerFrameBytesMax: number = limits.amqpFrameBytesMax;
   #peerHost = '';
   readonly #liveness: Liveness;
@@ -93,11 +92,9 @@ export class AmqpConnection {
     stream.on('error', (error) => options.log.debug({ error: error.message }, 'the AMQP stream broke'));
     stream.on('end', () => stream.end());
     stream.on('close', () => this.#gone());
-    this.#cancelHandshake = options.clock.after(limits.handshakeMs, () => {
+    this.#probation = new Probation(options.clock, () => {
       if (this.#state !== 'open') this.#destroy();
-      else if (!this.#isAuthenticated) {
-        this.close({ condition: 'amqp:unauthorized-access', description: 'Nobody has authenticated in time.' });
-      }
+      else this.close({ condition: 'amqp:unauthorized-access', description: 'Nobody has authenticated in time.' });
     });
   }
 
@@ -117,10 +114,9 @@ export class AmqpConnection {
 
   /** From now on the peer has the full frame size and no deadline. */
   authenticated(): void {
-    if (this.#isAuthenticated) return;
-    this.#isAuthenticated = true;
+    if (this.#probation.isOver) return;
+    this.#probation.pass();
     this.#intake.splitter.frameBytesMax = limits.amqpFrameBytesMax;
-    this.#cancelHandshake();
   }
 
   write(bytes: Buffer): void {
@@ -156,12 +152,9 @@ export class AmqpConnection {
   #input(chunk: Buffer): void {
     this.#liveness.heard();
     if (this.#state === 'closed') return;
-    if (!this.#isAuthenticated) {
-      this.#unauthenticatedBytes += chunk.length;
-      if (this.#unauthenticatedBytes > limits.amqpUnauthenticatedBytesMax) {
-        this.#destroy();
-        return;
-      }
+    if (!this.#probation.admits(chunk.length)) {
+      this.#destroy();
+      return;
     }
     this.#intake.push(chunk);
     if (this.#stream.writableNeedDrain) this.#stream.pause();
@@ -309,7 +302,7 @@ export class AmqpConnection {
   #gone(): void {
     this.#state = 'closed';
     this.#intake.clear();
-    this.#cancelHandshake();
+    this.#probation.stop();
     this.#liveness.stop();
     this.#cancelCut();
     this.#channels.abandon();
