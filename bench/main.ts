@@ -5,11 +5,12 @@ import { parseArgs } from 'node:util';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { hubAt } from './servers/hub.ts';
 import { hubOfRevision } from './servers/revision.ts';
-import { peers, type Shape, telemetryIn } from './telemetry-in.ts';
+import { hubWithReaders, peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
 
 const root = path.dirname(import.meta.dirname);
-const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2] [common]
+const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2]
+                             [--readers-while-writing GROUPS] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant "--setting value"]
@@ -36,6 +37,7 @@ const { values, positionals } = parseArgs({
     events: { type: 'string', default: '200000' },
     payload: { type: 'string', default: '256' },
     readers: { type: 'string', default: '1' },
+    'readers-while-writing': { type: 'string' },
     client: { type: 'string', default: 'counting' },
     directory: { type: 'string', default: path.join(os.tmpdir(), 'mooring-bench') },
     json: { type: 'string' },
@@ -63,6 +65,7 @@ async function run(bench: string | undefined): Promise<void> {
       shapes: values.shape.split(',').map(shapeOf),
       peers: [
         ...values.peer.flatMap((names) => names.split(',')).map(peerOf),
+        ...(values['readers-while-writing'] === undefined ? [] : [hubWithReaders(count('readers-while-writing'))]),
         ...values.compare.map(hubOfRevision),
         ...values.variant.map((settings) => hubAt(`mooring ${settings}`, root, settings.split(' '))),
       ],
@@ -96,7 +99,17 @@ async function run(bench: string | undefined): Promise<void> {
 }
 
 function count(
-  name: 'rounds' | 'seconds' | 'warmup' | 'threads' | 'rate' | 'events' | 'in-flight' | 'payload' | 'readers',
+  name:
+    | 'rounds'
+    | 'seconds'
+    | 'warmup'
+    | 'threads'
+    | 'rate'
+    | 'events'
+    | 'in-flight'
+    | 'payload'
+    | 'readers'
+    | 'readers-while-writing',
 ): number {
   const value = Number(values[name]);
   if (!(value > 0)) throw new Error(`--${name} wants a number over 0\n${USAGE}`);

@@ -2,12 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { runLoad } from './load/load.ts';
 import { cpuSeconds, fdatasyncMedianMs, machine, machineBusySeconds, residentMiB } from './process-facts.ts';
+import { countingReader } from './readers/counting.ts';
 import { figure, printTable, type Spread, show, spread, writeResult } from './report.ts';
 import { bareIngest } from './servers/bare.ts';
-import { hub } from './servers/hub.ts';
+import { createConsumerGroups, hub, type RunningHub, startHub } from './servers/hub.ts';
 import { mosquitto } from './servers/mosquitto.ts';
 import { rabbitmq } from './servers/rabbitmq.ts';
 import type { ServerKind } from './servers/server.ts';
+import { placeOf } from './telemetry-out.ts';
 
 export const peers: Readonly<Record<string, ServerKind>> = {
   mosquitto,
@@ -15,6 +17,24 @@ export const peers: Readonly<Record<string, ServerKind>> = {
   bare: bareIngest('bare', 0),
   'bare-paced': bareIngest('bare-paced', 1),
 };
+
+/** The hub while so many consumer groups each read everything as it comes. */
+export function hubWithReaders(groups: number): ServerKind {
+  return {
+    name: `mooring, ${groups} groups read`,
+    acknowledges: hub.acknowledges,
+    async start(options): Promise<RunningHub> {
+      const running = await startHub(options);
+      const names = Array.from({ length: groups }, (_, at) => `bench-${at}`);
+      await createConsumerGroups(running, names);
+      for (const consumerGroup of names) {
+        // They read until the hub ends, and hear of that as an error.
+        countingReader({ ...placeOf(running, false), consumerGroup }, Number.POSITIVE_INFINITY).catch(() => {});
+      }
+      return running;
+    },
+  };
+}
 
 /** Connections x unacknowledged messages on each x bytes of payload. */
 export interface Shape {

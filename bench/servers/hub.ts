@@ -111,15 +111,44 @@ export async function createDevices(
   }));
 }
 
-function postBulk(port: number, ca: string, authorization: string, body: string): Promise<void> {
+/** Creates consumer groups of the telemetry event hub. */
+export async function createConsumerGroups(hub: RunningHub, names: readonly string[]): Promise<void> {
+  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(
+    hub.endpoints.connectionStrings.iothubowner,
+  );
+  const authorization = token(HostName, SharedAccessKey, SharedAccessKeyName);
+  const port = hub.endpoints.ports.https as number;
+  for (const name of names) {
+    await send(
+      port,
+      hub.caText,
+      authorization,
+      'PUT',
+      `/mooring/v1/event-hubs/${hub.endpoints.hubName}/consumer-groups/${name}`,
+      '{}',
+    );
+  }
+}
+
+const postBulk = (port: number, ca: string, authorization: string, body: string): Promise<void> =>
+  send(port, ca, authorization, 'POST', `/devices?api-version=${API_VERSION}`, body);
+
+function send(
+  port: number,
+  ca: string,
+  authorization: string,
+  method: string,
+  address: string,
+  body: string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = https.request(
       {
         host: 'localhost',
         port,
         ca,
-        method: 'POST',
-        path: `/devices?api-version=${API_VERSION}`,
+        method,
+        path: address,
         headers: { authorization, 'content-type': 'application/json; charset=utf-8' },
       },
       (response) => {
@@ -128,8 +157,8 @@ function postBulk(port: number, ca: string, authorization: string, body: string)
           text += chunk.toString();
         });
         response.on('end', () => {
-          if (response.statusCode === 200) resolve();
-          else reject(new Error(`devices could not be created: ${response.statusCode} ${text.slice(0, 300)}`));
+          if (response.statusCode === 200 || response.statusCode === 201) resolve();
+          else reject(new Error(`${method} ${address}: ${response.statusCode} ${text.slice(0, 300)}`));
         });
       },
     );
