@@ -63,6 +63,8 @@ interface CommandKnown {
 }
 
 const ABSENT = 'absent';
+/** Commands whose life is over that one check looks at, drawn from all of them: each is a request. */
+const DONE_LOOKED_AT_MAX = 2000;
 
 export class MixedLoad {
   readonly counts: LoadCounts = {
@@ -362,7 +364,11 @@ export class MixedLoad {
   }
 
   async #checkCommands(api: ApiClient, when: string): Promise<void> {
-    for (const [messageId, known] of this.#commands) {
+    const done = [...this.#commands].filter(([, known]) => known.receiptDone);
+    const looked = [...this.#commands].filter(([, known]) => !known.receiptDone);
+    const share = DONE_LOOKED_AT_MAX / Math.max(1, done.length);
+    looked.push(...done.filter(() => this.#random.next() < share));
+    for (const [messageId, known] of looked) {
       const { commands } = await api.commands.find({ deviceId: known.deviceId }, { messageId });
       if (!known.sent) {
         // Its sender was not answered: it may be there, once.
@@ -375,7 +381,7 @@ export class MixedLoad {
       if (known.receiptDone && known.receipts !== 1)
         assert.fail(`${when}: ${messageId} has ${known.receipts} receipts`);
     }
-    // Settled for good and looked at: not asked for again, else every round costs more than the last.
+    // Settled for good: not asked for again, else every round costs more than the last.
     for (const [messageId, known] of this.#commands) if (known.receiptDone) this.#commands.delete(messageId);
   }
 
