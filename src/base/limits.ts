@@ -278,7 +278,7 @@ export const limits = {
   /** Batches of a listener thread on their way to the journal at the same time. */
   threadCommitsMax: 4,
   /** Bytes for which a listener thread sends a batch beside those on their way: less is not worth the hop. */
-  threadCommitBytesMin: 32 * KiB,
+  threadCommitBytesMin: 256 * KiB,
   /** How late the main thread may hear how many connections a listener thread has. */
   threadCountsMs: 500,
   /** How long session tickets are sealed with the same keys, where listener threads share them. */
