@@ -81,7 +81,11 @@ function addSendCommand(command: Command, terminal: Terminal): void {
     .option('--content-type <type>', 'of the body')
     .option('--property <name=value>', 'an application property; may be given again', property)
     .option('--wait', 'show what becomes of it, until it has ended; fails unless it was completed')
-    .option('--timeout <time>', 'with --wait: how long at most', durationMs, WAIT_MS_DEFAULT)
+    .addOption(
+      new Option('--timeout <time>', 'with --wait: how long at most')
+        .argParser(durationMs)
+        .default(WAIT_MS_DEFAULT, '60s'),
+    )
     .action((id: string, options: SendOptions) =>
       terminal.untilStopped((stop) => sendCommand(targetOf(id, options), options, stop, terminal)),
     );
