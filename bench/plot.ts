@@ -26,6 +26,7 @@ export function linePlot(title: string, unit: string, panels: readonly Panel[]):
   );
   const body = panels.map((panel, at) => panelOf(panel, TOP + at * PANEL_HEIGHT, xMax, unit)).join('\n');
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">
+<title>${escaped(title)}</title>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="${LEFT}" y="24" font-size="16">${escaped(title)}</text>
 ${body}
