@@ -33,7 +33,7 @@ export interface ConnectionOwner {
   /** Takes the peer's SASL answer. Resolves to whether it may go on; never rejects. */
   authenticate(init: SaslInit): Promise<boolean>;
   linkAttached(link: AnyLink): void;
-  /** The connection is gone; its links have been told already. */
+  /** The connection is gone; its links that are left are told next. */
   closed(): void;
 }
 
@@ -305,8 +305,9 @@ export class AmqpConnection {
     this.#probation.stop();
     this.#liveness.stop();
     this.#cancelCut();
-    this.#channels.abandon();
+    // Before the links end: what ends them is the loss, which was nobody's wish.
     this.#owner.closed();
+    this.#channels.abandon();
   }
 }
 
