@@ -119,7 +119,7 @@ async function assertMended(disk: VirtualDisk, { texts }: Sample, what: string):
   }
   if (torn > 0)
     assert.ok(
-      done.actions.some((action) => action.includes('torn')),
+      done.actions.some((action) => /torn|cut short/.test(action)),
       `${what}: ${done.actions}`,
     );
   await log.close();
@@ -169,6 +169,9 @@ test('a segment cut at any length, or filled with zeros, or gone: what it held i
         for (const tail of [0, bytes.length - length]) {
           const disk = whole.disk.copy();
           disk.replace(file, Buffer.concat([bytes.subarray(0, length), Buffer.alloc(tail)]));
+          // The last file of a log that was not closed, cut between two batches, is as it was before the later one.
+          const mayLookWhole = file === journals(whole.disk).at(-1) && !isClosed && tail === 0;
+          if (mayLookWhole && (await checkEventLog(folder, disk)).problems.length === 0) continue;
           await assertMended(disk, whole, `${file} cut to ${length} bytes, ${tail} zeros behind (${state(isClosed)})`);
         }
       }
