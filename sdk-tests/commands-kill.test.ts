@@ -77,7 +77,9 @@ describe('commands under kill -9', { skip: await whyNot() }, () => {
         await backEnd.client.news(1000);
       }
       assert.ok(ledger.accepted > 0);
-      t.diagnostic(`${ROUNDS} kills: ${ledger.check(false)}`);
+      // A hub that is killed between handing a command over and sending it keeps it locked for its lock's time, and hands
+      // over those behind it: their order is not looked at here.
+      t.diagnostic(`${ROUNDS} kills: ${ledger.check(() => false)}`);
     } finally {
       await hub[Symbol.asyncDispose]();
     }

@@ -1,13 +1,23 @@
 /** azure-iothub's Registry: what it does, and the errors that it shows. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe } from 'node:test';
 import type { TestHub } from '../test/drivers/hub.ts';
 import { openRegistry, type Registry, startStockHub, whyNot } from './support/hub.ts';
+import { shows } from './support/shows.ts';
 
 interface Body {
   readonly deviceId: string;
   readonly etag: string;
   readonly authentication: { readonly symmetricKey: { readonly primaryKey: string } };
+}
+
+function test(operation: string, work: () => Promise<void>): void {
+  shows(
+    { sdk: 'azure-iothub (npm)', transport: 'REST', operation: `registry: ${operation}` },
+    undefined,
+    work,
+    operation,
+  );
 }
 
 describe('azure-iothub manages identities', { skip: await whyNot() }, () => {

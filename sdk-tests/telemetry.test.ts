@@ -6,6 +6,7 @@ import { Client } from './support/client.ts';
 import { assertAllSent, readEvents, type SeenEvent } from './support/events.ts';
 import { type Device, openRegistry, startStockHub, whyNot } from './support/hub.ts';
 import { missing } from './support/programs.ts';
+import { shows } from './support/shows.ts';
 
 const DEVICES = 200;
 const MESSAGES_EACH = 50;
@@ -42,29 +43,33 @@ describe('telemetry through the stock SDKs', { skip: await whyNot() }, () => {
     t.diagnostic(`${ALL} messages in ${Math.round(performance.now() - begun)} ms`);
   });
 
-  test('@azure/event-hubs reads each once, in order per device and equal: emulator, port 5672', async () => {
+  const reading = 'reads every event once, in order per device, equal in every part';
+  const eventHubs = '@azure/event-hubs (npm)';
+
+  shows({ sdk: eventHubs, transport: 'plain, port 5672', operation: reading }, undefined, async () => {
     all = await readEvents(hub, { connectionString: hub.endpoints.connectionStrings.eventHubsEmulator, count: ALL });
     assertAllSent(all, devices, MESSAGES_EACH, 'javascript');
   });
 
-  test('@azure/event-hubs reads the same over TLS, port 5671', async () => {
+  shows({ sdk: eventHubs, transport: 'TLS, port 5671', operation: reading }, undefined, async () => {
     const events = await readEvents(hub, { connectionString: hub.endpoints.connectionStrings.eventHubs, count: ALL });
     assertAllSent(events, devices, MESSAGES_EACH, 'javascript');
     assert.deepEqual(inPlace(events), inPlace(all));
   });
 
-  test('Python azure-eventhub reads the same over TLS, port 5671', {
-    skip: missing('Python'),
-  }, async () => {
+  const python = { sdk: 'azure-eventhub (PyPI)', transport: 'TLS, port 5671', operation: reading };
+  shows(python, missing('Python'), async () => {
     const wish = { connectionString: hub.endpoints.connectionStrings.eventHubs, count: ALL };
     const events = await readEvents(hub, wish, 'events-read.py');
     assertAllSent(events, devices, MESSAGES_EACH, 'python');
     assert.deepEqual(places(events), places(all));
   });
 
-  test('from the middle: by sequence number, by offset, by time', () => fromTheMiddle());
+  const middle = 'reads on from a sequence number, an offset, a time';
+  shows({ sdk: eventHubs, transport: 'TLS, port 5671', operation: middle }, undefined, () => fromTheMiddle());
 
-  test('after a restart of the hub: everything, and from the middle', async () => {
+  const restarted = 'reads the same after a restart of the hub';
+  shows({ sdk: eventHubs, transport: 'TLS, port 5671', operation: restarted }, undefined, async () => {
     await hub.stop();
     hub = await hub.restart();
     const events = await readEvents(hub, { connectionString: hub.endpoints.connectionStrings.eventHubs, count: ALL });
