@@ -2,9 +2,11 @@
  * A raw MQTT 3.1.1 client for tests: sends any bytes, awaits packets one by one, sees the end of the connection. What
  * the hub sends is read by the mqtt-packet library, not by the hub's own codec.
  */
+import { once } from 'node:events';
 import net from 'node:net';
 import tls from 'node:tls';
 import mqttPacket, { type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet';
+import { createWebSocketStream, WebSocket } from 'ws';
 
 const WAIT_MS_MAX = 10_000;
 
@@ -70,12 +72,20 @@ export class MqttDriver {
     });
   }
 
+  /** Opens one over a WebSocket of the HTTPS port. */
+  static async openWebSocket({ port, ca }: MqttPlace): Promise<MqttDriver> {
+    const socket = new WebSocket(`wss://localhost:${port}/$iothub/websocket`, ['mqtt'], { ca });
+    await once(socket, 'open');
+    return new MqttDriver(createWebSocketStream(socket, { allowHalfOpen: false }) as unknown as net.Socket);
+  }
+
   /** Opens a connection, sends a CONNECT and awaits its CONNACK. */
   static async connect(
     place: MqttPlace,
     fields: Partial<IConnectPacket>,
+    opened: Promise<MqttDriver> = MqttDriver.open(place),
   ): Promise<{ readonly client: MqttDriver; readonly returnCode: number; readonly sessionPresent: boolean }> {
-    const client = await MqttDriver.open(place);
+    const client = await opened;
     client.send(connectPacket(fields));
     const packet = await client.next('connack');
     return { client, returnCode: packet.returnCode ?? -1, sessionPresent: packet.sessionPresent };
