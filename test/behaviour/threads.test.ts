@@ -114,6 +114,8 @@ test('devices that are disabled are cut off within a second on both threads, and
   const ids = Array.from({ length: 12 }, (_, at) => `off-${at}`);
   const all = await Promise.all(ids.map(credentials));
   const clients = await Promise.all(all.map(connect));
+  // The log comes by a pipe of its own, so a line may be behind the answer that it tells of.
+  await Promise.all(ids.map((id) => hub.logged(new RegExp(`"${id}".*MQTT connection accepted`))));
   const threads = new Set(ids.flatMap((id) => threadsOf(id)));
   assert.deepEqual(threads, new Set([1, 2]));
   await Promise.all(
