@@ -44,14 +44,16 @@ for (const name of readdirSync(results).filter((file) => file.endsWith('.json'))
   }
 }
 
-function plotsOf({ bench, when, revision, settings, rounds, results: shapes }: Result): readonly string[] {
+function plotsOf(result: Result): readonly string[] {
+  if (result.bench !== 'telemetry-in' && result.bench !== 'telemetry-out') return [];
+  const { bench, when, revision, settings, rounds, results: shapes } = result;
   const way = settings.tls ? ', TLS' : '';
   const source = `${when.slice(0, 10)}, ${revision}`;
   if (bench === 'telemetry-out' && rounds !== undefined) {
     const title = `Events read per CPU second of the server${way}`;
     return [draw(title, source, barsOf(rounds, 'perServerCpuSecond'))];
   }
-  if (bench !== 'telemetry-in' || shapes === undefined) return [];
+  if (shapes === undefined) return [];
   return shapes.map(({ shape: { connections, inFlight, payloadBytes }, rounds: of }) => {
     const load = `${connections} connections x ${inFlight} in flight x ${payloadBytes} bytes${way}`;
     if (settings.ratePerSecond === undefined) {

@@ -98,7 +98,7 @@ export const limits = {
   /** Bytes of one batch on disk; a batch is what one sync makes durable. */
   batchBytesMax: 8 * MiB,
   /**
-   * The disk rests so long after a commit while fewer bytes wait: 5,000 messages/s then cost half the CPU time they did
+   * The disk rests so long after a commit while fewer bytes wait, so that a trickle of messages does not cost a sync each
    * (`docs/performance.md`). More than the bound waits under load, where every commit carries many messages anyway.
    */
   commitRestMs: 1,
