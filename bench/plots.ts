@@ -84,6 +84,7 @@ function draw(title: string, source: string, bars: readonly Bar[]): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12" fill="#222">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="8" y="18" font-size="14">${escaped(title)}</text>`,
     `<text x="8" y="35" fill="#666">median of the rounds, line = worst to best; ${escaped(source)}</text>`,
