@@ -32,6 +32,8 @@ for (const threads of ['1', '2']) {
     // The third and later ones would take the fast path.
     await sendAll(traced, topicOf('traced-1', '%24.mid=m-1'), ['1', '2', '3', '4', '5']);
     const delivered = await reader.take(5, isStep('delivered'));
+    // A message may be delivered before it is told where it was stored.
+    await reader.until((told) => told.filter(isStep('stored')).length >= 5);
     const all = reader.all().filter(({ type }) => type === 'traceStep');
     const opened = reader.all().find(({ type, deviceId }) => type === 'connected' && deviceId === 'traced-1');
     const ids = [...new Set(all.map(({ traceId }) => traceId))];

@@ -217,8 +217,10 @@ test(`bytes flipped, zeroed and cut off anywhere in the tables, ${DAMAGES} times
       const changed = [...expected].flatMap(([table, rows]) => rows.filter((row) => !found.get(table)?.includes(row)));
       if (changed.length === 0) counts.harmless++;
       else {
-        // SQLite has no checksums: a bit inside a free text or a body passes (docs/data-files.md says so).
-        assert.ok(kind === 'flip' && changed.length === 1, `${what} passes unseen: ${changed.slice(0, 3)}`);
+        // SQLite has no checksums: a bit inside a free text or a body passes (docs/data-files.md says so), and so does
+        // one inside the stored text of a table's own definition, which then shows in every row of that table.
+        const tables = [...expected].filter(([table, rows]) => rows.some((row) => !found.get(table)?.includes(row)));
+        assert.ok(kind === 'flip' && tables.length === 1, `${what} passes unseen: ${changed.slice(0, 3)}`);
         counts.inText++;
       }
       continue;
