@@ -9,6 +9,23 @@ export function writeUint64BE(target: Buffer, at: number, value: number): number
   return at + 8;
 }
 
+/**
+ * As `writeUint64BE`, without the checks of the runtime's own methods: for places that hold something already, on a path
+ * where the checks were a twentieth of the whole cost.
+ */
+export function putUint64BE(target: Buffer, at: number, value: number): void {
+  putUint32BE(target, at, Math.floor(value / TWO_32));
+  putUint32BE(target, at + 4, value % TWO_32);
+}
+
+/** Writes the lowest 32 bits of `value`, unchecked as `putUint64BE`. */
+export function putUint32BE(target: Buffer, at: number, value: number): void {
+  target[at] = value >>> 24;
+  target[at + 1] = value >>> 16;
+  target[at + 2] = value >>> 8;
+  target[at + 3] = value;
+}
+
 /** Reads eight big-endian bytes. Values over 2^53 lose their last bits: check the bound where the bytes come from. */
 export function readUint64BE(source: Buffer, at: number): number {
   return source.readUInt32BE(at) * TWO_32 + source.readUInt32BE(at + 4);

@@ -115,6 +115,20 @@ export const limits = {
   tailCacheBytesMax: 16 * MiB,
   /** Bytes of extents kept for readers that are behind, shared by all of them. */
   extentCacheBytesMax: 32 * MiB,
+  /** Least bytes of a piece of memory for events that is used again (`base/buffer-pool.ts`). */
+  runMemoryBytesMin: 16 * KiB,
+  /** Bytes of memory for events that nobody looks at and that waits to be used again, of one event hub. */
+  runMemoryFreeBytesMax: 8 * MiB,
+  /** The same of buffers for deliveries, on one thread. */
+  deliveryBufferBytesMin: 4 * KiB,
+  deliveryBuffersFreeBytesMax: 4 * MiB,
+  /**
+   * Time of a thread for readers of events: so many times what all else in it has taken meanwhile, between these bounds
+   * (`protocols/amqp/delivery-turns.ts`).
+   */
+  deliveryShareMax: 0.5,
+  deliveryTurnMsMin: 1,
+  deliveryTurnMsMax: 10,
   /** Extents that one read looks into: a partition with little traffic is spread thin, and an answer must not take long. */
   extentsPerReadMax: 8,
   /** Extents read at the same time: commits need a thread of the four that do file work. */

@@ -1,6 +1,7 @@
 /** Opens every port that the settings ask for. All of them share the hub; none knows another. */
 import type { Endpoints } from '../api/endpoints.ts';
 import type { Hub } from '../core/hub.ts';
+import { DeliveryTurns } from '../protocols/amqp/delivery-turns.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
 import { amqpWebSocketPaths, amqpWebSockets } from '../protocols/amqp/websocket.ts';
 import { openAdminDoor } from '../protocols/http/admin-server.ts';
@@ -91,11 +92,12 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   const bounds = connectionLimits(settings, descriptorsMax(), threads === undefined ? 1 : threads.size + 1);
   const gate = new ConnectionGate(bounds, hub.clock, hub.log);
   metrics.watchConnections(gate);
+  const turns = new DeliveryTurns(hub.clock);
   const openShared = (wanted: Omit<DoorSpec, 'bounds'>): Promise<Door> => {
     const spec = { ...wanted, bounds };
     if (threads !== undefined) return threads.open(spec);
     const options = { ...spec, gate, ...(spec.isTls && { tls }) };
-    return spec.protocol === 'mqtt' ? openMqttDoor(hub, options) : openAmqpDoor(hub, options);
+    return spec.protocol === 'mqtt' ? openMqttDoor(hub, options) : openAmqpDoor(hub, { ...options, turns });
   };
   const secure = { addresses: reach.open, isTls: true };
   const plain = { addresses: reach.loopback, isTls: false };
@@ -113,7 +115,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     const redirectPort = doors.get('amqps')?.port ?? 0;
     const webSockets = [
       mqttWebSockets(hub),
-      ...amqpWebSocketPaths.map((path) => amqpWebSockets(hub, path, redirectPort)),
+      ...amqpWebSocketPaths.map((path) => amqpWebSockets(hub, path, redirectPort, turns)),
     ];
     const upgrades = webSockets.map(({ route }) => route);
     const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>

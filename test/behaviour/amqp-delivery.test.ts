@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
+import { seededRandom } from '../../src/base/random.ts';
 import { AmqpDriver, bodyText } from '../drivers/amqp.ts';
 import { type AmqpTestHub, HUB_NAME, numbers, openAmqpTestHub } from '../drivers/amqp-door.ts';
 
@@ -138,6 +139,39 @@ test('a reader that stops reading its socket costs bounded memory, and goes on w
     bodies.map((body) => body[0]),
   );
   await client.close();
+});
+
+test('what readers get is what was sent, byte for byte, with readers quick and slow over used-up and new memory', async () => {
+  await using hub = await openAmqpTestHub();
+  const seed = Number(process.env.MOORING_TEST_SEED ?? Date.now() % 1e9);
+  const { next, bytes } = seededRandom(seed);
+  const below = (bound: number): number => Math.floor(next() * bound);
+  const bodies: Buffer[] = [];
+  const clients = await Promise.all(Array.from({ length: 4 }, () => connected(hub)));
+  const receivers = clients.flatMap((client, at) =>
+    [0, 1].map((partition) => client.receive(source(partition), { credit_window: 10 ** (at + 1) })),
+  );
+  await Promise.all(receivers.map((receiver) => receiver.opened()));
+  for (let round = 0; round < 60; round++) {
+    // Mostly small deliveries, which share memory with others, and now and then some that fill whole buffers.
+    const count = 1 + below(round % 5 === 0 ? 300 : 8);
+    const added = Array.from({ length: count }, () => bytes(1 + below(below(20) === 0 ? 30_000 : 600)));
+    bodies.push(...added);
+    await Promise.all([0, 1].map((partition) => hub.append(partition, added)));
+    const slow = clients[round % clients.length];
+    const { socket } = slow.connection as unknown as { socket: import('node:net').Socket };
+    if (round % 3 === 0) socket.pause();
+    else socket.resume();
+  }
+  for (const { connection } of clients)
+    (connection as unknown as { socket: import('node:net').Socket }).socket.resume();
+  for (const receiver of receivers) {
+    const messages = await receiver.received(bodies.length);
+    assert.equal(messages.length, bodies.length);
+    for (const [at, { body }] of messages.entries())
+      assert.ok(bodies[at].equals(body.content), `event ${at}, MOORING_TEST_SEED=${seed}`);
+  }
+  for (const client of clients) await client.close();
 });
 
 test('a reader that was away while retention went on begins at what is kept', async () => {

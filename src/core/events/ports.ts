@@ -19,9 +19,15 @@ export interface EventLog {
   seek(partition: number, position: EventPosition): Promise<number>;
   /**
    * Durable records from `fromSequence` on, at most about `bytesMax` bytes but at least one record if there is one; empty
-   * at the end. What retention has removed is left out: the first run then begins later than asked for.
+   * at the end. What retention has removed is left out: the first run then begins later than asked for. The bytes stay as
+   * they are until the answer is given back.
    */
   read(partition: number, fromSequence: number, bytesMax: number): Promise<readonly EventRun[]>;
+  /**
+   * Says that the runs of this answer of `read` are looked at no more: their memory may be used for other events from now
+   * on. Who reads much gives back; an answer that never is costs no more than its memory, for as long as somebody has it.
+   */
+  giveBack(answer: readonly EventRun[]): void;
   /** Calls `listener` after records of the partition became durable and readable. The returned function ends it. */
   watch(partition: number, listener: () => void): () => void;
   /** Whether records can be made durable at the moment, and if not, why and what to do. */

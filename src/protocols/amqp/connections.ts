@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { limits } from '../../base/limits.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
+import { DeliveryTurns } from './delivery-turns.ts';
 import type { DeviceOrigin } from './device-peer.ts';
 import { AmqpPeer } from './peer.ts';
 import { Pulse } from './pulse.ts';
@@ -23,8 +24,15 @@ export interface AmqpConnections {
   drain(withinMs?: number): Promise<void>;
 }
 
-/** @param redirectPort port of the AMQP door with TLS, where old clients are sent */
-export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConnections {
+/**
+ * @param redirectPort port of the AMQP door with TLS, where old clients are sent
+ * @param turns of all readers of this thread; absent = this door's readers have them to themselves
+ */
+export function amqpConnections(
+  hub: Hub,
+  redirectPort: () => number,
+  turns: DeliveryTurns = new DeliveryTurns(hub.clock),
+): AmqpConnections {
   const open = new Map<Duplex, AmqpPeer>();
   const pulse = new Pulse(hub.clock);
   const log = hub.log.child({ protocol: 'amqp' });
@@ -43,6 +51,7 @@ export function amqpConnections(hub: Hub, redirectPort: () => number): AmqpConne
         redirectPort: redirectPort(),
         log,
         pulse,
+        turns,
         closed() {
           open.delete(stream);
           if (open.size === 0) whenEmpty();

@@ -6,6 +6,8 @@ import type { EventRun } from '../../core/events/types.ts';
 import { runtimeMetrics } from '../../wire/amqp/message.ts';
 import { patchEventAnnotations, RECORD_HEADER_BYTES, RECORD_VERSION } from '../../wire/amqp/record.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer.ts';
+import { DELIVERY_BUFFER_BYTES, deliveryBuffers } from './delivery-buffers.ts';
+import type { Deliverer, DeliveryTurns } from './delivery-turns.ts';
 import { offsetText } from './management.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 
@@ -19,6 +21,8 @@ export interface DeliveryOptions {
   readonly withMetrics: boolean;
   /** Told of each record that is written to the reader; absent = nobody follows messages. */
   readonly delivered?: (record: DeliveredRecord) => void;
+  /** Whose turn it is in this thread. */
+  readonly turns: DeliveryTurns;
   /** UTC milliseconds now. */
   now(): number;
   /** Bytes that the socket has not taken yet. */
@@ -29,27 +33,21 @@ export interface DeliveryOptions {
 
 /** Bytes that are asked of the log at a time. */
 const READ_BYTES = 256 * 1024;
-/** Largest buffer that is filled with frames before it goes to the socket. */
-const WRITE_BYTES = 128 * 1024;
-
 const nothing = Buffer.alloc(0);
-/**
- * The last buffer of `WRITE_BYTES` that a socket has taken whole at once, for whichever reader writes next. A new one for
- * every write makes the collector of garbage the largest part of a catching-up reader's cost.
- */
-let spare: Buffer | undefined;
 
 /**
  * Delivers the events of one partition to one reader: copies stored records into transfer frames, many per write, patches
  * what the log knows into the copies, and stops where credit, window or room in the socket end. Holds at most one read of
  * the log and nothing that depends on how far the reader lags.
  */
-export class EventDelivery {
+export class EventDelivery implements Deliverer {
   readonly #options: DeliveryOptions;
   readonly #unwatch: () => void;
   #next: number;
   /** What was read and not delivered yet; `#at` is the place of the next record in the first run. */
   #runs: EventRun[] = [];
+  /** The log's answer that they are of. */
+  #answer: readonly EventRun[] = [];
   #at = 0;
   #left = 0;
   #isReading = false;
@@ -60,6 +58,10 @@ export class EventDelivery {
   #partial: { readonly message: Buffer; readonly deliveryId: number; at: number } | undefined;
   #out: Buffer = nothing;
   #outLength = 0;
+  /** Bytes of frames in this piece. */
+  #pieceBytes = 0;
+  /** Written, and perhaps not yet taken by the socket. */
+  #written: Buffer[] = [];
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
@@ -73,30 +75,38 @@ export class EventDelivery {
   stop(): void {
     this.#isStopped = true;
     this.#unwatch();
-    this.#runs = [];
+    this.#forgetRuns();
+    this.#written = [];
     this.#partial = undefined;
     this.#out = nothing;
   }
 
-  /** Delivers what may be delivered now. Called whenever that may have changed. */
+  /** To be called whenever more may be delivered: credit, window or room in the socket have come, or events. */
   pump(): void {
+    if (!this.#isStopped) this.#options.turns.want(this);
+  }
+
+  deliverPiece(): boolean {
     const { link } = this.#options;
-    if (this.#isStopped || !link.isOpen) return;
+    if (this.#isStopped || !link.isOpen) return false;
     try {
       const metrics = this.#options.withMetrics && this.#left > 0 ? this.#metrics() : nothing;
-      while (this.#mayWrite() && this.#deliver(metrics));
+      this.#pieceBytes = 0;
+      while (this.#mayWrite() && this.#pieceBytes < DELIVERY_BUFFER_BYTES && this.#deliver(metrics));
       this.#flush();
-      if (this.#left > 0 || this.#partial !== undefined || link.credit === 0) return;
+      if (this.#left > 0 || this.#partial !== undefined) return this.#pieceBytes >= DELIVERY_BUFFER_BYTES;
+      if (link.credit === 0) return false;
       if (this.#mayHaveMore) this.#read();
       else if (!this.#isReading) link.drained();
     } catch (error) {
       this.#options.failed(error);
     }
+    return false;
   }
 
   #mayWrite(): boolean {
     const waiting = this.#options.unsentBytes() + this.#outLength;
-    return this.#options.link.session.transfersMax > 0 && waiting + WRITE_BYTES <= limits.readerBytesMax;
+    return this.#options.link.session.transfersMax > 0 && waiting + DELIVERY_BUFFER_BYTES <= limits.readerBytesMax;
   }
 
   /** Writes the next frames. False if there is nothing to write or no credit. */
@@ -178,20 +188,30 @@ export class EventDelivery {
     this.#left = run.count;
   }
 
+  #forgetRuns(): void {
+    this.#runs = [];
+    this.#options.log.giveBack(this.#answer);
+    this.#answer = [];
+  }
+
   #read(): void {
     if (this.#isReading) return;
     this.#isReading = true;
     this.#mayHaveMore = false;
+    this.#forgetRuns();
     const { log, partition, failed } = this.#options;
     log.read(partition, this.#next, READ_BYTES).then(
-      (runs) => {
+      (answer) => {
         this.#isReading = false;
-        if (this.#isStopped) return;
-        this.#runs = runs.filter((run) => run.count > 0);
+        if (this.#isStopped) {
+          log.giveBack(answer);
+          return;
+        }
+        this.#answer = answer;
+        this.#runs = answer.filter((run) => run.count > 0);
         if (this.#runs.length > 0) this.#mayHaveMore = true;
         this.#enterRun();
-        // Between two reads others get their turn, also where the log answers from memory at once.
-        setImmediate(() => this.pump());
+        this.pump();
       },
       (error) => {
         this.#isReading = false;
@@ -212,10 +232,11 @@ export class EventDelivery {
       this.#flush();
       const run = this.#runs[0];
       const ahead = run === undefined ? 0 : run.end - this.#at + this.#left * TRANSFER_HEAD_BYTES;
-      this.#out = roomFor(Math.max(size, Math.min(ahead, WRITE_BYTES)));
+      this.#out = deliveryBuffers.take(Math.max(size, Math.min(ahead, DELIVERY_BUFFER_BYTES)));
     }
     const place = this.#outLength;
     this.#outLength += size;
+    this.#pieceBytes += size;
     return place;
   }
 
@@ -224,15 +245,13 @@ export class EventDelivery {
     const length = this.#outLength;
     this.#out = nothing;
     this.#outLength = 0;
-    if (length > 0) this.#options.link.session.write(out.subarray(0, length));
-    // Whoever has nothing unsent holds no bytes of it.
-    if (out.length === WRITE_BYTES && this.#options.unsentBytes() === 0) spare = out;
+    if (length > 0) {
+      this.#options.link.session.write(out.subarray(0, length));
+      this.#written.push(out);
+    }
+    // Whoever has nothing unsent holds no bytes of what was written.
+    if (this.#written.length === 0 || this.#options.unsentBytes() > 0) return;
+    for (const buffer of this.#written) deliveryBuffers.giveBack(buffer);
+    this.#written = [];
   }
-}
-
-function roomFor(bytes: number): Buffer {
-  if (bytes < WRITE_BYTES / 2 || bytes > WRITE_BYTES) return Buffer.allocUnsafe(bytes);
-  const taken = spare ?? Buffer.allocUnsafeSlow(WRITE_BYTES);
-  spare = undefined;
-  return taken;
 }

@@ -48,6 +48,7 @@ export async function openEventReader(
     partition,
     from,
     withMetrics,
+    turns: host.turns,
     ...(delivered !== undefined && { delivered: (record) => delivered(record, reader) }),
     now: () => clock.now(),
     unsentBytes: () => host.unsentBytes(),

@@ -1,6 +1,7 @@
 import type { Log } from '../../base/log.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
+import type { DeliveryTurns } from './delivery-turns.ts';
 import type { Pulse } from './pulse.ts';
 
 /** What those who serve a link need of its connection. */
@@ -8,6 +9,7 @@ export interface LinkHost {
   readonly hub: Hub;
   readonly log: Log;
   readonly pulse: Pulse;
+  readonly turns: DeliveryTurns;
   /** Bytes that were written and that the socket has not taken yet. */
   unsentBytes(): number;
   /** Does not read from the peer until the returned function is called. */

@@ -9,6 +9,7 @@ import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import { type Address, pathOf, readAddress } from './addresses.ts';
 import { putToken } from './cbs.ts';
 import { AmqpConnection } from './connection.ts';
+import type { DeliveryTurns } from './delivery-turns.ts';
 import { DeviceLinks } from './device-links.ts';
 import type { DeviceOrigin } from './device-peer.ts';
 import { DevicePeers } from './device-peers.ts';
@@ -33,6 +34,7 @@ export interface PeerOptions {
   readonly redirectPort: number;
   readonly log: Log;
   readonly pulse: Pulse;
+  readonly turns: DeliveryTurns;
   /** The connection is gone. */
   closed(): void;
 }
@@ -73,6 +75,7 @@ export class AmqpPeer {
       hub,
       log: options.log,
       pulse: options.pulse,
+      turns: options.turns,
       unsentBytes: () => this.#connection.unsentBytes,
       hold: () => this.#connection.hold(),
       error: (refusal) => this.#error(refusal),

@@ -4,6 +4,7 @@ import type { Door } from '../shared/door.ts';
 import { listen, type TlsSource } from '../shared/listener.ts';
 import { peerCertificate } from '../shared/peer-certificate.ts';
 import { amqpConnections } from './connections.ts';
+import type { DeliveryTurns } from './delivery-turns.ts';
 
 export interface AmqpDoorOptions {
   /** For the log and for messages: the setting's name, `amqpsPort` or `amqpPort`. */
@@ -19,12 +20,14 @@ export interface AmqpDoorOptions {
   readonly gate?: ConnectionGate;
   /** Port to which old clients are redirected; absent = this door's own. */
   readonly redirectPort?: number;
+  /** Of all readers of this thread. */
+  readonly turns?: DeliveryTurns;
 }
 
 /** Opens a port for AMQP 1.0: with TLS 5671, plain 5672. @throws Error whose message says what to do. */
 export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<Door> {
   let port = 0;
-  const connections = amqpConnections(hub, () => options.redirectPort ?? port);
+  const connections = amqpConnections(hub, () => options.redirectPort ?? port, options.turns);
   const listener = await listen({
     name: options.name,
     port: options.port,

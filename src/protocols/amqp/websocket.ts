@@ -2,6 +2,7 @@ import type { Hub } from '../../core/hub.ts';
 import type { WebSockets } from '../shared/upgrade.ts';
 import { webSockets } from '../shared/websocket.ts';
 import { amqpConnections } from './connections.ts';
+import type { DeliveryTurns } from './delivery-turns.ts';
 
 /** Where the SDKs of devices and back ends look, and those of Event Hubs (service reference 1.1). */
 export const amqpWebSocketPaths = ['/$iothub/websocket', '/$servicebus/websocket'] as const;
@@ -9,8 +10,14 @@ export const amqpWebSocketPaths = ['/$iothub/websocket', '/$servicebus/websocket
 /**
  * AMQP 1.0 over the WebSockets of the HTTPS port.
  * @param redirectPort port of the AMQP door with TLS, where old clients are sent
+ * @param turns of all readers of this thread
  */
-export function amqpWebSockets(hub: Hub, path: (typeof amqpWebSocketPaths)[number], redirectPort: number): WebSockets {
-  const connections = amqpConnections(hub, () => redirectPort);
+export function amqpWebSockets(
+  hub: Hub,
+  path: (typeof amqpWebSocketPaths)[number],
+  redirectPort: number,
+  turns?: DeliveryTurns,
+): WebSockets {
+  const connections = amqpConnections(hub, () => redirectPort, turns);
   return webSockets(connections, { protocol: 'amqp-ws', path, subprotocol: 'amqpwsb10' });
 }

@@ -146,6 +146,22 @@ const telemetry: fc.Arbitrary<Telemetry> = fc.record({
 });
 const sequences = fc.integer({ min: 0, max: 10 ** 15 - 1 });
 
+test('offsets are right in any order of asking: one behind the other over every carry, and by leaps', () => {
+  const record = recordCodec.encode(stamp, { system: {}, properties: [], body: Buffer.alloc(1) }, TIME);
+  const offsetOf = (sequence: number): string => {
+    patchEventAnnotations(record, RECORD_HEADER_BYTES, sequence, TIME);
+    return decode(record).message_annotations['x-opt-offset'];
+  };
+  for (const power of [1, 2, 3, 6, 9, 14]) {
+    for (let sequence = 10 ** power - 2; sequence <= 10 ** power + 1; sequence++) {
+      assert.equal(offsetOf(sequence), String(OFFSET_BASE + sequence));
+      if (sequence % 2 === 0) assert.equal(offsetOf(sequence), String(OFFSET_BASE + sequence));
+    }
+  }
+  assert.equal(offsetOf(0), String(OFFSET_BASE));
+  assert.equal(offsetOf(1), String(OFFSET_BASE + 1));
+});
+
 test('what is encoded and patched is what a reader decodes', () => {
   fc.assert(
     fc.property(telemetry, sequences, fc.nat({ max: 2 ** 45 }), (sent, sequence, time) => {

@@ -93,7 +93,9 @@ export class EventLogHost {
     link.serve(`log ${log.name}`, {
       seek: (partition, position) => log.seek(partition, position),
       read: async (partition, fromSequence, bytesMax) => {
-        const packed = packRuns(await log.read(partition, fromSequence, bytesMax));
+        const answer = await log.read(partition, fromSequence, bytesMax);
+        const packed = packRuns(answer);
+        log.giveBack(answer);
         return new Moved(packed, [packed.bytes]);
       },
     } satisfies LogCalls);

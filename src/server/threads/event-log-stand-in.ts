@@ -109,6 +109,7 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     seek: (partition, position) => remote.seek(partition, position),
     read: async (partition, fromSequence, bytesMax) =>
       unpackRuns((await remote.read(partition, fromSequence, bytesMax)) as PackedRuns),
+    giveBack: () => {},
     watch(partition, listener) {
       const end = watchers.add(partition, listener);
       if (watched[partition]++ === 0) link.tell(`watch ${name}`, partition);

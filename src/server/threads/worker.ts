@@ -7,6 +7,7 @@ import { assert } from '../../base/assert.ts';
 import { systemClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { systemRandom } from '../../base/random.ts';
+import { DeliveryTurns } from '../../protocols/amqp/delivery-turns.ts';
 import { openAmqpDoor } from '../../protocols/amqp/server.ts';
 import { openMqttDoor } from '../../protocols/mqtt/server.ts';
 import { ConnectionGate, type ConnectionLimits } from '../../protocols/shared/connection-gate.ts';
@@ -73,6 +74,7 @@ const hub = {
   }),
 };
 let gate: ConnectionGate | undefined;
+const turns = new DeliveryTurns(clock);
 const doors = new Map<string, Door>();
 const opened = new Set<string>();
 const told = new Map<string, number>();
@@ -94,7 +96,7 @@ link.serve('thread', {
     opened.add(options.name);
     if (bounds !== undefined) gate ??= new ConnectionGate(bounds, clock, log);
     const shared = { ...options, gate, ...(isTls && { tls }), reusePort: true };
-    const door = protocol === 'mqtt' ? await openMqttDoor(hub, shared) : await openAmqpDoor(hub, shared);
+    const door = protocol === 'mqtt' ? await openMqttDoor(hub, shared) : await openAmqpDoor(hub, { ...shared, turns });
     doors.set(options.name, door);
   },
   async stopAccepting(name) {

@@ -100,6 +100,7 @@ export function createMemoryEventLog(options: MemoryEventLogOptions): MemoryEven
     partition: facts,
     seek: async (partition, position) => seek(partition, position),
     read: async (partition, from, bytesMax) => takeRuns(kept.runs(known(partition)), from, bytesMax).runs,
+    giveBack: () => {},
     watch: (partition, listener) => watchers.add(known(partition), listener),
     health: () => (failure === undefined ? { ok: true } : { ok: false, reason: failure.message }),
     retain,

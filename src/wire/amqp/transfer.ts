@@ -1,3 +1,4 @@
+import { putUint32BE } from '../../base/bytes.ts';
 import { FRAME_HEAD_BYTES } from './frames.ts';
 import { performative } from './performatives.ts';
 import { format } from './writer.ts';
@@ -45,21 +46,13 @@ export function writeTransferHead(
   more: boolean,
   payloadSize: number,
 ): number {
-  target.set(pattern, at);
-  putUint32(target, at, TRANSFER_HEAD_BYTES + payloadSize);
+  for (let byte = 0; byte < TRANSFER_HEAD_BYTES; byte++) target[at + byte] = pattern[byte];
+  putUint32BE(target, at, TRANSFER_HEAD_BYTES + payloadSize);
   target[at + CHANNEL_AT] = channel >> 8;
   target[at + CHANNEL_AT + 1] = channel;
-  putUint32(target, at + HANDLE_AT, handle);
-  putUint32(target, at + ID_AT, deliveryId);
-  putUint32(target, at + TAG_AT, deliveryId);
+  putUint32BE(target, at + HANDLE_AT, handle);
+  putUint32BE(target, at + ID_AT, deliveryId);
+  putUint32BE(target, at + TAG_AT, deliveryId);
   if (more) target[at + MORE_AT] = format.true;
   return at + TRANSFER_HEAD_BYTES;
-}
-
-/** Without the checks of the runtime's own, which are a twentieth of what a delivery costs: the pattern lies there already. */
-function putUint32(target: Buffer, at: number, value: number): void {
-  target[at] = value >>> 24;
-  target[at + 1] = value >>> 16;
-  target[at + 2] = value >>> 8;
-  target[at + 3] = value;
 }

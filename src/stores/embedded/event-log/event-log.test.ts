@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { VirtualClock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
 import { seededRandom } from '../../../base/random.ts';
 import {
   append,
@@ -148,6 +149,47 @@ test('a reader keeps going while retention removes what it reads', async () => {
   for (const [at, runs] of (await reading).entries()) {
     assert.ok(runs.length > 0 && runs[0].firstSequence >= at);
   }
+  await log.close();
+});
+
+test('an answer stays as it is until it is given back, whatever is read, written and removed meanwhile', async (context) => {
+  const folder = await newFolder(context);
+  const log = await open(folder, { segmentBytes: 8_000_000, retentionBytes: 70_000_000 });
+  const unwatch = log.watch(0, () => {});
+  const body = (at: number): string => `${at}`.padEnd(200_000, String.fromCharCode(97 + (at % 26)));
+  const kept: { readonly first: number; readonly answer: Awaited<ReturnType<typeof log.read>> }[] = [];
+  const check = ({ first, answer }: (typeof kept)[number]): void => {
+    for (const [at, { bytes, start, end }] of answer.entries()) {
+      assert.ok(bytes.toString('latin1', start + 4, end) === body(first + at), `event ${first + at}`);
+    }
+  };
+  // More than the caches hold twice over (`tailCacheBytesMax`, `extentCacheBytesMax`); half of the answers are kept.
+  for (let at = 0; at < 450; at++) {
+    await append(log, 0, [body(at)]);
+    for (const first of [at, Math.floor(at / 2), Math.floor(at / 7)]) {
+      const { firstSequence } = log.partition(0);
+      if (first < firstSequence) continue;
+      const answer = await log.read(0, first, 1);
+      check({ first, answer });
+      if (kept.length < 40 && at % 2 === 0) kept.push({ first, answer });
+      else log.giveBack(answer);
+    }
+    if (at % 10 === 9) {
+      for (const each of kept.splice(0, 7)) {
+        check(each);
+        log.giveBack(each.answer);
+        log.giveBack(each.answer);
+      }
+    }
+  }
+  for (const each of kept) check(each);
+  const { tailCacheBytes, extentCacheBytes, extentReadsTotal } = log.stats();
+  assert.ok(
+    extentReadsTotal > 100 && tailCacheBytes <= limits.tailCacheBytesMax,
+    `${extentReadsTotal} ${tailCacheBytes}`,
+  );
+  assert.ok(extentCacheBytes <= limits.extentCacheBytesMax);
+  unwatch();
   await log.close();
 });
 

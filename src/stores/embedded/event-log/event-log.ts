@@ -4,6 +4,7 @@ import { limits } from '../../../base/limits.ts';
 import { type Log, silentLog } from '../../../base/log.ts';
 import { type Random, systemRandom } from '../../../base/random.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
+import type { EventRun } from '../../../core/events/types.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
 import { Journal } from './journal.ts';
 import { openMeta } from './meta.ts';
@@ -119,6 +120,8 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     assert(Number.isInteger(partition) && partition >= 0 && partition < partitionCount, 'the partition exists');
     return partition;
   };
+  /** What the answers that have not been given back hold. */
+  const answers = new WeakMap<readonly EventRun[], readonly Buffer[]>();
   return {
     name,
     partitionCount,
@@ -127,7 +130,17 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     recovery: report,
     partition: (partition) => journal.facts(known(partition)),
     seek: (partition, position) => seekSequence(journal, known(partition), position),
-    read: (partition, fromSequence, bytesMax) => readRuns(journal, known(partition), fromSequence, bytesMax),
+    async read(partition, fromSequence, bytesMax) {
+      const held: Buffer[] = [];
+      const answer = await readRuns(journal, known(partition), fromSequence, bytesMax, held);
+      answers.set(answer, held);
+      return answer;
+    },
+    giveBack(answer) {
+      const held = answers.get(answer) ?? [];
+      answers.delete(answer);
+      for (const buffer of held) journal.memory.letGo(buffer);
+    },
     watch: (partition, listener) => watchers.add(known(partition), listener),
     health: () => (journal.failure === undefined ? healthy : { ok: false, reason: journal.failure }),
     stats: () => ({

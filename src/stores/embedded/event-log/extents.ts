@@ -3,6 +3,7 @@ import { EventLogCorruption } from './errors.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
 import { type JournalRun, parseBatch } from './format.ts';
 import { readEntries } from './index-file.ts';
+import type { RunMemory } from './run-memory.ts';
 import { scanSegment } from './scan.ts';
 import { journalPath, type Segment } from './segment.ts';
 import type { SparseIndex } from './sparse-index.ts';
@@ -13,6 +14,15 @@ export interface Extent {
   readonly end: number;
   /** Per partition the runs in order. */
   readonly runs: readonly (readonly JournalRun[])[];
+  /** What the runs point into. */
+  readonly bytes: Buffer;
+}
+
+/** An extent on its way from the disk. */
+interface Loading {
+  extent: Promise<Extent>;
+  /** Who waits for it, and will hold its memory. */
+  readers: number;
 }
 
 interface OpenSegment {
@@ -27,21 +37,22 @@ export class ExtentReader {
   readonly #files: JournalFiles;
   readonly #folder: string;
   readonly #partitionCount: number;
+  readonly #memory: RunMemory;
   readonly #opened = new Map<number, OpenSegment>();
   readonly #indexes = new Map<number, Promise<SparseIndex>>();
   readonly #extents = new Map<number, Extent>();
-  readonly #sizes = new Map<number, number>();
-  readonly #loading = new Map<string, Promise<Extent>>();
+  readonly #loading = new Map<string, Loading>();
   #bytes = 0;
   #reading = 0;
   #waiting: (() => void)[] = [];
   /** Extents read from the disk since the start. */
   reads = 0;
 
-  constructor(files: JournalFiles, folder: string, partitionCount: number) {
+  constructor(files: JournalFiles, folder: string, partitionCount: number, memory: RunMemory) {
     this.#files = files;
     this.#folder = folder;
     this.#partitionCount = partitionCount;
+    this.#memory = memory;
   }
 
   get bytes(): number {
@@ -61,7 +72,10 @@ export class ExtentReader {
     return index;
   }
 
-  /** @throws EventLogCorruption when a batch in it is not what was written. Nothing of such an extent is served. */
+  /**
+   * The caller holds the extent's memory, and lets go of it when it looks at the extent no more.
+   * @throws EventLogCorruption when a batch in it is not what was written. Nothing of such an extent is served.
+   */
   async extent(segment: Segment, index: SparseIndex, entry: number): Promise<Extent> {
     const start = index.place(entry);
     const end = entry + 1 < index.count ? index.place(entry + 1) : segment.length;
@@ -69,15 +83,13 @@ export class ExtentReader {
     const known = this.#extents.get(key);
     if (known !== undefined && known.end >= end) {
       touch(this.#extents, key, known);
+      this.#memory.hold(known.bytes);
       return known;
     }
     const loadingKey = `${key} ${end}`;
-    let loading = this.#loading.get(loadingKey);
-    if (loading === undefined) {
-      loading = this.#load(segment, start, end).finally(() => this.#loading.delete(loadingKey));
-      this.#loading.set(loadingKey, loading);
-    }
-    return loading;
+    const loading = this.#loading.get(loadingKey) ?? this.#beginLoading(loadingKey, segment, start, end);
+    loading.readers++;
+    return loading.extent;
   }
 
   /** Forgets a segment that retention removes; reads that have begun end well. */
@@ -92,9 +104,7 @@ export class ExtentReader {
   async close(): Promise<void> {
     for (const position of [...this.#opened.keys()]) await this.#closeSegment(position);
     this.#indexes.clear();
-    this.#extents.clear();
-    this.#sizes.clear();
-    this.#bytes = 0;
+    for (const key of [...this.#extents.keys()]) this.#forget(key);
   }
 
   async #loadIndex(segment: Segment): Promise<SparseIndex> {
@@ -119,14 +129,31 @@ export class ExtentReader {
     }
   }
 
+  #beginLoading(key: string, segment: Segment, start: number, end: number): Loading {
+    const extent = this.#load(segment, start, end).then(
+      (loaded) => {
+        // In one step with the counting: who comes from now on finds it in the cache, or loads it again.
+        this.#loading.delete(key);
+        for (let reader = 0; reader < loading.readers; reader++) this.#memory.hold(loaded.bytes);
+        this.#keep(segment.position + start, loaded);
+        return loaded;
+      },
+      (error) => {
+        this.#loading.delete(key);
+        throw error;
+      },
+    );
+    const loading: Loading = { extent, readers: 0 };
+    this.#loading.set(key, loading);
+    return loading;
+  }
+
   async #load(segment: Segment, start: number, end: number): Promise<Extent> {
     await this.#begin();
     try {
-      const bytes = Buffer.allocUnsafeSlow(end - start);
-      const got = await this.#read(segment, bytes, start);
-      const extent = this.#parse(segment, bytes.subarray(0, got), start, end);
-      this.#keep(segment.position + start, extent, bytes.length);
-      return extent;
+      const memory = this.#memory.take(end - start);
+      const got = await this.#read(segment, memory, start);
+      return this.#parse(segment, memory.subarray(0, got), start, end);
     } finally {
       this.#finish();
     }
@@ -143,22 +170,23 @@ export class ExtentReader {
       for (const run of batch.runs) runs[run.partition].push(run);
       at += batch.length;
     }
-    return { end, runs };
+    return { end, runs, bytes };
   }
 
-  #keep(key: number, extent: Extent, bytes: number): void {
+  #keep(key: number, extent: Extent): void {
     this.#forget(key);
     this.#extents.set(key, extent);
-    this.#sizes.set(key, bytes);
-    this.#bytes += bytes;
+    this.#bytes += extent.bytes.buffer.byteLength;
     this.reads++;
     while (this.#bytes > limits.extentCacheBytesMax && this.#extents.size > 1) this.#forget(oldest(this.#extents));
   }
 
   #forget(key: number): void {
+    const extent = this.#extents.get(key);
+    if (extent === undefined) return;
     this.#extents.delete(key);
-    this.#bytes -= this.#sizes.get(key) ?? 0;
-    this.#sizes.delete(key);
+    this.#bytes -= extent.bytes.buffer.byteLength;
+    this.#memory.letGo(extent.bytes);
   }
 
   async #read(segment: Segment, target: Buffer, at: number): Promise<number> {

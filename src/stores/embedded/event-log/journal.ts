@@ -12,6 +12,7 @@ import { writeIndex } from './index-file.ts';
 import { probeDisk } from './probe.ts';
 import type { Readable } from './reader.ts';
 import { RecentRuns } from './recent-runs.ts';
+import { RunMemory } from './run-memory.ts';
 import { addBatch, emptySegment, hasBatches, journalPath, type Segment } from './segment.ts';
 import { createSegmentFile, removeSegmentFiles } from './segment-file.ts';
 
@@ -42,6 +43,7 @@ type State =
  */
 export class Journal implements Readable {
   readonly segments: Segment[];
+  readonly memory = new RunMemory();
   readonly tail: RecentRuns;
   readonly extents: ExtentReader;
   readonly counters = { batches: 0, records: 0, bytes: 0, failures: 0, segmentsMade: 0, segmentsRemoved: 0 };
@@ -65,8 +67,8 @@ export class Journal implements Readable {
   constructor(options: JournalOptions, segments: Segment[]) {
     this.#options = options;
     this.segments = segments;
-    this.tail = new RecentRuns(options.partitionCount);
-    this.extents = new ExtentReader(options.files, options.folder, options.partitionCount);
+    this.tail = new RecentRuns(options.partitionCount, this.memory);
+    this.extents = new ExtentReader(options.files, options.folder, options.partitionCount, this.memory);
     this.#segmentAgeMs = Math.max(limits.segmentAgeMsMin, options.retentionMs / 24);
     this.#head = Buffer.alloc(BATCH_FIXED_BYTES + RUN_BYTES * options.partitionCount);
     const last = segments.at(-1);

@@ -2,9 +2,10 @@ import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
 import type { EventPosition, EventRun, PartitionFacts } from '../../../core/events/types.ts';
 import { codeOf } from './errors.ts';
-import type { ExtentReader } from './extents.ts';
+import type { Extent, ExtentReader } from './extents.ts';
 import { cutRun, type JournalRun } from './format.ts';
 import type { RecentRuns } from './recent-runs.ts';
+import type { RunMemory } from './run-memory.ts';
 import type { Segment } from './segment.ts';
 
 /** The durable state of a log, as its readers see it. */
@@ -14,14 +15,16 @@ export interface Readable {
   facts(partition: number): PartitionFacts;
   readonly tail: RecentRuns;
   readonly extents: ExtentReader;
+  readonly memory: RunMemory;
 }
 
-/** As `EventLog.read`. */
+/** As `EventLog.read`. @param held takes the buffers that the runs point into: the caller holds each of them. */
 export async function readRuns(
   log: Readable,
   partition: number,
   fromSequence: number,
   bytesMax: number,
+  held: Buffer[],
 ): Promise<readonly EventRun[]> {
   const runs: EventRun[] = [];
   let next = fromSequence;
@@ -32,20 +35,27 @@ export async function readRuns(
     if (next < firstSequence && runs.length > 0) break;
     next = Math.max(next, firstSequence);
     if (next > lastSequence || (left <= 0 && runs.length > 0)) break;
-    const inMemory = tailHolds(log.tail, partition, next);
-    const source = inMemory ? log.tail.runs(partition) : await extentRuns(log, partition, next);
-    if (source === undefined) continue;
-    const gapEnd = inMemory ? undefined : endOfGap(source as readonly JournalRun[], next);
-    if (gapEnd !== undefined) {
-      // As with retention: an answer ends before what is missing, and the next one begins behind it.
-      if (runs.length > 0) break;
-      next = gapEnd;
-      continue;
+    const extent = tailHolds(log.tail, partition, next) ? undefined : await extentOf(log, partition, next);
+    if (extent === 'gone') continue;
+    const source = extent?.runs[partition] ?? log.tail.runs(partition);
+    if (extent !== undefined) {
+      held.push(extent.bytes);
+      const gapEnd = endOfGap(extent.runs[partition], next);
+      if (gapEnd !== undefined) {
+        // As with retention: an answer ends before what is missing, and the next one begins behind it.
+        if (runs.length > 0) break;
+        next = gapEnd;
+        continue;
+      }
+      extents++;
     }
-    if (!inMemory) extents++;
     const taken = takeRuns(source, next, left);
     assert(taken.runs.length > 0, 'the index leads to every durable event');
     for (const run of taken.runs) {
+      if (extent === undefined) {
+        log.memory.hold(run.bytes);
+        held.push(run.bytes);
+      }
       runs.push(run);
       next = run.firstSequence + run.count;
     }
@@ -113,20 +123,18 @@ async function seekInSegment(log: Readable, segment: Segment, partition: number,
     entry + 1 < index.count ? index.nextSequence(entry + 1, partition) : segment.end.nextSequences[partition];
   const extent = await log.extents.extent(segment, index, entry);
   const run = extent.runs[partition].find((each) => each.time >= time);
+  log.memory.letGo(extent.bytes);
   // Everything behind this extent is at least as late, so the next event of the partition is the answer.
   return run?.firstSequence ?? behind;
 }
 
-async function extentRuns(
-  log: Readable,
-  partition: number,
-  sequence: number,
-): Promise<readonly JournalRun[] | undefined> {
+async function extentOf(log: Readable, partition: number, sequence: number): Promise<Extent | 'gone'> {
   const segment = segmentOf(log.segments, partition, sequence);
-  return ifKept(log, segment, async () => {
+  const extent = await ifKept(log, segment, async () => {
     const index = await log.extents.index(segment);
-    return (await log.extents.extent(segment, index, index.findSequence(partition, sequence))).runs[partition];
+    return log.extents.extent(segment, index, index.findSequence(partition, sequence));
   });
+  return extent ?? 'gone';
 }
 
 /** Undefined when retention has removed the segment while it was about to be read. */

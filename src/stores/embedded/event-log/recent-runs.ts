@@ -1,5 +1,6 @@
 import type { EventRun } from '../../../core/events/types.ts';
 import type { BatchRuns } from './format.ts';
+import type { RunMemory } from './run-memory.ts';
 
 /** What a run costs besides its bytes: many tiny batches must not make the store large. */
 const RUN_OVERHEAD_BYTES = 256;
@@ -16,10 +17,13 @@ interface Entry {
  */
 export class RecentRuns {
   readonly #runs: EventRun[][];
+  readonly #memory: RunMemory | undefined;
   #batches: Entry[] = [];
   #bytes = 0;
 
-  constructor(partitionCount: number) {
+  /** @param memory absent = memory that is not used again: whoever has a run may look at it for ever. */
+  constructor(partitionCount: number, memory?: RunMemory) {
+    this.#memory = memory;
     this.#runs = Array.from({ length: partitionCount }, () => []);
   }
 
@@ -49,12 +53,12 @@ export class RecentRuns {
       const count = batch.counts[partition];
       if (count === 0) continue;
       const end = batch.lengths[partition];
-      // A copy, because the writer fills the same buffer again; never pooled, because readers may keep it.
-      const bytes = Buffer.allocUnsafeSlow(end);
+      // A copy, because the writer fills the same buffer again; in memory of its own, because readers may hold it longer.
+      const bytes = this.#memory?.take(end) ?? Buffer.allocUnsafeSlow(end);
       batch.runs[partition].copy(bytes, 0, 0, end);
       this.#runs[partition].push({ firstSequence: nextSequences[partition], count, time, bytes, start: 0, end });
       partitions.push(partition);
-      cost += end + RUN_OVERHEAD_BYTES;
+      cost += bytes.buffer.byteLength + RUN_OVERHEAD_BYTES;
     }
     this.#batches.push({ partitions, time, bytes: cost });
     this.#bytes += cost;
@@ -63,15 +67,16 @@ export class RecentRuns {
   dropOldest(): void {
     const oldest = this.#batches.shift();
     if (oldest === undefined) return;
-    for (const partition of oldest.partitions) this.#runs[partition].shift();
+    for (const partition of oldest.partitions) {
+      const run = this.#runs[partition].shift();
+      if (run !== undefined) this.#memory?.letGo(run.bytes);
+    }
     this.#bytes -= oldest.bytes;
   }
 
   /** Forgets everything: what comes next would not follow what is here. */
   clear(): void {
     if (this.#batches.length === 0) return;
-    for (const runs of this.#runs) runs.length = 0;
-    this.#batches = [];
-    this.#bytes = 0;
+    while (this.#batches.length > 0) this.dropOldest();
   }
 }

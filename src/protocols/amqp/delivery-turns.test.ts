@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { limits } from '../../base/limits.ts';
+import { type Deliverer, DeliveryTurns } from './delivery-turns.ts';
+
+/** A thread whose time passes only by what is done in it. */
+class Thread {
+  now = 1000;
+  readonly #due: (() => void)[] = [];
+  readonly turns = new DeliveryTurns({ monotonic: () => this.now }, (callback) => this.#due.push(callback));
+
+  /** One turn of the event loop, in which all else takes `elseMs`. Returns what delivering took. */
+  turn(elseMs: number): number {
+    this.now += elseMs;
+    const begun = this.now;
+    for (const callback of this.#due.splice(0)) callback();
+    return this.now - begun;
+  }
+
+  get isIdle(): boolean {
+    return this.#due.length === 0;
+  }
+
+  reader(pieces: number, pieceMs: number, log: string[] = [], name = ''): Deliverer {
+    let left = pieces;
+    return {
+      deliverPiece: () => {
+        this.now += pieceMs;
+        log.push(name);
+        return --left > 0;
+      },
+    };
+  }
+}
+
+test('readers get half of the time that all else takes, and what is left over waits for the next turn', () => {
+  const thread = new Thread();
+  thread.turns.want(thread.reader(1000, 0.25));
+  thread.turn(0);
+  for (const elseMs of [2, 4, 8, 16]) {
+    const took = thread.turn(elseMs);
+    assert.ok(Math.abs(took - elseMs * limits.deliveryShareMax) <= 0.25, `${elseMs} ms: ${took} ms`);
+  }
+});
+
+test('readers always go on, also where all else takes no time', () => {
+  const thread = new Thread();
+  thread.turns.want(thread.reader(100, 0.25));
+  thread.turn(0);
+  let turns = 0;
+  for (; !thread.isIdle; turns++) {
+    const took = thread.turn(0);
+    assert.ok(took >= limits.deliveryTurnMsMin && took <= limits.deliveryTurnMsMin + 0.25, `${took}`);
+  }
+  assert.equal(turns, (100 * 0.25 - limits.deliveryTurnMsMax) / limits.deliveryTurnMsMin);
+});
+
+test('one turn is bounded, however long the thread had nothing to deliver', () => {
+  const thread = new Thread();
+  thread.turns.want(thread.reader(1_000_000, 0.25));
+  assert.equal(thread.turn(60_000), limits.deliveryTurnMsMax);
+});
+
+test('readers take turns, a piece each; who has nothing more waits until it asks again', () => {
+  const thread = new Thread();
+  const log: string[] = [];
+  thread.turns.want(thread.reader(3, 0, log, 'a'));
+  const once = thread.reader(1, 0, log, 'b');
+  thread.turns.want(once);
+  thread.turns.want(once);
+  thread.turns.want(thread.reader(2, 0, log, 'c'));
+  thread.turn(0);
+  assert.equal(log.join(''), 'abcaca');
+  assert.ok(thread.isIdle);
+  thread.turns.want(once);
+  thread.turn(0);
+  assert.equal(log.join(''), 'abcacab');
+});
