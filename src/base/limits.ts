@@ -310,8 +310,6 @@ export const limits = {
   monitoringPendingMax: 10_000,
   /** Time between two attempts to write waiting monitoring events. */
   monitoringRetryMs: 1 * SECOND_MS,
-  /** Commands under locks that monitoring can name when they are settled; of others it tells only whose they were. */
-  monitoringLocksMax: 100_000,
   /** Traced messages that are on their way to the disk; further ones are not traced. */
   tracesPendingMax: 10_000,
   /** Bytes that are read at a time to find where traced messages were stored. */

@@ -24,8 +24,8 @@ import { watchedAuthentication } from './monitoring/watched-authentication.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
 import {
   connectionReports,
+  reportEndedCommands,
   reportIdentityChange,
-  watchedCommandQueue,
   watchedCommands,
   watchedEvents,
   watchedPlaces,
@@ -103,7 +103,7 @@ export function createHub(parts: HubParts): Hub {
     parts.recorder,
     watchedCommands,
     createCommands({
-      queue: parts.recorder ? watchedCommandQueue(parts.commandQueue, recorder) : parts.commandQueue,
+      queue: parts.commandQueue,
       identities: { get: (key) => cache.load(key) },
       limits: { ...defaultCommandLimits, ...parts.limits?.commands },
       commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
@@ -114,6 +114,7 @@ export function createHub(parts: HubParts): Hub {
       },
     }),
   );
+  if (parts.recorder !== undefined) reportEndedCommands(parts.commandQueue, parts.recorder);
   parts.authorities.watch(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;
     presence

@@ -71,14 +71,15 @@ async function openHub(folder: string, files: JournalFiles) {
     ...{ folder, name, partitionCount: 4, retentionMs: 3_600_000, clock, random, files },
   });
   const consumerGroups = createMemoryConsumerGroupStore();
+  const identities = createMemoryIdentityStore();
   const hub = createHub({
     name,
     hostNames: hostNames(name, ['localhost']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(identities),
     events: createEvents({ telemetry: log, consumerGroups, codec: recordCodec, clock }),
     clock,
     random,

@@ -50,14 +50,15 @@ interface House {
 /** A hub with the verified authority `root`, the device `d1` with the module `m1`, and another store's view if given. */
 async function house(store = createMemoryAuthorityStore(), clock = new VirtualClock()): Promise<House> {
   const random = seededRandom(11);
+  const identities = createMemoryIdentityStore();
   const hub = createHub({
     name: 'myhub',
     hostNames: hostNames('myhub', ['localhost']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: store,
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(identities),
     events: {} as Events,
     clock,
     random,

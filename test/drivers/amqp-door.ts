@@ -90,11 +90,12 @@ export async function openAmqpTestHub(
   });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
-  const commandQueue = createMemoryCommandQueue();
+  const identities = createMemoryIdentityStore();
+  const commandQueue = createMemoryCommandQueue(identities);
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),

@@ -85,11 +85,12 @@ export async function openTestDoor(
     clock,
   });
   const names = hostNames('mooring', ['localhost', '127.0.0.1']);
-  const queue = createMemoryCommandQueue();
+  const identities = createMemoryIdentityStore();
+  const queue = createMemoryCommandQueue(identities);
   const hub = createHub({
     name: 'mooring',
     hostNames: names,
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),

@@ -45,8 +45,8 @@ export interface RefusedBy {
 }
 
 export interface CommandFacts {
-  /** Place in the device's queue; absent where the store does not say. */
-  readonly command?: number;
+  /** Its sequence number in the device's queue. */
+  readonly command: number;
   readonly messageId?: string;
 }
 

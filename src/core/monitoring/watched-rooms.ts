@@ -1,6 +1,5 @@
 /** What the other rooms do, as reports: wrapped around them in `hub.ts`, so that neither they nor the doors know of it. */
 
-import { limits } from '../../base/limits.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { CommandQueue } from '../commands/ports.ts';
 import type { CommandOutcome } from '../commands/types.ts';
@@ -55,51 +54,16 @@ const endings: Readonly<Partial<Record<CommandOutcome, 'commandExpired' | 'comma
   deliveryCountExceeded: 'commandGivenUp',
 };
 
-/** The same queue, which tells of the commands that end otherwise than by being completed or purged. */
-export function watchedCommandQueue(queue: CommandQueue, recorder: Recorder): CommandQueue {
-  const ended = (
-    target: IdentityKey,
-    outcome: CommandOutcome,
-    facts: { readonly command?: number; readonly messageId?: string | null },
-  ): void => {
-    const type = endings[outcome];
-    if (type === undefined) return;
-    const { command, messageId } = facts;
-    recorder.record({
-      type,
-      ...concerning(target),
-      ...(command !== undefined && { command }),
-      ...(messageId != null && { messageId: clipped(messageId) }),
-    });
-  };
-  /** Commands by the lock they were handed out under: the answer to a settlement does not name them. Bounded. */
-  const locked = new Map<string, { readonly command: number; readonly messageId?: string }>();
-  return {
-    ...queue,
-    async lockNext(target, generationId, lock, now) {
-      const commands = await queue.lockNext(target, generationId, lock, now);
-      for (const { sequence: command, state, message } of commands) {
-        if (state.kind !== 'locked') continue;
-        const { messageId } = message;
-        locked.set(state.lockToken, { command, ...(messageId !== undefined && { messageId }) });
-        if (locked.size > limits.monitoringLocksMax) locked.delete(locked.keys().next().value as string);
-      }
-      return commands;
-    },
-    async settle(target, lockToken, settlement, commandLimits, now) {
-      const outcome = await queue.settle(target, lockToken, settlement, commandLimits, now);
-      if (outcome.kind === 'ended') ended(target, outcome.outcome, locked.get(lockToken) ?? {});
-      locked.delete(lockToken);
-      return outcome;
-    },
-    async sweep(now, count) {
-      const outcome = await queue.sweep(now, count);
-      for (const { target, sequence, messageId, state } of outcome.ended) {
-        if (state.kind === 'ended') ended(target, state.outcome, { command: sequence, messageId });
-      }
-      return outcome;
-    },
-  };
+/** Tells of the commands that end otherwise than by being completed or purged. */
+export function reportEndedCommands(queue: Pick<CommandQueue, 'watch'>, recorder: Recorder): void {
+  queue.watch((ended) => {
+    for (const { target, sequence: command, messageId, outcome } of ended) {
+      const type = endings[outcome];
+      if (type === undefined) continue;
+      const facts = { command, ...(messageId !== null && { messageId: clipped(messageId) }) };
+      recorder.record({ type, ...concerning(target), ...facts });
+    }
+  });
 }
 
 /** The same room, whose refusals are recorded. */
