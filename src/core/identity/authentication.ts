@@ -102,7 +102,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     if (refusal !== undefined) throw unauthorized(refusal);
   };
 
-  const byPolicyToken = (token: SasToken, audience: string | undefined): PolicyPrincipal => {
+  const byPolicyToken = (token: SasToken, audience: string | undefined, peer: string | undefined): PolicyPrincipal => {
     const policy = policies.get(token.policyName ?? '');
     const isEvents = isEventResource(token.resource) || (audience !== undefined && isEventResource(audience));
     // Decoded once and no more: a scope that two readings could widen is read in one way only.
@@ -112,7 +112,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
       refusal = 'wrong-resource';
     }
     checkSignature(token, policy && [policy.primaryKey, policy.secondaryKey], isEvents ? 'both' : 'decoded', refusal);
-    return policyPrincipal(policy!, token.expiresAt + clockSkewMs, path);
+    return policyPrincipal(policy!, token.expiresAt + clockSkewMs, path, peer);
   };
 
   const deviceByPolicyToken = async (key: IdentityKey, token: SasToken): Promise<DevicePrincipal> => {
@@ -199,19 +199,19 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
       if (token === undefined) throw unauthorized('malformed-token');
       return token.policyName === undefined ? deviceByOwnToken(key, token) : deviceByPolicyToken(key, token);
     },
-    async token(text, audience): Promise<Principal> {
+    async token(text, audience, peer): Promise<Principal> {
       const token = parseSasToken(text);
       if (token === undefined || (audience?.length ?? 0) > limits.tokenCharsMax) throw unauthorized('malformed-token');
-      return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience);
+      return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience, peer);
     },
-    async policyKey(policyName, key) {
+    async policyKey(policyName, key, peer) {
       const policy = policies.get(policyName);
       const [primary, secondary] = policy ? [policy.primaryKey, policy.secondaryKey] : nobodysKeys;
       const isPrimary = equalSecrets(key, primary);
       const isSecondary = equalSecrets(key, secondary);
       if (policy === undefined) throw unauthorized('unknown-policy');
       if (!isPrimary && !isSecondary) throw unauthorized('wrong-key');
-      return policyPrincipal(policy, Number.POSITIVE_INFINITY, []);
+      return policyPrincipal(policy, Number.POSITIVE_INFINITY, [], peer);
     },
   };
 }
@@ -263,12 +263,18 @@ function devicePrincipal(
   return { kind: 'device', key, generationId, expiresAt, authScope, authType };
 }
 
-function policyPrincipal(policy: Policy, expiresAt: number, scope: readonly string[]): PolicyPrincipal {
+function policyPrincipal(
+  policy: Policy,
+  expiresAt: number,
+  scope: readonly string[],
+  peer: string | undefined,
+): PolicyPrincipal {
   return {
     kind: 'policy',
     policyName: policy.name,
     permissions: new Set(policy.permissions),
     expiresAt,
     scope,
+    ...(peer !== undefined && { peer }),
   };
 }

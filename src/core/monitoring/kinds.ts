@@ -23,6 +23,8 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'operation',
     'limit',
     'reason',
+    'policyName',
+    'target',
   ]),
   throttled: summed('A request was refused because of its rate or of what waits already.', [
     'code',

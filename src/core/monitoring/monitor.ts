@@ -98,7 +98,7 @@ function summedBy(report: MonitoringReport): SummedEvent {
     type === 'authenticationFailed'
       ? `${report.check} ${report.policyName ?? ''}`
       : type === 'operationRefused' || type === 'throttled'
-        ? `${report.operation} ${report.code} ${report.limit?.name ?? report.reason ?? ''}`
+        ? `${report.operation} ${report.code} ${report.limit?.name ?? report.reason ?? ''} ${report.policyName ?? ''}`
         : '';
   const alike =
     type === 'authenticationFailed'

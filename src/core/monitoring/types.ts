@@ -42,6 +42,10 @@ export interface RefusedBy {
   readonly limit?: { readonly name: string; readonly scope: string; readonly current: number; readonly max: number };
   /** The rule that refused, where it was no limit. */
   readonly reason?: string;
+  /** The policy of the back end that asked. */
+  readonly policyName?: string;
+  /** The identity that a device asked for, where it is not the device itself. */
+  readonly target?: string;
 }
 
 export interface CommandFacts {

@@ -6,7 +6,6 @@ import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import { uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
-import { authorize } from '../../core/identity/permissions.ts';
 import type { Door } from '../shared/door.ts';
 import { listen } from '../shared/listener.ts';
 import { isLoopback, isOwnHost, isOwnOrigin, tokenOf } from './admin-guard.ts';
@@ -125,7 +124,7 @@ async function checkToken({ hub }: AdminDoorOptions, request: FastifyRequest): P
   }
   // The hub's own name, not the one the client used: what is asked for is the whole hub.
   const principal = await hub.authentication.token(token, hub.hostNames.all[0], request.socket.remoteAddress);
-  authorize(principal, 'hub.read', hub.clock.now());
+  hub.authorize(principal, 'hub.read');
 }
 
 async function holdsToken(options: AdminDoorOptions, request: FastifyRequest): Promise<boolean> {
