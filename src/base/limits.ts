@@ -308,6 +308,9 @@ export const limits = {
   monitoringAddressesMax: 4096,
   /** Monitoring events that wait while their log takes none; more are counted as missed. */
   monitoringPendingMax: 10_000,
+  /** Slowed senders are told of once in this time, and as many are told apart on one listener thread. */
+  monitoringSlowedMs: 1 * SECOND_MS,
+  monitoringSlowedMax: 4096,
   /** Time between two attempts to write waiting monitoring events. */
   monitoringRetryMs: 1 * SECOND_MS,
   /** Traced messages that are on their way to the disk; further ones are not traced. */

@@ -182,7 +182,7 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
       watchedAuthorities,
       createAuthorities({ store: parts.authorities, clock, random }),
     ),
-    events: heard(parts.recorder, watchedEvents, followed(parts)),
+    events: heard(parts.recorder, (events, recorder) => watchedEvents(events, recorder, clock), followed(parts)),
     commands,
     presence,
     subscriptions,

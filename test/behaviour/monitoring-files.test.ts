@@ -15,7 +15,7 @@ test('docs/monitoring.md has every kind of event with its fields, and no other',
     return [kind, meaning, [...fields.matchAll(/`(\w+)`/g)].map(([, field]) => field)];
   });
   const expected = Object.entries(monitoringKinds).map(([kind, { meaning, fields, summed }]) => {
-    return [kind, meaning, [...fields, ...(summed ? ['count', 'first', 'last', 'summedOver'] : [])]];
+    return [kind, meaning, [...fields, ...(summed ? ['count', 'first', 'last', 'since', 'summedOver'] : [])]];
   });
   assert.deepEqual(rows, expected);
 });

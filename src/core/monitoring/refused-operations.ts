@@ -53,7 +53,9 @@ export function reportRefusal(recorder: Recorder, attempt: Attempt, error: unkno
   const { code, limit, reason } = error;
   if (attempt.isQuestion === true && error.status !== 401) return;
   recorder.record({
-    type: code === 'ThrottlingException' ? 'throttled' : 'operationRefused',
+    ...(code === 'ThrottlingException'
+      ? ({ type: 'throttled', effect: 'refused' } as const)
+      : ({ type: 'operationRefused' } as const)),
     ...concernedBy(attempt),
     ...attempt.where,
     code,

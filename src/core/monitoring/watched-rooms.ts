@@ -1,5 +1,6 @@
 /** What the other rooms do, as reports: wrapped around them in `hub.ts`, so that neither they nor the doors know of it. */
 
+import type { Clock } from '../../base/clock.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { CommandQueue } from '../commands/ports.ts';
 import type { CommandOutcome } from '../commands/types.ts';
@@ -9,6 +10,7 @@ import type { IdentityChange } from '../identity/ports.ts';
 import type { Presence } from '../presence/ports.ts';
 import { clipped, concerning } from './concerned.ts';
 import { type Attempt, reportRefusal, watched, watchedAsync } from './refused-operations.ts';
+import { SlowedSenders } from './slowed-senders.ts';
 import type { Recorder } from './types.ts';
 import type { ConnectionWatcher } from './watched-presence.ts';
 
@@ -67,7 +69,8 @@ export function reportEndedCommands(queue: Pick<CommandQueue, 'watch'>, recorder
 }
 
 /** The same room, whose refusals are recorded. */
-export function watchedEvents(events: Events, recorder: Recorder): Events {
+export function watchedEvents(events: Events, recorder: Recorder, clock: Clock): Events {
+  const slowed = new SlowedSenders(recorder, clock);
   const sending = ({ stamp, via }: EventSender): Attempt => ({
     operation: 'telemetry.send',
     target: stamp,
@@ -90,6 +93,12 @@ export function watchedEvents(events: Events, recorder: Recorder): Events {
         reportRefusal(recorder, sending(prepared.sender), error);
         throw error;
       }
+    },
+    slowed(sender, by) {
+      const { pendingBytes: current, pendingBytesMax: max } = sender.log.writer;
+      const full = { name: 'writerBytesMax', scope: 'hub', current, max };
+      const limit = by === 'rate' ? sender.meter?.limit() : full;
+      return limit === undefined ? () => {} : slowed.begin(sender, limit);
     },
     send: (sender, messages) => watchedAsync(recorder, sending(sender), events.send(sender, messages)),
     openReader: (principal, place) =>
