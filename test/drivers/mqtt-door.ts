@@ -66,6 +66,7 @@ export interface TestDoor extends AsyncDisposable {
 export async function openTestDoor(
   logOptions: Partial<MemoryEventLogOptions> = {},
   bounds: HubParts['limits'] = {},
+  more: Pick<HubParts, 'recorder' | 'tracing'> = {},
 ): Promise<TestDoor> {
   const clock = new VirtualClock();
   const random = seededRandom(1);
@@ -100,6 +101,7 @@ export async function openTestDoor(
     random,
     log: capturing(lines),
     limits: bounds,
+    ...more,
   });
   const owner: Principal = {
     kind: 'policy',
