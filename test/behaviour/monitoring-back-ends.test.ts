@@ -216,3 +216,19 @@ test('a policy that tries again and again is one event at once and one for all t
   const key = /SharedAccessKey=([^;]+)/.exec(connectionStrings.service)?.[1] ?? '?';
   assert.ok(!JSON.stringify(reader.all()).includes(key));
 });
+
+test('who shows no credential, or none that can be read, is told of like whoever shows a wrong one', async () => {
+  const told: MonitoringReport[] = [];
+  await using http = await openHttpHub({ recorder: { record: (report) => void told.push(report) } });
+  for (const [path, authorization, check, deviceId] of [
+    [`/devices?${version}`, '', 'missing-credential', undefined],
+    [`/devices?${version}`, 'x'.repeat(limits.tokenCharsMax + 1), 'malformed-token', undefined],
+    [`/devices/d1/messages/devicebound?${version}`, '', 'missing-credential', 'd1'],
+  ] as const) {
+    const answer = await http.request('GET', path, { headers: { authorization } });
+    assert.equal(answer.status, 401);
+    const [failed] = told.splice(0);
+    assert.ok(failed.type === 'authenticationFailed');
+    assert.deepEqual([failed.check, failed.deviceId, failed.peer], [check, deviceId, '127.0.0.1'], path);
+  }
+});

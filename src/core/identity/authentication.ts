@@ -41,9 +41,9 @@ export interface Authentication {
   /**
    * A token by itself, as CBS and HTTP carry it: with `skn` a policy's, else that of the identity its `sr` names.
    * `audience` is the resource the peer wants to use it for (any of the forms of service reference 1.3), where the
-   * protocol states one; the token's `sr` must be a prefix of it by whole segments.
+   * protocol states one; the token's `sr` must be a prefix of it by whole segments. Undefined: the peer has shown none.
    */
-  token(token: string, audience?: string, peer?: string): Promise<Principal>;
+  token(token: string | undefined, audience?: string, peer?: string): Promise<Principal>;
   /** SASL PLAIN to the event endpoint: a policy's name and its key as it stands (service reference 1.2). */
   policyKey(policyName: string, key: string, peer?: string): Promise<PolicyPrincipal>;
 }
@@ -200,6 +200,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
       return token.policyName === undefined ? deviceByOwnToken(key, token) : deviceByPolicyToken(key, token);
     },
     async token(text, audience, peer): Promise<Principal> {
+      if (text === undefined) throw unauthorized('missing-credential');
       const token = parseSasToken(text);
       if (token === undefined || (audience?.length ?? 0) > limits.tokenCharsMax) throw unauthorized('malformed-token');
       return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience, peer);
