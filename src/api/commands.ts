@@ -94,7 +94,7 @@ export type DeadLetters = z.output<typeof deadLettersSchema>;
 
 const trailEntry = z.object({
   time,
-  /** `enqueued`, `handed-over`, `lock-ended`, `connection-lost`, `abandoned`, an outcome, `receipt-read` and others. */
+  /** `enqueued`, `handed-over`, `lock-ended`, `connection-lost`, `abandoned`, an outcome, `sent-again`, `receipt-handed-over`, `receipt-read`. */
   step: z.string(),
   detail: z.string(),
 });

@@ -322,10 +322,11 @@ export const limits = {
   monitoringAddressesMax: 4096,
   /** Monitoring events that wait while their log takes none; more are counted as missed. */
   monitoringPendingMax: 10_000,
+  /** Slowed senders are told of once in this time, and as many are told apart on one listener thread. */
+  monitoringSlowedMs: 1 * SECOND_MS,
+  monitoringSlowedMax: 4096,
   /** Time between two attempts to write waiting monitoring events. */
   monitoringRetryMs: 1 * SECOND_MS,
-  /** Commands under locks that monitoring can name when they are settled; of others it tells only whose they were. */
-  monitoringLocksMax: 100_000,
   /** Traced messages that are on their way to the disk; further ones are not traced. */
   tracesPendingMax: 10_000,
   /** Bytes that are read at a time to find where traced messages were stored. */

@@ -117,6 +117,11 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
+/** The code with that number, as answers of several refusals name it. */
+export function errorCodeOf(number: number): ErrorCode | undefined {
+  return (Object.keys(errorTable) as ErrorCode[]).find((code) => errorTable[code].number === number);
+}
+
 /** Which bound a refusal met, for messages, metrics and the monitoring stream. */
 export interface LimitHit {
   /** Name of the setting or of the entry in `base/limits.ts`. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { VirtualClock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
 import { silentLog } from '../base/log.ts';
 import { seededRandom } from '../base/random.ts';
 import { createMemoryAuthorityStore } from '../stores/memory/authorities.ts';
@@ -14,6 +15,7 @@ import { createHub, type Hub } from './hub.ts';
 import { hostNames } from './identity/host-names.ts';
 import { ensurePolicies } from './identity/policies.ts';
 import type { IdentityKey, PolicyPrincipal, Principal } from './identity/types.ts';
+import type { MonitoringReport } from './monitoring/types.ts';
 import type { PresenceTicket } from './presence/ports.ts';
 
 const owner: PolicyPrincipal = {
@@ -24,21 +26,23 @@ const owner: PolicyPrincipal = {
   scope: [],
 };
 
-async function house(): Promise<Hub> {
+async function house(told?: MonitoringReport[]): Promise<Hub> {
   const random = seededRandom(3);
+  const identities = createMemoryIdentityStore();
   return createHub({
     name: 'myhub',
     hostNames: hostNames('myhub', ['localhost']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(identities),
     // Nothing here sends or reads events.
     events: {} as Events,
     clock: new VirtualClock(),
     random,
     log: silentLog,
+    ...(told && { recorder: { record: (report) => void told.push(report) } }),
   });
 }
 
@@ -134,4 +138,43 @@ test('a claim and a change at the same moment never leave a disabled device conn
     assert.deepEqual(heard, ['d1 disabled']);
     assert.equal((await hub.presence.state(d1)).connected, false);
   }
+});
+
+test('the end of a command is told once, whoever finds that its time is over', async () => {
+  const told: MonitoringReport[] = [];
+  const hub = await house(told);
+  const clock = hub.clock as VirtualClock;
+  await hub.registry.put(owner, { deviceId: 'd1' });
+  const device = { ...(await enter(hub, { deviceId: 'd1' })), expiresAt: Number.POSITIVE_INFINITY };
+  const send = (messageId: string) =>
+    hub.commands.send(owner, { deviceId: 'd1' }, { messageId, ack: 'full', properties: [], body: Buffer.of() });
+  const ends = (): readonly string[] =>
+    told.splice(0).flatMap((report) => ('command' in report ? `${report.type} ${report.command}` : []));
+  let receipts = 0;
+  hub.commands.watchReceipts(() => receipts++);
+  const inbox = hub.commands.openInbox(device, { deviceId: 'd1' }, 'c1');
+
+  await send('found-by-the-device');
+  clock.advance(limits.commandTimeToLiveMsDefault);
+  assert.deepEqual(await inbox.take(10), []);
+  assert.deepEqual([ends(), receipts], [['commandExpired 1'], 1], 'and back ends hear of the receipt');
+
+  await send('found-by-the-next');
+  clock.advance(limits.commandTimeToLiveMsDefault);
+  await send('next');
+  assert.deepEqual(ends(), ['commandExpired 2']);
+  await hub.commands.sweep();
+  assert.deepEqual(ends(), []);
+
+  clock.advance(limits.commandTimeToLiveMsDefault);
+  await hub.commands.sweep();
+  assert.deepEqual(ends(), ['commandExpired 3']);
+
+  await send('given-up');
+  for (let at = 0; at < limits.commandDeliveryCountMax; at++) {
+    const [{ state }] = await inbox.take(1);
+    assert.ok(state.kind === 'locked');
+    await inbox.settle(state.lockToken, 'abandon');
+  }
+  assert.deepEqual(ends(), ['commandGivenUp 4']);
 });

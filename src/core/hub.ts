@@ -12,20 +12,22 @@ import { type Authentication, createAuthentication } from './identity/authentica
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
 import type { HostNames } from './identity/host-names.ts';
 import { IdentityCache } from './identity/identity-cache.ts';
-import { identityName } from './identity/permissions.ts';
+import { authorize, type HubPlace, identityName, type Operation } from './identity/permissions.ts';
 import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { Identity, IdentityKey, Policy } from './identity/types.ts';
+import type { Identity, IdentityKey, Policy, Principal } from './identity/types.ts';
+import { watched } from './monitoring/refused-operations.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import { type Recorder, silentRecorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
+import { watchedAuthorities, watchedRegistry } from './monitoring/watched-back-ends.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
 import {
   connectionReports,
+  reportEndedCommands,
   reportIdentityChange,
-  watchedCommandQueue,
   watchedCommands,
   watchedEvents,
   watchedPlaces,
@@ -41,6 +43,10 @@ export interface Hub {
   readonly name: string;
   readonly hostNames: HostNames;
   readonly authentication: Authentication;
+  /**
+   * The permission alone, for what a door answers by itself. @throws HubError as `permissions.ts`'s `authorize`
+   */
+  authorize(principal: Principal, operation: Operation, target?: IdentityKey | HubPlace): void;
   readonly registry: Registry;
   readonly authorities: Authorities;
   readonly events: Events;
@@ -103,7 +109,7 @@ export function createHub(parts: HubParts): Hub {
     parts.recorder,
     watchedCommands,
     createCommands({
-      queue: parts.recorder ? watchedCommandQueue(parts.commandQueue, recorder) : parts.commandQueue,
+      queue: parts.commandQueue,
       identities: { get: (key) => cache.load(key) },
       limits: { ...defaultCommandLimits, ...parts.limits?.commands },
       commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
@@ -114,6 +120,7 @@ export function createHub(parts: HubParts): Hub {
       },
     }),
   );
+  if (parts.recorder !== undefined) reportEndedCommands(parts.commandQueue, parts.recorder);
   parts.authorities.watch(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;
     presence
@@ -157,22 +164,39 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
       clock,
       parts.refusalDelays ?? createRefusalDelays(clock, parts.limits?.refusalDelayMsMax ?? 0),
     ),
-    registry: createRegistry({
-      store: parts.identities,
-      clock,
-      random,
-      presence,
-      commandDepths: commands.depths,
-      limits: parts.limits,
-    }),
-    authorities: createAuthorities({ store: parts.authorities, clock, random }),
-    events: heard(parts.recorder, watchedEvents, followed(parts)),
+    authorize: allowance(parts),
+    registry: heard(
+      parts.recorder,
+      watchedRegistry,
+      createRegistry({
+        store: parts.identities,
+        clock,
+        random,
+        presence,
+        commandDepths: commands.depths,
+        limits: parts.limits,
+      }),
+    ),
+    authorities: heard(
+      parts.recorder,
+      watchedAuthorities,
+      createAuthorities({ store: parts.authorities, clock, random }),
+    ),
+    events: heard(parts.recorder, (events, recorder) => watchedEvents(events, recorder, clock), followed(parts)),
     commands,
     presence,
     subscriptions,
     clock,
     random,
     log,
+  };
+}
+
+/** A refusal is told. */
+function allowance({ clock, recorder = silentRecorder }: Pick<HubParts, 'clock' | 'recorder'>): Hub['authorize'] {
+  return (principal, operation, target) => {
+    const about = target === undefined || 'path' in target ? {} : { target };
+    watched(recorder, { operation, principal, ...about }, () => authorize(principal, operation, clock.now(), target));
   };
 }
 

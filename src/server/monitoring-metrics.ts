@@ -32,6 +32,12 @@ export function measureMonitoring(registry: Registry, { monitor, streams, detect
     labelNames: ['code'],
     registers,
   });
+  const slowed = new Counter({
+    name: 'mooring_slowed_seconds_total',
+    help: 'Seconds in which senders were slowed, added up over the senders, by limit',
+    labelNames: ['limit'],
+    registers,
+  });
   const raised = new Counter({
     name: 'mooring_detections_raised_total',
     help: 'Detections raised since the start',
@@ -41,7 +47,9 @@ export function measureMonitoring(registry: Registry, { monitor, streams, detect
   monitor.watch((event) => {
     events.inc({ type: event.type });
     if (event.type === 'disconnected') disconnections.inc({ reason: event.reason });
-    else if (event.type === 'operationRefused' || event.type === 'throttled') {
+    else if (event.type === 'throttled' && event.effect === 'slowed') {
+      slowed.inc({ limit: event.limit.name }, event.count ?? 1);
+    } else if (event.type === 'operationRefused' || event.type === 'throttled') {
       refusals.inc({ code: event.code }, event.count ?? 1);
     } else if (event.type === 'detectionRaised') raised.inc({ detection: event.detection });
   });

@@ -3,9 +3,11 @@ import { beforeEach, test } from 'node:test';
 import { VirtualClock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import { silentLog } from '../base/log.ts';
+import type { CommandQueue } from '../core/commands/ports.ts';
 import { defaultCommandLimits } from '../core/commands/rules.ts';
-import { newCommand } from '../stores/contract/command-queue.ts';
+import { admitIdentities, newCommand } from '../stores/contract/command-queue.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
+import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createSweeper, type Sweeper } from './sweeper.ts';
 
 let clock: VirtualClock;
@@ -62,8 +64,14 @@ test('never sweeps more often than every sweepMsMin, however much is due, and ne
   assert.equal(begun.length, 12);
 });
 
+async function openQueue(): Promise<CommandQueue> {
+  const identities = createMemoryIdentityStore();
+  await admitIdentities(identities, [{ deviceId: 'd1' }]);
+  return createMemoryCommandQueue(identities);
+}
+
 test('a command with a short life, or a short lock, brings the next sweep forward', async () => {
-  const queue = sweeper.watch(createMemoryCommandQueue());
+  const queue = sweeper.watch(await openQueue());
   start();
   await pass(200);
   await queue.enqueue(newCommand('m', { expiresAt: 3000 }), defaultCommandLimits, clock.now());
@@ -78,7 +86,7 @@ test('a command with a short life, or a short lock, brings the next sweep forwar
 });
 
 test('what falls due during a sweep is not overlooked', async () => {
-  const queue = sweeper.watch(createMemoryCommandQueue());
+  const queue = sweeper.watch(await openQueue());
   answer = async () => {
     await queue.enqueue(newCommand('m', { expiresAt: 2000 }), defaultCommandLimits, clock.now());
     answer = async () => undefined;

@@ -14,6 +14,8 @@ import { createHub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Principal } from '../../src/core/identity/types.ts';
+import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
+import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
@@ -24,6 +26,7 @@ import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { AmqpDriver } from '../drivers/amqp.ts';
 import { MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 
@@ -71,18 +74,21 @@ async function openHub(folder: string, files: JournalFiles) {
     ...{ folder, name, partitionCount: 4, retentionMs: 3_600_000, clock, random, files },
   });
   const consumerGroups = createMemoryConsumerGroupStore();
+  const told: MonitoringReport[] = [];
+  const identities = createMemoryIdentityStore();
   const hub = createHub({
     name,
     hostNames: hostNames(name, ['localhost']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(identities),
     events: createEvents({ telemetry: log, consumerGroups, codec: recordCodec, clock }),
     clock,
     random,
     log: silentLog,
+    recorder: { record: (report) => void told.push(report) },
   });
   const owner: Principal = {
     kind: 'policy',
@@ -92,10 +98,14 @@ async function openHub(folder: string, files: JournalFiles) {
     scope: [],
   };
   const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
+  /** Of a new device. */
+  const token = async (deviceId: string): Promise<string> => {
+    const { authentication } = await hub.registry.put(owner, { deviceId });
+    const key = authentication.symmetricKey?.primaryKey ?? '';
+    return signed(`localhost/devices/${deviceId}`, key, clock.now() + 3_600_000);
+  };
   const device = async (deviceId: string): Promise<MqttDriver> => {
-    await hub.registry.put(owner, { deviceId });
-    const key = (await hub.registry.get(owner, { deviceId })).authentication.symmetricKey?.primaryKey ?? '';
-    const password = Buffer.from(signed(`localhost/devices/${deviceId}`, key, clock.now() + 3_600_000));
+    const password = Buffer.from(await token(deviceId));
     const username = `localhost/${deviceId}/?api-version=2021-04-12`;
     const { client, returnCode } = await MqttDriver.connect(
       { port: door.port },
@@ -111,7 +121,12 @@ async function openHub(folder: string, files: JournalFiles) {
     await drained;
     await log.close();
   };
-  return { log, device, close };
+  return { hub, log, clock, token, device, told, close };
+}
+
+/** What was told of slowing since the last time. */
+function slowed(told: MonitoringReport[]): readonly unknown[] {
+  return told.splice(0).filter((report) => report.type === 'throttled');
 }
 
 const storedCount = (log: EventLog): number =>
@@ -123,7 +138,7 @@ const storedCount = (log: EventLog): number =>
 test('a disk slower than what comes in: sockets are not read, memory is bounded, nothing is lost', async () => {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'mooring-'));
   const disk = haltingFiles();
-  const { log, device, close } = await openHub(folder, disk.files);
+  const { log, clock, device, told, close } = await openHub(folder, disk.files);
   try {
     const names = Array.from({ length: DEVICES }, (_, at) => `d${at}`);
     const clients = await Promise.all(names.map(device));
@@ -142,6 +157,18 @@ test('a disk slower than what comes in: sockets are not read, memory is bounded,
     const late = await device('late');
     for (let turns = 0; turns < 200; turns++) await turn();
     assert.ok(log.stats().pendingBytes <= bytesMax, `${log.stats().pendingBytes} bytes wait`);
+    // One event for all of them, as long as the clock stands still: it is the hub's limit.
+    const [first, ...more] = slowed(told) as { readonly limit?: { readonly current: number } }[];
+    const current = first?.limit?.current ?? 0;
+    const max = limits.writerBytesMax;
+    assert.deepEqual(first, {
+      ...{ type: 'throttled', effect: 'slowed', operation: 'telemetry.send' },
+      limit: { name: 'writerBytesMax', scope: 'hub', current, max },
+    });
+    assert.deepEqual(more, []);
+    assert.ok(current >= max && current <= bytesMax, `${current}`);
+    clock.advance(limits.monitoringSlowedMs);
+    assert.equal(slowed(told).length, 1, 'and one for each further second');
     assert.ok(
       clients.every(({ socket }) => socket.writableLength > 0),
       'what is not read waits with the devices',
@@ -170,9 +197,52 @@ test('a disk slower than what comes in: sockets are not read, memory is bounded,
     await all;
     assert.ok(most <= bytesMax, `${most} bytes waited`);
     assert.equal(storedCount(log), DEVICES * MESSAGES);
+    clock.advance(2 * limits.monitoringSlowedMs);
+    slowed(told);
+    clock.advance(2 * limits.monitoringSlowedMs);
+    assert.deepEqual(slowed(told), [], 'and none when the disk has kept up again');
     for (const client of [...clients, late]) client.destroy();
   } finally {
     disk.end();
+    await close();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('over AMQP the same disk is told of by the same event', async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'mooring-'));
+  const disk = haltingFiles();
+  const { hub, log, clock, token, told, close } = await openHub(folder, disk.files);
+  const door = await openAmqpDoor(hub, { name: 'amqpPort', port: 0, addresses: ['127.0.0.1'], redirectPort: 5671 });
+  try {
+    disk.halt();
+    const client = await AmqpDriver.connect(door.port, {});
+    await client.putToken(await token('d1'), 'localhost/devices/d1');
+    const sender = client.send('/devices/d1/messages/events');
+    await sender.opened();
+    const body = Buffer.alloc(BODY_BYTES, 'x');
+    const pump = (): void => {
+      while (sender.link.sendable() && !log.writer.congested && sent++ < MESSAGES) sender.link.send({ body });
+    };
+    let sent = 0;
+    sender.link.on('sendable', pump);
+    pump();
+    while (!log.writer.congested) await turn();
+    const [first] = slowed(told) as { readonly deviceId?: string; readonly limit?: { readonly name: string } }[];
+    assert.deepEqual([first?.limit?.name, first?.deviceId], ['writerBytesMax', undefined]);
+    disk.end();
+    while (log.writer.congested) await turn();
+    clock.advance(2 * limits.monitoringSlowedMs);
+    slowed(told);
+    clock.advance(2 * limits.monitoringSlowedMs);
+    assert.deepEqual(slowed(told), []);
+    await client.close();
+  } finally {
+    disk.end();
+    await door.stopAccepting();
+    const drained = door.drain();
+    clock.advance(60_000);
+    await drained;
     await close();
     await rm(folder, { recursive: true });
   }

@@ -162,6 +162,7 @@ test('dead letters are listed, followed and sent again; a queue is purged', asyn
       [1, 'ended', { k: 'v' }],
     ],
   );
+  assert.match((await stage.mooring('command', 'trail', 'd1', 'x')).stdout, / {2}sent-again {2}as command 2$/m);
   assert.deepEqual(await stage.json<PurgeResult>('command', 'purge', 'd1'), { deviceId: 'd1', totalMessagesPurged: 1 });
   assert.match((await stage.mooring('command', 'purge', 'd1')).stderr, /^Purged 0 commands\.\n$/);
   const { commands: dead, isComplete } = await stage.json<DeadLetters>('command', 'dead-letters', 'd1', '--top', '1');

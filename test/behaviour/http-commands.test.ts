@@ -224,7 +224,7 @@ test('a lost command is found by its message id with every step, shown as dead l
     ]),
     [
       [2, 'locked', 1, ['enqueued', 'handed-over']],
-      [1, 'ended', 0, ['enqueued', 'expired']],
+      [1, 'ended', 0, ['enqueued', 'expired', 'sent-again']],
     ],
   );
   assert.ok(!JSON.stringify(found).includes(tokenIn(locked.headers)), 'a lock’s token is the device’s alone');
@@ -233,6 +233,32 @@ test('a lost command is found by its message id with every step, shown as dead l
     const answer = await http.request('GET', `/mooring/v1/devices/d1/commands${query}`);
     assert.deepEqual([answer.status, refusalIn(answer).code], [400, 'ArgumentInvalid'], query);
   }
+});
+
+test('each delivery and each handing over of the receipt is in the trail, with who it was', async () => {
+  const { http, clock, device } = await hubWithDevice();
+  await using _ = http;
+  const { commands } = http.client('service');
+  await commands.send({ deviceId: 'd1' }, { messageId: 'twice', ack: 'full' });
+  await device.request('GET', inbox);
+  clock.advance(limits.commandLockMs);
+  const taken = await device.request('GET', inbox);
+  assert.equal((await device.request('DELETE', `${inbox}/${tokenIn(taken.headers)}`)).status, 204);
+  clock.advance(limits.receiptBatchMs);
+  const given = await http.request('GET', feedback, { headers: { authorization: await http.token('service') } });
+  assert.equal(given.status, 200);
+  clock.advance(limits.receiptLockMs);
+  const again = await http.request('GET', feedback, { headers: { authorization: await http.token('iothubowner') } });
+  const url = `/messages/serviceBound/feedback/${tokenIn(again.headers)}?${version}`;
+  await http.request('DELETE', url, { headers: { authorization: await http.token('service') } });
+  const { commands: found } = await commands.find({ deviceId: 'd1' }, { messageId: 'twice' });
+  assert.deepEqual(
+    found[0].trail.map(({ step, detail }) => `${step} ${detail}`.trim()),
+    [
+      ...['enqueued', 'handed-over', 'lock-ended', 'handed-over delivery 2', 'completed'],
+      ...['receipt-handed-over policy service', 'receipt-handed-over policy iothubowner', 'receipt-read'],
+    ],
+  );
 });
 
 test('a list that would be too long is cut, and says so', async () => {

@@ -15,9 +15,19 @@ test('docs/monitoring.md has every kind of event with its fields, and no other',
     return [kind, meaning, [...fields.matchAll(/`(\w+)`/g)].map(([, field]) => field)];
   });
   const expected = Object.entries(monitoringKinds).map(([kind, { meaning, fields, summed }]) => {
-    return [kind, meaning, [...fields, ...(summed ? ['count', 'first', 'last', 'summedOver'] : [])]];
+    return [kind, meaning, [...fields, ...(summed ? ['count', 'first', 'last', 'since', 'summedOver'] : [])]];
   });
   assert.deepEqual(rows, expected);
+});
+
+test('the page names every check of a failed authentication', () => {
+  const [, declared] =
+    /export type AuthenticationCheck =([\s\S]*?);/.exec(read('src', 'core', 'identity', 'types.ts')) ?? [];
+  const [, listed] =
+    /^`check` of `authenticationFailed` is what failed first: ([\s\S]*?)\.\n/m.exec(read('docs', 'monitoring.md')) ??
+    [];
+  const words = (text: string, quote: RegExp) => [...text.matchAll(quote)].map(([, word]) => word).toSorted();
+  assert.deepEqual(words(listed, /`([a-z-]+)`/g), words(declared, /'([a-z-]+)'/g));
 });
 
 const metricNames = (expression: string): readonly string[] => expression.match(/\bmooring_[a-z_]+/g) ?? [];

@@ -112,4 +112,10 @@ test('a command’s trail stands beside it', async () => {
   const { code, stdout, stderr } = await runMooring(['trace', 'c-1', '--device', 'ordered-1', ...place]);
   assert.equal(code, 0, stderr);
   assert.match(stdout, /enqueued/);
+  // A dead letter that is sent again: both trails tell of each other.
+  await runMooring(['command', 'purge', 'ordered-1', ...place]);
+  assert.equal((await runMooring(['command', 'send-again', 'ordered-1', '1', ...place])).code, 0);
+  const again = await runMooring(['trace', 'c-1', '--device', 'ordered-1', ...place]);
+  assert.match(again.stdout, /sent-again {2}as command 2/);
+  assert.match(again.stdout, /enqueued {2}command 1 again/);
 });

@@ -7,6 +7,7 @@ import { signSas } from '../../src/api/sas.ts';
 import { limits } from '../../src/base/limits.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { MonitoringReader, type Told } from '../drivers/monitoring.ts';
 import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 
 const QUIET = 99;
@@ -230,4 +231,89 @@ test('wrong passwords are answered later and later; the right one at once, from 
     assert.ok(ms < 500, `${deviceId} waited ${ms} ms`);
   }
   assert.ok((await waiting).ms >= 990);
+});
+
+/** What the stream tells of slowing. */
+const isSlowed = ({ type, effect }: Told): boolean => type === 'throttled' && effect === 'slowed';
+const metricsOf = async (hub: TestHub): Promise<string> =>
+  (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/metrics`)).text();
+/** Seconds, and so longer than the one by which slowing is told. */
+const WINDOW = ['--monitoring-window-seconds', '2', '--log-level', 'warn'];
+
+test('a device that is slowed is told of: the limit, its use, since when; once at first, then in sums, and none at the end', async () => {
+  await using hub = await startHub({
+    args: ['--mqtt-port', '0', '--device-messages-per-second', String(PER_SECOND), ...WINDOW],
+  });
+  await using reader = await MonitoringReader.open(hub);
+  const fields = await createDevices(hub, ['quiet', 'noisy']);
+  const quiet = await connect(hub, fields.get('quiet'));
+  const noisy = await connect(hub, fields.get('noisy'));
+  quiet.send(telemetry('quiet', 1));
+  await quiet.next('puback');
+  const count = 6 * PER_SECOND;
+  for (let messageId = 1; messageId <= count; messageId++) noisy.send(telemetry('noisy', messageId));
+  const first = await reader.next(isSlowed);
+  assert.deepEqual(
+    [first.deviceId, first.protocol, first.peer, first.operation, first.count, first.summedOver],
+    ['noisy', 'mqtt', '127.0.0.1', 'telemetry.send', 1, 'source'],
+  );
+  const { name, scope, current, max } = first.limit as Record<string, unknown>;
+  assert.deepEqual([name, scope, max], ['deviceMessagesPerSecond', 'device noisy', PER_SECOND]);
+  assert.ok(Number(current) > PER_SECOND, `${current}`);
+  assert.equal(first.since, first.time);
+  const sum = await reader.next(isSlowed);
+  assert.ok(Number(sum.count) >= 1);
+  assert.equal(sum.since, first.since);
+  for (let nth = 0; nth < count; nth++) await noisy.next('puback');
+  await noisy.disconnect();
+  await quiet.disconnect();
+  // When nothing is summed any more, all has been told.
+  let metrics = '';
+  while (!/^mooring_monitoring_sums_open 0$/m.test(metrics)) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    metrics = await metricsOf(hub);
+  }
+  const counted = Number(/^mooring_slowed_seconds_total\{limit="deviceMessagesPerSecond"\} (\d+)$/m.exec(metrics)?.[1]);
+  const secondsIn = (told: readonly Told[]): number =>
+    told.filter(isSlowed).reduce((total, event) => total + Number(event.count), 0);
+  const all = (await reader.until((told) => secondsIn(told) >= counted)).filter(isSlowed);
+  const seconds = secondsIn(all);
+  assert.ok(all.every(({ deviceId }) => deviceId === 'noisy'));
+  assert.ok(all.length < 8 && seconds >= 3 && seconds <= 20, `${all.length} events of ${seconds} seconds`);
+});
+
+test('over AMQP a device that gets no credit is told of, and the limit of the whole hub without any device', async () => {
+  await using hub = await startHub({
+    args: ['--device-messages-per-second', String(PER_SECOND), '--hub-bytes-per-second', '4KiB', ...WINDOW],
+  });
+  await using reader = await MonitoringReader.open(hub);
+  const { endpoints, ca } = hub;
+  const fields = await createDevices(hub, ['d1', 'd2']);
+  for (const [deviceId, body, messages] of [
+    ['d1', 'x', 3 * PER_SECOND],
+    ['d2', 'x'.repeat(20_000), 1],
+  ] as const) {
+    const client = await AmqpDriver.connect(endpoints.ports.amqps ?? 0, {
+      transport: 'tls',
+      ca,
+      servername: 'localhost',
+    });
+    await client.putToken(String(fields.get(deviceId)?.password), `localhost/devices/${deviceId}`);
+    const sender = client.send(`/devices/${deviceId}/messages/events`);
+    await sender.opened();
+    for (let sent = 0; sent < messages; sent++) assert.equal(await sender.outcome({ body }), 'accepted');
+    const slowed = await reader.next(isSlowed);
+    const { name, scope } = slowed.limit as Record<string, unknown>;
+    if (deviceId === 'd1') {
+      assert.deepEqual([slowed.deviceId, slowed.protocol, name], ['d1', 'amqp', 'deviceMessagesPerSecond']);
+      await reader.until((told) => told.filter(isSlowed).length > 1);
+    } else {
+      const hubs =
+        scope === 'hub' ? slowed : await reader.next((told) => isSlowed(told) && told.deviceId === undefined);
+      assert.deepEqual(hubs.limit && (hubs.limit as Record<string, unknown>).name, 'hubBytesPerSecond');
+      assert.equal(hubs.deviceId, undefined);
+    }
+    await client.close();
+  }
+  assert.match(await metricsOf(hub), /mooring_slowed_seconds_total\{limit="deviceMessagesPerSecond"\} [1-9]/);
 });

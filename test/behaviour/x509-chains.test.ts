@@ -14,6 +14,7 @@ import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { AuthorityStore } from '../../src/core/identity/ports.ts';
 import type { AuthenticationCheck, DevicePrincipal, IdentityKey, Principal } from '../../src/core/identity/types.ts';
+import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
@@ -38,6 +39,8 @@ const owner: Principal = {
 
 interface House {
   readonly hub: Hub;
+  /** What monitoring was told. */
+  readonly told: readonly MonitoringReport[];
   readonly clock: VirtualClock;
   readonly store: AuthorityStore;
   readonly root: TestCertificate;
@@ -50,18 +53,21 @@ interface House {
 /** A hub with the verified authority `root`, the device `d1` with the module `m1`, and another store's view if given. */
 async function house(store = createMemoryAuthorityStore(), clock = new VirtualClock()): Promise<House> {
   const random = seededRandom(11);
+  const told: MonitoringReport[] = [];
+  const identities = createMemoryIdentityStore();
   const hub = createHub({
     name: 'myhub',
     hostNames: hostNames('myhub', ['localhost']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: store,
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(identities),
     events: {} as Events,
     clock,
     random,
     log: silentLog,
+    recorder: { record: (report) => void told.push(report) },
   });
   for (const key of [{ deviceId: 'd1' }, { deviceId: 'd1', moduleId: 'm1' }, { deviceId: 'd2' }]) {
     await hub.registry.put(owner, { ...key, authentication: { type: 'certificateAuthority' } });
@@ -77,6 +83,7 @@ async function house(store = createMemoryAuthorityStore(), clock = new VirtualCl
   if ((await store.list()).length === 0) await trust('root', root);
   return {
     hub,
+    told,
     clock,
     store,
     root,
@@ -195,7 +202,7 @@ test('an authority lets nobody in before its owner has proved to hold its key', 
 });
 
 test('a removed authority lets nobody in, and its connected devices are cut off at once', async () => {
-  const { hub, enter, leaf, authority, trust, root } = await house();
+  const { hub, told, enter, leaf, authority, trust, root } = await house();
   const second = await authority('Second');
   await trust('second', second);
   const dropped: string[] = [];
@@ -214,6 +221,10 @@ test('a removed authority lets nobody in, and its connected devices are cut off 
   await connect('d2', second);
   await hub.authorities.delete(owner, 'root');
   assert.deepEqual(dropped, ['d1 authority-removed']);
+  assert.deepEqual(
+    told.flatMap((report) => (report.type === 'disconnected' ? [[report.deviceId, report.reason]] : [])),
+    [['d1', 'authority-removed']],
+  );
   await refused(enter('d1', await leaf('d1', root)), 'unknown-authority');
   // Whoever was let in just before, and claims only now, meets the removal too.
   const drop = (reason: string): void => void dropped.push(`late ${reason}`);

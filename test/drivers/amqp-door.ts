@@ -16,6 +16,7 @@ import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
+import type { Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
@@ -77,6 +78,7 @@ export async function openAmqpTestHub(
     readonly commands?: Partial<CommandLimits>;
     /** With the whole door on TLS instead of plain TCP. */
     readonly tls?: TlsSource;
+    readonly recorder?: Recorder;
   } = {},
 ): Promise<AmqpTestHub> {
   const clock = options.clock ?? systemClock;
@@ -90,11 +92,12 @@ export async function openAmqpTestHub(
   });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
-  const commandQueue = createMemoryCommandQueue();
+  const identities = createMemoryIdentityStore();
+  const commandQueue = createMemoryCommandQueue(identities);
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
@@ -110,6 +113,7 @@ export async function openAmqpTestHub(
     random: systemRandom,
     log: capturing(lines),
     limits: { commands: options.commands },
+    ...(options.recorder && { recorder: options.recorder }),
   });
   const sockets = new Set<Socket>();
   const accepted = (message: unknown): void => {

@@ -14,6 +14,7 @@ import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
+import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
@@ -50,18 +51,20 @@ export interface MemoryHub {
 export async function createMemoryHub(
   clock: Clock = systemClock,
   telemetryOptions: Partial<MemoryEventLogOptions> = {},
+  recorder?: Recorder,
 ): Promise<MemoryHub> {
   const log: LogLine[] = [];
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
+  const identities = createMemoryIdentityStore();
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1', '::1', 'hub.example']),
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies,
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(identities),
     events: createEvents({
       telemetry,
       monitoring: createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock }),
@@ -72,6 +75,7 @@ export async function createMemoryHub(
     clock,
     random: systemRandom,
     log: recordingLog(log),
+    ...(recorder && { recorder }),
   });
   return { hub, policies, log, telemetry };
 }
@@ -150,9 +154,10 @@ export async function openHttpHub(
   options: Partial<HttpsDoorOptions> & {
     readonly clock?: Clock;
     readonly telemetry?: Partial<MemoryEventLogOptions>;
+    readonly recorder?: Recorder;
   } = {},
 ): Promise<HttpHub> {
-  const memory = await createMemoryHub(options.clock, options.telemetry);
+  const memory = await createMemoryHub(options.clock, options.telemetry, options.recorder);
   const tlsSource = options.tls ?? (await createTestTls());
   const door = await openHttpsDoor(memory.hub, { port: 0, addresses: ['127.0.0.1'], tls: tlsSource, ...options });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';

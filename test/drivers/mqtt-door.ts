@@ -66,6 +66,7 @@ export interface TestDoor extends AsyncDisposable {
 export async function openTestDoor(
   logOptions: Partial<MemoryEventLogOptions> = {},
   bounds: HubParts['limits'] = {},
+  more: Pick<HubParts, 'recorder' | 'tracing'> = {},
 ): Promise<TestDoor> {
   const clock = new VirtualClock();
   const random = seededRandom(1);
@@ -85,11 +86,12 @@ export async function openTestDoor(
     clock,
   });
   const names = hostNames('mooring', ['localhost', '127.0.0.1']);
-  const queue = createMemoryCommandQueue();
+  const identities = createMemoryIdentityStore();
+  const queue = createMemoryCommandQueue(identities);
   const hub = createHub({
     name: 'mooring',
     hostNames: names,
-    identities: createMemoryIdentityStore(),
+    identities,
     authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
@@ -99,6 +101,7 @@ export async function openTestDoor(
     random,
     log: capturing(lines),
     limits: bounds,
+    ...more,
   });
   const owner: Principal = {
     kind: 'policy',

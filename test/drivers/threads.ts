@@ -59,7 +59,8 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const consumerGroups = createMemoryConsumerGroupStore();
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, random);
   const feed = new ChangeFeed(clock);
-  const identities = feed.telling(createMemoryIdentityStore(), ['write']);
+  const store = createMemoryIdentityStore();
+  const identities = feed.telling(store, ['write']);
   const authorities = feed.telling(createMemoryAuthorityStore(), ['create', 'replace', 'delete']);
   const core = createHub({
     name: 'mooring',
@@ -68,7 +69,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     authorities,
     policies,
     subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(),
+    commandQueue: createMemoryCommandQueue(store),
     events: createEvents({ telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
     clock,
     random,

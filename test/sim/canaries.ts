@@ -180,11 +180,23 @@ function wrongDevice(queue: CommandQueue): CommandQueue {
   };
 }
 
+/** What was sent to a former generation waits on, and the present one gets it. */
 function anyGeneration(queue: CommandQueue): CommandQueue {
+  const generations = new Map<string, Set<string>>();
   return {
     ...queue,
-    enqueue: (command, ...more) => queue.enqueue({ ...command, generationId: 'any' }, ...more),
-    lockNext: (target, _generationId, ...more) => queue.lockNext(target, 'any', ...more),
+    enqueue(command, ...more) {
+      const { deviceId } = command.target;
+      generations.set(deviceId, (generations.get(deviceId) ?? new Set()).add(command.generationId));
+      return queue.enqueue(command, ...more);
+    },
+    async lockNext(target, generationId, ...more): Promise<readonly Command[]> {
+      for (const former of generations.get(target.deviceId) ?? []) {
+        const found = former === generationId ? [] : await queue.lockNext(target, former, ...more);
+        if (found.length > 0) return found;
+      }
+      return queue.lockNext(target, generationId, ...more);
+    },
     forget: async () => {},
   };
 }

@@ -77,7 +77,7 @@ export class HubHost {
       authorities: createMemoryAuthorityStore(),
       policies: createMemoryPolicyStore(),
       subscriptions: createMemorySubscriptionStore(),
-      commandQueue: createMemoryCommandQueue(),
+      commandQueue: createMemoryCommandQueue(identities),
       consumerGroups: createMemoryConsumerGroupStore(),
       presenceStates: createMemoryPresenceStates(identities),
     };

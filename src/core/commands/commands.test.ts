@@ -67,7 +67,7 @@ beforeEach(async () => {
     ),
   );
   commands = createCommands({
-    queue: createMemoryCommandQueue(),
+    queue: createMemoryCommandQueue(identities),
     identities,
     limits: defaultCommandLimits,
     commandBytesMax: limits.commandBytesMax,

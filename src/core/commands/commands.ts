@@ -84,16 +84,28 @@ export function createCommands(parts: CommandsParts): Commands {
   const receiptsMayWait = (): void => {
     for (const listener of receiptListeners) listener();
   };
+  queue.watch(receiptsMayWait);
 
-  async function send(target: IdentityKey, message: CommandMessage): Promise<{ readonly sequence: number }> {
+  async function send(
+    target: IdentityKey,
+    message: CommandMessage,
+    sentAgain?: number,
+  ): Promise<{ readonly sequence: number }> {
     const identity = await receiver(parts.identities, target);
     const now = clock.now();
     const expiresAt = admitCommand(message, parts.limits, parts.commandBytesMax, now);
     const outcome = await queue.enqueue(
-      { target: keyOf(target), generationId: identity.generationId, message, expiresAt },
+      {
+        target: keyOf(target),
+        generationId: identity.generationId,
+        message,
+        expiresAt,
+        ...(sentAgain !== undefined && { sentAgain }),
+      },
       parts.limits,
       now,
     );
+    if (outcome.kind === 'gone') throw notThere(target);
     if (outcome.kind === 'full') {
       throw new HubError('DeviceMaximumQueueDepthExceeded', undefined, {
         limit: {
@@ -117,9 +129,7 @@ export function createCommands(parts: CommandsParts): Commands {
     async purge(principal, target) {
       authorize(principal, 'commands.purge', clock.now(), target);
       await existing(parts.identities, target);
-      const purged = await queue.purge(keyOf(target), clock.now());
-      if (purged > 0) receiptsMayWait();
-      return purged;
+      return queue.purge(keyOf(target), clock.now());
     },
 
     depths: (targets) => queue.depths(targets, clock.now()),
@@ -152,6 +162,7 @@ export function createCommands(parts: CommandsParts): Commands {
       return queue.lockReceipts(
         {
           lockToken: uuid(random),
+          reader: principal.kind === 'policy' ? `policy ${principal.policyName}` : '',
           count: parts.limits.receiptBatchMax,
           lockMs: parts.limits.receiptLockMs,
           notAfter: now - parts.limits.receiptBatchMs,
@@ -185,7 +196,7 @@ export function createCommands(parts: CommandsParts): Commands {
         throw new HubError('ArgumentInvalid', `Command ${sequence} of ${target.deviceId} is not a dead letter.`);
       }
       const { expiry: _over, ...message } = dead.message;
-      return send(target, message);
+      return send(target, message, sequence);
     },
 
     async trail(principal, target, by) {
@@ -202,25 +213,16 @@ export function createCommands(parts: CommandsParts): Commands {
       const now = clock.now();
       const outcome = await queue.sweep(now, limits.sweepCommandsMax);
       for (const target of outcome.deliverable) parts.wake(target);
-      if (outcome.ended.length > 0) receiptsMayWait();
       const removed = await queue.removeEnded(now - parts.limits.deadLetterMs, limits.sweepCommandsMax);
       const dropped = await queue.dropReceipts(now - parts.limits.receiptTimeToLiveMs, limits.sweepCommandsMax, now);
-      const most = Math.max(outcome.ended.length, removed, dropped);
+      const most = Math.max(outcome.ended, removed, dropped);
       return most >= limits.sweepCommandsMax ? now : outcome.nextDue;
     },
   };
 
-  function afterSettlement(outcome: SettleOutcome, target: IdentityKey): void {
-    switch (outcome.kind) {
-      case 'lockLost':
-        throw new HubError('DeviceMessageLockLost');
-      case 'ended':
-        receiptsMayWait();
-        break;
-      case 'again':
-        parts.wake(target);
-        break;
-    }
+  function afterSettlement({ kind }: SettleOutcome, target: IdentityKey): void {
+    if (kind === 'lockLost') throw new HubError('DeviceMessageLockLost');
+    if (kind === 'again') parts.wake(target);
   }
 }
 
@@ -232,8 +234,13 @@ function keyOf(key: IdentityKey): IdentityKey {
 async function existing(identities: Pick<IdentityStore, 'get'>, target: IdentityKey): Promise<Identity> {
   const identity = await identities.get(target);
   if (identity !== undefined) return identity;
-  if (target.moduleId === undefined) throw new HubError('DeviceNotFound', `There is no device ${target.deviceId}.`);
-  throw new HubError('ModuleNotFound', `There is no module ${target.moduleId} of device ${target.deviceId}.`);
+  throw notThere(target);
+}
+
+function notThere({ deviceId, moduleId }: IdentityKey): HubError {
+  return moduleId === undefined
+    ? new HubError('DeviceNotFound', `There is no device ${deviceId}.`)
+    : new HubError('ModuleNotFound', `There is no module ${moduleId} of device ${deviceId}.`);
 }
 
 async function receiver(identities: Pick<IdentityStore, 'get'>, target: IdentityKey): Promise<Identity> {

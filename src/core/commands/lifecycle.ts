@@ -14,7 +14,8 @@
  * Invariants: an ended command never changes again; the delivery count only grows, by explicit abandons; a command that
  * is locked does not expire until its lock ends, so a device that completes within its lock is always believed.
  */
-import type { CommandHead, CommandLimits, CommandOutcome, ReceiptWish } from './types.ts';
+import { limits as bounds } from '../../base/limits.ts';
+import type { CommandHead, CommandLimits, CommandOutcome, ReceiptWish, TrailEntry } from './types.ts';
 
 /** What a device says about a command that it holds under a lock. */
 export type Settlement = 'complete' | 'reject' | 'abandon';
@@ -77,6 +78,22 @@ export function releaseLock<Kept extends CommandHead>(command: Kept, now: number
 /** Ends a command that has not ended. */
 export function end<Kept extends CommandHead>(command: Kept, outcome: CommandOutcome, now: number): Kept {
   return { ...command, state: { kind: 'ended', outcome, endedTime: now } };
+}
+
+/** The trail with one more step. A full one keeps its beginning and loses what came next. */
+export function withStep(trail: readonly TrailEntry[], step: TrailEntry): readonly TrailEntry[] {
+  const kept = trail.length < bounds.commandTrailEntriesMax ? trail : trail.toSpliced(1, 1);
+  return [...kept, step];
+}
+
+/** What the trail says of a handing over: to which connection, and which delivery it is behind the first. */
+export function handOverDetail({ handedOver }: Pick<CommandHead, 'handedOver'>, holder: string): string {
+  return [holder, handedOver > 1 ? `delivery ${handedOver}` : ''].filter((text) => text !== '').join(', ');
+}
+
+/** What the two trails of a dead letter that is sent again say of each other. */
+export function sentAgainSteps(dead: number, again: number): { readonly dead: string; readonly again: string } {
+  return { dead: `as command ${again}`, again: `command ${dead} again` };
 }
 
 /** Whether the back end asked for a receipt of this outcome (service reference 4.1). */

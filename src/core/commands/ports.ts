@@ -2,7 +2,6 @@ import type { IdentityKey } from '../identity/types.ts';
 import type { Settlement } from './lifecycle.ts';
 import type {
   Command,
-  CommandHead,
   CommandLimits,
   CommandMessage,
   CommandOutcome,
@@ -18,7 +17,10 @@ import type {
  * over every implementation.
  */
 export interface CommandQueue {
-  /** Puts a command at the end of its identity's queue, unless `queueDepthMax` wait there already. */
+  /**
+   * Puts a command at the end of its identity's queue, unless `queueDepthMax` wait there already, or that generation of
+   * the identity is not there any more: a deletion and an enqueue exclude each other, so none is left without an owner.
+   */
   enqueue(command: NewCommand, limits: CommandLimits, now: number): Promise<EnqueueOutcome>;
   /**
    * Locks the waiting commands with the lowest sequence numbers, at most `count`, and returns them in order. Only those
@@ -56,7 +58,7 @@ export interface CommandQueue {
   /**
    * Locks up to `count` receipts, oldest first. With fewer than `count` waiting, only if the oldest has waited since
    * `notAfter` (UTC milliseconds) or longer. Receipts of `endedBefore` or earlier are not handed out: their own
-   * time-to-live is over.
+   * time-to-live is over. Puts `receipt-handed-over` into the trails of their commands.
    */
   lockReceipts(request: ReceiptRequest, now: number): Promise<ReceiptBatch | undefined>;
   /**
@@ -77,6 +79,12 @@ export interface CommandQueue {
     by: { readonly messageId: string } | { readonly sequence: number },
   ): Promise<readonly Command[]>;
   trail(target: IdentityKey, sequence: number): Promise<readonly TrailEntry[]>;
+  /**
+   * Calls `listener` with the commands that have ended, each once, by whatever call it was found out: a settlement, a
+   * purge, or time that any call has let pass. It is called when that is durable, and before the call resolves; not for
+   * commands that are forgotten. The returned function ends it.
+   */
+  watch(listener: (ended: readonly EndedCommand[]) => void): () => void;
   /** For metrics and health: what is open as of the last sweep; outcomes since the queue was opened. */
   totals(now: number): Promise<CommandTotals>;
 }
@@ -86,11 +94,25 @@ export interface NewCommand {
   readonly generationId: string;
   readonly message: CommandMessage & { readonly ack: ReceiptWish };
   readonly expiresAt: number;
+  /** The dead letter of the same identity that is sent again: the trails of both say so. */
+  readonly sentAgain?: number;
 }
 
+/** `gone`: there is no such generation of the identity. */
 export type EnqueueOutcome =
   | { readonly kind: 'enqueued'; readonly sequence: number }
-  | { readonly kind: 'full'; readonly depth: number };
+  | { readonly kind: 'full'; readonly depth: number }
+  | { readonly kind: 'gone' };
+
+/** A command that has ended, without what was sent. */
+export interface EndedCommand {
+  readonly target: IdentityKey;
+  readonly sequence: number;
+  readonly messageId: string | null;
+  readonly outcome: CommandOutcome;
+  /** UTC milliseconds. */
+  readonly endedTime: number;
+}
 
 /** `again`: the command went back to the queue (abandoned) and can be delivered again. */
 export type SettleOutcome =
@@ -99,14 +121,16 @@ export type SettleOutcome =
   | { readonly kind: 'lockLost' };
 
 export interface SweepOutcome {
-  /** Without what was sent: nobody reads it again for this. */
-  readonly ended: readonly (CommandHead & { readonly messageId: string | null })[];
+  /** How many commands ended; `watch` tells which. */
+  readonly ended: number;
   readonly deliverable: readonly IdentityKey[];
   readonly nextDue?: number;
 }
 
 export interface ReceiptRequest {
   readonly lockToken: string;
+  /** Who asks, for the trails: for people, no secret. */
+  readonly reader: string;
   readonly count: number;
   readonly lockMs: number;
   readonly notAfter: number;

@@ -10,6 +10,7 @@ import type {
   ConsumerGroupStore,
   DurabilityWaiter,
   EventLog,
+  EventWriter,
   RecordCodec,
   RecordTemplate,
 } from './ports.ts';
@@ -61,6 +62,11 @@ export interface Events {
    * may send; 0 = go on. To be asked after each `enqueue`; costs nothing where nothing is limited.
    */
   waitMs(sender: EventSender): number;
+  /**
+   * To be called by a door when it stops taking from a sender's connection, because `waitMs` or a congested log asks for it:
+   * whoever monitors the hub hears of it. To be called again, as it was returned, when the door goes on; twice is harmless.
+   */
+  slowed(sender: EventSender, by: 'rate' | 'congestion'): () => void;
   /**
    * The same with a promise, for doors that answer request by request: all messages are durable, or it rejects. One that
    * is refused keeps the others from being taken.
@@ -237,11 +243,12 @@ export function createEvents(parts: EventsParts): Events {
       if (meter !== undefined) meter.charge(propertyBytes + bodyBytes);
       return writer.batch;
     },
+    slowed: () => goOn,
     waitMs: ({ meter }) => (meter === undefined ? 0 : meter.waitMs()),
     async send(sender, messages) {
       for (const message of messages) check(sender, message);
       sender.meter?.demand();
-      if (sender.log.writer.congested) throw tooMuchWaits();
+      if (sender.log.writer.congested) throw tooMuchWaits(sender.log.writer);
       if (messages.length === 0) return;
       await new Promise<void>((resolve, reject) => {
         let last = Number.POSITIVE_INFINITY;
@@ -310,10 +317,12 @@ export function createEvents(parts: EventsParts): Events {
 
 const NO_BODY = new Uint8Array(0);
 
-function tooMuchWaits(): HubError {
-  const max = limits.writerBytesMax;
+/** Nobody listens. */
+const goOn = (): void => {};
+
+function tooMuchWaits({ pendingBytes: current, pendingBytesMax: max }: EventWriter): HubError {
   return new HubError('ThrottlingException', 'More messages wait for the disk than the hub may hold.', {
-    limit: { name: 'writerBytesMax', scope: 'hub', current: max, max },
+    limit: { name: 'writerBytesMax', scope: 'hub', current, max },
   });
 }
 

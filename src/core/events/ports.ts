@@ -50,6 +50,9 @@ export interface EventWriter {
   readonly batch: number;
   /** True while so many bytes wait for the disk that doors must stop reading; `whenRelieved` tells of the end. */
   readonly congested: boolean;
+  /** Bytes that wait for the disk, and from how many on it is congested. */
+  readonly pendingBytes: number;
+  readonly pendingBytesMax: number;
   /** Room for a record of `size` bytes in `partition`'s run of the open batch: its place in `bytes(partition)`. */
   reserve(partition: number, size: number): number;
   /** The buffer of the partition's open run. Valid until the next `reserve`. */

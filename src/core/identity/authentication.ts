@@ -41,9 +41,9 @@ export interface Authentication {
   /**
    * A token by itself, as CBS and HTTP carry it: with `skn` a policy's, else that of the identity its `sr` names.
    * `audience` is the resource the peer wants to use it for (any of the forms of service reference 1.3), where the
-   * protocol states one; the token's `sr` must be a prefix of it by whole segments.
+   * protocol states one; the token's `sr` must be a prefix of it by whole segments. Undefined: the peer has shown none.
    */
-  token(token: string, audience?: string, peer?: string): Promise<Principal>;
+  token(token: string | undefined, audience?: string, peer?: string): Promise<Principal>;
   /** SASL PLAIN to the event endpoint: a policy's name and its key as it stands (service reference 1.2). */
   policyKey(policyName: string, key: string, peer?: string): Promise<PolicyPrincipal>;
 }
@@ -102,7 +102,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     if (refusal !== undefined) throw unauthorized(refusal);
   };
 
-  const byPolicyToken = (token: SasToken, audience: string | undefined): PolicyPrincipal => {
+  const byPolicyToken = (token: SasToken, audience: string | undefined, peer: string | undefined): PolicyPrincipal => {
     const policy = policies.get(token.policyName ?? '');
     const isEvents = isEventResource(token.resource) || (audience !== undefined && isEventResource(audience));
     // Decoded once and no more: a scope that two readings could widen is read in one way only.
@@ -112,7 +112,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
       refusal = 'wrong-resource';
     }
     checkSignature(token, policy && [policy.primaryKey, policy.secondaryKey], isEvents ? 'both' : 'decoded', refusal);
-    return policyPrincipal(policy!, token.expiresAt + clockSkewMs, path);
+    return policyPrincipal(policy!, token.expiresAt + clockSkewMs, path, peer);
   };
 
   const deviceByPolicyToken = async (key: IdentityKey, token: SasToken): Promise<DevicePrincipal> => {
@@ -199,19 +199,20 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
       if (token === undefined) throw unauthorized('malformed-token');
       return token.policyName === undefined ? deviceByOwnToken(key, token) : deviceByPolicyToken(key, token);
     },
-    async token(text, audience): Promise<Principal> {
+    async token(text, audience, peer): Promise<Principal> {
+      if (text === undefined) throw unauthorized('missing-credential');
       const token = parseSasToken(text);
       if (token === undefined || (audience?.length ?? 0) > limits.tokenCharsMax) throw unauthorized('malformed-token');
-      return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience);
+      return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience, peer);
     },
-    async policyKey(policyName, key) {
+    async policyKey(policyName, key, peer) {
       const policy = policies.get(policyName);
       const [primary, secondary] = policy ? [policy.primaryKey, policy.secondaryKey] : nobodysKeys;
       const isPrimary = equalSecrets(key, primary);
       const isSecondary = equalSecrets(key, secondary);
       if (policy === undefined) throw unauthorized('unknown-policy');
       if (!isPrimary && !isSecondary) throw unauthorized('wrong-key');
-      return policyPrincipal(policy, Number.POSITIVE_INFINITY, []);
+      return policyPrincipal(policy, Number.POSITIVE_INFINITY, [], peer);
     },
   };
 }
@@ -263,12 +264,18 @@ function devicePrincipal(
   return { kind: 'device', key, generationId, expiresAt, authScope, authType };
 }
 
-function policyPrincipal(policy: Policy, expiresAt: number, scope: readonly string[]): PolicyPrincipal {
+function policyPrincipal(
+  policy: Policy,
+  expiresAt: number,
+  scope: readonly string[],
+  peer: string | undefined,
+): PolicyPrincipal {
   return {
     kind: 'policy',
     policyName: policy.name,
     permissions: new Set(policy.permissions),
     expiresAt,
     scope,
+    ...(peer !== undefined && { peer }),
   };
 }

@@ -118,6 +118,8 @@ export interface PolicyPrincipal {
   readonly expiresAt: number;
   /** Path segments behind the host that the token is confined to; empty = the whole hub. */
   readonly scope: readonly string[];
+  /** The address that it asked from, without its port, for the monitoring stream; absent where the door does not say. */
+  readonly peer?: string;
 }
 
 export type Principal = DevicePrincipal | PolicyPrincipal;

@@ -73,7 +73,7 @@ test('a device that connects again and again flaps; one that stays away is silen
 
 test('rejected commands, and a sudden change of the rate of events', () => {
   const { clock, told, record } = scene({ 'rejected-commands': 3, 'rate-change': 10 });
-  for (let at = 0; at < 3; at++) record({ type: 'commandRejected', deviceId: 'd1' });
+  for (let at = 0; at < 3; at++) record({ type: 'commandRejected', command: 1, deviceId: 'd1' });
   assert.deepEqual(told, ['detectionRaised rejected-commands d1']);
   for (let minutes = 0; minutes < 20; minutes++) {
     for (let at = 0; at < 10; at++) record({ type: 'connected', deviceId: `d${at}` });

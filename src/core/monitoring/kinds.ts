@@ -4,7 +4,7 @@ import type { MonitoringKind } from './types.ts';
 export interface KindFacts {
   readonly meaning: string;
   readonly fields: readonly string[];
-  /** Alike ones of one source are summed: with `count`, `first`, `last`, `summedOver`. */
+  /** Alike ones of one source are summed: with `count`, `first`, `last`, `since`, `summedOver`. */
   readonly summed: boolean;
 }
 
@@ -23,13 +23,13 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'operation',
     'limit',
     'reason',
+    'policyName',
+    'target',
   ]),
-  throttled: summed('A request was refused because of its rate or of what waits already.', [
-    'code',
-    'operation',
-    'limit',
-    'reason',
-  ]),
+  throttled: summed(
+    'A rate, or what waits already, was too much: a request was refused, or a device read more slowly.',
+    ['effect', 'code', 'operation', 'limit', 'reason'],
+  ),
   commandExpired: kind('A command was not completed within its time-to-live.', ['command', 'messageId']),
   commandRejected: kind('The device refused a command.', ['command', 'messageId']),
   commandGivenUp: kind('A command was abandoned as often as is allowed.', ['command', 'messageId']),

@@ -9,7 +9,9 @@ export const MONITORING_SOURCE = 'monitoringEvents';
 export function monitoringBody(event: MonitoringEvent): Record<string, unknown> {
   const { type, time, sequenceNumber, deviceId, moduleId, protocol, credential, peer, correlationId, ...own } = event;
   const iso = (value: unknown): unknown => (typeof value === 'number' ? new Date(value).toISOString() : value);
-  const { first, last, raisedTime, lastActivityTime, checkedTime, ...facts } = own as Readonly<Record<string, unknown>>;
+  const { first, last, since, raisedTime, lastActivityTime, checkedTime, ...facts } = own as Readonly<
+    Record<string, unknown>
+  >;
   return {
     schemaVersion: MONITORING_SCHEMA_VERSION,
     type,
@@ -24,6 +26,7 @@ export function monitoringBody(event: MonitoringEvent): Record<string, unknown> 
     ...facts,
     first: iso(first),
     last: iso(last),
+    since: iso(since),
     raisedTime: iso(raisedTime),
     lastActivityTime: iso(lastActivityTime),
     checkedTime: iso(checkedTime),

@@ -11,7 +11,7 @@ import { monitoringKinds } from './kinds.ts';
 import { maskPeer, type PeerShown } from './mask.ts';
 import { Numbers } from './numbers.ts';
 import { type SummedEvent, Sums } from './sums.ts';
-import type { MonitoringEvent, MonitoringReport, Recorder, Summed } from './types.ts';
+import type { MonitoringEvent, MonitoringReport, Recorder, RefusedBy, Summed } from './types.ts';
 
 export interface Monitor extends Recorder {
   /** Calls `listener` with every event from now on. It must be quick. The returned function ends it. */
@@ -94,20 +94,28 @@ const nameOf = ({ deviceId }: MonitoringReport): string => deviceId ?? '';
 
 function summedBy(report: MonitoringReport): SummedEvent {
   const { type, deviceId = '', moduleId = '', peer: address = '' } = report;
-  const what =
-    type === 'authenticationFailed'
-      ? `${report.check} ${report.policyName ?? ''}`
-      : type === 'operationRefused' || type === 'throttled'
-        ? `${report.operation} ${report.code} ${report.limit?.name ?? report.reason ?? ''}`
-        : '';
-  const alike =
-    type === 'authenticationFailed'
-      ? report.check
-      : type === 'operationRefused' || type === 'throttled'
-        ? report.code
-        : '';
+  const { what, alike } = likeness(report);
   return { address, source: `${type} ${what} ${deviceId}/${moduleId}`, alike: `${type} ${alike}` };
 }
+
+/** `what` is the same in all events of one source that are summed, `alike` in those of many sources. */
+function likeness(report: MonitoringReport): { readonly what: string; readonly alike: string } {
+  switch (report.type) {
+    case 'authenticationFailed':
+      return { what: `${report.check} ${report.policyName ?? ''}`, alike: report.check };
+    case 'throttled':
+      if (report.effect === 'slowed')
+        return { what: `slowed ${report.limit.name}`, alike: `slowed ${report.limit.name}` };
+      return { what: refusedBy(report), alike: report.code };
+    case 'operationRefused':
+      return { what: refusedBy(report), alike: report.code };
+    default:
+      return { what: '', alike: '' };
+  }
+}
+
+const refusedBy = ({ operation, code, limit, reason, policyName }: RefusedBy): string =>
+  `${operation} ${code} ${limit?.name ?? reason ?? ''} ${policyName ?? ''}`;
 
 /** What many sources share of one report. */
 function widened(report: MonitoringReport, to: 'address' | 'hub'): MonitoringReport {
@@ -117,8 +125,13 @@ function widened(report: MonitoringReport, to: 'address' | 'hub'): MonitoringRep
     case 'authenticationFailed':
       return { type: report.type, check: report.check, ...place };
     case 'operationRefused':
-    case 'throttled':
       return { type: report.type, code: report.code, operation: 'several', ...place };
+    case 'throttled': {
+      const { type, effect } = report;
+      if (effect === 'refused') return { type, effect, code: report.code, operation: 'several', ...place };
+      const { operation, limit } = report;
+      return { type, effect, operation, limit: { ...limit, scope: 'several devices' }, ...place };
+    }
     default:
       return report;
   }

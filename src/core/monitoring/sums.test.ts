@@ -39,7 +39,14 @@ test('the first is told at once, those that follow within the window as one', ()
   }
   assert.equal(told.length, 1);
   clock.advance(100);
-  assert.deepEqual(told[1], { event: failure, count: 9, first: start + 100, last: start + 900, summedOver: 'source' });
+  assert.deepEqual(told[1], {
+    event: failure,
+    count: 9,
+    first: start + 100,
+    last: start + 900,
+    since: start,
+    summedOver: 'source',
+  });
   clock.advance(1000);
   assert.equal(told.length, 2);
   assert.equal(sums.size, 0, 'whoever was quiet for a window is forgotten');

@@ -14,7 +14,7 @@ export interface SumsParts<Event> {
   readonly windowMs: number;
   readonly sourcesPerAddressMax: number;
   readonly addressesMax: number;
-  /** Tells one event for `summed.count` of them; `event` is the first of the window, reduced to what they share. */
+  /** Tells one event for `summed.count` of them; `event` is the newest, reduced to what they share. */
   tell(event: Event, summed: Summed): void;
   /** The same event without what names one device, and without what names one address. */
   widen(event: Event, to: 'address' | 'hub'): Event;
@@ -30,9 +30,10 @@ export interface SummedEvent {
 }
 
 interface Window<Event> {
-  readonly event: Event;
+  event: Event;
   readonly summedOver: Summed['summedOver'];
   readonly address: string;
+  readonly since: number;
   count: number;
   first: number;
   last: number;
@@ -63,6 +64,7 @@ export class Sums<Event> {
       if (known.count === 0) known.first = now;
       known.count++;
       known.last = now;
+      if (known.summedOver === 'source') known.event = event;
       return;
     }
     const { summedOver } = place;
@@ -72,12 +74,13 @@ export class Sums<Event> {
       event: shared,
       summedOver,
       address: named.address,
+      since: now,
       count: 0,
       first: now,
       last: now,
     });
     this.#arm();
-    this.#parts.tell(shared, { count: 1, first: now, last: now, summedOver });
+    this.#parts.tell(shared, { count: 1, first: now, last: now, since: now, summedOver });
   }
 
   /** Tells what is open, at a window's end or when the hub stops. Whoever was quiet for a whole window is forgotten. */
@@ -85,9 +88,9 @@ export class Sums<Event> {
     for (const [name, window] of [...this.#windows]) {
       if (window.count === 0) this.#forget(name, window);
       else {
-        const { event, count, first, last, summedOver } = window;
+        const { event, count, first, last, since, summedOver } = window;
         window.count = 0;
-        this.#parts.tell(event, { count, first, last, summedOver });
+        this.#parts.tell(event, { count, first, last, since, summedOver });
       }
     }
   }

@@ -22,6 +22,8 @@ export interface Summed {
   readonly count: number;
   readonly first: number;
   readonly last: number;
+  /** Since when there have been such events, without a whole window that had none. */
+  readonly since: number;
   /**
    * What the count is of: one device at one address; all further devices of one address (too many were tried to name
    * each); or everything beyond the addresses that are told apart.
@@ -42,11 +44,22 @@ export interface RefusedBy {
   readonly limit?: { readonly name: string; readonly scope: string; readonly current: number; readonly max: number };
   /** The rule that refused, where it was no limit. */
   readonly reason?: string;
+  /** The policy of the back end that asked. */
+  readonly policyName?: string;
+  /** The identity that a device asked for, where it is not the device itself. */
+  readonly target?: string;
+}
+
+/** A sender whose connection is not read, or gets no credit, until a limit lets it go on; nothing was refused. */
+export interface SlowedBy {
+  readonly effect: 'slowed';
+  readonly operation: string;
+  readonly limit: NonNullable<RefusedBy['limit']>;
 }
 
 export interface CommandFacts {
-  /** Place in the device's queue; absent where the store does not say. */
-  readonly command?: number;
+  /** Its sequence number in the device's queue. */
+  readonly command: number;
   readonly messageId?: string;
 }
 
@@ -95,7 +108,7 @@ export interface MonitoringFacts {
   readonly disconnected: { readonly reason: EndReason; readonly lastActivityTime?: number };
   readonly authenticationFailed: { readonly check: AuthenticationCheck | 'unknown'; readonly policyName?: string };
   readonly operationRefused: RefusedBy;
-  readonly throttled: RefusedBy;
+  readonly throttled: (RefusedBy & { readonly effect: 'refused' }) | SlowedBy;
   readonly commandExpired: CommandFacts;
   readonly commandRejected: CommandFacts;
   readonly commandGivenUp: CommandFacts;

@@ -31,8 +31,7 @@ export function watchedAuthentication(authentication: Authentication, recorder: 
       })),
     token: (token, audience, peer) =>
       watched(authentication.token(token, audience, peer), () => ({
-        ...claimedBy(token),
-        credential: 'sas',
+        ...(token !== undefined && { ...claimedBy(token), credential: 'sas' }),
         ...at(peer),
       })),
     policyKey: (policyName, key, peer) =>

@@ -1,16 +1,17 @@
 /** What the other rooms do, as reports: wrapped around them in `hub.ts`, so that neither they nor the doors know of it. */
 
-import { limits } from '../../base/limits.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { CommandQueue } from '../commands/ports.ts';
 import type { CommandOutcome } from '../commands/types.ts';
 import { HubError } from '../errors.ts';
-import type { Events } from '../events/events.ts';
+import type { EventSender, Events } from '../events/events.ts';
 import type { IdentityChange } from '../identity/ports.ts';
-import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { Presence } from '../presence/ports.ts';
 import { clipped, concerning } from './concerned.ts';
-import type { Concerned, Recorder } from './types.ts';
+import { type Attempt, reportRefusal, watched, watchedAsync } from './refused-operations.ts';
+import { SlowedSenders } from './slowed-senders.ts';
+import type { Recorder } from './types.ts';
 import type { ConnectionWatcher } from './watched-presence.ts';
 
 /** Connections as events. */
@@ -32,7 +33,7 @@ export function watchedPlaces(presence: Presence, recorder: Recorder): Presence 
         return await presence.claim(claim);
       } catch (error) {
         const { key, protocol, credential, peer } = claim;
-        reportRefusal(recorder, 'connect', key, error, { protocol, credential, peer });
+        reportRefusal(recorder, { operation: 'connect', target: key, where: { protocol, credential, peer } }, error);
         throw error;
       }
     },
@@ -55,144 +56,125 @@ const endings: Readonly<Partial<Record<CommandOutcome, 'commandExpired' | 'comma
   deliveryCountExceeded: 'commandGivenUp',
 };
 
-/** The same queue, which tells of the commands that end otherwise than by being completed or purged. */
-export function watchedCommandQueue(queue: CommandQueue, recorder: Recorder): CommandQueue {
-  const ended = (
-    target: IdentityKey,
-    outcome: CommandOutcome,
-    facts: { readonly command?: number; readonly messageId?: string | null },
-  ): void => {
-    const type = endings[outcome];
-    if (type === undefined) return;
-    const { command, messageId } = facts;
-    recorder.record({
-      type,
-      ...concerning(target),
-      ...(command !== undefined && { command }),
-      ...(messageId != null && { messageId: clipped(messageId) }),
-    });
-  };
-  /** Commands by the lock they were handed out under: the answer to a settlement does not name them. Bounded. */
-  const locked = new Map<string, { readonly command: number; readonly messageId?: string }>();
-  return {
-    ...queue,
-    async lockNext(target, generationId, lock, now) {
-      const commands = await queue.lockNext(target, generationId, lock, now);
-      for (const { sequence: command, state, message } of commands) {
-        if (state.kind !== 'locked') continue;
-        const { messageId } = message;
-        locked.set(state.lockToken, { command, ...(messageId !== undefined && { messageId }) });
-        if (locked.size > limits.monitoringLocksMax) locked.delete(locked.keys().next().value as string);
-      }
-      return commands;
-    },
-    async settle(target, lockToken, settlement, commandLimits, now) {
-      const outcome = await queue.settle(target, lockToken, settlement, commandLimits, now);
-      if (outcome.kind === 'ended') ended(target, outcome.outcome, locked.get(lockToken) ?? {});
-      locked.delete(lockToken);
-      return outcome;
-    },
-    async sweep(now, count) {
-      const outcome = await queue.sweep(now, count);
-      for (const { target, sequence, messageId, state } of outcome.ended) {
-        if (state.kind === 'ended') ended(target, state.outcome, { command: sequence, messageId });
-      }
-      return outcome;
-    },
-  };
+/** Tells of the commands that end otherwise than by being completed or purged. */
+export function reportEndedCommands(queue: Pick<CommandQueue, 'watch'>, recorder: Recorder): void {
+  queue.watch((ended) => {
+    for (const { target, sequence: command, messageId, outcome } of ended) {
+      const type = endings[outcome];
+      if (type === undefined) continue;
+      const facts = { command, ...(messageId !== null && { messageId: clipped(messageId) }) };
+      recorder.record({ type, ...concerning(target), ...facts });
+    }
+  });
 }
 
 /** The same room, whose refusals are recorded. */
-export function watchedEvents(events: Events, recorder: Recorder): Events {
+export function watchedEvents(events: Events, recorder: Recorder, clock: Clock): Events {
+  const slowed = new SlowedSenders(recorder, clock);
+  const sending = ({ stamp, via }: EventSender): Attempt => ({
+    operation: 'telemetry.send',
+    target: stamp,
+    ...(via && { where: via }),
+  });
   return {
     ...events,
     openSender: (principal, key, options) =>
-      watched(recorder, 'telemetry.send', key, () => events.openSender(principal, key, options)),
+      watched(recorder, { operation: 'telemetry.send', principal, target: key }, () =>
+        events.openSender(principal, key, options),
+      ),
     enqueue: (sender, telemetry, waiter) =>
-      watched(recorder, 'telemetry.send', sender.stamp, () => events.enqueue(sender, telemetry, waiter)),
-    prepare: (sender, message) =>
-      watched(recorder, 'telemetry.send', sender.stamp, () => events.prepare(sender, message)),
+      watched(recorder, sending(sender), () => events.enqueue(sender, telemetry, waiter)),
+    prepare: (sender, message) => watched(recorder, sending(sender), () => events.prepare(sender, message)),
     // The hot path: no closure, nothing but the frame of the call.
     enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter) {
       try {
         return events.enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter);
       } catch (error) {
-        reportRefusal(recorder, 'telemetry.send', prepared.sender.stamp, error);
+        reportRefusal(recorder, sending(prepared.sender), error);
         throw error;
       }
     },
-    send: (sender, messages) => watchedAsync(recorder, 'telemetry.send', sender.stamp, events.send(sender, messages)),
+    slowed(sender, by) {
+      const { pendingBytes: current, pendingBytesMax: max } = sender.log.writer;
+      const full = { name: 'writerBytesMax', scope: 'hub', current, max };
+      const limit = by === 'rate' ? sender.meter?.limit() : full;
+      return limit === undefined ? () => {} : slowed.begin(sender, limit);
+    },
+    send: (sender, messages) => watchedAsync(recorder, sending(sender), events.send(sender, messages)),
     openReader: (principal, place) =>
-      watchedAsync(recorder, 'events.read', principal, events.openReader(principal, place)),
+      watchedAsync(recorder, { operation: 'events.read', principal }, events.openReader(principal, place)),
+    inspect: (principal, eventHub) =>
+      watched(recorder, { operation: 'events.read', principal, isQuestion: true }, () =>
+        events.inspect(principal, eventHub),
+      ),
+    listConsumerGroups: (principal, eventHub) =>
+      watchedAsync(
+        recorder,
+        { operation: 'consumerGroups.read', principal, isQuestion: true },
+        events.listConsumerGroups(principal, eventHub),
+      ),
+    createConsumerGroup: (principal, eventHub, name) =>
+      watchedAsync(
+        recorder,
+        { operation: 'consumerGroups.write', principal },
+        events.createConsumerGroup(principal, eventHub, name),
+      ),
+    deleteConsumerGroup: (principal, eventHub, name) =>
+      watchedAsync(
+        recorder,
+        { operation: 'consumerGroups.write', principal },
+        events.deleteConsumerGroup(principal, eventHub, name),
+      ),
   };
 }
 
 /** The same room, whose refusals are recorded. */
 export function watchedCommands(commands: Commands, recorder: Recorder): Commands {
+  const asked = <Answer>(attempt: Attempt, answer: Promise<Answer>) => watchedAsync(recorder, attempt, answer);
+  const openInbox = watchedInboxes(commands, recorder).openInbox;
   return {
     ...commands,
     send: (principal, target, message) =>
-      watchedAsync(recorder, 'commands.send', target, commands.send(principal, target, message)),
+      asked({ operation: 'commands.send', principal, target }, commands.send(principal, target, message)),
+    sendAgain: (principal, target, sequence) =>
+      asked({ operation: 'commands.send', principal, target }, commands.sendAgain(principal, target, sequence)),
+    purge: (principal, target) =>
+      asked({ operation: 'commands.purge', principal, target }, commands.purge(principal, target)),
+    deadLetters: (principal, target) =>
+      asked(
+        { operation: 'commands.read', principal, target, isQuestion: true },
+        commands.deadLetters(principal, target),
+      ),
+    trail: (principal, target, by) =>
+      asked({ operation: 'commands.read', principal, target, isQuestion: true }, commands.trail(principal, target, by)),
+    takeReceipts: (principal) => asked({ operation: 'feedback.receive', principal }, commands.takeReceipts(principal)),
+    async settleReceipts(principal, lockToken, settlement) {
+      const attempt = { operation: 'feedback.settle', principal } as const;
+      const settled = await asked(attempt, commands.settleReceipts(principal, lockToken, settlement));
+      // Its door answers this refusal.
+      if (!settled) reportRefusal(recorder, attempt, new HubError('DeviceMessageLockLost'));
+      return settled;
+    },
     openInbox(principal, key, holder) {
-      const inbox = watched(recorder, 'commands.receive', key, () => commands.openInbox(principal, key, holder));
+      const inbox = openInbox(principal, key, holder);
+      const taking: Attempt = { operation: 'commands.receive', principal, target: key };
       return {
-        take: (count, lockMs) => watchedAsync(recorder, 'commands.receive', key, inbox.take(count, lockMs)),
-        settle: (token, settlement) => watchedAsync(recorder, 'commands.settle', key, inbox.settle(token, settlement)),
+        take: (count, lockMs) => asked(taking, inbox.take(count, lockMs)),
+        settle: (token, settlement) =>
+          asked({ ...taking, operation: 'commands.settle' }, inbox.settle(token, settlement)),
         close: () => inbox.close(),
       };
     },
   };
 }
 
-function watched<Answer>(recorder: Recorder, operation: string, who: Whom, run: () => Answer): Answer {
-  try {
-    return run();
-  } catch (error) {
-    reportRefusal(recorder, operation, who, error);
-    throw error;
-  }
-}
-
-async function watchedAsync<Answer>(
-  recorder: Recorder,
-  operation: string,
-  who: Whom,
-  answer: Promise<Answer>,
-): Promise<Answer> {
-  try {
-    return await answer;
-  } catch (error) {
-    reportRefusal(recorder, operation, who, error);
-    throw error;
-  }
-}
-
-type Whom = IdentityKey | Principal;
-
-/** What the hub itself could not do is in the log and in its health, and is no refusal of a rule. */
-function reportRefusal(
-  recorder: Recorder,
-  operation: string,
-  who: Whom,
-  error: unknown,
-  where: Pick<Concerned, 'protocol' | 'credential' | 'peer'> = {},
-): void {
-  if (!(error instanceof HubError) || error.status >= 500) return;
-  const { code, limit, reason } = error;
-  recorder.record({
-    type: code === 'ThrottlingException' ? 'throttled' : 'operationRefused',
-    ...concernedBy(who),
-    ...where,
-    code,
-    operation,
-    ...(limit !== undefined && {
-      limit: { name: limit.name, scope: clipped(limit.scope), current: limit.current, max: limit.max },
-    }),
-    ...(reason !== undefined && { reason: clipped(reason) }),
-  });
-}
-
-function concernedBy(who: Whom): Concerned {
-  if (!('kind' in who)) return concerning(who);
-  return who.kind === 'device' ? concerning(who.key) : {};
+/** The same room; an inbox that is not opened is recorded. What else is refused is recorded where the commands are. */
+export function watchedInboxes(commands: Commands, recorder: Recorder): Commands {
+  return {
+    ...commands,
+    openInbox: (principal, key, holder) =>
+      watched(recorder, { operation: 'commands.receive', principal, target: key }, () =>
+        commands.openInbox(principal, key, holder),
+      ),
+  };
 }

@@ -19,7 +19,7 @@ function scene(delayMsMax = 5000) {
   };
   const inner: Authentication = {
     device: (_, credential) => decide(credential?.kind === 'token' ? credential.token : ''),
-    token: (token) => decide(token),
+    token: (token = '') => decide(token),
     policyKey: (_, key) => decide(key) as never,
   };
   const authentication = slowRefusals(inner, clock, createRefusalDelays(clock, delayMsMax));

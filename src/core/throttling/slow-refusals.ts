@@ -64,8 +64,8 @@ export function slowRefusals(inner: Authentication, clock: Clock, delays: Refusa
 }
 
 /** Whom a token says it is of. */
-function claimedBy(text: string): string | undefined {
-  const token = parseSasToken(text);
+function claimedBy(text: string | undefined): string | undefined {
+  const token = text === undefined ? undefined : parseSasToken(text);
   if (token === undefined) return undefined;
   if (token.policyName !== undefined) return `policy ${token.policyName}`;
   const key = identityOf(parseResource(percentDecoded(token.resource) ?? token.resource).path);

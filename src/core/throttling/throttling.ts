@@ -31,6 +31,8 @@ export interface Meter {
   charge(bytes: number): void;
   /** Milliseconds for which nothing more should be taken from the sender; 0 = go on. */
   waitMs(): number;
+  /** The limit that is owed most to. */
+  limit(): LimitHit;
   /** Refuses while something is owed, for doors that answer request by request. @throws HubError ThrottlingException */
   demand(): void;
 }
@@ -117,15 +119,25 @@ class DeviceMeter implements Meter {
     return waitMs > 0 ? waitMs : 0;
   }
 
+  limit(): LimitHit {
+    const { gauge, waitMs } = this.#worst();
+    return limitHit(gauge, waitMs, this.#clock);
+  }
+
   demand(): void {
+    const { gauge, waitMs } = this.#worst();
+    if (waitMs > 0) throw throttled(gauge, waitMs, this.#clock);
+  }
+
+  /** There is a meter only where there is a gauge. */
+  #worst(): { readonly gauge: Gauge; readonly waitMs: number } {
     const now = this.#clock.monotonic();
-    let worst: Gauge | undefined;
-    let longest = 0;
+    let worst = { gauge: this.#gauges[0], waitMs: this.#gauges[0].bucket.waitMs(now) };
     for (const gauge of this.#gauges) {
       const waitMs = gauge.bucket.waitMs(now);
-      if (waitMs > longest) [worst, longest] = [gauge, waitMs];
+      if (waitMs > worst.waitMs) worst = { gauge, waitMs };
     }
-    if (worst !== undefined) throw throttled(worst, longest, this.#clock);
+    return worst;
   }
 }
 
@@ -167,15 +179,20 @@ function connectGauge(
   return { name, scope, unit: 'connections', bucket: new Bucket(count / seconds, count, now) };
 }
 
-function throttled({ name, scope, unit, bucket }: Gauge, waitMs: number, clock: Clock): HubError {
-  const limit: LimitHit = {
+function limitHit({ name, scope, bucket }: Gauge, waitMs: number, clock: Clock): LimitHit {
+  return {
     name,
     scope,
     current: Math.ceil(bucket.used(clock.monotonic())),
     max: bucket.max,
     freeAt: Math.ceil(clock.now() + waitMs),
   };
-  return new HubError('ThrottlingException', `Too many ${unit} for now.`, { limit });
+}
+
+function throttled(gauge: Gauge, waitMs: number, clock: Clock): HubError {
+  return new HubError('ThrottlingException', `Too many ${gauge.unit} for now.`, {
+    limit: limitHit(gauge, waitMs, clock),
+  });
 }
 
 /** The entry for `name`, moved to the end; the longest unused leave first. */

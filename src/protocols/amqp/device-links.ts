@@ -1,5 +1,4 @@
 import { HubError } from '../../core/errors.ts';
-import { authorize } from '../../core/identity/permissions.ts';
 import type { DeviceAddress } from './addresses.ts';
 import { CommandDelivery } from './command-delivery.ts';
 import type { DevicePeer } from './device-peer.ts';
@@ -79,7 +78,7 @@ export class DeviceLinks {
 
   /** What the hub sends to nobody but the device itself. @throws HubError */
   #demandSelf(device: DevicePeer): void {
-    authorize(device.principal, 'commands.receive', this.#host.hub.clock.now(), device.key);
+    this.#host.hub.authorize(device.principal, 'commands.receive', device.key);
   }
 
   #twinOf(device: DevicePeer): TwinLinks {

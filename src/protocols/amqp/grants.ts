@@ -1,5 +1,6 @@
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
+import type { Hub } from '../../core/hub.ts';
 import { authorize, type HubPlace, type Operation, sameIdentity } from '../../core/identity/permissions.ts';
 import type { DevicePrincipal, IdentityKey, Principal } from '../../core/identity/types.ts';
 
@@ -59,6 +60,17 @@ export class Grants {
       }
     }
     throw refusal;
+  }
+
+  /** The same; a refusal of somebody who has authenticated is told to whoever monitors the hub. */
+  demandOf(hub: Pick<Hub, 'authorize' | 'clock'>, operation: Operation, place?: HubPlace): Principal {
+    try {
+      return this.demand(operation, hub.clock.now(), place);
+    } catch (error) {
+      const [newest] = this.#newestFirst();
+      if (newest !== undefined) hub.authorize(newest.principal, operation, place);
+      throw error;
+    }
   }
 
   /** The identity's own proof, if it has given one. */

@@ -108,12 +108,12 @@ export class AmqpPeer {
   }
 
   #managementNode(): RequestNode {
-    const { events, clock } = this.#hub;
+    const { events } = this.#hub;
     return new RequestNode(async (request) => {
       try {
         return readEntity(request, (eventHub) => {
           const place = { path: [eventHub, '$management'] };
-          return events.inspect(this.#grants.demand('events.read', clock.now(), place), eventHub);
+          return events.inspect(this.#grants.demandOf(this.#hub, 'events.read', place), eventHub);
         });
       } catch (error) {
         return refusedAnswer(this.#explained(error, { kind: 'management' }, ''));

@@ -74,7 +74,7 @@ export class ServiceLinks {
   #admit(link: AnyLink, operation: Operation, place?: HubPlace): () => Principal {
     const { grants, host } = this.#parts;
     const principal = (): Principal => grants.demand(operation, host.hub.clock.now(), place);
-    principal();
+    grants.demandOf(host.hub, operation, place);
     this.#open.set(link, principal);
     link.whenClosed(() => this.#open.delete(link));
     return principal;
@@ -84,7 +84,7 @@ export class ServiceLinks {
   #refuse(link: AnyLink, address: Address): never {
     const { grants, host } = this.#parts;
     const place = 'eventHub' in address ? { path: [address.eventHub, '$management'] } : undefined;
-    const principal = grants.demand('events.read', host.hub.clock.now(), place);
+    const principal = grants.demandOf(host.hub, 'events.read', place);
     if (address.kind === 'eventHub' && link instanceof IncomingLink) {
       host.hub.events.inspect(principal, address.eventHub);
       throw new HubError('IotHubUnauthorizedAccess', 'Events are sent by devices, not to the event hub.');

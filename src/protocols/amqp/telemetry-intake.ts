@@ -107,6 +107,7 @@ export class TelemetryIntake implements DurabilityWaiter {
     if (this.#isWithholding || events.waitMs(this.#sender) === 0) return;
     this.#isWithholding = true;
     const release = this.#link.withhold();
+    const goOn = events.slowed(this.#sender, 'rate');
     const wait = (): void => {
       const waitMs = events.waitMs(this.#sender);
       if (waitMs > 0 && this.#link.isOpen) {
@@ -114,6 +115,7 @@ export class TelemetryIntake implements DurabilityWaiter {
         return;
       }
       this.#isWithholding = false;
+      goOn();
       release();
     };
     wait();
@@ -124,8 +126,10 @@ export class TelemetryIntake implements DurabilityWaiter {
     if (!writer.congested || this.#isHolding) return;
     this.#isHolding = true;
     const release = this.#host.hold();
+    const goOn = this.#host.hub.events.slowed(this.#sender, 'congestion');
     writer.whenRelieved(() => {
       this.#isHolding = false;
+      goOn();
       release();
     });
   }

@@ -15,7 +15,7 @@ import { limits } from '../../base/limits.ts';
 import { uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
-import type { Principal } from '../../core/identity/types.ts';
+import type { Credential, Principal } from '../../core/identity/types.ts';
 import { peerCertificate } from '../shared/peer-certificate.ts';
 import {
   audienceOf,
@@ -191,22 +191,19 @@ async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principa
 /** By its token, or without one by the certificate of the connection. @throws HubError as `authenticate` */
 async function authenticateDevice(hub: Hub, request: FastifyRequest): Promise<Principal> {
   const key = identityKey(request.params as PathParameters);
-  const token = request.headers.authorization?.trim() ?? '';
-  const certificate = token === '' ? peerCertificate(request.socket) : undefined;
-  return hub.authentication.device(
-    key,
-    certificate === undefined ? { kind: 'token', token: tokenOf(request) } : { kind: 'certificate', certificate },
-    request.socket.remoteAddress,
-  );
+  return hub.authentication.device(key, credentialOf(request), request.socket.remoteAddress);
 }
 
-function tokenOf(request: FastifyRequest): string {
-  const token = request.headers.authorization?.trim() ?? '';
-  if (token === '') throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
-  if (token.length > limits.tokenCharsMax) {
-    throw new HubError('IotHubUnauthorized', undefined, { reason: 'malformed-token' });
-  }
-  return token;
+function credentialOf(request: FastifyRequest): Credential | undefined {
+  const token = tokenOf(request);
+  if (token !== undefined) return { kind: 'token', token };
+  const certificate = peerCertificate(request.socket);
+  return certificate && { kind: 'certificate', certificate };
+}
+
+/** Undefined = none is shown. */
+function tokenOf(request: FastifyRequest): string | undefined {
+  return request.headers.authorization?.trim() || undefined;
 }
 
 /** Bytes where the route takes them; else JSON in UTF-8, whatever the parameters of its content type; nothing when there is nothing. */

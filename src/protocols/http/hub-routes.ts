@@ -2,14 +2,13 @@
 import { z } from 'zod';
 import { consumerGroupSchema, hubFactsSchema } from '../../api/hub.ts';
 import type { Hub } from '../../core/hub.ts';
-import { authorize } from '../../core/identity/permissions.ts';
 import { consumerGroupJson, eventHubJson } from './mapping.ts';
 import { type ApiRoute, route } from './route.ts';
 
 const groups = '/mooring/v1/event-hubs/:eventHub/consumer-groups';
 const group = `${groups}/:consumerGroup`;
 
-export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events' | 'clock'>): readonly ApiRoute[] {
+export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events' | 'authorize'>): readonly ApiRoute[] {
   return [
     route({
       method: 'GET',
@@ -18,7 +17,7 @@ export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events' | 'cloc
       tag: 'hub',
       answers: { 200: hubFactsSchema },
       handle: async ({ principal }) => {
-        authorize(principal, 'hub.read', hub.clock.now());
+        hub.authorize(principal, 'hub.read');
         const logs = [hub.name, `${hub.name}-monitoring`].map((name) => hub.events.eventHub(name));
         const eventHubs = logs.filter((log) => log !== undefined).map(eventHubJson);
         return { status: 200, body: { name: hub.name, hostNames: [...hub.hostNames.all], eventHubs } };

@@ -32,7 +32,7 @@ export interface AdminDoorOptions {
   readonly port: number;
   readonly addresses: readonly string[];
   /** Who may look, when this port is reachable from other machines, and under which names the hub is addressed. */
-  readonly hub: Pick<Hub, 'authentication' | 'clock' | 'hostNames' | 'random'>;
+  readonly hub: Pick<Hub, 'authentication' | 'authorize' | 'clock' | 'hostNames' | 'random'>;
   readonly log: Log;
   /** What keeps the hub from serving, each as one sentence that says what to do; empty = ready. */
   problems(): readonly string[] | Promise<readonly string[]>;

@@ -322,15 +322,28 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   /** Reads no more while too much waits for the disk, of this connection or of all, or the device is over its limit. */
-  #heedBounds({ unacknowledged, writer, waitMs }: Uplink): void {
+  #heedBounds(uplink: Uplink): void {
+    const { unacknowledged, writer, waitMs } = uplink;
     if (unacknowledged >= limits.mqttInflightMax) this.#gate.set(holds.inflight);
     if (waitMs > 0 && !this.#gate.has(holds.throttle | holds.closed)) {
       this.#gate.set(holds.throttle);
-      this.#cancelWait = this.#hub.clock.after(waitMs, () => this.#release(holds.throttle));
+      const goOn = uplink.slowed('rate');
+      const cancel = this.#hub.clock.after(waitMs, () => {
+        goOn();
+        this.#release(holds.throttle);
+      });
+      this.#cancelWait = () => {
+        goOn();
+        cancel();
+      };
     }
     if (!writer.congested || this.#gate.has(holds.congestion)) return;
     this.#gate.set(holds.congestion);
-    writer.whenRelieved(() => this.#release(holds.congestion));
+    const goOn = uplink.slowed('congestion');
+    writer.whenRelieved(() => {
+      goOn();
+      this.#release(holds.congestion);
+    });
   }
 
   /** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */

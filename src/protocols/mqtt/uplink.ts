@@ -39,6 +39,11 @@ export class Uplink {
     return this.#events.waitMs(this.#sender);
   }
 
+  /** Nothing is taken from the connection until the returned function is called. */
+  slowed(by: 'rate' | 'congestion'): () => void {
+    return this.#events.slowed(this.#sender, by);
+  }
+
   /** QoS 1 messages whose PUBACK is due. */
   get unacknowledged(): number {
     return this.#acknowledgements.count;

@@ -9,6 +9,8 @@ import { hostNames } from '../../core/identity/host-names.ts';
 import { IdentityCache } from '../../core/identity/identity-cache.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import { Trust } from '../../core/identity/trust.ts';
+import type { Recorder } from '../../core/monitoring/types.ts';
+import { watchedInboxes } from '../../core/monitoring/watched-rooms.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
@@ -73,6 +75,10 @@ export function hubStandIn(
     'keepIntermediate',
   ]);
   serveHearing(link);
+  const commands = commandsStandIn(link, clock);
+  const recorder: Recorder | undefined = start.isMonitored
+    ? { record: (report) => link.tell(MONITORED, report) }
+    : undefined;
   const hub = hubOf(
     {
       name: start.name,
@@ -88,14 +94,14 @@ export function hubStandIn(
       random,
       log,
       ...(start.tracing && { tracing: { ...start.tracing, traceOf: readTrace } }),
-      ...(start.isMonitored && { recorder: { record: (report) => link.tell(MONITORED, report) } }),
+      ...(recorder && { recorder }),
       limits: start.limits,
     },
     {
       cache: new IdentityCache(identities, start.limits?.identityCacheMax),
       trust: new Trust(authorities),
       presence: presenceStandIn(link, { clock, log, isSettled, settled }),
-      commands: commandsStandIn(link, clock),
+      commands: recorder ? watchedInboxes(commands, recorder) : commands,
     },
   );
   return { hub, settled };

@@ -98,7 +98,7 @@ test('commands are taken and settled on a thread; what a lost thread held is put
   const [made] = await identities.write([creation('d1')]);
   assert.ok(made.kind === 'done');
   const commands = createCommands({
-    ...{ queue: createMemoryCommandQueue(), identities, limits: defaultCommandLimits, clock: systemClock },
+    ...{ queue: createMemoryCommandQueue(identities), identities, limits: defaultCommandLimits, clock: systemClock },
     ...{ commandBytesMax: limits.commandBytesMax, random: systemRandom, wake: () => {} },
   });
   const end = serveCommands(main, commands, silentLog);

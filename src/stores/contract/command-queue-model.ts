@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { CommandQueue } from '../../core/commands/ports.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
-import { newCommand, type OpenedQueue } from './command-queue.ts';
+import { admitIdentities, newCommand, type OpenedQueue } from './command-queue.ts';
 
 const limits = { ...defaultCommandLimits, queueDepthMax: 3, deliveryCountMax: 2, lockMs: 10_000 };
 const device = { deviceId: 'd1' };
@@ -134,16 +134,23 @@ export function commandQueueModelTest(name: string, runs: number, open: () => Pr
       fc.asyncProperty(fc.commands(steps, { maxCommands: 60 }), async (sequence) => {
         const opened = await open();
         try {
+          await admitIdentities(opened.identities, [device]);
           const model = new Model();
+          const told: string[] = [];
+          const end = opened.queue.watch((ended) => {
+            for (const { messageId, outcome } of ended) told.push(`${messageId} ${outcome}`);
+          });
           await fc.asyncModelRun(() => ({ model, real: opened.queue }), sequence);
           // Every receipt of the model, and no other, is there to be read; nothing that ended is counted twice.
           await opened.queue.sweep(model.now, 1000);
-          const request = { lockToken: 'all', count: 1000, lockMs: 1, notAfter: model.now, endedBefore: 0 };
+          const request = { lockToken: 'all', count: 1000, lockMs: 1, notAfter: model.now, reader: '', endedBefore: 0 };
           const batch = await opened.queue.lockReceipts(request, model.now);
           assert.deepEqual(
             (batch?.receipts ?? []).map((receipt) => `${receipt.originalMessageId} ${receipt.outcome}`).sort(),
             [...model.receipts].sort(),
           );
+          end();
+          assert.deepEqual(told.sort(), [...model.receipts].sort());
         } finally {
           await opened.close();
         }

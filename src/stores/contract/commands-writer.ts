@@ -12,7 +12,7 @@ import { seededRandom } from '../../base/random.ts';
 import type { Settlement } from '../../core/commands/lifecycle.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
 import { openEmbeddedTables } from '../embedded/tables/tables.ts';
-import { newCommand } from './command-queue.ts';
+import { admitIdentities, newCommand } from './command-queue.ts';
 
 const DEVICES = 12;
 /** The time that all of it happens at: nothing runs out meanwhile. */
@@ -24,6 +24,10 @@ const [file, prefix, seed] = process.argv.slice(2);
 const cipher = { keys: [Buffer.alloc(32, 1)], source: 'test' };
 const tables = await openEmbeddedTables({ file, cipher, log: silentLog, clock: systemClock });
 const queue = tables.commandQueue;
+await admitIdentities(
+  tables.identities,
+  Array.from({ length: DEVICES }, (_, nth) => ({ deviceId: `d${nth}` })),
+);
 const say = (...words: readonly unknown[]): boolean => process.stdout.write(`${words.join(' ')}\n`);
 
 async function useDevice(deviceId: string, random: ReturnType<typeof seededRandom>): Promise<void> {

@@ -1,8 +1,15 @@
 import { commandQueueContract } from '../contract/command-queue.ts';
 import { commandQueueModelTest } from '../contract/command-queue-model.ts';
 import { createMemoryCommandQueue } from './command-queue.ts';
+import { createMemoryIdentityStore } from './identities.ts';
 
-const open = async () => ({ queue: createMemoryCommandQueue(), close: async () => {} });
+const open = async () => {
+  const identities = createMemoryIdentityStore();
+  const queue = createMemoryCommandQueue(identities);
+  // As the hub does.
+  identities.watch(({ kind, identity }) => kind === 'deleted' && void queue.forget(identity));
+  return { queue, identities, close: async () => {} };
+};
 
 commandQueueContract('memory', open);
 commandQueueModelTest('memory', 300, open);

@@ -1,15 +1,26 @@
-import { end, handOver, releaseLock, settle, settleTime, wantsReceipt } from '../../core/commands/lifecycle.ts';
-import type { CommandQueue, CommandTotals, SweepOutcome } from '../../core/commands/ports.ts';
+import {
+  end,
+  handOver,
+  handOverDetail,
+  releaseLock,
+  sentAgainSteps,
+  settle,
+  settleTime,
+  wantsReceipt,
+  withStep,
+} from '../../core/commands/lifecycle.ts';
+import type { CommandQueue, CommandTotals, EndedCommand } from '../../core/commands/ports.ts';
 import type { Command, CommandOutcome, Receipt, TrailEntry } from '../../core/commands/types.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import type { MemoryIdentityStore } from './identities.ts';
 
 interface Queue {
   readonly target: IdentityKey;
   lastSequence: number;
   /** In order of sequence number; ended ones stay until they are removed. */
   commands: Command[];
-  readonly trails: Map<number, TrailEntry[]>;
+  readonly trails: Map<number, readonly TrailEntry[]>;
 }
 
 interface KeptReceipt {
@@ -21,8 +32,11 @@ interface KeptReceipt {
 
 const isFree = (kept: KeptReceipt, now: number): boolean => kept.lockToken === undefined || kept.lockedUntil <= now;
 
-/** Commands in memory: a real store, for tests and simulation. */
-export function createMemoryCommandQueue(): CommandQueue {
+/** Commands in memory: a real store, for tests and simulation. Whoever deletes an identity calls `forget` as well. */
+export function createMemoryCommandQueue(identities: Pick<MemoryIdentityStore, 'peek'>): CommandQueue {
+  const listeners = new Set<(ended: readonly EndedCommand[]) => void>();
+  /** Those of the call that runs. */
+  let endedNow: EndedCommand[] = [];
   const queues = new Map<string, Queue>();
   let receipts: KeptReceipt[] = [];
   let lastReceipt = 0;
@@ -45,9 +59,7 @@ export function createMemoryCommandQueue(): CommandQueue {
   };
 
   const note = (queue: Queue, sequence: number, time: number, step: TrailEntry['step'], detail = ''): void => {
-    const trail = queue.trails.get(sequence) ?? [];
-    trail.push({ time, step, detail });
-    queue.trails.set(sequence, trail);
+    queue.trails.set(sequence, withStep(queue.trails.get(sequence) ?? [], { time, step, detail }));
   };
 
   /** Puts the changed command in place, and writes the receipt and the trail that its end asks for. */
@@ -57,6 +69,8 @@ export function createMemoryCommandQueue(): CommandQueue {
     if (after.state.kind !== 'ended') return;
     const { outcome, endedTime } = after.state;
     outcomes[outcome]++;
+    const { target, sequence, message } = after;
+    endedNow.push({ target, sequence, messageId: message.messageId ?? null, outcome, endedTime });
     note(queue, after.sequence, endedTime, outcome);
     if (!wantsReceipt(after.message.ack, outcome)) return;
     receipts.push({
@@ -74,23 +88,50 @@ export function createMemoryCommandQueue(): CommandQueue {
     });
   };
 
-  /** Does what time has done to the queue; those that ended now. */
-  const passTime = (queue: Queue, now: number): Command[] => {
-    const ended: Command[] = [];
+  /** Does what time has done to the queue. */
+  const passTime = (queue: Queue, now: number): void => {
     for (const command of [...queue.commands]) {
       const after = settleTime(command, now);
       if (after === command) continue;
       if (command.state.kind === 'locked') note(queue, command.sequence, now, 'lock-ended');
       replace(queue, command, after);
-      if (after.state.kind === 'ended') ended.push(after);
     }
-    return ended;
   };
+
+  /** Tells what has ended since the last time. */
+  const tellEnded = (): void => {
+    const ended = endedNow;
+    endedNow = [];
+    if (ended.length > 0) for (const listener of listeners) listener(ended);
+  };
+  /** The same operation, none of which waits for anything, and tells what it has ended. */
+  const telling =
+    <Args extends readonly unknown[], Value>(operation: (...args: Args) => Value) =>
+    (...args: Args): Value => {
+      const answer = operation(...args);
+      tellEnded();
+      return answer;
+    };
 
   const open = (queue: Queue): Command[] => queue.commands.filter((command) => command.state.kind !== 'ended');
 
-  return {
-    async enqueue(command, limits, now) {
+  /** Time may have ended some that nobody has looked at yet. */
+  const depthOf = (target: IdentityKey, now: number): number =>
+    open(queueOf(target)).filter((command) => settleTime(command, now).state.kind !== 'ended').length;
+  /** In the trail of the receipt's command, if it is still there. */
+  const noteReceipt = (
+    { receipt, commandSequence }: KeptReceipt,
+    now: number,
+    step: TrailEntry['step'],
+    detail = '',
+  ) => {
+    const queue = queueOf(receipt);
+    if (queue.trails.has(commandSequence)) note(queue, commandSequence, now, step, detail);
+  };
+
+  const operations: CommandQueue = {
+    async enqueue({ sentAgain, ...command }, limits, now) {
+      if (identities.peek(command.target)?.generationId !== command.generationId) return { kind: 'gone' };
       const queue = queueOf(command.target);
       passTime(queue, now);
       const depth = open(queue).length;
@@ -104,7 +145,9 @@ export function createMemoryCommandQueue(): CommandQueue {
         handedOver: 0,
         state: { kind: 'enqueued' },
       });
-      note(queue, sequence, now, 'enqueued');
+      const steps = sentAgain === undefined ? undefined : sentAgainSteps(sentAgain, sequence);
+      if (steps !== undefined && queue.trails.has(sentAgain!)) note(queue, sentAgain!, now, 'sent-again', steps.dead);
+      note(queue, sequence, now, 'enqueued', steps?.again);
       return { kind: 'enqueued', sequence };
     },
 
@@ -117,7 +160,7 @@ export function createMemoryCommandQueue(): CommandQueue {
       return waiting.slice(0, lock.tokens.length).map((command, at) => {
         const taken = handOver(command, { token: lock.tokens[at], holder: lock.holder, lockMs: lock.lockMs }, now);
         replace(queue, command, taken);
-        note(queue, command.sequence, now, 'handed-over', lock.holder);
+        note(queue, command.sequence, now, 'handed-over', handOverDetail(taken, lock.holder));
         return taken;
       });
     },
@@ -171,26 +214,16 @@ export function createMemoryCommandQueue(): CommandQueue {
       );
     },
 
-    async depth(target, now) {
-      const queue = queueOf(target);
-      passTime(queue, now);
-      return open(queue).length;
-    },
-
-    async depths(targets, now) {
-      return Promise.all(targets.map((target) => this.depth(target, now)));
-    },
+    depth: async (target, now) => depthOf(target, now),
+    depths: async (targets, now) => targets.map((target) => depthOf(target, now)),
 
     async sweep(now, count) {
-      const ended: SweepOutcome['ended'][number][] = [];
       const deliverable: IdentityKey[] = [];
       let nextDue: number | undefined;
       for (const queue of queues.values()) {
-        if (ended.length >= count) return { ended, deliverable, nextDue: now };
+        if (endedNow.length >= count) return { ended: endedNow.length, deliverable, nextDue: now };
         const lockedBefore = queue.commands.filter((command) => command.state.kind === 'locked').length;
-        for (const { message, ...head } of passTime(queue, now)) {
-          ended.push({ ...head, messageId: message.messageId ?? null });
-        }
+        passTime(queue, now);
         const locked = queue.commands.filter((command) => command.state.kind === 'locked').length;
         const waiting = queue.commands.some((command) => command.state.kind === 'enqueued');
         if (locked < lockedBefore && waiting) deliverable.push(queue.target);
@@ -199,7 +232,8 @@ export function createMemoryCommandQueue(): CommandQueue {
           if (nextDue === undefined || due < nextDue) nextDue = due;
         }
       }
-      return nextDue === undefined ? { ended, deliverable } : { ended, deliverable, nextDue };
+      const outcome = { ended: endedNow.length, deliverable };
+      return nextDue === undefined ? outcome : { ...outcome, nextDue };
     },
 
     async lockReceipts(request, now) {
@@ -211,6 +245,7 @@ export function createMemoryCommandQueue(): CommandQueue {
       for (const kept of taken) {
         kept.lockToken = request.lockToken;
         kept.lockedUntil = lockedUntil;
+        noteReceipt(kept, now, 'receipt-handed-over', request.reader);
       }
       return { lockToken: request.lockToken, lockedUntil, receipts: taken.map((kept) => kept.receipt) };
     },
@@ -220,11 +255,7 @@ export function createMemoryCommandQueue(): CommandQueue {
       if (held.length === 0) return false;
       if (settlement === 'complete') {
         receipts = receipts.filter((kept) => !held.includes(kept));
-        for (const { receipt, commandSequence } of held) {
-          const queue = queueOf(receipt);
-          const isThere = queue.commands.some((command) => command.sequence === commandSequence);
-          if (isThere) note(queue, commandSequence, now, 'receipt-read');
-        }
+        for (const kept of held) noteReceipt(kept, now, 'receipt-read');
       }
       for (const kept of held) kept.lockToken = undefined;
       return true;
@@ -270,11 +301,14 @@ export function createMemoryCommandQueue(): CommandQueue {
       return queueOf(target).trails.get(sequence) ?? [];
     },
 
-    async totals(now) {
-      const all = [...queues.values()].flatMap((queue) => {
-        passTime(queue, now);
-        return open(queue);
-      });
+    watch(listener) {
+      const own = (ended: readonly EndedCommand[]): void => listener(ended);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+
+    async totals() {
+      const all = [...queues.values()].flatMap(open);
       const waiting = all.filter((command) => command.state.kind === 'enqueued');
       const totals: CommandTotals = {
         waiting: waiting.length,
@@ -285,5 +319,14 @@ export function createMemoryCommandQueue(): CommandQueue {
       if (waiting.length === 0) return totals;
       return { ...totals, oldestEnqueuedTime: Math.min(...waiting.map((command) => command.enqueuedTime)) };
     },
+  };
+  return {
+    ...operations,
+    enqueue: telling(operations.enqueue),
+    lockNext: telling(operations.lockNext),
+    settle: telling(operations.settle),
+    releaseHolder: telling(operations.releaseHolder),
+    purge: telling(operations.purge),
+    sweep: telling(operations.sweep),
   };
 }

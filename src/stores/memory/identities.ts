@@ -8,8 +8,13 @@ import type {
 } from '../../core/identity/ports.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 
+export interface MemoryIdentityStore extends IdentityStore {
+  /** What is stored now. */
+  peek(key: IdentityKey): Identity | undefined;
+}
+
 /** Identities in memory: a real store for tests and the simulation; nothing of it outlives the process. */
-export function createMemoryIdentityStore(): IdentityStore {
+export function createMemoryIdentityStore(): MemoryIdentityStore {
   const devices = new Map<string, Identity>();
   const modules = new Map<string, Map<string, Identity>>();
   const listeners = new Set<(change: IdentityChange) => void>();
@@ -94,6 +99,7 @@ export function createMemoryIdentityStore(): IdentityStore {
   };
 
   return {
+    peek: find,
     get: async (key) => find(key),
     async listDevices(page) {
       sortedIds ??= [...devices.keys()].sort();

@@ -1,4 +1,4 @@
-import type { CommandQueue } from '../../core/commands/ports.ts';
+import type { CommandQueue, EndedCommand } from '../../core/commands/ports.ts';
 import type { CommandOutcome } from '../../core/commands/types.ts';
 import type { Ended } from './commands.ts';
 import type { OperationArgs, OperationName, OperationResult } from './operations.ts';
@@ -21,9 +21,11 @@ export function createTableCommandQueue(call: CallOperation): CommandQueue {
     deliveryCountExceeded: 0,
     purged: 0,
   };
+  const listeners = new Set<(ended: readonly EndedCommand[]) => void>();
   const counted = async <Value>(answer: Promise<Ended<Value>>): Promise<Value> => {
-    const { value, outcomes: ended } = await answer;
-    for (const outcome of ended) outcomes[outcome]++;
+    const { value, ended } = await answer;
+    for (const { outcome } of ended) outcomes[outcome]++;
+    if (ended.length > 0) for (const listener of listeners) listener(ended);
     return value;
   };
   return {
@@ -49,6 +51,11 @@ export function createTableCommandQueue(call: CallOperation): CommandQueue {
     removeEnded: (before, count) => call('commands.removeEnded', before, count),
     find: (target, by) => call('commands.find', target, by),
     trail: (target, sequence) => call('commands.trail', target, sequence),
+    watch(listener) {
+      const own = (ended: readonly EndedCommand[]): void => listener(ended);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
     totals: async () => ({ ...(await call('commands.sums')), outcomes: { ...outcomes } }),
   };
 }

@@ -1,9 +1,10 @@
 /** The receipts of a whole hub, for its back ends. */
 
-import { type Selectable, sql } from 'kysely';
+import type { Selectable } from 'kysely';
 import type { ReceiptRequest } from '../../core/commands/ports.ts';
 import type { CommandOutcome, Receipt, ReceiptBatch } from '../../core/commands/types.ts';
 import { keyOfRow } from './command-rows.ts';
+import { addSteps, type CommandPlace } from './command-trails.ts';
 import { lockingRows, padded } from './engine.ts';
 import type { CommandReceiptRow, Transaction } from './schema.ts';
 
@@ -26,6 +27,7 @@ export async function lockReceipts(
   if (rows.length < request.count && Number(rows[0].enqueued_time) > request.notAfter) return undefined;
   const lockedUntil = now + request.lockMs;
   const sequences = rows.map((row) => Number(row.sequence));
+  await addSteps(tx, rows.map(placeOf), { time: now, step: 'receipt-handed-over', detail: request.reader });
   await tx
     .updateTable('command_receipts')
     .set({ lock_token: request.lockToken, locked_until: lockedUntil })
@@ -58,24 +60,22 @@ export async function settleReceipts(
   return Number(updated.numUpdatedRows) > 0;
 }
 
-/** Puts it at the end of the trails of their commands, which have ended: nothing else is written there any more. */
 async function noteRead(tx: Transaction, lockToken: string, now: number): Promise<void> {
-  await tx
-    .updateTable('commands')
-    .set({ trail: sql`substr(trail, 1, length(trail) - 1) || ${`,[${now},"receipt-read",""]]`}` })
-    .where((build) =>
-      build(
-        build.refTuple('device_id', 'module_id', 'sequence'),
-        'in',
-        build
-          .selectFrom('command_receipts')
-          .select(['device_id', 'module_id', 'command_sequence'])
-          .where('lock_token', '=', lockToken)
-          .where('locked_until', '>', now)
-          .$asTuple('device_id', 'module_id', 'command_sequence'),
-      ),
-    )
-    .execute();
+  const query = tx
+    .selectFrom('command_receipts')
+    .select(['device_id', 'module_id', 'command_sequence'])
+    .where('lock_token', '=', lockToken)
+    .where('locked_until', '>', now)
+    .orderBy('enqueued_time')
+    .orderBy('sequence');
+  const rows = await lockingRows(tx, query).execute();
+  await addSteps(tx, rows.map(placeOf), { time: now, step: 'receipt-read', detail: '' });
+}
+
+function placeOf(
+  row: Pick<Selectable<CommandReceiptRow>, 'device_id' | 'module_id' | 'command_sequence'>,
+): CommandPlace {
+  return { device_id: row.device_id, module_id: row.module_id, sequence: Number(row.command_sequence) };
 }
 
 /** Removes those that nobody fetched in their time, and nobody holds; the oldest first. */

@@ -1,5 +1,4 @@
 /** Commands, their messages and trails as rows, and back. */
-import { limits } from '../../base/limits.ts';
 import type {
   Command,
   CommandHead,
@@ -44,12 +43,18 @@ export function toStored(row: CommandRow): StoredCommand {
     deliveryCount: row.delivery_count,
     handedOver: row.handed_over,
     state: toState(row),
-    trail: (JSON.parse(row.trail) as [number, TrailEntry['step'], string][]).map(([time, step, detail]) => ({
-      time,
-      step,
-      detail,
-    })),
+    trail: toTrail(row.trail),
   };
+}
+
+/** The column `trail`, and back. */
+export function toTrail(text: string): readonly TrailEntry[] {
+  const entries = JSON.parse(text) as [number, TrailEntry['step'], string][];
+  return entries.map(([time, step, detail]) => ({ time, step, detail }));
+}
+
+export function trailText(trail: readonly TrailEntry[]): string {
+  return JSON.stringify(trail.map(({ time, step, detail }) => [time, step, detail]));
 }
 
 export function keyOfRow(row: { readonly device_id: string; readonly module_id: string }): IdentityKey {
@@ -79,7 +84,7 @@ export function changingColumns(command: StoredCommand) {
     lock_token: state.kind === 'locked' ? state.lockToken : null,
     holder: state.kind === 'locked' ? state.holder : null,
     ended_time: state.kind === 'ended' ? state.endedTime : null,
-    trail: JSON.stringify(command.trail.map((entry) => [entry.time, entry.step, entry.detail])),
+    trail: trailText(command.trail),
   };
 }
 
@@ -87,12 +92,6 @@ export function changingColumns(command: StoredCommand) {
 export function dueOf({ state, expiresAt }: CommandHead): number | undefined {
   if (state.kind === 'ended') return undefined;
   return state.kind === 'locked' ? state.lockedUntil : expiresAt;
-}
-
-/** The trail with one more entry. A full one keeps its beginning and loses what came next. */
-export function withStep(trail: readonly TrailEntry[], step: TrailEntry): readonly TrailEntry[] {
-  const kept = trail.length < limits.commandTrailEntriesMax ? trail : trail.toSpliced(1, 1);
-  return [...kept, step];
 }
 
 type Header = [

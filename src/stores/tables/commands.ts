@@ -1,18 +1,27 @@
 /**
  * What is asked of the commands of one identity, each call a part of one transaction. Every one that changes something
- * answers what its caller is to know (`value`) and how commands ended on the way (`outcomes`), for the counts.
+ * answers what its caller is to know (`value`) and which commands ended on the way (`ended`).
  */
 import { sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
-import { end, handOver, releaseLock, type Settlement, settle } from '../../core/commands/lifecycle.ts';
+import {
+  end,
+  handOver,
+  handOverDetail,
+  releaseLock,
+  type Settlement,
+  sentAgainSteps,
+  settle,
+} from '../../core/commands/lifecycle.ts';
 import type {
   CommandTotals,
+  EndedCommand,
   EnqueueOutcome,
   NewCommand,
   SettleOutcome,
   SweepOutcome,
 } from '../../core/commands/ports.ts';
-import type { Command, CommandLimits, CommandOutcome, TrailEntry } from '../../core/commands/types.ts';
+import type { Command, CommandLimits, TrailEntry } from '../../core/commands/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import {
   changingColumns,
@@ -23,13 +32,14 @@ import {
   toMessageColumns,
   toStored,
 } from './command-rows.ts';
-import { padded } from './engine.ts';
+import { addSteps } from './command-trails.ts';
+import { keepingRows, padded } from './engine.ts';
 import { isLocked, isOpen, isWaiting, LockedQueue } from './locked-queue.ts';
 import type { Transaction } from './schema.ts';
 
 export interface Ended<Value> {
   readonly value: Value;
-  readonly outcomes: readonly CommandOutcome[];
+  readonly ended: readonly EndedCommand[];
 }
 
 /** Lock tokens, one for each command that may be handed over, and who holds them for how long. */
@@ -45,19 +55,34 @@ export async function enqueueCommand(
   bounds: CommandLimits,
   now: number,
 ): Promise<Ended<EnqueueOutcome>> {
+  if (!(await isThere(tx, command))) return { value: { kind: 'gone' }, ended: [] };
   // Nearly always one statement finds the place, counts it and holds the row; else something is due, or it is full.
   let sequence = await takePlace(tx, command, bounds.queueDepthMax, now);
   if (sequence !== undefined) {
     await insertCommand(tx, command, sequence, now);
-    return { value: { kind: 'enqueued', sequence }, outcomes: [] };
+    return { value: { kind: 'enqueued', sequence }, ended: [] };
   }
   const queue = (await LockedQueue.hold(tx, command.target))!;
   await queue.passTime(now);
   await queue.save();
   sequence = await takePlace(tx, command, bounds.queueDepthMax, now);
-  if (sequence === undefined) return { value: { kind: 'full', depth: queue.depth }, outcomes: queue.outcomes };
+  if (sequence === undefined) return { value: { kind: 'full', depth: queue.depth }, ended: queue.ended };
   await insertCommand(tx, command, sequence, now);
-  return { value: { kind: 'enqueued', sequence }, outcomes: queue.outcomes };
+  return { value: { kind: 'enqueued', sequence }, ended: queue.ended };
+}
+
+/**
+ * Whether the generation that the command is for exists, and stays so until the transaction ends: a deletion waits for
+ * it, and then takes the command along.
+ */
+async function isThere(tx: Transaction, { target, generationId }: NewCommand): Promise<boolean> {
+  const query = tx
+    .selectFrom('identities')
+    .select('generation_id')
+    .where('device_id', '=', target.deviceId)
+    .where('module_id', '=', target.moduleId ?? '');
+  const row = await keepingRows(tx, query).executeTakeFirst();
+  return row?.generation_id === generationId;
 }
 
 /** The next sequence number, counted as waiting; undefined when the queue is full, or may not be once time has passed. */
@@ -97,6 +122,11 @@ async function takePlace(
 async function insertCommand(tx: Transaction, command: NewCommand, sequence: number, now: number): Promise<void> {
   const { target, message } = command;
   const place = { device_id: target.deviceId, module_id: target.moduleId ?? '', sequence };
+  const steps = command.sentAgain === undefined ? undefined : sentAgainSteps(command.sentAgain, sequence);
+  if (steps !== undefined) {
+    const dead = { device_id: place.device_id, module_id: place.module_id, sequence: command.sentAgain! };
+    await addSteps(tx, [dead], { time: now, step: 'sent-again', detail: steps.dead });
+  }
   const stored: StoredCommand = {
     target,
     generationId: command.generationId,
@@ -108,7 +138,7 @@ async function insertCommand(tx: Transaction, command: NewCommand, sequence: num
     deliveryCount: 0,
     handedOver: 0,
     state: { kind: 'enqueued' },
-    trail: [{ time: now, step: 'enqueued', detail: '' }],
+    trail: [{ time: now, step: 'enqueued', detail: steps?.again ?? '' }],
   };
   await tx
     .insertInto('commands')
@@ -136,7 +166,7 @@ export async function lockNextCommands(
   now: number,
 ): Promise<Ended<readonly Command[]>> {
   const queue = await LockedQueue.hold(tx, target);
-  if (queue === undefined) return { value: [], outcomes: [] };
+  if (queue === undefined) return { value: [], ended: [] };
   await queue.passTime(now);
   const rows =
     queue.waiting === 0
@@ -150,10 +180,11 @@ export async function lockNextCommands(
   const taken: StoredCommand[] = [];
   for (const [at, before] of rows.map(toStored).entries()) {
     const after = handOver(before, { token: lock.tokens[at], holder: lock.holder, lockMs: lock.lockMs }, now);
-    taken.push(await queue.replace(before, after, [{ time: now, step: 'handed-over', detail: lock.holder }]));
+    const detail = handOverDetail(after, lock.holder);
+    taken.push(await queue.replace(before, after, [{ time: now, step: 'handed-over', detail }]));
   }
   await queue.save();
-  return { value: await withMessages(tx, target, taken), outcomes: queue.outcomes };
+  return { value: await withMessages(tx, target, taken), ended: queue.ended };
 }
 
 export async function settleCommand(
@@ -165,7 +196,7 @@ export async function settleCommand(
   now: number,
 ): Promise<Ended<SettleOutcome>> {
   const queue = await LockedQueue.hold(tx, target);
-  if (queue === undefined) return { value: { kind: 'lockLost' }, outcomes: [] };
+  if (queue === undefined) return { value: { kind: 'lockLost' }, ended: [] };
   await queue.passTime(now);
   const row =
     queue.locked === 0
@@ -175,14 +206,14 @@ export async function settleCommand(
   const after = before && settle(before, lockToken, settlement, bounds, now);
   if (before === undefined || after === undefined) {
     await queue.save();
-    return { value: { kind: 'lockLost' }, outcomes: queue.outcomes };
+    return { value: { kind: 'lockLost' }, ended: queue.ended };
   }
   const steps: readonly TrailEntry[] = settlement === 'abandon' ? [{ time: now, step: 'abandoned', detail: '' }] : [];
   await queue.replace(before, after, steps);
   await queue.save();
   const value: SettleOutcome =
     after.state.kind === 'ended' ? { kind: 'ended', outcome: after.state.outcome } : { kind: 'again' };
-  return { value, outcomes: queue.outcomes };
+  return { value, ended: queue.ended };
 }
 
 export async function releaseHolder(
@@ -192,24 +223,24 @@ export async function releaseHolder(
   now: number,
 ): Promise<Ended<number>> {
   const queue = await LockedQueue.hold(tx, target);
-  if (queue === undefined) return { value: 0, outcomes: [] };
+  if (queue === undefined) return { value: 0, ended: [] };
   await queue.passTime(now);
   const held = queue.locked === 0 ? [] : await queue.open().where(isLocked).where('holder', '=', holder).execute();
   for (const before of held.map(toStored)) {
     await queue.replace(before, releaseLock(before, now), [{ time: now, step: 'connection-lost', detail: holder }]);
   }
   await queue.save();
-  return { value: held.length, outcomes: queue.outcomes };
+  return { value: held.length, ended: queue.ended };
 }
 
 export async function purgeCommands(tx: Transaction, target: IdentityKey, now: number): Promise<Ended<number>> {
   const queue = await LockedQueue.hold(tx, target);
-  if (queue === undefined) return { value: 0, outcomes: [] };
+  if (queue === undefined) return { value: 0, ended: [] };
   await queue.passTime(now);
   const rows = queue.depth === 0 ? [] : await queue.open().execute();
   for (const before of rows.map(toStored)) await queue.replace(before, end(before, 'purged', now), []);
   await queue.save();
-  return { value: rows.length, outcomes: queue.outcomes };
+  return { value: rows.length, ended: queue.ended };
 }
 
 /** Everything of a deleted device and its modules, or of one module, but for the numbers that are not used again. */
@@ -267,21 +298,20 @@ export async function sweepCommands(tx: Transaction, now: number, count: number)
     .limit(count)
     .execute();
   const targets = new Map(due.map((row) => [`${row.device_id}/${row.module_id}`, keyOfRow(row)]));
-  const ended: StoredCommand[] = [];
+  const ended: EndedCommand[] = [];
   const deliverable: IdentityKey[] = [];
-  const outcomes: CommandOutcome[] = [];
   for (const target of targets.values()) {
     const queue = await LockedQueue.hold(tx, target, true);
     if (queue === undefined) continue;
     const lockedBefore = queue.locked;
-    ended.push(...(await queue.passTime(now, Math.max(1, count - ended.length))));
+    await queue.passTime(now, Math.max(1, count - ended.length));
     await queue.save();
-    outcomes.push(...queue.outcomes);
+    ended.push(...queue.ended);
     if (queue.locked < lockedBefore && queue.waiting > 0) deliverable.push(target);
   }
   const next = await tx.selectFrom('commands').select('due').where(isOpen).orderBy('due').limit(1).executeTakeFirst();
-  const value = { ended: ended.map(({ ack: _ack, trail: _trail, ...head }) => head), deliverable };
-  return { value: next === undefined ? value : { ...value, nextDue: Number(next.due) }, outcomes };
+  const value = { ended: ended.length, deliverable };
+  return { value: next === undefined ? value : { ...value, nextDue: Number(next.due) }, ended };
 }
 
 export async function deadCommands(tx: Transaction, target: IdentityKey, count: number): Promise<readonly Command[]> {

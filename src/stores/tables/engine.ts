@@ -22,6 +22,11 @@ export function lockingRows<Query extends Lockable>(tx: Kysely<Tables>, query: Q
   return skip ? query.forUpdate().skipLocked() : query.forUpdate();
 }
 
+/** Keeps others from deleting the rows that the query finds until the transaction ends; they may be read and changed. */
+export function keepingRows<Query extends { forKeyShare(): Query }>(tx: Kysely<Tables>, query: Query): Query {
+  return engineOf(tx) === 'sqlite' ? query : query.forKeyShare();
+}
+
 /** The list with its last entry repeated up to the next power of two: few lengths mean few prepared statements. */
 export function padded<Value>(list: readonly Value[]): readonly Value[] {
   const length = 2 ** Math.ceil(Math.log2(list.length));

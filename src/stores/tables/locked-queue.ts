@@ -8,10 +8,11 @@
 
 import { sql } from 'kysely';
 import { assert } from '../../base/assert.ts';
-import { settleTime, wantsReceipt } from '../../core/commands/lifecycle.ts';
+import { settleTime, wantsReceipt, withStep } from '../../core/commands/lifecycle.ts';
+import type { EndedCommand } from '../../core/commands/ports.ts';
 import type { CommandOutcome, TrailEntry } from '../../core/commands/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import { changingColumns, dueOf, NEVER, type StoredCommand, toStored, withStep } from './command-rows.ts';
+import { changingColumns, dueOf, NEVER, type StoredCommand, toStored } from './command-rows.ts';
 import { lockingRows } from './engine.ts';
 import type { CommandQueueRow, Transaction } from './schema.ts';
 
@@ -23,8 +24,8 @@ export const isLocked = sql<boolean>`state = 1`;
 export class LockedQueue {
   readonly #tx: Transaction;
   readonly #row: CommandQueueRow;
-  /** How commands ended in this transaction. */
-  readonly outcomes: CommandOutcome[] = [];
+  /** The commands that ended in this transaction. */
+  readonly ended: EndedCommand[] = [];
   waiting: number;
   locked: number;
   #nextDue: number;
@@ -64,17 +65,15 @@ export class LockedQueue {
       .orderBy('sequence');
   }
 
-  /** Does what time has done, to at most `count` commands; those that ended now. */
-  async passTime(now: number, count?: number): Promise<readonly StoredCommand[]> {
-    if (this.#nextDue > now) return [];
+  /** Does what time has done, to at most `count` commands. */
+  async passTime(now: number, count?: number): Promise<void> {
+    if (this.#nextDue > now) return;
     const due = this.open().where('due', '<=', now);
     const rows = await (count === undefined ? due : due.limit(count)).execute();
-    const ended: StoredCommand[] = [];
     for (const before of rows.map(toStored)) {
       const steps: readonly TrailEntry[] =
         before.state.kind === 'locked' ? [{ time: now, step: 'lock-ended', detail: '' }] : [];
-      const after = await this.replace(before, settleTime(before, now), steps);
-      if (after.state.kind === 'ended') ended.push(after);
+      await this.replace(before, settleTime(before, now), steps);
     }
     const { first } = await this.#tx
       .selectFrom('commands')
@@ -85,7 +84,6 @@ export class LockedQueue {
       .executeTakeFirstOrThrow();
     this.#nextDue = first === null ? NEVER : Number(first);
     this.#changed = true;
-    return ended;
   }
 
   /** Writes what has become of a command, with the steps that led there, and the receipt that its end asks for. */
@@ -105,7 +103,8 @@ export class LockedQueue {
     this.#count(after, 1);
     this.#nextDue = Math.min(this.#nextDue, dueOf(after) ?? NEVER);
     if (state.kind === 'ended') {
-      this.outcomes.push(state.outcome);
+      const { target, sequence, messageId } = after;
+      this.ended.push({ target, sequence, messageId, outcome: state.outcome, endedTime: state.endedTime });
       if (wantsReceipt(after.ack, state.outcome)) await this.#addReceipt(after, state.outcome, state.endedTime);
     }
     return after;

@@ -94,6 +94,10 @@ export class BatchWriter implements EventWriter {
     this.#open.number = this.batch;
   }
 
+  get pendingBytesMax(): number {
+    return this.#writerBytesMax;
+  }
+
   get pendingBytes(): number {
     return this.#pendingBytes;
   }

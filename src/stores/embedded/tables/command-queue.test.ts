@@ -17,6 +17,7 @@ async function open(): Promise<OpenedQueue> {
   let tables = await openTables();
   return {
     queue: tables.commandQueue,
+    identities: tables.identities,
     async reopen() {
       await tables.close();
       tables = await openTables();
@@ -36,6 +37,6 @@ let shared: Promise<OpenedQueue> | undefined;
 after(async () => (await shared)?.close());
 commandQueueModelTest('embedded', 100, async () => {
   shared ??= open();
-  const { queue } = await shared;
-  return { queue, close: () => queue.forget({ deviceId: 'd1' }) };
+  const { queue, identities } = await shared;
+  return { queue, identities, close: () => queue.forget({ deviceId: 'd1' }) };
 });

@@ -14,7 +14,7 @@ import { systemClock } from '../../../base/clock.ts';
 import { silentLog } from '../../../base/log.ts';
 import { defaultCommandLimits } from '../../../core/commands/rules.ts';
 import type { Command } from '../../../core/commands/types.ts';
-import { newCommand } from '../../contract/command-queue.ts';
+import { admitIdentities, newCommand } from '../../contract/command-queue.ts';
 import { type EmbeddedTables, openEmbeddedTables } from './tables.ts';
 
 const writer = fileURLToPath(new URL('../../contract/commands-writer.ts', import.meta.url));
@@ -73,7 +73,7 @@ async function writeUntilKilled(file: string, round: number, told: Map<string, T
 
 async function readReceipts({ commandQueue: queue }: EmbeddedTables, receipts: Map<string, string[]>): Promise<void> {
   for (;;) {
-    const request = { lockToken: 'r', count: 500, lockMs: 1000, notAfter: NOW, endedBefore: 0 };
+    const request = { lockToken: 'r', count: 500, lockMs: 1000, notAfter: NOW, reader: '', endedBefore: 0 };
     const batch = await queue.lockReceipts(request, NOW);
     if (batch === undefined) return;
     for (const { deviceId, originalMessageId, outcome } of batch.receipts) {
@@ -143,7 +143,8 @@ test('numbers are not given again after a crash, a deletion and a new creation',
   const tables = await openEmbeddedTables({ file, cipher, log: silentLog, clock: systemClock });
   const target = { deviceId: 'd0' };
   const most = Math.max(...[...told.values()].map((entry) => (entry.deviceId === 'd0' ? entry.sequence : 0)));
-  await tables.commandQueue.forget(target);
+  await tables.identities.write([{ kind: 'delete', key: target, ifMatch: '*' }]);
+  await admitIdentities(tables.identities, [target], 'g2');
   const command = newCommand('new', { target, generationId: 'g2' });
   const next = await tables.commandQueue.enqueue(command, defaultCommandLimits, NOW);
   assert.ok(next.kind === 'enqueued' && next.sequence > most);

@@ -16,6 +16,8 @@ import { exampleIdentity } from '../../contract/identities.ts';
 import { TABLES_FORMAT } from '../../tables/migrations.ts';
 import { openEmbeddedTables } from './tables.ts';
 
+/** Of the identities in the fixtures. */
+const { generationId } = exampleIdentity({ deviceId: 'd1' });
 const fixtures = new URL('../../../../test/fixtures/', import.meta.url);
 const cipher = { keys: [Buffer.alloc(32, 7)], source: 'test' };
 
@@ -45,7 +47,7 @@ test('tables of format 1 are brought to the present one, with everything in them
   ]);
   assert.deepEqual(await tables.consumerGroups.list('hub'), [{ name: 'Readers', createdTime: 5 }]);
   assert.deepEqual(await tables.subscriptions.load({ deviceId: 'd1' }, '1'), [{ filter: '#', qos: 1 }]);
-  const sent = await tables.commandQueue.enqueue(newCommand('m1'), defaultCommandLimits, 0);
+  const sent = await tables.commandQueue.enqueue(newCommand('m1', { generationId }), defaultCommandLimits, 0);
   assert.deepEqual(sent, { kind: 'enqueued', sequence: 1 });
   await tables.close();
 
@@ -62,9 +64,9 @@ test('a deleted device takes its commands and receipts along in the same commit'
   const tables = await openEmbeddedTables({ file, cipher, log: silentLog, clock: systemClock });
   const queue = tables.commandQueue;
   for (const target of [{ deviceId: 'd1' }, { deviceId: 'd1', moduleId: 'm1' }, { deviceId: 'd2' }]) {
-    await queue.enqueue(newCommand('purged', { target }), defaultCommandLimits, 0);
+    await queue.enqueue(newCommand('purged', { target, generationId }), defaultCommandLimits, 0);
     await queue.purge(target, 0);
-    await queue.enqueue(newCommand('open', { target }), defaultCommandLimits, 0);
+    await queue.enqueue(newCommand('open', { target, generationId }), defaultCommandLimits, 0);
   }
   await tables.identities.write([{ kind: 'delete', key: { deviceId: 'd1' }, ifMatch: '*' }]);
   const { waiting, receipts } = await queue.totals(0);
