@@ -12,6 +12,8 @@ const UNREAD_BYTES_MAX = 64 * 1024;
 
 export interface PeerEvents {
   bytes(chunk: Buffer): void;
+  /** The hub has written these: the truth of its side, which the peer cannot know yet. */
+  written?(chunk: Buffer): void;
   /** The connection has ended, whichever way. */
   closed(): void;
 }
@@ -95,6 +97,7 @@ export class Connection {
   /** @internal by the hub's end */
   fromHub(chunk: Buffer, written: () => void): void {
     if (this.#life.over) return;
+    this.#events.written?.(chunk);
     if (this.#stalled || this.#peerGone) {
       this.#unreadBytes += chunk.length;
       if (!this.#peerGone) this.#unread.push(chunk);
@@ -162,6 +165,12 @@ export class HubEnd extends Duplex {
     if (this.destroyed) return;
     this.#arrived.push(chunk);
     this.#pump();
+  }
+
+  /** As a socket has it, which an HTTP server asks for. */
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy();
+    else this.end(() => this.destroy());
   }
 
   override _read(): void {
