@@ -142,6 +142,29 @@ export const canaries: readonly Canary[] = [
       for (let device = 0; device < 5; device++) void subscriptions.remove({ deviceId: `d${device}` });
     },
   },
+  {
+    name: 'answer 204 before it is durable',
+    plan: { ...crashing, httpShare: 1 },
+    events: (events) => ({
+      ...events,
+      async send(sender, messages) {
+        const stored = events.send(sender, messages);
+        if (sender.via?.protocol === 'http') stored.catch(() => {});
+        else await stored;
+      },
+    }),
+  },
+  {
+    name: 'confirm what is said under a lock that is gone',
+    plan: { httpShare: 1, purges: true, activeMs: 60_000 },
+    commandQueue: (queue) => ({
+      ...queue,
+      async settle(...parameters) {
+        const outcome = await queue.settle(...parameters);
+        return outcome.kind === 'lockLost' ? { kind: 'ended', outcome: 'completed' } : outcome;
+      },
+    }),
+  },
 ];
 
 function lying(name: string, file: JournalFile): JournalFile {

@@ -29,7 +29,7 @@ interface Stored {
 
 export class EventsChecker {
   readonly #world: World;
-  /** By device and number. */
+  /** By `{device}:{number}`; what a device sends another way at the same time has numbers of its own: `{device}.http:{number}`. */
   readonly #sent = new Map<string, Sent>();
   readonly #stored: (Stored | undefined)[][];
 
@@ -136,7 +136,8 @@ export class EventsChecker {
           );
           continue;
         }
-        world.check(name.startsWith(`${deviceId}:`), () => `${name} is said to be of ${deviceId}`);
+        const stream = name.split(':')[0];
+        world.check(stream.split('.')[0] === deviceId, () => `${name} is said to be of ${deviceId}`);
         const place = places.get(deviceId) ?? partition;
         places.set(deviceId, place);
         world.check(place === partition, () => `${deviceId} has events in partitions ${place} and ${partition}`);
@@ -145,9 +146,9 @@ export class EventsChecker {
         world.check(count <= sent.times, () => `${name} was sent ${sent.times} times and is there more often`);
         const number = Number(name.split(':')[1]);
         if (count > 1 || Number.isNaN(number)) continue;
-        const before = lastFirst.get(deviceId) ?? -1;
-        world.check(number > before, () => `${name} appears first behind ${deviceId}:${before}`);
-        lastFirst.set(deviceId, number);
+        const before = lastFirst.get(stream) ?? -1;
+        world.check(number > before, () => `${name} appears first behind ${stream}:${before}`);
+        lastFirst.set(stream, number);
       }
     }
     for (const name of due) {

@@ -13,6 +13,7 @@ import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
+import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
@@ -25,6 +26,7 @@ import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { signed } from '../drivers/mqtt-door.ts';
 import type { Canary } from './canaries.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
 import { Life } from './scheduler.ts';
@@ -40,6 +42,8 @@ export interface Running {
   readonly hub: Hub;
   readonly eventLog: EmbeddedEventLog;
   readonly mqtt: MqttConnections;
+  /** Absent where nobody asks by HTTP: its routes take long to build. */
+  readonly http?: HttpConnections;
   readonly sweeper: Sweeper;
   readonly presence: KeptPresence;
 }
@@ -128,9 +132,9 @@ export class HubHost {
     this.#world.trace('hub', 'stops');
     this.running = undefined;
     this.stopping = true;
-    const { life, mqtt, sweeper, presence, eventLog } = running;
+    const { life, mqtt, http, sweeper, presence, eventLog } = running;
     const stopped = (async () => {
-      await mqtt.drain();
+      await Promise.all([mqtt.drain(), http?.drain()]);
       await sweeper.close();
       await presence.close();
       await this.tables.presenceStates.end();
@@ -156,6 +160,13 @@ export class HubHost {
     const answer = await Promise.race([operation(running.hub), lost]);
     await this.#world.scheduler.sleep(this.#dice.wait(2));
     return answer;
+  }
+
+  /** A token of one of the hub's policies; undefined before the hub has ever run. */
+  policyToken(name: string, lifeMs = 30 * DAY_MS): string | undefined {
+    const policy = this.#policies.find((known) => known.name === name);
+    if (policy === undefined) return undefined;
+    return `${signed('localhost', policy.primaryKey, this.#world.scheduler.now() + lifeMs)}&skn=${name}`;
   }
 
   #ends(life: Life): Promise<void> {
@@ -233,7 +244,9 @@ export class HubHost {
     });
     if (presence === undefined) throw new Error('the hub keeps presence');
     sweeper.start(hub.commands);
-    return { life, hub, eventLog: opened, mqtt: mqttConnections(hub), sweeper, presence };
+    // The machine's clock must not time what lives on another.
+    const http = plan.httpShare > 0 ? await httpConnections(hub, { requestMs: 0 }) : undefined;
+    return { life, hub, eventLog: opened, mqtt: mqttConnections(hub), ...(http && { http }), sweeper, presence };
   }
 
   #queue(): CommandQueue {

@@ -30,6 +30,8 @@ export interface Plan {
   readonly identitiesChange: boolean;
   readonly purges: boolean;
   readonly stalls: boolean;
+  /** Of the back ends, and of the devices that fetch, those that come by HTTP; the others act at the hub's waist. */
+  readonly httpShare: number;
 }
 
 /** Each seed has faults of its own: one in which everything happens at once hides what happens otherwise. */
@@ -58,6 +60,7 @@ export function planOf(seed: number): Plan {
     identitiesChange: random.next() < 0.6,
     purges: random.next() < 0.4,
     stalls: random.next() < 0.4,
+    httpShare: some(0.6, () => 0.3 + 0.7 * random.next()),
   };
 }
 
@@ -86,6 +89,7 @@ export function reductions(plan: Plan): readonly Plan[] {
     'tableFaultRate',
     'vanishRate',
     'deafRate',
+    'httpShare',
   ] as const;
   for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
   for (const name of ['identitiesChange', 'purges', 'stalls'] as const) if (plan[name]) less.push({ [name]: false });

@@ -27,7 +27,7 @@ test('the whole hub keeps its promises over faults of network, disk, power and c
 });
 
 test('a seed gives the same simulation every time', async () => {
-  const plan = { ...planOf(9), activeMs: 20_000 };
+  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7 };
   const [one, other] = [await simulate(plan), await simulate(plan)];
   assert.deepEqual(other.counters, one.counters);
   assert.equal(other.traceHash, one.traceHash);
@@ -35,15 +35,18 @@ test('a seed gives the same simulation every time', async () => {
   assert.notEqual(different.traceHash, one.traceHash);
 });
 
+/** Found before these actors were there: without them the runs are as they were. */
+const older = { httpShare: 0 } as const;
+
 /** Seeds that have failed once, reduced. */
 const kept = [
   {
     name: 'a clean connection that was given up does not remove the session of the next one',
-    plan: { ...planOf(10147), activeMs: 7970, crashEveryMs: 0, stopEveryMs: 0 },
+    plan: { ...planOf(10147), activeMs: 7970, crashEveryMs: 0, stopEveryMs: 0, ...older },
   },
   {
     name: 'monitoring numbers grow over two restarts while the clock is behind',
-    plan: { ...planOf(21), devices: 1, senders: 0, activeMs: 65_544, diskFullEveryMs: 0, breakEveryMs: 0 },
+    plan: { ...planOf(21), devices: 1, senders: 0, activeMs: 65_544, diskFullEveryMs: 0, breakEveryMs: 0, ...older },
   },
 ];
 

@@ -37,6 +37,8 @@ export interface Counters {
   vanishedPeers: number;
   stalledPeers: number;
   connections: number;
+  /** Over HTTP. */
+  requests: number;
   events: number;
   acknowledgements: number;
   redeliveries: number;
@@ -59,6 +61,7 @@ export class World {
     vanishedPeers: 0,
     stalledPeers: 0,
     connections: 0,
+    requests: 0,
     events: 0,
     acknowledgements: 0,
     redeliveries: 0,
