@@ -383,6 +383,29 @@ test("when one device's token ends, its links end; a renewed one goes on, and so
   await client.close();
 });
 
+test('a clock that is set behind the end of a token ends the links that need it, and is no failure of the hub', async () => {
+  const clock = new VirtualClock(Date.now());
+  await using hub = await openAmqpTestHub({ clock });
+  const device = await hub.device('d1');
+  const client = await connected(hub);
+  await authenticate(client, device, 60_000);
+  const commands = await commandsOf(client, device);
+  await client.putToken(hub.token({ resource: 'localhost', lifeMs: 60_000 }), 'localhost');
+  const receipts = client.receive('/messages/serviceBound/feedback', { autoaccept: false });
+  await receipts.opened();
+  receipts.credit(1);
+  clock.setWall(clock.now() + 60_000 + limits.clockSkewMs);
+  await sendCommand(hub, device, 'late');
+  assert.equal((await commands.ending()).condition, 'amqp:unauthorized-access');
+  clock.advance(limits.amqpPulseMs);
+  assert.equal((await receipts.ending()).condition, 'amqp:unauthorized-access');
+  assert.deepEqual(
+    hub.lines.filter((line) => line.includes('"level":"error"')),
+    [],
+  );
+  await client.close();
+});
+
 test('the newer connection of a device takes its place, and only its', async () => {
   await using hub = await openAmqpTestHub();
   const [one, two] = [await hub.device('d1'), await hub.device('d2')];
