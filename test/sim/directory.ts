@@ -8,6 +8,8 @@ export interface DeviceCredential {
   /** Milliseconds of the simulation's time: it was surely not there before this, and surely there at that. */
   readonly madeBehind: number;
   readonly knownAt: number;
+  /** A policy has spoken for the device: for the generation that there was. */
+  readonly isAny?: boolean;
 }
 
 interface Entry {
@@ -34,7 +36,8 @@ export class Directory {
 
   constructor(world: World) {
     this.#world = world;
-    this.ids = Array.from({ length: world.plan.devices }, (_, nth) => `d${nth}`);
+    const count = world.plan.devices + world.plan.amqpDevices;
+    this.ids = Array.from({ length: count }, (_, nth) => `d${nth}`);
     for (const id of this.ids) {
       this.#entries.set(id, { credentials: [], writing: new Set(), shutSince: undefined, deletedUntil: -1 });
     }

@@ -92,6 +92,8 @@ export class HttpClient {
     this.#running = running;
     this.#connection = connection;
     this.#received = Buffer.alloc(0);
+    // The runtime holds its parser, and with it the whole hub, for as long as the connection is not closed.
+    running.life.onEnd(() => connection.hubEnd.destroy());
     running.http.accept(connection.hubEnd as unknown as net.Socket);
     return connection;
   }

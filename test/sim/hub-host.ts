@@ -13,6 +13,7 @@ import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
+import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/connections.ts';
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
@@ -27,7 +28,7 @@ import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { signed } from '../drivers/mqtt-door.ts';
-import type { Canary } from './canaries.ts';
+import type { Canary } from './canary.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
 import { Life } from './scheduler.ts';
 import { behind, identitiesBehind, slowFiles, TableThread } from './storage.ts';
@@ -35,6 +36,8 @@ import type { World } from './world.ts';
 
 const DAY_MS = 86_400_000;
 const RETENTION_DAYS = 100;
+/** Where old clients would be sent. */
+const AMQPS_PORT = 5671;
 
 /** One run of the process. */
 export interface Running {
@@ -42,6 +45,7 @@ export interface Running {
   readonly hub: Hub;
   readonly eventLog: EmbeddedEventLog;
   readonly mqtt: MqttConnections;
+  readonly amqp: AmqpConnections;
   /** Absent where nobody asks by HTTP: its routes take long to build. */
   readonly http?: HttpConnections;
   readonly sweeper: Sweeper;
@@ -69,6 +73,7 @@ export class HubHost {
   readonly #monitoring: MonitoringChecker;
   #life: Life | undefined;
   #policies: readonly Policy[] = [];
+  readonly #tokens = new Map<string, string>();
 
   constructor(world: World, canary: Canary) {
     this.#world = world;
@@ -125,6 +130,11 @@ export class HubHost {
     this.#canary.crashed?.(this.tables);
   }
 
+  /** The simulation is over: nothing of the process may be left in this one. */
+  discard(): void {
+    this.#life?.end();
+  }
+
   /** The process drains and ends. */
   async stop(): Promise<void> {
     const { running } = this;
@@ -132,9 +142,9 @@ export class HubHost {
     this.#world.trace('hub', 'stops');
     this.running = undefined;
     this.stopping = true;
-    const { life, mqtt, http, sweeper, presence, eventLog } = running;
+    const { life, mqtt, amqp, http, sweeper, presence, eventLog } = running;
     const stopped = (async () => {
-      await Promise.all([mqtt.drain(), http?.drain()]);
+      await Promise.all([mqtt.drain(), amqp.drain(), http?.drain()]);
       await sweeper.close();
       await presence.close();
       await this.tables.presenceStates.end();
@@ -162,11 +172,16 @@ export class HubHost {
     return answer;
   }
 
-  /** A token of one of the hub's policies; undefined before the hub has ever run. */
-  policyToken(name: string, lifeMs = 30 * DAY_MS): string | undefined {
+  /** A token of one of the hub's policies, which outlives the simulation; undefined before the hub has ever run. */
+  policyToken(name: string): string | undefined {
+    const known = this.#tokens.get(name);
+    if (known !== undefined) return known;
     const policy = this.#policies.find((known) => known.name === name);
     if (policy === undefined) return undefined;
-    return `${signed('localhost', policy.primaryKey, this.#world.scheduler.now() + lifeMs)}&skn=${name}`;
+    const expiresAt = this.#world.scheduler.now() + 30 * DAY_MS;
+    const token = `${signed('localhost', policy.primaryKey, expiresAt)}&skn=${name}`;
+    this.#tokens.set(name, token);
+    return token;
   }
 
   #ends(life: Life): Promise<void> {
@@ -223,7 +238,7 @@ export class HubHost {
     // As the server does: so the stream knows of every start's time.
     monitor.record({ type: 'hubStarted' });
     let presence: KeptPresence | undefined;
-    const hub = createHub({
+    const whole = createHub({
       name: 'mooring',
       hostNames: hostNames('mooring', ['localhost']),
       identities: canary.identities?.(identities) ?? identities,
@@ -242,11 +257,14 @@ export class HubHost {
       },
       limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
     });
+    const hub = canary.hub?.(whole) ?? whole;
     if (presence === undefined) throw new Error('the hub keeps presence');
     sweeper.start(hub.commands);
     // The machine's clock must not time what lives on another.
     const http = plan.httpShare > 0 ? await httpConnections(hub, { requestMs: 0 }) : undefined;
-    return { life, hub, eventLog: opened, mqtt: mqttConnections(hub), ...(http && { http }), sweeper, presence };
+    const amqp = amqpConnections(hub, () => AMQPS_PORT);
+    const doors = { mqtt: mqttConnections(hub), amqp: canary.amqp?.(amqp) ?? amqp, ...(http && { http }) };
+    return { life, hub, eventLog: opened, ...doors, sweeper, presence };
   }
 
   #queue(): CommandQueue {

@@ -94,10 +94,14 @@ export class Connection {
     for (const written of this.#withheld.splice(0)) this.#atHub(0.1, written);
   }
 
+  /** @internal by the hub's end, at once: what has been written before waits for the network. */
+  hubWrites(chunk: Buffer): void {
+    if (!this.#life.over) this.#events.written?.(chunk);
+  }
+
   /** @internal by the hub's end */
   fromHub(chunk: Buffer, written: () => void): void {
     if (this.#life.over) return;
-    this.#events.written?.(chunk);
     if (this.#stalled || this.#peerGone) {
       this.#unreadBytes += chunk.length;
       if (!this.#peerGone) this.#unread.push(chunk);
@@ -171,6 +175,11 @@ export class HubEnd extends Duplex {
   destroySoon(): void {
     if (this.writableFinished) this.destroy();
     else this.end(() => this.destroy());
+  }
+
+  override write(chunk: Buffer, ...more: never[]): boolean {
+    this.#connection.hubWrites(chunk);
+    return super.write(chunk, ...more);
   }
 
   override _read(): void {

@@ -59,8 +59,17 @@ export interface ServiceDoor {
 
 const TOKEN_MS = 30 * 86_400_000;
 
-export function deviceToken(world: World, deviceId: string, { key }: DeviceCredential, lifeMs = TOKEN_MS): string {
-  return signed(`localhost/devices/${deviceId}`, key, world.scheduler.now() + lifeMs);
+/** Signing is dear, and devices ask often. */
+const lasting = new WeakMap<DeviceCredential, string>();
+
+/** @param lifeMs absent = it outlives the simulation */
+export function deviceToken(world: World, deviceId: string, credential: DeviceCredential, lifeMs?: number): string {
+  const known = lifeMs === undefined ? lasting.get(credential) : undefined;
+  if (known !== undefined) return known;
+  const resource = `localhost/devices/${deviceId}`;
+  const token = signed(resource, credential.key, world.scheduler.now() + (lifeMs ?? TOKEN_MS));
+  if (lifeMs === undefined) lasting.set(credential, token);
+  return token;
 }
 
 export function waistDoor(world: World, host: HubHost): ServiceDoor {

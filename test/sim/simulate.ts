@@ -1,8 +1,12 @@
 /** One simulation: a plan in, what was found out. See `docs/reliability.md`. */
+import { AmqpBackEnd } from './amqp-back-end.ts';
+import { AmqpGateway } from './amqp-gateway.ts';
+import { AmqpReader } from './amqp-readers.ts';
 import { fetchCommands, type Parts, Registrar, readEvents, readReceipts, sendCommands } from './back-ends.ts';
-import { type Canary, none } from './canaries.ts';
+import { type Canary, none } from './canary.ts';
 import { CommandsChecker } from './check-commands.ts';
 import { EventsChecker } from './check-events.ts';
+import { ReadersChecker } from './check-readers.ts';
 import { RegistryChecker } from './check-registry.ts';
 import { SessionsChecker } from './check-sessions.ts';
 import { Device } from './device.ts';
@@ -46,7 +50,8 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
     return isHttp ? httpServiceDoor(world, host, name) : waistDoor(world, host);
   };
   const parts: Parts = { world, host, directory, checkers, registry, doorOf };
-  const devices = directory.ids.map((id) => new Device(id, world, host, directory, checkers));
+  const overMqtt = directory.ids.slice(0, plan.devices);
+  const devices = overMqtt.map((id) => new Device(id, world, host, directory, checkers));
 
   const verifyEvents = async (): Promise<void> => {
     const { running } = host;
@@ -70,14 +75,27 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
   world.act('receipts', () => readReceipts(parts));
   world.act('fetching', () => fetchCommands(parts));
   for (const device of devices) world.act(device.id, () => device.live());
+  const gateways = gatewaysOf(parts, overMqtt);
+  for (const gateway of gateways) world.act(gateway.name, () => gateway.live());
+  const readers = new ReadersChecker(world, checkers.events);
+  for (let nth = 0; nth < plan.amqpReaders; nth++) {
+    const name = `reader by AMQP ${nth}`;
+    world.act(name, () => new AmqpReader(parts, readers, name).live());
+  }
+  for (let nth = 0; nth < plan.amqpBackEnds; nth++) {
+    const name = `backend${nth}`;
+    world.act(name, () => new AmqpBackEnd(parts, name).live());
+  }
   const httpDevices = new HttpDevices(parts);
   if (plan.httpShare > 0) world.act('telemetry by HTTP', () => httpDevices.live());
   const busy = (): string | undefined => {
     const device = devices.find(({ isDone }) => !isDone);
     if (device !== undefined) return `${device.id} is not done`;
+    const gateway = gateways.find(({ isDone }) => !isDone);
+    if (gateway !== undefined) return `${gateway.name} is not done`;
     return httpDevices.isDone ? undefined : 'telemetry by HTTP is not answered';
   };
-  world.act('end', () => end(parts, devices, busy));
+  world.act('end', () => end(parts, [...devices, ...gateways], busy));
 
   try {
     await world.scheduler.run(() => world.over || world.finding !== undefined, plan.activeMs + ELAPSED_MS_MAX);
@@ -85,17 +103,34 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
     world.finding ??= error instanceof Error ? error : new Error(String(error));
   }
   world.over = true;
-  return {
+  const outcome = {
     plan,
     finding: world.finding,
     counters: world.counters,
     traceHash: world.traceHash(),
     lastLines: world.lastLines,
   };
+  host.discard();
+  return outcome;
+}
+
+/** Each takes every so-manieth of the devices that speak AMQP, and visits those that do not. */
+function gatewaysOf(parts: Parts, elsewhere: readonly string[]): readonly AmqpGateway[] {
+  const { plan } = parts.world;
+  const ids = parts.directory.ids.slice(plan.devices);
+  const count = Math.min(plan.gateways, ids.length);
+  return Array.from({ length: count }, (_, nth) => {
+    const own = ids.filter((_id, at) => at % count === nth);
+    return new AmqpGateway(parts, `gateway${nth}`, own, elsewhere);
+  });
 }
 
 /** Ends the faults, waits until all is at rest, and compares. */
-async function end(parts: Parts, devices: readonly Device[], busy: () => string | undefined): Promise<void> {
+async function end(
+  parts: Parts,
+  devices: readonly { settle(): void }[],
+  busy: () => string | undefined,
+): Promise<void> {
   const { world, host, checkers } = parts;
   await world.scheduler.sleep(world.plan.activeMs);
   world.trace('end', 'faults end');

@@ -27,7 +27,8 @@ test('the whole hub keeps its promises over faults of network, disk, power and c
 });
 
 test('a seed gives the same simulation every time', async () => {
-  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7 };
+  const amqp = { amqpDevices: 2, amqpReaders: 1, amqpBackEnds: 1, visits: true, tokensEnd: true };
+  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7, ...amqp };
   const [one, other] = [await simulate(plan), await simulate(plan)];
   assert.deepEqual(other.counters, one.counters);
   assert.equal(other.traceHash, one.traceHash);
@@ -36,7 +37,7 @@ test('a seed gives the same simulation every time', async () => {
 });
 
 /** Found before these actors were there: without them the runs are as they were. */
-const older = { httpShare: 0 } as const;
+const older = { httpShare: 0, amqpDevices: 0, amqpReaders: 0, amqpBackEnds: 0 } as const;
 
 /** Seeds that have failed once, reduced. */
 const kept = [

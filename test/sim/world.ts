@@ -40,6 +40,8 @@ export interface Counters {
   /** Over HTTP. */
   requests: number;
   events: number;
+  /** By AMQP. */
+  eventsRead: number;
   acknowledgements: number;
   redeliveries: number;
 }
@@ -63,6 +65,7 @@ export class World {
     connections: 0,
     requests: 0,
     events: 0,
+    eventsRead: 0,
     acknowledgements: 0,
     redeliveries: 0,
   };
