@@ -57,6 +57,8 @@ async function outcomes(hub: AmqpTestHub, device: TestDevice, ...ids: readonly s
   return found.map(([{ state }]) => (state.kind === 'ended' ? state.outcome : state.kind));
 }
 
+const condition = (outcome: Outcome): string => (typeof outcome === 'string' ? outcome : outcome.condition);
+
 /** Lets what is under way between client and hub arrive. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
@@ -186,6 +188,24 @@ test('messages that are sent ahead are all accepted, in order; one that is refus
   receiver.credit(2048);
   assert.deepEqual((await receiver.received(count)).map(bodyText), numbers(count));
   await Promise.all([client.close(), reader.close()]);
+});
+
+test('what the log could not take is refused and ends the link, so that nothing behind it is stored before it', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const failing = client.send(device.address('messages/events'));
+  await failing.opened();
+  hub.telemetry.failWith(new Error('the disk is full'));
+  const refused = failing.outcome({ body: data('one') as never });
+  failing.link.send({ body: data('two') as never });
+  assert.equal(condition(await refused), 'com.microsoft:server-busy');
+  assert.equal((await failing.ending()).condition, 'com.microsoft:server-busy');
+  hub.telemetry.failWith(undefined);
+  const next = client.send(device.address('messages/events'));
+  assert.equal(await next.outcome({ body: data('one') as never }), 'accepted');
+  assert.deepEqual((await events(hub, 1)).map(bodyText), ['one']);
+  await client.close();
 });
 
 test('a command comes under a lock, and each outcome that a device may choose is that of the command', async () => {
