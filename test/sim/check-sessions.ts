@@ -123,9 +123,9 @@ export class SessionsChecker {
 
   /** Those that may still be held by the hub, or be answered. */
   #live(deviceId: string): Attempt[] {
-    const live = (this.#attempts.get(deviceId) ?? []).filter(({ accepted, connection }) =>
-      accepted ? connection.isHeld : connection.isOpen,
-    );
+    // One link of several may have ended while another is still to be answered: the place may yet be held again.
+    const mayBe = ({ accepted, connection }: Attempt): boolean => connection.isOpen || (accepted && connection.isHeld);
+    const live = (this.#attempts.get(deviceId) ?? []).filter(mayBe);
     this.#attempts.set(deviceId, live);
     return live;
   }
