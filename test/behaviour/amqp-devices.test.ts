@@ -57,6 +57,8 @@ async function outcomes(hub: AmqpTestHub, device: TestDevice, ...ids: readonly s
   return found.map(([{ state }]) => (state.kind === 'ended' ? state.outcome : state.kind));
 }
 
+const condition = (outcome: Outcome): string => (typeof outcome === 'string' ? outcome : outcome.condition);
+
 /** Lets what is under way between client and hub arrive. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
@@ -186,6 +188,24 @@ test('messages that are sent ahead are all accepted, in order; one that is refus
   receiver.credit(2048);
   assert.deepEqual((await receiver.received(count)).map(bodyText), numbers(count));
   await Promise.all([client.close(), reader.close()]);
+});
+
+test('what the log could not take is refused and ends the link, so that nothing behind it is stored before it', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const failing = client.send(device.address('messages/events'));
+  await failing.opened();
+  hub.telemetry.failWith(new Error('the disk is full'));
+  const refused = failing.outcome({ body: data('one') as never });
+  failing.link.send({ body: data('two') as never });
+  assert.equal(condition(await refused), 'com.microsoft:server-busy');
+  assert.equal((await failing.ending()).condition, 'com.microsoft:server-busy');
+  hub.telemetry.failWith(undefined);
+  const next = client.send(device.address('messages/events'));
+  assert.equal(await next.outcome({ body: data('one') as never }), 'accepted');
+  assert.deepEqual((await events(hub, 1)).map(bodyText), ['one']);
+  await client.close();
 });
 
 test('a command comes under a lock, and each outcome that a device may choose is that of the command', async () => {
@@ -380,6 +400,29 @@ test("when one device's token ends, its links end; a renewed one goes on, and so
   assert.equal((await client.send(short.address('messages/events')).ending()).condition, 'amqp:unauthorized-access');
   await authenticate(client, short);
   assert.equal(await client.send(short.address('messages/events')).outcome({ body: data('x') as never }), 'accepted');
+  await client.close();
+});
+
+test('a clock that is set behind the end of a token ends the links that need it, and is no failure of the hub', async () => {
+  const clock = new VirtualClock(Date.now());
+  await using hub = await openAmqpTestHub({ clock });
+  const device = await hub.device('d1');
+  const client = await connected(hub);
+  await authenticate(client, device, 60_000);
+  const commands = await commandsOf(client, device);
+  await client.putToken(hub.token({ resource: 'localhost', lifeMs: 60_000 }), 'localhost');
+  const receipts = client.receive('/messages/serviceBound/feedback', { autoaccept: false });
+  await receipts.opened();
+  receipts.credit(1);
+  clock.setWall(clock.now() + 60_000 + limits.clockSkewMs);
+  await sendCommand(hub, device, 'late');
+  assert.equal((await commands.ending()).condition, 'amqp:unauthorized-access');
+  clock.advance(limits.amqpPulseMs);
+  assert.equal((await receipts.ending()).condition, 'amqp:unauthorized-access');
+  assert.deepEqual(
+    hub.lines.filter((line) => line.includes('"level":"error"')),
+    [],
+  );
   await client.close();
 });
 

@@ -188,8 +188,12 @@ export class MixedLoad {
     const host = login.username.split('/')[0];
     const put = await client.putToken(password, `${host}/devices/${clientId}`);
     assert.equal(put.application_properties?.['status-code'], 200);
-    const sender = client.send(`/devices/${clientId}/messages/events`);
-    await sender.opened();
+    const attached = async () => {
+      const link = client.send(`/devices/${clientId}/messages/events`);
+      await link.opened();
+      return link;
+    };
+    let sender = await attached();
     const fates = this.#fates(clientId);
     const broken = client.ended.then(() => 'broken' as const);
     while (this.#running) {
@@ -201,7 +205,13 @@ export class MixedLoad {
       if (outcome === 'accepted') {
         fates[n] = 'acknowledged';
         this.counts.amqpTelemetry++;
-      } else await this.#refused();
+      } else {
+        await this.#refused();
+        // The hub ends the link when it cannot store.
+        const again = await Promise.race([sender.ending().then(attached), broken]);
+        if (again === 'broken') return;
+        sender = again;
+      }
       await this.#pause();
     }
     await client.close();

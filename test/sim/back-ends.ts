@@ -1,28 +1,18 @@
-/** Back ends of the hub: they keep the registry, send commands, read receipts and events. All at its waist. */
+/** Back ends of the hub: they keep the registry, send commands, read receipts and events. */
 
 import type { Settlement } from '../../src/core/commands/lifecycle.ts';
 import type { ReceiptWish } from '../../src/core/commands/types.ts';
 import { HubError } from '../../src/core/errors.ts';
 import type { EventPosition } from '../../src/core/events/types.ts';
 import type { IdentityDraft } from '../../src/core/identity/registry.ts';
-import type { Principal } from '../../src/core/identity/types.ts';
-import { signed } from '../drivers/mqtt-door.ts';
 import type { RegistryChecker } from './check-registry.ts';
 import type { Checkers } from './device.ts';
 import type { Directory } from './directory.ts';
 import { type HubHost, NoAnswer } from './hub-host.ts';
+import { owner, type ServiceDoor } from './service-door.ts';
 import type { World } from './world.ts';
 
-export const owner: Principal = {
-  kind: 'policy',
-  policyName: 'iothubowner',
-  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-  expiresAt: Number.POSITIVE_INFINITY,
-  scope: [],
-};
-
 const NOT_DONE: ReadonlySet<string> = new Set(['DeviceNotFound', 'DeviceAlreadyExists', 'PreconditionFailed']);
-const TOKEN_MS = 30 * 86_400_000;
 const READ_BYTES = 16 * 1024;
 
 export interface Parts {
@@ -31,10 +21,12 @@ export interface Parts {
   readonly directory: Directory;
   readonly checkers: Checkers;
   readonly registry: RegistryChecker;
+  /** The way that the actor of this name takes to the hub. */
+  doorOf(name: string): ServiceDoor;
 }
 
 /** The code of a refusal; undefined = nobody knows whether it has happened. */
-function refusalOf(world: World, error: unknown): string | undefined {
+export function refusalOf(world: World, error: unknown): string | undefined {
   if (error instanceof HubError) return error.code;
   const isFault = error instanceof NoAnswer || (error instanceof Error && error.message === 'disk I/O error');
   world.check(isFault, () => `a back end was answered ${error instanceof Error ? error.stack : error}`);
@@ -46,6 +38,7 @@ export class Registrar {
   readonly #parts: Parts;
   readonly #name: string;
   readonly #dice;
+  readonly #door: ServiceDoor;
   readonly #etags = new Map<string, string>();
   #tags = 0;
 
@@ -53,6 +46,7 @@ export class Registrar {
     this.#parts = parts;
     this.#name = name;
     this.#dice = parts.world.dice(name);
+    this.#door = parts.doorOf(name);
   }
 
   async live(): Promise<void> {
@@ -92,13 +86,13 @@ export class Registrar {
   }
 
   async #get(id: string): Promise<'enabled' | 'disabled' | 'missing' | undefined> {
-    const { world, host, directory, registry } = this.#parts;
+    const { world, directory, registry } = this.#parts;
     const call = registry.begin(id, { kind: 'get', tag: '', ifMatch: '' });
     try {
-      const view = await host.call((hub) => hub.registry.get(owner, { deviceId: id }));
+      const view = await this.#door.getIdentity(id);
       this.#etags.set(id, view.etag);
       directory.saw(id, view, call.invokedAt, false);
-      registry.end(call, { ...view, kind: 'identity', tag: view.statusReason ?? '' });
+      registry.end(call, { ...view, kind: 'identity' });
       return view.status;
     } catch (error) {
       const code = refusalOf(world, error);
@@ -113,17 +107,17 @@ export class Registrar {
     ifMatch: string | undefined,
     status: 'enabled' | 'disabled',
   ): Promise<void> {
-    const { world, host, directory, registry } = this.#parts;
+    const { world, directory, registry } = this.#parts;
     const tag = `${this.#name}.${this.#tags++}`;
     const draft: IdentityDraft = { deviceId: id, status, statusReason: tag };
     const call = registry.begin(id, { kind, tag, ifMatch: ifMatch ?? '' });
-    directory.writeBegins(id);
+    const write = directory.writeBegins(id);
     let shut: boolean | undefined;
     try {
-      const view = await host.call((hub) => hub.registry.put(owner, draft, ifMatch));
+      const view = await this.#door.putIdentity(draft, ifMatch);
       this.#etags.set(id, view.etag);
       directory.saw(id, view, call.invokedAt, kind === 'create');
-      registry.end(call, { ...view, kind: 'identity', tag: view.statusReason ?? '' });
+      registry.end(call, { ...view, kind: 'identity' });
       shut = status === 'disabled';
       world.trace(this.#name, `${kind} ${id} ${status}`);
     } catch (error) {
@@ -131,16 +125,16 @@ export class Registrar {
       registry.end(call, code === undefined ? { kind: 'unknown' } : { kind: 'refused', code });
       world.check(code === undefined || NOT_DONE.has(code), () => `${kind} of ${id} was refused with ${code}`);
     }
-    directory.writeEnds(id, shut);
+    directory.writeEnds(id, write, shut);
   }
 
   async #delete(id: string, ifMatch: string): Promise<void> {
-    const { world, host, directory, registry } = this.#parts;
+    const { world, directory, registry } = this.#parts;
     const call = registry.begin(id, { kind: 'delete', tag: '', ifMatch });
-    directory.writeBegins(id);
+    const write = directory.writeBegins(id);
     let shut: boolean | undefined;
     try {
-      await host.call((hub) => hub.registry.delete(owner, { deviceId: id }, ifMatch));
+      await this.#door.deleteIdentity(id, ifMatch);
       registry.end(call, { kind: 'deleted' });
       shut = true;
       directory.deletionMayHaveHappened(id);
@@ -150,20 +144,22 @@ export class Registrar {
       registry.end(call, code === undefined ? { kind: 'unknown' } : { kind: 'refused', code });
       if (code === undefined) directory.deletionMayHaveHappened(id);
     }
-    directory.writeEnds(id, shut);
+    directory.writeEnds(id, write, shut);
   }
 }
 
 /** Sends commands, short-lived and long-lived, and purges. */
-export async function sendCommands({ world, host, directory, checkers }: Parts, name: string): Promise<void> {
+export async function sendCommands(parts: Parts, name: string): Promise<void> {
+  const { world, directory, checkers } = parts;
   const dice = world.dice(name);
+  const door = parts.doorOf(name);
   for (let count = 0; !world.calm; ) {
     await world.scheduler.sleep(dice.wait(500));
     const deviceId = dice.pick(directory.ids);
     if (world.plan.purges && dice.chance(0.03)) {
       checkers.commands.purging(deviceId);
-      await host
-        .call((hub) => hub.commands.purge(owner, { deviceId }))
+      await door
+        .purge(deviceId)
         .then(() => checkers.commands.purged(deviceId))
         .catch((error) => refusalOf(world, error));
       continue;
@@ -175,7 +171,7 @@ export async function sendCommands({ world, host, directory, checkers }: Parts, 
     checkers.commands.offered(messageId, deviceId, ack);
     const message = { messageId, ack, ...expiry, properties: [], body: Buffer.from(messageId) };
     try {
-      const { sequence } = await host.call((hub) => hub.commands.send(owner, { deviceId }, message));
+      const sequence = await door.sendCommand(deviceId, message);
       checkers.commands.accepted(messageId, sequence);
       world.trace(name, `sent ${messageId} to ${deviceId} (${sequence})`);
     } catch (error) {
@@ -185,50 +181,54 @@ export async function sendCommands({ world, host, directory, checkers }: Parts, 
 }
 
 /** Reads receipts; gives some back, and forgets some. */
-export async function readReceipts({ world, host, checkers }: Parts): Promise<void> {
+export async function readReceipts(parts: Parts): Promise<void> {
+  const { world, checkers } = parts;
   const dice = world.dice('receipts');
+  const door = parts.doorOf('receipts');
   while (!world.over) {
     await world.scheduler.sleep(dice.wait(2000 * Math.min(6, world.patience)));
-    await host
-      .call(async (hub) => {
-        const batch = await hub.commands.takeReceipts(owner);
-        if (batch === undefined) return;
-        checkers.commands.receipts(batch.receipts);
-        const kind = world.calm ? 0 : dice.next();
-        if (kind >= 0.8) return;
-        const settlement = kind < 0.6 ? 'complete' : 'abandon';
-        if (settlement === 'complete') checkers.commands.receiptsReading(batch.receipts);
-        const settled = await hub.commands.settleReceipts(owner, batch.lockToken, settlement);
-        if (settled && settlement === 'complete') checkers.commands.receiptsRead(batch.receipts);
-      })
+    await door
+      .readReceipts(
+        (receipts) => {
+          checkers.commands.receipts(receipts);
+          const kind = world.calm ? 0 : dice.next();
+          if (kind >= 0.8) return undefined;
+          const settlement = kind < 0.6 ? 'complete' : 'abandon';
+          if (settlement === 'complete') checkers.commands.receiptsReading(receipts);
+          return settlement;
+        },
+        (receipts, settlement) => {
+          if (settlement === 'complete') checkers.commands.receiptsRead(receipts);
+        },
+      )
       .catch((error) => refusalOf(world, error));
   }
 }
 
 /** A device that fetches single commands without a connection, and says at once or late what becomes of them. */
-export async function fetchCommands({ world, host, directory, checkers }: Parts): Promise<void> {
+export async function fetchCommands(parts: Parts): Promise<void> {
+  const { world, directory, checkers } = parts;
   const dice = world.dice('fetching');
+  const door = parts.doorOf('fetching');
   while (!world.calm) {
     await world.scheduler.sleep(dice.wait(2000));
     const deviceId = dice.pick(directory.ids);
     const credential = directory.credentials(deviceId).at(-1);
     if (credential === undefined) continue;
-    const token = signed(`localhost/devices/${deviceId}`, credential.key, world.scheduler.now() + TOKEN_MS);
     const settlement = dice.pick<Settlement>(['complete', 'complete', 'reject', 'abandon']);
     const thinkMs = dice.wait(dice.chance(0.1) ? 60_000 : 200);
-    await host
-      .call(async (hub) => {
-        const principal = await hub.authentication.device({ deviceId }, { kind: 'token', token });
-        const inbox = hub.commands.openInbox(principal, { deviceId }, '');
-        const [command] = await inbox.take(1);
-        if (command === undefined || command.state.kind !== 'locked') return;
-        const messageId = Buffer.from(command.message.body).toString();
-        checkers.commands.delivered(deviceId, credential, messageId, 1, command.handedOver > 1);
-        await world.scheduler.sleep(thinkMs);
-        checkers.commands.settling(messageId, settlement);
-        await inbox.settle(command.state.lockToken, settlement);
-        checkers.commands.settled(messageId, settlement);
-      })
+    await door
+      .fetchCommand(
+        deviceId,
+        credential,
+        async ({ messageId, again }) => {
+          checkers.commands.delivered(deviceId, credential, messageId, 1, again);
+          await world.scheduler.sleep(thinkMs);
+          checkers.commands.settling(messageId, settlement);
+          return settlement;
+        },
+        ({ messageId }) => checkers.commands.settled(messageId, settlement),
+      )
       .catch((error) => refusalOf(world, error));
   }
 }

@@ -6,35 +6,13 @@ import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { Command, ReceiptBatch } from '../../src/core/commands/types.ts';
 import type { Events } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
-import type { IdentityStore } from '../../src/core/identity/ports.ts';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
-import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
+import type { Presence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
-import type { JournalFile, JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
+import type { JournalFile } from '../../src/stores/embedded/event-log/files.ts';
+import { doorCanaries } from './canaries-doors.ts';
+import { type Canary, copyOf } from './canary.ts';
 import type { Plan } from './plan.ts';
-
-export interface Canary {
-  readonly name: string;
-  /** What must be so for it to show. */
-  readonly plan?: Partial<Plan>;
-  files?(files: JournalFiles): JournalFiles;
-  identities?(store: IdentityStore): IdentityStore;
-  subscriptions?(store: SubscriptionStore): SubscriptionStore;
-  commandQueue?(queue: CommandQueue): CommandQueue;
-  /** @param crashes so far */
-  eventLog?(log: EventLog, crashes: number): EventLog;
-  events?(events: Events, log: EventLog): Events;
-  presence?(presence: Presence): Presence;
-  /** The power has failed, and nothing runs. */
-  crashed?(tables: {
-    readonly identities: IdentityStore;
-    readonly commandQueue: CommandQueue;
-    readonly subscriptions: SubscriptionStore;
-  }): void;
-}
-
-/** No bug but the hub's own. */
-export const none: Canary = { name: 'none' };
 
 const crashing: Partial<Plan> = { crashEveryMs: 6000 };
 const changing: Partial<Plan> = { identitiesChange: true, registrars: 3 };
@@ -142,6 +120,7 @@ export const canaries: readonly Canary[] = [
       for (let device = 0; device < 5; device++) void subscriptions.remove({ deviceId: `d${device}` });
     },
   },
+  ...doorCanaries,
 ];
 
 function lying(name: string, file: JournalFile): JournalFile {
@@ -226,17 +205,6 @@ function spread(events: Events, log: EventLog): Events {
   return {
     ...events,
     openSender: (...parameters) => ({ ...events.openSender(...parameters), partition: next++ % log.partitionCount }),
-  };
-}
-
-/** The claims that are sent through are objects with private parts. */
-function copyOf(claim: ConnectionClaim): ConnectionClaim {
-  const { key, generationId, protocol, credential, authority, peer } = claim;
-  return {
-    ...{ key, generationId, protocol, credential, peer },
-    ...(authority !== undefined && { authority }),
-    drop: (reason) => claim.drop(reason),
-    wake: () => claim.wake?.(),
   };
 }
 

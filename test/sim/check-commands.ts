@@ -5,12 +5,13 @@
  */
 import { limits } from '../../src/base/limits.ts';
 import { type Settlement, wantsReceipt } from '../../src/core/commands/lifecycle.ts';
-import type { Command, CommandOutcome, Receipt, ReceiptWish, TrailEntry } from '../../src/core/commands/types.ts';
+import type { Command, CommandOutcome, ReceiptWish, TrailEntry } from '../../src/core/commands/types.ts';
 import type { Hub } from '../../src/core/hub.ts';
 import { identityName } from '../../src/core/identity/permissions.ts';
 import type { Principal } from '../../src/core/identity/types.ts';
 import type { Attempt } from './check-sessions.ts';
 import type { DeviceCredential, Directory } from './directory.ts';
+import type { SeenReceipt } from './service-door.ts';
 import type { World } from './world.ts';
 
 interface Offered {
@@ -27,7 +28,9 @@ interface Offered {
   /** What the hub has confirmed. */
   confirmed: CommandOutcome | undefined;
   deliveries: number;
+  /** Their numbers, where the way tells them. */
   readonly receipts: Set<number>;
+  hasReceipt: boolean;
   receiptOutcome: CommandOutcome | undefined;
   /** A back end has said that it has read it; the hub has confirmed that. */
   receiptReading: boolean;
@@ -52,6 +55,8 @@ export class CommandsChecker {
   /** When the last purge that may have happened was answered; endless while one has had no answer. */
   readonly #purgedAt = new Map<string, number>();
   readonly #purging = new Map<string, number>();
+  /** By message id, as the store has counted. */
+  readonly #timesHandedOver = new Map<string, number>();
   /** Connection -> the highest sequence number that came over it for the first time. */
   readonly #firstOver = new WeakMap<Attempt, number>();
 
@@ -64,11 +69,17 @@ export class CommandsChecker {
     this.#offered.set(messageId, {
       ...{ messageId, deviceId, wish, offeredAt: this.#now(), answer: 'none', acceptedAt: 0, sequence: undefined },
       ...{ said: new Set<Settlement>(), abandons: 0, confirmed: undefined, deliveries: 0 },
-      ...{ receipts: new Set<number>(), receiptOutcome: undefined, receiptReading: false, receiptRead: false },
+      ...{
+        receipts: new Set<number>(),
+        hasReceipt: false,
+        receiptOutcome: undefined,
+        receiptReading: false,
+        receiptRead: false,
+      },
     });
   }
 
-  accepted(messageId: string, sequence: number): void {
+  accepted(messageId: string, sequence: number | undefined): void {
     const command = this.#of(messageId);
     command.answer = 'accepted';
     command.acceptedAt = this.#now();
@@ -98,7 +109,8 @@ export class CommandsChecker {
 
   /** The store has locked these for a connection. */
   handedOver(commands: readonly Command[]): void {
-    for (const { target, generationId, sequence, handedOver } of commands) {
+    for (const { target, generationId, sequence, handedOver, message } of commands) {
+      this.#timesHandedOver.set(message.messageId ?? '', handedOver);
       if (handedOver > 1) continue;
       const name = `${identityName(target)} ${generationId}`;
       const before = this.#handedOver.get(name) ?? 0;
@@ -107,7 +119,14 @@ export class CommandsChecker {
     }
   }
 
-  delivered(deviceId: string, by: Attempt | DeviceCredential, messageId: string, qos: number, again: boolean): void {
+  /** @param again the command has been handed over before, as the protocol tells; undefined = it does not */
+  delivered(
+    deviceId: string,
+    by: Attempt | DeviceCredential,
+    messageId: string,
+    qos: number,
+    again: boolean | undefined,
+  ): void {
     const command = this.#offered.get(messageId);
     if (command === undefined || command.deviceId !== deviceId) {
       this.#world.find(`${deviceId} was given ${messageId}, which is not its own`);
@@ -118,8 +137,9 @@ export class CommandsChecker {
     this.#world.check(command.answer !== 'accepted' || command.acceptedAt >= credential.madeBehind, () => {
       return `${deviceId}, made behind ${credential.madeBehind}, was given ${messageId}, accepted at ${command.acceptedAt}`;
     });
-    if (!('credential' in by) || qos === 0 || again || command.sequence === undefined) return;
     const { sequence } = command;
+    if (!('credential' in by) || qos === 0 || sequence === undefined) return;
+    if (again ?? (this.#timesHandedOver.get(messageId) ?? 0) > 1) return;
     const before = this.#firstOver.get(by) ?? 0;
     this.#world.check(sequence > before, () => `${deviceId} was given ${sequence} for the first time behind ${before}`);
     this.#firstOver.set(by, sequence);
@@ -142,27 +162,30 @@ export class CommandsChecker {
     command.confirmed = outcome;
   }
 
-  receipts(receipts: readonly Receipt[]): void {
+  receipts(receipts: readonly SeenReceipt[]): void {
+    const names = new Set(receipts.map(({ originalMessageId }) => originalMessageId));
+    this.#world.check(names.size === receipts.length, () => 'a batch of receipts has two of one command');
     for (const { originalMessageId, sequence, outcome, deviceId } of receipts) {
       const command = this.#offered.get(originalMessageId ?? '');
       if (command === undefined || command.deviceId !== deviceId) {
         this.#world.find(`a receipt for ${originalMessageId} of ${deviceId}, which was never sent`);
         continue;
       }
-      command.receipts.add(sequence);
+      if (sequence !== undefined) command.receipts.add(sequence);
+      command.hasReceipt = true;
       const before = command.receiptOutcome ?? outcome;
       command.receiptOutcome = outcome;
       this.#world.check(before === outcome, () => `receipts of ${originalMessageId} say ${before} and ${outcome}`);
-      this.#world.check(command.receipts.size === 1, () => `${originalMessageId} has two receipts`);
+      this.#world.check(command.receipts.size <= 1, () => `${originalMessageId} has two receipts`);
       this.#world.check(!command.receiptRead, () => `the receipt of ${originalMessageId} was read, and came again`);
     }
   }
 
-  receiptsReading(receipts: readonly Receipt[]): void {
+  receiptsReading(receipts: readonly SeenReceipt[]): void {
     for (const { originalMessageId } of receipts) this.#of(originalMessageId ?? '').receiptReading = true;
   }
 
-  receiptsRead(receipts: readonly Receipt[]): void {
+  receiptsRead(receipts: readonly SeenReceipt[]): void {
     for (const { originalMessageId } of receipts) this.#of(originalMessageId ?? '').receiptRead = true;
     this.#world.counters.acknowledgements += receipts.length;
   }
@@ -214,7 +237,7 @@ export class CommandsChecker {
     };
     world.check(causes[outcome], () => `${messageId} ended ${outcome}, and nobody did that`);
     const wanted = wantsReceipt(offered.wish, outcome);
-    world.check(wanted || offered.receipts.size === 0, () => `${messageId} has a receipt that nobody asked for`);
+    world.check(wanted || !offered.hasReceipt, () => `${messageId} has a receipt that nobody asked for`);
     const mayBeOver = world.latest() - endedTime >= limits.receiptTimeToLiveMs;
     world.check(!wanted || offered.receiptReading || mayBeOver || mayBeGone, () => {
       return `${messageId} ended ${outcome}, and its receipt never came, or not again`;

@@ -6,10 +6,13 @@
 import rhea from 'rhea';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { EventRun } from '../../src/core/events/types.ts';
-import { RECORD_HEADER_BYTES } from '../../src/wire/amqp/record.ts';
+import { patchEventAnnotations, RECORD_HEADER_BYTES } from '../../src/wire/amqp/record.ts';
 import type { World } from './world.ts';
 
 const READ_BYTES = 64 * 1024;
+
+/** Of what was sent under a policy's token: the generation that there was. */
+export const ANY_GENERATION = '*';
 
 /** A message as a device wrote it. */
 interface Sent {
@@ -29,13 +32,16 @@ interface Stored {
 
 export class EventsChecker {
   readonly #world: World;
-  /** By device and number. */
+  /** By `{device}:{number}`; what a device sends another way at the same time has numbers of its own: `{device}.http:{number}`. */
   readonly #sent = new Map<string, Sent>();
   readonly #stored: (Stored | undefined)[][];
+  /** Messages that readers were given before anybody has seen the record. */
+  readonly #delivered: Map<number, Stored>[];
 
   constructor(world: World) {
     this.#world = world;
     this.#stored = Array.from({ length: world.plan.partitions }, () => []);
+    this.#delivered = this.#stored.map(() => new Map());
   }
 
   sent(name: string, body: string, property: string | undefined, generationId: string): void {
@@ -69,6 +75,23 @@ export class EventsChecker {
     }
   }
 
+  /** A reader was given this message under this number. */
+  delivered(partition: number, sequence: number, time: number, payload: Buffer): void {
+    const known = this.#stored[partition][sequence];
+    if (known !== undefined) this.#compareDelivered(partition, sequence, known, { time, bytes: payload });
+    else this.#delivered[partition].set(sequence, { time, bytes: payload });
+  }
+
+  /** How many events of the partition have surely been there. */
+  seenCount(partition: number): number {
+    return Math.max(this.#stored[partition].length, ...[...this.#delivered[partition].keys()].map((last) => last + 1));
+  }
+
+  /** Of an event that was seen. */
+  timeOf(partition: number, sequence: number): number | undefined {
+    return (this.#stored[partition][sequence] ?? this.#delivered[partition].get(sequence))?.time;
+  }
+
   /** Reads everything, and compares it with everything that was sent. */
   async verify(log: EventLog): Promise<void> {
     // Others are acknowledged while this reads.
@@ -93,14 +116,30 @@ export class EventsChecker {
       });
       this.#world.check(from >= lastSequence + 1, () => `partition ${partition}: the last event cannot be read`);
     }
+    for (const [partition, { size }] of this.#delivered.entries()) {
+      this.#world.check(size === 0, () => `partition ${partition}: ${size} events were delivered and are not there`);
+    }
     if (this.#world.finding === undefined) this.#compare(due);
+  }
+
+  /** Delivered is what was stored, with what only the log knows written into it. */
+  #compareDelivered(partition: number, sequence: number, stored: Stored, delivered: Stored): void {
+    const due = Buffer.from(stored.bytes.subarray(RECORD_HEADER_BYTES));
+    patchEventAnnotations(due, 0, sequence, stored.time);
+    this.#world.check(due.equals(delivered.bytes), () => {
+      return `partition ${partition}: number ${sequence} (${textOf(stored.bytes)}) was delivered otherwise than it is stored`;
+    });
   }
 
   #see(partition: number, sequence: number, bytes: Buffer, time: number): void {
     const stored = this.#stored[partition];
     const known = stored[sequence];
     if (known === undefined) {
-      stored[sequence] = { bytes: Buffer.from(bytes), time };
+      const seen = { bytes: Buffer.from(bytes), time };
+      stored[sequence] = seen;
+      const delivered = this.#delivered[partition].get(sequence);
+      this.#delivered[partition].delete(sequence);
+      if (delivered !== undefined) this.#compareDelivered(partition, sequence, seen, delivered);
       return;
     }
     this.#world.check(known.time === time && known.bytes.equals(bytes), () => {
@@ -129,14 +168,15 @@ export class EventsChecker {
           sent === undefined ||
           sent.body !== body ||
           sent.property !== property ||
-          !sent.generations.has(generationId)
+          !(sent.generations.has(generationId) || sent.generations.has(ANY_GENERATION))
         ) {
           world.find(
             `partition ${partition}: number ${sequence} (${deviceId} ${generationId} ${name}) was never sent so`,
           );
           continue;
         }
-        world.check(name.startsWith(`${deviceId}:`), () => `${name} is said to be of ${deviceId}`);
+        const stream = name.split(':')[0];
+        world.check(stream.split('.')[0] === deviceId, () => `${name} is said to be of ${deviceId}`);
         const place = places.get(deviceId) ?? partition;
         places.set(deviceId, place);
         world.check(place === partition, () => `${deviceId} has events in partitions ${place} and ${partition}`);
@@ -145,9 +185,9 @@ export class EventsChecker {
         world.check(count <= sent.times, () => `${name} was sent ${sent.times} times and is there more often`);
         const number = Number(name.split(':')[1]);
         if (count > 1 || Number.isNaN(number)) continue;
-        const before = lastFirst.get(deviceId) ?? -1;
-        world.check(number > before, () => `${name} appears first behind ${deviceId}:${before}`);
-        lastFirst.set(deviceId, number);
+        const before = lastFirst.get(stream) ?? -1;
+        world.check(number > before, () => `${name} appears first behind ${stream}:${before}`);
+        lastFirst.set(stream, number);
       }
     }
     for (const name of due) {

@@ -5,18 +5,30 @@
 import type { Hub } from '../../src/core/hub.ts';
 import type { Principal } from '../../src/core/identity/types.ts';
 import type { DeviceCredential, Directory } from './directory.ts';
-import type { Connection } from './network.ts';
 import type { World } from './world.ts';
 
 const CUT_OFF_MS = 1000;
 
-/** One CONNECT of a device. */
+/** A device's place as a connection gives it: the connection itself, or its share of one that many devices have. */
+export interface Place {
+  /** The truth of the hub's side: it runs, and has the device there. */
+  readonly isHeld: boolean;
+  /** The hub may still answer. */
+  readonly isOpen: boolean;
+}
+
+/** One attempt of a device to be let in. */
 export interface Attempt {
   readonly deviceId: string;
-  readonly connection: Connection;
+  readonly connection: Place;
   readonly credential: DeviceCredential;
-  readonly clean: boolean;
+  /** Of the MQTT session; absent = the protocol has none. */
+  readonly clean: boolean | undefined;
   readonly sentAt: number;
+  /** When the last of its tokens ends, by the simulation's time. */
+  endsAt: number;
+  /** How far the clock had been set when that was said: a clock that is set moves the end. */
+  jumpedMs: number;
   accepted: boolean;
   /** Another attempt of the device was on its way at the same time. */
   contested: boolean;
@@ -40,38 +52,47 @@ export class SessionsChecker {
     this.#watch();
   }
 
-  connecting(deviceId: string, connection: Connection, credential: DeviceCredential, clean: boolean): Attempt {
+  /** @param clean of the MQTT session; absent = the protocol has none */
+  connecting(deviceId: string, connection: Place, credential: DeviceCredential, clean?: boolean): Attempt {
     const attempts = this.#live(deviceId);
     const sentAt = this.#world.scheduler.monotonic();
-    const attempt: Attempt = { deviceId, connection, credential, clean, sentAt, accepted: false, contested: false };
+    const attempt: Attempt = {
+      ...{ deviceId, connection, credential, clean, sentAt, accepted: false, contested: false },
+      ...{ endsAt: Number.POSITIVE_INFINITY, jumpedMs: this.#world.jumpedMs },
+    };
     for (const other of attempts) {
       if (other.accepted) continue;
       other.contested = true;
       attempt.contested = true;
     }
+    this.#attempts.set(deviceId, [...attempts, attempt]);
+    if (clean === undefined) return attempt;
     const kept = this.#kept.get(deviceId);
     if (kept !== undefined && (kept.is === 'kept') === clean) this.#kept.set(deviceId, { ...kept, is: 'unsure' });
     // The answer is held against what was known before this attempt.
     this.#before.set(attempt, kept);
-    this.#attempts.set(deviceId, [...attempts, attempt]);
     return attempt;
   }
 
-  accepted(attempt: Attempt, sessionPresent: boolean): void {
+  accepted(attempt: Attempt, sessionPresent = false): void {
     const { deviceId, credential, clean, sentAt } = attempt;
     const shutSince = this.#directory.shutSince(deviceId);
     this.#world.check(shutSince === undefined || shutSince > sentAt, () => {
       return `${deviceId} was let in, and is shut out since ${shutSince}`;
     });
     const newest = this.#directory.credentials(deviceId).at(-1);
-    this.#world.check(newest === undefined || newest === credential || newest.knownAt > sentAt, () => {
-      return `${deviceId} was let in as its former generation ${credential.generationId}`;
-    });
+    this.#world.check(
+      newest === undefined || newest === credential || credential.isAny || newest.knownAt > sentAt,
+      () => {
+        return `${deviceId} was let in as its former generation ${credential.generationId}`;
+      },
+    );
     attempt.accepted = true;
     for (const other of this.#live(deviceId)) {
       const twice = other !== attempt && other.accepted && other.connection.isHeld && attempt.connection.isHeld;
       this.#world.check(!twice, () => `${deviceId} is connected twice`);
     }
+    if (clean === undefined) return;
     this.#world.check(!(clean && sessionPresent), () => `${deviceId}: a clean session is said to be continued`);
     const before = this.#before.get(attempt);
     const { generationId } = credential;
@@ -102,9 +123,9 @@ export class SessionsChecker {
 
   /** Those that may still be held by the hub, or be answered. */
   #live(deviceId: string): Attempt[] {
-    const live = (this.#attempts.get(deviceId) ?? []).filter(({ accepted, connection }) =>
-      accepted ? connection.isHeld : connection.isOpen,
-    );
+    // One link of several may have ended while another is still to be answered: the place may yet be held again.
+    const mayBe = ({ accepted, connection }: Attempt): boolean => connection.isOpen || (accepted && connection.isHeld);
+    const live = (this.#attempts.get(deviceId) ?? []).filter(mayBe);
     this.#attempts.set(deviceId, live);
     return live;
   }
@@ -113,6 +134,7 @@ export class SessionsChecker {
     this.#world.scheduler.after((CUT_OFF_MS / 4) * this.#world.patience, () => {
       const now = this.#world.scheduler.monotonic();
       for (const id of this.#directory.ids) {
+        this.#checkTokens(id, now);
         const shutSince = this.#directory.shutSince(id);
         if (shutSince === undefined || shutSince + CUT_OFF_MS > now) continue;
         const isHeld = this.#live(id).some(({ accepted, connection }) => accepted && connection.isHeld);
@@ -120,5 +142,15 @@ export class SessionsChecker {
       }
       this.#watch();
     });
+  }
+
+  #checkTokens(id: string, now: number): void {
+    for (const { accepted, connection, endsAt, jumpedMs } of this.#live(id)) {
+      const isOver = accepted && endsAt + CUT_OFF_MS < now && jumpedMs === this.#world.jumpedMs;
+      this.#world.check(
+        !isOver || !connection.isHeld,
+        () => `${id} has no token since ${endsAt}, and is still connected`,
+      );
+    }
   }
 }

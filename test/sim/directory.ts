@@ -1,4 +1,4 @@
-import type { IdentityView } from '../../src/core/identity/registry.ts';
+import type { SeenIdentity } from './service-door.ts';
 import type { World } from './world.ts';
 
 /** What lets a device in; it belongs to one generation of its identity. */
@@ -8,16 +8,24 @@ export interface DeviceCredential {
   /** Milliseconds of the simulation's time: it was surely not there before this, and surely there at that. */
   readonly madeBehind: number;
   readonly knownAt: number;
+  /** A policy has spoken for the device: for the generation that there was. */
+  readonly isAny?: boolean;
 }
 
 interface Entry {
   credentials: DeviceCredential[];
   /** Writes that have not been answered. */
-  writing: number;
+  readonly writing: Set<Write>;
   /** Since when the identity is surely disabled or deleted. */
   shutSince: number | undefined;
   /** When the last deletion that may have happened was answered, or not. */
   deletedUntil: number;
+}
+
+/** A write on its way. */
+export interface Write {
+  /** No other was on its way at the same time: the last to be answered need not be the last to be done. */
+  isAlone: boolean;
 }
 
 /** What back ends know of the identities, and what follows from it for sure. */
@@ -28,23 +36,27 @@ export class Directory {
 
   constructor(world: World) {
     this.#world = world;
-    this.ids = Array.from({ length: world.plan.devices }, (_, nth) => `d${nth}`);
+    const count = world.plan.devices + world.plan.amqpDevices;
+    this.ids = Array.from({ length: count }, (_, nth) => `d${nth}`);
     for (const id of this.ids) {
-      this.#entries.set(id, { credentials: [], writing: 0, shutSince: undefined, deletedUntil: -1 });
+      this.#entries.set(id, { credentials: [], writing: new Set(), shutSince: undefined, deletedUntil: -1 });
     }
   }
 
-  writeBegins(id: string): void {
+  writeBegins(id: string): Write {
     const entry = this.#of(id);
-    entry.writing++;
+    const write = { isAlone: entry.writing.size === 0 };
+    for (const other of entry.writing) other.isAlone = false;
+    entry.writing.add(write);
     entry.shutSince = undefined;
+    return write;
   }
 
   /** @param shut what the write did, if it is known to have done it */
-  writeEnds(id: string, shut: boolean | undefined): void {
+  writeEnds(id: string, write: Write, shut: boolean | undefined): void {
     const entry = this.#of(id);
-    entry.writing--;
-    if (shut === true && entry.writing === 0) entry.shutSince = this.#world.scheduler.monotonic();
+    entry.writing.delete(write);
+    if (shut === true && write.isAlone) entry.shutSince = this.#world.scheduler.monotonic();
   }
 
   deletionMayHaveHappened(id: string): void {
@@ -52,10 +64,9 @@ export class Directory {
   }
 
   /** An answer of the hub says that the identity is so. @param created by this very request, which began at `askedAt` */
-  saw(id: string, view: IdentityView, askedAt: number, created: boolean): void {
+  saw(id: string, view: SeenIdentity, askedAt: number, created: boolean): void {
     const { credentials } = this.#of(id);
-    const { generationId } = view;
-    const key = view.authentication.symmetricKey?.primaryKey;
+    const { generationId, key } = view;
     if (key === undefined) return;
     const known = credentials.findIndex((credential) => credential.generationId === generationId);
     // An answer that was on its way while another told of a newer generation proves nothing.
@@ -82,7 +93,7 @@ export class Directory {
   /** Whether a deletion may have taken with it what was there at the time. */
   mayBeDeletedSince(id: string, time: number): boolean {
     const { deletedUntil, writing } = this.#of(id);
-    return deletedUntil >= time || writing > 0;
+    return deletedUntil >= time || writing.size > 0;
   }
 
   #of(id: string): Entry {

@@ -13,6 +13,8 @@ import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
+import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/connections.ts';
+import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
@@ -25,7 +27,8 @@ import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
-import type { Canary } from './canaries.ts';
+import { signed } from '../drivers/mqtt-door.ts';
+import type { Canary } from './canary.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
 import { Life } from './scheduler.ts';
 import { behind, identitiesBehind, slowFiles, TableThread } from './storage.ts';
@@ -33,6 +36,8 @@ import type { World } from './world.ts';
 
 const DAY_MS = 86_400_000;
 const RETENTION_DAYS = 100;
+/** Where old clients would be sent. */
+const AMQPS_PORT = 5671;
 
 /** One run of the process. */
 export interface Running {
@@ -40,6 +45,9 @@ export interface Running {
   readonly hub: Hub;
   readonly eventLog: EmbeddedEventLog;
   readonly mqtt: MqttConnections;
+  readonly amqp: AmqpConnections;
+  /** Absent where nobody asks by HTTP: its routes take long to build. */
+  readonly http?: HttpConnections;
   readonly sweeper: Sweeper;
   readonly presence: KeptPresence;
 }
@@ -65,6 +73,7 @@ export class HubHost {
   readonly #monitoring: MonitoringChecker;
   #life: Life | undefined;
   #policies: readonly Policy[] = [];
+  readonly #tokens = new Map<string, string>();
 
   constructor(world: World, canary: Canary) {
     this.#world = world;
@@ -121,6 +130,11 @@ export class HubHost {
     this.#canary.crashed?.(this.tables);
   }
 
+  /** The simulation is over: nothing of the process may be left in this one. */
+  discard(): void {
+    this.#life?.end();
+  }
+
   /** The process drains and ends. */
   async stop(): Promise<void> {
     const { running } = this;
@@ -128,9 +142,9 @@ export class HubHost {
     this.#world.trace('hub', 'stops');
     this.running = undefined;
     this.stopping = true;
-    const { life, mqtt, sweeper, presence, eventLog } = running;
+    const { life, mqtt, amqp, http, sweeper, presence, eventLog } = running;
     const stopped = (async () => {
-      await mqtt.drain();
+      await Promise.all([mqtt.drain(), amqp.drain(), http?.drain()]);
       await sweeper.close();
       await presence.close();
       await this.tables.presenceStates.end();
@@ -156,6 +170,18 @@ export class HubHost {
     const answer = await Promise.race([operation(running.hub), lost]);
     await this.#world.scheduler.sleep(this.#dice.wait(2));
     return answer;
+  }
+
+  /** A token of one of the hub's policies, which outlives the simulation; undefined before the hub has ever run. */
+  policyToken(name: string): string | undefined {
+    const known = this.#tokens.get(name);
+    if (known !== undefined) return known;
+    const policy = this.#policies.find((known) => known.name === name);
+    if (policy === undefined) return undefined;
+    const expiresAt = this.#world.scheduler.now() + 30 * DAY_MS;
+    const token = `${signed('localhost', policy.primaryKey, expiresAt)}&skn=${name}`;
+    this.#tokens.set(name, token);
+    return token;
   }
 
   #ends(life: Life): Promise<void> {
@@ -212,7 +238,7 @@ export class HubHost {
     // As the server does: so the stream knows of every start's time.
     monitor.record({ type: 'hubStarted' });
     let presence: KeptPresence | undefined;
-    const hub = createHub({
+    const whole = createHub({
       name: 'mooring',
       hostNames: hostNames('mooring', ['localhost']),
       identities: canary.identities?.(identities) ?? identities,
@@ -231,9 +257,14 @@ export class HubHost {
       },
       limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
     });
+    const hub = canary.hub?.(whole) ?? whole;
     if (presence === undefined) throw new Error('the hub keeps presence');
     sweeper.start(hub.commands);
-    return { life, hub, eventLog: opened, mqtt: mqttConnections(hub), sweeper, presence };
+    // The machine's clock must not time what lives on another.
+    const http = plan.httpShare > 0 ? await httpConnections(hub, { requestMs: 0 }) : undefined;
+    const amqp = amqpConnections(hub, () => AMQPS_PORT);
+    const doors = { mqtt: mqttConnections(hub), amqp: canary.amqp?.(amqp) ?? amqp, ...(http && { http }) };
+    return { life, hub, eventLog: opened, ...doors, sweeper, presence };
   }
 
   #queue(): CommandQueue {

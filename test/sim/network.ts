@@ -12,6 +12,8 @@ const UNREAD_BYTES_MAX = 64 * 1024;
 
 export interface PeerEvents {
   bytes(chunk: Buffer): void;
+  /** The hub has written these: the truth of its side, which the peer cannot know yet. */
+  written?(chunk: Buffer): void;
   /** The connection has ended, whichever way. */
   closed(): void;
 }
@@ -92,6 +94,11 @@ export class Connection {
     for (const written of this.#withheld.splice(0)) this.#atHub(0.1, written);
   }
 
+  /** @internal by the hub's end, at once: what has been written before waits for the network. */
+  hubWrites(chunk: Buffer): void {
+    if (!this.#life.over) this.#events.written?.(chunk);
+  }
+
   /** @internal by the hub's end */
   fromHub(chunk: Buffer, written: () => void): void {
     if (this.#life.over) return;
@@ -162,6 +169,17 @@ export class HubEnd extends Duplex {
     if (this.destroyed) return;
     this.#arrived.push(chunk);
     this.#pump();
+  }
+
+  /** As a socket has it, which an HTTP server asks for. */
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy();
+    else this.end(() => this.destroy());
+  }
+
+  override write(chunk: Buffer, ...more: never[]): boolean {
+    this.#connection.hubWrites(chunk);
+    return super.write(chunk, ...more);
   }
 
   override _read(): void {

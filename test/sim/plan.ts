@@ -30,6 +30,20 @@ export interface Plan {
   readonly identitiesChange: boolean;
   readonly purges: boolean;
   readonly stalls: boolean;
+  /** Of the back ends, and of the devices that fetch, those that come by HTTP; the others act at the hub's waist. */
+  readonly httpShare: number;
+  /** Beside `devices`, which speak MQTT. */
+  readonly amqpDevices: number;
+  /** Connections that the AMQP devices share. */
+  readonly gateways: number;
+  /** Whether gateways come for devices that have an MQTT connection, too. */
+  readonly visits: boolean;
+  /** Whether tokens end while all are at work. */
+  readonly tokensEnd: boolean;
+  /** Readers of events by AMQP. */
+  readonly amqpReaders: number;
+  /** Back ends that send commands and receive receipts by AMQP. */
+  readonly amqpBackEnds: number;
 }
 
 /** Each seed has faults of its own: one in which everything happens at once hides what happens otherwise. */
@@ -58,13 +72,21 @@ export function planOf(seed: number): Plan {
     identitiesChange: random.next() < 0.6,
     purges: random.next() < 0.4,
     stalls: random.next() < 0.4,
+    httpShare: some(0.6, () => 0.3 + 0.7 * random.next()),
+    amqpDevices: some(0.7, () => between(1, 3)),
+    gateways: between(1, 2),
+    visits: random.next() < 0.5,
+    tokensEnd: random.next() < 0.4,
+    amqpReaders: some(0.6, () => between(1, 2)),
+    amqpBackEnds: some(0.5, () => 1),
   };
 }
 
 /** Plans that are a little less than this one, the boldest first. */
 export function reductions(plan: Plan): readonly Plan[] {
+  const counts = ['devices', 'registrars', 'senders', 'partitions', 'amqpDevices', 'gateways'] as const;
   const less: Partial<Plan>[] = [];
-  const halve = (name: 'activeMs' | 'devices' | 'registrars' | 'senders' | 'partitions', least: number): void => {
+  const halve = (name: (typeof counts)[number] | 'activeMs', least: number): void => {
     if (plan[name] > least) {
       less.push({ [name]: least }, { [name]: Math.max(least, Math.floor(plan[name] / 2)) });
       less.push({ [name]: Math.max(least, Math.floor(plan[name] * 0.9) - (name === 'activeMs' ? 0 : 1)) });
@@ -75,7 +97,9 @@ export function reductions(plan: Plan): readonly Plan[] {
   halve('registrars', 1);
   halve('senders', 0);
   halve('partitions', 1);
-  if (plan.readers > 0) less.push({ readers: 0 });
+  halve('amqpDevices', 0);
+  halve('gateways', 1);
+  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds'] as const) if (plan[name] > 0) less.push({ [name]: 0 });
   const rates = [
     'crashEveryMs',
     'stopEveryMs',
@@ -86,9 +110,12 @@ export function reductions(plan: Plan): readonly Plan[] {
     'tableFaultRate',
     'vanishRate',
     'deafRate',
+    'httpShare',
   ] as const;
   for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
-  for (const name of ['identitiesChange', 'purges', 'stalls'] as const) if (plan[name]) less.push({ [name]: false });
+  for (const name of ['identitiesChange', 'purges', 'stalls', 'visits', 'tokensEnd'] as const) {
+    if (plan[name]) less.push({ [name]: false });
+  }
   return less.map((changes) => ({ ...plan, ...changes }));
 }
 

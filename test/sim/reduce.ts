@@ -1,4 +1,4 @@
-import type { Canary } from './canaries.ts';
+import type { Canary } from './canary.ts';
 import { reductions } from './plan.ts';
 import { type Outcome, simulate } from './simulate.ts';
 

@@ -1,15 +1,22 @@
 /** One simulation: a plan in, what was found out. See `docs/reliability.md`. */
-import { fetchCommands, owner, type Parts, Registrar, readEvents, readReceipts, sendCommands } from './back-ends.ts';
-import { type Canary, none } from './canaries.ts';
+import { AmqpBackEnd } from './amqp-back-end.ts';
+import { AmqpGateway } from './amqp-gateway.ts';
+import { AmqpReader } from './amqp-readers.ts';
+import { fetchCommands, type Parts, Registrar, readEvents, readReceipts, sendCommands } from './back-ends.ts';
+import { type Canary, none } from './canary.ts';
 import { CommandsChecker } from './check-commands.ts';
 import { EventsChecker } from './check-events.ts';
+import { ReadersChecker } from './check-readers.ts';
 import { RegistryChecker } from './check-registry.ts';
 import { SessionsChecker } from './check-sessions.ts';
 import { Device } from './device.ts';
 import { Directory } from './directory.ts';
+import { HttpDevices } from './http-devices.ts';
+import { httpServiceDoor } from './http-service-door.ts';
 import { HubHost } from './hub-host.ts';
 import { failPower, fillDisk, keepRunning, setClock, stopHub } from './operator.ts';
 import type { Plan } from './plan.ts';
+import { owner, waistDoor } from './service-door.ts';
 import { type Counters, World } from './world.ts';
 
 /** By then everything has come to rest, or never will: locks, lives of commands (an hour) and keep alives are over. */
@@ -38,8 +45,13 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
   };
   host.handedOver = (commands) => checkers.commands.handedOver(commands);
   const registry = new RegistryChecker(world);
-  const parts: Parts = { world, host, directory, checkers, registry };
-  const devices = directory.ids.map((id) => new Device(id, world, host, directory, checkers));
+  const doorOf: Parts['doorOf'] = (name) => {
+    const isHttp = world.dice(`${name}'s way`).chance(plan.httpShare);
+    return isHttp ? httpServiceDoor(world, host, name) : waistDoor(world, host);
+  };
+  const parts: Parts = { world, host, directory, checkers, registry, doorOf };
+  const overMqtt = directory.ids.slice(0, plan.devices);
+  const devices = overMqtt.map((id) => new Device(id, world, host, directory, checkers));
 
   const verifyEvents = async (): Promise<void> => {
     const { running } = host;
@@ -63,7 +75,27 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
   world.act('receipts', () => readReceipts(parts));
   world.act('fetching', () => fetchCommands(parts));
   for (const device of devices) world.act(device.id, () => device.live());
-  world.act('end', () => end(parts, devices));
+  const gateways = gatewaysOf(parts, overMqtt);
+  for (const gateway of gateways) world.act(gateway.name, () => gateway.live());
+  const readers = new ReadersChecker(world, checkers.events);
+  for (let nth = 0; nth < plan.amqpReaders; nth++) {
+    const name = `reader by AMQP ${nth}`;
+    world.act(name, () => new AmqpReader(parts, readers, name).live());
+  }
+  for (let nth = 0; nth < plan.amqpBackEnds; nth++) {
+    const name = `backend${nth}`;
+    world.act(name, () => new AmqpBackEnd(parts, name).live());
+  }
+  const httpDevices = new HttpDevices(parts);
+  if (plan.httpShare > 0) world.act('telemetry by HTTP', () => httpDevices.live());
+  const busy = (): string | undefined => {
+    const device = devices.find(({ isDone }) => !isDone);
+    if (device !== undefined) return `${device.id} is not done`;
+    const gateway = gateways.find(({ isDone }) => !isDone);
+    if (gateway !== undefined) return `${gateway.name} is not done`;
+    return httpDevices.isDone ? undefined : 'telemetry by HTTP is not answered';
+  };
+  world.act('end', () => end(parts, [...devices, ...gateways], busy));
 
   try {
     await world.scheduler.run(() => world.over || world.finding !== undefined, plan.activeMs + ELAPSED_MS_MAX);
@@ -71,17 +103,34 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
     world.finding ??= error instanceof Error ? error : new Error(String(error));
   }
   world.over = true;
-  return {
+  const outcome = {
     plan,
     finding: world.finding,
     counters: world.counters,
     traceHash: world.traceHash(),
     lastLines: world.lastLines,
   };
+  host.discard();
+  return outcome;
+}
+
+/** Each takes every so-manieth of the devices that speak AMQP, and visits those that do not. */
+function gatewaysOf(parts: Parts, elsewhere: readonly string[]): readonly AmqpGateway[] {
+  const { plan } = parts.world;
+  const ids = parts.directory.ids.slice(plan.devices);
+  const count = Math.min(plan.gateways, ids.length);
+  return Array.from({ length: count }, (_, nth) => {
+    const own = ids.filter((_id, at) => at % count === nth);
+    return new AmqpGateway(parts, `gateway${nth}`, own, elsewhere);
+  });
 }
 
 /** Ends the faults, waits until all is at rest, and compares. */
-async function end(parts: Parts, devices: readonly Device[]): Promise<void> {
+async function end(
+  parts: Parts,
+  devices: readonly { settle(): void }[],
+  busy: () => string | undefined,
+): Promise<void> {
   const { world, host, checkers } = parts;
   await world.scheduler.sleep(world.plan.activeMs);
   world.trace('end', 'faults end');
@@ -92,7 +141,7 @@ async function end(parts: Parts, devices: readonly Device[]): Promise<void> {
   const deadline = world.scheduler.monotonic() + REST_MS_MAX + world.jumpedMs;
   for (;;) {
     await world.scheduler.sleep(5000 * Math.min(6, world.patience));
-    const left = await unfinished(parts, devices);
+    const left = await unfinished(parts, busy);
     if (left === undefined) break;
     if (world.scheduler.monotonic() > deadline) {
       world.find(`all is calm, and ${left}`);
@@ -116,12 +165,12 @@ async function end(parts: Parts, devices: readonly Device[]): Promise<void> {
 }
 
 /** What is still to be done, if anything. */
-async function unfinished({ host, directory }: Parts, devices: readonly Device[]): Promise<string | undefined> {
+async function unfinished({ host, directory }: Parts, busy: () => string | undefined): Promise<string | undefined> {
   const { running } = host;
   if (running === undefined) return 'the hub does not run';
   if (!running.eventLog.health().ok) return 'the event log does not take records';
-  const busy = devices.find((device) => !device.isDone);
-  if (busy !== undefined) return `${busy.id} is not done`;
+  const still = busy();
+  if (still !== undefined) return still;
   const depths = await running.hub.commands.depths(directory.ids.map((deviceId) => ({ deviceId })));
   const waits = depths.findIndex((depth) => depth > 0);
   if (waits >= 0) return `${depths[waits]} commands wait for d${waits}`;

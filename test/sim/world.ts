@@ -37,7 +37,11 @@ export interface Counters {
   vanishedPeers: number;
   stalledPeers: number;
   connections: number;
+  /** Over HTTP. */
+  requests: number;
   events: number;
+  /** By AMQP. */
+  eventsRead: number;
   acknowledgements: number;
   redeliveries: number;
 }
@@ -59,7 +63,9 @@ export class World {
     vanishedPeers: 0,
     stalledPeers: 0,
     connections: 0,
+    requests: 0,
     events: 0,
+    eventsRead: 0,
     acknowledgements: 0,
     redeliveries: 0,
   };

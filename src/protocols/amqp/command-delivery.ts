@@ -84,9 +84,14 @@ export class CommandDelivery {
       }
       if (!this.#mayHaveMore && this.#pending.length === 0) this.#link.drained();
     } catch (error) {
-      this.#logFailure(error, 'commands could not be taken');
-      this.#mayHaveMore = true;
-      this.#host.pulse.join(() => this.#run());
+      if (asHubError(error).code === 'IotHubUnauthorized') {
+        // The proof has ended, and the clock that was set has not let its timer notice yet.
+        this.#link.detach(this.#host.error(error));
+      } else {
+        this.#logFailure(error, 'commands could not be taken');
+        this.#mayHaveMore = true;
+        this.#host.pulse.join(() => this.#run());
+      }
     } finally {
       this.#isRunning = false;
     }
@@ -152,7 +157,7 @@ export class CommandDelivery {
       await this.#inbox.settle(lockToken, settlement);
       return { kind: 'accepted' };
     } catch (error) {
-      if (asHubError(error).code !== 'DeviceMessageLockLost') this.#logFailure(error, 'a command was not settled');
+      if (!isRefusal(error)) this.#logFailure(error, 'a command was not settled');
       return { kind: 'rejected', error: this.#host.error(error) };
     }
   }
@@ -166,4 +171,10 @@ export class CommandDelivery {
   #logFailure(error: unknown, sentence: string): void {
     this.#host.log.error({ identity: this.#device.name, error }, sentence);
   }
+}
+
+/** What the device has brought about, or time. */
+function isRefusal(error: unknown): boolean {
+  const { code } = asHubError(error);
+  return code === 'DeviceMessageLockLost' || code === 'IotHubUnauthorized';
 }

@@ -1,6 +1,6 @@
 import { limits } from '../../base/limits.ts';
 import type { ReceiptBatch } from '../../core/commands/types.ts';
-import { HubError } from '../../core/errors.ts';
+import { asHubError, HubError } from '../../core/errors.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import type { Outcome, PeerOutcome } from '../../wire/amqp/performatives.ts';
 import { guidBytes } from '../../wire/amqp/uuid.ts';
@@ -57,7 +57,8 @@ export class ReceiptDelivery {
         if (!this.#send(batch)) await this.#settle(batch.lockToken, 'released');
       }
     } catch (error) {
-      this.#host.log.error({ error }, 'receipts could not be taken');
+      if (asHubError(error).code === 'IotHubUnauthorized') this.#link.detach(this.#host.error(error));
+      else this.#host.log.error({ error }, 'receipts could not be taken');
     } finally {
       this.#isRunning = false;
       if (!this.#isClosed && this.#link.credit > 0) {

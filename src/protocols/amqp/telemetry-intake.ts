@@ -1,5 +1,5 @@
 import { limits } from '../../base/limits.ts';
-import { HubError } from '../../core/errors.ts';
+import { asHubError, HubError } from '../../core/errors.ts';
 import type { EventSender } from '../../core/events/events.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import { readMessageBatch } from '../../wire/amqp/bare-message.ts';
@@ -57,7 +57,10 @@ export class TelemetryIntake implements DurabilityWaiter {
 
   batchFailed(batch: number, cause: Error): void {
     const failed = this.#waiting.splice(0, this.#waitingUpTo(batch));
-    for (const mark of failed) this.#refuse(mark, new HubError('ServiceUnavailable', undefined, { cause }));
+    if (failed.length === 0) return;
+    const refusal = new HubError('ServiceUnavailable', undefined, { cause });
+    for (const mark of failed) this.#reject(mark, refusal);
+    this.#link.detach(this.#host.error(refusal));
   }
 
   #take(delivery: Delivery): void {
@@ -91,7 +94,16 @@ export class TelemetryIntake implements DurabilityWaiter {
     );
   }
 
+  /**
+   * Where the log has failed, the link ends too, as an MQTT connection does: a device that has sent ahead, and loses its
+   * connection before it hears of the refusal, sends all of it again in order, and nothing of it may be stored already.
+   */
   #refuse(delivery: DeliveryMark, refusal: unknown): void {
+    this.#reject(delivery, refusal);
+    if (asHubError(refusal).code === 'ServiceUnavailable') this.#link.detach(this.#host.error(refusal));
+  }
+
+  #reject(delivery: DeliveryMark, refusal: unknown): void {
     this.#link.settle(delivery, { kind: 'rejected', error: this.#host.error(refusal) });
   }
 

@@ -19,6 +19,7 @@ export interface HttpServerOptions {
   readonly random: Random;
   readonly log: Log;
   readonly upgrades: readonly UpgradeRoute[];
+  /** 0 = nothing is timed, for streams whose time is not the machine's. */
   readonly requestMs: number;
 }
 
@@ -106,7 +107,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
     route.accept(request, socket, head, unproved.get(socket) ?? (() => {}));
   });
   // The runtime checks the times above from this event on; no port of this server itself ever listens.
-  server.emit('listening');
+  if (options.requestMs > 0) server.emit('listening');
 
   return {
     server,

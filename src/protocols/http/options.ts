@@ -18,7 +18,7 @@ export interface HttpsDoorOptions {
   readonly authority?: ServerAuthority;
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */
   readonly upgrades?: readonly UpgradeRoute[];
-  /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`. */
+  /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`; 0 = without end. */
   readonly requestMs?: number;
 }
 

@@ -1,0 +1,72 @@
+import type http from 'node:http';
+import type net from 'node:net';
+import { assert } from '../../base/assert.ts';
+import { limits } from '../../base/limits.ts';
+import type { Hub } from '../../core/hub.ts';
+import { absentRoutes } from './absent-routes.ts';
+import { buildApp } from './app.ts';
+import { authorityRoutes } from './authority-routes.ts';
+import { commandRoutes } from './command-routes.ts';
+import { deviceRoutes } from './device-routes.ts';
+import { createHttpServer, type HttpServer } from './http-server.ts';
+import { hubRoutes } from './hub-routes.ts';
+import type { HttpsDoorOptions } from './options.ts';
+import { registryRoutes } from './registry-routes.ts';
+import { serverAuthorityRoutes } from './server-authority-routes.ts';
+
+/** All HTTP connections of one door, over whatever kind of byte stream they come. */
+export interface HttpConnections {
+  /**
+   * Serves one stream of bytes, which it owns from here.
+   * @param proved is called when a request on it has proved whose it is.
+   */
+  accept(stream: net.Socket, proved?: () => void): void;
+  count(): number;
+  /** Answers what has been asked, then ends every connection; after `withinMs` by force. */
+  drain(withinMs?: number): Promise<void>;
+  /** The management API as an OpenAPI 3 document. */
+  openApi(): unknown;
+}
+
+/** The whole API on streams of bytes: what the HTTPS port serves, without the port. */
+export async function httpConnections(
+  hub: Hub,
+  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'requestMs'>,
+): Promise<HttpConnections> {
+  let machinery: HttpServer | undefined;
+  const serverFactory = (handler: http.RequestListener): http.Server => {
+    machinery = createHttpServer(handler, {
+      clock: hub.clock,
+      random: hub.random,
+      log: hub.log,
+      upgrades: options.upgrades ?? [],
+      requestMs: options.requestMs ?? limits.httpRequestMs,
+    });
+    return machinery.server;
+  };
+  const app = await buildApp({
+    hub,
+    routes: [
+      ...registryRoutes(hub),
+      ...commandRoutes(hub),
+      ...deviceRoutes(hub),
+      ...hubRoutes(hub),
+      ...authorityRoutes(hub),
+      ...serverAuthorityRoutes(hub, options.authority),
+    ],
+    absent: absentRoutes,
+    proved: (socket) => machinery?.provedOn(socket),
+    serverFactory,
+  });
+  assert(machinery !== undefined, 'the app has made its server');
+  const served = machinery;
+  return {
+    accept: (stream, proved) => served.accept(stream, proved),
+    count: () => served.connections(),
+    async drain(withinMs) {
+      await served.drain(withinMs);
+      await app.close();
+    },
+    openApi: () => app.swagger(),
+  };
+}

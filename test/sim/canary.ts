@@ -1,0 +1,47 @@
+import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import type { Events } from '../../src/core/events/events.ts';
+import type { EventLog } from '../../src/core/events/ports.ts';
+import type { Hub } from '../../src/core/hub.ts';
+import type { IdentityStore } from '../../src/core/identity/ports.ts';
+import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
+import type { ConnectionClaim } from '../../src/core/presence/types.ts';
+import type { AmqpConnections } from '../../src/protocols/amqp/connections.ts';
+import type { JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
+import type { Plan } from './plan.ts';
+
+/** A bug, as something that is put between the hub and one of its parts. */
+export interface Canary {
+  readonly name: string;
+  /** What must be so for it to show. */
+  readonly plan?: Partial<Plan>;
+  files?(files: JournalFiles): JournalFiles;
+  identities?(store: IdentityStore): IdentityStore;
+  subscriptions?(store: SubscriptionStore): SubscriptionStore;
+  commandQueue?(queue: CommandQueue): CommandQueue;
+  /** @param crashes so far */
+  eventLog?(log: EventLog, crashes: number): EventLog;
+  events?(events: Events, log: EventLog): Events;
+  presence?(presence: Presence): Presence;
+  hub?(hub: Hub): Hub;
+  amqp?(connections: AmqpConnections): AmqpConnections;
+  /** The power has failed, and nothing runs. */
+  crashed?(tables: {
+    readonly identities: IdentityStore;
+    readonly commandQueue: CommandQueue;
+    readonly subscriptions: SubscriptionStore;
+  }): void;
+}
+
+/** No bug but the hub's own. */
+export const none: Canary = { name: 'none' };
+
+/** The claims that are sent through are objects with private parts. */
+export function copyOf(claim: ConnectionClaim): ConnectionClaim {
+  const { key, generationId, protocol, credential, authority, peer } = claim;
+  return {
+    ...{ key, generationId, protocol, credential, peer },
+    ...(authority !== undefined && { authority }),
+    drop: (reason) => claim.drop(reason),
+    wake: () => claim.wake?.(),
+  };
+}
