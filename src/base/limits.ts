@@ -318,6 +318,28 @@ export const limits = {
   traceReadBytesMax: 256 * KiB,
   /** Devices that connect or are connected and whose connection a trace can name. */
   traceConnectionsMax: 200_000,
+  /** Traced messages whose spans are not complete, or whose readers may still come. */
+  spanTracesOpenMax: 10_000,
+  /** Commands that have ended and whose trails are to be read for their spans, and how many are read at a time. */
+  spanTrailsPendingMax: 10_000,
+  spanTrailsReadMax: 16,
+  /** Locks of commands, and batches of receipts, whose settlement can be told as a span. */
+  spanLocksMax: 100_000,
+  spanReceiptBatchesMax: 1000,
+  /** Spans that wait for the collector, about 1 KiB each; further ones are dropped and counted. */
+  spansPendingMax: 8192,
+  /** Spans of one request, and how long the first of them waits for others. */
+  spansPerRequestMax: 512,
+  spansWaitMs: 1 * SECOND_MS,
+  /** How long the collector may take to answer, how much of its answer is read, how often a batch is tried. */
+  collectorAnswerMs: 10 * SECOND_MS,
+  collectorAnswerBytesMax: 64 * KiB,
+  collectorAttemptsMax: 5,
+  /** Wait before a batch is tried again, doubled each time up to the longest; also the longest that a collector may ask for. */
+  collectorRetryMsMin: 1 * SECOND_MS,
+  collectorRetryMsMax: 30 * SECOND_MS,
+  /** How long a stop waits for the collector to take what is left. */
+  collectorStopMs: 3 * SECOND_MS,
   /** Devices and addresses that detections keep counts of. */
   detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */

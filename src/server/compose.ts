@@ -130,8 +130,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const refusalDelays = createRefusalDelays(clock, hubLimits.refusalDelayMsMax);
   const sweeper = createSweeper(clock, log);
   const monitored = await openMonitoring({
-    ...{ settings, hubName, telemetry, monitoring, metrics, clock, log, shutdown },
+    ...{ settings, hubName, telemetry, monitoring, metrics, clock, random, log, shutdown },
     presenceStates: tables.presenceStates,
+    commandQueue: tables.commandQueue,
   });
   const core = createHub({
     ...monitored.hubParts,
