@@ -340,6 +340,21 @@ export const limits = {
   collectorRetryMsMax: 30 * SECOND_MS,
   /** How long a stop waits for the collector to take what is left. */
   collectorStopMs: 3 * SECOND_MS,
+  /** How often the hub looks at its own health where nobody asks, and how long whoever asks waits at most. */
+  healthEveryMs: 30 * SECOND_MS,
+  healthWaitMs: 1 * SECOND_MS,
+  /** How long a check may be silent before that is what is wrong: longer than a busy disk takes. */
+  healthSilenceMs: 5 * SECOND_MS,
+  /** How long the result of a check that writes to the disk is good. */
+  healthProbeKeptMs: 2 * SECOND_MS,
+  /** What the tables write to see whether there is room again: as much as the largest command. */
+  tablesRoomBytes: 128 * KiB,
+  /** Share of the disk that should be free. */
+  diskFreeShareMin: 0.05,
+  /** Time before the end of a certificate from which it is told; one of ours is renewed long before. */
+  certificateWarnMs: 14 * 24 * HOUR_MS,
+  /** The same for the hub's own CA: devices must be told of its successor first. */
+  authorityWarnMs: 90 * 24 * HOUR_MS,
   /** Devices and addresses that detections keep counts of. */
   detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */
@@ -361,6 +376,8 @@ export const limits = {
 
   /** CLI: batches of receipts that a look at them holds under locks, 64 receipts each. */
   cliReceiptBatchesHeldMax: 100,
+  /** CLI: how long the admin port may take to tell of the hub's health. */
+  cliHealthMs: 10 * SECOND_MS,
   /** CLI: events that a live view has asked for and not shown yet, over all partitions. */
   cliEventsWaitingMax: 1024,
   /** CLI: devices that one `simulate` plays; each costs a TLS connection, about 90 KiB here (measured with 2,000). */
