@@ -68,6 +68,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
 
   parts.health.add({
     name: 'doors',
+    isQuiet: true,
     look: () =>
       isOpen ? fine : { status: 'fail', reason: 'the hub is starting or stopping', remedy: 'Wait; its log says more.' },
   });

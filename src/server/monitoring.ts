@@ -69,7 +69,7 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
     hubParts: {
       ...(running && { recorder: isTracing ? joinedToConnections(running.monitor) : running.monitor }),
       ...(isTracing && { tracing: { devices: traceDevices, sample: traceSample, traceOf: readTrace } }),
-      ...(traces && { commandFollower: traces.commandFollower }),
+      ...(traces?.commandFollower && { commandFollower: traces.commandFollower }),
       keepPresence: (presence) => {
         kept = keepPresence(presence, { store: presenceStates, clock, log });
         measurePresence(parts.metrics.registry, kept);

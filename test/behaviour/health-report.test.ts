@@ -110,6 +110,7 @@ test('the log has a line for each change, by itself, and none while it lasts', a
   const { clock, lines, health } = place();
   let result: CheckResult = fine;
   health.add({ name: 'disk', look: () => result });
+  health.add({ name: 'doors', isQuiet: true, look: () => result });
   health.start();
   const pass = async (): Promise<void> => {
     clock.advance(limits.healthEveryMs);

@@ -32,7 +32,7 @@ export interface CommandFollower {
 export interface FollowerParts {
   readonly queue: Pick<CommandQueue, 'find' | 'trail' | 'deadLetters'>;
   readonly hubName: string;
-  /** One command of so many; 0 = none. Which, follows from the command. */
+  /** One command of so many, 1 or more. Which, follows from the command. */
   readonly sample: number;
   readonly clock: Clock;
   readonly random: Random;
@@ -48,8 +48,9 @@ export function createCommandFollower(parts: FollowerParts): CommandFollower {
   let isClosed = false;
   let whenIdle: () => void = () => {};
 
-  const isWanted = (target: IdentityKey, sequence: number): boolean =>
-    sample === 1 || (sample > 1 && Number.parseInt(idOf(JSON.stringify([target, sequence]), 8), 16) % sample === 0);
+  const isDue = (name: string): boolean => sample === 1 || BigInt(`0x${idOf(name, 8)}`) % BigInt(sample) === 0n;
+  const isWanted = ({ deviceId, moduleId = '' }: IdentityKey, sequence: number): boolean =>
+    isDue(JSON.stringify([deviceId, moduleId, sequence]));
 
   const soon = (spans: () => Promise<readonly Span[]>): void => {
     if (isClosed || waiting.length >= limits.spanTrailsPendingMax) parts.dropped();
@@ -79,8 +80,8 @@ export function createCommandFollower(parts: FollowerParts): CommandFollower {
       });
   };
 
-  const ended = ({ deviceId, moduleId }: IdentityKey, sequence: number): void => {
-    const target = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+  const ended = (key: IdentityKey, sequence: number): void => {
+    const target = keyOf(key);
     if (!isWanted(target, sequence)) return;
     soon(async () => {
       const [command] = await queue.find(target, { sequence });
@@ -91,14 +92,12 @@ export function createCommandFollower(parts: FollowerParts): CommandFollower {
 
   return {
     refused(target, message, error) {
-      if (sample === 0) return;
       const id = uuid(parts.random);
-      if (sample > 1 && Number.parseInt(idOf(id, 8), 16) % sample !== 0) return;
-      parts.tell(refusedCommandSpan(id, target, message, error, clock.now()));
+      if (isDue(id)) parts.tell(refusedCommandSpan(id, target, message, error, clock.now()));
     },
     completed: ended,
-    purged(target, count, time) {
-      if (sample === 0) return;
+    purged(key, count, time) {
+      const target = keyOf(key);
       soon(async () => {
         const dead = await queue.deadLetters(target, count);
         const purged = dead.filter(
@@ -114,10 +113,10 @@ export function createCommandFollower(parts: FollowerParts): CommandFollower {
         return (await Promise.all(all)).flat();
       });
     },
-    receiptRead({ deviceId, moduleId, originalMessageId, enqueuedTime }) {
+    receiptRead({ originalMessageId, enqueuedTime, ...key }) {
       // A receipt names its command by the message id alone.
-      if (sample === 0 || originalMessageId === null) return;
-      const target = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+      if (originalMessageId === null) return;
+      const target = keyOf(key);
       soon(async () => {
         const found = await queue.find(target, { messageId: originalMessageId });
         const command = found.find(({ state }) => state.kind === 'ended' && state.endedTime === enqueuedTime);
@@ -130,7 +129,7 @@ export function createCommandFollower(parts: FollowerParts): CommandFollower {
         return;
       const { deviceId, moduleId, command } = event;
       if (deviceId === undefined || command === undefined) return;
-      ended(moduleId === undefined ? { deviceId } : { deviceId, moduleId }, command);
+      ended({ deviceId, ...(moduleId !== undefined && { moduleId }) }, command);
     },
     async close() {
       isClosed = true;
@@ -141,6 +140,10 @@ export function createCommandFollower(parts: FollowerParts): CommandFollower {
     },
   };
 }
+
+/** Only the two fields that name an identity: what is given may carry more. */
+const keyOf = ({ deviceId, moduleId }: IdentityKey): IdentityKey =>
+  moduleId === undefined ? { deviceId } : { deviceId, moduleId };
 
 /** The same room, whose commands are followed. */
 export function followedCommands(commands: Commands, follower: CommandFollower, clock: Clock): Commands {

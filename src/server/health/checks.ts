@@ -169,6 +169,7 @@ export function diskCheck(folder: string, segmentBytes: number): HealthCheck {
 export function tracesCheck(traces: Pick<OpenTraces, 'health'>): HealthCheck {
   return {
     name: 'traces',
+    isQuiet: true,
     look() {
       const health = traces.health();
       if (health.ok) return fine;

@@ -17,6 +17,8 @@ export interface HealthCheck {
   look(): CheckResult | Promise<CheckResult>;
   /** Milliseconds for which a result is good, for checks that cost something; default 0. */
   readonly keptMs?: number;
+  /** Its changes are in the log already. */
+  readonly isQuiet?: boolean;
 }
 
 export const fine: CheckResult = { status: 'ok' };
@@ -107,7 +109,7 @@ export class Health {
   }
 
   #tell(entry: Entry, check: HealthCheckJson): void {
-    if (check.status === entry.told) return;
+    if (check.status === entry.told || entry.check.isQuiet === true) return;
     entry.told = check.status;
     const { name: subject, status, reason, remedy } = check;
     if (status === 'ok') this.#log.info({ check: subject }, 'a health check is well again');

@@ -25,8 +25,8 @@ export interface TracesParts {
 }
 
 export interface OpenTraces {
-  /** For `createHub`. */
-  readonly commandFollower: CommandFollower;
+  /** For `createHub`; undefined where no command is to be a trace. */
+  readonly commandFollower: CommandFollower | undefined;
   health: SpanExporter['health'];
   /** When the last step has been told: hands over what is left. The stores are still open. */
   close(): Promise<void>;
@@ -46,10 +46,13 @@ export function openTraces(parts: TracesParts): OpenTraces | undefined {
   const tell: SpanExporter['add'] = (span) => exporter.add(span);
   const telemetry = createTelemetrySpans(tell);
   const dropped = (): void => exporter.notMade();
-  const commandFollower = createCommandFollower({ queue: commandQueue, hubName, sample, clock, random, tell, dropped });
+  const commandFollower =
+    sample === 0
+      ? undefined
+      : createCommandFollower({ queue: commandQueue, hubName, sample, clock, random, tell, dropped });
   monitor.watch((event) => {
     telemetry.observe(event);
-    commandFollower.observe(event);
+    commandFollower?.observe(event);
   });
   measureTraces(parts.metrics.registry, exporter);
   log.info({ endpoint }, 'traces are exported');
@@ -58,7 +61,7 @@ export function openTraces(parts: TracesParts): OpenTraces | undefined {
     health: () => exporter.health(),
     async close() {
       telemetry.close();
-      await commandFollower.close();
+      await commandFollower?.close();
       await exporter.stop();
     },
   };
