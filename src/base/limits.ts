@@ -333,6 +333,43 @@ export const limits = {
   traceReadBytesMax: 256 * KiB,
   /** Devices that connect or are connected and whose connection a trace can name. */
   traceConnectionsMax: 200_000,
+  /** Traced messages whose spans are not complete, or whose readers may still come. */
+  spanTracesOpenMax: 10_000,
+  /** Commands that have ended and whose trails are to be read for their spans, and how many are read at a time. */
+  spanTrailsPendingMax: 10_000,
+  spanTrailsReadMax: 16,
+  /** Locks of commands, and batches of receipts, whose settlement can be told as a span. */
+  spanLocksMax: 100_000,
+  spanReceiptBatchesMax: 1000,
+  /** Spans that wait for the collector, about 1 KiB each; further ones are dropped and counted. */
+  spansPendingMax: 8192,
+  /** Spans of one request, and how long the first of them waits for others. */
+  spansPerRequestMax: 512,
+  spansWaitMs: 1 * SECOND_MS,
+  /** How long the collector may take to answer, how much of its answer is read, how often a batch is tried. */
+  collectorAnswerMs: 10 * SECOND_MS,
+  collectorAnswerBytesMax: 64 * KiB,
+  collectorAttemptsMax: 5,
+  /** Wait before a batch is tried again, doubled each time up to the longest; also the longest that a collector may ask for. */
+  collectorRetryMsMin: 1 * SECOND_MS,
+  collectorRetryMsMax: 30 * SECOND_MS,
+  /** How long a stop waits for the collector to take what is left. */
+  collectorStopMs: 3 * SECOND_MS,
+  /** How often the hub looks at its own health where nobody asks, and how long whoever asks waits at most. */
+  healthEveryMs: 30 * SECOND_MS,
+  healthWaitMs: 1 * SECOND_MS,
+  /** How long a check may be silent before that is what is wrong: longer than a busy disk takes. */
+  healthSilenceMs: 5 * SECOND_MS,
+  /** How long the result of a check that writes to the disk is good. */
+  healthProbeKeptMs: 2 * SECOND_MS,
+  /** What the tables write to see whether there is room again: as much as the largest command. */
+  tablesRoomBytes: 128 * KiB,
+  /** Share of the disk that should be free. */
+  diskFreeShareMin: 0.05,
+  /** Time before the end of a certificate from which it is told; one of ours is renewed long before. */
+  certificateWarnMs: 14 * 24 * HOUR_MS,
+  /** The same for the hub's own CA: devices must be told of its successor first. */
+  authorityWarnMs: 90 * 24 * HOUR_MS,
   /** Devices and addresses that detections keep counts of. */
   detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */
@@ -354,6 +391,8 @@ export const limits = {
 
   /** CLI: batches of receipts that a look at them holds under locks, 64 receipts each. */
   cliReceiptBatchesHeldMax: 100,
+  /** CLI: how long the admin port may take to tell of the hub's health. */
+  cliHealthMs: 10 * SECOND_MS,
   /** CLI: events that a live view has asked for and not shown yet, over all partitions. */
   cliEventsWaitingMax: 1024,
   /** CLI: devices that one `simulate` plays; each costs a TLS connection, about 90 KiB here (measured with 2,000). */

@@ -4,6 +4,7 @@ import { addCaCommands } from './commands/ca.ts';
 import { addCommandCommands } from './commands/command.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
+import { addHealthCommand } from './commands/health.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { addSimulateCommand } from './commands/simulate.ts';
@@ -63,6 +64,7 @@ function buildProgram(terminal: Terminal): Command {
   addConsumerGroupCommands(program, terminal);
   addMonitorCommands(program, terminal);
   addTraceCommand(program, terminal);
+  addHealthCommand(program, terminal);
   addSimulateCommand(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);

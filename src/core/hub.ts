@@ -18,6 +18,7 @@ import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
 import type { Identity, IdentityKey, Policy, Principal } from './identity/types.ts';
+import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import { watched } from './monitoring/refused-operations.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import { type Recorder, silentRecorder } from './monitoring/types.ts';
@@ -79,6 +80,8 @@ export interface HubParts {
   readonly recorder?: Recorder;
   /** Which messages are followed, told to `recorder`; absent = none, nothing is wrapped. */
   readonly tracing?: TraceWishes & { readonly traceOf: TraceReader };
+  /** Hears what becomes of commands; absent = nobody does, nothing is wrapped. */
+  readonly commandFollower?: CommandFollower;
   /** Presence as the registry keeps it; absent = it is forgotten when the hub ends. */
   readonly keepPresence?: (presence: Presence) => { readonly presence: Presence; readonly watcher: ConnectionWatcher };
   readonly limits?: Partial<RegistryLimits> & {
@@ -105,7 +108,8 @@ export function createHub(parts: HubParts): Hub {
   const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, () => uuid(random));
   const guarded = guardedPresence(places, cache, trust, parts.throttling);
   const presence = heard(parts.recorder, watchedPlaces, guarded);
-  const commands = heard(
+  const { commandFollower } = parts;
+  const heardCommands = heard(
     parts.recorder,
     watchedCommands,
     createCommands({
@@ -120,6 +124,7 @@ export function createHub(parts: HubParts): Hub {
       },
     }),
   );
+  const commands = commandFollower ? followedCommands(heardCommands, commandFollower, clock) : heardCommands;
   if (parts.recorder !== undefined) reportEndedCommands(parts.commandQueue, parts.recorder);
   parts.authorities.watch(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;

@@ -26,6 +26,17 @@ import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder
 import { openDoors } from './doors.ts';
 import { describeEndpoints, monitoringName } from './endpoints.ts';
 import type { GreetingFacts } from './greeting.ts';
+import {
+  certificateCheck,
+  diskCheck,
+  eventsCheck,
+  monitoringCheck,
+  tablesCheck,
+  threadsCheck,
+  tracesCheck,
+} from './health/checks.ts';
+import { Health } from './health/health.ts';
+import { measureHealth } from './health/metrics.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { ServerLog } from './log.ts';
 import { countFailures, type Metrics, openMetrics } from './metrics.ts';
@@ -130,8 +141,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const refusalDelays = createRefusalDelays(clock, hubLimits.refusalDelayMsMax);
   const sweeper = createSweeper(clock, log);
   const monitored = await openMonitoring({
-    ...{ settings, hubName, telemetry, monitoring, metrics, clock, log, shutdown },
+    ...{ settings, hubName, telemetry, monitoring, metrics, clock, random, log, shutdown },
     presenceStates: tables.presenceStates,
+    commandQueue: tables.commandQueue,
   });
   const core = createHub({
     ...monitored.hubParts,
@@ -178,11 +190,16 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
           },
           surroundings,
         );
-  const problems = (): readonly string[] =>
-    [tables, telemetry, monitoring, ...(threads === undefined ? [] : [threads])].flatMap((part) => {
-      const health = part.health();
-      return health.ok ? [] : [health.reason];
-    });
+  const health = new Health(clock, log);
+  health.add(tablesCheck(tables));
+  health.add(eventsCheck(telemetry));
+  health.add(monitoringCheck(monitoring));
+  if (threads !== undefined) health.add(threadsCheck(threads));
+  health.add(certificateCheck(tls, clock));
+  health.add(diskCheck(folder.path, settings.segmentBytes));
+  if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
+  measureHealth(metrics.registry, { health, tls, folder: folder.path });
+  shutdown.add('health', () => health.close());
   const { ports, notices } = await openDoors({
     liveEvents: monitored.liveEvents,
     hub,
@@ -191,9 +208,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     tls,
     metrics,
     shutdown,
-    problems,
+    health,
     threads,
   });
+  health.start();
 
   const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');
   const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);

@@ -14,6 +14,9 @@ const topics: readonly SettingMeta['topic'][] = [
   'Log and output',
 ];
 
+const alsoVariable = ({ standardVariable }: SettingMeta): string =>
+  standardVariable === undefined ? '' : `, else the standard \`${standardVariable}\``;
+
 /** Text of `docs/config.md`. */
 export function configPage(): string {
   const sections = topics.map((topic) => {
@@ -24,7 +27,7 @@ export function configPage(): string {
         '',
         fact.meaning,
         '',
-        `- flag ${fact.flag === undefined ? '(none: it is a secret)' : `\`${fact.flag}\``}, variable \`${fact.variable}\``,
+        `- flag ${fact.flag === undefined ? '(none: it is a secret)' : `\`${fact.flag}\``}, variable \`${fact.variable}\`${alsoVariable(fact)}`,
         `- takes ${fact.form}`,
         `- default: ${fact.defaultText}`,
         '',

@@ -60,6 +60,9 @@ export function loadSettings(
   if ((settings.tlsCertFile === undefined) !== (settings.tlsKeyFile === undefined)) {
     problems.push('tlsCertFile and tlsKeyFile: give both or none.');
   }
+  if (settings.otlpEndpoint !== undefined && settings.monitoring === false) {
+    problems.push('otlpEndpoint: traces are made of monitoring events. Switch monitoring on, or leave it out.');
+  }
   if (problems.length > 0) throw new SettingsError(problems);
   return { settings: settings as Settings, sources: sources as LoadedSettings['sources'] };
 }
@@ -75,10 +78,16 @@ function pick(name: SettingName, flags: Values, variables: Values, file: Values)
 
 function refusal(fact: SettingFacts, source: SettingSource, value: unknown): string {
   const place =
-    source === 'flag' ? fact.flag : source === 'variable' ? fact.variable : `key "${fact.name}" of the file`;
-  const got = fact.secret ? 'what is given' : JSON.stringify(value);
+    source === 'flag' ? fact.flag : source === 'variable' ? variableNames(fact) : `key "${fact.name}" of the file`;
+  const got = fact.secret || mayHoldSecret(value) ? 'what is given' : JSON.stringify(value);
   return `${place}: ${got} is not allowed. It takes ${fact.form}.`;
 }
+
+/** A URL with a user, a password or a query, where a text without them is wanted. */
+const mayHoldSecret = (value: unknown): boolean => typeof value === 'string' && /:\/\/([^/]*@|[^?]*\?)/.test(value);
+
+const variableNames = ({ variable, standardVariable }: SettingFacts): string =>
+  standardVariable === undefined ? variable : `${variable} (or ${standardVariable})`;
 
 function readFlags(args: readonly string[], facts: readonly SettingFacts[], problems: string[]) {
   const values = new Map<SettingName, unknown>();
@@ -129,6 +138,11 @@ function readVariables(
   problems: string[],
 ) {
   const values = new Map<SettingName, unknown>();
+  for (const { name, standardVariable } of facts) {
+    const value = standardVariable === undefined ? undefined : env[standardVariable];
+    // An empty one counts as not set (OpenTelemetry's environment variables, "parsing empty value").
+    if (value !== undefined && value !== '') values.set(name, value);
+  }
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith('MOORING_') || otherVariables.includes(variable) || value === undefined) continue;
     const fact = facts.find((candidate) => candidate.variable === variable);

@@ -115,16 +115,17 @@ test('secrets have no flag, and no message or print repeats them', () => {
   for (const name of settingNames.filter((candidate) => settingFacts(candidate).secret)) {
     const facts = settingFacts(name);
     const flag = `--${facts.variable.slice('MOORING_'.length).toLowerCase().replaceAll('_', '-')}`;
-    const [message] = problems([flag, secret]);
+    const given = name === 'otlpHeaders' ? `authorization=Bearer%20${secret}` : secret;
+    const [message] = problems([flag, given]);
     assert.match(message, new RegExp(`Use ${facts.variable}`));
     assert.ok(!message.includes(secret));
-    assert.ok(!problems([], { [facts.variable]: `${secret}!` })[0].includes(secret));
+    assert.ok(!problems([], { [facts.variable]: `${given},!` })[0].includes(secret));
     for (const format of [[], ['--json']]) {
       let output = '';
       const write = (text: string): void => {
         output += text;
       };
-      assert.equal(runConfig(['print', ...format], { [facts.variable]: secret }, { out: write, err: write }), 0);
+      assert.equal(runConfig(['print', ...format], { [facts.variable]: given }, { out: write, err: write }), 0);
       assert.ok(!output.includes(secret));
       assert.match(output, /not shown/);
     }
@@ -132,6 +133,23 @@ test('secrets have no flag, and no message or print repeats them', () => {
   const [message] = problems(['--config', file(`{"ownerKey": "${secret}" oops}`)]);
   assert.match(message, /it is not JSON/);
   assert.ok(!message.includes(secret));
+});
+
+test('the collector of traces: standard variables are read where ours are not given, and what cannot work is refused', () => {
+  const endpoint = (env: Record<string, string>) => loadSettings([], env).settings.otlpEndpoint;
+  const standard = 'OTEL_EXPORTER_OTLP_ENDPOINT';
+  assert.equal(endpoint({ [standard]: 'http://a:4318' }), 'http://a:4318');
+  assert.equal(endpoint({ [standard]: 'http://a:4318', MOORING_OTLP_ENDPOINT: 'http://b:4318/x' }), 'http://b:4318/x');
+  assert.equal(endpoint({ [standard]: '' }), undefined);
+  for (const wrong of ['a:4318', 'grpc://a:4317', 'http://user:secret@a', 'http://a/?token=secret', 'http://']) {
+    const [message] = problems([], { [standard]: wrong });
+    assert.ok(!message.includes('secret'));
+    assert.match(message, /^MOORING_OTLP_ENDPOINT \(or OTEL_EXPORTER_OTLP_ENDPOINT\): .* It takes a URL/, wrong);
+  }
+  assert.match(problems(['--otlp-endpoint', 'http://a', '--monitoring', 'off'])[0], /^otlpEndpoint: .*monitoring/);
+  for (const wrong of ['token', 'a=', 'a b=c', 'a=%', 'a=%0d%0ab', 'a=%ff', 'a=b c,=d']) {
+    assert.match(problems([], { MOORING_OTLP_HEADERS: wrong })[0], /It takes up to 16 of name=value/, wrong);
+  }
 });
 
 test('config check says whether the settings can be used, print where each comes from', () => {

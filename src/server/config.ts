@@ -10,6 +10,7 @@ import { byteSize, flag, key, list, type Port, port, text, whole } from './confi
 import { connectionSettings } from './connection-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
 import { throttleSettings } from './throttle-settings.ts';
+import { traceSettings } from './trace-settings.ts';
 
 const DAY_SECONDS = 86_400;
 const hubNamePattern = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/;
@@ -35,6 +36,8 @@ export interface SettingMeta {
   readonly otherwise?: string;
   /** Never by flag, never printed. */
   readonly secret?: boolean;
+  /** A variable of a standard that is read where our own is not given. */
+  readonly standardVariable?: string;
 }
 
 const settingMeta = new WeakMap<z.ZodType, SettingMeta>();
@@ -193,6 +196,7 @@ export const settingsSchema = z.strictObject({
   ),
 
   ...monitoringSettings(documented),
+  ...traceSettings(documented),
 
   ownerKey: keySetting('Primary key of the policy `iothubowner` (everything).'),
   serviceKey: keySetting('Primary key of the policy `service` (send commands, read events).'),

@@ -16,6 +16,7 @@ import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config-kinds.ts';
 import type { LoadedSettings } from './config-sources.ts';
 import { connectionLimits, descriptorsMax } from './connection-settings.ts';
+import { fine, type Health } from './health/health.ts';
 import { openHttpsPort } from './https-port.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
@@ -35,8 +36,8 @@ export interface DoorParts {
   readonly threads: ListenerThreads | undefined;
   /** What `/events` of the admin port tells. */
   readonly liveEvents?: LiveEvents;
-  /** What keeps the hub from serving, for `/readyz`. */
-  problems(): readonly string[];
+  /** For `/readyz`. */
+  readonly health: Health;
 }
 
 export interface OpenDoors {
@@ -66,6 +67,13 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     return door;
   };
 
+  parts.health.add({
+    name: 'doors',
+    isQuiet: true,
+    look: () =>
+      isOpen ? fine : { status: 'fail', reason: 'the hub is starting or stopping', remedy: 'Wait; its log says more.' },
+  });
+
   // The operator's port opens first and closes last: it tells of a start and of a stop that take their time.
   shutdown.add('admin door', () => drain([doors.get('admin')], settings.drainSeconds, hub));
   await open('admin', settings.adminPort, (port) =>
@@ -74,7 +82,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       addresses: reach.admin,
       hub,
       log: hub.log,
-      problems: () => [...(isOpen ? [] : ['The hub is starting or stopping.']), ...parts.problems()],
+      health: () => parts.health.report(),
       metrics: () => metrics.page(),
       openApi: () => https?.openApi() ?? {},
       ...(parts.liveEvents !== undefined && { liveEvents: parts.liveEvents }),

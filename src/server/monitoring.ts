@@ -5,6 +5,8 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
+import type { Random } from '../base/random.ts';
+import type { CommandQueue } from '../core/commands/ports.ts';
 import type { EventLog } from '../core/events/ports.ts';
 import { partitionOf } from '../core/events/rules.ts';
 import type { HubParts } from '../core/hub.ts';
@@ -21,6 +23,7 @@ import type { Settings } from './config.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
 import { measureLiveEvents, measureMonitoring, measurePresence } from './monitoring-metrics.ts';
+import { type OpenTraces, openTraces } from './traces/traces.ts';
 
 export interface MonitoringParts {
   readonly settings: Settings;
@@ -28,17 +31,21 @@ export interface MonitoringParts {
   readonly telemetry: EventLog;
   readonly monitoring: EventLog;
   readonly presenceStates: PresenceStateStore;
+  readonly commandQueue: CommandQueue;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
   readonly shutdown: Shutdown;
 }
 
 export interface OpenMonitoring {
   /** For `createHub`. */
-  readonly hubParts: Pick<HubParts, 'recorder' | 'tracing' | 'keepPresence'>;
+  readonly hubParts: Pick<HubParts, 'recorder' | 'tracing' | 'commandFollower' | 'keepPresence'>;
   /** For the admin port; undefined where monitoring is switched off. */
   readonly liveEvents: LiveEvents | undefined;
+  /** The way of traces to their collector; undefined where there is none. */
+  readonly traces: OpenTraces | undefined;
 }
 
 /** Opened before the doors, and so closed after them: a stop tells of every connection that it ends. */
@@ -47,11 +54,13 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
   const { traceDevices, traceSample } = settings;
   const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
   const running = settings.monitoring ? startMonitor(parts) : undefined;
+  const traces = running && openTraces({ ...parts, monitor: running.monitor });
   let kept: KeptPresence | undefined;
   shutdown.add('monitoring', async () => {
     running?.monitor.record({ type: 'hubStopped' });
     running?.close();
     await kept?.close();
+    await traces?.close();
     await presenceStates.end();
   });
   running?.monitor.record({ type: 'hubStarted' });
@@ -60,6 +69,7 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
     hubParts: {
       ...(running && { recorder: isTracing ? joinedToConnections(running.monitor) : running.monitor }),
       ...(isTracing && { tracing: { devices: traceDevices, sample: traceSample, traceOf: readTrace } }),
+      ...(traces?.commandFollower && { commandFollower: traces.commandFollower }),
       keepPresence: (presence) => {
         kept = keepPresence(presence, { store: presenceStates, clock, log });
         measurePresence(parts.metrics.registry, kept);
@@ -67,6 +77,7 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
       },
     },
     liveEvents: running && liveEvents(running.monitor, parts.metrics),
+    traces,
   };
 }
 

@@ -28,6 +28,8 @@ export interface ServerTls extends TlsSource {
   readonly names: readonly string[];
   /** The private authority and its roll-over; undefined where the certificate is the operator's. */
   readonly authority: ServerAuthority | undefined;
+  /** Why the certificate could not be read or made anew the last time; undefined = it could. */
+  problem(): string | undefined;
   /** Looks at files and dates now: for SIGHUP. */
   reload(): Promise<void>;
   close(): void;
@@ -77,8 +79,15 @@ export async function openPrivateTls(
   };
 
   const source = new SwappableSource(await server());
+  let problem: string | undefined;
   const reload = async (): Promise<void> => {
-    source.swap(await server());
+    try {
+      source.swap(await server());
+      problem = undefined;
+    } catch (error) {
+      problem = (error as Error).message;
+      throw error;
+    }
   };
   let cancel = (): void => {};
   const plan = (): void => {
@@ -111,6 +120,7 @@ export async function openPrivateTls(
     },
     current: () => source.current(),
     watch: (listener) => source.watch(listener),
+    problem: () => problem,
     reload,
     close: () => cancel(),
   };
@@ -122,10 +132,13 @@ export async function openPrivateTls(
  */
 export function openOwnTls(certFile: string, keyFile: string, { log }: Pick<Parts, 'log'>): ServerTls {
   const source = new SwappableSource(readOwnPair(certFile, keyFile));
+  let problem: string | undefined;
   const look = (): void => {
     try {
       if (source.swap(readOwnPair(certFile, keyFile))) log.info({ certFile }, 'the certificate was read again');
+      problem = undefined;
     } catch (error) {
+      problem = (error as Error).message;
       log.error({ certFile, error: (error as Error).message }, 'the new certificate is not used');
     }
   };
@@ -136,6 +149,7 @@ export function openOwnTls(certFile: string, keyFile: string, { log }: Pick<Part
     names: namesOf(new X509Certificate(source.current().cert)),
     current: () => source.current(),
     watch: (listener) => source.watch(listener),
+    problem: () => problem,
     reload: async () => look(),
     close: () => {
       for (const file of [certFile, keyFile]) unwatchFile(file, look);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import type { HealthReport } from '../../src/api/health.ts';
 import { signSas } from '../../src/api/sas.ts';
 import type { Hub } from '../../src/core/hub.ts';
 import { buildAdminApp, openAdminDoor } from '../../src/protocols/http/admin-server.ts';
@@ -10,13 +11,24 @@ import { createMemoryHub, type MemoryHub, refusalIn } from '../drivers/http.ts';
 
 const paths = ['/healthz', '/readyz', '/metrics', '/openapi.json'];
 
+const well: HealthReport = { ready: true, status: 'ok', checks: [{ name: 'disk', status: 'ok' }] };
+const ill: HealthReport = {
+  ready: false,
+  status: 'fail',
+  checks: [
+    { name: 'tables', status: 'ok' },
+    { name: 'events', status: 'fail', reason: 'the event log cannot be written: no space', remedy: 'Make some.' },
+    { name: 'disk', status: 'warn', reason: 'the disk is nearly full' },
+  ],
+};
+
 function adminOptions({ hub }: MemoryHub, more: Partial<AdminDoorOptions> = {}): AdminDoorOptions {
   return {
     port: 0,
     addresses: ['127.0.0.1'],
     hub,
     log: hub.log,
-    problems: () => [],
+    health: () => well,
     metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'hub_up 1\n' }),
     openApi: () => ({ openapi: '3.0.3' }),
     ...more,
@@ -33,11 +45,12 @@ const ownerToken = ({ policies, hub }: MemoryHub, policyName: string): Promise<s
 
 test('health, readiness, metrics and the description of the API are served over plain HTTP', async () => {
   const memory = await createMemoryHub();
-  let problems: readonly string[] = [];
-  const door = await openAdminDoor(adminOptions(memory, { problems: () => problems }));
+  let health = well;
+  const door = await openAdminDoor(adminOptions(memory, { health: () => health }));
   try {
-    const get = async (path: string) => {
-      const request = http.get({ host: '127.0.0.1', port: door.port, path, agent: false });
+    const get = async (path: string, accept?: string) => {
+      const headers = accept === undefined ? {} : { accept };
+      const request = http.get({ host: '127.0.0.1', port: door.port, path, headers, agent: false });
       const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
       request.on('response', resolve).on('error', reject);
       const response = await promise;
@@ -48,12 +61,21 @@ test('health, readiness, metrics and the description of the API are served over 
     assert.equal((await get('/metrics')).body, 'hub_up 1\n');
     assert.equal((await get('/metrics')).type, 'text/plain; version=0.0.4');
     assert.deepEqual(JSON.parse((await get('/openapi.json')).body), { openapi: '3.0.3' });
-    problems = ['The event log cannot be written: no space. Free some on its disk.', 'mqttsPort is not open.'];
+    assert.deepEqual(JSON.parse((await get('/readyz', 'application/json')).body), well);
+    health = { ...ill, ready: true, status: 'warn', checks: [ill.checks[2]] };
+    const warned = await get('/readyz');
+    assert.deepEqual([warned.status, warned.body], [200, 'ready\nwarn disk: the disk is nearly full.\n']);
+    health = ill;
     assert.deepEqual(await get('/readyz'), {
       status: 503,
       type: 'text/plain; charset=utf-8',
-      body: `${problems.join('\n')}\n`,
+      body:
+        'not ready\nfail events: the event log cannot be written: no space. Make some.\n' +
+        'warn disk: the disk is nearly full.\n',
     });
+    const json = await get('/readyz', 'text/html, application/json;q=0.9');
+    assert.deepEqual([json.status, json.type], [503, 'application/json; charset=utf-8']);
+    assert.deepEqual(JSON.parse(json.body), ill);
     assert.equal((await get('/other')).status, 404);
   } finally {
     await door.stopAccepting();
@@ -99,9 +121,7 @@ test('a request for another host, or of a page from elsewhere, is refused on eve
 
 test('beyond loopback a token with RegistryRead is asked for, except for the bare answers of probes', async () => {
   const memory = await createMemoryHub();
-  const app = await buildAdminApp(
-    adminOptions(memory, { addresses: ['127.0.0.1', '10.0.0.5'], problems: () => ['The disk is full.'] }),
-  );
+  const app = await buildAdminApp(adminOptions(memory, { addresses: ['127.0.0.1', '10.0.0.5'], health: () => ill }));
   const get = (url: string, authorization?: string) =>
     app.inject({ method: 'GET', url, headers: { host: '10.0.0.5', ...(authorization && { authorization }) } });
   const owner = await ownerToken(memory, 'iothubowner');
@@ -117,7 +137,9 @@ test('beyond loopback a token with RegistryRead is asked for, except for the bar
   assert.equal((await get('/healthz')).body, 'ok\n');
   const bare = await get('/readyz');
   assert.deepEqual([bare.statusCode, bare.body], [503, 'not ready\n']);
-  assert.equal((await get('/readyz', owner)).body, 'The disk is full.\n');
+  assert.match((await get('/readyz', owner)).body, /^not ready\nfail events: /);
+  const json = await app.inject({ url: '/readyz', headers: { host: '10.0.0.5', accept: 'application/json' } });
+  assert.deepEqual(JSON.parse(json.body), { ready: false, status: 'fail', checks: [] });
 });
 
 test('who guesses tokens on the admin port is counted by address, as at every other door', async () => {

@@ -45,7 +45,8 @@ test(`a full disk under load, ${ROUNDS} times: nothing acknowledged is lost, and
       fill(ballast);
       await until('the disk is full', async () => (await ready(hub)).status === 503);
       const { text } = await ready(hub);
-      assert.match(text, /cannot be written.*(ENOSPC|no space)/i, 'it says what is wrong');
+      assert.match(text, /^fail events: .*cannot be written.*(ENOSPC|no space)/im, 'it says what is wrong');
+      assert.match(text, /^warn disk: \d MiB \(\d %\) are free/m);
       await hub.logged(/nothing is acknowledged until it can be/);
       const before = load.acknowledgedTelemetry();
       await sleep(1500);

@@ -27,6 +27,8 @@ export interface Ports {
   readonly amqps?: number;
   readonly amqp?: number;
   readonly mqtt?: number;
+  /** Plain HTTP; known from an endpoints file or MOORING_ADMIN_PORT only. */
+  readonly admin?: number;
 }
 
 /** What the command line says about the login; never a secret. */
@@ -46,6 +48,7 @@ const portVariables = {
   https: 'MOORING_HTTPS_PORT',
   mqtts: 'MOORING_MQTTS_PORT',
   amqps: 'MOORING_AMQPS_PORT',
+  admin: 'MOORING_ADMIN_PORT',
 } as const;
 
 /**
@@ -160,8 +163,7 @@ function fromEndpoints(text: string, file: string, ca: Login['ca']): Login {
     });
   }
   const { hubName, hostName, ports, caFile, connectionStrings } = parsed.data;
-  const { https, mqtts, amqps, amqp, mqtt } = ports;
-  const served = Object.entries({ https, mqtts, amqps, amqp, mqtt }).filter(([, port]) => port !== null);
+  const served = Object.entries(ports).filter(([, port]) => port !== null);
   const credentials = Object.entries(connectionStrings).map(
     ([name, value]) => [name, readCredential(value, `${file} (${name})`)] as const,
   );

@@ -37,7 +37,7 @@ const hints: Readonly<Record<string, string>> = {
   PreconditionFailed: 'Somebody changed it at the same time; ask again.',
   ThrottlingException: 'Wait a moment, then ask again.',
   ServerError: 'The hub’s log says why.',
-  ServiceUnavailable: 'The hub’s log says why; its /healthz as well.',
+  ServiceUnavailable: 'mooring health says what is wrong; the hub’s log as well.',
 };
 
 function asFailure(error: unknown, login: Login, policyName: string): unknown {

@@ -86,6 +86,8 @@ export interface TraceMark {
   readonly deviceId: string;
   readonly moduleId?: string;
   readonly messageId?: string;
+  /** `traceParentOf` what its sender says. */
+  readonly traceparent?: string;
 }
 
 /** A record that lacks its body and its time; shared by messages of one sender with the same properties. Immutable. */

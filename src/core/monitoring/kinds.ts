@@ -54,6 +54,7 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'step',
     'traceId',
     'messageId',
+    'traceparent',
     'operation',
     'checkedTime',
     'partition',

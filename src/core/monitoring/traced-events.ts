@@ -13,6 +13,7 @@ import type { DurabilityWaiter, TraceMark, TraceReader } from '../events/ports.t
 import type { Telemetry } from '../events/types.ts';
 import { clipped, concerning } from './concerned.ts';
 import { StoredFinder } from './stored-finder.ts';
+import { traceParentOf } from './trace-context.ts';
 import type { Recorder, TraceFacts } from './types.ts';
 
 /** Which messages are traced. Plain data: it crosses to listener threads. */
@@ -38,10 +39,8 @@ export function tracedEvents(events: Events, parts: TracingParts): Events {
   let count = 0;
   let finder: StoredFinder | undefined;
 
-  const tell = (mark: TraceMark, time: number, facts: Omit<TraceFacts, 'traceId' | 'messageId'>): void => {
-    const { traceId, messageId } = mark;
-    const known = { traceId, ...(messageId !== undefined && { messageId: clipped(messageId) }) };
-    recorder.record({ type: 'traceStep', time, ...concerning(mark), ...known, ...facts });
+  const tell = (mark: TraceMark, time: number, facts: Omit<TraceFacts, keyof Known>): void => {
+    recorder.record({ type: 'traceStep', time, ...concerning(mark), ...knownOf(mark), ...facts });
   };
   const finderOf = ({ log }: EventSender): StoredFinder => {
     finder ??= new StoredFinder({
@@ -58,23 +57,20 @@ export function tracedEvents(events: Events, parts: TracingParts): Events {
   };
 
   /** A message's first two steps; it is looked for from now on. */
-  const begin = ({ stamp, partition, via, openedTime }: EventSender, { system }: Telemetry): TraceMark => {
-    const { messageId } = system;
+  const begin = ({ stamp, partition, via, openedTime }: EventSender, message: Telemetry): TraceMark => {
+    const { messageId, diagnosticId } = message.system;
     const { deviceId, moduleId } = stamp;
+    const traceparent = traceParentOf(message.properties, diagnosticId);
     const mark: TraceMark = {
       traceId: uuid(random),
       deviceId,
       ...(moduleId !== undefined && { moduleId }),
       ...(messageId !== undefined && { messageId }),
+      ...(traceparent !== undefined && { traceparent }),
     };
     const now = clock.now();
-    const received = { type: 'traceStep', step: 'received', time: now, traceId: mark.traceId } as const;
-    recorder.record({
-      ...received,
-      ...concerning(mark),
-      ...(messageId !== undefined && { messageId: clipped(messageId) }),
-      ...via,
-    });
+    const received = { type: 'traceStep', step: 'received', time: now } as const;
+    recorder.record({ ...received, ...concerning(mark), ...knownOf(mark), ...via });
     tell(mark, now, { step: 'authorised', operation: 'telemetry.send', checkedTime: openedTime });
     finder?.expect(partition, mark);
     return mark;
@@ -145,5 +141,16 @@ export function tracedEvents(events: Events, parts: TracingParts): Events {
         },
       };
     },
+  };
+}
+
+/** What every step of a message says of it. */
+type Known = Pick<TraceFacts, 'traceId' | 'messageId' | 'traceparent'>;
+
+function knownOf({ traceId, messageId, traceparent }: TraceMark): Known {
+  return {
+    traceId,
+    ...(messageId !== undefined && { messageId: clipped(messageId) }),
+    ...(traceparent !== undefined && { traceparent }),
   };
 }

@@ -87,6 +87,8 @@ export interface TraceFacts {
   readonly traceId: string;
   /** The device's own. */
   readonly messageId?: string;
+  /** The trace of its sender that the message names (W3C Trace Context). */
+  readonly traceparent?: string;
   /** `authorised`: what for, and when the right was looked at (UTC milliseconds), once for a connection. */
   readonly operation?: string;
   readonly checkedTime?: number;

@@ -2,6 +2,7 @@
 
 import type http from 'node:http';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { HealthReport } from '../../api/health.ts';
 import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import { uuid } from '../../base/random.ts';
@@ -90,13 +91,13 @@ export async function buildAdminApp(
   // Open to probes: it says that the process answers, and nothing else.
   app.get('/healthz', async (_request, reply) => reply.type('text/plain; charset=utf-8').send('ok\n'));
   app.get('/readyz', async (request, reply) => {
-    const problems = await options.problems();
-    const mayRead = !asksForToken || (await holdsToken(options, request));
-    const text = problems.length === 0 ? 'ready' : mayRead ? problems.join('\n') : 'not ready';
-    return reply
-      .code(problems.length === 0 ? 200 : 503)
-      .type('text/plain; charset=utf-8')
-      .send(`${text}\n`);
+    const all = await options.health();
+    const report = !asksForToken || (await holdsToken(options, request)) ? all : { ...all, checks: [] };
+    reply.code(report.ready ? 200 : 503);
+    if (request.headers.accept?.includes('application/json')) {
+      return reply.type('application/json; charset=utf-8').send(JSON.stringify(report));
+    }
+    return reply.type('text/plain; charset=utf-8').send(healthText(report));
   });
   app.get('/metrics', { onRequest: guarded }, async (_request, reply) => {
     const { contentType, text } = await options.metrics();
@@ -111,6 +112,16 @@ export async function buildAdminApp(
   }
   await app.ready();
   return app;
+}
+
+/** One line for `ready`, or for not being so, and one for each check that is not well. */
+function healthText({ ready, checks }: HealthReport): string {
+  const lines = checks
+    .filter(({ status }) => status !== 'ok')
+    .map(
+      ({ name, status, reason, remedy }) => `${status} ${name}: ${reason}.${remedy === undefined ? '' : ` ${remedy}`}`,
+    );
+  return `${[ready ? 'ready' : 'not ready', ...lines].join('\n')}\n`;
 }
 
 const foreignRequest =

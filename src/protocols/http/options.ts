@@ -1,3 +1,4 @@
+import type { HealthReport } from '../../api/health.ts';
 import type { Log } from '../../base/log.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
@@ -34,8 +35,8 @@ export interface AdminDoorOptions {
   /** Who may look, when this port is reachable from other machines, and under which names the hub is addressed. */
   readonly hub: Pick<Hub, 'authentication' | 'authorize' | 'clock' | 'hostNames' | 'random'>;
   readonly log: Log;
-  /** What keeps the hub from serving, each as one sentence that says what to do; empty = ready. */
-  problems(): readonly string[] | Promise<readonly string[]>;
+  /** What is wrong with the hub; ready = nothing keeps it from serving. */
+  health(): HealthReport | Promise<HealthReport>;
   /** Prometheus text and its content type. */
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>;
   /** The OpenAPI document, usually of the HTTPS door. */

@@ -1,5 +1,6 @@
 import type { RecordCodec, RecordTemplate, TraceReader } from '../../core/events/ports.ts';
 import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
+import { traceParentOf } from '../../core/monitoring/trace-context.ts';
 import { readBareMessage } from '../../wire/amqp/bare-message.ts';
 import {
   RECORD_HEADER_BYTES,
@@ -47,15 +48,17 @@ const TRACE_KEY = 'x-opt-mooring-trace';
 export const readTrace: TraceReader = (bytes, start, end) => {
   const { properties } = readRecordHeader(bytes, start, end);
   if (bytes.subarray(start, properties).indexOf(TRACE_KEY, RECORD_HEADER_BYTES, 'latin1') === -1) return undefined;
-  const { annotations, messageId } = readBareMessage(bytes.subarray(start + RECORD_HEADER_BYTES, end));
+  const { annotations, messageId, properties: own } = readBareMessage(bytes.subarray(start + RECORD_HEADER_BYTES, end));
   const traceId = annotations.get(TRACE_KEY) ?? undefined;
   const moduleId = annotations.get('iothub-connection-module-id') ?? undefined;
   if (traceId === undefined) return undefined;
+  const traceparent = traceParentOf(own, annotations.get('Diagnostic-Id'));
   return {
     traceId,
     deviceId: annotations.get('iothub-connection-device-id') ?? '',
     ...(moduleId !== undefined && { moduleId }),
     ...(messageId !== undefined && { messageId }),
+    ...(traceparent !== undefined && { traceparent }),
   };
 };
 

@@ -34,6 +34,8 @@ interface Running {
   readonly connections: Map<string, number>;
   readonly since: number;
   readonly exited: Promise<void>;
+  /** Its doors are open. */
+  serves: boolean;
   /** The error that ended it. */
   failure?: unknown;
 }
@@ -85,6 +87,11 @@ export class ListenerThreads {
     return this.#slots.length;
   }
 
+  /** How many run and have their doors open. */
+  get serving(): number {
+    return this.#running().filter(({ serves }) => serves).length;
+  }
+
   /** Opens a door on every thread. @throws Error whose message names the setting and what to do. */
   async open(wanted: DoorSpec): Promise<Door> {
     const port = await findPort({ ...wanted, log: this.#log });
@@ -107,12 +114,6 @@ export class ListenerThreads {
   /** Resolves when the doors' connections are those of now. */
   count(): Promise<void> {
     return this.#onAll((calls) => calls.count().catch(() => {}));
-  }
-
-  /** Not ok while no thread runs. */
-  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string } {
-    if (this.#running().length > 0) return { ok: true };
-    return { ok: false, reason: 'no listener thread runs; they are started again' };
   }
 
   /** Ends all threads, when what they have taken is durable. Doors are drained before. */
@@ -145,6 +146,7 @@ export class ListenerThreads {
     try {
       await running.calls.hello();
       for (const spec of this.#doors.values()) await running.calls.open(spec);
+      running.serves = true;
     } catch (error) {
       await running.worker.terminate();
       throw running.failure ?? error;
@@ -168,6 +170,7 @@ export class ListenerThreads {
       calls: link.remote<ThreadCalls>('thread', operations),
       connections: new Map(),
       since: this.#clock.monotonic(),
+      serves: false,
       exited: new Promise((resolve) => worker.once('exit', () => resolve())),
     };
     const ends = [serveHub(link, parts), parts.tls.serve(link)];

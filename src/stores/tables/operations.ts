@@ -34,6 +34,7 @@ import {
 import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './consumer-groups.ts';
 import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
+import { touchFacts } from './migrations.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
 import { beginPresence, endPresence, getPresence, recoverPresence, savePresence } from './presence-states.ts';
 import type { Transaction } from './schema.ts';
@@ -107,6 +108,7 @@ export function tableOperations(cipher: KeyCipher) {
     'receipts.lock': write(lockReceipts),
     'receipts.settle': write(settleReceipts),
     'receipts.drop': write(dropReceipts),
+    'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }
 

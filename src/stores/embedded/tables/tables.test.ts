@@ -281,7 +281,7 @@ test('when the thread dies, everything that waits and everything later is refuse
   await thread.terminate();
   await refused;
   await assert.rejects(tables.subscriptions.remove({ deviceId: 'd1' }), { code: 'ServiceUnavailable' });
-  assert.match(JSON.stringify(tables.health()), /the tables' thread has ended .*restart the hub/);
+  assert.match(JSON.stringify(tables.health()), /the tables' thread has ended .*Restart the hub/);
   await tables.close();
 });
 

@@ -5,7 +5,7 @@ import type { Log } from '../../../base/log.ts';
 import type { PresenceStateStore } from '../../../core/presence/states.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { createTableStores, type TableStores } from '../../tables/stores.ts';
-import { TableThread } from './thread.ts';
+import { type TablesHealth, TableThread } from './thread.ts';
 
 export interface EmbeddedTablesParts {
   /** The database's file; its folder is made if it is missing. */
@@ -18,7 +18,13 @@ export interface EmbeddedTablesParts {
 
 export interface EmbeddedTables extends TableStores {
   readonly presenceStates: PresenceStateStore;
-  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string };
+  /** Not ok: the hub must be stopped. */
+  health(): TablesHealth;
+  /**
+   * Writes and waits for the disk: very little, but after something could not be written as much as a large operation.
+   * @throws HubError ServiceUnavailable: its `reason` says why it could not
+   */
+  probe(): Promise<void>;
   /** Finishes what waits and closes the file. */
   close(): Promise<void>;
 }
@@ -40,6 +46,7 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
       recover: (count) => thread.call('presence.recover', count),
     },
     health: () => thread.health(),
+    probe: () => thread.probe(),
     close: () => thread.close(),
   };
 }

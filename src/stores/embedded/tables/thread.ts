@@ -18,6 +18,13 @@ interface Waiting {
   reject(error: HubError): void;
 }
 
+export type TablesHealth =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: string; readonly remedy: string };
+
+/** What SQLite says of pages that cannot be as it wrote them (SQLITE_CORRUPT, SQLITE_NOTADB). */
+const damage = /malformed|file is not a database/;
+
 export class TableThread {
   readonly #worker: Worker;
   readonly #log: Log;
@@ -25,6 +32,10 @@ export class TableThread {
   #inFlight: readonly Waiting[] = [];
   #flushing = false;
   #ended: string | undefined;
+  /** What an operation has met; the tables are as good as that until the hub is stopped. */
+  #damaged: string | undefined;
+  /** The disk took something last time it was asked for more than a little. */
+  #hasRoom = true;
   #closing: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
   readonly #exited: Promise<void>;
@@ -91,9 +102,22 @@ export class TableThread {
     });
   }
 
-  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string } {
-    if (this.#ended === undefined) return { ok: true };
-    return { ok: false, reason: `the tables' thread has ended (${this.#ended}): restart the hub` };
+  health(): TablesHealth {
+    if (this.#ended !== undefined) {
+      return { ok: false, reason: `the tables' thread has ended (${this.#ended})`, remedy: 'Restart the hub.' };
+    }
+    if (this.#damaged === undefined) return { ok: true };
+    const remedy = 'Stop the hub, then run mooring data check: it says what is damaged and what a repair would do.';
+    return { ok: false, reason: `the tables are damaged: ${this.#damaged}`, remedy };
+  }
+
+  /** As `EmbeddedTables.probe`. A disk that is full still takes what fits into the room that a file has already. */
+  async probe(): Promise<void> {
+    if (!this.#hasRoom) {
+      await this.call('facts.touch', limits.tablesRoomBytes);
+      this.#hasRoom = true;
+    }
+    await this.call('facts.touch', 0);
   }
 
   /** Finishes what waits, closes the file and ends the thread. */
@@ -141,7 +165,10 @@ export class TableThread {
   }
 
   #refusal(name: OperationName, answer: Extract<Answer, { ok: false }>): HubError {
-    this.#log.error({ operation: name, error: answer.message }, 'a table operation failed');
+    if (answer.unavailable) this.#hasRoom = false;
+    if (damage.test(answer.message)) this.#damaged ??= `${name} met "${answer.message}"`;
+    // Tried again and again for as long as it lasts: whoever does so tells.
+    if (name !== 'facts.touch') this.#log.error({ operation: name, error: answer.message }, 'a table operation failed');
     const code = answer.unavailable ? 'ServiceUnavailable' : 'ServerError';
     return new HubError(code, undefined, { reason: answer.message });
   }
