@@ -56,7 +56,12 @@ export class PlayedFleet implements AsyncDisposable {
   }
 
   chance(share: number): boolean {
-    return this.#random.next() < share;
+    return this.random() < share;
+  }
+
+  /** From 0 to 1. */
+  random(): number {
+    return this.#random.next();
   }
 
   /** Creates so many devices, of every way in turn. */
@@ -159,11 +164,11 @@ export class PlayedFleet implements AsyncDisposable {
     }
   }
 
-  /** `kill -9`. Resolves when every connection has ended. */
+  /** `kill -9`. */
   async kill(): Promise<void> {
     this.api.close();
     await this.hub.kill();
-    await Promise.all(this.devices.map(({ client }) => client?.untilClosed()));
+    for (const { client } of this.devices) client?.destroy();
   }
 
   async restart(): Promise<void> {

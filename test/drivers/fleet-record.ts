@@ -127,22 +127,25 @@ export interface Lost {
  */
 export function checkBeginning(
   all: readonly Told[],
-  fleet: readonly (Recorded & { readonly kept: number; readonly wasConnected: boolean })[],
+  fleet: readonly (Recorded & {
+    readonly kept: number;
+    /** Whether it was connected, of a device that was left alone since the checkpoint: of it, all is known. */
+    readonly leftConnected: boolean | undefined;
+  })[],
   killedTime: number,
 ): Lost {
   checkForm(all);
   const told = Map.groupBy(ofDevices(all), ({ deviceId }) => deviceId);
   const lost: Line[] = [];
   let lastTold = 0;
-  for (const { id, record, kept, wasConnected } of fleet) {
+  for (const { id, record, kept, leftConnected } of fleet) {
     const texts = (told.get(id) ?? []).map(textOf);
     const crashed = texts.at(-1) === 'disconnected hub-crashed';
     if (crashed) texts.pop();
     const written = record.map(({ text }) => text);
     assert.deepEqual(texts, written.slice(0, texts.length), id);
     assert.ok(texts.length >= kept, `${id}: ${kept} events were there before the crash: ${JSON.stringify(texts)}`);
-    // Of a device that was left alone since the checkpoint, all is known.
-    if (record.length === kept) assert.equal(crashed, wasConnected, `${id}: ${JSON.stringify(written)}`);
+    if (leftConnected !== undefined) assert.equal(crashed, leftConnected, `${id}: ${JSON.stringify(written)}`);
     lost.push(...record.slice(texts.length).filter(({ seen }) => seen !== undefined));
     for (const { begun } of record.slice(0, texts.length)) lastTold = Math.max(lastTold, begun);
   }
