@@ -20,8 +20,8 @@ npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--c
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
 npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [common]
-npm run bench -- connect-churn [--connecting N] [--tls] [--variant "--setting value"] [common]
-common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant "--setting value"]
+npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
+common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
 
