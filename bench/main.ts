@@ -1,19 +1,27 @@
-/** `npm run bench -- telemetry-in|telemetry-out|command-roundtrip [options]`: see bench/README.md. */
+/** `npm run bench -- NAME [options]`: see bench/README.md. */
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { commandRoundtrip } from './command-roundtrip.ts';
+import { connectChurn } from './connect-churn.ts';
+import { monitoringCost } from './monitoring-cost.ts';
 import { hubAt } from './servers/hub.ts';
 import { hubOfRevision } from './servers/revision.ts';
 import { hubWithReaders, peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
+import { underAttack } from './under-attack.ts';
 
+/** Messages per second due where none other is asked for: far below what the hub takes, so that waiting shows. */
+const ATTACKED_RATE = 5000;
 const root = path.dirname(import.meta.dirname);
 const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2]
                              [--readers-while-writing GROUPS] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
-common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant "--setting value"]
+npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
+npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [common]
+npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
+common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
 
@@ -29,6 +37,9 @@ const { values, positionals } = parseArgs({
     devices: { type: 'string', default: '1,10,100,1000' },
     'in-flight': { type: 'string', default: '4' },
     rate: { type: 'string' },
+    'attack-rate': { type: 'string', default: '1000' },
+    'attack-in-flight': { type: 'string', default: '32' },
+    connecting: { type: 'string', default: '64' },
     bag: { type: 'string', default: '' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '5' },
@@ -70,8 +81,7 @@ async function run(bench: string | undefined): Promise<void> {
         ...values.variant.map((settings) => hubAt(`mooring ${settings}`, root, settings.split(' '))),
       ],
       hub: !values['peers-only'],
-      seconds: count('seconds'),
-      warmupSeconds: count('warmup'),
+      ...timing(),
       ratePerSecond: values.rate === undefined ? undefined : count('rate'),
       bag: values.bag,
     });
@@ -95,7 +105,40 @@ async function run(bench: string | undefined): Promise<void> {
       directory: common.directory,
       jsonFile: common.jsonFile,
     });
+  } else if (bench === 'under-attack') {
+    await underAttack({
+      ...common,
+      ...timing(),
+      shape: shapeOf(values.shape),
+      ratePerSecond: values.rate === undefined ? ATTACKED_RATE : count('rate'),
+      attackPerSecond: count('attack-rate'),
+      attackInFlight: count('attack-in-flight'),
+    });
+  } else if (bench === 'monitoring-cost') {
+    await monitoringCost(
+      {
+        ...common,
+        ...timing(),
+        shapes: values.shape.split(',').map(shapeOf),
+        ratePerSecond: values.rate === undefined ? undefined : count('rate'),
+        bag: values.bag,
+        inFlight: count('connecting'),
+      },
+      root,
+    );
+  } else if (bench === 'connect-churn') {
+    await connectChurn({
+      ...common,
+      ...timing(),
+      kinds: ['connect and leave', 'wrong key'],
+      variants: values.variant,
+      inFlight: count('connecting'),
+    });
   } else throw new Error(USAGE);
+}
+
+function timing() {
+  return { seconds: count('seconds'), warmupSeconds: count('warmup') };
 }
 
 function count(
@@ -105,6 +148,9 @@ function count(
     | 'warmup'
     | 'threads'
     | 'rate'
+    | 'attack-rate'
+    | 'attack-in-flight'
+    | 'connecting'
     | 'events'
     | 'in-flight'
     | 'payload'

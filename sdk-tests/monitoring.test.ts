@@ -1,18 +1,17 @@
 /** The monitoring stream as the stock @azure/event-hubs reads it, from its start: what a scripted day has done, event for event. */
 import { describe, test } from 'node:test';
-import { Day, dayArgs } from '../test/drivers/fleet-day.ts';
+import { Day, dayArgs, dayByVariables } from '../test/drivers/fleet-day.ts';
 import type { Told } from '../test/drivers/monitoring.ts';
 import { Client } from './support/client.ts';
 import type { SeenEvent } from './support/events.ts';
 import { startStockHub, whyNot } from './support/hub.ts';
 
-const devices = Number(process.env.MOORING_DAY_DEVICES ?? 42);
-const seed = Number(process.env.MOORING_DAY_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const size = dayByVariables();
 
 describe('the monitoring stream through @azure/event-hubs', { skip: await whyNot() }, () => {
-  test(`a day of ${devices} devices (seed ${seed})`, async (t) => {
+  test(`a day of ${size.devices} devices (seed ${size.seed})`, async (t) => {
     const hub = await startStockHub(dayArgs);
-    await using day = new Day(hub, { devices, seed, note: (text) => t.diagnostic(text) });
+    await using day = new Day(hub, { ...size, note: (text) => t.diagnostic(text) });
     await day.play();
     const connectionString = day.hub.endpoints.connectionStrings.monitoring;
     const endless = { count: Number.MAX_SAFE_INTEGER, timeoutMs: 2 ** 31 - 1 };
@@ -23,7 +22,7 @@ describe('the monitoring stream through @azure/event-hubs', { skip: await whyNot
         const { body } = (await reader.next('event')) as SeenEvent;
         told.push(JSON.parse(Buffer.from(body, 'base64').toString()) as Told);
       }
-      day.checkTold(told);
+      await day.checkTold(told);
     } finally {
       await reader.stop();
     }

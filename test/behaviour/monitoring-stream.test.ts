@@ -1,6 +1,7 @@
 /** What happens between devices and the hub, as a back end reads it from `<hub>-monitoring`. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { connectFleetDevice, NotLetIn, sendByHttp, ways } from '../drivers/fleet.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { devicePlace, MonitoringReader, tokenOf, withDevice } from '../drivers/monitoring.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
@@ -114,4 +115,20 @@ test('each failed authentication says which check failed, and never holds the to
     const text = JSON.stringify(message);
     assert.ok(!text.includes('sig=') && !text.includes(encodeURIComponent(token.slice(-20))), text);
   }
+});
+
+test('a refused token is told with the device that it speaks for, over AMQP and HTTP as well', async () => {
+  await withDevice(hub, 'stream-claimed');
+  const stranger = { id: 'stream-claimed', key: Buffer.alloc(32).toString('base64'), shown: undefined };
+  for (const way of ways.filter(({ credential, protocol }) => credential === 'sas' && !protocol.startsWith('mqtt'))) {
+    const attempt = way.protocol === 'http' ? sendByHttp : connectFleetDevice;
+    await assert.rejects(attempt(hub, { ...stranger, way }), NotLetIn);
+  }
+  // The first of a source is told at once, the others as their sum.
+  const isRefusal = ({ type, deviceId }: { readonly type: string; readonly deviceId?: string }): boolean =>
+    type === 'authenticationFailed' && deviceId === 'stream-claimed';
+  const told = await reader.until(
+    (all) => all.filter(isRefusal).reduce((sum, { count }) => sum + Number(count), 0) === 3,
+  );
+  for (const { check } of told.filter(isRefusal)) assert.equal(check, 'wrong-key');
 });

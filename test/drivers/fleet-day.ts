@@ -1,296 +1,171 @@
 /**
  * A day of a fleet as a script that keeps a record of its own: devices connect in every way, flap, are taken over, disabled
- * and enabled, strangers try wrong keys from several addresses over TLS and plain MQTT, the hub is killed and started
- * again. `checkTold` compares what a reader of the monitoring stream has seen with the record, event for event.
+ * (and try in vain to come back) and enabled, strangers try wrong keys from several addresses over TLS and plain MQTT, the
+ * hub is killed and started again. `checkTold` compares what a reader of the monitoring stream has seen with the record,
+ * event for event.
  */
 import assert from 'node:assert/strict';
-import https from 'node:https';
-import net from 'node:net';
-import tls from 'node:tls';
-import mqttPacket from 'mqtt-packet';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
-import { seededRandom } from '../../src/base/random.ts';
-import { makeCertificate } from './certificates.ts';
-import { connectFleetDevice, type FleetConnection, type FleetDevice, ways } from './fleet.ts';
+import { sendByHttp } from './fleet.ts';
+import { startAttack } from './fleet-attack.ts';
+import { dayArgs, PlayedFleet, windowMs } from './fleet-played.ts';
+import { checkExact, checkSummed, ofDevices, refusalsOf } from './fleet-record.ts';
 import type { TestHub } from './hub.ts';
-import { devicePlace, MonitoringReader, type Told, tokenOf } from './monitoring.ts';
-import { connectPacket } from './mqtt.ts';
+import { MonitoringReader, type Told } from './monitoring.ts';
 
-/** So that each refusal is told within a second, at once, and a fleet that flaps by script is no detection. */
-export const dayArgs = [
-  ...['--monitoring-window-seconds', '1', '--refusal-delay-seconds', '0', '--detect-flapping', '0'],
-];
-
-const WAIT_MS_MAX = 10_000;
-const attackers = process.platform === 'linux' ? ['127.0.0.2', '127.0.0.3', '127.0.0.4'] : ['127.0.0.1'];
-/** Of each address, half of them over TLS. */
-const ATTEMPTS_PER_ATTACKER = 50;
-
-/** One device of the fleet, and the script's own record of it. */
-interface Played extends FleetDevice {
-  readonly record: string[];
-  client: FleetConnection | undefined;
-}
+export { dayArgs };
 
 export interface DayWish {
   readonly devices: number;
   readonly seed: number;
+  /** How long strangers attack over TLS, and how long by plain MQTT. */
+  readonly attackSeconds: number;
   note(text: string): void;
 }
 
+/** The size by variables: `MOORING_DAY_DEVICES`, `MOORING_DAY_ATTACK_SECONDS`, `MOORING_DAY_SEED`. */
+export function dayByVariables(): Omit<DayWish, 'note'> {
+  const { MOORING_DAY_DEVICES = 48, MOORING_DAY_ATTACK_SECONDS = 2, MOORING_DAY_SEED } = process.env;
+  return {
+    devices: Number(MOORING_DAY_DEVICES),
+    attackSeconds: Number(MOORING_DAY_ATTACK_SECONDS),
+    seed: Number(MOORING_DAY_SEED ?? Math.floor(Math.random() * 2 ** 31)),
+  };
+}
+
 export class Day implements AsyncDisposable {
-  hub: TestHub;
+  readonly fleet: PlayedFleet;
   readonly #wish: DayWish;
-  #api: ApiClient;
-  readonly #fleet: Played[] = [];
-  /** Devices that speak HTTP: they send, and are never connected. */
-  readonly #senders: { readonly id: string; readonly key: string }[] = [];
-  /** Failed attempts by address. */
-  readonly #attempts = new Map<string, number>();
-  readonly #random: ReturnType<typeof seededRandom>;
 
   /** @param hub started with `dayArgs`; disposed of with the day */
   constructor(hub: TestHub, wish: DayWish) {
-    this.hub = hub;
     this.#wish = wish;
-    this.#api = this.#client();
-    this.#random = seededRandom(wish.seed);
+    this.fleet = new PlayedFleet(hub, wish.seed);
+  }
+
+  get hub(): TestHub {
+    return this.fleet.hub;
   }
 
   /** Plays the whole day. */
   async play(): Promise<void> {
-    await this.#timed('created', () => this.#create());
+    const { fleet } = this;
+    await this.#timed('created', () => fleet.create(this.#wish.devices));
     await this.#timed('connected', async () => {
-      for (const device of this.#fleet) await this.#connect(device);
+      for (const device of fleet.connectable) await fleet.connect(device);
     });
-    await this.#checkPresence();
+    await fleet.checkPresence();
     await this.#timed('flapped', async () => {
       for (let round = 0; round < 3; round++) await this.#flap();
     });
-    const disabled = this.#some(0.15);
-    for (const device of disabled) await this.#setStatus(device, 'disabled');
-    await this.#timed('attacked', () => Promise.all(attackers.map((address) => this.#attack(address))));
-    for (const device of disabled) await this.#setStatus(device, 'enabled');
-    await this.#checkPresence();
-    await this.#untilAttackIsTold();
+    await this.#timed('disabled, refused, enabled', () => this.#disable());
+    for (const kind of ['tls', 'plain'] as const) await this.#timed(`attacked (${kind})`, () => this.#attack(kind));
     await this.#timed('killed and restarted', () => this.#crash());
-    await this.#checkPresence();
-    for (const device of this.#some(0.7)) await this.#connect(device);
-    await this.#checkPresence();
+    for (const device of fleet.some(fleet.connectable, 0.7)) await fleet.connect(device);
+    await fleet.checkPresence();
   }
 
-  /** How many events of devices there are to read, and whether `told` has them. */
+  /** Whether `told` has as many events of devices, and as many refusals, as the script knows of. */
   isComplete(told: readonly Told[]): boolean {
-    return told.filter(isOfFleet).length >= this.#fleet.reduce((sum, { record }) => sum + record.length, 0);
+    const wanted = this.fleet.devices.reduce((sum, { record }) => sum + record.length, 0);
+    return ofDevices(told).length >= wanted && refusalsOf(told).total >= this.fleet.refusals.total;
   }
 
   /** The stream, read from its start, is what the script has done. */
-  checkTold(all: readonly Told[]): void {
-    const told = Map.groupBy(all.filter(isOfFleet), ({ deviceId }) => String(deviceId));
-    for (const { id, record } of this.#fleet) {
-      const own = told.get(id) ?? [];
-      assert.deepEqual(own.map(lineOf), record, id);
-      for (const [at, event] of own.entries()) assert.ok(at === 0 || event.sequenceNumber > own[at - 1].sequenceNumber);
-    }
-    for (const { id } of this.#senders) assert.equal(told.get(id), undefined, id);
-    assert.deepEqual(failuresOf(all).sort(), [...this.#attempts].sort());
-    const ofHub = all.filter(({ type }) => type.startsWith('hub')).map(({ type }) => type);
-    assert.deepEqual(ofHub, ['hubStarted', 'hubStarted', 'hubRecovered']);
+  async checkTold(all: readonly Told[]): Promise<void> {
+    checkSummed(all, windowMs);
+    checkExact(all, this.fleet.devices, this.fleet.refusals);
+    const ofHub = all.filter(({ type }) => type.startsWith('hub'));
+    assert.deepEqual(
+      ofHub.map(({ type }) => type),
+      ['hubStarted', 'hubStarted', 'hubRecovered'],
+    );
+    const crashed = ofDevices(all).filter(({ reason }) => reason === 'hub-crashed');
+    assert.equal(ofHub[2].connectionsLost, crashed.length);
+    assert.ok(!all.some(({ type }) => type === 'eventsMissed'));
+    await this.fleet.checkTimes(all);
+    const refused = all.filter(({ type }) => type === 'authenticationFailed');
+    this.#wish.note(
+      `${ofDevices(all).length} events of devices; ${refusalsOf(all).total} refusals told in ${refused.length} events`,
+    );
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#api.close();
-    for (const { client } of this.#fleet) client?.destroy();
-    await this.hub[Symbol.asyncDispose]();
-  }
-
-  #client(): ApiClient {
-    const { connectionStrings, ports } = this.hub.endpoints;
-    const connectionString = connectionStrings.iothubowner;
-    return createApiClient({ connectionString, port: ports.https ?? 0, ca: this.hub.ca });
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.fleet[Symbol.asyncDispose]();
   }
 
   async #timed(what: string, run: () => Promise<unknown>): Promise<void> {
     const started = performance.now();
-    await run();
-    this.#wish.note(`${what} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-  }
-
-  /** Some of the fleet, by chance. */
-  #some(share: number): readonly Played[] {
-    return this.#fleet.filter(() => this.#random.next() < share);
-  }
-
-  #chance(share: number): boolean {
-    return this.#random.next() < share;
-  }
-
-  async #create(): Promise<void> {
-    for (let at = 0; at < this.#wish.devices; at++) {
-      const id = `day-${String(at).padStart(4, '0')}`;
-      const way = ways[at % ways.length];
-      const shown = way.credential === 'x509' ? await makeCertificate(id) : undefined;
-      const x509Thumbprint = { primaryThumbprint: shown?.sha256 ?? null, secondaryThumbprint: null };
-      const { authentication } = await this.#api.devices.create(
-        id,
-        shown === undefined ? {} : { authentication: { type: 'selfSigned', x509Thumbprint } },
-      );
-      const key = authentication.symmetricKey.primaryKey ?? '';
-      this.#fleet.push({ id, key, way, shown, record: ['identityCreated'], client: undefined });
-    }
-    for (let at = 0; at < Math.ceil(this.#wish.devices / ways.length); at++) {
-      const { deviceId, authentication } = await this.#api.devices.create(`sender-${at}`);
-      this.#senders.push({ id: deviceId, key: authentication.symmetricKey.primaryKey ?? '' });
-    }
-  }
-
-  async #connect(device: Played): Promise<void> {
-    const older = device.client;
-    device.client = await connectFleetDevice(this.hub, device);
-    if (older !== undefined) device.record.push('disconnected taken-over');
-    device.record.push(`connected ${device.way.protocol} ${device.way.credential}`);
-    await older?.untilClosed();
-  }
-
-  async #leave(device: Played): Promise<void> {
-    if (device.client === undefined) return;
-    if (this.#chance(0.5)) {
-      await device.client.disconnect();
-      device.record.push('disconnected by-client');
-    } else {
-      device.client.destroy();
-      device.record.push('disconnected connection-lost');
-    }
-    // The hub has seen the end when the registry says so.
-    const deadline = Date.now() + WAIT_MS_MAX;
-    while ((await this.#api.devices.get(device.id)).connectionState === 'Connected') {
-      if (Date.now() > deadline)
-        throw new Error(`${device.id} is still connected: ${JSON.stringify([device.way, device.record])}`);
-    }
-    device.client = undefined;
+    const said = await run();
+    const more = typeof said === 'string' ? `: ${said}` : '';
+    this.#wish.note(`${what} in ${((performance.now() - started) / 1000).toFixed(1)} s${more}`);
   }
 
   async #flap(): Promise<void> {
-    for (const device of this.#some(0.3)) {
-      await this.#leave(device);
-      if (this.#chance(0.8)) await this.#connect(device);
+    const { fleet } = this;
+    for (const device of fleet.some(fleet.connectable, 0.3)) {
+      await fleet.leave(device);
+      if (fleet.chance(0.8)) await fleet.connect(device);
     }
-    for (const device of this.#some(0.1)) if (device.client !== undefined) await this.#connect(device);
-    for (const sender of this.#senders) await sendByHttp(this.hub, sender);
-    await this.#checkPresence();
+    for (const device of fleet.some(fleet.connectable, 0.1))
+      if (device.client !== undefined) await fleet.connect(device);
+    for (const sender of fleet.senders) await sendByHttp(fleet.hub, sender);
+    await fleet.checkPresence();
   }
 
-  async #setStatus(device: Played, status: 'enabled' | 'disabled'): Promise<void> {
-    const { authentication } = await this.#api.devices.get(device.id);
-    await this.#api.devices.update(device.id, { authentication, status });
-    device.record.push(status === 'disabled' ? 'identityDisabled' : 'identityEnabled');
-    if (status === 'enabled' || device.client === undefined) return;
-    await device.client.untilClosed();
-    device.record.push('disconnected disabled');
-    device.client = undefined;
+  async #disable(): Promise<void> {
+    const { fleet } = this;
+    const disabled = fleet.some(fleet.devices, 0.15);
+    for (const device of disabled) await fleet.setStatus(device, 'disabled');
+    await fleet.checkPresence();
+    for (const device of disabled) await fleet.beRefused(device, 'disabled-identity');
+    for (const device of disabled) await fleet.setStatus(device, 'enabled');
+    await fleet.checkPresence();
   }
 
-  /** One attempt after the other with a wrong key, against devices that exist and others. */
-  async #attack(address: string): Promise<void> {
-    const { hostName, ports } = this.hub.endpoints;
-    for (let at = 0; at < ATTEMPTS_PER_ATTACKER; at++) {
-      const id = `day-${String(at * 7).padStart(4, '0')}`;
-      const password = Buffer.from(await tokenOf(id, Buffer.alloc(32, at).toString('base64'), hostName));
-      const packet = connectPacket({ clientId: id, username: `${hostName}/${id}/?api-version=2021-04-12`, password });
-      const secure = at % 2 === 0;
-      const place = secure ? { port: ports.mqtts ?? 0, ca: this.hub.ca } : devicePlace(this.hub);
-      await refusedFrom(address, place, packet);
-      this.#attempts.set(address, (this.#attempts.get(address) ?? 0) + 1);
+  /** Strangers attack from another process, while the fleet flaps on. */
+  async #attack(kind: 'tls' | 'plain'): Promise<string> {
+    const { fleet } = this;
+    // A key that is tried on a device with a certificate is refused for another reason.
+    const names = fleet.devices.filter(({ shown }) => shown === undefined).map(({ id }) => id);
+    const attack = await startAttack(fleet.hub, kind, names, this.#wish.attackSeconds);
+    try {
+      let isOver = false;
+      const ended = attack.connects.ended.finally(() => {
+        isOver = true;
+      });
+      ended.catch(() => {});
+      let flaps = 0;
+      for (; !isOver; flaps++) {
+        const device = fleet.connectable[(flaps * 7) % fleet.connectable.length];
+        await fleet.leave(device);
+        await fleet.connect(device);
+      }
+      const result = await ended;
+      assert.deepEqual([result.refused, result.codes], [result.begun, { 5: result.begun }]);
+      for (const [address, count] of Object.entries(result.refusedFrom))
+        fleet.refusals.add('wrong-key', address, count);
+      await fleet.checkPresence();
+      await this.#untilRefusalsAreTold();
+      return `${attack.describe(result)}, ${flaps} reconnections meanwhile`;
+    } finally {
+      attack.connects.close();
     }
   }
 
-  /** The sums of the attack are told at the end of their window; then the crash may come. */
-  async #untilAttackIsTold(): Promise<void> {
-    const attempts = attackers.length * ATTEMPTS_PER_ATTACKER;
-    await using early = await MonitoringReader.open(this.hub);
-    await early.until((all) => failuresOf(all).reduce((sum, [, count]) => sum + count, 0) === attempts);
+  /** The sums of an attack are told at the end of their window; then a crash may come. */
+  async #untilRefusalsAreTold(): Promise<void> {
+    await using early = await MonitoringReader.open(this.fleet.hub);
+    await early.until((all) => refusalsOf(all).total >= this.fleet.refusals.total);
   }
 
   /** Kills the hub when the registry has written what presence knows, and starts it again. */
   async #crash(): Promise<void> {
-    // Last activities may wait a minute, but go with the next change: here is one.
-    const marker = await connectFleetDevice(this.hub, { ...this.#senders[0], way: ways[0], shown: undefined });
-    await marker.disconnect();
-    const metrics = `http://127.0.0.1:${this.hub.endpoints.ports.admin}/metrics`;
-    const deadline = Date.now() + WAIT_MS_MAX;
-    while (!/^mooring_presence_pending 0$/m.test(await (await fetch(metrics)).text())) {
-      if (Date.now() > deadline) throw new Error('presence is not written');
-    }
-    this.#api.close();
-    await this.hub.kill();
-    for (const device of this.#fleet) {
-      if (device.client === undefined) continue;
-      await device.client.untilClosed();
-      device.client = undefined;
-      device.record.push('disconnected hub-crashed');
-    }
-    this.hub = await this.hub.restart();
-    this.#api = this.#client();
+    const { fleet } = this;
+    await fleet.quiesce();
+    const connected = fleet.devices.filter(({ client }) => client !== undefined);
+    await fleet.kill();
+    await fleet.restart();
+    await fleet.crashed(connected);
+    await fleet.checkPresence();
   }
-
-  async #checkPresence(): Promise<void> {
-    const listed = new Map((await this.#api.devices.list()).map((each) => [each.deviceId, each.connectionState]));
-    for (const { id, client } of this.#fleet) {
-      assert.equal(listed.get(id), client === undefined ? 'Disconnected' : 'Connected', id);
-    }
-    for (const { id } of this.#senders) assert.equal(listed.get(id), 'Disconnected', id);
-  }
-}
-
-async function sendByHttp(hub: TestHub, { id, key }: { readonly id: string; readonly key: string }): Promise<void> {
-  const { hostName, ports } = hub.endpoints;
-  const authorization = await tokenOf(id, key, hostName);
-  const path = `/devices/${id}/messages/events?api-version=2021-04-12`;
-  const status = await new Promise<number | undefined>((resolve, reject) => {
-    const options = { host: 'localhost', port: ports.https ?? 0, ca: hub.ca, path, method: 'POST', agent: false };
-    const request = https.request({ ...options, headers: { authorization } }, (answer) => {
-      answer.resume().once('end', () => resolve(answer.statusCode));
-    });
-    request.once('error', reject).end('{}');
-  });
-  assert.equal(status, 204);
-}
-
-/** Sends a CONNECT from one of this machine's loopback addresses; resolves when it has been refused. */
-function refusedFrom(
-  localAddress: string,
-  { port, ca }: { readonly port: number; readonly ca?: string },
-  packet: mqttPacket.IConnectPacket,
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const place = { host: '127.0.0.1', port, localAddress };
-    const socket = ca === undefined ? net.connect(place) : tls.connect({ ...place, ca, servername: 'localhost' });
-    socket.once('error', reject);
-    socket.once('data', (answer: Buffer) => {
-      socket.destroy();
-      if (answer[3] === 5) resolve();
-      else reject(new Error(`CONNACK ${answer[3]}`));
-    });
-    socket.write(mqttPacket.generate(packet));
-  });
-}
-
-/** Of those that each device's own record has; refusals are counted, detections are opinions. */
-function isOfFleet({ type, deviceId = '' }: Told): boolean {
-  return (
-    deviceId.startsWith('day-') && (type === 'connected' || type === 'disconnected' || type.startsWith('identity'))
-  );
-}
-
-function lineOf({ type, reason, protocol, credential }: Told): string {
-  if (type === 'connected') return `${type} ${protocol} ${credential}`;
-  return reason === undefined ? type : `${type} ${reason}`;
-}
-
-function failuresOf(all: readonly Told[]): [address: string, count: number][] {
-  const failures = all.filter(({ type }) => type === 'authenticationFailed');
-  return [...Map.groupBy(failures, ({ peer }) => String(peer))].map(([address, events]) => [
-    address,
-    events.reduce((sum, { count }) => sum + Number(count), 0),
-  ]);
 }

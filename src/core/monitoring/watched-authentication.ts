@@ -1,7 +1,7 @@
 import { HubError } from '../errors.ts';
 import type { Authentication } from '../identity/authentication.ts';
 import { identityOf, parseResource } from '../identity/resource.ts';
-import { parseSasToken } from '../identity/sas-token.ts';
+import { parseSasToken, percentDecoded } from '../identity/sas-token.ts';
 import type { AuthenticationCheck, IdentityKey } from '../identity/types.ts';
 import { clipped, concerning } from './concerned.ts';
 import type { Concerned, Recorder } from './types.ts';
@@ -50,6 +50,8 @@ function claimedBy(token: string): Concerned & { readonly policyName?: string } 
   const parsed = parseSasToken(token);
   if (parsed === undefined) return {};
   if (parsed.policyName !== undefined) return { policyName: clipped(parsed.policyName) };
-  const key: IdentityKey | undefined = identityOf(parseResource(parsed.resource).path);
+  // The token keeps its resource as it was signed, which is encoded.
+  const resource = percentDecoded(parsed.resource) ?? parsed.resource;
+  const key: IdentityKey | undefined = identityOf(parseResource(resource).path);
   return key === undefined ? {} : concerning(key);
 }
