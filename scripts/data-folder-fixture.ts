@@ -3,13 +3,16 @@
  * what it was told to keep. Run it once for the last revision of each format of the tables or of the event log; a folder
  * that is there is never made again.
  *
- *     node scripts/data-folder-fixture.ts REVISION NAME          e.g.  683aee0~1 tables-2
+ *     node scripts/data-folder-fixture.ts REVISION NAME [--patch FILE] [--gap]
+ *     node scripts/data-folder-fixture.ts 696bbea tables-2 --patch scripts/fixture-patches/tables-2.patch
  *
- * The revision is checked out into a folder of its own and run with this checkout's packages. Its keys are sealed with the
- * key of 32 bytes of value 7, its policies' keys are given, so that nothing secret stands in the fixture.
+ * The revision is checked out into a folder of its own and run with this checkout's packages; a patch is for one that does not
+ * start as it stands, and must not touch what it writes. `--gap` damages a batch when the hub has stopped, and mends the folder
+ * with `mooring data repair` of that revision, so that the journal holds a gap. Keys are sealed with the key of 32 bytes of value
+ * 7, the policies' keys are given, so that nothing secret stands in the fixture.
  */
 
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -23,15 +26,21 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { startProgram, stopProgram } from '../bench/servers/server.ts';
 import { createApiClient } from '../src/api/client.ts';
 import type { Endpoints } from '../src/api/endpoints.ts';
 import { signSas } from '../src/api/sas.ts';
+import { readToEnd } from '../test/reliability/event-reader.ts';
 import { KillPublisher } from '../test/reliability/kill-publisher.ts';
 
-const [revision, name] = process.argv.slice(2);
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { patch: { type: 'string' }, gap: { type: 'boolean', default: false } },
+});
+const [revision, name] = positionals;
 if (revision === undefined || !/^[a-z0-9-]+$/.test(name ?? '')) {
-  process.stderr.write('node scripts/data-folder-fixture.ts REVISION NAME\n');
+  process.stderr.write('node scripts/data-folder-fixture.ts REVISION NAME [--patch FILE] [--gap]\n');
   process.exit(2);
 }
 const root = path.dirname(import.meta.dirname);
@@ -48,6 +57,7 @@ const dataDir = path.join(scratch, 'data');
 
 git('clone', '--quiet', '--no-checkout', root, checkout);
 git('-C', checkout, 'checkout', '--quiet', revision);
+if (values.patch !== undefined) git('-C', checkout, 'apply', path.resolve(values.patch));
 symlinkSync(path.join(root, 'node_modules'), path.join(checkout, 'node_modules'));
 const ports = ['mqtts', 'https', 'amqps', 'amqp', 'admin', 'mqtt'].flatMap((port) => [`--${port}-port`, '0']);
 Object.assign(process.env, { MOORING_KEY_ENCRYPTION_KEY: key(7) });
@@ -56,13 +66,7 @@ for (const [at, policy] of ['OWNER', 'SERVICE', 'DEVICE', 'REGISTRY_READ', 'REGI
 }
 const main = path.join(checkout, 'src', 'main.ts');
 const flags = ['--partitions', '2', '--segment-bytes', '65536', '--hub-name', 'mooring', '--retention-days', '7'];
-const { child } = await startProgram(
-  process.execPath,
-  [main, 'serve', '--data-dir', dataDir, ...ports, ...flags],
-  /^ready\b/m,
-  30_000,
-);
-const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
+const { child, endpoints } = await serve();
 const ca = readFileSync(endpoints.caFile, 'utf8');
 const api = createApiClient({
   connectionString: endpoints.connectionStrings.iothubowner,
@@ -101,18 +105,45 @@ await api.modules.create('device-0', 'module-0', {
 await api.consumerGroups.create(endpoints.hubName, 'Readers');
 api.close();
 await stopProgram(child);
+const lost = values.gap ? await makeGap() : undefined;
 
 mkdirSync(target, { recursive: true });
 for (const kept of ['hub.json', 'events', 'tables']) {
   cpSync(path.join(dataDir, kept), path.join(target, kept), { recursive: true });
 }
 const tables = readdirSync(path.join(target, 'tables'));
-writeFileSync(
-  path.join(target, 'expected.json'),
-  `${JSON.stringify({ revision: git('-C', checkout, 'rev-parse', '--short', 'HEAD'), seed: SEED, devices, commands, tables }, undefined, 2)}\n`,
-);
+const made = { revision: git('-C', checkout, 'rev-parse', '--short', 'HEAD'), patch: values.patch };
+const expected = { ...made, seed: SEED, devices, lost, commands, tables };
+writeFileSync(path.join(target, 'expected.json'), `${JSON.stringify(expected, undefined, 2)}\n`);
 rmSync(scratch, { recursive: true });
 process.stdout.write(`${target}\n`);
+
+async function serve(): Promise<{ readonly child: ChildProcess; readonly endpoints: Endpoints }> {
+  const args = [main, 'serve', '--data-dir', dataDir, ...ports, ...flags];
+  const { child } = await startProgram(process.execPath, args, /^ready\b/m, 30_000);
+  return { child, endpoints: JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints };
+}
+
+/** Damages the middle of the second segment and repairs it. Returns which numbers of which device cannot be read any more. */
+async function makeGap(): Promise<Record<string, readonly number[]>> {
+  const folder = path.join(dataDir, 'events', 'mooring');
+  const segment = path.join(folder, readdirSync(folder).filter((file) => file.endsWith('.journal'))[1]);
+  const bytes = readFileSync(segment);
+  bytes[bytes.length >> 1] ^= 1;
+  writeFileSync(segment, bytes);
+  const repair = spawnSync(process.execPath, [main, 'data', 'repair', '--data-dir', dataDir], { encoding: 'utf8' });
+  if (repair.status !== 0) throw new Error(`mooring data repair: ${repair.stdout}${repair.stderr}`);
+  const again = await serve();
+  const found = new Map(Object.keys(devices).map((deviceId) => [deviceId, new Set<number>()]));
+  const place = {
+    port: again.endpoints.ports.amqp as number,
+    connectionString: again.endpoints.connectionStrings.eventHubsEmulator,
+  };
+  await readToEnd(place, new Map(), (event) => void found.get(event.deviceId)?.add(Number(event.properties.n)));
+  await stopProgram(again.child);
+  const numbers = (deviceId: string): readonly number[] => [...Array(devices[deviceId].messages).keys()];
+  return Object.fromEntries([...found].map(([id, has]) => [id, numbers(id).filter((n) => !has.has(n))]));
+}
 
 function git(...args: readonly string[]): string {
   const run = spawnSync('git', args, { encoding: 'utf8' });

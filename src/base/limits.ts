@@ -144,6 +144,12 @@ export const limits = {
   readerBytesMax: 1 * MiB,
 
   /**
+   * Frames of one AMQP connection that are worked off before the others have their turn. The smallest ask for an answer each: a
+   * chunk of the socket holds two thousand of them, and the runtime reads up to 32 chunks before it looks at the next socket.
+   */
+  amqpFramesPerTurn: 128,
+
+  /**
    * Connections on which nobody has proved yet who he is. A TLS handshake takes 2 to 3 ms, so those of honest devices
    * that all come back at once are through in half of `unprovedSlowMs`.
    */
@@ -167,6 +173,11 @@ export const limits = {
   mqttPacketBytesMax: 256 * KiB + 64 * KiB + 16,
   /** Largest packet before the CONNECT has been accepted: user name, token, will. */
   mqttConnectBytesMax: 16 * KiB,
+  /**
+   * Packets of one connection that are worked off before the others have their turn. A chunk of the socket holds thirty thousand
+   * of the smallest, and the runtime reads up to 32 chunks before it looks at the next socket.
+   */
+  mqttPacketsPerTurn: 512,
   /** QoS 1 messages of one connection that wait for the disk before its socket is not read. */
   mqttInflightMax: 1024,
   /** Service: subscriptions of one device connection. */

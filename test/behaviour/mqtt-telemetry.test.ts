@@ -162,6 +162,7 @@ test('a will keeps its bytes while more come in before the CONNECT is accepted',
     write: (bytes: Buffer) => answers.push(bytes) > 0,
     pause: nothing,
     resume: nothing,
+    nextTurn: (begin: () => void): void => void setImmediate(begin),
     end: nothing,
   };
   const session = new Session(door.hub, { ...link, destroy: nothing }, { protocol: 'mqtt', peer: '' });

@@ -184,45 +184,64 @@ const churn: Attack = {
   },
 };
 
-/** Devices and back ends that have turned: they are let in, ask for much and read nothing. */
-const neverReading: Attack = {
-  name: 'receivers that never read: MQTT, AMQP, HTTP, events of the admin port',
-  async run(hub, signal) {
-    const crowd = new Crowd(signal);
-    const { mqtt, amqp, https, admin } = hub.endpoints.ports;
-    const pings = Buffer.alloc(32 * 1024);
-    for (let at = 0; at < pings.length; at += 2) pings[at] = 0xc0;
-    const device = crowd.tcp(mqtt);
-    device.pause();
-    device.write(mqttPacket.generate(connectPacket(connectFields(hub, 'good-3'))));
-    const key = parseConnectionString(hub.endpoints.connectionStrings.service).get('sharedaccesskey') ?? '';
-    const readers = [0, 1, 2, 3].map((partition) => {
-      const reader = crowd.tcp(amqp);
-      reader.pause();
-      const address = `${hub.endpoints.hubName}/ConsumerGroups/$Default/Partitions/${partition}`;
-      reader.write(Buffer.concat([SASL_HEADER, plain('service', key)]));
-      reader.write(Buffer.concat([HEADER, open(), begin(0, 0x7fffffff), attach(0, 'r', 0, true, address)]));
-      reader.write(flow(0, { handle: 0, credit: 0x7fffffff, window: 0x7fffffff }));
-      return reader;
-    });
-    const echoes = Buffer.concat(Array.from({ length: 500 }, () => flow(0, { echo: true })));
-    const web = crowd.tls(https);
-    web.pause();
-    const asked = Buffer.from('GET /devices?api-version=2021-04-12 HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(200));
-    for (let nth = 0; nth < 20; nth++) {
-      const events = crowd.tcp(admin, '127.0.0.1');
-      events.pause();
-      events.write('GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n');
-    }
-    while (!signal.aborted) {
-      for (const [socket, bytes] of [[device, pings], [web, asked], ...readers.map((one) => [one, echoes])] as const) {
-        const victim = socket as net.Socket;
-        if (!victim.destroyed && victim.writableLength < 1024 * 1024) victim.write(bytes as Buffer);
-      }
-      await breath(5);
-    }
-  },
+/** What is sent again and again to a connection that is never read. */
+type Asking = readonly [socket: net.Socket, bytes: Buffer];
+
+const mqttAsking = (hub: Victim, crowd: Crowd): readonly Asking[] => {
+  const pings = Buffer.alloc(32 * 1024);
+  for (let at = 0; at < pings.length; at += 2) pings[at] = 0xc0;
+  const device = crowd.tcp(hub.endpoints.ports.mqtt);
+  device.pause();
+  device.write(mqttPacket.generate(connectPacket(connectFields(hub, 'good-3'))));
+  return [[device, pings]];
 };
+
+const amqpAsking = (hub: Victim, crowd: Crowd): readonly Asking[] => {
+  const key = parseConnectionString(hub.endpoints.connectionStrings.service).get('sharedaccesskey') ?? '';
+  const echoes = Buffer.concat(Array.from({ length: 500 }, () => flow(0, { echo: true })));
+  return [0, 1, 2, 3].map((partition) => {
+    const reader = crowd.tcp(hub.endpoints.ports.amqp);
+    reader.pause();
+    const address = `${hub.endpoints.hubName}/ConsumerGroups/$Default/Partitions/${partition}`;
+    reader.write(Buffer.concat([SASL_HEADER, plain('service', key)]));
+    reader.write(Buffer.concat([HEADER, open(), begin(0, 0x7fffffff), attach(0, 'r', 0, true, address)]));
+    reader.write(flow(0, { handle: 0, credit: 0x7fffffff, window: 0x7fffffff }));
+    return [reader, echoes];
+  });
+};
+
+const httpAsking = (hub: Victim, crowd: Crowd): readonly Asking[] => {
+  const web = crowd.tls(hub.endpoints.ports.https);
+  web.pause();
+  const asked = Buffer.from('GET /devices?api-version=2021-04-12 HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(200));
+  return [[web, asked]];
+};
+
+const eventsAsking = (hub: Victim, crowd: Crowd): readonly Asking[] => {
+  for (let nth = 0; nth < 20; nth++) {
+    const events = crowd.tcp(hub.endpoints.ports.admin, '127.0.0.1');
+    events.pause();
+    events.write('GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  }
+  return [];
+};
+
+/** Devices and back ends that have turned: they are let in, ask for much and read nothing. */
+function neverReading(what: string, ...kinds: readonly ((hub: Victim, crowd: Crowd) => readonly Asking[])[]): Attack {
+  return {
+    name: `receivers that never read: ${what}`,
+    async run(hub, signal) {
+      const crowd = new Crowd(signal);
+      const asking = kinds.flatMap((kind) => kind(hub, crowd));
+      while (!signal.aborted) {
+        for (const [socket, bytes] of asking) {
+          if (!socket.destroyed && socket.writableLength < 1024 * 1024) socket.write(bytes);
+        }
+        await breath(5);
+      }
+    },
+  };
+}
 
 const amqpBombs: Attack = {
   name: 'AMQP of a device: sessions, links, begun messages, nesting',
@@ -297,7 +316,11 @@ export const attacks: readonly Attack[] = [
   renegotiation,
   wrongKeys,
   churn,
-  neverReading,
+  neverReading('MQTT', mqttAsking),
+  neverReading('AMQP', amqpAsking),
+  neverReading('HTTP', httpAsking),
+  neverReading('events of the admin port', eventsAsking),
+  neverReading('all of these', mqttAsking, amqpAsking, httpAsking, eventsAsking),
   amqpBombs,
   bombs,
 ];

@@ -1,15 +1,19 @@
 /**
  * Data folders of earlier formats, as hubs of their time left them (`scripts/data-folder-fixture.ts`): each opens in the
- * present program, with everything that its hub had acknowledged, takes more, and opens again. The tables of format 1 have a
- * fixture of their own (`src/stores/embedded/tables/formats.test.ts`), for no hub of that format kept a folder.
+ * present program, with everything that its hub had acknowledged (but what was lost to damage before its own repair), takes
+ * more, and opens again. The tables of format 1 have a fixture of their own (`src/stores/embedded/tables/formats.test.ts`), for
+ * no hub of that format kept a folder.
  */
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { createApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
+import { TABLES_FORMAT } from '../../src/stores/tables/migrations.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { readToEnd } from './event-reader.ts';
 import { KillPublisher, numberedMessage } from './kill-publisher.ts';
@@ -24,8 +28,23 @@ interface Expected {
   readonly devices: Readonly<
     Record<string, { readonly key: string; readonly statusReason: string; readonly messages: number }>
   >;
+  /** Numbers of a device's messages that were lost to damage before its hub repaired the folder. */
+  readonly lost?: Readonly<Record<string, readonly number[]>>;
   readonly commands: number;
 }
+
+test('there is a folder of every format of the tables before the present one, and it has that format', () => {
+  const before = Array.from({ length: TABLES_FORMAT - 1 }, (_, n) => n + 1);
+  for (const format of before) {
+    const folder = format === 1 ? 'tables-format-1' : path.join(`data-tables-${format}`, 'tables');
+    // `immutable`: opening it must leave no `-wal` and `-shm` beside it.
+    const file = new URL(`${pathToFileURL(path.join(fixtures, folder, 'hub.db'))}?immutable=1`);
+    const database = new DatabaseSync(file, { readOnly: true });
+    const found = database.prepare(`select value from facts where name = 'format'`).get()?.value;
+    database.close();
+    assert.equal(found, String(format), `make it with scripts/data-folder-fixture.ts: ${folder}`);
+  }
+});
 
 for (const name of names) {
   test(`${name} opens in this program, with everything in it`, async (t) => {
@@ -54,7 +73,7 @@ for (const name of names) {
   });
 }
 
-async function assertHolds(hub: TestHub, { devices, commands, seed }: Expected, more: number): Promise<void> {
+async function assertHolds(hub: TestHub, { devices, lost, commands, seed }: Expected, more: number): Promise<void> {
   const { connectionStrings, ports } = hub.endpoints;
   const api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
   let found = 0;
@@ -70,18 +89,25 @@ async function assertHolds(hub: TestHub, { devices, commands, seed }: Expected, 
   assert.ok((await api.consumerGroups.list(hub.endpoints.hubName)).some((group) => group.name === 'Readers'));
   api.close();
   const counts = new Map<string, number>();
+  const kept = new Map(
+    Object.entries(devices).map(([deviceId, { messages }]) => {
+      const numbers = [...Array(messages).keys()];
+      return [deviceId, numbers.filter((n) => lost?.[deviceId]?.includes(n) !== true)] as const;
+    }),
+  );
   const place = { port: ports.amqp as number, connectionString: connectionStrings.eventHubsEmulator };
   await readToEnd(place, new Map(), ({ deviceId, properties, body }) => {
     const n = counts.get(deviceId) ?? 0;
     counts.set(deviceId, n + 1);
     // What this test has sent begins at 0 again.
-    const sent = numberedMessage(seed, deviceId, n < devices[deviceId].messages ? n : n - devices[deviceId].messages);
+    const numbers = kept.get(deviceId) ?? [];
+    const sent = numberedMessage(seed, deviceId, numbers[n] ?? n - numbers.length);
     assert.deepEqual({ properties, body }, { properties: sent.properties, body: sent.body });
   });
-  for (const [deviceId, { messages }] of Object.entries(devices)) {
+  for (const [deviceId, numbers] of kept) {
     const count = counts.get(deviceId) ?? 0;
-    if (more === 0) assert.equal(count, messages, deviceId);
-    else assert.ok(count > messages, deviceId);
+    if (more === 0) assert.equal(count, numbers.length, deviceId);
+    else assert.ok(count > numbers.length, deviceId);
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
+import { ownText } from '../../base/text.ts';
 
 export interface SasToken {
   /** `sr` exactly as sent. */
@@ -25,7 +26,10 @@ const SIGNATURE_BYTES = 32;
 /** More fields than any SDK sends; unknown ones are ignored, twice the same one is refused. */
 const FIELDS_MAX = 8;
 
-/** Reads a token, fields in any order; undefined = not a token. */
+/**
+ * Reads a token, fields in any order; undefined = not a token. What it returns is in memory of its own: the names of a refused
+ * token are kept for a while (monitoring, delays), and must not keep its text, nor the pool of small buffers its signature.
+ */
 export function parseSasToken(text: string): SasToken | undefined {
   if (text.length > limits.tokenCharsMax) return undefined;
   const token = text.trim();
@@ -44,16 +48,17 @@ export function parseSasToken(text: string): SasToken | undefined {
   }
   const resource = fields.get('sr');
   const expiry = fields.get('se');
-  const signature = Buffer.from(percentDecoded(fields.get('sig') ?? '') ?? '', 'base64');
+  const signature = Buffer.alloc(SIGNATURE_BYTES + 1);
+  const signatureBytes = signature.write(percentDecoded(fields.get('sig') ?? '') ?? '', 'base64');
   const policyName = percentDecoded(fields.get('skn') ?? '');
   if (resource === undefined || resource === '' || expiry === undefined || policyName === undefined) return undefined;
-  if (signature.length !== SIGNATURE_BYTES || !/^\d{1,16}$/.test(expiry)) return undefined;
+  if (signatureBytes !== SIGNATURE_BYTES || !/^\d{1,16}$/.test(expiry)) return undefined;
   return {
-    resource,
-    signature,
-    expiry,
+    resource: ownText(resource),
+    signature: signature.subarray(0, SIGNATURE_BYTES),
+    expiry: ownText(expiry),
     expiresAt: Math.min(Number(expiry) * 1000, Number.MAX_SAFE_INTEGER),
-    policyName: policyName === '' ? undefined : policyName,
+    policyName: policyName === '' ? undefined : ownText(policyName),
   };
 }
 

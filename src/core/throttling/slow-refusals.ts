@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import { ownText } from '../../base/text.ts';
 import { HubError } from '../errors.ts';
 import type { Authentication } from '../identity/authentication.ts';
 import { identityName } from '../identity/permissions.ts';
@@ -100,7 +101,8 @@ class FailureTable {
       if (this.#failures.size < limits.failuresRememberedMax) break;
       this.#failures.delete(oldest);
     }
-    this.#failures.set(name, { count: next, at: now });
+    // Thousands of names are remembered: not the request that each was cut out of.
+    this.#failures.set(ownText(name), { count: next, at: now });
     const beyond = Math.ceil(next) - limits.failuresAtOnceMax;
     return beyond <= 0 ? 0 : Math.min(this.#delayMsMax, limits.refusalDelayMs * 2 ** (beyond - 1));
   }

@@ -86,6 +86,8 @@ export class AmqpConnection {
       failed: (error) => this.#fail(error),
       pause: () => stream.pause(),
       resume: () => this.#resume(),
+      cork: () => stream.cork(),
+      uncork: () => stream.uncork(),
     });
     stream.on('data', (chunk: Buffer) => this.#input(chunk));
     stream.on('drain', () => this.#drained());

@@ -14,10 +14,16 @@ export function readSaslInit(fields: readonly AmqpValue[]): SaslInit | undefined
   const [mechanism, response] = fields;
   if (mechanism === 'MSSBCBS' || mechanism === 'ANONYMOUS' || mechanism === 'EXTERNAL') return { kind: 'anonymous' };
   if (mechanism !== 'PLAIN' || !Buffer.isBuffer(response)) return undefined;
-  // RFC 4616: [authzid] NUL authcid NUL passwd
-  const parts = response.toString('utf8').split('\0');
-  if (parts.length !== 3) return undefined;
-  return { kind: 'plain', user: parts[1], password: parts[2] };
+  // RFC 4616: [authzid] NUL authcid NUL passwd. Each is decoded by itself: the user's name is kept for a while when it is
+  // refused, and as a part of a longer text it would keep the password.
+  const first = response.indexOf(0);
+  const second = response.indexOf(0, first + 1);
+  if (first < 0 || second < 0 || response.includes(0, second + 1)) return undefined;
+  return {
+    kind: 'plain',
+    user: response.toString('utf8', first + 1, second),
+    password: response.toString('utf8', second + 1),
+  };
 }
 
 export type PlainUser =

@@ -136,6 +136,10 @@ class Connection implements Link {
     this.#stream.resume();
   }
 
+  nextTurn(begin: () => void): void {
+    setImmediate(begin);
+  }
+
   end(): void {
     this.#lingerUntil = this.#hub.clock.monotonic() + limits.mqttLingerMs;
     this.#stream.end();

@@ -78,6 +78,7 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
     write: (bytes) => written.push(bytes) > 0,
     pause: () => {},
     resume: () => {},
+    nextTurn: (begin) => void setImmediate(begin),
     end: () => {},
     destroy: () => {},
   };

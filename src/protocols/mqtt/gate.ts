@@ -16,6 +16,8 @@ export const holds = {
   closed: 64,
   /** The device has sent more than it may for now. */
   throttle: 128,
+  /** It has had its share of this turn of the event loop. */
+  turn: 256,
 } as const;
 
 export type Hold = (typeof holds)[keyof typeof holds];

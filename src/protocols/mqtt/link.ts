@@ -12,6 +12,8 @@ export interface Link {
   /** No more `receive` until `resume`. */
   pause(): void;
   resume(): void;
+  /** Calls back when the other connections have had their turn. */
+  nextTurn(begin: () => void): void;
   /** Closes after what was written has left. */
   end(): void;
   /** Closes at once. */

@@ -54,6 +54,8 @@ export class Session implements DurabilityWaiter, Receiver {
   readonly #reader = new PacketReader();
   readonly #gate: Gate;
   #reading = false;
+  /** Packets taken since the others have last had their turn. */
+  #taken = 0;
   /** PINGREQs that are not answered yet. */
   #pings = 0;
   /** Set when the device has proved who it is. */
@@ -183,6 +185,7 @@ export class Session implements DurabilityWaiter, Receiver {
       while (this.#gate.isOpen) {
         if (this.#ticket === undefined) requireConnect(reader.firstByte);
         if (!reader.next(this.#ticket === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
+        if (++this.#taken >= limits.mqttPacketsPerTurn) this.#endTurn();
         if (this.#uplink?.enqueueFast(reader) === true) {
           this.#heedBounds(this.#uplink);
           continue;
@@ -195,6 +198,13 @@ export class Session implements DurabilityWaiter, Receiver {
     }
     if (!this.closed) reader.settle();
     this.#reading = false;
+  }
+
+  /** This packet is the last one before the others have had their turn. */
+  #endTurn(): void {
+    this.#taken = 0;
+    this.#gate.set(holds.turn);
+    this.link.nextTurn(() => this.#release(holds.turn));
   }
 
   /** One write for all that came in a row: a chunk holds thousands, and each write costs the other connections time. */

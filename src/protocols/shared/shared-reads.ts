@@ -35,7 +35,10 @@ export function withSharedReads(socket: net.Socket): net.Socket {
     onread: {
       buffer: shared,
       callback(length: number): boolean {
-        moved?.takeBytes(shared.subarray(0, length));
+        const bytes = shared.subarray(0, length);
+        moved?.takeBytes(bytes);
+        // What a peer has sent, a token for one, must not stay until others happen to write over it.
+        bytes.fill(0);
         return true;
       },
     },
