@@ -3,9 +3,9 @@
  * delay of the hub are sampled; each must be flat: the slope over the second half, times the length of the run, stays
  * within a bound. Linux only. Writes a JSON and an SVG.
  *
- *     node bench/soak.ts [--minutes 60] [--sample 5] [--directory DIR] [--json FILE] [--svg FILE] [--seed N]
+ *     node bench/soak.ts [--minutes 60] [--sample 5] [--pace 25] [--directory DIR] [--json FILE] [--svg FILE] [--seed N]
  *
- * What was acknowledged is compared with what can be read back, at the end and every ten minutes.
+ * `--pace` is the time between two requests of one sender, in milliseconds. What was acknowledged is compared with what can be read back, at the end and every ten minutes.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -22,6 +22,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '60' },
     sample: { type: 'string', default: '5' },
+    pace: { type: 'string', default: '25' },
     directory: { type: 'string', default: os.tmpdir() },
     seed: { type: 'string', default: '1' },
     json: { type: 'string' },
@@ -30,7 +31,7 @@ const { values } = parseArgs({
 });
 const minutes = Number(values.minutes);
 const sampleMs = Number(values.sample) * 1000;
-const SHAPE = { mqtt: 10, http: 4, amqp: 4, commands: 4, registry: 3, paceMs: 25 };
+const SHAPE = { mqtt: 10, http: 4, amqp: 4, commands: 4, registry: 3, paceMs: Number(values.pace) };
 const CHECK_MS = 600_000;
 /** Share of the run that is left out of the slopes: caches fill, code is compiled, the heap finds its size. */
 const WARMUP_SHARE = 0.4;
@@ -57,7 +58,7 @@ await soak();
 async function soak(): Promise<void> {
   const directory = mkdtempSync(path.join(values.directory, 'mooring-soak-'));
   // Retention must be at work within the run, else the journal itself grows.
-  const flags = ['--retention-bytes', String(256 * 2 ** 20), '--segment-bytes', String(16 * 2 ** 20)];
+  const flags = ['--retention-bytes', String(64 * 2 ** 20), '--segment-bytes', String(4 * 2 ** 20)];
   const hub = await startHub({ connections: 0, tls: false, directory, bag: '', flags });
   const place = { endpoints: hub.endpoints, ca: hub.caText };
   const samples: Sample[] = [];

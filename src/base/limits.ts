@@ -127,7 +127,7 @@ export const limits = {
    * (`protocols/amqp/delivery-turns.ts`).
    */
   deliveryShareMax: 0.5,
-  deliveryTurnMsMin: 1,
+  deliveryTurnMsMin: 0.25,
   deliveryTurnMsMax: 10,
   /** Extents that one read looks into: a partition with little traffic is spread thin, and an answer must not take long. */
   extentsPerReadMax: 8,

@@ -63,6 +63,8 @@ interface CommandKnown {
 }
 
 const ABSENT = 'absent';
+/** Between two questions for a command where there was none; with a pace, that. */
+const POLL_MS = 5;
 /** Commands whose life is over that one check looks at, drawn from all of them: each is a request. */
 const DONE_LOOKED_AT_MAX = 2000;
 
@@ -240,7 +242,7 @@ export class MixedLoad {
   async #takeCommands(hub: LoadHub, login: PublisherLogin): Promise<void> {
     const headers = { authorization: login.password };
     while (this.#running) {
-      if (!(await this.#takeOne(hub, login.clientId, headers))) await sleep(5);
+      if (!(await this.#takeOne(hub, login.clientId, headers))) await sleep(Math.max(POLL_MS, this.#shape.paceMs ?? 0));
     }
   }
 
@@ -269,8 +271,8 @@ export class MixedLoad {
     await withApi(hub, async (api) => {
       // The hub waits up to 15 s for receipts, longer than the end of a load should.
       while (this.#running) {
-        if (this.counts.commandsCompleted === this.counts.receiptsRead) await sleep(20);
-        else await this.#takeReceipts(api);
+        const awaited = this.counts.commandsCompleted > this.counts.receiptsRead;
+        if (!awaited || !(await this.#takeReceipts(api))) await sleep(Math.max(20, this.#shape.paceMs ?? 0));
       }
     });
   }

@@ -10,7 +10,7 @@ export interface Deliverer {
 /**
  * Whose turn it is to deliver, for all readers of one thread. Devices come first: they have nowhere to put what the hub
  * does not take, while a reader that waits finds everything in the log. So delivering takes at most half of the time that
- * all else in the thread has taken since (`limits.deliveryShareMax`), and a millisecond in any case, so that it always
+ * all else in the thread has taken since (`limits.deliveryShareMax`), and a piece in any case, so that it always
  * goes on. Where there is little else to do, the thread comes back at once and readers have it to themselves.
  *
  * Readers take turns, a piece each, so that one that catches up does not keep others waiting.
