@@ -126,6 +126,7 @@ export class StoredFinder implements DurabilityWaiter {
           }
           search.next = firstSequence + count;
         }
+        log.giveBack(runs);
       }
     }
     // In the step in which the loop has ended: whoever looks from now on begins a new one.
