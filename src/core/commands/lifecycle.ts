@@ -80,10 +80,29 @@ export function end<Kept extends CommandHead>(command: Kept, outcome: CommandOut
   return { ...command, state: { kind: 'ended', outcome, endedTime: now } };
 }
 
-/** The trail with one more step. A full one keeps its beginning and loses what came next. */
+/** Steps that come again and again; how a command began and ended comes once. */
+const repeated: ReadonlySet<TrailEntry['step']> = new Set([
+  'handed-over',
+  'lock-ended',
+  'connection-lost',
+  'abandoned',
+  'receipt-handed-over',
+  'sent-again',
+]);
+
+/** The trail with one more step. A full one loses the oldest of those steps that come again and again. */
 export function withStep(trail: readonly TrailEntry[], step: TrailEntry): readonly TrailEntry[] {
-  const kept = trail.length < bounds.commandTrailEntriesMax ? trail : trail.toSpliced(1, 1);
-  return [...kept, step];
+  if (trail.length < bounds.commandTrailEntriesMax) return [...trail, step];
+  return [
+    ...trail.toSpliced(
+      Math.max(
+        1,
+        trail.findIndex((each) => repeated.has(each.step)),
+      ),
+      1,
+    ),
+    step,
+  ];
 }
 
 /** What the trail says of a handing over: to which connection, and which delivery it is behind the first. */

@@ -389,7 +389,7 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
     assert.deepEqual(await trail(77), []);
   });
 
-  check('bounds a trail, whose beginning stays', async (queue) => {
+  check('bounds a trail, whose beginning and outcome stay', async (queue) => {
     await queue.enqueue(newCommand('m1'), limits, T0);
     for (let at = 0; at < bounds.commandTrailEntriesMax; at++) {
       await queue.lockNext(d1, 'g1', lock([`t${at}`]), T0 + at);
@@ -408,6 +408,7 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
       [trail[0].step, trail.at(-2)?.step, trail.at(-1)?.step],
       [...['enqueued', 'receipt-handed-over', 'sent-again']],
     );
+    assert.equal(trail.filter(({ step }) => step === 'purged').length, 1);
   });
 
   check('takes nothing for an identity that is gone, or for another generation of it', async (queue, opened) => {
