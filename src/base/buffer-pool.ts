@@ -1,4 +1,4 @@
-/** Sizes of one doubling: a piece is at most a fifth larger than what was asked for. */
+/** Sizes of one doubling: a piece is at most a quarter larger than what was asked for. */
 const SIZES_PER_DOUBLING = 4;
 /** Pieces that wait to be used again: all of them are looked through. */
 const PIECES_MAX = 64;
@@ -36,14 +36,14 @@ export class BufferPool {
   }
 
   /** Whether a buffer of so many bytes is a piece of the pool. */
-  holds(bytes: number): boolean {
+  isPooled(bytes: number): boolean {
     return bytes >= this.#options.bytesMin && bytes <= this.#options.bytesMax;
   }
 
   /** A buffer of exactly `bytes`; what is in it is left over from before. */
   take(bytes: number): Buffer {
     const { allocate } = this.#options;
-    if (!this.holds(bytes)) return allocate === undefined ? Buffer.allocUnsafe(bytes) : Buffer.from(allocate(bytes));
+    if (!this.isPooled(bytes)) return allocate === undefined ? Buffer.allocUnsafe(bytes) : Buffer.from(allocate(bytes));
     const at = this.#bestFit(bytes);
     let piece = this.#free[at];
     if (piece === undefined) piece = (allocate ?? ownMemory)(pieceBytes(bytes));

@@ -31,7 +31,7 @@ export class RunMemory {
   /** A buffer of exactly `bytes`, held by the caller; what is in it is left over from before. */
   take(bytes: number): Buffer {
     const buffer = this.#pool.take(bytes);
-    if (this.#pool.holds(bytes)) this.#holders.set(buffer.buffer, 1);
+    if (this.#pool.isPooled(bytes)) this.#holders.set(buffer.buffer, 1);
     return buffer;
   }
 
