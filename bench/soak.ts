@@ -5,14 +5,16 @@
  *
  *     node bench/soak.ts [--minutes 60] [--sample 5] [--pace 25] [--directory DIR] [--json FILE] [--svg FILE] [--seed N]
  *
- * `--pace` is the time between two requests of one sender, in milliseconds. What was acknowledged is compared with what can be read back, at the end and every ten minutes.
+ * `--pace` is the time between two requests of one sender, in milliseconds. Events are read back while the load goes on,
+ * every half minute, long before retention takes them. Every ten minutes and at the end the load rests, and everything that
+ * was acknowledged is compared with what was read and with what the hub knows.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { type LoadCounts, MixedLoad } from '../test/reliability/mixed-load.ts';
+import { MixedLoad } from '../test/reliability/mixed-load.ts';
 import { linePlot, type Series } from './plot.ts';
 import { cpuSeconds, machine, residentMiB } from './process-facts.ts';
 import { figure, printTable, writeResult } from './report.ts';
@@ -33,6 +35,10 @@ const minutes = Number(values.minutes);
 const sampleMs = Number(values.sample) * 1000;
 const SHAPE = { mqtt: 10, http: 4, amqp: 4, commands: 4, registry: 3, paceMs: Number(values.pace) };
 const CHECK_MS = 600_000;
+const READ_MS = 30_000;
+/** At work within the run, else the journal itself grows; many times what comes between two readings. */
+const RETENTION_BYTES = 256 * 2 ** 20;
+const SEGMENT_BYTES = 8 * 2 ** 20;
 /** Share of the run that is left out of the slopes: caches fill, code is compiled, the heap finds its size. */
 const WARMUP_SHARE = 0.4;
 
@@ -57,8 +63,7 @@ await soak();
 
 async function soak(): Promise<void> {
   const directory = mkdtempSync(path.join(values.directory, 'mooring-soak-'));
-  // Retention must be at work within the run, else the journal itself grows.
-  const flags = ['--retention-bytes', String(64 * 2 ** 20), '--segment-bytes', String(4 * 2 ** 20)];
+  const flags = ['--retention-bytes', String(RETENTION_BYTES), '--segment-bytes', String(SEGMENT_BYTES)];
   const hub = await startHub({ connections: 0, tls: false, directory, bag: '', flags });
   const place = { endpoints: hub.endpoints, ca: hub.caText };
   const samples: Sample[] = [];
@@ -69,6 +74,7 @@ async function soak(): Promise<void> {
     let cpu = cpuSeconds(hub.pid);
     let at = begun;
     let nextCheck = CHECK_MS;
+    let nextRead = READ_MS;
     await load.start(place, false);
     while (seconds() < minutes * 60) {
       await sleep(sampleMs);
@@ -78,13 +84,19 @@ async function soak(): Promise<void> {
         seconds: seconds(),
         ...(await look(hub.endpoints.ports.admin as number, hub.pid)),
         cpuCores: (used - cpu) / ((now - at) / 1000),
-        acknowledged: total(load.counts),
+        acknowledged: load.acknowledged(),
       });
       [cpu, at] = [used, now];
+      if (seconds() * 1000 < nextRead) continue;
+      nextRead += READ_MS;
+      const when = `${figure(seconds())} s`;
+      load.assertGood(when);
+      await load.readEvents(place, when);
+      tell(samples, load);
       if (seconds() * 1000 < nextCheck) continue;
       nextCheck += CHECK_MS;
       await load.stop('finish');
-      await load.check(place, `${figure(seconds())} s`);
+      await load.check(place, when);
       await load.start(place, false);
     }
     await load.stop('finish');
@@ -94,6 +106,15 @@ async function soak(): Promise<void> {
     await hub.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** One line of progress. */
+function tell(samples: readonly Sample[], load: MixedLoad): void {
+  const { seconds, residentMiB: resident, heapMiB, cpuCores, acknowledged } = samples[samples.length - 1];
+  process.stdout.write(
+    `${figure(seconds / 60)} of ${minutes} min: ${acknowledged} acknowledged, ${load.eventsRead} events read back, ` +
+      `${figure(resident)} MiB resident, ${figure(heapMiB)} MiB heap, ${figure(cpuCores)} cores\n`,
+  );
 }
 
 async function look(port: number, pid: number) {
@@ -111,11 +132,6 @@ async function look(port: number, pid: number) {
     timers: Number(resources?.[1] ?? 0),
     eventLoopP99Ms: gauge('nodejs_eventloop_lag_p99_seconds') * 1000,
   };
-}
-
-function total(counts: LoadCounts): number {
-  const { refused: _refused, ...acknowledged } = counts;
-  return Object.values(acknowledged).reduce((sum, count) => sum + count, 0);
 }
 
 function report(samples: readonly Sample[], load: MixedLoad): void {

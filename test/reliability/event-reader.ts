@@ -53,19 +53,32 @@ export async function readToEnd(
     }
   });
   broken.catch(() => {});
-  const ask = await Promise.race([openManagement(connection), broken]);
-  const hub = await Promise.race([ask({ name: entity, type: 'com.microsoft:eventhub' }), broken]);
+  try {
+    await Promise.race([readAll(connection, entity, behind, take), broken]);
+    connection.removeAllListeners('disconnected');
+  } finally {
+    // Closed in any case: one that stayed open would keep its program from ending.
+    connection.close();
+  }
+  await once(connection, 'connection_close');
+}
+
+async function readAll(
+  connection: rhea.Connection,
+  entity: string,
+  behind: ReadonlyMap<string, number>,
+  take: (event: ReadEvent) => void,
+): Promise<void> {
+  const ask = await openManagement(connection);
+  const hub = await ask({ name: entity, type: 'com.microsoft:eventhub' });
   for (const id of hub.partition_ids as string[]) {
-    const facts = await Promise.race([ask({ name: entity, type: 'com.microsoft:partition', partition: id }), broken]);
+    const facts = await ask({ name: entity, type: 'com.microsoft:partition', partition: id });
     if (facts.is_partition_empty) continue;
     const last = facts.last_enqueued_sequence_number as number;
     const from = behind.get(id);
     if (from !== undefined && from >= last) continue;
-    await Promise.race([readPartition(connection, entity, id, from, last, take), broken]);
+    await readPartition(connection, entity, id, from, last, take);
   }
-  connection.removeAllListeners('disconnected');
-  connection.close();
-  await once(connection, 'connection_close');
 }
 
 type Ask = (properties: Record<string, string>) => Promise<Record<string, unknown>>;

@@ -21,6 +21,7 @@ export class KillPublisher {
   /** Numbers and packet ids that wait for their PUBACK, oldest first. */
   #waiting: { readonly n: number; readonly packetId: number }[] = [];
   #packetId = 0;
+  #acknowledgedCount = 0;
   #sending = false;
   #socket: net.Socket | undefined;
 
@@ -41,6 +42,10 @@ export class KillPublisher {
 
   acknowledgedNumbers(): readonly number[] {
     return [...this.#fates.keys()].filter((n) => this.#fates[n] === 'acknowledged');
+  }
+
+  get acknowledgedCount(): number {
+    return this.#acknowledgedCount;
   }
 
   get sentCount(): number {
@@ -107,6 +112,7 @@ export class KillPublisher {
       throw new Error(`${this.deviceId}: PUBACK ${packetId} instead of ${oldest?.packetId}`);
     }
     this.#fates[oldest.n] = 'acknowledged';
+    this.#acknowledgedCount++;
     if (this.#paceMs > 0) setTimeout(() => this.#fill(), this.#paceMs);
     else this.#fill();
   }

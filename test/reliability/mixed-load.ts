@@ -137,8 +137,14 @@ export class MixedLoad {
 
   /** Telemetry messages that were acknowledged, by all protocols. */
   acknowledgedTelemetry(): number {
-    const mqtt = this.#publishers.reduce((sum, each) => sum + each.acknowledgedNumbers().length, 0);
+    const mqtt = this.#publishers.reduce((sum, each) => sum + each.acknowledgedCount, 0);
     return mqtt + this.counts.httpTelemetry + this.counts.amqpTelemetry;
+  }
+
+  /** Everything that was acknowledged so far. */
+  acknowledged(): number {
+    const { commandsSent, commandsCompleted, receiptsRead, registryWrites } = this.counts;
+    return this.acknowledgedTelemetry() + commandsSent + commandsCompleted + receiptsRead + registryWrites;
   }
 
   /** Ends the load in order: what is under way is waited for. */
@@ -158,9 +164,14 @@ export class MixedLoad {
     if (error instanceof assert.AssertionError || !this.#mayBreak) this.#failures.push(error);
   }
 
+  /** @throws AssertionError when a worker was told something wrong, or broke off. */
+  assertGood(when: string): void {
+    assert.deepEqual(this.#failures, [], when);
+  }
+
   /** Everything acknowledged so far against what the hub tells. */
   async check(hub: LoadHub, when: string): Promise<void> {
-    assert.deepEqual(this.#failures, [], when);
+    this.assertGood(when);
     await this.readEvents(hub, when);
     this.#checkStored(when);
     await withApi(hub, async (api) => {
@@ -326,7 +337,7 @@ export class MixedLoad {
     return (error as { status?: number }).status === 503;
   }
 
-  /** Reads what is new in the event hub: nothing twice, nothing that was never sent, no gap. */
+  /** Reads what is new in the event hub: nothing twice, nothing that was never sent, no gap. The load may go on. */
   async readEvents(hub: LoadHub, when: string): Promise<void> {
     const byId = new Map(this.#publishers.map((publisher) => [publisher.deviceId, publisher]));
     const { ports, connectionStrings } = hub.endpoints;
