@@ -122,6 +122,8 @@ export const limits = {
   /** The same of buffers for deliveries, on one thread. */
   deliveryBufferBytesMin: 4 * KiB,
   deliveryBuffersFreeBytesMax: 4 * MiB,
+  /** Bytes of frames kept for other readers at the same place, on one thread. */
+  deliveryPiecesBytesMax: 8 * MiB,
   /**
    * Time of a thread for readers of events: so many times what all else in it has taken meanwhile, between these bounds
    * (`protocols/amqp/delivery-turns.ts`).

@@ -147,12 +147,21 @@ test('what readers get is what was sent, byte for byte, with readers quick and s
   const { next, bytes } = seededRandom(seed);
   const below = (bound: number): number => Math.floor(next() * bound);
   const bodies: Buffer[] = [];
-  const clients = await Promise.all(Array.from({ length: 4 }, () => connected(hub)));
+  // One takes smaller frames than what is laid out for the others, and cannot be given the same.
+  const frameBytes = [65_536, 65_536, 4096, 1_000_000];
+  const clients = await Promise.all(frameBytes.map((max_frame_size) => connected(hub, { max_frame_size })));
   const receivers = clients.flatMap((client, at) =>
     [0, 1].map((partition) => client.receive(source(partition), { credit_window: 10 ** (at + 1) })),
   );
   await Promise.all(receivers.map((receiver) => receiver.opened()));
   for (let round = 0; round < 60; round++) {
+    if (round === 20) receivers.push(clients[0].receive(source(0), { credit_window: 77 }));
+    if (round === 40) {
+      // Another leaves in the middle; its place is taken from the beginning.
+      const [left] = receivers.splice(4, 1);
+      left.link.close();
+      receivers.push(clients[3].receive(source(0), { credit_window: 5000 }));
+    }
     // Mostly small deliveries, which share memory with others, and now and then some that fill whole buffers.
     const count = 1 + below(round % 5 === 0 ? 300 : 8);
     const added = Array.from({ length: count }, () => bytes(1 + below(below(20) === 0 ? 30_000 : 600)));
@@ -168,8 +177,10 @@ test('what readers get is what was sent, byte for byte, with readers quick and s
   for (const receiver of receivers) {
     const messages = await receiver.received(bodies.length);
     assert.equal(messages.length, bodies.length);
-    for (const [at, { body }] of messages.entries())
+    for (const [at, { body, message_annotations }] of messages.entries()) {
       assert.ok(bodies[at].equals(body.content), `event ${at}, MOORING_TEST_SEED=${seed}`);
+      assert.equal(message_annotations?.['x-opt-sequence-number'], at);
+    }
   }
   for (const client of clients) await client.close();
 });

@@ -6,7 +6,9 @@ import type { EventRun } from '../../core/events/types.ts';
 import { runtimeMetrics } from '../../wire/amqp/message.ts';
 import { patchEventAnnotations, RECORD_HEADER_BYTES, RECORD_VERSION } from '../../wire/amqp/record.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer.ts';
-import { DELIVERY_BUFFER_BYTES, deliveryBuffers } from './delivery-buffers.ts';
+import { DELIVERY_BUFFER_BYTES } from './delivery-buffers.ts';
+import { DeliveryFrames } from './delivery-frames.ts';
+import { deliveryPieces, type PartitionPieces } from './delivery-pieces.ts';
 import type { Deliverer, DeliveryTurns } from './delivery-turns.ts';
 import { offsetText } from './management.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
@@ -43,6 +45,8 @@ const nothing = Buffer.alloc(0);
 export class EventDelivery implements Deliverer {
   readonly #options: DeliveryOptions;
   readonly #unwatch: () => void;
+  readonly #pieces: PartitionPieces;
+  readonly #frames: DeliveryFrames;
   #next: number;
   /** What was read and not delivered yet; `#at` is the place of the next record in the first run. */
   #runs: EventRun[] = [];
@@ -56,16 +60,13 @@ export class EventDelivery implements Deliverer {
   #isStopped = false;
   /** A message of several frames, of which the peer's window has taken only some. */
   #partial: { readonly message: Buffer; readonly deliveryId: number; at: number } | undefined;
-  #out: Buffer = nothing;
-  #outLength = 0;
-  /** Bytes of frames in this piece. */
-  #pieceBytes = 0;
-  /** Written, and perhaps not yet taken by the socket. */
-  #written: Buffer[] = [];
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
     this.#next = options.from;
+    this.#pieces = deliveryPieces.of(options.log, options.partition);
+    this.#pieces.enter();
+    this.#frames = new DeliveryFrames(options.link, this.#pieces, options.unsentBytes);
     this.#unwatch = options.log.watch(options.partition, () => {
       this.#mayHaveMore = true;
       this.pump();
@@ -73,12 +74,14 @@ export class EventDelivery implements Deliverer {
   }
 
   stop(): void {
+    if (this.#isStopped) return;
     this.#isStopped = true;
     this.#unwatch();
+    this.#pieces.leave();
+    this.#pieces.laidOut(this);
     this.#forgetRuns();
-    this.#written = [];
     this.#partial = undefined;
-    this.#out = nothing;
+    this.#frames.drop();
   }
 
   /** To be called whenever more may be delivered: credit, window or room in the socket have come, or events. */
@@ -87,15 +90,19 @@ export class EventDelivery implements Deliverer {
   }
 
   deliverPiece(): boolean {
-    const { link } = this.#options;
+    const { link, log, partition } = this.#options;
     if (this.#isStopped || !link.isOpen) return false;
     try {
+      const frames = this.#frames;
+      frames.beginPiece();
+      while (this.#mayWrite() && frames.pieceBytes < DELIVERY_BUFFER_BYTES && this.#repeat());
       const metrics = this.#options.withMetrics && this.#left > 0 ? this.#metrics() : nothing;
-      this.#pieceBytes = 0;
-      while (this.#mayWrite() && this.#pieceBytes < DELIVERY_BUFFER_BYTES && this.#deliver(metrics));
-      this.#flush();
-      if (this.#left > 0 || this.#partial !== undefined) return this.#pieceBytes >= DELIVERY_BUFFER_BYTES;
+      while (this.#mayWrite() && frames.pieceBytes < DELIVERY_BUFFER_BYTES && this.#deliver(metrics));
+      frames.flush();
+      if (!this.#isReading) this.#pieces.laidOut(this);
+      if (this.#left > 0 || this.#partial !== undefined) return frames.pieceBytes >= DELIVERY_BUFFER_BYTES;
       if (link.credit === 0) return false;
+      this.#mayHaveMore &&= this.#next <= log.partition(partition).lastSequence;
       if (this.#mayHaveMore) this.#read();
       else if (!this.#isReading) link.drained();
     } catch (error) {
@@ -105,8 +112,31 @@ export class EventDelivery implements Deliverer {
   }
 
   #mayWrite(): boolean {
-    const waiting = this.#options.unsentBytes() + this.#outLength;
+    const waiting = this.#options.unsentBytes() + this.#frames.length;
     return this.#options.link.session.transfersMax > 0 && waiting + DELIVERY_BUFFER_BYTES <= limits.readerBytesMax;
+  }
+
+  /** What was laid out for others will do for this reader. */
+  #mayRepeat(): boolean {
+    const { withMetrics, delivered } = this.#options;
+    return this.#pieces.isShared && !withMetrics && delivered === undefined;
+  }
+
+  /** Writes events as they were laid out for another reader. False if there are none, or no credit. */
+  #repeat(): boolean {
+    const { link } = this.#options;
+    if (this.#partial !== undefined || !this.#mayRepeat()) return false;
+    const piece = this.#pieces.find(this.#next);
+    if (piece === undefined || piece.frameBytesMax > link.session.peerFrameBytesMax) return false;
+    const behind = piece.firstSequence + piece.count;
+    const count = Math.min(behind - this.#next, link.credit, link.session.transfersMax);
+    if (count === 0) return false;
+    this.#frames.repeat(piece, this.#next, count);
+    this.#next += count;
+    this.#forgetRuns();
+    // The log holds more than what was repeated, or did when this reader was told of it.
+    this.#mayHaveMore = true;
+    return true;
   }
 
   /** Writes the next frames. False if there is nothing to write or no credit. */
@@ -126,7 +156,7 @@ export class EventDelivery implements Deliverer {
     const deliveryId = session.beginDelivery(link);
     if (frameBytes <= session.peerFrameBytesMax) {
       const head = this.#room(frameBytes);
-      const out = this.#out;
+      const { out } = this.#frames;
       const handle = link.attach.handle;
       let place = writeTransferHead(
         out,
@@ -141,6 +171,8 @@ export class EventDelivery implements Deliverer {
       bytes.copy(out, place, messageStart, messageStart + messageSize);
       patchEventAnnotations(out, place, this.#next, run.time);
       session.countTransfers(1);
+      if (metrics.length === 0) this.#frames.laidOut(this.#next, frameBytes);
+      else this.#frames.laidOutForOne();
     } else {
       const message = Buffer.allocUnsafe(metrics.length + messageSize);
       metrics.copy(message);
@@ -161,8 +193,10 @@ export class EventDelivery implements Deliverer {
     const end = Math.min(message.length, at + session.peerFrameBytesMax - TRANSFER_HEAD_BYTES);
     const more = end < message.length;
     const head = this.#room(TRANSFER_HEAD_BYTES + end - at);
-    const place = writeTransferHead(this.#out, head, session.channel, attach.handle, deliveryId, more, end - at);
-    message.copy(this.#out, place, at, end);
+    const { out } = this.#frames;
+    const place = writeTransferHead(out, head, session.channel, attach.handle, deliveryId, more, end - at);
+    message.copy(out, place, at, end);
+    this.#frames.laidOutForOne();
     session.countTransfers(1);
     partial.at = end;
     if (!more) this.#partial = undefined;
@@ -190,31 +224,36 @@ export class EventDelivery implements Deliverer {
 
   #forgetRuns(): void {
     this.#runs = [];
+    this.#left = 0;
     this.#options.log.giveBack(this.#answer);
     this.#answer = [];
   }
 
   #read(): void {
-    if (this.#isReading) return;
+    if (this.#isReading || (this.#mayRepeat() && !this.#pieces.mayRead(this, this.#next))) return;
     this.#isReading = true;
     this.#mayHaveMore = false;
     this.#forgetRuns();
     const { log, partition, failed } = this.#options;
-    log.read(partition, this.#next, READ_BYTES).then(
+    const from = this.#next;
+    log.read(partition, from, READ_BYTES).then(
       (answer) => {
         this.#isReading = false;
-        if (this.#isStopped) {
+        if (this.#isStopped || this.#next !== from) {
+          // The latter: what it was to read has come by way of another reader.
           log.giveBack(answer);
-          return;
+          this.#mayHaveMore = true;
+        } else {
+          this.#answer = answer;
+          this.#runs = answer.filter((run) => run.count > 0);
+          if (this.#runs.length > 0) this.#mayHaveMore = true;
+          this.#enterRun();
         }
-        this.#answer = answer;
-        this.#runs = answer.filter((run) => run.count > 0);
-        if (this.#runs.length > 0) this.#mayHaveMore = true;
-        this.#enterRun();
         this.pump();
       },
       (error) => {
         this.#isReading = false;
+        this.#pieces.laidOut(this);
         if (!this.#isStopped) failed(error);
       },
     );
@@ -226,32 +265,13 @@ export class EventDelivery implements Deliverer {
     return runtimeMetrics({ lastSequence, lastOffset: offsetText(lastSequence), lastTime, now: now() });
   }
 
-  /** Room for a frame in the open buffer: its place in `#out`. */
+  /** Room for a frame: its place in the frames' open buffer. */
   #room(size: number): number {
-    if (this.#outLength + size > this.#out.length) {
-      this.#flush();
+    const frames = this.#frames;
+    if (!frames.hasRoom(size)) {
       const run = this.#runs[0];
-      const ahead = run === undefined ? 0 : run.end - this.#at + this.#left * TRANSFER_HEAD_BYTES;
-      this.#out = deliveryBuffers.take(Math.max(size, Math.min(ahead, DELIVERY_BUFFER_BYTES)));
+      frames.open(size, run === undefined ? 0 : run.end - this.#at + this.#left * TRANSFER_HEAD_BYTES);
     }
-    const place = this.#outLength;
-    this.#outLength += size;
-    this.#pieceBytes += size;
-    return place;
-  }
-
-  #flush(): void {
-    const out = this.#out;
-    const length = this.#outLength;
-    this.#out = nothing;
-    this.#outLength = 0;
-    if (length > 0) {
-      this.#options.link.session.write(out.subarray(0, length));
-      this.#written.push(out);
-    }
-    // Whoever has nothing unsent holds no bytes of what was written.
-    if (this.#written.length === 0 || this.#options.unsentBytes() > 0) return;
-    for (const buffer of this.#written) deliveryBuffers.giveBack(buffer);
-    this.#written = [];
+    return frames.take(size);
   }
 }

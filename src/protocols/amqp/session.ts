@@ -90,9 +90,14 @@ export class Session {
 
   /** Counts a delivery of `link` that begins now; its frames follow by `countTransfers`. */
   beginDelivery(link: OutgoingLink): number {
-    link.credit--;
-    link.deliveryCount = (link.deliveryCount + 1) >>> 0;
-    return this.#windows.nextDeliveryId();
+    return this.beginDeliveries(link, 1);
+  }
+
+  /** Counts `count` deliveries that begin now. @returns the id of the first; the others follow it */
+  beginDeliveries(link: OutgoingLink, count: number): number {
+    link.credit -= count;
+    link.deliveryCount = (link.deliveryCount + count) >>> 0;
+    return this.#windows.nextDeliveryIds(count);
   }
 
   countTransfers(count: number): void {

@@ -41,9 +41,10 @@ export class Windows {
     return this.#outgoing < NARROW_WINDOW;
   }
 
-  nextDeliveryId(): number {
+  /** @returns the first of `count` ids; the others follow it, and 0 follows 2^32 - 1 */
+  nextDeliveryIds(count: number): number {
     const id = this.#nextDeliveryId;
-    this.#nextDeliveryId = (id + 1) >>> 0;
+    this.#nextDeliveryId = (id + count) >>> 0;
     return id;
   }
 

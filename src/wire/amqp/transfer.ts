@@ -56,3 +56,37 @@ export function writeTransferHead(
   if (more) target[at + MORE_AT] = format.true;
   return at + TRANSFER_HEAD_BYTES;
 }
+
+/** The place behind `count` frames that lie next to each other from `at` on. */
+export function behindFrames(bytes: Buffer, at: number, count: number): number {
+  let place = at;
+  for (let left = count; left > 0; left--) place += frameSize(bytes, place);
+  return place;
+}
+
+/**
+ * Makes deliveries that `writeTransferHead` laid out, a frame each, those of another link: `count` of them, from `at` on,
+ * with ids from `deliveryId` on.
+ */
+export function readdressTransfers(
+  target: Buffer,
+  at: number,
+  count: number,
+  channel: number,
+  handle: number,
+  deliveryId: number,
+): void {
+  let place = at;
+  for (let nth = 0; nth < count; nth++) {
+    target[place + CHANNEL_AT] = channel >> 8;
+    target[place + CHANNEL_AT + 1] = channel;
+    putUint32BE(target, place + HANDLE_AT, handle);
+    putUint32BE(target, place + ID_AT, deliveryId + nth);
+    putUint32BE(target, place + TAG_AT, deliveryId + nth);
+    place += frameSize(target, place);
+  }
+}
+
+function frameSize(bytes: Buffer, at: number): number {
+  return (bytes[at] << 24) | (bytes[at + 1] << 16) | (bytes[at + 2] << 8) | bytes[at + 3];
+}

@@ -1,54 +1,16 @@
-import { assert } from '../../../base/assert.ts';
-import { BufferPool, ownMemory } from '../../../base/buffer-pool.ts';
+import { ownMemory } from '../../../base/buffer-pool.ts';
+import { HeldBuffers } from '../../../base/held-buffers.ts';
 import { limits } from '../../../base/limits.ts';
 
-/**
- * Memory for stored events, which caches keep and readers look at: used again when all who hold it have let go of it.
- *
- * Who holds memory and never lets go costs nothing but that: the collector of garbage takes it when nobody can reach it any
- * more. Who lets go and looks again reads other events, so every holder lets go exactly once.
- */
-export class RunMemory {
-  readonly #pool: BufferPool;
-  /** How many hold a piece of the pool. */
-  readonly #holders = new WeakMap<ArrayBufferLike, number>();
-
+/** Memory for stored events, which caches keep and readers look at. */
+export class RunMemory extends HeldBuffers {
   /** @param allocate makes memory for a buffer */
   constructor(allocate: (bytes: number) => ArrayBufferLike = ownMemory) {
-    this.#pool = new BufferPool({
+    super({
       bytesMin: limits.runMemoryBytesMin,
       bytesMax: 2 * limits.batchBytesMax,
       freeBytesMax: limits.runMemoryFreeBytesMax,
       allocate,
     });
-  }
-
-  /** Bytes that wait to be used again. */
-  get freeBytes(): number {
-    return this.#pool.freeBytes;
-  }
-
-  /** A buffer of exactly `bytes`, held by the caller; what is in it is left over from before. */
-  take(bytes: number): Buffer {
-    const buffer = this.#pool.take(bytes);
-    if (this.#pool.isPooled(bytes)) this.#holders.set(buffer.buffer, 1);
-    return buffer;
-  }
-
-  /** One more holds the memory of `buffer`. */
-  hold(buffer: Buffer): void {
-    const holders = this.#holders.get(buffer.buffer);
-    if (holders === undefined) return;
-    assert(holders > 0, 'memory that is held anew was held by somebody');
-    this.#holders.set(buffer.buffer, holders + 1);
-  }
-
-  /** One of those who hold the memory of `buffer` looks at it no more. */
-  letGo(buffer: Buffer): void {
-    const holders = this.#holders.get(buffer.buffer);
-    if (holders === undefined) return;
-    assert(holders > 0, 'nobody lets go of memory twice');
-    this.#holders.set(buffer.buffer, holders - 1);
-    if (holders === 1) this.#pool.giveBack(buffer);
   }
 }
