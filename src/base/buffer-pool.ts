@@ -67,10 +67,13 @@ export class BufferPool {
     }
   }
 
-  /** The place of the smallest piece that is large enough and not twice too large; -1 = none. */
+  /**
+   * The place of the smallest piece that is large enough and not twice too large; -1 = none. Of several the one that came
+   * back last: the processor may still have it at hand.
+   */
   #bestFit(bytes: number): number {
     let best = -1;
-    for (let at = 0; at < this.#free.length; at++) {
+    for (let at = this.#free.length - 1; at >= 0; at--) {
       const size = this.#free[at].byteLength;
       if (size < bytes || size > 2 * bytes) continue;
       if (best === -1 || size < this.#free[best].byteLength) best = at;

@@ -1,14 +1,28 @@
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
 import { seededRandom } from '../../src/base/random.ts';
-import { AmqpDriver, bodyText } from '../drivers/amqp.ts';
+import { AmqpDriver, bodyText, type DriverReceiver } from '../drivers/amqp.ts';
 import { type AmqpTestHub, HUB_NAME, numbers, openAmqpTestHub } from '../drivers/amqp-door.ts';
 
 const source = (partition = 0): string => `${HUB_NAME}/ConsumerGroups/$Default/Partitions/${partition}`;
 
 async function connected(hub: AmqpTestHub, options: Record<string, unknown> = {}): Promise<AmqpDriver> {
   return AmqpDriver.connect(hub.port, { username: 'service', password: hub.key('service'), ...options });
+}
+
+/** Lets every read of the log take so many turns of the event loop. */
+function readSlowly({ telemetry }: AmqpTestHub, turns: () => number): void {
+  const read = telemetry.read.bind(telemetry);
+  telemetry.read = async (...where) => {
+    await settled(turns());
+    return read(...where);
+  };
+}
+
+function socketOf(client: AmqpDriver): Socket {
+  return (client.connection as unknown as { readonly socket: Socket }).socket;
 }
 
 /** Lets everything happen that is under way in this process. */
@@ -122,7 +136,7 @@ test('a reader that stops reading its socket costs bounded memory, and goes on w
   const bodies = Array.from({ length: 800 }, (_, at) => Buffer.alloc(50_000, at));
   for (let at = 0; at < bodies.length; at += 100) await hub.append(0, bodies.slice(at, at + 100));
   const client = await connected(hub);
-  const socket = (client.connection as unknown as { socket: import('node:net').Socket }).socket;
+  const socket = socketOf(client);
   const receiver = client.receive(source());
   await receiver.opened();
   receiver.credit(1000);
@@ -146,43 +160,87 @@ test('what readers get is what was sent, byte for byte, with readers quick and s
   const seed = Number(process.env.MOORING_TEST_SEED ?? Date.now() % 1e9);
   const { next, bytes } = seededRandom(seed);
   const below = (bound: number): number => Math.floor(next() * bound);
-  const bodies: Buffer[] = [];
+  readSlowly(hub, () => below(6));
+  const partitions = [0, 1];
+  const bodies: Buffer[][] = [[], []];
   // One takes smaller frames than what is laid out for the others, and cannot be given the same.
   const frameBytes = [65_536, 65_536, 4096, 1_000_000];
   const clients = await Promise.all(frameBytes.map((max_frame_size) => connected(hub, { max_frame_size })));
-  const receivers = clients.flatMap((client, at) =>
-    [0, 1].map((partition) => client.receive(source(partition), { credit_window: 10 ** (at + 1) })),
-  );
-  await Promise.all(receivers.map((receiver) => receiver.opened()));
+  const receivers: { readonly partition: number; readonly receiver: DriverReceiver }[] = [];
+  const receive = (client: AmqpDriver, partition: number, credit_window: number): void => {
+    receivers.push({ partition, receiver: client.receive(source(partition), { credit_window }) });
+  };
+  for (const [at, client] of clients.entries()) {
+    // Not the same handles on each connection: what is laid out for one reader must not reach another as it is.
+    for (const partition of at % 2 === 0 ? partitions : partitions.toReversed())
+      receive(client, partition, 10 ** (at + 1));
+  }
+  await Promise.all(receivers.map(({ receiver }) => receiver.opened()));
   for (let round = 0; round < 60; round++) {
-    if (round === 20) receivers.push(clients[0].receive(source(0), { credit_window: 77 }));
+    if (round === 20) receive(clients[0], 0, 77);
     if (round === 40) {
-      // Another leaves in the middle; its place is taken from the beginning.
-      const [left] = receivers.splice(4, 1);
-      left.link.close();
-      receivers.push(clients[3].receive(source(0), { credit_window: 5000 }));
+      // Another leaves in the middle; its place, of five in a consumer group, is taken from the beginning.
+      const [{ partition, receiver }] = receivers.splice(4, 1);
+      const gone = new Promise((resolve) => receiver.link.once('receiver_close', resolve));
+      socketOf(clients[2]).resume();
+      receiver.link.close();
+      await gone;
+      receive(clients[3], partition, 5000);
     }
-    // Mostly small deliveries, which share memory with others, and now and then some that fill whole buffers.
-    const count = 1 + below(round % 5 === 0 ? 300 : 8);
-    const added = Array.from({ length: count }, () => bytes(1 + below(below(20) === 0 ? 30_000 : 600)));
-    bodies.push(...added);
-    await Promise.all([0, 1].map((partition) => hub.append(partition, added)));
-    const slow = clients[round % clients.length];
-    const { socket } = slow.connection as unknown as { socket: import('node:net').Socket };
+    for (const partition of partitions) {
+      // Mostly small deliveries, which share memory with others, and now and then some that fill whole buffers.
+      const count = 1 + below(round % 5 === 0 ? 300 : 8);
+      const added = Array.from({ length: count }, () => bytes(1 + below(below(20) === 0 ? 30_000 : 600)));
+      bodies[partition].push(...added);
+      await hub.append(partition, added);
+    }
+    const socket = socketOf(clients[round % clients.length]);
     if (round % 3 === 0) socket.pause();
     else socket.resume();
   }
-  for (const { connection } of clients)
-    (connection as unknown as { socket: import('node:net').Socket }).socket.resume();
-  for (const receiver of receivers) {
-    const messages = await receiver.received(bodies.length);
-    assert.equal(messages.length, bodies.length);
+  for (const client of clients) socketOf(client).resume();
+  for (const { partition, receiver } of receivers) {
+    const sent = bodies[partition];
+    const messages = await receiver.received(sent.length);
+    assert.equal(messages.length, sent.length);
     for (const [at, { body, message_annotations }] of messages.entries()) {
-      assert.ok(bodies[at].equals(body.content), `event ${at}, MOORING_TEST_SEED=${seed}`);
+      assert.ok(sent[at].equals(body.content), `event ${at} of partition ${partition}, MOORING_TEST_SEED=${seed}`);
       assert.equal(message_annotations?.['x-opt-sequence-number'], at);
     }
   }
   for (const client of clients) await client.close();
+});
+
+test('what one reader has not taken yet is not changed for another one', async () => {
+  await using hub = await openAmqpTestHub();
+  const bodies = Array.from({ length: 1000 }, (_, at) => Buffer.alloc(20_000, at));
+  const slow = await connected(hub);
+  // A link more, so that its reader has another handle than the others.
+  await slow.receive(source(1)).opened();
+  const quick = await connected(hub);
+  const receivers: DriverReceiver[] = [];
+  // What the first is given goes to the slow one, whose socket keeps it, and then to the third.
+  for (const client of [quick, slow, quick]) {
+    const receiver = client.receive(source());
+    receiver.credit(bodies.length);
+    await receiver.opened();
+    receivers.push(receiver);
+  }
+  socketOf(slow).pause();
+  const [first, late, third] = receivers;
+  for (let at = 0; at < bodies.length; at += 10) {
+    await hub.append(0, bodies.slice(at, at + 10));
+    await Promise.all([first.received(at + 10), third.received(at + 10)]);
+  }
+  assert.ok(hub.unsentBytesMax() > 0, 'the hub has bytes for the slow reader that its socket does not take');
+  socketOf(slow).resume();
+  await late.received(bodies.length);
+  for (const { messages } of receivers) {
+    assert.equal(messages.length, bodies.length);
+    for (const [at, { body }] of messages.entries()) assert.ok(bodies[at].equals(body.content), `event ${at}`);
+  }
+  await slow.close();
+  await quick.close();
 });
 
 test('a reader that was away while retention went on begins at what is kept', async () => {

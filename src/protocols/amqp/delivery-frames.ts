@@ -73,50 +73,65 @@ export class DeliveryFrames {
     this.#isForOthers = false;
   }
 
-  /** Writes `count` events from `sequence` on as they were laid out for another reader. */
+  /**
+   * Writes `count` events from `sequence` on as they were laid out for another reader: the same memory, if no socket holds it
+   * any more, else a copy.
+   */
   repeat(piece: Piece, sequence: number, count: number): void {
+    this.flush();
     const { session, attach } = this.#link;
-    const { frames, firstSequence } = piece;
-    const start = behindFrames(frames, 0, sequence - firstSequence);
+    const { firstSequence } = piece;
+    const start = behindFrames(piece.frames, 0, sequence - firstSequence);
     const isToEnd = sequence + count === firstSequence + piece.count;
-    const end = isToEnd ? frames.length : behindFrames(frames, start, count);
-    if (!this.hasRoom(end - start)) this.open(end - start, end - start);
-    const place = this.take(end - start);
-    frames.copy(this.out, place, start, end);
-    readdressTransfers(
-      this.out,
-      place,
-      count,
-      session.channel,
-      attach.handle,
-      session.beginDeliveries(this.#link, count),
-    );
+    const end = isToEnd ? piece.frames.length : behindFrames(piece.frames, start, count);
+    let frames = piece.frames.subarray(start, end);
+    if (piece.isLent) {
+      frames = deliveryBuffers.take(end - start);
+      piece.frames.copy(frames, 0, start, end);
+    } else deliveryBuffers.hold(frames);
+    readdressTransfers(frames, count, session.channel, attach.handle, session.beginDeliveries(this.#link, count));
     session.countTransfers(count);
-    this.laidOutForOne();
+    this.pieceBytes += frames.length;
+    const isTaken = this.#write(frames);
+    if (frames.buffer === piece.frames.buffer) piece.isLent ||= !isTaken;
   }
 
   /** Gives what is laid out to the socket. */
   flush(): void {
     const { out } = this;
     const length = this.#length;
+    const count = this.#isForOthers ? this.#count : 0;
     this.out = nothing;
     this.#length = 0;
-    if (length > 0) {
-      const frames = out.subarray(0, length);
-      this.#link.session.write(frames);
-      this.#written.push(out);
-      if (this.#isForOthers && this.#count > 0 && this.#pieces.isShared) {
-        const [firstSequence, count, frameBytesMax] = [this.#firstSequence, this.#count, this.#frameBytesMax];
-        this.#pieces.keep({ firstSequence, count, frames, frameBytesMax });
-      }
-    }
     this.#count = 0;
-    this.#frameBytesMax = 0;
     this.#isForOthers = true;
-    // Whoever has nothing unsent holds no bytes of what was written.
-    if (this.#written.length === 0 || this.#unsentBytes() > 0) return;
-    for (const buffer of this.#written) deliveryBuffers.letGo(buffer);
+    if (length === 0) {
+      this.#letGo();
+      return;
+    }
+    const frames = out.subarray(0, length);
+    const firstSequence = this.#firstSequence;
+    const frameBytesMax = this.#frameBytesMax;
+    this.#frameBytesMax = 0;
+    deliveryBuffers.hold(frames);
+    const isLent = !this.#write(frames);
+    if (count > 0 && this.#pieces.isShared) this.#pieces.keep({ firstSequence, count, frames, frameBytesMax, isLent });
+    deliveryBuffers.letGo(frames);
+  }
+
+  /** Writes `frames`, which are held until the socket has taken them. True = it has. */
+  #write(frames: Buffer): boolean {
+    this.#link.session.write(frames);
+    this.#written.push(frames);
+    return this.#letGo();
+  }
+
+  /** Whoever has nothing unsent holds no bytes of what was written. */
+  #letGo(): boolean {
+    if (this.#unsentBytes() > 0) return false;
+    for (const frames of this.#written) deliveryBuffers.letGo(frames);
     this.#written = [];
+    return true;
   }
 
   /** Forgets everything. What was written is left to the collector of garbage: the socket may still have it. */

@@ -12,7 +12,7 @@ function pool(): HeldBuffers {
 /** Keeps `count` events from `firstSequence` on in a buffer that its writer has let go of. */
 function lay(buffers: HeldBuffers, place: PartitionPieces, firstSequence: number, count = 10): Buffer {
   const frames = buffers.take(BYTES);
-  place.keep({ firstSequence, count, frames, frameBytesMax: 100 });
+  place.keep({ firstSequence, count, frames, frameBytesMax: 100, isLent: false });
   buffers.letGo(frames);
   return frames;
 }
@@ -68,7 +68,7 @@ test('a piece that somebody still writes is not used again when it is dropped', 
   place.enter();
   place.enter();
   const frames = buffers.take(BYTES);
-  place.keep({ firstSequence: 0, count: 1, frames, frameBytesMax: 100 });
+  place.keep({ firstSequence: 0, count: 1, frames, frameBytesMax: 100, isLent: false });
   lay(buffers, place, 1);
   assert.equal(place.find(0), undefined);
   assert.equal(buffers.freeBytes, 0);

@@ -8,6 +8,8 @@ export interface Piece {
   readonly count: number;
   /** The frames, next to each other, and nothing else. */
   readonly frames: Buffer;
+  /** A socket has not taken the frames yet, or had not when last looked at: they must not change. */
+  isLent: boolean;
   /** Bytes of the largest frame. */
   readonly frameBytesMax: number;
 }
@@ -27,8 +29,8 @@ interface Kept {
 
 /**
  * What was laid out for one reader, for others at the same place. Consumer groups that follow the end of a partition get
- * the same events one after the other, and their frames differ in channel, handle and delivery id only: copying many frames
- * at once and changing those costs a third of laying them out from the log (`docs/decisions/0011-frames-laid-out-once.md`).
+ * the same events one after the other, and their frames differ in channel, handle and delivery id only: changing those is a
+ * small part of the work of laying frames out from the log (`docs/decisions/0011-frames-laid-out-once.md`).
  *
  * Keeps the newest pieces of partitions with two readers or more, up to a number of bytes in all.
  */
@@ -98,7 +100,7 @@ export class PartitionPieces {
     this.#readers--;
   }
 
-  /** Keeps frames that were just written; they must not change any more. */
+  /** Keeps frames that were just written. */
   keep(piece: Piece): void {
     if (!this.isShared) return;
     this.#pieces.push(piece);

@@ -38,12 +38,11 @@ test('transfers of one link become those of another, as if they had been laid ou
     const other = link();
     const frames = layOut(payloads, link());
     const start = behindFrames(frames, 0, first);
-    const copy = Buffer.alloc(3 + frames.length - start);
-    frames.copy(copy, 3, start);
-    readdressTransfers(copy, 3, count, other.channel, other.handle, other.deliveryId);
-    const end = behindFrames(copy, 3, count);
+    const copy = Buffer.from(frames.subarray(start));
+    readdressTransfers(copy, count, other.channel, other.handle, other.deliveryId);
+    const end = behindFrames(copy, 0, count);
     const wanted = layOut(payloads.slice(first, first + count), other);
-    assert.deepEqual(copy.subarray(3, end), wanted, `MOORING_TEST_SEED=${seed}`);
+    assert.deepEqual(copy.subarray(0, end), wanted, `MOORING_TEST_SEED=${seed}`);
     assert.deepEqual(copy.subarray(end), frames.subarray(start + wanted.length), 'what lies behind is left alone');
   }
 });

@@ -65,18 +65,17 @@ export function behindFrames(bytes: Buffer, at: number, count: number): number {
 }
 
 /**
- * Makes deliveries that `writeTransferHead` laid out, a frame each, those of another link: `count` of them, from `at` on,
- * with ids from `deliveryId` on.
+ * Makes `count` deliveries, which `writeTransferHead` laid out at the beginning of `target`, a frame each, those of another
+ * link, with ids from `deliveryId` on.
  */
 export function readdressTransfers(
   target: Buffer,
-  at: number,
   count: number,
   channel: number,
   handle: number,
   deliveryId: number,
 ): void {
-  let place = at;
+  let place = 0;
   for (let nth = 0; nth < count; nth++) {
     target[place + CHANNEL_AT] = channel >> 8;
     target[place + CHANNEL_AT + 1] = channel;
