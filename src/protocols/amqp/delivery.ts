@@ -39,8 +39,9 @@ const nothing = Buffer.alloc(0);
 
 /**
  * Delivers the events of one partition to one reader: copies stored records into transfer frames, many per write, patches
- * what the log knows into the copies, and stops where credit, window or room in the socket end. Holds at most one read of
- * the log and nothing that depends on how far the reader lags.
+ * what the log knows into the copies, and stops where credit, window or room in the socket end. Where another reader of the
+ * partition was given the same events lately, the frames are taken from there. Holds at most one read of the log and nothing
+ * that depends on how far the reader lags.
  */
 export class EventDelivery implements Deliverer {
   readonly #options: DeliveryOptions;
@@ -100,11 +101,15 @@ export class EventDelivery implements Deliverer {
       while (this.#mayWrite() && frames.pieceBytes < DELIVERY_BUFFER_BYTES && this.#deliver(metrics));
       frames.flush();
       if (!this.#isReading) this.#pieces.laidOut(this);
-      if (this.#left > 0 || this.#partial !== undefined) return frames.pieceBytes >= DELIVERY_BUFFER_BYTES;
+      const isFull = frames.pieceBytes >= DELIVERY_BUFFER_BYTES;
+      if (this.#left > 0 || this.#partial !== undefined) return isFull;
       if (link.credit === 0) return false;
       this.#mayHaveMore &&= this.#next <= log.partition(partition).lastSequence;
-      if (this.#mayHaveMore) this.#read();
-      else if (!this.#isReading) link.drained();
+      if (this.#mayHaveMore) {
+        // What comes next may be laid out already as well.
+        if (isFull && this.#mayRepeat()) return true;
+        this.#read();
+      } else if (!this.#isReading) link.drained();
     } catch (error) {
       this.#options.failed(error);
     }
