@@ -27,11 +27,12 @@ export function hubWithReaders(groups: number): ServerKind {
       const running = await startHub(options);
       const names = Array.from({ length: groups }, (_, at) => `bench-${at}`);
       await createConsumerGroups(running, names);
+      const tally = { events: 0 };
       for (const consumerGroup of names) {
         // They read until the hub ends, and hear of that as an error.
-        countingReader({ ...placeOf(running, false), consumerGroup }, Number.POSITIVE_INFINITY).catch(() => {});
+        countingReader({ ...placeOf(running, false), consumerGroup, tally }, Number.POSITIVE_INFINITY).catch(() => {});
       }
-      return running;
+      return { ...running, eventsRead: () => tally.events };
     },
   };
 }
@@ -71,6 +72,8 @@ interface Round {
   /** Cores that neither the server nor the generator used: other work on the machine. */
   readonly otherCores: number;
   readonly unacknowledged: number;
+  /** Events that readers beside the load were given, all of them together. */
+  readonly readPerSecond?: number;
 }
 
 /** Runs every shape on every server, in rounds that alternate between the servers, and prints and writes the figures. */
@@ -111,6 +114,7 @@ async function measure(system: ServerKind, shape: Shape, options: TelemetryInOpt
       const cpu = { begin: 0, end: 0 };
       const busy = { begin: 0, end: 0 };
       const at = { begin: 0, end: 0 };
+      const read = { begin: 0, end: 0 };
       let resident = 0;
       const { host, port, ca } = server;
       const load = await runLoad({
@@ -124,6 +128,7 @@ async function measure(system: ServerKind, shape: Shape, options: TelemetryInOpt
           cpu[end] = cpuSeconds(server.pid);
           busy[end] = machineBusySeconds();
           at[end] = performance.now() / 1000;
+          read[end] = server.eventsRead?.() ?? 0;
           resident = residentMiB(server.pid);
         },
       });
@@ -140,6 +145,7 @@ async function measure(system: ServerKind, shape: Shape, options: TelemetryInOpt
         generatorCores: load.generatorCores,
         otherCores: Math.max(0, (busy.end - busy.begin) / seconds - serverCores - load.generatorCores),
         unacknowledged: load.unacknowledged,
+        ...(server.eventsRead !== undefined && { readPerSecond: (read.end - read.begin) / seconds }),
       };
     } finally {
       await server.stop();
@@ -188,6 +194,7 @@ function print(
     'RSS MiB',
     'load gen. cores',
     'other cores',
+    'read/s',
   ];
   const columns: readonly ((round: Round) => number)[] = [
     (round) => round.acknowledgedPerSecond,
@@ -200,10 +207,14 @@ function print(
     (round) => round.generatorCores,
     (round) => round.otherCores,
   ];
-  const rows = Object.entries(rounds).map(([name, of]) => [
-    name,
-    ...columns.map((column) => show(spread(of.map(column)))),
-  ]);
+  const rows = Object.entries(rounds).map(([name, of]) => {
+    const read = of.flatMap(({ readPerSecond }) => readPerSecond ?? []);
+    return [
+      name,
+      ...columns.map((column) => show(spread(of.map(column)))),
+      read.length === 0 ? '' : show(spread(read)),
+    ];
+  });
   printTable([head, ...rows]);
   for (const [name, ratio] of Object.entries(ratios)) {
     process.stdout.write(`${name}: ${show(ratio)} times\n`);

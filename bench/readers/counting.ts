@@ -133,6 +133,7 @@ class CountingReader {
     this.#deliveries++;
     this.#received[this.#transfer.handle]++;
     this.#credit[this.#transfer.handle]--;
+    if (this.#options.tally !== undefined) this.#options.tally.events++;
     if (++this.#count !== this.#wanted) return;
     const milliseconds = performance.now() - this.#begun;
     this.#socket.removeAllListeners('close');

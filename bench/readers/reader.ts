@@ -7,6 +7,8 @@ export interface ReaderOptions {
   readonly connectionString: string;
   readonly consumerGroup: string;
   readonly partitions: number;
+  /** Goes up with every event; absent = only the end is told. */
+  readonly tally?: { events: number };
 }
 
 /** Resolves with the milliseconds from the first credit to the last of `count` events, read from the start. */
