@@ -2,15 +2,19 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { connectionFields } from '../servers/hub.ts';
 import * as amqp from './amqp-frames.ts';
+import { FrameCutter } from './frame-cutter.ts';
 import type { ReadAll, ReaderOptions } from './reader.ts';
 
 const CREDIT = 2000;
 const FRAME_BYTES_MAX = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 /** Performatives and SASL frames that it looks at (part 2, section 2.7; part 5, section 5.3). */
 const OPEN = 0x10;
 const TRANSFER = 0x14;
 const DETACH = 0x16;
 const CLOSE = 0x18;
+/** A protocol header begins with "A", and no frame is that long. */
+const PROTOCOL_HEADER = 0x41;
 const SASL_MECHANISMS = 0x40;
 const SASL_OUTCOME = 0x44;
 
@@ -39,7 +43,9 @@ class CountingReader {
   #unsettledFrom = 0;
   #deliveries = 0;
   #begun = 0;
-  #rest: Buffer | undefined;
+  readonly #cutter = new FrameCutter((bytes, at, end) => {
+    if (bytes[at] !== PROTOCOL_HEADER) this.#frame(bytes, at, end);
+  });
 
   constructor(
     options: ReaderOptions,
@@ -54,30 +60,27 @@ class CountingReader {
     this.#received = new Array<number>(options.partitions).fill(0);
     this.#credit = new Array<number>(options.partitions).fill(CREDIT);
     const { host, port, ca } = options;
+    // A plain socket reads into one buffer of its own; TLS sockets have no such option.
+    const room = Buffer.allocUnsafe(READ_BYTES);
+    const callback = (length: number): boolean => {
+      this.#take(room, length);
+      return true;
+    };
     this.#socket =
       ca === undefined
-        ? net.connect({ host, port, noDelay: true })
+        ? net.connect({ host, port, noDelay: true, onread: { buffer: room, callback } })
         : tls.connect({ host, port, ca, servername: 'localhost' });
+    if (ca !== undefined) this.#socket.on('data', (chunk) => this.#take(chunk, chunk.length));
   }
 
   start(): void {
     this.#socket.on('error', this.#reject);
     this.#socket.on('close', () => this.#reject(new Error(`closed after ${this.#count} of ${this.#wanted} events`)));
-    this.#socket.on('data', (chunk) => this.#take(chunk));
     this.#socket.write(amqp.SASL_HEADER);
   }
 
-  #take(chunk: Buffer): void {
-    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    let at = 0;
-    while (at + 8 <= bytes.length) {
-      // A protocol header has the eight bytes "AMQP" and four numbers; a frame cannot be that long.
-      const size = bytes.readUInt32BE(at) === 0x414d5150 ? 8 : bytes.readUInt32BE(at);
-      if (at + size > bytes.length) break;
-      if (bytes[at] !== 0x41) this.#frame(bytes, at, at + size);
-      at += size;
-    }
-    this.#rest = at < bytes.length ? bytes.subarray(at) : undefined;
+  #take(chunk: Buffer, length: number): void {
+    this.#cutter.push(chunk, length);
     this.#topUp();
   }
 
