@@ -70,6 +70,10 @@ const kept = [
     name: 'a device that is created while an update is on its way keeps the keys that its creator was told',
     plan: { ...planOf(39), ...older, ...faultless, ...alone, activeMs: 21_870 },
   },
+  {
+    name: 'a link asked for behind a token of a new generation is of that one, whatever its device has heard till then',
+    plan: { ...planOf(910_000_364), vanishRate: 0 },
+  },
 ];
 
 for (const { name, plan } of kept) {
