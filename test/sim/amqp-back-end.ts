@@ -1,14 +1,13 @@
 /** A back end that sends commands and receives their receipts over one AMQP connection. */
 import type { ReceiptWish } from '../../src/core/commands/types.ts';
 import { readBareMessage } from '../../src/wire/amqp/bare-message.ts';
-import { AmqpClient } from './amqp-client.ts';
+import type { AmqpClient } from './amqp-client.ts';
 import { commandMessage } from './amqp-frames.ts';
 import type { AmqpLink, Received, Verdict } from './amqp-link.ts';
+import { AmqpPeer } from './amqp-peer.ts';
 import type { Parts } from './back-ends.ts';
 import { receiptsOf } from './http-service-door.ts';
 import type { Dice } from './world.ts';
-
-const BEAT_MS = 100_000;
 
 /** What the hub says when it has failed, or stops: the command is stored or not. */
 const UNSURE: ReadonlySet<string | undefined> = new Set(['amqp:internal-error', 'com.microsoft:server-busy']);
@@ -17,10 +16,7 @@ export class AmqpBackEnd {
   readonly #parts: Parts;
   readonly #name: string;
   readonly #dice: Dice;
-  #client: AmqpClient | undefined;
-  #isProved = false;
-  #connections = 0;
-  #spokeAt = 0;
+  readonly #peer: AmqpPeer;
   #commands: AmqpLink | undefined;
   #receipts: AmqpLink | undefined;
   #count = 0;
@@ -29,48 +25,25 @@ export class AmqpBackEnd {
     this.#parts = parts;
     this.#name = name;
     this.#dice = parts.world.dice(name);
+    this.#peer = new AmqpPeer(parts, name, this.#dice);
   }
 
   async live(): Promise<void> {
     const { world } = this.#parts;
     while (!world.over) {
       await world.scheduler.sleep(this.#dice.wait(500 * Math.min(6, world.patience)));
-      const client = this.#client;
-      if (client === undefined) this.#connect();
+      const { client, isProved } = this.#peer;
+      if (client === undefined) this.#peer.connect();
       else if (!client.isReady) continue;
-      else if (!this.#isProved) await this.#prove(client);
+      else if (!isProved) await this.#peer.prove(client, 'localhost', 'service');
       else this.#act(client);
     }
   }
 
-  #connect(): void {
-    const { world, host } = this.#parts;
-    const client: AmqpClient | undefined = AmqpClient.open(world, host, `${this.#name}/${this.#connections++}`, {
-      ready: () => {},
-      closed: () => {
-        if (client === this.#client) this.#client = undefined;
-      },
-    });
-    this.#client = client;
-    this.#isProved = false;
-    this.#spokeAt = world.scheduler.monotonic();
-  }
-
-  async #prove(client: AmqpClient): Promise<void> {
-    const { world, host } = this.#parts;
-    const isGranted = await client.putToken('localhost', host.policyToken('service') ?? '');
-    world.check(isGranted !== false, () => `${this.#name} was refused the token of the policy`);
-    if (client === this.#client && isGranted === true) this.#isProved = true;
-  }
-
   #act(client: AmqpClient): void {
-    const { plan, calm, counters, scheduler } = this.#parts.world;
+    const { plan, calm } = this.#parts.world;
     const dice = this.#dice;
-    const now = scheduler.monotonic();
-    if (now - this.#spokeAt > BEAT_MS) {
-      this.#spokeAt = now;
-      client.beat();
-    }
+    this.#peer.beat(client);
     if (this.#receipts === undefined) this.#attachReceipts(client);
     if (calm) {
       client.connection.unstall();
@@ -81,24 +54,11 @@ export class AmqpBackEnd {
       for (let nth = dice.between(0, 2); nth > 0; nth--) this.#send(this.#commands);
     const kind = dice.next();
     if (kind < 0.02) this.#receipts?.detach();
-    else if (kind < 0.04 && plan.stalls) {
-      counters.stalledPeers++;
-      client.connection.stall();
-      scheduler.after(dice.wait(5000), () => client.connection.unstall());
-    } else if (plan.breakEveryMs > 0 && kind > 0.96) this.#go(client);
-  }
-
-  #go(client: AmqpClient): void {
-    const { plan, counters } = this.#parts.world;
-    if (this.#dice.chance(0.2)) client.close();
-    else if (this.#dice.chance(plan.vanishRate)) {
-      counters.vanishedPeers++;
-      client.connection.vanish();
-    } else {
-      counters.brokenConnections++;
-      client.connection.break();
+    else if (kind < 0.04 && plan.stalls) this.#peer.stall(client);
+    else if (plan.breakEveryMs > 0 && kind > 0.96) {
+      if (dice.chance(0.2)) client.close();
+      else this.#peer.break(client);
     }
-    client.abandon();
   }
 
   #attachCommands(client: AmqpClient): void {

@@ -52,6 +52,8 @@ export class AmqpDevice {
   #tokenEndsAt = Number.POSITIVE_INFINITY;
   #jumpedMs = 0;
   #isProving = false;
+  /** The token on its way is not of the generation that its links have: whose a new link would be, its answer tells. */
+  #isChanging = false;
   #proved: AmqpClient | undefined;
   #attempt: Attempt | undefined;
   #client: AmqpClient | undefined;
@@ -113,6 +115,7 @@ export class AmqpDevice {
     this.#client = client;
     this.#proved = undefined;
     this.#isProving = false;
+    this.#isChanging = false;
     this.#telemetry = undefined;
     this.#commands = undefined;
     this.#attempt = undefined;
@@ -139,11 +142,13 @@ export class AmqpDevice {
     this.#jumpedMs = world.jumpedMs;
     if (this.#attempt !== undefined) this.#note(this.#attempt);
     this.#isProving = true;
+    this.#isChanging = this.#isThere && credential !== this.#credential;
     const token = deviceToken(world, this.id, credential, lifeMs - SKEW_MS);
     world.act(this.id, async () => {
       const isGranted = await client.putToken(`localhost/devices/${this.id}`, token);
       if (this.#client !== client) return;
       this.#isProving = false;
+      this.#isChanging = false;
       world.trace(this.#stream, `has put a token: ${isGranted}`);
       if (isGranted !== true) return;
       this.#proved = client;
@@ -162,6 +167,7 @@ export class AmqpDevice {
   }
 
   #attach(client: AmqpClient): void {
+    if (this.#isChanging) return;
     const { world } = this.#parts;
     this.#openPlace(client);
     world.trace(this.#stream, 'attaches');
@@ -213,7 +219,7 @@ export class AmqpDevice {
 
   #attachCommands(client: AmqpClient): void {
     const attempt = this.#attempt;
-    if (attempt === undefined) return;
+    if (attempt === undefined || this.#isChanging) return;
     const options = {
       ...{ address: `/devices/${this.id}/messages/devicebound`, receives: true },
       settlesSecond: this.#dice.chance(0.5),

@@ -2,12 +2,11 @@
  * An AMQP connection over which devices come, one or many, each with its own token and its own links. At times it comes for
  * a device that has a connection of its own elsewhere, which then loses its place.
  */
-import { AmqpClient } from './amqp-client.ts';
+import type { AmqpClient } from './amqp-client.ts';
 import { AmqpDevice } from './amqp-device.ts';
+import { AmqpPeer } from './amqp-peer.ts';
 import type { Parts } from './back-ends.ts';
 import type { Dice } from './world.ts';
-
-const BEAT_MS = 100_000;
 
 export class AmqpGateway {
   readonly name: string;
@@ -21,10 +20,7 @@ export class AmqpGateway {
   readonly #visitors = new Map<string, AmqpDevice>();
   #visitor: AmqpDevice | undefined;
   #visitEndsAt = 0;
-  #client: AmqpClient | undefined;
-  #isProved = false;
-  #connections = 0;
-  #spokeAt = 0;
+  readonly #peer: AmqpPeer;
   #hasLeft = false;
 
   /** @param elsewhere devices that it visits */
@@ -32,6 +28,7 @@ export class AmqpGateway {
     this.name = name;
     this.#parts = parts;
     this.#dice = parts.world.dice(name);
+    this.#peer = new AmqpPeer(parts, name, this.#dice);
     this.#devices = ids.map((id) => new AmqpDevice(parts, id, id));
     this.#elsewhere = elsewhere;
     this.#speaks = this.#dice.chance(0.25);
@@ -48,11 +45,11 @@ export class AmqpGateway {
     const { world } = this.#parts;
     while (!world.over) {
       await world.scheduler.sleep(this.#dice.wait(world.calm ? 500 : 200));
-      const client = this.#client;
+      const { client } = this.#peer;
       if (client === undefined) {
         if (!this.#hasLeft) this.#connect();
       } else if (this.#isReady) this.#act(client);
-      else if (client.isReady) this.#prove(client);
+      else if (client.isReady) world.act(this.name, () => this.#peer.prove(client, 'localhost/devices', 'device'));
       else this.#loseHeart(client);
     }
   }
@@ -61,50 +58,22 @@ export class AmqpGateway {
   settle(): void {
     if (this.#stays) return;
     this.#hasLeft = true;
-    this.#client?.close();
+    this.#peer.client?.close();
   }
 
   get #isReady(): boolean {
-    return this.#client?.isReady === true && (this.#isProved || !this.#speaks);
+    return this.#peer.client?.isReady === true && (this.#peer.isProved || !this.#speaks);
   }
 
   #connect(): void {
-    const { world, host } = this.#parts;
-    const number = this.#connections++;
-    const client: AmqpClient | undefined = AmqpClient.open(world, host, `${this.name}/${number}`, {
-      ready: () => world.trace(this.name, `is heard (${number})`),
-      closed: (condition) => {
-        world.trace(this.name, `is cut off (${number}${condition === undefined ? '' : `, ${condition}`})`);
-        if (client === this.#client) this.#client = undefined;
-      },
-    });
-    if (client === undefined) return;
-    world.trace(this.name, `connects (${number})`);
-    this.#client = client;
-    this.#isProved = false;
-    this.#spokeAt = world.scheduler.monotonic();
-  }
-
-  #prove(client: AmqpClient): void {
-    const { world, host } = this.#parts;
-    const token = host.policyToken('device');
-    if (token === undefined) return;
-    world.act(this.name, async () => {
-      const isGranted = await client.putToken('localhost/devices', token);
-      world.check(isGranted !== false, () => `${this.name} was refused the token of the policy`);
-      if (client === this.#client && isGranted === true) this.#isProved = true;
-    });
+    this.#peer.connect((what) => this.#parts.world.trace(this.name, what));
   }
 
   #act(client: AmqpClient): void {
-    const { plan, calm, counters, scheduler } = this.#parts.world;
+    const { plan, calm } = this.#parts.world;
     const dice = this.#dice;
-    const now = scheduler.monotonic();
-    if (now - this.#spokeAt > BEAT_MS) {
-      this.#spokeAt = now;
-      client.beat();
-    }
-    this.#visit(now, client);
+    this.#peer.beat(client);
+    this.#visit(client);
     if (calm) {
       client.connection.unstall();
       for (const device of this.#devices) device.act(client);
@@ -114,22 +83,19 @@ export class AmqpGateway {
     if (kind < 0.9) {
       const device = this.#visitor !== undefined && dice.chance(0.4) ? this.#visitor : dice.pick(this.#devices);
       device.act(client);
-    } else if (kind < 0.92 && plan.stalls) {
-      counters.stalledPeers++;
-      client.connection.stall();
-      scheduler.after(dice.wait(5000), () => client.connection.unstall());
-    } else if (plan.breakEveryMs === 0) return;
+    } else if (kind < 0.92 && plan.stalls) this.#peer.stall(client);
+    else if (plan.breakEveryMs === 0) return;
     else if (kind < 0.93) client.close();
     else if (kind < 0.94) {
       // Once more, while the hub has the connection before.
       this.#parts.world.trace(this.name, 'connects once more');
-      this.#client = undefined;
       this.#connect();
-    } else if (dice.chance(400 / plan.breakEveryMs)) this.#break(client);
+    } else if (dice.chance(400 / plan.breakEveryMs)) this.#peer.break(client);
   }
 
-  #visit(now: number, client: AmqpClient): void {
-    const { plan, calm } = this.#parts.world;
+  #visit(client: AmqpClient): void {
+    const { plan, calm, scheduler } = this.#parts.world;
+    const now = scheduler.monotonic();
     const dice = this.#dice;
     if (this.#visitor !== undefined && (calm || now > this.#visitEndsAt)) {
       if (dice.chance(0.7) || calm) this.#visitor.leave();
@@ -148,18 +114,6 @@ export class AmqpGateway {
   /** The hub has not answered yet. */
   #loseHeart(client: AmqpClient): void {
     if (this.#parts.world.calm || this.#parts.world.plan.breakEveryMs === 0 || !this.#dice.chance(0.1)) return;
-    this.#break(client);
-  }
-
-  #break(client: AmqpClient): void {
-    const { plan, counters } = this.#parts.world;
-    if (this.#dice.chance(plan.vanishRate)) {
-      counters.vanishedPeers++;
-      client.connection.vanish();
-    } else {
-      counters.brokenConnections++;
-      client.connection.break();
-    }
-    client.abandon();
+    this.#peer.break(client);
   }
 }

@@ -1,21 +1,17 @@
 /** A back end that reads events by AMQP from every kind of position, alone with an epoch or beside others. */
-import { AmqpClient } from './amqp-client.ts';
+import type { AmqpClient } from './amqp-client.ts';
 import type { AmqpLink } from './amqp-link.ts';
+import { AmqpPeer } from './amqp-peer.ts';
 import type { Parts } from './back-ends.ts';
 import type { ReadersChecker, Reading, Start } from './check-readers.ts';
 import type { Dice } from './world.ts';
-
-const BEAT_MS = 100_000;
 
 export class AmqpReader {
   readonly #parts: Parts;
   readonly #checker: ReadersChecker;
   readonly #name: string;
   readonly #dice: Dice;
-  #client: AmqpClient | undefined;
-  #isProved = false;
-  #connections = 0;
-  #spokeAt = 0;
+  readonly #peer: AmqpPeer;
   #link: AmqpLink | undefined;
   /** When it is to go somewhere else. */
   #endsAt = 0;
@@ -25,6 +21,7 @@ export class AmqpReader {
     this.#checker = checker;
     this.#name = name;
     this.#dice = parts.world.dice(name);
+    this.#peer = new AmqpPeer(parts, name, this.#dice);
   }
 
   async live(): Promise<void> {
@@ -32,38 +29,19 @@ export class AmqpReader {
     while (!world.over) {
       await world.scheduler.sleep(this.#dice.wait(700 * world.patience));
       const now = world.scheduler.monotonic();
-      const client = this.#client;
+      const { client, isProved } = this.#peer;
       if (client === undefined) this.#connect();
       else if (!client.isReady) continue;
-      else if (!this.#isProved) await this.#prove(client);
+      else if (!isProved) await this.#peer.prove(client, 'localhost', 'service');
       else if (this.#link === undefined) this.#attach(client, now);
       else if (now > this.#endsAt) this.#goElsewhere(client, this.#link);
-      else if (now - this.#spokeAt > BEAT_MS) {
-        this.#spokeAt = now;
-        client.beat();
-      }
+      else this.#peer.beat(client);
     }
   }
 
   #connect(): void {
-    const { world, host } = this.#parts;
-    const client: AmqpClient | undefined = AmqpClient.open(world, host, `${this.#name}/${this.#connections++}`, {
-      ready: () => {},
-      closed: () => {
-        if (client === this.#client) this.#client = undefined;
-      },
-    });
-    this.#client = client;
-    this.#isProved = false;
+    this.#peer.connect();
     this.#link = undefined;
-    this.#spokeAt = world.scheduler.monotonic();
-  }
-
-  async #prove(client: AmqpClient): Promise<void> {
-    const { world, host } = this.#parts;
-    const isGranted = await client.putToken('localhost', host.policyToken('service') ?? '');
-    world.check(isGranted !== false, () => `${this.#name} was refused the token of the policy`);
-    if (client === this.#client && isGranted === true) this.#isProved = true;
   }
 
   #attach(client: AmqpClient, now: number): void {
@@ -108,13 +86,11 @@ export class AmqpReader {
   }
 
   #goElsewhere(client: AmqpClient, link: AmqpLink): void {
-    const { plan, calm, counters, scheduler } = this.#parts.world;
+    const { plan, calm } = this.#parts.world;
     const dice = this.#dice;
     const kind = calm ? 0 : dice.next();
     if (kind > 0.9 && plan.stalls) {
-      counters.stalledPeers++;
-      client.connection.stall();
-      scheduler.after(dice.wait(5000), () => client.connection.unstall());
+      this.#peer.stall(client);
       this.#endsAt += 5000;
       return;
     }
@@ -123,14 +99,7 @@ export class AmqpReader {
       return;
     }
     if (kind < 0.75) client.close();
-    else if (dice.chance(plan.vanishRate)) {
-      counters.vanishedPeers++;
-      client.connection.vanish();
-    } else {
-      counters.brokenConnections++;
-      client.connection.break();
-    }
-    client.abandon();
+    else this.#peer.break(client);
   }
 }
 

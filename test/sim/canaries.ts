@@ -71,6 +71,19 @@ export const canaries: readonly Canary[] = [
     }),
   },
   {
+    name: 'give new keys to a device that was created meanwhile',
+    plan: { ...changing, registrars: 15, devices: 1, amqpDevices: 0, activeMs: 90_000 },
+    identities: (store) => ({
+      ...store,
+      write: (writes) =>
+        store.write(
+          writes.map((write) =>
+            write.kind === 'replace' && write.ifMatch === '' ? { ...write, ifMatch: '*' } : write,
+          ),
+        ),
+    }),
+  },
+  {
     name: 'lose a registry write at a crash',
     plan: crashing,
     crashed: ({ identities }) => void identities.write([{ kind: 'delete', key: { deviceId: 'd0' }, ifMatch: '*' }]),

@@ -66,12 +66,18 @@ export class Directory {
   /** An answer of the hub says that the identity is so. @param created by this very request, which began at `askedAt` */
   saw(id: string, view: SeenIdentity, askedAt: number, created: boolean): void {
     const { credentials } = this.#of(id);
-    const { generationId, key } = view;
+    const { generationId, key, tag } = view;
     if (key === undefined) return;
     const known = credentials.findIndex((credential) => credential.generationId === generationId);
     // An answer that was on its way while another told of a newer generation proves nothing.
     const isNewest = askedAt >= (credentials.at(-1)?.knownAt ?? 0);
     if (known >= 0) {
+      // No back end of the simulation names keys: those of a generation stay.
+      const hasItsKey = credentials[known].key === key;
+      this.#world.check(
+        hasItsKey,
+        () => `${id} has lost the key of its generation ${generationId}: ${tag} has another`,
+      );
       if (isNewest) credentials.push(...credentials.splice(known, 1));
       return;
     }

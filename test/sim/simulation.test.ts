@@ -39,6 +39,14 @@ test('a seed gives the same simulation every time', async () => {
 /** Found before these actors were there: without them the runs are as they were. */
 const older = { httpShare: 0, amqpDevices: 0, amqpReaders: 0, amqpBackEnds: 0 } as const;
 
+const faultless = {
+  ...{ crashEveryMs: 0, stopEveryMs: 0, clockJumpEveryMs: 0, diskFullEveryMs: 0, breakEveryMs: 0 },
+  ...{ diskFaultRate: 0, tableFaultRate: 0 },
+} as const;
+
+/** One device, which registrars change. */
+const alone = { devices: 1, senders: 0, readers: 0, identitiesChange: true } as const;
+
 /** Seeds that have failed once, reduced. */
 const kept = [
   {
@@ -56,6 +64,15 @@ const kept = [
   {
     name: 'a token that a set clock has ended is no failure of the hub',
     plan: { ...planOf(1038), readers: 0, activeMs: 15_647, gateways: 1, amqpReaders: 0, amqpBackEnds: 0 },
+  },
+  {
+    // Seed 1140398145 at first, with all its actors: this one is the same in a moment.
+    name: 'a device that is created while an update is on its way keeps the keys that its creator was told',
+    plan: { ...planOf(39), ...older, ...faultless, ...alone, activeMs: 21_870 },
+  },
+  {
+    name: 'a link asked for behind a token of a new generation is of that one, whatever its device has heard till then',
+    plan: { ...planOf(910_000_364), vanishRate: 0 },
   },
 ];
 

@@ -26,6 +26,9 @@ export interface RegistryLimits {
 /** Rounds until somebody else's changes in between count as a failed precondition. */
 const ROUNDS_MAX = 5;
 
+/** Of no identity: who has it as `ifMatch` replaces nothing. */
+const NO_ETAG = '';
+
 interface Attempt {
   readonly at: number;
   readonly wish: Wish;
@@ -77,10 +80,13 @@ async function writeFor(
     const countMax = draft.moduleId === undefined ? devicesMax : modulesPerDeviceMax;
     return { kind: 'create', identity: buildIdentity(draft, parts.random, 0), countMax };
   }
-  const current = draft.authentication === undefined ? await parts.store.get(keyOf(draft)) : undefined;
+  const keepsCredentials = draft.authentication === undefined;
+  const current = keepsCredentials ? await parts.store.get(keyOf(draft)) : undefined;
   const identity = buildIdentity(draft, parts.random, now, current);
-  // Credentials that were read must meet the state they were read from.
-  return { kind: 'replace', identity, ifMatch: ifMatch === '*' && current !== undefined ? current.etag : ifMatch };
+  // Credentials that were read must meet the state they were read from. Who was not there has none to keep: created
+  // meanwhile, it must not get the new ones in place of those that its creator was told.
+  const whatWasRead = keepsCredentials ? (current?.etag ?? NO_ETAG) : '*';
+  return { kind: 'replace', identity, ifMatch: ifMatch === '*' ? whatWasRead : ifMatch };
 }
 
 function mayTryAgain(wish: Wish, write: IdentityWrite, outcome: IdentityWriteOutcome): boolean {

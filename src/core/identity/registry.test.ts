@@ -6,7 +6,14 @@ import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { type ErrorCode, errorTable, HubError } from '../errors.ts';
 import { createPresence } from '../presence/presence.ts';
 import type { IdentityStore } from './ports.ts';
-import { type BulkItem, createRegistry, type IdentityDraft, type ImportMode, type Registry } from './registry.ts';
+import {
+  type BulkItem,
+  createRegistry,
+  type IdentityDraft,
+  type IdentityView,
+  type ImportMode,
+  type Registry,
+} from './registry.ts';
 import type { Permission, PolicyPrincipal, Principal } from './types.ts';
 
 function policy(permissions: readonly Permission[], scope: readonly string[] = []): PolicyPrincipal {
@@ -88,26 +95,53 @@ test('an update asks for the ETag, changes it, and keeps generation and keys whe
   await refusedAs('DeviceNotFound', registry.put(writer, { deviceId: 'd2' }, '*'));
 });
 
-test('an unconditional update that keeps the keys never brings back older ones', async () => {
+/** A registry in which `once` happens between the next time that an identity is read and what follows from it. */
+function houseWithOthers(): { registry: Registry; meanwhile(once: () => Promise<unknown>): void } {
   const inner = createMemoryIdentityStore();
-  let meanwhile: (() => Promise<unknown>) | undefined;
+  let next: (() => Promise<unknown>) | undefined;
   const store: IdentityStore = {
     ...inner,
     async get(key) {
       const found = await inner.get(key);
-      await meanwhile?.();
-      meanwhile = undefined;
+      const once = next;
+      next = undefined;
+      await once?.();
       return found;
     },
   };
-  const { registry } = house({ store });
+  const meanwhile = (once: () => Promise<unknown>): void => {
+    next = once;
+  };
+  return { ...house({ store }), meanwhile };
+}
+
+test('an unconditional update that keeps the keys never brings back older ones', async () => {
+  const { registry, meanwhile } = houseWithOthers();
   const made = await registry.put(writer, { deviceId: 'd1' });
   const key = Buffer.alloc(32, 9).toString('base64');
   const keys = { primaryKey: key, secondaryKey: key };
-  meanwhile = () => registry.put(writer, { deviceId: 'd1', authentication: { symmetricKey: keys } }, made.etag);
+  meanwhile(() => registry.put(writer, { deviceId: 'd1', authentication: { symmetricKey: keys } }, made.etag));
   const updated = await registry.put(writer, { deviceId: 'd1', status: 'disabled' }, '*');
   assert.equal(updated.status, 'disabled');
   assert.deepEqual(updated.authentication.symmetricKey, keys);
+});
+
+test('an update that keeps the keys keeps those of a device that is created while it is on its way', async () => {
+  const { registry, meanwhile } = houseWithOthers();
+  const draft: IdentityDraft = { deviceId: 'd1', status: 'disabled' };
+  let made: IdentityView | undefined;
+  meanwhile(async () => (made = await registry.put(writer, { deviceId: 'd1' })));
+  const updated = await registry.put(writer, draft, '*');
+  assert.equal(updated.status, 'disabled');
+  assert.equal(updated.generationId, made?.generationId);
+  assert.deepEqual(updated.authentication, made?.authentication);
+  await registry.delete(writer, { deviceId: 'd1' });
+  meanwhile(async () => (made = await registry.put(writer, { deviceId: 'd1' })));
+  const bulk = await registry.bulk(writer, [{ draft, importMode: 'update' }]);
+  assert.equal(bulk.isSuccessful, true);
+  const left = await registry.get(writer, { deviceId: 'd1' });
+  assert.equal(left.status, 'disabled');
+  assert.deepEqual(left.authentication, made?.authentication);
 });
 
 test('a device that is created again has a new generation and new keys', async () => {
