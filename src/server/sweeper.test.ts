@@ -5,7 +5,7 @@ import { limits } from '../base/limits.ts';
 import { silentLog } from '../base/log.ts';
 import type { CommandQueue } from '../core/commands/ports.ts';
 import { defaultCommandLimits } from '../core/commands/rules.ts';
-import { admitIdentities, newCommand } from '../stores/contract/command-queue.ts';
+import { admitIdentities, newCommand } from '../stores/contract/fresh-queue.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createSweeper, type Sweeper } from './sweeper.ts';

@@ -7,7 +7,6 @@
  * the link is paused, so memory per connection is bounded by the reader's bytes and `mqttInflightMax`.
  */
 import { assert } from '../../base/assert.ts';
-import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
@@ -29,6 +28,7 @@ import {
   type PublishPacket,
 } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
+import { Backpressure } from './backpressure.ts';
 import { SessionClaim } from './claim.ts';
 import { Deliveries, type Receiver } from './deliveries.ts';
 import { Gate, type Hold, holds } from './gate.ts';
@@ -69,8 +69,8 @@ export class Session implements DurabilityWaiter, Receiver {
   #deliveries: Deliveries | undefined;
   /** Names this connection to the command queue; made when it is asked for. */
   #holder: string | undefined;
-  /** Set while the device is over its limit. */
-  #cancelWait: Cancel | undefined;
+  /** Set once telemetry has been sent. */
+  #backpressure: Backpressure | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
@@ -169,7 +169,7 @@ export class Session implements DurabilityWaiter, Receiver {
     const bytes = uplink.settle(batch);
     if (bytes !== undefined) this.#write(bytes);
     if (this.#gate.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
-    else if (uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#release(holds.inflight);
+    else this.#backpressure?.relieve();
   }
 
   batchFailed(_batch: number, error: Error): void {
@@ -333,27 +333,8 @@ export class Session implements DurabilityWaiter, Receiver {
 
   /** Reads no more while too much waits for the disk, of this connection or of all, or the device is over its limit. */
   #heedBounds(uplink: Uplink): void {
-    const { unacknowledged, writer, waitMs } = uplink;
-    if (unacknowledged >= limits.mqttInflightMax) this.#gate.set(holds.inflight);
-    if (waitMs > 0 && !this.#gate.has(holds.throttle | holds.closed)) {
-      this.#gate.set(holds.throttle);
-      const goOn = uplink.slowed('rate');
-      const cancel = this.#hub.clock.after(waitMs, () => {
-        goOn();
-        this.#release(holds.throttle);
-      });
-      this.#cancelWait = () => {
-        goOn();
-        cancel();
-      };
-    }
-    if (!writer.congested || this.#gate.has(holds.congestion)) return;
-    this.#gate.set(holds.congestion);
-    const goOn = uplink.slowed('congestion');
-    writer.whenRelieved(() => {
-      goOn();
-      this.#release(holds.congestion);
-    });
+    this.#backpressure ??= new Backpressure(uplink, this.#gate, this.#hub.clock, (hold) => this.#release(hold));
+    this.#backpressure.heed();
   }
 
   /** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
@@ -412,7 +393,7 @@ export class Session implements DurabilityWaiter, Receiver {
     if (this.closed) return;
     this.#gate.set(holds.closed);
     this.#leaveWill(reason);
-    this.#cancelWait?.();
+    this.#backpressure?.close();
     this.#ticket?.release(reason);
     this.#deliveries?.close();
     if (this.#admitted !== undefined) this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');

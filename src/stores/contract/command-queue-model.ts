@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { CommandQueue } from '../../core/commands/ports.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
-import { admitIdentities, newCommand, type OpenedQueue } from './command-queue.ts';
+import { admitIdentities, newCommand, type OpenedQueue } from './fresh-queue.ts';
 
 const limits = { ...defaultCommandLimits, queueDepthMax: 3, deliveryCountMax: 2, lockMs: 10_000 };
 const device = { deviceId: 'd1' };

@@ -12,7 +12,7 @@ import { seededRandom } from '../../base/random.ts';
 import type { Settlement } from '../../core/commands/lifecycle.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
 import { openEmbeddedTables } from '../embedded/tables/tables.ts';
-import { admitIdentities, newCommand } from './command-queue.ts';
+import { admitIdentities, newCommand } from './fresh-queue.ts';
 
 const DEVICES = 12;
 /** The time that all of it happens at: nothing runs out meanwhile. */

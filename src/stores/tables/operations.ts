@@ -15,14 +15,10 @@ import {
   listIntermediates,
   replaceAuthority,
 } from './authorities.ts';
+import { commandDepths, commandSums, commandTrail, deadCommands, findCommands } from './command-lookup.ts';
 import { dropReceipts, lockReceipts, settleReceipts } from './command-receipts.ts';
+import { enqueueCommand } from './command-sending.ts';
 import {
-  commandDepths,
-  commandSums,
-  commandTrail,
-  deadCommands,
-  enqueueCommand,
-  findCommands,
   forgetCommands,
   lockNextCommands,
   purgeCommands,

@@ -4,8 +4,9 @@ import path from 'node:path';
 import { after } from 'node:test';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLog } from '../../../base/log.ts';
-import { commandQueueContract, type OpenedQueue } from '../../contract/command-queue.ts';
+import { commandQueueContract } from '../../contract/command-queue.ts';
 import { commandQueueModelTest } from '../../contract/command-queue-model.ts';
+import type { OpenedQueue } from '../../contract/fresh-queue.ts';
 import { openEmbeddedTables } from './tables.ts';
 
 const cipher = { keys: [Buffer.alloc(32, 1)], source: 'test' };

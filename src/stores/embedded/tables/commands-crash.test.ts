@@ -14,7 +14,7 @@ import { systemClock } from '../../../base/clock.ts';
 import { silentLog } from '../../../base/log.ts';
 import { defaultCommandLimits } from '../../../core/commands/rules.ts';
 import type { Command } from '../../../core/commands/types.ts';
-import { admitIdentities, newCommand } from '../../contract/command-queue.ts';
+import { admitIdentities, newCommand } from '../../contract/fresh-queue.ts';
 import { type EmbeddedTables, openEmbeddedTables } from './tables.ts';
 
 const writer = fileURLToPath(new URL('../../contract/commands-writer.ts', import.meta.url));

@@ -11,7 +11,7 @@ import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLog } from '../../../base/log.ts';
 import { defaultCommandLimits } from '../../../core/commands/rules.ts';
-import { newCommand } from '../../contract/command-queue.ts';
+import { newCommand } from '../../contract/fresh-queue.ts';
 import { exampleIdentity } from '../../contract/identities.ts';
 import { TABLES_FORMAT } from '../../tables/migrations.ts';
 import { openEmbeddedTables } from './tables.ts';
