@@ -21,6 +21,7 @@ import {
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
+import { syncFolder } from '../stores/embedded/sync-folder.ts';
 
 /** Version of the whole folder's layout. A hub opens its own and older ones, never a newer one. */
 export const DATA_FORMAT = 1;
@@ -123,17 +124,6 @@ export function writeFileDurably(file: string, content: string): void {
   }
   renameSync(draft, file);
   syncFolder(path.dirname(file));
-}
-
-function syncFolder(folder: string): void {
-  // Windows cannot open folders; its file systems order a rename by themselves.
-  if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }
 
 function makeFolder(at: string): void {

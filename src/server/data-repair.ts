@@ -8,7 +8,7 @@ import type { Random } from '../base/random.ts';
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { readMeta } from '../stores/embedded/event-log/meta.ts';
 import { type LostEvents, repairEventLog } from '../stores/embedded/event-log/repair.ts';
-import { syncFolder } from '../stores/embedded/tables/key-file.ts';
+import { syncFolder } from '../stores/embedded/sync-folder.ts';
 import { makeReadable, salvageTables } from '../stores/embedded/tables/repair.ts';
 import { checkData, type DataPlace, type DataProblem, eventLogNames, readKeys } from './data-check.ts';
 import { DATA_FORMAT, type HubFacts, syncFile, writeFileDurably } from './data-folder.ts';

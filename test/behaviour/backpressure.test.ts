@@ -13,7 +13,6 @@ import type { EventLog } from '../../src/core/events/ports.ts';
 import { createHub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
-import type { Principal } from '../../src/core/identity/types.ts';
 import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
@@ -29,6 +28,7 @@ import { createMemorySubscriptionStore } from '../../src/stores/memory/subscript
 import { AmqpDriver } from '../drivers/amqp.ts';
 import { MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { signed } from '../drivers/mqtt-door.ts';
+import { owner } from '../drivers/owner.ts';
 
 const DEVICES = 4;
 /** Of each device: together far more than the hub may hold and the system's socket buffers do. */
@@ -90,13 +90,6 @@ async function openHub(folder: string, files: JournalFiles) {
     log: silentLog,
     recorder: { record: (report) => void told.push(report) },
   });
-  const owner: Principal = {
-    kind: 'policy',
-    policyName: 'iothubowner',
-    permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-    expiresAt: Number.POSITIVE_INFINITY,
-    scope: [],
-  };
   const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
   /** Of a new device. */
   const token = async (deviceId: string): Promise<string> => {

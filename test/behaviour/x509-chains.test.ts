@@ -27,15 +27,9 @@ import {
   peerCertificate,
   type TestCertificate,
 } from '../drivers/certificates.ts';
+import { owner } from '../drivers/owner.ts';
 
 const DAY_MS = 86_400_000;
-const owner: Principal = {
-  kind: 'policy',
-  policyName: 'iothubowner',
-  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-  expiresAt: Number.POSITIVE_INFINITY,
-  scope: [],
-};
 
 interface House {
   readonly hub: Hub;

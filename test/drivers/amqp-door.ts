@@ -28,6 +28,7 @@ import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memo
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { owner } from './owner.ts';
 
 export const HUB_NAME = 'myhub';
 
@@ -130,13 +131,6 @@ export async function openAmqpTestHub(
     redirectPort: 5671,
   });
   const key = (policyName: string): string => policies.find(({ name }) => name === policyName)?.primaryKey ?? '';
-  const owner: Principal = {
-    kind: 'policy',
-    policyName: 'iothubowner',
-    permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-    expiresAt: Number.POSITIVE_INFINITY,
-    scope: [],
-  };
   return {
     hub,
     door,

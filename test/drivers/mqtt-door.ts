@@ -30,6 +30,7 @@ import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { MqttDriver, type MqttPlace } from './mqtt.ts';
+import { owner } from './owner.ts';
 
 export interface TestDoor extends AsyncDisposable {
   readonly hub: Hub;
@@ -103,13 +104,6 @@ export async function openTestDoor(
     limits: bounds,
     ...more,
   });
-  const owner: Principal = {
-    kind: 'policy',
-    policyName: 'iothubowner',
-    permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-    expiresAt: Number.POSITIVE_INFINITY,
-    scope: [],
-  };
   const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
   const place = { port: door.port };
   const create = async (key: IdentityKey): Promise<void> => {

@@ -7,7 +7,6 @@ import { createEvents } from '../../src/core/events/events.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
-import type { Principal } from '../../src/core/identity/types.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
@@ -25,6 +24,7 @@ import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { createTestTls, type LogLine, recordingLog, type TestTls } from './http.ts';
 import { MqttDriver } from './mqtt.ts';
+import { owner } from './owner.ts';
 
 export interface ThreadedHub extends AsyncDisposable {
   readonly hub: Hub;
@@ -41,14 +41,6 @@ export interface ThreadedHub extends AsyncDisposable {
   /** Creates the device if it must be; a connection of it over plain MQTT. */
   device(deviceId: string): Promise<MqttDriver>;
 }
-
-const owner: Principal = {
-  kind: 'policy',
-  policyName: 'iothubowner',
-  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-  expiresAt: Number.POSITIVE_INFINITY,
-  scope: [],
-};
 
 export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const clock = systemClock;

@@ -2,11 +2,11 @@ import type { EventRun } from '../../../core/events/types.ts';
 import { EventLogCorruption } from './errors.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
 import { type LostRun, type ParsedBatch, segmentHeaderBytes } from './format.ts';
-import { readSummary } from './index-file.ts';
-import { ignoreMissing, META_NAME, readMeta } from './meta.ts';
+import { readIndex, readSummary } from './index-file.ts';
+import { META_NAME, readMeta } from './meta.ts';
 import { type ScanResult, scanSegment } from './scan.ts';
-import { follows, indexName, indexPath, journalName, journalPath, positionsOf, type Segment } from './segment.ts';
-import { parseEntries, parseSummary, type SegmentSummary, type SparseIndex } from './sparse-index.ts';
+import { follows, indexName, journalName, journalPath, positionsOf, type Segment } from './segment.ts';
+import type { SegmentSummary, SparseIndex } from './sparse-index.ts';
 
 /** What `mooring data check` tells of one event log. */
 export interface EventLogCheck {
@@ -101,7 +101,7 @@ async function checkSegment(
 ): Promise<{ readonly segment: Segment | undefined; readonly facts: SegmentCheck }> {
   const { folder, files, partitionCount, position, next, hasIndex } = options;
   const name = journalName(position);
-  const index = await readIndex(options);
+  const index = await readIndex(files, folder, position, partitionCount);
   const entries = new EntryCheck(index?.entries);
   let batches = 0;
   let records = 0;
@@ -170,25 +170,6 @@ function faultsOf(
   }
   if (isLengthKnown) return [{ kind: 'damaged', file, place: faultAt, what: 'a damaged batch' }];
   return [{ kind: 'torn', file, place: faultAt, what: 'a torn batch at the end' }];
-}
-
-interface IndexFile {
-  readonly summary: SegmentSummary;
-  readonly entries: SparseIndex;
-}
-
-async function readIndex({ folder, files, partitionCount, position }: CheckOptions): Promise<IndexFile | undefined> {
-  const file = await files.open(indexPath(folder, position)).catch(ignoreMissing);
-  if (file === undefined) return undefined;
-  try {
-    const bytes = Buffer.alloc(await file.size());
-    const got = bytes.subarray(0, await file.read(bytes, 0));
-    const summary = parseSummary(got, position, partitionCount);
-    const entries = summary === undefined ? undefined : parseEntries(got, partitionCount);
-    return summary === undefined || entries === undefined ? undefined : { summary, entries };
-  } finally {
-    await file.close();
-  }
 }
 
 /** Holds an index against the batches of its segment while they go by. */

@@ -2,60 +2,13 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { VirtualClock } from '../../../base/clock.ts';
-import { seededRandom } from '../../../base/random.ts';
 import { append, readAll } from '../../contract/event-log.ts';
 import { VirtualDisk } from '../../contract/event-log-disk.ts';
+import { folder, journals, open, PARTITIONS, type Sample, sample } from '../../contract/event-log-sample.ts';
 import { checkEventLog } from './check.ts';
 import { EventLogCorruption } from './errors.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from './event-log.ts';
 import { META_NAME } from './meta.ts';
-
-const folder = '/log';
-const PARTITIONS = 2;
-
-const open = (disk: VirtualDisk, seed = 1): Promise<EmbeddedEventLog> =>
-  openEmbeddedEventLog({
-    folder,
-    name: 'hub',
-    partitionCount: PARTITIONS,
-    retentionMs: 3_600_000,
-    segmentBytes: 500,
-    clock: new VirtualClock(),
-    random: seededRandom(seed),
-    files: disk,
-  });
-
-interface Sample {
-  readonly disk: VirtualDisk;
-  readonly texts: readonly string[][];
-  /** The last segment, and where its last batch begins. */
-  readonly last: string;
-  readonly lastBatchAt: number;
-}
-
-/** Three segments of a few batches; the last one has no index unless the log was closed. */
-async function sample(isClosed: boolean): Promise<Sample> {
-  const disk = new VirtualDisk();
-  const log = await open(disk);
-  const texts: string[][] = [[], []];
-  let lastBatchAt = 0;
-  for (let batch = 0; batch < 9; batch++) {
-    const partition = batch % PARTITIONS;
-    const added = [`batch ${batch}`, 'x'.repeat(40 + batch)];
-    const before = journals(disk).map((file) => [file, disk.bytes(file).length] as const);
-    await append(log, partition, added);
-    texts[partition].push(...added);
-    lastBatchAt = before.find(([file]) => file === journals(disk).at(-1))?.[1] ?? 0;
-  }
-  if (isClosed) await log.close();
-  else await log.retain();
-  const files = journals(disk);
-  assert.ok(files.length >= 3 && lastBatchAt > 0, files.join(' '));
-  return { disk: disk.copy(), texts, last: files[files.length - 1], lastBatchAt };
-}
-
-const journals = (disk: VirtualDisk): readonly string[] => disk.files().filter((file) => file.endsWith('.journal'));
 
 /**
  * Opens the log and reads all of it. Whatever can be read must be what was written; the answer is what could not:

@@ -2,7 +2,7 @@ import { limits } from '../../../base/limits.ts';
 import { EventLogCorruption } from './errors.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
 import { type JournalRun, parseBatch } from './format.ts';
-import { readEntries } from './index-file.ts';
+import { readIndex } from './index-file.ts';
 import type { RunMemory } from './run-memory.ts';
 import { scanSegment } from './scan.ts';
 import { journalPath, type Segment } from './segment.ts';
@@ -108,8 +108,8 @@ export class ExtentReader {
   }
 
   async #loadIndex(segment: Segment): Promise<SparseIndex> {
-    const entries = await readEntries(this.#files, this.#folder, segment.position, this.#partitionCount);
-    return entries ?? this.#rebuildIndex(segment);
+    const index = await readIndex(this.#files, this.#folder, segment.position, this.#partitionCount);
+    return index?.entries ?? this.#rebuildIndex(segment);
   }
 
   /** A damaged index is no loss: the segment is read once from end to end. */

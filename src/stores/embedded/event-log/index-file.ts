@@ -43,20 +43,21 @@ export async function readSummary(
   }
 }
 
-/** The entries of a finished segment's index, or undefined when they are not what was written. */
-export async function readEntries(
+/** The whole index of a finished segment, or undefined when it is missing or not what was written. */
+export async function readIndex(
   files: JournalFiles,
   folder: string,
   position: number,
   partitionCount: number,
-): Promise<SparseIndex | undefined> {
+): Promise<{ readonly summary: SegmentSummary; readonly entries: SparseIndex } | undefined> {
   const file = await files.open(indexPath(folder, position)).catch(ignoreMissing);
   if (file === undefined) return undefined;
   try {
     const bytes = Buffer.alloc(await file.size());
     const got = bytes.subarray(0, await file.read(bytes, 0));
     const summary = parseSummary(got, position, partitionCount);
-    return summary === undefined ? undefined : parseEntries(got, partitionCount);
+    const entries = summary === undefined ? undefined : parseEntries(got, partitionCount);
+    return summary === undefined || entries === undefined ? undefined : { summary, entries };
   } finally {
     await file.close();
   }

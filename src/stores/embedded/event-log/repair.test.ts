@@ -2,53 +2,16 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { VirtualClock } from '../../../base/clock.ts';
 import { seededRandom } from '../../../base/random.ts';
 import { append } from '../../contract/event-log.ts';
-import { VirtualDisk } from '../../contract/event-log-disk.ts';
+import type { VirtualDisk } from '../../contract/event-log-disk.ts';
+import { folder, journals, open, PARTITIONS, type Sample, sample } from '../../contract/event-log-sample.ts';
 import { checkEventLog } from './check.ts';
-import { type EmbeddedEventLog, openEmbeddedEventLog } from './event-log.ts';
+import type { EmbeddedEventLog } from './event-log.ts';
 import { type EventLogRepair, repairEventLog } from './repair.ts';
 
-const folder = '/log';
-const PARTITIONS = 2;
 /** Every byte takes a minute; by default each field of every structure is met, if not each of its bytes. */
 const STEP = process.env.MOORING_TEST_EVERY_BYTE === undefined ? 7 : 1;
-
-const open = (disk: VirtualDisk, seed = 1): Promise<EmbeddedEventLog> =>
-  openEmbeddedEventLog({
-    folder,
-    name: 'hub',
-    partitionCount: PARTITIONS,
-    retentionMs: 3_600_000,
-    segmentBytes: 500,
-    clock: new VirtualClock(),
-    random: seededRandom(seed),
-    files: disk,
-  });
-
-interface Sample {
-  readonly disk: VirtualDisk;
-  readonly texts: readonly string[][];
-}
-
-const journals = (disk: VirtualDisk): readonly string[] => disk.files().filter((file) => file.endsWith('.journal'));
-
-/** Several segments of a few batches, each with events of one partition or both. */
-async function sample(isClosed: boolean): Promise<Sample> {
-  const disk = new VirtualDisk();
-  const log = await open(disk);
-  const texts: string[][] = [[], []];
-  for (let batch = 0; batch < 9; batch++) {
-    const partition = batch % PARTITIONS;
-    const added = [`batch ${batch}`, 'x'.repeat(40 + batch)];
-    await append(log, partition, added);
-    texts[partition].push(...added);
-  }
-  if (isClosed) await log.close();
-  else await log.retain();
-  return { disk: disk.copy(), texts };
-}
 
 interface Repaired extends EventLogRepair {
   /** Content of each file that was set aside. */

@@ -23,7 +23,7 @@ import {
   type SegmentHeader,
   segmentHeaderBytes,
 } from './format.ts';
-import { readEntries, readSummary, writeIndex } from './index-file.ts';
+import { readIndex, readSummary, writeIndex } from './index-file.ts';
 import { ignoreMissing, META_NAME, readMeta, writeMeta } from './meta.ts';
 import { findSalt, firstSequences, lostBetween, salvageSegment } from './salvage.ts';
 import { scanSegment, Window } from './scan.ts';
@@ -289,13 +289,11 @@ async function mendIndex(work: Work, segment: Segment): Promise<void> {
   const isLast = positionsOf(names, 'journal').at(-1) === position;
   // The last segment of a log that was not closed has none yet.
   if (!names.includes(name) && isLast) return;
-  const summary = await readSummary(files, folder, position, partitionCount);
-  const entries = await readEntries(files, folder, position, partitionCount);
+  const index = await readIndex(files, folder, position, partitionCount);
   const isSame =
-    summary !== undefined &&
-    entries !== undefined &&
+    index !== undefined &&
     segment.index !== undefined &&
-    encodeIndex(summary, entries).equals(encodeIndex(segment, segment.index));
+    encodeIndex(index.summary, index.entries).equals(encodeIndex(segment, segment.index));
   if (isSame) return;
   if (names.includes(name)) await work.setAside(name);
   await writeIndex(files, folder, segment);

@@ -15,6 +15,7 @@ import path from 'node:path';
 import type { Log } from '../../../base/log.ts';
 import type { Random } from '../../../base/random.ts';
 import { KEY_BYTES, type KeyRing } from '../../tables/key-cipher.ts';
+import { syncFolder } from '../sync-folder.ts';
 
 export interface KeyFileParts {
   /** `<data-dir>/keys/tables.key`: base64 of 32 bytes a line, the first one seals; made when it is missing. */
@@ -106,17 +107,6 @@ function makeKeyFile(file: string, random: Random): Buffer {
   }
   for (const changed of [folder, path.dirname(folder)]) syncFolder(changed);
   return key;
-}
-
-/** Makes a new name in a folder durable; some platforms cannot, and need not. */
-export function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }
 
 function parseKey(text: string): Buffer | undefined {

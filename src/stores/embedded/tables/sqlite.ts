@@ -4,7 +4,7 @@ import path from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, SqliteDialect, type SqliteStatement } from 'kysely';
 import type { Tables } from '../../tables/schema.ts';
-import { syncFolder } from './key-file.ts';
+import { syncFolder } from '../sync-folder.ts';
 
 /** Prepared statements that are kept; the operations need fewer, so this bounds what should not happen. */
 const STATEMENTS_MAX = 256;
