@@ -19,16 +19,21 @@ async function deviceIds(prefix: string): Promise<readonly string[]> {
   return devices.map(({ deviceId }) => deviceId).filter((id) => id.startsWith(prefix));
 }
 
-/** All events of devices whose id begins with `prefix`, once there are `count`. */
+/**
+ * All events of devices whose id begins with `prefix`, once `count` different ones are there: what was sent again over a
+ * crash may stand there twice.
+ */
 async function eventsOf(prefix: string, count: number): Promise<readonly { device: string; sequence: number }[]> {
   await using reader = startCli(['monitor', 'events', ...login(), '--from', 'start']);
-  const own = (): { device: string; body: { sequence: number } }[] =>
+  const own = (): { device: string; sequence: number }[] =>
     reader
       .lines()
       .map((line) => JSON.parse(line))
-      .filter(({ device }) => device.startsWith(prefix));
-  for (let lines = count; own().length < count; lines = reader.lines().length + 1) await reader.printed(lines);
-  return own().map(({ device, body }) => ({ device, sequence: body.sequence }));
+      .filter(({ device }) => device.startsWith(prefix))
+      .map(({ device, body }) => ({ device, sequence: body.sequence }));
+  const different = (): number => new Set(own().map(({ device, sequence }) => `${device} ${sequence}`)).size;
+  for (let lines = count; different() < count; lines = reader.lines().length + 1) await reader.printed(lines);
+  return own();
 }
 
 test('each device sends its messages, the hub has them all, and the devices are gone afterwards', async () => {
