@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import { HubError } from '../../../core/errors.ts';
@@ -30,6 +31,8 @@ export class TableThread {
   readonly #log: Log;
   #queue: Waiting[] = [];
   #inFlight: readonly Waiting[] = [];
+  /** Number of the batch that was sent last. */
+  #batch = 0;
   #flushing = false;
   #ended: string | undefined;
   /** What an operation has met; the tables are as good as that until the hub is stopped. */
@@ -55,7 +58,10 @@ export class TableThread {
     this.#worker = worker;
     this.#log = log;
     worker.on('message', (reply: Reply) => {
-      if (reply.kind === 'answers') this.#answered(reply.answers);
+      if (reply.kind !== 'answers') return;
+      // Somebody else's answer would be believed.
+      assert(reply.number === this.#batch, 'the answers are those of the batch on its way');
+      this.#answered(reply.answers);
     });
     worker.on('error', (error) => this.#end(error instanceof Error ? error.message : String(error)));
     this.#exited = new Promise((resolve) => {
@@ -133,9 +139,10 @@ export class TableThread {
     return this.#closing;
   }
 
+  /** Sends the next batch, if none is on its way: who asks while answers are given out must wait for the batch that they begin. */
   #flush(): void {
     this.#flushing = false;
-    if (this.#queue.length === 0 || this.#ended !== undefined) return;
+    if (this.#queue.length === 0 || this.#inFlight.length > 0 || this.#ended !== undefined) return;
     let rows = 0;
     let count = 0;
     while (count < this.#queue.length && (count === 0 || rows < limits.tableBatchRowsMax)) {
@@ -144,7 +151,8 @@ export class TableThread {
     this.#inFlight = this.#queue.slice(0, count);
     this.#queue = this.#queue.slice(count);
     try {
-      this.#worker.postMessage({ kind: 'batch', calls: this.#inFlight.map(({ call }) => call) } satisfies Request);
+      const calls = this.#inFlight.map(({ call }) => call);
+      this.#worker.postMessage({ kind: 'batch', number: ++this.#batch, calls } satisfies Request);
     } catch (error) {
       // Something that is not plain data: nothing was sent, so nothing was done.
       const message = error instanceof Error ? error.message : String(error);
@@ -154,6 +162,7 @@ export class TableThread {
 
   #answered(answers: readonly Answer[]): void {
     const answered = this.#inFlight;
+    assert(answers.length === answered.length, 'each call of a batch has its answer');
     this.#inFlight = [];
     for (const [at, waiting] of answered.entries()) waiting.settle(answers[at]);
     this.#flush();

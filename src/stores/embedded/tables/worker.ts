@@ -12,12 +12,14 @@ export interface WorkerStart {
   readonly ring: KeyRing;
 }
 
-export type Request = { readonly kind: 'batch'; readonly calls: readonly Call[] } | { readonly kind: 'close' };
+export type Request =
+  | { readonly kind: 'batch'; readonly number: number; readonly calls: readonly Call[] }
+  | { readonly kind: 'close' };
 
 export type Reply =
   | { readonly kind: 'opened' }
   | { readonly kind: 'refused'; readonly message: string }
-  | { readonly kind: 'answers'; readonly answers: readonly Answer[] };
+  | { readonly kind: 'answers'; readonly number: number; readonly answers: readonly Answer[] };
 
 async function serve(port: MessagePort, { file, ring }: WorkerStart): Promise<void> {
   const cipher = createKeyCipher(ring);
@@ -32,11 +34,16 @@ async function serve(port: MessagePort, { file, ring }: WorkerStart): Promise<vo
     throw error;
   }
   const parts = { database, tables, operations: tableOperations(cipher) };
-  // The other side sends the next request only after the answer to the last, so nothing runs side by side here.
+  // The other side sends the next request only after the answer to the last, so nothing runs side by side here: two
+  // transactions on one connection would be one.
+  let isCommitting = false;
   port.on('message', async (request: Request) => {
     if (request.kind === 'batch') {
+      assert(!isCommitting, 'one batch is committed at a time');
+      isCommitting = true;
       const answers = await commitTogether(request.calls, parts);
-      port.postMessage({ kind: 'answers', answers } satisfies Reply);
+      isCommitting = false;
+      port.postMessage({ kind: 'answers', number: request.number, answers } satisfies Reply);
     } else {
       database.close();
       port.close();
