@@ -37,8 +37,8 @@ const SHAPE = { mqtt: 10, http: 4, amqp: 4, commands: 4, registry: 3, paceMs: Nu
 const CHECK_MS = 600_000;
 const READ_MS = 30_000;
 /** At work within the run, else the journal itself grows; many times what comes between two readings. */
-const RETENTION_BYTES = 256 * 2 ** 20;
-const SEGMENT_BYTES = 8 * 2 ** 20;
+const RETENTION_BYTES = 64 * 2 ** 20;
+const SEGMENT_BYTES = 4 * 2 ** 20;
 /** Share of the run that is left out of the slopes: caches fill, code is compiled, the heap finds its size. */
 const WARMUP_SHARE = 0.4;
 
