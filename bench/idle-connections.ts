@@ -45,7 +45,7 @@ const wanted = kinds.filter((kind) => values.only.split(',').includes(kind));
 /** Connections that are opened at the same time. */
 const OPENING = 64;
 /** One address has 28,000 ports for outgoing connections; all of 127/8 is this machine. */
-const CONNECTIONS_PER_ADDRESS = 20_000;
+const CONNECTIONS_PER_ADDRESS = 5000;
 const root = path.dirname(import.meta.dirname);
 
 interface Login {
