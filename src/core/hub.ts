@@ -11,13 +11,13 @@ import type { TraceReader } from './events/ports.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
 import type { HostNames } from './identity/host-names.ts';
-import { IdentityCache } from './identity/identity-cache.ts';
+import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
 import { authorize, type HubPlace, identityName, type Operation } from './identity/permissions.ts';
 import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { Identity, IdentityKey, Policy, Principal } from './identity/types.ts';
+import type { IdentityKey, Policy, Principal } from './identity/types.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import { watched } from './monitoring/refused-operations.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
@@ -261,7 +261,7 @@ function guardedPresence(
   trust: Trust,
   throttling: HubParts['throttling'],
 ): Presence {
-  const loader = async (key: IdentityKey): Promise<() => Identity | undefined> => {
+  const loader = async (key: IdentityKey): Promise<() => KnownIdentity | undefined> => {
     const loaded = await cache.load(key);
     return () => {
       const current = cache.peek(key);
@@ -286,8 +286,8 @@ function guardedPresence(
 
 function objectionTo(
   claim: ConnectionClaim,
-  identity: Identity | undefined,
-  device: Identity | undefined,
+  identity: KnownIdentity | undefined,
+  device: KnownIdentity | undefined,
   trust: Trust,
 ): DisconnectReason | undefined {
   if (identity?.generationId !== claim.generationId || device === undefined) return 'deleted';

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { HostNames } from './host-names.ts';
-import type { IdentityCache } from './identity-cache.ts';
+import type { IdentityCache, KnownIdentity } from './identity-cache.ts';
 import { covers, identityName, pathOf, sameIdentity } from './permissions.ts';
 import { hasAcceptedHost, identityOf, isEventResource, parseResource } from './resource.ts';
 import { isIdentityId } from './rules.ts';
@@ -21,7 +21,6 @@ import type {
   AuthenticationCheck,
   Credential,
   DevicePrincipal,
-  Identity,
   IdentityKey,
   PeerCertificate,
   Policy,
@@ -67,11 +66,11 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   const clockSkewMs = parts.clockSkewMs ?? limits.clockSkewMs;
   const policies = new Map(parts.policies.map((policy) => [policy.name, policy]));
 
-  const find = async (key: IdentityKey): Promise<Identity | undefined> =>
+  const find = async (key: IdentityKey): Promise<KnownIdentity | undefined> =>
     identities.peek(key) ?? (await identities.load(key));
 
   /** The identity and whether it may connect: it exists, and neither it nor its device is disabled. */
-  const standing = async (key: IdentityKey): Promise<{ identity?: Identity; refusal?: AuthenticationCheck }> => {
+  const standing = async (key: IdentityKey): Promise<{ identity?: KnownIdentity; refusal?: AuthenticationCheck }> => {
     if (!isKey(key)) return { refusal: 'unknown-identity' };
     const identity = await find(key);
     const device = key.moduleId === undefined ? identity : await find({ deviceId: key.deviceId });
@@ -254,7 +253,7 @@ function concerns(key: IdentityKey, audience: string, hostNames: HostNames): boo
 }
 
 function devicePrincipal(
-  identity: Identity,
+  identity: KnownIdentity,
   authScope: DevicePrincipal['authScope'],
   authType: DevicePrincipal['authType'],
   expiresAt: number,
