@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { type Random, uuid } from '../base/random.ts';
+import { numberedUuids, type Random } from '../base/random.ts';
 import { type Commands, createCommands } from './commands/commands.ts';
 import type { CommandQueue } from './commands/ports.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
@@ -105,7 +105,7 @@ export function createHub(parts: HubParts): Hub {
   const recorder = parts.recorder ?? silentRecorder;
   const kept = parts.keepPresence?.(createPresence({ clock, log }));
   const watchers = [...(kept ? [kept.watcher] : []), ...(parts.recorder ? [connectionReports(recorder)] : [])];
-  const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, () => uuid(random));
+  const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, numberedUuids(random));
   const guarded = guardedPresence(places, cache, trust, parts.throttling);
   const presence = heard(parts.recorder, watchedPlaces, guarded);
   const { commandFollower } = parts;

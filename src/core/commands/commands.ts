@@ -256,10 +256,6 @@ async function receiver(identities: Identities, target: IdentityKey): Promise<Re
   return identity;
 }
 
-async function generationOf(
-  identities: Identities,
-  principal: Principal,
-  target: IdentityKey,
-): Promise<string> {
+async function generationOf(identities: Identities, principal: Principal, target: IdentityKey): Promise<string> {
   return principal.kind === 'device' ? principal.generationId : (await existing(identities, target)).generationId;
 }

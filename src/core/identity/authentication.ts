@@ -127,7 +127,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
 
   const deviceByOwnToken = async (key: IdentityKey, token: SasToken): Promise<DevicePrincipal> => {
     const { identity, refusal } = await standing(key);
-    const keys = identity?.authentication.symmetricKey ?? undefined;
+    const keys = identity?.symmetricKey ?? undefined;
     let reason = refusal ?? outerRefusal(token);
     if (reason === undefined && keys === undefined) reason = 'wrong-credential-kind';
     if (reason === undefined && !namedBy(token).some((named) => sameIdentity(named, key))) reason = 'wrong-resource';
@@ -144,7 +144,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   const deviceByCertificate = async (key: IdentityKey, certificate: PeerCertificate): Promise<DevicePrincipal> => {
     const { identity, refusal } = await standing(key);
     const scope = key.moduleId === undefined ? 'device' : 'module';
-    const thumbprints = identity?.authentication.x509Thumbprint ?? undefined;
+    const thumbprints = identity?.x509Thumbprint ?? undefined;
     const objection = thumbprints && thumbprintObjection(certificate, thumbprints);
     if (refusal === undefined && thumbprints !== undefined && objection === undefined) {
       return devicePrincipal(identity!, scope, 'x509', certificate.validTo + clockSkewMs);
@@ -154,7 +154,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     const reason =
       refusal ??
       objection ??
-      (identity!.authentication.type !== 'certificateAuthority' ? 'wrong-credential-kind' : undefined) ??
+      (identity!.type !== 'certificateAuthority' ? 'wrong-credential-kind' : undefined) ??
       (chain.kind === 'refused' ? chain.check : undefined) ??
       (certificate.commonName === identityName(key) ? undefined : 'wrong-certificate');
     if (reason !== undefined || chain.kind === 'refused') throw unauthorized(reason ?? 'wrong-certificate');

@@ -10,10 +10,11 @@ import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
 import { identityName } from './permissions.ts';
 import type { IdentityStore } from './ports.ts';
-import type { AuthenticationType, Identity, IdentityKey } from './types.ts';
+import type { AuthenticationType, Identity, IdentityAuthentication, IdentityKey } from './types.ts';
 
 /** As much of an identity as it takes to let it in: there is one of these for each connection. */
-export type KnownIdentity = Pick<Identity, 'deviceId' | 'moduleId' | 'generationId' | 'status' | 'authentication'>;
+export type KnownIdentity = Pick<Identity, 'deviceId' | 'moduleId' | 'generationId' | 'status'> &
+  IdentityAuthentication;
 
 interface Load {
   readonly answer: Promise<KnownIdentity | undefined>;
@@ -132,11 +133,9 @@ function known({ deviceId, moduleId, generationId, status, authentication }: Ide
     moduleId,
     generationId,
     status: status === 'disabled' ? 'disabled' : 'enabled',
-    authentication: {
-      type: types[type],
-      symmetricKey: keys && { primaryKey: keys.primaryKey, secondaryKey: keys.secondaryKey },
-      x509Thumbprint,
-    },
+    type: types[type],
+    symmetricKey: keys && { primaryKey: keys.primaryKey, secondaryKey: keys.secondaryKey },
+    x509Thumbprint,
   };
 }
 

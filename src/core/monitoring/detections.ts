@@ -38,17 +38,18 @@ const windowMinutes: Readonly<Record<DetectionKind, number>> = {
 /** Fewer events than this in a minute are no sudden change, however quiet the hour was. */
 const RATE_FLOOR = 60;
 
-/** Whom something is counted of: a device that has just connected, so in a rush as many as there are connections. */
-interface Subject {
-  /** In turn a time and how many, oldest first. */
-  readonly counts: number[];
-  raised: { readonly who: Concerned; readonly time: number } | undefined;
+/** What is kept of one kind. Of a device that has connected it is a short list: in a rush there are as many as connections. */
+interface Watch {
+  /** By subject: in turn a time and how many, oldest first. */
+  readonly counts: Map<string, number[]>;
+  /** What is raised now, by subject. */
+  readonly raised: Map<string, { readonly who: Concerned; readonly time: number }>;
 }
 
 export function createDetections(parts: DetectionsParts): Detections {
   const { clock, recorder, thresholds } = parts;
   const subjectsMax = parts.subjectsMax ?? limits.detectionSubjectsMax;
-  const subjects = new Map<DetectionKind, Map<string, Subject>>();
+  const watches = new Map<DetectionKind, Watch>();
   /** Devices that have disconnected, and when, in order of time. */
   const gone = new Map<string, { readonly who: Concerned; readonly time: number; raised: boolean }>();
   const active = new Map<DetectionKind, number>();
@@ -71,45 +72,46 @@ export function createDetections(parts: DetectionsParts): Detections {
     );
   };
 
-  /** What is left of the subject's counts within the kind's window. */
-  const countOf = (kind: DetectionKind, { counts }: Subject, now: number): number => {
+  /** The sum of what lies in the kind's window; what lies before it is forgotten. */
+  const sumOf = (kind: DetectionKind, counts: number[], now: number): number => {
     const from = now - windowMinutes[kind] * MINUTE_MS;
     let sum = 0;
-    let gone = 0;
+    let over = 0;
     for (let at = 0; at < counts.length; at += 2) {
-      if (counts[at] <= from) gone = at + 2;
+      if (counts[at] <= from) over = at + 2;
       else sum += counts[at + 1];
     }
-    if (gone > 0) counts.splice(0, gone);
+    if (over > 0) counts.splice(0, over);
     return sum;
   };
 
-  const clear = (kind: DetectionKind, subject: Subject, observed: number): void => {
-    const { raised } = subject;
-    subject.raised = undefined;
-    if (raised !== undefined) tell(false, kind, raised.who, observed, raised.time);
+  const clear = (kind: DetectionKind, { raised }: Watch, name: string, observed: number): void => {
+    const known = raised.get(name);
+    if (known === undefined) return;
+    raised.delete(name);
+    tell(false, kind, known.who, observed, known.time);
   };
 
   const count = (kind: DetectionKind, name: string | undefined, who: Concerned, add: number): void => {
     if (name === undefined || thresholds[kind] === 0) return;
     const now = clock.now();
-    const alike = subjects.get(kind) ?? new Map<string, Subject>();
-    subjects.set(kind, alike);
-    const known = alike.get(name);
-    const subject = known ?? { counts: [now, add], raised: undefined };
-    if (known !== undefined) addTo(known.counts, now, add);
+    const watch = watches.get(kind) ?? { counts: new Map(), raised: new Map() };
+    watches.set(kind, watch);
+    const known = watch.counts.get(name);
+    const counts = known ?? [now, add];
+    if (known !== undefined) addTo(known, now, add);
     // The first is the one to forget. While nobody has to be for long, nothing moves: each move leaves a hole in the table.
-    if (alike.size > subjectsMax / 2) alike.delete(name);
-    alike.set(name, subject);
-    const observed = countOf(kind, subject, now);
-    if (observed >= thresholds[kind] && subject.raised === undefined) {
-      subject.raised = { who, time: now };
+    if (watch.counts.size > subjectsMax / 2) watch.counts.delete(name);
+    watch.counts.set(name, counts);
+    const observed = sumOf(kind, counts, now);
+    if (observed >= thresholds[kind] && !watch.raised.has(name)) {
+      watch.raised.set(name, { who, time: now });
       tell(true, kind, who, observed, 0);
     }
-    if (alike.size > subjectsMax) {
-      const [oldest, forgotten] = alike.entries().next().value as [string, Subject];
-      alike.delete(oldest);
-      clear(kind, forgotten, countOf(kind, forgotten, now));
+    if (watch.counts.size > subjectsMax) {
+      const [oldest, forgotten] = watch.counts.entries().next().value as [string, number[]];
+      watch.counts.delete(oldest);
+      clear(kind, watch, oldest, sumOf(kind, forgotten, now));
     }
   };
 
@@ -158,11 +160,11 @@ export function createDetections(parts: DetectionsParts): Detections {
   const everyMinute = (): void => {
     timer = clock.after(MINUTE_MS, () => {
       const now = clock.now();
-      for (const [kind, alike] of subjects) {
-        for (const [name, subject] of alike) {
-          const observed = countOf(kind, subject, now);
-          if (observed < thresholds[kind]) clear(kind, subject, observed);
-          if (observed === 0) alike.delete(name);
+      for (const [kind, watch] of watches) {
+        for (const [name, counts] of watch.counts) {
+          const observed = sumOf(kind, counts, now);
+          if (observed < thresholds[kind]) clear(kind, watch, name, observed);
+          if (observed === 0) watch.counts.delete(name);
         }
       }
       checkSilence(now);

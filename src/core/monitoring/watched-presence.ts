@@ -9,8 +9,9 @@ export interface ConnectionWatcher {
   touched?(claim: ConnectionClaim): void;
 }
 
-/** Who is told of the connections of one presence. */
+/** Who is told of the connections of one presence, and under which ids. */
 interface Told {
+  idOf(connection: number): string;
   readonly watchers: readonly ConnectionWatcher[];
   readonly touching: readonly ConnectionWatcher[];
 }
@@ -23,13 +24,14 @@ interface Told {
 export function watchedPresence(
   presence: Presence,
   watchers: readonly ConnectionWatcher[],
-  newId: () => string,
+  idOf: (connection: number) => string,
 ): Presence {
-  const told: Told = { watchers, touching: watchers.filter((watcher) => watcher.touched !== undefined) };
+  const told: Told = { watchers, touching: watchers.filter((watcher) => watcher.touched !== undefined), idOf };
+  let connections = 0;
   return {
     ...presence,
     async claim(claim): Promise<PresenceTicket> {
-      const watched = new WatchedConnection(claim, newId(), told);
+      const watched = new WatchedConnection(claim, ++connections, told);
       watched.place(await presence.claim(watched));
       return watched;
     },
@@ -39,15 +41,15 @@ export function watchedPresence(
 /** A connection towards presence and towards its own side: one object of few fields, because there are so many of them. */
 class WatchedConnection implements ConnectionClaim, PresenceTicket {
   readonly #claim: ConnectionClaim;
-  readonly #id: string;
+  readonly #number: number;
   readonly #told: Told;
   #state: 'claiming' | 'connected' | 'ended' = 'claiming';
   /** Set when the claim has been answered. */
   #ticket: PresenceTicket | undefined;
 
-  constructor(claim: ConnectionClaim, id: string, told: Told) {
+  constructor(claim: ConnectionClaim, number: number, told: Told) {
     this.#claim = claim;
-    this.#id = id;
+    this.#number = number;
     this.#told = told;
   }
 
@@ -102,13 +104,15 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
   #begin(): void {
     if (this.#state !== 'claiming') return;
     this.#state = 'connected';
-    for (const watcher of this.#told.watchers) watcher.connected(this.#claim, this.#id);
+    const id = this.#told.idOf(this.#number);
+    for (const watcher of this.#told.watchers) watcher.connected(this.#claim, id);
   }
 
   #end(reason: DisconnectReason): void {
     this.#begin();
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    for (const watcher of this.#told.watchers) watcher.disconnected(this.#claim, this.#id, reason);
+    const id = this.#told.idOf(this.#number);
+    for (const watcher of this.#told.watchers) watcher.disconnected(this.#claim, id, reason);
   }
 }

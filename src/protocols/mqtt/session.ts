@@ -3,11 +3,10 @@
  * `Link`, time passes by `pulse`. Whatever comes, a session answers or closes; it never throws.
  *
  * Packets are handled one after another. What must be waited for (authentication, a durable subscription, room in the
- * event log, a peer that does not read) is a hold of the `Gate`; while one is set, no packet is taken from the reader and
+ * event log, a peer that does not read) is a hold (`gate.ts`); while one is set, no packet is taken from the reader and
  * the link is paused, so memory per connection is bounded by the reader's bytes and `mqttInflightMax`.
  */
 import { assert } from '../../base/assert.ts';
-import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
@@ -30,7 +29,7 @@ import {
 } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
 import { Deliveries, type Receiver } from './deliveries.ts';
-import { Gate, type Hold, holds } from './gate.ts';
+import { Gated, holds } from './gate.ts';
 import {
   admit,
   type ConnectTraits,
@@ -62,8 +61,7 @@ let spareReader: PacketReader | undefined;
  * It is the claim to its identity's place itself, and has few objects of its own: there is a session for each idle
  * connection.
  */
-export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
-  readonly link: Link;
+export class Session extends Gated implements ConnectionClaim, DurabilityWaiter, Receiver {
   readonly protocol: Origin['protocol'];
   readonly peer: string;
   readonly #hub: Hub;
@@ -71,7 +69,6 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   #origin: Origin | undefined;
   /** Undefined while no byte waits. */
   #reader: PacketReader | undefined;
-  readonly #gate: Gate;
   #reading = false;
   /** Packets taken since the others have last had their turn. */
   #taken = 0;
@@ -89,16 +86,13 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   #deliveries: Deliveries | undefined;
   /** Names this connection to the command queue; made when commands are looked for, and kept once it has got any. */
   #holder: string | undefined;
-  /** Set while the device is over its limit. */
-  #cancelWait: Cancel | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
 
   constructor(hub: Hub, link: Link, origin: Origin) {
+    super(link);
     this.#hub = hub;
-    this.link = link;
-    this.#gate = new Gate(link);
     this.protocol = origin.protocol;
     this.peer = origin.peer;
     this.#origin = origin;
@@ -106,7 +100,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   }
 
   get closed(): boolean {
-    return this.#gate.has(holds.closed);
+    return this.has(holds.closed);
   }
 
   get key(): IdentityKey {
@@ -143,7 +137,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
     }
     this.#reader ??= takeReader();
     this.#reader.push(chunk);
-    this.#read();
+    this.read();
   }
 
   /** The peer closed its side, or the connection broke. */
@@ -153,7 +147,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
 
   /** The peer has taken what was written. */
   drained(): void {
-    this.#release(holds.output);
+    this.release(holds.output);
     this.#deliveries?.drained();
   }
 
@@ -164,7 +158,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
 
   /** Presence: something may wait for the device. */
   wake(): void {
-    if (this.#ticket === undefined || this.#gate.has(holds.drain | holds.closed)) return;
+    if (this.#ticket === undefined || this.has(holds.drain | holds.closed)) return;
     if (this.commandQos === undefined) return;
     this.#holder ??= `${this.protocol}-${uuid(this.#hub.random)}`;
     this.#deliveries ??= new Deliveries(this.#hub, this.#device, this.#holder, this);
@@ -191,7 +185,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
       return;
     }
     // While we ourselves do not read, silence proves nothing; a peer that does not read us is on its own time.
-    if (this.#gate.has(~holds.output)) this.#silentAt = now + this.#silenceMsMax;
+    if (this.has(~holds.output)) this.#silentAt = now + this.#silenceMsMax;
     else if (now >= this.#silentAt) this.#close('keep-alive');
     this.#deliveries?.pulse(now);
   }
@@ -199,7 +193,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   /** The hub stops: takes no more packets, acknowledges what becomes durable, then ends the connection. */
   drain(): void {
     if (this.closed) return;
-    this.#gate.set(holds.drain);
+    this.hold(holds.drain);
     if ((this.#uplink?.unacknowledged ?? 0) === 0) this.#close('hub-stopping', 'end');
   }
 
@@ -208,8 +202,8 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
     if (this.closed || uplink === undefined) return;
     const bytes = uplink.settle(batch);
     if (bytes !== undefined) this.#write(bytes);
-    if (this.#gate.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
-    else if (uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#release(holds.inflight);
+    if (this.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
+    else if (uplink.unacknowledged <= limits.mqttInflightMax / 2) this.release(holds.inflight);
   }
 
   batchFailed(_batch: number, error: Error): void {
@@ -217,12 +211,12 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   }
 
   /** Takes packets from the reader until there is none or a hold is set. */
-  #read(): void {
+  protected override read(): void {
     const reader = this.#reader;
     if (reader === undefined || this.#reading) return;
     this.#reading = true;
     try {
-      while (this.#gate.isOpen) {
+      while (this.isOpen) {
         if (this.#ticket === undefined) requireConnect(reader.firstByte);
         if (!reader.next(this.#ticket === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
         if (++this.#taken >= limits.mqttPacketsPerTurn) this.#endTurn();
@@ -247,8 +241,8 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   /** This packet is the last one before the others have had their turn. */
   #endTurn(): void {
     this.#taken = 0;
-    this.#gate.set(holds.turn);
-    this.link.nextTurn(() => this.#release(holds.turn));
+    this.hold(holds.turn);
+    this.link.nextTurn(() => this.release(holds.turn));
   }
 
   /** One write for all that came in a row: a chunk holds thousands, and each write costs the other connections time. */
@@ -269,10 +263,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
         this.#pings++;
         return;
       case 'subscribe':
-        this.#keepGrants(
-          grantsAfter(packet, this.#grants, this.key),
-          suback(packet.packetId, grantedQos(packet)),
-        );
+        this.#keepGrants(grantsAfter(packet, this.#grants, this.key), suback(packet.packetId, grantedQos(packet)));
         return;
       case 'unsubscribe':
         this.#keepGrants(grantsWithout(packet, this.#grants, this.key), unsuback(packet.packetId));
@@ -283,7 +274,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
       case 'connect':
       case 'foreignConnect':
         if (this.#ticket !== undefined) throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
-        this.#gate.set(holds.handshake);
+        this.hold(holds.handshake);
         this.#connect(packet).catch((error: unknown) => this.#failWith(error));
         return;
       case 'puback':
@@ -332,7 +323,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
     this.#write(connack(connackCodes.accepted, sessionPresent));
     this.#hub.log.debug(this.#facts(), 'MQTT connection accepted');
     this.wake();
-    this.#release(holds.handshake);
+    this.release(holds.handshake);
   }
 
   #refuse(refusal: Refused): void {
@@ -378,25 +369,25 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   /** Reads no more while too much waits for the disk, of this connection or of all, or the device is over its limit. */
   #heedBounds(uplink: Uplink): void {
     const { unacknowledged, writer, waitMs } = uplink;
-    if (unacknowledged >= limits.mqttInflightMax) this.#gate.set(holds.inflight);
-    if (waitMs > 0 && !this.#gate.has(holds.throttle | holds.closed)) {
-      this.#gate.set(holds.throttle);
+    if (unacknowledged >= limits.mqttInflightMax) this.hold(holds.inflight);
+    if (waitMs > 0 && !this.has(holds.throttle | holds.closed)) {
+      this.hold(holds.throttle);
       const goOn = uplink.slowed('rate');
       const cancel = this.#hub.clock.after(waitMs, () => {
         goOn();
-        this.#release(holds.throttle);
+        this.release(holds.throttle);
       });
-      this.#cancelWait = () => {
+      uplink.cancelWait = () => {
         goOn();
         cancel();
       };
     }
-    if (!writer.congested || this.#gate.has(holds.congestion)) return;
-    this.#gate.set(holds.congestion);
+    if (!writer.congested || this.has(holds.congestion)) return;
+    this.hold(holds.congestion);
     const goOn = uplink.slowed('congestion');
     writer.whenRelieved(() => {
       goOn();
-      this.#release(holds.congestion);
+      this.release(holds.congestion);
     });
   }
 
@@ -406,13 +397,13 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
       this.#answerGrants(grants, answer);
       return;
     }
-    this.#gate.set(holds.saving);
+    this.hold(holds.saving);
     const { key, generationId } = this;
     this.#hub.subscriptions.save(key, generationId, subscriptionsOf(grants, key)).then(
       () => {
         if (this.closed) return;
         this.#answerGrants(grants, answer);
-        this.#release(holds.saving);
+        this.release(holds.saving);
       },
       (error: unknown) => this.#fail('storage-failed', { error }),
     );
@@ -431,11 +422,7 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   }
 
   #write(bytes: Buffer): void {
-    if (!this.link.write(bytes)) this.#gate.set(holds.output);
-  }
-
-  #release(hold: Hold): void {
-    this.#gate.clear(hold, () => this.#read());
+    if (!this.link.write(bytes)) this.hold(holds.output);
   }
 
   #failWith(error: unknown): void {
@@ -454,9 +441,9 @@ export class Session implements ConnectionClaim, DurabilityWaiter, Receiver {
   /** The one way out. @param how `end` lets what was written leave first. */
   #close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy'): void {
     if (this.closed) return;
-    this.#gate.set(holds.closed);
+    this.hold(holds.closed);
     this.#leaveWill(reason);
-    this.#cancelWait?.();
+    this.#uplink?.cancelWait?.();
     this.#ticket?.release(reason);
     this.#deliveries?.close();
     if (this.#principal !== undefined) this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');

@@ -1,3 +1,4 @@
+import type { Cancel } from '../../base/clock.ts';
 import type { EventSender, SenderOrigin } from '../../core/events/events.ts';
 import type { DurabilityWaiter, EventWriter } from '../../core/events/ports.ts';
 import type { Telemetry } from '../../core/events/types.ts';
@@ -9,6 +10,8 @@ import { FastPublish } from './fast-publish.ts';
 
 /** The telemetry of one connection on its way to the disk. Made with the first message: an idle connection has none. */
 export class Uplink {
+  /** Set while the device is over its limit. */
+  cancelWait: Cancel | undefined;
   readonly #events: Hub['events'];
   readonly #sender: EventSender;
   readonly #waiter: DurabilityWaiter;

@@ -28,15 +28,20 @@ interface AddressEntry {
   unproved: number;
 }
 
+/** Somebody on whom nothing is proved yet. */
+interface Stranger {
+  readonly socket: net.Socket;
+  /** Monotonic milliseconds. */
+  readonly since: number;
+}
+
 /** What a connection has of the gate. One object and no closures, because there is one for each idle connection. */
 export class Place {
-  readonly socket: net.Socket;
   readonly address: AddressEntry;
   readonly #gate: ConnectionGate;
 
-  constructor(gate: ConnectionGate, socket: net.Socket, address: AddressEntry) {
+  constructor(gate: ConnectionGate, address: AddressEntry) {
     this.#gate = gate;
-    this.socket = socket;
     this.address = address;
   }
 
@@ -65,8 +70,8 @@ export class ConnectionGate {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #addresses = new Map<string, AddressEntry>();
-  /** In the order in which they came, and when: in monotonic milliseconds. */
-  readonly #unproved = new Map<Place, number>();
+  /** In the order in which they came. */
+  readonly #unproved = new Map<Place, Stranger>();
   #open = 0;
   #refused = 0;
   #displaced = 0;
@@ -94,12 +99,12 @@ export class ConnectionGate {
     if (this.#unproved.size >= unprovedConnectionsMax && !this.#makeRoom(address)) {
       return this.#refuse(socket, 'unprovedConnectionsMax');
     }
-    const place = new Place(this, socket, address);
+    const place = new Place(this, address);
     this.#addresses.set(peer, address);
     this.#open++;
     address.open++;
     address.unproved++;
-    this.#unproved.set(place, this.#clock.monotonic());
+    this.#unproved.set(place, { socket, since: this.#clock.monotonic() });
     return place;
   }
 
@@ -117,14 +122,14 @@ export class ConnectionGate {
   }
 
   #makeRoom(newcomer: AddressEntry): boolean {
-    const [[oldest, since]] = this.#unproved;
+    const [[oldest, { socket, since }]] = this.#unproved;
     const isSlow = this.#clock.monotonic() - since >= limits.unprovedSlowMs;
     const isGreedy = oldest.address.unproved > newcomer.unproved + limits.unprovedUnfairMin;
     if (!isSlow && !isGreedy) return false;
     this.proved(oldest);
     this.#displaced++;
     this.#warn('unprovedConnectionsMax');
-    oldest.socket.destroy();
+    socket.destroy();
     return true;
   }
 
