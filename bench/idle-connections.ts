@@ -2,9 +2,10 @@
  * Memory per idle connection: the hub's MQTT doors, plain and over TLS, beside bare sockets of the same runtime. Each
  * server is a fresh process, and what counts is what each further connection adds to its resident memory:
  *
- * - `--base` connections are open before the first reading, and stay: what is loaded, compiled and touched once is paid.
  * - Memory that the process has touched and freed would be used again and not seen; so it is filled up first
  *   (`fillFreeMemory`). Without it bare sockets seemed to cost less than the objects that they are made of.
+ * - `--base` connections are open before the first reading, and stay: what is loaded, compiled and touched once, and the
+ *   memory that a connection needs only while it is opened, is paid for.
  * - Each reading is behind full garbage collections that are asked for over the inspector, the same for all.
  *
  * `heap` is the runtime's own count of live objects, as a check: it knows neither free memory nor native objects. Linux only.
@@ -270,10 +271,11 @@ async function measure(kind: Kind): Promise<Measured> {
   const sockets: net.Socket[] = [];
   try {
     server = await (isHub ? startHub(kind, folder) : startBare(kind, folder));
+    await fill(server);
     await openUpTo(baseConnections, sockets, server, isHub);
-    const before = await reading(server, `${kind}-base`, true);
+    const before = await reading(server, `${kind}-base`);
     await openUpTo(baseConnections + connections, sockets, server, isHub);
-    const after = await reading(server, kind, false);
+    const after = await reading(server, kind);
     const cpu = cpuSeconds(server.pid);
     await sleep(idleSeconds * 1000);
     const idleCores = (cpuSeconds(server.pid) - cpu) / idleSeconds;
@@ -299,14 +301,16 @@ async function openUpTo(count: number, sockets: net.Socket[], server: Server, is
   await Promise.all(Array.from({ length: OPENING }, worker));
 }
 
-/** KiB. @param fill what the process has free is taken before. */
-async function reading(server: Server, name: string, fill: boolean): Promise<{ resident: number; heap: number }> {
+async function fill(server: Server): Promise<void> {
   using inspector = await Inspector.open(server.inspectorPort);
   await collect(inspector);
-  if (fill) {
-    await inspector.fillFreeMemory();
-    await collect(inspector);
-  }
+  await inspector.fillFreeMemory();
+}
+
+/** KiB. */
+async function reading(server: Server, name: string): Promise<{ resident: number; heap: number }> {
+  using inspector = await Inspector.open(server.inspectorPort);
+  await collect(inspector);
   const read = { resident: residentMiB(server.pid) * 1024, heap: await inspector.heapUsed() };
   if (values.snapshot !== undefined) {
     mkdirSync(values.snapshot, { recursive: true });
