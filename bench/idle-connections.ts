@@ -1,12 +1,20 @@
 /**
  * Memory per idle connection: the hub's MQTT doors, plain and over TLS, beside bare sockets of the same runtime. Each
- * server is a fresh process; resident memory is read before and after the connections, each time behind a full garbage
- * collection that is asked for over the inspector. Linux only.
+ * server is a fresh process, and what counts is what each further connection adds to its resident memory:
+ *
+ * - Memory that the process has touched and freed would be used again and not seen; so it is filled up first
+ *   (`fillFreeMemory`). Without it bare sockets seemed to cost less than the objects that they are made of.
+ * - `--base` connections are open before the first reading, and stay: what is loaded, compiled and touched once, and the
+ *   memory that a connection needs only while it is opened, is paid for.
+ * - Each reading is behind full garbage collections that are asked for over the inspector, the same for all.
+ *
+ * `heap` is the runtime's own count of live objects, as a check: it knows neither free memory nor native objects. Linux only.
  *
  *     node bench/idle-connections.ts [--connections 4000] [--rounds 1] [--only hub-plain,bare-plain] [--json FILE]
  *
  * Devices come as stock SDKs do: CleanSession 0, subscribed to commands (not with `--no-subscribe`). `--seconds N` is how
- * long the CPU time of idleness is measured; `--snapshot DIR` writes a heap snapshot of each server.
+ * long the CPU time of idleness is measured; `--snapshot DIR` writes two heap snapshots of each server, at both readings
+ * (taking one needs memory: the figures of such a run are not for use).
  */
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
@@ -22,7 +30,7 @@ import { cpuSeconds, machine, residentMiB } from './process-facts.ts';
 import { printTable, show, spread, writeResult } from './report.ts';
 import { makeCertificate } from './servers/certificate.ts';
 import { createDevices } from './servers/hub.ts';
-import { freePort, startProgram, stopProgram } from './servers/server.ts';
+import { freePort, freePorts, startProgram, stopProgram } from './servers/server.ts';
 
 const kinds = ['bare-plain', 'hub-plain', 'bare-tls', 'hub-tls'] as const;
 type Kind = (typeof kinds)[number];
@@ -31,6 +39,7 @@ const { values } = parseArgs({
   allowNegative: true,
   options: {
     connections: { type: 'string', default: '4000' },
+    base: { type: 'string', default: '2000' },
     rounds: { type: 'string', default: '1' },
     only: { type: 'string', default: kinds.join(',') },
     subscribe: { type: 'boolean', default: true },
@@ -40,12 +49,15 @@ const { values } = parseArgs({
   },
 });
 const connections = Number(values.connections);
+const baseConnections = Number(values.base);
 const idleSeconds = Number(values.seconds);
 const wanted = kinds.filter((kind) => values.only.split(',').includes(kind));
 /** Connections that are opened at the same time. */
 const OPENING = 64;
-/** One address has 28,000 ports for outgoing connections; all of 127/8 is this machine. */
-const CONNECTIONS_PER_ADDRESS = 20_000;
+/** An address has few ports for outgoing connections, and some are still in use; all of 127/8 is this machine. */
+const CONNECTIONS_PER_ADDRESS = 5000;
+/** Pieces of about the size of a socket's native part: 46 MB, more than any of the servers has free. */
+const FILLING = { pieces: 100_000, bytes: 432 };
 const root = path.dirname(import.meta.dirname);
 
 interface Login {
@@ -65,7 +77,7 @@ interface Server {
 }
 
 async function startBare(kind: Kind, folder: string): Promise<Server> {
-  const [port, inspectorPort] = [await freePort(), await freePort()];
+  const [port, inspectorPort] = await freePorts(2);
   const files: string[] = [];
   let ca: string | undefined;
   if (kind === 'bare-tls') {
@@ -78,7 +90,7 @@ async function startBare(kind: Kind, folder: string): Promise<Server> {
   const program = [path.join(root, 'bench/servers/bare-sockets.ts'), String(port), ...files];
   const { child } = await startProgram(process.execPath, [inspect(inspectorPort), ...program], /^ready$/m, 10_000);
   // As long as the hub's, so that the same bytes come.
-  const logins = Array.from({ length: connections }, (_, at) => ({
+  const logins = Array.from({ length: baseConnections + connections }, (_, at) => ({
     clientId: `bench-${at}`,
     username: `localhost/bench-${at}/?api-version=2021-04-12`,
     password: 'p'.repeat(140),
@@ -96,7 +108,7 @@ async function startHub(kind: Kind, folder: string): Promise<Server> {
   try {
     const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
     const ca = readFileSync(endpoints.caFile, 'utf8');
-    const logins = await createDevices(endpoints, ca, connections, '');
+    const logins = await createDevices(endpoints, ca, baseConnections + connections, '');
     const port = (kind === 'hub-tls' ? endpoints.ports.mqtts : endpoints.ports.mqtt) ?? 0;
     return { pid: child.pid as number, port, inspectorPort, logins, stop, ca: kind === 'hub-tls' ? ca : undefined };
   } catch (error) {
@@ -151,17 +163,22 @@ interface Answer {
   readonly objects?: RemoteObject;
 }
 
-/** The runtime's inspector: a full collection, and snapshots. */
+/** The runtime's inspector: full collections, in the worker threads too, and snapshots. */
 class Inspector implements Disposable {
   readonly #socket: WebSocket;
   readonly #answers = new Map<number, (answer: Answer) => void>();
+  /** The worker threads, by their sessions. */
+  readonly #workers = new Set<string>();
   #last = 0;
   #chunk: (text: string) => void = () => {};
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.on('message', (text: Buffer) => {
-      const message = JSON.parse(text.toString());
+      let message = JSON.parse(text.toString());
+      if (message.method === 'NodeWorker.attachedToWorker') this.#workers.add(message.params.sessionId);
+      if (message.method === 'NodeWorker.detachedFromWorker') this.#workers.delete(message.params.sessionId);
+      if (message.method === 'NodeWorker.receivedMessageFromWorker') message = JSON.parse(message.params.message);
       if (message.method === 'HeapProfiler.addHeapSnapshotChunk') this.#chunk(message.params.chunk);
       this.#answers.get(message.id)?.(message.result);
     });
@@ -174,7 +191,9 @@ class Inspector implements Disposable {
     const [{ webSocketDebuggerUrl }] = list;
     const socket = new WebSocket(webSocketDebuggerUrl, { perMessageDeflate: false });
     await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-    return new Inspector(socket);
+    const inspector = new Inspector(socket);
+    await inspector.call('NodeWorker.enable', { waitForDebuggerOnStart: false });
+    return inspector;
   }
 
   call(method: string, params: object = {}): Promise<Answer> {
@@ -182,6 +201,18 @@ class Inspector implements Disposable {
       this.#answers.set(++this.#last, resolve);
       this.#socket.send(JSON.stringify({ id: this.#last, method, params }));
     });
+  }
+
+  async collectGarbage(): Promise<void> {
+    await this.call('HeapProfiler.collectGarbage');
+    for (const sessionId of this.#workers) {
+      await new Promise<void>((resolve) => {
+        const id = ++this.#last;
+        this.#answers.set(id, () => resolve());
+        const message = JSON.stringify({ id, method: 'HeapProfiler.collectGarbage' });
+        void this.call('NodeWorker.sendMessageToWorker', { sessionId, message });
+      });
+    }
   }
 
   /** Timers that are armed in the process. Counted as objects: the runtime's own count leaves out most of the hub's. */
@@ -198,6 +229,18 @@ class Inspector implements Disposable {
     return Number(length?.value);
   }
 
+  /** KiB of live objects. */
+  async heapUsed(): Promise<number> {
+    const { result } = await this.call('Runtime.evaluate', { expression: 'process.memoryUsage().heapUsed' });
+    return Number(result?.value) / 1024;
+  }
+
+  /** Holds so much small memory that whatever comes needs new memory: then resident memory shows it. */
+  async fillFreeMemory(): Promise<void> {
+    const pieces = `Array.from({ length: ${FILLING.pieces} }, () => new ArrayBuffer(${FILLING.bytes}))`;
+    await this.call('Runtime.evaluate', { expression: `globalThis.filling = ${pieces}; 0` });
+  }
+
   async snapshot(file: string): Promise<void> {
     const out = createWriteStream(file);
     this.#chunk = (text) => void out.write(text);
@@ -211,7 +254,10 @@ class Inspector implements Disposable {
 }
 
 interface Measured {
+  /** Resident memory. */
   readonly kibPerConnection: number;
+  /** Live objects of the runtime, a part of it. */
+  readonly heapKibPerConnection: number;
   /** CPU seconds per second of the process while all are idle. */
   readonly idleCores: number;
   /** Timers of the process, all together. */
@@ -225,21 +271,21 @@ async function measure(kind: Kind): Promise<Measured> {
   const sockets: net.Socket[] = [];
   try {
     server = await (isHub ? startHub(kind, folder) : startBare(kind, folder));
-    // Once through everything, so that what is loaded and compiled at the first connection does not count.
-    for (const socket of await openAll(server, Math.min(200, connections), isHub)) socket.destroy();
-    const before = await residentKib(server);
-    sockets.push(...(await openAll(server, connections, isHub)));
-    const after = await residentKib(server);
+    await fill(server);
+    await openUpTo(baseConnections, sockets, server, isHub);
+    const before = await reading(server, `${kind}-base`);
+    await openUpTo(baseConnections + connections, sockets, server, isHub);
+    const after = await reading(server, kind);
     const cpu = cpuSeconds(server.pid);
     await sleep(idleSeconds * 1000);
     const idleCores = (cpuSeconds(server.pid) - cpu) / idleSeconds;
     using inspector = await Inspector.open(server.inspectorPort);
-    const timers = await inspector.timers();
-    if (values.snapshot !== undefined) {
-      mkdirSync(values.snapshot, { recursive: true });
-      await inspector.snapshot(path.join(values.snapshot, `${kind}.heapsnapshot`));
-    }
-    return { kibPerConnection: (after - before) / connections, idleCores, timers };
+    return {
+      kibPerConnection: (after.resident - before.resident) / connections,
+      heapKibPerConnection: (after.heap - before.heap) / connections,
+      idleCores,
+      timers: await inspector.timers(),
+    };
   } finally {
     for (const socket of sockets) socket.destroy();
     await server?.stop();
@@ -247,25 +293,39 @@ async function measure(kind: Kind): Promise<Measured> {
   }
 }
 
-async function openAll(server: Server, count: number, isHub: boolean): Promise<net.Socket[]> {
-  const sockets: net.Socket[] = [];
-  let next = 0;
+async function openUpTo(count: number, sockets: net.Socket[], server: Server, isHub: boolean): Promise<void> {
+  let next = sockets.length;
   const worker = async (): Promise<void> => {
     while (next < count) sockets.push(await connect(server, next++, isHub));
   };
   await Promise.all(Array.from({ length: OPENING }, worker));
-  return sockets;
 }
 
-async function residentKib(server: Server): Promise<number> {
+async function fill(server: Server): Promise<void> {
   using inspector = await Inspector.open(server.inspectorPort);
-  // What a collection frees is given back to the system little by little.
-  for (let round = 0; round < 3; round++) {
-    await sleep(300);
-    await inspector.call('HeapProfiler.collectGarbage');
+  await collect(inspector);
+  await inspector.fillFreeMemory();
+}
+
+/** KiB. */
+async function reading(server: Server, name: string): Promise<{ resident: number; heap: number }> {
+  using inspector = await Inspector.open(server.inspectorPort);
+  await collect(inspector);
+  const read = { resident: residentMiB(server.pid) * 1024, heap: await inspector.heapUsed() };
+  if (values.snapshot !== undefined) {
+    mkdirSync(values.snapshot, { recursive: true });
+    await inspector.snapshot(path.join(values.snapshot, `${name}.heapsnapshot`));
   }
-  await sleep(1000);
-  return residentMiB(server.pid) * 1024;
+  return read;
+}
+
+/** What a collection frees is given back to the system little by little. */
+async function collect(inspector: Inspector): Promise<void> {
+  for (let round = 0; round < 3; round++) {
+    await inspector.collectGarbage();
+    await sleep(300);
+  }
+  await sleep(700);
 }
 
 const rounds: Readonly<Record<Kind, Measured[]>> = { 'bare-plain': [], 'hub-plain': [], 'bare-tls': [], 'hub-tls': [] };
@@ -275,11 +335,12 @@ for (let round = 0; round < Number(values.rounds); round++) {
 const rows = wanted.map((kind) => [
   kind,
   show(spread(rounds[kind].map(({ kibPerConnection }) => kibPerConnection))),
+  show(spread(rounds[kind].map(({ heapKibPerConnection }) => heapKibPerConnection))),
   show(spread(rounds[kind].map(({ idleCores }) => idleCores))),
   show(spread(rounds[kind].map(({ timers }) => timers))),
 ]);
 process.stdout.write(`${connections} idle connections, ${values.subscribe ? '' : 'not '}subscribed to commands\n\n`);
-printTable([['server', 'KiB per connection', 'cores while idle', 'timers in all'], ...rows]);
+printTable([['server', 'KiB per connection', 'of it heap', 'cores while idle', 'timers in all'], ...rows]);
 for (const layer of ['plain', 'tls'] as const) {
   const [bare, hub] = [rounds[`bare-${layer}`], rounds[`hub-${layer}`]];
   if (bare.length === 0 || hub.length === 0) continue;

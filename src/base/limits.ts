@@ -383,7 +383,7 @@ export const limits = {
   certificateWarnMs: 14 * 24 * HOUR_MS,
   /** The same for the hub's own CA: devices must be told of its successor first. */
   authorityWarnMs: 90 * 24 * HOUR_MS,
-  /** Devices and addresses that detections keep counts of. */
+  /** Devices or addresses that each kind of detection keeps counts of. */
   detectionSubjectsMax: 50_000,
   /** Characters of a text from outside (an id, a reason) in a monitoring event. */
   monitoringTextCharsMax: 256,

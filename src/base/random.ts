@@ -37,3 +37,10 @@ export function uuid(random: Random): string {
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+/** UUIDs of one run, each made of the run's random part and a number, so that only the number need be kept (version 8). */
+export function numberedUuids(random: Random): (number: number) => string {
+  const run = uuid(random);
+  const head = `${run.slice(0, 14)}8${run.slice(15, 24)}`;
+  return (number) => head + number.toString(16).padStart(12, '0');
+}

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { type Random, uuid } from '../base/random.ts';
+import { numberedUuids, type Random } from '../base/random.ts';
 import { type Commands, createCommands } from './commands/commands.ts';
 import type { CommandQueue } from './commands/ports.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
@@ -11,13 +11,13 @@ import type { TraceReader } from './events/ports.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
 import type { HostNames } from './identity/host-names.ts';
-import { IdentityCache } from './identity/identity-cache.ts';
+import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
 import { authorize, type HubPlace, identityName, type Operation } from './identity/permissions.ts';
 import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { Identity, IdentityKey, Policy, Principal } from './identity/types.ts';
+import type { IdentityKey, Policy, Principal } from './identity/types.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import { watched } from './monitoring/refused-operations.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
@@ -105,7 +105,7 @@ export function createHub(parts: HubParts): Hub {
   const recorder = parts.recorder ?? silentRecorder;
   const kept = parts.keepPresence?.(createPresence({ clock, log }));
   const watchers = [...(kept ? [kept.watcher] : []), ...(parts.recorder ? [connectionReports(recorder)] : [])];
-  const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, () => uuid(random));
+  const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, numberedUuids(random));
   const guarded = guardedPresence(places, cache, trust, parts.throttling);
   const presence = heard(parts.recorder, watchedPlaces, guarded);
   const { commandFollower } = parts;
@@ -261,7 +261,7 @@ function guardedPresence(
   trust: Trust,
   throttling: HubParts['throttling'],
 ): Presence {
-  const loader = async (key: IdentityKey): Promise<() => Identity | undefined> => {
+  const loader = async (key: IdentityKey): Promise<() => KnownIdentity | undefined> => {
     const loaded = await cache.load(key);
     return () => {
       const current = cache.peek(key);
@@ -286,8 +286,8 @@ function guardedPresence(
 
 function objectionTo(
   claim: ConnectionClaim,
-  identity: Identity | undefined,
-  device: Identity | undefined,
+  identity: KnownIdentity | undefined,
+  device: KnownIdentity | undefined,
   trust: Trust,
 ): DisconnectReason | undefined {
   if (identity?.generationId !== claim.generationId || device === undefined) return 'deleted';

@@ -81,6 +81,33 @@ test('a conversation gives the same answers wherever its bytes are split', async
   assert.equal(door.sent.length, conversation.length + 1);
 });
 
+test('connections whose packets come in pieces, by turns, get each its own', async () => {
+  await using door = await openTestDoor();
+  const ids = ['d1', 'd2', 'd3'];
+  const talks = await Promise.all(
+    ids.map(async (deviceId) => {
+      await door.create({ deviceId });
+      const topicOwn = `devices/${deviceId}/messages/events/`;
+      const bytes = Buffer.concat([
+        mqttPacket.generate({ ...connectPacket(await door.credentials({ deviceId })), clientId: deviceId }),
+        mqttPacket.generate(publishPacket({ topic: topicOwn, payload: Buffer.from(deviceId), qos: 1, messageId: 7 })),
+        mqttPacket.generate({ cmd: 'pingreq' }),
+      ]);
+      return { bytes, ...serve(door) };
+    }),
+  );
+  const longest = Math.max(...talks.map(({ bytes }) => bytes.length));
+  for (let at = 0; at < longest; at += 3) {
+    for (const { stream, bytes } of talks) if (at < bytes.length) stream.write(bytes.subarray(at, at + 3));
+    await turn();
+  }
+  for (const { stream, writes } of talks) {
+    await until(() => writes.length === 3);
+    assert.deepEqual(new Set(writes.map((bytes) => bytes[0])), new Set([0x20, 0x40, 0xd0]));
+    stream.destroy();
+  }
+});
+
 test('arbitrary bytes before the CONNECT end the connection or wait, and the door lives', async () => {
   await using door = await openTestDoor();
   await fc.assert(

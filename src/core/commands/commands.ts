@@ -3,7 +3,6 @@ import { limits } from '../../base/limits.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import { authorize } from '../identity/permissions.ts';
-import type { IdentityStore } from '../identity/ports.ts';
 import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import type { Settlement } from './lifecycle.ts';
 import type { CommandQueue, CommandTotals, SettleOutcome } from './ports.ts';
@@ -67,9 +66,16 @@ export interface Inbox {
   close(): Promise<void>;
 }
 
+/** What is asked of an identity before a command is put into its queue. */
+type Receiver = Pick<Identity, 'generationId' | 'status'>;
+
+interface Identities {
+  get(key: IdentityKey): Promise<Receiver | undefined>;
+}
+
 export interface CommandsParts {
   readonly queue: CommandQueue;
-  readonly identities: Pick<IdentityStore, 'get'>;
+  readonly identities: Identities;
   readonly limits: CommandLimits;
   readonly commandBytesMax: number;
   readonly clock: Clock;
@@ -231,7 +237,7 @@ function keyOf(key: IdentityKey): IdentityKey {
   return key.moduleId === undefined ? { deviceId: key.deviceId } : { deviceId: key.deviceId, moduleId: key.moduleId };
 }
 
-async function existing(identities: Pick<IdentityStore, 'get'>, target: IdentityKey): Promise<Identity> {
+async function existing(identities: Identities, target: IdentityKey): Promise<Receiver> {
   const identity = await identities.get(target);
   if (identity !== undefined) return identity;
   throw notThere(target);
@@ -243,17 +249,13 @@ function notThere({ deviceId, moduleId }: IdentityKey): HubError {
     : new HubError('ModuleNotFound', `There is no module ${moduleId} of device ${deviceId}.`);
 }
 
-async function receiver(identities: Pick<IdentityStore, 'get'>, target: IdentityKey): Promise<Identity> {
+async function receiver(identities: Identities, target: IdentityKey): Promise<Receiver> {
   const identity = await existing(identities, target);
   const device = target.moduleId === undefined ? identity : await existing(identities, { deviceId: target.deviceId });
   if (device.status === 'disabled') throw new HubError('DeviceDisabled', `The device ${target.deviceId} is disabled.`);
   return identity;
 }
 
-async function generationOf(
-  identities: Pick<IdentityStore, 'get'>,
-  principal: Principal,
-  target: IdentityKey,
-): Promise<string> {
+async function generationOf(identities: Identities, principal: Principal, target: IdentityKey): Promise<string> {
   return principal.kind === 'device' ? principal.generationId : (await existing(identities, target)).generationId;
 }

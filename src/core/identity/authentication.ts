@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { HostNames } from './host-names.ts';
-import type { IdentityCache } from './identity-cache.ts';
+import type { IdentityCache, KnownIdentity } from './identity-cache.ts';
 import { covers, identityName, pathOf, sameIdentity } from './permissions.ts';
 import { hasAcceptedHost, identityOf, isEventResource, parseResource } from './resource.ts';
 import { isIdentityId } from './rules.ts';
@@ -21,7 +21,6 @@ import type {
   AuthenticationCheck,
   Credential,
   DevicePrincipal,
-  Identity,
   IdentityKey,
   PeerCertificate,
   Policy,
@@ -67,11 +66,11 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   const clockSkewMs = parts.clockSkewMs ?? limits.clockSkewMs;
   const policies = new Map(parts.policies.map((policy) => [policy.name, policy]));
 
-  const find = async (key: IdentityKey): Promise<Identity | undefined> =>
+  const find = async (key: IdentityKey): Promise<KnownIdentity | undefined> =>
     identities.peek(key) ?? (await identities.load(key));
 
   /** The identity and whether it may connect: it exists, and neither it nor its device is disabled. */
-  const standing = async (key: IdentityKey): Promise<{ identity?: Identity; refusal?: AuthenticationCheck }> => {
+  const standing = async (key: IdentityKey): Promise<{ identity?: KnownIdentity; refusal?: AuthenticationCheck }> => {
     if (!isKey(key)) return { refusal: 'unknown-identity' };
     const identity = await find(key);
     const device = key.moduleId === undefined ? identity : await find({ deviceId: key.deviceId });
@@ -128,7 +127,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
 
   const deviceByOwnToken = async (key: IdentityKey, token: SasToken): Promise<DevicePrincipal> => {
     const { identity, refusal } = await standing(key);
-    const keys = identity?.authentication.symmetricKey ?? undefined;
+    const keys = identity?.symmetricKey ?? undefined;
     let reason = refusal ?? outerRefusal(token);
     if (reason === undefined && keys === undefined) reason = 'wrong-credential-kind';
     if (reason === undefined && !namedBy(token).some((named) => sameIdentity(named, key))) reason = 'wrong-resource';
@@ -145,7 +144,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   const deviceByCertificate = async (key: IdentityKey, certificate: PeerCertificate): Promise<DevicePrincipal> => {
     const { identity, refusal } = await standing(key);
     const scope = key.moduleId === undefined ? 'device' : 'module';
-    const thumbprints = identity?.authentication.x509Thumbprint ?? undefined;
+    const thumbprints = identity?.x509Thumbprint ?? undefined;
     const objection = thumbprints && thumbprintObjection(certificate, thumbprints);
     if (refusal === undefined && thumbprints !== undefined && objection === undefined) {
       return devicePrincipal(identity!, scope, 'x509', certificate.validTo + clockSkewMs);
@@ -155,7 +154,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     const reason =
       refusal ??
       objection ??
-      (identity!.authentication.type !== 'certificateAuthority' ? 'wrong-credential-kind' : undefined) ??
+      (identity!.type !== 'certificateAuthority' ? 'wrong-credential-kind' : undefined) ??
       (chain.kind === 'refused' ? chain.check : undefined) ??
       (certificate.commonName === identityName(key) ? undefined : 'wrong-certificate');
     if (reason !== undefined || chain.kind === 'refused') throw unauthorized(reason ?? 'wrong-certificate');
@@ -254,7 +253,7 @@ function concerns(key: IdentityKey, audience: string, hostNames: HostNames): boo
 }
 
 function devicePrincipal(
-  identity: Identity,
+  identity: KnownIdentity,
   authScope: DevicePrincipal['authScope'],
   authType: DevicePrincipal['authType'],
   expiresAt: number,

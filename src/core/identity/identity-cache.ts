@@ -7,12 +7,17 @@
  * forgotten when the feed tells of a creation.
  */
 import { limits } from '../../base/limits.ts';
+import { ownText } from '../../base/text.ts';
 import { identityName } from './permissions.ts';
 import type { IdentityStore } from './ports.ts';
-import type { Identity, IdentityKey } from './types.ts';
+import type { AuthenticationType, Identity, IdentityAuthentication, IdentityKey } from './types.ts';
+
+/** As much of an identity as it takes to let it in: there is one of these for each connection. */
+export type KnownIdentity = Pick<Identity, 'deviceId' | 'moduleId' | 'generationId' | 'status'> &
+  IdentityAuthentication;
 
 interface Load {
-  readonly answer: Promise<Identity | undefined>;
+  readonly answer: Promise<KnownIdentity | undefined>;
   stale: boolean;
 }
 
@@ -22,7 +27,7 @@ const LOADS_MAX = 3;
 export class IdentityCache {
   readonly #store: IdentityStore;
   readonly #sizeMax: number;
-  readonly #known = new Map<string, Identity>();
+  readonly #known = new Map<string, KnownIdentity>();
   readonly #unknown = new Set<string>();
   readonly #loads = new Map<string, Load>();
   readonly #unwatch: () => void;
@@ -34,18 +39,16 @@ export class IdentityCache {
   }
 
   /** The identity at once if it is here; `null` = known not to exist; undefined = ask `load`. */
-  peek(key: IdentityKey): Identity | null | undefined {
+  peek(key: IdentityKey): KnownIdentity | null | undefined {
     const name = identityName(key);
     const identity = this.#known.get(name);
     if (identity === undefined) return this.#unknown.has(name) ? null : undefined;
-    // The newest stands last, so that the first is the one to leave.
-    this.#known.delete(name);
-    this.#known.set(name, identity);
+    this.#moveToEnd(identity);
     return identity;
   }
 
   /** The identity, from here or from the store; undefined = it does not exist. */
-  async load(key: IdentityKey): Promise<Identity | undefined> {
+  async load(key: IdentityKey): Promise<KnownIdentity | undefined> {
     for (let attempt = 1; ; attempt++) {
       const here = this.peek(key);
       if (here !== undefined) return here ?? undefined;
@@ -65,7 +68,7 @@ export class IdentityCache {
     const running = this.#loads.get(name);
     if (running !== undefined && !running.stale) return running;
     const load: Load = {
-      answer: this.#store.get(key).then((identity) => this.#loaded(name, load, identity)),
+      answer: this.#store.get(key).then((identity) => this.#loaded(name, load, identity && known(identity))),
       stale: false,
     };
     this.#loads.set(name, load);
@@ -75,7 +78,7 @@ export class IdentityCache {
   }
 
   /** Keeps the answer in the same step in which it stops to be on its way: no change can slip in between. */
-  #loaded(name: string, load: Load, identity: Identity | undefined): Identity | undefined {
+  #loaded(name: string, load: Load, identity: KnownIdentity | undefined): KnownIdentity | undefined {
     this.#ended(name, load);
     if (!load.stale) this.#keep(name, identity);
     return identity;
@@ -91,18 +94,49 @@ export class IdentityCache {
     if (load !== undefined) load.stale = true;
     this.#unknown.delete(name);
     if (deleted) this.#known.delete(name);
-    else if (this.#known.has(name)) this.#known.set(name, identity);
+    else if (this.#known.has(name)) this.#known.set(name, known(identity));
   }
 
-  #keep(name: string, identity: Identity | undefined): void {
+  #keep(name: string, identity: KnownIdentity | undefined): void {
     if (identity === undefined) {
       if (this.#unknown.size >= limits.unknownIdentityCacheMax) this.#unknown.delete(first(this.#unknown));
-      this.#unknown.add(name);
+      this.#unknown.add(ownText(name));
       return;
     }
-    if (!this.#known.has(name) && this.#known.size >= this.#sizeMax) this.#known.delete(first(this.#known.keys()));
-    this.#known.set(name, identity);
+    // Named by the store's texts: those of a peer may be parts of a longer one.
+    const own = identityName(identity);
+    if (!this.#known.has(own) && this.#known.size >= this.#sizeMax) this.#known.delete(first(this.#known.keys()));
+    this.#known.set(own, identity);
   }
+
+  /** The first is the one to leave. While nobody has to for long, nothing moves: each move leaves a hole in the table. */
+  #moveToEnd(identity: KnownIdentity): void {
+    if (this.#known.size <= this.#sizeMax / 2) return;
+    const own = identityName(identity);
+    this.#known.delete(own);
+    this.#known.set(own, identity);
+  }
+}
+
+const types: Readonly<Record<AuthenticationType, AuthenticationType>> = {
+  sas: 'sas',
+  selfSigned: 'selfSigned',
+  certificateAuthority: 'certificateAuthority',
+  none: 'none',
+};
+
+/** Every object made here, and words that many share taken from here: a store's answer has a copy of each. */
+function known({ deviceId, moduleId, generationId, status, authentication }: Identity): KnownIdentity {
+  const { type, symmetricKey: keys, x509Thumbprint } = authentication;
+  return {
+    deviceId,
+    moduleId,
+    generationId,
+    status: status === 'disabled' ? 'disabled' : 'enabled',
+    type: types[type],
+    symmetricKey: keys && { primaryKey: keys.primaryKey, secondaryKey: keys.secondaryKey },
+    x509Thumbprint,
+  };
 }
 
 function first(names: Iterable<string>): string {

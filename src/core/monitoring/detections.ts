@@ -3,8 +3,8 @@
  * once when a threshold is crossed and once when it is no longer.
  *
  * Counts are kept per subject in the minutes of a sliding window. A detection is cleared when the count of its window
- * has fallen below the threshold again. Subjects are bounded; the ones longest unheard of are forgotten first, after
- * what they had raised has been cleared.
+ * has fallen below the threshold again. Subjects are bounded, of each kind; the ones longest unheard of are forgotten
+ * first, after what they had raised has been cleared.
  */
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
@@ -38,18 +38,18 @@ const windowMinutes: Readonly<Record<DetectionKind, number>> = {
 /** Fewer events than this in a minute are no sudden change, however quiet the hour was. */
 const RATE_FLOOR = 60;
 
-interface Subject {
-  readonly kind: DetectionKind;
-  readonly who: Concerned;
-  /** Times and counts, oldest first. */
-  readonly counts: { readonly time: number; count: number }[];
-  raisedTime: number;
+/** What is kept of one kind. Of a device that has connected it is a short list: in a rush there are as many as connections. */
+interface Watch {
+  /** By subject: in turn a time and how many, oldest first. */
+  readonly counts: Map<string, number[]>;
+  /** What is raised now, by subject. */
+  readonly raised: Map<string, { readonly who: Concerned; readonly time: number }>;
 }
 
 export function createDetections(parts: DetectionsParts): Detections {
   const { clock, recorder, thresholds } = parts;
   const subjectsMax = parts.subjectsMax ?? limits.detectionSubjectsMax;
-  const subjects = new Map<string, Subject>();
+  const watches = new Map<DetectionKind, Watch>();
   /** Devices that have disconnected, and when, in order of time. */
   const gone = new Map<string, { readonly who: Concerned; readonly time: number; raised: boolean }>();
   const active = new Map<DetectionKind, number>();
@@ -72,39 +72,46 @@ export function createDetections(parts: DetectionsParts): Detections {
     );
   };
 
-  /** What is left of the subject's counts within its window. */
-  const countOf = (subject: Subject, now: number): number => {
-    const from = now - windowMinutes[subject.kind] * MINUTE_MS;
-    while (subject.counts.length > 0 && subject.counts[0].time <= from) subject.counts.shift();
-    return subject.counts.reduce((sum, { count }) => sum + count, 0);
+  /** The sum of what lies in the kind's window; what lies before it is forgotten. */
+  const sumOf = (kind: DetectionKind, counts: number[], now: number): number => {
+    const from = now - windowMinutes[kind] * MINUTE_MS;
+    let sum = 0;
+    let over = 0;
+    for (let at = 0; at < counts.length; at += 2) {
+      if (counts[at] <= from) over = at + 2;
+      else sum += counts[at + 1];
+    }
+    if (over > 0) counts.splice(0, over);
+    return sum;
   };
 
-  const clear = (subject: Subject, observed: number): void => {
-    const { raisedTime } = subject;
-    subject.raisedTime = 0;
-    if (raisedTime > 0) tell(false, subject.kind, subject.who, observed, raisedTime);
+  const clear = (kind: DetectionKind, { raised }: Watch, name: string, observed: number): void => {
+    const known = raised.get(name);
+    if (known === undefined) return;
+    raised.delete(name);
+    tell(false, kind, known.who, observed, known.time);
   };
 
   const count = (kind: DetectionKind, name: string | undefined, who: Concerned, add: number): void => {
     if (name === undefined || thresholds[kind] === 0) return;
     const now = clock.now();
-    const id = `${kind} ${name}`;
-    const subject = subjects.get(id) ?? { kind, who, counts: [], raisedTime: 0 };
-    subjects.delete(id);
-    subjects.set(id, subject);
-    const newest = subject.counts.at(-1);
-    // One entry for each second at most: the window's length bounds them.
-    if (newest !== undefined && now - newest.time < 1000) newest.count += add;
-    else subject.counts.push({ time: now, count: add });
-    const observed = countOf(subject, now);
-    if (observed >= thresholds[kind] && subject.raisedTime === 0) {
-      subject.raisedTime = now;
+    const watch = watches.get(kind) ?? { counts: new Map(), raised: new Map() };
+    watches.set(kind, watch);
+    const known = watch.counts.get(name);
+    const counts = known ?? [now, add];
+    if (known !== undefined) addTo(known, now, add);
+    // The first is the one to forget. While nobody has to be for long, nothing moves: each move leaves a hole in the table.
+    if (watch.counts.size > subjectsMax / 2) watch.counts.delete(name);
+    watch.counts.set(name, counts);
+    const observed = sumOf(kind, counts, now);
+    if (observed >= thresholds[kind] && !watch.raised.has(name)) {
+      watch.raised.set(name, { who, time: now });
       tell(true, kind, who, observed, 0);
     }
-    if (subjects.size > subjectsMax) {
-      const [oldest, forgotten] = subjects.entries().next().value as [string, Subject];
-      subjects.delete(oldest);
-      clear(forgotten, countOf(forgotten, now));
+    if (watch.counts.size > subjectsMax) {
+      const [oldest, forgotten] = watch.counts.entries().next().value as [string, number[]];
+      watch.counts.delete(oldest);
+      clear(kind, watch, oldest, sumOf(kind, forgotten, now));
     }
   };
 
@@ -153,10 +160,12 @@ export function createDetections(parts: DetectionsParts): Detections {
   const everyMinute = (): void => {
     timer = clock.after(MINUTE_MS, () => {
       const now = clock.now();
-      for (const [id, subject] of [...subjects]) {
-        const observed = countOf(subject, now);
-        if (observed < thresholds[subject.kind]) clear(subject, observed);
-        if (observed === 0) subjects.delete(id);
+      for (const [kind, watch] of watches) {
+        for (const [name, counts] of watch.counts) {
+          const observed = sumOf(kind, counts, now);
+          if (observed < thresholds[kind]) clear(kind, watch, name, observed);
+          if (observed === 0) watch.counts.delete(name);
+        }
       }
       checkSilence(now);
       checkRate(now);
@@ -172,7 +181,7 @@ export function createDetections(parts: DetectionsParts): Detections {
       thisMinute += event.count ?? 1;
       const { deviceId, moduleId, peer } = event;
       const who = deviceId === undefined ? {} : { deviceId, ...(moduleId !== undefined && { moduleId }) };
-      const name = deviceId === undefined ? undefined : `${deviceId}/${moduleId ?? ''}`;
+      const name = moduleId === undefined ? deviceId : `${deviceId}/${moduleId}`;
       switch (event.type) {
         case 'authenticationFailed':
           count('authentication-failures-of-device', name, who, event.count ?? 1);
@@ -196,4 +205,10 @@ export function createDetections(parts: DetectionsParts): Detections {
     active: () => active,
     close: () => timer?.(),
   };
+}
+
+/** One entry for each second at most: the window's length bounds them. */
+function addTo(counts: number[], now: number, add: number): void {
+  if (now - (counts.at(-2) ?? Number.NEGATIVE_INFINITY) < 1000) counts[counts.length - 1] += add;
+  else counts.push(now, add);
 }

@@ -21,7 +21,8 @@ export class Numbers {
 
   next(name: string): number {
     const number = (this.#last.get(name) ?? this.#floor) + 1;
-    this.#last.delete(name);
+    // The first is the one to forget. While nobody has to be for long, nothing moves: each move leaves a hole in the table.
+    if (this.#last.size > this.#namesMax / 2) this.#last.delete(name);
     this.#last.set(name, number);
     if (this.#last.size > this.#namesMax) {
       const [oldest, forgotten] = this.#last.entries().next().value as [string, number];

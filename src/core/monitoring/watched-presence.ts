@@ -9,6 +9,13 @@ export interface ConnectionWatcher {
   touched?(claim: ConnectionClaim): void;
 }
 
+/** Who is told of the connections of one presence, and under which ids. */
+interface Told {
+  idOf(connection: number): string;
+  readonly watchers: readonly ConnectionWatcher[];
+  readonly touching: readonly ConnectionWatcher[];
+}
+
 /**
  * The same presence, whose connections are told to `watchers`. A connection that is taken over is told as ended before
  * the one that took its place is told as connected; one that is dropped while its claim is still being answered is told
@@ -17,13 +24,14 @@ export interface ConnectionWatcher {
 export function watchedPresence(
   presence: Presence,
   watchers: readonly ConnectionWatcher[],
-  newId: () => string,
+  idOf: (connection: number) => string,
 ): Presence {
-  const touching = watchers.filter((watcher) => watcher.touched !== undefined);
+  const told: Told = { watchers, touching: watchers.filter((watcher) => watcher.touched !== undefined), idOf };
+  let connections = 0;
   return {
     ...presence,
     async claim(claim): Promise<PresenceTicket> {
-      const watched = new WatchedConnection(claim, newId(), watchers, touching);
+      const watched = new WatchedConnection(claim, ++connections, told);
       watched.place(await presence.claim(watched));
       return watched;
     },
@@ -32,37 +40,41 @@ export function watchedPresence(
 
 /** A connection towards presence and towards its own side: one object of few fields, because there are so many of them. */
 class WatchedConnection implements ConnectionClaim, PresenceTicket {
-  // What presence reads of a claim, as fields of its own: some copy them.
-  readonly key: ConnectionClaim['key'];
-  readonly generationId: string;
-  readonly protocol: ConnectionClaim['protocol'];
-  readonly credential: ConnectionClaim['credential'];
-  readonly authority?: string;
-  readonly peer: string;
   readonly #claim: ConnectionClaim;
-  readonly #id: string;
-  readonly #watchers: readonly ConnectionWatcher[];
-  readonly #touching: readonly ConnectionWatcher[];
+  readonly #number: number;
+  readonly #told: Told;
   #state: 'claiming' | 'connected' | 'ended' = 'claiming';
   /** Set when the claim has been answered. */
   #ticket: PresenceTicket | undefined;
 
-  constructor(
-    claim: ConnectionClaim,
-    id: string,
-    watchers: readonly ConnectionWatcher[],
-    touching: readonly ConnectionWatcher[],
-  ) {
-    this.key = claim.key;
-    this.generationId = claim.generationId;
-    this.protocol = claim.protocol;
-    this.credential = claim.credential;
-    if (claim.authority !== undefined) this.authority = claim.authority;
-    this.peer = claim.peer;
+  constructor(claim: ConnectionClaim, number: number, told: Told) {
     this.#claim = claim;
-    this.#id = id;
-    this.#watchers = watchers;
-    this.#touching = touching;
+    this.#number = number;
+    this.#told = told;
+  }
+
+  get key(): ConnectionClaim['key'] {
+    return this.#claim.key;
+  }
+
+  get generationId(): string {
+    return this.#claim.generationId;
+  }
+
+  get protocol(): ConnectionClaim['protocol'] {
+    return this.#claim.protocol;
+  }
+
+  get credential(): ConnectionClaim['credential'] {
+    return this.#claim.credential;
+  }
+
+  get authority(): string | undefined {
+    return this.#claim.authority;
+  }
+
+  get peer(): string {
+    return this.#claim.peer;
   }
 
   place(ticket: PresenceTicket): void {
@@ -86,19 +98,21 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
 
   touch(): void {
     this.#ticket?.touch();
-    for (const watcher of this.#touching) watcher.touched?.(this.#claim);
+    for (const watcher of this.#told.touching) watcher.touched?.(this.#claim);
   }
 
   #begin(): void {
     if (this.#state !== 'claiming') return;
     this.#state = 'connected';
-    for (const watcher of this.#watchers) watcher.connected(this.#claim, this.#id);
+    const id = this.#told.idOf(this.#number);
+    for (const watcher of this.#told.watchers) watcher.connected(this.#claim, id);
   }
 
   #end(reason: DisconnectReason): void {
     this.#begin();
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    for (const watcher of this.#watchers) watcher.disconnected(this.#claim, this.#id, reason);
+    const id = this.#told.idOf(this.#number);
+    for (const watcher of this.#told.watchers) watcher.disconnected(this.#claim, id, reason);
   }
 }

@@ -14,13 +14,13 @@ import { SlowedSenders } from './slowed-senders.ts';
 import type { Recorder } from './types.ts';
 import type { ConnectionWatcher } from './watched-presence.ts';
 
-/** Connections as events. */
+/** Connections as events. Their ids are the registry's own texts, which need not be copied to be kept. */
 export function connectionReports(recorder: Recorder): ConnectionWatcher {
   return {
     connected: ({ key, protocol, credential, peer }, correlationId) =>
-      recorder.record({ type: 'connected', ...concerning(key), protocol, credential, peer, correlationId }),
+      recorder.record({ type: 'connected', ...key, protocol, credential, peer, correlationId }),
     disconnected: ({ key, protocol, credential, peer }, correlationId, reason) =>
-      recorder.record({ type: 'disconnected', ...concerning(key), protocol, credential, peer, correlationId, reason }),
+      recorder.record({ type: 'disconnected', ...key, protocol, credential, peer, correlationId, reason }),
   };
 }
 

@@ -19,28 +19,32 @@ export interface PresenceParts {
   readonly memoryMax?: number;
 }
 
+/** What all sessions of one presence share. */
+interface Room {
+  readonly clock: Clock;
+  leave(session: Session): void;
+}
+
 /** A connection in its place, and the ticket of it: one object of few fields, because there are so many of them. */
 class Session implements PresenceTicket {
   readonly claim: ConnectionClaim;
   readonly since: number;
   lastActivity: number;
-  readonly #clock: Clock;
-  readonly #leave: (session: Session) => void;
+  readonly #room: Room;
 
-  constructor(claim: ConnectionClaim, clock: Clock, leave: (session: Session) => void) {
+  constructor(claim: ConnectionClaim, room: Room) {
     this.claim = claim;
-    this.since = clock.now();
+    this.since = room.clock.now();
     this.lastActivity = this.since;
-    this.#clock = clock;
-    this.#leave = leave;
+    this.#room = room;
   }
 
   release(): void {
-    this.#leave(this);
+    this.#room.leave(this);
   }
 
   touch(): void {
-    this.lastActivity = this.#clock.now();
+    this.lastActivity = this.#room.clock.now();
   }
 }
 
@@ -84,6 +88,8 @@ export function createPresence(parts: PresenceParts): Presence {
     return true;
   };
 
+  const room: Room = { clock, leave };
+
   const remember = (name: string, state: PresenceState): void => {
     seen.delete(name);
     for (const oldest of seen.keys()) {
@@ -111,7 +117,7 @@ export function createPresence(parts: PresenceParts): Presence {
 
   return {
     async claim(claim): Promise<PresenceTicket> {
-      const session = new Session(claim, clock, leave);
+      const session = new Session(claim, room);
       const older = sessions.get(identityName(claim.key));
       if (older !== undefined) leave(older);
       enter(session);

@@ -59,8 +59,8 @@ export function keepPresence(
 ): KeptPresence {
   /** Whose state is to be written; what it is, is looked up then. */
   const dirty = new Map<string, Named>();
-  /** Connected ones that something came from since their last write. */
-  const active = new Map<string, Named>();
+  /** Connections that something came by since the last write of their identity. */
+  const active = new Set<Named>();
   let flushing: Promise<void> | undefined;
   /** Of a write that is on its way. */
   let writing = 0;
@@ -69,10 +69,10 @@ export function keepPresence(
   let closed = false;
   let asked: { readonly key: IdentityKey; resolve(state: PresenceState): void; reject(error: unknown): void }[] = [];
 
-  const mark = ({ key, generationId }: Named): void => {
-    const name = identityName(key);
-    active.delete(name);
-    dirty.set(name, { key, generationId });
+  const mark = (named: Named): void => {
+    const { key, generationId } = named;
+    active.delete(named);
+    dirty.set(identityName(key), { key, generationId });
     flushWithin(limits.presenceFlushMs);
   };
 
@@ -118,7 +118,7 @@ export function keepPresence(
   const rouse = (): void => {
     later ??= clock.after(limits.presenceActivityMs, () => {
       later = undefined;
-      for (const named of [...active.values()]) mark(named);
+      for (const named of [...active]) mark(named);
     });
   };
 
@@ -149,9 +149,8 @@ export function keepPresence(
       connected: mark,
       disconnected: mark,
       touched(claim) {
-        const name = identityName(claim.key);
-        if (active.has(name)) return;
-        active.set(name, { key: claim.key, generationId: claim.generationId });
+        if (active.has(claim)) return;
+        active.add(claim);
         rouse();
       },
     },
@@ -160,7 +159,7 @@ export function keepPresence(
       closed = true;
       soon?.();
       later?.();
-      for (const named of [...active.values()]) mark(named);
+      for (const named of [...active]) mark(named);
       await flushing;
       await flush();
     },

@@ -36,10 +36,10 @@ export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<
     reusePort: options.reusePort,
     log: hub.log,
     gate: options.gate,
-    accept: (socket, proved) =>
+    accept: (socket, proved, peer) =>
       connections.accept(socket, {
         protocol: 'amqp',
-        peer: socket.remoteAddress ?? '',
+        peer,
         certificate: () => peerCertificate(socket),
         proved,
       }),

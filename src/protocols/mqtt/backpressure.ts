@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import { type Gate, type Hold, holds } from './gate.ts';
+import { type Gated, holds } from './gate.ts';
 import type { Uplink } from './uplink.ts';
 
 /**
@@ -9,30 +9,27 @@ import type { Uplink } from './uplink.ts';
  */
 export class Backpressure {
   readonly #uplink: Uplink;
-  readonly #gate: Gate;
+  readonly #gate: Gated;
   readonly #clock: Clock;
-  readonly #release: (hold: Hold) => void;
   /** Set while the device is over its limit. */
   #cancelWait: Cancel | undefined;
 
-  /** @param release takes a hold from the gate again, and reads on. */
-  constructor(uplink: Uplink, gate: Gate, clock: Clock, release: (hold: Hold) => void) {
+  constructor(uplink: Uplink, gate: Gated, clock: Clock) {
     this.#uplink = uplink;
     this.#gate = gate;
     this.#clock = clock;
-    this.#release = release;
   }
 
   /** A message was taken: sets the holds that are due now. */
   heed(): void {
     const { unacknowledged, writer, waitMs } = this.#uplink;
-    if (unacknowledged >= limits.mqttInflightMax) this.#gate.set(holds.inflight);
+    if (unacknowledged >= limits.mqttInflightMax) this.#gate.hold(holds.inflight);
     if (waitMs > 0 && !this.#gate.has(holds.throttle | holds.closed)) {
-      this.#gate.set(holds.throttle);
+      this.#gate.hold(holds.throttle);
       const goOn = this.#uplink.slowed('rate');
       const cancel = this.#clock.after(waitMs, () => {
         goOn();
-        this.#release(holds.throttle);
+        this.#gate.release(holds.throttle);
       });
       this.#cancelWait = () => {
         goOn();
@@ -40,17 +37,17 @@ export class Backpressure {
       };
     }
     if (!writer.congested || this.#gate.has(holds.congestion)) return;
-    this.#gate.set(holds.congestion);
+    this.#gate.hold(holds.congestion);
     const goOn = this.#uplink.slowed('congestion');
     writer.whenRelieved(() => {
       goOn();
-      this.#release(holds.congestion);
+      this.#gate.release(holds.congestion);
     });
   }
 
   /** Messages have become durable: the connection is read again when half of its share is free. */
   relieve(): void {
-    if (this.#uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#release(holds.inflight);
+    if (this.#uplink.unacknowledged <= limits.mqttInflightMax / 2) this.#gate.release(holds.inflight);
   }
 
   /** The connection ends, and waits for nothing any more. */

@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
-import type { Cancel } from '../../base/clock.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Hub } from '../../core/hub.ts';
-import { readsShared } from '../shared/shared-reads.ts';
+import { readsShared, type StreamOwner } from '../shared/shared-reads.ts';
 import type { Link, Origin } from './link.ts';
 import { Session } from './session.ts';
 
@@ -27,14 +27,19 @@ class Connections implements MqttConnections {
   #draining = false;
   /** Called when the last connection has gone. */
   #onEmpty: () => void = () => {};
-  /** One for all connections: what each of them costs is kept small. */
-  readonly #forget = (connection: Connection): void => {
-    this.#open.delete(connection);
-    if (this.#open.size === 0) this.#onEmpty();
-  };
 
   constructor(hub: Hub) {
     this.#hub = hub;
+  }
+
+  /** The stream of one of them has closed. */
+  forget(connection: Connection): void {
+    this.#open.delete(connection);
+    if (this.#open.size === 0) this.#onEmpty();
+  }
+
+  get clock(): Clock {
+    return this.#hub.clock;
   }
 
   count(): number {
@@ -46,7 +51,7 @@ class Connections implements MqttConnections {
       stream.destroy();
       return;
     }
-    const connection = new Connection(this.#hub, stream, origin, this.#forget);
+    const connection = new Connection(this, this.#hub, stream, origin);
     this.#open.add(connection);
     if (this.#stopPulse === undefined) this.#pulse();
   }
@@ -79,34 +84,45 @@ class Connections implements MqttConnections {
   }
 }
 
-/** One stream and its session. */
-class Connection implements Link {
+/** One stream and its session. Few fields and no closures, because there is one for each idle connection. */
+class Connection implements Link, StreamOwner {
   readonly session: Session;
-  readonly #hub: Hub;
+  readonly #all: Connections;
   readonly #stream: Duplex;
   /** Monotonic time by which an ended stream must have closed. */
-  #lingerUntil = Number.POSITIVE_INFINITY;
+  #lingerUntil: number | undefined;
   #awaitsDrain = false;
 
-  /** @param forget is called when the stream has closed. */
-  constructor(hub: Hub, stream: Duplex, origin: Origin, forget: (connection: Connection) => void) {
-    this.#hub = hub;
+  constructor(all: Connections, hub: Hub, stream: Duplex, origin: Origin) {
+    this.#all = all;
     this.#stream = stream;
     this.session = new Session(hub, this, origin);
     // A stream that fails closes by itself; sockets of the listener are listened to already.
     if (stream.listenerCount('error') === 0) stream.on('error', ignore);
-    const take = (bytes: Buffer): void => this.session.receive(bytes);
-    if (readsShared(stream)) stream.takeBytes = take;
-    else stream.on('data', take);
-    stream.on('end', () => this.session.ended());
-    stream.on('close', () => {
-      forget(this);
-      this.session.ended();
-    });
+    if (readsShared(stream)) {
+      stream.owner = this;
+      return;
+    }
+    stream.on('data', (bytes: Buffer) => this.receive(bytes));
+    stream.on('end', () => this.ended());
+    stream.on('close', () => this.closed());
+  }
+
+  receive(bytes: Buffer): void {
+    this.session.receive(bytes);
+  }
+
+  ended(): void {
+    this.session.ended();
+  }
+
+  closed(): void {
+    this.#all.forget(this);
+    this.session.ended();
   }
 
   pulse(now: number, wall: number): void {
-    if (now >= this.#lingerUntil) this.#stream.destroy();
+    if (this.#lingerUntil !== undefined && now >= this.#lingerUntil) this.#stream.destroy();
     else this.session.pulse(now, wall);
   }
 
@@ -141,7 +157,7 @@ class Connection implements Link {
   }
 
   end(): void {
-    this.#lingerUntil = this.#hub.clock.monotonic() + limits.mqttLingerMs;
+    this.#lingerUntil = this.#all.clock.monotonic() + limits.mqttLingerMs;
     this.#stream.end();
     // What the peer still sends is thrown away, so that its own end is seen.
     this.#stream.resume();

@@ -27,8 +27,11 @@ export interface Receiver {
   readonly commandQos: 0 | 1 | undefined;
   /** The device cannot read properties without a value (device reference 2.4). */
   readonly omitEmptyProperties: boolean;
-  /** Nothing is held any more, and nothing waits: the deliveries may be let go of until the next wake-up. */
-  deliveriesIdle(): void;
+  /**
+   * Nothing is held any more, and nothing waits: the deliveries may be let go of until the next wake-up.
+   * @param haveTaken whether any command has been taken, under the name of their holder.
+   */
+  deliveriesIdle(haveTaken: boolean): void;
 }
 
 /** A command that was written at QoS 1 and waits for its PUBACK. */
@@ -53,6 +56,7 @@ export class Deliveries {
   #settling = 0;
   #running = false;
   #moreMayWait = false;
+  #haveTaken = false;
   /** Monotonic time at which the store is asked again after a refusal. */
   #retryAt = Number.POSITIVE_INFINITY;
   #closed = false;
@@ -115,6 +119,7 @@ export class Deliveries {
         if (count === 0) return;
         this.#moreMayWait = false;
         const taken = await this.#inbox.take(count);
+        if (taken.length > 0) this.#haveTaken = true;
         if (this.#closed) {
           // The locks were taken behind the release.
           this.#giveBack();
@@ -219,7 +224,7 @@ export class Deliveries {
   #tellIfIdle(): void {
     if (this.#closed || this.#pending.length + this.#unacknowledged.size + this.#settling > 0) return;
     const waits = this.#retryAt < Number.POSITIVE_INFINITY || this.#moreMayWait;
-    if (!waits || this.#receiver.commandQos === undefined) this.#receiver.deliveriesIdle();
+    if (!waits || this.#receiver.commandQos === undefined) this.#receiver.deliveriesIdle(this.#haveTaken);
   }
 
   #log(level: 'warn' | 'error', error: unknown, sentence: string): void {

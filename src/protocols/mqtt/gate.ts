@@ -22,16 +22,19 @@ export const holds = {
 
 export type Hold = (typeof holds)[keyof typeof holds];
 
-/** Whether a connection is read. While any hold is set its link is paused, so bytes wait with the peer and not here. */
-export class Gate {
-  readonly #link: Pick<Link, 'pause' | 'resume'>;
+/**
+ * What is read, or not. While any hold is set the link is paused, so bytes wait with the peer and not here. A session is
+ * one and does not have one: there is a session for each idle connection.
+ */
+export abstract class Gated {
+  readonly link: Link;
   #holds = 0;
 
-  constructor(link: Pick<Link, 'pause' | 'resume'>) {
-    this.#link = link;
+  constructor(link: Link) {
+    this.link = link;
   }
 
-  get isOpen(): boolean {
+  protected get isOpen(): boolean {
     return this.#holds === 0;
   }
 
@@ -40,16 +43,19 @@ export class Gate {
     return (this.#holds & some) !== 0;
   }
 
-  set(hold: Hold): void {
-    if (this.#holds === 0) this.#link.pause();
+  hold(hold: Hold): void {
+    if (this.#holds === 0) this.link.pause();
     this.#holds |= hold;
   }
 
-  /** @param read takes the packets that have come already, before more are asked for. It may set a hold again. */
-  clear(hold: Hold, read: () => void): void {
+  /** Takes the packets that have come already, before more are asked for. That may set a hold again. */
+  release(hold: Hold): void {
     if ((this.#holds & hold) === 0) return;
     this.#holds &= ~hold;
-    if (this.#holds === 0) read();
-    if (this.#holds === 0) this.#link.resume();
+    if (this.#holds === 0) this.read();
+    if (this.#holds === 0) this.link.resume();
   }
+
+  /** Takes what has come, until there is none or a hold is set. */
+  protected abstract read(): void;
 }

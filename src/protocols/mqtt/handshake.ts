@@ -1,5 +1,6 @@
 /** CONNECT: from the packet to a device that has proved who it is, or to the code of its refusal (device reference 2.1). */
 import { limits } from '../../base/limits.ts';
+import { ownText } from '../../base/text.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
@@ -25,11 +26,19 @@ import { parseUserName } from './user-name.ts';
 export interface Admitted {
   readonly kind: 'admitted';
   readonly principal: DevicePrincipal;
+  readonly traits: ConnectTraits;
+}
+
+/** What a CONNECT says beside who it is. */
+export interface ConnectTraits {
   readonly modelId: string | undefined;
   /** Its SDK cannot read properties without a value. */
   readonly omitEmptyProperties: boolean;
   readonly will: Telemetry | undefined;
 }
+
+/** Of most devices: one object for all of them. */
+export const PLAIN_TRAITS: ConnectTraits = { modelId: undefined, omitEmptyProperties: false, will: undefined };
 
 export interface Refused {
   readonly kind: 'refused';
@@ -82,13 +91,14 @@ export async function admit(
   const will = packet.will === undefined ? undefined : { ...packet.will, payload: Buffer.from(packet.will.payload) };
   try {
     const principal = await hub.authentication.device(key, credentialOf(packet, origin), origin.peer);
-    return {
-      kind: 'admitted',
-      principal,
-      modelId: userName.modelId,
-      omitEmptyProperties: userName.clientType?.startsWith(OMITS_EMPTY_PROPERTIES) === true,
-      will: will && willTelemetry(will, principal.key),
-    };
+    // It outlives the CONNECT.
+    const modelId = userName.modelId && ownText(userName.modelId);
+    const omitEmptyProperties = userName.clientType?.startsWith(OMITS_EMPTY_PROPERTIES) === true;
+    const isPlain = modelId === undefined && !omitEmptyProperties && will === undefined;
+    const traits = isPlain
+      ? PLAIN_TRAITS
+      : { modelId, omitEmptyProperties, will: will && willTelemetry(will, principal.key) };
+    return { kind: 'admitted', principal, traits };
   } catch (error) {
     const refusal = asHubError(error);
     if (refusal.code === 'ServerError') hub.log.error({ identity: name, error }, 'authentication failed unexpectedly');

@@ -15,10 +15,8 @@ export async function openMqttDoor(hub: Hub, options: MqttDoorOptions): Promise<
     ...options,
     sharedReads: true,
     log: hub.log,
-    accept: (socket, proved) => {
-      const peer = socket.remoteAddress ?? '';
-      connections.accept(socket, { protocol: 'mqtt', peer, certificate: () => peerCertificate(socket), proved });
-    },
+    accept: (socket, proved, peer) =>
+      connections.accept(socket, { protocol: 'mqtt', peer, certificate: () => peerCertificate(socket), proved }),
   });
   return {
     port: listener.port,

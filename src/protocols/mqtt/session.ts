@@ -3,7 +3,7 @@
  * `Link`, time passes by `pulse`. Whatever comes, a session answers or closes; it never throws.
  *
  * Packets are handled one after another. What must be waited for (authentication, a durable subscription, room in the
- * event log, a peer that does not read) is a hold of the `Gate`; while one is set, no packet is taken from the reader and
+ * event log, a peer that does not read) is a hold (`gate.ts`); while one is set, no packet is taken from the reader and
  * the link is paused, so memory per connection is bounded by the reader's bytes and `mqttInflightMax`.
  */
 import { assert } from '../../base/assert.ts';
@@ -14,9 +14,9 @@ import { asHubError } from '../../core/errors.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
-import type { DevicePrincipal } from '../../core/identity/types.ts';
+import type { DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
 import type { PresenceTicket } from '../../core/presence/ports.ts';
-import type { DisconnectReason } from '../../core/presence/types.ts';
+import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
 import { connack, connackCodes, pingresp, puback, suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
@@ -29,10 +29,18 @@ import {
 } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
 import { Backpressure } from './backpressure.ts';
-import { SessionClaim } from './claim.ts';
 import { Deliveries, type Receiver } from './deliveries.ts';
-import { Gate, type Hold, holds } from './gate.ts';
-import { type Admitted, admit, type Entered, enter, type Refused, requireConnect, silenceMsMax } from './handshake.ts';
+import { Gated, holds } from './gate.ts';
+import {
+  admit,
+  type ConnectTraits,
+  type Entered,
+  enter,
+  PLAIN_TRAITS,
+  type Refused,
+  requireConnect,
+  silenceMsMax,
+} from './handshake.ts';
 import type { Link, Origin } from './link.ts';
 import { telemetryOf } from './mapping.ts';
 import { closingOf, twinRefusal } from './refusals.ts';
@@ -47,19 +55,29 @@ const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set([
   'authority-removed',
 ]);
 
-export class Session implements DurabilityWaiter, Receiver {
-  readonly link: Link;
+/** A reader that holds nothing: one is enough for all connections that are idle. */
+let spareReader: PacketReader | undefined;
+
+/**
+ * It is the claim to its identity's place itself, and has few objects of its own: there is a session for each idle
+ * connection.
+ */
+export class Session extends Gated implements ConnectionClaim, DurabilityWaiter, Receiver {
+  readonly protocol: Origin['protocol'];
+  readonly peer: string;
   readonly #hub: Hub;
-  #origin: Origin;
-  readonly #reader = new PacketReader();
-  readonly #gate: Gate;
+  /** Until the CONNECT has been judged. */
+  #origin: Origin | undefined;
+  /** Undefined while no byte waits. */
+  #reader: PacketReader | undefined;
   #reading = false;
   /** Packets taken since the others have last had their turn. */
   #taken = 0;
   /** PINGREQs that are not answered yet. */
   #pings = 0;
   /** Set when the device has proved who it is. */
-  #admitted: Admitted | undefined;
+  #principal: DevicePrincipal | undefined;
+  #traits: ConnectTraits = PLAIN_TRAITS;
   /** Set when the CONNECT has been accepted. */
   #ticket: PresenceTicket | undefined;
   #persistent = false;
@@ -67,7 +85,7 @@ export class Session implements DurabilityWaiter, Receiver {
   #uplink: Uplink | undefined;
   /** Set while commands are held, or may wait. */
   #deliveries: Deliveries | undefined;
-  /** Names this connection to the command queue; made when it is asked for. */
+  /** Names this connection to the command queue; made when commands are looked for, and kept once it has got any. */
   #holder: string | undefined;
   /** Set once telemetry has been sent. */
   #backpressure: Backpressure | undefined;
@@ -76,15 +94,32 @@ export class Session implements DurabilityWaiter, Receiver {
   #silentAt: number;
 
   constructor(hub: Hub, link: Link, origin: Origin) {
+    super(link);
     this.#hub = hub;
-    this.link = link;
-    this.#gate = new Gate(link);
+    this.protocol = origin.protocol;
+    this.peer = origin.peer;
     this.#origin = origin;
     this.#silentAt = hub.clock.monotonic() + this.#silenceMsMax;
   }
 
   get closed(): boolean {
-    return this.#gate.has(holds.closed);
+    return this.has(holds.closed);
+  }
+
+  get key(): IdentityKey {
+    return this.#device.key;
+  }
+
+  get generationId(): string {
+    return this.#device.generationId;
+  }
+
+  get credential(): DevicePrincipal['authType'] {
+    return this.#device.authType;
+  }
+
+  get authority(): string | undefined {
+    return this.#device.authority;
   }
 
   get commandQos(): 0 | 1 | undefined {
@@ -92,7 +127,7 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   get omitEmptyProperties(): boolean {
-    return this.#admitted?.omitEmptyProperties === true;
+    return this.#traits.omitEmptyProperties;
   }
 
   /** Bytes from the peer. */
@@ -103,8 +138,9 @@ export class Session implements DurabilityWaiter, Receiver {
       this.#silentAt = this.#hub.clock.monotonic() + this.#silenceMsMax;
       this.#ticket.touch();
     }
+    this.#reader ??= takeReader();
     this.#reader.push(chunk);
-    this.#read();
+    this.read();
   }
 
   /** The peer closed its side, or the connection broke. */
@@ -114,7 +150,7 @@ export class Session implements DurabilityWaiter, Receiver {
 
   /** The peer has taken what was written. */
   drained(): void {
-    this.#release(holds.output);
+    this.release(holds.output);
     this.#deliveries?.drained();
   }
 
@@ -125,15 +161,16 @@ export class Session implements DurabilityWaiter, Receiver {
 
   /** Presence: something may wait for the device. */
   wake(): void {
-    if (this.#ticket === undefined || this.#gate.has(holds.drain | holds.closed)) return;
+    if (this.#ticket === undefined || this.has(holds.drain | holds.closed)) return;
     if (this.commandQos === undefined) return;
-    this.#holder ??= `${this.#origin.protocol}-${uuid(this.#hub.random)}`;
-    this.#deliveries ??= new Deliveries(this.#hub, this.#principal, this.#holder, this);
+    this.#holder ??= `${this.protocol}-${uuid(this.#hub.random)}`;
+    this.#deliveries ??= new Deliveries(this.#hub, this.#device, this.#holder, this);
     this.#deliveries.wake();
   }
 
-  deliveriesIdle(): void {
+  deliveriesIdle(haveTaken: boolean): void {
     this.#deliveries = undefined;
+    if (!haveTaken) this.#holder = undefined;
   }
 
   /**
@@ -146,12 +183,12 @@ export class Session implements DurabilityWaiter, Receiver {
       if (now >= this.#silentAt) this.#fail('protocol-error', { rule: 'handshake timeout' });
       return;
     }
-    if (wall >= this.#principal.expiresAt) {
+    if (wall >= this.#device.expiresAt) {
       this.#close('token-expired');
       return;
     }
     // While we ourselves do not read, silence proves nothing; a peer that does not read us is on its own time.
-    if (this.#gate.has(~holds.output)) this.#silentAt = now + this.#silenceMsMax;
+    if (this.has(~holds.output)) this.#silentAt = now + this.#silenceMsMax;
     else if (now >= this.#silentAt) this.#close('keep-alive');
     this.#deliveries?.pulse(now);
   }
@@ -159,7 +196,7 @@ export class Session implements DurabilityWaiter, Receiver {
   /** The hub stops: takes no more packets, acknowledges what becomes durable, then ends the connection. */
   drain(): void {
     if (this.closed) return;
-    this.#gate.set(holds.drain);
+    this.hold(holds.drain);
     if ((this.#uplink?.unacknowledged ?? 0) === 0) this.#close('hub-stopping', 'end');
   }
 
@@ -168,7 +205,7 @@ export class Session implements DurabilityWaiter, Receiver {
     if (this.closed || uplink === undefined) return;
     const bytes = uplink.settle(batch);
     if (bytes !== undefined) this.#write(bytes);
-    if (this.#gate.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
+    if (this.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
     else this.#backpressure?.relieve();
   }
 
@@ -177,12 +214,12 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   /** Takes packets from the reader until there is none or a hold is set. */
-  #read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
+  protected override read(): void {
     const reader = this.#reader;
+    if (reader === undefined || this.#reading) return;
+    this.#reading = true;
     try {
-      while (this.#gate.isOpen) {
+      while (this.isOpen) {
         if (this.#ticket === undefined) requireConnect(reader.firstByte);
         if (!reader.next(this.#ticket === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
         if (++this.#taken >= limits.mqttPacketsPerTurn) this.#endTurn();
@@ -190,21 +227,25 @@ export class Session implements DurabilityWaiter, Receiver {
           this.#heedBounds(this.#uplink);
           continue;
         }
-        this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end));
+        this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end), reader);
       }
       this.#answerPings();
     } catch (error) {
       this.#failWith(error);
     }
-    if (!this.closed) reader.settle();
     this.#reading = false;
+    if (this.closed) return;
+    reader.settle();
+    if (reader.waiting > 0) return;
+    this.#reader = undefined;
+    spareReader = reader;
   }
 
   /** This packet is the last one before the others have had their turn. */
   #endTurn(): void {
     this.#taken = 0;
-    this.#gate.set(holds.turn);
-    this.link.nextTurn(() => this.#release(holds.turn));
+    this.hold(holds.turn);
+    this.link.nextTurn(() => this.release(holds.turn));
   }
 
   /** One write for all that came in a row: a chunk holds thousands, and each write costs the other connections time. */
@@ -215,23 +256,20 @@ export class Session implements DurabilityWaiter, Receiver {
     if (!this.closed) this.#write(count === 1 ? pingresp : Buffer.alloc(count * pingresp.length, pingresp));
   }
 
-  #handle(packet: ClientPacket): void {
+  #handle(packet: ClientPacket, reader: PacketReader): void {
     if (packet.kind !== 'pingreq') this.#answerPings();
     switch (packet.kind) {
       case 'publish':
-        this.#publish(packet);
+        this.#publish(packet, reader);
         return;
       case 'pingreq':
         this.#pings++;
         return;
       case 'subscribe':
-        this.#keepGrants(
-          grantsAfter(packet, this.#grants, this.#principal.key),
-          suback(packet.packetId, grantedQos(packet)),
-        );
+        this.#keepGrants(grantsAfter(packet, this.#grants, this.key), suback(packet.packetId, grantedQos(packet)));
         return;
       case 'unsubscribe':
-        this.#keepGrants(grantsWithout(packet, this.#grants, this.#principal.key), unsuback(packet.packetId));
+        this.#keepGrants(grantsWithout(packet, this.#grants, this.key), unsuback(packet.packetId));
         return;
       case 'disconnect':
         this.#close('by-client', 'end');
@@ -239,7 +277,7 @@ export class Session implements DurabilityWaiter, Receiver {
       case 'connect':
       case 'foreignConnect':
         if (this.#ticket !== undefined) throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
-        this.#gate.set(holds.handshake);
+        this.hold(holds.handshake);
         this.#connect(packet).catch((error: unknown) => this.#failWith(error));
         return;
       case 'puback':
@@ -253,20 +291,21 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   async #connect(packet: ConnectPacket | ForeignConnectPacket): Promise<void> {
-    const admission = await admit(this.#hub, packet, this.#origin);
+    const origin = this.#origin;
+    assert(origin !== undefined, 'there is one CONNECT');
+    const admission = await admit(this.#hub, packet, origin);
+    this.#origin = undefined;
     if (this.closed) return;
     if (packet.kind === 'foreignConnect' || admission.kind === 'refused') {
       assert(admission.kind === 'refused', 'no foreign protocol is admitted');
       this.#refuse(admission);
       return;
     }
-    this.#admitted = admission;
-    this.#origin.proved?.();
+    this.#principal = admission.principal;
+    this.#traits = admission.traits;
+    origin.proved?.();
     try {
-      const claim = new SessionClaim(admission.principal, this.#origin, this);
-      // It says all that is still asked for: the certificate has been judged.
-      this.#origin = claim;
-      const entered = await enter(this.#hub, claim, { clean: packet.cleanSession, hasEnded: () => this.closed });
+      const entered = await enter(this.#hub, this, { clean: packet.cleanSession, hasEnded: () => this.closed });
       if (entered !== undefined) this.#begin(entered, packet);
     } catch (error) {
       const { code, limit } = asHubError(error);
@@ -287,29 +326,28 @@ export class Session implements DurabilityWaiter, Receiver {
     this.#write(connack(connackCodes.accepted, sessionPresent));
     this.#hub.log.debug(this.#facts(), 'MQTT connection accepted');
     this.wake();
-    this.#release(holds.handshake);
+    this.release(holds.handshake);
   }
 
   #refuse(refusal: Refused): void {
     this.link.write(connack(refusal.code));
     this.#hub.log.info(
-      { identity: refusal.identity, check: refusal.check, code: refusal.code, peer: this.#origin.peer },
+      { identity: refusal.identity, check: refusal.check, code: refusal.code, peer: this.peer },
       'MQTT connection refused',
     );
     this.#close('protocol-error', 'end');
   }
 
-  #publish(packet: PublishPacket): void {
-    const principal = this.#principal;
+  #publish(packet: PublishPacket, reader: PacketReader): void {
     if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)');
-    const target = publishTarget(packet.topic, principal.key);
+    const target = publishTarget(packet.topic, this.key);
     if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to');
     if (target.kind === 'telemetry') {
       const telemetry = telemetryOf(target.propertyBag, packet.payload, packet.retain);
       const uplink = this.#openUplink();
       uplink.enqueue(telemetry, packet.packetId);
       this.#heedBounds(uplink);
-      if (!packet.retain) uplink.learn(this.#reader, telemetry);
+      if (!packet.retain) uplink.learn(reader, telemetry);
       return;
     }
     if (packet.qos === 1 && this.#uplink?.awaitTurn(packet.packetId) !== true) {
@@ -324,8 +362,8 @@ export class Session implements DurabilityWaiter, Receiver {
 
   #openUplink(): Uplink {
     if (this.#uplink === undefined) {
-      const { protocol, peer } = this.#origin;
-      const sender = { principal: this.#principal, modelId: this.#admitted?.modelId, via: { protocol, peer } };
+      const { protocol, peer } = this;
+      const sender = { principal: this.#device, modelId: this.#traits.modelId, via: { protocol, peer } };
       this.#uplink = new Uplink(this.#hub, sender, this);
     }
     return this.#uplink;
@@ -333,7 +371,7 @@ export class Session implements DurabilityWaiter, Receiver {
 
   /** Reads no more while too much waits for the disk, of this connection or of all, or the device is over its limit. */
   #heedBounds(uplink: Uplink): void {
-    this.#backpressure ??= new Backpressure(uplink, this.#gate, this.#hub.clock, (hold) => this.#release(hold));
+    this.#backpressure ??= new Backpressure(uplink, this, this.#hub.clock);
     this.#backpressure.heed();
   }
 
@@ -343,13 +381,13 @@ export class Session implements DurabilityWaiter, Receiver {
       this.#answerGrants(grants, answer);
       return;
     }
-    this.#gate.set(holds.saving);
-    const { key, generationId } = this.#principal;
+    this.hold(holds.saving);
+    const { key, generationId } = this;
     this.#hub.subscriptions.save(key, generationId, subscriptionsOf(grants, key)).then(
       () => {
         if (this.closed) return;
         this.#answerGrants(grants, answer);
-        this.#release(holds.saving);
+        this.release(holds.saving);
       },
       (error: unknown) => this.#fail('storage-failed', { error }),
     );
@@ -362,17 +400,13 @@ export class Session implements DurabilityWaiter, Receiver {
     this.wake();
   }
 
-  get #principal(): DevicePrincipal {
-    assert(this.#admitted !== undefined, 'asked for behind the CONNECT only');
-    return this.#admitted.principal;
+  get #device(): DevicePrincipal {
+    assert(this.#principal !== undefined, 'asked for behind the CONNECT only');
+    return this.#principal;
   }
 
   #write(bytes: Buffer): void {
-    if (!this.link.write(bytes)) this.#gate.set(holds.output);
-  }
-
-  #release(hold: Hold): void {
-    this.#gate.clear(hold, () => this.#read());
+    if (!this.link.write(bytes)) this.hold(holds.output);
   }
 
   #failWith(error: unknown): void {
@@ -391,19 +425,19 @@ export class Session implements DurabilityWaiter, Receiver {
   /** The one way out. @param how `end` lets what was written leave first. */
   #close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy'): void {
     if (this.closed) return;
-    this.#gate.set(holds.closed);
+    this.hold(holds.closed);
     this.#leaveWill(reason);
     this.#backpressure?.close();
     this.#ticket?.release(reason);
     this.#deliveries?.close();
-    if (this.#admitted !== undefined) this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');
+    if (this.#principal !== undefined) this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');
     if (how === 'end') this.link.end();
     else this.link.destroy();
   }
 
   /** The will becomes an event unless the device said good-bye [MQTT-3.1.2-8]. */
   #leaveWill(reason: DisconnectReason): void {
-    const will = this.#admitted?.will;
+    const { will } = this.#traits;
     if (will === undefined || this.#ticket === undefined || SILENT_REASONS.has(reason)) return;
     try {
       this.#openUplink().enqueue(will, 0);
@@ -413,7 +447,13 @@ export class Session implements DurabilityWaiter, Receiver {
   }
 
   #facts(): LogFields {
-    const identity = this.#admitted && identityName(this.#admitted.principal.key);
-    return { protocol: this.#origin.protocol, peer: this.#origin.peer, identity };
+    const identity = this.#principal && identityName(this.#principal.key);
+    return { protocol: this.protocol, peer: this.peer, identity };
   }
+}
+
+function takeReader(): PacketReader {
+  const reader = spareReader ?? new PacketReader();
+  spareReader = undefined;
+  return reader;
 }

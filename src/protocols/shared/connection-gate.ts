@@ -22,17 +22,38 @@ export interface ConnectionCounts {
   readonly displaced: number;
 }
 
-interface Entry {
-  readonly socket: net.Socket;
-  readonly address: AddressEntry;
-  /** Monotonic milliseconds. */
-  readonly since: number;
-}
-
 interface AddressEntry {
   readonly name: string;
   open: number;
   unproved: number;
+}
+
+/** Somebody on whom nothing is proved yet. */
+interface Stranger {
+  readonly socket: net.Socket;
+  /** Monotonic milliseconds. */
+  readonly since: number;
+}
+
+/** What a connection has of the gate. One object and no closures, because there is one for each idle connection. */
+export class Place {
+  readonly address: AddressEntry;
+  readonly #gate: ConnectionGate;
+
+  constructor(gate: ConnectionGate, address: AddressEntry) {
+    this.#gate = gate;
+    this.address = address;
+  }
+
+  /** Somebody has proved who he is. Calling it again is harmless. */
+  proved(): void {
+    this.#gate.proved(this);
+  }
+
+  /** The connection has closed. */
+  leave(): void {
+    this.#gate.left(this);
+  }
 }
 
 /**
@@ -50,7 +71,7 @@ export class ConnectionGate {
   readonly #log: Log;
   readonly #addresses = new Map<string, AddressEntry>();
   /** In the order in which they came. */
-  readonly #unproved = new Set<Entry>();
+  readonly #unproved = new Map<Place, Stranger>();
   #open = 0;
   #refused = 0;
   #displaced = 0;
@@ -67,45 +88,48 @@ export class ConnectionGate {
   }
 
   /**
-   * Lets a new connection in, or destroys it and answers undefined.
-   * @returns to be called when somebody has proved on it who he is; calling it again is harmless.
+   * Lets a new connection in, or destroys it and answers undefined. Its place is to be left when it has closed.
+   * @param peer its address, without the port
    */
-  admit(socket: net.Socket): (() => void) | undefined {
-    const name = socket.remoteAddress ?? '';
-    const address = this.#addresses.get(name) ?? { name, open: 0, unproved: 0 };
+  admit(socket: net.Socket, peer: string): Place | undefined {
+    const address = this.#addresses.get(peer) ?? { name: peer, open: 0, unproved: 0 };
     const { connectionsMax, connectionsPerAddressMax = connectionsMax, unprovedConnectionsMax } = this.#limits;
     if (this.#open >= connectionsMax) return this.#refuse(socket, 'connectionsMax');
     if (address.open >= connectionsPerAddressMax) return this.#refuse(socket, 'connectionsPerAddressMax');
     if (this.#unproved.size >= unprovedConnectionsMax && !this.#makeRoom(address)) {
       return this.#refuse(socket, 'unprovedConnectionsMax');
     }
-    const entry: Entry = { socket, address, since: this.#clock.monotonic() };
-    this.#addresses.set(name, address);
+    const place = new Place(this, address);
+    this.#addresses.set(peer, address);
     this.#open++;
     address.open++;
     address.unproved++;
-    this.#unproved.add(entry);
-    socket.once('close', () => {
-      this.#proved(entry);
-      this.#open--;
-      if (--address.open === 0) this.#addresses.delete(name);
-    });
-    return () => this.#proved(entry);
+    this.#unproved.set(place, { socket, since: this.#clock.monotonic() });
+    return place;
   }
 
-  #proved(entry: Entry): void {
-    if (this.#unproved.delete(entry)) entry.address.unproved--;
+  /** `Place.proved` */
+  proved(place: Place): void {
+    if (this.#unproved.delete(place)) place.address.unproved--;
+  }
+
+  /** `Place.leave` */
+  left(place: Place): void {
+    const { address } = place;
+    this.proved(place);
+    this.#open--;
+    if (--address.open === 0) this.#addresses.delete(address.name);
   }
 
   #makeRoom(newcomer: AddressEntry): boolean {
-    const [oldest] = this.#unproved;
-    const isSlow = this.#clock.monotonic() - oldest.since >= limits.unprovedSlowMs;
+    const [[oldest, { socket, since }]] = this.#unproved;
+    const isSlow = this.#clock.monotonic() - since >= limits.unprovedSlowMs;
     const isGreedy = oldest.address.unproved > newcomer.unproved + limits.unprovedUnfairMin;
     if (!isSlow && !isGreedy) return false;
-    this.#proved(oldest);
+    this.proved(oldest);
     this.#displaced++;
     this.#warn('unprovedConnectionsMax');
-    oldest.socket.destroy();
+    socket.destroy();
     return true;
   }
 

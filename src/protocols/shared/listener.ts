@@ -2,8 +2,8 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { ConnectionGate } from './connection-gate.ts';
-import { withSharedReads } from './shared-reads.ts';
+import type { ConnectionGate, Place } from './connection-gate.ts';
+import { readsShared, withSharedReads } from './shared-reads.ts';
 
 export interface TlsIdentity {
   readonly cert: string;
@@ -32,7 +32,7 @@ export interface ListenerOptions {
   readonly tls?: TlsSource;
   /** Other listeners may share the port; the system spreads connections among them. Not on every platform. */
   readonly reusePort?: boolean;
-  /** Plain TCP only: sockets come with `SharedReader`, not `data` events, where the runtime lets them. */
+  /** Plain TCP only: sockets come as `SharedReader`, without `data` events, where the runtime lets them. */
   readonly sharedReads?: boolean;
   readonly log: Log;
   /** Bounds the connections of all listeners that share it; absent = the operator's port, and tests. */
@@ -40,8 +40,9 @@ export interface ListenerOptions {
   /**
    * The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here.
    * @param proved to be called when somebody has proved who he is.
+   * @param peer the address, without its port. A socket that is asked for it keeps one of its own.
    */
-  accept(socket: net.Socket, proved: () => void): void;
+  accept(socket: net.Socket, proved: () => void, peer: string): void;
 }
 
 /** A port that accepts, on one or more addresses. */
@@ -104,23 +105,45 @@ export async function canSharePorts(): Promise<boolean> {
 }
 
 function createServer(options: ListenerOptions): net.Server {
+  const failed = (error: Error): void =>
+    options.log.debug({ listener: options.name, error: error.message }, 'socket error');
+  const hand = (socket: net.Socket, proved: () => void, peer: string): void => {
+    socket.on('error', failed);
+    socket.setNoDelay(true);
+    options.accept(socket, proved, peer);
+  };
+  return options.tls === undefined ? plainServer(options, hand) : tlsServer(options, options.tls, hand);
+}
+
+type Hand = ListenerOptions['accept'];
+
+function plainServer({ gate, sharedReads }: ListenerOptions, hand: Hand): net.Server {
+  return net.createServer({ noDelay: true }, (accepted) => {
+    // Asked for before the move: what a socket has once answered it keeps.
+    const peer = accepted.remoteAddress ?? '';
+    const socket = sharedReads === true ? withSharedReads(accepted) : accepted;
+    if (gate === undefined) {
+      hand(socket, nobody, peer);
+      return;
+    }
+    const place = admitted(gate, socket, peer);
+    if (place !== undefined) hand(socket, () => place.proved(), place.address.name);
+  });
+}
+
+/** Lets the connection in, and takes care that its place is left. */
+function admitted(gate: ConnectionGate, socket: net.Socket, peer: string): Place | undefined {
+  const place = gate.admit(socket, peer);
+  if (place === undefined) return undefined;
+  if (readsShared(socket)) socket.place = place;
+  else socket.once('close', () => place.leave());
+  return place;
+}
+
+function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net.Server {
   const { gate } = options;
   /** What tells the gate, by the raw connection's ends: TLS hands over another socket than the one that came. */
   const provers = new Map<string, () => void>();
-  const guarded = (socket: net.Socket): void => {
-    socket.on('error', (error) => options.log.debug({ listener: options.name, error: error.message }, 'socket error'));
-    socket.setNoDelay(true);
-    const ends = endsOf(socket);
-    const proved = provers.get(ends) ?? nobody;
-    provers.delete(ends);
-    options.accept(socket, proved);
-  };
-  const source = options.tls;
-  if (source === undefined) {
-    const server = net.createServer({ noDelay: true }, guarded);
-    gated(server, gate, provers);
-    return options.sharedReads === true ? moved(server) : server;
-  }
   const server = tls.createServer(
     {
       ...contextOf(source),
@@ -128,7 +151,12 @@ function createServer(options: ListenerOptions): net.Server {
       rejectUnauthorized: false,
       handshakeTimeout: limits.handshakeMs,
     },
-    guarded,
+    (socket) => {
+      const ends = endsOf(socket);
+      const proved = provers.get(ends) ?? nobody;
+      provers.delete(ends);
+      hand(socket, proved, socket.remoteAddress ?? '');
+    },
   );
   server.on('tlsClientError', (error, socket) => {
     options.log.debug(
@@ -138,32 +166,20 @@ function createServer(options: ListenerOptions): net.Server {
   });
   const unwatch = source.watch(() => server.setSecureContext(contextOf(source)));
   server.on('close', unwatch);
-  return gated(server, gate, provers);
+  return gate === undefined ? server : gated(server, gate, provers);
 }
 
 /** Shows every connection to the gate before anybody else sees it, so before the TLS handshake. */
-function gated<S extends net.Server>(server: S, gate: ConnectionGate | undefined, provers: Map<string, () => void>): S {
-  if (gate === undefined) return server;
+function gated(server: net.Server, gate: ConnectionGate, provers: Map<string, () => void>): net.Server {
   const listeners = server.listeners('connection') as ((socket: net.Socket) => void)[];
   server.removeAllListeners('connection');
   server.on('connection', (socket: net.Socket) => {
-    const proved = gate.admit(socket);
-    if (proved === undefined) return;
+    const place = admitted(gate, socket, socket.remoteAddress ?? '');
+    if (place === undefined) return;
     const ends = endsOf(socket);
-    provers.set(ends, proved);
+    provers.set(ends, () => place.proved());
     socket.once('close', () => provers.delete(ends));
     for (const listener of listeners) listener.call(server, socket);
-  });
-  return server;
-}
-
-/** Moves every connection before anybody else sees it. */
-function moved(server: net.Server): net.Server {
-  const listeners = server.listeners('connection') as ((socket: net.Socket) => void)[];
-  server.removeAllListeners('connection');
-  server.on('connection', (socket: net.Socket) => {
-    const reader = withSharedReads(socket);
-    for (const listener of listeners) listener.call(server, reader);
   });
   return server;
 }

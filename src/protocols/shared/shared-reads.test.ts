@@ -6,6 +6,8 @@ import { silentLog } from '../../base/log.ts';
 import { listen } from './listener.ts';
 import { readsShared, withSharedReads } from './shared-reads.ts';
 
+const nobody = { receive: () => {}, ended: () => {}, closed: () => {} };
+
 /** A port whose sockets are handed to `accept`; one client of it. */
 async function open(context: TestContext, accept: (socket: net.Socket) => void): Promise<() => net.Socket> {
   const addresses = ['127.0.0.1'];
@@ -21,7 +23,7 @@ async function open(context: TestContext, accept: (socket: net.Socket) => void):
 test('connections that share a buffer get their own bytes, all and in order', async (context) => {
   const connect = await open(context, (socket) => {
     assert.ok(readsShared(socket));
-    socket.takeBytes = (bytes) => void socket.write(Buffer.from(bytes));
+    socket.owner = { ...nobody, receive: (bytes) => void socket.write(Buffer.from(bytes)) };
   });
   const sizes = [1, 100, 65_536, 300_000, 1_000_000];
   await Promise.all(
@@ -46,10 +48,13 @@ test('a paused connection is not read, and goes on where it was', async (context
   const connect = await open(context, (socket) => {
     accepted ??= socket;
     assert.ok(readsShared(socket));
-    socket.takeBytes = (bytes) => {
-      got += bytes.length;
-      socket.pause();
-      paused();
+    socket.owner = {
+      ...nobody,
+      receive(bytes) {
+        got += bytes.length;
+        socket.pause();
+        paused();
+      },
     };
   });
   const client = connect();
@@ -65,28 +70,36 @@ test('a paused connection is not read, and goes on where it was', async (context
   const socket = accepted as net.Socket;
   assert.ok(readsShared(socket));
   const isComplete = new Promise<void>((resolve) => {
-    socket.takeBytes = (bytes) => {
-      got += bytes.length;
-      if (got === all) resolve();
+    socket.owner = {
+      ...nobody,
+      receive(bytes) {
+        got += bytes.length;
+        if (got === all) resolve();
+      },
     };
   });
   socket.resume();
   await isComplete;
 });
 
-test("the peer's end and a broken connection are told as of any socket, and the port can be closed", async (context) => {
+test("the peer's end and a broken connection are told, and the port can be closed", async (context) => {
   const told: string[] = [];
   let closed = (): void => {};
   const isClosed = new Promise<void>((resolve) => {
     closed = resolve;
   });
   const connect = await open(context, (socket) => {
+    assert.ok(readsShared(socket));
     assert.equal(socket.remoteAddress, '127.0.0.1');
-    socket.on('end', () => told.push('end'));
-    socket.on('close', () => {
-      told.push('close');
-      if (told.length === 3) closed();
-    });
+    socket.place = { leave: () => void told.push('place left') };
+    socket.owner = {
+      receive: () => {},
+      ended: () => void told.push('ended'),
+      closed() {
+        told.push('closed');
+        if (told.length === 5) closed();
+      },
+    };
   });
   const [ends, breaks] = [connect(), connect()];
   await Promise.all([once(ends, 'connect'), once(breaks, 'connect')]);
@@ -94,7 +107,25 @@ test("the peer's end and a broken connection are told as of any socket, and the 
   await once(ends, 'close');
   breaks.resetAndDestroy();
   await isClosed;
-  assert.deepEqual(told, ['end', 'close', 'close']);
+  assert.deepEqual(told, ['ended', 'place left', 'closed', 'place left', 'closed']);
+});
+
+test('other listeners of a socket hear its end and its close as of any socket', async (context) => {
+  const told: string[] = [];
+  let closed = (): void => {};
+  const isClosed = new Promise<void>((resolve) => {
+    closed = resolve;
+  });
+  const connect = await open(context, (socket) => {
+    socket.on('end', () => void told.push('end'));
+    socket.on('close', () => {
+      told.push('close');
+      closed();
+    });
+  });
+  connect().end('last words');
+  await isClosed;
+  assert.deepEqual(told, ['end', 'close']);
 });
 
 test('a socket that cannot be moved stays as it is', () => {

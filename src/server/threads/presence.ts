@@ -205,7 +205,8 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
       const id = ++lastId;
       const connection: Connection = { claim, activity: 'none', hasEnded: false };
       connections.set(id, connection);
-      const { drop: _drop, wake: _wake, ...sent } = claim;
+      const { key, generationId, protocol, credential, authority, peer } = claim;
+      const sent: SentClaim = { key, generationId, protocol, credential, authority, peer };
       try {
         await remote.claim(id, sent);
       } catch (error) {
