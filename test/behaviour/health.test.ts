@@ -8,13 +8,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
-import { createApiClient } from '../../src/api/client.ts';
 import type { HealthCheckJson, HealthReport } from '../../src/api/health.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { compose } from '../../src/server/compose.ts';
 import { loadSettings } from '../../src/server/config-sources.ts';
 import { Shutdown } from '../../src/server/lifecycle.ts';
+import { apiOf } from '../drivers/api.ts';
 import { makeCertificate } from '../drivers/certificates.ts';
 import { Collector } from '../drivers/collector.ts';
 import { type LogLine, recordingLog } from '../drivers/http.ts';
@@ -54,11 +54,6 @@ async function metric(port: number | null, name: string): Promise<number> {
   const line = page.split('\n').find((each) => each.startsWith(`${name} `));
   assert.ok(line !== undefined, name);
   return Number(line.slice(name.length + 1));
-}
-
-function apiOf(hub: TestHub) {
-  const { connectionStrings, ports } = hub.endpoints;
-  return createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
 }
 
 test('a hub that is well says so of each check, in JSON, as metrics, and at the command line', async () => {
