@@ -93,7 +93,7 @@ test('beyond loopback the command line shows its key to see the checks', async (
 test('tables that somebody else holds: silent at first, then not writable, then well again by themselves', async () => {
   await using hub = await startHub();
   const { admin } = hub.endpoints.ports;
-  const other = new DatabaseSync(path.join(hub.dataDir, 'tables', 'hub.db'));
+  const other = new DatabaseSync(path.join(hub.dataDir, 'tables', 'hub.db'), { timeout: 5000 });
   other.exec('begin immediate');
   const seen = await until(admin, 'tables', 'fail');
   assert.equal(seen.http, 503);
