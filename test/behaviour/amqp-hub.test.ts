@@ -4,9 +4,10 @@ import { after, before, test } from 'node:test';
 import type { ConnectionOptions } from 'rhea';
 import rhea from 'rhea';
 import { WebSocket } from 'ws';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { AmqpDriver, bodyText } from '../drivers/amqp.ts';
+import { apiOf } from '../drivers/api.ts';
 import { makeAuthorityCertificate, makeCertificate, type TestCertificate } from '../drivers/certificates.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 
@@ -18,8 +19,7 @@ let api: ApiClient;
 
 before(async () => {
   hub = await startHub();
-  const connectionString = hub.endpoints.connectionStrings.iothubowner;
-  api = createApiClient({ connectionString, port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
+  api = apiOf(hub);
 });
 
 after(async () => {

@@ -7,12 +7,12 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type tls from 'node:tls';
 import type { ServerAuthorityJson } from '../../src/api/authorities.ts';
-import { createApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { VirtualClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { openPrivateTls, type ServerTls } from '../../src/server/tls-source.ts';
+import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub } from '../drivers/hub.ts';
 import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 
@@ -21,11 +21,7 @@ const certificatesIn = (pem: string): number => pem.match(/BEGIN CERTIFICATE/g)?
 test('offered, reported, switched: a connection lives through it, new ones need the new CA', async () => {
   await using hub = await startHub();
   const { endpoints, dataDir } = hub;
-  const api = createApiClient({
-    connectionString: endpoints.connectionStrings.iothubowner,
-    port: endpoints.ports.https ?? 443,
-    ca: hub.ca,
-  });
+  const api = apiOf(hub);
   const fieldsOf = async (deviceId: string): Promise<Parameters<typeof connectPacket>[0]> => {
     const key = (await api.devices.create(deviceId)).authentication.symmetricKey?.primaryKey ?? '';
     const expiresAt = Date.now() + 600_000;

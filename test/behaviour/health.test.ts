@@ -8,13 +8,13 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
-import { createApiClient } from '../../src/api/client.ts';
 import type { HealthCheckJson, HealthReport } from '../../src/api/health.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { compose } from '../../src/server/compose.ts';
 import { loadSettings } from '../../src/server/config-sources.ts';
 import { Shutdown } from '../../src/server/lifecycle.ts';
+import { apiOf } from '../drivers/api.ts';
 import { makeCertificate } from '../drivers/certificates.ts';
 import { Collector } from '../drivers/collector.ts';
 import { type LogLine, recordingLog } from '../drivers/http.ts';
@@ -56,11 +56,6 @@ async function metric(port: number | null, name: string): Promise<number> {
   return Number(line.slice(name.length + 1));
 }
 
-function apiOf(hub: TestHub) {
-  const { connectionStrings, ports } = hub.endpoints;
-  return createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
-}
-
 test('a hub that is well says so of each check, in JSON, as metrics, and at the command line', async () => {
   await using hub = await startHub({ args: ['--threads', '2', '--segment-bytes', '64KiB'] });
   const seen = await healthOf(hub);
@@ -98,7 +93,7 @@ test('beyond loopback the command line shows its key to see the checks', async (
 test('tables that somebody else holds: silent at first, then not writable, then well again by themselves', async () => {
   await using hub = await startHub();
   const { admin } = hub.endpoints.ports;
-  const other = new DatabaseSync(path.join(hub.dataDir, 'tables', 'hub.db'));
+  const other = new DatabaseSync(path.join(hub.dataDir, 'tables', 'hub.db'), { timeout: 5000 });
   other.exec('begin immediate');
   const seen = await until(admin, 'tables', 'fail');
   assert.equal(seen.http, 503);

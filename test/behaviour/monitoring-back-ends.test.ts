@@ -1,10 +1,10 @@
 /** What back ends are refused, as monitoring events: which operation, which policy, which rule; and what is not told. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createApiClient } from '../../src/api/client.ts';
 import { limits } from '../../src/base/limits.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
 import { openAmqpTestHub } from '../drivers/amqp-door.ts';
+import { apiOf } from '../drivers/api.ts';
 import { HUB_NAME, openHttpHub } from '../drivers/http.ts';
 import { registerDevice } from '../drivers/http-device.ts';
 import { startHub } from '../drivers/hub.ts';
@@ -128,8 +128,7 @@ test('over AMQP: links and requests for which the policy has no permission', asy
 test('a policy that tries again and again is one event at once and one for all the others', async () => {
   await using hub = await startHub({ args: ['--monitoring-window-seconds', '1'] });
   await using reader = await MonitoringReader.open(hub);
-  const { connectionStrings, ports } = hub.endpoints;
-  const api = createApiClient({ connectionString: connectionStrings.service, port: ports.https ?? 0, ca: hub.ca });
+  const api = apiOf(hub, 'service');
   for (let nth = 0; nth < 5; nth++) await assert.rejects(api.devices.get('d1'), { status: 401 });
   api.close();
   const told = await reader.until(
@@ -145,7 +144,7 @@ test('a policy that tries again and again is one event at once and one for all t
   }
   assert.equal(refused[0].count, 1);
   assert.ok(refused.length < 5, `${refused.length} events`);
-  const key = /SharedAccessKey=([^;]+)/.exec(connectionStrings.service)?.[1] ?? '?';
+  const key = /SharedAccessKey=([^;]+)/.exec(hub.endpoints.connectionStrings.service)?.[1] ?? '?';
   assert.ok(!JSON.stringify(reader.all()).includes(key));
 });
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import https from 'node:https';
 import { after, before, test } from 'node:test';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { devicePlace, MonitoringReader, type PlayedDevice, withDevice } from '../drivers/monitoring.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
@@ -14,8 +15,7 @@ let device: PlayedDevice;
 before(async () => {
   hub = await startHub({ args: ['--monitoring-window-seconds', '1', '--telemetry-bytes-max', '1KiB'] });
   reader = await MonitoringReader.open(hub);
-  const { connectionStrings, ports } = hub.endpoints;
-  api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
+  api = apiOf(hub);
   device = await withDevice(hub, 'worker');
 });
 after(async () => {

@@ -1,14 +1,13 @@
 /** Presence in the registry: exact while the hub runs, after a stop, and after `kill -9`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createApiClient } from '../../src/api/client.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { devicePlace, MonitoringReader, withDevice } from '../drivers/monitoring.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 
 async function presenceOf(hub: TestHub, deviceId: string) {
-  const { connectionStrings, ports } = hub.endpoints;
-  const api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
+  const api = apiOf(hub);
   try {
     const { connectionState, connectionStateUpdatedTime, lastActivityTime } = await api.devices.get(deviceId);
     return {

@@ -4,10 +4,11 @@ import net from 'node:net';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { parseLogin } from '../../src/api/connection-string.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { seededRandom } from '../../src/base/random.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 
@@ -16,8 +17,7 @@ let api: ApiClient;
 
 before(async () => {
   hub = await startHub();
-  const connectionString = hub.endpoints.connectionStrings.iothubowner;
-  api = createApiClient({ connectionString, port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
+  api = apiOf(hub);
 });
 
 after(async () => {

@@ -6,9 +6,10 @@ import tls from 'node:tls';
 import mqtt, { type IClientOptions } from 'mqtt';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import { WebSocket } from 'ws';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { limits } from '../../src/base/limits.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { connectPacket } from '../drivers/mqtt.ts';
 
@@ -17,8 +18,7 @@ let api: ApiClient;
 
 before(async () => {
   hub = await startHub();
-  const connectionString = hub.endpoints.connectionStrings.iothubowner;
-  api = createApiClient({ connectionString, port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
+  api = apiOf(hub);
 });
 
 after(async () => {

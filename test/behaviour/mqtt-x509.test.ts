@@ -5,8 +5,9 @@ import { after, before, test } from 'node:test';
 import tls from 'node:tls';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import mqttPacket from 'mqtt-packet';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
+import { apiOf } from '../drivers/api.ts';
 import { makeAuthorityCertificate, makeCertificate, type TestCertificate } from '../drivers/certificates.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { connectPacket } from '../drivers/mqtt.ts';
@@ -16,8 +17,7 @@ let api: ApiClient;
 
 before(async () => {
   hub = await startHub();
-  const connectionString = hub.endpoints.connectionStrings.iothubowner;
-  api = createApiClient({ connectionString, port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
+  api = apiOf(hub);
 });
 
 after(async () => {

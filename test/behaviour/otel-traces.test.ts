@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { IPublishPacket } from 'mqtt-packet';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
 import { limits } from '../../src/base/limits.ts';
+import { apiOf } from '../drivers/api.ts';
 import { type CollectedSpan, Collector } from '../drivers/collector.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { devicePlace, MonitoringReader, withDevice } from '../drivers/monitoring.ts';
@@ -26,11 +26,6 @@ async function connected(hub: TestHub, deviceId: string): Promise<MqttDriver> {
 async function send(client: MqttDriver, topic: string, payload = '1'): Promise<void> {
   client.publish({ topic, payload, qos: 1, messageId: 7 });
   await client.next('puback');
-}
-
-function apiOf(hub: TestHub): ApiClient {
-  const { connectionStrings, ports } = hub.endpoints;
-  return createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
 }
 
 const ofTrace = (spans: readonly CollectedSpan[], id: string): readonly CollectedSpan[] =>

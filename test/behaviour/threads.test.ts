@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 import { readToEnd } from '../reliability/event-reader.ts';
@@ -15,8 +16,7 @@ let api: ApiClient;
 before(async () => {
   // Refusals are not slowed down here: some tests fail to connect again and again.
   hub = await startHub({ args: ['--threads', '2', '--log-level', 'debug', '--refusal-delay-seconds', '0'] });
-  const connectionString = hub.endpoints.connectionStrings.iothubowner;
-  api = createApiClient({ connectionString, port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
+  api = apiOf(hub);
 });
 
 after(async () => {

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import https from 'node:https';
 import { test } from 'node:test';
-import { createApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { limits } from '../../src/base/limits.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { MonitoringReader, type Told } from '../drivers/monitoring.ts';
 import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
@@ -18,12 +18,7 @@ type Fields = Parameters<typeof connectPacket>[0];
 
 /** CONNECT fields with which each new device is let in. */
 async function createDevices(hub: TestHub, ids: readonly string[]): Promise<ReadonlyMap<string, Fields>> {
-  const { endpoints, ca } = hub;
-  const api = createApiClient({
-    connectionString: endpoints.connectionStrings.iothubowner,
-    port: endpoints.ports.https ?? 443,
-    ca,
-  });
+  const api = apiOf(hub);
   const fields = new Map<string, Fields>();
   for (const deviceId of ids) {
     const { authentication } = await api.devices.create(deviceId);

@@ -1,8 +1,9 @@
 /** A fleet that a script plays: what each device does is written into its record, and the registry asked what it knows. */
 import assert from 'node:assert/strict';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { limits } from '../../src/base/limits.ts';
 import { seededRandom } from '../../src/base/random.ts';
+import { apiOf } from './api.ts';
 import { makeCertificate } from './certificates.ts';
 import { connectFleetDevice, type FleetConnection, type FleetDevice, NotLetIn, sendByHttp, ways } from './fleet.ts';
 import { type Recorded, Refusals } from './fleet-record.ts';
@@ -200,8 +201,6 @@ export class PlayedFleet implements AsyncDisposable {
   }
 
   #client(): ApiClient {
-    const { connectionStrings, ports } = this.hub.endpoints;
-    const connectionString = connectionStrings.iothubowner;
-    return createApiClient({ connectionString, port: ports.https ?? 0, ca: this.hub.ca });
+    return apiOf(this.hub);
   }
 }

@@ -1,10 +1,11 @@
 /** Reads monitoring events as a back end does, and plays the devices that cause them. */
 import type { IConnectPacket } from 'mqtt-packet';
-import { createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import type { ReceivedEvent } from '../../src/cli/events/event.ts';
 import { readEvents } from '../../src/cli/events/reader.ts';
 import { resolveLogin } from '../../src/cli/login/login.ts';
+import { apiOf } from './api.ts';
 import type { TestHub } from './hub.ts';
 import type { MqttPlace } from './mqtt.ts';
 
@@ -146,13 +147,9 @@ export function tokenOf(deviceId: string, key: string, hostName: string, expires
 
 /** Creates a device in the registry. */
 export async function withDevice(hub: TestHub, deviceId: string): Promise<PlayedDevice> {
-  const { hostName, connectionStrings, ports } = hub.endpoints;
-  const call = async <Answer>(work: (api: ReturnType<typeof createApiClient>) => Promise<Answer>): Promise<Answer> => {
-    const api = createApiClient({
-      connectionString: connectionStrings.iothubowner,
-      port: ports.https ?? 0,
-      ca: hub.ca,
-    });
+  const { hostName } = hub.endpoints;
+  const call = async <Answer>(work: (api: ApiClient) => Promise<Answer>): Promise<Answer> => {
+    const api = apiOf(hub);
     try {
       return await work(api);
     } finally {

@@ -5,18 +5,18 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, test } from 'node:test';
-import { createApiClient } from '../../src/api/client.ts';
 import { parseConnectionString } from '../../src/api/connection-string.ts';
 import { performative } from '../../src/wire/amqp/performatives.ts';
 import { RawAmqp } from '../drivers/amqp.ts';
 import { attach, begin, HEADER, open, plain, SASL_HEADER } from '../drivers/amqp-bytes.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 
 const hub = await startHub({ args: ['--refusal-delay-seconds', '0'] });
 after(() => hub[Symbol.asyncDispose]());
 const { ports, connectionStrings, hubName } = hub.endpoints;
-const api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
+const api = apiOf(hub);
 after(() => api.close());
 const keyOf = (fill: number): string => Buffer.alloc(32, fill).toString('base64');
 const withKey = (fill: number) => ({

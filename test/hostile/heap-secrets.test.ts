@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { createApiClient } from '../../src/api/client.ts';
 import { parseConnectionString } from '../../src/api/connection-string.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { FOREIGN_DEVICE, OWN_DEVICE, refusedLogins, type ShownSecret } from './refused-logins.ts';
 
@@ -29,11 +29,7 @@ for (const threads of [1, 2]) {
       args,
       env: { NODE_OPTIONS: `--import ${probe}`, HEAP_PROBE_FOLDER: folder },
     });
-    const api = createApiClient({
-      connectionString: hub.endpoints.connectionStrings.iothubowner,
-      port: hub.endpoints.ports.https ?? 0,
-      ca: hub.ca,
-    });
+    const api = apiOf(hub);
     const foreignKey = randomBytes(32);
     const symmetricKey = {
       primaryKey: foreignKey.toString('base64'),

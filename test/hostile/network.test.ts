@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { createApiClient } from '../../src/api/client.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub } from '../drivers/hub.ts';
 import { attacks } from './attacks.ts';
 import { type Figures, startGoodClient } from './good-client.ts';
@@ -34,11 +34,7 @@ test('who behaves is served while others attack, and loses nothing', {
   timeout: 120_000 + attacks.length * 2000 * seconds,
 }, async () => {
   await using hub = await startHub();
-  const api = createApiClient({
-    connectionString: hub.endpoints.connectionStrings.iothubowner,
-    port: hub.endpoints.ports.https ?? 0,
-    ca: hub.ca,
-  });
+  const api = apiOf(hub);
   for (const id of ['good-1', 'good-2', 'good-3', 'slow']) await api.devices.create(id, {});
   api.close();
   const good = await startGoodClient(hub);

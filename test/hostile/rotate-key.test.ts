@@ -5,18 +5,11 @@ import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { createApiClient } from '../../src/api/client.ts';
+import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 
 const main = path.join(import.meta.dirname, '..', '..', 'src', 'main.ts');
 const KILLS = Number(process.env.MOORING_TEST_KILLS ?? 5);
-
-const api = (hub: TestHub) =>
-  createApiClient({
-    connectionString: hub.endpoints.connectionStrings.iothubowner,
-    port: hub.endpoints.ports.https ?? 0,
-    ca: hub.ca,
-  });
 
 /** The ids of the keys with which the tables' secrets are sealed now. */
 function keyIds(dataDir: string): ReadonlySet<string> {
@@ -34,7 +27,7 @@ function keyIds(dataDir: string): ReadonlySet<string> {
 }
 
 async function secretsOf(hub: TestHub, count: number): Promise<readonly unknown[]> {
-  const client = api(hub);
+  const client = apiOf(hub);
   const secrets = [];
   for (let at = 0; at < count; at++) secrets.push((await client.devices.get(`d${at}`)).authentication);
   client.close();
@@ -43,7 +36,7 @@ async function secretsOf(hub: TestHub, count: number): Promise<readonly unknown[
 
 test('a rotation seals every secret anew, and the old key opens nothing any more', async () => {
   await using hub = await startHub();
-  const client = api(hub);
+  const client = apiOf(hub);
   for (let at = 0; at < 5; at++) await client.devices.create(`d${at}`, {});
   client.close();
   const before = await secretsOf(hub, 5);
@@ -91,7 +84,7 @@ test('a key from the environment is changed by giving the new one and the old on
 
 test('a rotation that is killed leaves a folder that opens, and can be done again', async () => {
   await using hub = await startHub();
-  const client = api(hub);
+  const client = apiOf(hub);
   for (let at = 0; at < 40; at++) await client.devices.create(`d${at}`, {});
   client.close();
   const before = await secretsOf(hub, 40);

@@ -8,8 +8,8 @@ import { createHmac } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { createApiClient } from '../../src/api/client.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 
@@ -84,11 +84,7 @@ test('planted secrets are nowhere but in the answers to those who may know them'
   await using hub = await startHub({ env, args });
   const { ports } = hub.endpoints;
   const secrets = [...Object.values(keys), encryption];
-  const client = createApiClient({
-    connectionString: hub.endpoints.connectionStrings.iothubowner,
-    port: ports.https ?? 0,
-    ca: hub.ca,
-  });
+  const client = apiOf(hub);
   const symmetricKey = { primaryKey: keys.primary, secondaryKey: keys.secondary };
   await client.devices.create('d1', { authentication: { symmetricKey } });
   // Bad keys, one letter wrong: the refusal must not repeat them.

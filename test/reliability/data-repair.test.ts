@@ -10,7 +10,6 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { createDevices } from '../../bench/servers/hub.ts';
-import { createApiClient } from '../../src/api/client.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
@@ -18,6 +17,7 @@ import { checkData, type DataCheck } from '../../src/server/data-check.ts';
 import { repairData } from '../../src/server/data-repair.ts';
 import { openKeyCipher } from '../../src/stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../../src/stores/embedded/tables/tables.ts';
+import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub } from '../drivers/hub.ts';
 import { type ReadEvent, readToEnd } from './event-reader.ts';
 import { KillPublisher } from './kill-publisher.ts';
@@ -42,11 +42,7 @@ before(async () => {
   }
   await Promise.all(publishers.map((publisher) => publisher.finish()));
   for (const publisher of publishers) acknowledged.set(publisher.deviceId, publisher.acknowledgedNumbers());
-  const api = createApiClient({
-    connectionString: hub.endpoints.connectionStrings.iothubowner,
-    port: hub.endpoints.ports.https ?? 0,
-    ca: hub.ca,
-  });
+  const api = apiOf(hub);
   for (let n = 0; n < 40; n++) {
     const deviceId = `bench-${n % DEVICES}`;
     await api.commands.send({ deviceId }, { messageId: `c${n}`, bodyText: `body ${n} `.repeat(30), ack: 'full' });

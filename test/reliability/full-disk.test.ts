@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createApiClient } from '../../src/api/client.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { MixedLoad } from './mixed-load.ts';
 
@@ -97,8 +97,7 @@ async function ready(hub: TestHub): Promise<{ readonly status: number; readonly 
 
 /** The registry and what is stored can be read all the time. */
 async function assertServesReaders(hub: TestHub, load: MixedLoad, when: string): Promise<void> {
-  const { connectionStrings, ports } = hub.endpoints;
-  const api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
+  const api = apiOf(hub);
   const devices = await api.devices.list({ top: 5 });
   api.close();
   assert.equal(devices.length, 5, when);

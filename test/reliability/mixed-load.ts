@@ -9,10 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import rhea from 'rhea';
 import type { PublisherLogin } from '../../bench/load/publisher.ts';
 import { createDevices } from '../../bench/servers/hub.ts';
-import { type ApiClient, createApiClient } from '../../src/api/client.ts';
+import type { ApiClient } from '../../src/api/client.ts';
 import type { Endpoints } from '../../src/api/endpoints.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
+import { apiOf } from '../drivers/api.ts';
 import { readToEnd } from './event-reader.ts';
 import { KillPublisher } from './kill-publisher.ts';
 
@@ -457,8 +458,7 @@ function isAnswer(error: unknown): boolean {
 }
 
 async function withApi<Result>(hub: LoadHub, work: (api: ApiClient) => Promise<Result>): Promise<Result> {
-  const { connectionStrings, ports } = hub.endpoints;
-  const api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
+  const api = apiOf(hub);
   try {
     return await work(api);
   } finally {

@@ -11,9 +11,9 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { createApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { TABLES_FORMAT } from '../../src/stores/tables/migrations.ts';
+import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { readToEnd } from './event-reader.ts';
 import { KillPublisher, numberedMessage } from './kill-publisher.ts';
@@ -75,7 +75,7 @@ for (const name of names) {
 
 async function assertHolds(hub: TestHub, { devices, lost, commands, seed }: Expected, more: number): Promise<void> {
   const { connectionStrings, ports } = hub.endpoints;
-  const api = createApiClient({ connectionString: connectionStrings.iothubowner, port: ports.https ?? 0, ca: hub.ca });
+  const api = apiOf(hub);
   let found = 0;
   for (const [deviceId, { key, statusReason }] of Object.entries(devices)) {
     const device = await api.devices.get(deviceId);
