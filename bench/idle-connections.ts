@@ -54,8 +54,10 @@ const idleSeconds = Number(values.seconds);
 const wanted = kinds.filter((kind) => values.only.split(',').includes(kind));
 /** Connections that are opened at the same time. */
 const OPENING = 64;
-/** An address has few ports for outgoing connections, and some are still in use; all of 127/8 is this machine. */
+/** An address has few ports for outgoing connections, and others use them too; all of 127/8 is this machine. */
 const CONNECTIONS_PER_ADDRESS = 5000;
+/** Of this process alone. */
+const network = `127.${1 + ((process.pid >> 8) & 127)}.${process.pid & 255}`;
 /** Pieces of about the size of a socket's native part: more than any of the servers has free. */
 const FILLING = { pieces: 40_000, bytes: 432 };
 const root = path.dirname(import.meta.dirname);
@@ -127,7 +129,7 @@ function connect(server: Server, at: number, isHub: boolean): Promise<net.Socket
     const place = {
       port: server.port,
       host: '127.0.0.1',
-      localAddress: `127.0.0.${1 + Math.floor(at / CONNECTIONS_PER_ADDRESS)}`,
+      localAddress: `${network}.${1 + Math.floor(at / CONNECTIONS_PER_ADDRESS)}`,
       noDelay: true,
     };
     const socket =
