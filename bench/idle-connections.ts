@@ -2,10 +2,10 @@
  * Memory per idle connection: the hub's MQTT doors, plain and over TLS, beside bare sockets of the same runtime. Each
  * server is a fresh process, and what counts is what each further connection adds to its resident memory:
  *
- * - Memory that the process has touched and freed would be used again and not seen; so it is filled up first
- *   (`fillFreeMemory`). Without it bare sockets seemed to cost less than the objects that they are made of.
- * - `--base` connections are open before the first reading, and stay: what is loaded, compiled and touched once, and the
- *   memory that a connection needs only while it is opened, is paid for.
+ * - `--base` connections are open before the first reading, and stay: what is loaded, compiled and touched once is paid.
+ * - Resident is also what the process has freed and not given back: with it connections cost nothing where they use what
+ *   was freed before, and too much where their opening leaves some. So before each reading it is used up, by a filling
+ *   of known size (`fill`), which is subtracted.
  * - Each reading is behind full garbage collections that are asked for over the inspector, the same for all.
  *
  * `heap` is the runtime's own count of live objects, as a check: it knows neither free memory nor native objects. Linux only.
@@ -54,10 +54,12 @@ const idleSeconds = Number(values.seconds);
 const wanted = kinds.filter((kind) => values.only.split(',').includes(kind));
 /** Connections that are opened at the same time. */
 const OPENING = 64;
-/** An address has few ports for outgoing connections, and some are still in use; all of 127/8 is this machine. */
+/** An address has few ports for outgoing connections, and others use them too; all of 127/8 is this machine. */
 const CONNECTIONS_PER_ADDRESS = 5000;
-/** Pieces of about the size of a socket's native part: 46 MB, more than any of the servers has free. */
-const FILLING = { pieces: 100_000, bytes: 432 };
+/** Of this process alone. */
+const network = `127.${1 + ((process.pid >> 8) & 127)}.${process.pid & 255}`;
+/** Pieces of about the size of a socket's native part: more than any of the servers has free. */
+const FILLING = { pieces: 40_000, bytes: 432 };
 const root = path.dirname(import.meta.dirname);
 
 interface Login {
@@ -127,7 +129,7 @@ function connect(server: Server, at: number, isHub: boolean): Promise<net.Socket
     const place = {
       port: server.port,
       host: '127.0.0.1',
-      localAddress: `127.0.0.${1 + Math.floor(at / CONNECTIONS_PER_ADDRESS)}`,
+      localAddress: `${network}.${1 + Math.floor(at / CONNECTIONS_PER_ADDRESS)}`,
       noDelay: true,
     };
     const socket =
@@ -235,10 +237,10 @@ class Inspector implements Disposable {
     return Number(result?.value) / 1024;
   }
 
-  /** Holds so much small memory that whatever comes needs new memory: then resident memory shows it. */
-  async fillFreeMemory(): Promise<void> {
+  /** Takes and holds so much small memory that none of what is resident is free. */
+  async fill(): Promise<void> {
     const pieces = `Array.from({ length: ${FILLING.pieces} }, () => new ArrayBuffer(${FILLING.bytes}))`;
-    await this.call('Runtime.evaluate', { expression: `globalThis.filling = ${pieces}; 0` });
+    await this.call('Runtime.evaluate', { expression: `(globalThis.filling ??= []).push(${pieces})` });
   }
 
   async snapshot(file: string): Promise<void> {
@@ -271,18 +273,20 @@ async function measure(kind: Kind): Promise<Measured> {
   const sockets: net.Socket[] = [];
   try {
     server = await (isHub ? startHub(kind, folder) : startBare(kind, folder));
-    await fill(server);
     await openUpTo(baseConnections, sockets, server, isHub);
+    const first = await reading(server);
+    // Nothing is free now, so the next filling shows its own size.
     const before = await reading(server, `${kind}-base`);
     await openUpTo(baseConnections + connections, sockets, server, isHub);
     const after = await reading(server, kind);
+    const added = (of: keyof Reading): number => (after[of] - before[of] - (before[of] - first[of])) / connections;
     const cpu = cpuSeconds(server.pid);
     await sleep(idleSeconds * 1000);
     const idleCores = (cpuSeconds(server.pid) - cpu) / idleSeconds;
     using inspector = await Inspector.open(server.inspectorPort);
     return {
-      kibPerConnection: (after.resident - before.resident) / connections,
-      heapKibPerConnection: (after.heap - before.heap) / connections,
+      kibPerConnection: added('resident'),
+      heapKibPerConnection: added('heap'),
       idleCores,
       timers: await inspector.timers(),
     };
@@ -301,20 +305,22 @@ async function openUpTo(count: number, sockets: net.Socket[], server: Server, is
   await Promise.all(Array.from({ length: OPENING }, worker));
 }
 
-async function fill(server: Server): Promise<void> {
-  using inspector = await Inspector.open(server.inspectorPort);
-  await collect(inspector);
-  await inspector.fillFreeMemory();
+/** KiB. */
+interface Reading {
+  readonly resident: number;
+  readonly heap: number;
 }
 
-/** KiB. */
-async function reading(server: Server, name: string): Promise<{ resident: number; heap: number }> {
+/** @param snapshot name of the file, where snapshots are wanted */
+async function reading(server: Server, snapshot?: string): Promise<Reading> {
   using inspector = await Inspector.open(server.inspectorPort);
   await collect(inspector);
+  await inspector.fill();
+  await collect(inspector);
   const read = { resident: residentMiB(server.pid) * 1024, heap: await inspector.heapUsed() };
-  if (values.snapshot !== undefined) {
+  if (values.snapshot !== undefined && snapshot !== undefined) {
     mkdirSync(values.snapshot, { recursive: true });
-    await inspector.snapshot(path.join(values.snapshot, `${name}.heapsnapshot`));
+    await inspector.snapshot(path.join(values.snapshot, `${snapshot}.heapsnapshot`));
   }
   return read;
 }
