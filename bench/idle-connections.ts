@@ -353,6 +353,7 @@ for (const layer of ['plain', 'tls'] as const) {
   const ratios = hub.map(({ kibPerConnection }, at) => kibPerConnection / bare[at].kibPerConnection);
   process.stdout.write(`${layer}: hub / bare ${show(spread(ratios))}\n`);
 }
-const file = writeResult('idle-connections', { machine: machine(), options: values, rounds }, values.json);
+const { json, ...options } = values;
+const file = writeResult('idle-connections', { machine: machine(), options, rounds }, json);
 process.stdout.write(`written to ${file}\n`);
 process.exit(0);
