@@ -137,6 +137,7 @@ function connect(server: Server, at: number, isHub: boolean): Promise<net.Socket
     const login = server.logins[at];
     let awaited = isHub && values.subscribe ? [0x20, 0x90] : [0x20];
     socket.once('error', reject);
+    socket.once('close', () => reject(new Error(`connection ${at} was closed before it was let in`)));
     socket.once(server.ca === undefined ? 'connect' : 'secureConnect', () => {
       socket.write(connectPacket({ ...login, cleanSession: false, keepAliveSeconds: 1000 }));
     });
