@@ -5,11 +5,12 @@ import type { ReceiptWish } from '../../src/core/commands/types.ts';
 import { HubError } from '../../src/core/errors.ts';
 import type { EventPosition } from '../../src/core/events/types.ts';
 import type { IdentityDraft } from '../../src/core/identity/registry.ts';
+import { owner } from '../drivers/owner.ts';
 import type { RegistryChecker } from './check-registry.ts';
 import type { Checkers } from './device.ts';
 import type { Directory } from './directory.ts';
 import { type HubHost, NoAnswer } from './hub-host.ts';
-import { owner, type ServiceDoor } from './service-door.ts';
+import type { ServiceDoor } from './service-door.ts';
 import type { World } from './world.ts';
 
 const NOT_DONE: ReadonlySet<string> = new Set(['DeviceNotFound', 'DeviceAlreadyExists', 'PreconditionFailed']);

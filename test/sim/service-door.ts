@@ -2,19 +2,11 @@
 import type { Settlement } from '../../src/core/commands/lifecycle.ts';
 import type { CommandMessage, Receipt } from '../../src/core/commands/types.ts';
 import type { IdentityDraft, IdentityView } from '../../src/core/identity/registry.ts';
-import type { Principal } from '../../src/core/identity/types.ts';
 import { signed } from '../drivers/mqtt-door.ts';
+import { owner } from '../drivers/owner.ts';
 import type { DeviceCredential } from './directory.ts';
 import type { HubHost } from './hub-host.ts';
 import type { World } from './world.ts';
-
-export const owner: Principal = {
-  kind: 'policy',
-  policyName: 'iothubowner',
-  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-  expiresAt: Number.POSITIVE_INFINITY,
-  scope: [],
-};
 
 /** An identity as an answer shows it. */
 export interface SeenIdentity extends Pick<IdentityView, 'etag' | 'generationId' | 'status'> {

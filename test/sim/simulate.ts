@@ -1,4 +1,6 @@
 /** One simulation: a plan in, what was found out. See `docs/reliability.md`. */
+
+import { owner } from '../drivers/owner.ts';
 import { AmqpBackEnd } from './amqp-back-end.ts';
 import { AmqpGateway } from './amqp-gateway.ts';
 import { AmqpReader } from './amqp-readers.ts';
@@ -16,7 +18,7 @@ import { httpServiceDoor } from './http-service-door.ts';
 import { HubHost } from './hub-host.ts';
 import { failPower, fillDisk, keepRunning, setClock, stopHub } from './operator.ts';
 import type { Plan } from './plan.ts';
-import { owner, waistDoor } from './service-door.ts';
+import { waistDoor } from './service-door.ts';
 import { type Counters, World } from './world.ts';
 
 /** By then everything has come to rest, or never will: locks, lives of commands (an hour) and keep alives are over. */

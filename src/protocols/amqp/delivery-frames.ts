@@ -84,8 +84,9 @@ export class DeliveryFrames {
     const start = behindFrames(piece.frames, 0, sequence - firstSequence);
     const isToEnd = sequence + count === firstSequence + piece.count;
     const end = isToEnd ? piece.frames.length : behindFrames(piece.frames, start, count);
+    const isCopy = piece.isLent;
     let frames = piece.frames.subarray(start, end);
-    if (piece.isLent) {
+    if (isCopy) {
       frames = deliveryBuffers.take(end - start);
       piece.frames.copy(frames, 0, start, end);
     } else deliveryBuffers.hold(frames);
@@ -93,7 +94,7 @@ export class DeliveryFrames {
     session.countTransfers(count);
     this.pieceBytes += frames.length;
     const isTaken = this.#write(frames);
-    if (frames.buffer === piece.frames.buffer) piece.isLent ||= !isTaken;
+    if (!isCopy) piece.isLent = !isTaken;
   }
 
   /** Gives what is laid out to the socket. */
