@@ -19,7 +19,7 @@ import type { PresenceTicket } from '../../core/presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
 import { connack, connackCodes, pingresp, puback, suback, unsuback } from '../../wire/mqtt/encode.ts';
-import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
+import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import {
   type ClientPacket,
   type ConnectPacket,
@@ -44,19 +44,10 @@ import {
 import type { Link, Origin } from './link.ts';
 import { telemetryOf } from './mapping.ts';
 import { closingOf, twinRefusal } from './refusals.ts';
+import { giveBackReader, takeReader } from './spare-reader.ts';
 import { grantedQos, grantsAfter, grantsWithout } from './subscribing.ts';
 import { Uplink } from './uplink.ts';
-
-/** Closing for these reasons leaves no will: the identity may not send any more. */
-const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set([
-  'by-client',
-  'disabled',
-  'deleted',
-  'authority-removed',
-]);
-
-/** A reader that holds nothing: one is enough for all connections that are idle. */
-let spareReader: PacketReader | undefined;
+import { leavesWill } from './will.ts';
 
 /**
  * It is the claim to its identity's place itself, and has few objects of its own: there is a session for each idle
@@ -238,7 +229,7 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     reader.settle();
     if (reader.waiting > 0) return;
     this.#reader = undefined;
-    spareReader = reader;
+    giveBackReader(reader);
   }
 
   /** This packet is the last one before the others have had their turn. */
@@ -435,10 +426,10 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     else this.link.destroy();
   }
 
-  /** The will becomes an event unless the device said good-bye [MQTT-3.1.2-8]. */
+  /** The will becomes an event. */
   #leaveWill(reason: DisconnectReason): void {
     const { will } = this.#traits;
-    if (will === undefined || this.#ticket === undefined || SILENT_REASONS.has(reason)) return;
+    if (will === undefined || this.#ticket === undefined || !leavesWill(reason)) return;
     try {
       this.#openUplink().enqueue(will, 0);
     } catch (error) {
@@ -450,10 +441,4 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     const identity = this.#principal && identityName(this.#principal.key);
     return { protocol: this.protocol, peer: this.peer, identity };
   }
-}
-
-function takeReader(): PacketReader {
-  const reader = spareReader ?? new PacketReader();
-  spareReader = undefined;
-  return reader;
 }
