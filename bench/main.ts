@@ -15,11 +15,11 @@ import { underAttack } from './under-attack.ts';
 const ATTACKED_RATE = 5000;
 const root = path.dirname(import.meta.dirname);
 const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2]
-                             [--readers-while-writing GROUPS] [common]
+                             [--readers-while-writing GROUPS] [--full-page-cache] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
-npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [common]
+npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [--full-page-cache] [common]
 npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
@@ -32,6 +32,7 @@ const { values, positionals } = parseArgs({
     peer: { type: 'string', multiple: true, default: [] },
     compare: { type: 'string', multiple: true, default: [] },
     variant: { type: 'string', multiple: true, default: [] },
+    'full-page-cache': { type: 'boolean', default: false },
     'peers-only': { type: 'boolean', default: false },
     tls: { type: 'boolean', default: false },
     devices: { type: 'string', default: '1,10,100,1000' },
@@ -81,6 +82,7 @@ async function run(bench: string | undefined): Promise<void> {
         ...values.variant.map((settings) => hubAt(`mooring ${settings}`, root, settings.split(' '))),
       ],
       hub: !values['peers-only'],
+      fullPageCache: values['full-page-cache'],
       ...timing(),
       ratePerSecond: values.rate === undefined ? undefined : count('rate'),
       bag: values.bag,
@@ -121,6 +123,7 @@ async function run(bench: string | undefined): Promise<void> {
         ...timing(),
         shapes: values.shape.split(',').map(shapeOf),
         ratePerSecond: values.rate === undefined ? undefined : count('rate'),
+        fullPageCache: values['full-page-cache'],
         bag: values.bag,
         inFlight: count('connecting'),
       },

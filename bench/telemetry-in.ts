@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { runLoad } from './load/load.ts';
+import { PageCache } from './page-cache.ts';
 import { cpuSeconds, fdatasyncMedianMs, machine, machineBusySeconds, residentMiB } from './process-facts.ts';
 import { countingReader } from './readers/counting.ts';
 import { figure, printTable, type Spread, show, spread, writeResult } from './report.ts';
@@ -57,6 +58,8 @@ export interface TelemetryInOptions {
   /** Servers keep their data in folders made below this one: the disk that is measured. */
   readonly directory: string;
   readonly hub: boolean;
+  /** Fill the page cache before each round. */
+  readonly fullPageCache: boolean;
   readonly jsonFile?: string;
 }
 
@@ -81,12 +84,14 @@ export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
   mkdirSync(options.directory, { recursive: true });
   const fdatasyncMs = fdatasyncMedianMs(options.directory);
   const systems = [...(options.hub ? [hub] : []), ...options.peers];
+  const pageCache = options.fullPageCache ? new PageCache(options.directory) : undefined;
   const results: { shape: Shape; rounds: Record<string, Round[]>; ratios: Record<string, Spread> }[] = [];
   for (const shape of options.shapes) {
     const rounds: Record<string, Round[]> = Object.fromEntries(systems.map(({ name }) => [name, []]));
     for (let round = 0; round < options.rounds; round++) {
       // Every second round begins with the other end, so that no server always runs behind the same one.
       for (const system of round % 2 === 0 ? systems : systems.toReversed()) {
+        pageCache?.fill();
         rounds[system.name].push(await measure(system, shape, options));
       }
     }
@@ -94,6 +99,7 @@ export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
     results.push({ shape, rounds, ratios });
     print(shape, rounds, ratios, options);
   }
+  pageCache?.close();
   process.stdout.write(`\nfdatasync of 512 appended bytes on this disk: p50 ${fdatasyncMs.toFixed(2)} ms\n`);
   const { peers: _, hub: __, directory: ___, jsonFile, ...settings } = options;
   const systemsNamed = systems.map(({ name, acknowledges }) => ({ name, acknowledges }));
