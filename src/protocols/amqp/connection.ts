@@ -1,4 +1,6 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
@@ -59,6 +61,8 @@ type State =
  */
 export class AmqpConnection {
   readonly #stream: Duplex;
+  /** The stream takes several buffers in one write as they are; TLS copies them into a new one, a WebSocket sends each. */
+  readonly #canGather: boolean;
   readonly #owner: ConnectionOwner;
   readonly #options: ConnectionOptions;
   readonly #intake: Intake;
@@ -73,6 +77,7 @@ export class AmqpConnection {
 
   constructor(stream: Duplex, owner: ConnectionOwner, options: ConnectionOptions) {
     this.#stream = stream;
+    this.#canGather = stream instanceof Socket && !(stream instanceof TLSSocket);
     this.#owner = owner;
     this.#options = options;
     this.#liveness = new Liveness(options.clock);
@@ -125,6 +130,15 @@ export class AmqpConnection {
     if (this.#state === 'closed') return;
     this.#liveness.said();
     this.#stream.write(bytes);
+  }
+
+  /** What is written from here to `uncork` may leave in one write. */
+  cork(): void {
+    if (this.#canGather) this.#stream.cork();
+  }
+
+  uncork(): void {
+    if (this.#canGather) this.#stream.uncork();
   }
 
   /** Does not read from the peer until the returned function is called. */

@@ -5,6 +5,12 @@ import type { OutgoingLink } from './outgoing-link.ts';
 
 const nothing = Buffer.alloc(0);
 
+interface Written {
+  readonly frames: Buffer;
+  /** What others may be given of it, when the socket has taken it. */
+  readonly lent: Piece | undefined;
+}
+
 /**
  * Transfer frames on their way from one reader's delivery to its socket: many per write, in buffers that are used again
  * when the socket has taken their bytes, and shared with other readers at the same place.
@@ -19,7 +25,7 @@ export class DeliveryFrames {
   /** Bytes of frames since `beginPiece`. */
   pieceBytes = 0;
   /** Written, and perhaps not yet taken by the socket. */
-  #written: Buffer[] = [];
+  #written: Written[] = [];
   /** What the open buffer holds for others: whole events that follow each other. */
   #firstSequence = 0;
   #count = 0;
@@ -89,12 +95,14 @@ export class DeliveryFrames {
     if (isCopy) {
       frames = deliveryBuffers.take(end - start);
       piece.frames.copy(frames, 0, start, end);
-    } else deliveryBuffers.hold(frames);
+    } else {
+      deliveryBuffers.hold(frames);
+      piece.isLent = true;
+    }
     readdressTransfers(frames, count, session.channel, attach.handle, session.beginDeliveries(this.#link, count));
     session.countTransfers(count);
     this.pieceBytes += frames.length;
-    const isTaken = this.#write(frames);
-    if (!isCopy) piece.isLent = !isTaken;
+    this.#write(frames, isCopy ? undefined : piece);
   }
 
   /** Gives what is laid out to the socket. */
@@ -106,33 +114,31 @@ export class DeliveryFrames {
     this.#length = 0;
     this.#count = 0;
     this.#isForOthers = true;
-    if (length === 0) {
-      this.#letGo();
-      return;
-    }
+    if (length === 0) return;
     const frames = out.subarray(0, length);
     const firstSequence = this.#firstSequence;
     const frameBytesMax = this.#frameBytesMax;
     this.#frameBytesMax = 0;
-    deliveryBuffers.hold(frames);
-    const isLent = !this.#write(frames);
-    if (count > 0 && this.#pieces.isShared) this.#pieces.keep({ firstSequence, count, frames, frameBytesMax, isLent });
-    deliveryBuffers.letGo(frames);
+    const isForOthers = count > 0 && this.#pieces.isShared;
+    const piece = isForOthers ? { firstSequence, count, frames, frameBytesMax, isLent: true } : undefined;
+    this.#write(frames, piece);
+    if (piece !== undefined) this.#pieces.keep(piece);
   }
 
-  /** Writes `frames`, which are held until the socket has taken them. True = it has. */
-  #write(frames: Buffer): boolean {
+  /** Writes `frames`, which the caller holds, and which are held until the socket has taken them. */
+  #write(frames: Buffer, lent: Piece | undefined): void {
     this.#link.session.write(frames);
-    this.#written.push(frames);
-    return this.#letGo();
+    this.#written.push({ frames, lent });
   }
 
-  /** Whoever has nothing unsent holds no bytes of what was written. */
-  #letGo(): boolean {
-    if (this.#unsentBytes() > 0) return false;
-    for (const frames of this.#written) deliveryBuffers.letGo(frames);
+  /** What was written is with the socket: if that has nothing unsent, it holds no bytes of it. */
+  written(): void {
+    if (this.#written.length === 0 || this.#unsentBytes() > 0) return;
+    for (const { frames, lent } of this.#written) {
+      if (lent !== undefined) lent.isLent = false;
+      deliveryBuffers.letGo(frames);
+    }
     this.#written = [];
-    return true;
   }
 
   /** Forgets everything. What was written is left to the collector of garbage: the socket may still have it. */

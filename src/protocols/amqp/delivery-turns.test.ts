@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../base/limits.ts';
-import { type Deliverer, DeliveryTurns } from './delivery-turns.ts';
+import { type Deliverer, type DeliverySocket, DeliveryTurns } from './delivery-turns.ts';
 
 /** A thread whose time passes only by what is done in it. */
 class Thread {
@@ -21,9 +21,18 @@ class Thread {
     return this.#due.length === 0;
   }
 
-  reader(pieces: number, pieceMs: number, log: string[] = [], name = ''): Deliverer {
+  /** @param socket absent = one of its own */
+  reader(
+    pieces: number,
+    pieceMs: number,
+    log: string[] = [],
+    name = '',
+    socket: DeliverySocket = { cork: () => {}, uncork: () => {} },
+  ): Deliverer {
     let left = pieces;
     return {
+      socket,
+      written: () => {},
       deliverPiece: () => {
         this.now += pieceMs;
         log.push(name);
@@ -75,4 +84,55 @@ test('readers take turns, a piece each; who has nothing more waits until it asks
   thread.turns.want(once);
   thread.turn(0);
   assert.equal(log.join(''), 'abcacab');
+});
+
+/** Notes what is given to it, and when it leaves. */
+function socketIn(log: string[], name: string): DeliverySocket {
+  return { cork: () => log.push(`${name}(`), uncork: () => log.push(')') };
+}
+
+test('the readers of one socket have their turn together, and what they deliver leaves as one', () => {
+  const thread = new Thread();
+  const log: string[] = [];
+  const first = socketIn(log, 'first');
+  const second = socketIn(log, 'second');
+  thread.turns.want(thread.reader(2, 0, log, 'a', first));
+  thread.turns.want(thread.reader(1, 0, log, 'b', second));
+  thread.turns.want(thread.reader(1, 0, log, 'c', first));
+  thread.turn(0);
+  assert.equal(log.join(''), 'first(ac)second(b)first(a)');
+});
+
+test('who was served hears when the socket was given everything', () => {
+  const thread = new Thread();
+  const log: string[] = [];
+  const reader = thread.reader(1, 0, log, 'a', socketIn(log, ''));
+  thread.turns.want({ ...reader, written: () => log.push('written') });
+  thread.turn(0);
+  assert.equal(log.join(''), '(a)written');
+});
+
+test('a reader that another one of its socket wakes has its turn as well', () => {
+  const thread = new Thread();
+  const log: string[] = [];
+  const socket = socketIn(log, '');
+  const woken = thread.reader(1, 0, log, 'b', socket);
+  const waking = { ...thread.reader(1, 0, log, 'a', socket), written: () => thread.turns.want(woken) };
+  thread.turns.want(waking);
+  thread.turn(0);
+  assert.equal(log.join(''), '(a)(b)');
+});
+
+test('a socket with many readers has no more time than others, and its readers go on where they stopped', () => {
+  const thread = new Thread();
+  const log: string[] = [];
+  const socket = socketIn(log, '');
+  thread.turns.want(thread.reader(1, 0, log, 'x', socket));
+  thread.turn(0);
+  const names = Array.from({ length: 40 }, (_, nth) => String.fromCharCode(0x41 + nth));
+  for (const name of names) thread.turns.want(thread.reader(1, 1, log, name, socket));
+  const took = thread.turn(4);
+  assert.ok(took >= 4 * limits.deliveryShareMax && took <= 4 * limits.deliveryShareMax + 1, `${took}`);
+  while (!thread.isIdle) thread.turn(4);
+  assert.equal(log.join('').replaceAll(/[()]/g, ''), `x${names.join('')}`);
 });

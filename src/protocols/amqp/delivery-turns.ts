@@ -1,10 +1,20 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 
+/** Where bytes for one peer go, by its identity: what is given between `cork` and `uncork` leaves in one write. */
+export interface DeliverySocket {
+  cork(): void;
+  uncork(): void;
+}
+
 /** Somebody who delivers events to a reader, a piece at a time. */
 export interface Deliverer {
+  /** Those of one socket have their turn together. */
+  readonly socket: DeliverySocket;
   /** Delivers one piece. True = there is more that may be delivered right away. Does not throw. */
   deliverPiece(): boolean;
+  /** The socket was given all that was delivered, after `uncork`. Does not throw. */
+  written(): void;
 }
 
 /**
@@ -13,13 +23,15 @@ export interface Deliverer {
  * all else in the thread has taken since (`limits.deliveryShareMax`), and a piece in any case, so that it always
  * goes on. Where there is little else to do, the thread comes back at once and readers have it to themselves.
  *
- * Readers take turns, a piece each, so that one that catches up does not keep others waiting.
+ * Sockets take turns, a piece for each of their readers, so that one that catches up does not keep others waiting. Clients read
+ * all partitions over one socket: one write for what a commit has brought to all of them, instead of one for each, wakes the
+ * client once and passes through the network once.
  */
 export class DeliveryTurns {
   readonly #clock: Pick<Clock, 'monotonic'>;
   readonly #defer: (callback: () => void) => void;
   /** In the order of their turns. */
-  readonly #waiting = new Set<Deliverer>();
+  readonly #waiting = new Map<DeliverySocket, Set<Deliverer>>();
   #isPlanned = false;
   /** When delivering ended the last time. */
   #ended = 0;
@@ -32,28 +44,49 @@ export class DeliveryTurns {
 
   /** Gives `deliverer` a turn soon; asking twice is asking once. */
   want(deliverer: Deliverer): void {
-    this.#waiting.add(deliverer);
+    const waiting = this.#waiting.get(deliverer.socket);
+    if (waiting === undefined) this.#waiting.set(deliverer.socket, new Set([deliverer]));
+    else waiting.add(deliverer);
+    this.#plan();
+  }
+
+  #plan(): void {
     if (this.#isPlanned) return;
     this.#isPlanned = true;
     this.#defer(this.#run);
   }
 
   readonly #run = (): void => {
-    this.#isPlanned = false;
     const begun = this.#clock.monotonic();
     const until = begun + turnMs(begun - this.#ended);
     this.#ended = begun;
-    for (const deliverer of this.#waiting) {
-      // A set is walked in the order of adding, and to the end of what is added meanwhile.
-      this.#waiting.delete(deliverer);
-      if (deliverer.deliverPiece()) this.#waiting.add(deliverer);
-      this.#ended = this.#clock.monotonic();
+    // A map is walked in the order of adding, and to the end of what is added meanwhile.
+    for (const [socket, deliverers] of this.#waiting) {
+      this.#waiting.delete(socket);
+      this.#deliver(socket, deliverers, until);
       if (this.#ended >= until) break;
     }
-    if (this.#waiting.size === 0 || this.#isPlanned) return;
-    this.#isPlanned = true;
-    this.#defer(this.#run);
+    this.#isPlanned = false;
+    if (this.#waiting.size > 0) this.#plan();
   };
+
+  /** A piece for each of `deliverers`, as far as there is time; who is left, or has more, waits for the next turn. */
+  #deliver(socket: DeliverySocket, deliverers: Iterable<Deliverer>, until: number): void {
+    const served: Deliverer[] = [];
+    socket.cork();
+    for (const deliverer of deliverers) {
+      if (served.length > 0 && this.#ended >= until) {
+        this.want(deliverer);
+        continue;
+      }
+      served.push(deliverer);
+      if (deliverer.deliverPiece()) this.want(deliverer);
+      this.#ended = this.#clock.monotonic();
+    }
+    socket.uncork();
+    for (const deliverer of served) deliverer.written();
+    this.#ended = this.#clock.monotonic();
+  }
 }
 
 /** How long delivering may go on, when all else has taken `elseMs` since it ended. */

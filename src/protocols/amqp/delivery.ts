@@ -9,7 +9,7 @@ import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../wire/amqp/transfer
 import { DELIVERY_BUFFER_BYTES } from './delivery-buffers.ts';
 import { DeliveryFrames } from './delivery-frames.ts';
 import { deliveryPieces, type PartitionPieces } from './delivery-pieces.ts';
-import type { Deliverer, DeliveryTurns } from './delivery-turns.ts';
+import type { Deliverer, DeliverySocket, DeliveryTurns } from './delivery-turns.ts';
 import { offsetText } from './management.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 
@@ -25,6 +25,8 @@ export interface DeliveryOptions {
   readonly delivered?: (record: DeliveredRecord) => void;
   /** Whose turn it is in this thread. */
   readonly turns: DeliveryTurns;
+  /** The reader's. */
+  readonly socket: DeliverySocket;
   /** UTC milliseconds now. */
   now(): number;
   /** Bytes that the socket has not taken yet. */
@@ -88,6 +90,14 @@ export class EventDelivery implements Deliverer {
   /** To be called whenever more may be delivered: credit, window or room in the socket have come, or events. */
   pump(): void {
     if (!this.#isStopped) this.#options.turns.want(this);
+  }
+
+  get socket(): DeliverySocket {
+    return this.#options.socket;
+  }
+
+  written(): void {
+    this.#frames.written();
   }
 
   deliverPiece(): boolean {

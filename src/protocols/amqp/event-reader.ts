@@ -49,6 +49,7 @@ export async function openEventReader(
     from,
     withMetrics,
     turns: host.turns,
+    socket: host.socket,
     ...(delivered !== undefined && { delivered: (record) => delivered(record, reader) }),
     now: () => clock.now(),
     unsentBytes: () => host.unsentBytes(),

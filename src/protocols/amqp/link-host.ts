@@ -1,7 +1,7 @@
 import type { Log } from '../../base/log.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
-import type { DeliveryTurns } from './delivery-turns.ts';
+import type { DeliverySocket, DeliveryTurns } from './delivery-turns.ts';
 import type { Pulse } from './pulse.ts';
 
 /** What those who serve a link need of its connection. */
@@ -10,6 +10,7 @@ export interface LinkHost {
   readonly log: Log;
   readonly pulse: Pulse;
   readonly turns: DeliveryTurns;
+  readonly socket: DeliverySocket;
   /** Bytes that were written and that the socket has not taken yet. */
   unsentBytes(): number;
   /** Does not read from the peer until the returned function is called. */

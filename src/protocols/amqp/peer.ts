@@ -76,6 +76,7 @@ export class AmqpPeer {
       log: options.log,
       pulse: options.pulse,
       turns: options.turns,
+      socket: this.#connection,
       unsentBytes: () => this.#connection.unsentBytes,
       hold: () => this.#connection.hold(),
       error: (refusal) => this.#error(refusal),
