@@ -14,6 +14,9 @@ const [file = 'bare.dat', pace = '0', certificateFile, keyFile] = process.argv.s
 const paceMs = Number(pace);
 const FILE_BYTES = 1 << 30;
 const BATCH_BYTES = 8 << 20;
+/** Nothing more is taken when so much waits; the rest is room for the packet that led to it. */
+const HALT_BYTES = BATCH_BYTES / 2;
+const EMPTY = Buffer.alloc(0);
 const CONNACK = Buffer.from([0x20, 2, 0, 0]);
 const PINGRESP = Buffer.from([0xd0, 0]);
 
@@ -51,6 +54,7 @@ function commit(): void {
   spare = bytes;
   filled = 0;
   owed = [];
+  for (const peer of halted.splice(0)) peer.goOn();
   if (place + length > FILE_BYTES) place = 0;
   fs.write(descriptor, bytes, 0, length, place, (writeError) => {
     if (writeError) throw writeError;
@@ -60,7 +64,6 @@ function commit(): void {
       committing = false;
       lastCommit = performance.now();
       for (const { peer, bytes: answer } of answers) peer.socket.write(answer);
-      for (const peer of halted.splice(0)) peer.socket.resume();
       if (filled > 0) schedule();
     });
   });
@@ -86,7 +89,7 @@ class Peer {
   read(chunk: Buffer): void {
     const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
     let at = 0;
-    for (;;) {
+    while (filled <= HALT_BYTES) {
       let body = at + 1;
       let length = 0;
       let shift = 0;
@@ -103,10 +106,15 @@ class Peer {
     }
     this.#rest = at < bytes.length ? bytes.subarray(at) : undefined;
     if (filled > 0) schedule();
-    if (filled > BATCH_BYTES / 2) {
-      this.socket.pause();
-      halted.push(this);
-    }
+    if (filled <= HALT_BYTES) return;
+    this.socket.pause();
+    halted.push(this);
+  }
+
+  /** Takes what waits here before more is read. */
+  goOn(): void {
+    this.socket.resume();
+    this.read(EMPTY);
   }
 
   #packet(bytes: Buffer, start: number, body: number, end: number): void {
