@@ -72,6 +72,8 @@ function commit(): void {
 class Peer {
   readonly socket: net.Socket;
   #rest: Buffer | undefined;
+  /** Bytes of the first packet in the rest that have not come; 0 = not known, or none. */
+  #lacks = 0;
   #answers: Buffer = Buffer.allocUnsafe(256);
   #answered = 0;
 
@@ -87,8 +89,23 @@ class Peer {
   }
 
   read(chunk: Buffer): void {
-    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    const rest = this.#rest;
+    const lacks = this.#lacks;
+    if (rest === undefined) this.#take(chunk);
+    else if (lacks > 0 && lacks < chunk.length && filled <= HALT_BYTES) {
+      // Of a large packet that has begun, only what it lacks is copied.
+      this.#take(Buffer.concat([rest, chunk.subarray(0, lacks)]));
+      this.#take(chunk.subarray(lacks));
+    } else this.#take(Buffer.concat([rest, chunk]));
+    if (filled > 0) schedule();
+    if (filled <= HALT_BYTES) return;
+    this.socket.pause();
+    halted.push(this);
+  }
+
+  #take(bytes: Buffer): void {
     let at = 0;
+    this.#lacks = 0;
     while (filled <= HALT_BYTES) {
       let body = at + 1;
       let length = 0;
@@ -100,15 +117,15 @@ class Peer {
         shift += 7;
       }
       const end = body + length;
-      if (byte & 0x80 || end > bytes.length) break;
+      if (byte & 0x80) break;
+      if (end > bytes.length) {
+        this.#lacks = end - bytes.length;
+        break;
+      }
       this.#packet(bytes, at, body, end);
       at = end;
     }
     this.#rest = at < bytes.length ? bytes.subarray(at) : undefined;
-    if (filled > 0) schedule();
-    if (filled <= HALT_BYTES) return;
-    this.socket.pause();
-    halted.push(this);
   }
 
   /** Takes what waits here before more is read. */

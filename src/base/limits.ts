@@ -175,8 +175,9 @@ export const limits = {
   mqttPacketBytesMax: 256 * KiB + 64 * KiB + 16,
   /** Least bytes of a buffer for what has come of an unfinished packet that is used again. */
   mqttKeptBufferBytesMin: 1 * KiB,
-  /** Bytes of such buffers that wait to be used again, on one thread: a chunk of the socket for each of 64 busy connections. */
-  mqttKeptBuffersFreeBytesMax: 4 * MiB,
+  /** Bytes and number of such buffers that wait to be used again, on one thread: a chunk of the socket for each of 256 connections. */
+  mqttKeptBuffersFreeBytesMax: 16 * MiB,
+  mqttKeptBuffersFreeMax: 256,
   /** Largest packet before the CONNECT has been accepted: user name, token, will. */
   mqttConnectBytesMax: 16 * KiB,
   /**

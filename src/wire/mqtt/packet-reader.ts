@@ -19,6 +19,7 @@ const pool = new BufferPool({
   bytesMin: limits.mqttKeptBufferBytesMin,
   bytesMax: 2 * limits.mqttPacketBytesMax,
   freeBytesMax: limits.mqttKeptBuffersFreeBytesMax,
+  piecesMax: limits.mqttKeptBuffersFreeMax,
 });
 
 export class PacketReader {
