@@ -14,6 +14,9 @@ const [file = 'bare.dat', pace = '0', certificateFile, keyFile] = process.argv.s
 const paceMs = Number(pace);
 const FILE_BYTES = 1 << 30;
 const BATCH_BYTES = 8 << 20;
+/** Nothing more is taken when so much waits; the rest is room for the packet that led to it. */
+const HALT_BYTES = BATCH_BYTES / 2;
+const EMPTY = Buffer.alloc(0);
 const CONNACK = Buffer.from([0x20, 2, 0, 0]);
 const PINGRESP = Buffer.from([0xd0, 0]);
 
@@ -51,6 +54,7 @@ function commit(): void {
   spare = bytes;
   filled = 0;
   owed = [];
+  for (const peer of halted.splice(0)) peer.goOn();
   if (place + length > FILE_BYTES) place = 0;
   fs.write(descriptor, bytes, 0, length, place, (writeError) => {
     if (writeError) throw writeError;
@@ -60,7 +64,6 @@ function commit(): void {
       committing = false;
       lastCommit = performance.now();
       for (const { peer, bytes: answer } of answers) peer.socket.write(answer);
-      for (const peer of halted.splice(0)) peer.socket.resume();
       if (filled > 0) schedule();
     });
   });
@@ -69,6 +72,8 @@ function commit(): void {
 class Peer {
   readonly socket: net.Socket;
   #rest: Buffer | undefined;
+  /** Bytes of the first packet in the rest that have not come; 0 = not known, or none. */
+  #lacks = 0;
   #answers: Buffer = Buffer.allocUnsafe(256);
   #answered = 0;
 
@@ -84,9 +89,24 @@ class Peer {
   }
 
   read(chunk: Buffer): void {
-    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    const rest = this.#rest;
+    const lacks = this.#lacks;
+    if (rest === undefined) this.#take(chunk);
+    else if (lacks > 0 && lacks < chunk.length && filled <= HALT_BYTES) {
+      // Of a large packet that has begun, only what it lacks is copied.
+      this.#take(Buffer.concat([rest, chunk.subarray(0, lacks)]));
+      this.#take(chunk.subarray(lacks));
+    } else this.#take(Buffer.concat([rest, chunk]));
+    if (filled > 0) schedule();
+    if (filled <= HALT_BYTES) return;
+    this.socket.pause();
+    halted.push(this);
+  }
+
+  #take(bytes: Buffer): void {
     let at = 0;
-    for (;;) {
+    this.#lacks = 0;
+    while (filled <= HALT_BYTES) {
       let body = at + 1;
       let length = 0;
       let shift = 0;
@@ -97,16 +117,21 @@ class Peer {
         shift += 7;
       }
       const end = body + length;
-      if (byte & 0x80 || end > bytes.length) break;
+      if (byte & 0x80) break;
+      if (end > bytes.length) {
+        this.#lacks = end - bytes.length;
+        break;
+      }
       this.#packet(bytes, at, body, end);
       at = end;
     }
     this.#rest = at < bytes.length ? bytes.subarray(at) : undefined;
-    if (filled > 0) schedule();
-    if (filled > BATCH_BYTES / 2) {
-      this.socket.pause();
-      halted.push(this);
-    }
+  }
+
+  /** Takes what waits here before more is read. */
+  goOn(): void {
+    this.socket.resume();
+    this.read(EMPTY);
   }
 
   #packet(bytes: Buffer, start: number, body: number, end: number): void {

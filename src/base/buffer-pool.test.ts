@@ -59,6 +59,16 @@ test('no two who have a buffer share its memory, and what waits is bounded, in a
   );
 });
 
+test('of pieces that fit the one of just the size is taken, and no more wait than are allowed', () => {
+  const pool = new BufferPool({ ...options, piecesMax: 3 });
+  const sizes = [8192, 10_240, 8192, 12_288];
+  const taken = sizes.map((size) => pool.take(size));
+  for (const buffer of taken) pool.giveBack(buffer);
+  assert.equal(pool.freeBytes, 10_240 + 8192 + 12_288, 'what has waited longest has gone');
+  assert.equal(pool.take(8000).buffer, taken[2].buffer);
+  assert.equal(pool.take(8000).buffer, taken[1].buffer, 'then the smallest of the larger ones');
+});
+
 test('a piece is at most a quarter larger than what was asked for', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1 << 24 }), (bytes) => {

@@ -1,6 +1,6 @@
 /** Sizes of one doubling: a piece is at most a quarter larger than what was asked for. */
 const SIZES_PER_DOUBLING = 4;
-/** Pieces that wait to be used again: all of them are looked through. */
+/** Pieces that wait to be used again, where no other number is asked for. */
 const PIECES_MAX = 64;
 
 export interface BufferPoolOptions {
@@ -9,6 +9,8 @@ export interface BufferPoolOptions {
   readonly bytesMax: number;
   /** Bytes of pieces that wait to be used again. */
   readonly freeBytesMax: number;
+  /** How many of them: they are looked through, from the newest on, until one has just the size. Absent = 64. */
+  readonly piecesMax?: number;
   /** Makes memory of its own for a buffer; absent = of this thread, small buffers sharing the runtime's own pool. */
   readonly allocate?: (bytes: number) => ArrayBufferLike;
 }
@@ -62,7 +64,8 @@ export class BufferPool {
     this.#free.push(piece);
     this.#freeBytes += piece.byteLength;
     // What has waited longest has a size that is asked for least.
-    while (this.#freeBytes > this.#options.freeBytesMax || this.#free.length > PIECES_MAX) {
+    const { freeBytesMax, piecesMax = PIECES_MAX } = this.#options;
+    while (this.#freeBytes > freeBytesMax || this.#free.length > piecesMax) {
       this.#freeBytes -= (this.#free.shift() as ArrayBufferLike).byteLength;
     }
   }
@@ -72,9 +75,11 @@ export class BufferPool {
    * back last: the processor may still have it at hand.
    */
   #bestFit(bytes: number): number {
+    const exact = pieceBytes(bytes);
     let best = -1;
     for (let at = this.#free.length - 1; at >= 0; at--) {
       const size = this.#free[at].byteLength;
+      if (size === exact) return at;
       if (size < bytes || size > 2 * bytes) continue;
       if (best === -1 || size < this.#free[best].byteLength) best = at;
     }

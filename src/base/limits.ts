@@ -173,6 +173,11 @@ export const limits = {
   handshakeMs: 30 * SECOND_MS,
   /** Largest MQTT packet: one telemetry message, its topic (64 KiB by the standard's length field) and headers. */
   mqttPacketBytesMax: 256 * KiB + 64 * KiB + 16,
+  /** Least bytes of a buffer for what has come of an unfinished packet that is used again. */
+  mqttKeptBufferBytesMin: 1 * KiB,
+  /** Bytes and number of such buffers that wait to be used again, on one thread: a chunk of the socket for each of 256 connections. */
+  mqttKeptBuffersFreeBytesMax: 16 * MiB,
+  mqttKeptBuffersFreeMax: 256,
   /** Largest packet before the CONNECT has been accepted: user name, token, will. */
   mqttConnectBytesMax: 16 * KiB,
   /**

@@ -21,11 +21,11 @@ function read(reader: PacketReader, chunks: readonly Buffer[], bytesMax = BYTES_
   return found;
 }
 
-const publish = (payloadBytes: number): Buffer =>
+const publish = (payloadBytes: number, content = 7): Buffer =>
   mqttPacket.generate({
     cmd: 'publish',
     topic: 't',
-    payload: Buffer.alloc(payloadBytes, 7),
+    payload: Buffer.alloc(payloadBytes, content),
     qos: 0,
     dup: false,
     retain: false,
@@ -47,7 +47,7 @@ test('any packets in any chunks come out as they went in', () => {
       fc.array(fc.integer({ min: 0, max: 20_000 }), { maxLength: 8 }),
       fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 1, maxLength: 20 }),
       (sizes, cuts) => {
-        const packets = sizes.map(publish);
+        const packets = sizes.map((size) => publish(size));
         const all = Buffer.concat(packets);
         const chunks: Buffer[] = [];
         for (let at = 0, cut = 0; at < all.length; at += cuts[cut++ % cuts.length]) {
@@ -92,7 +92,8 @@ test('a length of five bytes is refused', () => {
 test('a false length costs no memory until its bytes come', () => {
   const reader = new PacketReader();
   read(reader, [Buffer.from([0x30, 0xff, 0xff, 0x0f, 1, 2, 3])]);
-  assert.ok(reader.bytes.length <= 1024, `${reader.bytes.length} bytes kept for 7`);
+  assert.equal(reader.waiting, 7);
+  assert.ok(reader.capacity >= 7 && reader.capacity <= 1024, `${reader.capacity} bytes kept for 7`);
 });
 
 test('one byte at a time costs time in proportion to the bytes', () => {
@@ -100,14 +101,88 @@ test('one byte at a time costs time in proportion to the bytes', () => {
   const reader = new PacketReader();
   let found = 0;
   let buffers = 0;
-  let last = reader.bytes;
+  let last = reader.capacity;
   for (let at = 0; at < packet.length; at++) {
     reader.push(packet.subarray(at, at + 1));
     if (reader.next(BYTES_MAX)) found++;
     reader.settle();
-    if (reader.bytes !== last) buffers++;
-    last = reader.bytes;
+    if (reader.capacity !== last) buffers++;
+    last = reader.capacity;
   }
   assert.equal(found, 1);
-  assert.ok(buffers < 30, `the bytes were moved ${buffers} times`);
+  assert.ok(buffers > 1 && buffers < 30, `the bytes were moved ${buffers} times`);
+});
+
+test('packets come out as they went in, however many are taken at a time and wherever the bytes are split', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 300, max: 20_000 })), { maxLength: 10 }),
+      fc.array(fc.record({ bytes: fc.integer({ min: 1, max: 30_000 }), takes: fc.nat(4), settles: fc.boolean() }), {
+        minLength: 1,
+        maxLength: 20,
+      }),
+      (sizes, steps) => {
+        const packets = sizes.map((size, at) => publish(size, at + 1));
+        const all = Buffer.concat(packets);
+        const reader = new PacketReader();
+        const found: Buffer[] = [];
+        const take = (): boolean => {
+          if (!reader.next(BYTES_MAX)) return false;
+          found.push(Buffer.from(reader.bytes.subarray(reader.start, reader.end)));
+          return true;
+        };
+        let taken = 0;
+        for (let at = 0, step = 0; at < all.length; step++) {
+          const { bytes, takes, settles } = steps[step % steps.length];
+          const own = Buffer.from(all.subarray(at, at + bytes));
+          at += own.length;
+          reader.push(own);
+          for (let more = takes; more > 0 && take(); more--);
+          taken = found.reduce((sum, packet) => sum + packet.length, 0);
+          assert.equal(reader.waiting, at - taken);
+          assert.equal(reader.firstByte, taken < at ? all[taken] : undefined);
+          if (!settles) continue;
+          reader.settle();
+          own.fill(0xee);
+          assert.equal(reader.capacity > 0, reader.waiting > 0, 'memory is kept exactly while something waits');
+        }
+        while (take());
+        reader.settle();
+        assert.deepEqual(found, packets);
+        assert.equal(reader.capacity, 0);
+      },
+    ),
+  );
+});
+
+test('of a chunk only what an unfinished packet lacks is copied', () => {
+  const [long, short] = [publish(10_000), publish(300)];
+  const reader = new PacketReader();
+  read(reader, [long.subarray(0, 4000)]);
+  const chunk = Buffer.concat([long.subarray(4000), short, short]);
+  reader.push(chunk);
+  assert.ok(reader.next(BYTES_MAX));
+  assert.deepEqual(reader.bytes.subarray(reader.start, reader.end), long);
+  assert.ok(reader.capacity <= long.length, `${reader.capacity} bytes kept for ${long.length}`);
+  for (const _ of [1, 2]) {
+    assert.ok(reader.next(BYTES_MAX));
+    assert.equal(reader.bytes, chunk, 'a whole packet is left where it is');
+    assert.deepEqual(chunk.subarray(reader.start, reader.end), short);
+  }
+});
+
+test('memory of a packet that has been taken is used again by the next reader, without what was in it', () => {
+  const packet = publish(50_000);
+  const memoryOf = (): ArrayBufferLike => {
+    const reader = new PacketReader();
+    read(reader, [packet.subarray(0, 30_000)]);
+    reader.push(packet.subarray(30_000));
+    assert.ok(reader.next(BYTES_MAX));
+    const memory = reader.bytes;
+    assert.ok(memory.includes(7));
+    reader.settle();
+    assert.ok(memory.every((byte) => byte === 0));
+    return memory.buffer;
+  };
+  assert.equal(memoryOf(), memoryOf());
 });

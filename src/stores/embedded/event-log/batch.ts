@@ -4,6 +4,9 @@ import type { BatchRuns } from './format.ts';
 /** Bytes before each record of a run: its length. */
 export const LENGTH_BYTES = 4;
 const RUN_BYTES_FIRST = 16 * 1024;
+/** A run of this size has room for half as much again made, and not for twice as much: what stays unused is large. */
+const RUN_BYTES_LARGE = 1024 * 1024;
+const EMPTY = Buffer.alloc(0);
 
 export interface SealedBatch extends BatchRuns {
   /** Bytes of all runs; 0 = somebody waits, but nothing is to be written. */
@@ -25,7 +28,7 @@ export class Batch implements SealedBatch {
 
   constructor(partitionCount: number, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
     this.#allocate = allocate;
-    this.runs = new Array<Buffer>(partitionCount).fill(Buffer.alloc(0));
+    this.runs = new Array<Buffer>(partitionCount).fill(EMPTY);
     this.lengths = new Array<number>(partitionCount).fill(0);
     this.counts = new Array<number>(partitionCount).fill(0);
   }
@@ -60,20 +63,26 @@ export class Batch implements SealedBatch {
     }
   }
 
-  /** Forgets the contents; buffers stay unless a burst has left them larger than `capacityMax` together. */
+  /**
+   * Forgets the contents. Buffers stay; when they are larger than `capacityMax` together, only those of which half was
+   * filled, so that what an earlier burst has left does not, and the load that there is makes none anew.
+   */
   clear(capacityMax: number): void {
+    const capacity = this.runs.reduce((sum, run) => sum + run.length, 0);
+    for (let partition = 0; capacity > capacityMax && partition < this.runs.length; partition++) {
+      if (2 * this.lengths[partition] < this.runs[partition].length) this.runs[partition] = EMPTY;
+    }
     this.waiters.clear();
     this.lastWaiter = undefined;
     this.bytes = 0;
     this.lengths.fill(0);
     this.counts.fill(0);
-    const capacity = this.runs.reduce((sum, run) => sum + run.length, 0);
-    if (capacity > capacityMax) this.runs.fill(Buffer.alloc(0));
   }
 
   #grow(partition: number, needed: number): Buffer {
     const old = this.runs[partition];
-    const grown = this.#allocate(Math.max(RUN_BYTES_FIRST, 2 * old.length, needed));
+    const larger = Math.ceil(old.length * (old.length < RUN_BYTES_LARGE ? 2 : 1.5));
+    const grown = this.#allocate(Math.max(RUN_BYTES_FIRST, larger, needed));
     old.copy(grown, 0, 0, this.lengths[partition]);
     this.runs[partition] = grown;
     return grown;

@@ -64,6 +64,29 @@ function textsOf(batch: SealedBatch): string[] {
   return texts;
 }
 
+test('all batches that may wait at a time are used again, with their memory', async () => {
+  let made = 0;
+  const allocate = (bytes: number): Buffer => {
+    made++;
+    return Buffer.alloc(bytes);
+  };
+  const { writer, commits, put, turn } = make({ batchBytesMax: 20_000, writerBytesMax: 40_000, allocate });
+  const burst = async (): Promise<void> => {
+    for (let batch = 0; batch < 4; batch++) put('x'.repeat(12_000), 'a');
+    await turn();
+    for (let commit = commits.shift(); commit !== undefined; commit = commits.shift()) {
+      commit.succeed();
+      await turn();
+      await turn();
+    }
+    assert.equal(writer.pendingBytes, 0);
+  };
+  await burst();
+  assert.equal(made, 4);
+  await burst();
+  assert.equal(made, 4);
+});
+
 test('one commit at a time; what comes meanwhile shares the next one', async () => {
   const { commits, told, put, turn } = make();
   put('a', 'w');

@@ -68,6 +68,8 @@ export class BatchWriter implements EventWriter {
   readonly #writerBytesMax: number;
   readonly #commitsMax: number;
   readonly #commitBytesMin: number;
+  /** Under full load one fills while all others wait for the disk: more would be made anew again and again. */
+  readonly #sparesMax: number;
   #open: Batch;
   #sealed: Batch[] = [];
   #spare: Batch[] = [];
@@ -90,6 +92,7 @@ export class BatchWriter implements EventWriter {
     this.#writerBytesMax = options.writerBytesMax ?? limits.writerBytesMax;
     this.#commitsMax = options.commitsMax ?? 1;
     this.#commitBytesMin = options.commitBytesMin ?? 0;
+    this.#sparesMax = this.#commitsMax + Math.ceil(this.#writerBytesMax / this.#batchBytesMax);
     this.#open = new Batch(options.partitionCount, options.allocate);
     this.#open.number = this.batch;
   }
@@ -274,8 +277,7 @@ export class BatchWriter implements EventWriter {
   #release(batch: Batch): void {
     this.#pendingBytes -= batch.bytes;
     batch.clear(2 * this.#batchBytesMax);
-    // One fills while the others are on their way to the disk.
-    if (this.#spare.length <= this.#commitsMax) this.#spare.push(batch);
+    if (this.#spare.length < this.#sparesMax) this.#spare.push(batch);
     if (this.congested && this.#pendingBytes <= this.#writerBytesMax / 2) {
       this.congested = false;
       const listeners = this.#relief;
