@@ -54,8 +54,10 @@ function make(options: Partial<BatchWriterOptions> = {}) {
 
 function textsOf(batch: SealedBatch): string[] {
   const texts: string[] = [];
-  for (const [partition, run] of batch.runs.entries()) {
-    for (let at = 0; at < batch.lengths[partition]; ) {
+  for (let partition = 0; partition < batch.counts.length; partition++) {
+    const run = Buffer.concat(batch.pieces(partition).map(({ bytes }) => bytes));
+    assert.equal(run.length, batch.lengths[partition]);
+    for (let at = 0; at < run.length; ) {
       const length = run.readUInt32LE(at);
       texts.push(run.toString('latin1', at + 4, at + 4 + length));
       at += 4 + length;
