@@ -58,7 +58,7 @@ export class Publisher {
     this.#latency = latency;
     this.#onFailure = onFailure;
     const packets = Array.from({ length: target.inFlight }, (_, slot) =>
-      publishPacket(login.topic, payload, 1, slot + 1),
+      publishPacket(topicOf(login, slot), payload, 1, slot + 1),
     );
     this.#packetBytes = packets[0].length;
     this.#ring = Buffer.concat([...packets, ...packets]);
@@ -169,4 +169,9 @@ export class Publisher {
     this.#inFlight--;
     this.acknowledged++;
   }
+}
+
+/** `{slot}` in a topic becomes the slot's number, five digits long: a message id of its own for each, for example. */
+function topicOf({ topic }: PublisherLogin, slot: number): string {
+  return topic.replaceAll('{slot}', String(slot).padStart(5, '0'));
 }

@@ -102,7 +102,7 @@ export const limits = {
    * (`docs/performance.md`). More than the bound waits under load, where every commit carries many messages anyway.
    */
   commitRestMs: 1,
-  commitRestBytesMax: 32 * KiB,
+  commitRestBytesMax: 12 * KiB,
   /** Journal between two entries of the sparse index, which is what a reader that is behind takes from the disk at once. */
   journalExtentBytes: 256 * KiB,
   /** Shortest age at which a segment is closed; else every restart of a short retention would make many. */

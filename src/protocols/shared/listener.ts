@@ -3,7 +3,7 @@ import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { ConnectionGate, Place } from './connection-gate.ts';
-import { readsShared, withSharedReads } from './shared-reads.ts';
+import { readsShared, shareTlsReads, withSharedReads } from './shared-reads.ts';
 
 export interface TlsIdentity {
   readonly cert: string;
@@ -32,7 +32,7 @@ export interface ListenerOptions {
   readonly tls?: TlsSource;
   /** Other listeners may share the port; the system spreads connections among them. Not on every platform. */
   readonly reusePort?: boolean;
-  /** Plain TCP only: sockets come as `SharedReader`, without `data` events, where the runtime lets them. */
+  /** Sockets come as `SharedReader`, without `data` events, where the runtime lets them. */
   readonly sharedReads?: boolean;
   readonly log: Log;
   /** Bounds the connections of all listeners that share it; absent = the operator's port, and tests. */
@@ -141,7 +141,7 @@ function admitted(gate: ConnectionGate, socket: net.Socket, peer: string): Place
 }
 
 function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net.Server {
-  const { gate } = options;
+  const { gate, sharedReads } = options;
   /** What tells the gate, by the raw connection's ends: TLS hands over another socket than the one that came. */
   const provers = new Map<string, () => void>();
   const server = tls.createServer(
@@ -155,6 +155,7 @@ function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net
       const ends = endsOf(socket);
       const proved = provers.get(ends) ?? nobody;
       provers.delete(ends);
+      if (sharedReads === true) shareTlsReads(socket);
       hand(socket, proved, socket.remoteAddress ?? '');
     },
   );

@@ -1,10 +1,13 @@
 /**
- * Plain accepted sockets that all read into one buffer. A socket of the runtime's server gets a new buffer of 64 KiB for
- * every read and cuts it to size, which for one short message costs more than the message; `onread` (net.Socket,
- * documented) avoids it, but net.Server does not take that option. So the accepted connection is moved into a socket that was made with
- * it, by the field `_handle`, which is not documented. Where that field is missing the socket stays as it is.
+ * Accepted sockets that all read into one buffer. A socket of the runtime's server gets a new buffer for every read (of
+ * 64 KiB, cut to size; over TLS one for each record), which for one short message costs more than the message, and much
+ * traffic has collections of garbage follow each other. `onread` (net.Socket, documented) avoids it, but servers do not
+ * take that option. So an accepted plain connection is moved into a socket that was made with it, by the field `_handle`;
+ * a TLS socket cannot be moved, and is given what the option sets. Neither is documented: where anything of it is missing
+ * a socket stays as it is.
  */
 import net from 'node:net';
+import type tls from 'node:tls';
 import { assert } from '../../base/assert.ts';
 
 /** As much as the runtime reads at a time. */
@@ -35,7 +38,7 @@ const nobody: StreamOwner = { receive: ignore, ended: ignore, closed: ignore };
 const onread = {
   buffer: shared,
   callback(this: unknown, length: number): boolean {
-    assert(this instanceof SharedSocket, 'the runtime says which socket has read');
+    assert(typeof this === 'object' && this !== null && readsShared(this), 'the runtime says which socket has read');
     const bytes = shared.subarray(0, length);
     this.owner.receive(bytes);
     // What a peer has sent, a token for one, must not stay until others happen to write over it.
@@ -61,13 +64,14 @@ class SharedSocket extends net.Socket implements SharedReader {
   }
 }
 
-function tellClose(this: SharedSocket): void {
+function tellClose(this: net.Socket): void {
+  if (!readsShared(this)) return;
   this.place?.leave();
   this.owner.closed();
 }
 
 export function readsShared(stream: object): stream is SharedReader {
-  return stream instanceof SharedSocket;
+  return stream instanceof SharedSocket || ('reads' in stream && stream.reads === onread);
 }
 
 /** @param socket just accepted: nobody listens to it yet. Returns the socket to use instead. */
@@ -79,6 +83,32 @@ export function withSharedReads(socket: net.Socket): net.Socket {
   accepted._handle = null;
   socket.destroy();
   return moved;
+}
+
+/** Where a socket keeps what `onread` says: the runtime's own names, which every socket has. */
+const [BUFFER, CALLBACK] = ['kBuffer', 'kBufferCb'].map((name) =>
+  Object.getOwnPropertySymbols(new net.Socket()).find(({ description }) => description === name),
+);
+
+/** @param socket just accepted, after its handshake: nobody listens to it yet. It reads into the shared buffer from here on. */
+export function shareTlsReads(socket: tls.TLSSocket): void {
+  const { _handle: handle } = socket as unknown as { _handle: { useUserBuffer?(buffer: Buffer): void } | null };
+  if (BUFFER === undefined || CALLBACK === undefined || handle?.useUserBuffer === undefined) return;
+  // What has been read already would be overtaken.
+  if (socket.readableLength > 0) return;
+  handle.useUserBuffer(onread.buffer);
+  Object.assign(socket, {
+    [BUFFER]: onread.buffer,
+    [CALLBACK]: onread.callback,
+    reads: onread,
+    owner: nobody,
+    place: undefined,
+  });
+  socket.on('end', tellEnd).on('close', tellClose);
+}
+
+function tellEnd(this: tls.TLSSocket): void {
+  if (readsShared(this)) this.owner.ended();
 }
 
 function ignore(): void {}

@@ -10,6 +10,7 @@ import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import type { EventPosition } from '../../core/events/types.ts';
 import type { BatchRuns } from '../../stores/embedded/event-log/format.ts';
 import { Moved, type ThreadLink } from './calls.ts';
+import { unpackBatch } from './event-memory.ts';
 import { packRuns } from './event-runs.ts';
 import { SharedFacts } from './shared-facts.ts';
 
@@ -30,15 +31,17 @@ export interface LogStart {
 
 export type LogHealth = ReturnType<EventLog['health']>;
 
-/** A sealed batch on its way to the journal: memory that both threads see, until the answer has come. */
+/** A sealed batch on its way to the journal. */
 export interface SentBatch {
   readonly id: number;
   /** How many failures the thread had heard of when it sent this. */
   readonly epoch: number;
-  /** By partition; undefined = no events of it. */
-  readonly runs: readonly (SharedArrayBuffer | undefined)[];
+  /** The runs, one behind the other: both threads see them, and nobody writes to them until the answer has come. */
+  readonly memory: SharedArrayBuffer;
+  /** By partition. */
   readonly lengths: readonly number[];
   readonly counts: readonly number[];
+  readonly checksums: readonly number[];
   readonly bytes: number;
 }
 
@@ -56,7 +59,6 @@ export interface LogCalls {
 
 /** How often a log that cannot be written is asked whether it can again. */
 const HEALTH_CHECK_MS = 200;
-const NOTHING = Buffer.alloc(0);
 
 export class EventLogHost {
   readonly #log: HostedLog;
@@ -171,12 +173,11 @@ class ThreadBatches implements DurabilityWaiter {
   }
 
   append(sent: SentBatch): void {
-    const { epoch, runs, lengths, counts, bytes } = sent;
+    const { epoch, bytes } = sent;
     // No answer: the thread has failed it by itself when it hears of the failure that is on its way.
     if (epoch <= this.#epochFailed) return;
     const { writer } = this.#log;
-    const buffers = runs.map((run) => (run === undefined ? NOTHING : Buffer.from(run)));
-    writer.append({ runs: buffers, lengths, counts }, bytes);
+    writer.append(unpackBatch(sent), bytes);
     this.#waiting.push({ sent, batch: writer.batch });
     writer.await(this);
   }

@@ -10,6 +10,7 @@ import { Watchers } from '../../stores/embedded/event-log/watchers.ts';
 import { BatchWriter, type SealedBatch } from '../../stores/embedded/event-log/writer.ts';
 import type { ThreadLink } from './calls.ts';
 import type { BatchAnswer, LogCalls, LogHealth, LogStart, SentBatch } from './event-log-host.ts';
+import { packBatch, SharedMemory } from './event-memory.ts';
 import { type PackedRuns, unpackRuns } from './event-runs.ts';
 import { SharedFacts } from './shared-facts.ts';
 
@@ -29,6 +30,7 @@ export interface StandInBounds {
 }
 
 interface Waiting {
+  readonly memory: SharedArrayBuffer;
   resolve(): void;
   reject(error: Error): void;
 }
@@ -41,6 +43,7 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
   const watched = new Array<number>(partitionCount).fill(0);
   /** By id, oldest first. */
   const sent = new Map<number, Waiting>();
+  const memory = new SharedMemory();
   let lastId = 0;
   let health: LogHealth = start.health;
 
@@ -48,11 +51,14 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     for (const [each, waiting] of sent) {
       if (each > id) break;
       sent.delete(each);
+      memory.giveBack(waiting.memory);
       if (failure === undefined) waiting.resolve();
       else waiting.reject(new Error(failure));
     }
-    // The writer fails what it has sent behind a failed batch; nobody answers it.
-    if (failure !== undefined) sent.clear();
+    if (failure === undefined) return;
+    // The writer fails what it has sent behind a failed batch; nobody answers it, and nobody looks at it.
+    for (const waiting of sent.values()) memory.giveBack(waiting.memory);
+    sent.clear();
   });
   link.on(`events ${name}`, (partition: number) => {
     watchers.tell(Array.from({ length: partitionCount }, (_, each) => (each === partition ? 1 : 0)));
@@ -61,27 +67,18 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     health = now;
   });
 
-  const send = ({ runs, lengths, counts, bytes }: SealedBatch, epoch: number): Promise<void> => {
+  const send = (sealed: SealedBatch, epoch: number): Promise<void> => {
     const id = ++lastId;
-    const shared = runs.map((run, partition) => (counts[partition] === 0 ? undefined : run.buffer));
-    const batch = {
-      id,
-      epoch,
-      runs: shared as SentBatch['runs'],
-      lengths: Array.from(lengths),
-      counts: Array.from(counts),
-      bytes,
-    };
+    const packed = packBatch(sealed, memory);
     return new Promise((resolve, reject) => {
-      sent.set(id, { resolve, reject });
-      link.tell(`append ${name}`, batch satisfies SentBatch);
+      sent.set(id, { memory: packed.memory, resolve, reject });
+      link.tell(`append ${name}`, { id, epoch, ...packed } satisfies SentBatch);
     });
   };
   const writer = new BatchWriter({
     partitionCount,
     log,
     sink: { commit: send, committed: (batch) => watchers.tell(batch.counts) },
-    allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
     commitsMax: limits.threadCommitsMax,
     commitBytesMin: limits.threadCommitBytesMin,
     ...bounds,

@@ -41,6 +41,40 @@ test('the same packets are found wherever the bytes are split', () => {
   assert.deepEqual(read(new PacketReader(), single), packets, 'one byte at a time');
 });
 
+test('packets behind an unfinished one are not copied, and may wait over several chunks', () => {
+  const reader = new PacketReader();
+  const packets = [publish(300), publish(40), publish(50), publish(60), publish(70)];
+  const all = Buffer.concat(packets);
+  const cut = packets[0].length - 5;
+  reader.push(all.subarray(0, cut));
+  assert.equal(reader.next(BYTES_MAX), false);
+  reader.settle();
+  assert.equal(reader.waiting, cut);
+  const end = all.length - 20;
+  const chunk = Buffer.from(all.subarray(cut, end));
+  reader.push(chunk);
+  assert.equal(reader.waiting, end);
+  assert.equal(reader.firstByte, 0x30);
+  const taken = (): Buffer => Buffer.from(reader.bytes.subarray(reader.start, reader.end));
+  assert.equal(reader.next(BYTES_MAX), true);
+  assert.deepEqual(taken(), packets[0]);
+  assert.notEqual(reader.bytes.buffer, chunk.buffer);
+  assert.equal(reader.firstByte, 0x30);
+  assert.equal(reader.next(BYTES_MAX), true);
+  assert.deepEqual(taken(), packets[1]);
+  assert.equal(reader.bytes, chunk);
+  // The rest of the chunk waits; nobody asks for it before the next one comes.
+  reader.settle();
+  chunk.fill(0xee);
+  reader.push(all.subarray(end));
+  for (const packet of packets.slice(2)) {
+    assert.equal(reader.next(BYTES_MAX), true);
+    assert.deepEqual(taken(), packet);
+  }
+  assert.equal(reader.next(BYTES_MAX), false);
+  assert.deepEqual([reader.waiting, reader.firstByte], [0, undefined]);
+});
+
 test('any packets in any chunks come out as they went in', () => {
   fc.assert(
     fc.property(

@@ -1,5 +1,5 @@
 import type { DurabilityWaiter } from '../../../core/events/ports.ts';
-import type { BatchRuns } from './format.ts';
+import type { BatchRuns, RunPiece } from './format.ts';
 
 /** Bytes before each record of a run: its length. */
 export const LENGTH_BYTES = 4;
@@ -13,23 +13,31 @@ export interface SealedBatch extends BatchRuns {
   readonly bytes: number;
 }
 
+/** A piece of another writer's, and how many own bytes of the run stand before it. */
+interface Guest {
+  readonly piece: RunPiece;
+  readonly behind: number;
+}
+
 /** One batch's buffers and waiters; used again after it has been committed. */
 export class Batch implements SealedBatch {
   number = 0;
   bytes = 0;
   /** The sink has made it durable; those before it may not be. */
   isDone = false;
+  /** Own records by partition. */
   readonly runs: Buffer[];
   readonly lengths: number[];
   readonly counts: number[];
+  readonly #ownLengths: number[];
+  #guests: Guest[][] = [];
   readonly waiters = new Set<DurabilityWaiter>();
   lastWaiter: DurabilityWaiter | undefined;
-  readonly #allocate: (bytes: number) => Buffer;
 
-  constructor(partitionCount: number, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
-    this.#allocate = allocate;
+  constructor(partitionCount: number) {
     this.runs = new Array<Buffer>(partitionCount).fill(EMPTY);
     this.lengths = new Array<number>(partitionCount).fill(0);
+    this.#ownLengths = new Array<number>(partitionCount).fill(0);
     this.counts = new Array<number>(partitionCount).fill(0);
   }
 
@@ -38,29 +46,45 @@ export class Batch implements SealedBatch {
   }
 
   reserve(partition: number, size: number): number {
-    const at = this.lengths[partition];
+    const at = this.#ownLengths[partition];
     const end = at + LENGTH_BYTES + size;
     let run = this.runs[partition];
     if (end > run.length) run = this.#grow(partition, end);
     run.writeUInt32LE(size, at);
-    this.lengths[partition] = end;
+    this.#ownLengths[partition] = end;
+    this.lengths[partition] += end - at;
     this.counts[partition]++;
     this.bytes += LENGTH_BYTES + size;
     return at + LENGTH_BYTES;
   }
 
-  /** Copies the runs of another batch behind the ones that are here. */
-  append({ runs, lengths, counts }: BatchRuns): void {
-    for (let partition = 0; partition < runs.length; partition++) {
-      const length = lengths[partition];
-      if (counts[partition] === 0) continue;
-      const at = this.lengths[partition];
-      const run = at + length > this.runs[partition].length ? this.#grow(partition, at + length) : this.runs[partition];
-      runs[partition].copy(run, at, 0, length);
-      this.lengths[partition] = at + length;
-      this.counts[partition] += counts[partition];
-      this.bytes += length;
+  /** Takes the runs of another batch behind those that are here. Their bytes stay where they are. */
+  append(batch: BatchRuns): void {
+    for (let partition = 0; partition < this.runs.length; partition++) {
+      if (batch.counts[partition] === 0) continue;
+      this.#guests[partition] ??= [];
+      const behind = this.#ownLengths[partition];
+      for (const piece of batch.pieces(partition)) this.#guests[partition].push({ piece, behind });
+      this.lengths[partition] += batch.lengths[partition];
+      this.counts[partition] += batch.counts[partition];
+      this.bytes += batch.lengths[partition];
     }
+  }
+
+  pieces(partition: number): readonly RunPiece[] {
+    const run = this.runs[partition];
+    const pieces: RunPiece[] = [];
+    let at = 0;
+    const own = (end: number): void => {
+      if (end > at) pieces.push({ bytes: run.subarray(at, end) });
+      at = end;
+    };
+    for (const { piece, behind } of this.#guests[partition] ?? []) {
+      own(behind);
+      pieces.push(piece);
+    }
+    own(this.#ownLengths[partition]);
+    return pieces;
   }
 
   /**
@@ -70,20 +94,22 @@ export class Batch implements SealedBatch {
   clear(capacityMax: number): void {
     const capacity = this.runs.reduce((sum, run) => sum + run.length, 0);
     for (let partition = 0; capacity > capacityMax && partition < this.runs.length; partition++) {
-      if (2 * this.lengths[partition] < this.runs[partition].length) this.runs[partition] = EMPTY;
+      if (2 * this.#ownLengths[partition] < this.runs[partition].length) this.runs[partition] = EMPTY;
     }
     this.waiters.clear();
     this.lastWaiter = undefined;
     this.bytes = 0;
     this.lengths.fill(0);
     this.counts.fill(0);
+    this.#ownLengths.fill(0);
+    this.#guests = [];
   }
 
   #grow(partition: number, needed: number): Buffer {
     const old = this.runs[partition];
     const larger = Math.ceil(old.length * (old.length < RUN_BYTES_LARGE ? 2 : 1.5));
-    const grown = this.#allocate(Math.max(RUN_BYTES_FIRST, larger, needed));
-    old.copy(grown, 0, 0, this.lengths[partition]);
+    const grown = Buffer.allocUnsafeSlow(Math.max(RUN_BYTES_FIRST, larger, needed));
+    old.copy(grown, 0, 0, this.#ownLengths[partition]);
     this.runs[partition] = grown;
     return grown;
   }

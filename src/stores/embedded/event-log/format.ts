@@ -5,6 +5,7 @@
 import { crc32 } from 'node:zlib';
 import { readUint64LE, writeUint64LE } from '../../../base/bytes.ts';
 import type { EventRun } from '../../../core/events/types.ts';
+import { joinChecksums } from './checksum.ts';
 
 export const FORMAT_VERSION = 1;
 /** A batch of this version holds no events: it says which ones are lost. Only `mooring data repair` writes it. */
@@ -74,11 +75,19 @@ export function parseSegmentHeader(bytes: Buffer, position: number, partitionCou
   return { salt, position, createdTime: readUint64LE(bytes, 32), nextSequences, lastTimes };
 }
 
-/** The runs of a batch as a writer filled them; partitions without events have a count of 0. */
+/** Bytes of a run, and their checksum (CRC-32) where it is known already. */
+export interface RunPiece {
+  readonly bytes: Buffer;
+  readonly checksum?: number;
+}
+
+/** The runs of a batch as its writers filled them; partitions without events have a count of 0. */
 export interface BatchRuns {
-  readonly runs: readonly Buffer[];
+  /** Bytes and events of each partition's run. */
   readonly lengths: Readonly<ArrayLike<number>>;
   readonly counts: Readonly<ArrayLike<number>>;
+  /** The partition's run, piece by piece. */
+  pieces(partition: number): readonly RunPiece[];
 }
 
 /**
@@ -91,10 +100,11 @@ export function encodeBatch(
   place: { readonly salt: Buffer; readonly position: number; readonly time: number },
   nextSequences: readonly number[],
 ): { readonly buffers: readonly Buffer[]; readonly length: number } {
-  const buffers: Buffer[] = [head];
+  const pieces: RunPiece[] = [];
   let at = BATCH_FIXED_BYTES;
+  let runs = 0;
   let runBytes = 0;
-  for (let partition = 0; partition < batch.runs.length; partition++) {
+  for (let partition = 0; partition < batch.counts.length; partition++) {
     if (batch.counts[partition] === 0) continue;
     head.writeUInt32LE(partition, at);
     head.writeUInt32LE(batch.counts[partition], at + 4);
@@ -102,21 +112,23 @@ export function encodeBatch(
     head.writeUInt32LE(batch.lengths[partition], at + 16);
     head.writeUInt32LE(0, at + 20);
     at += RUN_BYTES;
+    runs++;
     runBytes += batch.lengths[partition];
-    buffers.push(batch.runs[partition].subarray(0, batch.lengths[partition]));
+    pieces.push(...batch.pieces(partition));
   }
   BATCH_MAGIC.copy(head, 0);
   head.writeUInt32LE(at + runBytes, 4);
   head.writeUInt16LE(FORMAT_VERSION, 12);
-  head.writeUInt16LE(buffers.length - 1, 14);
+  head.writeUInt16LE(runs, 14);
   place.salt.copy(head, 16);
   writeUint64LE(head, 24, place.position);
   writeUint64LE(head, 32, place.time);
-  buffers[0] = head.subarray(0, at);
   let checksum = crc32(head.subarray(CHECKED_FROM, at));
-  for (let run = 1; run < buffers.length; run++) checksum = crc32(buffers[run], checksum);
+  for (const { bytes, checksum: known } of pieces) {
+    checksum = known === undefined ? crc32(bytes, checksum) : joinChecksums(checksum, known, bytes.length);
+  }
   head.writeUInt32LE(checksum, 8);
-  return { buffers, length: at + runBytes };
+  return { buffers: [head.subarray(0, at), ...pieces.map(({ bytes }) => bytes)], length: at + runBytes };
 }
 
 /** Numbers of one partition whose events are lost. */

@@ -49,13 +49,14 @@ export class RecentRuns {
   add(batch: BatchRuns, time: number, nextSequences: readonly number[]): void {
     const partitions: number[] = [];
     let cost = 0;
-    for (let partition = 0; partition < batch.runs.length; partition++) {
+    for (let partition = 0; partition < batch.counts.length; partition++) {
       const count = batch.counts[partition];
       if (count === 0) continue;
       const end = batch.lengths[partition];
       // A copy, because the writer fills the same buffer again; in memory of its own, because readers may hold it longer.
       const bytes = this.#memory?.take(end) ?? Buffer.allocUnsafeSlow(end);
-      batch.runs[partition].copy(bytes, 0, 0, end);
+      let at = 0;
+      for (const piece of batch.pieces(partition)) at += piece.bytes.copy(bytes, at);
       this.#runs[partition].push({ firstSequence: nextSequences[partition], count, time, bytes, start: 0, end });
       partitions.push(partition);
       cost += bytes.buffer.byteLength + RUN_OVERHEAD_BYTES;

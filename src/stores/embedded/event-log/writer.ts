@@ -35,8 +35,6 @@ export interface BatchWriterOptions {
   readonly commitsMax?: number;
   /** Bytes from which on a batch is worth a commit beside those under way. Needed with `commitsMax` above 1. */
   readonly commitBytesMin?: number;
-  /** Makes the buffer of a run; absent = memory of this thread. */
-  readonly allocate?: (bytes: number) => Buffer;
 }
 
 /**
@@ -93,7 +91,7 @@ export class BatchWriter implements EventWriter {
     this.#commitsMax = options.commitsMax ?? 1;
     this.#commitBytesMin = options.commitBytesMin ?? 0;
     this.#sparesMax = this.#commitsMax + Math.ceil(this.#writerBytesMax / this.#batchBytesMax);
-    this.#open = new Batch(options.partitionCount, options.allocate);
+    this.#open = new Batch(options.partitionCount);
     this.#open.number = this.batch;
   }
 
@@ -119,8 +117,9 @@ export class BatchWriter implements EventWriter {
   }
 
   /**
-   * Takes a sealed batch of another writer in one piece: its runs are copied behind what is in the open batch, and become
-   * durable together. @param bytes of all runs
+   * Takes a sealed batch of another writer in one piece: its runs stand behind what is in the open batch, and become
+   * durable together. They are not copied: they must stay as they are until whoever waits for the batch has been told.
+   * @param bytes of all runs
    */
   append(batch: BatchRuns, bytes: number): void {
     assert(bytes <= this.#batchBytesMax, "another writer's batch fits into one of this writer's");
@@ -204,7 +203,7 @@ export class BatchWriter implements EventWriter {
 
   #seal(): void {
     this.#sealed.push(this.#open);
-    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount, this.#options.allocate);
+    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount);
     this.#open.number = ++this.batch;
   }
 
