@@ -136,3 +136,16 @@ test('a socket with many readers has no more time than others, and its readers g
   while (!thread.isIdle) thread.turn(4);
   assert.equal(log.join('').replaceAll(/[()]/g, ''), `x${names.join('')}`);
 });
+
+test('a reader that always has more does not keep the others of its socket waiting', () => {
+  const thread = new Thread();
+  const log: string[] = [];
+  const socket = { cork: () => {}, uncork: () => {} };
+  thread.turns.want(thread.reader(1, 0, log, 'x', socket));
+  thread.turn(0);
+  thread.turns.want(thread.reader(1000, 1, log, 'a', socket));
+  thread.turns.want(thread.reader(1, 1, log, 'b', socket));
+  thread.turns.want(thread.reader(1, 1, log, 'c', socket));
+  for (let turn = 0; turn < 5; turn++) thread.turn(0.1);
+  assert.equal(log.join(''), 'xabcaa');
+});

@@ -44,10 +44,14 @@ export class DeliveryTurns {
 
   /** Gives `deliverer` a turn soon; asking twice is asking once. */
   want(deliverer: Deliverer): void {
+    this.#add(deliverer);
+    this.#plan();
+  }
+
+  #add(deliverer: Deliverer): void {
     const waiting = this.#waiting.get(deliverer.socket);
     if (waiting === undefined) this.#waiting.set(deliverer.socket, new Set([deliverer]));
     else waiting.add(deliverer);
-    this.#plan();
   }
 
   #plan(): void {
@@ -57,6 +61,7 @@ export class DeliveryTurns {
   }
 
   readonly #run = (): void => {
+    this.#isPlanned = false;
     const begun = this.#clock.monotonic();
     const until = begun + turnMs(begun - this.#ended);
     this.#ended = begun;
@@ -66,25 +71,24 @@ export class DeliveryTurns {
       this.#deliver(socket, deliverers, until);
       if (this.#ended >= until) break;
     }
-    this.#isPlanned = false;
     if (this.#waiting.size > 0) this.#plan();
   };
 
-  /** A piece for each of `deliverers`, as far as there is time; who is left, or has more, waits for the next turn. */
-  #deliver(socket: DeliverySocket, deliverers: Iterable<Deliverer>, until: number): void {
+  /** A piece for each of `deliverers`, as far as there is time. Who is left waits for the next turn, before those who have more. */
+  #deliver(socket: DeliverySocket, deliverers: Set<Deliverer>, until: number): void {
     const served: Deliverer[] = [];
+    const unfinished: Deliverer[] = [];
     socket.cork();
     for (const deliverer of deliverers) {
-      if (served.length > 0 && this.#ended >= until) {
-        this.want(deliverer);
-        continue;
-      }
+      if (served.length > 0 && this.#ended >= until) break;
+      deliverers.delete(deliverer);
       served.push(deliverer);
-      if (deliverer.deliverPiece()) this.want(deliverer);
+      if (deliverer.deliverPiece()) unfinished.push(deliverer);
       this.#ended = this.#clock.monotonic();
     }
     socket.uncork();
     for (const deliverer of served) deliverer.written();
+    for (const deliverer of [...deliverers, ...unfinished]) this.#add(deliverer);
     this.#ended = this.#clock.monotonic();
   }
 }
