@@ -24,7 +24,7 @@ export type Hold = (typeof holds)[keyof typeof holds];
 
 /**
  * What is read, or not. While any hold is set the link is paused, so bytes wait with the peer and not here. A session is
- * one and does not have one: there is a session for each idle connection.
+ * one and does not have one, as with `Claimant`.
  */
 export abstract class Gated {
   readonly link: Link;

@@ -13,10 +13,8 @@ import { uuid } from '../../base/random.ts';
 import { asHubError } from '../../core/errors.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { Hub } from '../../core/hub.ts';
-import { identityName } from '../../core/identity/permissions.ts';
-import type { DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
 import type { PresenceTicket } from '../../core/presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
 import { connack, connackCodes, pingresp, puback, suback, unsuback } from '../../wire/mqtt/encode.ts';
 import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
@@ -29,18 +27,10 @@ import {
 } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
 import { Backpressure } from './backpressure.ts';
+import { Claimant } from './claimant.ts';
 import { Deliveries, type Receiver } from './deliveries.ts';
-import { Gated, holds } from './gate.ts';
-import {
-  admit,
-  type ConnectTraits,
-  type Entered,
-  enter,
-  PLAIN_TRAITS,
-  type Refused,
-  requireConnect,
-  silenceMsMax,
-} from './handshake.ts';
+import { holds } from './gate.ts';
+import { admit, type Entered, enter, type Refused, requireConnect, silenceMsMax } from './handshake.ts';
 import type { Link, Origin } from './link.ts';
 import { telemetryOf } from './mapping.ts';
 import { closingOf, twinRefusal } from './refusals.ts';
@@ -49,13 +39,8 @@ import { grantedQos, grantsAfter, grantsWithout } from './subscribing.ts';
 import { Uplink } from './uplink.ts';
 import { leavesWill } from './will.ts';
 
-/**
- * It is the claim to its identity's place itself, and has few objects of its own: there is a session for each idle
- * connection.
- */
-export class Session extends Gated implements ConnectionClaim, DurabilityWaiter, Receiver {
-  readonly protocol: Origin['protocol'];
-  readonly peer: string;
+/** It has few objects of its own: there is a session for each idle connection. */
+export class Session extends Claimant implements DurabilityWaiter, Receiver {
   readonly #hub: Hub;
   /** Until the CONNECT has been judged. */
   #origin: Origin | undefined;
@@ -66,9 +51,6 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
   #taken = 0;
   /** PINGREQs that are not answered yet. */
   #pings = 0;
-  /** Set when the device has proved who it is. */
-  #principal: DevicePrincipal | undefined;
-  #traits: ConnectTraits = PLAIN_TRAITS;
   /** Set when the CONNECT has been accepted. */
   #ticket: PresenceTicket | undefined;
   #persistent = false;
@@ -85,10 +67,8 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
   #silentAt: number;
 
   constructor(hub: Hub, link: Link, origin: Origin) {
-    super(link);
+    super(link, origin);
     this.#hub = hub;
-    this.protocol = origin.protocol;
-    this.peer = origin.peer;
     this.#origin = origin;
     this.#silentAt = hub.clock.monotonic() + this.#silenceMsMax;
   }
@@ -97,28 +77,8 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     return this.has(holds.closed);
   }
 
-  get key(): IdentityKey {
-    return this.#device.key;
-  }
-
-  get generationId(): string {
-    return this.#device.generationId;
-  }
-
-  get credential(): DevicePrincipal['authType'] {
-    return this.#device.authType;
-  }
-
-  get authority(): string | undefined {
-    return this.#device.authority;
-  }
-
   get commandQos(): 0 | 1 | undefined {
     return grantedQosOf(this.#grants, 'commands');
-  }
-
-  get omitEmptyProperties(): boolean {
-    return this.#traits.omitEmptyProperties;
   }
 
   /** Bytes from the peer. */
@@ -155,7 +115,7 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     if (this.#ticket === undefined || this.has(holds.drain | holds.closed)) return;
     if (this.commandQos === undefined) return;
     this.#holder ??= `${this.protocol}-${uuid(this.#hub.random)}`;
-    this.#deliveries ??= new Deliveries(this.#hub, this.#device, this.#holder, this);
+    this.#deliveries ??= new Deliveries(this.#hub, this.device, this.#holder, this);
     this.#deliveries.wake();
   }
 
@@ -174,7 +134,7 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
       if (now >= this.#silentAt) this.#fail('protocol-error', { rule: 'handshake timeout' });
       return;
     }
-    if (wall >= this.#device.expiresAt) {
+    if (wall >= this.device.expiresAt) {
       this.#close('token-expired');
       return;
     }
@@ -292,16 +252,16 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
       this.#refuse(admission);
       return;
     }
-    this.#principal = admission.principal;
-    this.#traits = admission.traits;
+    this.principal = admission.principal;
+    this.traits = admission.traits;
     origin.proved?.();
     try {
       const entered = await enter(this.#hub, this, { clean: packet.cleanSession, hasEnded: () => this.closed });
       if (entered !== undefined) this.#begin(entered, packet);
     } catch (error) {
       const { code, limit } = asHubError(error);
-      if (code === 'ThrottlingException') this.#hub.log.info({ ...this.#facts(), limit }, 'MQTT connection put off');
-      else this.#hub.log.error({ ...this.#facts(), error }, 'the hub could not serve a connection');
+      if (code === 'ThrottlingException') this.#hub.log.info({ ...this.facts(), limit }, 'MQTT connection put off');
+      else this.#hub.log.error({ ...this.facts(), error }, 'the hub could not serve a connection');
       if (this.closed) return;
       this.link.write(connack(connackCodes.serverUnavailable));
       this.#close('storage-failed', 'end');
@@ -315,7 +275,7 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     this.#silenceMsMax = silenceMsMax(packet);
     this.#silentAt = this.#hub.clock.monotonic() + this.#silenceMsMax;
     this.#write(connack(connackCodes.accepted, sessionPresent));
-    this.#hub.log.debug(this.#facts(), 'MQTT connection accepted');
+    this.#hub.log.debug(this.facts(), 'MQTT connection accepted');
     this.wake();
     this.release(holds.handshake);
   }
@@ -354,7 +314,7 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
   #openUplink(): Uplink {
     if (this.#uplink === undefined) {
       const { protocol, peer } = this;
-      const sender = { principal: this.#device, modelId: this.#traits.modelId, via: { protocol, peer } };
+      const sender = { principal: this.device, modelId: this.traits.modelId, via: { protocol, peer } };
       this.#uplink = new Uplink(this.#hub, sender, this);
     }
     return this.#uplink;
@@ -391,25 +351,20 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     this.wake();
   }
 
-  get #device(): DevicePrincipal {
-    assert(this.#principal !== undefined, 'asked for behind the CONNECT only');
-    return this.#principal;
-  }
-
   #write(bytes: Buffer): void {
     if (!this.link.write(bytes)) this.hold(holds.output);
   }
 
   #failWith(error: unknown): void {
     const { reason, fields } = closingOf(error);
-    if (reason === 'storage-failed') this.#hub.log.error({ ...this.#facts(), error }, 'a packet could not be handled');
+    if (reason === 'storage-failed') this.#hub.log.error({ ...this.facts(), error }, 'a packet could not be handled');
     this.#fail(reason, fields);
   }
 
   /** Closes for something that the peer or the store did wrong, and says to the log what it was. */
   #fail(reason: DisconnectReason, fields: LogFields): void {
     if (this.closed) return;
-    this.#hub.log.info({ ...this.#facts(), reason, ...fields }, 'MQTT connection closed');
+    this.#hub.log.info({ ...this.facts(), reason, ...fields }, 'MQTT connection closed');
     this.#close(reason);
   }
 
@@ -421,24 +376,19 @@ export class Session extends Gated implements ConnectionClaim, DurabilityWaiter,
     this.#backpressure?.close();
     this.#ticket?.release(reason);
     this.#deliveries?.close();
-    if (this.#principal !== undefined) this.#hub.log.debug({ ...this.#facts(), reason }, 'MQTT connection ended');
+    if (this.principal !== undefined) this.#hub.log.debug({ ...this.facts(), reason }, 'MQTT connection ended');
     if (how === 'end') this.link.end();
     else this.link.destroy();
   }
 
   /** The will becomes an event. */
   #leaveWill(reason: DisconnectReason): void {
-    const { will } = this.#traits;
+    const { will } = this.traits;
     if (will === undefined || this.#ticket === undefined || !leavesWill(reason)) return;
     try {
       this.#openUplink().enqueue(will, 0);
     } catch (error) {
-      this.#hub.log.warn({ ...this.#facts(), error }, 'the will of a connection was not stored');
+      this.#hub.log.warn({ ...this.facts(), error }, 'the will of a connection was not stored');
     }
-  }
-
-  #facts(): LogFields {
-    const identity = this.#principal && identityName(this.#principal.key);
-    return { protocol: this.protocol, peer: this.peer, identity };
   }
 }

@@ -16,7 +16,7 @@ const shared = Buffer.allocUnsafeSlow(READ_BYTES);
 
 /** Whom a stream tells by calls. Listeners of events would be closures, and lists of them, for each idle connection. */
 export interface StreamOwner {
-  /** Takes bytes, which are valid until it returns. */
+  /** Takes bytes, which are valid until it returns. Over TLS what was decrypted already may come behind a `pause`. */
   receive(bytes: Buffer): void;
   /** The peer has closed its side. */
   ended(): void;
