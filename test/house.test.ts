@@ -106,6 +106,16 @@ test('core does no input or output and takes time and randomness as parameters',
   assert.deepEqual(wrong, []);
 });
 
+test('only the guard asks the permission table, so that every refusal is told', () => {
+  const wrong = files.filter(
+    (file) =>
+      !isTest(file) &&
+      !/core\/identity\/(guard|permissions)\.ts$/.test(file) &&
+      /\bauthorize\b[^;]*from '[^']*permissions\.ts'/.test(readFileSync(path.join(root, file), 'utf8')),
+  );
+  assert.deepEqual(wrong, []);
+});
+
 test('no files import each other in a circle', () => {
   const graph = new Map(
     files.map((file) => [

@@ -12,10 +12,12 @@ import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
 import type { Events } from './events/events.ts';
 import { createHub, type Hub } from './hub.ts';
+import { createGuard, type Guarded, silentAudit } from './identity/guard.ts';
 import { hostNames } from './identity/host-names.ts';
 import { ensurePolicies } from './identity/policies.ts';
 import type { IdentityKey, PolicyPrincipal, Principal } from './identity/types.ts';
-import type { MonitoringReport } from './monitoring/types.ts';
+import { refusalAudit } from './monitoring/refused-operations.ts';
+import type { MonitoringReport, Recorder } from './monitoring/types.ts';
 import type { PresenceTicket } from './presence/ports.ts';
 
 const owner: PolicyPrincipal = {
@@ -28,6 +30,8 @@ const owner: PolicyPrincipal = {
 
 async function house(told?: MonitoringReport[]): Promise<Hub> {
   const random = seededRandom(3);
+  const clock = new VirtualClock();
+  const recorder: Recorder = { record: (report) => void told?.push(report) };
   const identities = createMemoryIdentityStore();
   return createHub({
     name: 'myhub',
@@ -38,11 +42,12 @@ async function house(told?: MonitoringReport[]): Promise<Hub> {
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(identities),
     // Nothing here sends or reads events.
-    events: {} as Events,
-    clock: new VirtualClock(),
+    guard: createGuard(clock, told ? refusalAudit(recorder) : silentAudit),
+    events: {} as Guarded<Events>,
+    clock,
     random,
     log: silentLog,
-    ...(told && { recorder: { record: (report) => void told.push(report) } }),
+    ...(told && { recorder }),
   });
 }
 

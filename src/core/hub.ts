@@ -10,48 +10,43 @@ import type { Events } from './events/events.ts';
 import type { TraceReader } from './events/ports.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
+import type { Guard, Guarded } from './identity/guard.ts';
 import type { HostNames } from './identity/host-names.ts';
 import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
-import { authorize, type HubPlace, identityName, type Operation } from './identity/permissions.ts';
+import { identityName } from './identity/permissions.ts';
 import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { IdentityKey, Policy, Principal } from './identity/types.ts';
+import type { IdentityKey, Policy } from './identity/types.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
-import { watched } from './monitoring/refused-operations.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import { type Recorder, silentRecorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
-import { watchedAuthorities, watchedRegistry } from './monitoring/watched-back-ends.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
 import {
   connectionReports,
   reportEndedCommands,
   reportIdentityChange,
-  watchedCommands,
-  watchedEvents,
-  watchedPlaces,
+  watchedSlowing,
 } from './monitoring/watched-rooms.ts';
-import type { Presence, SubscriptionStore } from './presence/ports.ts';
+import type { Presence, PresenceTicket, SubscriptionStore } from './presence/ports.ts';
 import { createPresence } from './presence/presence.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import { createRefusalDelays, type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
 import type { Throttling } from './throttling/throttling.ts';
 
-/** The waist: the one value that doors see. Every operation in it checks its principal's permission itself. */
+/** The waist: the one value that doors see. Its rooms stand behind the guard. */
 export interface Hub {
   readonly name: string;
   readonly hostNames: HostNames;
   readonly authentication: Authentication;
-  /**
-   * The permission alone, for what a door answers by itself. @throws HubError as `permissions.ts`'s `authorize`
-   */
-  authorize(principal: Principal, operation: Operation, target?: IdentityKey | HubPlace): void;
-  readonly registry: Registry;
-  readonly authorities: Authorities;
-  readonly events: Events;
-  readonly commands: Commands;
+  /** For what a door answers by itself. */
+  readonly guard: Guard;
+  readonly registry: Guarded<Registry>;
+  readonly authorities: Guarded<Authorities>;
+  readonly events: Guarded<Events>;
+  readonly commands: Guarded<Commands>;
   readonly presence: Presence;
   readonly subscriptions: SubscriptionStore;
   readonly clock: Clock;
@@ -67,7 +62,9 @@ export interface HubParts {
   /** As `ensurePolicies` answered them. */
   readonly policies: readonly Policy[];
   readonly subscriptions: SubscriptionStore;
-  readonly events: Events;
+  /** The one that `events` stand behind; it tells `recorder`. */
+  readonly guard: Guard;
+  readonly events: Guarded<Events>;
   readonly commandQueue: CommandQueue;
   /** Absent = identities connect as often as they like. The events' own part has the rest of it. */
   readonly throttling?: Pick<Throttling, 'admitConnection'>;
@@ -106,25 +103,21 @@ export function createHub(parts: HubParts): Hub {
   const kept = parts.keepPresence?.(createPresence({ clock, log }));
   const watchers = [...(kept ? [kept.watcher] : []), ...(parts.recorder ? [connectionReports(recorder)] : [])];
   const places = watchedPresence(kept?.presence ?? createPresence({ clock, log }), watchers, numberedUuids(random));
-  const guarded = guardedPresence(places, cache, trust, parts.throttling);
-  const presence = heard(parts.recorder, watchedPlaces, guarded);
-  const { commandFollower } = parts;
-  const heardCommands = heard(
-    parts.recorder,
-    watchedCommands,
-    createCommands({
-      queue: parts.commandQueue,
-      identities: { get: (key) => cache.load(key) },
-      limits: { ...defaultCommandLimits, ...parts.limits?.commands },
-      commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
-      clock,
-      random,
-      wake: (target) => {
-        presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
-      },
-    }),
-  );
-  const commands = commandFollower ? followedCommands(heardCommands, commandFollower, clock) : heardCommands;
+  const presence = admittedPresence(places, parts, cache, trust);
+  const { guard, commandFollower } = parts;
+  const ownCommands = createCommands({
+    guard,
+    queue: parts.commandQueue,
+    identities: { get: (key) => cache.load(key) },
+    limits: { ...defaultCommandLimits, ...parts.limits?.commands },
+    commandBytesMax: parts.limits?.commandBytesMax ?? limits.commandBytesMax,
+    clock,
+    random,
+    wake: (target) => {
+      presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
+    },
+  });
+  const commands = commandFollower ? followedCommands(ownCommands, commandFollower, clock) : ownCommands;
   if (parts.recorder !== undefined) reportEndedCommands(parts.commandQueue, parts.recorder);
   parts.authorities.watch(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;
@@ -144,12 +137,12 @@ export interface Rooms {
   readonly cache: IdentityCache;
   readonly trust: Trust;
   readonly presence: Presence;
-  readonly commands: Commands;
+  readonly commands: Guarded<Commands>;
 }
 
 /** The waist over rooms that are there already: what crosses two of them is carried out by whoever made them. */
 export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, presence, commands }: Rooms): Hub {
-  const { clock, random, log, subscriptions } = parts;
+  const { clock, random, log, guard, subscriptions } = parts;
   return {
     name: parts.name,
     hostNames: parts.hostNames,
@@ -169,39 +162,24 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
       clock,
       parts.refusalDelays ?? createRefusalDelays(clock, parts.limits?.refusalDelayMsMax ?? 0),
     ),
-    authorize: allowance(parts),
-    registry: heard(
-      parts.recorder,
-      watchedRegistry,
-      createRegistry({
-        store: parts.identities,
-        clock,
-        random,
-        presence,
-        commandDepths: commands.depths,
-        limits: parts.limits,
-      }),
-    ),
-    authorities: heard(
-      parts.recorder,
-      watchedAuthorities,
-      createAuthorities({ store: parts.authorities, clock, random }),
-    ),
-    events: heard(parts.recorder, (events, recorder) => watchedEvents(events, recorder, clock), followed(parts)),
+    guard,
+    registry: createRegistry({
+      guard,
+      store: parts.identities,
+      clock,
+      random,
+      presence,
+      commandDepths: commands.depths,
+      limits: parts.limits,
+    }),
+    authorities: createAuthorities({ guard, store: parts.authorities, clock, random }),
+    events: heard(parts.recorder, (events, recorder) => watchedSlowing(events, recorder, clock), followed(parts)),
     commands,
     presence,
     subscriptions,
     clock,
     random,
     log,
-  };
-}
-
-/** A refusal is told. */
-function allowance({ clock, recorder = silentRecorder }: Pick<HubParts, 'clock' | 'recorder'>): Hub['authorize'] {
-  return (principal, operation, target) => {
-    const about = target === undefined || 'path' in target ? {} : { target };
-    watched(recorder, { operation, principal, ...about }, () => authorize(principal, operation, clock.now(), target));
   };
 }
 
@@ -213,7 +191,7 @@ function followed({
   name,
   clock,
   random,
-}: Pick<HubParts, 'recorder' | 'tracing' | 'events' | 'name' | 'clock' | 'random'>): Events {
+}: Pick<HubParts, 'recorder' | 'tracing' | 'events' | 'name' | 'clock' | 'random'>): Guarded<Events> {
   if (recorder === undefined || tracing === undefined) return events;
   return tracedEvents(events, { ...tracing, eventHub: name, recorder, clock, random });
 }
@@ -255,11 +233,11 @@ function applyChange(
  * Between authentication and claim an identity may be disabled, deleted or created anew, and its authority removed, when there was no connection
  * yet to drop. So a claim looks again, in the same step in which it takes its place: any later change meets it there.
  */
-function guardedPresence(
+function admittedPresence(
   presence: Presence,
+  { guard, throttling }: Pick<HubParts, 'guard' | 'throttling'>,
   cache: IdentityCache,
   trust: Trust,
-  throttling: HubParts['throttling'],
 ): Presence {
   const loader = async (key: IdentityKey): Promise<() => KnownIdentity | undefined> => {
     const loaded = await cache.load(key);
@@ -268,18 +246,27 @@ function guardedPresence(
       return current === undefined ? loaded : (current ?? undefined);
     };
   };
+  const admit = async (claim: ConnectionClaim): Promise<PresenceTicket> => {
+    throttling?.admitConnection(claim.key);
+    const identity = await loader(claim.key);
+    const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
+    // Another thread of the hub may have judged the chain.
+    if (claim.authority !== undefined) await trust.ready();
+    const objection = objectionTo(claim, identity(), device(), trust);
+    if (objection === undefined) return presence.claim(claim);
+    claim.drop(objection);
+    return { release: () => {}, touch: () => {} };
+  };
   return {
     ...presence,
     async claim(claim) {
-      throttling?.admitConnection(claim.key);
-      const identity = await loader(claim.key);
-      const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
-      // Another thread of the hub may have judged the chain.
-      if (claim.authority !== undefined) await trust.ready();
-      const objection = objectionTo(claim, identity(), device(), trust);
-      if (objection === undefined) return presence.claim(claim);
-      claim.drop(objection);
-      return { release: () => {}, touch: () => {} };
+      try {
+        return await admit(claim);
+      } catch (error) {
+        const { key, protocol, credential, peer } = claim;
+        guard.refused({ operation: 'connect', target: key, where: { protocol, credential, peer } }, error);
+        throw error;
+      }
     },
   };
 }

@@ -11,8 +11,10 @@ import { limits } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import { createEvents } from '../core/events/events.ts';
 import { createHub, type Hub } from '../core/hub.ts';
+import { createGuard } from '../core/identity/guard.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
+import { refusalAudit } from '../core/monitoring/refused-operations.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { recordCodec } from '../protocols/shared/record-codec.ts';
@@ -121,7 +123,15 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const eventLimits = { telemetryBytesMax: settings.telemetryBytesMax, consumerGroupsMax: settings.consumerGroupsMax };
   const throttle = throttleLimits(settings);
   const throttling = createThrottling(throttle, clock);
+  const monitored = await openMonitoring({
+    ...{ settings, hubName, telemetry, monitoring, metrics, clock, random, log, shutdown },
+    presenceStates: tables.presenceStates,
+    commandQueue: tables.commandQueue,
+  });
+  const { recorder } = monitored.hubParts;
+  const guard = createGuard(clock, refusalAudit(recorder));
   const events = createEvents({
+    guard,
     telemetry,
     monitoring,
     consumerGroups: tables.consumerGroups,
@@ -140,11 +150,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   };
   const refusalDelays = createRefusalDelays(clock, hubLimits.refusalDelayMsMax);
   const sweeper = createSweeper(clock, log);
-  const monitored = await openMonitoring({
-    ...{ settings, hubName, telemetry, monitoring, metrics, clock, random, log, shutdown },
-    presenceStates: tables.presenceStates,
-    commandQueue: tables.commandQueue,
-  });
   const core = createHub({
     ...monitored.hubParts,
     name: hubName,
@@ -156,6 +161,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandQueue: sweeper.watch(tables.commandQueue),
     throttling,
     refusalDelays,
+    guard,
     events,
     clock,
     random,
@@ -185,7 +191,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
             refusalDelays,
             count: threadCount,
             logLevel: settings.logLevel,
-            ...(monitored.hubParts.recorder && { recorder: monitored.hubParts.recorder }),
+            ...(recorder && { recorder }),
             ...(monitored.hubParts.tracing && { tracing: monitored.hubParts.tracing }),
           },
           surroundings,

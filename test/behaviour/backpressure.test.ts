@@ -1,4 +1,5 @@
 /** A disk slower than what comes in, under the real journal and behind real sockets. */
+
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -11,9 +12,11 @@ import { seededRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import { createHub } from '../../src/core/hub.ts';
+import { createGuard } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
-import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
+import type { MonitoringReport, Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
@@ -76,6 +79,8 @@ async function openHub(folder: string, files: JournalFiles) {
   const consumerGroups = createMemoryConsumerGroupStore();
   const told: MonitoringReport[] = [];
   const identities = createMemoryIdentityStore();
+  const recorder: Recorder = { record: (report) => void told.push(report) };
+  const guard = createGuard(clock, refusalAudit(recorder));
   const hub = createHub({
     name,
     hostNames: hostNames(name, ['localhost']),
@@ -84,11 +89,12 @@ async function openHub(folder: string, files: JournalFiles) {
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(identities),
-    events: createEvents({ telemetry: log, consumerGroups, codec: recordCodec, clock }),
+    guard,
+    events: createEvents({ guard, telemetry: log, consumerGroups, codec: recordCodec, clock }),
     clock,
     random,
     log: silentLog,
-    recorder: { record: (report) => void told.push(report) },
+    recorder,
   });
   const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
   /** Of a new device. */

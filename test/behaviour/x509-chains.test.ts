@@ -1,4 +1,8 @@
 /** Devices that prove themselves by certificates, decided in core: chains, dates, thumbprints, what a removal does. */
+
+import { createGuard, type Guarded } from '../../src/core/identity/guard.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
+import type { Recorder } from '../../src/core/monitoring/types.ts';
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -49,6 +53,7 @@ async function house(store = createMemoryAuthorityStore(), clock = new VirtualCl
   const random = seededRandom(11);
   const told: MonitoringReport[] = [];
   const identities = createMemoryIdentityStore();
+  const recorder: Recorder = { record: (report) => void told.push(report) };
   const hub = createHub({
     name: 'myhub',
     hostNames: hostNames('myhub', ['localhost']),
@@ -57,11 +62,12 @@ async function house(store = createMemoryAuthorityStore(), clock = new VirtualCl
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(identities),
-    events: {} as Events,
+    guard: createGuard(clock, refusalAudit(recorder)),
+    events: {} as Guarded<Events>,
     clock,
     random,
     log: silentLog,
-    recorder: { record: (report) => void told.push(report) },
+    recorder,
   });
   for (const key of [{ deviceId: 'd1' }, { deviceId: 'd1', moduleId: 'm1' }, { deviceId: 'd2' }]) {
     await hub.registry.put(owner, { ...key, authentication: { type: 'certificateAuthority' } });

@@ -2,6 +2,7 @@
  * A hub in this process with a plain AMQP door and memory stores, for what a test must hold in its hands: the clock, the
  * log, the rooms. The real hub as a process is in `hub.ts`.
  */
+
 import { createHmac } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import type { Socket } from 'node:net';
@@ -13,9 +14,11 @@ import type { CommandLimits } from '../../src/core/commands/types.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createGuard } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
@@ -95,6 +98,7 @@ export async function openAmqpTestHub(
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
   const identities = createMemoryIdentityStore();
   const commandQueue = createMemoryCommandQueue(identities);
+  const guard = createGuard(clock, refusalAudit(options.recorder));
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
@@ -103,7 +107,9 @@ export async function openAmqpTestHub(
     policies,
     subscriptions: createMemorySubscriptionStore(),
     commandQueue,
+    guard,
     events: createEvents({
+      guard,
       telemetry,
       monitoring,
       consumerGroups: createMemoryConsumerGroupStore(),

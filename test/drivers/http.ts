@@ -2,6 +2,7 @@
  * A hub in this process, on memory stores, behind its real HTTPS door with a certificate of its own; and requests to
  * it, byte for byte where a test needs that.
  */
+
 import { once } from 'node:events';
 import tls from 'node:tls';
 import { type ApiClient, createApiClient } from '../../src/api/client.ts';
@@ -11,9 +12,11 @@ import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createGuard } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
@@ -57,6 +60,7 @@ export async function createMemoryHub(
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
   const identities = createMemoryIdentityStore();
+  const guard = createGuard(clock, refusalAudit(recorder));
   const hub = createHub({
     name: HUB_NAME,
     hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1', '::1', 'hub.example']),
@@ -65,7 +69,9 @@ export async function createMemoryHub(
     policies,
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(identities),
+    guard,
     events: createEvents({
+      guard,
       telemetry,
       monitoring: createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock }),
       consumerGroups: createMemoryConsumerGroupStore(),

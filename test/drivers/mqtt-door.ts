@@ -2,6 +2,7 @@
  * A hub in this process with a plain MQTT door and memory stores; for what a test must
  * hold in its hands: the clock, what is durable when, the log's lines. The real hub as a process is in `hub.ts`.
  */
+
 import { createHmac } from 'node:crypto';
 import { type Duplex, duplexPair } from 'node:stream';
 import { VirtualClock } from '../../src/base/clock.ts';
@@ -11,9 +12,11 @@ import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents, type Events, type PreparedTelemetry } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
 import { createHub, type Hub, type HubParts } from '../../src/core/hub.ts';
+import { createGuard, type Guarded } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
@@ -80,7 +83,9 @@ export async function openTestDoor(
     for (const tell of told) tell();
   };
   const log = createMemoryEventLog({ name: 'mooring', partitionCount: 4, clock, ...logOptions });
+  const guard = createGuard(clock, refusalAudit(more.recorder));
   const events = createEvents({
+    guard,
     telemetry: log,
     consumerGroups: createMemoryConsumerGroupStore(),
     codec: recordCodec,
@@ -97,6 +102,7 @@ export async function openTestDoor(
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: queue,
+    guard,
     events: overheard(events, sent, arrived),
     clock,
     random,
@@ -197,7 +203,7 @@ export function signed(resource: string, key: string, expiresAt: number): string
 }
 
 /** The same events, with an ear at the door: what comes in is kept as it was given. */
-function overheard(events: Events, sent: Telemetry[], arrived: () => void): Events {
+function overheard(events: Guarded<Events>, sent: Telemetry[], arrived: () => void): Guarded<Events> {
   const meanings = new WeakMap<PreparedTelemetry, Pick<Telemetry, 'system' | 'properties'>>();
   const hear = ({ system, properties }: Pick<Telemetry, 'system' | 'properties'>, body: Uint8Array): void => {
     sent.push({ system, properties, body: Buffer.from(body) });

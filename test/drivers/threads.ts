@@ -1,10 +1,12 @@
 /** A hub in this process on memory stores, whose MQTT doors are on listener threads that a test may end. */
+
 import type { Worker } from 'node:worker_threads';
 import { signSas } from '../../src/api/sas.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createGuard, silentAudit } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
@@ -54,6 +56,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const store = createMemoryIdentityStore();
   const identities = feed.telling(store, ['write']);
   const authorities = feed.telling(createMemoryAuthorityStore(), ['create', 'replace', 'delete']);
+  const guard = createGuard(clock, silentAudit);
   const core = createHub({
     name: 'mooring',
     hostNames: hostNames('mooring', ['localhost']),
@@ -62,7 +65,8 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     policies,
     subscriptions: createMemorySubscriptionStore(),
     commandQueue: createMemoryCommandQueue(store),
-    events: createEvents({ telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
+    guard,
+    events: createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
     clock,
     random,
     log: recordingLog(log),

@@ -2,10 +2,11 @@
  * Bugs that hubs have had, to be put between the hub and its parts: the simulation must catch each of them, or it would
  * not catch those that nobody has thought of either.
  */
+
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { Command, ReceiptBatch } from '../../src/core/commands/types.ts';
-import type { Events } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
+import type { Hub } from '../../src/core/hub.ts';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
 import type { Presence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
@@ -213,7 +214,7 @@ function skippedEvent(log: EventLog, crashes: number): EventLog {
   };
 }
 
-function spread(events: Events, log: EventLog): Events {
+function spread(events: Hub['events'], log: EventLog): Hub['events'] {
   let next = 0;
   return {
     ...events,

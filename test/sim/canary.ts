@@ -1,5 +1,4 @@
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
-import type { Events } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { Hub } from '../../src/core/hub.ts';
 import type { IdentityStore } from '../../src/core/identity/ports.ts';
@@ -20,7 +19,7 @@ export interface Canary {
   commandQueue?(queue: CommandQueue): CommandQueue;
   /** @param crashes so far */
   eventLog?(log: EventLog, crashes: number): EventLog;
-  events?(events: Events, log: EventLog): Events;
+  events?(events: Hub['events'], log: EventLog): Hub['events'];
   presence?(presence: Presence): Presence;
   hub?(hub: Hub): Hub;
   amqp?(connections: AmqpConnections): AmqpConnections;

@@ -2,16 +2,19 @@
  * The machine that the hub runs on: its disk and tables outlive the process, which starts, stops and is killed. What runs
  * in it is the hub's own code: core, MQTT sessions and codec, the journal, the sweeper.
  */
+
 import { limits } from '../../src/base/limits.ts';
 import type { Log } from '../../src/base/log.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createGuard } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
 import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/connections.ts';
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
@@ -222,12 +225,6 @@ export class HubHost {
     if (await presenceStates.begin()) {
       while ((await presenceStates.recover(limits.presenceBatchMax)).length > 0);
     }
-    const events = createEvents({
-      telemetry: eventLog,
-      consumerGroups: behind(thread, tables.consumerGroups),
-      codec: recordCodec,
-      clock,
-    });
     const identities = identitiesBehind(thread, tables.identities, life);
     const sweeper = createSweeper(clock, log);
     const subscriptions = canary.subscriptions?.(tables.subscriptions) ?? tables.subscriptions;
@@ -237,6 +234,14 @@ export class HubHost {
     monitor.watch((event) => life.over || this.#monitoring.seen(event));
     // As the server does: so the stream knows of every start's time.
     monitor.record({ type: 'hubStarted' });
+    const guard = createGuard(clock, refusalAudit(monitor));
+    const events = createEvents({
+      guard,
+      telemetry: eventLog,
+      consumerGroups: behind(thread, tables.consumerGroups),
+      codec: recordCodec,
+      clock,
+    });
     let presence: KeptPresence | undefined;
     const whole = createHub({
       name: 'mooring',
@@ -246,6 +251,7 @@ export class HubHost {
       policies: this.#policies,
       subscriptions: behind(thread, subscriptions),
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
+      guard,
       events: canary.events?.(events, eventLog) ?? events,
       clock,
       random,

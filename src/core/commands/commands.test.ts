@@ -6,6 +6,7 @@ import { seededRandom } from '../../base/random.ts';
 import { createMemoryCommandQueue } from '../../stores/memory/command-queue.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import type { ErrorCode, HubError } from '../errors.ts';
+import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Permission, Principal } from '../identity/types.ts';
 import { type Commands, createCommands } from './commands.ts';
 import { defaultCommandLimits } from './rules.ts';
@@ -67,6 +68,7 @@ beforeEach(async () => {
     ),
   );
   commands = createCommands({
+    guard: createGuard(clock, silentAudit),
     queue: createMemoryCommandQueue(identities),
     identities,
     limits: defaultCommandLimits,

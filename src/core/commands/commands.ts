@@ -2,8 +2,9 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
-import { authorize } from '../identity/permissions.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import { commandCalls } from './calls.ts';
 import type { Settlement } from './lifecycle.ts';
 import type { CommandQueue, CommandTotals, SettleOutcome } from './ports.ts';
 import { admitCommand } from './rules.ts';
@@ -74,6 +75,7 @@ interface Identities {
 }
 
 export interface CommandsParts {
+  readonly guard: Guard;
   readonly queue: CommandQueue;
   readonly identities: Identities;
   readonly limits: CommandLimits;
@@ -84,7 +86,7 @@ export interface CommandsParts {
   wake(target: IdentityKey): void;
 }
 
-export function createCommands(parts: CommandsParts): Commands {
+export function createCommands(parts: CommandsParts): Guarded<Commands> {
   const { queue, clock, random } = parts;
   const receiptListeners = new Set<() => void>();
   const receiptsMayWait = (): void => {
@@ -126,14 +128,10 @@ export function createCommands(parts: CommandsParts): Commands {
     return { sequence: outcome.sequence };
   }
 
-  return {
-    async send(principal, target, message) {
-      authorize(principal, 'commands.send', clock.now(), target);
-      return send(target, message);
-    },
+  const room: Commands = {
+    send: (_principal, target, message) => send(target, message),
 
-    async purge(principal, target) {
-      authorize(principal, 'commands.purge', clock.now(), target);
+    async purge(_principal, target) {
       await existing(parts.identities, target);
       return queue.purge(keyOf(target), clock.now());
     },
@@ -141,11 +139,9 @@ export function createCommands(parts: CommandsParts): Commands {
     depths: (targets) => queue.depths(targets, clock.now()),
 
     openInbox(principal, key, holder) {
-      authorize(principal, 'commands.receive', clock.now(), key);
       const target = keyOf(key);
       return {
         async take(count, lockMs = parts.limits.lockMs) {
-          authorize(principal, 'commands.receive', clock.now(), key);
           const generationId = await generationOf(parts.identities, principal, target);
           const tokens = Array.from({ length: Math.min(count, limits.commandsInflightMax) }, () => uuid(random));
           const lock = { tokens, holder, lockMs: Math.min(lockMs, parts.limits.lockMs) };
@@ -163,7 +159,6 @@ export function createCommands(parts: CommandsParts): Commands {
     },
 
     async takeReceipts(principal) {
-      authorize(principal, 'feedback.receive', clock.now());
       const now = clock.now();
       return queue.lockReceipts(
         {
@@ -178,8 +173,7 @@ export function createCommands(parts: CommandsParts): Commands {
       );
     },
 
-    async settleReceipts(principal, lockToken, settlement) {
-      authorize(principal, 'feedback.receive', clock.now());
+    async settleReceipts(_principal, lockToken, settlement) {
       const settled = await queue.settleReceipts(lockToken, settlement, clock.now());
       if (settled && settlement === 'abandon') receiptsMayWait();
       return settled;
@@ -190,13 +184,11 @@ export function createCommands(parts: CommandsParts): Commands {
       return () => receiptListeners.delete(listener);
     },
 
-    async deadLetters(principal, target) {
-      authorize(principal, 'commands.send', clock.now(), target);
+    async deadLetters(_principal, target) {
       return queue.deadLetters(keyOf(target), limits.listPageMax);
     },
 
-    async sendAgain(principal, target, sequence) {
-      authorize(principal, 'commands.send', clock.now(), target);
+    async sendAgain(_principal, target, sequence) {
       const [dead] = await queue.find(keyOf(target), { sequence });
       if (dead === undefined || dead.state.kind !== 'ended' || dead.state.outcome === 'completed') {
         throw new HubError('ArgumentInvalid', `Command ${sequence} of ${target.deviceId} is not a dead letter.`);
@@ -205,8 +197,7 @@ export function createCommands(parts: CommandsParts): Commands {
       return send(target, message, sequence);
     },
 
-    async trail(principal, target, by) {
-      authorize(principal, 'commands.send', clock.now(), target);
+    async trail(_principal, target, by) {
       const found = await queue.find(keyOf(target), by);
       return Promise.all(
         found.map(async (command) => ({ command, trail: await queue.trail(keyOf(target), command.sequence) })),
@@ -225,6 +216,7 @@ export function createCommands(parts: CommandsParts): Commands {
       return most >= limits.sweepCommandsMax ? now : outcome.nextDue;
     },
   };
+  return parts.guard.room(room, commandCalls);
 
   function afterSettlement({ kind }: SettleOutcome, target: IdentityKey): void {
     if (kind === 'lockLost') throw new HubError('DeviceMessageLockLost');

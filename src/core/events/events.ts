@@ -1,10 +1,11 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
-import { authorize, type HubPlace } from '../identity/permissions.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { ConnectionClaim } from '../presence/types.ts';
 import type { Meter, Throttling } from '../throttling/throttling.ts';
+import { eventCalls } from './calls.ts';
 import type {
   ConsumerGroup,
   ConsumerGroupStore,
@@ -148,6 +149,7 @@ export interface PreparedTelemetry {
 }
 
 export interface EventsParts {
+  readonly guard: Guard;
   /** Its name is the hub's. */
   readonly telemetry: EventLog;
   /** Absent = a hub without a monitoring stream. */
@@ -164,7 +166,7 @@ export interface EventsParts {
   };
 }
 
-export function createEvents(parts: EventsParts): Events {
+export function createEvents(parts: EventsParts): Guarded<Events> {
   const { telemetry, monitoring, consumerGroups, codec, clock } = parts;
   const telemetryBytesMax = parts.limits?.telemetryBytesMax ?? limits.telemetryBytesMax;
   const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
@@ -177,12 +179,6 @@ export function createEvents(parts: EventsParts): Events {
     const log = eventHub(name);
     if (log === undefined) throw new HubError('AmqpAddressNotFound', `There is no event hub '${name}'.`);
     return log;
-  };
-  /** Whoever may read events at all learns which event hubs there are not; the others are for whom the token covers. */
-  const readable = (principal: Principal, name: string, place: HubPlace): EventLog => {
-    const log = eventHub(name);
-    authorize(principal, 'events.read', clock.now(), log === undefined ? undefined : place);
-    return known(name);
   };
   const groupsOf = async (log: EventLog): Promise<readonly ConsumerGroup[]> => [
     { name: DEFAULT_CONSUMER_GROUP, createdTime: log.createdTime },
@@ -208,9 +204,8 @@ export function createEvents(parts: EventsParts): Events {
     checkHealth(sender.log);
   };
 
-  return {
+  const room: Events = {
     openSender(principal, key, options) {
-      authorize(principal, 'telemetry.send', clock.now(), key);
       if (principal.kind !== 'device') {
         throw new HubError('IotHubUnauthorizedAccess', 'Telemetry is sent by a device.', {
           reason: 'missing-permission',
@@ -264,10 +259,8 @@ export function createEvents(parts: EventsParts): Events {
       });
     },
     eventHub,
-    async openReader(principal, place) {
-      const { eventHub: name, consumerGroup, partition: id } = place;
-      const path = [name, 'ConsumerGroups', consumerGroup, 'Partitions', id];
-      const log = readable(principal, name, { path });
+    async openReader(_principal, place) {
+      const log = known(place.eventHub);
       const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));
       if (group === undefined) {
         throw new HubError('ConsumerGroupNotFound', `There is no consumer group '${place.consumerGroup}'.`);
@@ -283,15 +276,11 @@ export function createEvents(parts: EventsParts): Events {
       const log = known(name);
       return places[logs.indexOf(log)].enter(consumerGroup, partition, receiver);
     },
-    inspect(principal, name) {
-      return readable(principal, name, { path: [name, '$management'] });
-    },
-    async listConsumerGroups(principal, name) {
-      authorize(principal, 'consumerGroups.read', clock.now(), { path: [name, 'ConsumerGroups'] });
+    inspect: (_principal, name) => known(name),
+    async listConsumerGroups(_principal, name) {
       return groupsOf(known(name));
     },
-    async createConsumerGroup(principal, name, groupName) {
-      authorize(principal, 'consumerGroups.write', clock.now());
+    async createConsumerGroup(_principal, name, groupName) {
       const log = known(name);
       if (sameConsumerGroup(groupName, DEFAULT_CONSUMER_GROUP)) throw new HubError('ConsumerGroupAlreadyExists');
       checkConsumerGroupName(groupName);
@@ -301,8 +290,7 @@ export function createEvents(parts: EventsParts): Events {
       if (outcome === 'full') throw tooManyGroups(log.name, consumerGroupsMax);
       return group;
     },
-    async deleteConsumerGroup(principal, name, groupName) {
-      authorize(principal, 'consumerGroups.write', clock.now());
+    async deleteConsumerGroup(_principal, name, groupName) {
       const log = known(name);
       if (sameConsumerGroup(groupName, DEFAULT_CONSUMER_GROUP)) {
         throw new HubError('OperationNotAvailable', `The consumer group ${DEFAULT_CONSUMER_GROUP} cannot be deleted.`);
@@ -313,6 +301,7 @@ export function createEvents(parts: EventsParts): Events {
       }
     },
   };
+  return parts.guard.room(room, eventCalls);
 }
 
 const NO_BODY = new Uint8Array(0);

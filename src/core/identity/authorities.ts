@@ -3,7 +3,7 @@ import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import { type CertificateFacts, commonNameOf, readCertificate } from './certificate.ts';
-import { authorize } from './permissions.ts';
+import type { Guard, Guarded, Sheet } from './guard.ts';
 import type { AuthorityStore } from './ports.ts';
 import { generateEtag } from './rules.ts';
 import type { Authority, Principal } from './types.ts';
@@ -40,6 +40,7 @@ export interface AuthorityView extends Authority {
 }
 
 export interface AuthoritiesParts {
+  readonly guard: Guard;
   readonly store: AuthorityStore;
   readonly clock: Clock;
   readonly random: Random;
@@ -49,28 +50,34 @@ export interface AuthoritiesParts {
 const NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.authorityNameCharsMax - 1}}$`);
 const CODE_BYTES = 24;
 
+const calls: Sheet<Authorities> = {
+  list: { operation: 'authorities.read' },
+  get: { operation: 'authorities.read' },
+  add: { operation: 'authorities.write' },
+  prove: { operation: 'authorities.write' },
+  delete: { operation: 'authorities.write' },
+};
+
 export function createAuthorities({
+  guard,
   store,
   clock,
   random,
   countMax = limits.authoritiesMax,
-}: AuthoritiesParts): Authorities {
+}: AuthoritiesParts): Guarded<Authorities> {
   const find = async (name: string): Promise<Authority> => {
     const found = (await store.list()).find((authority) => authority.name === name);
     if (found === undefined) throw notFound(name);
     return found;
   };
-  return {
-    async list(principal) {
-      authorize(principal, 'authorities.read', clock.now());
+  const room: Authorities = {
+    async list(_principal) {
       return (await store.list()).map(viewOf);
     },
-    async get(principal, name) {
-      authorize(principal, 'authorities.read', clock.now());
+    async get(_principal, name) {
       return viewOf(await find(name));
     },
-    async add(principal, name, text) {
-      authorize(principal, 'authorities.write', clock.now());
+    async add(_principal, name, text) {
       if (!NAME.test(name)) {
         throw invalid(
           `The name must have 1 to ${limits.authorityNameCharsMax} letters, digits, dots, hyphens and underscores.`,
@@ -107,8 +114,7 @@ export function createAuthorities({
       }
       return viewOf(authority);
     },
-    async prove(principal, name, text) {
-      authorize(principal, 'authorities.write', clock.now());
+    async prove(_principal, name, text) {
       const authority = await find(name);
       if (authority.verified) return viewOf(authority);
       checkProof(certificateOf(text), authority, clock.now());
@@ -124,13 +130,13 @@ export function createAuthorities({
       if (outcome === 'etagMismatch') throw changed(name);
       return viewOf(verified);
     },
-    async delete(principal, name, ifMatch = '*') {
-      authorize(principal, 'authorities.write', clock.now());
+    async delete(_principal, name, ifMatch = '*') {
       const outcome = await store.delete(name, ifMatch);
       if (outcome === 'notFound') throw notFound(name);
       if (outcome === 'etagMismatch') throw changed(name);
     },
   };
+  return guard.room(room, calls);
 }
 
 /** @throws HubError ArgumentInvalid, which says what is wrong with the proof */

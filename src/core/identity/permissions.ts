@@ -1,56 +1,6 @@
 import { HubError } from '../errors.ts';
-import type { IdentityKey, Permission, Principal } from './types.ts';
-
-/** Everything that anybody can ask of the hub. A door names one of these; nothing is allowed that is not listed. */
-export type Operation =
-  | 'registry.read'
-  | 'registry.write'
-  | 'statistics.read'
-  | 'telemetry.send'
-  | 'commands.receive'
-  | 'commands.send'
-  | 'commands.purge'
-  | 'feedback.receive'
-  | 'events.read'
-  | 'consumerGroups.read'
-  | 'consumerGroups.write'
-  | 'hub.read'
-  | 'authorities.read'
-  | 'authorities.write'
-  | 'serverAuthority.read'
-  | 'serverAuthority.write';
-
-/**
- * Who may do what (service reference 1.5): the permission that a policy needs (or all of several), and whether a device or module may do
- * it to itself. A device never acts for another identity, nor for its own modules.
- */
-const table: Readonly<
-  Record<Operation, { readonly policy: Permission | readonly Permission[]; readonly self: boolean }>
-> = {
-  'registry.read': { policy: 'RegistryRead', self: false },
-  'registry.write': { policy: 'RegistryWrite', self: false },
-  'statistics.read': { policy: 'RegistryRead', self: false },
-  'telemetry.send': { policy: 'DeviceConnect', self: true },
-  'commands.receive': { policy: 'DeviceConnect', self: true },
-  'commands.send': { policy: 'ServiceConnect', self: false },
-  'commands.purge': { policy: 'ServiceConnect', self: false },
-  'feedback.receive': { policy: 'ServiceConnect', self: false },
-  'events.read': { policy: 'ServiceConnect', self: false },
-  'consumerGroups.read': { policy: 'ServiceConnect', self: false },
-  'consumerGroups.write': { policy: 'RegistryWrite', self: false },
-  'hub.read': { policy: 'RegistryRead', self: false },
-  'authorities.read': { policy: 'RegistryRead', self: false },
-  'authorities.write': { policy: 'RegistryWrite', self: false },
-  'serverAuthority.read': { policy: 'RegistryRead', self: false },
-  // It concerns whoever connects in whatever way: only who may do everything may do it.
-  'serverAuthority.write': {
-    policy: ['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect'],
-    self: false,
-  },
-};
-
-/** Every operation there is, for the access matrix. */
-export const operations = Object.keys(table) as readonly Operation[];
+import { type Operation, type OperationRule, operationTable } from './operations.ts';
+import type { IdentityKey, Principal } from './types.ts';
 
 /** A place that belongs to no identity: the path segments behind the host, as `['myhub', 'ConsumerGroups', '$Default']`. */
 export interface HubPlace {
@@ -59,6 +9,7 @@ export interface HubPlace {
 
 /**
  * Lets `principal` do `operation` to `target` (the identity or the place it concerns, where it concerns one) or refuses.
+ * To be called by the guard only, which tells of refusals.
  * @throws HubError IotHubUnauthorizedAccess; IotHubUnauthorized when the proof has ended at `now` (UTC milliseconds).
  */
 export function authorize(
@@ -76,7 +27,7 @@ export function authorize(
 }
 
 function isAllowed(principal: Principal, operation: Operation, target: IdentityKey | HubPlace | undefined): boolean {
-  const rule = table[operation];
+  const rule: OperationRule = operationTable[operation];
   if (principal.kind === 'device') {
     return rule.self && target !== undefined && !('path' in target) && sameIdentity(principal.key, target);
   }
@@ -88,7 +39,7 @@ function isAllowed(principal: Principal, operation: Operation, target: IdentityK
 }
 
 /** What Event Hubs SDKs do with a token for the event endpoint, whose scope is an event hub or a part of it. */
-const eventOperations: ReadonlySet<Operation> = new Set(['events.read', 'consumerGroups.read']);
+const eventOperations: ReadonlySet<Operation> = new Set(['events.read', 'eventHubs.read', 'consumerGroups.read']);
 
 /**
  * A policy token may be confined to `devices`, one device or one module (device reference 1.5), or to an event hub or a

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../../base/random.ts';
 import { createMemoryPolicyStore } from '../../stores/memory/policies.ts';
-import { authorize, operations } from './permissions.ts';
+import { operations } from './operations.ts';
+import { authorize } from './permissions.ts';
 import { defaultPolicyNames, ensurePolicies } from './policies.ts';
 import type { Policy, PolicyPrincipal } from './types.ts';
 
@@ -79,7 +80,9 @@ test('each default policy may do what the service lets it, and nothing else', as
   const registryRead = operations.filter((operation) =>
     /(registry|authorities|serverAuthority|hub)\.read|statistics/.test(operation),
   );
-  const toDevices = operations.filter((operation) => /telemetry\.send|commands\.receive/.test(operation));
+  const toDevices = operations.filter((operation) =>
+    /^(connect|subscriptions\.|telemetry\.send|commands\.(receive|settle))/.test(operation),
+  );
   assert.deepEqual(
     defaultPolicyNames.map((name) => allowed(name, []).length > 0),
     [true, true, true, true, true],
@@ -88,10 +91,12 @@ test('each default policy may do what the service lets it, and nothing else', as
   assert.deepEqual(allowed('device', []), toDevices);
   assert.deepEqual(allowed('registryRead', []), registryRead);
   assert.ok(
-    allowed('service', []).every((operation) => /commands|feedback|events|consumerGroups\.read/.test(operation)),
+    allowed('service', []).every((operation) =>
+      /commands|feedback|events|eventHubs|consumerGroups\.read/.test(operation),
+    ),
   );
   // A token for an event hub reads events and nothing else; with a place stated, only there.
-  assert.deepEqual(allowed('iothubowner', ['myhub']), ['events.read', 'consumerGroups.read']);
+  assert.deepEqual(allowed('iothubowner', ['myhub']), ['events.read', 'eventHubs.read', 'consumerGroups.read']);
   assert.ok(allowed('iothubowner', ['myhub'], { path: ['MyHub', 'ConsumerGroups'] }).includes('events.read'));
   assert.deepEqual(allowed('iothubowner', ['myhub'], { path: ['other'] }), []);
   assert.deepEqual(allowed('iothubowner', ['myhub'], { deviceId: 'd1' }), []);

@@ -5,6 +5,7 @@ import { seededRandom } from '../../base/random.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { type ErrorCode, errorTable, HubError } from '../errors.ts';
 import { createPresence } from '../presence/presence.ts';
+import { createGuard, silentAudit } from './guard.ts';
 import type { IdentityStore } from './ports.ts';
 import {
   type BulkItem,
@@ -34,6 +35,7 @@ function house(parts: { devicesMax?: number; store?: IdentityStore } = {}): {
 } {
   const clock = new VirtualClock();
   const registry = createRegistry({
+    guard: createGuard(clock, silentAudit),
     store: parts.store ?? createMemoryIdentityStore(),
     clock,
     random: seededRandom(7),

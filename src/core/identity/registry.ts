@@ -4,8 +4,9 @@ import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { PresenceState } from '../presence/types.ts';
 import { runBulk } from './bulk.ts';
-import { authorize } from './permissions.ts';
+import type { Guard, Guarded } from './guard.ts';
 import type { IdentityStore } from './ports.ts';
+import { registryCalls } from './registry-calls.ts';
 import { carryOut, keyOf, notFound, type RegistryLimits, type Wish } from './registry-writes.ts';
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus, Principal } from './types.ts';
 
@@ -98,6 +99,7 @@ export interface RegistryStatistics {
 }
 
 export interface RegistryParts {
+  readonly guard: Guard;
   readonly store: IdentityStore;
   readonly clock: Clock;
   readonly random: Random;
@@ -112,8 +114,8 @@ export interface RegistryParts {
   readonly limits?: Partial<RegistryLimits>;
 }
 
-export function createRegistry(parts: RegistryParts): Registry {
-  const { store, clock, presence } = parts;
+export function createRegistry(parts: RegistryParts): Guarded<Registry> {
+  const { guard, store, clock, presence } = parts;
   const registryLimits: RegistryLimits = {
     devicesMax: parts.limits?.devicesMax ?? limits.devicesMax,
     modulesPerDeviceMax: parts.limits?.modulesPerDeviceMax ?? limits.modulesPerDeviceMax,
@@ -139,9 +141,8 @@ export function createRegistry(parts: RegistryParts): Registry {
     return result;
   };
 
-  return {
-    async get(principal, key) {
-      authorize(principal, 'registry.read', clock.now(), key);
+  const room: Registry = {
+    async get(_principal, key) {
       const identity = await store.get(key);
       if (identity === undefined && key.moduleId !== undefined) {
         const device = await store.get({ deviceId: key.deviceId });
@@ -150,33 +151,26 @@ export function createRegistry(parts: RegistryParts): Registry {
       if (identity === undefined) throw notFound(key);
       return (await views([identity]))[0];
     },
-    async list(principal, top = limits.listPageMax) {
-      authorize(principal, 'registry.read', clock.now());
+    async list(_principal, top = limits.listPageMax) {
       const isInRange = Number.isInteger(top) && top >= 1 && top <= limits.listPageMax;
       return views(await store.listDevices({ limit: isInRange ? top : limits.listPageMax }));
     },
-    async listModules(principal, deviceId) {
-      authorize(principal, 'registry.read', clock.now(), { deviceId });
+    async listModules(_principal, deviceId) {
       if ((await store.get({ deviceId })) === undefined) throw notFound({ deviceId });
       return views(await store.listModules(deviceId));
     },
-    async put(principal, draft, ifMatch) {
-      authorize(principal, 'registry.write', clock.now(), keyOf(draft));
+    async put(_principal, draft, ifMatch) {
       const kind = ifMatch === undefined ? 'create' : 'replace';
       return (await views([await single({ kind, draft, ifMatch: ifMatch ?? '*' })]))[0];
     },
-    async delete(principal, key, ifMatch = '*') {
-      authorize(principal, 'registry.write', clock.now(), key);
+    async delete(_principal, key, ifMatch = '*') {
       await single({ kind: 'delete', draft: keyOf(key), ifMatch });
     },
-    async bulk(principal, items) {
+    async bulk(_principal, items) {
       const now = clock.now();
-      if (items.length === 0) authorize(principal, 'registry.write', now);
-      for (const item of items) authorize(principal, 'registry.write', now, keyOf(item.draft));
       return runBulk(items, (wishes) => carryOut(wishes, writing, now));
     },
-    async unseenSince(principal, time, top) {
-      authorize(principal, 'registry.read', clock.now());
+    async unseenSince(_principal, time, top) {
       let [devices, unseen] = [0, 0];
       const deviceIds: string[] = [];
       let page = await store.listDevices({ limit: limits.listPageMax });
@@ -193,8 +187,7 @@ export function createRegistry(parts: RegistryParts): Registry {
       }
       return { devices, unseen, deviceIds };
     },
-    async statistics(principal) {
-      authorize(principal, 'statistics.read', clock.now());
+    async statistics(_principal) {
       const [counts, connected] = await Promise.all([store.counts(), presence.connectedDevices()]);
       return {
         totalDeviceCount: counts.devices,
@@ -204,4 +197,5 @@ export function createRegistry(parts: RegistryParts): Registry {
       };
     },
   };
+  return guard.room(room, registryCalls);
 }

@@ -10,6 +10,7 @@ import type { Commands } from '../commands/commands.ts';
 import type { CommandQueue } from '../commands/ports.ts';
 import type { CommandMessage, Receipt } from '../commands/types.ts';
 import { HubError } from '../errors.ts';
+import type { Guarded } from '../identity/guard.ts';
 import type { IdentityKey } from '../identity/types.ts';
 import { commandSpans, receiptSpans, refusedCommandSpan } from './command-spans.ts';
 import type { Span } from './spans.ts';
@@ -146,7 +147,11 @@ const keyOf = ({ deviceId, moduleId }: IdentityKey): IdentityKey =>
   moduleId === undefined ? { deviceId } : { deviceId, moduleId };
 
 /** The same room, whose commands are followed. */
-export function followedCommands(commands: Commands, follower: CommandFollower, clock: Clock): Commands {
+export function followedCommands(
+  commands: Guarded<Commands>,
+  follower: CommandFollower,
+  clock: Clock,
+): Guarded<Commands> {
   /** The answer to a settlement does not name the command. The oldest leave first. */
   const locks = new Map<string, number>();
   const batches = new Map<string, readonly Receipt[]>();

@@ -9,49 +9,23 @@
  *   an operation at all (no JSON, an unknown path) has not become one.
  */
 import { HubError } from '../errors.ts';
-import { identityName, type Operation, sameIdentity } from '../identity/permissions.ts';
-import type { IdentityKey, Principal } from '../identity/types.ts';
+import { type Attempt, type Audit, silentAudit } from '../identity/guard.ts';
+import { operationTable } from '../identity/operations.ts';
+import { identityName, sameIdentity } from '../identity/permissions.ts';
 import { clipped, concerning } from './concerned.ts';
 import type { Concerned, Recorder } from './types.ts';
 
-/** What was attempted: by whom, on which identity, from where, as far as that is known. */
-export interface Attempt {
-  readonly operation: Operation | 'connect' | 'commands.settle' | 'commands.read' | 'feedback.settle';
-  readonly principal?: Principal;
-  /** The identity that the operation is about; a door's key may be an object with more fields. */
-  readonly target?: IdentityKey;
-  readonly where?: Pick<Concerned, 'protocol' | 'credential' | 'peer'>;
-  readonly isQuestion?: boolean;
-}
-
-/** Runs it; a refusal is recorded and thrown on. */
-export function watched<Answer>(recorder: Recorder, attempt: Attempt, run: () => Answer): Answer {
-  try {
-    return run();
-  } catch (error) {
-    reportRefusal(recorder, attempt, error);
-    throw error;
-  }
-}
-
-export async function watchedAsync<Answer>(
-  recorder: Recorder,
-  attempt: Attempt,
-  answer: Promise<Answer>,
-): Promise<Answer> {
-  try {
-    return await answer;
-  } catch (error) {
-    reportRefusal(recorder, attempt, error);
-    throw error;
-  }
+/** Records the refusals that the rule above wants told. @param recorder absent = nobody listens */
+export function refusalAudit(recorder: Recorder | undefined): Audit {
+  if (recorder === undefined) return silentAudit;
+  return { refused: (attempt, error) => reportRefusal(recorder, attempt, error) };
 }
 
 /** Records `error` if the rule above says so. */
-export function reportRefusal(recorder: Recorder, attempt: Attempt, error: unknown): void {
+function reportRefusal(recorder: Recorder, attempt: Attempt, error: unknown): void {
   if (!(error instanceof HubError) || error.status >= 500) return;
   const { code, limit, reason } = error;
-  if (attempt.isQuestion === true && error.status !== 401) return;
+  if (error.status !== 401 && operationTable[attempt.operation].told === 'permission') return;
   recorder.record({
     ...(code === 'ThrottlingException'
       ? ({ type: 'throttled', effect: 'refused' } as const)

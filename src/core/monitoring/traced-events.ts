@@ -11,6 +11,7 @@ import { HubError } from '../errors.ts';
 import type { EventSender, Events } from '../events/events.ts';
 import type { DurabilityWaiter, TraceMark, TraceReader } from '../events/ports.ts';
 import type { Telemetry } from '../events/types.ts';
+import type { Guarded } from '../identity/guard.ts';
 import { clipped, concerning } from './concerned.ts';
 import { StoredFinder } from './stored-finder.ts';
 import { traceParentOf } from './trace-context.ts';
@@ -33,7 +34,7 @@ export interface TracingParts extends TraceWishes {
 }
 
 /** The same room, whose messages are followed. */
-export function tracedEvents(events: Events, parts: TracingParts): Events {
+export function tracedEvents(events: Guarded<Events>, parts: TracingParts): Guarded<Events> {
   const { recorder, clock, random, traceOf, sample } = parts;
   const devices = new Set(parts.devices);
   let count = 0;

@@ -78,7 +78,7 @@ export class DeviceLinks {
 
   /** What the hub sends to nobody but the device itself. @throws HubError */
   #demandSelf(device: DevicePeer): void {
-    this.#host.hub.authorize(device.principal, 'commands.receive', device.key);
+    this.#host.hub.guard.demand(device.principal, 'commands.receive', device.key);
   }
 
   #twinOf(device: DevicePeer): TwinLinks {

@@ -1,7 +1,8 @@
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import type { Hub } from '../../core/hub.ts';
-import { authorize, type HubPlace, type Operation, sameIdentity } from '../../core/identity/permissions.ts';
+import type { Guard } from '../../core/identity/guard.ts';
+import type { Operation } from '../../core/identity/operations.ts';
+import { type HubPlace, sameIdentity } from '../../core/identity/permissions.ts';
 import type { DevicePrincipal, IdentityKey, Principal } from '../../core/identity/types.ts';
 
 interface Grant {
@@ -47,30 +48,12 @@ export class Grants {
 
   /**
    * The principal that may do `operation` to `place` (where it concerns one), the newest first.
+   * @param isTold whether the monitoring stream hears of a refusal: not where it was asked for before
    * @throws HubError IotHubUnauthorized if nobody has authenticated, IotHubUnauthorizedAccess if none of them may.
    */
-  demand(operation: Operation, now: number, place?: HubPlace): Principal {
-    let refusal: unknown = new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
-    for (const { principal } of this.#newestFirst()) {
-      try {
-        authorize(principal, operation, now, place);
-        return principal;
-      } catch (error) {
-        refusal = error;
-      }
-    }
-    throw refusal;
-  }
-
-  /** The same; a refusal of somebody who has authenticated is told to whoever monitors the hub. */
-  demandOf(hub: Pick<Hub, 'authorize' | 'clock'>, operation: Operation, place?: HubPlace): Principal {
-    try {
-      return this.demand(operation, hub.clock.now(), place);
-    } catch (error) {
-      const [newest] = this.#newestFirst();
-      if (newest !== undefined) hub.authorize(newest.principal, operation, place);
-      throw error;
-    }
+  demand(guard: Guard, operation: Operation, place?: HubPlace, isTold = true): Principal {
+    const principals = this.#newestFirst().map(({ principal }) => principal);
+    return guard.choose(principals, operation, place, isTold);
   }
 
   /** The identity's own proof, if it has given one. */

@@ -109,12 +109,12 @@ export class AmqpPeer {
   }
 
   #managementNode(): RequestNode {
-    const { events } = this.#hub;
+    const { events, guard } = this.#hub;
     return new RequestNode(async (request) => {
       try {
         return readEntity(request, (eventHub) => {
           const place = { path: [eventHub, '$management'] };
-          return events.inspect(this.#grants.demandOf(this.#hub, 'events.read', place), eventHub);
+          return events.inspect(this.#grants.demand(guard, 'events.read', place), eventHub);
         });
       } catch (error) {
         return refusedAnswer(this.#explained(error, { kind: 'management' }, ''));

@@ -1,5 +1,6 @@
 import { HubError } from '../../core/errors.ts';
-import type { HubPlace, Operation } from '../../core/identity/permissions.ts';
+import type { Operation } from '../../core/identity/operations.ts';
+import type { HubPlace } from '../../core/identity/permissions.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import type { Address } from './addresses.ts';
 import { openCommandIntake } from './command-intake.ts';
@@ -73,8 +74,9 @@ export class ServiceLinks {
   /** @returns the principal by whom the link lives, asked anew each time. @throws HubError */
   #admit(link: AnyLink, operation: Operation, place?: HubPlace): () => Principal {
     const { grants, host } = this.#parts;
-    const principal = (): Principal => grants.demand(operation, host.hub.clock.now(), place);
-    grants.demandOf(host.hub, operation, place);
+    const { guard } = host.hub;
+    grants.demand(guard, operation, place);
+    const principal = (): Principal => grants.demand(guard, operation, place, false);
     this.#open.set(link, principal);
     link.whenClosed(() => this.#open.delete(link));
     return principal;
@@ -84,7 +86,7 @@ export class ServiceLinks {
   #refuse(link: AnyLink, address: Address): never {
     const { grants, host } = this.#parts;
     const place = 'eventHub' in address ? { path: [address.eventHub, '$management'] } : undefined;
-    const principal = grants.demandOf(host.hub, 'events.read', place);
+    const principal = grants.demand(host.hub.guard, 'events.read', place);
     if (address.kind === 'eventHub' && link instanceof IncomingLink) {
       host.hub.events.inspect(principal, address.eventHub);
       throw new HubError('IotHubUnauthorizedAccess', 'Events are sent by devices, not to the event hub.');

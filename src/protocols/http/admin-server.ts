@@ -132,7 +132,7 @@ async function checkToken({ hub }: AdminDoorOptions, request: FastifyRequest): P
   const token = tokenOf(request.headers.authorization);
   // The hub's own name, not the one the client used: what is asked for is the whole hub.
   const principal = await hub.authentication.token(token, hub.hostNames.all[0], request.socket.remoteAddress);
-  hub.authorize(principal, 'hub.read');
+  hub.guard.demand(principal, 'hub.read');
 }
 
 async function holdsToken(options: AdminDoorOptions, request: FastifyRequest): Promise<boolean> {

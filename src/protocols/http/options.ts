@@ -33,7 +33,7 @@ export interface AdminDoorOptions {
   readonly port: number;
   readonly addresses: readonly string[];
   /** Who may look, when this port is reachable from other machines, and under which names the hub is addressed. */
-  readonly hub: Pick<Hub, 'authentication' | 'authorize' | 'clock' | 'hostNames' | 'random'>;
+  readonly hub: Pick<Hub, 'authentication' | 'guard' | 'clock' | 'hostNames' | 'random'>;
   readonly log: Log;
   /** What is wrong with the hub; ready = nothing keeps it from serving. */
   health(): HealthReport | Promise<HealthReport>;

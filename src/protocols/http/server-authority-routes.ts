@@ -3,7 +3,7 @@ import { type ServerAuthorityJson, serverAuthoritySchema, switchBodySchema } fro
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
-import type { Operation } from '../../core/identity/permissions.ts';
+import type { Operation } from '../../core/identity/operations.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import type { ServerAuthority, ServerAuthorityStatus } from '../shared/server-authority.ts';
 import { timeText } from './mapping.ts';
@@ -14,11 +14,11 @@ const tag = 'server authority';
 
 /** @param authority absent = the certificate is the operator's: every request is answered so */
 export function serverAuthorityRoutes(
-  hub: Pick<Hub, 'registry' | 'authorize'>,
+  hub: Pick<Hub, 'registry' | 'guard'>,
   authority: ServerAuthority | undefined,
 ): readonly ApiRoute[] {
   const allowed = (principal: Principal, operation: Operation): ServerAuthority => {
-    hub.authorize(principal, operation);
+    hub.guard.demand(principal, operation);
     if (authority === undefined) {
       throw new HubError('OperationNotAvailable', 'The certificate of this hub is given by its settings.');
     }

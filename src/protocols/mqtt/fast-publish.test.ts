@@ -6,8 +6,9 @@ import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
-import { createEvents, type Events } from '../../core/events/events.ts';
+import { createEvents } from '../../core/events/events.ts';
 import type { Hub } from '../../core/hub.ts';
+import { createGuard, silentAudit } from '../../core/identity/guard.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import { createMemoryConsumerGroupStore } from '../../stores/memory/consumer-groups.ts';
@@ -41,10 +42,11 @@ interface Run {
 async function run(messages: readonly Publish[], chunkBytes: number, slowly: boolean): Promise<Run> {
   const clock = new VirtualClock();
   const log = createMemoryEventLog({ name: 'mooring', partitionCount: 1, clock, durable: 'byHand' });
-  const parts = { telemetry: log, consumerGroups: createMemoryConsumerGroupStore(), codec: recordCodec, clock };
+  const guard = createGuard(clock, silentAudit);
+  const parts = { guard, telemetry: log, consumerGroups: createMemoryConsumerGroupStore(), codec: recordCodec, clock };
   const events = createEvents(parts);
   let fast = 0;
-  const counting: Events = {
+  const counting: Hub['events'] = {
     ...events,
     enqueuePrepared: (...message) => {
       fast++;

@@ -1,7 +1,6 @@
-import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Commands, Inbox } from '../../core/commands/commands.ts';
-import { authorize } from '../../core/identity/permissions.ts';
+import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../core/identity/types.ts';
 import type { ThreadLink } from './calls.ts';
 
@@ -58,17 +57,17 @@ export function serveCommands(link: ThreadLink, commands: Commands, log: Log): (
   };
 }
 
-/** Commands as doors of a listener thread see them. */
-export function commandsStandIn(link: ThreadLink, clock: Clock): Commands {
+/** Commands as doors of a listener thread see them: behind the main thread's guard, but for what is answered here. */
+export function commandsStandIn(link: ThreadLink, guard: Guard): Guarded<Commands> {
   const inboxes = link.remote<InboxCalls>('inboxes', ['take', 'settle', 'close']);
   const listeners = new Set<{ readonly call: () => void }>();
   link.on('receipts', () => {
     for (const { call } of listeners) call();
   });
-  return {
+  return guardedElsewhere<Commands>({
     ...link.remote<Passed>('commands', operations),
     openInbox(principal, key, holder) {
-      authorize(principal, 'commands.receive', clock.now(), key);
+      guard.demand(principal, 'commands.receive', key);
       const owner: InboxOwner = [principal, key, holder];
       return {
         take: (...args) => inboxes.take(owner, ...args),
@@ -83,5 +82,5 @@ export function commandsStandIn(link: ThreadLink, clock: Clock): Commands {
     },
     // Time is looked at by the main thread.
     sweep: async () => undefined,
-  };
+  });
 }

@@ -5,12 +5,13 @@ import type { Random } from '../../base/random.ts';
 import { createEvents } from '../../core/events/events.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import { type Hub, hubOf } from '../../core/hub.ts';
+import { createGuard } from '../../core/identity/guard.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
 import { IdentityCache } from '../../core/identity/identity-cache.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import { Trust } from '../../core/identity/trust.ts';
+import { refusalAudit } from '../../core/monitoring/refused-operations.ts';
 import type { Recorder } from '../../core/monitoring/types.ts';
-import { watchedInboxes } from '../../core/monitoring/watched-rooms.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
@@ -50,7 +51,12 @@ export function hubStandIn(
     await Promise.all(logs.map((each) => each.settled()));
   };
 
+  const recorder: Recorder | undefined = start.isMonitored
+    ? { record: (report) => link.tell(MONITORED, report) }
+    : undefined;
+  const guard = createGuard(clock, refusalAudit(recorder));
   const events = createEvents({
+    guard,
     telemetry,
     monitoring,
     consumerGroups: link.remote<ConsumerGroupStore>('consumerGroups', ['list', 'create', 'delete']),
@@ -75,10 +81,6 @@ export function hubStandIn(
     'keepIntermediate',
   ]);
   serveHearing(link);
-  const commands = commandsStandIn(link, clock);
-  const recorder: Recorder | undefined = start.isMonitored
-    ? { record: (report) => link.tell(MONITORED, report) }
-    : undefined;
   const hub = hubOf(
     {
       name: start.name,
@@ -87,6 +89,7 @@ export function hubStandIn(
       authorities,
       policies: start.policies,
       subscriptions: link.remote<SubscriptionStore>('subscriptions', ['load', 'save', 'remove']),
+      guard,
       events: { ...events, ...receiversStandIn(link) },
       // Not asked where refusals are never late.
       ...(start.limits?.refusalDelayMsMax && { refusalDelays: refusalDelaysStandIn(link) }),
@@ -101,7 +104,7 @@ export function hubStandIn(
       cache: new IdentityCache(identities, start.limits?.identityCacheMax),
       trust: new Trust(authorities),
       presence: presenceStandIn(link, { clock, log, isSettled, settled }),
-      commands: recorder ? watchedInboxes(commands, recorder) : commands,
+      commands: commandsStandIn(link, guard),
     },
   );
   return { hub, settled };

@@ -10,6 +10,7 @@ import { createCommands } from '../../core/commands/commands.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
 import type { HubError } from '../../core/errors.ts';
 import { createEvents } from '../../core/events/events.ts';
+import { createGuard, silentAudit } from '../../core/identity/guard.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import { buildIdentity } from '../../core/identity/rules.ts';
 import type { Principal } from '../../core/identity/types.ts';
@@ -97,12 +98,19 @@ test('commands are taken and settled on a thread; what a lost thread held is put
   const identities = createMemoryIdentityStore();
   const [made] = await identities.write([creation('d1')]);
   assert.ok(made.kind === 'done');
+  const guard = createGuard(systemClock, silentAudit);
   const commands = createCommands({
-    ...{ queue: createMemoryCommandQueue(identities), identities, limits: defaultCommandLimits, clock: systemClock },
+    ...{
+      guard,
+      queue: createMemoryCommandQueue(identities),
+      identities,
+      limits: defaultCommandLimits,
+      clock: systemClock,
+    },
     ...{ commandBytesMax: limits.commandBytesMax, random: systemRandom, wake: () => {} },
   });
   const end = serveCommands(main, commands, silentLog);
-  const remote = commandsStandIn(thread, systemClock);
+  const remote = commandsStandIn(thread, guard);
   const key = { deviceId: 'd1' };
   const receipts = new Promise<void>((resolve) => remote.watchReceipts(resolve));
   for (const text of ['a', 'b']) {
@@ -134,6 +142,7 @@ test('commands are taken and settled on a thread; what a lost thread held is put
 
 test('receivers of all threads share the places of a partition', async (t) => {
   const events = createEvents({
+    guard: createGuard(systemClock, silentAudit),
     telemetry: createMemoryEventLog({ name: 'hub', partitionCount: 2 }),
     consumerGroups: createMemoryConsumerGroupStore(),
     codec: recordCodec,

@@ -1,4 +1,5 @@
 /** `core/events` over the log and consumer groups in memory. */
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
@@ -8,6 +9,7 @@ import { createEvents, type Events, type EventsParts } from '../../core/events/e
 import type { RecordCodec } from '../../core/events/ports.ts';
 import { partitionOf } from '../../core/events/rules.ts';
 import type { Telemetry } from '../../core/events/types.ts';
+import { createGuard, silentAudit } from '../../core/identity/guard.ts';
 import type { DevicePrincipal, Permission, PolicyPrincipal } from '../../core/identity/types.ts';
 import { readAll } from '../contract/event-log.ts';
 import { createMemoryConsumerGroupStore } from './consumer-groups.ts';
@@ -47,7 +49,8 @@ function make(change: Partial<EventsParts> = {}): { events: Events; telemetry: M
   const telemetry = createMemoryEventLog({ name: 'Hub1', partitionCount: 4, clock, durable: 'byHand' });
   const monitoring = createMemoryEventLog({ name: 'Hub1-monitoring', partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
-  return { telemetry, events: createEvents({ telemetry, monitoring, consumerGroups, codec, clock, ...change }) };
+  const guard = createGuard(clock, silentAudit);
+  return { telemetry, events: createEvents({ guard, telemetry, monitoring, consumerGroups, codec, clock, ...change }) };
 }
 
 test('what a device sends stands in its partition, in order, when the waiter hears of it', async () => {

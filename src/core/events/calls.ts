@@ -1,0 +1,74 @@
+import type { Attempt, Sheet, Target } from '../identity/guard.ts';
+import type { EventSender, Events } from './events.ts';
+
+const sending = ({ stamp, via }: EventSender): Attempt => ({
+  operation: 'telemetry.send',
+  target: stamp,
+  ...(via && { where: via }),
+});
+
+/**
+ * A back end that may read events at all learns which event hubs there are not; of the others only one whose token covers
+ * them.
+ */
+const placeOf = (room: Events, eventHub: string, ...rest: readonly string[]): Target =>
+  room.eventHub(eventHub) === undefined ? undefined : { path: [eventHub, ...rest] };
+
+/** How the calls of events are asked for. The right to send is asked for once: a sender is the proof of it. */
+export const eventCalls: Sheet<Events> = {
+  openSender: (room, guard) => (principal, key, options) =>
+    guard.runNow(principal, 'telemetry.send', key, () => room.openSender(principal, key, options)),
+  enqueue: (room, guard) => (sender, telemetry, waiter) => {
+    try {
+      return room.enqueue(sender, telemetry, waiter);
+    } catch (error) {
+      guard.refused(sending(sender), error);
+      throw error;
+    }
+  },
+  prepare: (room, guard) => (sender, message) => {
+    try {
+      return room.prepare(sender, message);
+    } catch (error) {
+      guard.refused(sending(sender), error);
+      throw error;
+    }
+  },
+  // The hot path: no closure, nothing but the frame of the call.
+  enqueuePrepared: (room, guard) => (prepared, source, bodyStart, bodyEnd, waiter) => {
+    try {
+      return room.enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter);
+    } catch (error) {
+      guard.refused(sending(prepared.sender), error);
+      throw error;
+    }
+  },
+  send: (room, guard) => async (sender, messages) => {
+    try {
+      await room.send(sender, messages);
+    } catch (error) {
+      guard.refused(sending(sender), error);
+      throw error;
+    }
+  },
+  waitMs: (room) => room.waitMs,
+  slowed: (room) => room.slowed,
+  openReader: (room, guard) => (principal, place) => {
+    const { eventHub, consumerGroup, partition } = place;
+    const target = placeOf(room, eventHub, 'ConsumerGroups', consumerGroup, 'Partitions', partition);
+    return guard.run(principal, 'events.read', target, () => room.openReader(principal, place));
+  },
+  inspect: (room, guard) => (principal, eventHub) =>
+    guard.runNow(principal, 'eventHubs.read', placeOf(room, eventHub, '$management'), () =>
+      room.inspect(principal, eventHub),
+    ),
+  listConsumerGroups: {
+    operation: 'consumerGroups.read',
+    target: (eventHub) => ({ path: [eventHub, 'ConsumerGroups'] }),
+  },
+  createConsumerGroup: { operation: 'consumerGroups.write' },
+  deleteConsumerGroup: { operation: 'consumerGroups.write' },
+  // Names of event hubs, and the place of a receiver whose reader has been opened.
+  eventHub: (room) => room.eventHub,
+  enterReceiver: (room) => room.enterReceiver,
+};

@@ -1,0 +1,53 @@
+import type { Permission } from './types.ts';
+
+/** Who may do an operation, and which of its refusals the monitoring stream tells. */
+export interface OperationRule {
+  /** The permission that a policy needs, or all of several (service reference 1.5). */
+  readonly policy: Permission | readonly Permission[];
+  /** Whether a device or module may do it to itself. It never acts for another identity, nor for its own modules. */
+  readonly self: boolean;
+  /**
+   * `all`: it changes, sends, takes or opens something. `permission`: it reads and leaves everything as it is, so that
+   * only a missing permission is told: that something is not there is an answer. The rule is in `docs/monitoring.md`.
+   */
+  readonly told: 'all' | 'permission';
+}
+
+const reads = (policy: Permission): OperationRule => ({ policy, self: false, told: 'permission' });
+const does = (policy: OperationRule['policy']): OperationRule => ({ policy, self: false, told: 'all' });
+/** What a device does itself, or a back end that may speak for every device. */
+const ofDevice: OperationRule = { policy: 'DeviceConnect', self: true, told: 'all' };
+
+/** Every operation there is. A call of a room is one of these, or no client can make it: see `guard.ts`. */
+export const operationTable = {
+  'registry.read': reads('RegistryRead'),
+  'registry.write': does('RegistryWrite'),
+  'statistics.read': reads('RegistryRead'),
+  connect: ofDevice,
+  'subscriptions.read': { ...ofDevice, told: 'permission' },
+  'subscriptions.write': ofDevice,
+  'telemetry.send': ofDevice,
+  'commands.receive': ofDevice,
+  'commands.settle': ofDevice,
+  'commands.send': does('ServiceConnect'),
+  'commands.read': reads('ServiceConnect'),
+  'commands.purge': does('ServiceConnect'),
+  'feedback.receive': does('ServiceConnect'),
+  'feedback.settle': does('ServiceConnect'),
+  'events.read': does('ServiceConnect'),
+  'eventHubs.read': reads('ServiceConnect'),
+  'consumerGroups.read': reads('ServiceConnect'),
+  'consumerGroups.write': does('RegistryWrite'),
+  'hub.read': reads('RegistryRead'),
+  'authorities.read': reads('RegistryRead'),
+  'authorities.write': does('RegistryWrite'),
+  'serverAuthority.read': reads('RegistryRead'),
+  // It concerns every client: only a policy that may do everything may do it.
+  'serverAuthority.write': does(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
+} as const satisfies Readonly<Record<string, OperationRule>>;
+
+/** Everything that a client can ask of the hub. */
+export type Operation = keyof typeof operationTable;
+
+/** The same by name, for the access matrix. */
+export const operations = Object.keys(operationTable) as readonly Operation[];
