@@ -271,8 +271,13 @@ export const limits = {
   failureForgivenMs: 10 * SECOND_MS,
   /** Addresses, and identities, whose failures are remembered. */
   failuresRememberedMax: 10_000,
-  /** Refusals that wait at the same time; further ones are answered at once. */
+  /** Refusals whose answers wait at the same time; those of further ones are given at once. */
   slowRefusalsMax: 1000,
+  /**
+   * Attempts of one address that are judged, or whose refusal has its time to wait, on one thread. With the longest delay an
+   * address makes three guesses a second, whatever the number of its connections.
+   */
+  slowRefusalsPerAddressMax: 16,
   /** Devices that are named in the report of a roll-over of the hub's authority; all of them are counted. */
   unseenDevicesShownMax: 1000,
   /** Service: certificate authorities of one hub. */

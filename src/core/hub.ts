@@ -161,6 +161,7 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
       ),
       clock,
       parts.refusalDelays ?? createRefusalDelays(clock, parts.limits?.refusalDelayMsMax ?? 0),
+      (peer) => parts.recorder?.record({ type: 'authenticationFailed', check: 'not-judged', peer }),
     ),
     guard,
     registry: createRegistry({

@@ -232,7 +232,9 @@ export function countFailures(inner: Authentication, metrics: Pick<Metrics, 'aut
     try {
       return await answer;
     } catch (error) {
-      if (error instanceof HubError && error.status === 401) metrics.authenticationFailed(error.reason ?? 'unknown');
+      if (error instanceof HubError && (error.status === 401 || error.reason === 'not-judged')) {
+        metrics.authenticationFailed(error.reason ?? 'unknown');
+      }
       throw error;
     }
   };

@@ -141,4 +141,6 @@ export type AuthenticationCheck =
   | 'premature-certificate'
   | 'unknown-authority'
   | 'unverified-authority'
-  | 'missing-credential';
+  | 'missing-credential'
+  /** Too many refusals of the same address wait: nothing was looked at. */
+  | 'not-judged';

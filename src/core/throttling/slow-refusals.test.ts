@@ -10,7 +10,7 @@ import { createRefusalDelays, slowRefusals } from './slow-refusals.ts';
 const refusal = new HubError('IotHubUnauthorized', undefined, { reason: 'wrong-key' });
 
 /** Lets in whoever shows the token `good`. */
-function scene(delayMsMax = 5000) {
+function scene(delayMsMax = 5000, dropped?: (peer: string) => void) {
   const clock = new VirtualClock();
   const decide = async (token: string): Promise<DevicePrincipal> => {
     if (token === 'broken store') throw new HubError('ServiceUnavailable');
@@ -22,7 +22,7 @@ function scene(delayMsMax = 5000) {
     token: (token = '') => decide(token),
     policyKey: (_, key) => decide(key) as never,
   };
-  const authentication = slowRefusals(inner, clock, createRefusalDelays(clock, delayMsMax));
+  const authentication = slowRefusals(inner, clock, createRefusalDelays(clock, delayMsMax), dropped);
   const device = (deviceId: string, token: string, peer?: string): Promise<unknown> =>
     authentication.device({ deviceId }, { kind: 'token', token }, peer);
   /** Virtual milliseconds until the answer came. */
@@ -85,20 +85,66 @@ test('a failure that is not the peer’s is told at once; tokens and policies’
   assert.equal(await timed(authentication.policyKey('service', 'bad', 'e')), 100);
 });
 
-test('a crowd of refusals is answered rather than kept', async () => {
+/** Attempts as they come at a socket at once: all are begun before one is answered. */
+const settleAll = async (answers: readonly Promise<unknown>[]): Promise<Map<string, number>> => {
+  const outcomes = new Map<string, number>();
+  const count = (outcome: string): void => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  for (const answer of answers) {
+    answer.then(
+      () => count('let in'),
+      (error) => count(error.code),
+    );
+  }
+  for (let turn = 0; turn < 20 * answers.length; turn++) await Promise.resolve();
+  return outcomes;
+};
+
+test('the delay holds at any concurrency: of an address that fails, no more are judged than may wait', async () => {
   const { device, clock } = scene();
-  let answered = 0;
-  // All but those that are answered at once anyway, and those that have room to wait.
-  const all = Array.from({ length: limits.slowRefusalsMax + 100 }, (_, nth) =>
-    device(`d${nth}`, 'bad', 'a').catch(() => {
-      answered++;
-    }),
+  const places = limits.slowRefusalsPerAddressMax;
+  let judged = 0;
+  for (let second = 0; second < 60; second++) {
+    const outcomes = await settleAll(Array.from({ length: 400 }, (_, nth) => device(`d${nth}`, 'bad', 'a')));
+    judged += 400 - (outcomes.get('ThrottlingException') ?? 0);
+    clock.advance(1000);
+  }
+  assert.ok(judged >= places, `${judged} judged`);
+  // At once, while the delays grow, and then each place once in the longest delay.
+  assert.ok(judged <= limits.failuresAtOnceMax + 7 * places + (places * 60) / 5, `${judged} judged in a minute`);
+});
+
+test('an address that has not failed is judged at any concurrency, and who is right there does not wait', async () => {
+  const { device } = scene();
+  await settleAll(Array.from({ length: 1000 }, (_, nth) => device(`d${nth}`, 'bad', 'attacker')));
+  const honest = await settleAll(Array.from({ length: 1000 }, (_, nth) => device(`d${nth}`, 'good', 'home')));
+  assert.deepEqual([...honest], [['let in', 1000]]);
+});
+
+test('who is right is let in from an address that fails, while a place is free', async () => {
+  const { device } = scene();
+  await settleAll(Array.from({ length: limits.slowRefusalsPerAddressMax }, (_, nth) => device(`d${nth}`, 'bad', 'a')));
+  assert.deepEqual([...(await settleAll([device('d1', 'good', 'a')]))], [['let in', 1]]);
+});
+
+test('a site of IPv6 is one address, and attempts that are not judged are told', async () => {
+  const told: string[] = [];
+  const { device } = scene(5000, (peer) => told.push(peer));
+  const attempts = Array.from({ length: 100 }, (_, nth) => device(`d${nth}`, 'bad', `2001:db8::${nth}`));
+  const refused = (await settleAll(attempts)).get('ThrottlingException') ?? 0;
+  assert.equal(refused, 100 - limits.failuresAtOnceMax - limits.slowRefusalsPerAddressMax);
+  assert.equal(told.length, refused);
+});
+
+test('a crowd of refusals of many addresses is answered rather than kept', async () => {
+  const { device, clock } = scene();
+  const beyond = 100;
+  const answers = Array.from({ length: limits.slowRefusalsMax + beyond + limits.failuresAtOnceMax }, (_, nth) =>
+    device('d1', 'bad', `a${nth}`),
   );
-  for (let turn = 0; turn < 50; turn++) await Promise.resolve();
-  assert.equal(answered, 100);
+  const outcomes = await settleAll(answers);
+  assert.deepEqual([...outcomes], [['IotHubUnauthorized', beyond + limits.failuresAtOnceMax]]);
   clock.advance(10_000);
-  await Promise.all(all);
-  assert.equal(answered, all.length);
+  await Promise.allSettled(answers);
 });
 
 test('off means off', async () => {

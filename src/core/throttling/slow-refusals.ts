@@ -1,8 +1,10 @@
 /**
  * Failed authentication is answered late, and later each time: per address and per identity, so that neither many names
  * from one place nor one name from many places are tried quickly. Only refusals wait. Whoever proves who he is goes in
- * at once, also from an address, or under a name, that others have failed with: nobody can be locked out by a stranger.
+ * at once, also under a name that others have failed with: nobody can be locked out by a stranger elsewhere. An address
+ * whose own refusals fill its places (`attempts.ts`) is not judged further: it is told to come again later.
  */
+import { addressShare } from '../../base/address.ts';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
@@ -11,6 +13,7 @@ import type { Authentication } from '../identity/authentication.ts';
 import { identityName } from '../identity/permissions.ts';
 import { identityOf, parseResource } from '../identity/resource.ts';
 import { parseSasToken, percentDecoded } from '../identity/sas-token.ts';
+import { Attempts } from './attempts.ts';
 
 /** Who has failed how often: one for a hub, whichever door or thread it is at. */
 export interface RefusalDelays {
@@ -31,36 +34,55 @@ export function createRefusalDelays(clock: Clock, delayMsMax: number): RefusalDe
   return {
     failed: (peer, name) =>
       Math.max(
-        peer === undefined ? 0 : addresses.failed(peer),
+        peer === undefined ? 0 : addresses.failed(addressShare(peer)),
         name === undefined ? 0 : names.failed(name.slice(0, 2 * limits.identityIdCharsMax + 1)),
       ),
   };
 }
 
-export function slowRefusals(inner: Authentication, clock: Clock, delays: RefusalDelays): Authentication {
+/** @param dropped hears of the address of each attempt that was not judged, and of the name that it claimed. */
+export function slowRefusals(
+  inner: Authentication,
+  clock: Clock,
+  delays: RefusalDelays,
+  dropped: (peer: string, name: string | undefined) => void = () => {},
+): Authentication {
+  const attempts = new Attempts(clock);
   let waiting = 0;
 
-  const guarded = async <T>(answer: Promise<T>, name: string | undefined, peer: string | undefined): Promise<T> => {
+  const wait = async (delayMs: number): Promise<void> => {
+    // Waiting costs memory. Who finds none left is answered; its address goes on to be held to the delay.
+    if (delayMs <= 0 || waiting >= limits.slowRefusalsMax) return;
+    waiting++;
+    await new Promise<void>((resolve) => clock.after(delayMs, resolve));
+    waiting--;
+  };
+  const guarded = async <T>(judge: () => Promise<T>, name: string | undefined, peer?: string): Promise<T> => {
+    if (peer !== undefined && !(await attempts.begin(peer))) {
+      dropped(peer, name);
+      throw new HubError('ThrottlingException', 'Too many attempts of this address have failed.', {
+        reason: 'not-judged',
+      });
+    }
+    let delayMs = 0;
     try {
-      return await answer;
+      return await judge();
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
       const counted = delays.failed(peer, name);
-      const delayMs = typeof counted === 'number' ? counted : await counted;
-      // Waiting costs memory: a crowd of refusals is not kept, it is answered.
-      if (delayMs > 0 && waiting < limits.slowRefusalsMax) {
-        waiting++;
-        await new Promise<void>((resolve) => clock.after(delayMs, resolve));
-        waiting--;
-      }
+      delayMs = typeof counted === 'number' ? counted : await counted;
       throw error;
+    } finally {
+      if (peer !== undefined) attempts.end(peer, delayMs);
+      await wait(delayMs);
     }
   };
   return {
     device: (key, credential, peer) =>
-      guarded(inner.device(key, credential, peer), `device ${identityName(key)}`, peer),
-    token: (token, audience, peer) => guarded(inner.token(token, audience, peer), claimedBy(token), peer),
-    policyKey: (policyName, key, peer) => guarded(inner.policyKey(policyName, key, peer), `policy ${policyName}`, peer),
+      guarded(() => inner.device(key, credential, peer), `device ${identityName(key)}`, peer),
+    token: (token, audience, peer) => guarded(() => inner.token(token, audience, peer), claimedBy(token), peer),
+    policyKey: (policyName, key, peer) =>
+      guarded(() => inner.policyKey(policyName, key, peer), `policy ${policyName}`, peer),
   };
 }
 

@@ -30,10 +30,14 @@ import { Liveness } from './liveness.ts';
 import { Probation } from './probation.ts';
 import { readSaslInit, type SaslInit, saslMechanisms } from './sasl.ts';
 
+export type SaslDecision = 'accepted' | 'refused' | 'later';
+
+const saslCodes = { accepted: 0, refused: 1, later: 4 } as const;
+
 /** Who decides what a peer may do; the connection only speaks the protocol. */
 export interface ConnectionOwner {
-  /** Takes the peer's SASL answer. Resolves to whether it may go on; never rejects. */
-  authenticate(init: SaslInit): Promise<boolean>;
+  /** Takes the peer's SASL answer. Resolves to whether it may go on, or should try again later; never rejects. */
+  authenticate(init: SaslInit): Promise<SaslDecision>;
   linkAttached(link: AnyLink): void;
   /** The connection is gone; its links that are left are told next. */
   closed(): void;
@@ -216,11 +220,11 @@ export class AmqpConnection {
     }
     const release = this.#intake.hold();
     const init = readSaslInit(frame.fields);
-    const decision = init === undefined ? Promise.resolve(false) : this.#owner.authenticate(init);
-    decision.then((accepted) => {
+    const decision = init === undefined ? Promise.resolve<SaslDecision>('refused') : this.#owner.authenticate(init);
+    decision.then((outcome) => {
       if (this.#state !== 'sasl') return;
-      this.write(saslOutcomeFrame(accepted ? 0 : 1));
-      if (accepted) {
+      this.write(saslOutcomeFrame(saslCodes[outcome]));
+      if (outcome === 'accepted') {
         this.#state = 'header';
         this.#intake.splitter.expectHeader();
       } else this.#finish();

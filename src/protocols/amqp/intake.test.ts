@@ -64,7 +64,7 @@ class Counting extends Duplex {
 
 test('answers to one share are one write', async () => {
   const stream = new Counting();
-  const owner = { authenticate: async () => true, linkAttached: () => {}, closed: () => {} };
+  const owner = { authenticate: async () => 'accepted' as const, linkAttached: () => {}, closed: () => {} };
   new AmqpConnection(stream, owner, { containerId: 'hub', clock: systemClock, log: silentLog });
   stream.push(protocolHeader(PROTOCOL_AMQP));
   stream.push(openFrame({ containerId: 'c', frameBytesMax: 65536, channelMax: 1000, idleTimeoutMs: 0 }));

@@ -8,7 +8,7 @@ import type { PeerCertificate, Principal } from '../../core/identity/types.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import { type Address, pathOf, readAddress } from './addresses.ts';
 import { putToken } from './cbs.ts';
-import { AmqpConnection } from './connection.ts';
+import { AmqpConnection, type SaslDecision } from './connection.ts';
 import type { DeliveryTurns } from './delivery-turns.ts';
 import { DeviceLinks } from './device-links.ts';
 import type { DeviceOrigin } from './device-peer.ts';
@@ -122,14 +122,15 @@ export class AmqpPeer {
     });
   }
 
-  async #authenticate(init: SaslInit): Promise<boolean> {
-    if (init.kind === 'anonymous') return true;
+  async #authenticate(init: SaslInit): Promise<SaslDecision> {
+    if (init.kind === 'anonymous') return 'accepted';
     try {
       this.#grant('', await this.#plainPrincipal(init.user, init.password), init.password);
-      return true;
+      return 'accepted';
     } catch (error) {
-      this.#logRefusal(asHubError(error));
-      return false;
+      const refusal = asHubError(error);
+      this.#logRefusal(refusal);
+      return refusal.code === 'ThrottlingException' ? 'later' : 'refused';
     }
   }
 

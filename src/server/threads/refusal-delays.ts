@@ -15,20 +15,24 @@ export function serveRefusalDelays(link: ThreadLink, delays: RefusalDelays): voi
 
 /**
  * The count as a thread sees it: a call for each login that has failed, none for one that succeeds. A crowd is counted as
- * well, and answered without asking: it has no room to wait anyway, and must not keep calls of others from the link.
+ * well, and held to the longest delay without asking: it must not keep calls of others from the link.
  */
 export function refusalDelaysStandIn(link: ThreadLink): RefusalDelays {
   const remote = link.remote<{ failed(...failure: Failure): Promise<number> }>(SERVICE, ['failed']);
   let asking = 0;
+  /** What a crowd is told: 0 as long as nothing is delayed, so also where delays are off. */
+  let longestMs = 0;
   return {
     async failed(...failure) {
       if (asking >= limits.slowRefusalsMax) {
         link.tell(NOTE, failure);
-        return 0;
+        return longestMs;
       }
       asking++;
       try {
-        return await remote.failed(...failure);
+        const delayMs = await remote.failed(...failure);
+        longestMs = Math.max(longestMs, delayMs);
+        return delayMs;
       } catch {
         // The hub is ending, and its connections with it.
         return 0;

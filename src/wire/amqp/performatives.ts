@@ -118,7 +118,8 @@ export function saslMechanismsFrame(mechanisms: readonly string[]): Buffer {
 }
 
 /** Codes of part 5 section 5.3.3.6: 0 ok, 1 authentication failed. */
-export function saslOutcomeFrame(code: 0 | 1): Buffer {
+/** 0 = ok, 1 = refused, 4 = not now (`sys-temp`). */
+export function saslOutcomeFrame(code: 0 | 1 | 4): Buffer {
   return frame(FRAME_SASL, 0, performative.saslOutcome, [ubyte(code), nil]);
 }
 
