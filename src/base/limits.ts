@@ -146,10 +146,12 @@ export const limits = {
   readerBytesMax: 1 * MiB,
 
   /**
-   * Frames of one AMQP connection that are worked off before the others have their turn. The smallest ask for an answer each: a
-   * chunk of the socket holds two thousand of them, and the runtime reads up to 32 chunks before it looks at the next socket.
+   * Work of one AMQP connection before the others have their turn; a small frame is one unit of it. The smallest ask for an answer
+   * each: a chunk of the socket holds two thousand of them, and the runtime reads up to 32 chunks before it looks at the next socket.
    */
-  amqpFramesPerTurn: 128,
+  amqpWorkPerTurn: 128,
+  /** Links of one AMQP connection that are woken in one turn because a window or the socket has room again. */
+  amqpWakesPerTurn: 64,
 
   /**
    * Connections on which nobody has proved yet who he is. A TLS handshake takes 2 to 3 ms, so those of honest devices
@@ -234,6 +236,16 @@ export const limits = {
   amqpPartialBytesMax: 16 * MiB,
   /** Bytes of one attach: names, addresses and filters of the SDKs have some hundred, and a link keeps them. */
   amqpAttachBytesMax: 8 * KiB,
+  /**
+   * What sessions and links of one AMQP connection may keep in memory: a link of the SDKs keeps 2 to 4 KiB. Before anybody has
+   * proved who he is, that of one connection (a gateway begins a session for each of 500 devices before its first token) and
+   * of all of them together.
+   */
+  amqpKeptBytesMax: 40 * MiB,
+  amqpUnprovedKeptBytesMax: 1 * MiB,
+  amqpUnprovedKeptBytesMaxInAll: 64 * MiB,
+  /** Deliveries of one AMQP connection that its peer has not settled: each disposition may name any range of them. */
+  amqpUnsettledMax: 4096,
   /** Telemetry messages of one AMQP link that are not durable yet. */
   amqpTelemetryInflightMax: 1024,
   /** Credit of an AMQP telemetry link whose device is held to a rate. */
@@ -256,6 +268,14 @@ export const limits = {
   amqpRequestBytesMax: 16 * KiB,
   /** How long the hub waits for the peer's answer to its AMQP close before it cuts the stream. */
   amqpCloseMs: 5 * SECOND_MS,
+  /**
+   * What the values of one AMQP message or batch may take in memory while it is read: a byte on the wire can become a
+   * hundred of it. A full batch of 5,000 messages with ten properties each takes 7 MiB.
+   */
+  amqpMessageDecodedBytesMax: 12 * MiB,
+  /** The same for the fields of a frame, and for a request to `$cbs` or `$management`: those of the SDKs take 2 to 8 KiB. */
+  amqpFrameDecodedBytesMax: 32 * KiB,
+  amqpRequestDecodedBytesMax: 64 * KiB,
   /** Nesting of AMQP described types, lists and maps. */
   amqpNestingMax: 16,
   /** Silence after which the hub ends an AMQP connection (device reference 3.1). */

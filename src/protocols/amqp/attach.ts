@@ -22,8 +22,8 @@ export interface Attach {
 
 const emptyMap: ReadonlyMap<AmqpValue, AmqpValue> = new Map();
 
-/** Fields of an attach performative; those of the wrong type count as absent. */
-export function readAttach(fields: readonly AmqpValue[], rawFields: readonly Buffer[]): Attach {
+/** Fields of an attach performative; those of the wrong type count as absent. @param raw gives a field's bytes */
+export function readAttach(fields: readonly AmqpValue[], raw: (field: number) => Buffer): Attach {
   const source = terminus(fields[5]);
   const target = terminus(fields[6]);
   return {
@@ -38,8 +38,26 @@ export function readAttach(fields: readonly AmqpValue[], rawFields: readonly Buf
     desiredCapabilities: Array.isArray(fields[12]) ? fields[12] : fields[12] === undefined ? [] : [fields[12]],
     properties: mapOf(fields[13]),
     // Copies: a link lives long, and must not keep what else came with its attach.
-    rawSource: source === undefined ? undefined : Buffer.from(rawFields[5]),
-    rawTarget: target === undefined ? undefined : Buffer.from(rawFields[6]),
+    rawSource: source === undefined ? undefined : Buffer.from(raw(5)),
+    rawTarget: target === undefined ? undefined : Buffer.from(raw(6)),
+  };
+}
+
+/** What is left of an attach when its link is over: the number by which the peer still speaks of it. */
+export function forgotten({ handle, peerReceives, wantsSettled }: Attach): Attach {
+  return {
+    name: '',
+    handle,
+    peerReceives,
+    wantsSettled,
+    settlesSecond: false,
+    sourceAddress: undefined,
+    targetAddress: undefined,
+    filter: emptyMap,
+    desiredCapabilities: [],
+    properties: emptyMap,
+    rawSource: undefined,
+    rawTarget: undefined,
   };
 }
 

@@ -2,8 +2,10 @@ import { limits } from '../../base/limits.ts';
 import type { Frame } from '../../wire/amqp/frames.ts';
 import { type AmqpError, performative } from '../../wire/amqp/performatives.ts';
 import { AmqpDecodeError } from '../../wire/amqp/values.ts';
+import type { KeptBytes } from './kept-bytes.ts';
 import type { AnyLink } from './link.ts';
-import { Session } from './session.ts';
+import { Session, type SessionHost } from './session.ts';
+import { Wakes } from './wakes.ts';
 
 /** What the sessions need of their connection. */
 export interface ChannelsHost {
@@ -12,24 +14,37 @@ export interface ChannelsHost {
   peerFrameBytesMax(): number;
   /** The peer attaches a link: it is to be opened or refused, now or later. */
   linkAttached(link: AnyLink): void;
+  /** So much was done for one frame: `1` stands for what a small frame costs. */
+  worked(units: number): void;
 }
+
+/** What a session and a link take in memory beside what their performatives say, in bytes, measured. */
+const SESSION_BYTES = 768;
+const LINK_BYTES = 1024;
+const REFUSED_HANDLE_BYTES = 64;
+/** Deliveries that can be looked through in the time that a small frame takes. */
+const DELIVERIES_PER_UNIT = 32;
 
 /** The sessions of one connection by their channel (part 2 section 2.5.1), and how many links they have together. */
 export class Channels {
   readonly #host: ChannelsHost;
+  readonly #kept: KeptBytes;
   readonly #sessions = new Map<number, Session>();
   /** Channels whose session has ended: some SDKs still speak of their links on them, and are not listened to. */
   readonly #ended = new Set<number>();
+  readonly #wakes = new Wakes();
+  readonly #sessionHost: SessionHost;
   #links = 0;
+  #refusedHandles = 0;
+  #unsettled = 0;
   /** Bytes kept of messages that have begun, of all links together. */
   #partialBytes = 0;
 
-  constructor(host: ChannelsHost) {
+  /** @param kept counts what sessions and links keep */
+  constructor(host: ChannelsHost, kept: KeptBytes) {
     this.#host = host;
-  }
-
-  *links(): Generator<AnyLink> {
-    for (const session of this.#sessions.values()) yield* session.links.values();
+    this.#kept = kept;
+    this.#sessionHost = this.#hostOfSessions();
   }
 
   /** Takes a frame of a session. @throws AmqpDecodeError ends the connection. */
@@ -47,15 +62,15 @@ export class Channels {
     if (code === performative.end) {
       this.#sessions.delete(channel);
       this.#ended.add(channel);
+      this.#kept.give(SESSION_BYTES);
+      this.#host.worked(session.linkCount);
       session.peerEnded();
-    } else {
-      session.peerFrame(code, frame.fields, frame.raw, frame.payload);
-    }
+    } else session.peerFrame(code, frame);
   }
 
   /** Room in the socket has come. */
   drained(): void {
-    for (const link of this.links()) if ('onSendable' in link && link.isOpen) link.onSendable();
+    this.#wakes.drained();
   }
 
   /** Ends every session with an error. */
@@ -82,18 +97,27 @@ export class Channels {
     if (this.#sessions.has(channel)) {
       throw new AmqpDecodeError(`channel ${channel} has a session already`, 'amqp:not-allowed');
     }
+    if (!this.#kept.take(SESSION_BYTES)) {
+      throw new AmqpDecodeError('the connection keeps too much for another session', 'amqp:resource-limit-exceeded');
+    }
     this.#ended.delete(channel);
-    const session = new Session(channel, fields, {
+    this.#sessions.set(channel, new Session(channel, fields, this.#sessionHost));
+  }
+
+  #hostOfSessions(): SessionHost {
+    return {
+      wakes: this.#wakes,
       peerFrameBytesMax: () => this.#host.peerFrameBytesMax(),
       write: (bytes) => this.#host.write(bytes),
       linkAttached: (link) => this.#host.linkAttached(link),
-      takePlace: () => {
-        if (this.#links >= limits.amqpLinksMax) return false;
+      takePlace: (bytes) => {
+        if (this.#links >= limits.amqpLinksMax || !this.#kept.take(LINK_BYTES + bytes)) return false;
         this.#links++;
         return true;
       },
-      leavePlace: () => {
+      leavePlace: (bytes) => {
         this.#links--;
+        this.#kept.give(LINK_BYTES + bytes);
       },
       reserve: (bytes) => {
         if (this.#partialBytes + bytes > limits.amqpPartialBytesMax) return false;
@@ -103,7 +127,29 @@ export class Channels {
       unreserve: (bytes) => {
         this.#partialBytes -= bytes;
       },
-    });
-    this.#sessions.set(channel, session);
+      refuseHandle: () => {
+        if (this.#refusedHandles >= limits.amqpLinksMax || !this.#kept.take(REFUSED_HANDLE_BYTES)) {
+          throw new AmqpDecodeError('too many attaches were refused', 'amqp:resource-limit-exceeded');
+        }
+        this.#refusedHandles++;
+      },
+      freeHandles: (count) => {
+        this.#refusedHandles -= count;
+        this.#kept.give(count * REFUSED_HANDLE_BYTES);
+      },
+      unsettled: {
+        take: () => {
+          if (this.#unsettled >= limits.amqpUnsettledMax) return false;
+          this.#unsettled++;
+          return true;
+        },
+        leave: (count) => {
+          const wasFull = this.#unsettled >= limits.amqpUnsettledMax;
+          this.#unsettled -= count;
+          if (wasFull && count > 0) this.#wakes.drained();
+        },
+        worked: (deliveries) => this.#host.worked(Math.floor(deliveries / DELIVERIES_PER_UNIT)),
+      },
+    };
   }
 }

@@ -107,7 +107,10 @@ export class CommandDelivery {
   }
 
   #maySend(): boolean {
-    return this.#link.isOpen && this.#link.credit > 0 && this.#host.unsentBytes() < limits.readerBytesMax;
+    if (!this.#link.isOpen || this.#link.credit === 0) return false;
+    if (this.#host.unsentBytes() < limits.readerBytesMax) return true;
+    this.#link.session.awaitRoom(this.#link);
+    return false;
   }
 
   #sendPending(): void {

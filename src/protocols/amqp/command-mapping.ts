@@ -3,7 +3,7 @@ import type { Command, CommandMessage, Receipt, ReceiptWish } from '../../core/c
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { type BareMessage, readBareMessage } from '../../wire/amqp/bare-message.ts';
-import { AmqpDecodeError } from '../../wire/amqp/values.ts';
+import { AmqpDecodeError, type HeapBudget } from '../../wire/amqp/values.ts';
 import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
 import { commandAddress, readCommandAddress } from '../shared/command-address.ts';
 import { RECEIPTS_CONTENT_TYPE, receiptsJson } from '../shared/receipts.ts';
@@ -51,9 +51,9 @@ export function readCommand(payload: Buffer): { readonly target: IdentityKey; re
 }
 
 /** @throws HubError IotHubFormatError */
-export function readOrRefuse(payload: Buffer): BareMessage {
+export function readOrRefuse(payload: Buffer, budget?: HeapBudget): BareMessage {
   try {
-    return readBareMessage(payload);
+    return readBareMessage(payload, budget);
   } catch (error) {
     if (error instanceof AmqpDecodeError) throw new HubError('IotHubFormatError', `Not a message: ${error.message}.`);
     throw error;

@@ -25,6 +25,7 @@ import {
 import { AmqpDecodeError, type AmqpValue } from '../../wire/amqp/values.ts';
 import { Channels } from './channels.ts';
 import { Intake } from './intake.ts';
+import { KeptBytes, UnprovedBytes } from './kept-bytes.ts';
 import type { AnyLink } from './link.ts';
 import { Liveness } from './liveness.ts';
 import { Probation } from './probation.ts';
@@ -47,7 +48,14 @@ export interface ConnectionOptions {
   readonly containerId: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of all connections of this thread; absent = this one is alone. */
+  readonly unproved?: UnprovedBytes;
 }
+
+const tooMuchKept: AmqpError = {
+  condition: 'amqp:resource-limit-exceeded',
+  description: 'Connections on which nobody has authenticated keep too much.',
+};
 
 type State =
   | 'protocol' // waits for the first header
@@ -72,6 +80,7 @@ export class AmqpConnection {
   readonly #intake: Intake;
   readonly #channels: Channels;
   readonly #probation: Probation;
+  readonly #kept: KeptBytes;
   #state: State = 'protocol';
   #peerFrameBytesMax: number = limits.amqpFrameBytesMax;
   #peerHost = '';
@@ -85,11 +94,16 @@ export class AmqpConnection {
     this.#owner = owner;
     this.#options = options;
     this.#liveness = new Liveness(options.clock);
-    this.#channels = new Channels({
-      write: (bytes) => this.write(bytes),
-      peerFrameBytesMax: () => this.#peerFrameBytesMax,
-      linkAttached: (link) => owner.linkAttached(link),
-    });
+    this.#kept = new KeptBytes(options.unproved ?? new UnprovedBytes(), () => this.close(tooMuchKept));
+    this.#channels = new Channels(
+      {
+        write: (bytes) => this.write(bytes),
+        peerFrameBytesMax: () => this.#peerFrameBytesMax,
+        linkAttached: (link) => owner.linkAttached(link),
+        worked: (units) => this.#intake.worked(units),
+      },
+      this.#kept,
+    );
     this.#intake = new Intake(limits.amqpFrameBytesMaxUnauthenticated, {
       take: (input) => this.#take(input),
       failed: (error) => this.#fail(error),
@@ -127,6 +141,7 @@ export class AmqpConnection {
   authenticated(): void {
     if (this.#probation.isOver) return;
     this.#probation.pass();
+    this.#kept.prove();
     this.#intake.splitter.frameBytesMax = limits.amqpFrameBytesMax;
   }
 
@@ -325,6 +340,7 @@ export class AmqpConnection {
     this.#probation.stop();
     this.#liveness.stop();
     this.#cancelCut();
+    this.#kept.leave();
     // Before the links end: what ends them is the loss, which was nobody's wish.
     this.#owner.closed();
     this.#channels.abandon();

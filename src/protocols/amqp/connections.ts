@@ -4,6 +4,7 @@ import type { Hub } from '../../core/hub.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
 import { DeliveryTurns } from './delivery-turns.ts';
 import type { DeviceOrigin } from './device-peer.ts';
+import { UnprovedBytes } from './kept-bytes.ts';
 import { AmqpPeer } from './peer.ts';
 import { Pulse } from './pulse.ts';
 
@@ -23,6 +24,9 @@ export interface AmqpConnections {
   /** Says that the hub stops, and ends every connection, after `withinMs` at the latest. */
   drain(withinMs?: number): Promise<void>;
 }
+
+/** Of all doors of this thread. */
+const unprovedBytes = new UnprovedBytes();
 
 /**
  * @param redirectPort port of the AMQP door with TLS, where old clients are sent
@@ -52,6 +56,7 @@ export function amqpConnections(
         log,
         pulse,
         turns,
+        unproved: unprovedBytes,
         closed() {
           open.delete(stream);
           if (open.size === 0) whenEmpty();

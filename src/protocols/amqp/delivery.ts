@@ -128,7 +128,10 @@ export class EventDelivery implements Deliverer {
 
   #mayWrite(): boolean {
     const waiting = this.#options.unsentBytes() + this.#frames.length;
-    return this.#options.link.session.transfersMax > 0 && waiting + DELIVERY_BUFFER_BYTES <= limits.readerBytesMax;
+    const { link } = this.#options;
+    if (link.session.transfersMax > 0 && waiting + DELIVERY_BUFFER_BYTES <= limits.readerBytesMax) return true;
+    link.session.awaitRoom(link);
+    return false;
   }
 
   /** What was laid out for others will do for this reader. */

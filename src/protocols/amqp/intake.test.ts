@@ -32,7 +32,7 @@ test('a peer who asks much is taken in shares, and others have their turn betwee
   };
   const greedy = intakeOf('greedy');
   const modest = intakeOf('modest');
-  const share = limits.amqpFramesPerTurn;
+  const share = limits.amqpWorkPerTurn;
   greedy.push(frames(3 * share));
   assert.equal(taken.get('greedy'), share - 1, 'the header counts');
   assert.equal(greedy.isHeld, true, 'its stream is paused');
@@ -70,7 +70,7 @@ test('answers to one share are one write', async () => {
   stream.push(openFrame({ containerId: 'c', frameBytesMax: 65536, channelMax: 1000, idleTimeoutMs: 0 }));
   await nextTurn();
   const before = stream.writes;
-  const sessions = limits.amqpFramesPerTurn;
+  const sessions = limits.amqpWorkPerTurn;
   const begin = { remoteChannel: 0, nextOutgoingId: 0, incomingWindow: 10, outgoingWindow: 10, handleMax: 10 };
   stream.push(Buffer.concat(Array.from({ length: sessions }, (_, channel) => beginFrame(channel, begin))));
   await nextTurn();

@@ -15,10 +15,14 @@ export interface IntakeOwner {
   uncork(): void;
 }
 
+/** Bytes of a message that can be worked off in the time that a small frame takes, about. */
+const BYTES_PER_UNIT = 4096;
+
 /**
  * The way of a connection's bytes from its stream to `take`. While anybody holds it, nothing is taken and the stream is
- * paused: what has come waits here, at most one chunk of the stream. After `amqpFramesPerTurn` it holds itself until the next
- * turn of the event loop, so that one peer who asks much does not keep the others waiting.
+ * paused: what has come waits here, at most one chunk of the stream. After `amqpWorkPerTurn` it holds itself until the next
+ * turn of the event loop, so that one peer who asks much does not keep the others waiting. What counts is work: a frame is one
+ * unit, more if it is long, and whoever takes it says what else it has cost.
  */
 export class Intake {
   readonly splitter: FrameSplitter;
@@ -26,8 +30,8 @@ export class Intake {
   #waiting: Iterator<Input>[] = [];
   #holds = 0;
   #isTaking = false;
-  /** Inputs that were taken since the last hold of its own. */
-  #taken = 0;
+  /** Work since the last hold of its own. */
+  #worked = 0;
 
   constructor(frameBytesMax: number, owner: IntakeOwner) {
     this.splitter = new FrameSplitter(frameBytesMax);
@@ -56,6 +60,11 @@ export class Intake {
     };
   }
 
+  /** What was taken has cost more than a small frame does, by so many of them. */
+  worked(units: number): void {
+    this.#worked += units;
+  }
+
   /** Forgets what waits: the connection is over. */
   clear(): void {
     this.#waiting = [];
@@ -71,8 +80,10 @@ export class Intake {
         const next = this.#waiting[0].next();
         if (next.done === true) this.#waiting.shift();
         else {
+          this.#worked +=
+            1 + (next.value.kind === 'frame' ? Math.floor(next.value.payload.length / BYTES_PER_UNIT) : 0);
           this.#owner.take(next.value);
-          if (++this.#taken >= limits.amqpFramesPerTurn) this.#endTurn();
+          if (this.#worked >= limits.amqpWorkPerTurn) this.#endTurn();
         }
       }
     } catch (error) {
@@ -85,7 +96,7 @@ export class Intake {
   }
 
   #endTurn(): void {
-    this.#taken = 0;
+    this.#worked = 0;
     setImmediate(this.hold());
   }
 }

@@ -1,5 +1,5 @@
 import { type AmqpError, detachFrame } from '../../wire/amqp/performatives.ts';
-import type { Attach } from './attach.ts';
+import { type Attach, forgotten } from './attach.ts';
 import type { IncomingLink } from './incoming-link.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 import type { Session } from './session.ts';
@@ -12,13 +12,20 @@ export type AnyLink = OutgoingLink | IncomingLink;
  */
 export abstract class Link {
   readonly session: Session;
-  readonly attach: Attach;
+  #attach: Attach;
+  /** What the link counts for among the connection's, in bytes of memory. */
+  keptBytes = 0;
   state: 'opening' | 'open' | 'detaching' | 'closed' = 'opening';
   #listeners: (() => void)[] = [];
 
   constructor(session: Session, attach: Attach) {
     this.session = session;
-    this.attach = attach;
+    this.#attach = attach;
+  }
+
+  /** What the peer asked for; of a link that is over, its handle only: the peer may never answer a detach. */
+  get attach(): Attach {
+    return this.#attach;
   }
 
   /** Calls `listener` once when the link is over, whoever ended it; now, if it is over already. */
@@ -64,5 +71,6 @@ export abstract class Link {
     const listeners = this.#listeners;
     this.#listeners = [];
     for (const listener of listeners) listener();
+    this.#attach = forgotten(this.#attach);
   }
 }

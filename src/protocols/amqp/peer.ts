@@ -14,6 +14,7 @@ import { DeviceLinks } from './device-links.ts';
 import type { DeviceOrigin } from './device-peer.ts';
 import { DevicePeers } from './device-peers.ts';
 import { Grants } from './grants.ts';
+import type { UnprovedBytes } from './kept-bytes.ts';
 import type { AnyLink } from './link.ts';
 import type { LinkHost } from './link-host.ts';
 import { partitionNumber, readEntity } from './management.ts';
@@ -35,6 +36,8 @@ export interface PeerOptions {
   readonly log: Log;
   readonly pulse: Pulse;
   readonly turns: DeliveryTurns;
+  /** Of all connections of this thread. */
+  readonly unproved: UnprovedBytes;
   /** The connection is gone. */
   closed(): void;
 }
@@ -69,7 +72,7 @@ export class AmqpPeer {
         linkAttached: (link) => this.#linkAttached(link),
         closed: () => this.#closed(),
       },
-      { containerId: `mooring-${hub.name}`, clock: hub.clock, log: options.log },
+      { containerId: `mooring-${hub.name}`, clock: hub.clock, log: options.log, unproved: options.unproved },
     );
     const host: LinkHost = {
       hub,

@@ -71,7 +71,10 @@ export class ReceiptDelivery {
     if (this.#isClosed || !this.#link.isOpen || this.#link.credit === 0) return false;
     const now = this.#host.hub.clock.now();
     for (const [id, { lockedUntil }] of this.#held) if (lockedUntil <= now) this.#forget(id);
-    return this.#held.size < limits.amqpReceiptBatchesMax && this.#host.unsentBytes() < limits.readerBytesMax;
+    if (this.#held.size >= limits.amqpReceiptBatchesMax) return false;
+    if (this.#host.unsentBytes() < limits.readerBytesMax) return true;
+    this.#link.session.awaitRoom(this.#link);
+    return false;
   }
 
   #forget(deliveryId: number): void {

@@ -2,6 +2,7 @@ import { limits } from '../../base/limits.ts';
 import type { HubError } from '../../core/errors.ts';
 import { type Field, int, nil, string, symbol } from '../../wire/amqp/fields.ts';
 import { type Message, readMessage, responseMessage } from '../../wire/amqp/message.ts';
+import { Answers } from './answers.ts';
 import type { IncomingLink } from './incoming-link.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 import { conditionOf } from './refusals.ts';
@@ -17,12 +18,6 @@ export interface Answer {
 /** Carries out one request. Never rejects. */
 export type RequestHandler = (request: Message) => Promise<Answer>;
 
-interface Waiting {
-  readonly replyTo: string | undefined;
-  readonly from: IncomingLink;
-  readonly message: Buffer;
-}
-
 /** How many requests a peer may send ahead. */
 const REQUEST_CREDIT = 32;
 
@@ -32,8 +27,8 @@ const REQUEST_CREDIT = 32;
  */
 export class RequestNode {
   readonly #handler: RequestHandler;
-  readonly #answerLinks = new Set<OutgoingLink>();
-  #waiting: Waiting[] = [];
+  /** By address, by name, by session, or any. */
+  readonly #answers = new Answers(({ attach, session }) => [attach.targetAddress, attach.name, session, 'any']);
 
   constructor(handler: RequestHandler) {
     this.#handler = handler;
@@ -42,52 +37,23 @@ export class RequestNode {
   openRequests(link: IncomingLink): void {
     link.onMessage = (delivery) => {
       link.settle(delivery, { kind: 'accepted' });
-      this.#serve(link, readMessage(delivery.payload)).catch(() => {
+      this.#serve(link, delivery.payload).catch(() => {
         link.detach({ condition: 'amqp:internal-error', description: 'The request could not be carried out.' });
       });
     };
-    link.whenClosed(() => {
-      this.#waiting = this.#waiting.filter((waiting) => waiting.from !== link);
-    });
+    this.#answers.watch(link);
     link.open({ creditMax: REQUEST_CREDIT, messageBytesMax: limits.amqpRequestBytesMax });
   }
 
   openAnswers(link: OutgoingLink): void {
-    this.#answerLinks.add(link);
-    link.whenClosed(() => this.#answerLinks.delete(link));
-    link.onSendable = () => {
-      this.#flush();
-      link.drained();
-    };
-    link.open({ sendsSettled: true });
+    this.#answers.open(link);
   }
 
-  async #serve(from: IncomingLink, request: Message): Promise<void> {
+  async #serve(from: IncomingLink, payload: Buffer): Promise<void> {
+    const request = readMessage(payload);
     const answer = await this.#handler(request);
-    if (!from.isOpen) return;
-    if (this.#waiting.length >= limits.amqpAnswersMax) {
-      from.detach({ condition: 'amqp:resource-limit-exceeded', description: 'The answers are not read.' });
-      return;
-    }
-    this.#waiting.push({ replyTo: request.replyTo, from, message: encodeAnswer(request, answer) });
-    this.#flush();
-  }
-
-  #flush(): void {
-    this.#waiting = this.#waiting.filter((waiting) => {
-      const link = this.#linkFor(waiting);
-      return link === undefined || !link.session.sendMessage(link, waiting.message);
-    });
-  }
-
-  #linkFor({ replyTo, from }: Waiting): OutgoingLink | undefined {
-    const links = [...this.#answerLinks].filter((link) => link.isOpen).reverse();
-    return (
-      links.find((link) => replyTo !== undefined && link.attach.targetAddress === replyTo) ??
-      links.find((link) => replyTo !== undefined && link.attach.name === replyTo) ??
-      links.find((link) => link.session === from.session) ??
-      links[0]
-    );
+    const { replyTo } = request;
+    this.#answers.answer(from, [replyTo, replyTo, from.session, 'any'], encodeAnswer(request, answer));
   }
 }
 

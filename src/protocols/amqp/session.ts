@@ -1,8 +1,11 @@
 import { limits } from '../../base/limits.ts';
+import type { Frame } from '../../wire/amqp/frames.ts';
 import {
   type AmqpError,
+  detachFrame,
   endFrame,
   performative,
+  refusedAttachFrame,
   TRANSFER_FRAME_HEAD_BYTES_MAX,
   transferFrame,
 } from '../../wire/amqp/performatives.ts';
@@ -12,25 +15,36 @@ import { readAttach } from './attach.ts';
 import { IncomingLink } from './incoming-link.ts';
 import type { AnyLink } from './link.ts';
 import { OutgoingLink } from './outgoing-link.ts';
-import { type OutgoingDelivery, Unsettled } from './unsettled.ts';
+import { type OutgoingDelivery, Unsettled, type UnsettledPlaces } from './unsettled.ts';
+import type { Wakes } from './wakes.ts';
 import { type LinkFlow, Windows } from './windows.ts';
 
-/** What a session needs of its connection. */
+/** What a session needs of its connection; one for all sessions. */
 export interface SessionHost {
+  /** Links that wait for a window or for room in the socket. */
+  readonly wakes: Wakes;
+  readonly unsettled: UnsettledPlaces;
   write(bytes: Buffer): void;
   /** Bytes of the largest frame that the peer takes. */
   peerFrameBytesMax(): number;
   /** The peer attaches a link: it is to be opened or refused, now or later. */
   linkAttached(link: AnyLink): void;
-  /** Counts one more link, unless the connection has as many as it may. */
-  takePlace(): boolean;
+  /** Counts one more link, which keeps `bytes`, unless the connection has as many as it may. */
+  takePlace(bytes: number): boolean;
   /** A link that was counted is gone. */
-  leavePlace(): void;
+  leavePlace(bytes: number): void;
   /** Counts bytes of messages that are not complete, unless the connection has as many as it may. */
   reserve(bytes: number): boolean;
   /** Bytes that were counted are free. */
   unreserve(bytes: number): void;
+  /** Counts one more handle that was refused and waits for the peer's detach. @throws AmqpDecodeError if they are too many */
+  refuseHandle(): void;
+  /** Handles that were refused are free. */
+  freeHandles(count: number): void;
 }
+
+/** Characters of a refused link's name that are echoed; the handle says which link is meant. */
+const REFUSED_NAME_CHARS_MAX = 256;
 
 /**
  * One session (part 2 section 2.5): its links by handle, and what is sent and received on them. The hub uses the peer's
@@ -40,8 +54,8 @@ export class Session {
   readonly channel: number;
   readonly #host: SessionHost;
   readonly #links = new Map<number, AnyLink>();
-  /** Links that count; one that was refused for their number does not. */
-  readonly #placed = new Set<AnyLink>();
+  /** Handles whose attach was refused before there was a link, until the peer detaches them. */
+  readonly #refused = new Set<number>();
   readonly #unsettled: Unsettled;
   readonly #windows: Windows;
   /** The hub has ended the session and the peer has not said so yet. */
@@ -51,7 +65,7 @@ export class Session {
   constructor(channel: number, fields: readonly AmqpValue[], host: SessionHost) {
     this.channel = channel;
     this.#host = host;
-    this.#unsettled = new Unsettled(channel, (frame) => this.write(frame));
+    this.#unsettled = new Unsettled(channel, (frame) => this.write(frame), host.unsettled);
     this.#windows = new Windows({
       nextOutgoingId: uintOf(fields[1], 'next-outgoing-id'),
       incomingWindow: uintOf(fields[2], 'incoming-window'),
@@ -59,8 +73,8 @@ export class Session {
     this.write(this.#windows.beginFrame(channel, limits.amqpLinksMax - 1));
   }
 
-  get links(): ReadonlyMap<number, AnyLink> {
-    return this.#links;
+  get linkCount(): number {
+    return this.#links.size;
   }
 
   /** Transfer frames that the peer takes now. */
@@ -82,6 +96,11 @@ export class Session {
 
   unreserve(bytes: number): void {
     this.#host.unreserve(bytes);
+  }
+
+  /** `link` has something to send: its `onSendable` is called when the window or the socket may have room. */
+  awaitRoom(link: OutgoingLink): void {
+    this.#host.wakes.wait(link);
   }
 
   writeFlow(link?: LinkFlow): void {
@@ -111,7 +130,11 @@ export class Session {
   sendMessage(link: OutgoingLink, message: Buffer): boolean {
     const payloadMax = this.peerFrameBytesMax - TRANSFER_HEAD_BYTES;
     const frames = Math.max(1, Math.ceil(message.length / payloadMax));
-    if (link.credit === 0 || frames > this.transfersMax) return false;
+    if (link.credit === 0) return false;
+    if (frames > this.transfersMax) {
+      this.awaitRoom(link);
+      return false;
+    }
     const id = this.beginDelivery(link);
     const bytes = Buffer.allocUnsafe(frames * TRANSFER_HEAD_BYTES + message.length);
     let place = 0;
@@ -135,9 +158,13 @@ export class Session {
     const { link } = delivery;
     const payloadMax = this.peerFrameBytesMax - TRANSFER_FRAME_HEAD_BYTES_MAX;
     const frames = Math.max(1, Math.ceil(message.length / payloadMax));
-    if (link.credit === 0 || frames > this.transfersMax) return undefined;
-    const deliveryId = this.beginDelivery(link);
+    if (link.credit === 0) return undefined;
     const settled = link.attach.wantsSettled;
+    if (frames > this.transfersMax || (!settled && !this.#host.unsettled.take())) {
+      this.awaitRoom(link);
+      return undefined;
+    }
+    const deliveryId = this.beginDelivery(link);
     for (let frame = 0; frame < frames; frame++) {
       const part = message.subarray(frame * payloadMax, (frame + 1) * payloadMax);
       const transfer = { handle: link.attach.handle, deliveryId, tag, settled, more: frame < frames - 1 };
@@ -155,11 +182,12 @@ export class Session {
   }
 
   /** Takes a frame of this channel, other than begin and end. @throws AmqpDecodeError ends the connection. */
-  peerFrame(code: number, fields: readonly AmqpValue[], rawFields: readonly Buffer[], payload: Buffer): void {
+  peerFrame(code: number, frame: Frame): void {
     if (this.#isEnding) return;
+    const { fields, payload } = frame;
     switch (code) {
       case performative.attach:
-        this.#attach(fields, rawFields);
+        this.#attach(frame);
         return;
       case performative.flow:
         this.#flow(fields);
@@ -198,51 +226,51 @@ export class Session {
     const links = [...this.#links.values()];
     this.#links.clear();
     this.#unsettled.clear();
+    this.#host.freeHandles(this.#refused.size);
+    this.#refused.clear();
     for (const link of links) {
-      this.#leavePlace(link);
+      this.#leave(link);
       link.abandon();
     }
   }
 
-  #attach(fields: readonly AmqpValue[], rawFields: readonly Buffer[]): void {
-    const attach = readAttach(fields, rawFields);
-    uintOf(fields[1], 'handle');
-    if (attach.handle >= limits.amqpLinksMax) {
+  #attach({ fields, raw, isCut, decodedBytes }: Frame): void {
+    const handle = uintOf(fields[1], 'handle');
+    if (handle >= limits.amqpLinksMax) {
       throw new AmqpDecodeError(`handles end at ${limits.amqpLinksMax - 1}`, 'amqp:framing-error');
     }
-    if (this.#links.has(attach.handle)) {
-      this.end({ condition: 'amqp:session:handle-in-use', description: `Handle ${attach.handle} is in use.` });
+    if (this.#links.has(handle) || this.#refused.has(handle)) {
+      this.end({ condition: 'amqp:session:handle-in-use', description: `Handle ${handle} is in use.` });
       return;
     }
-    const link = attach.peerReceives ? new OutgoingLink(this, attach) : new IncomingLink(this, attach);
-    this.#links.set(attach.handle, link);
-    if (rawFields.reduce((sum, field) => sum + field.length, 0) > limits.amqpAttachBytesMax) {
-      // A link keeps what its attach says for as long as it lives, and there may be thousands of them.
-      link.detach(
-        {
-          condition: 'amqp:resource-limit-exceeded',
-          description: `An attach may have ${limits.amqpAttachBytesMax} bytes.`,
-        },
-        { withoutTermini: true },
-      );
-    } else if (this.#host.takePlace()) {
-      this.#placed.add(link);
+    // A link keeps what its attach says for as long as it lives, and there may be thousands of them.
+    if (isCut) this.#refuse(fields, `An attach may have ${limits.amqpAttachBytesMax} bytes.`);
+    else if (this.#host.takePlace(decodedBytes)) {
+      const attach = readAttach(fields, raw);
+      const link = attach.peerReceives ? new OutgoingLink(this, attach) : new IncomingLink(this, attach);
+      link.keptBytes = decodedBytes;
+      this.#links.set(handle, link);
       this.#host.linkAttached(link);
-    } else {
-      link.detach({
-        condition: 'amqp:resource-limit-exceeded',
-        description: `A connection may have ${limits.amqpLinksMax} links.`,
-      });
-    }
+    } else this.#refuse(fields, `A connection may have ${limits.amqpLinksMax} links, and keep so many bytes of them.`);
   }
 
-  #leavePlace(link: AnyLink): void {
-    if (this.#placed.delete(link)) this.#host.leavePlace();
+  /** Refuses an attach, of which nothing is kept but its handle: the peer may never answer the detach. */
+  #refuse([name, handle, role]: readonly AmqpValue[], description: string): void {
+    const isName = typeof name === 'string' && name.length <= REFUSED_NAME_CHARS_MAX;
+    this.#host.refuseHandle();
+    this.#refused.add(Number(handle));
+    this.write(refusedAttachFrame(this.channel, isName ? name : '', Number(handle), role !== true));
+    const error = { condition: 'amqp:resource-limit-exceeded', description };
+    this.write(detachFrame(this.channel, Number(handle), true, error));
+  }
+
+  #leave(link: AnyLink): void {
+    this.#host.leavePlace(link.keptBytes);
+    if (link instanceof OutgoingLink) this.#host.wakes.forget(link);
   }
 
   #flow(fields: readonly AmqpValue[]): void {
     const window = uintOf(fields[1], 'incoming-window');
-    const wasNarrow = this.#windows.isNarrow;
     this.#windows.peerFlow(uintOr(fields[0], 0), window);
     if (fields[4] !== null && fields[4] !== undefined) {
       // A flow may cross with a detach: one for a handle that is gone says nothing about the others.
@@ -252,12 +280,12 @@ export class Session {
       }
     }
     if (fields[9] === true) this.writeFlow();
-    // The window is shared: where there was little of it, others may wait for it.
-    if (!wasNarrow) return;
-    for (const link of this.#links.values()) if (link instanceof OutgoingLink && link.isOpen) link.onSendable();
+    // The window is shared: others may wait for it.
+    if (this.transfersMax > 0) this.#host.wakes.widened(this);
   }
 
   #transfer(fields: readonly AmqpValue[], payload: Buffer): void {
+    if (this.#refused.has(Number(fields[0]))) return;
     const link = this.#link(fields[0]);
     if (link === undefined) return;
     this.#windows.received();
@@ -275,10 +303,14 @@ export class Session {
   }
 
   #detach(fields: readonly AmqpValue[]): void {
+    if (this.#refused.delete(Number(fields[0]))) {
+      this.#host.freeHandles(1);
+      return;
+    }
     const link = this.#link(fields[0]);
     if (link === undefined) return;
     this.#links.delete(link.attach.handle);
-    this.#leavePlace(link);
+    this.#leave(link);
     this.#unsettled.forgetLink(link);
     link.peerDetached(fields[1] === true);
   }

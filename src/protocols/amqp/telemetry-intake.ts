@@ -3,7 +3,7 @@ import { asHubError, HubError } from '../../core/errors.ts';
 import type { EventSender } from '../../core/events/events.ts';
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import { readMessageBatch } from '../../wire/amqp/bare-message.ts';
-import { AmqpDecodeError } from '../../wire/amqp/values.ts';
+import { AmqpDecodeError, HeapBudget } from '../../wire/amqp/values.ts';
 import type { DevicePeer } from './device-peer.ts';
 import type { Delivery, DeliveryMark, IncomingLink } from './incoming-link.ts';
 import type { LinkHost } from './link-host.ts';
@@ -80,7 +80,8 @@ export class TelemetryIntake implements DurabilityWaiter {
 
   /** All of a batch or nothing. @throws HubError */
   #takeBatch(delivery: Delivery): void {
-    const parts = readBatch(delivery.payload);
+    const budget = new HeapBudget(limits.amqpMessageDecodedBytesMax);
+    const parts = readBatch(delivery.payload, budget);
     const max = limits.amqpBatchMessagesMax;
     if (parts.length > max) {
       throw new HubError('ArgumentInvalid', `A batch holds at most ${max} messages.`, {
@@ -88,10 +89,15 @@ export class TelemetryIntake implements DurabilityWaiter {
       });
     }
     const mark = { id: delivery.id, isSettled: delivery.isSettled };
-    this.#host.hub.events.send(this.#sender, parts.map(readTelemetry)).then(
-      () => this.#link.settle(mark, { kind: 'accepted' }),
-      (error) => this.#refuse(mark, error),
-    );
+    this.#host.hub.events
+      .send(
+        this.#sender,
+        parts.map((part) => readTelemetry(part, budget)),
+      )
+      .then(
+        () => this.#link.settle(mark, { kind: 'accepted' }),
+        (error) => this.#refuse(mark, error),
+      );
   }
 
   /**
@@ -148,9 +154,9 @@ export class TelemetryIntake implements DurabilityWaiter {
 }
 
 /** @throws HubError IotHubFormatError */
-function readBatch(payload: Buffer): readonly Buffer[] {
+function readBatch(payload: Buffer, budget: HeapBudget): readonly Buffer[] {
   try {
-    return readMessageBatch(payload);
+    return readMessageBatch(payload, budget);
   } catch (error) {
     if (error instanceof AmqpDecodeError) throw new HubError('IotHubFormatError', `Not a batch: ${error.message}.`);
     throw error;

@@ -1,6 +1,7 @@
 /** Messages of devices -> telemetry (device reference 3.4). */
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import type { BareMessage } from '../../wire/amqp/bare-message.ts';
+import type { HeapBudget } from '../../wire/amqp/values.ts';
 import { readOrRefuse } from './command-mapping.ts';
 
 type MutableSystem = { -readonly [Name in keyof TelemetrySystem]: TelemetrySystem[Name] };
@@ -23,9 +24,9 @@ const CREATION_TIME = 'iothub-creation-time-utc';
 /** Claims about the sender, which only the hub makes. */
 const ignored: ReadonlySet<string> = new Set(['iothub-connection-device-id', 'iothub-connection-module-id']);
 
-/** @throws HubError IotHubFormatError */
-export function readTelemetry(payload: Buffer): Telemetry {
-  const sent = readOrRefuse(payload);
+/** @param budget what all messages of a batch share. @throws HubError IotHubFormatError */
+export function readTelemetry(payload: Buffer, budget?: HeapBudget): Telemetry {
+  const sent = readOrRefuse(payload, budget);
   const system = systemOf(sent);
   const properties: (readonly [string, string | null])[] = [];
   for (const [name, value] of sent.properties) {

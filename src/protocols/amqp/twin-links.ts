@@ -2,6 +2,7 @@ import { limits } from '../../base/limits.ts';
 import { errorTable } from '../../core/errors.ts';
 import { readCorrelationId } from '../../wire/amqp/message.ts';
 import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
+import { Answers } from './answers.ts';
 import type { Attach } from './attach.ts';
 import type { IncomingLink } from './incoming-link.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
@@ -16,53 +17,26 @@ const REQUEST_CREDIT = 32;
  * offered yet; each request is answered so, because an application without any answer would connect anew for ever.
  */
 export class TwinLinks {
-  readonly #answerLinks = new Set<OutgoingLink>();
-  /** Answers whose link has no credit yet: a request may come before the credit for its answer. */
-  #waiting: { readonly from: IncomingLink; readonly message: Buffer }[] = [];
+  /** The two links of a pair name the same correlation id; else by session, or any. */
+  readonly #answers = new Answers((link) => [correlationOf(link.attach), link.session, 'any']);
 
   openAnswers(link: OutgoingLink): void {
-    this.#answerLinks.add(link);
-    link.whenClosed(() => this.#answerLinks.delete(link));
-    link.onSendable = () => {
-      this.#flush();
-      link.drained();
-    };
-    link.open({ sendsSettled: true });
+    this.#answers.open(link);
   }
 
   openRequests(link: IncomingLink): void {
-    link.whenClosed(() => {
-      this.#waiting = this.#waiting.filter(({ from }) => from !== link);
-    });
+    this.#answers.watch(link);
     link.onMessage = (delivery) => {
       link.settle(delivery, { kind: 'accepted' });
-      if (this.#waiting.length >= limits.amqpAnswersMax) {
-        link.detach({ condition: 'amqp:resource-limit-exceeded', description: 'The answers are not read.' });
-        return;
-      }
-      this.#waiting.push({ from: link, message: refusal(readCorrelationId(delivery.payload)) });
-      this.#flush();
+      const keys = [correlationOf(link.attach), link.session, 'any'];
+      this.#answers.answer(link, keys, refusal(readCorrelationId(delivery.payload)));
     };
     link.open({ creditMax: REQUEST_CREDIT, messageBytesMax: limits.amqpMessageBytesMax });
-  }
-
-  #flush(): void {
-    this.#waiting = this.#waiting.filter(({ from, message }) => {
-      const link = this.#linkFor(from);
-      return link === undefined || !link.session.sendMessage(link, message);
-    });
-  }
-
-  /** The two links of a pair name the same correlation id. */
-  #linkFor(from: IncomingLink): OutgoingLink | undefined {
-    const open = [...this.#answerLinks].filter(({ isOpen }) => isOpen).reverse();
-    const pair = open.find(({ attach }) => correlationOf(attach) === correlationOf(from.attach));
-    return pair ?? open.find(({ session }) => session === from.session) ?? open[0];
   }
 }
 
 function correlationOf({ properties }: Attach): unknown {
-  return properties.get('com.microsoft:channel-correlation-id');
+  return properties.get('com.microsoft:channel-correlation-id') ?? 'none';
 }
 
 const scratch = new AmqpWriter(512);

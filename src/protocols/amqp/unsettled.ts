@@ -18,64 +18,86 @@ const lockLost: Outcome = {
   error: { condition: 'com.microsoft:message-lock-lost', description: 'The lock on the message is gone.' },
 };
 
+/** How many deliveries of all sessions of a connection wait for the peer's word. */
+export interface UnsettledPlaces {
+  take(): boolean;
+  leave(count: number): void;
+  /** So many deliveries were looked through. */
+  worked(deliveries: number): void;
+}
+
 /**
- * Deliveries of one session that wait for the peer's word. Whoever sends bounds their number, and takes out what is no
- * longer worth waiting for.
+ * Deliveries of one session that wait for the peer's word. Who sends takes out what is no longer worth waiting for.
  */
 export class Unsettled {
   readonly #write: (frame: Buffer) => void;
   readonly #channel: number;
+  readonly #places: UnsettledPlaces;
   /** By delivery id. */
   readonly #deliveries = new Map<number, OutgoingDelivery>();
 
-  constructor(channel: number, write: (frame: Buffer) => void) {
+  constructor(channel: number, write: (frame: Buffer) => void, places: UnsettledPlaces) {
     this.#channel = channel;
     this.#write = write;
+    this.#places = places;
   }
 
+  /** The connection has a place for one more, which `add` takes. */
   add(deliveryId: number, delivery: OutgoingDelivery): void {
     this.#deliveries.set(deliveryId, delivery);
   }
 
   forget(deliveryId: number): void {
-    this.#deliveries.delete(deliveryId);
+    if (this.#deliveries.delete(deliveryId)) this.#places.leave(1);
   }
 
   forgetLink(link: object): void {
-    for (const [id, delivery] of this.#deliveries) if (delivery.link === link) this.#deliveries.delete(id);
+    this.#places.worked(this.#deliveries.size);
+    for (const [id, delivery] of this.#deliveries) if (delivery.link === link) this.forget(id);
   }
 
   clear(): void {
+    const { size } = this.#deliveries;
     this.#deliveries.clear();
+    this.#places.leave(size);
   }
 
   /** The peer says what became of deliveries (part 2 section 2.7.6). */
   disposition(range: { readonly first: number; readonly last: number }, isSettled: boolean, state: AmqpValue): void {
     const outcome = readOutcome(state);
+    // Without an outcome nothing is decided: what holds the message for the peer runs out.
+    if (outcome === undefined && !isSettled) return;
     const found = this.#within(range);
     if (found.length === 0 && !isSettled && outcome !== undefined) this.#answer(range, lockLost);
     for (const [id, delivery] of found) {
-      // Without an outcome nothing is decided: what holds the message for the peer runs out.
-      if (outcome === undefined && !isSettled) continue;
       this.#deliveries.delete(id);
       if (outcome === undefined) continue;
       delivery.settle(outcome).then((answer) => {
         if (!isSettled && delivery.link.isOpen) this.#answer({ first: id, last: id }, answer);
       });
     }
+    this.#places.leave(found.length);
   }
 
   #answer(range: { readonly first: number; readonly last: number }, state: Outcome): void {
     this.#write(dispositionFrame(this.#channel, { role: false, ...range, state }));
   }
 
-  /** What lies between two ids, on both sides of the counter's end too. */
+  /** What lies between two ids, on both sides of the counter's end too: looks at the fewer of ids and deliveries. */
   #within({ first, last }: { readonly first: number; readonly last: number }): (readonly [number, OutgoingDelivery])[] {
-    if (first === last) {
-      const delivery = this.#deliveries.get(first);
-      return delivery === undefined ? [] : [[first, delivery]];
-    }
     const span = (last - first) >>> 0;
-    return [...this.#deliveries].filter(([id]) => (id - first) >>> 0 <= span);
+    const found: (readonly [number, OutgoingDelivery])[] = [];
+    if (span < this.#deliveries.size) {
+      for (let nth = 0; nth <= span; nth++) {
+        const id = (first + nth) >>> 0;
+        const delivery = this.#deliveries.get(id);
+        if (delivery !== undefined) found.push([id, delivery]);
+      }
+      this.#places.worked(span);
+    } else {
+      for (const entry of this.#deliveries) if ((entry[0] - first) >>> 0 <= span) found.push(entry);
+      this.#places.worked(this.#deliveries.size);
+    }
+    return found;
   }
 }

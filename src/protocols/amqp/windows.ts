@@ -3,8 +3,6 @@ import { beginFrame, flowFrame } from '../../wire/amqp/performatives.ts';
 /** Transfers that the peer may send before the hub says that it has read them; they are read at once. */
 const INCOMING_WINDOW = 2048;
 const OUTGOING_WINDOW = 0x7fffffff;
-/** Transfers that the largest message may need: with less of a window, a link may be waiting for it. */
-const NARROW_WINDOW = 2048;
 
 /** Where a link stands, as a flow tells it. */
 export interface LinkFlow {
@@ -34,11 +32,6 @@ export class Windows {
   /** Transfer frames that the peer takes now. */
   get transfersMax(): number {
     return this.#outgoing;
-  }
-
-  /** Links may wait for the window to widen. */
-  get isNarrow(): boolean {
-    return this.#outgoing < NARROW_WINDOW;
   }
 
   /** @returns the first of `count` ids; the others follow it, and 0 follows 2^32 - 1 */

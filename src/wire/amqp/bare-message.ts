@@ -1,6 +1,13 @@
 /** Messages that carry an application's own data: telemetry and commands, as devices and back ends send them. */
 import { uuidText } from './uuid.ts';
-import { AmqpDecodeError, AmqpReader, type AmqpValue, type MapEntry } from './values.ts';
+import {
+  AmqpDecodeError,
+  type AmqpList,
+  AmqpReader,
+  type AmqpValue,
+  type HeapBudget,
+  type MapEntry,
+} from './values.ts';
 import { format, section } from './writer.ts';
 
 /** A message taken apart. Ids of any type are text, times UTC milliseconds; absent = not set. */
@@ -24,17 +31,17 @@ export interface BareMessage {
 
 /** Sections behind each other; what the hub has no use for is read over. */
 interface Sections {
-  properties: { readonly values: readonly AmqpValue[]; readonly raw: readonly Buffer[] } | undefined;
+  properties: AmqpList | undefined;
   annotations: readonly MapEntry[];
   applicationProperties: readonly MapEntry[];
   body: Buffer[];
 }
 
-/** @throws AmqpDecodeError if the bytes are no message, or its body is a sequence or a value that is neither text nor bytes. */
-export function readBareMessage(bytes: Buffer): BareMessage {
-  const { properties, annotations, applicationProperties, body } = readSections(bytes);
+/** @param budget what all messages of a batch share. @throws AmqpDecodeError if the bytes are no message, or its body is a sequence or a value that is neither text nor bytes. */
+export function readBareMessage(bytes: Buffer, budget?: HeapBudget): BareMessage {
+  const { properties, annotations, applicationProperties, body } = readSections(bytes, budget);
   return {
-    ...(properties === undefined ? {} : readProperties(properties.values, properties.raw)),
+    ...(properties === undefined ? {} : readProperties(properties)),
     annotations: new Map(annotations.map((entry) => textEntry(entry))),
     properties: applicationProperties.map((entry) => textEntry(entry)),
     body: body.length === 1 ? body[0] : Buffer.concat(body),
@@ -46,12 +53,12 @@ export function readBareMessage(bytes: Buffer): BareMessage {
  * them says nothing of its own.
  * @throws AmqpDecodeError
  */
-export function readMessageBatch(bytes: Buffer): readonly Buffer[] {
-  return readSections(bytes).body;
+export function readMessageBatch(bytes: Buffer, budget?: HeapBudget): readonly Buffer[] {
+  return readSections(bytes, budget).body;
 }
 
-function readSections(bytes: Buffer): Sections {
-  const reader = new AmqpReader(bytes);
+function readSections(bytes: Buffer, budget?: HeapBudget): Sections {
+  const reader = new AmqpReader(bytes, 0, bytes.length, budget);
   const sections: Sections = { properties: undefined, annotations: [], applicationProperties: [], body: [] };
   while (!reader.isDone) {
     const code = reader.descriptor();
@@ -86,10 +93,10 @@ function bodyBytes(value: AmqpValue): Buffer {
 }
 
 /** Fields of part 3 section 3.2.4. */
-function readProperties(values: readonly AmqpValue[], raw: readonly Buffer[]): Partial<BareMessage> {
+function readProperties({ values, raw }: AmqpList): Partial<BareMessage> {
   const text = (field: number): string | undefined => {
     const value = values[field];
-    return value === undefined || value === null ? undefined : valueText(value, raw[field][0]);
+    return value === undefined || value === null ? undefined : valueText(value, raw(field)[0]);
   };
   const time = (field: number): number | undefined => {
     const value = values[field];

@@ -65,6 +65,13 @@ function split(splitter: FrameSplitter, bytes: Buffer): Input[] {
   return [...splitter.push(bytes)];
 }
 
+/** Inputs with their fields' bytes in place of the function that gives them. */
+function comparable(inputs: readonly Input[]): readonly unknown[] {
+  return inputs.map((input) =>
+    input.kind === 'frame' ? { ...input, raw: input.fields.map((_, field) => input.raw(field)) } : input,
+  );
+}
+
 test('every performative carries every field, trailing nulls included', () => {
   for (const [name, fields, bytes] of written) {
     const splitter = new FrameSplitter(1 << 16);
@@ -95,18 +102,15 @@ test('another library reads the frames as what they are', () => {
 const conversation = Buffer.concat([protocolHeader(PROTOCOL_SASL), ...written.map(([, , bytes]) => bytes), emptyFrame]);
 
 test('a stream is cut into the same frames wherever its chunks end', () => {
-  const whole = split(new FrameSplitter(1 << 16), conversation);
+  const whole = comparable(split(new FrameSplitter(1 << 16), conversation));
   assert.equal(whole.length, written.length + 2);
   for (let at = 0; at <= conversation.length; at++) {
     const splitter = new FrameSplitter(1 << 16);
     const parts = [...split(splitter, conversation.subarray(0, at)), ...split(splitter, conversation.subarray(at))];
-    assert.deepEqual(parts, whole, `split at ${at}`);
+    assert.deepEqual(comparable(parts), whole, `split at ${at}`);
   }
   const byByte = new FrameSplitter(1 << 16);
-  assert.deepEqual(
-    [...conversation].flatMap((byte) => split(byByte, Buffer.of(byte))),
-    whole,
-  );
+  assert.deepEqual(comparable([...conversation].flatMap((byte) => split(byByte, Buffer.of(byte)))), whole);
 });
 
 test('a frame over the limit is refused by its head alone', () => {

@@ -1,4 +1,5 @@
-import { AmqpDecodeError, AmqpReader, type AmqpValue } from './values.ts';
+import { limits } from '../../base/limits.ts';
+import { AmqpDecodeError, AmqpReader, type AmqpValue, HeapBudget } from './values.ts';
 
 /** Protocol ids of the eight-byte header (AMQP 1.0 part 2 section 2.2, part 5 section 5.3.1). */
 export const PROTOCOL_AMQP = 0;
@@ -21,8 +22,12 @@ export interface Frame {
   /** Descriptor of the performative; undefined for an empty frame (a sign of life). */
   readonly code: number | undefined;
   readonly fields: readonly AmqpValue[];
-  /** The fields' bytes as they came. */
-  readonly raw: readonly Buffer[];
+  /** One field's bytes as they came. */
+  readonly raw: (field: number) => Buffer;
+  /** The performative is an attach of more than `limits.amqpAttachBytesMax`: only its name, handle and role were read. */
+  readonly isCut: boolean;
+  /** What the fields take in memory, about. */
+  readonly decodedBytes: number;
   /** What stands behind the performative: the message of a transfer. */
   readonly payload: Buffer;
 }
@@ -30,6 +35,9 @@ export interface Frame {
 export type Input = { readonly kind: 'header'; readonly protocol: number } | ({ readonly kind: 'frame' } & Frame);
 
 const nothing = Buffer.alloc(0);
+/** Of an attach: up to these fields it says which link is to be refused. */
+const ATTACH_CODE = 0x12;
+const ATTACH_ROLE_FIELD = 2;
 
 /**
  * Cuts a byte stream into protocol headers and frames. Keeps at most one incomplete frame, and never one whose announced
@@ -39,8 +47,9 @@ export class FrameSplitter {
   /** Largest frame that is taken, in bytes; may be raised while the connection lives. */
   frameBytesMax: number;
   #awaitsHeader = true;
-  #parts: Buffer[] = [];
-  #kept = 0;
+  /** The beginning of an unfinished frame, in a buffer of its own: a part is a view of a chunk and costs far more than its bytes. */
+  #kept = nothing;
+  #size = 0;
   /** Bytes that the next header or frame needs before it can be looked at again. */
   #needed = HEADER_BYTES;
 
@@ -59,21 +68,19 @@ export class FrameSplitter {
    * @throws AmqpDecodeError (`amqp:framing-error`, `amqp:decode-error`); the stream is of no use any more.
    */
   *push(chunk: Buffer): Generator<Input> {
-    this.#parts.push(chunk);
-    this.#kept += chunk.length;
-    if (this.#kept < this.#needed) return;
-    const bytes = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts, this.#kept);
-    this.#parts = [];
-    this.#kept = 0;
+    if (this.#size + chunk.length < this.#needed) {
+      this.#keep(chunk);
+      return;
+    }
+    const bytes = this.#size === 0 ? chunk : Buffer.concat([this.#kept.subarray(0, this.#size), chunk]);
+    this.#kept = nothing;
+    this.#size = 0;
     let at = 0;
     for (;;) {
       const size = this.#sizeOfNext(bytes, at);
       if (bytes.length - at < size) {
         this.#needed = size;
-        if (at < bytes.length) {
-          this.#parts.push(bytes.subarray(at));
-          this.#kept = bytes.length - at;
-        }
+        if (at < bytes.length) this.#keep(bytes.subarray(at));
         return;
       }
       const isHeader = this.#awaitsHeader;
@@ -82,6 +89,17 @@ export class FrameSplitter {
       yield isHeader ? readHeader(bytes, at) : readFrame(bytes, at, end);
       at = end;
     }
+  }
+
+  #keep(part: Buffer): void {
+    const size = this.#size + part.length;
+    if (size > this.#kept.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(size, Math.min(2 * this.#kept.length, this.#needed)));
+      this.#kept.copy(grown, 0, 0, this.#size);
+      this.#kept = grown;
+    }
+    part.copy(this.#kept, this.#size);
+    this.#size = size;
   }
 
   #sizeOfNext(bytes: Buffer, at: number): number {
@@ -109,10 +127,32 @@ function readFrame(bytes: Buffer, at: number, end: number): Input {
   const type = bytes[at + 5];
   const channel = bytes.readUInt16BE(at + 6);
   if (bodyAt === end) {
-    return { kind: 'frame', type, channel, code: undefined, fields: [], raw: [], payload: nothing };
+    return {
+      kind: 'frame',
+      type,
+      channel,
+      code: undefined,
+      fields: [],
+      raw: () => nothing,
+      isCut: false,
+      decodedBytes: 0,
+      payload: nothing,
+    };
   }
-  const reader = new AmqpReader(bytes, bodyAt, end);
+  const budget = new HeapBudget(limits.amqpFrameDecodedBytesMax);
+  const reader = new AmqpReader(bytes, bodyAt, end, budget);
   const code = Number(reader.descriptor());
-  const { values, raw } = reader.list();
-  return { kind: 'frame', type, channel, code, fields: values, raw, payload: bytes.subarray(reader.at, end) };
+  const isCut = code === ATTACH_CODE && reader.listBytes > limits.amqpAttachBytesMax;
+  const { values, raw } = reader.list(isCut ? ATTACH_ROLE_FIELD + 1 : undefined);
+  return {
+    kind: 'frame',
+    type,
+    channel,
+    code,
+    fields: values,
+    raw,
+    isCut,
+    decodedBytes: limits.amqpFrameDecodedBytesMax - budget.left,
+    payload: bytes.subarray(reader.at, end),
+  };
 }

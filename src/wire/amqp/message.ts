@@ -1,5 +1,6 @@
+import { limits } from '../../base/limits.ts';
 import { type Field, string, symbol } from './fields.ts';
-import { AmqpReader, type AmqpValue } from './values.ts';
+import { AmqpReader, type AmqpValue, HeapBudget } from './values.ts';
 import { AmqpWriter, section } from './writer.ts';
 
 /** A message as the hub's own nodes read it: requests to `$cbs` and `$management`. */
@@ -16,7 +17,7 @@ const none: ReadonlyMap<AmqpValue, AmqpValue> = new Map();
 
 /** Takes a message apart. Sections that a request does not need are read over. @throws AmqpDecodeError */
 export function readMessage(bytes: Buffer): Message {
-  const reader = new AmqpReader(bytes);
+  const reader = new AmqpReader(bytes, 0, bytes.length, new HeapBudget(limits.amqpRequestDecodedBytesMax));
   let messageId: Buffer | undefined;
   let replyTo: string | undefined;
   let applicationProperties = none;
@@ -25,7 +26,7 @@ export function readMessage(bytes: Buffer): Message {
     const code = reader.descriptor();
     if (code === section.properties) {
       const { values, raw } = reader.list();
-      messageId = values[0] === undefined || values[0] === null ? undefined : raw[0];
+      messageId = values[0] === undefined || values[0] === null ? undefined : raw(0);
       replyTo = typeof values[4] === 'string' ? values[4] : undefined;
       continue;
     }
@@ -96,7 +97,7 @@ export function readCorrelationId(bytes: Buffer): Buffer | undefined {
   while (!reader.isDone) {
     if (reader.descriptor() === section.properties) {
       const { values, raw } = reader.list();
-      return (values[CORRELATION_ID_FIELD] ?? null) === null ? undefined : raw[CORRELATION_ID_FIELD];
+      return (values[CORRELATION_ID_FIELD] ?? null) === null ? undefined : raw(CORRELATION_ID_FIELD);
     }
     reader.value();
   }

@@ -198,6 +198,12 @@ export function attachFrame(
   ]);
 }
 
+/** The attach that goes before the detach of a link that is refused: with neither source nor target. */
+export function refusedAttachFrame(channel: number, name: string, handle: number, role: boolean): Buffer {
+  const modes = { sndSettleMode: 2, rcvSettleMode: 0 };
+  return attachFrame(channel, { name, handle, role, ...modes, source: nil, target: nil });
+}
+
 export function flowFrame(
   channel: number,
   flow: {

@@ -1,0 +1,48 @@
+/** What an input costs: bytes of memory that stay, and CPU time. Both are compared with themselves, so a slow machine does not matter. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { limits } from '../../src/base/limits.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Bytes that the process keeps now: heap and buffers, without garbage. */
+export function keptBytes(): number {
+  collect();
+  collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+/** Bytes that the process keeps because of `doing`, as long as its result is held. */
+export async function growthOf<Result>(doing: () => Result | Promise<Result>): Promise<[bytes: number, Result]> {
+  const before = keptBytes();
+  const result = await doing();
+  return [keptBytes() - before, result];
+}
+
+/** CPU milliseconds of this process that `doing` takes; the least of a few times, because others use the machine too. */
+export async function cpuMsOf(doing: () => unknown, times = 3): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  for (let time = 0; time < times; time++) {
+    const begun = process.cpuUsage();
+    await doing();
+    const { user, system } = process.cpuUsage(begun);
+    least = Math.min(least, (user + system) / 1000);
+  }
+  return least;
+}
+
+export type LimitName = keyof typeof limits;
+
+/** Runs `doing` as if the bounds did not exist: what a test measures must then be too much, or it measures nothing. */
+export async function without<Result>(names: readonly LimitName[], doing: () => Promise<Result>): Promise<Result> {
+  const changeable = limits as { -readonly [Name in LimitName]: number };
+  const before = names.map((name) => [name, limits[name]] as const);
+  for (const name of names) changeable[name] = Number.MAX_SAFE_INTEGER;
+  try {
+    return await doing();
+  } finally {
+    for (const [name, value] of before) changeable[name] = value;
+  }
+}
