@@ -49,6 +49,7 @@ import { ChangeFeed } from './threads/change-feed.ts';
 import { EventLogHost } from './threads/event-log-host.ts';
 import { PresenceHost } from './threads/presence.ts';
 import { startThreads, usableThreads } from './threads/share.ts';
+import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { throttleLimits } from './throttle-settings.ts';
 import { timedFiles } from './timed-files.ts';
 import { openOwnTls, openPrivateTls, type ServerTls } from './tls-source.ts';
@@ -141,8 +142,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     limits: eventLimits,
   });
   const feed = new ChangeFeed(clock);
-  const identities = feed.telling(tables.identities, ['write']);
-  const authorities = feed.telling(tables.authorities, ['create', 'replace', 'delete']);
+  const identities = feed.telling(tables.identities, identityCalls);
+  const authorities = feed.telling(tables.authorities, authorityCalls);
   const hubLimits = {
     devicesMax: settings.devicesMax,
     clockSkewMs: settings.clockSkewSeconds * 1000,

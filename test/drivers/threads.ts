@@ -15,6 +15,7 @@ import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
 import { PresenceHost } from '../../src/server/threads/presence.ts';
+import { authorityCalls, identityCalls } from '../../src/server/threads/store-calls.ts';
 import { ListenerThreads } from '../../src/server/threads/threads.ts';
 import { SharedTls } from '../../src/server/threads/tls.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
@@ -54,8 +55,8 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, random);
   const feed = new ChangeFeed(clock);
   const store = createMemoryIdentityStore();
-  const identities = feed.telling(store, ['write']);
-  const authorities = feed.telling(createMemoryAuthorityStore(), ['create', 'replace', 'delete']);
+  const identities = feed.telling(store, identityCalls);
+  const authorities = feed.telling(createMemoryAuthorityStore(), authorityCalls);
   const guard = createGuard(clock, silentAudit);
   const core = createHub({
     name: 'mooring',

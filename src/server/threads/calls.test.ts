@@ -28,7 +28,11 @@ function pair() {
     },
     never: () => new Promise<void>(() => {}),
   } satisfies Greeter);
-  return { here, there, greeter: here.remote<Greeter>('greeter', ['greet', 'refuse', 'fail', 'never']) };
+  return {
+    here,
+    there,
+    greeter: here.remote<Greeter>('greeter', { greet: true, refuse: true, fail: true, never: true }),
+  };
 }
 afterEach(() => {
   for (const channel of channels.splice(0)) channel.port1.close();

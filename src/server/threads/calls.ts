@@ -17,12 +17,15 @@ export class Moved {
   }
 }
 
+/** Every operation of a service, by name: one that is left out does not compile. */
+export type EveryCall<Service> = { readonly [Name in keyof Service]-?: true };
+
 /** What crosses a port besides calls: one-way notes, by name. */
 export interface ThreadLink {
   /** False once the other side is gone. */
   readonly isOpen: boolean;
-  /** A stand-in for the service of that name on the other side, with exactly these operations. */
-  remote<Service extends object>(name: string, operations: readonly (keyof Service & string)[]): Service;
+  /** A stand-in for the service of that name on the other side. */
+  remote<Service extends object>(name: string, calls: EveryCall<Service>): Service;
   /** Lets the other side call `service` by that name. */
   serve(name: string, service: object): void;
   /** Sends a note; `transfer` moves buffers instead of copying them. */
@@ -120,8 +123,11 @@ export function openThreadLink(port: MessagePort | Worker): ThreadLink {
     get isOpen() {
       return !closed;
     },
-    remote<Service extends object>(name: string, operations: readonly (keyof Service & string)[]): Service {
-      const entries = operations.map((operation) => [operation, (...args: unknown[]) => call(name, operation, args)]);
+    remote<Service extends object>(name: string, calls: EveryCall<Service>): Service {
+      const entries = Object.keys(calls).map((operation) => [
+        operation,
+        (...args: unknown[]) => call(name, operation, args),
+      ]);
       return Object.fromEntries(entries) as Service;
     },
     serve(name, service) {

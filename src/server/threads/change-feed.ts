@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import type { ThreadLink } from './calls.ts';
+import type { EveryCall, ThreadLink } from './calls.ts';
+import type { StoreCalls } from './store-calls.ts';
 
 interface Watched {
   watch(listener: (change: unknown) => void): () => void;
@@ -23,13 +24,14 @@ export class ChangeFeed {
     this.#clock = clock;
   }
 
-  /** The same store; its operations `writes` are answered when every thread has heard of what they changed. */
-  telling<Store extends Watched>(store: Store, writes: readonly (keyof Store & string)[]): Store {
+  /** The same store, whose writes are answered when every thread has heard of what they changed. */
+  telling<Store extends Watched>(store: Store, calls: StoreCalls<Store>): Store {
     store.watch(() => {
       this.#changes++;
     });
-    const told = writes.map((name) => {
-      const write = store[name] as (...args: unknown[]) => Promise<unknown>;
+    const writes = Object.entries(calls).filter(([, kind]) => kind === 'write');
+    const told = writes.map(([name]) => {
+      const write = store[name as keyof Store] as (...args: unknown[]) => Promise<unknown>;
       const telling = async (...args: unknown[]): Promise<unknown> => {
         const before = this.#changes;
         const answer = await write.apply(store, args);
@@ -43,7 +45,7 @@ export class ChangeFeed {
 
   /** Lets a thread use `stores`, and tells it of their changes. The returned function ends it. */
   serve(link: ThreadLink, stores: Readonly<Record<string, Watched>>): () => void {
-    this.#threads.set(link, link.remote<HearingCalls>('hearing', ['heard']));
+    this.#threads.set(link, link.remote<HearingCalls>('hearing', { heard: true }));
     const ends = Object.entries(stores).map(([name, store]) => {
       link.serve(name, store);
       return store.watch((change) => link.tell(`changed ${name}`, change));
@@ -74,11 +76,7 @@ export function serveHearing(link: ThreadLink): void {
 }
 
 /** A store of the main thread with its change feed, as a listener thread sees it. */
-export function storeStandIn<Store extends Watched>(
-  link: ThreadLink,
-  name: string,
-  operations: readonly (keyof Omit<Store, 'watch'> & string)[],
-): Store {
+export function storeStandIn<Store extends Watched>(link: ThreadLink, name: string, calls: StoreCalls<Store>): Store {
   const listeners = new Set<(change: unknown) => void>();
   link.on(`changed ${name}`, (change) => {
     for (const listener of listeners) listener(change);
@@ -88,5 +86,6 @@ export function storeStandIn<Store extends Watched>(
     listeners.add(own);
     return () => listeners.delete(own);
   };
-  return { ...link.remote<Store>(name, operations), watch };
+  const every = Object.fromEntries(Object.keys(calls).map((call) => [call, true])) as EveryCall<Omit<Store, 'watch'>>;
+  return { ...link.remote<Omit<Store, 'watch'>>(name, every), watch } as Store;
 }

@@ -2,7 +2,7 @@ import type { Log } from '../../base/log.ts';
 import type { Commands, Inbox } from '../../core/commands/commands.ts';
 import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../core/identity/types.ts';
-import type { ThreadLink } from './calls.ts';
+import type { EveryCall, ThreadLink } from './calls.ts';
 
 type Passed = Omit<Commands, 'openInbox' | 'watchReceipts' | 'sweep'>;
 
@@ -15,17 +15,17 @@ interface InboxCalls {
 
 type InboxOwner = readonly [principal: Principal, key: IdentityKey, holder: string];
 
-const operations = [
-  'send',
-  'purge',
-  'depths',
-  'takeReceipts',
-  'settleReceipts',
-  'deadLetters',
-  'sendAgain',
-  'trail',
-  'totals',
-] as const;
+const calls: EveryCall<Passed> = {
+  send: true,
+  purge: true,
+  depths: true,
+  takeReceipts: true,
+  settleReceipts: true,
+  deadLetters: true,
+  sendAgain: true,
+  trail: true,
+  totals: true,
+};
 
 /** Lets a listener thread use `commands`. The returned function ends it: what the thread's connections hold is put back. */
 export function serveCommands(link: ThreadLink, commands: Commands, log: Log): () => void {
@@ -59,13 +59,13 @@ export function serveCommands(link: ThreadLink, commands: Commands, log: Log): (
 
 /** Commands as doors of a listener thread see them: behind the main thread's guard, but for what is answered here. */
 export function commandsStandIn(link: ThreadLink, guard: Guard): Guarded<Commands> {
-  const inboxes = link.remote<InboxCalls>('inboxes', ['take', 'settle', 'close']);
+  const inboxes = link.remote<InboxCalls>('inboxes', { take: true, settle: true, close: true });
   const listeners = new Set<{ readonly call: () => void }>();
   link.on('receipts', () => {
     for (const { call } of listeners) call();
   });
   return guardedElsewhere<Commands>({
-    ...link.remote<Passed>('commands', operations),
+    ...link.remote<Passed>('commands', calls),
     openInbox(principal, key, holder) {
       guard.demand(principal, 'commands.receive', key);
       const owner: InboxOwner = [principal, key, holder];

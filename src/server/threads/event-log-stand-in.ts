@@ -38,7 +38,7 @@ interface Waiting {
 export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bounds: StandInBounds): EventLogStandIn {
   const { name, partitionCount } = start;
   const facts = new SharedFacts(partitionCount, start.facts);
-  const remote = link.remote<LogCalls>(`log ${name}`, ['seek', 'read']);
+  const remote = link.remote<LogCalls>(`log ${name}`, { seek: true, read: true });
   const watchers = new Watchers(partitionCount, log);
   const watched = new Array<number>(partitionCount).fill(0);
   /** By id, oldest first. */

@@ -3,7 +3,6 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { createEvents } from '../../core/events/events.ts';
-import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import { type Hub, hubOf } from '../../core/hub.ts';
 import { createGuard } from '../../core/identity/guard.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
@@ -12,7 +11,6 @@ import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts
 import { Trust } from '../../core/identity/trust.ts';
 import { refusalAudit } from '../../core/monitoring/refused-operations.ts';
 import type { Recorder } from '../../core/monitoring/types.ts';
-import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
 import type { ThreadLink } from './calls.ts';
@@ -23,6 +21,7 @@ import { type HubStart, MONITORED } from './hub-host.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
 import { refusalDelaysStandIn } from './refusal-delays.ts';
+import { authorityCalls, consumerGroupCalls, identityCalls, subscriptionCalls } from './store-calls.ts';
 
 export interface StandInHub {
   readonly hub: Hub;
@@ -59,27 +58,14 @@ export function hubStandIn(
     guard,
     telemetry,
     monitoring,
-    consumerGroups: link.remote<ConsumerGroupStore>('consumerGroups', ['list', 'create', 'delete']),
+    consumerGroups: link.remote('consumerGroups', consumerGroupCalls),
     codec: recordCodec,
     clock,
     throttling: createThrottling(shareOf(start.throttle, threads), clock),
     limits: start.eventLimits,
   });
-  const identities = storeStandIn<IdentityStore>(link, 'identities', [
-    'get',
-    'listDevices',
-    'listModules',
-    'counts',
-    'write',
-  ]);
-  const authorities = storeStandIn<AuthorityStore>(link, 'authorities', [
-    'list',
-    'create',
-    'replace',
-    'delete',
-    'intermediates',
-    'keepIntermediate',
-  ]);
+  const identities: IdentityStore = storeStandIn(link, 'identities', identityCalls);
+  const authorities: AuthorityStore = storeStandIn(link, 'authorities', authorityCalls);
   serveHearing(link);
   const hub = hubOf(
     {
@@ -88,7 +74,7 @@ export function hubStandIn(
       identities,
       authorities,
       policies: start.policies,
-      subscriptions: link.remote<SubscriptionStore>('subscriptions', ['load', 'save', 'remove']),
+      subscriptions: link.remote('subscriptions', subscriptionCalls),
       guard,
       events: { ...events, ...receiversStandIn(link) },
       // Not asked where refusals are never late.

@@ -12,11 +12,11 @@ import type { Log } from '../../base/log.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Presence, PresenceTicket } from '../../core/presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
-import type { ThreadLink } from './calls.ts';
+import type { EveryCall, ThreadLink } from './calls.ts';
 
 type SentClaim = Omit<ConnectionClaim, 'drop' | 'wake'>;
 
-interface PresenceCalls extends Pick<Presence, (typeof passed)[number]> {
+interface PresenceCalls extends Omit<Presence, 'claim'> {
   claim(id: number, claim: SentClaim): Promise<void>;
 }
 
@@ -26,7 +26,15 @@ interface ConnectionCalls {
   drop(id: number, reason: DisconnectReason): Promise<void>;
 }
 
-const passed = ['state', 'connectedDevices', 'drop', 'dropAuthority', 'wake', 'dropAll'] as const;
+const calls: EveryCall<PresenceCalls> = {
+  claim: true,
+  state: true,
+  connectedDevices: true,
+  drop: true,
+  dropAuthority: true,
+  wake: true,
+  dropAll: true,
+};
 
 /** A connection that has been told to go, and whose messages may still be on their way. */
 interface Leaving {
@@ -51,7 +59,7 @@ export class PresenceHost {
   serve(link: ThreadLink): () => void {
     const tickets = new Map<number, PresenceTicket>();
     const inner = this.#inner;
-    const connections = link.remote<ConnectionCalls>('connections', ['drop']);
+    const connections = link.remote<ConnectionCalls>('connections', { drop: true });
     link.serve('presence', {
       state: (key) => inner.state(key),
       connectedDevices: () => inner.connectedDevices(),
@@ -132,7 +140,7 @@ export interface PresenceStandInParts {
 
 /** Presence as doors of a listener thread see it. */
 export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settled }: PresenceStandInParts): Presence {
-  const remote = link.remote<PresenceCalls>('presence', ['claim', ...passed]);
+  const remote = link.remote<PresenceCalls>('presence', calls);
   const connections = new Map<number, Connection>();
   let lastId = 0;
   let fresh: number[] = [];

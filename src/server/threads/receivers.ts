@@ -42,7 +42,7 @@ export function serveReceivers(link: ThreadLink, events: Pick<Events, 'enterRece
 
 /** `Events.enterReceiver` as doors of a listener thread see it. */
 export function receiversStandIn(link: ThreadLink): { readonly enterReceiver: Enter } {
-  const remote = link.remote<ReceiverCalls>('receivers', ['enter']);
+  const remote = link.remote<ReceiverCalls>('receivers', { enter: true });
   const displaced = new Map<number, (reason: HubError) => void>();
   let lastId = 0;
   link.on('displaced', ([id, error]: [number, SentError]) => {

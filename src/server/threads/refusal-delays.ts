@@ -18,7 +18,7 @@ export function serveRefusalDelays(link: ThreadLink, delays: RefusalDelays): voi
  * well, and held to the longest delay without asking: it must not keep calls of others from the link.
  */
 export function refusalDelaysStandIn(link: ThreadLink): RefusalDelays {
-  const remote = link.remote<{ failed(...failure: Failure): Promise<number> }>(SERVICE, ['failed']);
+  const remote = link.remote<{ failed(...failure: Failure): Promise<number> }>(SERVICE, { failed: true });
   let asking = 0;
   /** What a crowd is told: 0 as long as nothing is delayed, so also where delays are off. */
   let longestMs = 0;

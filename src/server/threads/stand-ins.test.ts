@@ -11,7 +11,6 @@ import { defaultCommandLimits } from '../../core/commands/rules.ts';
 import type { HubError } from '../../core/errors.ts';
 import { createEvents } from '../../core/events/events.ts';
 import { createGuard, silentAudit } from '../../core/identity/guard.ts';
-import type { IdentityStore } from '../../core/identity/ports.ts';
 import { buildIdentity } from '../../core/identity/rules.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
@@ -27,6 +26,7 @@ import { logStandIn, serveLog } from './log.ts';
 import { receiversStandIn, serveReceivers } from './receivers.ts';
 import { refusalDelaysStandIn, serveRefusalDelays } from './refusal-delays.ts';
 import { SharedFacts } from './shared-facts.ts';
+import { identityCalls } from './store-calls.ts';
 import { SharedTls, tlsStandIn } from './tls.ts';
 
 const owner: Principal = {
@@ -43,20 +43,19 @@ function links(t: TestContext) {
   return { main: openThreadLink(channel.port1), thread: openThreadLink(channel.port2) };
 }
 
-const identityOperations = ['get', 'listDevices', 'listModules', 'counts', 'write'] as const;
 const creation = (deviceId: string) =>
   ({ kind: 'create', identity: buildIdentity({ deviceId }, systemRandom, 0), countMax: 100 }) as const;
 
 test('a write is answered when every thread has heard of the change; a read on a thread sees it', async (t) => {
   const feed = new ChangeFeed(systemClock);
   const inner = createMemoryIdentityStore();
-  const store = feed.telling(inner, ['write']);
+  const store = feed.telling(inner, identityCalls);
   const heard: string[] = [];
   const remotes = [0, 1].map((number) => {
     const { main, thread } = links(t);
     feed.serve(main, { identities: store });
     serveHearing(thread);
-    const remote = storeStandIn<IdentityStore>(thread, 'identities', identityOperations);
+    const remote = storeStandIn(thread, 'identities', identityCalls);
     remote.watch(({ kind, identity }) => heard.push(`${number} ${kind} ${identity.deviceId}`));
     return remote;
   });
@@ -71,7 +70,7 @@ test('a write is answered when every thread has heard of the change; a read on a
 test('a thread that hangs, or has ended, does not hold up writes for ever', async (t) => {
   const clock = new VirtualClock();
   const feed = new ChangeFeed(clock);
-  const store = feed.telling(createMemoryIdentityStore(), ['write']);
+  const store = feed.telling(createMemoryIdentityStore(), identityCalls);
   // Nobody listens at the other end.
   const channel = new MessageChannel();
   t.after(() => channel.port1.close());

@@ -11,7 +11,7 @@ import type { Log } from '../../base/log.ts';
 import type { Door } from '../../protocols/shared/door.ts';
 import { findPort } from '../../protocols/shared/listener.ts';
 import type { Metrics } from '../metrics.ts';
-import { openThreadLink, type ThreadLink } from './calls.ts';
+import { type EveryCall, openThreadLink, type ThreadLink } from './calls.ts';
 import { type HubHostParts, hubStart, serveHub } from './hub-host.ts';
 import { type LogStart, serveLog } from './log.ts';
 import type { SharedTls } from './tls.ts';
@@ -49,7 +49,14 @@ interface Slot {
   cancelRestart: Cancel;
 }
 
-const operations = ['hello', 'open', 'stopAccepting', 'drain', 'count', 'end'] as const;
+const calls: EveryCall<ThreadCalls> = {
+  hello: true,
+  open: true,
+  stopAccepting: true,
+  drain: true,
+  count: true,
+  end: true,
+};
 
 export class ListenerThreads {
   readonly #parts: ThreadsParts;
@@ -167,7 +174,7 @@ export class ListenerThreads {
     const running: Running = {
       worker,
       link,
-      calls: link.remote<ThreadCalls>('thread', operations),
+      calls: link.remote<ThreadCalls>('thread', calls),
       connections: new Map(),
       since: this.#clock.monotonic(),
       serves: false,

@@ -1,0 +1,30 @@
+import type { ConsumerGroupStore } from '../../core/events/ports.ts';
+import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
+import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { EveryCall } from './calls.ts';
+
+/**
+ * Every operation of a store that threads share, but for its change feed. A `write` is answered when every thread has
+ * heard of what it changed.
+ */
+export type StoreCalls<Store> = { readonly [Name in keyof Omit<Store, 'watch'>]-?: 'read' | 'write' };
+
+export const identityCalls: StoreCalls<IdentityStore> = {
+  get: 'read',
+  listDevices: 'read',
+  listModules: 'read',
+  counts: 'read',
+  write: 'write',
+};
+
+export const authorityCalls: StoreCalls<AuthorityStore> = {
+  list: 'read',
+  create: 'write',
+  replace: 'write',
+  delete: 'write',
+  intermediates: 'read',
+  keepIntermediate: 'write',
+};
+
+export const consumerGroupCalls: EveryCall<ConsumerGroupStore> = { list: true, create: true, delete: true };
+export const subscriptionCalls: EveryCall<SubscriptionStore> = { load: true, save: true, remove: true };
