@@ -10,6 +10,7 @@ import type { Events } from './events/events.ts';
 import type { TraceReader } from './events/ports.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
+import { stillStand } from './identity/credentials.ts';
 import type { Guard, Guarded } from './identity/guard.ts';
 import type { HostNames } from './identity/host-names.ts';
 import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
@@ -18,7 +19,7 @@ import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/p
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { IdentityKey, Policy } from './identity/types.ts';
+import type { IdentityAuthentication, IdentityKey, Policy } from './identity/types.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import { type Recorder, silentRecorder } from './monitoring/types.ts';
@@ -83,6 +84,8 @@ export interface HubParts {
   readonly keepPresence?: (presence: Presence) => { readonly presence: Presence; readonly watcher: ConnectionWatcher };
   readonly limits?: Partial<RegistryLimits> & {
     readonly clockSkewMs?: number;
+    /** How long a token may last from now on; absent = as long as it says. */
+    readonly tokenLifeMsMax?: number;
     /** Longest wait before repeated failures of authentication are answered; default: none. */
     readonly refusalDelayMsMax?: number;
     readonly identityCacheMax?: number;
@@ -157,6 +160,7 @@ export function hubOf(parts: Omit<HubParts, 'commandQueue'>, { cache, trust, pre
           hostNames: parts.hostNames,
           clock,
           clockSkewMs: parts.limits?.clockSkewMs,
+          tokenLifeMsMax: parts.limits?.tokenLifeMsMax,
         }),
       ),
       clock,
@@ -223,6 +227,8 @@ function applyChange(
   // Whoever is connected under an id that has just been created is its former bearer.
   if (kind !== 'replaced') presence.drop(key, 'deleted').catch(failed);
   else if (identity.status === 'disabled') presence.drop(key, 'disabled').catch(failed);
+  else
+    presence.drop(key, 'credentials-changed', (claim) => hasCredentials(claim, identity.authentication)).catch(failed);
   // Sessions and commands belong to one generation: what a failure here leaves behind is never handed to the next.
   if (kind === 'deleted') {
     subscriptions.remove(key).catch(failed);
@@ -272,6 +278,11 @@ function admittedPresence(
   };
 }
 
+/** What proved the claim is still the identity's: one of its own credentials, or a policy's key, which it does not change. */
+function hasCredentials({ credentials }: ConnectionClaim, authentication: IdentityAuthentication): boolean {
+  return credentials === undefined || stillStand(credentials, authentication);
+}
+
 function objectionTo(
   claim: ConnectionClaim,
   identity: KnownIdentity | undefined,
@@ -280,5 +291,6 @@ function objectionTo(
 ): DisconnectReason | undefined {
   if (identity?.generationId !== claim.generationId || device === undefined) return 'deleted';
   if (device.status === 'disabled') return 'disabled';
+  if (!hasCredentials(claim, identity)) return 'credentials-changed';
   return claim.authority === undefined || trust.isTrusted(claim.authority) ? undefined : 'authority-removed';
 }

@@ -147,6 +147,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const hubLimits = {
     devicesMax: settings.devicesMax,
     clockSkewMs: settings.clockSkewSeconds * 1000,
+    ...(settings.tokenLifeHoursMax !== 'off' && { tokenLifeMsMax: settings.tokenLifeHoursMax * 3_600_000 }),
     refusalDelayMsMax: settings.refusalDelaySeconds * 1000,
   };
   const refusalDelays = createRefusalDelays(clock, hubLimits.refusalDelayMsMax);

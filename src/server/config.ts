@@ -6,7 +6,7 @@
  */
 import { z } from 'zod';
 import { limits } from '../base/limits.ts';
-import { byteSize, flag, key, list, type Port, port, text, whole } from './config-kinds.ts';
+import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
 import { throttleSettings } from './throttle-settings.ts';
@@ -186,6 +186,13 @@ export const settingsSchema = z.strictObject({
     DAY_SECONDS,
     "Seconds by which a device's clock may be wrong before a token counts as ended.",
   ),
+  tokenLifeHoursMax: documented(rate(1, 87_600).default('off'), {
+    topic: 'Limits',
+    meaning:
+      'Longest time for which a SAS token may last from the moment at which it is shown. One that names a later end is ' +
+      'refused, like one that has ended. Set it only where every client makes its tokens anew.',
+    form: 'a whole number of hours from 1 to 87600, or off',
+  }),
   ...connectionSettings(documented),
   ...throttleSettings(documented),
   drainSeconds: countSetting(

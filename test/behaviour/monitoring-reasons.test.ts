@@ -10,6 +10,8 @@ import { openTestDoor, type TestDoor } from '../drivers/mqtt-door.ts';
 
 const topic = 'devices/d1/messages/events/';
 
+const keyOf = (fill: number): string => Buffer.alloc(32, fill).toString('base64');
+
 const TOKEN_LIFE_MS = 200_000;
 
 /** Lets time pass as the door's pulse does. */
@@ -26,6 +28,11 @@ const endings: Readonly<Record<string, (door: TestDoor, client: MqttDriver) => u
   'token-expired': (door) => pass(door, TOKEN_LIFE_MS + limits.clockSkewMs),
   disabled: (door) => door.hub.registry.put(door.owner, { deviceId: 'd1', status: 'disabled' }, '*'),
   deleted: (door) => door.hub.registry.delete(door.owner, { deviceId: 'd1' }),
+  'credentials-changed': (door) => {
+    const symmetricKey = { primaryKey: keyOf(8), secondaryKey: keyOf(9) };
+    const draft = { deviceId: 'd1', authentication: { type: 'sas' as const, symmetricKey } };
+    return door.hub.registry.put(door.owner, draft, '*');
+  },
   'protocol-error': (_door, client) => client.socket.write(Buffer.from([0, 0])),
   async 'storage-failed'(door, client) {
     client.publish({ topic, qos: 1, messageId: 1 });

@@ -9,6 +9,7 @@ import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../stores/memory/policies.ts';
 import { HubError } from '../errors.ts';
 import { type Authentication, createAuthentication } from './authentication.ts';
+import { credentialsOf } from './credentials.ts';
 import { hostNames } from './host-names.ts';
 import { IdentityCache } from './identity-cache.ts';
 import { ensurePolicies } from './policies.ts';
@@ -137,6 +138,7 @@ test('tokens of every SDK are accepted for every id that is allowed, with the pr
               expiresAt: inAnHour(clock) * 1000 + 300_000,
               authScope: moduleId === undefined ? 'device' : 'module',
               authType: 'sas',
+              credentials: credentialsOf(identity.authentication),
             });
             assert.deepEqual(await authentication.token(text), principal, `${name} ${deviceId}`);
           }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
+import { credentialsOf } from './credentials.ts';
 import type { HostNames } from './host-names.ts';
 import type { IdentityCache, KnownIdentity } from './identity-cache.ts';
 import { covers, identityName, pathOf, sameIdentity } from './permissions.ts';
@@ -55,6 +56,8 @@ export interface AuthenticationParts {
   readonly clock: Clock;
   /** Default: `limits.clockSkewMs`. */
   readonly clockSkewMs?: number;
+  /** How long a token may last from now on, the clock difference aside. Default: as long as it says. */
+  readonly tokenLifeMsMax?: number;
 }
 
 /** Stands in for the keys of whoever does not exist, so that the work is the same. No token is ever accepted by it. */
@@ -64,6 +67,7 @@ const nobodysKeys: readonly string[] = [Buffer.alloc(32, 1).toString('base64'), 
 export function createAuthentication(parts: AuthenticationParts): Authentication {
   const { identities, trust, hostNames, clock } = parts;
   const clockSkewMs = parts.clockSkewMs ?? limits.clockSkewMs;
+  const tokenLifeMsMax = parts.tokenLifeMsMax ?? Number.POSITIVE_INFINITY;
   const policies = new Map(parts.policies.map((policy) => [policy.name, policy]));
 
   const find = async (key: IdentityKey): Promise<KnownIdentity | undefined> =>
@@ -81,6 +85,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   /** What is wrong with a token whoever signed it. */
   const outerRefusal = (token: SasToken): AuthenticationCheck | undefined => {
     if (token.expiresAt + clockSkewMs <= clock.now()) return 'expired-token';
+    if (token.expiresAt - clockSkewMs > clock.now() + tokenLifeMsMax) return 'too-long-token';
     return hasAcceptedHost(token.resource, hostNames) ? undefined : 'wrong-host';
   };
 
@@ -260,7 +265,8 @@ function devicePrincipal(
 ): DevicePrincipal {
   const { deviceId, moduleId, generationId } = identity;
   const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-  return { kind: 'device', key, generationId, expiresAt, authScope, authType };
+  const credentials = authScope === 'hub' ? undefined : credentialsOf(identity);
+  return { kind: 'device', key, generationId, expiresAt, authScope, authType, ...(credentials && { credentials }) };
 }
 
 function policyPrincipal(

@@ -108,6 +108,8 @@ export interface DevicePrincipal {
   readonly authType: 'sas' | 'x509';
   /** Thumbprint of the authority whose chain the certificate has; absent for tokens and self-signed certificates. */
   readonly authority?: string;
+  /** The identity's own credentials at the proof (`credentialsOf`); absent where a policy's key proved it. */
+  readonly credentials?: string;
 }
 
 /** A back end that has proved to hold a policy's key. */
@@ -128,6 +130,8 @@ export type Principal = DevicePrincipal | PolicyPrincipal;
 export type AuthenticationCheck =
   | 'malformed-token'
   | 'expired-token'
+  /** It lasts longer than the hub allows a token to. */
+  | 'too-long-token'
   | 'wrong-host'
   | 'wrong-resource'
   | 'unknown-policy'

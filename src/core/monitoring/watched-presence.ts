@@ -73,6 +73,10 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
     return this.#claim.authority;
   }
 
+  get credentials(): string | undefined {
+    return this.#claim.credentials;
+  }
+
   get peer(): string {
     return this.#claim.peer;
   }

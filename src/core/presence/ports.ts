@@ -11,8 +11,11 @@ export interface Presence {
   state(key: IdentityKey): Promise<PresenceState>;
   /** Devices (not modules) that are connected now. */
   connectedDevices(): Promise<number>;
-  /** Ends the identity's connection, if it has one; for a device also those of its modules. */
-  drop(key: IdentityKey, reason: DisconnectReason): Promise<void>;
+  /**
+   * Ends the identity's connection, if it has one; for a device also those of its modules.
+   * @param unless keeps a connection; asked of the identity's own one only, and its modules then stay
+   */
+  drop(key: IdentityKey, reason: DisconnectReason, unless?: (claim: ConnectionClaim) => boolean): Promise<void>;
   /** Ends every connection whose certificate is of the authority with this thumbprint. */
   dropAuthority(thumbprint: string, reason: DisconnectReason): Promise<void>;
   /** Tells the identity's connection, if it has one, to look what waits for it. */

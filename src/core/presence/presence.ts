@@ -131,8 +131,10 @@ export function createPresence(parts: PresenceParts): Presence {
       return { connected: true, connectionStateUpdatedTime: session.since, lastActivityTime: session.lastActivity };
     },
     connectedDevices: async () => devices,
-    async drop(key: IdentityKey, reason) {
-      if (key.moduleId === undefined) {
+    async drop(key: IdentityKey, reason, unless) {
+      const own = sessions.get(identityName(key));
+      if (unless !== undefined && (own === undefined || unless(own.claim))) return;
+      if (key.moduleId === undefined && unless === undefined) {
         for (const moduleId of [...(connectedModules.get(key.deviceId) ?? [])]) {
           end(identityName({ deviceId: key.deviceId, moduleId }), reason);
         }

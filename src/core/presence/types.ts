@@ -9,6 +9,7 @@ export type DisconnectReason =
   | 'token-expired'
   | 'disabled'
   | 'deleted'
+  | 'credentials-changed'
   | 'authority-removed'
   | 'protocol-error'
   | 'storage-failed'
@@ -22,6 +23,8 @@ export interface ConnectionClaim {
   readonly credential: 'sas' | 'x509';
   /** `DevicePrincipal.authority`: the connection ends when that authority is removed. */
   readonly authority?: string;
+  /** `DevicePrincipal.credentials`: the connection ends when none of them stands any more. */
+  readonly credentials?: string;
   /** Peer address without its port. */
   readonly peer: string;
   /** Ends the connection. Called at most once, never after `release`. */

@@ -51,6 +51,10 @@ export class DevicePeer implements ConnectionClaim {
     return identityName(this.key);
   }
 
+  get credentials(): string | undefined {
+    return this.principal.credentials;
+  }
+
   get links(): Iterable<AnyLink> {
     return this.#links;
   }
@@ -109,6 +113,7 @@ export function refusalOf(reason: DisconnectReason): HubError {
       return new HubError('DeviceNotFound', undefined, { reason });
     case 'disabled':
     case 'authority-removed':
+    case 'credentials-changed':
       return new HubError('IotHubUnauthorized', undefined, { reason });
     default:
       return new HubError('ServiceUnavailable', undefined, { reason });

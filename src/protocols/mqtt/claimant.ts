@@ -40,6 +40,10 @@ export abstract class Claimant extends Gated implements ConnectionClaim {
     return this.device.authority;
   }
 
+  get credentials(): string | undefined {
+    return this.device.credentials;
+  }
+
   get omitEmptyProperties(): boolean {
     return this.traits.omitEmptyProperties;
   }

@@ -6,6 +6,7 @@ const SILENT_REASONS: ReadonlySet<DisconnectReason> = new Set([
   'disabled',
   'deleted',
   'authority-removed',
+  'credentials-changed',
 ]);
 
 /** Whether a connection that ends for this reason leaves its will [MQTT-3.1.2-8]. */

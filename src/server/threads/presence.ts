@@ -213,8 +213,8 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
       const id = ++lastId;
       const connection: Connection = { claim, activity: 'none', hasEnded: false };
       connections.set(id, connection);
-      const { key, generationId, protocol, credential, authority, peer } = claim;
-      const sent: SentClaim = { key, generationId, protocol, credential, authority, peer };
+      const { key, generationId, protocol, credential, authority, credentials, peer } = claim;
+      const sent: SentClaim = { key, generationId, protocol, credential, authority, credentials, peer };
       try {
         await remote.claim(id, sent);
       } catch (error) {
