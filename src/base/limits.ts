@@ -75,6 +75,18 @@ export const limits = {
   httpHeaderBytesMax: 16 * KiB,
   /** From the first byte of an HTTP request to its last: a slow sender does not hold a connection for longer. */
   httpRequestMs: 60 * SECOND_MS,
+  /**
+   * Values of one JSON body of the management API, and how deep they may be nested: counted on the bytes, because a fault of each
+   * value costs a hundred times as much as its two bytes. A bulk request of 100 full identities has 4,000.
+   */
+  httpJsonValuesMax: 16_384,
+  httpJsonDepthMax: 64,
+  /** The same of a command whose body is JSON: 64 KiB of the shortest values. */
+  httpCommandValuesMax: 40_000,
+  /** The same of a batch of messages: 5,000 with ten properties each. */
+  httpBatchValuesMax: 160_000,
+  /** Characters that a refusal says about one fault of a body: a fault may name all that is wrong with it. */
+  httpFaultCharsMax: 256,
   /** Messages of one batch by HTTP: each is a record of some hundred bytes, however short its body. */
   httpBatchMessagesMax: 5000,
   /** Bodies, properties and trails of the commands in one answer; a list that would be longer is cut and says so. */

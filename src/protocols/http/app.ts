@@ -26,6 +26,7 @@ import {
   type PathParameters,
   pathOf,
 } from './addresses.ts';
+import { type JsonBounds, parseJson } from './json-body.ts';
 import { openApiOptions, routeSchema } from './openapi.ts';
 import { hubErrorOf, invalidArgument, refusalOf } from './refusals.ts';
 import type { AbsentRoute, ApiAnswer, ApiCall, ApiRoute, Method } from './route.ts';
@@ -106,7 +107,7 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, proved: 
     method,
     url,
     schema: routeSchema(definition, isVersioned),
-    config: { takesBytes: body === 'bytes' } satisfies RouteConfig,
+    config: { takesBytes: body === 'bytes', bodyBounds: definition.bodyBounds } satisfies RouteConfig,
     // Before the body is read: who is unknown does not get anything parsed.
     onRequest: async (request) => {
       principals.set(request, await (caller === 'device' ? authenticateDevice : authenticate)(hub, request));
@@ -133,6 +134,7 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, proved: 
 /** What a route tells `parseBody`. */
 interface RouteConfig {
   readonly takesBytes?: boolean;
+  readonly bodyBounds?: JsonBounds;
 }
 
 function bodyOf(shape: ApiRoute['body'], body: unknown): unknown {
@@ -208,22 +210,16 @@ function tokenOf(request: FastifyRequest): string | undefined {
 
 /** Bytes where the route takes them; else JSON in UTF-8, whatever the parameters of its content type; nothing when there is nothing. */
 function parseBody(request: FastifyRequest, body: Buffer): unknown {
-  if ((request.routeOptions.config as RouteConfig).takesBytes === true) return body;
+  const { takesBytes, bodyBounds } = request.routeOptions.config as RouteConfig;
+  if (takesBytes === true) return body;
   if (body.length === 0) return undefined;
   const type = request.headers['content-type']?.split(';')[0].trim().toLowerCase();
   const coding = request.headers['content-encoding'];
   if ((type !== undefined && type !== 'application/json') || (coding !== undefined && coding !== 'identity')) {
     throw new HubError('UnsupportedMediaType', 'The body must be JSON (application/json), not encoded otherwise.');
   }
-  try {
-    return JSON.parse(utf8.decode(body));
-  } catch {
-    // The parser's own message quotes the text, in which keys may stand.
-    throw new HubError('IotHubFormatError', 'The body is not JSON in UTF-8.');
-  }
+  return parseJson(body, bodyBounds ?? { valuesMax: limits.httpJsonValuesMax });
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: ApiAnswer): FastifyReply {
   reply.code(answer.status).header('x-ms-request-id', request.id);

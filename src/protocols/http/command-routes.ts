@@ -108,6 +108,7 @@ function sendRoute({ commands, clock, random }: CommandHub, identity: string): A
     summary: 'Sends a command; it is stored when this is answered',
     tag: TAG,
     body: commandDraftSchema,
+    bodyBounds: { valuesMax: limits.httpCommandValuesMax },
     answers: { 201: sentCommandSchema },
     handle: async ({ principal, params, body }) => {
       const target = identityKey(params);

@@ -5,6 +5,7 @@ import type { Command } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import { commandAddress } from '../shared/command-address.ts';
+import { parseJson } from './json-body.ts';
 import { headerPairs, headerValue, type MessageHeaders, messageHeaders } from './message-headers.ts';
 import { invalidArgument } from './refusals.ts';
 
@@ -33,13 +34,11 @@ const timeProperties: ReadonlyMap<string, 'expiry' | 'creationTime'> = new Map([
 
 export const BATCH_CONTENT_TYPE = 'application/vnd.microsoft.iothub.json';
 
-const batchSchema = z.array(
-  z.object({
-    body: z.string(),
-    base64Encoded: z.boolean().optional(),
-    properties: z.record(z.string(), z.string()).nullish(),
-  }),
-);
+const batchItemSchema = z.object({
+  body: z.string(),
+  base64Encoded: z.boolean().optional(),
+  properties: z.record(z.string(), z.string()).nullish(),
+});
 
 /**
  * The messages of one request: the body is one, unless its content type says that it is a batch.
@@ -53,31 +52,35 @@ export function telemetryOf(rawHeaders: readonly string[], body: Buffer): readon
 }
 
 function batchOf(body: Buffer): readonly Telemetry[] {
-  const parsed = batchSchema.safeParse(jsonOf(body));
-  if (!parsed.success) throw invalidArgument(parsed.error, 'body');
-  const count = parsed.data.length;
-  const max = limits.httpBatchMessagesMax;
-  if (count > max) {
-    throw new HubError('ArgumentInvalid', `A batch holds at most ${max} messages.`, {
-      limit: { name: 'httpBatchMessagesMax', scope: 'batch', current: count, max },
-    });
-  }
-  return parsed.data.map((item) => ({
-    ...telemetryProperties(messageHeaders(Object.entries(item.properties ?? {}))),
+  const items = parseJson(body, { valuesMax: limits.httpBatchValuesMax, elementsMax: limits.httpBatchMessagesMax });
+  if (!Array.isArray(items)) throw new HubError('ArgumentInvalid', 'The batch is not a list of messages.');
+  return items.map(messageOf);
+}
+
+/** Stops at the first message that is wrong, and at its number of properties before any of them is looked at. */
+function messageOf(item: unknown, place: number): Telemetry {
+  const given = (item as { readonly properties?: unknown } | null)?.properties;
+  if (typeof given === 'object' && given !== null) checkPropertyCount(Object.keys(given).length, place);
+  const parsed = batchItemSchema.safeParse(item);
+  if (!parsed.success) throw invalidArgument(parsed.error, 'body', place);
+  const { body, base64Encoded, properties } = parsed.data;
+  return {
+    ...telemetryProperties(messageHeaders(Object.entries(properties ?? {}))),
     // Node leaves the flag out and encodes; C sets it to false for text.
-    body: item.base64Encoded === false ? Buffer.from(item.body) : decodedBase64(item.body),
-  }));
+    body: base64Encoded === false ? Buffer.from(body) : decodedBase64(body),
+  };
 }
 
-function jsonOf(body: Buffer): unknown {
-  try {
-    return JSON.parse(utf8.decode(body));
-  } catch {
-    throw new HubError('IotHubFormatError', 'The batch is not JSON in UTF-8.');
-  }
+/** The bound counts the application's properties only; a message has a dozen others at most. */
+function checkPropertyCount(current: number, place: number): void {
+  const max = limits.messagePropertiesMax + SYSTEM_PROPERTIES_MAX;
+  if (current <= max) return;
+  throw new HubError('ArgumentInvalid', `body.${place}: a message has at most ${max} properties.`, {
+    limit: { name: 'messagePropertiesMax', scope: 'message', current, max },
+  });
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+const SYSTEM_PROPERTIES_MAX = 16;
 
 function decodedBase64(text: string): Buffer {
   if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {

@@ -1,6 +1,7 @@
 /** HubError -> HTTP: status, `iothub-errorcode`, error body of form A (service reference 3.1). */
 import type { z } from 'zod';
 import type { ErrorBody } from '../../api/hub.ts';
+import { limits } from '../../base/limits.ts';
 import { type ErrorCode, errorTable, HubError } from '../../core/errors.ts';
 
 export interface Refusal {
@@ -55,10 +56,10 @@ function retryAfterSeconds(error: HubError, now: number): number | undefined {
   return errorTable[error.code].retry ? 1 : undefined;
 }
 
-/** What zod found wrong, by place and never by value: keys travel in these bodies. */
-export function invalidArgument(error: z.ZodError, where: 'body' | 'query'): HubError {
-  const found = error.issues.slice(0, 3).map((issue) => `${[where, ...issue.path].join('.')}: ${issue.message}`);
-  return new HubError('ArgumentInvalid', found.join(', '));
+/** What zod found wrong, by place (from `where` on) and never by value: keys travel in these bodies. */
+export function invalidArgument(error: z.ZodError, ...where: readonly PropertyKey[]): HubError {
+  const found = error.issues.slice(0, 3).map((issue) => `${[...where, ...issue.path].join('.')}: ${issue.message}`);
+  return new HubError('ArgumentInvalid', found.map((text) => text.slice(0, limits.httpFaultCharsMax)).join(', '));
 }
 
 /** Errors that the HTTP framework raises before a handler runs. */

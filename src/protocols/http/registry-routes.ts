@@ -43,6 +43,7 @@ export function registryRoutes({ registry }: Pick<Hub, 'registry'>): readonly Ap
       summary: `Creates, changes or deletes up to ${limits.bulkIdentitiesMax} devices and modules`,
       tag: 'devices',
       body: bulkSchema,
+      bodyBounds: { valuesMax: limits.httpJsonValuesMax, elementsMax: limits.bulkIdentitiesMax },
       answers: { 200: bulkResultSchema, 400: bulkResultSchema },
       handle: async ({ principal, body }) => {
         if (body.length === 0 || body.length > limits.bulkIdentitiesMax) {

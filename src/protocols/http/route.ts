@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { Principal } from '../../core/identity/types.ts';
 import type { PathParameters } from './addresses.ts';
+import type { JsonBounds } from './json-body.ts';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
 
@@ -18,6 +19,8 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
   readonly caller?: 'device';
   /** `bytes`: whatever comes, under any content type. */
   readonly body?: z.ZodType<Body> | 'bytes';
+  /** How much JSON the body may be; absent = `limits.httpJsonValuesMax`. */
+  readonly bodyBounds?: JsonBounds;
   readonly query?: z.ZodType<Query>;
   /** What the answers hold, by status; null = nothing, `bytes` = any content. */
   readonly answers: Readonly<Record<number, z.ZodType | 'bytes' | null>>;
