@@ -32,7 +32,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const testParts = ['src/stores', 'src/protocols/shared', 'src/core'];
 
 /** Inside core: the rooms know `identity`, and each other's types only; what crosses two rooms is wired in `hub.ts`. */
-const coreRooms = ['identity', 'events', 'commands', 'presence', 'monitoring', 'throttling'];
+const coreRooms = ['identity', 'events', 'commands', 'presence', 'monitoring', 'throttling', 'devices'];
 
 interface Import {
   readonly specifier: string;

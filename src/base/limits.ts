@@ -25,6 +25,10 @@ export const limits = {
   commandTimeToLiveMsMax: 48 * HOUR_MS,
   /** Commands that one connection may hold unsettled at a time. */
   commandsInflightMax: 50,
+  /** Commands that a connection takes at a time: so many are in memory while its device does not read. */
+  commandsTakeMax: 8,
+  /** Time between two attempts to take commands when the store refuses. */
+  commandsRetryMs: 5 * SECOND_MS,
   /** Service: receipts in one feedback message, and how long the first of them waits for others. */
   receiptBatchMax: 64,
   receiptBatchMs: 15 * SECOND_MS,
@@ -213,10 +217,6 @@ export const limits = {
   mqttRememberedTopicBytesMax: 1 * KiB,
   /** How often keep alive, token expiry and handshakes are looked at; a connection ends at most this much late. */
   mqttPulseMs: 500,
-  /** Commands that a connection takes at a time: so many are in memory while its peer does not read. */
-  mqttCommandsTakeMax: 8,
-  /** Time between two attempts to take commands when the store refuses. */
-  mqttCommandsRetryMs: 5 * SECOND_MS,
   /**
    * Answers and commands that wait in the socket of a peer that does not read, before it is not read either. Far over
    * what commands alone may make wait, so that a peer which must write before it reads on is not held up by them.
@@ -266,11 +266,9 @@ export const limits = {
   amqpBatchMessagesMax: 5000,
   /** Commands that one back end's AMQP link may have sent and that are not stored yet. */
   amqpCommandsInflightMax: 256,
-  /** Commands that an AMQP link of a device takes at a time: so many are in memory while its peer does not read. */
-  amqpCommandsTakeMax: 8,
   /** Feedback messages that one back end may hold unsettled over one AMQP link. */
   amqpReceiptBatchesMax: 8,
-  /** How often AMQP links that wait look for receipts whose time has come, and for commands after the store failed. */
+  /** How often AMQP links that wait look for receipts whose time has come. */
   amqpPulseMs: 1 * SECOND_MS,
   /** The same when something has happened: what happens in this time is looked at once. */
   amqpHurryMs: 50,

@@ -365,7 +365,7 @@ test('a store that refuses is asked again', async () => {
   await client.ping();
   assert.deepEqual(client.unread, []);
   door.queue.lockNext = take;
-  door.clock.advance(limits.mqttCommandsRetryMs + limits.mqttPulseMs);
+  door.clock.advance(limits.commandsRetryMs + limits.mqttPulseMs);
   assert.equal(String((await receive(client)).payload), 'x');
   client.destroy();
 });

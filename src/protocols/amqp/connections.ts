@@ -3,13 +3,13 @@ import { limits } from '../../base/limits.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
 import { DeliveryTurns } from './delivery-turns.ts';
-import type { DeviceOrigin } from './device-peer.ts';
+import type { AmqpOrigin } from './device-peer.ts';
 import { UnprovedBytes } from './kept-bytes.ts';
 import { AmqpPeer } from './peer.ts';
 import { Pulse } from './pulse.ts';
 
 /** Where a stream comes from. */
-export interface Origin extends DeviceOrigin {
+export interface Origin extends AmqpOrigin {
   /** The client certificate of the TLS layer; asked for when a link of a device comes without a token. */
   certificate?(): PeerCertificate | undefined;
   /** Somebody has proved who he is. */

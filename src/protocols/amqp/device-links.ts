@@ -1,6 +1,6 @@
 import { HubError } from '../../core/errors.ts';
 import type { DeviceAddress } from './addresses.ts';
-import { CommandDelivery } from './command-delivery.ts';
+import { CommandLink } from './command-link.ts';
 import type { DevicePeer } from './device-peer.ts';
 import type { DevicePeers } from './device-peers.ts';
 import { IncomingLink } from './incoming-link.ts';
@@ -61,7 +61,7 @@ export class DeviceLinks {
   #openOutgoing(link: OutgoingLink, { endpoint }: DeviceAddress, device: DevicePeer): void {
     switch (endpoint) {
       case 'commands':
-        new CommandDelivery(link, this.#host, device);
+        new CommandLink(link, this.#host, device);
         return;
       case 'twin':
         this.#demandSelf(device);
@@ -78,7 +78,8 @@ export class DeviceLinks {
 
   /** What the hub sends to nobody but the device itself. @throws HubError */
   #demandSelf(device: DevicePeer): void {
-    this.#host.hub.guard.demand(device.principal, 'commands.receive', device.key);
+    const { principal, key } = device.connection;
+    this.#host.hub.guard.demand(principal, 'commands.receive', key);
   }
 
   #twinOf(device: DevicePeer): TwinLinks {

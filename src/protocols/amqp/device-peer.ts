@@ -1,58 +1,42 @@
+import { DeviceConnection, type DeviceOrigin } from '../../core/devices/connection.ts';
+import type { DeviceHub, DeviceReceiver } from '../../core/devices/types.ts';
 import { HubError } from '../../core/errors.ts';
-import { identityName } from '../../core/identity/permissions.ts';
-import type { DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
-import type { Presence, PresenceTicket } from '../../core/presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import type { DevicePrincipal } from '../../core/identity/types.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
 import type { AnyLink } from './link.ts';
 
-/** Where a connection comes from. */
-export interface DeviceOrigin {
+/** Where an AMQP connection comes from. */
+export interface AmqpOrigin extends DeviceOrigin {
   readonly protocol: 'amqp' | 'amqp-ws';
-  /** Peer address without its port. */
-  readonly peer: string;
 }
 
 /**
  * One device or module behind an AMQP connection, which may carry many. It has its identity's place from its first link to
  * its last, and all its links end when it loses that place.
  */
-export class DevicePeer implements ConnectionClaim {
-  /** Renewed with each token. */
-  principal: DevicePrincipal;
-  readonly key: IdentityKey;
-  readonly generationId: string;
-  readonly protocol: DeviceOrigin['protocol'];
-  readonly credential: DevicePrincipal['authType'];
-  readonly authority: string | undefined;
-  readonly peer: string;
-  /** Why it has lost its place; undefined while it has it. */
-  lost: DisconnectReason | undefined;
+export class DevicePeer implements DeviceReceiver {
+  readonly connection: DeviceConnection;
   readonly #links = new Set<AnyLink>();
   readonly #listeners = new Set<() => void>();
   readonly #onLost: (peer: DevicePeer, reason: DisconnectReason) => void;
-  #ticket: PresenceTicket | undefined;
 
   constructor(
+    hub: DeviceHub,
     principal: DevicePrincipal,
-    origin: DeviceOrigin,
+    origin: AmqpOrigin,
     onLost: (peer: DevicePeer, reason: DisconnectReason) => void,
   ) {
-    this.principal = principal;
-    this.key = principal.key;
-    this.generationId = principal.generationId;
-    this.protocol = origin.protocol;
-    this.credential = principal.authType;
-    this.authority = principal.authority;
-    this.peer = origin.peer;
+    this.connection = new DeviceConnection(hub, principal, origin, this);
     this.#onLost = onLost;
   }
 
   get name(): string {
-    return identityName(this.key);
+    return this.connection.name;
   }
 
-  get credentials(): string | undefined {
-    return this.principal.credentials;
+  /** Why it has lost its place; undefined while it has it. */
+  get lost(): DisconnectReason | undefined {
+    return this.connection.ended;
   }
 
   get links(): Iterable<AnyLink> {
@@ -60,9 +44,8 @@ export class DevicePeer implements ConnectionClaim {
   }
 
   /** Takes the identity's place. @throws HubError if the identity has none any more. */
-  async enter(presence: Presence): Promise<void> {
-    const ticket = await presence.claim(this);
-    this.#ticket = ticket;
+  async enter(): Promise<void> {
+    await this.connection.enter();
     if (this.lost !== undefined) throw refusalOf(this.lost);
   }
 
@@ -74,31 +57,18 @@ export class DevicePeer implements ConnectionClaim {
     this.#links.delete(link);
   }
 
-  /** The device said something. */
-  touch(): void {
-    this.#ticket?.touch();
-  }
-
-  /** Calls `listener` when something may wait for the device. The returned function ends it. */
-  onWake(listener: () => void): () => void {
+  /** Calls `listener` when commands may wait for the device. The returned function ends it. */
+  onCommands(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  wake(): void {
+  commandsWait(): void {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Presence: the place is somebody else's now, or nobody's. */
   drop(reason: DisconnectReason): void {
-    this.lost ??= reason;
     this.#onLost(this, reason);
-  }
-
-  /** Gives the place back. */
-  leave(reason: DisconnectReason): void {
-    this.lost ??= reason;
-    this.#ticket?.release(reason);
   }
 }
 

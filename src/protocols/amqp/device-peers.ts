@@ -3,7 +3,7 @@ import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { DevicePrincipal, IdentityKey, PeerCertificate } from '../../core/identity/types.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
-import { type DeviceOrigin, DevicePeer, refusalOf } from './device-peer.ts';
+import { type AmqpOrigin, DevicePeer, refusalOf } from './device-peer.ts';
 import type { Grants } from './grants.ts';
 
 interface Place {
@@ -17,7 +17,7 @@ interface Place {
 export interface DevicePeersParts {
   readonly hub: Hub;
   readonly grants: Grants;
-  readonly origin: DeviceOrigin;
+  readonly origin: AmqpOrigin;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
   /** A device has lost its place: its links are to end. */
@@ -66,34 +66,37 @@ export class DevicePeers {
   /** UTC milliseconds at which the first proof ends. */
   get nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { peer } of this.#places.values()) next = Math.min(next, peer?.principal.expiresAt ?? next);
+    for (const { peer } of this.#places.values()) next = Math.min(next, peer?.connection.principal.expiresAt ?? next);
     return next;
   }
 
   /** Ends those whose proof has ended. */
   expire(now: number): void {
     for (const { peer } of [...this.#places.values()]) {
-      if (peer === undefined || peer.principal.expiresAt > now) continue;
-      peer.leave('token-expired');
+      if (peer === undefined || peer.connection.principal.expiresAt > now) continue;
+      peer.connection.release('token-expired');
       this.#lost(peer, 'token-expired');
     }
   }
 
   /** A device has given a new proof. */
   renew(principal: DevicePrincipal): void {
-    const peer = this.#places.get(identityName(principal.key))?.peer;
-    if (peer !== undefined && peer.generationId === principal.generationId) peer.principal = principal;
+    const connection = this.#places.get(identityName(principal.key))?.peer?.connection;
+    if (connection !== undefined && connection.generationId === principal.generationId) {
+      connection.principal = principal;
+    }
   }
 
   /** A policy that speaks for devices has given a new token. Resolves when all that live by it are renewed. */
   async renewByPolicy(token: string): Promise<void> {
     const living = [...this.#places.values()]
-      .map(({ peer }) => peer)
-      .filter((peer) => peer?.principal.authScope === 'hub');
-    for (const peer of living) {
-      if (peer === undefined) continue;
-      const proved = this.#parts.hub.authentication.device(peer.key, { kind: 'token', token }, peer.peer);
-      this.renew(await proved.catch(() => peer.principal));
+      .map(({ peer }) => peer?.connection)
+      .filter((connection) => connection?.principal.authScope === 'hub');
+    for (const connection of living) {
+      if (connection === undefined) continue;
+      const { key, peer } = connection;
+      const proved = this.#parts.hub.authentication.device(key, { kind: 'token', token }, peer);
+      this.renew(await proved.catch(() => connection.principal));
     }
   }
 
@@ -104,15 +107,15 @@ export class DevicePeers {
   /** The connection is gone. */
   close(reason: DisconnectReason): void {
     this.#isClosed = true;
-    for (const { peer } of this.#places.values()) peer?.leave(reason);
+    for (const { peer } of this.#places.values()) peer?.connection.release(reason);
     this.#places.clear();
   }
 
   async #take(key: IdentityKey): Promise<DevicePeer> {
     const { hub, origin } = this.#parts;
-    const peer = new DevicePeer(await this.#prove(key), origin, (lost, reason) => this.#lost(lost, reason));
-    await peer.enter(hub.presence);
-    if (this.#isClosed) peer.leave('connection-lost');
+    const peer = new DevicePeer(hub, await this.#prove(key), origin, (lost, reason) => this.#lost(lost, reason));
+    await peer.enter();
+    if (this.#isClosed) peer.connection.release('connection-lost');
     return peer;
   }
 
@@ -136,7 +139,7 @@ export class DevicePeers {
     place.users--;
     if (place.users > 0 || this.#places.get(name) !== place) return;
     this.#places.delete(name);
-    place.peer?.leave('by-client');
+    place.peer?.connection.release('by-client');
   }
 
   #lost(peer: DevicePeer, reason: DisconnectReason): void {

@@ -11,7 +11,7 @@ import { putToken } from './cbs.ts';
 import { AmqpConnection, type SaslDecision } from './connection.ts';
 import type { DeliveryTurns } from './delivery-turns.ts';
 import { DeviceLinks } from './device-links.ts';
-import type { DeviceOrigin } from './device-peer.ts';
+import type { AmqpOrigin } from './device-peer.ts';
 import { DevicePeers } from './device-peers.ts';
 import { Grants } from './grants.ts';
 import type { UnprovedBytes } from './kept-bytes.ts';
@@ -26,7 +26,7 @@ import { readPlainUser, type SaslInit } from './sasl.ts';
 import { ServiceLinks } from './service-links.ts';
 
 export interface PeerOptions {
-  readonly origin: DeviceOrigin;
+  readonly origin: AmqpOrigin;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
   /** Somebody has proved who he is. */

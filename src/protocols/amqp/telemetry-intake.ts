@@ -1,7 +1,7 @@
 import { limits } from '../../base/limits.ts';
+import type { TelemetrySender } from '../../core/devices/telemetry-sender.ts';
+import type { Slowing, TelemetryDoor } from '../../core/devices/types.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
-import type { EventSender } from '../../core/events/events.ts';
-import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import { readMessageBatch } from '../../wire/amqp/bare-message.ts';
 import { AmqpDecodeError, HeapBudget } from '../../wire/amqp/values.ts';
 import type { DevicePeer } from './device-peer.ts';
@@ -19,17 +19,17 @@ interface Waiting extends DeliveryMark {
 
 /**
  * The telemetry of one link on its way to the disk. A message is accepted when it is durable; what became durable together
- * is accepted in one frame. While too much of all devices waits for the disk, the connection is not read.
+ * is accepted in one frame.
  */
-export class TelemetryIntake implements DurabilityWaiter {
+export class TelemetryIntake implements TelemetryDoor {
   readonly #link: IncomingLink;
   readonly #host: LinkHost;
   readonly #device: DevicePeer;
-  readonly #sender: EventSender;
+  readonly #telemetry: TelemetrySender;
   /** In the order in which they came, so batch numbers do not go down. */
   #waiting: Waiting[] = [];
-  #isHolding = false;
-  #isWithholding = false;
+  /** How each slowing ends. */
+  readonly #releases: Partial<Record<Slowing, () => void>> = {};
 
   /** @throws HubError IotHubUnauthorizedAccess */
   constructor(link: IncomingLink, host: LinkHost, device: DevicePeer) {
@@ -37,15 +37,13 @@ export class TelemetryIntake implements DurabilityWaiter {
     this.#host = host;
     this.#device = device;
     const modelId = link.attach.properties.get('com.microsoft:model-id');
-    const { protocol, peer } = device;
-    this.#sender = host.hub.events.openSender(device.principal, device.key, {
-      via: { protocol, peer },
-      ...(typeof modelId === 'string' && modelId !== '' && { modelId }),
-    });
+    const named = typeof modelId === 'string' && modelId !== '' ? modelId : undefined;
+    this.#telemetry = device.connection.openTelemetry(this, named);
+    link.whenClosed(() => this.#telemetry.close());
     link.onMessage = (delivery) => this.#take(delivery);
     // Credit that was given cannot be taken back: a device that is held to a rate gets little at a time.
     const creditMax =
-      this.#sender.meter === undefined ? limits.amqpTelemetryInflightMax : limits.amqpThrottledCreditMax;
+      this.#telemetry.sender.meter === undefined ? limits.amqpTelemetryInflightMax : limits.amqpThrottledCreditMax;
     link.open({ creditMax, messageBytesMax: limits.amqpMessageBytesMax });
   }
 
@@ -63,19 +61,26 @@ export class TelemetryIntake implements DurabilityWaiter {
     this.#link.detach(this.#host.error(refusal));
   }
 
+  /** A device over its rate gets no credit, which holds up no other; a full log stops the reading of the connection. */
+  slow(by: Slowing): void {
+    this.#releases[by] = by === 'rate' ? this.#link.withhold() : this.#host.hold();
+  }
+
+  goOn(by: Slowing): void {
+    this.#releases[by]?.();
+  }
+
   #take(delivery: Delivery): void {
-    this.#device.touch();
+    this.#device.connection.touch();
     try {
       if (delivery.messageFormat === BATCH_FORMAT) this.#takeBatch(delivery);
       else {
-        const batch = this.#host.hub.events.enqueue(this.#sender, readTelemetry(delivery.payload), this);
+        const batch = this.#telemetry.enqueue(readTelemetry(delivery.payload));
         this.#waiting.push({ id: delivery.id, isSettled: delivery.isSettled, batch });
       }
     } catch (error) {
       this.#refuse(delivery, error);
     }
-    this.#heedCongestion();
-    this.#heedLimit();
   }
 
   /** All of a batch or nothing. @throws HubError */
@@ -89,15 +94,10 @@ export class TelemetryIntake implements DurabilityWaiter {
       });
     }
     const mark = { id: delivery.id, isSettled: delivery.isSettled };
-    this.#host.hub.events
-      .send(
-        this.#sender,
-        parts.map((part) => readTelemetry(part, budget)),
-      )
-      .then(
-        () => this.#link.settle(mark, { kind: 'accepted' }),
-        (error) => this.#refuse(mark, error),
-      );
+    this.#telemetry.send(parts.map((part) => readTelemetry(part, budget))).then(
+      () => this.#link.settle(mark, { kind: 'accepted' }),
+      (error) => this.#refuse(mark, error),
+    );
   }
 
   /**
@@ -117,39 +117,6 @@ export class TelemetryIntake implements DurabilityWaiter {
   #waitingUpTo(batch: number): number {
     const first = this.#waiting.findIndex((waiting) => waiting.batch > batch);
     return first === -1 ? this.#waiting.length : first;
-  }
-
-  /** No credit for a device that is over its limit; others on the connection are not held up. */
-  #heedLimit(): void {
-    const { events, clock } = this.#host.hub;
-    if (this.#isWithholding || events.waitMs(this.#sender) === 0) return;
-    this.#isWithholding = true;
-    const release = this.#link.withhold();
-    const goOn = events.slowed(this.#sender, 'rate');
-    const wait = (): void => {
-      const waitMs = events.waitMs(this.#sender);
-      if (waitMs > 0 && this.#link.isOpen) {
-        clock.after(waitMs, wait);
-        return;
-      }
-      this.#isWithholding = false;
-      goOn();
-      release();
-    };
-    wait();
-  }
-
-  #heedCongestion(): void {
-    const { writer } = this.#sender.log;
-    if (!writer.congested || this.#isHolding) return;
-    this.#isHolding = true;
-    const release = this.#host.hold();
-    const goOn = this.#host.hub.events.slowed(this.#sender, 'congestion');
-    writer.whenRelieved(() => {
-      this.#isHolding = false;
-      goOn();
-      release();
-    });
   }
 }
 

@@ -1,45 +1,39 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DeviceConnection } from '../../core/devices/connection.ts';
+import type { DeviceHub } from '../../core/devices/types.ts';
+import type { DevicePrincipal } from '../../core/identity/types.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
 import { createMemorySubscriptionStore } from '../../stores/memory/subscriptions.ts';
 import { enter } from './handshake.ts';
 
 const key = { deviceId: 'd1' };
 const generationId = 'g1';
-const claim: ConnectionClaim = {
-  ...{ key, generationId, protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
-  drop: () => {},
+const principal: DevicePrincipal = {
+  ...{ kind: 'device', key, generationId, expiresAt: Number.POSITIVE_INFINITY },
+  ...{ authScope: 'device', authType: 'sas' },
 };
 
 /** Enters and loses the connection while the store is asked for the session. */
 async function enterAndEnd(subscriptions: SubscriptionStore, clean: boolean): Promise<readonly DisconnectReason[]> {
   const released: DisconnectReason[] = [];
-  let ended = false;
+  const ticket = { release: (reason: DisconnectReason) => void released.push(reason), touch: () => {} };
+  // Nothing else of the hub is asked for.
+  const hub = { presence: { claim: async () => ticket } } as unknown as DeviceHub;
+  const receiver = { drop: () => {}, commandsWait: () => {} };
+  const device = new DeviceConnection(hub, principal, { protocol: 'mqtt', peer: '127.0.0.1' }, receiver);
   const asked: SubscriptionStore = {
     ...subscriptions,
     async load(...parameters) {
       const session = await subscriptions.load(...parameters);
-      ended = true;
+      device.release('connection-lost');
       return session;
     },
   };
-  const ticket = { release: (reason: DisconnectReason) => void released.push(reason), touch: () => {} };
-  const hub = { subscriptions: asked, presence: { ...notAsked, claim: async () => ticket } };
-  const entered = await enter(hub, claim, { clean, hasEnded: () => ended });
-  assert.equal(entered, undefined);
+  assert.equal(await enter(asked, device, clean), undefined);
   return released;
 }
-
-const refuse = async (): Promise<never> => assert.fail('not asked for');
-const notAsked = {
-  state: refuse,
-  connectedDevices: refuse,
-  drop: refuse,
-  dropAuthority: refuse,
-  wake: refuse,
-  dropAll: refuse,
-};
 
 test('a connection that ends before it is let in does not touch the session, which may be its successor’s', async () => {
   const subscriptions = createMemorySubscriptionStore();

@@ -1,13 +1,13 @@
 /** CONNECT: from the packet to a device that has proved who it is, or to the code of its refusal (device reference 2.1). */
 import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
+import type { DeviceConnection } from '../../core/devices/connection.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Credential, DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
-import type { PresenceTicket, SubscriptionStore } from '../../core/presence/ports.ts';
-import type { ConnectionClaim } from '../../core/presence/types.ts';
+import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
 import {
   type ConnectPacket,
@@ -51,7 +51,6 @@ export interface Refused {
 
 /** A device that has its identity's place and its session. */
 export interface Entered {
-  readonly ticket: PresenceTicket;
   readonly grants: Grants;
   /** The session of before is continued. */
   readonly sessionPresent: boolean;
@@ -111,22 +110,19 @@ export async function admit(
  * @param clean CleanSession: the session of before ends, and none is left behind.
  */
 export async function enter(
-  hub: Pick<Hub, 'presence' | 'subscriptions'>,
-  claim: ConnectionClaim,
-  { clean, hasEnded }: { readonly clean: boolean; hasEnded(): boolean },
+  subscriptions: SubscriptionStore,
+  device: DeviceConnection,
+  clean: boolean,
 ): Promise<Entered | undefined> {
-  const ticket = await hub.presence.claim(claim);
+  await device.enter();
+  if (device.ended !== undefined) return undefined;
   try {
-    if (!hasEnded()) {
-      const { grants, present } = await restoreGrants(hub.subscriptions, claim, clean, hasEnded);
-      if (!hasEnded()) return { ticket, grants, sessionPresent: present };
-    }
+    const entered = await restoreGrants(subscriptions, device, clean);
+    return device.ended === undefined ? entered : undefined;
   } catch (error) {
-    ticket.release('storage-failed');
+    device.release('storage-failed');
     throw error;
   }
-  ticket.release('connection-lost');
-  return undefined;
 }
 
 /**
@@ -139,23 +135,23 @@ export function silenceMsMax({ keepAliveSeconds }: ConnectPacket): number {
 }
 
 /**
- * Continues the session of before, or begins a new one; `present` tells which [MQTT-3.2.2-2]. A connection that has ended
+ * Continues the session of before, or begins a new one; `sessionPresent` tells which [MQTT-3.2.2-2]. A connection that has ended
  * meanwhile touches nothing any more: the session may be the one of its successor, which was told that it is kept.
  */
 async function restoreGrants(
   subscriptions: SubscriptionStore,
-  { key, generationId }: Pick<ConnectionClaim, 'key' | 'generationId'>,
+  device: DeviceConnection,
   clean: boolean,
-  hasEnded: () => boolean,
-): Promise<{ readonly grants: Grants; readonly present: boolean }> {
+): Promise<Entered> {
+  const { key, generationId } = device;
   const stored = await subscriptions.load(key, generationId);
-  if (hasEnded()) return { grants: NO_GRANTS, present: false };
+  if (device.ended !== undefined) return { grants: NO_GRANTS, sessionPresent: false };
   if (clean) {
     if (stored !== undefined) await subscriptions.remove(key);
-    return { grants: NO_GRANTS, present: false };
+    return { grants: NO_GRANTS, sessionPresent: false };
   }
   if (stored === undefined) await subscriptions.save(key, generationId, []);
-  return { grants: grantsOf(stored ?? [], key), present: stored !== undefined };
+  return { grants: grantsOf(stored ?? [], key), sessionPresent: stored !== undefined };
 }
 
 function refuse(code: ConnackCode, check: string, identity?: string): Refused {

@@ -8,42 +8,38 @@
  */
 import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
-import type { LogFields } from '../../base/log.ts';
-import { uuid } from '../../base/random.ts';
-import { asHubError } from '../../core/errors.ts';
-import type { DurabilityWaiter } from '../../core/events/ports.ts';
+import type { Log, LogFields } from '../../base/log.ts';
+import type { DeviceConnection } from '../../core/devices/connection.ts';
+import type { DeviceReceiver, Slowing, TelemetryDoor } from '../../core/devices/types.ts';
 import type { Hub } from '../../core/hub.ts';
-import type { PresenceTicket } from '../../core/presence/ports.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
-import { connack, connackCodes, pingresp, puback, suback, unsuback } from '../../wire/mqtt/encode.ts';
+import { connack, connackCodes, pingresp } from '../../wire/mqtt/encode.ts';
 import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
-import {
-  type ClientPacket,
-  type ConnectPacket,
-  type ForeignConnectPacket,
-  MalformedPacket,
-  type PublishPacket,
-} from '../../wire/mqtt/packets.ts';
-import { type Grants, grantedQosOf, isGranted, NO_GRANTS, publishTarget, subscriptionsOf } from './addresses.ts';
-import { Backpressure } from './backpressure.ts';
-import { Claimant } from './claimant.ts';
-import { Deliveries, type Receiver } from './deliveries.ts';
-import { holds } from './gate.ts';
-import { admit, type Entered, enter, type Refused, requireConnect, silenceMsMax } from './handshake.ts';
+import { type ClientPacket, type ConnectPacket, MalformedPacket } from '../../wire/mqtt/packets.ts';
+import { type Grants, grantedQosOf, NO_GRANTS } from './addresses.ts';
+import { type CommandReceiver, CommandWire } from './command-wire.ts';
+import { takeConnect } from './connecting.ts';
+import { Gated, holds } from './gate.ts';
+import { type ConnectTraits, type Entered, PLAIN_TRAITS, requireConnect, silenceMsMax } from './handshake.ts';
 import type { Link, Origin } from './link.ts';
-import { telemetryOf } from './mapping.ts';
-import { closingOf, twinRefusal } from './refusals.ts';
+import { takePublish } from './publishing.ts';
+import { closingOf } from './refusals.ts';
 import { giveBackReader, takeReader } from './spare-reader.ts';
-import { grantedQos, grantsAfter, grantsWithout } from './subscribing.ts';
+import { takeSubscribe, takeUnsubscribe } from './subscribing.ts';
 import { Uplink } from './uplink.ts';
 import { leavesWill } from './will.ts';
 
 /** It has few objects of its own: there is a session for each idle connection. */
-export class Session extends Claimant implements DurabilityWaiter, Receiver {
-  readonly #hub: Hub;
-  /** Until the CONNECT has been judged. */
+export class Session extends Gated implements DeviceReceiver, TelemetryDoor, CommandReceiver {
+  readonly hub: Hub;
+  /** Until the device has proved who it is. */
   #origin: Origin | undefined;
+  /** From then on. */
+  #device: DeviceConnection | undefined;
+  #traits: ConnectTraits = PLAIN_TRAITS;
+  /** Whether the CONNECT has been accepted, and what becomes of the subscriptions at the end. */
+  #accepted: 'no' | 'clean' | 'persistent' = 'no';
   /** Undefined while no byte waits. */
   #reader: PacketReader | undefined;
   #reading = false;
@@ -51,24 +47,17 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
   #taken = 0;
   /** PINGREQs that are not answered yet. */
   #pings = 0;
-  /** Set when the CONNECT has been accepted. */
-  #ticket: PresenceTicket | undefined;
-  #persistent = false;
   #grants: Grants = NO_GRANTS;
   #uplink: Uplink | undefined;
   /** Set while commands are held, or may wait. */
-  #deliveries: Deliveries | undefined;
-  /** Names this connection to the command queue; made when commands are looked for, and kept once it has got any. */
-  #holder: string | undefined;
-  /** Set once telemetry has been sent. */
-  #backpressure: Backpressure | undefined;
+  #commands: CommandWire | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
 
   constructor(hub: Hub, link: Link, origin: Origin) {
-    super(link, origin);
-    this.#hub = hub;
+    super(link);
+    this.hub = hub;
     this.#origin = origin;
     this.#silentAt = hub.clock.monotonic() + this.#silenceMsMax;
   }
@@ -77,17 +66,42 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
     return this.has(holds.closed);
   }
 
+  get device(): DeviceConnection {
+    assert(this.#device !== undefined, 'asked for behind the CONNECT only');
+    return this.#device;
+  }
+
+  get isPersistent(): boolean {
+    return this.#accepted === 'persistent';
+  }
+
+  get grants(): Grants {
+    return this.#grants;
+  }
+
+  get uplink(): Uplink | undefined {
+    return this.#uplink;
+  }
+
+  get log(): Log {
+    return this.hub.log;
+  }
+
   get commandQos(): 0 | 1 | undefined {
     return grantedQosOf(this.#grants, 'commands');
+  }
+
+  get omitEmptyProperties(): boolean {
+    return this.#traits.omitEmptyProperties;
   }
 
   /** Bytes from the peer. */
   receive(chunk: Buffer): void {
     if (this.closed) return;
     // Before the CONNECT is accepted, bytes buy no time: the whole handshake has one deadline.
-    if (this.#ticket !== undefined) {
-      this.#silentAt = this.#hub.clock.monotonic() + this.#silenceMsMax;
-      this.#ticket.touch();
+    if (this.#accepted !== 'no') {
+      this.#silentAt = this.hub.clock.monotonic() + this.#silenceMsMax;
+      this.#device?.touch();
     }
     this.#reader ??= takeReader();
     this.#reader.push(chunk);
@@ -96,32 +110,37 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
 
   /** The peer closed its side, or the connection broke. */
   ended(): void {
-    this.#close('connection-lost');
+    this.close('connection-lost');
   }
 
   /** The peer has taken what was written. */
   drained(): void {
     this.release(holds.output);
-    this.#deliveries?.drained();
+    this.#commands?.drained();
   }
 
-  /** Presence: the identity's place is somebody else's now, or nobody's. */
+  /** The device has lost its place. */
   drop(reason: DisconnectReason): void {
-    this.#close(reason);
+    this.close(reason);
   }
 
-  /** Presence: something may wait for the device. */
-  wake(): void {
-    if (this.#ticket === undefined || this.has(holds.drain | holds.closed)) return;
+  commandsWait(): void {
+    if (this.#accepted === 'no' || this.has(holds.drain | holds.closed)) return;
     if (this.commandQos === undefined) return;
-    this.#holder ??= `${this.protocol}-${uuid(this.#hub.random)}`;
-    this.#deliveries ??= new Deliveries(this.#hub, this.device, this.#holder, this);
-    this.#deliveries.wake();
+    this.#commands ??= new CommandWire(this.device, this);
+    this.#commands.wake();
   }
 
-  deliveriesIdle(haveTaken: boolean): void {
-    this.#deliveries = undefined;
-    if (!haveTaken) this.#holder = undefined;
+  commandsIdle(): void {
+    this.#commands = undefined;
+  }
+
+  slow(by: Slowing): void {
+    this.hold(by === 'rate' ? holds.throttle : holds.congestion);
+  }
+
+  goOn(by: Slowing): void {
+    this.release(by === 'rate' ? holds.throttle : holds.congestion);
   }
 
   /**
@@ -130,38 +149,37 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
    */
   pulse(now: number, wall: number): void {
     if (this.closed) return;
-    if (this.#ticket === undefined) {
-      if (now >= this.#silentAt) this.#fail('protocol-error', { rule: 'handshake timeout' });
+    if (this.#accepted === 'no') {
+      if (now >= this.#silentAt) this.fail('protocol-error', { rule: 'handshake timeout' });
       return;
     }
-    if (wall >= this.device.expiresAt) {
-      this.#close('token-expired');
+    if (wall >= this.device.principal.expiresAt) {
+      this.close('token-expired');
       return;
     }
     // While we ourselves do not read, silence proves nothing; a peer that does not read us is on its own time.
     if (this.has(~holds.output)) this.#silentAt = now + this.#silenceMsMax;
-    else if (now >= this.#silentAt) this.#close('keep-alive');
-    this.#deliveries?.pulse(now);
+    else if (now >= this.#silentAt) this.close('keep-alive');
   }
 
   /** The hub stops: takes no more packets, acknowledges what becomes durable, then ends the connection. */
   drain(): void {
     if (this.closed) return;
     this.hold(holds.drain);
-    if ((this.#uplink?.unacknowledged ?? 0) === 0) this.#close('hub-stopping', 'end');
+    if ((this.#uplink?.unacknowledged ?? 0) === 0) this.close('hub-stopping', 'end');
   }
 
   batchDurable(batch: number): void {
     const uplink = this.#uplink;
     if (this.closed || uplink === undefined) return;
     const bytes = uplink.settle(batch);
-    if (bytes !== undefined) this.#write(bytes);
-    if (this.has(holds.drain) && uplink.unacknowledged === 0) this.#close('hub-stopping', 'end');
-    else this.#backpressure?.relieve();
+    if (bytes !== undefined) this.write(bytes);
+    if (this.has(holds.drain) && uplink.unacknowledged === 0) this.close('hub-stopping', 'end');
+    else uplink.relieve();
   }
 
   batchFailed(_batch: number, error: Error): void {
-    this.#fail('storage-failed', { error: error.message });
+    this.fail('storage-failed', { error: error.message });
   }
 
   /** Takes packets from the reader until there is none or a hold is set. */
@@ -171,13 +189,11 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
     this.#reading = true;
     try {
       while (this.isOpen) {
-        if (this.#ticket === undefined) requireConnect(reader.firstByte);
-        if (!reader.next(this.#ticket === undefined ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
+        const isFirst = this.#accepted === 'no';
+        if (isFirst) requireConnect(reader.firstByte);
+        if (!reader.next(isFirst ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
         if (++this.#taken >= limits.mqttPacketsPerTurn) this.#endTurn();
-        if (this.#uplink?.enqueueFast(reader) === true) {
-          this.#heedBounds(this.#uplink);
-          continue;
-        }
+        if (this.#uplink?.enqueueFast(reader) === true) continue;
         this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end), reader);
       }
       this.#answerPings();
@@ -204,35 +220,37 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
     const count = this.#pings;
     if (count === 0) return;
     this.#pings = 0;
-    if (!this.closed) this.#write(count === 1 ? pingresp : Buffer.alloc(count * pingresp.length, pingresp));
+    if (!this.closed) this.write(count === 1 ? pingresp : Buffer.alloc(count * pingresp.length, pingresp));
   }
 
   #handle(packet: ClientPacket, reader: PacketReader): void {
     if (packet.kind !== 'pingreq') this.#answerPings();
     switch (packet.kind) {
       case 'publish':
-        this.#publish(packet, reader);
+        takePublish(this, packet, reader);
         return;
       case 'pingreq':
         this.#pings++;
         return;
       case 'subscribe':
-        this.#keepGrants(grantsAfter(packet, this.#grants, this.key), suback(packet.packetId, grantedQos(packet)));
+        takeSubscribe(this, packet);
         return;
       case 'unsubscribe':
-        this.#keepGrants(grantsWithout(packet, this.#grants, this.key), unsuback(packet.packetId));
+        takeUnsubscribe(this, packet);
         return;
       case 'disconnect':
-        this.#close('by-client', 'end');
+        this.close('by-client', 'end');
         return;
       case 'connect':
-      case 'foreignConnect':
-        if (this.#ticket !== undefined) throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
+      case 'foreignConnect': {
+        const origin = this.#origin;
+        if (origin === undefined) throw new MalformedPacket('a second CONNECT [MQTT-3.1.0-2]');
         this.hold(holds.handshake);
-        this.#connect(packet).catch((error: unknown) => this.#failWith(error));
+        takeConnect(this, packet, origin).catch((error: unknown) => this.#failWith(error));
         return;
+      }
       case 'puback':
-        this.#deliveries?.acknowledged(packet.packetId);
+        this.#commands?.acknowledged(packet.packetId);
         return;
       case 'pubrec':
       case 'pubrel':
@@ -241,154 +259,84 @@ export class Session extends Claimant implements DurabilityWaiter, Receiver {
     }
   }
 
-  async #connect(packet: ConnectPacket | ForeignConnectPacket): Promise<void> {
-    const origin = this.#origin;
-    assert(origin !== undefined, 'there is one CONNECT');
-    const admission = await admit(this.#hub, packet, origin);
+  /** The device has proved who it is; what only the CONNECT needed goes. */
+  proved(device: DeviceConnection, traits: ConnectTraits): void {
+    this.#device = device;
+    this.#traits = traits;
     this.#origin = undefined;
-    if (this.closed) return;
-    if (packet.kind === 'foreignConnect' || admission.kind === 'refused') {
-      assert(admission.kind === 'refused', 'no foreign protocol is admitted');
-      this.#refuse(admission);
-      return;
-    }
-    this.principal = admission.principal;
-    this.traits = admission.traits;
-    origin.proved?.();
-    try {
-      const entered = await enter(this.#hub, this, { clean: packet.cleanSession, hasEnded: () => this.closed });
-      if (entered !== undefined) this.#begin(entered, packet);
-    } catch (error) {
-      const { code, limit } = asHubError(error);
-      if (code === 'ThrottlingException') this.#hub.log.info({ ...this.facts(), limit }, 'MQTT connection put off');
-      else this.#hub.log.error({ ...this.facts(), error }, 'the hub could not serve a connection');
-      if (this.closed) return;
-      this.link.write(connack(connackCodes.serverUnavailable));
-      this.#close('storage-failed', 'end');
-    }
   }
 
-  #begin({ ticket, grants, sessionPresent }: Entered, packet: ConnectPacket): void {
-    this.#ticket = ticket;
+  /** The device has its place and its session: it is told so, and read. */
+  accept({ grants, sessionPresent }: Entered, packet: ConnectPacket): void {
+    this.#accepted = packet.cleanSession ? 'clean' : 'persistent';
     this.#grants = grants;
-    this.#persistent = !packet.cleanSession;
     this.#silenceMsMax = silenceMsMax(packet);
-    this.#silentAt = this.#hub.clock.monotonic() + this.#silenceMsMax;
-    this.#write(connack(connackCodes.accepted, sessionPresent));
-    this.#hub.log.debug(this.facts(), 'MQTT connection accepted');
-    this.wake();
+    this.#silentAt = this.hub.clock.monotonic() + this.#silenceMsMax;
+    this.write(connack(connackCodes.accepted, sessionPresent));
+    this.hub.log.debug(this.facts(), 'MQTT connection accepted');
+    this.commandsWait();
     this.release(holds.handshake);
   }
 
-  #refuse(refusal: Refused): void {
-    this.link.write(connack(refusal.code));
-    this.#hub.log.info(
-      { identity: refusal.identity, check: refusal.check, code: refusal.code, peer: this.peer },
-      'MQTT connection refused',
-    );
-    this.#close('protocol-error', 'end');
-  }
-
-  #publish(packet: PublishPacket, reader: PacketReader): void {
-    if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)');
-    const target = publishTarget(packet.topic, this.key);
-    if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to');
-    if (target.kind === 'telemetry') {
-      const telemetry = telemetryOf(target.propertyBag, packet.payload, packet.retain);
-      const uplink = this.#openUplink();
-      uplink.enqueue(telemetry, packet.packetId);
-      this.#heedBounds(uplink);
-      if (!packet.retain) uplink.learn(reader, telemetry);
-      return;
-    }
-    if (packet.qos === 1 && this.#uplink?.awaitTurn(packet.packetId) !== true) {
-      this.#write(puback(packet.packetId));
-    }
-    if (this.#uplink !== undefined) this.#heedBounds(this.#uplink);
-    // Methods are not called yet, so every response is to an unknown request: ignored (device reference 2.6).
-    if (target.kind === 'methodResponse' || !isGranted(this.#grants, 'twinResponses')) return;
-    // Twins are not offered yet: an error answer, because an application without any would reconnect for ever.
-    this.#write(twinRefusal('OperationNotAvailable', target.requestId, this.#hub));
-  }
-
-  #openUplink(): Uplink {
-    if (this.#uplink === undefined) {
-      const { protocol, peer } = this;
-      const sender = { principal: this.device, modelId: this.traits.modelId, via: { protocol, peer } };
-      this.#uplink = new Uplink(this.#hub, sender, this);
-    }
+  /** What the device may send. @throws HubError IotHubUnauthorizedAccess */
+  openUplink(): Uplink {
+    this.#uplink ??= new Uplink(this.device.openTelemetry(this, this.#traits.modelId), this);
     return this.#uplink;
   }
 
-  /** Reads no more while too much waits for the disk, of this connection or of all, or the device is over its limit. */
-  #heedBounds(uplink: Uplink): void {
-    this.#backpressure ??= new Backpressure(uplink, this, this.#hub.clock);
-    this.#backpressure.heed();
-  }
-
-  /** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
-  #keepGrants(grants: Grants, answer: Buffer): void {
-    if (!this.#persistent || grants === this.#grants) {
-      this.#answerGrants(grants, answer);
-      return;
-    }
-    this.hold(holds.saving);
-    const { key, generationId } = this;
-    this.#hub.subscriptions.save(key, generationId, subscriptionsOf(grants, key)).then(
-      () => {
-        if (this.closed) return;
-        this.#answerGrants(grants, answer);
-        this.release(holds.saving);
-      },
-      (error: unknown) => this.#fail('storage-failed', { error }),
-    );
-  }
-
-  /** The answer goes first: SDKs resolve a subscription by it (device reference 2.8). */
-  #answerGrants(grants: Grants, answer: Buffer): void {
+  /** What the device hears from here on. The answer goes first: SDKs resolve a subscription by it (device reference 2.8). */
+  grant(grants: Grants, answer: Buffer): void {
     this.#grants = grants;
-    this.#write(answer);
-    this.wake();
+    this.write(answer);
+    this.commandsWait();
   }
 
-  #write(bytes: Buffer): void {
+  write(bytes: Buffer): void {
     if (!this.link.write(bytes)) this.hold(holds.output);
+  }
+
+  /** For the log. */
+  facts(): LogFields {
+    const { protocol, peer } = this.#device ?? this.#origin ?? {};
+    return { protocol, peer, identity: this.#device?.name };
   }
 
   #failWith(error: unknown): void {
     const { reason, fields } = closingOf(error);
-    if (reason === 'storage-failed') this.#hub.log.error({ ...this.facts(), error }, 'a packet could not be handled');
-    this.#fail(reason, fields);
+    if (reason === 'storage-failed') this.hub.log.error({ ...this.facts(), error }, 'a packet could not be handled');
+    this.fail(reason, fields);
   }
 
   /** Closes for something that the peer or the store did wrong, and says to the log what it was. */
-  #fail(reason: DisconnectReason, fields: LogFields): void {
+  fail(reason: DisconnectReason, fields: LogFields): void {
     if (this.closed) return;
-    this.#hub.log.info({ ...this.facts(), reason, ...fields }, 'MQTT connection closed');
-    this.#close(reason);
+    this.hub.log.info({ ...this.facts(), reason, ...fields }, 'MQTT connection closed');
+    this.close(reason);
   }
 
   /** The one way out. @param how `end` lets what was written leave first. */
-  #close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy'): void {
+  close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy'): void {
     if (this.closed) return;
     this.hold(holds.closed);
+    this.#uplink?.close();
     this.#leaveWill(reason);
-    this.#backpressure?.close();
-    this.#ticket?.release(reason);
-    this.#deliveries?.close();
-    if (this.principal !== undefined) this.#hub.log.debug({ ...this.facts(), reason }, 'MQTT connection ended');
+    this.#device?.release(reason);
+    this.#commands?.close();
+    if (this.#device !== undefined) this.hub.log.debug({ ...this.facts(), reason }, 'MQTT connection ended');
     if (how === 'end') this.link.end();
     else this.link.destroy();
   }
 
   /** The will becomes an event. */
   #leaveWill(reason: DisconnectReason): void {
-    const { will } = this.traits;
-    if (will === undefined || this.#ticket === undefined || !leavesWill(reason)) return;
+    const { will } = this.#traits;
+    if (will === undefined || this.#accepted === 'no' || !leavesWill(reason)) return;
     try {
-      this.#openUplink().enqueue(will, 0);
+      const uplink = this.openUplink();
+      uplink.close();
+      uplink.enqueue(will, 0);
     } catch (error) {
-      this.#hub.log.warn({ ...this.facts(), error }, 'the will of a connection was not stored');
+      this.hub.log.warn({ ...this.facts(), error }, 'the will of a connection was not stored');
     }
   }
 }

@@ -1,11 +1,46 @@
 /** SUBSCRIBE and UNSUBSCRIBE: what a session has granted before -> what it has granted behind them. */
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import { suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { MalformedPacket, type SubscribePacket, type UnsubscribePacket } from '../../wire/mqtt/packets.ts';
-import { type Grants, grant, grantCount, revoke } from './addresses.ts';
+import { type Grants, grant, grantCount, revoke, subscriptionsOf } from './addresses.ts';
+import { holds } from './gate.ts';
+import type { Session } from './session.ts';
+
+/** @throws MalformedPacket */
+export function takeSubscribe(session: Session, packet: SubscribePacket): void {
+  keepGrants(
+    session,
+    grantsAfter(packet, session.grants, session.device.key),
+    suback(packet.packetId, grantedQos(packet)),
+  );
+}
+
+/** @throws MalformedPacket */
+export function takeUnsubscribe(session: Session, packet: UnsubscribePacket): void {
+  keepGrants(session, grantsWithout(packet, session.grants, session.device.key), unsuback(packet.packetId));
+}
+
+/** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
+function keepGrants(session: Session, grants: Grants, answer: Buffer): void {
+  if (!session.isPersistent || grants === session.grants) {
+    session.grant(grants, answer);
+    return;
+  }
+  session.hold(holds.saving);
+  const { key, generationId } = session.device;
+  session.hub.subscriptions.save(key, generationId, subscriptionsOf(grants, key)).then(
+    () => {
+      if (session.closed) return;
+      session.grant(grants, answer);
+      session.release(holds.saving);
+    },
+    (error: unknown) => session.fail('storage-failed', { error }),
+  );
+}
 
 /** @throws MalformedPacket for a filter that is not documented: closing is the clear signal (device reference 2.8). */
-export function grantsAfter(packet: SubscribePacket, before: Grants, key: IdentityKey): Grants {
+function grantsAfter(packet: SubscribePacket, before: Grants, key: IdentityKey): Grants {
   boundFilters(packet.requests.length);
   let grants = before;
   for (const { filter, qos } of packet.requests) {
@@ -20,12 +55,12 @@ export function grantsAfter(packet: SubscribePacket, before: Grants, key: Identi
 }
 
 /** The QoS granted to each request: at most 1. */
-export function grantedQos(packet: SubscribePacket): readonly number[] {
+function grantedQos(packet: SubscribePacket): readonly number[] {
   return packet.requests.map(({ qos }) => Math.min(qos, 1));
 }
 
 /** Filters that were not granted change nothing. */
-export function grantsWithout(packet: UnsubscribePacket, before: Grants, key: IdentityKey): Grants {
+function grantsWithout(packet: UnsubscribePacket, before: Grants, key: IdentityKey): Grants {
   boundFilters(packet.filters.length);
   return packet.filters.reduce((left, filter) => revoke(left, key, filter), before);
 }

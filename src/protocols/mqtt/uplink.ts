@@ -1,47 +1,22 @@
-import type { EventSender, SenderOrigin } from '../../core/events/events.ts';
-import type { DurabilityWaiter, EventWriter } from '../../core/events/ports.ts';
+import { limits } from '../../base/limits.ts';
+import type { TelemetrySender } from '../../core/devices/telemetry-sender.ts';
 import type { Telemetry } from '../../core/events/types.ts';
-import type { Hub } from '../../core/hub.ts';
-import type { DevicePrincipal } from '../../core/identity/types.ts';
 import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import { FastPublish } from './fast-publish.ts';
+import { type Gated, holds } from './gate.ts';
 
 /** The telemetry of one connection on its way to the disk. Made with the first message: an idle connection has none. */
 export class Uplink {
-  readonly #events: Hub['events'];
-  readonly #sender: EventSender;
-  readonly #waiter: DurabilityWaiter;
+  readonly #telemetry: TelemetrySender;
+  readonly #gate: Gated;
   readonly #fast = new FastPublish();
   readonly #acknowledgements = new Acknowledgements();
 
-  /** @throws HubError IotHubUnauthorizedAccess */
-  constructor(
-    { events }: Hub,
-    {
-      principal,
-      modelId,
-      via,
-    }: { readonly principal: DevicePrincipal; readonly modelId: string | undefined; readonly via: SenderOrigin },
-    waiter: DurabilityWaiter,
-  ) {
-    this.#events = events;
-    this.#sender = events.openSender(principal, principal.key, { via, ...(modelId !== undefined && { modelId }) });
-    this.#waiter = waiter;
-  }
-
-  get writer(): EventWriter {
-    return this.#sender.log.writer;
-  }
-
-  /** Milliseconds for which nothing more is to be taken from the connection; 0 = go on. */
-  get waitMs(): number {
-    return this.#events.waitMs(this.#sender);
-  }
-
-  /** Nothing is taken from the connection until the returned function is called. */
-  slowed(by: 'rate' | 'congestion'): () => void {
-    return this.#events.slowed(this.#sender, by);
+  /** @param gate closed while too many messages wait for the disk */
+  constructor(telemetry: TelemetrySender, gate: Gated) {
+    this.#telemetry = telemetry;
+    this.#gate = gate;
   }
 
   /** QoS 1 messages whose PUBACK is due. */
@@ -54,8 +29,8 @@ export class Uplink {
    * @throws HubError as `Events.enqueue`
    */
   enqueue(telemetry: Telemetry, packetId: number): void {
-    const batch = this.#events.enqueue(this.#sender, telemetry, this.#waiter);
-    if (packetId !== 0) this.#acknowledgements.add(packetId, batch);
+    const batch = this.#telemetry.enqueue(telemetry);
+    if (packetId !== 0) this.#await(packetId, batch);
   }
 
   /**
@@ -65,8 +40,8 @@ export class Uplink {
   enqueueFast({ bytes, start, body, end }: PacketReader): boolean {
     const fast = this.#fast;
     if (!fast.matches(bytes, start, body, end)) return false;
-    const batch = this.#events.enqueuePrepared(fast.prepared, bytes, fast.payloadAt, end, this.#waiter);
-    if (fast.packetId !== 0) this.#acknowledgements.add(fast.packetId, batch);
+    const batch = this.#telemetry.enqueuePrepared(fast.prepared, bytes, fast.payloadAt, end);
+    if (fast.packetId !== 0) this.#await(fast.packetId, batch);
     return true;
   }
 
@@ -74,17 +49,38 @@ export class Uplink {
   learn({ bytes, body }: PacketReader, telemetry: Telemetry): void {
     const topicAt = body + 2;
     if (this.#fast.isRepeated(bytes, topicAt, topicAt + bytes.readUInt16BE(body))) {
-      this.#fast.prepare(this.#events.prepare(this.#sender, telemetry));
+      this.#fast.prepare(this.#telemetry.prepare(telemetry));
     }
   }
 
   /** Lets a message that waits for nothing itself keep its place. False = nothing is before it. */
   awaitTurn(packetId: number): boolean {
-    return this.#acknowledgements.addInOrder(packetId);
+    if (!this.#acknowledgements.addInOrder(packetId)) return false;
+    this.#boundInflight();
+    return true;
   }
 
   /** The PUBACKs that are due when `batch` is durable, in one buffer. */
   settle(batch: number): Buffer | undefined {
     return this.#acknowledgements.settle(batch);
+  }
+
+  /** Messages have become durable: the connection is read again when half of its share is free. */
+  relieve(): void {
+    if (this.#acknowledgements.count <= limits.mqttInflightMax / 2) this.#gate.release(holds.inflight);
+  }
+
+  /** The connection ends: nothing more is taken from it, but for what it leaves behind. */
+  close(): void {
+    this.#telemetry.close();
+  }
+
+  #await(packetId: number, batch: number): void {
+    this.#acknowledgements.add(packetId, batch);
+    this.#boundInflight();
+  }
+
+  #boundInflight(): void {
+    if (this.#acknowledgements.count >= limits.mqttInflightMax) this.#gate.hold(holds.inflight);
   }
 }

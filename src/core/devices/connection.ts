@@ -1,0 +1,125 @@
+import { uuid } from '../../base/random.ts';
+import type { SenderOptions } from '../events/events.ts';
+import { identityName } from '../identity/permissions.ts';
+import type { DevicePrincipal, IdentityKey } from '../identity/types.ts';
+import type { PresenceTicket } from '../presence/ports.ts';
+import type { ConnectionClaim, DisconnectReason } from '../presence/types.ts';
+import { CommandDelivery } from './command-delivery.ts';
+import { TelemetrySender } from './telemetry-sender.ts';
+import type { CommandWire, DeviceHub, DeviceReceiver, TelemetryDoor } from './types.ts';
+
+/** Where a device connects from. */
+export interface DeviceOrigin {
+  readonly protocol: ConnectionClaim['protocol'];
+  /** Peer address without its port. */
+  readonly peer: string;
+}
+
+/**
+ * A device or module that has proved who it is, over whatever protocol: it claims its identity's place, and sends and
+ * receives while it has it. Doors make one per proved identity and keep nothing but their wire.
+ *
+ * There is one for each idle connection, so it has few fields and no closures; what work needs is made by `open…`.
+ */
+export class DeviceConnection implements ConnectionClaim {
+  /** Renewed with each token. */
+  principal: DevicePrincipal;
+  readonly protocol: ConnectionClaim['protocol'];
+  readonly peer: string;
+  /** Why it has lost its place, or will not get it; undefined while nothing ends it. */
+  ended: DisconnectReason | undefined;
+  readonly #hub: DeviceHub;
+  readonly #receiver: DeviceReceiver;
+  /** Set when the claim has been answered. */
+  #ticket: PresenceTicket | undefined;
+  /** The name under which a command delivery that was let go of has taken commands. */
+  #holder: string | undefined;
+
+  constructor(hub: DeviceHub, principal: DevicePrincipal, { protocol, peer }: DeviceOrigin, receiver: DeviceReceiver) {
+    this.#hub = hub;
+    this.principal = principal;
+    this.protocol = protocol;
+    this.peer = peer;
+    this.#receiver = receiver;
+  }
+
+  get key(): IdentityKey {
+    return this.principal.key;
+  }
+
+  get generationId(): string {
+    return this.principal.generationId;
+  }
+
+  get credential(): DevicePrincipal['authType'] {
+    return this.principal.authType;
+  }
+
+  get authority(): string | undefined {
+    return this.principal.authority;
+  }
+
+  get credentials(): string | undefined {
+    return this.principal.credentials;
+  }
+
+  get name(): string {
+    return identityName(this.principal.key);
+  }
+
+  /**
+   * Takes the identity's place; an older connection of it has been ended then, and its messages are settled. `ended` is
+   * set if this one has been ended meanwhile: it holds nothing then. @throws HubError ThrottlingException
+   */
+  async enter(): Promise<void> {
+    const ticket = await this.#hub.presence.claim(this);
+    this.#ticket = ticket;
+    if (this.ended !== undefined) ticket.release(this.ended);
+  }
+
+  /** Gives the place back, or the claim to it. Harmless when it is lost already. */
+  release(reason: DisconnectReason): void {
+    this.ended ??= reason;
+    this.#ticket?.release(reason);
+  }
+
+  /** The device said or received something. Cheap: called for each chunk of bytes. */
+  touch(): void {
+    this.#ticket?.touch();
+  }
+
+  /** Telemetry of the device. A door makes it with the first message. @throws HubError IotHubUnauthorizedAccess */
+  openTelemetry(door: TelemetryDoor, modelId: string | undefined): TelemetrySender {
+    const { protocol, peer } = this;
+    const options: SenderOptions = { via: { protocol, peer }, ...(modelId !== undefined && { modelId }) };
+    const { events, clock } = this.#hub;
+    return new TelemetrySender(events, clock, events.openSender(this.principal, this.key, options), door);
+  }
+
+  /** Commands to the device, over one wire of several that it may have. @throws HubError IotHubUnauthorizedAccess */
+  openCommands(wire: CommandWire): CommandDelivery {
+    const holder = this.#holder ?? `${this.protocol}-${uuid(this.#hub.random)}`;
+    this.#holder = undefined;
+    return new CommandDelivery(this.#hub, this, wire, holder);
+  }
+
+  /**
+   * Lets go of a delivery that `holdsNothing`, without a word to the store: an idle connection keeps none. The next one goes
+   * on under its name, if that is known to the store.
+   */
+  letGo(delivery: CommandDelivery): void {
+    delivery.discard();
+    this.#holder = delivery.hasTaken ? delivery.holder : undefined;
+  }
+
+  /** Presence: the place is another connection's now, or none's. */
+  drop(reason: DisconnectReason): void {
+    this.ended ??= reason;
+    this.#receiver.drop(reason);
+  }
+
+  /** Presence: something may wait for the device. */
+  wake(): void {
+    if (this.ended === undefined) this.#receiver.commandsWait();
+  }
+}

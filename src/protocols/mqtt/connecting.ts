@@ -1,0 +1,44 @@
+/** CONNECT: the device proves who it is, takes its identity's place and its session, and is told so. */
+import { DeviceConnection } from '../../core/devices/connection.ts';
+import { asHubError } from '../../core/errors.ts';
+import { connack, connackCodes } from '../../wire/mqtt/encode.ts';
+import type { ConnectPacket, ForeignConnectPacket } from '../../wire/mqtt/packets.ts';
+import { admit, enter, type Refused } from './handshake.ts';
+import type { Origin } from './link.ts';
+import type { Session } from './session.ts';
+
+/** Never rejects but for a fault of the hub. @param origin of the connection, which nothing has proved yet */
+export async function takeConnect(
+  session: Session,
+  packet: ConnectPacket | ForeignConnectPacket,
+  origin: Origin,
+): Promise<void> {
+  const { hub } = session;
+  const admission = await admit(hub, packet, origin);
+  if (session.closed) return;
+  if (packet.kind === 'foreignConnect' || admission.kind === 'refused') {
+    if (admission.kind === 'refused') refuse(session, admission, origin);
+    return;
+  }
+  const device = new DeviceConnection(hub, admission.principal, origin, session);
+  session.proved(device, admission.traits);
+  origin.proved?.();
+  try {
+    const entered = await enter(hub.subscriptions, device, packet.cleanSession);
+    if (entered !== undefined) session.accept(entered, packet);
+  } catch (error) {
+    const { code, limit } = asHubError(error);
+    if (code === 'ThrottlingException') hub.log.info({ ...session.facts(), limit }, 'MQTT connection put off');
+    else hub.log.error({ ...session.facts(), error }, 'the hub could not serve a connection');
+    if (session.closed) return;
+    session.link.write(connack(connackCodes.serverUnavailable));
+    session.close('storage-failed', 'end');
+  }
+}
+
+function refuse(session: Session, refusal: Refused, { peer }: Origin): void {
+  session.link.write(connack(refusal.code));
+  const { identity, check, code } = refusal;
+  session.hub.log.info({ identity, check, code, peer }, 'MQTT connection refused');
+  session.close('protocol-error', 'end');
+}
