@@ -32,7 +32,17 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const testParts = ['src/stores', 'src/protocols/shared', 'src/core'];
 
 /** Inside core: the rooms know `identity`, and each other's types only; what crosses two rooms is wired in `hub.ts`. */
-const coreRooms = ['identity', 'events', 'commands', 'presence', 'monitoring', 'throttling', 'devices'];
+const coreRooms = [
+  'identity',
+  'events',
+  'commands',
+  'presence',
+  'monitoring',
+  'throttling',
+  'devices',
+  'twins',
+  'methods',
+];
 
 interface Import {
   readonly specifier: string;

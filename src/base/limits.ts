@@ -102,6 +102,24 @@ export const limits = {
   /** Largest answer that our client of the management API reads: a page of 1000 devices is about 1 MiB. */
   apiAnswerBytesMax: 16 * MiB,
 
+  /** Service: names and values of the desired or the reported properties of a twin, and of its tags. */
+  twinSectionBytesMax: 32 * KiB,
+  twinTagsBytesMax: 8 * KiB,
+  /** Service: objects and arrays inside each other, below a section. */
+  twinDepthMax: 10,
+  /** Service: UTF-8 bytes of one name and of one text of a twin, and the largest integer (the least is one further from 0). */
+  twinNameBytesMax: 1 * KiB,
+  twinStringBytesMax: 4 * KiB,
+  twinIntegerMax: 4_503_599_627_370_495,
+  /** JSON text of one reported patch: a full section with room for quotes and escapes. */
+  twinReportedBytesMax: 128 * KiB,
+  /**
+   * Values and names of one patch that are made into objects: a full section has 8,000 with the shortest names. A back end sends the
+   * hub's metadata back, which has three for each.
+   */
+  twinValuesMax: 16 * KiB,
+  twinRequestValuesMax: 96 * KiB,
+
   /** Partitions of an event hub, fixed when the data folder is made. */
   partitionsDefault: 4,
   partitionsMax: 32,
