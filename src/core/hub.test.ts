@@ -12,13 +12,17 @@ import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
 import type { Events } from './events/events.ts';
 import { createHub, type Hub } from './hub.ts';
-import { createGuard, type Guarded, silentAudit } from './identity/guard.ts';
+import { createHubState } from './hub-state.ts';
+import { createGuard, type Guarded } from './identity/guard.ts';
 import { hostNames } from './identity/host-names.ts';
 import { ensurePolicies } from './identity/policies.ts';
 import type { IdentityKey, PolicyPrincipal, Principal } from './identity/types.ts';
 import { refusalAudit } from './monitoring/refused-operations.ts';
 import type { MonitoringReport, Recorder } from './monitoring/types.ts';
 import type { PresenceTicket } from './presence/ports.ts';
+import { createPresence } from './presence/presence.ts';
+import { createRefusalDelays } from './throttling/slow-refusals.ts';
+import { createThrottling } from './throttling/throttling.ts';
 
 const owner: PolicyPrincipal = {
   kind: 'policy',
@@ -33,21 +37,29 @@ async function house(told?: MonitoringReport[]): Promise<Hub> {
   const clock = new VirtualClock();
   const recorder: Recorder = { record: (report) => void told?.push(report) };
   const identities = createMemoryIdentityStore();
+  const common = {
+    guard: createGuard(clock, refusalAudit(recorder)),
+    ...{ identities, authorities: createMemoryAuthorityStore(), subscriptions: createMemorySubscriptionStore() },
+    ...{ recorder, limits: {}, clock, random, log: silentLog },
+  };
+  const state = createHubState({
+    ...common,
+    commandQueue: createMemoryCommandQueue(identities),
+    presence: createPresence({ clock }),
+    connectionWatchers: [],
+    throttling: createThrottling({}, clock),
+    commandFollower: undefined,
+  });
   return createHub({
+    ...common,
     name: 'myhub',
     hostNames: hostNames('myhub', ['localhost']),
-    identities,
-    authorities: createMemoryAuthorityStore(),
     policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
-    subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(identities),
     // Nothing here sends or reads events.
-    guard: createGuard(clock, told ? refusalAudit(recorder) : silentAudit),
     events: {} as Guarded<Events>,
-    clock,
-    random,
-    log: silentLog,
-    ...(told && { recorder }),
+    state,
+    refusalDelays: createRefusalDelays(clock, 0),
+    tracing: undefined,
   });
 }
 

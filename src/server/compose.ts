@@ -11,6 +11,7 @@ import { limits } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import { createEvents } from '../core/events/events.ts';
 import { createHub, type Hub } from '../core/hub.ts';
+import { createHubState } from '../core/hub-state.ts';
 import { createGuard } from '../core/identity/guard.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
@@ -129,7 +130,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     presenceStates: tables.presenceStates,
     commandQueue: tables.commandQueue,
   });
-  const { recorder } = monitored.hubParts;
+  const { recorder, tracing, keptPresence } = monitored;
   const guard = createGuard(clock, refusalAudit(recorder));
   const events = createEvents({
     guard,
@@ -148,34 +149,34 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     devicesMax: settings.devicesMax,
     clockSkewMs: settings.clockSkewSeconds * 1000,
     ...(settings.tokenLifeHoursMax !== 'off' && { tokenLifeMsMax: settings.tokenLifeHoursMax * 3_600_000 }),
-    refusalDelayMsMax: settings.refusalDelaySeconds * 1000,
   };
-  const refusalDelays = createRefusalDelays(clock, hubLimits.refusalDelayMsMax);
+  const refusalDelayMsMax = settings.refusalDelaySeconds * 1000;
+  const refusalDelays = createRefusalDelays(clock, refusalDelayMsMax);
   const sweeper = createSweeper(clock, log);
+  const common = {
+    ...{ guard, identities, authorities, subscriptions: tables.subscriptions, recorder },
+    ...{ limits: hubLimits, clock, random, log },
+  };
+  const state = createHubState({
+    ...common,
+    commandQueue: sweeper.watch(tables.commandQueue),
+    presence: keptPresence.presence,
+    connectionWatchers: [keptPresence.watcher],
+    throttling,
+    commandFollower: monitored.commandFollower,
+  });
+  const presence = new PresenceHost(state.presence, log);
   const core = createHub({
-    ...monitored.hubParts,
+    ...common,
     name: hubName,
     hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
-    identities,
-    authorities,
     policies,
-    subscriptions: tables.subscriptions,
-    commandQueue: sweeper.watch(tables.commandQueue),
-    throttling,
     refusalDelays,
-    guard,
     events,
-    clock,
-    random,
-    log,
-    limits: hubLimits,
+    state: { ...state, presence: presence.presence },
+    tracing,
   });
-  const presence = new PresenceHost(core.presence, log);
-  const hub: Hub = {
-    ...core,
-    presence: presence.presence,
-    authentication: countFailures(core.authentication, metrics),
-  };
+  const hub: Hub = { ...core, authentication: countFailures(core.authentication, metrics) };
   metrics.watchCommands(core.commands, clock);
   sweeper.start(core.commands);
   shutdown.add('sweep of commands', () => sweeper.close());
@@ -190,11 +191,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
             consumerGroups: tables.consumerGroups,
             logs: shared,
             limits: hubLimits,
-            refusalDelays,
+            ...{ refusalDelays, refusalDelayMsMax, recorder, tracing },
             count: threadCount,
             logLevel: settings.logLevel,
-            ...(recorder && { recorder }),
-            ...(monitored.hubParts.tracing && { tracing: monitored.hubParts.tracing }),
           },
           surroundings,
         );

@@ -11,11 +11,14 @@ import type { EventLog } from '../core/events/ports.ts';
 import { partitionOf } from '../core/events/rules.ts';
 import type { HubParts } from '../core/hub.ts';
 import { createDetections } from '../core/monitoring/detections.ts';
+import type { CommandFollower } from '../core/monitoring/followed-commands.ts';
 import { joinedToConnections } from '../core/monitoring/joined-steps.ts';
 import { monitoringBody, monitoringMessage } from '../core/monitoring/messages.ts';
 import { createMonitor, type Monitor } from '../core/monitoring/monitor.ts';
 import { serviceMessage } from '../core/monitoring/service-events.ts';
 import { createEventStream, type EventStream } from '../core/monitoring/stream.ts';
+import { type Recorder, silentRecorder } from '../core/monitoring/types.ts';
+import { createPresence } from '../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../core/presence/states.ts';
 import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
 import { readTrace, recordCodec } from '../protocols/shared/record-codec.ts';
@@ -40,8 +43,11 @@ export interface MonitoringParts {
 }
 
 export interface OpenMonitoring {
-  /** For `createHub`. */
-  readonly hubParts: Pick<HubParts, 'recorder' | 'tracing' | 'commandFollower' | 'keepPresence'>;
+  readonly recorder: Recorder;
+  readonly tracing: HubParts['tracing'];
+  readonly commandFollower: CommandFollower | undefined;
+  /** Presence as the registry keeps it, and who is to hear of connections for that. */
+  readonly keptPresence: KeptPresence;
   /** For the admin port; undefined where monitoring is switched off. */
   readonly liveEvents: LiveEvents | undefined;
   /** The way of traces to their collector; undefined where there is none. */
@@ -55,31 +61,29 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
   const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
   const running = settings.monitoring ? startMonitor(parts) : undefined;
   const traces = running && openTraces({ ...parts, monitor: running.monitor });
-  let kept: KeptPresence | undefined;
+  const keptPresence = keepPresence(createPresence({ clock, log }), { store: presenceStates, clock, log });
+  measurePresence(parts.metrics.registry, keptPresence);
   shutdown.add('monitoring', async () => {
     running?.monitor.record({ type: 'hubStopped' });
     running?.close();
-    await kept?.close();
+    await keptPresence.close();
     await traces?.close();
     await presenceStates.end();
   });
   running?.monitor.record({ type: 'hubStarted' });
   await recover(parts, running);
   return {
-    hubParts: {
-      ...(running && { recorder: isTracing ? joinedToConnections(running.monitor) : running.monitor }),
-      ...(isTracing && { tracing: { devices: traceDevices, sample: traceSample, traceOf: readTrace } }),
-      ...(traces?.commandFollower && { commandFollower: traces.commandFollower }),
-      keepPresence: (presence) => {
-        kept = keepPresence(presence, { store: presenceStates, clock, log });
-        measurePresence(parts.metrics.registry, kept);
-        return kept;
-      },
-    },
+    recorder: running === undefined ? silentRecorder : heardBy(running.monitor, isTracing),
+    tracing: isTracing ? { devices: traceDevices, sample: traceSample, traceOf: readTrace } : undefined,
+    commandFollower: traces?.commandFollower,
+    keptPresence,
     liveEvents: running && liveEvents(running.monitor, parts.metrics),
     traces,
   };
 }
+
+const heardBy = (monitor: Monitor, isTracing: boolean): Recorder =>
+  isTracing ? joinedToConnections(monitor) : monitor;
 
 function liveEvents(monitor: Monitor, metrics: Metrics): LiveEvents {
   return {

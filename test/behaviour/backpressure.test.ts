@@ -11,27 +11,18 @@ import { silentLog } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
-import { createHub } from '../../src/core/hub.ts';
-import { createGuard } from '../../src/core/identity/guard.ts';
-import { hostNames } from '../../src/core/identity/host-names.ts';
-import { ensurePolicies } from '../../src/core/identity/policies.ts';
-import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
-import type { MonitoringReport, Recorder } from '../../src/core/monitoring/types.ts';
+import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
 import { type JournalFile, type JournalFiles, systemFiles } from '../../src/stores/embedded/event-log/files.ts';
-import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
-import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
-import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
-import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
-import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
 import { MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import { owner } from '../drivers/owner.ts';
+import { openPlainHub } from '../drivers/plain-hub.ts';
 
 const DEVICES = 4;
 /** Of each device: together far more than the hub may hold and the system's socket buffers do. */
@@ -78,23 +69,10 @@ async function openHub(folder: string, files: JournalFiles) {
   });
   const consumerGroups = createMemoryConsumerGroupStore();
   const told: MonitoringReport[] = [];
-  const identities = createMemoryIdentityStore();
-  const recorder: Recorder = { record: (report) => void told.push(report) };
-  const guard = createGuard(clock, refusalAudit(recorder));
-  const hub = createHub({
-    name,
-    hostNames: hostNames(name, ['localhost']),
-    identities,
-    authorities: createMemoryAuthorityStore(),
-    policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
-    subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(identities),
-    guard,
-    events: createEvents({ guard, telemetry: log, consumerGroups, codec: recordCodec, clock }),
-    clock,
-    random,
-    log: silentLog,
-    recorder,
+  const { hub } = await openPlainHub({
+    ...{ name, hosts: ['localhost'], clock, random, log: silentLog },
+    events: (guard) => createEvents({ guard, telemetry: log, consumerGroups, codec: recordCodec, clock }),
+    recorder: { record: (report) => void told.push(report) },
   });
   const door = await openMqttDoor(hub, { name: 'mqttPort', port: 0, addresses: ['127.0.0.1'] });
   /** Of a new device. */

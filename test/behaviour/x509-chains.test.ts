@@ -1,8 +1,5 @@
 /** Devices that prove themselves by certificates, decided in core: chains, dates, thumbprints, what a removal does. */
 
-import { createGuard, type Guarded } from '../../src/core/identity/guard.ts';
-import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
-import type { Recorder } from '../../src/core/monitoring/types.ts';
 import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,18 +9,11 @@ import { limits } from '../../src/base/limits.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { HubError } from '../../src/core/errors.ts';
-import type { Events } from '../../src/core/events/events.ts';
-import { createHub, type Hub } from '../../src/core/hub.ts';
-import { hostNames } from '../../src/core/identity/host-names.ts';
-import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Hub } from '../../src/core/hub.ts';
 import type { AuthorityStore } from '../../src/core/identity/ports.ts';
 import type { AuthenticationCheck, DevicePrincipal, IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
-import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
-import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
-import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
-import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import {
   type CertificateWish,
   makeAuthorityCertificate,
@@ -32,6 +22,7 @@ import {
   type TestCertificate,
 } from '../drivers/certificates.ts';
 import { owner } from '../drivers/owner.ts';
+import { openPlainHub } from '../drivers/plain-hub.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -52,22 +43,9 @@ interface House {
 async function house(store = createMemoryAuthorityStore(), clock = new VirtualClock()): Promise<House> {
   const random = seededRandom(11);
   const told: MonitoringReport[] = [];
-  const identities = createMemoryIdentityStore();
-  const recorder: Recorder = { record: (report) => void told.push(report) };
-  const hub = createHub({
-    name: 'myhub',
-    hostNames: hostNames('myhub', ['localhost']),
-    identities,
-    authorities: store,
-    policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
-    subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(identities),
-    guard: createGuard(clock, refusalAudit(recorder)),
-    events: {} as Guarded<Events>,
-    clock,
-    random,
-    log: silentLog,
-    recorder,
+  const { hub } = await openPlainHub({
+    ...{ name: 'myhub', hosts: ['localhost'], authorities: store, clock, random, log: silentLog },
+    recorder: { record: (report) => void told.push(report) },
   });
   for (const key of [{ deviceId: 'd1' }, { deviceId: 'd1', moduleId: 'm1' }, { deviceId: 'd2' }]) {
     await hub.registry.put(owner, { ...key, authentication: { type: 'certificateAuthority' } });

@@ -13,25 +13,19 @@ import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { CommandLimits } from '../../src/core/commands/types.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
-import { createHub, type Hub } from '../../src/core/hub.ts';
-import { createGuard } from '../../src/core/identity/guard.ts';
-import { hostNames } from '../../src/core/identity/host-names.ts';
-import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Hub } from '../../src/core/hub.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
-import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
-import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
-import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
-import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { owner } from './owner.ts';
+import { openPlainHub } from './plain-hub.ts';
 
 export const HUB_NAME = 'myhub';
 
@@ -95,32 +89,18 @@ export async function openAmqpTestHub(
     retentionBytes: options.retentionBytes,
   });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
-  const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
   const identities = createMemoryIdentityStore();
   const commandQueue = createMemoryCommandQueue(identities);
-  const guard = createGuard(clock, refusalAudit(options.recorder));
-  const hub = createHub({
+  const consumerGroups = createMemoryConsumerGroupStore();
+  const { hub, policies } = await openPlainHub({
     name: HUB_NAME,
-    hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1']),
-    identities,
-    authorities: createMemoryAuthorityStore(),
-    policies,
-    subscriptions: createMemorySubscriptionStore(),
-    commandQueue,
-    guard,
-    events: createEvents({
-      guard,
-      telemetry,
-      monitoring,
-      consumerGroups: createMemoryConsumerGroupStore(),
-      codec: recordCodec,
-      clock,
-    }),
-    clock,
+    hosts: ['localhost', '127.0.0.1'],
+    ...{ identities, commandQueue, clock },
+    events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
     random: systemRandom,
     log: capturing(lines),
     limits: { commands: options.commands },
-    ...(options.recorder && { recorder: options.recorder }),
+    recorder: options.recorder,
   });
   const sockets = new Set<Socket>();
   const accepted = (message: unknown): void => {

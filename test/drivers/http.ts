@@ -11,29 +11,21 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
-import { createHub, type Hub } from '../../src/core/hub.ts';
-import { createGuard } from '../../src/core/identity/guard.ts';
-import { hostNames } from '../../src/core/identity/host-names.ts';
-import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Hub } from '../../src/core/hub.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
-import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/certificates.ts';
-import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
-import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
   createMemoryEventLog,
   type MemoryEventLog,
   type MemoryEventLogOptions,
 } from '../../src/stores/memory/event-log.ts';
-import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
-import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
-import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { openPlainHub } from './plain-hub.ts';
 
 export const HUB_NAME = 'testhub';
 
@@ -58,30 +50,16 @@ export async function createMemoryHub(
 ): Promise<MemoryHub> {
   const log: LogLine[] = [];
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
-  const policies = await ensurePolicies(createMemoryPolicyStore(), {}, systemRandom);
-  const identities = createMemoryIdentityStore();
-  const guard = createGuard(clock, refusalAudit(recorder));
-  const hub = createHub({
+  const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
+  const consumerGroups = createMemoryConsumerGroupStore();
+  const { hub, policies } = await openPlainHub({
     name: HUB_NAME,
-    hostNames: hostNames(HUB_NAME, ['localhost', '127.0.0.1', '::1', 'hub.example']),
-    identities,
-    authorities: createMemoryAuthorityStore(),
-    policies,
-    subscriptions: createMemorySubscriptionStore(),
-    commandQueue: createMemoryCommandQueue(identities),
-    guard,
-    events: createEvents({
-      guard,
-      telemetry,
-      monitoring: createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock }),
-      consumerGroups: createMemoryConsumerGroupStore(),
-      codec: recordCodec,
-      clock,
-    }),
+    hosts: ['localhost', '127.0.0.1', '::1', 'hub.example'],
+    events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
     clock,
     random: systemRandom,
     log: recordingLog(log),
-    ...(recorder && { recorder }),
+    recorder,
   });
   return { hub, policies, log, telemetry };
 }

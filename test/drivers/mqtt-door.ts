@@ -11,17 +11,14 @@ import { seededRandom } from '../../src/base/random.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents, type Events, type PreparedTelemetry } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
-import { createHub, type Hub, type HubParts } from '../../src/core/hub.ts';
-import { createGuard, type Guarded } from '../../src/core/identity/guard.ts';
-import { hostNames } from '../../src/core/identity/host-names.ts';
-import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { Hub } from '../../src/core/hub.ts';
+import type { HubLimits } from '../../src/core/hub-state.ts';
+import type { Guarded } from '../../src/core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
-import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
-import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
@@ -30,10 +27,9 @@ import {
   type MemoryEventLogOptions,
 } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
-import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
-import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { MqttDriver, type MqttPlace } from './mqtt.ts';
 import { owner } from './owner.ts';
+import { openPlainHub, type PlainHubParts } from './plain-hub.ts';
 
 export interface TestDoor extends AsyncDisposable {
   readonly hub: Hub;
@@ -69,8 +65,8 @@ export interface TestDoor extends AsyncDisposable {
 
 export async function openTestDoor(
   logOptions: Partial<MemoryEventLogOptions> = {},
-  bounds: HubParts['limits'] = {},
-  more: Pick<HubParts, 'recorder' | 'tracing'> = {},
+  bounds: HubLimits = {},
+  more: Pick<PlainHubParts, 'recorder' | 'tracing'> = {},
 ): Promise<TestDoor> {
   const clock = new VirtualClock();
   const random = seededRandom(1);
@@ -83,29 +79,21 @@ export async function openTestDoor(
     for (const tell of told) tell();
   };
   const log = createMemoryEventLog({ name: 'mooring', partitionCount: 4, clock, ...logOptions });
-  const guard = createGuard(clock, refusalAudit(more.recorder));
-  const events = createEvents({
-    guard,
-    telemetry: log,
-    consumerGroups: createMemoryConsumerGroupStore(),
-    codec: recordCodec,
-    clock,
-  });
-  const names = hostNames('mooring', ['localhost', '127.0.0.1']);
   const identities = createMemoryIdentityStore();
   const queue = createMemoryCommandQueue(identities);
-  const hub = createHub({
+  const { hub } = await openPlainHub({
     name: 'mooring',
-    hostNames: names,
-    identities,
-    authorities: createMemoryAuthorityStore(),
-    policies: await ensurePolicies(createMemoryPolicyStore(), {}, random),
-    subscriptions: createMemorySubscriptionStore(),
+    hosts: ['localhost', '127.0.0.1'],
+    ...{ identities, clock, random },
     commandQueue: queue,
-    guard,
-    events: overheard(events, sent, arrived),
-    clock,
-    random,
+    events: (guard) => {
+      const consumerGroups = createMemoryConsumerGroupStore();
+      return overheard(
+        createEvents({ guard, telemetry: log, consumerGroups, codec: recordCodec, clock }),
+        sent,
+        arrived,
+      );
+    },
     log: capturing(lines),
     limits: bounds,
     ...more,

@@ -6,10 +6,14 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createHubState } from '../../src/core/hub-state.ts';
 import { createGuard, silentAudit } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import { silentRecorder } from '../../src/core/monitoring/types.ts';
+import { createPresence } from '../../src/core/presence/presence.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
+import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
@@ -58,22 +62,31 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const identities = feed.telling(store, identityCalls);
   const authorities = feed.telling(createMemoryAuthorityStore(), authorityCalls);
   const guard = createGuard(clock, silentAudit);
-  const core = createHub({
-    name: 'mooring',
-    hostNames: hostNames('mooring', ['localhost']),
-    identities,
-    authorities,
-    policies,
-    subscriptions: createMemorySubscriptionStore(),
+  const recorder = silentRecorder;
+  const common = {
+    ...{ guard, identities, authorities, subscriptions: createMemorySubscriptionStore(), recorder },
+    ...{ limits: {}, clock, random, log: recordingLog(log) },
+  };
+  const state = createHubState({
+    ...common,
     commandQueue: createMemoryCommandQueue(store),
-    guard,
-    events: createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
-    clock,
-    random,
-    log: recordingLog(log),
+    presence: createPresence({ clock }),
+    connectionWatchers: [],
+    throttling: createThrottling({}, clock),
+    commandFollower: undefined,
   });
-  const presence = new PresenceHost(core.presence, core.log);
-  const hub = { ...core, presence: presence.presence };
+  const presence = new PresenceHost(state.presence, common.log);
+  const refusalDelays = createRefusalDelays(clock, 0);
+  const hub = createHub({
+    name: 'mooring',
+    ...common,
+    hostNames: hostNames('mooring', ['localhost']),
+    policies,
+    events: createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
+    state: { ...state, presence: presence.presence },
+    refusalDelays,
+    tracing: undefined,
+  });
   const logs = [telemetry, monitoring].map((each) => new EventLogHost(each, clock));
   const certificate = await createTestTls();
   const tls = new SharedTls(certificate, { clock, random });
@@ -90,7 +103,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     limits: {},
     eventLimits: {},
     throttle: {},
-    refusalDelays: createRefusalDelays(clock, 0),
+    ...{ refusalDelays, refusalDelayMsMax: 0, recorder, tracing: undefined },
     logLevel: 'info',
     metrics: { authenticationFailed: () => {} },
   });

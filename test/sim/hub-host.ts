@@ -9,13 +9,17 @@ import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createHubState } from '../../src/core/hub-state.ts';
 import { createGuard } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
+import { createPresence } from '../../src/core/presence/presence.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
+import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
+import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/connections.ts';
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
@@ -242,29 +246,34 @@ export class HubHost {
       codec: recordCodec,
       clock,
     });
-    let presence: KeptPresence | undefined;
+    const common = {
+      ...{ guard, identities: canary.identities?.(identities) ?? identities, recorder: monitor },
+      authorities: createMemoryAuthorityStore(),
+      subscriptions: behind(thread, subscriptions),
+      limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
+      ...{ clock, random, log },
+    };
+    const places = createPresence({ clock, log });
+    const presence = keepPresence(canary.presence?.(places) ?? places, { store: presenceStates, clock, log });
+    const state = createHubState({
+      ...common,
+      commandQueue: sweeper.watch(behind(thread, this.#queue())),
+      presence: presence.presence,
+      connectionWatchers: [presence.watcher],
+      throttling: createThrottling({}, clock),
+      commandFollower: undefined,
+    });
     const whole = createHub({
+      ...common,
       name: 'mooring',
       hostNames: hostNames('mooring', ['localhost']),
-      identities: canary.identities?.(identities) ?? identities,
-      authorities: createMemoryAuthorityStore(),
       policies: this.#policies,
-      subscriptions: behind(thread, subscriptions),
-      commandQueue: sweeper.watch(behind(thread, this.#queue())),
-      guard,
       events: canary.events?.(events, eventLog) ?? events,
-      clock,
-      random,
-      log,
-      recorder: monitor,
-      keepPresence: (inner) => {
-        presence = keepPresence(canary.presence?.(inner) ?? inner, { store: presenceStates, clock, log });
-        return presence;
-      },
-      limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
+      state,
+      refusalDelays: createRefusalDelays(clock, 0),
+      tracing: undefined,
     });
     const hub = canary.hub?.(whole) ?? whole;
-    if (presence === undefined) throw new Error('the hub keeps presence');
     sweeper.start(hub.commands);
     // The machine's clock must not time what lives on another.
     const http = plan.httpShare > 0 ? await httpConnections(hub, { requestMs: 0 }) : undefined;

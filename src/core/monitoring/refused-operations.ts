@@ -9,15 +9,14 @@
  *   an operation at all (no JSON, an unknown path) has not become one.
  */
 import { HubError } from '../errors.ts';
-import { type Attempt, type Audit, silentAudit } from '../identity/guard.ts';
+import type { Attempt, Audit } from '../identity/guard.ts';
 import { operationTable } from '../identity/operations.ts';
 import { identityName, sameIdentity } from '../identity/permissions.ts';
 import { clipped, concerning } from './concerned.ts';
 import type { Concerned, Recorder } from './types.ts';
 
-/** Records the refusals that the rule above wants told. @param recorder absent = nobody listens */
-export function refusalAudit(recorder: Recorder | undefined): Audit {
-  if (recorder === undefined) return silentAudit;
+/** Records the refusals that the rule above wants told. */
+export function refusalAudit(recorder: Recorder): Audit {
   return { refused: (attempt, error) => reportRefusal(recorder, attempt, error) };
 }
 

@@ -1,10 +1,11 @@
 import type { EventsParts } from '../../core/events/events.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
-import type { Hub, HubParts } from '../../core/hub.ts';
+import type { Hub } from '../../core/hub.ts';
+import type { HubLimits } from '../../core/hub-state.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
 import type { TraceWishes } from '../../core/monitoring/traced-events.ts';
-import type { MonitoringReport, Recorder } from '../../core/monitoring/types.ts';
+import { type MonitoringReport, type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
 import type { RefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
 import type { ThreadLink } from './calls.ts';
@@ -27,15 +28,16 @@ export interface HubHostParts {
   readonly presence: PresenceHost;
   /** Telemetry, then monitoring. */
   readonly logs: readonly EventLogHost[];
-  readonly limits: HubParts['limits'];
+  readonly limits: HubLimits;
   readonly eventLimits: EventsParts['limits'];
   readonly throttle: ThrottleLimits;
-  /** The hub's own. */
+  /** The hub's own, and the longest of them; 0 = none is asked for. */
   readonly refusalDelays: RefusalDelays;
-  /** Hears what threads refuse; absent = nobody listens. */
-  readonly recorder?: Recorder;
-  /** Messages that threads follow. */
-  readonly tracing?: TraceWishes;
+  readonly refusalDelayMsMax: number;
+  /** Hears what threads refuse; `silentRecorder` = nobody listens. */
+  readonly recorder: Recorder;
+  /** Messages that threads follow; undefined = none. */
+  readonly tracing: TraceWishes | undefined;
 }
 
 /** What a listener thread is told of the hub at its start; it holds the policies' keys. */
@@ -44,11 +46,12 @@ export interface HubStart {
   readonly hostNames: readonly string[];
   readonly policies: readonly Policy[];
   readonly logs: readonly LogStart[];
-  readonly limits: HubParts['limits'];
+  readonly limits: HubLimits;
   readonly eventLimits: EventsParts['limits'];
   readonly throttle: ThrottleLimits;
+  readonly refusalDelayMsMax: number;
   readonly isMonitored: boolean;
-  readonly tracing?: TraceWishes;
+  readonly tracing: TraceWishes | undefined;
 }
 
 export function hubStart({
@@ -58,6 +61,7 @@ export function hubStart({
   limits,
   eventLimits,
   throttle,
+  refusalDelayMsMax,
   recorder,
   tracing,
 }: HubHostParts): HubStart {
@@ -69,8 +73,9 @@ export function hubStart({
     limits,
     eventLimits,
     throttle,
-    isMonitored: recorder !== undefined,
-    ...(tracing !== undefined && { tracing: { devices: tracing.devices, sample: tracing.sample } }),
+    refusalDelayMsMax,
+    isMonitored: recorder !== silentRecorder,
+    tracing: tracing && { devices: tracing.devices, sample: tracing.sample },
   };
 }
 
@@ -90,7 +95,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
     serveCommands(link, hub.commands, hub.log),
     parts.presence.serve(link),
   ];
-  link.on(MONITORED, (report: MonitoringReport) => parts.recorder?.record(report));
+  link.on(MONITORED, (report: MonitoringReport) => parts.recorder.record(report));
   return () => {
     for (const end of ends) end();
   };

@@ -3,14 +3,16 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { createEvents } from '../../core/events/events.ts';
-import { type Hub, hubOf } from '../../core/hub.ts';
+import { createHub, type Hub } from '../../core/hub.ts';
+import type { HubState } from '../../core/hub-state.ts';
 import { createGuard } from '../../core/identity/guard.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
 import { IdentityCache } from '../../core/identity/identity-cache.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import { Trust } from '../../core/identity/trust.ts';
 import { refusalAudit } from '../../core/monitoring/refused-operations.ts';
-import type { Recorder } from '../../core/monitoring/types.ts';
+import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
+import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
 import type { ThreadLink } from './calls.ts';
@@ -50,9 +52,7 @@ export function hubStandIn(
     await Promise.all(logs.map((each) => each.settled()));
   };
 
-  const recorder: Recorder | undefined = start.isMonitored
-    ? { record: (report) => link.tell(MONITORED, report) }
-    : undefined;
+  const recorder: Recorder = start.isMonitored ? { record: (report) => link.tell(MONITORED, report) } : silentRecorder;
   const guard = createGuard(clock, refusalAudit(recorder));
   const events = createEvents({
     guard,
@@ -67,31 +67,30 @@ export function hubStandIn(
   const identities: IdentityStore = storeStandIn(link, 'identities', identityCalls);
   const authorities: AuthorityStore = storeStandIn(link, 'authorities', authorityCalls);
   serveHearing(link);
-  const hub = hubOf(
-    {
-      name: start.name,
-      hostNames: hostNames(start.name, start.hostNames),
-      identities,
-      authorities,
-      policies: start.policies,
-      subscriptions: link.remote('subscriptions', subscriptionCalls),
-      guard,
-      events: { ...events, ...receiversStandIn(link) },
-      // Not asked where refusals are never late.
-      ...(start.limits?.refusalDelayMsMax && { refusalDelays: refusalDelaysStandIn(link) }),
-      clock,
-      random,
-      log,
-      ...(start.tracing && { tracing: { ...start.tracing, traceOf: readTrace } }),
-      ...(recorder && { recorder }),
-      limits: start.limits,
-    },
-    {
-      cache: new IdentityCache(identities, start.limits?.identityCacheMax),
-      trust: new Trust(authorities),
-      presence: presenceStandIn(link, { clock, log, isSettled, settled }),
-      commands: commandsStandIn(link, guard),
-    },
-  );
+  const state: HubState = {
+    cache: new IdentityCache(identities, start.limits.identityCacheMax),
+    trust: new Trust(authorities),
+    presence: presenceStandIn(link, { clock, log, isSettled, settled }),
+    commands: commandsStandIn(link, guard),
+  };
+  const hub = createHub({
+    name: start.name,
+    hostNames: hostNames(start.name, start.hostNames),
+    identities,
+    authorities,
+    policies: start.policies,
+    subscriptions: link.remote('subscriptions', subscriptionCalls),
+    guard,
+    events: { ...events, ...receiversStandIn(link) },
+    state,
+    // Not asked where refusals are never late.
+    refusalDelays: start.refusalDelayMsMax === 0 ? createRefusalDelays(clock, 0) : refusalDelaysStandIn(link),
+    recorder,
+    tracing: start.tracing && { ...start.tracing, traceOf: readTrace },
+    limits: start.limits,
+    clock,
+    random,
+    log,
+  });
   return { hub, settled };
 }

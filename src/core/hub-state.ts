@@ -1,0 +1,196 @@
+/**
+ * What a hub keeps once, however many threads serve it: who is connected, the commands, and what crosses two rooms. The
+ * process that owns the stores makes it with `createHubState`; a listener thread has stand-ins for it.
+ */
+import type { Clock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { numberedUuids, type Random } from '../base/random.ts';
+import { type Commands, createCommands } from './commands/commands.ts';
+import type { CommandQueue } from './commands/ports.ts';
+import { defaultCommandLimits } from './commands/rules.ts';
+import type { CommandLimits } from './commands/types.ts';
+import { stillStand } from './identity/credentials.ts';
+import type { Guard, Guarded } from './identity/guard.ts';
+import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
+import { identityName } from './identity/permissions.ts';
+import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
+import type { RegistryLimits } from './identity/registry-writes.ts';
+import { Trust } from './identity/trust.ts';
+import type { IdentityAuthentication, IdentityKey } from './identity/types.ts';
+import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
+import type { Recorder } from './monitoring/types.ts';
+import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
+import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
+import type { Presence, PresenceTicket, SubscriptionStore } from './presence/ports.ts';
+import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
+import type { Throttling } from './throttling/throttling.ts';
+
+export interface HubState {
+  readonly cache: IdentityCache;
+  readonly trust: Trust;
+  readonly presence: Presence;
+  readonly commands: Guarded<Commands>;
+}
+
+/** Absent = the default of `base/limits.ts`. */
+export interface HubLimits extends Partial<RegistryLimits> {
+  readonly clockSkewMs?: number;
+  /** How long a token may last from now on; absent = as long as it says. */
+  readonly tokenLifeMsMax?: number;
+  readonly identityCacheMax?: number;
+  readonly commands?: Partial<CommandLimits>;
+  readonly commandBytesMax?: number;
+}
+
+export interface HubStateParts {
+  readonly guard: Guard;
+  readonly identities: IdentityStore;
+  readonly authorities: AuthorityStore;
+  readonly subscriptions: SubscriptionStore;
+  readonly commandQueue: CommandQueue;
+  /** Where connections have their places. */
+  readonly presence: Presence;
+  /** Hear of every connection, beside `recorder`. */
+  readonly connectionWatchers: readonly ConnectionWatcher[];
+  /** How often identities may connect. */
+  readonly throttling: Pick<Throttling, 'admitConnection'>;
+  readonly recorder: Recorder;
+  /** Hears what becomes of commands; undefined = none is followed. */
+  readonly commandFollower: CommandFollower | undefined;
+  readonly limits: HubLimits;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/**
+ * Wires what crosses two rooms: a device that is disabled, deleted or recreated loses its connection at once, and one that is
+ * deleted leaves no session behind.
+ */
+export function createHubState(parts: HubStateParts): HubState {
+  const { guard, identities, authorities, commandQueue, recorder, commandFollower, clock, random, log } = parts;
+  const cache = new IdentityCache(identities, parts.limits.identityCacheMax);
+  const trust = new Trust(authorities);
+  const watchers = [...parts.connectionWatchers, connectionReports(recorder)];
+  const presence = admittedPresence(
+    watchedPresence(parts.presence, watchers, numberedUuids(random)),
+    parts,
+    cache,
+    trust,
+  );
+  const commands = createCommands({
+    guard,
+    queue: commandQueue,
+    identities: { get: (key) => cache.load(key) },
+    limits: { ...defaultCommandLimits, ...parts.limits.commands },
+    commandBytesMax: parts.limits.commandBytesMax ?? limits.commandBytesMax,
+    clock,
+    random,
+    wake: (target) => {
+      presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
+    },
+  });
+  reportEndedCommands(commandQueue, recorder);
+  authorities.watch(({ kind, authority: { name, thumbprint } }) => {
+    if (kind !== 'deleted') return;
+    presence
+      .dropAuthority(thumbprint, 'authority-removed')
+      .catch((error) => log.error({ authority: name, error }, 'its devices are not cut off'));
+  });
+  identities.watch((change) => {
+    reportIdentityChange(change, recorder);
+    applyChange(change, { ...parts, presence });
+  });
+  return {
+    cache,
+    trust,
+    presence,
+    commands: commandFollower === undefined ? commands : followedCommands(commands, commandFollower, clock),
+  };
+}
+
+/** What other rooms do when an identity changes. Synchronous up to the drop: nothing slips in between. */
+function applyChange(
+  { kind, identity }: IdentityChange,
+  {
+    presence,
+    subscriptions,
+    commandQueue,
+    log,
+  }: Pick<HubStateParts, 'subscriptions' | 'commandQueue' | 'log'> & { readonly presence: Presence },
+): void {
+  const { deviceId, moduleId } = identity;
+  const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+  const failed = (error: unknown): void =>
+    log.error({ identity: identityName(key), error }, `${kind}: not carried out`);
+  // Whoever is connected under an id that has just been created is its former bearer.
+  if (kind !== 'replaced') presence.drop(key, 'deleted').catch(failed);
+  else if (identity.status === 'disabled') presence.drop(key, 'disabled').catch(failed);
+  else
+    presence.drop(key, 'credentials-changed', (claim) => hasCredentials(claim, identity.authentication)).catch(failed);
+  // Sessions and commands belong to one generation: what a failure here leaves behind is never handed to the next.
+  if (kind === 'deleted') {
+    subscriptions.remove(key).catch(failed);
+    commandQueue.forget(key).catch(failed);
+  }
+}
+
+/**
+ * Between authentication and claim an identity may be disabled, deleted or created anew, and its authority removed, when there was no connection
+ * yet to drop. So a claim looks again, in the same step in which it takes its place: any later change meets it there.
+ */
+function admittedPresence(
+  presence: Presence,
+  { guard, throttling }: Pick<HubStateParts, 'guard' | 'throttling'>,
+  cache: IdentityCache,
+  trust: Trust,
+): Presence {
+  const loader = async (key: IdentityKey): Promise<() => KnownIdentity | undefined> => {
+    const loaded = await cache.load(key);
+    return () => {
+      const current = cache.peek(key);
+      return current === undefined ? loaded : (current ?? undefined);
+    };
+  };
+  const admit = async (claim: ConnectionClaim): Promise<PresenceTicket> => {
+    throttling.admitConnection(claim.key);
+    const identity = await loader(claim.key);
+    const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
+    // Another thread of the hub may have judged the chain.
+    if (claim.authority !== undefined) await trust.ready();
+    const objection = objectionTo(claim, identity(), device(), trust);
+    if (objection === undefined) return presence.claim(claim);
+    claim.drop(objection);
+    return { release: () => {}, touch: () => {} };
+  };
+  return {
+    ...presence,
+    async claim(claim) {
+      try {
+        return await admit(claim);
+      } catch (error) {
+        const { key, protocol, credential, peer } = claim;
+        guard.refused({ operation: 'connect', target: key, where: { protocol, credential, peer } }, error);
+        throw error;
+      }
+    },
+  };
+}
+
+/** What proved the claim is still the identity's: one of its own credentials, or a policy's key, which it does not change. */
+function hasCredentials({ credentials }: ConnectionClaim, authentication: IdentityAuthentication): boolean {
+  return credentials === undefined || stillStand(credentials, authentication);
+}
+
+function objectionTo(
+  claim: ConnectionClaim,
+  identity: KnownIdentity | undefined,
+  device: KnownIdentity | undefined,
+  trust: Trust,
+): DisconnectReason | undefined {
+  if (identity?.generationId !== claim.generationId || device === undefined) return 'deleted';
+  if (device.status === 'disabled') return 'disabled';
+  if (!hasCredentials(claim, identity)) return 'credentials-changed';
+  return claim.authority === undefined || trust.isTrusted(claim.authority) ? undefined : 'authority-removed';
+}

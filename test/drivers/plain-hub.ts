@@ -1,0 +1,75 @@
+/** A hub on memory stores with nothing switched on but what is asked for: one place to follow when a hub gets another part. */
+import type { Clock } from '../../src/base/clock.ts';
+import type { Log } from '../../src/base/log.ts';
+import type { Random } from '../../src/base/random.ts';
+import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import type { Events } from '../../src/core/events/events.ts';
+import { createHub, type Hub, type HubParts } from '../../src/core/hub.ts';
+import { createHubState, type HubLimits } from '../../src/core/hub-state.ts';
+import { createGuard, type Guard, type Guarded } from '../../src/core/identity/guard.ts';
+import { hostNames } from '../../src/core/identity/host-names.ts';
+import { ensurePolicies } from '../../src/core/identity/policies.ts';
+import type { AuthorityStore, IdentityStore } from '../../src/core/identity/ports.ts';
+import type { Policy } from '../../src/core/identity/types.ts';
+import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
+import { type Recorder, silentRecorder } from '../../src/core/monitoring/types.ts';
+import { createPresence } from '../../src/core/presence/presence.ts';
+import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
+import { createThrottling } from '../../src/core/throttling/throttling.ts';
+import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
+import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+
+export interface PlainHubParts {
+  readonly name: string;
+  /** Beside the hub's own. */
+  readonly hosts: readonly string[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Absent = nothing here sends or reads events. */
+  readonly events?: (guard: Guard) => Guarded<Events>;
+  readonly identities?: IdentityStore;
+  readonly authorities?: AuthorityStore;
+  readonly commandQueue?: CommandQueue;
+  readonly recorder?: Recorder;
+  readonly tracing?: HubParts['tracing'];
+  readonly limits?: HubLimits;
+}
+
+export interface PlainHub {
+  readonly hub: Hub;
+  readonly policies: readonly Policy[];
+}
+
+export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
+  const { name, clock, random, log, recorder = silentRecorder, tracing, limits = {} } = parts;
+  const memory = createMemoryIdentityStore();
+  const identities = parts.identities ?? memory;
+  const authorities = parts.authorities ?? createMemoryAuthorityStore();
+  const policies = await ensurePolicies(createMemoryPolicyStore(), {}, random);
+  const subscriptions = createMemorySubscriptionStore();
+  const guard = createGuard(clock, refusalAudit(recorder));
+  const common = { guard, identities, authorities, subscriptions, recorder, limits, clock, random, log };
+  const state = createHubState({
+    ...common,
+    commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
+    presence: createPresence({ clock, log }),
+    connectionWatchers: [],
+    throttling: createThrottling({}, clock),
+    commandFollower: undefined,
+  });
+  const hub = createHub({
+    ...common,
+    name,
+    hostNames: hostNames(name, parts.hosts),
+    policies,
+    events: parts.events?.(guard) ?? ({} as Guarded<Events>),
+    state,
+    refusalDelays: createRefusalDelays(clock, 0),
+    tracing,
+  });
+  return { hub, policies };
+}
