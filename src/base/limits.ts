@@ -29,6 +29,8 @@ export const limits = {
   commandsTakeMax: 8,
   /** Time between two attempts to take commands when the store refuses. */
   commandsRetryMs: 5 * SECOND_MS,
+  /** Calls that wait for the answer of one connected device: each keeps its request until then. */
+  deviceCallsMax: 32,
   /** Service: receipts in one feedback message, and how long the first of them waits for others. */
   receiptBatchMax: 64,
   receiptBatchMs: 15 * SECOND_MS,

@@ -42,5 +42,7 @@ export function copyOf(claim: ConnectionClaim): ConnectionClaim {
     ...(authority !== undefined && { authority }),
     drop: (reason) => claim.drop(reason),
     wake: () => claim.wake?.(),
+    notify: (note) => claim.notify?.(note),
+    ...(claim.invoke && { invoke: claim.invoke.bind(claim) }),
   };
 }

@@ -1,10 +1,12 @@
 import { uuid } from '../../base/random.ts';
+import { HubError } from '../errors.ts';
 import type { SenderOptions } from '../events/events.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { DevicePrincipal, IdentityKey } from '../identity/types.ts';
 import type { PresenceTicket } from '../presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../presence/types.ts';
+import type { Call, ConnectionClaim, DisconnectReason, Note } from '../presence/types.ts';
 import { CommandDelivery } from './command-delivery.ts';
+import { OpenCalls } from './open-calls.ts';
 import { TelemetrySender } from './telemetry-sender.ts';
 import type { CommandWire, DeviceHub, DeviceReceiver, TelemetryDoor } from './types.ts';
 
@@ -34,6 +36,8 @@ export class DeviceConnection implements ConnectionClaim {
   #ticket: PresenceTicket | undefined;
   /** The name under which a command delivery that was let go of has taken commands. */
   #holder: string | undefined;
+  /** Set once the device has been asked something. */
+  #calls: OpenCalls | undefined;
 
   constructor(hub: DeviceHub, principal: DevicePrincipal, { protocol, peer }: DeviceOrigin, receiver: DeviceReceiver) {
     this.#hub = hub;
@@ -80,6 +84,7 @@ export class DeviceConnection implements ConnectionClaim {
   /** Gives the place back, or the claim to it. Harmless when it is lost already. */
   release(reason: DisconnectReason): void {
     this.ended ??= reason;
+    this.#calls?.end();
     this.#ticket?.release(reason);
   }
 
@@ -115,11 +120,26 @@ export class DeviceConnection implements ConnectionClaim {
   /** Presence: the place is another connection's now, or none's. */
   drop(reason: DisconnectReason): void {
     this.ended ??= reason;
+    this.#calls?.end();
     this.#receiver.drop(reason);
   }
 
   /** Presence: something may wait for the device. */
   wake(): void {
     if (this.ended === undefined) this.#receiver.commandsWait();
+  }
+
+  /** Presence: the device is to be told something. */
+  notify(note: Note): void {
+    if (this.ended === undefined) this.#receiver.notify?.(note);
+  }
+
+  /** Presence: the device is asked something. @throws HubError as `Presence.invoke` */
+  async invoke(call: Call, signal: AbortSignal): Promise<unknown> {
+    if (this.ended !== undefined) throw new HubError('DeviceNotOnline');
+    const answer = this.#receiver.invoke?.bind(this.#receiver, call);
+    if (answer === undefined) throw new HubError('OperationNotAvailable');
+    this.#calls ??= new OpenCalls();
+    return this.#calls.run(answer, signal);
   }
 }

@@ -7,7 +7,7 @@ import type { Events } from '../events/events.ts';
 import type { DurabilityWaiter } from '../events/ports.ts';
 import type { Guarded } from '../identity/guard.ts';
 import type { Presence } from '../presence/ports.ts';
-import type { DisconnectReason } from '../presence/types.ts';
+import type { Call, DisconnectReason, Note } from '../presence/types.ts';
 
 /** What a device connection uses of the hub. */
 export interface DeviceHub {
@@ -28,6 +28,13 @@ export interface DeviceReceiver {
   drop(reason: DisconnectReason): void;
   /** Commands may wait in the inbox. */
   commandsWait(): void;
+  /** Something that the device is to be told (`Presence.notify`); a kind that the door does not know is ignored. */
+  notify?(note: Note): void;
+  /**
+   * Asks the device (`Presence.invoke`). `signal` is aborted when the answer is not waited for any more.
+   * @throws HubError OperationNotAvailable for a kind that the door does not know
+   */
+  invoke?(call: Call, signal: AbortSignal): Promise<unknown>;
 }
 
 /** Why nothing more is taken from a device: it is over its rate, or too much of all devices waits for the disk. */

@@ -1,5 +1,6 @@
+import { HubError } from '../errors.ts';
 import type { Presence, PresenceTicket } from '../presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../presence/types.ts';
+import type { Call, ConnectionClaim, DisconnectReason, Note } from '../presence/types.ts';
 
 /** Hears of every connection once when it has its place and once when it has lost it, in this order. */
 export interface ConnectionWatcher {
@@ -93,6 +94,15 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
 
   wake(): void {
     this.#claim.wake?.();
+  }
+
+  notify(note: Note): void {
+    this.#claim.notify?.(note);
+  }
+
+  invoke(call: Call, signal: AbortSignal): Promise<unknown> {
+    if (this.#claim.invoke === undefined) return Promise.reject(new HubError('OperationNotAvailable'));
+    return this.#claim.invoke(call, signal);
   }
 
   release(reason: DisconnectReason): void {

@@ -1,5 +1,5 @@
 import type { IdentityKey } from '../identity/types.ts';
-import type { ConnectionClaim, DisconnectReason, PresenceState } from './types.ts';
+import type { Call, ConnectionClaim, DisconnectReason, Note, PresenceState } from './types.ts';
 
 /** Who is connected where. The newer connection of an identity wins; the older one is dropped as `taken-over`. */
 export interface Presence {
@@ -20,6 +20,17 @@ export interface Presence {
   dropAuthority(thumbprint: string, reason: DisconnectReason): Promise<void>;
   /** Tells the identity's connection, if it has one, to look what waits for it. */
   wake(key: IdentityKey): Promise<void>;
+  /**
+   * Tells the identity's connection something; one connection hears its notes in the order of the calls. False = it has no
+   * connection. True says that there is one, not that the note will reach it: it may end meanwhile.
+   */
+  notify(key: IdentityKey, note: Note): Promise<boolean>;
+  /**
+   * Asks the identity's connection, and resolves with its answer. The caller sets the time that it waits by `signal`.
+   * @throws the signal's reason; HubError DeviceNotOnline (no connection, or it ended before it answered),
+   *   OperationNotAvailable (it cannot be asked that), ThrottlingException, and what the connection answers
+   */
+  invoke(key: IdentityKey, call: Call, signal: AbortSignal): Promise<unknown>;
   /** Ends every connection, for a stop of the hub. */
   dropAll(reason: DisconnectReason): Promise<void>;
 }

@@ -7,6 +7,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { type Log, silentLog } from '../../base/log.ts';
+import { HubError } from '../errors.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey } from '../identity/types.ts';
 import type { Presence, PresenceTicket } from './ports.ts';
@@ -148,6 +149,18 @@ export function createPresence(parts: PresenceParts): Presence {
     async wake(key) {
       const session = sessions.get(identityName(key));
       if (session !== undefined) tell(session, () => session.claim.wake?.());
+    },
+    async notify(key, note) {
+      const session = sessions.get(identityName(key));
+      if (session === undefined) return false;
+      tell(session, () => session.claim.notify?.(note));
+      return true;
+    },
+    async invoke(key, call, signal) {
+      const session = sessions.get(identityName(key));
+      if (session === undefined) throw new HubError('DeviceNotOnline');
+      if (session.claim.invoke === undefined) throw new HubError('OperationNotAvailable');
+      return session.claim.invoke(call, signal);
     },
     async dropAll(reason) {
       for (const name of [...sessions.keys()]) end(name, reason);

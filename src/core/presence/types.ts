@@ -29,8 +29,25 @@ export interface ConnectionClaim {
   readonly peer: string;
   /** Ends the connection. Called at most once, never after `release`. */
   drop(reason: DisconnectReason): void;
-  /** Something may wait for the device (a command, a method call): look. */
+  /** Something may wait for the device (a command): look. */
   wake?(): void;
+  /** Something has happened that the device is to be told. A kind that is not known is ignored. */
+  notify?(note: Note): void;
+  /** Asks the device. @throws HubError OperationNotAvailable for a kind that is not known */
+  invoke?(call: Call, signal: AbortSignal): Promise<unknown>;
+}
+
+/** What a connection is told. Plain data, for it crosses threads and nodes: the receiving one may be of another version. */
+export interface Note {
+  /** Whose note it is, and so what `value` is. */
+  readonly kind: string;
+  readonly value?: unknown;
+}
+
+/** What a connection is asked for; plain data, as its answer. */
+export interface Call {
+  readonly kind: string;
+  readonly value?: unknown;
 }
 
 /** What presence knows of an identity. Times are UTC milliseconds, 0 = never. */

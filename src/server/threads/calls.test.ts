@@ -9,6 +9,7 @@ interface Greeter {
   refuse(): Promise<void>;
   fail(): Promise<void>;
   never(): Promise<void>;
+  wait(signal: AbortSignal): Promise<string>;
 }
 
 const channels: MessageChannel[] = [];
@@ -17,6 +18,8 @@ function pair() {
   channels.push(channel);
   const here = openThreadLink(channel.port1);
   const there = openThreadLink(channel.port2);
+  /** Why each wait ended there. */
+  const ended: unknown[] = [];
   there.serve('greeter', {
     greet: async (name: string, bytes: Uint8Array) => ({ text: `hello ${name}`, bytes }),
     refuse: async () => {
@@ -27,11 +30,17 @@ function pair() {
       throw new TypeError('a bug');
     },
     never: () => new Promise<void>(() => {}),
+    wait: (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(gaveUp(signal)))),
   } satisfies Greeter);
+  const gaveUp = (signal: AbortSignal): unknown => {
+    ended.push(signal.reason);
+    return signal.reason;
+  };
   return {
+    ended,
     here,
     there,
-    greeter: here.remote<Greeter>('greeter', { greet: true, refuse: true, fail: true, never: true }),
+    greeter: here.remote<Greeter>('greeter', { greet: true, refuse: true, fail: true, never: true, wait: true }),
   };
 }
 afterEach(() => {
@@ -86,4 +95,28 @@ test('notes arrive in order, and buffers move instead of being copied', async ()
   here.tell('note', { n: 2, bytes }, [bytes]);
   await last;
   assert.deepEqual([seen, bytes.byteLength], [[1, 2], 0]);
+});
+
+test('a caller that stops waiting is free at once with its own reason, and the operation is told', async () => {
+  const { greeter, ended } = pair();
+  const late = new AbortController();
+  const call = greeter.wait(late.signal);
+  // The call is there when this one is answered.
+  await greeter.greet('you', new Uint8Array());
+  const reason = new Error('too late');
+  late.abort(reason);
+  await assert.rejects(call, reason);
+  await greeter.greet('you', new Uint8Array());
+  assert.equal(ended.length, 1);
+  await assert.rejects(greeter.wait(late.signal), reason);
+});
+
+test('a side that closes tells the operations it has asked for that nobody waits any more', async () => {
+  const { here, there, greeter, ended } = pair();
+  const call = greeter.wait(new AbortController().signal);
+  await greeter.greet('you', new Uint8Array());
+  there.close();
+  assert.equal((ended[0] as HubError).code, 'ServiceUnavailable');
+  here.close();
+  await assert.rejects(call, { code: 'ServiceUnavailable' });
 });

@@ -24,7 +24,10 @@ export type EveryCall<Service> = { readonly [Name in keyof Service]-?: true };
 export interface ThreadLink {
   /** False once the other side is gone. */
   readonly isOpen: boolean;
-  /** A stand-in for the service of that name on the other side. */
+  /**
+   * A stand-in for the service of that name on the other side. Where the last argument is an `AbortSignal`, the caller may
+   * stop waiting: its call rejects with the signal's reason, and the operation there gets a signal that is aborted too.
+   */
   remote<Service extends object>(name: string, calls: EveryCall<Service>): Service;
   /** Lets the other side call `service` by that name. */
   serve(name: string, service: object): void;
@@ -43,7 +46,10 @@ type Packet =
       readonly service: string;
       readonly operation: string;
       readonly args: unknown[];
+      /** The asker may stop waiting: the operation gets an `AbortSignal` behind its arguments. */
+      readonly canCancel: boolean;
     }
+  | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'refusal'; readonly id: number; readonly error: SentError }
   | { readonly kind: 'note'; readonly note: string; readonly value: unknown };
@@ -60,6 +66,8 @@ export interface SentError {
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
+  /** To the signal by which the asker may stop waiting. */
+  stopListening(): void;
 }
 
 /** Speaks over `port`; both sides open one. */
@@ -67,13 +75,19 @@ export function openThreadLink(port: MessagePort | Worker): ThreadLink {
   const services = new Map<string, object>();
   const listeners = new Map<string, (value: never) => void>();
   const waiting = new Map<number, Waiting>();
+  /** Calls of the other side that it may stop waiting for. */
+  const cancels = new Map<number, AbortController>();
   let lastId = 0;
   let closed = false;
 
   const gone = (): HubError =>
     new HubError('ServiceUnavailable', undefined, { reason: 'a thread of the hub has ended' });
 
-  function call(service: string, operation: string, args: unknown[]): Promise<unknown> {
+  function call(service: string, operation: string, parameters: unknown[]): Promise<unknown> {
+    const last = parameters.at(-1);
+    const signal = last instanceof AbortSignal ? last : undefined;
+    const args = signal === undefined ? parameters : parameters.slice(0, -1);
+    if (signal?.aborted) return Promise.reject(signal.reason);
     if (closed) return Promise.reject(gone());
     if (waiting.size >= limits.threadCallsMax) {
       const limit = { name: 'threadCallsMax', scope: 'hub', current: waiting.size, max: limits.threadCallsMax };
@@ -82,9 +96,33 @@ export function openThreadLink(port: MessagePort | Worker): ThreadLink {
     const id = ++lastId;
     return new Promise((resolve, reject) => {
       // What is not plain data throws here, and nothing waits for it.
-      port.postMessage({ kind: 'call', id, service, operation, args } satisfies Packet);
-      waiting.set(id, { resolve, reject });
+      port.postMessage({
+        ...{ kind: 'call', id, service, operation, args, canCancel: signal !== undefined },
+      } satisfies Packet);
+      const abort = (): void => {
+        answered(id);
+        if (!closed) port.postMessage({ kind: 'cancel', id } satisfies Packet);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', abort);
+      waiting.set(id, { resolve, reject, stopListening: () => signal?.removeEventListener('abort', abort) });
     });
+  }
+
+  /** Whoever waits for that call, who does not any more. */
+  function answered(id: number): Waiting | undefined {
+    const entry = waiting.get(id);
+    waiting.delete(id);
+    entry?.stopListening();
+    return entry;
+  }
+
+  /** What the operation gets behind its arguments. */
+  function signalOf({ id, canCancel }: Extract<Packet, { kind: 'call' }>): readonly AbortSignal[] {
+    if (!canCancel) return [];
+    const controller = new AbortController();
+    cancels.set(id, controller);
+    return [controller.signal];
   }
 
   async function answer(packet: Extract<Packet, { kind: 'call' }>): Promise<void> {
@@ -92,11 +130,13 @@ export function openThreadLink(port: MessagePort | Worker): ThreadLink {
       const service = services.get(packet.service) as Record<string, (...args: unknown[]) => unknown> | undefined;
       const operation = service?.[packet.operation];
       if (typeof operation !== 'function') throw new Error(`no operation ${packet.service}.${packet.operation}`);
-      const result = await operation.apply(service, packet.args);
+      const result = await operation.apply(service, [...packet.args, ...signalOf(packet)]);
       const { value, buffers } = result instanceof Moved ? result : { value: result, buffers: [] };
       if (!closed) port.postMessage({ kind: 'answer', id: packet.id, value } satisfies Packet, [...buffers]);
     } catch (error) {
       if (!closed) port.postMessage({ kind: 'refusal', id: packet.id, error: packError(error) } satisfies Packet);
+    } finally {
+      cancels.delete(packet.id);
     }
   }
 
@@ -106,12 +146,13 @@ export function openThreadLink(port: MessagePort | Worker): ThreadLink {
         void answer(packet);
         break;
       case 'answer':
-        waiting.get(packet.id)?.resolve(packet.value);
-        waiting.delete(packet.id);
+        answered(packet.id)?.resolve(packet.value);
         break;
       case 'refusal':
-        waiting.get(packet.id)?.reject(unpackError(packet.error));
-        waiting.delete(packet.id);
+        answered(packet.id)?.reject(unpackError(packet.error));
+        break;
+      case 'cancel':
+        cancels.get(packet.id)?.abort(gone());
         break;
       case 'note':
         listeners.get(packet.note)?.(packet.value as never);
@@ -141,8 +182,8 @@ export function openThreadLink(port: MessagePort | Worker): ThreadLink {
     },
     close() {
       closed = true;
-      for (const { reject } of waiting.values()) reject(gone());
-      waiting.clear();
+      for (const id of [...waiting.keys()]) answered(id)?.reject(gone());
+      for (const controller of cancels.values()) controller.abort(gone());
     },
   };
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
+import { HubError } from '../../core/errors.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
 import { openThreadLink } from './calls.ts';
@@ -47,6 +48,18 @@ function claimOf(told: string[], name: string): ConnectionClaim {
     ...{ key, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
     drop: (reason) => told.push(`${name} dropped ${reason}`),
     wake: () => told.push(`${name} woken`),
+    notify: ({ kind, value }) => told.push(`${name} told ${kind} ${value}`),
+    invoke: async ({ kind, value }, signal) => {
+      if (kind === 'echo') return { from: name, value };
+      if (kind !== 'wait') throw new HubError('OperationNotAvailable');
+      told.push(`${name} waits`);
+      return new Promise((_, reject) => {
+        signal.addEventListener('abort', () => {
+          told.push(`${name} is not waited for`);
+          reject(signal.reason);
+        });
+      });
+    },
   };
 }
 
@@ -176,4 +189,40 @@ test('activity of a connection is known in the main thread a little later', asyn
   while ((await inner.state(key)).lastActivityTime === lastActivityTime) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+});
+
+test('notes reach the connection in their order, and a call its answer or its refusal', async (t) => {
+  const { inner, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  await sides[0].presence.claim(claimOf(told, 'a'));
+  for (const value of [1, 2, 3]) assert.equal(await inner.notify(key, { kind: 'desired', value }), true);
+  await until(() => told.length === 3);
+  assert.deepEqual(told, ['a told desired 1', 'a told desired 2', 'a told desired 3']);
+  const { signal } = new AbortController();
+  // From the main thread, and from another listener thread over it.
+  for (const presence of [inner, sides[1].presence]) {
+    assert.deepEqual(await presence.invoke(key, { kind: 'echo', value: [1] }, signal), { from: 'a', value: [1] });
+    await assert.rejects(presence.invoke(key, { kind: 'unknown' }, signal), { code: 'OperationNotAvailable' });
+  }
+  const nobody = { deviceId: 'd2' };
+  assert.equal(await sides[0].presence.notify(nobody, { kind: 'desired' }), false);
+  await assert.rejects(inner.invoke(nobody, { kind: 'echo' }, signal), { code: 'DeviceNotOnline' });
+});
+
+test('a call that is not waited for any more is told so on its thread; one whose thread dies is refused', async (t) => {
+  const { inner, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  await sides[0].presence.claim(claimOf(told, 'a'));
+  const late = new AbortController();
+  const given = sides[1].presence.invoke(key, { kind: 'wait' }, late.signal);
+  await until(() => told.length === 1);
+  late.abort(new Error('too late'));
+  await assert.rejects(given, { message: 'too late' });
+  await until(() => told.length === 2);
+  assert.deepEqual(told, ['a waits', 'a is not waited for']);
+  const lost = inner.invoke(key, { kind: 'wait' }, new AbortController().signal);
+  sides[0].die();
+  await assert.rejects(lost, { code: 'ServiceUnavailable' });
 });

@@ -9,12 +9,13 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { HubError } from '../../core/errors.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Presence, PresenceTicket } from '../../core/presence/ports.ts';
-import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import type { Call, ConnectionClaim, DisconnectReason, Note } from '../../core/presence/types.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
 
-type SentClaim = Omit<ConnectionClaim, 'drop' | 'wake'>;
+type SentClaim = Omit<ConnectionClaim, 'drop' | 'wake' | 'notify' | 'invoke'>;
 
 interface PresenceCalls extends Omit<Presence, 'claim'> {
   claim(id: number, claim: SentClaim): Promise<void>;
@@ -24,6 +25,8 @@ interface PresenceCalls extends Omit<Presence, 'claim'> {
 interface ConnectionCalls {
   /** Ends the connection; resolves when its messages are settled. */
   drop(id: number, reason: DisconnectReason): Promise<void>;
+  /** @throws HubError as `Presence.invoke` */
+  invoke(id: number, call: Call, signal: AbortSignal): Promise<unknown>;
 }
 
 const calls: EveryCall<PresenceCalls> = {
@@ -33,6 +36,8 @@ const calls: EveryCall<PresenceCalls> = {
   drop: true,
   dropAuthority: true,
   wake: true,
+  notify: true,
+  invoke: true,
   dropAll: true,
 };
 
@@ -59,13 +64,15 @@ export class PresenceHost {
   serve(link: ThreadLink): () => void {
     const tickets = new Map<number, PresenceTicket>();
     const inner = this.#inner;
-    const connections = link.remote<ConnectionCalls>('connections', { drop: true });
+    const connections = link.remote<ConnectionCalls>('connections', { drop: true, invoke: true });
     link.serve('presence', {
       state: (key) => inner.state(key),
       connectedDevices: () => inner.connectedDevices(),
       drop: (key, reason) => inner.drop(key, reason),
       dropAuthority: (thumbprint, reason) => inner.dropAuthority(thumbprint, reason),
       wake: (key) => inner.wake(key),
+      notify: (key, note) => inner.notify(key, note),
+      invoke: (key, call, signal) => inner.invoke(key, call, signal),
       dropAll: (reason) => inner.dropAll(reason),
       claim: async (id, sent) => {
         let isDropped = false;
@@ -77,6 +84,8 @@ export class PresenceHost {
             this.#awaitLeaving(identityName(sent.key), link, connections.drop(id, reason));
           },
           wake: () => link.tell('wake', id),
+          notify: (note) => link.tell('notify', [id, note]),
+          invoke: (call, signal) => connections.invoke(id, call, signal),
         };
         const ticket = await this.#claim(claim, link);
         if (isDropped) return;
@@ -201,10 +210,22 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
       }
       if (!isSettled()) await settled();
     },
+    async invoke(id, asked, signal) {
+      const connection = connections.get(id);
+      if (connection === undefined || connection.hasEnded) throw new HubError('DeviceNotOnline');
+      const { claim } = connection;
+      if (claim.invoke === undefined) throw new HubError('OperationNotAvailable');
+      return claim.invoke(asked, signal);
+    },
   } satisfies ConnectionCalls);
   link.on('wake', (id: number) => {
     const connection = connections.get(id);
     if (connection !== undefined && !connection.hasEnded) call(connection, () => connection.claim.wake?.());
+  });
+
+  link.on('notify', ([id, note]: [number, Note]) => {
+    const connection = connections.get(id);
+    if (connection !== undefined && !connection.hasEnded) call(connection, () => connection.claim.notify?.(note));
   });
 
   return {
