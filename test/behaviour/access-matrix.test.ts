@@ -80,6 +80,9 @@ const httpRows: readonly Row[] = [
   rest(serves, 'POST', '/messages/devicebound', 'x', {
     headers: { 'iothub-to': '/devices/d1/messages/devicebound' },
   }),
+  rest([...serves, 'service for d1'], 'POST', '/devices/d1/messages/devicebound', 'x'),
+  rest(serves, 'POST', '/devices/d2/messages/devicebound', 'x'),
+  rest([...serves, 'service for d1'], 'POST', '/devices/d1/modules/m1/messages/devicebound', 'x'),
   rest(serves, 'GET', '/messages/serviceBound/feedback'),
   rest(serves, 'DELETE', `/messages/serviceBound/feedback/${lock}`),
   rest(serves, 'POST', `/messages/serviceBound/feedback/${lock}/abandon`),

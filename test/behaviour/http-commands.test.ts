@@ -119,6 +119,42 @@ test('the historic call takes its target and properties from headers', async () 
   }
 });
 
+test('a command may be posted to the address of its device; a header does not name another', async () => {
+  const { http, device } = await hubWithDevice();
+  await using _ = http;
+  const module = await registerDevice(http, 'd1', 'm1');
+  const send = (path: string, headers: Record<string, string> = {}) =>
+    http.request('POST', `${path}/messages/deviceBound?${version}`, { body: Buffer.from('x'), headers });
+  assert.equal((await send('/devices/d1', { 'iothub-app-k': 'v' })).status, 204);
+  assert.equal((await device.request('GET', inbox)).headers['iothub-app-k'], 'v');
+  assert.equal((await send('/devices/d1/modules/m1')).status, 204);
+  assert.equal((await module.request('GET', inbox)).status, 200);
+  const same = { 'iothub-to': '/devices/d1/messages/devicebound' };
+  assert.equal((await send('/devices/d1', same)).status, 204);
+  assert.equal(refusalIn(await send('/devices/d1/modules/m1', same)).code, 'InvalidOperation');
+  assert.equal((await send('/devices/nobody')).status, 404);
+  assert.equal((await device.request('POST', `${inbox}?${version}`)).status, 401, 'a device may not send to itself');
+});
+
+test('property names of visible ASCII are delivered; what a header cannot hold is percent-encoded', async () => {
+  const { http, device } = await hubWithDevice();
+  await using _ = http;
+  const properties = { '&ey1': 'a', 'K/y2': 'b', 'Ke?3': 'c', '(x)': 'd' };
+  const call = { bodyText: 'x', properties };
+  assert.equal((await http.request('POST', '/mooring/v1/devices/d1/commands', { body: call })).status, 201);
+  const { headers } = await device.request('GET', inbox);
+  assert.deepEqual(
+    ['&ey1', 'k%2fy2', 'ke%3f3', '%28x%29'].map((name) => headers[`iothub-app-${name}`]),
+    ['a', 'b', 'c', 'd'],
+  );
+  for (const name of ['a b', 'é', 'a\r\nb']) {
+    const refused = await http.request('POST', '/mooring/v1/devices/d1/commands', {
+      body: { bodyText: 'x', properties: { [name]: 'v' } },
+    });
+    assert.equal(refused.status, 400, name);
+  }
+});
+
 test('purge ends what waits and says how many; the 51st command is refused with its limit', async () => {
   const { http } = await hubWithDevice();
   await using _ = http;

@@ -244,7 +244,11 @@ test('without a token the certificate of the connection counts; a token that is 
   await http.client().devices.create('x1', {
     authentication: { type: 'selfSigned', x509Thumbprint: { primaryThumbprint: own.sha256 } },
   });
-  const send = async (certificate: TestCertificate, headers: Record<string, string> = {}): Promise<number> => {
+  const send = async (
+    certificate: TestCertificate,
+    headers: Record<string, string> = {},
+    path = `/devices/x1${events}`,
+  ): Promise<number> => {
     const request = https.request({
       host: '127.0.0.1',
       servername: 'localhost',
@@ -254,7 +258,7 @@ test('without a token the certificate of the connection counts; a token that is 
       key: certificate.keyPem,
       agent: false,
       method: 'POST',
-      path: `/devices/x1${events}`,
+      path,
       headers,
     });
     request.end('x');
@@ -266,6 +270,13 @@ test('without a token the certificate of the connection counts; a token that is 
   assert.equal(await send(own), 204);
   assert.equal(await send(other), 401);
   assert.equal(await send(own, { authorization: 'SharedAccessSignature sr=localhost&sig=x&se=9999999999' }), 401);
+  assert.equal(await send(own, { authorization: 'Basic eA==' }), 204, 'what is no token says nothing');
+  // Where a device with a token is told that something is not offered, one with a certificate is too; and it is nobody else.
+  assert.equal(await send(own, {}, '/devices/x1/files'), 403);
+  assert.equal(await send(own, {}, '/devices/x2/files'), 401);
+  assert.equal(await send(own, {}, `/devices/x2${events}`), 401);
+  assert.equal(await send(own, {}, '/devices?api-version=2021-04-12'), 401);
+  assert.equal(await send(own, {}, '/devices/query?api-version=2021-04-12'), 401);
   const [event] = await storedEvents(http);
   assert.match(event.message_annotations?.['iothub-connection-auth-method'], /"type":"x509"/);
 });
@@ -293,4 +304,19 @@ test('paths in any case and with doubled slashes, no api-version, many messages 
     bodies,
     Array.from({ length: 20 }, (_, at) => `k${at}`),
   );
+});
+
+test('a property that claims who has sent the message is left out', async () => {
+  await using http = await openHttpHub();
+  const device = await registerDevice(http, 'd1', undefined);
+  const headers = {
+    authorization: await device.token(),
+    'iothub-connection-device-id': 'other',
+    'iothub-app-iothub-connection-device-id': 'other',
+    'iothub-app-own': '1',
+  };
+  assert.equal((await http.request('POST', `/devices/d1${events}`, { headers, body: 'x' })).status, 204);
+  const [event] = await storedEvents(http);
+  assert.equal(event.message_annotations?.['iothub-connection-device-id'], 'd1');
+  assert.deepEqual(event.application_properties, { own: '1' });
 });

@@ -37,6 +37,7 @@ test('the description lists each operation with its shapes, and none that is not
     `POST ${identity}/messages/events`,
     `GET ${identity}/messages/devicebound`,
     `DELETE ${identity}/messages/devicebound/{lockToken}`,
+    `POST ${identity}/messages/devicebound`,
     `POST ${identity}/messages/devicebound/{lockToken}/abandon`,
   ]);
   const expected = [

@@ -387,3 +387,19 @@ test('what a device holds is given back when it says good-bye, is disconnected, 
     await until(door, sequence, 'enqueued');
   }
 });
+
+test('property names that the end-to-end test of the C SDK sends come percent-encoded', async () => {
+  await using door = await openDoor();
+  const client = await door.device('d1');
+  await subscribe(client);
+  await send(door, 'x', {
+    properties: [
+      ['&ey1', 'a'],
+      ['K/y2', 'b'],
+      ['Ke?3', 'c'],
+    ],
+  });
+  const { topic: full } = await receive(client);
+  assert.equal(full, `${topic}${to}&%26ey1=a&K%2Fy2=b&Ke%3F3=c`);
+  client.destroy();
+});

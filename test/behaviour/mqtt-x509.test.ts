@@ -98,8 +98,19 @@ test('a certificate does not stand in for a key, nor a token for a thumbprint', 
   await register('mixed', certificate.sha256);
   const key = Buffer.alloc(32, 7).toString('base64');
   const token = await signSas({ resource: 'localhost/devices/mixed', key, expiresAt: Date.now() + 3_600_000 });
-  // With a password the certificate does not count.
+  // With a token as password the certificate does not count.
   await assert.rejects(connect('mixed', certificate, { password: token }), refused);
+});
+
+test('beside a certificate, a password that is no token says nothing', async () => {
+  const certificate = await makeCertificate('chatty');
+  await register('chatty', certificate.sha256);
+  for (const password of ['', 'x', 'HostName=localhost;DeviceId=chatty;x509=true']) {
+    await (await connect('chatty', certificate, { password })).endAsync();
+    await assert.rejects(connect('chatty', undefined, { password }), refused);
+    await assert.rejects(connect('chatty', await makeCertificate('chatty'), { password }), refused);
+  }
+  await assert.rejects(connect('chatty', certificate, { password: 'SharedAccessSignature x' }), refused);
 });
 
 test('another device’s certificate does not let in', async () => {

@@ -73,7 +73,7 @@ test('a token of one identity or policy is none of another', async () => {
     ['a device as its module', 'd1/m1', sign(own, keyOf(1))],
     ['a module as its device', 'd1', sign('localhost/devices/d1/modules/m1', keyOf(5))],
     ['own key for another name', 'd1', sign(own, keyOf(2))],
-    ['own key for the whole hub', 'd1', sign('localhost', keyOf(1))],
+    ['own key of another device, for the whole hub', 'd1', sign('localhost', keyOf(2))],
     ['own key, called a policy', 'd1', sign(own, keyOf(1), { policy: 'device' })],
     ['own key, called the owner', 'd1', sign('localhost', keyOf(1), { policy: 'iothubowner' })],
     ['a policy of another permission', 'd1', sign(own, policyKey('service'), { policy: 'service' })],

@@ -30,6 +30,14 @@ export function telemetryBytes(telemetry: Telemetry): number {
   return bytes;
 }
 
+/**
+ * Whether a property of a message claims who has sent it, which only the hub says (`telemetryStamp`). Devices' messages are
+ * taken without such properties, by every protocol alike: a reader that looks for them finds the hub's.
+ */
+export function claimsSender(propertyName: string): boolean {
+  return propertyName.toLowerCase().startsWith('iothub-connection-');
+}
+
 /** @throws HubError MessageTooLarge, ArgumentInvalid */
 export function checkTelemetry(telemetry: Telemetry, key: IdentityKey, telemetryBytesMax: number): void {
   checkTelemetryBytes(telemetryBytes(telemetry), key, telemetryBytesMax);

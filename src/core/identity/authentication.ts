@@ -135,7 +135,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     const keys = identity?.symmetricKey ?? undefined;
     let reason = refusal ?? outerRefusal(token);
     if (reason === undefined && keys === undefined) reason = 'wrong-credential-kind';
-    if (reason === undefined && !namedBy(token).some((named) => sameIdentity(named, key))) reason = 'wrong-resource';
+    if (reason === undefined && !isOwnResource(token, key, hostNames)) reason = 'wrong-resource';
     checkSignature(token, keys && [keys.primaryKey, keys.secondaryKey], 'decoded', reason);
     return devicePrincipal(
       identity!,
@@ -179,9 +179,15 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     return certificate.validTo + clockSkewMs <= clock.now() ? 'expired-certificate' : undefined;
   };
 
-  /** Whose own token it is: `sr` may read as more than one identity, since SDKs encode it none, one or two times. */
+  /**
+   * Whose own token it is: `sr` may read as more than one identity, since SDKs encode it none, one or two times. Where it is
+   * written in lower case, or names no identity, the audience says who is meant.
+   */
   const byOwnToken = async (token: SasToken, audience: string | undefined): Promise<DevicePrincipal> => {
-    const named = namedBy(token).filter((key) => audience === undefined || concerns(key, audience, hostNames));
+    const bySr = namedBy(token).filter((key) => audience === undefined || concerns(key, audience, hostNames));
+    const byAudience =
+      audience === undefined ? [] : meantBy(audience).filter((key) => isOwnResource(token, key, hostNames));
+    const named = [...bySr, ...byAudience.filter((key) => !bySr.some((other) => sameIdentity(other, key)))];
     if (named.length === 0) checkSignature(token, undefined, 'decoded', 'wrong-resource');
     let refusal: unknown;
     for (const key of named) {
@@ -234,6 +240,29 @@ function namedBy(token: SasToken): readonly IdentityKey[] {
   return decodings(token.resource)
     .map((text) => identityOf(parseResource(text).path))
     .filter((key) => key !== undefined);
+}
+
+/** The identities whose place, or a part of it, an audience may stand for: `…/devices/{d}/messages/events`. */
+function meantBy(audience: string): readonly IdentityKey[] {
+  return decodings(audience).flatMap((text) => {
+    const { path } = parseResource(text);
+    return [identityOf(path.slice(0, 4)), identityOf(path.slice(0, 2))].find((key) => key !== undefined) ?? [];
+  });
+}
+
+/**
+ * Whether a token may be the identity's own by what its `sr` says. Its signature is made with the identity's own key, so
+ * this keeps mistakes out, not strangers: published samples write the whole `sr` in lower case, and some name the
+ * host alone. A policy's key signs for many identities; there the ids count exactly (`covers`).
+ */
+function isOwnResource(token: SasToken, key: IdentityKey, hostNames: HostNames): boolean {
+  const own = pathOf(key).join('/').toLowerCase();
+  return decodings(token.resource).some((text) => {
+    const { host, path } = parseResource(text);
+    // A text that is still encoded reads as a host alone.
+    if (!hostNames.accepts(host)) return false;
+    return path.length === 0 || (path.length === 1 && path[0] === 'devices') || path.join('/').toLowerCase() === own;
+  });
 }
 
 /** Whether a policy token for `path` may be used for `audience`: any reading of it lies in the token's scope. */

@@ -25,6 +25,20 @@ test('a token is read whatever the order of its fields and the space around it',
   }
 });
 
+test('other spellings of a token are read: a fraction in se, names in capitals, an & at the end', () => {
+  const of = (signed: string): string => encodeURIComponent(sign(`h/devices/d\n${signed}`));
+  for (const text of [
+    `SharedAccessSignature sr=h/devices/d&sig=${of('1700000000.25')}&se=1700000000.25`,
+    `SharedAccessSignature SR=h/devices/d&Sig=${of('1700000000')}&SE=1700000000`,
+    `SharedAccessSignature sr=h/devices/d&sig=${of('1700000000')}&se=1700000000&`,
+  ]) {
+    const token = parseSasToken(text);
+    assert.ok(token !== undefined, text);
+    assert.equal(Math.floor(token.expiresAt / 1000), 1_700_000_000);
+    assert.equal(isSignedBy(token, keys, true), true, 'the signature covers se as it was sent');
+  }
+});
+
 test('what is not a token is refused', () => {
   const sig = encodeURIComponent(sign('h\n1'));
   for (const text of [
@@ -40,7 +54,11 @@ test('what is not a token is refused', () => {
     `SharedAccessSignature sr=h&sig=AAAA&se=1`,
     `SharedAccessSignature sr=h&sig=%ZZ&se=1`,
     `SharedAccessSignature sr=h&sig=${sig}&se=-1`,
-    `SharedAccessSignature sr=h&sig=${sig}&se=1.5`,
+    `SharedAccessSignature sr=h&sig=${sig}&se=1.`,
+    `SharedAccessSignature sr=h&sig=${sig}&se=.5`,
+    `SharedAccessSignature sr=h&sig=${sig}&se=1e3`,
+    `SharedAccessSignature sr=h&SR=h&sig=${sig}&se=1`,
+    `SharedAccessSignature sr=h&&sig=${sig}&se=1`,
     `SharedAccessSignature sr=h&sig=${sig}&se=99999999999999999`,
     `SharedAccessSignature sr=h&sig=${sig}&se=1&skn=%`,
     `SharedAccessSignature sr=h&sig=${sig}&se=1&a=1&b=1&c=1&d=1&e=1&f=1`,

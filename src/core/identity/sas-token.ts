@@ -13,7 +13,7 @@ export interface SasToken {
   readonly resource: string;
   /** The decoded signature, 32 bytes. */
   readonly signature: Buffer;
-  /** `se` exactly as sent: decimal seconds since 1970. */
+  /** `se` exactly as sent: decimal seconds since 1970, of some makers with a fraction. */
   readonly expiry: string;
   /** UTC milliseconds of `se`. */
   readonly expiresAt: number;
@@ -22,12 +22,18 @@ export interface SasToken {
 }
 
 const PREFIX = 'SharedAccessSignature ';
+const EXPIRY = /^\d{1,16}(\.\d{1,16})?$/;
 const SIGNATURE_BYTES = 32;
 /** More fields than any SDK sends; unknown ones are ignored, twice the same one is refused. */
 const FIELDS_MAX = 8;
 
+/** Whether a text means to be a token. Of a device that shows a certificate too, any other password says nothing. */
+export function claimsToBeSasToken(text: string): boolean {
+  return text.trimStart().startsWith(PREFIX);
+}
+
 /**
- * Reads a token, fields in any order; undefined = not a token. What it returns is in memory of its own: the names of a refused
+ * Reads a token, fields in any order and their names in any case, with or without an `&` at the end; undefined = not a token. What it returns is in memory of its own: the names of a refused
  * token are kept for a while (monitoring, delays), and must not keep its text, nor the pool of small buffers its signature.
  */
 export function parseSasToken(text: string): SasToken | undefined {
@@ -40,9 +46,10 @@ export function parseSasToken(text: string): SasToken | undefined {
     .trim()
     .split('&', FIELDS_MAX + 1);
   if (pairs.length > FIELDS_MAX) return undefined;
+  if (pairs.at(-1)?.trim() === '') pairs.pop();
   for (const pair of pairs) {
     const equals = pair.indexOf('=');
-    const name = pair.slice(0, equals).trim();
+    const name = pair.slice(0, equals).trim().toLowerCase();
     if (equals < 1 || fields.has(name)) return undefined;
     fields.set(name, pair.slice(equals + 1));
   }
@@ -52,12 +59,12 @@ export function parseSasToken(text: string): SasToken | undefined {
   const signatureBytes = signature.write(percentDecoded(fields.get('sig') ?? '') ?? '', 'base64');
   const policyName = percentDecoded(fields.get('skn') ?? '');
   if (resource === undefined || resource === '' || expiry === undefined || policyName === undefined) return undefined;
-  if (signatureBytes !== SIGNATURE_BYTES || !/^\d{1,16}$/.test(expiry)) return undefined;
+  if (signatureBytes !== SIGNATURE_BYTES || !EXPIRY.test(expiry)) return undefined;
   return {
     resource: ownText(resource),
     signature: signature.subarray(0, SIGNATURE_BYTES),
     expiry: ownText(expiry),
-    expiresAt: Math.min(Number(expiry) * 1000, Number.MAX_SAFE_INTEGER),
+    expiresAt: Math.min(Math.floor(Number(expiry) * 1000), Number.MAX_SAFE_INTEGER),
     policyName: policyName === '' ? undefined : ownText(policyName),
   };
 }

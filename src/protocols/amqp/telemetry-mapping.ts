@@ -1,4 +1,5 @@
 /** Messages of devices -> telemetry (device reference 3.4). */
+import { claimsSender } from '../../core/events/rules.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import type { BareMessage } from '../../wire/amqp/bare-message.ts';
 import type { HeapBudget } from '../../wire/amqp/values.ts';
@@ -21,16 +22,13 @@ const named: Readonly<Record<string, 'messageSchema' | 'outputName'>> = {
 };
 const CREATION_TIME = 'iothub-creation-time-utc';
 
-/** Claims about the sender, which only the hub makes. */
-const ignored: ReadonlySet<string> = new Set(['iothub-connection-device-id', 'iothub-connection-module-id']);
-
 /** @param budget what all messages of a batch share. @throws HubError IotHubFormatError */
 export function readTelemetry(payload: Buffer, budget?: HeapBudget): Telemetry {
   const sent = readOrRefuse(payload, budget);
   const system = systemOf(sent);
   const properties: (readonly [string, string | null])[] = [];
   for (const [name, value] of sent.properties) {
-    if (ignored.has(name) || readSystemProperty(name, value, system)) continue;
+    if (claimsSender(name) || readSystemProperty(name, value, system)) continue;
     properties.push([name, value]);
   }
   return { system, properties, body: sent.body };

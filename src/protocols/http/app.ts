@@ -16,6 +16,7 @@ import { uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Credential, Principal } from '../../core/identity/types.ts';
+import { credentialShown } from '../shared/credential.ts';
 import { peerCertificate } from '../shared/peer-certificate.ts';
 import {
   audienceOf,
@@ -183,24 +184,28 @@ function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method |
   });
 }
 
-/** @throws HubError IotHubUnauthorized, the same for whatever fails */
+/**
+ * By the token; or by the certificate of the connection as the identity of the path, where it has one: an X.509 device may
+ * ask wherever a device with a token may.
+ * @throws HubError IotHubUnauthorized, the same for whatever fails
+ */
 async function authenticate(hub: Hub, request: FastifyRequest): Promise<Principal> {
+  if (credentialOf(request)?.kind === 'certificate' && (request.params as PathParameters).deviceId !== undefined) {
+    return authenticateDevice(hub, request);
+  }
   // Under the hub's own name, not the one that the client dialled: behind a gateway the two differ (device reference 1.3).
   const audience = audienceOf(hub.hostNames.all[0], pathOf(request.url), request.params as PathParameters);
   return hub.authentication.token(tokenOf(request), audience, request.socket.remoteAddress);
 }
 
-/** By its token, or without one by the certificate of the connection. @throws HubError as `authenticate` */
+/** As the identity of the path. @throws HubError as `authenticate` */
 async function authenticateDevice(hub: Hub, request: FastifyRequest): Promise<Principal> {
   const key = identityKey(request.params as PathParameters);
   return hub.authentication.device(key, credentialOf(request), request.socket.remoteAddress);
 }
 
 function credentialOf(request: FastifyRequest): Credential | undefined {
-  const token = tokenOf(request);
-  if (token !== undefined) return { kind: 'token', token };
-  const certificate = peerCertificate(request.socket);
-  return certificate && { kind: 'certificate', certificate };
+  return credentialShown(tokenOf(request), () => peerCertificate(request.socket));
 }
 
 /** Undefined = none is shown. */

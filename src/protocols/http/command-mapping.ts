@@ -10,6 +10,7 @@ import {
 import { limits } from '../../base/limits.ts';
 import type { Command, CommandMessage, TrailEntry } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
+import { sameIdentity } from '../../core/identity/permissions.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { readCommandAddress } from '../shared/command-address.ts';
 import { headerPairs, messageHeaders } from './message-headers.ts';
@@ -40,18 +41,23 @@ function bodyOf({ bodyText, bodyBase64, bodyJson }: z.output<typeof commandDraft
 /**
  * A command as `POST /messages/devicebound` carries it: `iothub-to` names the device, other headers the properties
  * (service reference 4.5).
+ * @param named the device where the path names it; `iothub-to` may be absent then, and must not name another
  * @throws HubError ArgumentNull, ArgumentInvalid, InvalidOperation
  */
 export function commandFromHeaders(
   rawHeaders: readonly string[],
   body: Buffer,
+  named?: IdentityKey,
 ): { readonly target: IdentityKey; readonly message: CommandMessage } {
   const { system, properties } = messageHeaders(headerPairs(rawHeaders));
   const to = system.get('to');
-  if (to === undefined) throw new HubError('ArgumentNull', 'The header iothub-to is missing.');
-  const target = readCommandAddress(to);
+  if (to === undefined && named === undefined) throw new HubError('ArgumentNull', 'The header iothub-to is missing.');
+  const target = to === undefined ? named : readCommandAddress(to);
   if (target === undefined) {
     throw new HubError('InvalidOperation', 'The header iothub-to is not /devices/{id}/messages/devicebound.');
+  }
+  if (named !== undefined && !sameIdentity(named, target)) {
+    throw new HubError('InvalidOperation', 'The header iothub-to names another device than the path.');
   }
   const [messageId, correlationId, userId, contentType, contentEncoding] = [
     'messageid',

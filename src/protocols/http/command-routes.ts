@@ -54,6 +54,22 @@ export function commandRoutes(hub: CommandHub): readonly ApiRoute[] {
         return { status: 204 };
       },
     }),
+    // As a console of the emulated service posts it: the path names the device, and a header may not name another.
+    ...['/devices/:deviceId', '/devices/:deviceId/modules/:moduleId'].map((identity) =>
+      bytesRoute({
+        method: 'POST',
+        url: `${identity}/messages/devicebound`,
+        summary: 'Sends a command to the device or module of the path; headers as for /messages/devicebound',
+        tag: TAG,
+        body: 'bytes',
+        answers: { 204: null },
+        handle: async ({ principal, params, rawHeaders, body }) => {
+          const { target, message } = commandFromHeaders(rawHeaders, body, identityKey(params));
+          await hub.commands.send(principal, target, message);
+          return { status: 204 };
+        },
+      }),
+    ),
     route({
       method: 'GET',
       url: feedback,

@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import type { Command } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
+import { claimsSender } from '../../core/events/rules.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import { commandAddress } from '../shared/command-address.ts';
 import { parseJson } from './json-body.ts';
-import { headerPairs, headerValue, type MessageHeaders, messageHeaders } from './message-headers.ts';
+import { headerName, headerPairs, headerValue, type MessageHeaders, messageHeaders } from './message-headers.ts';
 import { invalidArgument } from './refusals.ts';
 
 type TextProperty = Exclude<keyof TelemetrySystem, 'expiry' | 'creationTime'>;
@@ -102,7 +103,7 @@ function telemetryProperties({ system, properties }: MessageHeaders): Pick<Telem
     if (Number.isNaN(at) || at < 0) unread.push([`iothub-${name}`, value]);
     else known[time] = at;
   }
-  return { system: known, properties: [...properties, ...unread] };
+  return { system: known, properties: [...properties.filter(([name]) => !claimsSender(name)), ...unread] };
 }
 
 /** What a device reads of a command beside its body; names in lower case, as the C SDK compares them. */
@@ -123,7 +124,7 @@ export function commandHeaders(command: Command): readonly (readonly [name: stri
     // These two are what the C SDK looks for.
     ['ContentType', message.contentType],
     ['ContentEncoding', message.contentEncoding],
-    ...message.properties.map(([name, value]) => [`iothub-app-${name}`, value] as const),
+    ...message.properties.map(([name, value]) => [`iothub-app-${headerName(name)}`, value] as const),
   ];
   return headers.filter((header) => header[1] !== undefined).map(([name, value]) => [name, headerValue(value ?? '')]);
 }

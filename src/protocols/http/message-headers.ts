@@ -50,6 +50,13 @@ function headerText(value: string): string {
   }
 }
 
+/** A name that a header may have (a token, RFC 9110 section 5.6.2): as it is when it is one, else percent-encoded. */
+export function headerName(text: string): string {
+  return /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(text) ? text : encodeURIComponent(text).replace(/[()]/g, escaped);
+}
+
+const escaped = (char: string): string => `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
+
 /**
  * A value that a header may hold: as it is when it is visible ASCII, else percent-encoded, since no client agrees with
  * another on anything else. Blanks at the ends would be lost on the way.

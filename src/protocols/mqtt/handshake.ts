@@ -16,6 +16,7 @@ import {
   packetTypes,
   type Will,
 } from '../../wire/mqtt/packets.ts';
+import { credentialShown } from '../shared/credential.ts';
 import { type Grants, grantsOf, NO_GRANTS, publishTarget } from './addresses.ts';
 import type { Origin } from './link.ts';
 import { willOf } from './mapping.ts';
@@ -158,11 +159,9 @@ function refuse(code: ConnackCode, check: string, identity?: string): Refused {
   return { kind: 'refused', code, check, identity: identity?.slice(0, 2 * limits.identityIdCharsMax + 1) };
 }
 
-/** A password is a token; without one the certificate of the TLS layer counts. */
-function credentialOf(packet: ConnectPacket, origin: Origin): Credential | undefined {
-  if (packet.password !== undefined) return { kind: 'token', token: packet.password.toString('utf8') };
-  const certificate = origin.certificate?.();
-  return certificate && { kind: 'certificate', certificate };
+/** A password that means to be a token counts; with any other one, or none, the certificate of the TLS layer does. */
+function credentialOf({ password }: ConnectPacket, origin: Origin): Credential | undefined {
+  return credentialShown(password?.toString('utf8'), () => origin.certificate?.());
 }
 
 /** @throws HubError when the will is not for the device's own telemetry topic (device reference 2.9). */

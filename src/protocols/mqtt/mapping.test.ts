@@ -183,3 +183,8 @@ test('whatever a command’s properties are, the bag is one segment of a topic a
     }),
   );
 });
+
+test('a property that claims who has sent the message is left out', () => {
+  const bag = 'iothub-connection-device-id=other&IoTHub-Connection-Auth-Method=x&iothub-connection-module-id&own=1';
+  assert.deepEqual(telemetryOf(bag, Buffer.alloc(0), false).properties, [['own', '1']]);
+});

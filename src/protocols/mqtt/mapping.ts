@@ -2,6 +2,7 @@
 import { limits } from '../../base/limits.ts';
 import type { CommandMessage } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
+import { claimsSender } from '../../core/events/rules.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import { decodeLeniently } from './user-name.ts';
 
@@ -65,7 +66,7 @@ function readBag(bag: string, system: MutableSystem, properties: Property[]): vo
     const equals = pair.indexOf('=');
     const name = decodeLeniently(equals === -1 ? pair : pair.slice(0, equals));
     const value = equals === -1 ? null : decodeLeniently(pair.slice(equals + 1));
-    if (!readSystemProperty(name, value, system)) setProperty(properties, [name, value]);
+    if (!claimsSender(name) && !readSystemProperty(name, value, system)) setProperty(properties, [name, value]);
   }
 }
 

@@ -35,7 +35,18 @@ test('the user names that the device SDKs send are understood', () => {
 
 test('the older forms without a query or without its question mark are understood', () => {
   assert.deepEqual(parse('localhost/d1'), ['localhost', { deviceId: 'd1' }, undefined]);
+  assert.deepEqual(parse('localhost/d1/'), ['localhost', { deviceId: 'd1' }, undefined]);
+  assert.deepEqual(parse('localhost/d1/m1/'), ['localhost', { deviceId: 'd1', moduleId: 'm1' }, undefined]);
   assert.deepEqual(parse('localhost/d1/api-version=2016-11-14&x=y'), ['localhost', { deviceId: 'd1' }, undefined]);
+});
+
+test('a query may name no api-version', () => {
+  for (const query of ['DeviceClientType=azure-iot-device%2F1.0.14', '?DeviceClientType=x', '?model-id=a']) {
+    const found = parseUserName(`localhost/d1/${query}`, names);
+    assert.deepEqual(found?.key, { deviceId: 'd1' }, query);
+  }
+  const nodeRed = parseUserName('localhost/d1/DeviceClientType=azure-iot-device%2F1.0.14', names);
+  assert.equal(nodeRed?.clientType, 'azure-iot-device/1.0.14');
 });
 
 test('of a query name that is given twice the first counts', () => {
@@ -54,9 +65,9 @@ for (const text of [
   'localhost/d1//?api-version=1',
   'localhost/d1?api-version=1',
   'localhost/d1/m1/x/?api-version=1',
-  'localhost/d1/?model-id=a',
   'localhost/d1/?api-version=',
-  'localhost/d1/?api-version',
+  'localhost/d1//',
+  'localhost/d1/m1//',
   'other.example/d1/?api-version=1',
   '/d1/?api-version=1',
   '?api-version=1',
