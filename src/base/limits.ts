@@ -260,8 +260,15 @@ export const limits = {
   amqpSessionsMax: 1024,
   /** Links of one AMQP connection, of all its sessions together: up to six for each device behind a gateway. */
   amqpLinksMax: 8192,
-  /** Tokens that one AMQP connection may put: one per event hub link, or one per device behind a gateway. */
+  /**
+   * Links of one device on an AMQP connection; the SDKs have up to six. Each that receives commands asks the store whenever one
+   * may wait.
+   */
+  amqpLinksPerDeviceMax: 128,
+  /** Devices for which one AMQP connection may put a token: one per device behind a gateway. */
   amqpTokensMax: 1024,
+  /** Tokens of policies that one AMQP connection may put: one per event hub link. Each link asks all of them. */
+  amqpPolicyTokensMax: 256,
   /** Device reference 3.3: what the hub announces for messages by AMQP; the SDKs fill batches up to it. */
   amqpMessageBytesMax: 1 * MiB,
   /** Bytes of messages that have begun and not ended, of all links of one AMQP connection together. */

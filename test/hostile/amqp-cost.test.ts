@@ -190,3 +190,25 @@ test('all unproved connections together keep only so much, and honest ones go on
   assert.equal(all.bytes, 0);
   assert.deepEqual(ended, ['greediest']);
 });
+
+test('a device has only so many links on a connection: each that receives commands is a question to the store', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const raw = await RawAmqp.connect(hub.port);
+  raw.write(SASL_HEADER, plain(`d1@sas.${HUB_NAME}`, device.token()));
+  await raw.frame(performative.saslOutcome);
+  raw.write(HEADER, open(), begin(0));
+  const address = device.address('messages/devicebound');
+  for (let handle = 0; handle <= limits.amqpLinksPerDeviceMax; handle++) {
+    raw.write(attach(0, `l${handle}`, handle, true, address));
+  }
+  assert.equal(conditionOf(await raw.frame(performative.detach), 2), 'amqp:resource-limit-exceeded');
+  raw.write(
+    frame(0, performative.detach, [0, true]),
+    frame(0, performative.detach, [limits.amqpLinksPerDeviceMax, true]),
+  );
+  raw.received = Buffer.alloc(0);
+  raw.write(attach(0, 'again', 0, true, address));
+  assert.equal((await raw.frame(performative.attach))[0], 'again');
+  raw.socket.destroy();
+});

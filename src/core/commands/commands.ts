@@ -7,6 +7,7 @@ import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import { commandCalls } from './calls.ts';
 import type { Settlement } from './lifecycle.ts';
 import type { CommandQueue, CommandTotals, SettleOutcome } from './ports.ts';
+import { ReceiptTurns } from './receipt-turns.ts';
 import { admitCommand } from './rules.ts';
 import type { Command, CommandLimits, CommandMessage, ReceiptBatch, TrailEntry } from './types.ts';
 
@@ -88,6 +89,7 @@ export interface CommandsParts {
 
 export function createCommands(parts: CommandsParts): Guarded<Commands> {
   const { queue, clock, random } = parts;
+  const receiptTurns = new ReceiptTurns();
   const receiptListeners = new Set<() => void>();
   const receiptsMayWait = (): void => {
     for (const listener of receiptListeners) listener();
@@ -159,18 +161,20 @@ export function createCommands(parts: CommandsParts): Guarded<Commands> {
     },
 
     async takeReceipts(principal) {
-      const now = clock.now();
-      return queue.lockReceipts(
-        {
-          lockToken: uuid(random),
-          reader: principal.kind === 'policy' ? `policy ${principal.policyName}` : '',
-          count: parts.limits.receiptBatchMax,
-          lockMs: parts.limits.receiptLockMs,
-          notAfter: now - parts.limits.receiptBatchMs,
-          endedBefore: now - parts.limits.receiptTimeToLiveMs,
-        },
-        now,
-      );
+      return receiptTurns.take(() => {
+        const now = clock.now();
+        return queue.lockReceipts(
+          {
+            lockToken: uuid(random),
+            reader: principal.kind === 'policy' ? `policy ${principal.policyName}` : '',
+            count: parts.limits.receiptBatchMax,
+            lockMs: parts.limits.receiptLockMs,
+            notAfter: now - parts.limits.receiptBatchMs,
+            endedBefore: now - parts.limits.receiptTimeToLiveMs,
+          },
+          now,
+        );
+      });
     },
 
     async settleReceipts(_principal, lockToken, settlement) {

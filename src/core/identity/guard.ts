@@ -3,11 +3,12 @@
  * with it and a sheet that says of each of its calls which operation of the table it is and whom it concerns; a call
  * without an entry does not compile, and `Hub` holds only rooms that stand behind a guard.
  */
+import { AssertionError } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { HubError } from '../errors.ts';
 import type { Concerned } from '../monitoring/types.ts';
 import type { Operation } from './operations.ts';
-import { authorize, type HubPlace } from './permissions.ts';
+import { authorize, type HubPlace, isAuthorized } from './permissions.ts';
 import type { IdentityKey, Principal } from './types.ts';
 
 /** What an operation concerns: an identity (an object with more fields will do), several, a place, or the whole hub. */
@@ -112,20 +113,22 @@ export function createGuard(clock: Pick<Clock, 'now'>, audit: Audit): Guard {
     },
     demand: (principal, operation, target) => guard.runNow(principal, operation, target, () => {}),
     choose(principals, operation, target, isTold) {
-      let refusal: unknown;
-      for (const principal of principals) {
-        try {
-          ask(principal, operation, target);
-          return principal;
-        } catch (error) {
-          refusal ??= error;
-        }
-      }
-      if (refusal === undefined) {
+      const now = clock.now();
+      const targets = isSeveral(target) ? (target.length === 0 ? [undefined] : target) : [target];
+      const chosen = principals.find((principal) =>
+        targets.every((each) => isAuthorized(principal, operation, now, each)),
+      );
+      if (chosen !== undefined) return chosen;
+      if (principals.length === 0) {
         throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
       }
-      if (isTold) tell(principals[0], operation, target, refusal);
-      throw refusal;
+      try {
+        ask(principals[0], operation, target);
+      } catch (refusal) {
+        if (isTold) tell(principals[0], operation, target, refusal);
+        throw refusal;
+      }
+      throw new AssertionError('a proof that allows nothing is refused');
     },
     refused: (attempt, error) => audit.refused(attempt, error),
     room(room, sheet) {

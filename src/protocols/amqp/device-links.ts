@@ -28,11 +28,11 @@ export class DeviceLinks {
   /** @throws HubError; the link is still to be refused then. */
   async open(link: AnyLink, address: DeviceAddress): Promise<void> {
     const device = await this.#devices.enter(address.key);
-    device.addLink(link);
     link.whenClosed(() => {
       device.removeLink(link);
       this.#devices.leave(device);
     });
+    device.addLink(link);
     if (link instanceof IncomingLink) this.#openIncoming(link, address, device);
     else this.#openOutgoing(link, address, device);
   }

@@ -1,3 +1,4 @@
+import { limits } from '../../base/limits.ts';
 import { DeviceConnection, type DeviceOrigin } from '../../core/devices/connection.ts';
 import type { DeviceHub, DeviceReceiver } from '../../core/devices/types.ts';
 import { HubError } from '../../core/errors.ts';
@@ -49,7 +50,14 @@ export class DevicePeer implements DeviceReceiver {
     if (this.lost !== undefined) throw refusalOf(this.lost);
   }
 
+  /** @throws HubError IotHubQuotaExceeded */
   addLink(link: AnyLink): void {
+    const max = limits.amqpLinksPerDeviceMax;
+    if (this.#links.size >= max) {
+      throw new HubError('IotHubQuotaExceeded', `A device may have ${max} links on one connection.`, {
+        limit: { name: 'amqpLinksPerDeviceMax', scope: `device ${this.name}`, current: this.#links.size, max },
+      });
+    }
     this.#links.add(link);
   }
 

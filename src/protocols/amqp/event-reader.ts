@@ -1,4 +1,6 @@
 import { HubError } from '../../core/errors.ts';
+import type { EventLog } from '../../core/events/ports.ts';
+import type { EventPosition } from '../../core/events/types.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { int, string } from '../../wire/amqp/fields.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
@@ -22,7 +24,7 @@ export async function openEventReader(
   const { events, clock } = host.hub;
   const position = readPosition(link.attach.filter);
   const { log, partition, consumerGroup, delivered } = await events.openReader(principal, place);
-  const from = await log.seek(partition, position);
+  const from = await seek(log, partition, position, host);
   const { lastSequence } = log.partition(partition);
   if (position.kind === 'sequence' && from > lastSequence + 1) {
     throw new HubError(
@@ -61,6 +63,17 @@ export async function openEventReader(
   link.whenClosed(() => delivery.stop());
   link.onSendable = () => delivery.pump();
   link.open({ sendsSettled: true, offeredCapabilities: withMetrics ? [METRICS] : undefined });
+}
+
+/** A time is looked for on the disk: one at a time for a connection, which is not read meanwhile. */
+async function seek(log: EventLog, partition: number, position: EventPosition, host: LinkHost): Promise<number> {
+  if (position.kind !== 'time') return log.seek(partition, position);
+  const release = host.hold();
+  try {
+    return await log.seek(partition, position);
+  } finally {
+    release();
+  }
 }
 
 /**

@@ -75,8 +75,12 @@ export class ServiceLinks {
   #admit(link: AnyLink, operation: Operation, place?: HubPlace): () => Principal {
     const { grants, host } = this.#parts;
     const { guard } = host.hub;
-    grants.demand(guard, operation, place);
-    const principal = (): Principal => grants.demand(guard, operation, place, false);
+    let allowing = grants.demand(guard, operation, place);
+    // Asked for every message: what allowed the last one allows this one too, until it ends.
+    const principal = (): Principal => {
+      if (allowing.expiresAt <= host.hub.clock.now()) allowing = grants.demand(guard, operation, place, false);
+      return allowing;
+    };
     this.#open.set(link, principal);
     link.whenClosed(() => this.#open.delete(link));
     return principal;

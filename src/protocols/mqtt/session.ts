@@ -30,6 +30,9 @@ import { takeSubscribe, takeUnsubscribe } from './subscribing.ts';
 import { Uplink } from './uplink.ts';
 import { leavesWill } from './will.ts';
 
+/** Bytes of a packet off the fast path, of its topic above all, that take as long as a small packet does. */
+const BYTES_PER_PACKET = 256;
+
 /** It has few objects of its own: there is a session for each idle connection. */
 export class Session extends Gated implements DeviceReceiver, TelemetryDoor, CommandReceiver {
   readonly hub: Hub;
@@ -194,6 +197,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
         if (!reader.next(isFirst ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
         if (++this.#taken >= limits.mqttPacketsPerTurn) this.#endTurn();
         if (this.#uplink?.enqueueFast(reader) === true) continue;
+        this.#taken += Math.floor((reader.end - reader.start) / BYTES_PER_PACKET);
         this.#handle(decodePacket(reader.bytes, reader.start, reader.body, reader.end), reader);
       }
       this.#answerPings();

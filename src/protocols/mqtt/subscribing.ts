@@ -41,7 +41,6 @@ function keepGrants(session: Session, grants: Grants, answer: Buffer): void {
 
 /** @throws MalformedPacket for a filter that is not documented: closing is the clear signal (device reference 2.8). */
 function grantsAfter(packet: SubscribePacket, before: Grants, key: IdentityKey): Grants {
-  boundFilters(packet.requests.length);
   let grants = before;
   for (const { filter, qos } of packet.requests) {
     const granted = grant(grants, key, filter, qos);
@@ -61,11 +60,5 @@ function grantedQos(packet: SubscribePacket): readonly number[] {
 
 /** Filters that were not granted change nothing. */
 function grantsWithout(packet: UnsubscribePacket, before: Grants, key: IdentityKey): Grants {
-  boundFilters(packet.filters.length);
   return packet.filters.reduce((left, filter) => revoke(left, key, filter), before);
-}
-
-function boundFilters(count: number): void {
-  const max = limits.mqttFiltersPerPacketMax;
-  if (count > max) throw new MalformedPacket(`${count} filters in one packet, where at most ${max} are allowed`);
 }

@@ -3,6 +3,7 @@
  * that can be seen in the packet alone, is refused here, each with its clause.
  */
 import { isUtf8 } from 'node:buffer';
+import { limits } from '../../base/limits.ts';
 import { type ClientPacket, type ConnectPacket, MalformedPacket, packetTypes } from './packets.ts';
 
 const PROTOCOL_NAME = 'MQTT';
@@ -104,6 +105,7 @@ function subscribe(fields: Fields): ClientPacket {
     const filter = fields.topic();
     const qos = fields.byte();
     if (qos > 2) throw new MalformedPacket('requested QoS is over 2 [MQTT-3.8.3-4]');
+    boundFilters(requests.length);
     requests.push({ filter, qos });
   } while (!fields.done);
   return { kind: 'subscribe', packetId, requests };
@@ -112,9 +114,17 @@ function subscribe(fields: Fields): ClientPacket {
 function unsubscribe(fields: Fields): ClientPacket {
   const packetId = fields.packetId();
   const filters: string[] = [];
-  do filters.push(fields.topic());
-  while (!fields.done);
+  do {
+    boundFilters(filters.length);
+    filters.push(fields.topic());
+  } while (!fields.done);
   return { kind: 'unsubscribe', packetId, filters };
+}
+
+/** Before one more is kept: a packet may hold eighty thousand. */
+function boundFilters(count: number): void {
+  const max = limits.mqttFiltersPerPacketMax;
+  if (count >= max) throw new MalformedPacket(`more filters in one packet than the ${max} that are allowed`);
 }
 
 function requireFlags(flags: number, required: number): void {
