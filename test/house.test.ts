@@ -36,6 +36,7 @@ const coreRooms = [
   'identity',
   'events',
   'commands',
+  'files',
   'presence',
   'monitoring',
   'throttling',

@@ -33,6 +33,30 @@ export const errorTable = {
     retry: false,
     meaning: 'some items of a bulk request failed',
   },
+  DefaultStorageEndpointNotConfigured: {
+    number: 400014,
+    status: 400,
+    retry: false,
+    meaning: 'this hub keeps no files',
+  },
+  InvalidFileUploadCorrelationId: {
+    number: 400015,
+    status: 400,
+    retry: false,
+    meaning: 'no such file upload',
+  },
+  ExpiredFileUploadCorrelationId: {
+    number: 400016,
+    status: 400,
+    retry: false,
+    meaning: 'the time of the file upload is over',
+  },
+  InvalidStorageEndpointOrBlob: {
+    number: 400017,
+    status: 400,
+    retry: false,
+    meaning: 'nothing was uploaded',
+  },
   CannotRegisterModuleToModule: { number: 400301, status: 400, retry: false, meaning: 'a module cannot hold modules' },
   IotHubUnauthorized: { number: 401003, status: 401, retry: false, meaning: 'authentication failed' },
   IotHubUnauthorizedAccess: {
@@ -47,6 +71,12 @@ export const errorTable = {
     status: 403,
     retry: true,
     meaning: 'the command queue of the device is full',
+  },
+  DeviceMaximumActiveFileUploadLimitExceeded: {
+    number: 403006,
+    status: 403,
+    retry: true,
+    meaning: 'the device has as many file uploads open as allowed',
   },
   InvalidMessageExpiryTime: {
     number: 403009,

@@ -10,6 +10,7 @@ import { type Commands, createCommands } from './commands/commands.ts';
 import type { CommandQueue } from './commands/ports.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
 import type { CommandLimits } from './commands/types.ts';
+import type { Files, FilesRoom } from './files/files.ts';
 import { stillStand } from './identity/credentials.ts';
 import type { Guard, Guarded } from './identity/guard.ts';
 import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
@@ -31,6 +32,7 @@ export interface HubState {
   readonly trust: Trust;
   readonly presence: Presence;
   readonly commands: Guarded<Commands>;
+  readonly files: Guarded<Files>;
 }
 
 /** Absent = the default of `base/limits.ts`. */
@@ -49,6 +51,7 @@ export interface HubStateParts {
   readonly authorities: AuthorityStore;
   readonly subscriptions: SubscriptionStore;
   readonly commandQueue: CommandQueue;
+  readonly files: FilesRoom;
   /** Where connections have their places. */
   readonly presence: Presence;
   /** Hear of every connection, beside `recorder`. */
@@ -107,6 +110,7 @@ export function createHubState(parts: HubStateParts): HubState {
     trust,
     presence,
     commands: commandFollower === undefined ? commands : followedCommands(commands, commandFollower, clock),
+    files: parts.files.files,
   };
 }
 
@@ -117,8 +121,9 @@ function applyChange(
     presence,
     subscriptions,
     commandQueue,
+    files,
     log,
-  }: Pick<HubStateParts, 'subscriptions' | 'commandQueue' | 'log'> & { readonly presence: Presence },
+  }: Pick<HubStateParts, 'subscriptions' | 'commandQueue' | 'files' | 'log'> & { readonly presence: Presence },
 ): void {
   const { deviceId, moduleId } = identity;
   const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
@@ -133,6 +138,7 @@ function applyChange(
   if (kind === 'deleted') {
     subscriptions.remove(key).catch(failed);
     commandQueue.forget(key).catch(failed);
+    files.forget(key).catch(failed);
   }
 }
 

@@ -7,6 +7,7 @@ import { silentLog } from '../base/log.ts';
 import { seededRandom } from '../base/random.ts';
 import { createMemoryAuthorityStore } from '../stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
+import { memoryFiles } from '../stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
@@ -45,6 +46,7 @@ async function house(told?: MonitoringReport[]): Promise<Hub> {
   const state = createHubState({
     ...common,
     commandQueue: createMemoryCommandQueue(identities),
+    files: memoryFiles(common.guard, identities, clock, random),
     presence: createPresence({ clock }),
     connectionWatchers: [],
     throttling: createThrottling({}, clock),

@@ -19,7 +19,7 @@ import type { SubscriptionStore } from './presence/ports.ts';
 import { type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
 
 /** The waist: the one value that doors see. Its rooms stand behind the guard. */
-export interface Hub extends Pick<HubState, 'presence' | 'commands'> {
+export interface Hub extends Pick<HubState, 'presence' | 'commands' | 'files'> {
   readonly name: string;
   readonly hostNames: HostNames;
   readonly authentication: Authentication;
@@ -61,7 +61,7 @@ export interface HubParts {
 /** Puts the rooms together, for the process that owns the state and for its listener threads alike. */
 export function createHub(parts: HubParts): Hub {
   const { name, hostNames, guard, recorder, tracing, clock, random, log, subscriptions } = parts;
-  const { cache, trust, presence, commands } = parts.state;
+  const { cache, trust, presence, commands, files } = parts.state;
   const authentication = createAuthentication({
     identities: cache,
     trust,
@@ -95,6 +95,7 @@ export function createHub(parts: HubParts): Hub {
     authorities: createAuthorities({ guard, store: parts.authorities, clock, random }),
     events: watchedSlowing(events, recorder, clock),
     commands,
+    files,
     presence,
     subscriptions,
     clock,

@@ -28,6 +28,7 @@ import type { LoadedSettings } from './config-sources.ts';
 import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder.ts';
 import { openDoors } from './doors.ts';
 import { describeEndpoints, monitoringName } from './endpoints.ts';
+import { openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import {
   certificateCheck,
@@ -157,9 +158,16 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ guard, identities, authorities, subscriptions: tables.subscriptions, recorder },
     ...{ limits: hubLimits, clock, random, log },
   };
+  const files = await openFiles({
+    ...{ settings, guard, identities, clock, random, log, shutdown },
+    folder: folder.file('files'),
+    localName: reach.localName,
+    records: tables.fileRecords,
+  });
   const state = createHubState({
     ...common,
     commandQueue: sweeper.watch(tables.commandQueue),
+    files: files.room,
     presence: keptPresence.presence,
     connectionWatchers: [keptPresence.watcher],
     throttling,
@@ -217,7 +225,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     shutdown,
     health,
     threads,
+    blobs: files.room.blobs,
   });
+  files.listens(ports.https ?? undefined);
   health.start();
 
   const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');

@@ -8,6 +8,7 @@ const topics: readonly SettingMeta['topic'][] = [
   'Ports',
   'Certificates',
   'Events',
+  'Files',
   'Limits',
   'Monitoring',
   'Keys',

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { limits } from '../base/limits.ts';
 import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
+import { fileSettings } from './file-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
 import { throttleSettings } from './throttle-settings.ts';
 import { traceSettings } from './trace-settings.ts';
@@ -25,6 +26,7 @@ export interface SettingMeta {
     | 'Ports'
     | 'Certificates'
     | 'Events'
+    | 'Files'
     | 'Limits'
     | 'Monitoring'
     | 'Keys'
@@ -201,6 +203,8 @@ export const settingsSchema = z.strictObject({
     limits.drainMsMax / 1000,
     'Seconds that the stop signal gives connections to end; then they are cut off.',
   ),
+
+  ...fileSettings(documented),
 
   ...monitoringSettings(documented),
   ...traceSettings(documented),

@@ -1,5 +1,6 @@
 /** Opens every port that the settings ask for. All of them share the hub; none knows another. */
 import type { Endpoints } from '../api/endpoints.ts';
+import type { Blobs } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
 import { DeliveryTurns } from '../protocols/amqp/delivery-turns.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
@@ -38,6 +39,7 @@ export interface DoorParts {
   readonly liveEvents?: LiveEvents;
   /** For `/readyz`. */
   readonly health: Health;
+  readonly blobs: Blobs;
 }
 
 export interface OpenDoors {
@@ -127,7 +129,15 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     ];
     const upgrades = webSockets.map(({ route }) => route);
     const { door, notice } = await openHttpsPort(port, loaded.sources.httpsPort, (tried) =>
-      openHttpsDoor(hub, { port: tried, addresses: reach.open, tls, gate, authority: tls.authority, upgrades }),
+      openHttpsDoor(hub, {
+        port: tried,
+        addresses: reach.open,
+        tls,
+        gate,
+        authority: tls.authority,
+        upgrades,
+        blobs: parts.blobs,
+      }),
     );
     if (notice !== undefined) notices.push(notice);
     return withWebSockets(door, webSockets);

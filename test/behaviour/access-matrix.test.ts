@@ -52,6 +52,9 @@ const deviceRows = (path: string, allowed: readonly CallerName[]): readonly Row[
   rest(allowed, 'GET', `${path}/messages/devicebound`),
   rest(allowed, 'DELETE', `${path}/messages/devicebound/${lock}`),
   rest(allowed, 'POST', `${path}/messages/devicebound/${lock}/abandon`),
+  rest(allowed, 'POST', `${path}/files`, { blobName: 'x' }),
+  rest(allowed, 'POST', `${path}/files/notifications`, { correlationId: lock, isSuccess: true }),
+  rest(allowed, 'POST', `${path}/files/notifications/${lock}`, { isSuccess: true }),
 ];
 
 const commandRows = (target: string, allowed: readonly CallerName[]): readonly Row[] => [

@@ -39,6 +39,9 @@ test('the description lists each operation with its shapes, and none that is not
     `DELETE ${identity}/messages/devicebound/{lockToken}`,
     `POST ${identity}/messages/devicebound`,
     `POST ${identity}/messages/devicebound/{lockToken}/abandon`,
+    `POST ${identity}/files`,
+    `POST ${identity}/files/notifications`,
+    `POST ${identity}/files/notifications/{correlationId}`,
   ]);
   const expected = [
     ...ofEach,

@@ -208,7 +208,6 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
     ['GET', '/configurations'],
     ['GET', '/digitaltwins/d1'],
     ['GET', '/messages/serviceBound/filenotifications'],
-    ['POST', '/devices/d1/files'],
   ]) {
     await expect(method, path, 403, 'OperationNotAvailable');
   }

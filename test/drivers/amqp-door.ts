@@ -45,6 +45,8 @@ export interface AmqpTestHub extends AsyncDisposable {
   /** Makes a device, or a module and its device. */
   device(deviceId: string, moduleId?: string): Promise<TestDevice>;
   readonly commandQueue: CommandQueue;
+  /** Lets the device upload a file of that content: back ends are told. */
+  upload(deviceId: string, name: string, content: string): Promise<void>;
   /** Stores telemetry of device `d1` in one partition and waits until readers see it. */
   append(partition: number, bodies: readonly (string | Uint8Array)[], telemetry?: Partial<Telemetry>): Promise<void>;
   /** Most bytes that now wait in one of the hub's sockets. */
@@ -92,7 +94,7 @@ export async function openAmqpTestHub(
   const identities = createMemoryIdentityStore();
   const commandQueue = createMemoryCommandQueue(identities);
   const consumerGroups = createMemoryConsumerGroupStore();
-  const { hub, policies } = await openPlainHub({
+  const { hub, policies, files } = await openPlainHub({
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1'],
     ...{ identities, commandQueue, clock },
@@ -124,6 +126,16 @@ export async function openAmqpTestHub(
     telemetry,
     monitoring,
     commandQueue,
+    async upload(deviceId, name, content) {
+      const key = { deviceId };
+      const { blobName, sasToken, correlationId } = await hub.files.beginUpload(owner, key, name);
+      const blob = await files.blobs.blob(blobName, new URLSearchParams(sasToken));
+      const source = (async function* () {
+        yield Buffer.from(content);
+      })();
+      await blob.put({ source }, { contentType: 'text/plain', condition: {} });
+      await hub.files.endUpload(owner, key, correlationId, true);
+    },
     owner,
     lines,
     unsentBytesMax: () => Math.max(0, ...[...sockets].map((socket) => socket.writableLength)),

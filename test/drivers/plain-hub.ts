@@ -1,9 +1,11 @@
 /** A hub on memory stores with nothing switched on but what is asked for: one place to follow when a hub gets another part. */
+
 import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { Events } from '../../src/core/events/events.ts';
+import type { FilesRoom } from '../../src/core/files/files.ts';
 import { createHub, type Hub, type HubParts } from '../../src/core/hub.ts';
 import { createHubState, type HubLimits } from '../../src/core/hub-state.ts';
 import { createGuard, type Guard, type Guarded } from '../../src/core/identity/guard.ts';
@@ -18,6 +20,7 @@ import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts'
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
@@ -42,6 +45,8 @@ export interface PlainHubParts {
 export interface PlainHub {
   readonly hub: Hub;
   readonly policies: readonly Policy[];
+  /** On memory. */
+  readonly files: FilesRoom;
 }
 
 export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
@@ -53,9 +58,11 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
   const subscriptions = createMemorySubscriptionStore();
   const guard = createGuard(clock, refusalAudit(recorder));
   const common = { guard, identities, authorities, subscriptions, recorder, limits, clock, random, log };
+  const files = memoryFiles(guard, identities, clock, random);
   const state = createHubState({
     ...common,
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
+    files,
     presence: createPresence({ clock, log }),
     connectionWatchers: [],
     throttling: createThrottling({}, clock),
@@ -71,5 +78,5 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     refusalDelays: createRefusalDelays(clock, 0),
     tracing,
   });
-  return { hub, policies };
+  return { hub, policies, files };
 }

@@ -26,6 +26,7 @@ import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
+import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
@@ -70,6 +71,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const state = createHubState({
     ...common,
     commandQueue: createMemoryCommandQueue(store),
+    files: memoryFiles(common.guard, store, clock),
     presence: createPresence({ clock }),
     connectionWatchers: [],
     throttling: createThrottling({}, clock),

@@ -30,6 +30,7 @@ import { type EmbeddedEventLog, openEmbeddedEventLog } from '../../src/stores/em
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
+import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
@@ -258,6 +259,7 @@ export class HubHost {
     const state = createHubState({
       ...common,
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
+      files: memoryFiles(common.guard, identities, clock, random),
       presence: presence.presence,
       connectionWatchers: [presence.watcher],
       throttling: createThrottling({}, clock),

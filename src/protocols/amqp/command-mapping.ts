@@ -1,11 +1,13 @@
 /** Messages of back ends and devices <-> commands and receipts. */
 import type { Command, CommandMessage, Receipt, ReceiptWish } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
+import type { FileNotification } from '../../core/files/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { type BareMessage, readBareMessage } from '../../wire/amqp/bare-message.ts';
 import { AmqpDecodeError, type HeapBudget } from '../../wire/amqp/values.ts';
 import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
 import { commandAddress, readCommandAddress } from '../shared/command-address.ts';
+import { FILE_NOTIFICATION_CONTENT_TYPE, fileNotificationJson } from '../shared/file-notifications.ts';
 import { RECEIPTS_CONTENT_TYPE, receiptsJson } from '../shared/receipts.ts';
 
 const ACK_PROPERTY = 'iothub-ack';
@@ -104,14 +106,25 @@ export function commandForDevice(command: Command, lockToken: string): Buffer {
  * they are there, and Java takes nothing but a data section of plain ASCII.
  */
 export function feedbackMessage(receipts: readonly Receipt[], hubName: string, now: number): Buffer {
+  return toldMessage(hubName, now, RECEIPTS_CONTENT_TYPE, receiptsJson(receipts));
+}
+
+/** Tells back ends of one file that a device has uploaded (files reference 4). */
+export function fileNotificationMessage(notification: FileNotification, hubName: string): Buffer {
+  const json = fileNotificationJson(notification);
+  return toldMessage(hubName, notification.enqueuedTime, FILE_NOTIFICATION_CONTENT_TYPE, json);
+}
+
+/** @param json in ASCII @param now UTC milliseconds */
+function toldMessage(hubName: string, now: number, contentType: string, json: string): Buffer {
   scratch.reset();
   scratch.descriptor(section.messageAnnotations);
   const annotations = scratch.beginMap();
   scratch.symbol('iothub-enqueuedtime');
   scratch.timestamp(now);
   scratch.end(annotations, 2);
-  writeProperties({ userId: hubName, contentType: RECEIPTS_CONTENT_TYPE });
-  writeBody(Buffer.from(receiptsJson(receipts), 'latin1'));
+  writeProperties({ userId: hubName, contentType });
+  writeBody(Buffer.from(json, 'latin1'));
   return scratch.copy();
 }
 

@@ -9,8 +9,9 @@ import type { Grants } from './grants.ts';
 import { IncomingLink } from './incoming-link.ts';
 import type { AnyLink } from './link.ts';
 import type { LinkHost } from './link-host.ts';
+import { LockedDelivery } from './locked-delivery.ts';
+import { fileNotifications, receipts } from './locked-sources.ts';
 import { OutgoingLink } from './outgoing-link.ts';
-import { ReceiptDelivery } from './receipt-delivery.ts';
 import type { RequestNode } from './request-node.ts';
 
 export interface ServiceLinksParts {
@@ -51,12 +52,9 @@ export class ServiceLinks {
     } else if (address.kind === 'commands' && link instanceof IncomingLink) {
       openCommandIntake(link, host, this.#admit(link, 'commands.send'));
     } else if (address.kind === 'receipts' && link instanceof OutgoingLink) {
-      new ReceiptDelivery(link, host, this.#admit(link, 'feedback.receive'));
+      new LockedDelivery(link, host, receipts(host, this.#admit(link, 'feedback.receive')));
     } else if (address.kind === 'fileNotifications' && link instanceof OutgoingLink) {
-      // No files are uploaded yet, so there is nothing to tell: the link is open for the SDKs that attach it anyway.
-      this.#admit(link, 'feedback.receive');
-      link.onSendable = () => link.drained();
-      link.open({ sendsSettled: link.attach.wantsSettled });
+      new LockedDelivery(link, host, fileNotifications(host, this.#admit(link, 'fileNotifications.receive')));
     } else this.#refuse(link, address);
   }
 

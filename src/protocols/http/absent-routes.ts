@@ -7,8 +7,6 @@ import type { AbsentRoute } from './route.ts';
 export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/devices/query', method: 'POST' },
   { url: '/devices/:deviceId/applyConfigurationContent' },
-  { url: '/devices/:deviceId/files' },
-  { url: '/devices/:deviceId/files/*' },
   { url: '/twins/*' },
   { url: '/digitaltwins/*' },
   { url: '/jobs' },

@@ -8,6 +8,8 @@ import { buildApp } from './app.ts';
 import { authorityRoutes } from './authority-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
+import { fileRoutes } from './file-routes.ts';
+import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
@@ -31,16 +33,30 @@ export interface HttpConnections {
 /** The whole API on streams of bytes: what the HTTPS port serves, without the port. */
 export async function httpConnections(
   hub: Hub,
-  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'requestMs'>,
+  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'blobs' | 'requestMs'>,
 ): Promise<HttpConnections> {
   let machinery: HttpServer | undefined;
+  const files =
+    options.blobs &&
+    blobRequests({
+      blobs: options.blobs,
+      clock: hub.clock,
+      random: hub.random,
+      log: hub.log,
+      proved: ({ socket }) => machinery?.provedOn(socket),
+    });
   const serverFactory = (handler: http.RequestListener): http.Server => {
-    machinery = createHttpServer(handler, {
+    const chosen: http.RequestListener = (request, response) => {
+      if (files !== undefined && isBlobUrl(request.url ?? '')) files(request, response);
+      else handler(request, response);
+    };
+    machinery = createHttpServer(chosen, {
       clock: hub.clock,
       random: hub.random,
       log: hub.log,
       upgrades: options.upgrades ?? [],
       requestMs: options.requestMs ?? limits.httpRequestMs,
+      ...(files !== undefined && { streams: ({ url }) => isBlobUrl(url ?? '') }),
     });
     return machinery.server;
   };
@@ -50,6 +66,7 @@ export async function httpConnections(
       ...registryRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),
+      ...fileRoutes(hub),
       ...hubRoutes(hub),
       ...authorityRoutes(hub),
       ...serverAuthorityRoutes(hub, options.authority),

@@ -21,6 +21,8 @@ export interface HttpServerOptions {
   readonly upgrades: readonly UpgradeRoute[];
   /** 0 = nothing is timed, for streams whose time is not the machine's. */
   readonly requestMs: number;
+  /** Whether the body of a request may take as long as it likes, its handler seeing to it that it goes on. */
+  streams?(request: http.IncomingMessage): boolean;
 }
 
 export interface HttpServer {
@@ -59,7 +61,8 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
     {
       maxHeaderSize: limits.httpHeaderBytesMax,
       headersTimeout: Math.min(limits.handshakeMs, options.requestMs),
-      requestTimeout: options.requestMs,
+      // The runtime times all requests or none; where some may take longer, those that may not are timed below.
+      requestTimeout: options.streams === undefined ? options.requestMs : 0,
       keepAliveTimeout: limits.httpKeepAliveMs,
       connectionsCheckingInterval: CHECK_INTERVAL_MS,
       // Refused below, in the form of every refusal.
@@ -84,6 +87,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
         response.writeHead(status, headers).end(body);
         return;
       }
+      if (options.streams?.(request) === false) limitTime(request, response, options);
       handler(request, response);
     },
   );
@@ -142,6 +146,19 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
   };
 }
 
+/** Ends a request whose body does not come in time, as the runtime would. */
+function limitTime(request: http.IncomingMessage, response: http.ServerResponse, options: HttpServerOptions): void {
+  const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
+  if (options.requestMs === 0 || (coding === undefined && (length === undefined || length === '0'))) return;
+  const cancel = options.clock.after(options.requestMs, () => {
+    if (request.complete) return;
+    if (response.headersSent) request.socket.destroy();
+    else refuseRaw(request.socket, lateRequest(), options);
+  });
+  request.once('end', cancel);
+  response.once('close', cancel);
+}
+
 function findUpgrade(request: http.IncomingMessage, routes: readonly UpgradeRoute[]): UpgradeRoute | undefined {
   const path = decoded(pathOf(request.url ?? '')).toLowerCase();
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim().toLowerCase());
@@ -163,9 +180,13 @@ function brokenRequest(error: NodeJS.ErrnoException): { error: HubError; status?
     return { error: new HubError('MessageTooLarge', text), status: 431 };
   }
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return { error: new HubError('IotHubFormatError', 'The request did not arrive in time.'), status: 408 };
+    return lateRequest();
   }
   return { error: new HubError('IotHubFormatError', 'The request is not HTTP/1.1.') };
+}
+
+function lateRequest(): { error: HubError; status: number } {
+  return { error: new HubError('IotHubFormatError', 'The request did not arrive in time.'), status: 408 };
 }
 
 /** A refusal as text, after which the connection ends: what follows on it cannot be told apart from the refused. */

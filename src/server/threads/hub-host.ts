@@ -12,6 +12,7 @@ import type { ThreadLink } from './calls.ts';
 import type { ChangeFeed } from './change-feed.ts';
 import { serveCommands } from './commands.ts';
 import type { EventLogHost, LogStart } from './event-log-host.ts';
+import { serveFiles } from './files.ts';
 import type { PresenceHost } from './presence.ts';
 import { serveReceivers } from './receivers.ts';
 import { serveRefusalDelays } from './refusal-delays.ts';
@@ -93,6 +94,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
     ...parts.logs.map((log) => log.serve(link)),
     serveReceivers(link, hub.events),
     serveCommands(link, hub.commands, hub.log),
+    serveFiles(link, hub.files),
     parts.presence.serve(link),
   ];
   link.on(MONITORED, (report: MonitoringReport) => parts.recorder.record(report));

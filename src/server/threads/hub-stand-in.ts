@@ -19,6 +19,7 @@ import type { ThreadLink } from './calls.ts';
 import { serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn } from './commands.ts';
 import { eventLogStandIn } from './event-log-stand-in.ts';
+import { filesStandIn } from './files.ts';
 import { type HubStart, MONITORED } from './hub-host.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
@@ -72,6 +73,7 @@ export function hubStandIn(
     trust: new Trust(authorities),
     presence: presenceStandIn(link, { clock, log, isSettled, settled }),
     commands: commandsStandIn(link, guard),
+    files: filesStandIn(link),
   };
   const hub = createHub({
     name: start.name,

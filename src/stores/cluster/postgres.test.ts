@@ -6,6 +6,7 @@ import { authorityStoreContract } from '../contract/authorities.ts';
 import { commandQueueContract } from '../contract/command-queue.ts';
 import { commandQueueModelTest } from '../contract/command-queue-model.ts';
 import { consumerGroupStoreContract } from '../contract/consumer-groups.ts';
+import { fileRecordsContract } from '../contract/file-records.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { identityStoreContract } from '../contract/identities.ts';
 import { policyStoreContract } from '../contract/policies.ts';
@@ -25,6 +26,11 @@ withPostgres('the contracts of all table stores', (open) => {
   policyStoreContract('postgres', store('policies'));
   consumerGroupStoreContract('postgres', store('consumerGroups'));
   subscriptionStoreContract('postgres', store('subscriptions'));
+
+  fileRecordsContract('postgres', async () => {
+    const { tables, close } = await open();
+    return { records: tables.fileRecords, identities: tables.identities, close };
+  });
 
   commandQueueContract('postgres', async (): Promise<OpenedQueue> => {
     const opened = await open();

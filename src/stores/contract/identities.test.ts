@@ -9,14 +9,30 @@ import { openKeyCipher } from '../embedded/tables/key-file.ts';
 import { type EmbeddedTables, openEmbeddedTables } from '../embedded/tables/tables.ts';
 import { createMemoryAuthorityStore } from '../memory/authorities.ts';
 import { createMemoryConsumerGroupStore } from '../memory/consumer-groups.ts';
+import { createMemoryFileRecords } from '../memory/file-records.ts';
 import { createMemoryIdentityStore } from '../memory/identities.ts';
 import { createMemoryPolicyStore } from '../memory/policies.ts';
 import { createMemorySubscriptionStore } from '../memory/subscriptions.ts';
 import { authorityStoreContract } from './authorities.ts';
 import { consumerGroupStoreContract } from './consumer-groups.ts';
+import { fileRecordsContract } from './file-records.ts';
 import { identityStoreContract } from './identities.ts';
 import { policyStoreContract } from './policies.ts';
 import { subscriptionStoreContract } from './subscriptions.ts';
+
+const inFolder = async (): Promise<{ tables: EmbeddedTables; close: () => Promise<void> }> => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-tables-'));
+  const parts = { random: systemRandom, log: silentLog, clock: systemClock };
+  const cipher = openKeyCipher({ ...parts, file: path.join(folder, 'keys', 'tables.key') });
+  const tables = await openEmbeddedTables({ ...parts, cipher, file: path.join(folder, 'tables', 'hub.db') });
+  return {
+    tables,
+    async close() {
+      await tables.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+};
 
 type StoreName = 'identities' | 'authorities' | 'policies' | 'consumerGroups' | 'subscriptions';
 
@@ -27,17 +43,8 @@ const inMemory =
 const embedded =
   <Name extends StoreName>(name: Name) =>
   async (): Promise<{ store: EmbeddedTables[Name]; close: () => Promise<void> }> => {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-tables-'));
-    const parts = { random: systemRandom, log: silentLog, clock: systemClock };
-    const cipher = openKeyCipher({ ...parts, file: path.join(folder, 'keys', 'tables.key') });
-    const tables = await openEmbeddedTables({ ...parts, cipher, file: path.join(folder, 'tables', 'hub.db') });
-    return {
-      store: tables[name],
-      async close() {
-        await tables.close();
-        rmSync(folder, { recursive: true });
-      },
-    };
+    const { tables, close } = await inFolder();
+    return { store: tables[name], close };
   };
 
 identityStoreContract('memory', inMemory(createMemoryIdentityStore));
@@ -50,3 +57,12 @@ consumerGroupStoreContract('memory', inMemory(createMemoryConsumerGroupStore));
 consumerGroupStoreContract('embedded', embedded('consumerGroups'));
 subscriptionStoreContract('memory', inMemory(createMemorySubscriptionStore));
 subscriptionStoreContract('embedded', embedded('subscriptions'));
+
+fileRecordsContract('memory', async () => {
+  const identities = createMemoryIdentityStore();
+  return { records: createMemoryFileRecords(identities), identities, close: async () => {} };
+});
+fileRecordsContract('embedded', async () => {
+  const { tables, close } = await inFolder();
+  return { records: tables.fileRecords, identities: tables.identities, close };
+});

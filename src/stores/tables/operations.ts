@@ -28,12 +28,23 @@ import {
   sweepCommands,
 } from './commands.ts';
 import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './consumer-groups.ts';
+import {
+  closeUpload,
+  fileTotals,
+  findUpload,
+  forgetUploads,
+  lockNotification,
+  openUpload,
+  settleNotification,
+  sweepFiles,
+} from './file-records.ts';
 import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { touchFacts } from './migrations.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
 import { beginPresence, endPresence, getPresence, recoverPresence, savePresence } from './presence-states.ts';
 import type { Transaction } from './schema.ts';
+import { hubSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
 
 type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
@@ -104,6 +115,15 @@ export function tableOperations(cipher: KeyCipher) {
     'receipts.lock': write(lockReceipts),
     'receipts.settle': write(settleReceipts),
     'receipts.drop': write(dropReceipts),
+    'secrets.get': write((tx, name: string, fresh: string) => hubSecret(tx, cipher, name, fresh)),
+    'files.open': write(openUpload),
+    'files.find': read(findUpload),
+    'files.close': write(closeUpload),
+    'files.forget': write(forgetUploads),
+    'files.lock': write(lockNotification),
+    'files.settle': write(settleNotification),
+    'files.sweep': write(sweepFiles),
+    'files.totals': read(fileTotals),
     'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }

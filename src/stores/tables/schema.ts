@@ -20,6 +20,9 @@ export interface Tables {
   command_messages: CommandMessageRow;
   command_receipts: CommandReceiptRow;
   authorities: AuthorityRow;
+  secrets: SecretRow;
+  file_uploads: FileUploadRow;
+  file_notifications: FileNotificationRow;
   authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };
 }
 
@@ -91,6 +94,40 @@ export interface CommandReceiptRow {
   lock_token: string | null;
   /** 0 when nobody holds it. */
   locked_until: number;
+}
+
+/** A secret of the hub itself, sealed (`key-cipher.ts`). */
+export interface SecretRow {
+  name: string;
+  value: string;
+}
+
+export interface FileUploadRow {
+  device_id: string;
+  module_id: string;
+  correlation_id: string;
+  generation_id: string;
+  path: string;
+  opened_time: number;
+  expires_at: number;
+  /** 1 until the device has said that it has ended. */
+  is_open: number;
+}
+
+export interface FileNotificationRow {
+  sequence: Generated<number>;
+  device_id: string;
+  module_id: string;
+  path: string;
+  blob_uri: string;
+  bytes: number;
+  last_modified: number;
+  enqueued_time: number;
+  expires_at: number;
+  lock_token: string | null;
+  /** 0 when nobody holds it. */
+  locked_until: number;
+  delivery_count: number;
 }
 
 export interface IdentityRow {

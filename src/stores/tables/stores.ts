@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
+import type { FileRecords } from '../../core/files/ports.ts';
 import type {
   AuthorityChange,
   AuthorityStore,
@@ -33,6 +34,7 @@ export interface TableStores {
   readonly consumerGroups: ConsumerGroupStore;
   readonly subscriptions: SubscriptionStore;
   readonly commandQueue: CommandQueue;
+  readonly fileRecords: FileRecords;
 }
 
 export function createTableStores(tables: TableCaller, clock: Clock): TableStores {
@@ -55,6 +57,20 @@ export function createTableStores(tables: TableCaller, clock: Clock): TableStore
       remove: (key) => tables.call('subscriptions.remove', key),
     },
     commandQueue: createTableCommandQueue((name, ...args) => tables.call(name, ...args)),
+    fileRecords: {
+      secret: async (fresh) =>
+        Buffer.from(await tables.call('secrets.get', 'files', Buffer.from(fresh).toString('base64')), 'base64'),
+      open: (upload, openMax, now) => tables.call('files.open', upload, openMax, now),
+      find: (key, correlationId) => tables.call('files.find', key, correlationId),
+      close: (key, correlationId, notification, now) =>
+        tables.call('files.close', key, correlationId, notification, now),
+      forget: (key) => tables.call('files.forget', key),
+      lock: (request, now) => tables.call('files.lock', request, now),
+      settle: (lockToken, settlement, deliveryCountMax, now) =>
+        tables.call('files.settle', lockToken, settlement, deliveryCountMax, now),
+      sweep: (count, now) => tables.call('files.sweep', count, now),
+      totals: (now) => tables.call('files.totals', now),
+    },
   };
 }
 

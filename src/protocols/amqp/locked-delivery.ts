@@ -1,14 +1,31 @@
 import { limits } from '../../base/limits.ts';
-import type { ReceiptBatch } from '../../core/commands/types.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
-import type { Principal } from '../../core/identity/types.ts';
 import type { Outcome, PeerOutcome } from '../../wire/amqp/performatives.ts';
 import { guidBytes } from '../../wire/amqp/uuid.ts';
-import { feedbackMessage } from './command-mapping.ts';
 import type { LinkHost } from './link-host.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
 
-/** A feedback message that the back end has not settled yet. */
+/** What back ends are handed under locks: receipts of commands, notifications of files. */
+export interface LockedSource {
+  /** What it is called in the log. */
+  readonly name: string;
+  /** The next message; undefined: nothing to hand out now. Asks for the right again: a token may have ended or been renewed. */
+  take(): Promise<LockedMessage | undefined>;
+  /** False: the lock is gone. */
+  settle(lockToken: string, settlement: 'complete' | 'abandon'): Promise<boolean>;
+  /** Calls `listener` when there may be something to take. The returned function ends it. */
+  watch(listener: () => void): () => void;
+}
+
+export interface LockedMessage {
+  readonly lockToken: string;
+  /** UTC milliseconds. */
+  readonly lockedUntil: number;
+  /** The AMQP message. */
+  readonly message: Buffer;
+}
+
+/** A message that the back end has not settled yet. */
 interface Held {
   readonly lockToken: string;
   /** UTC milliseconds. */
@@ -16,13 +33,13 @@ interface Held {
 }
 
 /**
- * Hands receipts to one back end, a batch per message, each under a lock (service reference 4.3). Several back ends
- * compete: a batch goes to one of them. What is not settled when the link ends goes to another at once.
+ * Hands messages to one back end, each under a lock (service reference 4.3). Several back ends compete: a message goes to
+ * one of them. What is not settled when the link ends goes to another at once.
  */
-export class ReceiptDelivery {
+export class LockedDelivery {
   readonly #link: OutgoingLink;
   readonly #host: LinkHost;
-  readonly #principal: () => Principal;
+  readonly #source: LockedSource;
   readonly #unwatch: () => void;
   /** By delivery id. */
   readonly #held = new Map<number, Held>();
@@ -31,12 +48,11 @@ export class ReceiptDelivery {
   /** Leaves the pulse; set while nothing is there to deliver. */
   #stopWaiting: (() => void) | undefined;
 
-  /** @param principal who reads: asked again and again, because a token may have ended or been renewed. */
-  constructor(link: OutgoingLink, host: LinkHost, principal: () => Principal) {
+  constructor(link: OutgoingLink, host: LinkHost, source: LockedSource) {
     this.#link = link;
     this.#host = host;
-    this.#principal = principal;
-    this.#unwatch = host.hub.commands.watchReceipts(() => host.pulse.hurry());
+    this.#source = source;
+    this.#unwatch = source.watch(() => host.pulse.hurry());
     link.whenClosed(() => this.#close());
     link.onSendable = () => this.#run();
     link.open({ sendsSettled: link.attach.wantsSettled });
@@ -49,16 +65,16 @@ export class ReceiptDelivery {
     this.#stopWaiting?.();
     try {
       while (this.#mayDeliver()) {
-        const batch = await this.#host.hub.commands.takeReceipts(this.#principal());
-        if (batch === undefined) {
+        const next = await this.#source.take();
+        if (next === undefined) {
           this.#link.drained();
           break;
         }
-        if (!this.#send(batch)) await this.#settle(batch.lockToken, 'released');
+        if (!this.#send(next)) await this.#settle(next.lockToken, 'released');
       }
     } catch (error) {
       if (asHubError(error).code === 'IotHubUnauthorized') this.#link.detach(this.#host.error(error));
-      else this.#host.log.error({ error }, 'receipts could not be taken');
+      else this.#host.log.error({ error }, `${this.#source.name} could not be taken`);
     } finally {
       this.#isRunning = false;
       if (!this.#isClosed && this.#link.credit > 0) {
@@ -83,9 +99,8 @@ export class ReceiptDelivery {
   }
 
   /** False = the link takes nothing at the moment. */
-  #send({ lockToken, lockedUntil, receipts }: ReceiptBatch): boolean {
+  #send({ lockToken, lockedUntil, message }: LockedMessage): boolean {
     if (this.#isClosed) return false;
-    const { hub } = this.#host;
     let id: number | undefined;
     const delivery = {
       link: this.#link,
@@ -94,18 +109,17 @@ export class ReceiptDelivery {
         return this.#settle(lockToken, outcome).finally(() => this.#run());
       },
     };
-    const message = feedbackMessage(receipts, hub.name, hub.clock.now());
     id = this.#link.session.sendTagged(delivery, message, guidBytes(lockToken));
     if (id === undefined) return false;
     if (!this.#link.attach.wantsSettled) this.#held.set(id, { lockToken, lockedUntil });
     return true;
   }
 
-  /** `rejected` drops the receipts, as `accepted` does. Never rejects. */
+  /** `rejected` drops the message, as `accepted` does. Never rejects. */
   async #settle(lockToken: string, outcome: PeerOutcome): Promise<Outcome> {
     const settlement = outcome === 'accepted' || outcome === 'rejected' ? 'complete' : 'abandon';
     try {
-      const settled = await this.#host.hub.commands.settleReceipts(this.#principal(), lockToken, settlement);
+      const settled = await this.#source.settle(lockToken, settlement);
       if (!settled) throw new HubError('DeviceMessageLockLost');
       return { kind: 'accepted' };
     } catch (error) {

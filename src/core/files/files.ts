@@ -1,0 +1,215 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits as bounds } from '../../base/limits.ts';
+import { type Random, uuid } from '../../base/random.ts';
+import { HubError } from '../errors.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
+import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import { type Blob, openBlob } from './blob.ts';
+import { BlobError } from './blob-error.ts';
+import { fileCalls } from './calls.ts';
+import { folderOf, ownerOf, pathOf, urlPathOf } from './names.ts';
+import type { ObjectStore } from './object-store.ts';
+import type { FileRecords } from './ports.ts';
+import { signQuery, verifyQuery } from './signed-url.ts';
+import { FILES_CONTAINER, type FileLimits, type LockedNotification, type UploadTicket } from './types.ts';
+
+/** Files of devices, as doors see them. */
+export interface Files {
+  /**
+   * Gives a device the signed URL under which it may write one file.
+   * @throws HubError ArgumentInvalid, ArgumentNull, DeviceMaximumActiveFileUploadLimitExceeded, IotHubQuotaExceeded,
+   *   IotHubUnauthorizedAccess, DeviceNotFound, ModuleNotFound
+   */
+  beginUpload(principal: Principal, key: IdentityKey, name: string): Promise<UploadTicket>;
+  /**
+   * The device says that its upload has ended. Back ends hear of one that succeeded; saying it again changes nothing.
+   * @throws HubError InvalidFileUploadCorrelationId, InvalidStorageEndpointOrBlob when nothing was uploaded
+   */
+  endUpload(principal: Principal, key: IdentityKey, correlationId: string, isSuccess: boolean): Promise<void>;
+
+  /** Locks the oldest notification; undefined: none waits, and `watchNotifications` tells when to ask again. */
+  takeNotification(principal: Principal): Promise<LockedNotification | undefined>;
+  /** False: the lock is gone. */
+  settleNotification(principal: Principal, lockToken: string, settlement: 'complete' | 'abandon'): Promise<boolean>;
+  watchNotifications(listener: () => void): () => void;
+
+  totals(): ReturnType<FileRecords['totals']>;
+}
+
+/** What a signed URL opens. */
+export interface Blobs {
+  /**
+   * @param path below the container, decoded
+   * @throws BlobError AuthenticationFailed
+   */
+  blob(path: string, query: URLSearchParams): Promise<Blob>;
+}
+
+/** All of it, as whoever puts the hub together has it. */
+export interface FilesRoom {
+  readonly files: Guarded<Files>;
+  /** A signed URL is its own proof: there is no principal to ask for. */
+  readonly blobs: Blobs;
+  /** The identity is gone, and its signed URLs with it. */
+  forget(key: IdentityKey): Promise<void>;
+  /** Does what time has done. */
+  sweep(): Promise<void>;
+}
+
+/** What is asked of an identity before its files are touched. */
+type Owner = Pick<Identity, 'generationId' | 'status'>;
+
+export interface FilesParts {
+  readonly guard: Guard;
+  /** Undefined = this hub keeps no files. */
+  readonly store: ObjectStore | undefined;
+  readonly records: FileRecords;
+  readonly identities: { get(key: IdentityKey): Promise<Owner | undefined> };
+  readonly limits: FileLimits;
+  /** Signs URLs: `FileRecords.secret`. */
+  readonly secret: Uint8Array;
+  /**
+   * Under which name devices reach the blob endpoint; with a port only where that cannot be avoided. Asked each time: the
+   * port may be known after the hub is made.
+   */
+  hostName(): string;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export function createFiles(parts: FilesParts): FilesRoom {
+  const { records, identities, limits, secret, clock, random } = parts;
+  const demandStore = (): ObjectStore => {
+    if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
+    return parts.store;
+  };
+  const listeners = new Set<() => void>();
+  const notificationsMayWait = (): void => {
+    for (const listener of listeners) listener();
+  };
+
+  async function owner(key: IdentityKey): Promise<Owner> {
+    const identity = await identities.get(key);
+    if (identity !== undefined) return identity;
+    throw key.moduleId === undefined
+      ? new HubError('DeviceNotFound', `There is no device ${key.deviceId}.`)
+      : new HubError('ModuleNotFound', `There is no module ${key.moduleId} of device ${key.deviceId}.`);
+  }
+
+  async function checkRoom(key: IdentityKey): Promise<void> {
+    const usage = await demandStore().usage(folderOf(key));
+    const hit = (name: string, current: number, max: number): HubError =>
+      new HubError('IotHubQuotaExceeded', undefined, {
+        limit: { name, scope: `device ${key.deviceId}`, current, max },
+      });
+    if (usage === undefined) return;
+    if (usage.bytes >= limits.deviceBytesMax) throw hit('fileBytesPerDeviceMax', usage.bytes, limits.deviceBytesMax);
+    if (usage.objects >= bounds.filesPerDeviceMax)
+      throw hit('filesPerDeviceMax', usage.objects, bounds.filesPerDeviceMax);
+  }
+
+  const files: Files = {
+    async beginUpload(_principal, key, name) {
+      const path = pathOf(key, name);
+      const { generationId } = await owner(key);
+      await checkRoom(key);
+      const now = clock.now();
+      const correlationId = uuid(random);
+      // Whole seconds, as the URL says it.
+      const expiresAt = Math.floor((now + limits.uploadMs) / 1000) * 1000;
+      const upload = { correlationId, key, generationId, path, openedTime: now, expiresAt };
+      const outcome = await records.open(upload, limits.uploadsOpenMax, now);
+      if (outcome.kind === 'gone') throw new HubError('DeviceNotFound', `There is no device ${key.deviceId} any more.`);
+      if (outcome.kind === 'full') {
+        throw new HubError('DeviceMaximumActiveFileUploadLimitExceeded', undefined, {
+          limit: {
+            name: 'fileUploadsOpenMax',
+            scope: `device ${key.deviceId}`,
+            current: outcome.open,
+            max: limits.uploadsOpenMax,
+          },
+        });
+      }
+      const grant = { path, rights: new Set(['read', 'write'] as const), correlationId, expiresAt };
+      return {
+        correlationId,
+        hostName: parts.hostName(),
+        containerName: FILES_CONTAINER,
+        blobName: path,
+        sasToken: signQuery(grant, secret),
+      };
+    },
+
+    async endUpload(_principal, key, correlationId, isSuccess) {
+      const upload = await records.find(key, correlationId);
+      if (upload === undefined) throw new HubError('InvalidFileUploadCorrelationId');
+      const now = clock.now();
+      if (!upload.isOpen) return;
+      if (upload.expiresAt <= now) throw new HubError('ExpiredFileUploadCorrelationId');
+      const facts = isSuccess ? await demandStore().head(upload.path) : undefined;
+      if (isSuccess && facts === undefined) {
+        throw new HubError('InvalidStorageEndpointOrBlob', `Nothing was uploaded as ${upload.path}.`);
+      }
+      const notification = facts && {
+        key,
+        path: upload.path,
+        blobUri: `https://${parts.hostName()}/${FILES_CONTAINER}/${urlPathOf(upload.path)}`,
+        bytes: facts.bytes,
+        lastModified: facts.lastModified,
+        enqueuedTime: now,
+        expiresAt: now + limits.notificationTtlMs,
+      };
+      if ((await records.close(key, correlationId, notification, now)) && notification) notificationsMayWait();
+    },
+
+    async takeNotification() {
+      return records.lock({ lockToken: uuid(random), lockMs: limits.notificationLockMs }, clock.now());
+    },
+
+    async settleNotification(_principal, lockToken, settlement) {
+      const max = limits.notificationDeliveryCountMax;
+      const settled = await records.settle(lockToken, settlement, max, clock.now());
+      if (settled && settlement === 'abandon') notificationsMayWait();
+      return settled;
+    },
+
+    watchNotifications(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+
+    totals: () => records.totals(clock.now()),
+  };
+
+  const blobs: Blobs = {
+    async blob(path, query) {
+      const { store } = parts;
+      const grant = verifyQuery(path, query, secret, clock.now());
+      if (grant === undefined || store === undefined) throw new BlobError('AuthenticationFailed');
+      const key = ownerOf(path);
+      // A URL ends with its upload and with its device, whatever it says itself.
+      const [upload, device] = await Promise.all([
+        records.find(key, grant.correlationId),
+        identities.get({ deviceId: key.deviceId }),
+      ]);
+      if (upload === undefined || !upload.isOpen || upload.path !== path || device?.status !== 'enabled') {
+        throw new BlobError('AuthenticationFailed');
+      }
+      return openBlob({ store, limits, grant, folder: folderOf(key) });
+    },
+  };
+
+  return {
+    files: parts.guard.room(files, fileCalls),
+    blobs,
+    async forget(key) {
+      await records.forget(key);
+      if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
+    },
+    async sweep() {
+      const now = clock.now();
+      await records.sweep(bounds.sweepFilesMax, now);
+      await parts.store?.expire(now - limits.uploadMs - bounds.stagedBlocksKeptMs);
+    },
+  };
+}

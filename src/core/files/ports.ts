@@ -1,0 +1,58 @@
+import type { IdentityKey } from '../identity/types.ts';
+import type { FileNotification, LockedNotification, Upload } from './types.ts';
+
+/**
+ * What the hub remembers of files beside their bytes: uploads under way, and notifications for back ends. Every operation
+ * is one atomic, durable step at the time `now` (UTC milliseconds). One contract suite
+ * (`stores/contract/file-records.ts`) runs over every implementation.
+ */
+export interface FileRecords {
+  /** The secret that signs URLs, 32 bytes; `fresh` becomes it where there is none yet. */
+  secret(fresh: Uint8Array): Promise<Uint8Array>;
+
+  /** `full`: so many uploads of the identity are open. `gone`: there is no such generation of it. */
+  open(upload: Upload, openMax: number, now: number): Promise<OpenOutcome>;
+  /** The identity's upload, open or ended by `close`, until its time is over. */
+  find(key: IdentityKey, correlationId: string): Promise<FoundUpload | undefined>;
+  /** Ends an open upload; with `notification`, back ends are told in the same step. False: it was not open. */
+  close(
+    key: IdentityKey,
+    correlationId: string,
+    notification: NewNotification | undefined,
+    now: number,
+  ): Promise<boolean>;
+  /** The identity is gone: its uploads too. What back ends are to be told of it stays. */
+  forget(key: IdentityKey): Promise<void>;
+
+  /** Locks the oldest notification that nobody holds, if there is one. */
+  lock(request: NotificationRequest, now: number): Promise<LockedNotification | undefined>;
+  /** `complete` removes it; `abandon` counts, and gives it up where that was once too often. False: the lock is gone. */
+  settle(
+    lockToken: string,
+    settlement: 'complete' | 'abandon',
+    deliveryCountMax: number,
+    now: number,
+  ): Promise<boolean>;
+  /** Removes uploads and notifications whose time is over, at most `count` of each; the number of them. */
+  sweep(count: number, now: number): Promise<number>;
+  totals(now: number): Promise<{ readonly uploadsOpen: number; readonly notifications: number }>;
+}
+
+export type OpenOutcome =
+  | { readonly kind: 'opened' }
+  | { readonly kind: 'full'; readonly open: number }
+  | { readonly kind: 'gone' };
+
+export interface FoundUpload extends Upload {
+  readonly isOpen: boolean;
+}
+
+export interface NewNotification extends Omit<FileNotification, 'sequence'> {
+  /** UTC milliseconds from which it is not handed out any more. */
+  readonly expiresAt: number;
+}
+
+export interface NotificationRequest {
+  readonly lockToken: string;
+  readonly lockMs: number;
+}

@@ -1,0 +1,257 @@
+/**
+ * The blob endpoint: what storage libraries send to a signed URL of the hub, answered as the storage service answers
+ * (files reference 2). Bodies stream in both directions and never stand in memory whole, so these requests do not pass
+ * through the frame of the management API (`app.ts`).
+ */
+import type http from 'node:http';
+import { pipeline } from 'node:stream/promises';
+import type { Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import { type Random, uuid } from '../../../base/random.ts';
+import type { Blob } from '../../../core/files/blob.ts';
+import { BlobError } from '../../../core/files/blob-error.ts';
+import type { Blobs } from '../../../core/files/files.ts';
+import { FILES_CONTAINER } from '../../../core/files/types.ts';
+import {
+  blobMd5Of,
+  conditionOf,
+  contentHeaders,
+  contentTypeOf,
+  factHeaders,
+  isUnchanged,
+  lengthOf,
+  rangeOf,
+  sumsOf,
+} from './blob-headers.ts';
+import { checkBlockId, readBlockList } from './block-list.ts';
+
+const PREFIX = `/${FILES_CONTAINER}/`;
+
+/** Whether a request target is one of these requests. */
+export function isBlobUrl(url: string): boolean {
+  return url.startsWith(PREFIX);
+}
+
+export interface BlobRequestsParts {
+  readonly blobs: Blobs;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The request's signed URL is good. */
+  proved(request: http.IncomingMessage): void;
+}
+
+/** @returns a handler that answers every request, and never rejects. */
+export function blobRequests(
+  parts: BlobRequestsParts,
+): (request: http.IncomingMessage, response: http.ServerResponse) => Promise<void> {
+  const { blobs, random, log } = parts;
+  return async (request, response) => {
+    const requestId = uuid(random);
+    response.setHeader('x-ms-request-id', requestId);
+    // Every date counts: the libraries move theirs with each release.
+    response.setHeader('x-ms-version', headerText(request.headers['x-ms-version']) ?? '2020-10-02');
+    try {
+      const { path, query } = addressOf(request.url ?? '');
+      const blob = await blobs.blob(path, query);
+      parts.proved(request);
+      await answer(blob, request, response, query);
+    } catch (error) {
+      const known = error instanceof BlobError ? error : new BlobError('InternalError', undefined, error);
+      const level = known.code === 'InternalError' || known.code === 'ServerBusy' ? 'error' : 'debug';
+      log[level](
+        { requestId, code: known.code, ...(known.cause !== undefined && { error: known.cause }) },
+        'file request refused',
+      );
+      refuse(known, requestId, request, response);
+      // So long it may go on sending what is not wanted.
+      const cancel = parts.clock.after(limits.fileSilenceMs, () => request.complete || request.destroy());
+      request.once('close', cancel);
+    }
+  };
+}
+
+function headerText(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === 'string' && /^[\w-]{1,32}$/.test(value) ? value : undefined;
+}
+
+/** @throws BlobError InvalidUri */
+function addressOf(url: string): { path: string; query: URLSearchParams } {
+  const question = url.indexOf('?');
+  const encoded = (question === -1 ? url : url.slice(0, question)).slice(PREFIX.length);
+  if (encoded.length > limits.httpHeaderBytesMax) throw new BlobError('InvalidUri');
+  try {
+    return {
+      path: decodeURIComponent(encoded),
+      query: new URLSearchParams(question === -1 ? '' : url.slice(question + 1)),
+    };
+  } catch {
+    throw new BlobError('InvalidUri');
+  }
+}
+
+async function answer(
+  blob: Blob,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  query: URLSearchParams,
+): Promise<void> {
+  const comp = query.get('comp');
+  switch (request.method) {
+    case 'PUT':
+      if (comp === 'block') return stage(blob, request, response, query);
+      if (comp === 'blocklist') return commit(blob, request, response);
+      if (comp === null) return put(blob, request, response);
+      throw new BlobError('InvalidQueryParameterValue');
+    case 'GET':
+    case 'HEAD':
+      return read(blob, request, response);
+    case 'DELETE':
+      await blob.delete();
+      response.writeHead(202, { 'Content-Length': '0' }).end();
+      return;
+    default:
+      response.setHeader('Allow', 'GET, HEAD, PUT, DELETE');
+      throw new BlobError('UnsupportedHttpVerb');
+  }
+}
+
+async function put(blob: Blob, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  const { headers } = request;
+  if (headers['x-ms-blob-type'] === undefined)
+    throw new BlobError('MissingRequiredHeader', 'x-ms-blob-type is missing.');
+  if (headers['x-ms-blob-type'] !== 'BlockBlob')
+    throw new BlobError('InvalidHeaderValue', 'x-ms-blob-type must be BlockBlob.');
+  const sums = sumsOf(headers);
+  // Some libraries state the sum only as one that is to be kept; it must hold all the same.
+  const md5 = blobMd5Of(headers) ?? sums?.md5;
+  const bytes = lengthOf(headers);
+  const content = {
+    source: bodyOf(request),
+    ...(bytes !== undefined && { bytes }),
+    ...(md5 !== undefined || sums !== undefined ? { sums: { ...sums, ...(md5 !== undefined && { md5 }) } } : {}),
+  };
+  const contentType = contentTypeOf(headers, true);
+  const facts = await blob.put(content, {
+    contentType,
+    condition: conditionOf(headers),
+    ...(md5 !== undefined && { md5 }),
+  });
+  created(response, { ...factHeaders(facts), ...(md5 !== undefined && { 'Content-MD5': md5 }) });
+}
+
+async function stage(
+  blob: Blob,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  query: URLSearchParams,
+): Promise<void> {
+  const blockId = checkBlockId(query.get('blockid'));
+  const bytes = lengthOf(request.headers);
+  const sums = sumsOf(request.headers);
+  await blob.stage(blockId, {
+    source: bodyOf(request),
+    ...(bytes !== undefined && { bytes }),
+    ...(sums !== undefined && { sums }),
+  });
+  created(response, {
+    ...(sums?.md5 !== undefined && { 'Content-MD5': sums.md5 }),
+    ...(sums?.crc64 !== undefined && { 'x-ms-content-crc64': sums.crc64 }),
+  });
+}
+
+async function commit(blob: Blob, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  const { headers } = request;
+  const ids = readBlockList(await textOf(request));
+  const md5 = blobMd5Of(headers);
+  const facts = await blob.commit(ids, {
+    contentType: contentTypeOf(headers, false),
+    condition: conditionOf(headers),
+    ...(md5 !== undefined && { md5 }),
+  });
+  created(response, factHeaders(facts));
+}
+
+async function read(blob: Blob, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  const { headers, method } = request;
+  if (method === 'HEAD') {
+    const facts = await blob.head();
+    response.writeHead(isUnchanged(headers, facts) ? 304 : 200, contentHeaders(facts, undefined)).end();
+    return;
+  }
+  let unchanged = false;
+  const { facts, body, range } = await blob.read((found) => {
+    unchanged = isUnchanged(headers, found);
+    return unchanged ? undefined : rangeOf(headers, found);
+  });
+  if (unchanged) {
+    await body[Symbol.asyncIterator]().return?.();
+    response.writeHead(304, factHeaders(facts)).end();
+    return;
+  }
+  const { 'if-match': wanted } = headers;
+  if (wanted !== undefined && conditionOf(headers).ifMatch !== facts.etag && wanted !== '*') {
+    await body[Symbol.asyncIterator]().return?.();
+    throw new BlobError('ConditionNotMet');
+  }
+  response.writeHead(range === undefined ? 200 : 206, contentHeaders(facts, range));
+  // A client that goes away ends the reading; there is nobody to answer then.
+  await pipeline(body, response).catch(() => response.destroy());
+}
+
+function created(response: http.ServerResponse, headers: Readonly<Record<string, string>>): void {
+  response.writeHead(201, { ...headers, 'Content-Length': '0', 'x-ms-request-server-encrypted': 'false' }).end();
+}
+
+/** The request's bytes; a client that is silent for too long in their midst is cut off, as one that sends them slowly is not. */
+async function* bodyOf(request: http.IncomingMessage): AsyncGenerator<Uint8Array> {
+  request.setTimeout(limits.fileSilenceMs, () => request.destroy());
+  try {
+    yield* request;
+  } finally {
+    request.setTimeout(0);
+  }
+}
+
+async function textOf(request: http.IncomingMessage): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of bodyOf(request)) {
+    bytes += piece.length;
+    if (bytes > limits.fileBlockListBytesMax) throw new BlobError('RequestBodyTooLarge');
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+/** In the storage service's form; libraries read the header before the body. */
+function refuse(
+  error: BlobError,
+  requestId: string,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const message = `${error.message}\nRequestId:${requestId}`;
+  const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${error.code}</Code><Message>${escaped(message)}</Message></Error>`;
+  // What the client still sends is read and dropped where that is little, so that it reads this answer; else the
+  // connection ends.
+  const isUnread =
+    !request.complete && (lengthOf(request.headers) ?? Number.POSITIVE_INFINITY) > limits.fileRefusedBytesMax;
+  response.writeHead(error.status, {
+    'Content-Type': 'application/xml',
+    'Content-Length': String(Buffer.byteLength(body)),
+    'x-ms-error-code': error.code,
+    ...(error.code === 'ServerBusy' && { 'Retry-After': '1' }),
+    ...(isUnread && { Connection: 'close' }),
+  });
+  response.end(request.method === 'HEAD' ? undefined : body);
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}

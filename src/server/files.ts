@@ -1,0 +1,100 @@
+/** Opens what files of devices need: their store, what the tables remember of them, and the sweep in time. */
+import type { Clock } from '../base/clock.ts';
+import { limits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import type { Random } from '../base/random.ts';
+import { createFiles, type FilesRoom } from '../core/files/files.ts';
+import type { ObjectStore } from '../core/files/object-store.ts';
+import type { FileRecords } from '../core/files/ports.ts';
+import type { Guard } from '../core/identity/guard.ts';
+import type { IdentityStore } from '../core/identity/ports.ts';
+import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
+import type { Settings } from './config.ts';
+import { fileLimits } from './file-settings.ts';
+import type { Shutdown } from './lifecycle.ts';
+
+export interface OpenFilesParts {
+  readonly settings: Settings;
+  /** Where the folder store is, unless the settings say another. */
+  readonly folder: string;
+  /** Under which the HTTPS port is reached, unless the settings say another. */
+  readonly localName: string;
+  readonly records: FileRecords;
+  readonly identities: IdentityStore;
+  readonly guard: Guard;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly shutdown: Shutdown;
+}
+
+export interface OpenFiles {
+  readonly room: FilesRoom;
+  /** Undefined = this hub keeps no files. */
+  readonly store: ObjectStore | undefined;
+  /** The HTTPS port is open there; undefined = it is not opened. */
+  listens(httpsPort: number | undefined): void;
+  /** The name in the URLs of files. */
+  hostName(): string;
+}
+
+const SECRET_BYTES = 32;
+const HTTPS_PORT = 443;
+
+/** @throws Error whose message says what to do, when the folder cannot be used. */
+export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
+  const { settings, clock, log, shutdown } = parts;
+  const store =
+    settings.filesStore === 'off'
+      ? undefined
+      : await openFolderStore({ folder: settings.filesFolder ?? parts.folder, clock });
+  if (store !== undefined) shutdown.add('files', () => store.close());
+  let port: number | undefined;
+  const hostName = (): string => {
+    const name = settings.hostName[0] ?? parts.localName;
+    return settings.filesHostName ?? (port === undefined || port === HTTPS_PORT ? name : `${name}:${port}`);
+  };
+  const room = createFiles({
+    guard: parts.guard,
+    store,
+    records: parts.records,
+    identities: parts.identities,
+    limits: fileLimits(settings),
+    secret: await parts.records.secret(parts.random.bytes(SECRET_BYTES)),
+    hostName,
+    clock,
+    random: parts.random,
+  });
+  shutdown.add('sweep of files', sweepInTime(room, clock, log));
+  return {
+    room,
+    store,
+    hostName,
+    listens(httpsPort) {
+      port = httpsPort;
+    },
+  };
+}
+
+/** @returns what ends it, and resolves when no sweep is running. */
+function sweepInTime(room: FilesRoom, clock: Clock, log: Log): () => Promise<void> {
+  let ended = false;
+  let running: Promise<void> = Promise.resolve();
+  let cancel = (): void => {};
+  const plan = (): void => {
+    cancel = clock.after(limits.sweepFilesMs, () => {
+      running = room
+        .sweep()
+        .catch((error) => log.error({ error }, 'uploads whose time is over could not be ended; it is tried again'))
+        .finally(() => {
+          if (!ended) plan();
+        });
+    });
+  };
+  plan();
+  return async () => {
+    ended = true;
+    cancel();
+    await running;
+  };
+}

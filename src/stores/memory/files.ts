@@ -1,0 +1,28 @@
+import type { Clock } from '../../base/clock.ts';
+import { type Random, systemRandom } from '../../base/random.ts';
+import { createFiles, type FilesRoom } from '../../core/files/files.ts';
+import { defaultFileLimits } from '../../core/files/types.ts';
+import type { Guard } from '../../core/identity/guard.ts';
+import type { IdentityStore } from '../../core/identity/ports.ts';
+import { createMemoryFileRecords } from './file-records.ts';
+import { createMemoryObjectStore } from './object-store.ts';
+
+/** Files of a hub on memory stores. */
+export function memoryFiles(
+  guard: Guard,
+  identities: Pick<IdentityStore, 'get'>,
+  clock: Clock,
+  random: Random = systemRandom,
+): FilesRoom {
+  return createFiles({
+    guard,
+    store: createMemoryObjectStore(clock),
+    records: createMemoryFileRecords(identities),
+    identities,
+    limits: defaultFileLimits,
+    secret: random.bytes(32),
+    hostName: () => 'localhost',
+    clock,
+    random,
+  });
+}

@@ -1,0 +1,287 @@
+/**
+ * Files in a folder of the hub's own: each object is one plain file that an operator finds by device.
+ *
+ *     <device>/<name>            the object's bytes, nothing else
+ *     <device>/.facts/<name>     content type, MD5, the whole path (`facts.ts`)
+ *     .staging/…                 what is not an object yet (`staged-blocks.ts`)
+ *
+ * An object gets its name by a rename, when it is whole and durable: a crash leaves all of it or nothing.
+ */
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
+import path from 'node:path';
+import type { Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import {
+  type ByteRange,
+  type CommitOptions,
+  checkCondition,
+  type ListedObject,
+  ObjectError,
+  type ObjectFacts,
+  type ObjectStore,
+  type OpenObject,
+} from '../../../core/files/object-store.ts';
+import { checkedSource } from '../checked-source.ts';
+import { DiskTurns } from './disk-turns.ts';
+import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
+import { decodedName, fileNameOf, folderNameOf } from './file-names.ts';
+import { diskError, writeDurably } from './file-writer.ts';
+import { PathLocks } from './path-locks.ts';
+import { readRegion } from './staged-blocks.ts';
+import { STAGING_FOLDER, Staging } from './staging.ts';
+import { UsageCounts } from './usage.ts';
+
+export interface FolderStoreParts {
+  /** Made where it is missing. */
+  readonly folder: string;
+  readonly clock: Clock;
+}
+
+/** @throws Error whose message says what to do, when the folder cannot be used. */
+export async function openFolderStore({ folder, clock }: FolderStoreParts): Promise<ObjectStore> {
+  await mkdir(path.join(folder, STAGING_FOLDER), { recursive: true, mode: 0o700 });
+  const foldsCase = await doesFoldCase(folder);
+  const turns = new DiskTurns();
+  const staging = await Staging.open(path.join(folder, STAGING_FOLDER), turns);
+  const usage = new UsageCounts(folder, foldsCase);
+  const locks = new PathLocks();
+  for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
+
+  const placesOf = (objectPath: string) => {
+    const name = fileNameOf(objectPath, foldsCase);
+    const parent = path.join(folder, name.folder);
+    return { parent, file: path.join(parent, name.file), facts: path.join(parent, FACTS_FOLDER, name.file) };
+  };
+
+  async function head(objectPath: string): Promise<ObjectFacts | undefined> {
+    const { file, facts } = placesOf(objectPath);
+    const found = await stat(file, { bigint: true }).catch(absent);
+    return found?.isFile() ? factsOf(found, await readFacts(facts)) : undefined;
+  }
+
+  /** Refuses before the disk is full: the event log needs the rest. */
+  async function admit(bytes: number): Promise<void> {
+    const { bavail, blocks, bsize } = await statfs(folder);
+    if (bavail * bsize - bytes < blocks * bsize * limits.filesDiskReserveShare)
+      throw new ObjectError('full', 'little room is left');
+  }
+
+  /** Gives a whole, durable file the object's name. The caller holds the path's lock. */
+  async function publish(
+    objectPath: string,
+    finished: string,
+    options: Pick<CommitOptions, 'condition' | 'contentType' | 'md5'>,
+  ) {
+    const { parent, file, facts } = placesOf(objectPath);
+    const current = await head(objectPath);
+    checkCondition(options.condition, current);
+    // The ETag is made of it.
+    const lastModified = Math.max(Math.floor(clock.now()), (current?.lastModified ?? 0) + 1);
+    // In the middle of the millisecond: seconds with a fraction are not exact.
+    const seconds = (lastModified + 0.5) / 1000;
+    await utimes(finished, seconds, seconds);
+    await syncFile(finished);
+    if ((await mkdir(path.join(parent, FACTS_FOLDER), { recursive: true, mode: 0o700 })) !== undefined)
+      await syncFile(folder);
+    const bytes = (await stat(finished)).size;
+    const { contentType, md5 } = options;
+    const stored = { path: objectPath, bytes, lastModified, contentType, ...(md5 !== undefined && { md5 }) };
+    await writeFacts(`${facts}.new`, stored);
+    await rename(`${facts}.new`, facts);
+    await rename(finished, file);
+    await syncFile(parent);
+    usage.add(objectPath, bytes - (current?.bytes ?? 0), current === undefined ? 1 : 0);
+    const written = await head(objectPath);
+    if (written === undefined) throw new ObjectError('unavailable', 'an object was removed while it was stored');
+    return written;
+  }
+
+  async function remove(objectPath: string): Promise<boolean> {
+    const { parent, file, facts } = placesOf(objectPath);
+    const found = await head(objectPath);
+    if (found === undefined) return false;
+    await rm(file, { force: true });
+    await rm(facts, { force: true });
+    await syncFile(parent);
+    usage.add(objectPath, -found.bytes, -1);
+    return true;
+  }
+
+  async function* objectsOf(name: string): AsyncGenerator<ListedObject> {
+    const device = decodedName(name);
+    for (const entry of await readdir(path.join(folder, name), { withFileTypes: true }).catch(() => [])) {
+      if (!entry.isFile()) continue;
+      const known = await readFacts(path.join(folder, name, FACTS_FOLDER, entry.name));
+      const rest = decodedName(entry.name);
+      const objectPath = device !== undefined && rest !== undefined ? `${device}/${rest}` : known?.path;
+      const found = await stat(path.join(folder, name, entry.name), { bigint: true }).catch(absent);
+      if (objectPath !== undefined && found !== undefined) yield { path: objectPath, ...factsOf(found, known) };
+    }
+  }
+
+  async function matching(prefix: string): Promise<readonly ListedObject[]> {
+    const slash = prefix.indexOf('/');
+    const folders =
+      slash === -1
+        ? (await readdir(folder)).filter((name) => name !== STAGING_FOLDER)
+        : [folderNameOf(prefix.slice(0, slash), foldsCase)];
+    const found: ListedObject[] = [];
+    for (const name of folders) {
+      for await (const object of objectsOf(name)) if (object.path.startsWith(prefix)) found.push(object);
+    }
+    return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  return {
+    kind: 'folder',
+
+    put: (objectPath, source, options) =>
+      guarded(async () => {
+        checkCondition(options.condition, await head(objectPath));
+        await admit(options.bytes ?? 0);
+        const checked = checkedSource(source, options);
+        const file = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
+        try {
+          await writeFile(file, checked.source, turns);
+          return await locks.run(objectPath, async () => {
+            const facts = await publish(objectPath, file, options);
+            await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
+            return facts;
+          });
+        } finally {
+          await rm(file, { force: true });
+        }
+      }),
+
+    stage: (objectPath, id, source, options) =>
+      guarded(async () => {
+        await admit(options.bytes);
+        const checked = checkedSource(source, options);
+        // Where a block lies beyond all that an object may hold, it is only put elsewhere.
+        const offsetMax = options.bytesMax + (await staging.bytesOf(objectPath));
+        await locks.share(objectPath, async () => {
+          await staging.of(objectPath).write(id, checked.source, options.bytes, offsetMax);
+        });
+        usage.add(objectPath, options.bytes, 0);
+        return { bytes: options.bytes };
+      }),
+
+    commit: (objectPath, ids, options) =>
+      guarded(() =>
+        locks.run(objectPath, async () => {
+          const staged = staging.of(objectPath);
+          const regions = staged.regions(ids);
+          if (regions.reduce((sum, { bytes }) => sum + bytes, 0) > options.bytesMax) throw new ObjectError('tooLarge');
+          checkCondition(options.condition, await head(objectPath));
+          const copy = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
+          try {
+            const whole = await staged.asObject(regions);
+            if (whole === undefined) await writeFile(copy, staged.content(regions), turns);
+            const facts = await publish(objectPath, whole ?? copy, options);
+            await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
+            return facts;
+          } finally {
+            await rm(copy, { force: true });
+          }
+        }),
+      ),
+
+    stagedBytes: async (objectPath) => staging.bytesOf(objectPath),
+    head: (objectPath) => guarded(() => head(objectPath)),
+
+    read: (objectPath, range) =>
+      guarded(async (): Promise<OpenObject | undefined> => {
+        const { file, facts } = placesOf(objectPath);
+        const handle = await open(file, 'r').catch(absent);
+        if (handle === undefined) return undefined;
+        try {
+          const found = factsOf(await handle.stat({ bigint: true }), await readFacts(facts));
+          return { facts: found, body: closing(handle, range ?? { start: 0, end: found.bytes - 1 }, turns) };
+        } catch (error) {
+          await handle.close();
+          throw error;
+        }
+      }),
+
+    delete: (objectPath) => guarded(() => locks.run(objectPath, () => remove(objectPath))),
+
+    list: (prefix, { after, limit }) =>
+      guarded(async () => {
+        const found = await matching(prefix);
+        return found.filter((object) => after === undefined || object.path > after).slice(0, limit);
+      }),
+
+    deleteAll: (prefix) =>
+      guarded(async () => {
+        const found = await matching(prefix);
+        for (const object of found) await locks.run(object.path, () => remove(object.path));
+        for (const staged of staging.all()) {
+          if (!staged.objectPath.startsWith(prefix)) continue;
+          await staging.drop(staged.objectPath, (bytes) => usage.add(staged.objectPath, -bytes, 0));
+        }
+        return found.length;
+      }),
+
+    expire: (before) => guarded(() => staging.expire(before, (objectPath, bytes) => usage.add(objectPath, -bytes, 0))),
+    usage: (prefix) => guarded(() => usage.of(prefix)),
+    async freeBytes() {
+      const { bavail, bsize } = await statfs(folder);
+      return bavail * bsize;
+    },
+    close: () => staging.close(),
+  };
+}
+
+async function writeFile(file: string, source: AsyncIterable<Uint8Array>, turns: DiskTurns): Promise<void> {
+  const handle = await open(file, 'wx', 0o600);
+  try {
+    await writeDurably(handle, source, 0, turns);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function* closing(handle: FileHandle, { start, end }: ByteRange, turns: DiskTurns): AsyncGenerator<Uint8Array> {
+  try {
+    yield* readRegion(handle, start, end - start + 1, turns);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Makes a file's attributes, or the names in a folder, durable. */
+async function syncFile(name: string): Promise<void> {
+  const handle = await open(name, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  throw error;
+}
+
+async function guarded<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    throw diskError(error);
+  }
+}
+
+async function doesFoldCase(folder: string): Promise<boolean> {
+  const probe = path.join(folder, STAGING_FOLDER, `case-${randomUUID()}`);
+  const handle = await open(probe, 'wx', 0o600);
+  await handle.close();
+  try {
+    return (
+      (await stat(path.join(folder, STAGING_FOLDER, path.basename(probe).toUpperCase())).catch(absent)) !== undefined
+    );
+  } finally {
+    await rm(probe, { force: true });
+  }
+}

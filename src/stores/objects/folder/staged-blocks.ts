@@ -1,0 +1,192 @@
+/**
+ * The blocks of one unfinished object: one file of bytes, and an index of one JSON line per block, appended when the
+ * block's bytes are durable. A block is there when its line is.
+ *
+ *     .staging/<sum of the path>/data      blocks, each in the region that `placement.ts` chose
+ *     .staging/<sum of the path>/index     {"path":…}, then {"id":…,"offset":…,"bytes":…} for each block
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { limits } from '../../../base/limits.ts';
+import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
+import type { DiskTurns } from './disk-turns.ts';
+import { diskError, writeDurably } from './file-writer.ts';
+import { contiguousBytes, Placement, type Region } from './placement.ts';
+
+interface Files {
+  readonly data: FileHandle;
+  readonly index: FileHandle;
+}
+
+const READ_BYTES = 1024 * 1024;
+
+export class StagedBlocks {
+  readonly objectPath: string;
+  readonly #folder: string;
+  readonly #turns: DiskTurns;
+  readonly #placement = new Placement();
+  readonly #blocks = new Map<string, Region>();
+  /** Bytes on the disk, replaced blocks included. */
+  #bytes = 0;
+  #opening: Promise<Files> | undefined;
+  /** Lines are appended one after the other. */
+  #appending: Promise<unknown> = Promise.resolve();
+  readonly #writing = new Set<Promise<unknown>>();
+
+  constructor(objectPath: string, folder: string, turns: DiskTurns) {
+    this.objectPath = objectPath;
+    this.#folder = folder;
+    this.#turns = turns;
+  }
+
+  /** What an earlier run of the program has left in a folder; undefined = nothing that can be used. */
+  static async reopen(folder: string, turns: DiskTurns): Promise<StagedBlocks | undefined> {
+    const text = await readFile(path.join(folder, 'index'), 'utf8').catch(() => '');
+    const [first, ...lines] = text.split('\n').map(parsedLine);
+    if (typeof first?.path !== 'string') return undefined;
+    const staged = new StagedBlocks(first.path, folder, turns);
+    for (const line of lines) {
+      if (typeof line?.id !== 'string' || typeof line.offset !== 'number' || typeof line.bytes !== 'number') continue;
+      staged.#keep(line.id, { offset: line.offset, bytes: line.bytes });
+      staged.#placement.take({ offset: line.offset, bytes: line.bytes });
+    }
+    return staged;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Durable when it resolves. @throws ObjectError */
+  async write(id: string, source: ByteSource, bytes: number, offsetMax: number): Promise<void> {
+    const [known] = this.#blocks.keys();
+    if (known !== undefined && known.length !== id.length) throw new ObjectError('blockId');
+    if (!this.#blocks.has(id) && this.#blocks.size >= limits.fileBlocksMax) throw new ObjectError('tooManyBlocks');
+    const work = this.#write(id, source, bytes, offsetMax);
+    this.#writing.add(work);
+    await work.finally(() => this.#writing.delete(work));
+  }
+
+  async #write(id: string, source: ByteSource, bytes: number, offsetMax: number): Promise<void> {
+    const { data } = await this.#open();
+    const region = this.#placement.place(id, bytes, offsetMax);
+    try {
+      await writeDurably(data, source, region.offset, this.#turns);
+      await this.#append({ id, ...region });
+    } catch (error) {
+      this.#placement.release(region);
+      throw error;
+    }
+    this.#keep(id, region);
+  }
+
+  #keep(id: string, region: Region): void {
+    this.#blocks.set(id, region);
+    this.#bytes += region.bytes;
+  }
+
+  /** What is being written now, so that a commit finds it whole. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#writing]);
+  }
+
+  /** @throws ObjectError unknownBlock */
+  regions(ids: readonly string[]): readonly Region[] {
+    return ids.map((id) => {
+      const region = this.#blocks.get(id);
+      if (region === undefined) throw new ObjectError('unknownBlock');
+      return region;
+    });
+  }
+
+  /**
+   * The file of bytes as the object itself, where the regions are its beginning without a gap: cut to their length, durable;
+   * undefined where they must be copied.
+   */
+  async asObject(regions: readonly Region[]): Promise<string | undefined> {
+    const bytes = contiguousBytes(regions);
+    if (bytes === undefined) return undefined;
+    const { data } = await this.#open();
+    await data.truncate(bytes);
+    await this.#turns.run(() => data.datasync());
+    return path.join(this.#folder, 'data');
+  }
+
+  /** The regions' bytes, one after the other. */
+  async *content(regions: readonly Region[]): AsyncGenerator<Uint8Array> {
+    const { data } = await this.#open();
+    for (const { offset, bytes } of regions) yield* readRegion(data, offset, bytes, this.#turns);
+  }
+
+  /** Several blocks may come at once: the first opens the files for all. */
+  #open(): Promise<Files> {
+    this.#opening ??= this.#openFiles().catch((error) => {
+      this.#opening = undefined;
+      throw diskError(error);
+    });
+    return this.#opening;
+  }
+
+  async #openFiles(): Promise<Files> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const data = await open(path.join(this.#folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o600);
+    const index = await open(path.join(this.#folder, 'index'), 'a', 0o600);
+    if ((await index.stat()).size === 0) await index.appendFile(lineOf({ path: this.objectPath }));
+    return { data, index };
+  }
+
+  #append(line: Readonly<Record<string, unknown>>): Promise<void> {
+    const appended = this.#appending.then(async () => {
+      const { index } = await this.#open();
+      await index.appendFile(lineOf(line));
+      await this.#turns.run(() => index.datasync());
+    });
+    this.#appending = appended.catch(() => {});
+    return appended.catch((error) => {
+      throw diskError(error);
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.settled();
+    const files = await this.#opening?.catch(() => undefined);
+    this.#opening = undefined;
+    await Promise.all([files?.data.close(), files?.index.close()]);
+  }
+
+  async remove(): Promise<void> {
+    await this.close();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The bytes of a part of a file, in buffers of their own. */
+export async function* readRegion(
+  handle: FileHandle,
+  offset: number,
+  bytes: number,
+  turns: DiskTurns,
+): AsyncGenerator<Uint8Array> {
+  for (let at = offset; at < offset + bytes; ) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(READ_BYTES, offset + bytes - at));
+    const { bytesRead } = await turns.run(() => handle.read(buffer, 0, buffer.length, at));
+    if (bytesRead === 0) throw new ObjectError('unavailable', 'a file is shorter than it was');
+    at += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+function lineOf(value: Readonly<Record<string, unknown>>): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+/** A line that a crash has torn, or that is not one, is none. */
+function parsedLine(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
