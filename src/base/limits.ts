@@ -93,6 +93,24 @@ export const limits = {
   httpBatchValuesMax: 160_000,
   /** Characters that a refusal says about one fault of a body: a fault may name all that is wrong with it. */
   httpFaultCharsMax: 256,
+  /** Header lines of one HTTP request: 100 properties and what clients, proxies and SDKs add. */
+  httpHeadersMax: 256,
+  /** Requests of one HTTP connection that wait for the one before them; no SDK sends a second one before its answer. */
+  httpPipelinedMax: 32,
+  /** Requests after which the runtime ends an HTTP connection; 0 = never: a connection keeps nothing of those before. */
+  httpRequestsPerConnectionMax: 0,
+  /** How often the runtime looks for HTTP requests that take too long; they may take this much longer. */
+  httpCheckMs: 1 * SECOND_MS,
+  /** Bytes that an HTTP connection reads ahead of its parser, and writes ahead of its peer. */
+  httpSocketBytesMax: 64 * KiB,
+  /** HTTP requests in hand whose caller is known: of all, of one device with its modules, and of the holders of one policy. */
+  httpRequestsMax: 4096,
+  httpRequestsPerDeviceMax: 32,
+  httpRequestsPerPolicyMax: 256,
+  /** Bytes of their bodies: of all devices or of all back ends, of one device, of the holders of one policy. */
+  httpBodiesBytesMax: 64 * MiB,
+  httpBodiesBytesPerDeviceMax: 4 * MiB,
+  httpBodiesBytesPerPolicyMax: 32 * MiB,
   /** Messages of one batch by HTTP: each is a record of some hundred bytes, however short its body. */
   httpBatchMessagesMax: 5000,
   /** Bodies, properties and trails of the commands in one answer; a list that would be longer is cut and says so. */
@@ -247,6 +265,12 @@ export const limits = {
 
   /** Largest WebSocket message: a client may put all that it has to say at once into one, several packets or frames. */
   websocketMessageBytesMax: 1 * MiB,
+  /** Fragments of one WebSocket message, each of which the library keeps by itself. SDKs send messages whole. */
+  websocketFragmentsMax: 256,
+  /** Chunks of the socket that one WebSocket frame may be spread over: the largest message in segments of 512 bytes. */
+  websocketChunksMax: 2048,
+  /** What a chunk that is kept costs beside its bytes; before somebody has proved who he is, it counts. */
+  websocketChunkBytes: 128,
   /** How long the hub waits for the peer's answer to its WebSocket close. */
   websocketCloseMs: 2 * SECOND_MS,
 

@@ -8,6 +8,7 @@
 
 import type http from 'node:http';
 import type net from 'node:net';
+import type { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -29,7 +30,9 @@ import {
 } from './addresses.ts';
 import { type JsonBounds, parseJson } from './json-body.ts';
 import { openApiOptions, routeSchema } from './openapi.ts';
+import { readBody } from './read-body.ts';
 import { hubErrorOf, invalidArgument, refusalOf } from './refusals.ts';
+import { type RequestShare, RequestShares } from './request-shares.ts';
 import type { AbsentRoute, ApiAnswer, ApiCall, ApiRoute, Method } from './route.ts';
 
 const methods: readonly Method[] = ['GET', 'PUT', 'POST', 'DELETE', 'PATCH'];
@@ -40,7 +43,7 @@ export interface AppOptions {
   readonly absent: readonly AbsentRoute[];
   serverFactory?(handler: http.RequestListener): http.Server;
   /** A request on the socket has proved whose it is. */
-  proved?(socket: net.Socket): void;
+  proved?(socket: net.Socket, principal: Principal): void;
 }
 
 /** The app without sockets: `inject` tests it, `server.ts` puts it behind TLS. */
@@ -68,9 +71,24 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     },
   });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) =>
-    parseBody(request, body),
-  );
+  const shares = new RequestShares();
+  const taken = new WeakMap<FastifyRequest, RequestShare>();
+  app.addContentTypeParser('*', async (request: FastifyRequest, payload: Readable) => {
+    const share = taken.get(request);
+    // Nobody has proved who he is: what he sends is not kept.
+    if (share === undefined) return undefined;
+    const length = request.headers['content-length'];
+    const announced = length === undefined ? undefined : Number(length);
+    return parseBody(request, await readBody(payload, announced, (bytes) => share.takeBytes(bytes)));
+  });
+  /** The caller is known: its request counts, and its body may come. */
+  const begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal): void => {
+    proved?.(request.socket, principal);
+    const share = shares.begin(principal);
+    taken.set(request, share);
+    reply.raw.once('close', () => share.end());
+    if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
+  };
   // Checks happen in `call` below, where zod's types are known; the schemas of routes are for OpenAPI.
   app.setValidatorCompiler(() => () => true);
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
@@ -80,6 +98,7 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     return sendRefusal(hub, new HubError('AmqpAddressNotFound', text), request, reply);
   });
   app.addHook('onResponse', async (request, reply) => {
+    taken.get(request)?.end();
     hub.log.debug(
       {
         requestId: request.id,
@@ -93,14 +112,17 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     );
   });
   await app.register(swagger, openApiOptions);
-  for (const definition of routes) addRoute(app, hub, definition, proved);
+  for (const definition of routes) addRoute(app, hub, definition, begin);
   addMissingMethods(app, routes);
   for (const { url, method } of absent) addAbsent(app, hub, url, method);
   await app.ready();
   return app;
 }
 
-function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, proved: AppOptions['proved']): void {
+/** Told as soon as it is known whose a request is. @throws HubError ThrottlingException */
+type Begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal) => void;
+
+function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: Begin): void {
   const { method, url, caller, body, query } = definition;
   const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
@@ -110,9 +132,10 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, proved: 
     schema: routeSchema(definition, isVersioned),
     config: { takesBytes: body === 'bytes', bodyBounds: definition.bodyBounds } satisfies RouteConfig,
     // Before the body is read: who is unknown does not get anything parsed.
-    onRequest: async (request) => {
-      principals.set(request, await (caller === 'device' ? authenticateDevice : authenticate)(hub, request));
-      proved?.(request.socket);
+    onRequest: async (request, reply) => {
+      const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
+      principals.set(request, principal);
+      begin(request, reply, principal);
       if (isVersioned) checkApiVersion(request.query);
     },
     handler: async (request, reply) => {

@@ -12,6 +12,7 @@ import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 import { originForm, pathOf } from './addresses.ts';
+import { Pipeline } from './pipeline.ts';
 import { refusalOf } from './refusals.ts';
 
 export interface HttpServerOptions {
@@ -39,18 +40,15 @@ export interface HttpServer {
   drain(withinMs?: number): Promise<void>;
 }
 
-/** How often the runtime looks for requests that take too long; they may take this much longer. */
-const CHECK_INTERVAL_MS = 1000;
-
 export function createHttpServer(handler: http.RequestListener, options: HttpServerOptions): HttpServer {
-  /** Open connections and how many requests each has in hand. */
-  const busy = new Map<net.Socket, number>();
+  /** Open connections and the requests that each has in hand. */
+  const busy = new Map<net.Socket, Pipeline>();
   const unproved = new WeakMap<net.Socket, () => void>();
   let draining = false;
   let drained: (() => void) | undefined;
 
   const endIfIdle = (socket: net.Socket): void => {
-    if (draining && busy.get(socket) === 0) socket.destroySoon();
+    if (draining && busy.get(socket)?.isIdle === true) socket.destroySoon();
   };
   const forget = (socket: net.Socket): void => {
     busy.delete(socket);
@@ -64,21 +62,37 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       // The runtime times all requests or none; where some may take longer, those that may not are timed below.
       requestTimeout: options.streams === undefined ? options.requestMs : 0,
       keepAliveTimeout: limits.httpKeepAliveMs,
-      connectionsCheckingInterval: CHECK_INTERVAL_MS,
+      keepAliveTimeoutBuffer: 0,
+      connectionsCheckingInterval: limits.httpCheckMs,
+      highWaterMark: limits.httpSocketBytesMax,
+      insecureHTTPParser: false,
+      joinDuplicateHeaders: false,
       // Refused below, in the form of every refusal.
       requireHostHeader: false,
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
-    (request, response) => {
-      const { socket } = request;
+    received,
+  );
+  function received(request: http.IncomingMessage, response: http.ServerResponse): void {
+    const { socket } = request;
+    const pipeline = busy.get(socket);
+    if (pipeline === undefined) {
+      socket.destroy();
+      return;
+    }
+    pipeline.begin(() => {
       request.url = originForm(request.url ?? '');
-      busy.set(socket, (busy.get(socket) ?? 0) + 1);
       if (draining) response.setHeader('connection', 'close');
       response.once('close', () => {
-        if (!busy.has(socket)) return;
-        busy.set(socket, (busy.get(socket) ?? 1) - 1);
+        pipeline.ended();
         endIfIdle(socket);
       });
+      if (request.rawHeaders.length > 2 * limits.httpHeadersMax) {
+        const error = new HubError('MessageTooLarge', `The header has more than ${limits.httpHeadersMax} lines.`);
+        const { status, headers, body } = closingRefusal(error, options, 431);
+        response.writeHead(status, headers).end(body);
+        return;
+      }
       // RFC 9112 section 3.2: exactly one; HTTP/1.0 may do without.
       const hosts = request.headersDistinct.host?.length ?? 0;
       if (hosts > 1 || (hosts === 0 && request.httpVersion === '1.1')) {
@@ -89,10 +103,13 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       }
       if (options.streams?.(request) === false) limitTime(request, response, options);
       handler(request, response);
-    },
-  );
-  // All headers count, none is dropped in silence: their bytes are bounded.
+    });
+  }
+  // Whether more may come is said by `handler`, when it knows who asks.
+  server.on('checkContinue', received);
+  // All headers count, none is dropped in silence: their bytes are bounded, and their number above.
   server.maxHeadersCount = 0;
+  server.maxRequestsPerSocket = limits.httpRequestsPerConnectionMax;
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     options.log.debug({ error: error.code ?? error.message }, 'HTTP request could not be read');
     if (socket.writable && !socket.destroyed) refuseRaw(socket as net.Socket, brokenRequest(error), options);
@@ -121,7 +138,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
     },
     accept(socket, proved) {
       if (proved !== undefined) unproved.set(socket, proved);
-      busy.set(socket, 0);
+      busy.set(socket, new Pipeline(socket));
       socket.once('close', () => forget(socket));
       server.emit('connection', socket);
       endIfIdle(socket);

@@ -138,3 +138,30 @@ test('before anybody has proved who he is, a message may not even begin to be lo
   const [code] = (await closed) as [number];
   assert.equal(code, 1006);
 });
+
+test('a message in more fragments than an SDK makes, and a frame in small chunks, end the connection', async () => {
+  for (const isProved of [true, false]) {
+    await using pair = await openPair({ isProved });
+    pair.stream.resume();
+    const closed = once(pair.client, 'close');
+    pair.client.on('error', () => {});
+    for (let nth = 0; nth <= limits.websocketFragmentsMax; nth++) pair.client.send(Buffer.alloc(1), { fin: false });
+    await closed;
+  }
+  await using pair = await openPair({ isProved: false });
+  pair.stream.resume();
+  const closed = once(pair.client, 'close');
+  pair.client.on('error', () => {});
+  const raw = (pair.client as unknown as { _socket: net.Socket })._socket;
+  raw.setNoDelay(true);
+  // A masked binary frame of 64 KiB, one byte at a time: each byte comes as a chunk of its own.
+  raw.write(Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 1, 2, 3, 4]));
+  let sent = 0;
+  while (!raw.destroyed && sent < limits.websocketUnprovedBytesMax / 8) {
+    raw.write(Buffer.alloc(1));
+    sent++;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await closed;
+  assert.ok(sent < limits.websocketUnprovedBytesMax / 8, `${sent} chunks were kept`);
+});

@@ -25,6 +25,10 @@ const options = {
   autoPong: false,
   skipUTF8Validation: true,
   maxPayload: limits.websocketMessageBytesMax,
+  maxFragments: limits.websocketFragmentsMax,
+  maxBufferedChunks: limits.websocketChunksMax,
+  maxPendingAutoPongs: 1,
+  allowSynchronousEvents: true,
   closeTimeout: limits.websocketCloseMs,
 };
 
@@ -97,7 +101,7 @@ export function acceptWebSocket(
   handshakes.handleUpgrade(request, socket, head, (websocket) => {
     let left: number = limits.websocketUnprovedBytesMax - head.length;
     const count = (chunk: Buffer): void => {
-      left -= chunk.length;
+      left -= chunk.length + limits.websocketChunkBytes;
       if (left < 0) socket.destroy();
     };
     socket.on('data', count);

@@ -1,0 +1,65 @@
+/**
+ * What requests that have proved whose they are may have in hand at a time: their number, so that one key does not fill
+ * the queues behind the door, and the bytes of bodies that have not been worked off. Devices and back ends have each their
+ * own, because a back end speaks for many.
+ */
+import { limits } from '../../base/limits.ts';
+import { Shares } from '../../base/shares.ts';
+import { HubError } from '../../core/errors.ts';
+import { isPolicyShare, shareName } from '../../core/identity/share-name.ts';
+import type { Principal } from '../../core/identity/types.ts';
+
+/** What one request has taken. */
+export interface RequestShare {
+  /** Takes memory for its body. @throws HubError ThrottlingException */
+  takeBytes(bytes: number): void;
+  /** The request has been answered, or has broken off. Calling it again is harmless. */
+  end(): void;
+}
+
+interface Pool {
+  readonly requests: Shares;
+  readonly bytes: Shares;
+}
+
+const poolOf = (requestsPerKeyMax: number, bytesPerKeyMax: number): Pool => ({
+  requests: new Shares({ max: limits.httpRequestsMax, perKeyMax: requestsPerKeyMax }),
+  bytes: new Shares({
+    max: limits.httpBodiesBytesMax,
+    perKeyMax: bytesPerKeyMax,
+    reserve: limits.httpBodiesBytesMax / 4,
+    reservedPerKey: limits.requestBytesMax,
+  }),
+});
+
+export class RequestShares {
+  readonly #devices = poolOf(limits.httpRequestsPerDeviceMax, limits.httpBodiesBytesPerDeviceMax);
+  readonly #policies = poolOf(limits.httpRequestsPerPolicyMax, limits.httpBodiesBytesPerPolicyMax);
+
+  /** @throws HubError ThrottlingException */
+  begin(principal: Principal): RequestShare {
+    const name = shareName(principal);
+    const { requests, bytes } = isPolicyShare(name) ? this.#policies : this.#devices;
+    if (!requests.take(name)) throw tooMuch('requests');
+    let taken = 0;
+    let hasEnded = false;
+    return {
+      takeBytes(more) {
+        if (hasEnded) return;
+        if (!bytes.take(name, more)) throw tooMuch('bodies');
+        taken += more;
+      },
+      end() {
+        if (hasEnded) return;
+        hasEnded = true;
+        requests.give(name);
+        if (taken > 0) bytes.give(name, taken);
+      },
+    };
+  }
+}
+
+function tooMuch(what: 'requests' | 'bodies'): HubError {
+  const text = what === 'requests' ? 'Too many requests of this caller are in hand.' : 'Too many bodies are in hand.';
+  return new HubError('ThrottlingException', text);
+}
