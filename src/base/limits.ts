@@ -139,6 +139,10 @@ export const limits = {
    */
   twinValuesMax: 16 * KiB,
   twinRequestValuesMax: 96 * KiB,
+  /** Characters of reported patches that are kept behind a twin's document before they are merged into it: half a page of the tables. */
+  twinTailCharsMax: 2 * KiB,
+  /** Changes of desired properties that a twin remembers, for devices that are told of them one after the other. */
+  twinPatchesKept: 32,
 
   /** Partitions of an event hub, fixed when the data folder is made. */
   partitionsDefault: 4,

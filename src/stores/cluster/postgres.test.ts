@@ -12,6 +12,7 @@ import { identityStoreContract } from '../contract/identities.ts';
 import { policyStoreContract } from '../contract/policies.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
 import { subscriptionStoreContract } from '../contract/subscriptions.ts';
+import { twinStoreContract } from '../contract/twins.ts';
 import type { TableStores } from '../tables/stores.ts';
 
 withPostgres('the contracts of all table stores', (open) => {
@@ -30,6 +31,24 @@ withPostgres('the contracts of all table stores', (open) => {
   fileRecordsContract('postgres', async () => {
     const { tables, close } = await open();
     return { records: tables.fileRecords, identities: tables.identities, close };
+  });
+
+  twinStoreContract('postgres', async () => {
+    const opened = await open();
+    let again: Awaited<ReturnType<OpenedPostgres['another']>> | undefined;
+    return {
+      store: opened.tables.twins,
+      identities: opened.tables.identities,
+      async reopen() {
+        await again?.close();
+        again = await opened.another();
+        return again.twins;
+      },
+      async close() {
+        await again?.close();
+        await opened.close();
+      },
+    };
   });
 
   commandQueueContract('postgres', async (): Promise<OpenedQueue> => {

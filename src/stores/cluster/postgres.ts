@@ -125,6 +125,8 @@ function orderKey(name: OperationName, args: readonly unknown[]): string | undef
       return 'authorities';
     case 'commands.enqueue':
       return `commands of ${(args[0] as NewCommand).target.deviceId}`;
+    case 'twins.change':
+      return `twin of ${(args[0] as IdentityKey).deviceId}`;
     case 'commands.lockNext':
     case 'commands.settle':
     case 'commands.releaseHolder':

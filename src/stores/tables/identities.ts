@@ -133,7 +133,7 @@ async function remove(
   const identity = toIdentity(stored, cipher);
   const owned = key.moduleId === undefined ? await moduleRows(tx, key.deviceId) : [];
   // What hangs on the identity goes in the same commit: a crash leaves no session and no command without an owner.
-  for (const table of ['identities', 'subscriptions', 'presence_states'] as const) {
+  for (const table of ownedTables) {
     const removal = tx.deleteFrom(table).where('device_id', '=', key.deviceId);
     await (key.moduleId === undefined ? removal : removal.where('module_id', '=', key.moduleId)).execute();
   }
@@ -143,6 +143,15 @@ async function remove(
   changes.push({ kind: 'deleted', identity });
   return { kind: 'done', identity };
 }
+
+const ownedTables = [
+  'identities',
+  'subscriptions',
+  'presence_states',
+  'twins',
+  'twin_documents',
+  'twin_patches',
+] as const;
 
 async function missing(tx: Transaction, { deviceId, moduleId }: IdentityKey): Promise<IdentityWriteOutcome> {
   const hasDevice = moduleId === undefined || (await rowOf(tx, { deviceId })) !== undefined;

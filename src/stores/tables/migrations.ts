@@ -183,6 +183,42 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
     )`,
     `create index file_notifications_lock on file_notifications (lock_token) where lock_token is not null`,
     `create index file_notifications_time on file_notifications (expires_at)`,
+    `create table twins (
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      changes bigint not null,
+      desired_version bigint not null,
+      reported_version bigint not null,
+      reported_size bigint not null,
+      model_id text not null,
+      tail text not null,
+      primary key (device_id, module_id)
+    )`,
+    // Apart from the row that every reported patch changes: a row is written anew as a whole.
+    `create table twin_documents (
+      device_id text not null,
+      module_id text not null,
+      document text not null,
+      primary key (device_id, module_id)
+    )`,
+    `create table twin_patches (
+      device_id text not null,
+      module_id text not null,
+      version bigint not null,
+      patch text not null,
+      primary key (device_id, module_id, version)
+    )`,
+    `create table twin_events (
+      sequence ${countedKey[engine]},
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      version bigint not null,
+      time bigint not null,
+      kind text not null,
+      content text not null
+    )`,
   ],
 ];
 

@@ -46,6 +46,8 @@ import { beginPresence, endPresence, getPresence, recoverPresence, savePresence 
 import type { Transaction } from './schema.ts';
 import { hubSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
+import { dropTwinEvents, twinEvents } from './twin-events.ts';
+import { changeTwin, desiredSince, desiredVersion, loadTwin, reportTwins } from './twins.ts';
 
 type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
 
@@ -124,6 +126,13 @@ export function tableOperations(cipher: KeyCipher) {
     'files.settle': write(settleNotification),
     'files.sweep': write(sweepFiles),
     'files.totals': read(fileTotals),
+    'twins.load': read(loadTwin),
+    'twins.change': write(changeTwin),
+    'twins.report': write(reportTwins),
+    'twins.desiredVersion': read(desiredVersion),
+    'twins.desiredSince': read(desiredSince),
+    'twins.events': read(twinEvents),
+    'twins.dropEvents': write(dropTwinEvents),
     'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }

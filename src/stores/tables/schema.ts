@@ -23,6 +23,10 @@ export interface Tables {
   secrets: SecretRow;
   file_uploads: FileUploadRow;
   file_notifications: FileNotificationRow;
+  twins: TwinRow;
+  twin_documents: { device_id: string; module_id: string; document: string };
+  twin_patches: { device_id: string; module_id: string; version: number; patch: string };
+  twin_events: TwinEventRow;
   authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };
 }
 
@@ -159,6 +163,34 @@ export interface PresenceRow {
   connected: number;
   state_time: number;
   activity_time: number;
+}
+
+/** There is none while a twin is fresh. Its document is in `twin_documents`; `core/twins/kept.ts` says what a tail is. */
+export interface TwinRow {
+  device_id: string;
+  module_id: string;
+  generation_id: string;
+  changes: number;
+  desired_version: number;
+  /** With the tail. */
+  reported_version: number;
+  /** What names and values of the reported properties may have at most, with the tail. */
+  reported_size: number;
+  /** As the device named it last, when it connected; empty = none. */
+  model_id: string;
+  tail: string;
+}
+
+export interface TwinEventRow {
+  sequence: Generated<number>;
+  device_id: string;
+  module_id: string;
+  generation_id: string;
+  version: number;
+  time: number;
+  kind: string;
+  /** JSON, `TwinEventContent`. */
+  content: string;
 }
 
 /** A transaction that is open: whoever calls an operation begins and commits it. */

@@ -10,9 +10,11 @@ import type {
   PolicyStore,
 } from '../../core/identity/ports.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import { createTableCommandQueue } from './command-queue.ts';
 import type { OperationArgs, OperationName, OperationResult } from './operations.ts';
+import { createTableTwinStore } from './twin-store.ts';
 
 /** Whoever carries operations out, each in a transaction of its own, and answers when it is durable. */
 export interface TableCaller {
@@ -35,6 +37,7 @@ export interface TableStores {
   readonly subscriptions: SubscriptionStore;
   readonly commandQueue: CommandQueue;
   readonly fileRecords: FileRecords;
+  readonly twins: TwinStore;
 }
 
 export function createTableStores(tables: TableCaller, clock: Clock): TableStores {
@@ -71,6 +74,7 @@ export function createTableStores(tables: TableCaller, clock: Clock): TableStore
       sweep: (count, now) => tables.call('files.sweep', count, now),
       totals: (now) => tables.call('files.totals', now),
     },
+    twins: createTableTwinStore(tables),
   };
 }
 

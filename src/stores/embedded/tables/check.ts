@@ -121,6 +121,34 @@ const invariants: readonly Invariant[] = [
     count: 'select count(*) as n from subscriptions where not json_valid(filters)',
   },
   {
+    table: 'twin_documents',
+    needs: ['twins'],
+    what: 'documents that cannot be read, or without their twin',
+    count: `select count(*) as n from twin_documents d where not json_valid(document) or not exists
+      (select 1 from twins t where ${same('d', 't')})`,
+  },
+  {
+    table: 'twins',
+    needs: ['twin_documents', 'identities'],
+    what: 'twins whose patches cannot be read, or without their document or identity',
+    count: `select count(*) as n from twins t where not json_valid('[' || rtrim(tail, ',') || ']') or
+      (changes + desired_version > 2 and not exists (select 1 from twin_documents d where ${same('t', 'd')})) or
+      not exists (select 1 from identities i where ${same('t', 'i')})`,
+  },
+  {
+    table: 'twin_patches',
+    needs: ['twins'],
+    what: 'changes of no twin, or of a version that it has not reached',
+    count: `select count(*) as n from twin_patches p where not json_valid(patch) or not exists
+      (select 1 from twins t where ${same('p', 't')} and p.version <= t.desired_version)`,
+  },
+  {
+    table: 'twin_events',
+    needs: [],
+    what: 'events that cannot be read',
+    count: 'select count(*) as n from twin_events where not json_valid(content)',
+  },
+  {
     table: 'policies',
     needs: [],
     what: 'lists that cannot be read',
@@ -211,6 +239,10 @@ const tablesSince: Readonly<Record<string, number>> = {
   authorities: 3,
   authority_intermediates: 3,
   presence_states: 4,
+  twins: 5,
+  twin_documents: 5,
+  twin_patches: 5,
+  twin_events: 5,
 };
 
 /** Tables that a database of the format lacks. */

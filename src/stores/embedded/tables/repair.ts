@@ -223,6 +223,23 @@ function setRight(target: DatabaseSync): string[] {
     'modules without their device were removed',
     `delete from identities where module_id <> '' and device_id not in (select device_id from identities where module_id = '')`,
   );
+  run(
+    'twins that cannot be read, or that lost their document or their identity, were removed: their devices begin with fresh ones',
+    `delete from twins where not json_valid('[' || rtrim(tail, ',') || ']')
+      or not exists (select 1 from identities i where ${same('i', 'twins')})
+      or (changes + desired_version > 2 and not exists
+        (select 1 from twin_documents d where ${same('d', 'twins')} and json_valid(d.document)))`,
+  );
+  run(
+    'documents without their twin were removed',
+    `delete from twin_documents where not exists (select 1 from twins t where ${same('t', 'twin_documents')})`,
+  );
+  run(
+    'changes that their twin has not reached were removed',
+    `delete from twin_patches where not json_valid(patch) or not exists
+      (select 1 from twins t where ${same('t', 'twin_patches')} and twin_patches.version <= t.desired_version)`,
+  );
+  run('events of twins that cannot be read were removed', 'delete from twin_events where not json_valid(content)');
   run('policies that cannot be read were removed', 'delete from policies where not json_valid(permissions)');
   run('MQTT sessions that cannot be read were removed', 'delete from subscriptions where not json_valid(filters)');
   run(

@@ -211,6 +211,12 @@ function rowsOf({ name, args }: Call): number {
       return (args as OperationArgs<'commands.lockNext'>)[2].tokens.length;
     case 'commands.depths':
       return (args as OperationArgs<'commands.depths'>)[0].length;
+    case 'twins.report':
+      return (args as OperationArgs<'twins.report'>)[0].length;
+    case 'twins.events':
+      return (args as OperationArgs<'twins.events'>)[0];
+    case 'twins.dropEvents':
+      return (args as OperationArgs<'twins.dropEvents'>)[0].length;
     case 'commands.sweep':
     case 'commands.removeEnded':
       return (args as OperationArgs<'commands.sweep' | 'commands.removeEnded'>)[1];

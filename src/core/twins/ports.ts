@@ -1,0 +1,115 @@
+import type { ErrorCode, LimitHit } from '../errors.ts';
+import type { IdentityKey } from '../identity/types.ts';
+import type { ReportedPatch, Twin, TwinChange } from './types.ts';
+
+/**
+ * Where twins are kept. A twin is there as soon as its identity is, fresh, and goes with it: it belongs to one generation. What an
+ * answer says is durable; changes of one twin take effect one after the other, also against other nodes. One contract suite
+ * (`stores/contract/twins.ts`) runs over every implementation.
+ */
+export interface TwinStore {
+  /** Undefined = no such identity; with `generationId`, none of that generation. */
+  load(key: IdentityKey, generationId?: string): Promise<KeptTwin | undefined>;
+  /** What a back end wants. */
+  change(key: IdentityKey, change: TwinChange, terms: ChangeTerms): Promise<ChangeOutcome>;
+  /**
+   * What devices report: each on its own, those of one device in order. The answer has one outcome for each, in the same order.
+   */
+  report(reports: readonly Report[], terms: ReportTerms): Promise<readonly ReportOutcome[]>;
+  /** The version of the desired properties; undefined as `load`. */
+  desiredVersion(key: IdentityKey, generationId: string): Promise<number | undefined>;
+  /** What became of the desired properties after `version`: at most `countMax` changes, the oldest first. Undefined as `load`. */
+  desiredSince(
+    key: IdentityKey,
+    generationId: string,
+    version: number,
+    countMax: number,
+  ): Promise<DesiredChanges | undefined>;
+  /** Tells of each change of desired properties made through this hub, once it is durable. The returned function ends it. */
+  watch(listener: (note: DesiredNote) => void): () => void;
+  /** The oldest events that are not dropped yet, in order of `sequence`; those of one identity in the order of its changes. */
+  events(countMax: number): Promise<readonly KeptTwinEvent[]>;
+  dropEvents(sequences: readonly number[]): Promise<void>;
+}
+
+export interface KeptTwin {
+  readonly generationId: string;
+  readonly twin: Twin;
+}
+
+export interface ReportTerms {
+  /** UTC milliseconds. */
+  readonly time: number;
+  /** Whether an event of each change is kept with it. */
+  readonly withEvents: boolean;
+}
+
+export interface ChangeTerms extends ReportTerms {
+  /** An unquoted ETag, or `*`. */
+  readonly ifMatch: string;
+}
+
+export interface Report {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+  readonly patch: ReportedPatch;
+}
+
+/** A `HubError` as plain data. */
+export interface TwinRefusal {
+  readonly kind: 'refused';
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly limit?: LimitHit;
+}
+
+/** `gone`: there is no such identity, or not of that generation. */
+export type ReportOutcome =
+  | { readonly kind: 'done'; readonly version: number }
+  | { readonly kind: 'gone' }
+  | TwinRefusal;
+
+export type ChangeOutcome =
+  | { readonly kind: 'done'; readonly kept: KeptTwin }
+  | { readonly kind: 'gone' }
+  | TwinRefusal;
+
+/** Something of the desired properties is new, up to that version. */
+export interface DesiredNote {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+  readonly version: number;
+}
+
+export interface DesiredChanges {
+  /** The section's version now. */
+  readonly version: number;
+  /**
+   * Of consecutive versions behind the one that was asked for, as devices are told of them (JSON text with `$version`); undefined where
+   * the oldest of them are no longer kept.
+   */
+  readonly patches: readonly DesiredText[] | undefined;
+}
+
+export interface DesiredText {
+  readonly version: number;
+  readonly text: string;
+}
+
+/**
+ * A change of a twin, for readers of events. `version` is the twin's after it, so that generation and version name one change.
+ */
+export interface TwinEvent {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+  readonly version: number;
+  /** UTC milliseconds. */
+  readonly time: number;
+  readonly kind: 'update' | 'replace';
+  /** JSON text, see `TwinEventContent`. */
+  readonly content: string;
+}
+
+export interface KeptTwinEvent extends TwinEvent {
+  readonly sequence: number;
+}

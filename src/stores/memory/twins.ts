@@ -1,0 +1,98 @@
+import { limits } from '../../base/limits.ts';
+import { identityName } from '../../core/identity/permissions.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { carryOut, reportedContent } from '../../core/twins/changes.ts';
+import { reportAll } from '../../core/twins/kept.ts';
+import type { DesiredNote, DesiredText, KeptTwinEvent, TwinEvent, TwinStore } from '../../core/twins/ports.ts';
+import { freshTwin } from '../../core/twins/rules.ts';
+import type { Twin } from '../../core/twins/types.ts';
+import type { MemoryIdentityStore } from './identities.ts';
+
+interface Entry {
+  readonly generationId: string;
+  twin: Twin;
+  patches: readonly DesiredText[];
+}
+
+/** Twins of the identities of `identities`, in memory. */
+export function createMemoryTwinStore(identities: MemoryIdentityStore): TwinStore {
+  const entries = new Map<string, Entry>();
+  const listeners = new Set<(note: DesiredNote) => void>();
+  let events: readonly KeptTwinEvent[] = [];
+  let lastSequence = 0;
+
+  const entryOf = (key: IdentityKey, generationId?: string): Entry | undefined => {
+    const identity = identities.peek(key);
+    if (identity === undefined) {
+      entries.delete(identityName(key));
+      return undefined;
+    }
+    if (generationId !== undefined && identity.generationId !== generationId) return undefined;
+    const known = entries.get(identityName(key));
+    if (known?.generationId === identity.generationId) return known;
+    const fresh: Entry = { generationId: identity.generationId, twin: freshTwin(), patches: [] };
+    entries.set(identityName(key), fresh);
+    return fresh;
+  };
+  const keep = (event: TwinEvent): void => {
+    events = [...events, { ...event, sequence: ++lastSequence }];
+  };
+  const keyOf = ({ deviceId, moduleId }: IdentityKey): IdentityKey =>
+    moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+
+  return {
+    async load(key, generationId) {
+      const entry = entryOf(key, generationId);
+      return entry && { generationId: entry.generationId, twin: entry.twin };
+    },
+    async change(key, change, terms) {
+      const entry = entryOf(key);
+      if (entry === undefined) return { kind: 'gone' };
+      const done = carryOut(entry.twin, change, terms);
+      if (done.kind === 'refused') return done;
+      const { generationId } = entry;
+      const { twin, desired, event } = done;
+      entry.twin = twin;
+      if (event && terms.withEvents) keep({ key: keyOf(key), generationId, time: terms.time, ...event });
+      if (desired !== undefined) {
+        entry.patches = [...entry.patches, desired].slice(-limits.twinPatchesKept);
+        for (const listener of listeners) listener({ key: keyOf(key), generationId, version: desired.version });
+      }
+      return { kind: 'done', kept: { generationId, twin } };
+    },
+    async report(reports, { time, withEvents }) {
+      return reports.map(({ key, generationId, patch }) => {
+        const entry = entryOf(key, generationId);
+        if (entry === undefined) return { kind: 'gone' };
+        const before = entry.twin;
+        const { twin, outcomes } = reportAll(before, [patch], time);
+        entry.twin = twin;
+        if (twin !== before && withEvents) {
+          const version = twin.changes + twin.reported.version;
+          const content = reportedContent(patch, twin.reported.version);
+          keep({ key: keyOf(key), generationId, version, time, kind: 'update', content });
+        }
+        return outcomes[0];
+      });
+    },
+    desiredVersion: async (key, generationId) => entryOf(key, generationId)?.twin.desired.version,
+    async desiredSince(key, generationId, version, countMax) {
+      const entry = entryOf(key, generationId);
+      if (entry === undefined) return undefined;
+      const current = entry.twin.desired.version;
+      const patches = entry.patches.filter((patch) => patch.version > version);
+      const isWhole = current <= version || patches[0]?.version === version + 1;
+      return { version: current, patches: isWhole ? patches.slice(0, countMax) : undefined };
+    },
+    watch(listener) {
+      const own = (note: DesiredNote): void => listener(note);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+    events: async (countMax) => events.slice(0, countMax),
+    async dropEvents(sequences) {
+      const dropped = new Set(sequences);
+      events = events.filter(({ sequence }) => !dropped.has(sequence));
+    },
+  };
+}

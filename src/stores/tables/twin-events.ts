@@ -1,0 +1,48 @@
+import type { IdentityKey } from '../../core/identity/types.ts';
+import type { KeptTwinEvent, TwinEvent } from '../../core/twins/ports.ts';
+import { padded } from './engine.ts';
+import type { Transaction } from './schema.ts';
+
+/** Events of one statement: eight parameters each, below what both engines take. */
+const EVENTS_PER_STATEMENT = 256;
+
+/** Keeps what has changed, in the transaction of the change. */
+export async function keepTwinEvents(tx: Transaction, events: readonly TwinEvent[]): Promise<void> {
+  for (let at = 0; at < events.length; at += EVENTS_PER_STATEMENT) {
+    const rows = events.slice(at, at + EVENTS_PER_STATEMENT).map((event) => ({
+      device_id: event.key.deviceId,
+      module_id: event.key.moduleId ?? '',
+      generation_id: event.generationId,
+      version: event.version,
+      time: event.time,
+      kind: event.kind,
+      content: event.content,
+    }));
+    await tx.insertInto('twin_events').values(rows).execute();
+  }
+}
+
+export async function twinEvents(tx: Transaction, countMax: number): Promise<readonly KeptTwinEvent[]> {
+  const rows = await tx.selectFrom('twin_events').selectAll().orderBy('sequence').limit(countMax).execute();
+  return rows.map((row) => ({
+    sequence: Number(row.sequence),
+    key: keyOf(row.device_id, row.module_id),
+    generationId: row.generation_id,
+    version: Number(row.version),
+    time: Number(row.time),
+    kind: row.kind as TwinEvent['kind'],
+    content: row.content,
+  }));
+}
+
+/** By name: with several nodes an older one may become visible after a newer one. */
+export async function dropTwinEvents(tx: Transaction, sequences: readonly number[]): Promise<void> {
+  for (let at = 0; at < sequences.length; at += EVENTS_PER_STATEMENT) {
+    const some = padded(sequences.slice(at, at + EVENTS_PER_STATEMENT));
+    await tx.deleteFrom('twin_events').where('sequence', 'in', some).execute();
+  }
+}
+
+export function keyOf(deviceId: string, moduleId: string): IdentityKey {
+  return moduleId === '' ? { deviceId } : { deviceId, moduleId };
+}

@@ -1,0 +1,31 @@
+import type { DesiredNote, TwinStore } from '../../core/twins/ports.ts';
+import type { TableCaller } from './stores.ts';
+import { twinOf } from './twins.ts';
+
+/** Documents are put together by whoever reads them, not on the thread of the tables. */
+export function createTableTwinStore(tables: TableCaller): TwinStore {
+  const listeners = new Set<(note: DesiredNote) => void>();
+  return {
+    async load(key, generationId) {
+      const text = await tables.call('twins.load', key, generationId);
+      return text && { generationId: text.generationId, twin: twinOf(text) };
+    },
+    change: (key, change, terms) =>
+      tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
+        if (note !== undefined) for (const listener of listeners) listener(note);
+        if (outcome.kind !== 'done') return outcome;
+        return { kind: 'done', kept: { generationId: outcome.text.generationId, twin: twinOf(outcome.text) } };
+      }),
+    report: (reports, terms) => tables.call('twins.report', reports, terms),
+    desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
+    desiredSince: (key, generationId, version, countMax) =>
+      tables.call('twins.desiredSince', key, generationId, version, countMax),
+    watch(listener) {
+      const own = (note: DesiredNote): void => listener(note);
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+    events: (countMax) => tables.call('twins.events', countMax),
+    dropEvents: (sequences) => tables.call('twins.dropEvents', sequences),
+  };
+}

@@ -1,0 +1,313 @@
+/**
+ * Twins in tables. A reported patch that fits behind the tail is one statement; all else reads the twin under a lock, and writes it
+ * as a whole.
+ */
+import { sql } from 'kysely';
+import { limits } from '../../base/limits.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { carryOut, reportedContent } from '../../core/twins/changes.ts';
+import { foldTail, mayFollow, reportAll, reportedSize, tailEntry } from '../../core/twins/kept.ts';
+import type {
+  ChangeTerms,
+  DesiredChanges,
+  DesiredNote,
+  Report,
+  ReportOutcome,
+  ReportTerms,
+  TwinEvent,
+  TwinRefusal,
+} from '../../core/twins/ports.ts';
+import { freshTwin } from '../../core/twins/rules.ts';
+import type { ReportedPatch, Twin, TwinChange } from '../../core/twins/types.ts';
+import { keepingRows, lockingRows } from './engine.ts';
+import type { Transaction } from './schema.ts';
+import { keepTwinEvents } from './twin-events.ts';
+
+/** A twin as it lies there. `document` is null while it is fresh but for its tail. */
+export interface TwinText {
+  readonly generationId: string;
+  readonly document: string | null;
+  readonly tail: string;
+}
+
+export function twinOf({ document, tail }: TwinText): Twin {
+  return foldTail(document === null ? freshTwin() : (JSON.parse(document) as Twin), tail);
+}
+
+export async function loadTwin(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId?: string,
+): Promise<TwinText | undefined> {
+  const row = await tx
+    .selectFrom('identities as identity')
+    .leftJoin('twins as twin', (join) =>
+      join
+        .onRef('twin.device_id', '=', 'identity.device_id')
+        .onRef('twin.module_id', '=', 'identity.module_id')
+        .onRef('twin.generation_id', '=', 'identity.generation_id'),
+    )
+    .leftJoin('twin_documents as text', (join) =>
+      join.onRef('text.device_id', '=', 'twin.device_id').onRef('text.module_id', '=', 'twin.module_id'),
+    )
+    .select(['identity.generation_id as generation', 'text.document', 'twin.tail'])
+    .where('identity.device_id', '=', key.deviceId)
+    .where('identity.module_id', '=', key.moduleId ?? '')
+    .executeTakeFirst();
+  if (row === undefined || (generationId !== undefined && row.generation !== generationId)) return undefined;
+  return { generationId: row.generation, document: row.document, tail: row.tail ?? '' };
+}
+
+export interface TwinChanged {
+  readonly outcome: { readonly kind: 'done'; readonly text: TwinText } | { readonly kind: 'gone' } | TwinRefusal;
+  readonly note?: DesiredNote;
+}
+
+export async function changeTwin(
+  tx: Transaction,
+  key: IdentityKey,
+  change: TwinChange,
+  terms: ChangeTerms,
+): Promise<TwinChanged> {
+  const held = await holdTwin(tx, key);
+  if (held === undefined) return { outcome: { kind: 'gone' } };
+  const { generationId } = held;
+  const before = twinOf(held);
+  const done = carryOut(before, change, terms);
+  if (done.kind === 'refused') return { outcome: done };
+  const { twin, desired, event } = done;
+  if (twin === before) return { outcome: { kind: 'done', text: held } };
+  const document = await saveTwin(tx, key, twin);
+  if (event && terms.withEvents) await keepTwinEvents(tx, [{ key, generationId, time: terms.time, ...event }]);
+  if (desired !== undefined) {
+    const place = { device_id: key.deviceId, module_id: key.moduleId ?? '' };
+    await tx
+      .insertInto('twin_patches')
+      .values({ ...place, version: desired.version, patch: desired.text })
+      .execute();
+    await tx
+      .deleteFrom('twin_patches')
+      .where('device_id', '=', place.device_id)
+      .where('module_id', '=', place.module_id)
+      .where('version', '<=', desired.version - limits.twinPatchesKept)
+      .execute();
+  }
+  return {
+    outcome: { kind: 'done', text: { generationId, document, tail: '' } },
+    ...(desired && { note: { key, generationId, version: desired.version } }),
+  };
+}
+
+export async function reportTwins(
+  tx: Transaction,
+  reports: readonly Report[],
+  terms: ReportTerms,
+): Promise<readonly ReportOutcome[]> {
+  const outcomes: ReportOutcome[] = new Array(reports.length);
+  const events: TwinEvent[] = [];
+  for (const places of placesOfTwins(reports)) {
+    const { key, generationId } = reports[places[0]];
+    const patches = places.map((at) => reports[at].patch);
+    const done = await reportOne(tx, key, generationId, patches, terms.time);
+    for (const [at, place] of places.entries()) {
+      outcomes[place] = done.outcomes[at];
+      const version = done.versions[at];
+      if (version === undefined || !terms.withEvents) continue;
+      const content = reportedContent(patches[at], version);
+      events.push({ key, generationId, version: done.changes + version, time: terms.time, kind: 'update', content });
+    }
+  }
+  if (events.length > 0) await keepTwinEvents(tx, events);
+  return outcomes;
+}
+
+/** Which of the reports concern the same twin, in order. */
+function placesOfTwins(reports: readonly Report[]): Iterable<readonly number[]> {
+  const places = new Map<string, number[]>();
+  for (const [at, { key, generationId }] of reports.entries()) {
+    // Neither id holds a slash.
+    const name = `${key.deviceId}/${key.moduleId ?? ''}/${generationId}`;
+    const known = places.get(name);
+    if (known === undefined) places.set(name, [at]);
+    else known.push(at);
+  }
+  return places.values();
+}
+
+interface Reported {
+  readonly outcomes: readonly ReportOutcome[];
+  /** The section's version after each patch; undefined where a patch changed nothing. */
+  readonly versions: readonly (number | undefined)[];
+  readonly changes: number;
+}
+
+async function reportOne(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId: string,
+  patches: readonly ReportedPatch[],
+  time: number,
+): Promise<Reported> {
+  if (patches.every(mayFollow)) {
+    const added = await addToTail(tx, key, generationId, patches, time);
+    if (added !== undefined) return added;
+  }
+  const held = await holdTwin(tx, key, generationId);
+  if (held === undefined) {
+    return { outcomes: patches.map(() => ({ kind: 'gone' })), versions: patches.map(() => undefined), changes: 0 };
+  }
+  const before = twinOf(held);
+  const { twin, outcomes } = reportAll(before, patches, time);
+  if (twin !== before) await saveTwin(tx, key, twin);
+  let last = before.reported.version;
+  const versions = outcomes.map((outcome) => {
+    if (outcome.kind !== 'done' || outcome.version === last) return undefined;
+    last = outcome.version;
+    return last;
+  });
+  return { outcomes, versions, changes: twin.changes };
+}
+
+/** Undefined when the twin must be looked at: it is fresh or gone, its tail is long, or it may become too large. */
+async function addToTail(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId: string,
+  patches: readonly ReportedPatch[],
+  time: number,
+): Promise<Reported | undefined> {
+  let text = '';
+  let size = 0;
+  for (const patch of patches) {
+    text += tailEntry(patch, time);
+    size += patch.sizeMax;
+  }
+  const { rows } = await sql<{ reported_version: number; changes: number }>`
+    update twins set
+      tail = tail || ${text}, reported_version = reported_version + ${patches.length}, reported_size = reported_size + ${size}
+    where device_id = ${key.deviceId} and module_id = ${key.moduleId ?? ''} and generation_id = ${generationId}
+      and reported_size <= ${limits.twinSectionBytesMax - size} and length(tail) <= ${limits.twinTailCharsMax - text.length}
+    returning reported_version, changes`.execute(tx);
+  if (rows.length === 0) return undefined;
+  const first = Number(rows[0].reported_version) - patches.length + 1;
+  const versions = patches.map((_, at) => first + at);
+  return {
+    outcomes: versions.map((version) => ({ kind: 'done', version })),
+    versions,
+    changes: Number(rows[0].changes),
+  };
+}
+
+/** The twin, held until the transaction ends; undefined when there is no such identity (of that generation). */
+async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string): Promise<TwinText | undefined> {
+  const identity = await keepingRows(
+    tx,
+    tx
+      .selectFrom('identities')
+      .select('generation_id')
+      .where('device_id', '=', key.deviceId)
+      .where('module_id', '=', key.moduleId ?? ''),
+  ).executeTakeFirst();
+  if (identity === undefined) return undefined;
+  if (generationId !== undefined && identity.generation_id !== generationId) return undefined;
+  const generation = identity.generation_id;
+  const fresh = freshTwin();
+  await tx
+    .insertInto('twins')
+    .values({
+      device_id: key.deviceId,
+      module_id: key.moduleId ?? '',
+      generation_id: generation,
+      changes: fresh.changes,
+      desired_version: fresh.desired.version,
+      reported_version: fresh.reported.version,
+      reported_size: 0,
+      model_id: '',
+      tail: '',
+    })
+    .onConflict((conflict) => conflict.columns(['device_id', 'module_id']).doNothing())
+    .execute();
+  const row = await lockingRows(
+    tx,
+    tx
+      .selectFrom('twins')
+      .select('tail')
+      .where('device_id', '=', key.deviceId)
+      .where('module_id', '=', key.moduleId ?? ''),
+  ).executeTakeFirstOrThrow();
+  const text = await tx
+    .selectFrom('twin_documents')
+    .select('document')
+    .where('device_id', '=', key.deviceId)
+    .where('module_id', '=', key.moduleId ?? '')
+    .executeTakeFirst();
+  return { generationId: generation, document: text?.document ?? null, tail: row.tail };
+}
+
+async function saveTwin(tx: Transaction, key: IdentityKey, twin: Twin): Promise<string> {
+  const document = JSON.stringify(twin);
+  const place = { device_id: key.deviceId, module_id: key.moduleId ?? '' };
+  await tx
+    .insertInto('twin_documents')
+    .values({ ...place, document })
+    .onConflict((conflict) => conflict.columns(['device_id', 'module_id']).doUpdateSet({ document }))
+    .execute();
+  await tx
+    .updateTable('twins')
+    .set({
+      changes: twin.changes,
+      desired_version: twin.desired.version,
+      reported_version: twin.reported.version,
+      reported_size: reportedSize(twin),
+      tail: '',
+    })
+    .where('device_id', '=', place.device_id)
+    .where('module_id', '=', place.module_id)
+    .execute();
+  return document;
+}
+
+export async function desiredVersion(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId: string,
+): Promise<number | undefined> {
+  const row = await tx
+    .selectFrom('identities as identity')
+    .leftJoin('twins as twin', (join) =>
+      join
+        .onRef('twin.device_id', '=', 'identity.device_id')
+        .onRef('twin.module_id', '=', 'identity.module_id')
+        .onRef('twin.generation_id', '=', 'identity.generation_id'),
+    )
+    .select('twin.desired_version as version')
+    .where('identity.device_id', '=', key.deviceId)
+    .where('identity.module_id', '=', key.moduleId ?? '')
+    .where('identity.generation_id', '=', generationId)
+    .executeTakeFirst();
+  return row && Number(row.version ?? freshTwin().desired.version);
+}
+
+export async function desiredSince(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId: string,
+  version: number,
+  countMax: number,
+): Promise<DesiredChanges | undefined> {
+  const current = await desiredVersion(tx, key, generationId);
+  if (current === undefined) return undefined;
+  if (current <= version) return { version: current, patches: [] };
+  const rows = await tx
+    .selectFrom('twin_patches')
+    .select(['version', 'patch'])
+    .where('device_id', '=', key.deviceId)
+    .where('module_id', '=', key.moduleId ?? '')
+    .where('version', '>', version)
+    .where('version', '<=', current)
+    .orderBy('version')
+    .limit(countMax)
+    .execute();
+  if (rows.length === 0 || Number(rows[0].version) !== version + 1) return { version: current, patches: undefined };
+  return { version: current, patches: rows.map((row) => ({ version: Number(row.version), text: row.patch })) };
+}
