@@ -130,7 +130,8 @@ export function fits(pair: PemPair): boolean {
   }
 }
 
-function certificatesOf(text: string): readonly string[] {
+/** The certificates of a PEM text, each with a line end. */
+export function certificatesOf(text: string): readonly string[] {
   const found = text.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
   return found.map((pem) => `${pem}\n`);
 }

@@ -1,7 +1,7 @@
 /**
- * The hub's private certificate authority and the server certificate that it signs (P-256). The authority lives as long
- * as its devices trust it, so it is made once; the server certificate is made anew whenever its names or its end ask
- * for it, which no client notices.
+ * The hub's private certificate authority (P-256) and the two server certificates that it signs: ECDSA P-256, and RSA for
+ * TLS stacks that know nothing else. The authority lives as long as its devices trust it, so it is made once; the
+ * server certificates are made anew whenever their names or their end ask for it, which no client notices.
  */
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
@@ -15,6 +15,17 @@ const serverDays = 397;
 /** Certificates begin an hour early, for devices whose clock is behind. */
 const backdateMs = 3_600_000;
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+/** 2048 bits: what small devices take, and a longer key costs the hub four times as much for each handshake. */
+const rsa = {
+  name: 'RSASSA-PKCS1-v1_5',
+  hash: 'SHA-256',
+  modulusLength: 2048,
+  publicExponent: new Uint8Array([1, 0, 1]),
+};
+
+/** The kinds of server certificates, the preferred one first. */
+export const serverKeyKinds = ['ecdsa', 'rsa'] as const;
+export type ServerKeyKind = (typeof serverKeyKinds)[number];
 
 export interface PemPair {
   readonly cert: string;
@@ -23,7 +34,7 @@ export interface PemPair {
 
 /** A new authority. `now` is UTC milliseconds. */
 export async function makeAuthority(hubName: string, now: number, random: Random): Promise<PemPair> {
-  const keys = await makeKeys();
+  const keys = await makeKeys('ecdsa');
   const serialNumber = serial(random);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber,
@@ -47,6 +58,7 @@ export async function makeServerCertificate(
   names: readonly SubjectName[],
   now: number,
   random: Random,
+  kind: ServerKeyKind = 'ecdsa',
 ): Promise<PemPair> {
   const issuer = new x509.X509Certificate(authority.cert);
   const signingKey = await webcrypto.subtle.importKey(
@@ -56,7 +68,7 @@ export async function makeServerCertificate(
     false,
     ['sign'],
   );
-  const keys = await makeKeys();
+  const keys = await makeKeys(kind);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serial(random),
     subject: [{ CN: [names[0].value.slice(0, 64)] }],
@@ -82,8 +94,11 @@ export interface SubjectName {
   readonly value: string;
 }
 
-function makeKeys(): Promise<CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<CryptoKeyPair>;
+function makeKeys(kind: ServerKeyKind): Promise<CryptoKeyPair> {
+  const usages: ('sign' | 'verify')[] = ['sign', 'verify'];
+  return kind === 'rsa'
+    ? webcrypto.subtle.generateKey(rsa, true, usages)
+    : (webcrypto.subtle.generateKey(algorithm, true, usages) as Promise<CryptoKeyPair>);
 }
 
 type CryptoKeyPair = webcrypto.CryptoKeyPair;

@@ -45,6 +45,7 @@ import type { Shutdown } from './lifecycle.ts';
 import type { ServerLog } from './log.ts';
 import { countFailures, type Metrics, openMetrics } from './metrics.ts';
 import { openMonitoring } from './monitoring.ts';
+import { openOwnTls } from './own-tls.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
@@ -54,7 +55,7 @@ import { startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { throttleLimits } from './throttle-settings.ts';
 import { timedFiles } from './timed-files.ts';
-import { openOwnTls, openPrivateTls, type ServerTls } from './tls-source.ts';
+import { openPrivateTls, type ServerTls } from './tls-source.ts';
 
 export interface Surroundings {
   readonly clock: Clock;
@@ -263,8 +264,17 @@ async function openTls(
   names: readonly string[],
   surroundings: Surroundings,
 ): Promise<ServerTls> {
-  const { tlsCertFile, tlsKeyFile } = settings;
-  if (tlsCertFile !== undefined && tlsKeyFile !== undefined) return openOwnTls(tlsCertFile, tlsKeyFile, surroundings);
+  const { tlsCertFile, tlsKeyFile, tlsSecondCertFile, tlsSecondKeyFile, tlsCaFile } = settings;
+  if (tlsCertFile !== undefined && tlsKeyFile !== undefined) {
+    const hasSecond = tlsSecondCertFile !== undefined && tlsSecondKeyFile !== undefined;
+    const files = {
+      certFile: tlsCertFile,
+      keyFile: tlsKeyFile,
+      ...(hasSecond && { second: { certFile: tlsSecondCertFile, keyFile: tlsSecondKeyFile } }),
+      ...(tlsCaFile !== undefined && { caFile: tlsCaFile }),
+    };
+    return openOwnTls(files, surroundings);
+  }
   return openPrivateTls(folder.file('tls'), folder.facts.hubName, subjectNames(names), surroundings);
 }
 

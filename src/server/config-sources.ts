@@ -60,6 +60,13 @@ export function loadSettings(
   if ((settings.tlsCertFile === undefined) !== (settings.tlsKeyFile === undefined)) {
     problems.push('tlsCertFile and tlsKeyFile: give both or none.');
   }
+  const { tlsSecondCertFile, tlsSecondKeyFile } = settings;
+  if ((tlsSecondCertFile === undefined) !== (tlsSecondKeyFile === undefined)) {
+    problems.push('tlsSecondCertFile and tlsSecondKeyFile: give both or none.');
+  }
+  if (tlsSecondCertFile !== undefined && settings.tlsCertFile === undefined) {
+    problems.push('tlsSecondCertFile is a second one: give tlsCertFile and tlsKeyFile too.');
+  }
   if (settings.otlpEndpoint !== undefined && settings.monitoring === false) {
     problems.push('otlpEndpoint: traces are made of monitoring events. Switch monitoring on, or leave it out.');
   }

@@ -120,12 +120,26 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Your own server certificate with its chain (PEM), together with `tlsKeyFile`. Read again when a file changes and ' +
       'on SIGHUP; open connections stay.',
-    otherwise: 'a certificate of the private CA in `<data-dir>/tls`',
+    otherwise: 'two certificates (ECDSA and RSA) of the private CA in `<data-dir>/tls`',
     form: 'a path',
   }),
   tlsKeyFile: documented(text(/[^\s]/).optional(), {
     topic: 'Certificates',
     meaning: 'Private key of `tlsCertFile` (PEM).',
+    otherwise: 'none',
+    form: 'a path',
+  }),
+  tlsSecondCertFile: documented(text(/[^\s]/).optional(), {
+    topic: 'Certificates',
+    meaning:
+      'A second certificate of yours with its chain, of the other kind of key: with an RSA one beside an ECDSA one, TLS ' +
+      'stacks that know one of them only are served. ECDSA is shown where both sides can.',
+    otherwise: 'none',
+    form: 'a path',
+  }),
+  tlsSecondKeyFile: documented(text(/[^\s]/).optional(), {
+    topic: 'Certificates',
+    meaning: 'Private key of `tlsSecondCertFile` (PEM).',
     otherwise: 'none',
     form: 'a path',
   }),

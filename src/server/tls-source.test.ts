@@ -10,7 +10,9 @@ import { silentLog } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { listen } from '../protocols/shared/listener.ts';
 import type { SubjectName } from './certificates.ts';
-import { openOwnTls, openPrivateTls, TlsError } from './tls-source.ts';
+import { openOwnTls } from './own-tls.ts';
+import { TlsError } from './tls-pairs.ts';
+import { openPrivateTls } from './tls-source.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'mooring-tls-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -30,7 +32,7 @@ test('the authority signs a certificate for every name, and only this user can r
   const source = await openPrivateTls(at, 'mooring', names, parts());
   after(() => source.close());
   const authority = new X509Certificate(readFileSync(path.join(at, 'ca.pem')));
-  const server = new X509Certificate(source.current().cert);
+  const server = new X509Certificate(source.current().cert[0]);
   assert.ok(authority.ca);
   assert.ok(server.checkIssued(authority) && server.verify(authority.publicKey));
   assert.equal(server.checkHost('localhost'), 'localhost');
@@ -49,12 +51,12 @@ test('a restart keeps the certificate; other names or a near end renew it under 
   first.close();
   const same = await openPrivateTls(at, 'mooring', names, parts());
   same.close();
-  assert.equal(same.current().cert, first.current().cert);
+  assert.deepEqual(same.current().cert, first.current().cert);
 
   const more = await openPrivateTls(at, 'mooring', [...names, { type: 'dns', value: 'new.example' }], parts());
   more.close();
-  assert.notEqual(more.current().cert, first.current().cert);
-  assert.equal(new X509Certificate(more.current().cert).checkHost('new.example'), 'new.example');
+  assert.notDeepEqual(more.current().cert, first.current().cert);
+  assert.equal(new X509Certificate(more.current().cert[0]).checkHost('new.example'), 'new.example');
 
   const clock = new VirtualClock(start);
   const running = await openPrivateTls(at, 'mooring', names, parts(clock));
@@ -63,9 +65,9 @@ test('a restart keeps the certificate; other names or a near end renew it under 
   const before = running.current().cert;
   clock.advance(380 * 86_400_000);
   await changed;
-  assert.notEqual(running.current().cert, before);
+  assert.notDeepEqual(running.current().cert, before);
   const authority = new X509Certificate(readFileSync(path.join(at, 'ca.pem')));
-  assert.ok(new X509Certificate(running.current().cert).checkIssued(authority));
+  assert.ok(new X509Certificate(running.current().cert[0]).checkIssued(authority));
 });
 
 test('a certificate whose key was lost in a crash is made anew; an authority never is', async () => {
@@ -89,7 +91,7 @@ test("the operator's files are read again without dropping connections; an unusa
   made.close();
   other.close();
   const [cert, key] = [path.join(one, 'server.pem'), path.join(one, 'server-key.pem')];
-  const source = openOwnTls(cert, key, { log: silentLog });
+  const source = openOwnTls({ certFile: cert, keyFile: key }, { log: silentLog });
   const sockets: tls.TLSSocket[] = [];
   const listener = await listen({
     name: 'test',
@@ -114,14 +116,28 @@ test("the operator's files are read again without dropping connections; an unusa
   const fingerprint = (pem: string): string => new X509Certificate(pem).fingerprint256;
 
   const old = await connect();
-  assert.equal(shows(old), fingerprint(made.current().cert));
-  writeFileSync(cert, other.current().cert);
+  assert.equal(shows(old), fingerprint(made.current().cert[0]));
+  writeFileSync(cert, other.current().cert[0]);
   await source.reload();
-  assert.equal(source.current().cert, made.current().cert, 'a certificate without its key is not taken');
-  writeFileSync(key, other.current().key);
+  assert.equal(source.current().cert[0], made.current().cert[0], 'a certificate without its key is not taken');
+  writeFileSync(key, other.current().key[0]);
   await source.reload();
-  assert.equal(shows(await connect()), fingerprint(other.current().cert));
+  assert.equal(shows(await connect()), fingerprint(other.current().cert[0]));
   const echoed = new Promise<Buffer>((resolve) => old.once('data', resolve));
   old.write('still here');
   assert.equal((await echoed).toString(), 'still here');
+});
+
+test('a folder of before, with one certificate, gets the RSA one at the next start, and keeps the other', async () => {
+  const at = fresh();
+  const first = await openPrivateTls(at, 'mooring', names, parts());
+  first.close();
+  for (const name of ['server-rsa.pem', 'server-rsa-key.pem']) rmSync(path.join(at, name));
+  const next = await openPrivateTls(at, 'mooring', names, parts());
+  next.close();
+  const kinds = next.current().cert.map((cert) => new X509Certificate(cert).publicKey.asymmetricKeyType);
+  assert.deepEqual(kinds, ['ec', 'rsa']);
+  assert.equal(next.current().cert[0], first.current().cert[0]);
+  assert.notEqual(next.current().cert[1], first.current().cert[1]);
+  assert.equal(statSync(path.join(at, 'server-rsa-key.pem')).mode & 0o777, 0o600);
 });

@@ -101,9 +101,11 @@ async function scene(clock = new VirtualClock(Date.UTC(2026, 5, 1))) {
 }
 
 const signedBy = (tls: ServerTls, caFile: string): boolean => {
-  const certificate = new X509Certificate(tls.current().cert);
+  const certificates = tls.current().cert.map((cert) => new X509Certificate(cert));
   const authority = new X509Certificate(readFileSync(caFile, 'utf8'));
-  return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+  const kinds = certificates.map(({ publicKey }) => publicKey.asymmetricKeyType);
+  assert.deepEqual(kinds, ['ec', 'rsa']);
+  return certificates.every((each) => each.checkIssued(authority) && each.verify(authority.publicKey));
 };
 
 test('an offer outlives a restart, changes nothing that is shown, and can be taken back', async () => {
@@ -111,9 +113,9 @@ test('an offer outlives a restart, changes nothing that is shown, and can be tak
   const first = await all.open();
   const before = first.current().cert;
   const { offered } = (await first.authority?.offer()) ?? {};
-  assert.equal(first.current().cert, before);
+  assert.deepEqual(first.current().cert, before);
   const second = await all.open();
-  assert.equal(second.current().cert, before);
+  assert.deepEqual(second.current().cert, before);
   assert.deepEqual(second.authority?.status().offered, offered);
   assert.equal((await second.authority?.withdraw())?.offered, undefined);
   assert.equal(certificatesIn(readFileSync(all.file('ca.pem'), 'utf8')), 1);
@@ -130,7 +132,7 @@ test('a switch tells the doors once, and the next start finds it done', async ()
   await tls.authority?.switchOver();
   assert.equal(told, 1);
   assert.ok(signedBy(tls, all.file('ca.pem')));
-  assert.equal((await all.open()).current().cert, tls.current().cert);
+  assert.deepEqual((await all.open()).current().cert, tls.current().cert);
 });
 
 test('wherever a crash cuts a switch or an offer short, the next start goes on from there', async () => {

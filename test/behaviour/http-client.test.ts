@@ -17,7 +17,8 @@ async function openImpostor(
 ): Promise<AsyncDisposable & { port: number; ca: string }> {
   const source = await createTestTls();
   const sockets = new Set<tls.TLSSocket>();
-  const server = tls.createServer(source.current(), (socket) => {
+  const { cert, key } = source.current();
+  const server = tls.createServer({ cert: [...cert], key: [...key] }, (socket) => {
     sockets.add(socket);
     socket.on('error', () => {});
     socket.once('data', () => answer !== undefined && socket.end(answer));

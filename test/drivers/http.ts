@@ -88,7 +88,10 @@ export async function createTestTls(): Promise<TestTls> {
     { type: 'dns', value: 'localhost' },
     { type: 'ip', value: '127.0.0.1' },
   ] as const;
-  const make = () => makeServerCertificate(authority, names, Date.now(), systemRandom);
+  const make = async () => {
+    const { cert, key } = await makeServerCertificate(authority, names, Date.now(), systemRandom);
+    return { cert: [cert], key: [key] };
+  };
   let current = await make();
   const listeners = new Set<() => void>();
   return {

@@ -46,7 +46,7 @@ async function open(bounds: Partial<ConnectionLimits>, secured = false): Promise
     addresses: ['127.0.0.1'],
     log,
     gate,
-    ...(secured && { tls: { current: () => identity, watch: () => silent } }),
+    ...(secured && { tls: { current: () => ({ cert: [identity.cert], key: [identity.key] }), watch: () => silent } }),
     accept(socket, proved) {
       all.add(socket);
       socket.resume();

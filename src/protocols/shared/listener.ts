@@ -6,8 +6,10 @@ import type { ConnectionGate, Place } from './connection-gate.ts';
 import { readsShared, shareTlsReads, withSharedReads } from './shared-reads.ts';
 
 export interface TlsIdentity {
-  readonly cert: string;
-  readonly key: string;
+  /** Certificates with their chains, one of each kind of key at most. */
+  readonly cert: readonly string[];
+  /** Their private keys, in the same order. */
+  readonly key: readonly string[];
   /**
    * 48 bytes with which session tickets are sealed. Listeners of several threads on one port need the same, else a
    * client resumes its session only where it was before. Absent = the listener makes its own.
@@ -15,7 +17,7 @@ export interface TlsIdentity {
   readonly ticketKeys?: Buffer;
 }
 
-/** Certificate and key in PEM; the hub swaps them while it runs, and connections that are open stay so. */
+/** Certificates and keys in PEM; the hub swaps them while it runs, and connections that are open stay so. */
 export interface TlsSource {
   current(): TlsIdentity;
   /** Calls `listener` when `current` answers differently. The returned function ends it. */
@@ -193,8 +195,38 @@ function nobody(): void {}
 /** The runtime's own id differs from one program file to the next, and so between threads of one hub. */
 const SESSION_ID_CONTEXT = 'mooring';
 
+/**
+ * In the order of the hub's preference, which is what counts. With a certificate of each kind of key, the first suite of TLS 1.2
+ * that both sides know also says which certificate is shown: an ECDSA signature costs a tenth of one by RSA. All exchange keys
+ * by ECDHE; suites in which RSA itself carries the secret are not offered: whoever learns the key later could read what was said.
+ */
+const CIPHERS = [
+  ...['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'],
+  ...['ECDSA', 'RSA'].flatMap((kind) => [
+    `ECDHE-${kind}-AES128-GCM-SHA256`,
+    `ECDHE-${kind}-AES256-GCM-SHA384`,
+    `ECDHE-${kind}-CHACHA20-POLY1305`,
+  ]),
+  ...['ECDHE-ECDSA-AES128-CCM', 'ECDHE-ECDSA-AES256-CCM'],
+  ...['ECDSA', 'RSA'].flatMap((kind) => [
+    `ECDHE-${kind}-AES128-SHA256`,
+    `ECDHE-${kind}-AES256-SHA384`,
+    `ECDHE-${kind}-AES128-SHA`,
+    `ECDHE-${kind}-AES256-SHA`,
+  ]),
+].join(':');
+
 function contextOf(source: TlsSource): tls.SecureContextOptions {
-  return { ...source.current(), minVersion: 'TLSv1.2', sessionIdContext: SESSION_ID_CONTEXT };
+  const { cert, key, ...rest } = source.current();
+  return {
+    ...rest,
+    cert: [...cert],
+    key: [...key],
+    ciphers: CIPHERS,
+    honorCipherOrder: true,
+    minVersion: 'TLSv1.2',
+    sessionIdContext: SESSION_ID_CONTEXT,
+  };
 }
 
 function bind(server: net.Server, port: number, address: string, reusePort: boolean): Promise<void> {

@@ -101,6 +101,10 @@ export function certificateCheck(tls: ServerTls, clock: Clock): HealthCheck {
       if (left < limits.certificateWarnMs) {
         return { status: 'warn', reason: `the certificate ends in ${daysOf(left)}`, remedy: ownRemedy };
       }
+      const chainProblem = tls.chainProblem();
+      if (chainProblem !== undefined) {
+        return { status: 'warn', reason: `clients may refuse the certificate: ${chainProblem}`, remedy: chainRemedy };
+      }
       const authorityEnd = authorityExpiryOf(tls);
       if (typeof authorityEnd === 'string') {
         return { status: 'warn', reason: `the hub's CA cannot be read: ${authorityEnd}`, remedy: authorityRemedy };
@@ -116,9 +120,11 @@ export function certificateCheck(tls: ServerTls, clock: Clock): HealthCheck {
   };
 }
 
-/** UTC milliseconds. */
+/** Of the certificate that ends first; UTC milliseconds. */
 export const expiryOf = (tls: Pick<ServerTls, 'current'>): number =>
-  Date.parse(new X509Certificate(tls.current().cert).validTo);
+  Math.min(...tls.current().cert.map((cert) => Date.parse(new X509Certificate(cert).validTo)));
+
+const chainRemedy = 'Complete the chain in the certificate file; it is read by itself, connections stay.';
 
 const authorityRemedy =
   'Put ca.pem back into the folder tls of the data folder: the next certificate cannot be made without it.';

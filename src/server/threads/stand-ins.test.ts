@@ -209,7 +209,7 @@ test('facts of partitions are seen at once in the same memory', () => {
 
 test('ticket keys are the same everywhere and change once a day; a new certificate arrives with them', async (t) => {
   const clock = new VirtualClock();
-  let pair = { cert: 'c1', key: 'k1' };
+  let pair = { cert: ['c1'], key: ['k1'] };
   let renewed: () => void = () => {};
   const source = {
     current: () => pair,
@@ -231,11 +231,11 @@ test('ticket keys are the same everywhere and change once a day; a new certifica
   assert.deepEqual(standIn.current(), shared.current());
   assert.notDeepEqual(standIn.current().ticketKeys, first);
   next = changed();
-  pair = { cert: 'c2', key: 'k2' };
+  pair = { cert: ['c2'], key: ['k2'] };
   renewed();
   await next;
   assert.deepEqual(standIn.current(), shared.current());
-  assert.equal(standIn.current().cert, 'c2');
+  assert.equal(standIn.current().cert[0], 'c2');
   shared.close();
 });
 
