@@ -253,6 +253,8 @@ export const limits = {
   mqttFiltersPerPacketMax: 32,
   /** Device reference 2.1: the hub drops a connection after 1.5 times its keep alive, at most this. */
   mqttKeepAliveMsMax: 1767 * SECOND_MS,
+  /** Pairs in the property bag of a topic: the application's properties, those of the system, and names given twice. */
+  mqttBagPairsMax: 256,
   /** Characters of a twin request's id, which is echoed: SDKs use numbers and UUIDs. */
   mqttRequestIdCharsMax: 256,
   /** Bytes of a topic that a connection remembers for its fast path; a property bag is seldom longer. */

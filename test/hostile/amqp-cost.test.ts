@@ -2,25 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
+import { readAttach } from '../../src/protocols/amqp/attach.ts';
 import { KeptBytes, UnprovedBytes } from '../../src/protocols/amqp/kept-bytes.ts';
 import { FrameSplitter } from '../../src/wire/amqp/frames.ts';
 import { readMessage } from '../../src/wire/amqp/message.ts';
-import { performative } from '../../src/wire/amqp/performatives.ts';
+import { emptyFrame, performative } from '../../src/wire/amqp/performatives.ts';
 import type { AmqpValue } from '../../src/wire/amqp/values.ts';
 import { RawAmqp } from '../drivers/amqp.ts';
 import { attach, begin, flow, frame, HEADER, open, plain, SASL_HEADER, transfer } from '../drivers/amqp-bytes.ts';
 import { type AmqpTestHub, HUB_NAME, openAmqpTestHub } from '../drivers/amqp-door.ts';
+import { emptyBinaries } from './amplification.ts';
 import { cpuMsOf, growthOf, without } from './cost.ts';
-
-/** An array of so many empty binaries: a byte each, and an object each. */
-function emptyBinaries(count: number): Buffer {
-  const bytes = Buffer.alloc(10 + count);
-  bytes[0] = 0xf0;
-  bytes.writeUInt32BE(count + 5, 1);
-  bytes.writeUInt32BE(count, 5);
-  bytes[9] = 0xa0;
-  return bytes;
-}
 
 /** An attach whose desired capabilities have `bytes` bytes. */
 function fatAttach(channel: number, handle: number, bytes: number): Buffer {
@@ -111,6 +103,24 @@ test('what has come of an unfinished frame costs its bytes, however small its pa
   });
   assert.ok(grown < 4 * bytes.length, `${grown} bytes for ${bytes.length}`);
   assert.equal([...splitter.push(Buffer.alloc(1))].length, 1);
+});
+
+test('a link does not keep the chunks in which its attach and others came', async () => {
+  const splitter = new FrameSplitter(limits.amqpFrameBytesMax);
+  for (const _ of splitter.push(HEADER));
+  const count = 200;
+  const [grown] = await growthOf(() =>
+    Array.from({ length: count }, () => {
+      const binary = Buffer.concat([Buffer.of(0xa0, 4), Buffer.alloc(4)]);
+      const wire = frame(0, performative.attach, ['x', 0, true, ...Array(9).fill(null), binary, binary]);
+      // What comes behind it in the same chunk.
+      const chunk = Buffer.concat([wire, ...Array.from({ length: 8_000 }, () => emptyFrame)]);
+      const [attached] = [...splitter.push(chunk)];
+      assert.ok(attached.kind === 'frame');
+      return readAttach(attached.fields, attached.raw);
+    }),
+  );
+  assert.ok(grown / count < 2_000, `${(grown / count).toFixed(0)} bytes for each link`);
 });
 
 /** CPU milliseconds of `flows` flows of a peer that has so many links, and answers that wait. */

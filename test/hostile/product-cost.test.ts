@@ -19,7 +19,7 @@ import { decodePacket } from '../../src/wire/mqtt/decode.ts';
 import { MalformedPacket } from '../../src/wire/mqtt/packets.ts';
 import { cpuMsOf, without } from './cost.ts';
 
-test('links that wait are woken once for all flows of a turn, a share of them in each turn', () => {
+test('links that wait are woken once for all flows of a turn, a share of them in each turn', async () => {
   const turns: (() => void)[] = [];
   const wakes = new Wakes((callback) => turns.push(callback));
   let woken = 0;
@@ -42,6 +42,13 @@ test('links that wait are woken once for all flows of a turn, a share of them in
   assert.equal(woken, links.length + limits.amqpWakesPerTurn);
   wakes.widened({});
   assert.equal(turns.length, 0);
+  await without(['amqpWakesPerTurn'], async () => {
+    const unbounded = new Wakes((callback) => turns.push(callback));
+    for (const link of links) unbounded.wait(link);
+    woken = 0;
+    unbounded.widened(session);
+    assert.equal(woken, links.length, 'without the bound');
+  });
 });
 
 test('a disposition looks at no more deliveries than it names or there are, and says how many', () => {
@@ -84,8 +91,8 @@ test('a disposition looks at no more deliveries than it names or there are, and 
   assert.equal(worked, 0, 'there is nothing left to look at');
 });
 
-test('the share of a connection in a turn counts work, not frames', () => {
-  const taken: string[] = [];
+test('the share of a connection in a turn counts work, not frames', async () => {
+  let taken: string[] = [];
   const intakeOf = (name: string, units: number): Intake => {
     const intake = new Intake(limits.amqpFrameBytesMaxUnauthenticated, {
       take: () => {
@@ -111,6 +118,9 @@ test('the share of a connection in a turn counts work, not frames', () => {
   assert.equal(count('light'), limits.amqpWorkPerTurn);
   heavy.clear();
   light.clear();
+  taken = [];
+  await without(['amqpWorkPerTurn'], async () => intakeOf('unbounded', 0).push(frames));
+  assert.equal(taken.length, 1001, 'without the bound');
 });
 
 test('thousands who ask for receipts are one question where there are none', async () => {

@@ -34,13 +34,30 @@ export function readAttach(fields: readonly AmqpValue[], raw: (field: number) =>
     targetAddress: textOf(target?.[0]),
     wantsSettled: fields[3] === 1,
     settlesSecond: fields[4] === 1,
-    filter: mapOf(source?.[7]),
-    desiredCapabilities: Array.isArray(fields[12]) ? fields[12] : fields[12] === undefined ? [] : [fields[12]],
-    properties: mapOf(fields[13]),
+    filter: mapOf(owned(source?.[7])),
+    desiredCapabilities: listOf(owned(fields[12])),
+    properties: mapOf(owned(fields[13])),
     // Copies: a link lives long, and must not keep what else came with its attach.
-    rawSource: source === undefined ? undefined : Buffer.from(raw(5)),
-    rawTarget: target === undefined ? undefined : Buffer.from(raw(6)),
+    rawSource: source === undefined ? undefined : ownedBytes(raw(5)),
+    rawTarget: target === undefined ? undefined : ownedBytes(raw(6)),
   };
+}
+
+/** The same value, with its bytes in memory of their own: a view of a few would keep the whole chunk in which they came. */
+function owned(value: AmqpValue | undefined): AmqpValue | undefined {
+  if (Buffer.isBuffer(value)) return ownedBytes(value);
+  if (value instanceof Described) return new Described(owned(value.descriptor) ?? null, owned(value.value) ?? null);
+  if (value instanceof Map) {
+    return new Map([...value].map(([key, each]) => [owned(key) ?? null, owned(each) ?? null]));
+  }
+  return Array.isArray(value) ? value.map((each) => owned(each) ?? null) : value;
+}
+
+/** Not in the runtime's pool, of which a copy of a few bytes would keep 8 KiB. */
+function ownedBytes(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }
 
 /** What is left of an attach when its link is over: the number by which the peer still speaks of it. */
@@ -67,6 +84,11 @@ function terminus(value: AmqpValue | undefined): readonly AmqpValue[] | undefine
 
 function textOf(value: AmqpValue | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+function listOf(value: AmqpValue | undefined): readonly AmqpValue[] {
+  if (value === undefined) return [];
+  return Array.isArray(value) ? value : [value];
 }
 
 function mapOf(value: AmqpValue | undefined): ReadonlyMap<AmqpValue, AmqpValue> {

@@ -61,13 +61,31 @@ export function willOf(propertyBag: string, body: Uint8Array, retain: boolean): 
 }
 
 function readBag(bag: string, system: MutableSystem, properties: Property[]): void {
-  for (const pair of bag.split('&')) {
-    if (pair === '') continue;
+  for (const pair of pairsOf(bag)) {
     const equals = pair.indexOf('=');
     const name = decodeLeniently(equals === -1 ? pair : pair.slice(0, equals));
     const value = equals === -1 ? null : decodeLeniently(pair.slice(equals + 1));
     if (!claimsSender(name) && !readSystemProperty(name, value, system)) setProperty(properties, [name, value]);
   }
+}
+
+/** What stands between the ampersands; a topic has room for thirty thousand, and none is looked at behind the bound. */
+function* pairsOf(bag: string): Generator<string> {
+  let count = 0;
+  for (let at = 0; at < bag.length; ) {
+    const found = bag.indexOf('&', at);
+    const end = found === -1 ? bag.length : found;
+    if (++count > limits.mqttBagPairsMax) throw tooManyProperties('mqttBagPairsMax', count);
+    if (end > at) yield bag.slice(at, end);
+    at = end + 1;
+  }
+}
+
+function tooManyProperties(name: 'mqttBagPairsMax' | 'messagePropertiesMax', current: number): HubError {
+  const max = limits[name];
+  return new HubError('ArgumentInvalid', `A message has at most ${max} properties.`, {
+    limit: { name, scope: 'message', current, max },
+  });
 }
 
 /** False = an application property, or a system property without a usable value: kept as it came, so nothing is lost. */
@@ -94,14 +112,7 @@ function setProperty(properties: Property[], property: Property): void {
     return;
   }
   if (properties.length === limits.messagePropertiesMax) {
-    throw new HubError('ArgumentInvalid', `A message has at most ${limits.messagePropertiesMax} properties.`, {
-      limit: {
-        name: 'messagePropertiesMax',
-        scope: 'message',
-        current: properties.length + 1,
-        max: limits.messagePropertiesMax,
-      },
-    });
+    throw tooManyProperties('messagePropertiesMax', properties.length + 1);
   }
   properties.push(property);
 }
