@@ -6,7 +6,7 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { numberedUuids, type Random } from '../base/random.ts';
-import { type Commands, createCommands } from './commands/commands.ts';
+import { type CommandKeeping, type Commands, createCommands } from './commands/commands.ts';
 import type { CommandQueue } from './commands/ports.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
 import type { CommandLimits } from './commands/types.ts';
@@ -23,7 +23,7 @@ import { type CommandFollower, followedCommands } from './monitoring/followed-co
 import type { Recorder } from './monitoring/types.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
 import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
-import type { Presence, PresenceTicket, SubscriptionStore } from './presence/ports.ts';
+import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import type { Throttling } from './throttling/throttling.ts';
 
@@ -31,7 +31,7 @@ export interface HubState {
   readonly cache: IdentityCache;
   readonly trust: Trust;
   readonly presence: Presence;
-  readonly commands: Guarded<Commands>;
+  readonly commands: Guarded<Commands & CommandKeeping>;
   readonly files: Guarded<Files>;
 }
 
@@ -148,7 +148,7 @@ function applyChange(
  */
 function admittedPresence(
   presence: Presence,
-  { guard, throttling }: Pick<HubStateParts, 'guard' | 'throttling'>,
+  { throttling }: Pick<HubStateParts, 'throttling'>,
   cache: IdentityCache,
   trust: Trust,
 ): Presence {
@@ -159,27 +159,18 @@ function admittedPresence(
       return current === undefined ? loaded : (current ?? undefined);
     };
   };
-  const admit = async (claim: ConnectionClaim): Promise<PresenceTicket> => {
-    throttling.admitConnection(claim.key);
-    const identity = await loader(claim.key);
-    const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
-    // Another thread of the hub may have judged the chain.
-    if (claim.authority !== undefined) await trust.ready();
-    const objection = objectionTo(claim, identity(), device(), trust);
-    if (objection === undefined) return presence.claim(claim);
-    claim.drop(objection);
-    return { release: () => {}, touch: () => {} };
-  };
   return {
     ...presence,
     async claim(claim) {
-      try {
-        return await admit(claim);
-      } catch (error) {
-        const { key, protocol, credential, peer } = claim;
-        guard.refused({ operation: 'connect', target: key, where: { protocol, credential, peer } }, error);
-        throw error;
-      }
+      throttling.admitConnection(claim.key);
+      const identity = await loader(claim.key);
+      const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
+      // Another thread of the hub may have judged the chain.
+      if (claim.authority !== undefined) await trust.ready();
+      const objection = objectionTo(claim, identity(), device(), trust);
+      if (objection === undefined) return presence.claim(claim);
+      claim.drop(objection);
+      return { release: () => {}, touch: () => {} };
     },
   };
 }

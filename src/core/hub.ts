@@ -1,8 +1,10 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
-import type { Events } from './events/events.ts';
+import type { CommandKeeping, Commands } from './commands/commands.ts';
+import type { EventHubs, Events } from './events/events.ts';
 import type { TraceReader } from './events/ports.ts';
+import type { Files } from './files/files.ts';
 import type { HubLimits, HubState } from './hub-state.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
@@ -15,11 +17,12 @@ import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
 import { watchedSlowing } from './monitoring/watched-rooms.ts';
-import type { SubscriptionStore } from './presence/ports.ts';
+import { type Admission, createAdmission, createSubscriptions, type Subscriptions } from './presence/calls.ts';
+import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
 
 /** The waist: the one value that doors see. Its rooms stand behind the guard. */
-export interface Hub extends Pick<HubState, 'presence' | 'commands' | 'files'> {
+export interface Hub {
   readonly name: string;
   readonly hostNames: HostNames;
   readonly authentication: Authentication;
@@ -28,10 +31,20 @@ export interface Hub extends Pick<HubState, 'presence' | 'commands' | 'files'> {
   readonly registry: Guarded<Registry>;
   readonly authorities: Guarded<Authorities>;
   readonly events: Guarded<Events>;
-  readonly subscriptions: SubscriptionStore;
+  readonly commands: Guarded<Commands>;
+  readonly files: Guarded<Files>;
+  readonly admission: Guarded<Admission>;
+  readonly subscriptions: Guarded<Subscriptions>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+}
+
+/** The same for the server itself, with what no client reaches. */
+export interface WholeHub extends Hub {
+  readonly events: Guarded<Events & EventHubs>;
+  readonly commands: Guarded<Commands & CommandKeeping>;
+  readonly presence: Presence;
 }
 
 export interface HubParts {
@@ -44,7 +57,7 @@ export interface HubParts {
   readonly subscriptions: SubscriptionStore;
   /** The one that `events` and `state` stand behind; it tells `recorder`. */
   readonly guard: Guard;
-  readonly events: Guarded<Events>;
+  readonly events: Guarded<Events & EventHubs>;
   /** The hub's own, or stand-ins for it. */
   readonly state: HubState;
   readonly refusalDelays: RefusalDelays;
@@ -59,8 +72,8 @@ export interface HubParts {
 }
 
 /** Puts the rooms together, for the process that owns the state and for its listener threads alike. */
-export function createHub(parts: HubParts): Hub {
-  const { name, hostNames, guard, recorder, tracing, clock, random, log, subscriptions } = parts;
+export function createHub(parts: HubParts): WholeHub {
+  const { name, hostNames, guard, recorder, tracing, clock, random, log } = parts;
   const { cache, trust, presence, commands, files } = parts.state;
   const authentication = createAuthentication({
     identities: cache,
@@ -71,7 +84,6 @@ export function createHub(parts: HubParts): Hub {
     clockSkewMs: parts.limits.clockSkewMs,
     tokenLifeMsMax: parts.limits.tokenLifeMsMax,
   });
-  // Outside the guard, because it leads a message that is followed off the fast path, which the guard's own lies on.
   const events =
     tracing === undefined
       ? parts.events
@@ -97,7 +109,8 @@ export function createHub(parts: HubParts): Hub {
     commands,
     files,
     presence,
-    subscriptions,
+    admission: createAdmission(guard, presence),
+    subscriptions: createSubscriptions(guard, parts.subscriptions),
     clock,
     random,
     log,

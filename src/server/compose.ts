@@ -10,7 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import { createEvents } from '../core/events/events.ts';
-import { createHub, type Hub } from '../core/hub.ts';
+import { createHub, type WholeHub } from '../core/hub.ts';
 import { createHubState } from '../core/hub-state.ts';
 import { createGuard } from '../core/identity/guard.ts';
 import { hostNames } from '../core/identity/host-names.ts';
@@ -185,7 +185,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     state: { ...state, presence: presence.presence },
     tracing,
   });
-  const hub: Hub = { ...core, authentication: countFailures(core.authentication, metrics) };
+  const hub: WholeHub = { ...core, authentication: countFailures(core.authentication, metrics) };
   metrics.watchCommands(core.commands, clock);
   sweeper.start(core.commands);
   shutdown.add('sweep of commands', () => sweeper.close());
@@ -198,6 +198,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
           {
             ...{ hub, policies, identities, authorities, feed, presence, tls, metrics, eventLimits, throttle },
             consumerGroups: tables.consumerGroups,
+            subscriptions: tables.subscriptions,
             logs: shared,
             limits: hubLimits,
             ...{ refusalDelays, refusalDelayMsMax, recorder, tracing },

@@ -4,7 +4,7 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Clock } from '../base/clock.ts';
-import type { Commands } from '../core/commands/commands.ts';
+import type { CommandKeeping } from '../core/commands/commands.ts';
 import type { CommandTotals } from '../core/commands/ports.ts';
 import { HubError } from '../core/errors.ts';
 import type { Authentication } from '../core/identity/authentication.ts';
@@ -24,7 +24,7 @@ export interface Metrics {
   watchConnections(gate: Pick<ConnectionGate, 'counts'>): void;
   watchPresence(presence: Presence): void;
   watchEventLog(log: EmbeddedEventLog): void;
-  watchCommands(commands: Pick<Commands, 'totals'>, clock: Clock): void;
+  watchCommands(commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void;
   /** One batch of an event log became durable. */
   batchDurable(eventHub: string, bytes: number, seconds: number): void;
   /** An authentication that was refused, by the check that failed. */
@@ -121,7 +121,7 @@ function watchPresence(registers: Registry[], presence: Presence): void {
   });
 }
 
-function watchCommands(registers: Registry[], commands: Pick<Commands, 'totals'>, clock: Clock): void {
+function watchCommands(registers: Registry[], commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void {
   // All of one page come from one look into the store; a store that does not answer leaves them out.
   let looking: Promise<CommandTotals | undefined> | undefined;
   const totals = (): Promise<CommandTotals | undefined> => {

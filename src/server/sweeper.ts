@@ -6,19 +6,19 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import type { Commands } from '../core/commands/commands.ts';
+import type { CommandKeeping } from '../core/commands/commands.ts';
 import type { CommandQueue } from '../core/commands/ports.ts';
 
 export interface Sweeper {
   /** The same queue; the sweeper hears of everything that will fall due. */
   watch(queue: CommandQueue): CommandQueue;
-  start(commands: Pick<Commands, 'sweep'>): void;
+  start(commands: Pick<CommandKeeping, 'sweep'>): void;
   /** Resolves when no sweep is running, and none will. */
   close(): Promise<void>;
 }
 
 export function createSweeper(clock: Clock, log: Log): Sweeper {
-  let commands: Pick<Commands, 'sweep'> | undefined;
+  let commands: Pick<CommandKeeping, 'sweep'> | undefined;
   let cancel: Cancel | undefined;
   let running: Promise<void> | undefined;
   /** UTC milliseconds for which the timer is set. */

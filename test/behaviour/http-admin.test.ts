@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { HealthReport } from '../../src/api/health.ts';
 import { signSas } from '../../src/api/sas.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import { buildAdminApp, openAdminDoor } from '../../src/protocols/http/admin-server.ts';
 import type { AdminDoorOptions } from '../../src/protocols/http/options.ts';
 import { createMemoryHub, type MemoryHub, refusalIn } from '../drivers/http.ts';
@@ -146,7 +146,7 @@ test('who guesses tokens on the admin port is counted by address, as at every ot
   const memory = await createMemoryHub();
   const peers: (string | undefined)[] = [];
   const { authentication } = memory.hub;
-  const watched: Hub = {
+  const watched: WholeHub = {
     ...memory.hub,
     authentication: {
       ...authentication,

@@ -36,7 +36,9 @@ async function visit(
 
 const stored = async (door: TestDoor): Promise<readonly string[] | undefined> => {
   const { generationId } = await door.hub.registry.get(door.owner, key);
-  return (await door.hub.subscriptions.load(key, generationId))?.map(({ filter }) => filter);
+  const proved = { kind: 'device', key, generationId, expiresAt: Number.POSITIVE_INFINITY } as const;
+  const principal = { ...proved, authScope: 'device', authType: 'sas' } as const;
+  return (await door.hub.subscriptions.load(principal))?.map(({ filter }) => filter);
 };
 
 test('subscriptions outlive a connection with CleanSession 0', async () => {

@@ -9,7 +9,7 @@ import { limits } from '../../src/base/limits.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { HubError } from '../../src/core/errors.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { AuthorityStore } from '../../src/core/identity/ports.ts';
 import type { AuthenticationCheck, DevicePrincipal, IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
@@ -27,7 +27,7 @@ import { openPlainHub } from '../drivers/plain-hub.ts';
 const DAY_MS = 86_400_000;
 
 interface House {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   /** What monitoring was told. */
   readonly told: readonly MonitoringReport[];
   readonly clock: VirtualClock;
@@ -186,7 +186,7 @@ test('a removed authority lets nobody in, and its connected devices are cut off 
   const dropped: string[] = [];
   const connect = async (deviceId: string, issuer: TestCertificate) => {
     const principal = await enter(deviceId, await leaf(deviceId, issuer));
-    await hub.presence.claim({
+    await hub.admission.claim(principal, {
       ...principal,
       protocol: 'mqtt',
       credential: principal.authType,
@@ -206,7 +206,7 @@ test('a removed authority lets nobody in, and its connected devices are cut off 
   await refused(enter('d1', await leaf('d1', root)), 'unknown-authority');
   // Whoever was let in just before, and claims only now, meets the removal too.
   const drop = (reason: string): void => void dropped.push(`late ${reason}`);
-  await hub.presence.claim({ ...principal, protocol: 'mqtt', credential: 'x509', peer: '127.0.0.1', drop });
+  await hub.admission.claim(principal, { ...principal, protocol: 'mqtt', credential: 'x509', peer: '127.0.0.1', drop });
   assert.deepEqual(dropped.slice(1), ['late authority-removed']);
   await trust('again', root);
   await enter('d1', await leaf('d1', root));

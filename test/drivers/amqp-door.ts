@@ -13,7 +13,7 @@ import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { CommandLimits } from '../../src/core/commands/types.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
@@ -30,7 +30,7 @@ import { openPlainHub } from './plain-hub.ts';
 export const HUB_NAME = 'myhub';
 
 export interface AmqpTestHub extends AsyncDisposable {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   readonly door: Door;
   readonly port: number;
   readonly telemetry: MemoryEventLog;

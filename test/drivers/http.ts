@@ -11,7 +11,7 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
@@ -36,7 +36,7 @@ export interface LogLine {
 }
 
 export interface MemoryHub {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   readonly policies: readonly Policy[];
   readonly log: readonly LogLine[];
   readonly telemetry: MemoryEventLog;

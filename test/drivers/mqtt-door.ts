@@ -11,7 +11,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents, type Events, type PreparedTelemetry } from '../../src/core/events/events.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { HubLimits } from '../../src/core/hub-state.ts';
 import type { Guarded } from '../../src/core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
@@ -32,7 +32,7 @@ import { owner } from './owner.ts';
 import { openPlainHub, type PlainHubParts } from './plain-hub.ts';
 
 export interface TestDoor extends AsyncDisposable {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   readonly door: Door;
   readonly place: MqttPlace;
   readonly clock: VirtualClock;
@@ -191,7 +191,7 @@ export function signed(resource: string, key: string, expiresAt: number): string
 }
 
 /** The same events, with an ear at the door: what comes in is kept as it was given. */
-function overheard(events: Guarded<Events>, sent: Telemetry[], arrived: () => void): Guarded<Events> {
+function overheard<Room extends Guarded<Events>>(events: Room, sent: Telemetry[], arrived: () => void): Room {
   const meanings = new WeakMap<PreparedTelemetry, Pick<Telemetry, 'system' | 'properties'>>();
   const hear = ({ system, properties }: Pick<Telemetry, 'system' | 'properties'>, body: Uint8Array): void => {
     sent.push({ system, properties, body: Buffer.from(body) });

@@ -4,9 +4,9 @@ import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
-import type { Events } from '../../src/core/events/events.ts';
+import type { EventHubs, Events } from '../../src/core/events/events.ts';
 import type { FilesRoom } from '../../src/core/files/files.ts';
-import { createHub, type Hub, type HubParts } from '../../src/core/hub.ts';
+import { createHub, type HubParts, type WholeHub } from '../../src/core/hub.ts';
 import { createHubState, type HubLimits } from '../../src/core/hub-state.ts';
 import { createGuard, type Guard, type Guarded } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
@@ -33,7 +33,7 @@ export interface PlainHubParts {
   readonly random: Random;
   readonly log: Log;
   /** Absent = nothing here sends or reads events. */
-  readonly events?: (guard: Guard) => Guarded<Events>;
+  readonly events?: (guard: Guard) => Guarded<Events & EventHubs>;
   readonly identities?: IdentityStore;
   readonly authorities?: AuthorityStore;
   readonly commandQueue?: CommandQueue;
@@ -43,7 +43,7 @@ export interface PlainHubParts {
 }
 
 export interface PlainHub {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   readonly policies: readonly Policy[];
   /** On memory. */
   readonly files: FilesRoom;
@@ -73,7 +73,7 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     name,
     hostNames: hostNames(name, parts.hosts),
     policies,
-    events: parts.events?.(guard) ?? ({} as Guarded<Events>),
+    events: parts.events?.(guard) ?? ({} as Guarded<Events & EventHubs>),
     state,
     refusalDelays: createRefusalDelays(clock, 0),
     tracing,

@@ -5,7 +5,7 @@ import { signSas } from '../../src/api/sas.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
-import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createHub, type WholeHub } from '../../src/core/hub.ts';
 import { createHubState } from '../../src/core/hub-state.ts';
 import { createGuard, silentAudit } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
@@ -35,7 +35,7 @@ import { MqttDriver } from './mqtt.ts';
 import { owner } from './owner.ts';
 
 export interface ThreadedHub extends AsyncDisposable {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   readonly threads: ListenerThreads;
   /** Every listener thread that was ever started, in order. */
   readonly workers: readonly Worker[];
@@ -64,8 +64,9 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const authorities = feed.telling(createMemoryAuthorityStore(), authorityCalls);
   const guard = createGuard(clock, silentAudit);
   const recorder = silentRecorder;
+  const subscriptions = createMemorySubscriptionStore();
   const common = {
-    ...{ guard, identities, authorities, subscriptions: createMemorySubscriptionStore(), recorder },
+    ...{ guard, identities, authorities, subscriptions, recorder },
     ...{ limits: {}, clock, random, log: recordingLog(log) },
   };
   const state = createHubState({
@@ -101,7 +102,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   };
   process.on('worker', onWorker);
   const threads = await ListenerThreads.start({
-    ...{ hub, policies, identities, authorities, consumerGroups, feed, presence, logs, tls, count },
+    ...{ hub, policies, identities, authorities, subscriptions, consumerGroups, feed, presence, logs, tls, count },
     limits: {},
     eventLimits: {},
     throttle: {},

@@ -91,8 +91,7 @@ export const doorCanaries: readonly Canary[] = [
     plan: { amqpReaders: 2, partitions: 1 },
     events: (events) => ({
       ...events,
-      enterReceiver: (eventHub, group, partition, { name, displaced }) =>
-        events.enterReceiver(eventHub, group, partition, { name, displaced }),
+      enterReceiver: (source, { name, displaced }) => events.enterReceiver(source, { name, displaced }),
     }),
   },
   {

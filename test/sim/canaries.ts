@@ -6,7 +6,7 @@
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { Command, ReceiptBatch } from '../../src/core/commands/types.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
 import type { Presence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
@@ -214,7 +214,7 @@ function skippedEvent(log: EventLog, crashes: number): EventLog {
   };
 }
 
-function spread(events: Hub['events'], log: EventLog): Hub['events'] {
+function spread(events: WholeHub['events'], log: EventLog): WholeHub['events'] {
   let next = 0;
   return {
     ...events,

@@ -1,6 +1,6 @@
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityStore } from '../../src/core/identity/ports.ts';
 import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
@@ -19,9 +19,9 @@ export interface Canary {
   commandQueue?(queue: CommandQueue): CommandQueue;
   /** @param crashes so far */
   eventLog?(log: EventLog, crashes: number): EventLog;
-  events?(events: Hub['events'], log: EventLog): Hub['events'];
+  events?(events: WholeHub['events'], log: EventLog): WholeHub['events'];
   presence?(presence: Presence): Presence;
-  hub?(hub: Hub): Hub;
+  hub?(hub: WholeHub): WholeHub;
   amqp?(connections: AmqpConnections): AmqpConnections;
   /** The power has failed, and nothing runs. */
   crashed?(tables: {

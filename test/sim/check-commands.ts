@@ -6,7 +6,7 @@
 import { limits } from '../../src/base/limits.ts';
 import { type Settlement, wantsReceipt } from '../../src/core/commands/lifecycle.ts';
 import type { Command, CommandOutcome, ReceiptWish, TrailEntry } from '../../src/core/commands/types.ts';
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import { identityName } from '../../src/core/identity/permissions.ts';
 import type { Principal } from '../../src/core/identity/types.ts';
 import type { Attempt } from './check-sessions.ts';
@@ -191,7 +191,7 @@ export class CommandsChecker {
   }
 
   /** All is at rest, and the receipts have been read. */
-  async verify(hub: Hub, owner: Principal): Promise<void> {
+  async verify(hub: WholeHub, owner: Principal): Promise<void> {
     for (const command of this.#offered.values()) {
       const { messageId, deviceId } = command;
       const found = await hub.commands.trail(owner, { deviceId }, { messageId });

@@ -2,7 +2,7 @@
  * Connections of devices: nobody is connected twice; who is disabled or deleted is not let in, and is out within a second;
  * a session that was promised to be kept is kept; the registry tells the truth about who is connected.
  */
-import type { Hub } from '../../src/core/hub.ts';
+import type { WholeHub } from '../../src/core/hub.ts';
 import type { Principal } from '../../src/core/identity/types.ts';
 import type { DeviceCredential, Directory } from './directory.ts';
 import type { World } from './world.ts';
@@ -105,7 +105,7 @@ export class SessionsChecker {
   }
 
   /** All is at rest. */
-  async verify(hub: Hub, owner: Principal): Promise<void> {
+  async verify(hub: WholeHub, owner: Principal): Promise<void> {
     let connected = 0;
     for (const id of this.#directory.ids) {
       const isHeld = this.#live(id).some(({ accepted, connection }) => accepted && connection.isHeld);

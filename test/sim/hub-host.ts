@@ -8,7 +8,7 @@ import type { Log } from '../../src/base/log.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
-import { createHub, type Hub } from '../../src/core/hub.ts';
+import { createHub, type WholeHub } from '../../src/core/hub.ts';
 import { createHubState } from '../../src/core/hub-state.ts';
 import { createGuard } from '../../src/core/identity/guard.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
@@ -50,7 +50,7 @@ const AMQPS_PORT = 5671;
 /** One run of the process. */
 export interface Running {
   readonly life: Life;
-  readonly hub: Hub;
+  readonly hub: WholeHub;
   readonly eventLog: EmbeddedEventLog;
   readonly mqtt: MqttConnections;
   readonly amqp: AmqpConnections;
@@ -168,7 +168,7 @@ export class HubHost {
    * A back end asks the hub for something over the network.
    * @throws NoAnswer when the process ends before it has answered; else what the hub throws.
    */
-  async call<Value>(operation: (hub: Hub) => Promise<Value>): Promise<Value> {
+  async call<Value>(operation: (hub: WholeHub) => Promise<Value>): Promise<Value> {
     await this.#world.scheduler.sleep(this.#dice.wait(2));
     const { running } = this;
     if (running === undefined) throw new NoAnswer('the hub is down');

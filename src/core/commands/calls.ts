@@ -1,9 +1,9 @@
 import { HubError } from '../errors.ts';
 import type { Sheet } from '../identity/guard.ts';
-import type { Commands } from './commands.ts';
+import type { CommandKeeping, Commands } from './commands.ts';
 
 /** How the calls of commands are asked for. */
-export const commandCalls: Sheet<Commands> = {
+export const commandCalls: Sheet<Commands & CommandKeeping> = {
   send: { operation: 'commands.send', target: (target) => target },
   purge: { operation: 'commands.purge', target: (target) => target },
   deadLetters: { operation: 'commands.read', target: (target) => target },
@@ -36,7 +36,7 @@ export const commandCalls: Sheet<Commands> = {
       close: () => inbox.close(),
     };
   },
-  // The hub's own: no client reaches these.
+  // No client reaches these.
   depths: (room) => room.depths,
   totals: (room) => room.totals,
   sweep: (room) => room.sweep,

@@ -8,7 +8,7 @@ import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import type { ErrorCode, HubError } from '../errors.ts';
 import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Permission, Principal } from '../identity/types.ts';
-import { type Commands, createCommands } from './commands.ts';
+import { type CommandKeeping, type Commands, createCommands } from './commands.ts';
 import { defaultCommandLimits } from './rules.ts';
 import type { CommandMessage } from './types.ts';
 
@@ -55,7 +55,7 @@ const refused = (code: ErrorCode) => (error: HubError) => {
 };
 
 let clock: VirtualClock;
-let commands: Commands;
+let commands: Commands & CommandKeeping;
 let woken: string[];
 
 beforeEach(async () => {

@@ -21,8 +21,6 @@ export interface Commands {
   send(principal: Principal, target: IdentityKey, message: CommandMessage): Promise<{ readonly sequence: number }>;
   /** Ends all that waits for the identity as `purged`; how many that were. */
   purge(principal: Principal, target: IdentityKey): Promise<number>;
-  /** Commands that wait or are locked, per identity: `cloudToDeviceMessageCount`. */
-  depths(targets: readonly IdentityKey[]): Promise<readonly number[]>;
 
   /**
    * The device's end of its queue for one connection. `holder` names the connection (empty for HTTP): what it holds is
@@ -49,6 +47,12 @@ export interface Commands {
     target: IdentityKey,
     by: { readonly messageId: string } | { readonly sequence: number },
   ): Promise<readonly { readonly command: Command; readonly trail: readonly TrailEntry[] }[]>;
+}
+
+/** What the hub itself asks of commands; no client reaches it. */
+export interface CommandKeeping {
+  /** Commands that wait or are locked, per identity: `cloudToDeviceMessageCount`. */
+  depths(targets: readonly IdentityKey[]): Promise<readonly number[]>;
   totals(): Promise<CommandTotals>;
   /**
    * Does what time has done: locks and lives that are over, ended commands that nobody needs any more. Called by the
@@ -87,7 +91,7 @@ export interface CommandsParts {
   wake(target: IdentityKey): void;
 }
 
-export function createCommands(parts: CommandsParts): Guarded<Commands> {
+export function createCommands(parts: CommandsParts): Guarded<Commands & CommandKeeping> {
   const { queue, clock, random } = parts;
   const receiptTurns = new ReceiptTurns();
   const receiptListeners = new Set<() => void>();
@@ -130,7 +134,7 @@ export function createCommands(parts: CommandsParts): Guarded<Commands> {
     return { sequence: outcome.sequence };
   }
 
-  const room: Commands = {
+  const room: Commands & CommandKeeping = {
     send: (_principal, target, message) => send(target, message),
 
     async purge(_principal, target) {

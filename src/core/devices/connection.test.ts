@@ -4,7 +4,9 @@ import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
+import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { DevicePrincipal } from '../identity/types.ts';
+import { createAdmission } from '../presence/calls.ts';
 import { createPresence } from '../presence/presence.ts';
 import { DeviceConnection } from './connection.ts';
 import type { DeviceHub, DeviceReceiver } from './types.ts';
@@ -17,7 +19,8 @@ const principal: DevicePrincipal = {
 function bench() {
   const clock = new VirtualClock();
   const presence = createPresence({ clock });
-  const hub = { presence, clock, random: seededRandom(1), log: silentLog } as unknown as DeviceHub;
+  const admission = createAdmission(createGuard(clock, silentAudit), presence);
+  const hub = { admission, clock, random: seededRandom(1), log: silentLog } as unknown as DeviceHub;
   const heard: string[] = [];
   const connect = (name: string): DeviceConnection => {
     const receiver: DeviceReceiver = {

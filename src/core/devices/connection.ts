@@ -76,7 +76,7 @@ export class DeviceConnection implements ConnectionClaim {
    * set if this one has been ended meanwhile: it holds nothing then. @throws HubError ThrottlingException
    */
   async enter(): Promise<void> {
-    const ticket = await this.#hub.presence.claim(this);
+    const ticket = await this.#hub.admission.claim(this.principal, this);
     this.#ticket = ticket;
     if (this.ended !== undefined) ticket.release(this.ended);
   }

@@ -6,12 +6,12 @@ import type { Command } from '../commands/types.ts';
 import type { Events } from '../events/events.ts';
 import type { DurabilityWaiter } from '../events/ports.ts';
 import type { Guarded } from '../identity/guard.ts';
-import type { Presence } from '../presence/ports.ts';
+import type { Admission } from '../presence/calls.ts';
 import type { Call, DisconnectReason, Note } from '../presence/types.ts';
 
 /** What a device connection uses of the hub. */
 export interface DeviceHub {
-  readonly presence: Presence;
+  readonly admission: Guarded<Admission>;
   readonly events: Guarded<Events>;
   readonly commands: Guarded<Commands>;
   readonly clock: Clock;

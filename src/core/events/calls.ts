@@ -1,5 +1,5 @@
 import type { Attempt, Sheet, Target } from '../identity/guard.ts';
-import type { EventSender, Events } from './events.ts';
+import type { EventHubs, EventSender, Events } from './events.ts';
 
 const sending = ({ stamp, via }: EventSender): Attempt => ({
   operation: 'telemetry.send',
@@ -11,11 +11,11 @@ const sending = ({ stamp, via }: EventSender): Attempt => ({
  * A back end that may read events at all learns which event hubs there are not; of the others only one whose token covers
  * them.
  */
-const placeOf = (room: Events, eventHub: string, ...rest: readonly string[]): Target =>
+const placeOf = (room: EventHubs, eventHub: string, ...rest: readonly string[]): Target =>
   room.eventHub(eventHub) === undefined ? undefined : { path: [eventHub, ...rest] };
 
 /** How the calls of events are asked for. The right to send is asked for once: a sender is the proof of it. */
-export const eventCalls: Sheet<Events> = {
+export const eventCalls: Sheet<Events & EventHubs> = {
   openSender: (room, guard) => (principal, key, options) =>
     guard.runNow(principal, 'telemetry.send', key, () => room.openSender(principal, key, options)),
   enqueue: (room, guard) => (sender, telemetry, waiter) => {
@@ -68,7 +68,10 @@ export const eventCalls: Sheet<Events> = {
   },
   createConsumerGroup: { operation: 'consumerGroups.write' },
   deleteConsumerGroup: { operation: 'consumerGroups.write' },
-  // Names of event hubs, and the place of a receiver whose reader has been opened.
-  eventHub: (room) => room.eventHub,
+  eventHubs: (room, guard) => (principal) =>
+    guard.runNow(principal, 'hub.read', undefined, () => room.eventHubs(principal)),
+  // Its source is the proof of the right to read. A receiver that yields to another is told to that back end alone: so they share.
   enterReceiver: (room) => room.enterReceiver,
+  // No client reaches it.
+  eventHub: (room) => room.eventHub,
 };

@@ -75,8 +75,8 @@ export interface Events {
    *   ServiceUnavailable (batch failed)
    */
   send(sender: EventSender, messages: readonly Telemetry[]): Promise<void>;
-  /** The event hubs: telemetry under the hub's name, monitoring under `<hub>-monitoring`. Undefined = no such one. */
-  eventHub(name: string): EventLog | undefined;
+  /** Telemetry, then monitoring, where there is a monitoring stream. */
+  eventHubs(principal: Principal): readonly EventHubFacts[];
   /**
    * Checks that a back end may read, and that event hub, group and partition exist.
    * @throws HubError AmqpAddressNotFound, ConsumerGroupNotFound, PartitionNotFound, IotHubUnauthorizedAccess
@@ -86,11 +86,12 @@ export interface Events {
     place: { readonly eventHub: string; readonly consumerGroup: string; readonly partition: string },
   ): Promise<EventSource>;
   /**
-   * Lets a receiver take its place on a partition for a consumer group, whichever door it came through, and displaces
-   * whom it must. The returned function takes it out again and is harmless when called twice or after it was displaced.
-   * @throws HubError as `receiversDisplacedBy`; AmqpAddressNotFound
+   * Lets a receiver of what `openReader` has opened take its place among those of the partition and consumer group,
+   * whichever door they came through, and displaces those it must. The returned function takes it out again and is
+   * harmless when called twice or after it was displaced.
+   * @throws HubError as `receiversDisplacedBy`
    */
-  enterReceiver(eventHub: string, consumerGroup: string, partition: number, receiver: Receiver): Promise<() => void>;
+  enterReceiver(source: EventSource, receiver: Receiver): Promise<() => void>;
   /** For `$management`: the permission only. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
   inspect(principal: Principal, eventHub: string): EventLog;
   /** In order of name, `$Default` first. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
@@ -100,6 +101,14 @@ export interface Events {
   /** @throws HubError ConsumerGroupNotFound, OperationNotAvailable for `$Default`, and as `listConsumerGroups` */
   deleteConsumerGroup(principal: Principal, eventHub: string, name: string): Promise<void>;
 }
+
+/** What the hub itself asks of events; no client reaches it. */
+export interface EventHubs {
+  /** The event hubs: telemetry under the hub's name, monitoring under `<hub>-monitoring`. Undefined = no such one. */
+  eventHub(name: string): EventLog | undefined;
+}
+
+export type EventHubFacts = Pick<EventLog, 'name' | 'createdTime' | 'partitionCount' | 'partition'>;
 
 export interface SenderOptions {
   readonly modelId?: string;
@@ -166,7 +175,7 @@ export interface EventsParts {
   };
 }
 
-export function createEvents(parts: EventsParts): Guarded<Events> {
+export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
   const { telemetry, monitoring, consumerGroups, codec, clock } = parts;
   const telemetryBytesMax = parts.limits?.telemetryBytesMax ?? limits.telemetryBytesMax;
   const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
@@ -204,7 +213,7 @@ export function createEvents(parts: EventsParts): Guarded<Events> {
     checkHealth(sender.log);
   };
 
-  const room: Events = {
+  const room: Events & EventHubs = {
     openSender(principal, key, options) {
       if (principal.kind !== 'device') {
         throw new HubError('IotHubUnauthorizedAccess', 'Telemetry is sent by a device.', {
@@ -259,6 +268,7 @@ export function createEvents(parts: EventsParts): Guarded<Events> {
       });
     },
     eventHub,
+    eventHubs: () => logs,
     async openReader(_principal, place) {
       const log = known(place.eventHub);
       const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));
@@ -267,14 +277,15 @@ export function createEvents(parts: EventsParts): Guarded<Events> {
       }
       const partition = parsePartition(place.partition, log.partitionCount);
       if (partition === undefined) {
-        const range = `0 to ${log.partitionCount - 1}`;
-        throw new HubError('PartitionNotFound', `There is no partition '${place.partition}'; there are ${range}.`);
+        // SDKs look for this text (service reference 5.2).
+        const text = 'The specified partition is invalid for an EventHub partition sender or receiver.';
+        const range = `It should be between 0 and ${log.partitionCount - 1}.`;
+        throw new HubError('PartitionNotFound', `${text} ${range}`);
       }
       return { log, partition, consumerGroup: group.name };
     },
-    async enterReceiver(name, consumerGroup, partition, receiver) {
-      const log = known(name);
-      return places[logs.indexOf(log)].enter(consumerGroup, partition, receiver);
+    async enterReceiver({ log, consumerGroup, partition }, receiver) {
+      return places[logs.indexOf(known(log.name))].enter(consumerGroup, partition, receiver);
     },
     inspect: (_principal, name) => known(name),
     async listConsumerGroups(_principal, name) {

@@ -54,6 +54,7 @@ export type Sheet<Room> = {
 export interface Guard {
   /**
    * Does `work` if `principal` may do `operation` to `target`; a refusal of either is told and thrown on.
+   * @param where the principal is, for what is told
    * @throws HubError IotHubUnauthorizedAccess, IotHubUnauthorized (the proof has ended), and what `work` throws
    */
   run<Answer>(
@@ -61,6 +62,7 @@ export interface Guard {
     operation: Operation,
     target: Target,
     work: () => Answer | Promise<Answer>,
+    where?: Attempt['where'],
   ): Promise<Answer>;
   /** The same for what is answered at once. */
   runNow<Answer>(principal: Principal, operation: Operation, target: Target, work: () => Answer): Answer;
@@ -87,18 +89,24 @@ export function createGuard(clock: Pick<Clock, 'now'>, audit: Audit): Guard {
     else if (target.length === 0) authorize(principal, operation, now);
     else for (const each of target) authorize(principal, operation, now, each);
   };
-  const tell = (principal: Principal, operation: Operation, target: Target, error: unknown): void => {
+  const tell = (
+    principal: Principal,
+    operation: Operation,
+    target: Target,
+    error: unknown,
+    where?: Attempt['where'],
+  ): void => {
     const isIdentity = target !== undefined && 'deviceId' in target;
-    audit.refused({ operation, principal, ...(isIdentity && { target }) }, error);
+    audit.refused({ operation, principal, ...(isIdentity && { target }), ...(where && { where }) }, error);
   };
 
   const guard: Guard = {
-    async run(principal, operation, target, work) {
+    async run(principal, operation, target, work, where) {
       try {
         ask(principal, operation, target);
         return await work();
       } catch (error) {
-        tell(principal, operation, target, error);
+        tell(principal, operation, target, error, where);
         throw error;
       }
     },

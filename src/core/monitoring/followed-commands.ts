@@ -147,11 +147,11 @@ const keyOf = ({ deviceId, moduleId }: IdentityKey): IdentityKey =>
   moduleId === undefined ? { deviceId } : { deviceId, moduleId };
 
 /** The same room, whose commands are followed. */
-export function followedCommands(
-  commands: Guarded<Commands>,
+export function followedCommands<Room extends Guarded<Commands>>(
+  commands: Room,
   follower: CommandFollower,
   clock: Clock,
-): Guarded<Commands> {
+): Room {
   /** The answer to a settlement does not name the command. The oldest leave first. */
   const locks = new Map<string, number>();
   const batches = new Map<string, readonly Receipt[]>();

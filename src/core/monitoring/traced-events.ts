@@ -34,7 +34,7 @@ export interface TracingParts extends TraceWishes {
 }
 
 /** The same room, whose messages are followed. */
-export function tracedEvents(events: Guarded<Events>, parts: TracingParts): Guarded<Events> {
+export function tracedEvents<Room extends Guarded<Events>>(events: Room, parts: TracingParts): Room {
   const { recorder, clock, random, traceOf, sample } = parts;
   const devices = new Set(parts.devices);
   let count = 0;

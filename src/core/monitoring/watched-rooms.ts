@@ -50,7 +50,7 @@ export function reportEndedCommands(queue: Pick<CommandQueue, 'watch'>, recorder
 }
 
 /** The same room; senders that are slowed instead of refused are recorded. */
-export function watchedSlowing(events: Guarded<Events>, recorder: Recorder, clock: Clock): Guarded<Events> {
+export function watchedSlowing<Room extends Guarded<Events>>(events: Room, recorder: Recorder, clock: Clock): Room {
   const slowed = new SlowedSenders(recorder, clock);
   return {
     ...events,

@@ -23,7 +23,8 @@ export async function openEventReader(
 ): Promise<void> {
   const { events, clock } = host.hub;
   const position = readPosition(link.attach.filter);
-  const { log, partition, consumerGroup, delivered } = await events.openReader(principal, place);
+  const source = await events.openReader(principal, place);
+  const { log, partition, delivered } = source;
   const from = await seek(log, partition, position, host);
   const { lastSequence } = log.partition(partition);
   if (position.kind === 'sequence' && from > lastSequence + 1) {
@@ -36,7 +37,7 @@ export async function openEventReader(
   const epoch = link.attach.properties.get(EPOCH);
   const name = link.attach.properties.get(RECEIVER_NAME);
   const reader = typeof name === 'string' ? name : link.attach.name;
-  const leave = await events.enterReceiver(log.name, consumerGroup, partition, {
+  const leave = await events.enterReceiver(source, {
     name: reader,
     epoch: typeof epoch === 'number' ? epoch : undefined,
     displaced: (reason) => link.detach(host.error(reason)),

@@ -17,7 +17,7 @@ import { Grants } from './grants.ts';
 import type { UnprovedBytes } from './kept-bytes.ts';
 import type { AnyLink } from './link.ts';
 import type { LinkHost } from './link-host.ts';
-import { partitionNumber, readEntity } from './management.ts';
+import { readEntity } from './management.ts';
 import { OutgoingLink } from './outgoing-link.ts';
 import type { Pulse } from './pulse.ts';
 import { amqpError } from './refusals.ts';
@@ -216,7 +216,7 @@ export class AmqpPeer {
   }
 
   /** The texts that SDKs look for, in place of the core's own (service reference 5.2). */
-  #explained(error: unknown, address: Address, text: string): HubError {
+  #explained(error: unknown, _address: Address, text: string): HubError {
     const refusal = asHubError(error);
     if (refusal.code === 'ServerError') this.#options.log.error({ error }, 'an AMQP request failed inside the hub');
     if (refusal.code === 'IotHubUnauthorized') this.#logRefusal(refusal);
@@ -224,16 +224,6 @@ export class AmqpPeer {
     if (isMissing) {
       const entity = `sb://${this.#connection.peerHost || this.#hub.hostNames.all[0]}/${pathOf(text)}`;
       return new HubError(refusal.code, `The messaging entity '${entity}' could not be found.`);
-    }
-    if (refusal.code === 'PartitionNotFound' && address.kind === 'partition') {
-      const log = this.#hub.events.eventHub(address.eventHub);
-      if (log !== undefined) {
-        try {
-          partitionNumber(address.partition, log);
-        } catch (explained) {
-          return asHubError(explained);
-        }
-      }
     }
     return refusal;
   }

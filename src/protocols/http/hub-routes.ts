@@ -8,7 +8,7 @@ import { type ApiRoute, route } from './route.ts';
 const groups = '/mooring/v1/event-hubs/:eventHub/consumer-groups';
 const group = `${groups}/:consumerGroup`;
 
-export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events' | 'guard'>): readonly ApiRoute[] {
+export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events'>): readonly ApiRoute[] {
   return [
     route({
       method: 'GET',
@@ -17,9 +17,7 @@ export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events' | 'guar
       tag: 'hub',
       answers: { 200: hubFactsSchema },
       handle: async ({ principal }) => {
-        hub.guard.demand(principal, 'hub.read');
-        const logs = [hub.name, `${hub.name}-monitoring`].map((name) => hub.events.eventHub(name));
-        const eventHubs = logs.filter((log) => log !== undefined).map(eventHubJson);
+        const eventHubs = hub.events.eventHubs(principal).map(eventHubJson);
         return { status: 200, body: { name: hub.name, hostNames: [...hub.hostNames.all], eventHubs } };
       },
     }),

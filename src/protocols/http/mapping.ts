@@ -10,7 +10,8 @@ import type {
   moduleDraftSchema,
 } from '../../api/identities.ts';
 import { HubError } from '../../core/errors.ts';
-import type { ConsumerGroup, EventLog } from '../../core/events/ports.ts';
+import type { EventHubFacts } from '../../core/events/events.ts';
+import type { ConsumerGroup } from '../../core/events/ports.ts';
 import type { BulkItem, BulkResult, IdentityDraft, IdentityView } from '../../core/identity/registry.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { unquoteETag } from './addresses.ts';
@@ -127,7 +128,7 @@ export function consumerGroupJson(group: ConsumerGroup): ConsumerGroupJson {
   return { name: group.name, createdTime: timeText(group.createdTime) };
 }
 
-export function eventHubJson(log: EventLog): HubFacts['eventHubs'][number] {
+export function eventHubJson(log: EventHubFacts): HubFacts['eventHubs'][number] {
   return {
     name: log.name,
     createdTime: timeText(log.createdTime),

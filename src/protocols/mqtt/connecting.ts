@@ -28,11 +28,13 @@ export async function takeConnect(
     if (entered !== undefined) session.accept(entered, packet);
   } catch (error) {
     const { code, limit } = asHubError(error);
+    const hasExpired = code === 'IotHubUnauthorized';
     if (code === 'ThrottlingException') hub.log.info({ ...session.facts(), limit }, 'MQTT connection put off');
+    else if (hasExpired) hub.log.info(session.facts(), 'MQTT connection refused: its proof has ended meanwhile');
     else hub.log.error({ ...session.facts(), error }, 'the hub could not serve a connection');
     if (session.closed) return;
-    session.link.write(connack(connackCodes.serverUnavailable));
-    session.close('storage-failed', 'end');
+    session.link.write(connack(hasExpired ? connackCodes.notAuthorized : connackCodes.serverUnavailable));
+    session.close(hasExpired ? 'token-expired' : 'storage-failed', 'end');
   }
 }
 

@@ -10,6 +10,7 @@ import { createEvents } from '../../core/events/events.ts';
 import type { Hub } from '../../core/hub.ts';
 import { createGuard, silentAudit } from '../../core/identity/guard.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
+import { createAdmission, createSubscriptions } from '../../core/presence/calls.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import { createMemoryConsumerGroupStore } from '../../stores/memory/consumer-groups.ts';
 import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
@@ -59,8 +60,8 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
     random: seededRandom(1),
     log: silentLog,
     hostNames: hostNames('mooring', ['localhost']),
-    presence: createPresence({ clock }),
-    subscriptions: createMemorySubscriptionStore(),
+    admission: createAdmission(guard, createPresence({ clock })),
+    subscriptions: createSubscriptions(guard, createMemorySubscriptionStore()),
     authentication: {
       device: async (key) => ({
         kind: 'device',

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { VirtualClock } from '../../base/clock.ts';
 import { DeviceConnection } from '../../core/devices/connection.ts';
 import type { DeviceHub } from '../../core/devices/types.ts';
+import { createGuard, silentAudit } from '../../core/identity/guard.ts';
 import type { DevicePrincipal } from '../../core/identity/types.ts';
+import { createSubscriptions } from '../../core/presence/calls.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { createMemorySubscriptionStore } from '../../stores/memory/subscriptions.ts';
@@ -20,7 +23,7 @@ async function enterAndEnd(subscriptions: SubscriptionStore, clean: boolean): Pr
   const released: DisconnectReason[] = [];
   const ticket = { release: (reason: DisconnectReason) => void released.push(reason), touch: () => {} };
   // Nothing else of the hub is asked for.
-  const hub = { presence: { claim: async () => ticket } } as unknown as DeviceHub;
+  const hub = { admission: { claim: async () => ticket } } as unknown as DeviceHub;
   const receiver = { drop: () => {}, commandsWait: () => {} };
   const device = new DeviceConnection(hub, principal, { protocol: 'mqtt', peer: '127.0.0.1' }, receiver);
   const asked: SubscriptionStore = {
@@ -31,7 +34,8 @@ async function enterAndEnd(subscriptions: SubscriptionStore, clean: boolean): Pr
       return session;
     },
   };
-  assert.equal(await enter(asked, device, clean), undefined);
+  const guard = createGuard(new VirtualClock(), silentAudit);
+  assert.equal(await enter(createSubscriptions(guard, asked), device, clean), undefined);
   return released;
 }
 

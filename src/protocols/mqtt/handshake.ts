@@ -7,7 +7,7 @@ import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { Credential, DevicePrincipal, IdentityKey } from '../../core/identity/types.ts';
-import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { Subscriptions } from '../../core/presence/calls.ts';
 import { type ConnackCode, connackCodes } from '../../wire/mqtt/encode.ts';
 import {
   type ConnectPacket,
@@ -111,7 +111,7 @@ export async function admit(
  * @param clean CleanSession: the session of before ends, and none is left behind.
  */
 export async function enter(
-  subscriptions: SubscriptionStore,
+  subscriptions: Subscriptions,
   device: DeviceConnection,
   clean: boolean,
 ): Promise<Entered | undefined> {
@@ -139,19 +139,15 @@ export function silenceMsMax({ keepAliveSeconds }: ConnectPacket): number {
  * Continues the session of before, or begins a new one; `sessionPresent` tells which [MQTT-3.2.2-2]. A connection that has ended
  * meanwhile touches nothing any more: the session may be the one of its successor, which was told that it is kept.
  */
-async function restoreGrants(
-  subscriptions: SubscriptionStore,
-  device: DeviceConnection,
-  clean: boolean,
-): Promise<Entered> {
-  const { key, generationId } = device;
-  const stored = await subscriptions.load(key, generationId);
+async function restoreGrants(subscriptions: Subscriptions, device: DeviceConnection, clean: boolean): Promise<Entered> {
+  const { key, principal } = device;
+  const stored = await subscriptions.load(principal);
   if (device.ended !== undefined) return { grants: NO_GRANTS, sessionPresent: false };
   if (clean) {
-    if (stored !== undefined) await subscriptions.remove(key);
+    if (stored !== undefined) await subscriptions.remove(principal);
     return { grants: NO_GRANTS, sessionPresent: false };
   }
-  if (stored === undefined) await subscriptions.save(key, generationId, []);
+  if (stored === undefined) await subscriptions.save(principal, []);
   return { grants: grantsOf(stored ?? [], key), sessionPresent: stored !== undefined };
 }
 

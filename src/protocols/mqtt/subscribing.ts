@@ -1,5 +1,6 @@
 /** SUBSCRIBE and UNSUBSCRIBE: what a session has granted before -> what it has granted behind them. */
 import { limits } from '../../base/limits.ts';
+import { asHubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { MalformedPacket, type SubscribePacket, type UnsubscribePacket } from '../../wire/mqtt/packets.ts';
@@ -28,14 +29,17 @@ function keepGrants(session: Session, grants: Grants, answer: Buffer): void {
     return;
   }
   session.hold(holds.saving);
-  const { key, generationId } = session.device;
-  session.hub.subscriptions.save(key, generationId, subscriptionsOf(grants, key)).then(
+  const { key, principal } = session.device;
+  session.hub.subscriptions.save(principal, subscriptionsOf(grants, key)).then(
     () => {
       if (session.closed) return;
       session.grant(grants, answer);
       session.release(holds.saving);
     },
-    (error: unknown) => session.fail('storage-failed', { error }),
+    (error: unknown) => {
+      if (asHubError(error).code === 'IotHubUnauthorized') session.close('token-expired');
+      else session.fail('storage-failed', { error });
+    },
   );
 }
 

@@ -1,10 +1,10 @@
 import type { Log } from '../../base/log.ts';
-import type { Commands, Inbox } from '../../core/commands/commands.ts';
+import type { CommandKeeping, Commands, Inbox } from '../../core/commands/commands.ts';
 import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../core/identity/types.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
 
-type Passed = Omit<Commands, 'openInbox' | 'watchReceipts' | 'sweep'>;
+type Passed = Omit<Commands & CommandKeeping, 'openInbox' | 'watchReceipts' | 'sweep'>;
 
 /** An inbox by its owner, because functions do not cross. */
 interface InboxCalls {
@@ -28,7 +28,7 @@ const calls: EveryCall<Passed> = {
 };
 
 /** Lets a listener thread use `commands`. The returned function ends it: what the thread's connections hold is put back. */
-export function serveCommands(link: ThreadLink, commands: Commands, log: Log): () => void {
+export function serveCommands(link: ThreadLink, commands: Guarded<Commands & CommandKeeping>, log: Log): () => void {
   const inboxes = new Map<string, Inbox>();
   const inboxOf = ([principal, key, holder]: InboxOwner): Inbox => {
     // Rights are looked at anew: a token may have been renewed since.
@@ -58,13 +58,13 @@ export function serveCommands(link: ThreadLink, commands: Commands, log: Log): (
 }
 
 /** Commands as doors of a listener thread see them: behind the main thread's guard, but for what is answered here. */
-export function commandsStandIn(link: ThreadLink, guard: Guard): Guarded<Commands> {
+export function commandsStandIn(link: ThreadLink, guard: Guard): Guarded<Commands & CommandKeeping> {
   const inboxes = link.remote<InboxCalls>('inboxes', { take: true, settle: true, close: true });
   const listeners = new Set<{ readonly call: () => void }>();
   link.on('receipts', () => {
     for (const { call } of listeners) call();
   });
-  return guardedElsewhere<Commands>({
+  return guardedElsewhere<Commands & CommandKeeping>({
     ...link.remote<Passed>('commands', calls),
     openInbox(principal, key, holder) {
       guard.demand(principal, 'commands.receive', key);

@@ -1,11 +1,12 @@
 import type { EventsParts } from '../../core/events/events.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
-import type { Hub } from '../../core/hub.ts';
+import type { WholeHub } from '../../core/hub.ts';
 import type { HubLimits } from '../../core/hub-state.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
 import type { TraceWishes } from '../../core/monitoring/traced-events.ts';
 import { type MonitoringReport, type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
+import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { RefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
 import type { ThreadLink } from './calls.ts';
@@ -19,7 +20,8 @@ import { serveRefusalDelays } from './refusal-delays.ts';
 
 /** What the main thread's hub is made of, as far as listener threads need it. */
 export interface HubHostParts {
-  readonly hub: Hub;
+  readonly hub: WholeHub;
+  readonly subscriptions: SubscriptionStore;
   readonly policies: readonly Policy[];
   /** Those that tell (`ChangeFeed.telling`). */
   readonly identities: IdentityStore;
@@ -86,7 +88,7 @@ export const MONITORED = 'monitored';
 /** Serves the whole hub to one thread; the returned function ends it, when the thread has ended. */
 export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
   const { hub, identities, authorities } = parts;
-  link.serve('subscriptions', hub.subscriptions);
+  link.serve('subscriptions', parts.subscriptions);
   link.serve('consumerGroups', parts.consumerGroups);
   serveRefusalDelays(link, parts.refusalDelays);
   const ends = [

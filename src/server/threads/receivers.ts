@@ -1,5 +1,5 @@
-import type { HubError } from '../../core/errors.ts';
-import type { Events } from '../../core/events/events.ts';
+import { HubError } from '../../core/errors.ts';
+import type { EventHubs, Events } from '../../core/events/events.ts';
 import type { ThreadLink } from './calls.ts';
 import { packError, type SentError, unpackError } from './calls.ts';
 
@@ -15,7 +15,7 @@ interface SentReceiver {
 }
 
 /** Lets receivers of a listener thread take their places among all. The returned function ends it. */
-export function serveReceivers(link: ThreadLink, events: Pick<Events, 'enterReceiver'>): () => void {
+export function serveReceivers(link: ThreadLink, events: EventHubs & Pick<Events, 'enterReceiver'>): () => void {
   const leaves = new Map<number, () => void>();
   link.serve('receivers', {
     async enter(id, eventHub, consumerGroup, partition, receiver) {
@@ -25,7 +25,9 @@ export function serveReceivers(link: ThreadLink, events: Pick<Events, 'enterRece
         leaves.delete(id);
         link.tell('displaced', [id, packError(reason)]);
       };
-      const leave = await events.enterReceiver(eventHub, consumerGroup, partition, { ...receiver, displaced });
+      const log = events.eventHub(eventHub);
+      if (log === undefined) throw new HubError('AmqpAddressNotFound');
+      const leave = await events.enterReceiver({ log, consumerGroup, partition }, { ...receiver, displaced });
       if (!link.isOpen) leave();
       else if (!isDisplaced) leaves.set(id, leave);
     },
@@ -51,11 +53,11 @@ export function receiversStandIn(link: ThreadLink): { readonly enterReceiver: En
     tell?.(unpackError(error));
   });
   return {
-    async enterReceiver(eventHub, consumerGroup, partition, { name, epoch, displaced: tell }) {
+    async enterReceiver({ log, consumerGroup, partition }, { name, epoch, displaced: tell }) {
       const id = ++lastId;
       displaced.set(id, tell);
       try {
-        await remote.enter(id, eventHub, consumerGroup, partition, { name, ...(epoch !== undefined && { epoch }) });
+        await remote.enter(id, log.name, consumerGroup, partition, { name, ...(epoch !== undefined && { epoch }) });
       } catch (error) {
         displaced.delete(id);
         throw error;

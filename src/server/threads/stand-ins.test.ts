@@ -140,9 +140,11 @@ test('commands are taken and settled on a thread; what a lost thread held is put
 });
 
 test('receivers of all threads share the places of a partition', async (t) => {
+  const log = createMemoryEventLog({ name: 'hub', partitionCount: 2 });
+  const place = { log, partition: 0, consumerGroup: '$Default' };
   const events = createEvents({
     guard: createGuard(systemClock, silentAudit),
-    telemetry: createMemoryEventLog({ name: 'hub', partitionCount: 2 }),
+    telemetry: log,
     consumerGroups: createMemoryConsumerGroupStore(),
     codec: recordCodec,
     clock: systemClock,
@@ -152,13 +154,16 @@ test('receivers of all threads share the places of a partition', async (t) => {
     return { end: serveReceivers(main, events), ...receiversStandIn(thread) };
   });
   const enter = (side: number, name: string, epoch?: number, displaced = (_: HubError): void => assert.fail(name)) =>
-    sides[side].enterReceiver('hub', '$Default', 0, { name, ...(epoch !== undefined && { epoch }), displaced });
+    sides[side].enterReceiver(place, { name, ...(epoch !== undefined && { epoch }), displaced });
   const reason = new Promise<HubError>((resolve) => void enter(0, 'first', 1, resolve));
   const leave = await enter(1, 'second', 2);
   assert.match((await reason).message, /higher epoch of '2'/);
   await assert.rejects(enter(0, 'third', 1), (error: HubError) => error.code === 'LinkCreationConflict');
   await assert.rejects(
-    sides[0].enterReceiver('nowhere', '$Default', 0, { name: 'x', displaced: () => {} }),
+    sides[0].enterReceiver(
+      { ...place, log: createMemoryEventLog({ name: 'nowhere', partitionCount: 1 }) },
+      { name: 'x', displaced: () => {} },
+    ),
     (error: HubError) => error.code === 'AmqpAddressNotFound',
   );
   leave();

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import { createEvents, type Events, type EventsParts } from '../../core/events/events.ts';
+import { createEvents, type EventHubs, type Events, type EventsParts } from '../../core/events/events.ts';
 import type { RecordCodec } from '../../core/events/ports.ts';
 import { partitionOf } from '../../core/events/rules.ts';
 import type { Telemetry } from '../../core/events/types.ts';
@@ -45,7 +45,7 @@ const policy = (...permissions: Permission[]): PolicyPrincipal => ({
 const text = (body: string): Telemetry => ({ system: {}, properties: [], body: Buffer.from(body) });
 const refused = (code: string) => (error: unknown) => error instanceof HubError && error.code === code;
 
-function make(change: Partial<EventsParts> = {}): { events: Events; telemetry: MemoryEventLog } {
+function make(change: Partial<EventsParts> = {}): { events: Events & EventHubs; telemetry: MemoryEventLog } {
   const telemetry = createMemoryEventLog({ name: 'Hub1', partitionCount: 4, clock, durable: 'byHand' });
   const monitoring = createMemoryEventLog({ name: 'Hub1-monitoring', partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
