@@ -24,7 +24,7 @@ test('a connection opens without SASL, with ANONYMOUS and with MSSBCBS, and read
   ]) {
     const client = await AmqpDriver.connect(hub.port, options);
     const answer = await client.putToken(hub.token());
-    assert.equal(answer.application_properties?.['status-code'], 200);
+    assert.equal(answer.application_properties?.['status-code'], 202);
     assert.equal(await reads(hub, client), true);
     await client.close();
   }
@@ -90,12 +90,72 @@ test('a token that is wrong, expired or of a policy that may not read is refused
   const early = client.receive(source);
   assert.equal((await early.ending()).condition, 'amqp:unauthorized-access');
   const { application_properties: answer } = await client.putToken(hub.token({ policyName: 'device' }));
-  assert.equal(answer?.['status-code'], 200);
+  assert.equal(answer?.['status-code'], 202);
   const notAllowed = client.receive(source);
   assert.equal((await notAllowed.ending()).condition, 'amqp:unauthorized-access');
   await client.putToken(hub.token());
   assert.equal(await reads(hub, client), true);
   await client.close();
+});
+
+for (const [client, resource] of [
+  ['Java', `amqp://localhost/${HUB_NAME}/ConsumerGroups/$Default/Partitions/0`],
+  ['Go, .NET', `amqps://localhost/${HUB_NAME}`],
+  ['with a port', `amqps://localhost:5671/${HUB_NAME}/ConsumerGroups/$Default`],
+  ['a whole namespace', 'amqps://localhost'],
+  ['without a scheme', `localhost/${HUB_NAME}`],
+]) {
+  test(`an Event Hubs client signs with the key's text whatever it writes before the host: ${client}`, async () => {
+    await using hub = await openAmqpTestHub();
+    const driver = await AmqpDriver.connect(hub.port);
+    const audience = `amqps://localhost/${source}`;
+    const { application_properties: answer } = await driver.putToken(hub.token({ resource, form: 'text' }), audience);
+    assert.equal(answer?.['status-code'], 202, 'what Rust takes, and all the others');
+    assert.equal(await reads(hub, driver), true);
+    await driver.close();
+  });
+}
+
+test("the hub's own addresses are answered 200: two service SDKs take nothing else", async () => {
+  await using hub = await openAmqpTestHub();
+  const client = await AmqpDriver.connect(hub.port);
+  for (const audience of ['localhost', 'https://localhost', 'amqps://localhost:5671/', 'localhost/devices/d1']) {
+    const answer = await client.putToken(hub.token({ policyName: 'iothubowner', resource: 'localhost' }), audience);
+    assert.equal(answer.application_properties?.['status-code'], 200, audience);
+  }
+  await client.close();
+});
+
+test('a management request brings its own token, where the connection has none or one of a partition only', async () => {
+  await using hub = await openAmqpTestHub();
+  const resource = `amqp://localhost/${HUB_NAME}/$management`;
+  const properties = { operation: 'READ', name: HUB_NAME, type: 'com.microsoft:eventhub' };
+  for (const partitionFirst of [false, true]) {
+    const client = await AmqpDriver.connect(hub.port);
+    const partition = `sb://localhost/${source}`;
+    if (partitionFirst) await client.putToken(hub.token({ resource: partition }), partition);
+    const ask = await client.node('$management');
+    const statusOf = async (security_token?: string): Promise<unknown> => {
+      const message = await ask({
+        application_properties: { ...properties, ...(security_token && { security_token }) },
+      });
+      return message.application_properties?.['status-code'];
+    };
+    assert.equal(await statusOf(), 401);
+    for (const wrong of [
+      'SharedAccessSignature',
+      hub.token({ resource, key: 'bm90IHRoZSBrZXk=' }),
+      hub.token({ resource, lifeMs: -3_600_000 }),
+      hub.token({ policyName: 'registryRead', resource }),
+      hub.token({ resource: partition }),
+    ]) {
+      assert.equal(await statusOf(wrong), 401, wrong.replace(/sig=[^&]*/, ''));
+    }
+    assert.equal(await statusOf(hub.token({ resource })), 200);
+    assert.equal(await statusOf(), 200, 'it counts for the requests that follow');
+    if (!partitionFirst) assert.equal((await client.receive(source).ending()).condition, 'amqp:unauthorized-access');
+    await client.close();
+  }
 });
 
 test('a put-token is answered with the id of its request in its own type', async () => {

@@ -63,6 +63,7 @@ const ways = [
   overWebSocket('/$iothub/websocket'),
   overWebSocket('/$iothub/websocket?iothub-no-client-cert=true', 'amqpwsb10'),
   overWebSocket('/$servicebus/websocket'),
+  overWebSocket('/$servicebus/websocket', 'amqp'),
 ];
 
 const data = (text: string) => ({ body: messages.data_section(Buffer.from(text)) });

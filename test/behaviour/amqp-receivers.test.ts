@@ -247,6 +247,7 @@ test('$management describes the event hub and its partitions', async () => {
       partition: '0',
       begin_sequence_number: 0,
       last_enqueued_sequence_number: 3,
+      last_enqueued_sequence_number_epoch: 0,
       last_enqueued_offset: String(OFFSET_BASE + 3),
       last_enqueued_time_utc: new Date(hub.telemetry.partition(0).lastTime),
       is_partition_empty: false,
@@ -293,11 +294,49 @@ test('the hub address sends old clients to the event hub, on receivers and sende
   await client.close();
 });
 
+test('a token for the hub address itself is enough to be sent to the event hub, and for nothing else', async () => {
+  await using hub = await openAmqpTestHub();
+  for (const stream of ['events', 'operationsMonitoringEvents']) {
+    const client = await AmqpDriver.connect(hub.port);
+    const resource = `sb://localhost/messages/${stream}/$management`;
+    const answer = await client.putToken(hub.token({ resource }), resource);
+    assert.equal(answer.application_properties?.['status-code'], 200);
+    for (const link of [client.receive(resource), client.send(resource)]) {
+      assert.equal((await link.ending()).condition, 'amqp:link:redirect');
+    }
+    assert.equal((await client.receive(from(undefined)).ending()).condition, 'amqp:unauthorized-access');
+    await client.close();
+  }
+});
+
+test('an attach is answered with the settle modes that it asked for, and with a map of properties', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await AmqpDriver.connect(hub.port);
+  await client.putToken(device.token(), device.resource);
+  for (const snd of [0, 1, 2]) {
+    for (const rcv of [0, 1]) {
+      const modes = { snd_settle_mode: snd, rcv_settle_mode: rcv };
+      const sender = client.send(device.address('messages/events'), modes);
+      const receiver = client.receive(device.address('messages/devicebound'), modes);
+      for (const driver of [sender, receiver]) {
+        await driver.opened();
+        const { remote } = driver.link as unknown as { remote: { attach: Record<string, unknown> } };
+        const { snd_settle_mode, rcv_settle_mode, properties } = remote.attach;
+        assert.deepEqual({ snd_settle_mode, rcv_settle_mode, properties }, { ...modes, properties: {} });
+      }
+      sender.link.close();
+      receiver.link.close();
+    }
+  }
+  await client.close();
+});
+
 test('an address of the hub answers nobody who has not proved who they are', async () => {
   await using hub = await openAmqpTestHub();
   const client = await AmqpDriver.connect(hub.port);
   const answers = new Set<string>();
-  for (const address of ['messages/events/', '$management', 'nowhere/at/all', HUB_NAME, String(from(undefined))]) {
+  for (const address of ['messages/events/', 'nowhere/at/all', HUB_NAME, String(from(undefined))]) {
     const { condition, description } = await client.receive(address).ending();
     answers.add(`${condition} ${description}`);
   }
@@ -313,7 +352,7 @@ test('a token for one partition opens that one; several of them on one connectio
     const resource = `sb://localhost/${from(undefined, 'number', partition)}`;
     assert.equal(
       (await client.putToken(hub.token({ resource }), resource)).application_properties?.['status-code'],
-      200,
+      202,
     );
   };
   const open = (partition: number) => client.receive(from(undefined, 'number', partition));

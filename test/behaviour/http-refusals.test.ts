@@ -288,7 +288,7 @@ test('an upgrade that nobody serves is refused, one in the table is handed over'
     upgrades: [
       {
         path: '/$iothub/websocket',
-        subprotocol: 'mqtt',
+        subprotocols: ['mqtt'],
         accept(request, socket, head) {
           taken.push(`${request.url} ${head.length}`);
           socket.end('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n');

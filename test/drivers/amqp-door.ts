@@ -39,8 +39,15 @@ export interface AmqpTestHub extends AsyncDisposable {
   readonly owner: Principal;
   /** The primary key of a policy, as connection strings carry it. */
   key(policyName: string): string;
-  /** A token of a policy: of a `sb:` resource signed with the key's text, as Event Hubs SDKs do it, else with the key. */
-  token(options?: { policyName?: string; resource?: string; lifeMs?: number; key?: string }): string;
+  /** A token of a policy: of a resource with a scheme signed with the key's text, as Event Hubs SDKs do it, else with the key. */
+  token(options?: {
+    policyName?: string;
+    resource?: string;
+    lifeMs?: number;
+    key?: string;
+    /** Default: `text` for a resource with a scheme. */
+    form?: 'text' | 'decoded';
+  }): string;
   connectionString(options?: { policyName?: string; entity?: string }): string;
   /** Makes a device, or a module and its device. */
   device(deviceId: string, moduleId?: string): Promise<TestDevice>;
@@ -144,7 +151,8 @@ export async function openAmqpTestHub(
       const expiry = Math.floor((clock.now() + lifeMs) / 1000);
       const sr = encodeURIComponent(resource);
       const text = given.key ?? key(policyName);
-      const secret = resource.startsWith('sb:') ? text : Buffer.from(text, 'base64');
+      const form = given.form ?? (resource.includes('://') ? 'text' : 'decoded');
+      const secret = form === 'text' ? text : Buffer.from(text, 'base64');
       const signature = createHmac('sha256', secret).update(`${sr}\n${expiry}`);
       const sig = encodeURIComponent(signature.digest('base64'));
       return `SharedAccessSignature sr=${sr}&sig=${sig}&se=${expiry}&skn=${policyName}`;

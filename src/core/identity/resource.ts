@@ -14,6 +14,9 @@ export interface Resource {
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 
+/** First segments of the hub's own paths; an event hub has none of these names. */
+const HUB_WORDS: ReadonlySet<string> = new Set(['devices', 'messages', 'statistics', '$cbs']);
+
 /** Splits a resource text, which is not decoded here: the caller knows how often it was encoded. */
 export function parseResource(text: string): Resource {
   const [host, ...path] = text.replace(SCHEME, '').split('/');
@@ -35,9 +38,20 @@ export function identityOf(path: readonly string[]): IdentityKey | undefined {
   return path.length === 4 && modules === 'modules' && moduleId ? { deviceId, moduleId } : undefined;
 }
 
-/** Whether a text addresses the event endpoint: its tokens are signed with another form of the key. */
+/**
+ * Whether a text may address the event endpoint, whose tokens are signed with another form of the key. Its clients write
+ * `sb:` (JavaScript, Python), `amqp:` (Java) or `amqps:` (Go, Rust, .NET), with or without the entity; without a scheme it
+ * is a path that begins with neither `devices` nor `messages`.
+ */
 export function isEventResource(text: string): boolean {
-  return /^sb(:\/\/|%3A%2F%2F)/i.test(text);
+  const decoded = percentDecoded(text) ?? text;
+  return SCHEME.test(decoded) || namesEventHub(decoded);
+}
+
+/** Whether a text names an event hub, or a part of one: what an Event Hubs client asks a token for. */
+export function namesEventHub(text: string): boolean {
+  const [first] = parseResource(percentDecoded(text) ?? text).path;
+  return first !== undefined && !HUB_WORDS.has(first.toLowerCase());
 }
 
 /** Host of a text that may be encoded; the accepted set decides. */

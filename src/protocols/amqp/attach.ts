@@ -8,6 +8,9 @@ export interface Attach {
   readonly peerReceives: boolean;
   readonly sourceAddress: string | undefined;
   readonly targetAddress: string | undefined;
+  /** `snd-settle-mode` and `rcv-settle-mode` as asked for: go-amqp takes no other answer. Absent = the defaults, 2 and 0. */
+  readonly sndSettleMode: number;
+  readonly rcvSettleMode: number;
   /** The peer wants, or will send, deliveries that are settled from the start (`snd-settle-mode` 1). */
   readonly wantsSettled: boolean;
   /** The peer's receiver waits for the sender's word before it settles (`rcv-settle-mode` 1). */
@@ -32,6 +35,8 @@ export function readAttach(fields: readonly AmqpValue[], raw: (field: number) =>
     peerReceives: fields[2] === true,
     sourceAddress: textOf(source?.[0]),
     targetAddress: textOf(target?.[0]),
+    sndSettleMode: modeOf(fields[3], 2),
+    rcvSettleMode: modeOf(fields[4], 0),
     wantsSettled: fields[3] === 1,
     settlesSecond: fields[4] === 1,
     filter: mapOf(owned(source?.[7])),
@@ -67,6 +72,8 @@ export function forgotten({ handle, peerReceives, wantsSettled }: Attach): Attac
     handle,
     peerReceives,
     wantsSettled,
+    sndSettleMode: 2,
+    rcvSettleMode: 0,
     settlesSecond: false,
     sourceAddress: undefined,
     targetAddress: undefined,
@@ -80,6 +87,10 @@ export function forgotten({ handle, peerReceives, wantsSettled }: Attach): Attac
 
 function terminus(value: AmqpValue | undefined): readonly AmqpValue[] | undefined {
   return value instanceof Described && Array.isArray(value.value) ? value.value : undefined;
+}
+
+function modeOf(value: AmqpValue | undefined, absent: number): number {
+  return value === 0 || value === 1 || value === 2 ? value : absent;
 }
 
 function textOf(value: AmqpValue | undefined): string | undefined {

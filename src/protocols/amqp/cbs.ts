@@ -1,12 +1,14 @@
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Authentication } from '../../core/identity/authentication.ts';
+import { namesEventHub } from '../../core/identity/resource.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import type { Message } from '../../wire/amqp/message.ts';
 import { type Answer, refusedAnswer } from './request-node.ts';
 
 /**
  * Carries out a put-token (service reference 1.3): the token must be good for the name that it is put for. `granted` is
- * told the name, who it proves, and the token. The answer of a failure says nothing of its reason.
+ * told the name, who it proves, and the token. The answer of a failure says nothing of its reason. Success is 202 for an
+ * event hub, as Rust's Event Hubs SDK takes nothing else, and 200 for the rest: so do `azure-iothub` and Java's service SDK.
  */
 export async function putToken(
   request: Message,
@@ -17,8 +19,7 @@ export async function putToken(
   try {
     const { name, token } = readPutToken(request);
     granted(name, await authentication.token(token, name, peer), token);
-    // Exactly 200: two of the SDKs take nothing else.
-    return { status: 200, description: 'OK' };
+    return namesEventHub(name) ? { status: 202, description: 'Accepted' } : { status: 200, description: 'OK' };
   } catch (error) {
     const refusal = asHubError(error);
     refused(refusal);

@@ -80,7 +80,6 @@ async function seek(log: EventLog, partition: number, position: EventPosition, h
 /**
  * Sends an old client from the hub's address to the event hub's (service reference 6).
  * @param dialled host that the peer says it has dialled
- * @throws HubError
  */
 export function redirection(
   { stream, rest }: RedirectAddress,
@@ -95,9 +94,7 @@ export function redirection(
     readonly dialled: string;
     readonly trackingId: string;
   },
-  principal: Principal,
 ): AmqpError {
-  const log = hub.events.inspect(principal, streamName(stream, hub.name));
   const named = dialled.replace(/:\d+$/, '');
   const host = named !== '' && hub.hostNames.accepts(named) ? named : hub.hostNames.all[0];
   return {
@@ -106,7 +103,7 @@ export function redirection(
       ['hostname', string(host)],
       ['network-host', string(host)],
       ['port', int(port)],
-      ['address', string(`amqps://${host}:${port}/${log.name}${rest}`)],
+      ['address', string(`amqps://${host}:${port}/${streamName(stream, hub.name)}${rest}`)],
       ['com.microsoft:tracking-id', string(trackingId)],
     ],
   };

@@ -174,14 +174,14 @@ export class IncomingLink extends Link {
   }
 
   protected override writeAttach(hasTermini: boolean): void {
-    const { name, handle, rawSource, rawTarget } = this.attach;
+    const { name, handle, rawSource, rawTarget, sndSettleMode, rcvSettleMode } = this.attach;
     this.session.write(
       attachFrame(this.session.channel, {
         name,
         handle,
         role: true,
-        sndSettleMode: 2,
-        rcvSettleMode: 0,
+        sndSettleMode,
+        rcvSettleMode,
         source: hasTermini ? (rawSource === undefined ? emptySource : raw(rawSource)) : nil,
         target: hasTermini ? (rawTarget === undefined ? emptyTarget : raw(rawTarget)) : nil,
         messageBytesMax: this.#messageBytesMax || limits.amqpMessageBytesMax,

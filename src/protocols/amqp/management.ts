@@ -23,17 +23,22 @@ export function partitionNumber(text: unknown, log: EventLog): number {
 }
 
 /**
- * Answers a READ of the event hub or of one partition (service reference 5.3). `open` says whether the peer may look.
+ * Answers a READ of the event hub or of one partition (service reference 5.3). `open` says whether the peer may look; it
+ * gets the token that the request carries, if it carries one.
  * @throws HubError
  */
-export function readEntity(request: Message, open: (eventHub: string) => EventLog): Answer {
+export async function readEntity(
+  request: Message,
+  open: (eventHub: string, token: string | undefined) => Promise<EventLog>,
+): Promise<Answer> {
   const properties = request.applicationProperties;
   if (properties.get('operation') !== 'READ')
     throw new HubError('ArgumentInvalid', 'This node knows the operation READ.');
   const name = properties.get('name');
   const type = properties.get('type');
   if (typeof name !== 'string') throw new HubError('ArgumentInvalid', 'The name of the event hub is missing.');
-  const log = open(name);
+  const token = properties.get('security_token');
+  const log = await open(name, typeof token === 'string' ? token : undefined);
   if (type === 'com.microsoft:eventhub') return describeEventHub(log);
   if (type === 'com.microsoft:partition') {
     return describePartition(log, partitionNumber(properties.get('partition'), log));
@@ -68,6 +73,8 @@ function describePartition(log: EventLog, partition: number): Answer {
       ['partition', string(String(partition))],
       ['begin_sequence_number', long(firstSequence)],
       ['last_enqueued_sequence_number', long(lastSequence)],
+      // Of a hub that is one place only; Rust's SDK takes no answer without it.
+      ['last_enqueued_sequence_number_epoch', int(0)],
       ['last_enqueued_offset', string(offsetText(lastSequence))],
       ['last_enqueued_time_utc', timestamp(lastTime)],
       ['is_partition_empty', boolean(lastSequence < firstSequence)],

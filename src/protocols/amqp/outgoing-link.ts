@@ -45,14 +45,15 @@ export class OutgoingLink extends Link {
   }
 
   protected override writeAttach(hasTermini: boolean): void {
-    const { name, handle, rawSource, rawTarget, settlesSecond } = this.attach;
+    const { name, handle, rawSource, rawTarget, sndSettleMode, rcvSettleMode } = this.attach;
     this.session.write(
       attachFrame(this.session.channel, {
         name,
         handle,
         role: false,
-        sndSettleMode: this.#sendsSettled ? 1 : 2,
-        rcvSettleMode: settlesSecond ? 1 : 0,
+        // What is settled when it leaves leaves so for a peer that asked for the contrary, too: it has nothing to do then.
+        sndSettleMode: this.#sendsSettled && sndSettleMode === 2 ? 1 : sndSettleMode,
+        rcvSettleMode,
         source: hasTermini ? (rawSource === undefined ? emptySource : raw(rawSource)) : nil,
         target: hasTermini ? (rawTarget === undefined ? emptyTarget : raw(rawTarget)) : nil,
         offeredCapabilities: this.#offered,

@@ -112,17 +112,35 @@ export class AmqpPeer {
   }
 
   #managementNode(): RequestNode {
-    const { events, guard } = this.#hub;
+    const { events } = this.#hub;
     return new RequestNode(async (request) => {
       try {
-        return readEntity(request, (eventHub) => {
-          const place = { path: [eventHub, '$management'] };
-          return events.inspect(this.#grants.demand(guard, 'events.read', place), eventHub);
-        });
+        return await readEntity(request, async (eventHub, token) =>
+          events.inspect(await this.#managementPrincipal(eventHub, token), eventHub),
+        );
       } catch (error) {
         return refusedAnswer(this.#explained(error, { kind: 'management' }, ''));
       }
     });
+  }
+
+  /**
+   * Who may read what an event hub is. Java and .NET attach without a token and put one into each request; so it counts
+   * where nothing that was proved before is enough, and is kept as if it had been put for this node.
+   */
+  async #managementPrincipal(eventHub: string, token: string | undefined): Promise<Principal> {
+    const { authentication, guard, hostNames } = this.#hub;
+    const path = [eventHub, '$management'];
+    const demand = (isTold: boolean): Principal => this.#grants.demand(guard, 'events.read', { path }, isTold);
+    if (token === undefined) return demand(true);
+    try {
+      return demand(false);
+    } catch {
+      const audience = `sb://${hostNames.all[0]}/${path.join('/')}`;
+      const principal = await authentication.token(token, audience, this.#options.origin.peer);
+      this.#grant(audience, principal, token);
+      return demand(true);
+    }
   }
 
   async #authenticate(init: SaslInit): Promise<SaslDecision> {

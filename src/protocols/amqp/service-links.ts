@@ -2,7 +2,7 @@ import { HubError } from '../../core/errors.ts';
 import type { Operation } from '../../core/identity/operations.ts';
 import type { HubPlace } from '../../core/identity/permissions.ts';
 import type { Principal } from '../../core/identity/types.ts';
-import type { Address } from './addresses.ts';
+import type { Address, RedirectAddress } from './addresses.ts';
 import { openCommandIntake } from './command-intake.ts';
 import { openEventReader, redirection, streamName } from './event-reader.ts';
 import type { Grants } from './grants.ts';
@@ -36,7 +36,7 @@ export class ServiceLinks {
   async open(link: AnyLink, address: Exclude<Address, { readonly kind: 'cbs' | 'device' }>): Promise<void> {
     const { host, management } = this.#parts;
     if (address.kind === 'management') {
-      this.#admit(link, 'events.read');
+      // Each request is judged by itself, and may bring its own token.
       if (link instanceof OutgoingLink) management.openAnswers(link);
       else management.openRequests(link);
     } else if (address.kind === 'partition' && link instanceof OutgoingLink) {
@@ -44,9 +44,8 @@ export class ServiceLinks {
       const path = [eventHub, 'ConsumerGroups', consumerGroup, 'Partitions', partition];
       await openEventReader(link, address, host, this.#admit(link, 'events.read', { path })());
     } else if (address.kind === 'redirect') {
-      const path = [streamName(address.stream, host.hub.name), '$management'];
-      const principal = this.#admit(link, 'events.read', { path })();
-      link.detach(redirection(address, { hub: host.hub, ...this.#parts.redirectTo() }, principal), {
+      this.#demandRedirect(address);
+      link.detach(redirection(address, { hub: host.hub, ...this.#parts.redirectTo() }), {
         withoutTermini: true,
       });
     } else if (address.kind === 'commands' && link instanceof IncomingLink) {
@@ -56,6 +55,22 @@ export class ServiceLinks {
     } else if (address.kind === 'fileNotifications' && link instanceof OutgoingLink) {
       new LockedDelivery(link, host, fileNotifications(host, this.#admit(link, 'fileNotifications.receive')));
     } else this.#refuse(link, address);
+  }
+
+  /** A token for the address that was asked for will do, or one for what it stands for. @throws HubError */
+  #demandRedirect({ stream, rest }: RedirectAddress): void {
+    const { grants, host } = this.#parts;
+    const { guard, name } = host.hub;
+    const asked = stream === 'telemetry' ? 'events' : 'operationsMonitoringEvents';
+    const places = [
+      [streamName(stream, name), '$management'],
+      ['messages', asked, ...rest.split('/').filter(Boolean)],
+    ];
+    try {
+      grants.demand(guard, 'events.read', { path: places[0] }, false);
+    } catch {
+      grants.demand(guard, 'events.read', { path: places[1] });
+    }
   }
 
   /** Ends the links that nothing allows any more. */

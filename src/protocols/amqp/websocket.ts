@@ -8,7 +8,8 @@ import type { DeliveryTurns } from './delivery-turns.ts';
 export const amqpWebSocketPaths = ['/$iothub/websocket', '/$servicebus/websocket'] as const;
 
 /**
- * AMQP 1.0 over the WebSockets of the HTTPS port.
+ * AMQP 1.0 over the WebSockets of the HTTPS port. Sub-protocols: `AMQPWSB10` of the SDKs, and the registered name `amqp`,
+ * which the application chooses itself with Go's SDK.
  * @param redirectPort port of the AMQP door with TLS, where old clients are sent
  * @param turns of all readers of this thread
  */
@@ -19,5 +20,5 @@ export function amqpWebSockets(
   turns?: DeliveryTurns,
 ): WebSockets {
   const connections = amqpConnections(hub, () => redirectPort, turns);
-  return webSockets(connections, { protocol: 'amqp-ws', path, subprotocol: 'amqpwsb10' });
+  return webSockets(connections, { protocol: 'amqp-ws', path, subprotocols: ['amqpwsb10', 'amqp'] });
 }

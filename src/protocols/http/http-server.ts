@@ -179,7 +179,7 @@ function limitTime(request: http.IncomingMessage, response: http.ServerResponse,
 function findUpgrade(request: http.IncomingMessage, routes: readonly UpgradeRoute[]): UpgradeRoute | undefined {
   const path = decoded(pathOf(request.url ?? '')).toLowerCase();
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim().toLowerCase());
-  return routes.find((route) => route.path === path && offered.includes(route.subprotocol));
+  return routes.find((route) => route.path === path && route.subprotocols.some((name) => offered.includes(name)));
 }
 
 /** Some clients encode the `$` of `/$iothub`. */

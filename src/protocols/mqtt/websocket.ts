@@ -8,6 +8,6 @@ export function mqttWebSockets(hub: Hub): WebSockets {
   return webSockets(mqttConnections(hub), {
     protocol: 'mqtt-ws',
     path: '/$iothub/websocket',
-    subprotocol: 'mqtt',
+    subprotocols: ['mqtt'],
   });
 }

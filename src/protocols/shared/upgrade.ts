@@ -9,8 +9,8 @@ import type { Door } from './door.ts';
 export interface UpgradeRoute {
   /** In lower case, e.g. `/$iothub/websocket`. The query string does not count (device reference 1.2). */
   readonly path: string;
-  /** Lower-case WebSocket sub-protocol, e.g. `mqtt`; compared without case, to be echoed in the offered spelling. */
-  readonly subprotocol: string;
+  /** Lower-case WebSocket sub-protocols, e.g. `mqtt`; compared without case, to be echoed in the offered spelling. */
+  readonly subprotocols: readonly string[];
   /**
    * Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header.
    * @param proved to be called when somebody has proved who he is.

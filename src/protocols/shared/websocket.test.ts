@@ -21,7 +21,7 @@ async function openPair({ isProved = true } = {}): Promise<Pair> {
   await once(server, 'listening');
   const accepted = new Promise<{ stream: Duplex; socket: net.Socket }>((resolve) => {
     server.on('upgrade', (request, socket: net.Socket, head) => {
-      acceptWebSocket({ request, socket, head }, 'mqtt', (stream, proved) => {
+      acceptWebSocket({ request, socket, head }, ['mqtt'], (stream, proved) => {
         if (isProved) proved();
         resolve({ stream, socket });
       });

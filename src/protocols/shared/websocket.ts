@@ -50,18 +50,22 @@ export interface StreamConnections<Protocol extends string> {
   drain(withinMs?: number): Promise<void>;
 }
 
-/** Serves `connections` by the WebSockets of one path and sub-protocol (lower case). */
+/** Serves `connections` by the WebSockets of one path and any of its sub-protocols (lower case). */
 export function webSockets<Protocol extends string>(
   connections: StreamConnections<Protocol>,
-  { protocol, path, subprotocol }: { readonly protocol: Protocol; readonly path: string; readonly subprotocol: string },
+  {
+    protocol,
+    path,
+    subprotocols,
+  }: { readonly protocol: Protocol; readonly path: string; readonly subprotocols: readonly string[] },
 ): WebSockets {
   return {
     route: {
       path,
-      subprotocol,
+      subprotocols,
       accept(request, socket, head, proved) {
         const peer = socket.remoteAddress ?? '';
-        acceptWebSocket({ request, socket, head }, subprotocol, (stream, hasProved) =>
+        acceptWebSocket({ request, socket, head }, subprotocols, (stream, hasProved) =>
           connections.accept(stream, {
             protocol,
             peer,
@@ -81,7 +85,7 @@ export function webSockets<Protocol extends string>(
 
 /**
  * Answers the handshake of an upgrade request. A request that is none is answered with 400 or 405 and its connection ends.
- * @param subprotocol in lower case; answered in the spelling that the client offered (device reference 1.2).
+ * @param subprotocols in lower case; the first that the client offered is answered in its spelling (device reference 1.2).
  * @param accept gets the stream, which it owns from here, and what to call when somebody has proved on it who he is:
  * until then it takes `websocketUnprovedBytesMax` in all, because a message is kept until it is complete.
  */
@@ -91,12 +95,12 @@ export function acceptWebSocket(
     socket,
     head,
   }: { readonly request: http.IncomingMessage; readonly socket: net.Socket; readonly head: Buffer },
-  subprotocol: string,
+  subprotocols: readonly string[],
   accept: (stream: Duplex, proved: () => void) => void,
 ): void {
   const handshakes = new WebSocketServer({
     ...options,
-    handleProtocols: (offered) => [...offered].find((name) => name.toLowerCase() === subprotocol) ?? false,
+    handleProtocols: (offered) => [...offered].find((name) => subprotocols.includes(name.toLowerCase())) ?? false,
   });
   handshakes.handleUpgrade(request, socket, head, (websocket) => {
     let left: number = limits.websocketUnprovedBytesMax - head.length;

@@ -194,7 +194,7 @@ export function attachFrame(
     ulong(attach.messageBytesMax),
     symbols(attach.offeredCapabilities),
     nil, // desired-capabilities
-    nil, // properties
+    map(symbol, []), // properties: azure-eventhub 5.11 looks into them without a check
   ]);
 }
 
