@@ -253,6 +253,8 @@ export const limits = {
   mqttFiltersPerPacketMax: 32,
   /** Device reference 2.1: the hub drops a connection after 1.5 times its keep alive, at most this. */
   mqttKeepAliveMsMax: 1767 * SECOND_MS,
+  /** Characters of a CONNECT's user name: host, ids, version, model and the SDK's name are a few hundred. */
+  mqttUserNameCharsMax: 4 * KiB,
   /** Pairs in the property bag of a topic: the application's properties, those of the system, and names given twice. */
   mqttBagPairsMax: 256,
   /** Characters of a twin request's id, which is echoed: SDKs use numbers and UUIDs. */
@@ -336,10 +338,12 @@ export const limits = {
   /** How long the hub waits for the peer's answer to its AMQP close before it cuts the stream. */
   amqpCloseMs: 5 * SECOND_MS,
   /**
-   * What the values of one AMQP message or batch may take in memory while it is read: a byte on the wire can become a
-   * hundred of it. A full batch of 5,000 messages with ten properties each takes 7 MiB.
+   * What the values of one AMQP message may take in memory while it is read: a byte on the wire can become a hundred of it. A
+   * body is one value, and a hundred properties of 2 KiB take half of it.
    */
-  amqpMessageDecodedBytesMax: 12 * MiB,
+  amqpMessageDecodedBytesMax: 1 * MiB,
+  /** The same for a batch and all its messages: a full one, 5,000 messages with ten properties each, takes 7 MiB. */
+  amqpBatchDecodedBytesMax: 12 * MiB,
   /** The same for the fields of a frame, and for a request to `$cbs` or `$management`: those of the SDKs take 2 to 8 KiB. */
   amqpFrameDecodedBytesMax: 32 * KiB,
   amqpRequestDecodedBytesMax: 64 * KiB,

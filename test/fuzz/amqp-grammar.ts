@@ -80,6 +80,30 @@ export function amqpMessage(chance: Chance): Buffer {
   );
 }
 
+/** A compound whose elements are small and very many, in a message's section or a frame's field. */
+export function amqpSwollen(chance: Chance, where: 'message' | 'frame'): Buffer {
+  const sizeMax = where === 'frame' ? 60_000 : 250_000;
+  const unit = chance.once(2)
+    ? Buffer.of(chance.pick([0x40, 0x41, 0x43, 0x44, 0x45]))
+    : Buffer.concat([Buffer.of(chance.pick([0xa0, 0xa1, 0xa3, 0xc0, 0x50])), Buffer.of(0)]);
+  const kind = chance.pick([0xd0, 0xd1, 0xf0]);
+  const bytesMax = 1 + chance.below(sizeMax);
+  let content: Buffer;
+  let count: number;
+  if (kind === 0xf0) {
+    count = Math.floor(bytesMax);
+    content = Buffer.concat([Buffer.of(chance.pick([0xa0, 0xa1, 0xa3, 0x50, 0x56])), Buffer.alloc(count)]);
+  } else {
+    count = 2 * Math.floor(bytesMax / unit.length / 2);
+    content = Buffer.alloc(count * unit.length, unit);
+  }
+  const value = Buffer.concat([Buffer.of(kind), sized(true, content.length + 4), sized(true, count), content]);
+  if (where === 'message') {
+    return Buffer.concat([Buffer.of(0x00, 0x53, chance.pick([0x72, 0x73, 0x74, 0x75, 0x77])), value]);
+  }
+  return frame(0, chance.pick([0x11, 0x12, 0x13, 0x15]), [chance.once(2) ? 'name' : null, value]);
+}
+
 /** A request to `$cbs` or `$management` that is nearly one. */
 export function amqpRequest(chance: Chance, properties: Readonly<Record<string, string>>, body: string): Buffer {
   const writer = new AmqpWriter();

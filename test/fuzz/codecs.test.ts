@@ -4,45 +4,29 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConnectionStringError, parseLogin, splitHostPort } from '../../src/api/connection-string.ts';
-import { readCredential } from '../../src/cli/login/connection-string.ts';
 import { HubError } from '../../src/core/errors.ts';
 import { readCertificate } from '../../src/core/identity/certificate.ts';
-import { hostNames } from '../../src/core/identity/host-names.ts';
-import { hasAcceptedHost, identityOf, parseResource } from '../../src/core/identity/resource.ts';
-import { decodings, isSignedBy, parseSasToken } from '../../src/core/identity/sas-token.ts';
-import { readAddress } from '../../src/protocols/amqp/addresses.ts';
 import { readAttach } from '../../src/protocols/amqp/attach.ts';
 import { readCommand } from '../../src/protocols/amqp/command-mapping.ts';
-import { readPosition, readSelector } from '../../src/protocols/amqp/positions.ts';
-import { readPlainUser, readSaslInit } from '../../src/protocols/amqp/sasl.ts';
+import { readPosition } from '../../src/protocols/amqp/positions.ts';
+import { readSaslInit } from '../../src/protocols/amqp/sasl.ts';
 import { readTelemetry } from '../../src/protocols/amqp/telemetry-mapping.ts';
-import { ifMatchOf, originForm, pathOf } from '../../src/protocols/http/addresses.ts';
-import { lockMsOf, telemetryOf as telemetryOfHttp } from '../../src/protocols/http/device-mapping.ts';
-import { grant, NO_GRANTS, publishTarget } from '../../src/protocols/mqtt/addresses.ts';
-import { telemetryOf } from '../../src/protocols/mqtt/mapping.ts';
-import { parseUserName } from '../../src/protocols/mqtt/user-name.ts';
-import { readCommandAddress } from '../../src/protocols/shared/command-address.ts';
 import { readMessageBatch } from '../../src/wire/amqp/bare-message.ts';
 import { FrameSplitter } from '../../src/wire/amqp/frames.ts';
 import { readCorrelationId, readMessage } from '../../src/wire/amqp/message.ts';
-import { AmqpDecodeError, AmqpReader } from '../../src/wire/amqp/values.ts';
+import { AmqpReader } from '../../src/wire/amqp/values.ts';
 import { decodePacket } from '../../src/wire/mqtt/decode.ts';
 import { PacketReader } from '../../src/wire/mqtt/packet-reader.ts';
-import { MalformedPacket } from '../../src/wire/mqtt/packets.ts';
 import { makeAuthorityCertificate, makeCertificate } from '../drivers/certificates.ts';
 import { amqpFrame, amqpMessage, amqpValue } from './amqp-grammar.ts';
-import { type Chance, campaign, corpus } from './campaign.ts';
+import { type Chance, campaign } from './campaign.ts';
 import { mqttBytes } from './mqtt-grammar.ts';
 import { damagedBytes, damagedText, meanJson } from './mutate.ts';
+import { refusals, textParsers, texts } from './parsers.ts';
 
 const SECONDS = 1;
 /** Far over what any of these inputs takes; a machine that is busy elsewhere is slow at times, so twice counts. */
 const SLOW_MS = 250;
-
-const names = hostNames('mooring', ['localhost', '127.0.0.1']);
-const key = { deviceId: 'd1' };
-const refusals = [HubError, AmqpDecodeError, MalformedPacket, ConnectionStringError];
 
 /** Calls the parser; a refusal of its own kind is an answer. @throws what is none, and when it takes long each time. */
 function fed<T>(parser: () => T): T | undefined {
@@ -62,43 +46,6 @@ function fed<T>(parser: () => T): T | undefined {
     assert.ok(attempt < 2, `${took} ms`);
   }
 }
-
-const texts = [...corpus('tokens'), ...corpus('addresses'), ...corpus('texts')];
-const textParsers: readonly ((text: string) => unknown)[] = [
-  (text) => {
-    const token = parseSasToken(text);
-    if (token === undefined) return;
-    assert.equal(isSignedBy(token, [Buffer.alloc(32), Buffer.alloc(32, 9)], false), false);
-    assert.ok(Number.isSafeInteger(token.expiresAt));
-  },
-  (text) => decodings(text).map((form) => identityOf(parseResource(form).path)),
-  (text) => hasAcceptedHost(text, names),
-  (text) => parseUserName(text, names),
-  (text) => {
-    // Whatever the topic says, a device publishes for itself only.
-    const target = publishTarget(text, key);
-    if (target?.kind === 'telemetry') assert.ok(text.startsWith('devices/d1/messages/events'));
-  },
-  (text) => {
-    if (grant(NO_GRANTS, key, text, 1) !== undefined) assert.ok(!text.includes('d2'));
-  },
-  (text) => {
-    const { properties } = telemetryOf(text, Buffer.of(1), false);
-    assert.ok(properties.every(([name]) => typeof name === 'string'));
-    assert.equal(({} as { polluted?: unknown }).polluted, undefined);
-  },
-  (text) => readAddress(text),
-  (text) => readCommandAddress(text),
-  (text) => readSelector(text),
-  (text) => readPlainUser(text, names),
-  (text) => [originForm(text), pathOf(text), ifMatchOf(text)],
-  (text) => telemetryOfHttp(['iothub-messageid', text, 'iothub-app-a', text, `iothub-app-${text}`, 'x'], Buffer.of(1)),
-  (text) => telemetryOfHttp(['content-type', 'application/vnd.microsoft.iothub.json'], Buffer.from(text)),
-  (text) => lockMsOf(['IotHub-MessageLockTimeout', text], { messageLockTimeout: text }),
-  (text) => parseLogin(text),
-  (text) => readCredential(text, 'a file'),
-  (text) => splitHostPort(text),
-];
 
 test('texts: tokens, names, addresses, filters, properties, connection strings', async () => {
   for (const text of texts) for (const parser of textParsers) fed(() => parser(text));

@@ -124,6 +124,16 @@ export function damagedBytes(chance: Chance, bytes: Buffer): Buffer {
   return out;
 }
 
+/** The bytes with a piece of them very many times, up to `bytesMax` in all. */
+export function swollen(chance: Chance, bytes: Buffer, bytesMax: number): Buffer {
+  const at = chance.below(bytes.length + 1);
+  const piece = bytes.subarray(at, at + 1 + chance.below(chance.once(2) ? 4 : 40));
+  if (piece.length === 0) return bytes;
+  const times = chance.below(Math.max(1, Math.floor((bytesMax - bytes.length) / piece.length)));
+  const more = Buffer.alloc(Math.max(0, times) * piece.length, piece);
+  return Buffer.concat([bytes.subarray(0, at), more, bytes.subarray(at)]);
+}
+
 /** JSON text that is mean: deep, long, with names that objects have anyway, with numbers that are none. */
 export function meanJson(chance: Chance, depth = 0): string {
   switch (chance.below(depth > 4 ? 6 : 10)) {

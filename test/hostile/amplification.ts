@@ -12,6 +12,7 @@ import { readMessageBatch } from '../../src/wire/amqp/bare-message.ts';
 import { FrameSplitter } from '../../src/wire/amqp/frames.ts';
 import { readMessage } from '../../src/wire/amqp/message.ts';
 import { performative } from '../../src/wire/amqp/performatives.ts';
+import { HeapBudget } from '../../src/wire/amqp/values.ts';
 import { decodePacket } from '../../src/wire/mqtt/decode.ts';
 import { PacketReader } from '../../src/wire/mqtt/packet-reader.ts';
 import { frame, HEADER } from '../drivers/amqp-bytes.ts';
@@ -118,11 +119,11 @@ export const elements: readonly Element[] = [
   {
     protocol: 'AMQP',
     name: 'batch of empty messages',
-    bound: 'amqpMessageDecodedBytesMax',
+    bound: 'amqpBatchDecodedBytesMax',
     keptPerByteMax: 16,
     looksPerByteMax: 20,
     bytes: () => repeated(Math.floor(limits.amqpMessageBytesMax / 5), 0x00, 0x53, 0x75, 0xa0, 0),
-    take: readMessageBatch,
+    take: (bytes) => readMessageBatch(bytes, new HeapBudget(limits.amqpBatchDecodedBytesMax)),
   },
   {
     protocol: 'AMQP',

@@ -85,7 +85,7 @@ export class TelemetryIntake implements TelemetryDoor {
 
   /** All of a batch or nothing. @throws HubError */
   #takeBatch(delivery: Delivery): void {
-    const budget = new HeapBudget(limits.amqpMessageDecodedBytesMax);
+    const budget = new HeapBudget(limits.amqpBatchDecodedBytesMax);
     const parts = readBatch(delivery.payload, budget);
     const max = limits.amqpBatchMessagesMax;
     if (parts.length > max) {

@@ -1,3 +1,4 @@
+import { limits } from '../../base/limits.ts';
 import type { HostNames } from '../../core/identity/host-names.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 
@@ -18,6 +19,7 @@ export interface UserName {
  * another host.
  */
 export function parseUserName(text: string, hostNames: HostNames): UserName | undefined {
+  if (text.length > limits.mqttUserNameCharsMax) return undefined;
   const segments = text.split('/');
   const queryAt = segments.findIndex(isQuery);
   const ids = queryAt === -1 ? segments : segments.slice(0, queryAt);

@@ -1,0 +1,97 @@
+/**
+ * What one input costs its parser: bytes that are allocated, garbage included, and CPU time. An input over the bounds is a
+ * failure like a crash, and is reduced: what is cut off without which it still costs too much is no part of the cause.
+ */
+import { getHeapStatistics } from 'node:v8';
+
+export interface Cost {
+  /** Bytes of heap and of buffers outside of it. */
+  readonly allocated: number;
+  readonly cpuUs: number;
+}
+
+/**
+ * What an input may cost at most: so much however short it is, and so much for each of its bytes. The parser with the highest
+ * price takes an AMQP message apart, a MiB of values at most (`amqpMessageDecodedBytesMax`), in half a microsecond for each.
+ */
+const ALLOCATED_AT_ONCE_MAX = 2 * 1024 * 1024;
+const ALLOCATED_PER_BYTE_MAX = 24;
+const CPU_US_AT_ONCE_MAX = 8_000;
+const CPU_US_PER_BYTE_MAX = 0.06;
+
+/** A machine that is busy elsewhere, a compiler or a collection make an input dear once, and not each time. */
+const ATTEMPTS = 6;
+
+function allocatedNow(): number {
+  const { used_heap_size, external_memory } = getHeapStatistics();
+  return used_heap_size + external_memory;
+}
+
+export function isOver({ allocated, cpuUs }: Cost, bytes: number): boolean {
+  return (
+    allocated > ALLOCATED_AT_ONCE_MAX + ALLOCATED_PER_BYTE_MAX * bytes ||
+    cpuUs > CPU_US_AT_ONCE_MAX + CPU_US_PER_BYTE_MAX * bytes
+  );
+}
+
+function once(parse: () => unknown): Cost {
+  const allocated = allocatedNow();
+  const cpu = process.cpuUsage();
+  try {
+    parse();
+  } catch {
+    // A refusal, or a fault that another campaign looks for.
+  }
+  const { user, system } = process.cpuUsage(cpu);
+  // A collection meanwhile makes it negative: then nothing is known.
+  return { allocated: Math.max(0, allocatedNow() - allocated), cpuUs: user + system };
+}
+
+/** Undefined = within the bounds, once at least. */
+export function overCost(parse: () => unknown, bytes: number): Cost | undefined {
+  let cost: Cost | undefined;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    cost = once(parse);
+    if (!isOver(cost, bytes)) return undefined;
+  }
+  return cost;
+}
+
+/** A shorter input that costs too much as well: halves, quarters and so on are left out as long as it does. */
+export function reduced(input: Buffer, isDear: (input: Buffer) => boolean): Buffer {
+  let least = input;
+  for (let parts = 2; parts <= 64 && least.length > 1; ) {
+    const size = Math.ceil(least.length / parts);
+    let shorter: Buffer | undefined;
+    for (let at = 0; at < least.length && shorter === undefined; at += size) {
+      const without = Buffer.concat([least.subarray(0, at), least.subarray(at + size)]);
+      if (without.length < least.length && isDear(without)) shorter = without;
+    }
+    if (shorter === undefined) parts *= 2;
+    else least = shorter;
+  }
+  return least;
+}
+
+export class TooDear extends Error {
+  override readonly name = 'TooDear';
+  readonly input: Buffer;
+
+  constructor(parser: string, input: Buffer, { allocated, cpuUs }: Cost) {
+    const shown = input.length > 200 ? `${input.toString('hex', 0, 200)}…` : input.toString('hex');
+    super(`${parser}: ${input.length} bytes cost ${allocated} bytes of memory and ${cpuUs} µs: ${shown}`);
+    this.input = input;
+  }
+}
+
+/** Feeds an input. @throws TooDear with the shortest input found that costs too much. */
+export function priced(parser: string, input: Buffer, parse: (input: Buffer) => unknown): void {
+  let cost = overCost(() => parse(input), input.length);
+  if (cost === undefined) return;
+  const least = reduced(input, (each) => {
+    const dear = overCost(() => parse(each), each.length);
+    cost = dear ?? cost;
+    return dear !== undefined;
+  });
+  throw new TooDear(parser, least, cost);
+}
