@@ -1,6 +1,8 @@
 /** Whoever may knock at a door, for the access matrix: one hub behind all of its doors, and every kind of identity. */
 import https from 'node:https';
 import { signSas } from '../../src/api/sas.ts';
+import type { Operation } from '../../src/core/identity/operations.ts';
+import type { Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
@@ -18,7 +20,9 @@ export const callerNames = [
   'certificate',
   ...policyNames,
   'service for d1',
+  'service for testhub',
   'expired',
+  'expired d1',
   'wrong hub',
   'none',
 ] as const;
@@ -27,6 +31,8 @@ export type CallerName = (typeof callerNames)[number];
 export interface Caller {
   readonly name: CallerName;
   readonly token?: string;
+  /** The name under which it is put over AMQP; absent = the host. */
+  readonly audience?: string;
   readonly certificate?: TestCertificate;
 }
 
@@ -36,6 +42,8 @@ export interface AccessScene extends AsyncDisposable {
   readonly mqtt: Door;
   readonly amqp: Door;
   readonly callers: readonly Caller[];
+  /** Operations that were refused for want of a right, as the monitoring stream was told. */
+  readonly refused: Operation[];
   /** Status of one request. */
   ask(caller: Caller, method: string, path: string, body?: unknown, more?: RequestMore): Promise<number>;
 }
@@ -47,7 +55,15 @@ export interface RequestMore {
 }
 
 export async function openAccessScene(): Promise<AccessScene> {
-  const http = await openHttpHub();
+  const refused: Operation[] = [];
+  const recorder: Recorder = {
+    record(report) {
+      if (report.type !== 'operationRefused') return;
+      const isRight = report.reason === 'missing-permission' || report.reason === 'expired-token';
+      if (isRight) refused.push(report.operation as Operation);
+    },
+  };
+  const http = await openHttpHub({ recorder });
   const door = { port: 0, addresses: ['127.0.0.1'], tls: http.tls };
   const mqtt = await openMqttDoor(http.hub, { ...door, name: 'mqttsPort' });
   const amqp = await openAmqpDoor(http.hub, { ...door, name: 'amqpsPort' });
@@ -76,7 +92,13 @@ export async function openAccessScene(): Promise<AccessScene> {
     { name: 'certificate', certificate: await makeCertificate('x1', { issuer: root }) },
     ...(await Promise.all(policyNames.map(async (name) => ({ name, token: await http.token(name) })))),
     { name: 'service for d1', token: await http.token('service', '/devices/d1') },
+    {
+      name: 'service for testhub',
+      token: await http.token('service', '/testhub'),
+      audience: 'amqps://localhost/testhub',
+    },
     { name: 'expired', token: await owner('localhost', now - 600_000) },
+    { name: 'expired d1', token: await d1.token(-600_000) },
     { name: 'wrong hub', token: await owner('another.example', now + 600_000) },
     { name: 'none' },
   ];
@@ -85,6 +107,7 @@ export async function openAccessScene(): Promise<AccessScene> {
     mqtt,
     amqp,
     callers,
+    refused,
     ask: (caller, method, path, body, more) => request(http, caller, method, path, body, more),
     async [Symbol.asyncDispose]() {
       for (const opened of [mqtt, amqp]) {

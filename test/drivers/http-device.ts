@@ -12,8 +12,8 @@ export interface HttpDevice {
   readonly key: IdentityKey;
   /** `/devices/d1` or the module's, encoded. */
   readonly path: string;
-  /** A token of its own key. */
-  token(): Promise<string>;
+  /** A token of its own key, for an hour or `lifeMs`. */
+  token(lifeMs?: number): Promise<string>;
   /** One request with its own token, `path` behind its own one. */
   request(method: string, path: string, more?: RequestMore): Promise<HttpAnswer>;
 }
@@ -28,8 +28,8 @@ export async function registerDevice(http: HttpHub, deviceId: string, moduleId?:
   else await api.modules.create(deviceId, moduleId, { authentication });
   const device = `/devices/${encodeURIComponent(deviceId)}`;
   const path = moduleId === undefined ? device : `${device}/modules/${encodeURIComponent(moduleId)}`;
-  const token = () =>
-    signSas({ resource: `localhost${path}`, key: secret, expiresAt: http.hub.clock.now() + 3600_000 });
+  const token = (lifeMs = 3_600_000) =>
+    signSas({ resource: `localhost${path}`, key: secret, expiresAt: http.hub.clock.now() + lifeMs });
   return {
     key,
     path,
