@@ -143,6 +143,29 @@ export const limits = {
   twinTailCharsMax: 2 * KiB,
   /** Changes of desired properties that a twin remembers, for devices that are told of them one after the other. */
   twinPatchesKept: 32,
+  /** Reported patches of one call of the store: some milliseconds of its thread. */
+  twinReportsPerCall: 256,
+  /** Characters of reported patches that wait for the store. */
+  twinReportsCharsMax: 16 * MiB,
+  /** Service: characters of a method's name, bytes of its payload and of the answer's. */
+  methodNameCharsMax: 100,
+  methodBytesMax: 128 * KiB,
+  /** Values of a request that invokes a method, with its payload: 128 KiB of the shortest. */
+  methodValuesMax: 100_000,
+  /** Nesting of a device's answer: far deeper than anyone writes by hand. */
+  methodDepthMax: 64,
+  /** Service: how long a device may take to answer, and how long the hub waits for it to connect. */
+  methodResponseMsDefault: 30 * SECOND_MS,
+  methodResponseMsMin: 5 * SECOND_MS,
+  methodResponseMsMax: 300 * SECOND_MS,
+  methodConnectMsMax: 300 * SECOND_MS,
+  /** How long before the end of these times the hub answers: a client that waits for exactly as long must have it by then. */
+  methodAnswerEarlyMs: 300,
+  /** Methods of one device that are under way, also while they wait for it to connect: less than `deviceCallsMax`. */
+  methodsPerDeviceMax: 24,
+  /** Methods of the hub that are under way, and the bytes of their payloads. */
+  methodsMax: 10_000,
+  methodsBytesMax: 64 * MiB,
 
   /** Partitions of an event hub, fixed when the data folder is made. */
   partitionsDefault: 4,

@@ -91,10 +91,22 @@ export const errorTable = {
     meaning: 'this hub does not offer the operation',
   },
   DeviceDisabled: { number: 403012, status: 403, retry: false, meaning: 'the device is disabled' },
+  DeviceMaximumInflightMethodExceeded: {
+    number: 403800,
+    status: 403,
+    retry: true,
+    meaning: 'too many methods of the device are under way',
+  },
   DeviceNotFound: { number: 404001, status: 404, retry: false, meaning: 'no such device' },
   AmqpAddressNotFound: { number: 404006, status: 404, retry: false, meaning: 'no such address' },
   ModuleNotFound: { number: 404010, status: 404, retry: false, meaning: 'no such module' },
   DeviceNotOnline: { number: 404103, status: 404, retry: true, meaning: 'the device is not connected' },
+  DeviceConnectionClosedRemotely: {
+    number: 404104,
+    status: 404,
+    retry: true,
+    meaning: 'the device has gone before it answered',
+  },
   ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
   CertificateAuthorityNotFound: { number: 404202, status: 404, retry: false, meaning: 'no such certificate authority' },
   GenericMethodNotAllowed: {
@@ -136,6 +148,13 @@ export const errorTable = {
   },
   ThrottlingException: { number: 429001, status: 429, retry: true, meaning: 'too many requests for now' },
   ServerError: { number: 500001, status: 500, retry: true, meaning: 'the hub failed; its log says why' },
+  BadDeviceResponse: {
+    number: 502000,
+    status: 502,
+    retry: false,
+    meaning: 'the device answered with something that is no answer',
+  },
+  GatewayTimeout: { number: 504101, status: 504, retry: true, meaning: 'the device has not answered in time' },
   ServiceUnavailable: {
     number: 503001,
     status: 503,

@@ -19,6 +19,7 @@ import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/p
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
 import type { IdentityAuthentication, IdentityKey } from './identity/types.ts';
+import { createMethods, type Methods } from './methods/methods.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
@@ -26,6 +27,9 @@ import { connectionReports, reportEndedCommands, reportIdentityChange } from './
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import type { Throttling } from './throttling/throttling.ts';
+import type { TwinStore } from './twins/ports.ts';
+import { createTwins, type Twins } from './twins/twins.ts';
+import { DESIRED } from './twins/types.ts';
 
 export interface HubState {
   readonly cache: IdentityCache;
@@ -33,6 +37,10 @@ export interface HubState {
   readonly presence: Presence;
   readonly commands: Guarded<Commands & CommandKeeping>;
   readonly files: Guarded<Files>;
+  readonly twins: Guarded<Twins>;
+  readonly methods: Guarded<Methods>;
+  /** How many are under way; of a listener thread always none, for they are counted where they begin. */
+  methodsUnderWay(): number;
 }
 
 /** Absent = the default of `base/limits.ts`. */
@@ -52,6 +60,7 @@ export interface HubStateParts {
   readonly subscriptions: SubscriptionStore;
   readonly commandQueue: CommandQueue;
   readonly files: FilesRoom;
+  readonly twins: TwinStore;
   /** Where connections have their places. */
   readonly presence: Presence;
   /** Hear of every connection, beside `recorder`. */
@@ -75,7 +84,11 @@ export function createHubState(parts: HubStateParts): HubState {
   const { guard, identities, authorities, commandQueue, recorder, commandFollower, clock, random, log } = parts;
   const cache = new IdentityCache(identities, parts.limits.identityCacheMax);
   const trust = new Trust(authorities);
-  const watchers = [...parts.connectionWatchers, connectionReports(recorder)];
+  const watchers: readonly ConnectionWatcher[] = [
+    ...parts.connectionWatchers,
+    connectionReports(recorder),
+    { connected: ({ key }) => methods.connected(key), disconnected: () => {} },
+  ];
   const presence = admittedPresence(
     watchedPresence(parts.presence, watchers, numberedUuids(random)),
     parts,
@@ -94,6 +107,17 @@ export function createHubState(parts: HubStateParts): HubState {
       presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
     },
   });
+  const methods = createMethods({ guard, identities: { get: (key) => cache.load(key) }, presence, clock });
+  const twins = createTwins({
+    ...{ guard, store: parts.twins, identities, presence, clock },
+    commandDepths: commands.depths,
+    withEvents: false,
+  });
+  parts.twins.watch(({ key, generationId, version }) => {
+    presence.notify(key, { kind: DESIRED, value: { generationId, version } }).catch((error) => {
+      log.error({ identity: identityName(key), error }, 'not told of its desired properties');
+    });
+  });
   reportEndedCommands(commandQueue, recorder);
   authorities.watch(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;
@@ -111,6 +135,9 @@ export function createHubState(parts: HubStateParts): HubState {
     presence,
     commands: commandFollower === undefined ? commands : followedCommands(commands, commandFollower, clock),
     files: parts.files.files,
+    twins,
+    methods: methods.methods,
+    methodsUnderWay: methods.underWay,
   };
 }
 

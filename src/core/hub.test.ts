@@ -11,6 +11,7 @@ import { memoryFiles } from '../stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
+import { createMemoryTwinStore } from '../stores/memory/twins.ts';
 import type { EventHubs, Events } from './events/events.ts';
 import { createHub, type Hub, type WholeHub } from './hub.ts';
 import { createHubState } from './hub-state.ts';
@@ -46,6 +47,7 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
   const state = createHubState({
     ...common,
     commandQueue: createMemoryCommandQueue(identities),
+    twins: createMemoryTwinStore(identities),
     files: memoryFiles(common.guard, identities, clock, random),
     presence: createPresence({ clock }),
     connectionWatchers: [],
@@ -207,6 +209,8 @@ test('every room that doors see stands behind the guard', () => {
     events: true,
     commands: true,
     files: true,
+    twins: true,
+    methods: true,
     admission: true,
     subscriptions: true,
   };

@@ -13,6 +13,7 @@ import type { HostNames } from './identity/host-names.ts';
 import type { AuthorityStore, IdentityStore } from './identity/ports.ts';
 import { createRegistry, type Registry } from './identity/registry.ts';
 import type { Policy } from './identity/types.ts';
+import type { Methods } from './methods/methods.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
@@ -20,6 +21,7 @@ import { watchedSlowing } from './monitoring/watched-rooms.ts';
 import { type Admission, createAdmission, createSubscriptions, type Subscriptions } from './presence/calls.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
+import type { Twins } from './twins/twins.ts';
 
 /** The waist: the one value that doors see. Its rooms stand behind the guard. */
 export interface Hub {
@@ -33,6 +35,8 @@ export interface Hub {
   readonly events: Guarded<Events>;
   readonly commands: Guarded<Commands>;
   readonly files: Guarded<Files>;
+  readonly twins: Guarded<Twins>;
+  readonly methods: Guarded<Methods>;
   readonly admission: Guarded<Admission>;
   readonly subscriptions: Guarded<Subscriptions>;
   readonly clock: Clock;
@@ -74,7 +78,7 @@ export interface HubParts {
 /** Puts the rooms together, for the process that owns the state and for its listener threads alike. */
 export function createHub(parts: HubParts): WholeHub {
   const { name, hostNames, guard, recorder, tracing, clock, random, log } = parts;
-  const { cache, trust, presence, commands, files } = parts.state;
+  const { cache, trust, presence, commands, files, twins, methods } = parts.state;
   const authentication = createAuthentication({
     identities: cache,
     trust,
@@ -108,6 +112,8 @@ export function createHub(parts: HubParts): WholeHub {
     events: watchedSlowing(events, recorder, clock),
     commands,
     files,
+    twins,
+    methods,
     presence,
     admission: createAdmission(guard, presence),
     subscriptions: createSubscriptions(guard, parts.subscriptions),

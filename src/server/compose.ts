@@ -168,6 +168,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const state = createHubState({
     ...common,
     commandQueue: sweeper.watch(tables.commandQueue),
+    twins: tables.twins,
     files: files.room,
     presence: keptPresence.presence,
     connectionWatchers: [keptPresence.watcher],

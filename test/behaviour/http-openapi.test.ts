@@ -43,8 +43,10 @@ test('the description lists each operation with its shapes, and none that is not
     `POST ${identity}/files/notifications`,
     `POST ${identity}/files/notifications/{correlationId}`,
   ]);
+  const twins = ['/twins/{deviceId}', '/twins/{deviceId}/modules/{moduleId}'];
   const expected = [
     ...ofEach,
+    ...twins.flatMap((twin) => [`GET ${twin}`, `PATCH ${twin}`, `PUT ${twin}`, `POST ${twin}/methods`]),
     'GET /mooring/v1/certificate-authorities',
     'GET /mooring/v1/certificate-authorities/{authority}',
     'PUT /mooring/v1/certificate-authorities/{authority}',

@@ -199,9 +199,7 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
   assert.deepEqual(wrong.headers.allow.split(', ').sort(), ['DELETE', 'GET', 'PUT']);
   await expect('POST', '/statistics/devices', 405, 'GenericMethodNotAllowed');
   for (const [method, path] of [
-    ['GET', '/twins/d1'],
-    ['PATCH', '/twins/d1/modules/m1'],
-    ['POST', '/twins/d1/methods'],
+    ['GET', '/digitaltwins/d1'],
     ['POST', '/devices/query'],
     ['POST', '/devices/d1/applyConfigurationContent'],
     ['PUT', '/jobs/v2/j1'],
@@ -211,7 +209,7 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
   ]) {
     await expect(method, path, 403, 'OperationNotAvailable');
   }
-  const unknown = await http.request('GET', `/twins/d1?${version}`, { headers: { authorization: 'nonsense' } });
+  const unknown = await http.request('GET', `/digitaltwins/d1?${version}`, { headers: { authorization: 'nonsense' } });
   assert.equal(unknown.status, 401);
 });
 

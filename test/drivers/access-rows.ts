@@ -156,6 +156,9 @@ const ofEach = (make: (of: Whom, path: string) => Row | readonly Row[]): readonl
 const ofTargets = (make: (of: Whom, target: string) => Row | readonly Row[]): readonly Row[] =>
   identities.slice(0, 3).flatMap(([of, path]) => make(of, `/devices/${path}`));
 
+const ofTwins = (make: (of: Whom, twin: string) => Row | readonly Row[]): readonly Row[] =>
+  identities.slice(0, 3).flatMap(([of, path]) => make(of, `/twins/${path}`));
+
 /** Who may, said apart from the permission table: what is changed there has to be changed here as well. */
 export const matrix: Readonly<
   Record<Operation, { readonly who: (of: Whom) => readonly CallerName[]; readonly rows: readonly Row[] }>
@@ -259,6 +262,21 @@ export const matrix: Readonly<
     who: backEnds,
     rows: [rest('hub', 'DELETE', `${feedback}/${lock}`), rest('hub', 'POST', `${feedback}/${lock}/abandon`)],
   },
+  'twins.read': { who: backEnds, rows: ofTwins((of, twin) => rest(of, 'GET', twin)) },
+  'twins.write': {
+    who: backEnds,
+    rows: ofTwins((of, twin) => [
+      rest(of, 'PATCH', twin, { tags: { a: 1 } }),
+      rest(of, 'PUT', twin, { tags: { a: 1 } }),
+    ]),
+  },
+  'twins.readOwn': { who: devices, rows: [] },
+  'twins.report': { who: devices, rows: [] },
+  'methods.invoke': {
+    who: backEnds,
+    rows: ofTwins((of, twin) => rest(of, 'POST', `${twin}/methods`, { methodName: 'reboot' })),
+  },
+  'methods.receive': { who: devices, rows: [] },
   'events.read': {
     who: backEnds,
     rows: [
@@ -322,6 +340,9 @@ export const matrix: Readonly<
  * another one.
  */
 export const withoutRows: Readonly<Partial<Record<Operation, string>>> = {
+  'twins.readOwn': 'asked on the connection of the device',
+  'twins.report': 'asked on the connection of the device',
+  'methods.receive': 'asked on the connection of the device',
   'fileNotifications.settle': 'asked on the link that has received the notification',
 };
 

@@ -24,6 +24,7 @@ import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 
 export interface PlainHubParts {
   readonly name: string;
@@ -62,6 +63,7 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
   const state = createHubState({
     ...common,
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
+    twins: createMemoryTwinStore(memory),
     files,
     presence: createPresence({ clock, log }),
     connectionWatchers: [],

@@ -30,6 +30,7 @@ import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { createTestTls, type LogLine, recordingLog, type TestTls } from './http.ts';
 import { MqttDriver } from './mqtt.ts';
 import { owner } from './owner.ts';
@@ -72,6 +73,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   const state = createHubState({
     ...common,
     commandQueue: createMemoryCommandQueue(store),
+    twins: createMemoryTwinStore(store),
     files: memoryFiles(common.guard, store, clock),
     presence: createPresence({ clock }),
     connectionWatchers: [],

@@ -35,6 +35,7 @@ import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
+import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import type { Canary } from './canary.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
@@ -95,6 +96,7 @@ export class HubHost {
       policies: createMemoryPolicyStore(),
       subscriptions: createMemorySubscriptionStore(),
       commandQueue: createMemoryCommandQueue(identities),
+      twins: createMemoryTwinStore(identities),
       consumerGroups: createMemoryConsumerGroupStore(),
       presenceStates: createMemoryPresenceStates(identities),
     };
@@ -259,6 +261,7 @@ export class HubHost {
     const state = createHubState({
       ...common,
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
+      twins: behind(thread, tables.twins),
       files: memoryFiles(common.guard, identities, clock, random),
       presence: presence.presence,
       connectionWatchers: [presence.watcher],

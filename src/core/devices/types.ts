@@ -32,9 +32,10 @@ export interface DeviceReceiver {
   notify?(note: Note): void;
   /**
    * Asks the device (`Presence.invoke`). `signal` is aborted when the answer is not waited for any more.
+   * @param begins To be called before the device hears of it: from then on the call is not tried again
    * @throws HubError OperationNotAvailable for a kind that the door does not know
    */
-  invoke?(call: Call, signal: AbortSignal): Promise<unknown>;
+  invoke?(call: Call, signal: AbortSignal, begins: () => void): Promise<unknown>;
 }
 
 /** Why nothing more is taken from a device: it is over its rate, or too much of all devices waits for the disk. */

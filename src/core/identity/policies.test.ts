@@ -81,7 +81,9 @@ test('each default policy may do what the service lets it, and nothing else', as
     /(registry|authorities|serverAuthority|hub)\.read|statistics/.test(operation),
   );
   const toDevices = operations.filter((operation) =>
-    /^(connect|subscriptions\.|telemetry\.send|commands\.(receive|settle)|files\.upload)/.test(operation),
+    /^(connect|subscriptions\.|telemetry\.send|commands\.(receive|settle)|files\.upload|twins\.(readOwn|report)|methods\.receive)/.test(
+      operation,
+    ),
   );
   assert.deepEqual(
     defaultPolicyNames.map((name) => allowed(name, []).length > 0),
@@ -92,7 +94,9 @@ test('each default policy may do what the service lets it, and nothing else', as
   assert.deepEqual(allowed('registryRead', []), registryRead);
   assert.ok(
     allowed('service', []).every((operation) =>
-      /commands|feedback|fileNotifications|events|eventHubs|consumerGroups\.read/.test(operation),
+      /commands|feedback|fileNotifications|twins\.(read|write)$|methods\.invoke|events|eventHubs|consumerGroups\.read/.test(
+        operation,
+      ),
     ),
   );
   // A token for an event hub reads events and nothing else; with a place stated, only there.

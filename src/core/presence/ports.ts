@@ -27,8 +27,8 @@ export interface Presence {
   notify(key: IdentityKey, note: Note): Promise<boolean>;
   /**
    * Asks the identity's connection, and resolves with its answer. The caller sets the time that it waits by `signal`.
-   * @throws the signal's reason; HubError DeviceNotOnline (no connection, or it ended before it answered),
-   *   OperationNotAvailable (it cannot be asked that), ThrottlingException, and what the connection answers
+   * @throws the signal's reason; HubError DeviceNotOnline (no connection, or it ended before the device heard of the call),
+   *   DeviceConnectionClosedRemotely (it ended after that), OperationNotAvailable (it cannot be asked that), ThrottlingException, and what the connection answers
    */
   invoke(key: IdentityKey, call: Call, signal: AbortSignal): Promise<unknown>;
   /** Ends every connection, for a stop of the hub. */

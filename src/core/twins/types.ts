@@ -62,3 +62,12 @@ export interface DesiredPatch {
   readonly version: number;
   readonly patch: JsonObject;
 }
+
+/** `Note.kind` of a change of desired properties. */
+export const DESIRED = 'desired';
+
+/** `Note.value` of it: what is new is read from the store, so that notes may meet and overtake each other. */
+export interface DesiredTold {
+  readonly generationId: string;
+  readonly version: number;
+}

@@ -130,7 +130,11 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
     method,
     url,
     schema: routeSchema(definition, isVersioned),
-    config: { takesBytes: body === 'bytes', bodyBounds: definition.bodyBounds } satisfies RouteConfig,
+    config: {
+      takesBytes: body === 'bytes',
+      isJson: definition.bodyShape !== undefined,
+      bodyBounds: definition.bodyBounds,
+    } satisfies RouteConfig,
     // Before the body is read: who is unknown does not get anything parsed.
     onRequest: async (request, reply) => {
       const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
@@ -149,6 +153,9 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
         query: query === undefined ? undefined : checked(query, request.query, 'query'),
         rawHeaders: request.raw.rawHeaders,
         ifMatch: ifMatchOf(request.headers['if-match']),
+        get signal() {
+          return goneSignal(reply);
+        },
       });
       return sendAnswer(request, reply, answer);
     },
@@ -158,6 +165,8 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
 /** What a route tells `parseBody`. */
 interface RouteConfig {
   readonly takesBytes?: boolean;
+  /** Bytes that the route reads as JSON. */
+  readonly isJson?: boolean;
   readonly bodyBounds?: JsonBounds;
 }
 
@@ -238,14 +247,15 @@ function tokenOf(request: FastifyRequest): string | undefined {
 
 /** Bytes where the route takes them; else JSON in UTF-8, whatever the parameters of its content type; nothing when there is nothing. */
 function parseBody(request: FastifyRequest, body: Buffer): unknown {
-  const { takesBytes, bodyBounds } = request.routeOptions.config as RouteConfig;
-  if (takesBytes === true) return body;
-  if (body.length === 0) return undefined;
+  const { takesBytes, isJson, bodyBounds } = request.routeOptions.config as RouteConfig;
+  if (takesBytes === true && isJson !== true) return body;
+  if (body.length === 0) return takesBytes === true ? body : undefined;
   const type = request.headers['content-type']?.split(';')[0].trim().toLowerCase();
   const coding = request.headers['content-encoding'];
   if ((type !== undefined && type !== 'application/json') || (coding !== undefined && coding !== 'identity')) {
     throw new HubError('UnsupportedMediaType', 'The body must be JSON (application/json), not encoded otherwise.');
   }
+  if (takesBytes === true) return body;
   return parseJson(body, bodyBounds ?? { valuesMax: limits.httpJsonValuesMax });
 }
 
@@ -256,9 +266,21 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: ApiAns
   if (answer.errorCode !== undefined) reply.header('iothub-errorcode', answer.errorCode);
   for (const [name, value] of answer.headers ?? []) reply.raw.setHeader(name, value);
   if (answer.bytes !== undefined) return reply.header('content-type', 'application/octet-stream').send(answer.bytes);
-  if (answer.body === undefined) return reply.send();
+  if (answer.body === undefined && answer.jsonText === undefined) return reply.send();
   // Node's SDK reads the body only under this content type (service reference 1.6).
-  return reply.header('content-type', 'application/json; charset=utf-8').send(JSON.stringify(answer.body));
+  return reply
+    .header('content-type', 'application/json; charset=utf-8')
+    .send(answer.jsonText ?? JSON.stringify(answer.body));
+}
+
+/** Made for the routes that look at it. */
+function goneSignal({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  if (raw.destroyed) gone.abort(new HubError('ServiceUnavailable', 'The client has gone.'));
+  raw.once('close', () => {
+    if (!raw.writableFinished) gone.abort(new HubError('ServiceUnavailable', 'The client has gone.'));
+  });
+  return gone.signal;
 }
 
 function sendRefusal(hub: Hub, error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -15,6 +15,7 @@ import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
 import { registryRoutes } from './registry-routes.ts';
 import { serverAuthorityRoutes } from './server-authority-routes.ts';
+import { twinRoutes } from './twin-routes.ts';
 
 /** All HTTP connections of one door, over whatever kind of byte stream they come. */
 export interface HttpConnections {
@@ -64,6 +65,7 @@ export async function httpConnections(
     hub,
     routes: [
       ...registryRoutes(hub),
+      ...twinRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),
       ...fileRoutes(hub),

@@ -25,7 +25,8 @@ const version = z.object({ 'api-version': z.string() });
 
 /** Shapes of a route, still as zod's, which `transform` above turns into JSON Schema. */
 export function routeSchema(definition: ApiRoute, isVersioned: boolean): FastifySchema {
-  const { url, summary, tag, body, query, answers } = definition;
+  const { url, summary, tag, bodyShape, query, answers } = definition;
+  const body = bodyShape ?? definition.body;
   const querystring = isVersioned ? (query === undefined ? version : version.and(query)) : query;
   const response = Object.entries(answers).map(([status, shape]) => [
     status,

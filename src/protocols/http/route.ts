@@ -19,6 +19,8 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
   readonly caller?: 'device';
   /** `bytes`: whatever comes, under any content type. */
   readonly body?: z.ZodType<Body> | 'bytes';
+  /** What the bytes of a body are, for a route that reads JSON by itself: sent as JSON or refused. */
+  readonly bodyShape?: z.ZodType;
   /** How much JSON the body may be; absent = `limits.httpJsonValuesMax`. */
   readonly bodyBounds?: JsonBounds;
   readonly query?: z.ZodType<Query>;
@@ -37,12 +39,16 @@ export interface ApiCall<Body, Query> {
   readonly rawHeaders: readonly string[];
   /** Unquoted, or `*`; absent = not sent. */
   readonly ifMatch: string | undefined;
+  /** Aborted when the client has gone before it was answered. */
+  readonly signal: AbortSignal;
 }
 
 export interface ApiAnswer {
   readonly status: number;
   /** JSON. */
   readonly body?: unknown;
+  /** In place of `body`: JSON that is text already. */
+  readonly jsonText?: string;
   /** In place of `body`. */
   readonly bytes?: Uint8Array;
   /** Unquoted. */

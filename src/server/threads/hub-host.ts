@@ -89,6 +89,8 @@ export const MONITORED = 'monitored';
 export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
   const { hub, identities, authorities } = parts;
   link.serve('subscriptions', parts.subscriptions);
+  link.serve('twins', hub.twins);
+  link.serve('methods', hub.methods);
   link.serve('consumerGroups', parts.consumerGroups);
   serveRefusalDelays(link, parts.refusalDelays);
   const ends = [

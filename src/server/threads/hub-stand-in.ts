@@ -5,15 +5,17 @@ import type { Random } from '../../base/random.ts';
 import { createEvents } from '../../core/events/events.ts';
 import { createHub, type Hub } from '../../core/hub.ts';
 import type { HubState } from '../../core/hub-state.ts';
-import { createGuard } from '../../core/identity/guard.ts';
+import { createGuard, guardedElsewhere } from '../../core/identity/guard.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
 import { IdentityCache } from '../../core/identity/identity-cache.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import { Trust } from '../../core/identity/trust.ts';
+import type { Methods } from '../../core/methods/methods.ts';
 import { refusalAudit } from '../../core/monitoring/refused-operations.ts';
 import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
 import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
+import type { Twins } from '../../core/twins/twins.ts';
 import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
 import type { ThreadLink } from './calls.ts';
 import { serveHearing, storeStandIn } from './change-feed.ts';
@@ -24,7 +26,14 @@ import { type HubStart, MONITORED } from './hub-host.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
 import { refusalDelaysStandIn } from './refusal-delays.ts';
-import { authorityCalls, consumerGroupCalls, identityCalls, subscriptionCalls } from './store-calls.ts';
+import {
+  authorityCalls,
+  consumerGroupCalls,
+  identityCalls,
+  methodCalls,
+  subscriptionCalls,
+  twinCalls,
+} from './store-calls.ts';
 
 export interface StandInHub {
   readonly hub: Hub;
@@ -74,6 +83,9 @@ export function hubStandIn(
     presence: presenceStandIn(link, { clock, log, isSettled, settled }),
     commands: commandsStandIn(link, guard),
     files: filesStandIn(link),
+    twins: guardedElsewhere<Twins>(link.remote('twins', twinCalls)),
+    methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
+    methodsUnderWay: () => 0,
   };
   const hub = createHub({
     name: start.name,

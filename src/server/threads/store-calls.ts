@@ -1,6 +1,8 @@
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
+import type { Methods } from '../../core/methods/methods.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { Twins } from '../../core/twins/twins.ts';
 import type { EveryCall } from './calls.ts';
 
 /**
@@ -28,3 +30,12 @@ export const authorityCalls: StoreCalls<AuthorityStore> = {
 
 export const consumerGroupCalls: EveryCall<ConsumerGroupStore> = { list: true, create: true, delete: true };
 export const subscriptionCalls: EveryCall<SubscriptionStore> = { load: true, save: true, remove: true };
+export const twinCalls: EveryCall<Twins> = {
+  get: true,
+  change: true,
+  readOwn: true,
+  report: true,
+  ownVersion: true,
+  ownChanges: true,
+};
+export const methodCalls: EveryCall<Methods> = { invoke: true };

@@ -1,0 +1,7 @@
+import type { Sheet } from '../identity/guard.ts';
+import type { Methods } from './methods.ts';
+
+/** How the calls of methods are asked for. */
+export const methodCalls: Sheet<Methods> = {
+  invoke: { operation: 'methods.invoke', target: (key) => key },
+};

@@ -1,0 +1,161 @@
+/**
+ * The way of a method: checked, counted, handed to the connection of the device wherever it is, and answered once. A call that may
+ * have reached a device is never tried again; one that certainly has not waits for the device for as long as its caller wants.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
+import { identityName } from '../identity/permissions.ts';
+import type { IdentityKey, Principal } from '../identity/types.ts';
+import type { Presence } from '../presence/ports.ts';
+import { methodCalls } from './calls.ts';
+import { checkMethod } from './rules.ts';
+import { METHOD, type MethodCall, type MethodRequest, type MethodResult } from './types.ts';
+
+export interface Methods {
+  /**
+   * Asks the device and resolves with its answer.
+   * @param signal Aborted when the caller does not wait any more
+   * @throws HubError ArgumentInvalid, MessageTooLarge, DeviceNotFound, ModuleNotFound, DeviceNotOnline (never asked),
+   *   DeviceConnectionClosedRemotely and GatewayTimeout (asked, and perhaps carried out), BadDeviceResponse,
+   *   DeviceMaximumInflightMethodExceeded, ThrottlingException
+   */
+  invoke(principal: Principal, key: IdentityKey, request: MethodRequest, signal: AbortSignal): Promise<MethodResult>;
+}
+
+export interface MethodsParts {
+  readonly guard: Guard;
+  readonly identities: { get(key: IdentityKey): Promise<object | undefined> };
+  readonly presence: Pick<Presence, 'invoke'>;
+  readonly clock: Clock;
+}
+
+export interface MethodsRoom {
+  readonly methods: Guarded<Methods>;
+  /** To be called when an identity has its place: calls may wait for it. */
+  connected(key: IdentityKey): void;
+  /** Calls that are under way. */
+  underWay(): number;
+}
+
+export function createMethods({ guard, identities, presence, clock }: MethodsParts): MethodsRoom {
+  const arrivals = new Map<string, Set<() => void>>();
+  const underWay = new Map<string, number>();
+  let total = 0;
+  let bytes = 0;
+
+  const begin = (name: string, payloadBytes: number): (() => void) => {
+    const own = underWay.get(name) ?? 0;
+    if (own >= limits.methodsPerDeviceMax) {
+      throw new HubError('DeviceMaximumInflightMethodExceeded', undefined, {
+        limit: { name: 'methodsPerDeviceMax', scope: `device ${name}`, current: own, max: limits.methodsPerDeviceMax },
+      });
+    }
+    if (total >= limits.methodsMax || bytes + payloadBytes > limits.methodsBytesMax) {
+      throw new HubError('ThrottlingException', 'Too many methods are under way.', {
+        limit: { name: 'methodsMax', scope: 'hub', current: total, max: limits.methodsMax },
+      });
+    }
+    underWay.set(name, own + 1);
+    total++;
+    bytes += payloadBytes;
+    return () => {
+      const left = (underWay.get(name) ?? 1) - 1;
+      if (left === 0) underWay.delete(name);
+      else underWay.set(name, left);
+      total--;
+      bytes -= payloadBytes;
+    };
+  };
+
+  /** Resolves when the identity has connected, or the time is over. */
+  const arrival = (name: string, ms: number, signal: AbortSignal): { arrived: Promise<void>; forget(): void } => {
+    const waiting = arrivals.get(name) ?? new Set();
+    arrivals.set(name, waiting);
+    let come: () => void = () => {};
+    const arrived = new Promise<void>((resolve) => {
+      come = resolve;
+    });
+    waiting.add(come);
+    signal.addEventListener('abort', come, { once: true });
+    const cancel = clock.after(ms, come);
+    return {
+      arrived,
+      forget() {
+        cancel();
+        signal.removeEventListener('abort', come);
+        waiting.delete(come);
+        if (waiting.size === 0 && arrivals.get(name) === waiting) arrivals.delete(name);
+      },
+    };
+  };
+
+  async function reach(key: IdentityKey, request: MethodRequest, signal: AbortSignal): Promise<MethodResult> {
+    const { name, payload, responseMs } = request;
+    // Clients wait for exactly the sum of the times: the hub's answer must be on its way by then.
+    const ends = clock.monotonic() + request.connectMs + responseMs - limits.methodAnswerEarlyMs;
+    const connectEnds = clock.monotonic() + request.connectMs;
+    for (;;) {
+      signal.throwIfAborted();
+      const now = clock.monotonic();
+      const connectMs = Math.max(0, Math.min(connectEnds, ends) - now);
+      const call: MethodCall = {
+        name,
+        ...(payload !== undefined && { payload }),
+        connectMs,
+        responseMs: Math.max(1, Math.min(responseMs - limits.methodAnswerEarlyMs, ends - now)),
+      };
+      // Looked out for before it is asked: nothing that connects in between is missed.
+      const next = arrival(identityName(key), connectMs, signal);
+      try {
+        return (await presence.invoke(key, { kind: METHOD, value: call }, signal)) as MethodResult;
+      } catch (error) {
+        if (!(error instanceof HubError) || error.code !== 'DeviceNotOnline') throw error;
+        if (clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
+        await next.arrived;
+        if (clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
+      } finally {
+        next.forget();
+      }
+    }
+  }
+
+  const room: Methods = {
+    async invoke(_principal, { deviceId, moduleId }, request, signal) {
+      checkMethod(request);
+      const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+      const end = begin(identityName(key), request.payload === undefined ? 0 : Buffer.byteLength(request.payload));
+      try {
+        if ((await identities.get(key)) === undefined) throw await notThere(key);
+        return await reach(key, request, signal);
+      } finally {
+        end();
+      }
+    },
+  };
+
+  async function notThere(key: IdentityKey): Promise<HubError> {
+    const { deviceId, moduleId } = key;
+    const hasDevice = moduleId !== undefined && (await identities.get({ deviceId })) !== undefined;
+    return hasDevice
+      ? new HubError('ModuleNotFound', `The module ${moduleId} of ${deviceId} does not exist.`)
+      : new HubError('DeviceNotFound', `The device ${deviceId} does not exist.`);
+  }
+
+  return {
+    methods: guard.room(room, methodCalls),
+    underWay: () => total,
+    connected(key) {
+      for (const come of arrivals.get(identityName(key)) ?? []) come();
+    },
+  };
+}
+
+function notOnline(connectMs: number): HubError {
+  const seconds = Math.round(connectMs / 1000);
+  const text = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':');
+  return new HubError('DeviceNotOnline', `Timed out waiting for device to connect. Waited ${text}.`);
+}

@@ -1,0 +1,124 @@
+import type { Clock } from '../../base/clock.ts';
+import { HubError } from '../errors.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
+import type { IdentityStore } from '../identity/ports.ts';
+import type { IdentityView } from '../identity/registry.ts';
+import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import type { PresenceState } from '../presence/types.ts';
+import { twinCalls } from './calls.ts';
+import { deviceTwinText } from './json.ts';
+import { errorOf } from './kept.ts';
+import type { DesiredChanges, TwinStore } from './ports.ts';
+import { Reporting } from './reporting.ts';
+import type { ReportedPatch, Twin, TwinChange } from './types.ts';
+
+/** Twins as doors see them: documents for back ends, the own twin for a device or module. */
+export interface Twins {
+  /** @throws HubError DeviceNotFound, ModuleNotFound */
+  get(principal: Principal, key: IdentityKey): Promise<TwinView>;
+  /**
+   * Carries out a change of tags and desired properties; the device is told of the latter if it is connected.
+   * @param ifMatch An unquoted ETag or `*`; absent = `*`
+   * @throws HubError DeviceNotFound, ModuleNotFound, PreconditionFailed, ArgumentInvalid
+   */
+  change(principal: Principal, key: IdentityKey, change: TwinChange, ifMatch?: string): Promise<TwinView>;
+  /** The own twin as devices see it: JSON text. */
+  readOwn(principal: Principal, key: IdentityKey): Promise<string>;
+  /**
+   * What a device reports; resolves with the version of its reported properties when that is durable.
+   * @throws HubError PreconditionFailed, ArgumentInvalid
+   */
+  report(principal: Principal, key: IdentityKey, patch: ReportedPatch): Promise<number>;
+  /** The version of the own desired properties. */
+  ownVersion(principal: Principal, key: IdentityKey): Promise<number>;
+  /** As `TwinStore.desiredSince`. */
+  ownChanges(principal: Principal, key: IdentityKey, version: number, countMax: number): Promise<DesiredChanges>;
+}
+
+/** A twin with what the registry and presence know of its identity. */
+export interface TwinView {
+  readonly identity: IdentityView;
+  readonly twin: Twin;
+}
+
+export interface TwinsParts {
+  readonly guard: Guard;
+  readonly store: TwinStore;
+  readonly identities: Pick<IdentityStore, 'get'>;
+  readonly presence: { state(key: IdentityKey): Promise<PresenceState> };
+  readonly commandDepths: (keys: readonly IdentityKey[]) => Promise<readonly number[]>;
+  /** Whether changes are kept as events. */
+  readonly withEvents: boolean;
+  readonly clock: Pick<Clock, 'now'>;
+}
+
+export function createTwins(parts: TwinsParts): Guarded<Twins> {
+  const { store, identities, withEvents, clock } = parts;
+  const reporting = new Reporting(store, clock, withEvents);
+
+  const viewOf = async (identity: Identity, twin: Twin): Promise<TwinView> => {
+    const key = keyOf(identity);
+    const [state, [depth]] = await Promise.all([parts.presence.state(key), parts.commandDepths([key])]);
+    return { identity: { ...identity, ...state, cloudToDeviceMessageCount: depth }, twin };
+  };
+  const notThere = async (key: IdentityKey): Promise<HubError> => {
+    const { deviceId, moduleId } = key;
+    const device = moduleId === undefined ? undefined : await identities.get({ deviceId });
+    return device === undefined
+      ? new HubError('DeviceNotFound', `The device ${deviceId} does not exist.`)
+      : new HubError('ModuleNotFound', `The module ${moduleId} of ${deviceId} does not exist.`);
+  };
+
+  const room: Twins = {
+    async get(_principal, key) {
+      const [identity, kept] = await Promise.all([identities.get(key), store.load(keyOf(key))]);
+      if (identity === undefined || kept === undefined) throw await notThere(key);
+      return viewOf(identity, kept.twin);
+    },
+    async change(_principal, key, change, ifMatch = '*') {
+      const outcome = await store.change(keyOf(key), change, { ifMatch, time: clock.now(), withEvents });
+      if (outcome.kind === 'refused') throw errorOf(outcome);
+      const identity = await identities.get(key);
+      if (outcome.kind === 'gone' || identity === undefined) throw await notThere(key);
+      return viewOf(identity, outcome.kept.twin);
+    },
+    async readOwn(principal, key) {
+      const kept = await store.load(keyOf(key), generationOf(principal));
+      if (kept === undefined) throw await notThere(key);
+      return deviceTwinText(kept.twin);
+    },
+    async report(principal, key, patch) {
+      const generationId = generationOf(principal) ?? (await store.load(keyOf(key)))?.generationId;
+      if (generationId === undefined) throw await notThere(key);
+      const outcome = await reporting.add({ key: keyOf(key), generationId, patch });
+      if (outcome.kind === 'refused') throw errorOf(outcome);
+      if (outcome.kind === 'gone') throw await notThere(key);
+      return outcome.version;
+    },
+    async ownVersion(principal, key) {
+      const version = await store.desiredVersion(keyOf(key), ownGeneration(principal));
+      if (version === undefined) throw await notThere(key);
+      return version;
+    },
+    async ownChanges(principal, key, version, countMax) {
+      const changes = await store.desiredSince(keyOf(key), ownGeneration(principal), version, countMax);
+      if (changes === undefined) throw await notThere(key);
+      return changes;
+    },
+  };
+  return parts.guard.room(room, twinCalls);
+}
+
+function generationOf(principal: Principal): string | undefined {
+  return principal.kind === 'device' ? principal.generationId : undefined;
+}
+
+/** Only connections ask for these, and they have proved which generation they are of. */
+function ownGeneration(principal: Principal): string {
+  return generationOf(principal) ?? '';
+}
+
+/** Only the two fields that name an identity: a caller's object may carry more. */
+function keyOf({ deviceId, moduleId }: IdentityKey): IdentityKey {
+  return moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+}

@@ -1,0 +1,80 @@
+/** Twins and methods over REST (twins reference 2 and 5), for devices and modules alike. */
+import { methodRequestSchema, methodResultSchema, twinChangeSchema, twinSchema } from '../../api/twins.ts';
+import type { Hub } from '../../core/hub.ts';
+import { readTwinChange } from '../../core/twins/rules.ts';
+import type { TwinChange } from '../../core/twins/types.ts';
+import { identityKey } from './addresses.ts';
+import { type ApiRoute, bytesRoute, route } from './route.ts';
+import { methodRequest, twinJson } from './twin-mapping.ts';
+
+const identities = [
+  ['/twins/:deviceId', 'device'],
+  ['/twins/:deviceId/modules/:moduleId', 'module'],
+] as const;
+
+type TwinHub = Pick<Hub, 'twins' | 'methods'>;
+
+export function twinRoutes(hub: TwinHub): readonly ApiRoute[] {
+  return identities.flatMap(([url, of]) => [
+    route({
+      method: 'GET',
+      url,
+      summary: `The twin of a ${of}`,
+      tag: 'twins',
+      answers: { 200: twinSchema },
+      handle: async ({ principal, params }) => {
+        const json = twinJson(await hub.twins.get(principal, identityKey(params)));
+        return { status: 200, body: json, etag: json.etag };
+      },
+    }),
+    changeRoute(hub, 'PATCH', url, 'merge', `Merges into tags and desired properties of a ${of}; null deletes`),
+    changeRoute(
+      hub,
+      'PUT',
+      url,
+      'replace',
+      `Replaces the sections that the body has, tags or desired properties of a ${of}`,
+    ),
+    bytesRoute({
+      method: 'POST',
+      url: `${url}/methods`,
+      summary: `Invokes a method of a connected ${of} and answers what it has answered`,
+      tag: 'methods',
+      body: 'bytes',
+      bodyShape: methodRequestSchema,
+      answers: { 200: methodResultSchema },
+      handle: async ({ principal, params, body, signal }) => {
+        const { status, payload } = await hub.methods.invoke(
+          principal,
+          identityKey(params),
+          methodRequest(body),
+          signal,
+        );
+        return { status: 200, jsonText: `{"status":${status},"payload":${payload}}` };
+      },
+    }),
+  ]);
+}
+
+function changeRoute(
+  { twins }: TwinHub,
+  method: 'PATCH' | 'PUT',
+  url: string,
+  kind: TwinChange['kind'],
+  summary: string,
+): ApiRoute {
+  return bytesRoute({
+    method,
+    url,
+    summary,
+    tag: 'twins',
+    body: 'bytes',
+    bodyShape: twinChangeSchema,
+    answers: { 200: twinSchema },
+    handle: async ({ principal, params, body, ifMatch }) => {
+      const change = readTwinChange(body, kind);
+      const json = twinJson(await twins.change(principal, identityKey(params), change, ifMatch));
+      return { status: 200, body: json, etag: json.etag };
+    },
+  });
+}
