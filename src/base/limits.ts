@@ -241,6 +241,31 @@ export const limits = {
   unprovedConnectionsMax: 2048,
   /** Age from which an unproved connection gives its place to a newer one. */
   unprovedSlowMs: 10 * SECOND_MS,
+  /** Age from which one that has not sent a byte gives its place to a newer one. */
+  unprovedSilentMs: 1 * SECOND_MS,
+  /** Part of all connections that unproved ones may be: the rest is for those who have proved who they are. */
+  unprovedShareMax: 0.75,
+  /** Connections by AMQP and HTTP of one device with its modules, on one thread; of more, the oldest ends. SDKs have one or a few. */
+  connectionsPerDeviceMax: 32,
+  /** Part of all connections that holders of one policy's key may have. */
+  connectionsPerPolicyShareMax: 0.5,
+  /** Connections of the admin port: people, scrapers and followers of events on this machine. */
+  adminConnectionsMax: 128,
+  /** Connections that the system has made and that wait to be accepted. */
+  listenBacklogMax: 511,
+  /** TLS handshakes that begin in one turn of the loop: 10 ms with an ECDSA key. */
+  tlsHandshakesPerTurn: 4,
+  /**
+   * Bytes of a TLS handshake beyond which it counts as large: a chain of five certificates and a session ticket have 10 KiB. What the
+   * client sends right behind its handshake counts too, so large ones are not refused, but few are kept while nothing is proved.
+   */
+  tlsHandshakeBytesMax: 12 * KiB,
+  /** Large ones on which nobody has proved yet who he is, of one port and thread: up to 1.1 MiB each, measured. */
+  tlsLargeHandshakesMax: 32,
+  /** How often handshakes under way are looked at for it. */
+  tlsHandshakeCheckMs: 100,
+  /** Renegotiations that a client of TLS 1.2 may ask for within ten minutes; no SDK does. */
+  tlsRenegotiationsMax: 1,
   /** By how many an address has more of them than another before they give their places to those of the other. */
   unprovedUnfairMin: 16,
   /** File descriptors that connections leave to the event log, the tables and the runtime. */

@@ -50,17 +50,24 @@ export function connectionLimits(
   descriptorsMax: number | undefined,
   threads: number,
 ): ConnectionLimits {
-  const possible =
-    descriptorsMax === undefined
-      ? limits.connectionsUnknownMax
-      : Math.max(descriptorsMax - limits.descriptorsReserved, Math.ceil(descriptorsMax / 2));
+  const possible = connectionsPossible(descriptorsMax);
   const share = (count: number): number => Math.ceil(count / threads);
   const { connectionsMax = possible, connectionsPerAddressMax: perAddress, unprovedConnectionsMax } = settings;
+  const all = share(Math.min(connectionsMax, possible));
   return {
-    connectionsMax: share(Math.min(connectionsMax, possible)),
+    connectionsMax: all,
     ...(perAddress !== 'off' && { connectionsPerAddressMax: share(perAddress) }),
-    unprovedConnectionsMax: share(unprovedConnectionsMax),
+    // Else strangers could have all places, and who has proved who he is none.
+    unprovedConnectionsMax: Math.min(share(unprovedConnectionsMax), Math.ceil(all * limits.unprovedShareMax)),
+    connectionsPerDeviceMax: Math.min(limits.connectionsPerDeviceMax, Math.ceil(all / 4)),
+    connectionsPerPolicyMax: Math.ceil(all * limits.connectionsPerPolicyShareMax),
   };
+}
+
+/** Connections that the process may have beside the files that it needs. */
+export function connectionsPossible(descriptorsMax: number | undefined): number {
+  if (descriptorsMax === undefined) return limits.connectionsUnknownMax;
+  return Math.max(descriptorsMax - limits.descriptorsReserved, Math.ceil(descriptorsMax / 2));
 }
 
 /** How many files this process may have open; undefined where the platform does not tell. */

@@ -1,5 +1,6 @@
 /** Opens every port that the settings ask for. All of them share the hub; none knows another. */
 import type { Endpoints } from '../api/endpoints.ts';
+import { limits } from '../base/limits.ts';
 import type { Blobs } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
 import { DeliveryTurns } from '../protocols/amqp/delivery-turns.ts';
@@ -16,7 +17,7 @@ import type { Door } from '../protocols/shared/door.ts';
 import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config-kinds.ts';
 import type { LoadedSettings } from './config-sources.ts';
-import { connectionLimits, descriptorsMax } from './connection-settings.ts';
+import { connectionLimits, connectionsPossible, descriptorsMax } from './connection-settings.ts';
 import { fine, type Health } from './health/health.ts';
 import { openHttpsPort } from './https-port.ts';
 import type { Shutdown } from './lifecycle.ts';
@@ -47,6 +48,9 @@ export interface OpenDoors {
   /** What the user should know of the ports. */
   readonly notices: readonly string[];
 }
+
+/** The operator's port: its own places, which nobody at the others can use up, and an end of its own. */
+const adminLimits = { connectionsMax: limits.adminConnectionsMax, unprovedConnectionsMax: limits.adminConnectionsMax };
 
 type DoorName = keyof Endpoints['ports'];
 
@@ -84,6 +88,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       addresses: reach.admin,
       hub,
       log: hub.log,
+      gate: new ConnectionGate(adminLimits, hub.clock, hub.log),
       health: () => parts.health.report(),
       metrics: () => metrics.page(),
       openApi: () => https?.openApi() ?? {},
@@ -99,7 +104,14 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   // Many devices and readers come through these four. What comes by HTTPS needs the tables for almost everything, and
   // they are in this thread.
   // One gate for all ports of a thread. With listener threads, the HTTPS port, which stays in this one, has its own.
-  const bounds = connectionLimits(settings, descriptorsMax(), threads === undefined ? 1 : threads.size + 1);
+  const descriptors = descriptorsMax();
+  const possible = connectionsPossible(descriptors);
+  if ((settings.connectionsMax ?? 0) > possible) {
+    const sentence = `connectionsMax is lowered to ${possible}: the system lets the process open ${descriptors} files`;
+    hub.log.warn({ connectionsMax: settings.connectionsMax, possible, descriptors }, sentence);
+    notices.push(`${sentence}. Raise that (ulimit -n) or lower the setting.`);
+  }
+  const bounds = connectionLimits(settings, descriptors, threads === undefined ? 1 : threads.size + 1);
   const gate = new ConnectionGate(bounds, hub.clock, hub.log);
   metrics.watchConnections(gate);
   const turns = new DeliveryTurns(hub.clock);

@@ -19,7 +19,7 @@ interface Scene extends AsyncDisposable {
   readonly warnings: string[];
   readonly port: number;
   /** A connection from the address, which the listener has seen; `proved` says so on the hub's side. */
-  connect(address?: string): Promise<{ readonly socket: net.Socket; proved(): void }>;
+  connect(address?: string): Promise<{ readonly socket: net.Socket; proved(by?: string): void }>;
   /** Resolves to whether the hub closes what is connected now. */
   isClosed(socket: net.Socket): Promise<boolean>;
 }
@@ -31,7 +31,7 @@ async function open(bounds: Partial<ConnectionLimits>, secured = false): Promise
   const warn: Log['warn'] = (fields) => void warnings.push(String(fields.limit));
   const log: Log = { debug: silent, info: silent, warn, error: silent, child: () => log };
   const gate = new ConnectionGate({ connectionsMax: MANY, unprovedConnectionsMax: MANY, ...bounds }, clock, log);
-  const accepted = new Map<number, { proved: () => void; tell: () => void }>();
+  const accepted = new Map<number, { proved: (by?: string) => void; tell: () => void }>();
   const all = new Set<net.Socket>();
   const authority = await makeAuthority('gate', Date.now(), systemRandom);
   const identity = await makeServerCertificate(
@@ -70,7 +70,7 @@ async function open(bounds: Partial<ConnectionLimits>, secured = false): Promise
         return refused + now + displaced > before.refused + before.open + before.displaced;
       };
       while (!seen()) await new Promise((resolve) => setImmediate(resolve));
-      return { socket, proved: () => accepted.get(socket.localPort ?? 0)?.proved() };
+      return { socket, proved: (by) => accepted.get(socket.localPort ?? 0)?.proved(by) };
     },
     async isClosed(socket) {
       for (let turn = 0; turn < 50 && !socket.destroyed; turn++) {
@@ -160,4 +160,72 @@ test('a TLS handshake that is never made counts, one that is made goes on to the
   client.destroy();
   while (scene.gate.counts().open > 0) await new Promise((resolve) => setTimeout(resolve, 2));
   assert.equal(scene.gate.counts().unproved, 0);
+});
+
+test('one identity has its share of connections: of more, its oldest ends, and nobody else notices', async () => {
+  await using scene = await open({ connectionsPerDeviceMax: 2, connectionsPerPolicyMax: 3 });
+  const own: net.Socket[] = [];
+  for (let nth = 0; nth < 3; nth++) {
+    const { socket, proved } = await scene.connect();
+    proved('device d1');
+    own.push(socket);
+  }
+  assert.equal(await scene.isClosed(own[0]), true);
+  while (scene.gate.counts().open > 2) await new Promise((resolve) => setImmediate(resolve));
+  const other = await scene.connect();
+  other.proved('device d2');
+  for (let nth = 0; nth < 3; nth++) (await scene.connect()).proved('policy service');
+  assert.equal(await scene.isClosed(own[1]), false);
+  assert.equal(await scene.isClosed(own[2]), false);
+  assert.equal(await scene.isClosed(other.socket), false);
+  assert.deepEqual(scene.warnings, ['connectionsPerDeviceMax']);
+  // Places that are left count no more.
+  own[1].destroy();
+  while (scene.gate.counts().open > 5) await new Promise((resolve) => setImmediate(resolve));
+  (await scene.connect()).proved('device d1');
+  assert.equal(await scene.isClosed(own[2]), false);
+});
+
+test('when all places are taken, who has said nothing for a while gives his to a newcomer, also of the same address', async () => {
+  await using scene = await open({ connectionsMax: 2 });
+  const silent = await scene.connect();
+  const known = await scene.connect();
+  known.proved();
+  scene.clock.advance(limits.unprovedSilentMs);
+  const newcomer = await scene.connect();
+  assert.equal(await scene.isClosed(silent.socket), true);
+  assert.equal(await scene.isClosed(newcomer.socket), false);
+  assert.equal(await scene.isClosed(known.socket), false);
+});
+
+test('large certificate chains on which nobody is proved are few: the oldest gives way, also with an unfinished handshake', async () => {
+  await using scene = await open({}, true);
+  const chain = await Promise.all(
+    Array.from({ length: 60 }, (_, nth) => makeAuthority(`c${nth}`, Date.now(), systemRandom)),
+  );
+  const context = tls.createSecureContext({
+    cert: chain.map(({ cert }) => cert).join(''),
+    key: chain[0].key,
+  });
+  const connectLarge = async (): Promise<tls.TLSSocket> => {
+    const socket = tls.connect({
+      port: scene.port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      secureContext: context,
+    });
+    socket.on('error', () => {});
+    await once(socket, 'secureConnect');
+    return socket;
+  };
+  const plain = tls.connect({ port: scene.port, host: '127.0.0.1', rejectUnauthorized: false });
+  await once(plain, 'secureConnect');
+  const large: tls.TLSSocket[] = [];
+  for (let nth = 0; nth < limits.tlsLargeHandshakesMax + 3; nth++) large.push(await connectLarge());
+  const beyond = 3;
+  while (scene.gate.counts().open > limits.tlsLargeHandshakesMax + 1)
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  for (const socket of large.slice(0, beyond)) assert.equal(await scene.isClosed(socket), true);
+  for (const socket of [...large.slice(beyond), plain]) assert.equal(await scene.isClosed(socket), false);
+  for (const socket of [...large, plain]) socket.destroy();
 });

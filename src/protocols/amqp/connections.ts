@@ -13,7 +13,7 @@ export interface Origin extends AmqpOrigin {
   /** The client certificate of the TLS layer; asked for when a link of a device comes without a token. */
   certificate?(): PeerCertificate | undefined;
   /** Somebody has proved who he is. */
-  proved?(): void;
+  proved?(by?: string): void;
 }
 
 /** All AMQP connections of one door, over whatever kind of byte stream they come. */
@@ -51,7 +51,7 @@ export function amqpConnections(
       const served = new AmqpPeer(hub, stream, {
         origin: { protocol, peer },
         certificate: () => certificate?.(),
-        proved: () => proved?.(),
+        proved: (by) => proved?.(by),
         redirectPort: redirectPort(),
         log,
         pulse,

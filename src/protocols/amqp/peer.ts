@@ -4,6 +4,7 @@ import type { Log } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
+import { deviceShare, shareName } from '../../core/identity/share-name.ts';
 import type { PeerCertificate, Principal } from '../../core/identity/types.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import { type Address, pathOf, readAddress } from './addresses.ts';
@@ -29,8 +30,8 @@ export interface PeerOptions {
   readonly origin: AmqpOrigin;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
-  /** Somebody has proved who he is. */
-  proved(): void;
+  /** Somebody has proved who he is. @param by whose share the connection uses */
+  proved(by: string): void;
   /** Port of the AMQP door with TLS, where old clients are sent (service reference 6). */
   readonly redirectPort: number;
   readonly log: Log;
@@ -174,15 +175,15 @@ export class AmqpPeer {
 
   #grant(name: string, principal: Principal, token: string): void {
     this.#grants.add(name, principal, token);
-    this.#proved();
+    this.#proved(shareName(principal));
     if (principal.kind === 'device') this.#devices.renew(principal);
     else if (principal.permissions.has('DeviceConnect')) this.#renewByPolicy(token);
     this.#watchExpiry();
   }
 
-  #proved(): void {
+  #proved(by: string): void {
     this.#connection.authenticated();
-    this.#options.proved();
+    this.#options.proved(by);
   }
 
   #renewByPolicy(token: string): void {
@@ -228,7 +229,7 @@ export class AmqpPeer {
     } else if (address.kind === 'device') {
       await this.#deviceLinks.open(link, address);
       // A certificate proves its device without a token: here is where it has done so.
-      this.#proved();
+      this.#proved(deviceShare(address.key));
       this.#watchExpiry();
     } else await this.#serviceLinks.open(link, address);
   }

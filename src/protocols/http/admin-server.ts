@@ -42,6 +42,7 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
     port: options.port,
     addresses: options.addresses,
     log: options.log,
+    gate: options.gate,
     accept: (socket) => served.accept(socket),
   });
   return {

@@ -3,6 +3,8 @@ import type net from 'node:net';
 import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import type { Hub } from '../../core/hub.ts';
+import { shareName } from '../../core/identity/share-name.ts';
+import type { Proved } from '../shared/connection-gate.ts';
 import { absentRoutes } from './absent-routes.ts';
 import { buildApp } from './app.ts';
 import { authorityRoutes } from './authority-routes.ts';
@@ -23,7 +25,7 @@ export interface HttpConnections {
    * Serves one stream of bytes, which it owns from here.
    * @param proved is called when a request on it has proved whose it is.
    */
-  accept(stream: net.Socket, proved?: () => void): void;
+  accept(stream: net.Socket, proved?: Proved): void;
   count(): number;
   /** Answers what has been asked, then ends every connection; after `withinMs` by force. */
   drain(withinMs?: number): Promise<void>;
@@ -74,7 +76,7 @@ export async function httpConnections(
       ...serverAuthorityRoutes(hub, options.authority),
     ],
     absent: absentRoutes,
-    proved: (socket) => machinery?.provedOn(socket),
+    proved: (socket, principal) => machinery?.provedOn(socket, shareName(principal)),
     serverFactory,
   });
   assert(machinery !== undefined, 'the app has made its server');

@@ -10,6 +10,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
+import type { Proved } from '../shared/connection-gate.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 import { originForm, pathOf } from './addresses.ts';
 import { Pipeline } from './pipeline.ts';
@@ -32,9 +33,9 @@ export interface HttpServer {
    * Gives an accepted socket to the server.
    * @param proved is called when a request on it has proved whose it is (`provedOn`).
    */
-  accept(socket: net.Socket, proved?: () => void): void;
-  /** A request on the socket has proved whose it is. */
-  provedOn(socket: net.Socket): void;
+  accept(socket: net.Socket, proved?: Proved): void;
+  /** A request on the socket has proved whose it is. @param by whose share it uses (`shareName`) */
+  provedOn(socket: net.Socket, by?: string): void;
   connections(): number;
   /** Answers what has been asked, then ends every connection; after `withinMs` by force. */
   drain(withinMs?: number): Promise<void>;
@@ -43,7 +44,7 @@ export interface HttpServer {
 export function createHttpServer(handler: http.RequestListener, options: HttpServerOptions): HttpServer {
   /** Open connections and the requests that each has in hand. */
   const busy = new Map<net.Socket, Pipeline>();
-  const unproved = new WeakMap<net.Socket, () => void>();
+  const unproved = new WeakMap<net.Socket, Proved>();
   let draining = false;
   let drained: (() => void) | undefined;
 
@@ -132,8 +133,8 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
 
   return {
     server,
-    provedOn(socket) {
-      unproved.get(socket)?.();
+    provedOn(socket, by) {
+      unproved.get(socket)?.(by);
       unproved.delete(socket);
     },
     accept(socket, proved) {

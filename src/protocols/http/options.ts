@@ -32,6 +32,8 @@ export interface HttpsDoor extends Door {
 }
 
 export interface AdminDoorOptions {
+  /** See `ListenerOptions`. */
+  readonly gate?: ConnectionGate;
   /** 0 = any free port. */
   readonly port: number;
   readonly addresses: readonly string[];

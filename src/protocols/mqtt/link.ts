@@ -28,5 +28,5 @@ export interface Origin {
   /** The client certificate of the TLS layer; asked for at the CONNECT, and only when that brings no password. */
   certificate?(): PeerCertificate | undefined;
   /** Somebody has proved who he is. */
-  proved?(): void;
+  proved?(by?: string): void;
 }

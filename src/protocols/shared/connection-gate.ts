@@ -1,7 +1,15 @@
 import type net from 'node:net';
+import { addressShare } from '../../base/address.ts';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { isPolicyShare } from '../../core/identity/share-name.ts';
+
+/**
+ * Tells that somebody has proved who he is. @param by whose share the connection uses (`shareName`); absent where an identity
+ * has one connection by itself, as over MQTT
+ */
+export type Proved = (by?: string) => void;
 
 export interface ConnectionLimits {
   /** Connections of all ports together, whatever they have proved. */
@@ -10,6 +18,9 @@ export interface ConnectionLimits {
   readonly connectionsPerAddressMax?: number;
   /** Connections on which nobody has proved yet who he is, TLS handshakes included. */
   readonly unprovedConnectionsMax: number;
+  /** Connections of one device with its modules, and of the holders of one policy; absent = as many as of all. */
+  readonly connectionsPerDeviceMax?: number;
+  readonly connectionsPerPolicyMax?: number;
 }
 
 /** What a gate has seen, for metrics. */
@@ -18,7 +29,7 @@ export interface ConnectionCounts {
   readonly unproved: number;
   /** Refused because there were too many. */
   readonly refused: number;
-  /** Ended, unproved, in favour of newer ones. */
+  /** Ended in favour of newer ones: unproved, or beyond the share of their identity. */
   readonly displaced: number;
 }
 
@@ -26,6 +37,13 @@ interface AddressEntry {
   readonly name: string;
   open: number;
   unproved: number;
+}
+
+/** One identity, or the holders of one policy. */
+interface Holder {
+  readonly name: string;
+  /** The oldest first. */
+  readonly places: Map<Place, net.Socket>;
 }
 
 /** Somebody on whom nothing is proved yet. */
@@ -38,6 +56,8 @@ interface Stranger {
 /** What a connection has of the gate. One object and no closures, because there is one for each idle connection. */
 export class Place {
   readonly address: AddressEntry;
+  holder: Holder | undefined;
+  hasLeft = false;
   readonly #gate: ConnectionGate;
 
   constructor(gate: ConnectionGate, address: AddressEntry) {
@@ -46,11 +66,11 @@ export class Place {
   }
 
   /** Somebody has proved who he is. Calling it again is harmless. */
-  proved(): void {
-    this.#gate.proved(this);
+  proved(by?: string): void {
+    this.#gate.proved(this, by);
   }
 
-  /** The connection has closed. */
+  /** The connection has closed, or is about to. Calling it again is harmless. */
   leave(): void {
     this.#gate.left(this);
   }
@@ -61,15 +81,18 @@ export class Place {
  * has proved yet who he is. Strangers can make no more than the last; so neither memory nor file descriptors, which the
  * event log needs too, are theirs to use up.
  *
- * When the places of the unproved are taken, a newcomer gets that of the oldest if that one has been slow
- * (`unprovedSlowMs`), or comes from an address that has clearly more of them than the newcomer's. Else the newcomer is
+ * When the places are taken, a newcomer gets that of the oldest unproved one if that one has been slow (`unprovedSlowMs`) or
+ * silent (`unprovedSilentMs`), or comes from an address that has clearly more of them than the newcomer's. Else the newcomer is
  * refused: in a rush of honest devices, whoever waits for his handshake keeps his place and the rush moves on.
+ *
+ * Of those who have proved who they are, one identity has its share of connections; of more, its oldest one ends.
  */
 export class ConnectionGate {
   readonly #limits: ConnectionLimits;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #addresses = new Map<string, AddressEntry>();
+  readonly #holders = new Map<string, Holder>();
   /** In the order in which they came. */
   readonly #unproved = new Map<Place, Stranger>();
   #open = 0;
@@ -92,15 +115,16 @@ export class ConnectionGate {
    * @param peer its address, without the port
    */
   admit(socket: net.Socket, peer: string): Place | undefined {
-    const address = this.#addresses.get(peer) ?? { name: peer, open: 0, unproved: 0 };
+    const share = addressShare(peer);
+    const address = this.#addresses.get(share) ?? { name: share, open: 0, unproved: 0 };
     const { connectionsMax, connectionsPerAddressMax = connectionsMax, unprovedConnectionsMax } = this.#limits;
-    if (this.#open >= connectionsMax) return this.#refuse(socket, 'connectionsMax');
+    if (this.#open >= connectionsMax && !this.#makeRoom(address)) return this.#refuse(socket, 'connectionsMax');
     if (address.open >= connectionsPerAddressMax) return this.#refuse(socket, 'connectionsPerAddressMax');
     if (this.#unproved.size >= unprovedConnectionsMax && !this.#makeRoom(address)) {
       return this.#refuse(socket, 'unprovedConnectionsMax');
     }
     const place = new Place(this, address);
-    this.#addresses.set(peer, address);
+    this.#addresses.set(share, address);
     this.#open++;
     address.open++;
     address.unproved++;
@@ -109,28 +133,64 @@ export class ConnectionGate {
   }
 
   /** `Place.proved` */
-  proved(place: Place): void {
-    if (this.#unproved.delete(place)) place.address.unproved--;
+  proved(place: Place, by?: string): void {
+    const stranger = this.#unproved.get(place);
+    if (stranger === undefined) return;
+    this.#unproved.delete(place);
+    place.address.unproved--;
+    if (by !== undefined) this.#hold(place, stranger.socket, by);
   }
 
   /** `Place.leave` */
   left(place: Place): void {
+    if (place.hasLeft) return;
+    place.hasLeft = true;
     const { address } = place;
     this.proved(place);
+    this.#letGo(place);
     this.#open--;
     if (--address.open === 0) this.#addresses.delete(address.name);
   }
 
   #makeRoom(newcomer: AddressEntry): boolean {
-    const [[oldest, { socket, since }]] = this.#unproved;
-    const isSlow = this.#clock.monotonic() - since >= limits.unprovedSlowMs;
+    const [first] = this.#unproved;
+    if (first === undefined) return false;
+    const [oldest, { socket, since }] = first;
+    const age = this.#clock.monotonic() - since;
+    const isSlow = age >= (socket.bytesRead === 0 ? limits.unprovedSilentMs : limits.unprovedSlowMs);
     const isGreedy = oldest.address.unproved > newcomer.unproved + limits.unprovedUnfairMin;
     if (!isSlow && !isGreedy) return false;
-    this.proved(oldest);
+    // At once: its socket closes later, and what it had must be there for the newcomer.
+    this.left(oldest);
     this.#displaced++;
     this.#warn('unprovedConnectionsMax');
     socket.destroy();
     return true;
+  }
+
+  #hold(place: Place, socket: net.Socket, name: string): void {
+    const { connectionsMax, connectionsPerDeviceMax, connectionsPerPolicyMax } = this.#limits;
+    const holder = this.#holders.get(name) ?? { name, places: new Map<Place, net.Socket>() };
+    const [limit, max = connectionsMax] = isPolicyShare(name)
+      ? (['connectionsPerPolicyMax', connectionsPerPolicyMax] as const)
+      : (['connectionsPerDeviceMax', connectionsPerDeviceMax] as const);
+    if (holder.places.size >= max) {
+      const [[oldest, itsSocket]] = holder.places;
+      this.left(oldest);
+      this.#displaced++;
+      this.#warn(limit, name);
+      itsSocket.destroy();
+    }
+    place.holder = holder;
+    holder.places.set(place, socket);
+    this.#holders.set(name, holder);
+  }
+
+  #letGo(place: Place): void {
+    const { holder } = place;
+    if (holder === undefined) return;
+    holder.places.delete(place);
+    if (holder.places.size === 0) this.#holders.delete(holder.name);
   }
 
   #refuse(socket: net.Socket, limit: keyof ConnectionLimits): undefined {
@@ -140,10 +200,10 @@ export class ConnectionGate {
   }
 
   /** One line at a time: an attack must not fill the log. */
-  #warn(limit: keyof ConnectionLimits): void {
+  #warn(limit: keyof ConnectionLimits, holder?: string): void {
     const now = this.#clock.monotonic();
     if (now - this.#warnedAt < limits.connectionWarningMs) return;
     this.#warnedAt = now;
-    this.#log.warn({ limit, max: this.#limits[limit], ...this.counts() }, 'there are too many connections');
+    this.#log.warn({ limit, max: this.#limits[limit], holder, ...this.counts() }, 'there are too many connections');
   }
 }

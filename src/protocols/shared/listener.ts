@@ -2,7 +2,8 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { ConnectionGate, Place } from './connection-gate.ts';
+import type { ConnectionGate, Place, Proved } from './connection-gate.ts';
+import { Handshakes } from './handshakes.ts';
 import { readsShared, shareTlsReads, withSharedReads } from './shared-reads.ts';
 
 export interface TlsIdentity {
@@ -44,7 +45,7 @@ export interface ListenerOptions {
    * @param proved to be called when somebody has proved who he is.
    * @param peer the address, without its port. A socket that is asked for it keeps one of its own.
    */
-  accept(socket: net.Socket, proved: () => void, peer: string): void;
+  accept(socket: net.Socket, proved: Proved, peer: string): void;
 }
 
 /** A port that accepts, on one or more addresses. */
@@ -55,6 +56,9 @@ export interface Listener {
 }
 
 const TRIES_FOR_ONE_PORT = 20;
+
+// The runtime reads it from its own module, where it may be set; its types do not know that.
+(tls as { CLIENT_RENEG_LIMIT: number }).CLIENT_RENEG_LIMIT = limits.tlsRenegotiationsMax;
 
 /**
  * Opens the port on every address. TLS 1.2 and 1.3 (device reference 1.4: one SDK speaks 1.2 only); a client
@@ -109,7 +113,7 @@ export async function canSharePorts(): Promise<boolean> {
 function createServer(options: ListenerOptions): net.Server {
   const failed = (error: Error): void =>
     options.log.debug({ listener: options.name, error: error.message }, 'socket error');
-  const hand = (socket: net.Socket, proved: () => void, peer: string): void => {
+  const hand = (socket: net.Socket, proved: Proved, peer: string): void => {
     socket.on('error', failed);
     socket.setNoDelay(true);
     options.accept(socket, proved, peer);
@@ -129,7 +133,7 @@ function plainServer({ gate, sharedReads }: ListenerOptions, hand: Hand): net.Se
       return;
     }
     const place = admitted(gate, socket, peer);
-    if (place !== undefined) hand(socket, () => place.proved(), place.address.name);
+    if (place !== undefined) hand(socket, (by) => place.proved(by), peer);
   });
 }
 
@@ -144,8 +148,8 @@ function admitted(gate: ConnectionGate, socket: net.Socket, peer: string): Place
 
 function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net.Server {
   const { gate, sharedReads } = options;
-  /** What tells the gate, by the raw connection's ends: TLS hands over another socket than the one that came. */
-  const provers = new Map<string, () => void>();
+  /** By the raw connection's ends: TLS hands over another socket than the one that came. */
+  const strangers: Strangers = new Map();
   const server = tls.createServer(
     {
       ...contextOf(source),
@@ -155,10 +159,11 @@ function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net
     },
     (socket) => {
       const ends = endsOf(socket);
-      const proved = provers.get(ends) ?? nobody;
-      provers.delete(ends);
+      const stranger = strangers.get(ends);
+      strangers.delete(ends);
+      stranger?.secured();
       if (sharedReads === true) shareTlsReads(socket);
-      hand(socket, proved, socket.remoteAddress ?? '');
+      hand(socket, stranger?.proved ?? nobody, socket.remoteAddress ?? '');
     },
   );
   server.on('tlsClientError', (error, socket) => {
@@ -169,20 +174,32 @@ function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net
   });
   const unwatch = source.watch(() => server.setSecureContext(contextOf(source)));
   server.on('close', unwatch);
-  return gate === undefined ? server : gated(server, gate, provers);
+  return gate === undefined ? server : gated(server, gate, strangers);
 }
 
-/** Shows every connection to the gate before anybody else sees it, so before the TLS handshake. */
-function gated(server: net.Server, gate: ConnectionGate, provers: Map<string, () => void>): net.Server {
+/** Connections whose handshakes are not done. */
+type Strangers = Map<string, { readonly proved: Proved; secured(): void }>;
+
+/** Shows every connection to the gate before anybody else sees it, and lets their handshakes begin one after the other. */
+function gated(server: net.Server, gate: ConnectionGate, strangers: Strangers): net.Server {
+  const handshakes = new Handshakes();
   const listeners = server.listeners('connection') as ((socket: net.Socket) => void)[];
   server.removeAllListeners('connection');
   server.on('connection', (socket: net.Socket) => {
     const place = admitted(gate, socket, socket.remoteAddress ?? '');
     if (place === undefined) return;
     const ends = endsOf(socket);
-    provers.set(ends, () => place.proved());
-    socket.once('close', () => provers.delete(ends));
-    for (const listener of listeners) listener.call(server, socket);
+    strangers.set(ends, {
+      proved(by) {
+        handshakes.settled(socket);
+        place.proved(by);
+      },
+      secured: () => handshakes.done(socket),
+    });
+    socket.once('close', () => strangers.delete(ends));
+    handshakes.add(socket, socket.remoteAddress ?? '', () => {
+      for (const listener of listeners) listener.call(server, socket);
+    });
   });
   return server;
 }
@@ -232,7 +249,8 @@ function contextOf(source: TlsSource): tls.SecureContextOptions {
 function bind(server: net.Server, port: number, address: string, reusePort: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, host: address, ipv6Only: address.includes(':'), reusePort }, () => {
+    const backlog = limits.listenBacklogMax;
+    server.listen({ port, host: address, ipv6Only: address.includes(':'), reusePort, backlog }, () => {
       server.off('error', reject);
       server.on('error', () => {});
       resolve();

@@ -1,5 +1,6 @@
 import type http from 'node:http';
 import type net from 'node:net';
+import type { Proved } from './connection-gate.ts';
 import type { Door } from './door.ts';
 
 /**
@@ -15,7 +16,7 @@ export interface UpgradeRoute {
    * Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header.
    * @param proved to be called when somebody has proved who he is.
    */
-  accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer, proved: () => void): void;
+  accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer, proved: Proved): void;
 }
 
 /** All connections that a protocol has by WebSocket. The port is the HTTPS door's, and so is the end of accepting. */

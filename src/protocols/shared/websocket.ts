@@ -11,6 +11,7 @@ import { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { limits } from '../../base/limits.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
+import type { Proved } from './connection-gate.ts';
 import { peerCertificate } from './peer-certificate.ts';
 import type { WebSockets } from './upgrade.ts';
 
@@ -40,7 +41,7 @@ export interface WebSocketOrigin<Protocol extends string> {
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
   /** Somebody has proved who he is. */
-  proved(): void;
+  readonly proved: Proved;
 }
 
 /** All connections of a protocol, which takes any stream of bytes. */
@@ -70,9 +71,9 @@ export function webSockets<Protocol extends string>(
             protocol,
             peer,
             certificate: () => peerCertificate(socket),
-            proved() {
+            proved(by) {
               hasProved();
-              proved();
+              proved(by);
             },
           }),
         );
