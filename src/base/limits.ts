@@ -357,11 +357,11 @@ export const limits = {
   amqpAttachBytesMax: 8 * KiB,
   /**
    * What sessions and links of one AMQP connection may keep in memory: a link of the SDKs keeps 2 to 4 KiB. Before anybody has
-   * proved who he is, that of one connection (a gateway begins a session for each of 500 devices before its first token) and
+   * proved who he is, that of one connection (a gateway of Java begins a session for each of 1,000 devices before its first token) and
    * of all of them together.
    */
   amqpKeptBytesMax: 40 * MiB,
-  amqpUnprovedKeptBytesMax: 1 * MiB,
+  amqpUnprovedKeptBytesMax: 1280 * KiB,
   amqpUnprovedKeptBytesMaxInAll: 64 * MiB,
   /** Deliveries of one AMQP connection that its peer has not settled: each disposition may name any range of them. */
   amqpUnsettledMax: 4096,

@@ -222,3 +222,15 @@ test('a device has only so many links on a connection: each that receives comman
   assert.equal((await raw.frame(performative.attach))[0], 'again');
   raw.socket.destroy();
 });
+
+test('a gateway may begin a session for each of a thousand devices before its first token', async () => {
+  await using hub = await openAmqpTestHub();
+  const raw = await connected(hub, false);
+  for (let channel = 1; channel < 1001; channel++) raw.write(begin(channel));
+  raw.write(attach(0, 'answers', 0, true, '$cbs'), attach(0, 'requests', 1, false, '$cbs'));
+  await raw.frame(performative.flow);
+  const codes = raw.frames().map(({ code }) => code);
+  assert.equal(codes.filter((code) => code === performative.begin).length, 1001);
+  assert.equal(codes.filter((code) => code === performative.attach).length, 2);
+  raw.socket.destroy();
+});

@@ -19,7 +19,7 @@ export interface ChannelsHost {
 }
 
 /** What a session and a link take in memory beside what their performatives say, in bytes, measured. */
-const SESSION_BYTES = 768;
+const SESSION_BYTES = 1024;
 const LINK_BYTES = 1024;
 const REFUSED_HANDLE_BYTES = 64;
 /** Deliveries that can be looked through in the time that a small frame takes. */

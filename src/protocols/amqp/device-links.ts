@@ -1,4 +1,5 @@
 import { HubError } from '../../core/errors.ts';
+import type { DevicePrincipal } from '../../core/identity/types.ts';
 import type { DeviceAddress } from './addresses.ts';
 import { CommandLink } from './command-link.ts';
 import type { DevicePeer } from './device-peer.ts';
@@ -25,8 +26,8 @@ export class DeviceLinks {
     this.#host = host;
   }
 
-  /** @throws HubError; the link is still to be refused then. */
-  async open(link: AnyLink, address: DeviceAddress): Promise<void> {
+  /** @returns what proves the device. @throws HubError; the link is still to be refused then. */
+  async open(link: AnyLink, address: DeviceAddress): Promise<DevicePrincipal> {
     const device = await this.#devices.enter(address.key);
     link.whenClosed(() => {
       device.removeLink(link);
@@ -35,6 +36,7 @@ export class DeviceLinks {
     device.addLink(link);
     if (link instanceof IncomingLink) this.#openIncoming(link, address, device);
     else this.#openOutgoing(link, address, device);
+    return device.connection.principal;
   }
 
   #openIncoming(link: IncomingLink, { endpoint }: DeviceAddress, device: DevicePeer): void {

@@ -5,7 +5,7 @@ import { uuid } from '../../base/random.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { deviceShare, shareName } from '../../core/identity/share-name.ts';
-import type { PeerCertificate, Principal } from '../../core/identity/types.ts';
+import type { PeerCertificate, PolicyPrincipal, Principal } from '../../core/identity/types.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import { type Address, pathOf, readAddress } from './addresses.ts';
 import { putToken } from './cbs.ts';
@@ -53,7 +53,12 @@ export class AmqpPeer {
   readonly #devices: DevicePeers;
   readonly #deviceLinks: DeviceLinks;
   readonly #serviceLinks: ServiceLinks;
+  /** Tokens of policies by which devices are yet to be renewed, by the name for which they were put. */
+  readonly #renewals = new Map<string, { readonly token: string; readonly principal: PolicyPrincipal }>();
+  #isRenewing = false;
   #cancelExpiry: Cancel = () => {};
+  /** When the first proof ends, or one that has been renewed since; UTC milliseconds. */
+  #expiryAt = Number.POSITIVE_INFINITY;
 
   constructor(hub: Hub, stream: Duplex, options: PeerOptions) {
     this.#hub = hub;
@@ -177,8 +182,11 @@ export class AmqpPeer {
     this.#grants.add(name, principal, token);
     this.#proved(shareName(principal));
     if (principal.kind === 'device') this.#devices.renew(principal);
-    else if (principal.permissions.has('DeviceConnect')) this.#renewByPolicy(token);
-    this.#watchExpiry();
+    else if (principal.permissions.has('DeviceConnect')) {
+      this.#renewals.set(name, { token, principal });
+      void this.#renewByPolicies();
+    }
+    this.#watchExpiry(principal.expiresAt);
   }
 
   #proved(by: string): void {
@@ -186,20 +194,32 @@ export class AmqpPeer {
     this.#options.proved(by);
   }
 
-  #renewByPolicy(token: string): void {
-    this.#devices.renewByPolicy(token).then(
-      () => this.#watchExpiry(),
-      (error) => this.#options.log.error({ error }, 'devices of an AMQP connection could not be renewed'),
-    );
+  /** One token after the other; of those put for one name while another is at work, the newest. Never rejects. */
+  async #renewByPolicies(): Promise<void> {
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
+    for (const [name, { token, principal }] of this.#renewals) {
+      this.#renewals.delete(name);
+      try {
+        await this.#devices.renewByPolicy(token, principal);
+      } catch (error) {
+        this.#options.log.error({ error }, 'devices of an AMQP connection could not be renewed');
+      }
+    }
+    this.#isRenewing = false;
   }
 
-  /** Tokens and certificates end what they allowed when they end (device reference 3.2). */
-  #watchExpiry(): void {
+  /**
+   * Tokens and certificates end what they allowed when they end (device reference 3.2). All of them are looked through only
+   * when the first has ended, not for each that comes.
+   * @param at when a new one ends, UTC milliseconds
+   */
+  #watchExpiry(at: number): void {
+    if (at >= this.#expiryAt) return;
+    this.#expiryAt = at;
     this.#cancelExpiry();
     const { clock } = this.#hub;
-    const next = Math.min(this.#grants.nextExpiry, this.#devices.nextExpiry);
-    if (next === Number.POSITIVE_INFINITY) return;
-    this.#cancelExpiry = clock.after(Math.max(1, next - clock.now()), () => this.#expire());
+    this.#cancelExpiry = clock.after(Math.max(1, at - clock.now()), () => this.#expire());
   }
 
   #expire(): void {
@@ -209,7 +229,10 @@ export class AmqpPeer {
     this.#devices.expire(now);
     this.#serviceLinks.expire(ended);
     if (this.#grants.isEmpty && this.#devices.isEmpty) this.#connection.close(this.#error(ended));
-    else this.#watchExpiry();
+    else {
+      this.#expiryAt = Number.POSITIVE_INFINITY;
+      this.#watchExpiry(Math.min(this.#grants.nextExpiry, this.#devices.nextExpiry));
+    }
   }
 
   #linkAttached(link: AnyLink): void {
@@ -227,10 +250,10 @@ export class AmqpPeer {
       if (link instanceof OutgoingLink) this.#cbs.openAnswers(link);
       else this.#cbs.openRequests(link);
     } else if (address.kind === 'device') {
-      await this.#deviceLinks.open(link, address);
+      const { expiresAt } = await this.#deviceLinks.open(link, address);
       // A certificate proves its device without a token: here is where it has done so.
       this.#proved(deviceShare(address.key));
-      this.#watchExpiry();
+      this.#watchExpiry(expiresAt);
     } else await this.#serviceLinks.open(link, address);
   }
 

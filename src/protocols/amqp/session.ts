@@ -55,7 +55,7 @@ export class Session {
   readonly #host: SessionHost;
   readonly #links = new Map<number, AnyLink>();
   /** Handles whose attach was refused before there was a link, until the peer detaches them. */
-  readonly #refused = new Set<number>();
+  #refused: Set<number> | undefined;
   readonly #unsettled: Unsettled;
   readonly #windows: Windows;
   /** The hub has ended the session and the peer has not said so yet. */
@@ -226,8 +226,8 @@ export class Session {
     const links = [...this.#links.values()];
     this.#links.clear();
     this.#unsettled.clear();
-    this.#host.freeHandles(this.#refused.size);
-    this.#refused.clear();
+    if (this.#refused !== undefined) this.#host.freeHandles(this.#refused.size);
+    this.#refused = undefined;
     for (const link of links) {
       this.#leave(link);
       link.abandon();
@@ -239,7 +239,7 @@ export class Session {
     if (handle >= limits.amqpLinksMax) {
       throw new AmqpDecodeError(`handles end at ${limits.amqpLinksMax - 1}`, 'amqp:framing-error');
     }
-    if (this.#links.has(handle) || this.#refused.has(handle)) {
+    if (this.#links.has(handle) || this.#refused?.has(handle) === true) {
       this.end({ condition: 'amqp:session:handle-in-use', description: `Handle ${handle} is in use.` });
       return;
     }
@@ -258,6 +258,7 @@ export class Session {
   #refuse([name, handle, role]: readonly AmqpValue[], description: string): void {
     const isName = typeof name === 'string' && name.length <= REFUSED_NAME_CHARS_MAX;
     this.#host.refuseHandle();
+    this.#refused ??= new Set();
     this.#refused.add(Number(handle));
     this.write(refusedAttachFrame(this.channel, isName ? name : '', Number(handle), role !== true));
     const error = { condition: 'amqp:resource-limit-exceeded', description };
@@ -285,7 +286,7 @@ export class Session {
   }
 
   #transfer(fields: readonly AmqpValue[], payload: Buffer): void {
-    if (this.#refused.has(Number(fields[0]))) return;
+    if (this.#refused?.has(Number(fields[0])) === true) return;
     const link = this.#link(fields[0]);
     if (link === undefined) return;
     this.#windows.received();
@@ -303,7 +304,7 @@ export class Session {
   }
 
   #detach(fields: readonly AmqpValue[]): void {
-    if (this.#refused.delete(Number(fields[0]))) {
+    if (this.#refused?.delete(Number(fields[0])) === true) {
       this.#host.freeHandles(1);
       return;
     }

@@ -18,6 +18,9 @@ const lockLost: Outcome = {
   error: { condition: 'com.microsoft:message-lock-lost', description: 'The lock on the message is gone.' },
 };
 
+/** Stays empty. */
+const none = new Map<number, OutgoingDelivery>();
+
 /** How many deliveries of all sessions of a connection wait for the peer's word. */
 export interface UnsettledPlaces {
   take(): boolean;
@@ -33,8 +36,8 @@ export class Unsettled {
   readonly #write: (frame: Buffer) => void;
   readonly #channel: number;
   readonly #places: UnsettledPlaces;
-  /** By delivery id. */
-  readonly #deliveries = new Map<number, OutgoingDelivery>();
+  /** By delivery id; none is made for the many sessions on which nothing waits. */
+  #deliveries = none;
 
   constructor(channel: number, write: (frame: Buffer) => void, places: UnsettledPlaces) {
     this.#channel = channel;
@@ -44,6 +47,7 @@ export class Unsettled {
 
   /** The connection has a place for one more, which `add` takes. */
   add(deliveryId: number, delivery: OutgoingDelivery): void {
+    if (this.#deliveries === none) this.#deliveries = new Map();
     this.#deliveries.set(deliveryId, delivery);
   }
 
@@ -58,8 +62,8 @@ export class Unsettled {
 
   clear(): void {
     const { size } = this.#deliveries;
-    this.#deliveries.clear();
-    this.#places.leave(size);
+    this.#deliveries = none;
+    if (size > 0) this.#places.leave(size);
   }
 
   /** The peer says what became of deliveries (part 2 section 2.7.6). */
