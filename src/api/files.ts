@@ -22,3 +22,80 @@ export const uploadEndSchema = z.object({
   correlationId: z.string().max(limits.messageIdCharsMax).optional(),
   isSuccess: z.boolean(),
 });
+
+/** ISO 8601 in UTC. */
+const time = z.string();
+
+/** A file as lists show it. */
+export const fileSchema = z.object({
+  /** Within the part of the device, or of the hub. */
+  name: z.string(),
+  bytes: z.number(),
+  etag: z.string(),
+  lastModifiedTimeUtc: time,
+  contentType: z.string(),
+});
+export type FileJson = z.output<typeof fileSchema>;
+
+/** A page; `next` is the `after` of the next one, absent at the end. */
+export const filesSchema = z.object({ files: z.array(fileSchema), next: z.string().optional() });
+
+const identity = { deviceId: z.string(), moduleId: z.string().optional() };
+
+/** Body of POST /mooring/v1/file-grants. */
+export const grantRequestSchema = z.strictObject({
+  /** Of a file of the hub's part. */
+  name: z.string().max(limits.fileNameCharsMax),
+  devices: z.array(z.strictObject(identity)).min(1).max(limits.fileGrantsPerRequestMax),
+  expiresInSeconds: z.number().int().positive(),
+});
+
+/** In the order of the devices that were named. */
+export const grantAnswersSchema = z.object({
+  grants: z.array(
+    z.object({
+      ...identity,
+      id: z.string().optional(),
+      /** Signed: whoever has it may fetch the file. */
+      url: z.string().optional(),
+      expiresTimeUtc: time.optional(),
+      /** Why there is no grant: DeviceNotFound, IotHubQuotaExceeded. */
+      error: z.string().optional(),
+    }),
+  ),
+});
+
+/** What lets one device fetch one file, and its receipt. */
+export const grantSchema = z.object({
+  id: z.string(),
+  ...identity,
+  name: z.string(),
+  createdTimeUtc: time,
+  expiresTimeUtc: time,
+  grantedBy: z.string(),
+  /** Null until something was sent. */
+  fetched: z
+    .object({
+      etag: z.string(),
+      bytes: z.number(),
+      /** Until which byte, from the first on without a gap. */
+      sentBytes: z.number(),
+      firstTimeUtc: time,
+      lastTimeUtc: time,
+      completedTimeUtc: time.nullable(),
+    })
+    .nullable(),
+});
+export type GrantJson = z.output<typeof grantSchema>;
+export const grantsSchema = z.object({ grants: z.array(grantSchema), next: z.string().optional() });
+
+/** One upload that back ends are told of, as the service's SDKs read it. */
+export const fileNotificationSchema = z.object({
+  deviceId: z.string(),
+  moduleId: z.string().optional(),
+  blobUri: z.string(),
+  blobName: z.string(),
+  lastUpdatedTime: time,
+  blobSizeInBytes: z.number(),
+  enqueuedTimeUtc: time,
+});

@@ -586,6 +586,15 @@ export const limits = {
   sweepFilesMs: 30 * SECOND_MS,
   /** Bytes of a file that is refused that are read and dropped, so that the client reads the answer: a block of most libraries. */
   fileRefusedBytesMax: 8 * MiB,
+  /** Longest time for which a device may be let fetch a file; the setting's default. */
+  fileGrantMsMax: 30 * 24 * HOUR_MS,
+  /** Files that one device may be let fetch at a time, and devices of one request to let them. */
+  fileGrantsPerDeviceMax: 100,
+  fileGrantsPerRequestMax: 1000,
+  /** How long the receipt of a file is kept after its grant was over. */
+  fileReceiptsKeptMs: 30 * 24 * HOUR_MS,
+  /** Grants or files in one page of a list. */
+  fileListPageMax: 1000,
   /** Silence of a client in the middle of a file, before the connection is ended. */
   fileSilenceMs: 60 * SECOND_MS,
 

@@ -109,6 +109,7 @@ export const errorTable = {
   },
   ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
   CertificateAuthorityNotFound: { number: 404202, status: 404, retry: false, meaning: 'no such certificate authority' },
+  FileNotFound: { number: 404203, status: 404, retry: false, meaning: 'no such file' },
   GenericMethodNotAllowed: {
     number: 405000,
     status: 405,
@@ -146,6 +147,7 @@ export const errorTable = {
     retry: false,
     meaning: 'the content type is not one that is read',
   },
+  InvalidRange: { number: 416001, status: 416, retry: false, meaning: 'the range lies behind the end of the file' },
   ThrottlingException: { number: 429001, status: 429, retry: true, meaning: 'too many requests for now' },
   ServerError: { number: 500001, status: 500, retry: true, meaning: 'the hub failed; its log says why' },
   BadDeviceResponse: {

@@ -160,10 +160,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ limits: hubLimits, clock, random, log },
   };
   const files = await openFiles({
-    ...{ settings, guard, identities, clock, random, log, shutdown },
+    ...{ settings, guard, identities, recorder, clock, random, log, shutdown },
     folder: folder.file('files'),
     localName: reach.localName,
     records: tables.fileRecords,
+    grants: tables.fileGrants,
   });
   const state = createHubState({
     ...common,
@@ -228,7 +229,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     shutdown,
     health,
     threads,
-    blobs: files.room.blobs,
+    files: files.room,
   });
   files.listens(ports.https ?? undefined);
   health.start();

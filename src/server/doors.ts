@@ -1,7 +1,7 @@
 /** Opens every port that the settings ask for. All of them share the hub; none knows another. */
 import type { Endpoints } from '../api/endpoints.ts';
 import { limits } from '../base/limits.ts';
-import type { Blobs } from '../core/files/files.ts';
+import type { FilesRoom } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
 import { DeliveryTurns } from '../protocols/amqp/delivery-turns.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
@@ -40,7 +40,7 @@ export interface DoorParts {
   readonly liveEvents?: LiveEvents;
   /** For `/readyz`. */
   readonly health: Health;
-  readonly blobs: Blobs;
+  readonly files: Pick<FilesRoom, 'blobs' | 'downloads'>;
 }
 
 export interface OpenDoors {
@@ -148,7 +148,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         gate,
         authority: tls.authority,
         upgrades,
-        blobs: parts.blobs,
+        files: parts.files,
       }),
     );
     if (notice !== undefined) notices.push(notice);

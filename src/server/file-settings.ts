@@ -71,6 +71,12 @@ export function fileSettings(documented: Documented) {
       100,
       'How often it may be abandoned before it is given up.',
     ),
+    fileGrantDays: count(
+      limits.fileGrantMsMax / 86_400_000,
+      1,
+      3650,
+      'Longest time for which a back end may let a device fetch a file.',
+    ),
     filesDeletedWithDevice: documented(flag().default(false), {
       topic: 'Files',
       meaning: 'Whether the files of a device go when its identity is deleted; else they stay for the operator.',
@@ -90,6 +96,7 @@ export function fileLimits(settings: z.infer<z.ZodObject<ReturnType<typeof fileS
     notificationTtlMs: settings.fileNotificationTtlSeconds * 1000,
     notificationLockMs: settings.fileNotificationLockSeconds * 1000,
     notificationDeliveryCountMax: settings.fileNotificationDeliveryCountMax,
+    grantMs: settings.fileGrantDays * 86_400_000,
     deletesWithIdentity: settings.filesDeletedWithDevice,
   };
 }

@@ -5,9 +5,10 @@ import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import { createFiles, type FilesRoom } from '../core/files/files.ts';
 import type { ObjectStore } from '../core/files/object-store.ts';
-import type { FileRecords } from '../core/files/ports.ts';
+import type { FileRecords, GrantRecords } from '../core/files/ports.ts';
 import type { Guard } from '../core/identity/guard.ts';
 import type { IdentityStore } from '../core/identity/ports.ts';
+import type { Recorder } from '../core/monitoring/types.ts';
 import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
 import type { Settings } from './config.ts';
 import { fileLimits } from './file-settings.ts';
@@ -20,8 +21,10 @@ export interface OpenFilesParts {
   /** Under which the HTTPS port is reached, unless the settings say another. */
   readonly localName: string;
   readonly records: FileRecords;
+  readonly grants: GrantRecords;
   readonly identities: IdentityStore;
   readonly guard: Guard;
+  readonly recorder: Recorder;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -58,12 +61,15 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
     guard: parts.guard,
     store,
     records: parts.records,
+    grants: parts.grants,
     identities: parts.identities,
     limits: fileLimits(settings),
     secret: await parts.records.secret(parts.random.bytes(SECRET_BYTES)),
     hostName,
+    recorder: parts.recorder,
     clock,
     random: parts.random,
+    log,
   });
   shutdown.add('sweep of files', sweepInTime(room, clock, log));
   return {

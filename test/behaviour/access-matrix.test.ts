@@ -69,7 +69,7 @@ test('every operation of the REST API has a row', () => {
   const { paths } = scene.http.door.openApi() as { readonly paths: Readonly<Record<string, object>> };
   const http = cells.filter(({ row }) => row.door === 'HTTP').map(({ row }) => row.what);
   const missing = Object.entries(paths).flatMap(([path, methods]) => {
-    const pattern = new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+').replaceAll('$', '\\$')}$`, 'i');
+    const pattern = new RegExp(`^${path.replace(/\{[\w*]+\}/g, '[^/]+').replaceAll('$', '\\$')}$`, 'i');
     return Object.keys(methods)
       .map((method) => method.toUpperCase())
       .filter((method) => {

@@ -156,6 +156,12 @@ const ofEach = (make: (of: Whom, path: string) => Row | readonly Row[]): readonl
 const ofTargets = (make: (of: Whom, target: string) => Row | readonly Row[]): readonly Row[] =>
   identities.slice(0, 3).flatMap(([of, path]) => make(of, `/devices/${path}`));
 
+/** The parts of the container of files. */
+const ofParts = (make: (of: Whom, part: string) => readonly Row[]): readonly Row[] => [
+  ...make('hub', '/mooring/v1/files'),
+  ...identities.slice(0, 3).flatMap(([of, path]) => make(of, `/mooring/v1/devices/${path}/files`)),
+];
+
 const ofTwins = (make: (of: Whom, twin: string) => Row | readonly Row[]): readonly Row[] =>
   identities.slice(0, 3).flatMap(([of, path]) => make(of, `/twins/${path}`));
 
@@ -306,11 +312,46 @@ export const matrix: Readonly<
       rest(of, 'POST', `/devices/${path}/files/notifications/${lock}`, { isSuccess: true }),
     ]),
   },
+  'files.fetch': {
+    who: devices,
+    rows: ofEach((of, path) => [rest(of, 'GET', `/devices/${path}/files/x`)]),
+  },
+  'files.read': {
+    who: backEnds,
+    rows: [
+      ...ofParts((of, part) => [rest(of, 'GET', part), rest(of, 'GET', `${part}/x`)]),
+      rest('hub', 'GET', '/mooring/v1/file-grants', undefined, { query: 'name=x' }),
+    ],
+  },
+  'files.write': {
+    who: backEnds,
+    rows: ofParts((of, part) => [rest(of, 'PUT', `${part}/x`, 'content'), rest(of, 'DELETE', `${part}/x`)]),
+  },
+  'files.grant': {
+    who: backEnds,
+    rows: [
+      rest('hub', 'POST', '/mooring/v1/file-grants', {
+        name: 'x',
+        devices: [{ deviceId: 'd1' }],
+        expiresInSeconds: 60,
+      }),
+      rest('hub', 'DELETE', `/mooring/v1/file-grants/${lock}`),
+    ],
+  },
   'fileNotifications.receive': {
     who: backEnds,
-    rows: [amqp('hub', 'receive file notifications', receives('/messages/servicebound/filenotifications'))],
+    rows: [
+      amqp('hub', 'receive file notifications', receives('/messages/servicebound/filenotifications')),
+      rest('hub', 'GET', '/mooring/v1/file-notifications'),
+    ],
   },
-  'fileNotifications.settle': { who: backEnds, rows: [] },
+  'fileNotifications.settle': {
+    who: backEnds,
+    rows: [
+      rest('hub', 'DELETE', `/mooring/v1/file-notifications/${lock}`),
+      rest('hub', 'POST', `/mooring/v1/file-notifications/${lock}/abandon`),
+    ],
+  },
   'hub.read': { who: readers, rows: [rest('hub', 'GET', '/mooring/v1/hub')] },
   'authorities.read': {
     who: readers,
@@ -343,7 +384,6 @@ export const withoutRows: Readonly<Partial<Record<Operation, string>>> = {
   'twins.readOwn': 'asked on the connection of the device',
   'twins.report': 'asked on the connection of the device',
   'methods.receive': 'asked on the connection of the device',
-  'fileNotifications.settle': 'asked on the link that has received the notification',
 };
 
 /** What nobody may, whatever they hold. */

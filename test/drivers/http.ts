@@ -11,6 +11,7 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
+import type { FilesRoom } from '../../src/core/files/files.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
@@ -40,6 +41,7 @@ export interface MemoryHub {
   readonly policies: readonly Policy[];
   readonly log: readonly LogLine[];
   readonly telemetry: MemoryEventLog;
+  readonly files: FilesRoom;
 }
 
 /** A hub on memory stores that remembers what it logs. */
@@ -52,7 +54,7 @@ export async function createMemoryHub(
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
-  const { hub, policies } = await openPlainHub({
+  const { hub, policies, files } = await openPlainHub({
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1', '::1', 'hub.example'],
     events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
@@ -61,7 +63,7 @@ export async function createMemoryHub(
     log: recordingLog(log),
     recorder,
   });
-  return { hub, policies, log, telemetry };
+  return { hub, policies, files, log, telemetry };
 }
 
 export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {
@@ -146,7 +148,13 @@ export async function openHttpHub(
 ): Promise<HttpHub> {
   const memory = await createMemoryHub(options.clock, options.telemetry, options.recorder);
   const tlsSource = options.tls ?? (await createTestTls());
-  const door = await openHttpsDoor(memory.hub, { port: 0, addresses: ['127.0.0.1'], tls: tlsSource, ...options });
+  const door = await openHttpsDoor(memory.hub, {
+    port: 0,
+    addresses: ['127.0.0.1'],
+    tls: tlsSource,
+    files: memory.files,
+    ...options,
+  });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';
   const clients: ApiClient[] = [];
   const { ca } = tlsSource as TestTls;

@@ -1,4 +1,5 @@
 import type { Sheet } from '../identity/guard.ts';
+import type { Downloads } from './downloads.ts';
 import type { Files } from './files.ts';
 
 /** How the calls of files are asked for. */
@@ -11,4 +12,16 @@ export const fileCalls: Sheet<Files> = {
   watchNotifications: (room) => room.watchNotifications,
   // The hub's own: no client reaches it.
   totals: (room) => room.totals,
+};
+
+/** How the calls of downloads are asked for. A file of the hub's own part concerns no identity. */
+export const downloadCalls: Sheet<Downloads> = {
+  put: { operation: 'files.write', target: (owner) => (owner === 'hub' ? undefined : owner) },
+  read: { operation: 'files.read', target: (owner) => (owner === 'hub' ? undefined : owner) },
+  list: { operation: 'files.read', target: (owner) => (owner === 'hub' ? undefined : owner) },
+  remove: { operation: 'files.write', target: (owner) => (owner === 'hub' ? undefined : owner) },
+  grant: { operation: 'files.grant', target: (_name, keys) => keys },
+  grants: { operation: 'files.read', target: (of) => ('key' in of ? of.key : undefined) },
+  revoke: { operation: 'files.grant' },
+  fetch: { operation: 'files.fetch', target: (key) => key },
 };

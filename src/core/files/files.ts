@@ -1,17 +1,27 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits as bounds } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import type { Recorder } from '../monitoring/types.ts';
 import { type Blob, openBlob } from './blob.ts';
 import { BlobError } from './blob-error.ts';
 import { fileCalls } from './calls.ts';
-import { folderOf, ownerOf, pathOf, urlPathOf } from './names.ts';
+import { createDownloads, type Downloads } from './downloads.ts';
+import { fetching } from './fetch-receipt.ts';
+import { folderOf, HUB_FOLDER, ownerOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
-import type { FileRecords } from './ports.ts';
-import { signQuery, verifyQuery } from './signed-url.ts';
-import { FILES_CONTAINER, type FileLimits, type LockedNotification, type UploadTicket } from './types.ts';
+import type { FileRecords, GrantRecords } from './ports.ts';
+import { type BlobGrant, signQuery, verifyQuery } from './signed-url.ts';
+import {
+  FILES_CONTAINER,
+  type FileGrant,
+  type FileLimits,
+  type LockedNotification,
+  type UploadTicket,
+} from './types.ts';
 
 /** Files of devices, as doors see them. */
 export interface Files {
@@ -48,6 +58,7 @@ export interface Blobs {
 /** All of it, as whoever puts the hub together has it. */
 export interface FilesRoom {
   readonly files: Guarded<Files>;
+  readonly downloads: Guarded<Downloads>;
   /** A signed URL is its own proof: there is no principal to ask for. */
   readonly blobs: Blobs;
   /** The identity is gone, and its signed URLs with it. */
@@ -64,6 +75,7 @@ export interface FilesParts {
   /** Undefined = this hub keeps no files. */
   readonly store: ObjectStore | undefined;
   readonly records: FileRecords;
+  readonly grants: GrantRecords;
   readonly identities: { get(key: IdentityKey): Promise<Owner | undefined> };
   readonly limits: FileLimits;
   /** Signs URLs: `FileRecords.secret`. */
@@ -73,8 +85,11 @@ export interface FilesParts {
    * port may be known after the hub is made.
    */
   hostName(): string;
+  /** Hears of uploads and downloads. */
+  readonly recorder: Recorder;
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Log;
 }
 
 export function createFiles(parts: FilesParts): FilesRoom {
@@ -159,7 +174,17 @@ export function createFiles(parts: FilesParts): FilesRoom {
         enqueuedTime: now,
         expiresAt: now + limits.notificationTtlMs,
       };
-      if ((await records.close(key, correlationId, notification, now)) && notification) notificationsMayWait();
+      if (!(await records.close(key, correlationId, notification, now)) || notification === undefined) return;
+      const { deviceId, moduleId } = key;
+      parts.recorder.record({
+        type: 'fileUploaded',
+        deviceId,
+        ...(moduleId !== undefined && { moduleId }),
+        correlationId,
+        file: upload.path,
+        bytes: notification.bytes,
+      });
+      notificationsMayWait();
     },
 
     async takeNotification() {
@@ -181,34 +206,47 @@ export function createFiles(parts: FilesParts): FilesRoom {
     totals: () => records.totals(clock.now()),
   };
 
+  /** Whose URL it is, and for which grant: it ends with the upload or the grant that it was made for. @throws BlobError */
+  async function bearer({ path, correlationId }: BlobGrant): Promise<{ key: IdentityKey; receipt?: FileGrant }> {
+    if (!path.startsWith(HUB_FOLDER)) {
+      const key = ownerOf(path);
+      const upload = await records.find(key, correlationId);
+      if (upload?.isOpen && upload.path === path) return { key };
+    } else {
+      const receipt = await parts.grants.find(correlationId);
+      if (receipt?.path === path && receipt.expiresAt > clock.now()) return { key: receipt.key, receipt };
+    }
+    throw new BlobError('AuthenticationFailed');
+  }
+
   const blobs: Blobs = {
     async blob(path, query) {
       const { store } = parts;
       const grant = verifyQuery(path, query, secret, clock.now());
       if (grant === undefined || store === undefined) throw new BlobError('AuthenticationFailed');
-      const key = ownerOf(path);
-      // A URL ends with its upload and with its device, whatever it says itself.
-      const [upload, device] = await Promise.all([
-        records.find(key, grant.correlationId),
-        identities.get({ deviceId: key.deviceId }),
-      ]);
-      if (upload === undefined || !upload.isOpen || upload.path !== path || device?.status !== 'enabled') {
+      const { key, receipt } = await bearer(grant);
+      // A URL ends with its device, whatever it says itself.
+      if ((await identities.get({ deviceId: key.deviceId }))?.status !== 'enabled') {
         throw new BlobError('AuthenticationFailed');
       }
-      return openBlob({ store, limits, grant, folder: folderOf(key) });
+      const blob = openBlob({ store, limits, grant, folder: folderOf(key) });
+      if (receipt === undefined) return blob;
+      return { ...blob, read: async (choose) => fetching(await blob.read(choose), receipt, parts) };
     },
   };
 
   return {
     files: parts.guard.room(files, fileCalls),
+    downloads: createDownloads(parts),
     blobs,
     async forget(key) {
-      await records.forget(key);
+      await Promise.all([records.forget(key), parts.grants.forget(key)]);
       if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
     },
     async sweep() {
       const now = clock.now();
       await records.sweep(bounds.sweepFilesMax, now);
+      await parts.grants.sweep(now - bounds.fileReceiptsKeptMs, bounds.sweepFilesMax);
       await parts.store?.expire(now - limits.uploadMs - bounds.stagedBlocksKeptMs);
     },
   };

@@ -6,6 +6,16 @@ import type { IdentityKey } from '../identity/types.ts';
 /** Stands between a device's id and a module's, where no name of the device's own may stand. */
 const MODULES = '$modules';
 
+/** The part that belongs to no device: files that back ends put for many. No id holds a `~`. */
+export const HUB_FOLDER = '~hub/';
+
+/** The path of a file that back ends put for many devices. @throws HubError ArgumentInvalid */
+export function hubPathOf(name: string): string {
+  const objection = objectionTo(name);
+  if (objection !== undefined) throw new HubError('ArgumentInvalid', `The file name ${objection}.`);
+  return HUB_FOLDER + name;
+}
+
 /** The part of the container that belongs to an identity; ends in a slash. */
 export function folderOf({ deviceId, moduleId }: IdentityKey): string {
   return moduleId === undefined ? `${deviceId}/` : `${deviceId}/${MODULES}/${moduleId}/`;

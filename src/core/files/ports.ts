@@ -1,5 +1,5 @@
 import type { IdentityKey } from '../identity/types.ts';
-import type { FileNotification, LockedNotification, Upload } from './types.ts';
+import type { FetchProgress, FileGrant, FileNotification, LockedNotification, Upload } from './types.ts';
 
 /**
  * What the hub remembers of files beside their bytes: uploads under way, and notifications for back ends. Every operation
@@ -56,3 +56,29 @@ export interface NotificationRequest {
   readonly lockToken: string;
   readonly lockMs: number;
 }
+
+/** Which device may fetch what, and how far it has come. As `FileRecords`: atomic, durable, at the caller's time. */
+export interface GrantRecords {
+  /**
+   * Keeps grants of which no two are of one identity and name; an older one of that name ends. Those of identities that are not there in that generation are left out;
+   * `full`: the identity has so many already.
+   */
+  grant(grants: readonly FileGrant[], perIdentityMax: number, now: number): Promise<readonly GrantOutcome[]>;
+  find(id: string): Promise<FileGrant | undefined>;
+  /** The identity's grant of that name, unless its time is over. */
+  findByName(key: IdentityKey, name: string, now: number): Promise<FileGrant | undefined>;
+  /** Newest first, at most `limit`, older than the one with id `after`. */
+  list(of: GrantFilter, page: { readonly after?: string; readonly limit: number }): Promise<readonly FileGrant[]>;
+  /** Replaces what is known of its fetching; where it was at another file (ETag) before, that is forgotten. */
+  progress(id: string, progress: FetchProgress): Promise<void>;
+  /** Ends one. False: there was none. */
+  revoke(id: string): Promise<boolean>;
+  /** The identity is gone, and its grants with it. */
+  forget(key: IdentityKey): Promise<void>;
+  /** Removes at most `count` whose time was over before `before`. */
+  sweep(before: number, count: number): Promise<number>;
+}
+
+export type GrantOutcome = 'granted' | 'full' | 'gone';
+
+export type GrantFilter = { readonly key: IdentityKey } | { readonly path: string };

@@ -57,6 +57,39 @@ export interface LockedNotification {
   readonly deliveryCount: number;
 }
 
+/** What lets one device fetch one file that a back end has put, and how far it has come with it. */
+export interface FileGrant {
+  /** Names it in signed URLs, receipts and monitoring: a UUID. */
+  readonly id: string;
+  readonly key: IdentityKey;
+  readonly generationId: string;
+  /** Of the file in the container. */
+  readonly path: string;
+  /** Under which the device asks for it. */
+  readonly name: string;
+  /** UTC milliseconds. */
+  readonly createdTime: number;
+  /** UTC milliseconds. */
+  readonly expiresAt: number;
+  /** The policy that granted it. */
+  readonly grantedBy: string;
+  readonly fetched: FetchProgress | undefined;
+}
+
+/** How far a device has come with a file: its receipt. Times: UTC milliseconds. */
+export interface FetchProgress {
+  /** ETag of the file that was sent last. */
+  readonly etag: string;
+  /** Bytes of the file. */
+  readonly bytes: number;
+  /** Until which byte it was sent, from the first on without a gap. */
+  readonly sentBytes: number;
+  readonly firstTime: number;
+  readonly lastTime: number;
+  /** When the last byte was handed to the connection; undefined = not yet. */
+  readonly completedTime: number | undefined;
+}
+
 /** The bounds of files; each is a setting. */
 export interface FileLimits {
   /** Largest single file. */
@@ -72,6 +105,8 @@ export interface FileLimits {
   readonly notificationTtlMs: number;
   readonly notificationLockMs: number;
   readonly notificationDeliveryCountMax: number;
+  /** Longest time for which a device may be let fetch a file. */
+  readonly grantMs: number;
   /** Whether an identity's files go with it; else they stay for the operator. */
   readonly deletesWithIdentity: boolean;
 }
@@ -85,5 +120,6 @@ export const defaultFileLimits: FileLimits = {
   notificationTtlMs: limits.fileNotificationTtlMs,
   notificationLockMs: limits.fileNotificationLockMs,
   notificationDeliveryCountMax: limits.fileNotificationDeliveryCountMax,
+  grantMs: limits.fileGrantMsMax,
   deletesWithIdentity: false,
 };

@@ -63,6 +63,12 @@ export interface CommandFacts {
   readonly messageId?: string;
 }
 
+export interface FileFacts {
+  /** Of the file below the container. */
+  readonly file: string;
+  readonly bytes: number;
+}
+
 export type DetectionKind =
   | 'authentication-failures-of-device'
   | 'authentication-failures-of-address'
@@ -114,6 +120,9 @@ export interface MonitoringFacts {
   readonly commandExpired: CommandFacts;
   readonly commandRejected: CommandFacts;
   readonly commandGivenUp: CommandFacts;
+  readonly fileUploaded: FileFacts;
+  /** `sentBytes`: until which byte, from the first on; the file is there when that is all of them. */
+  readonly fileFetched: FileFacts & { readonly sentBytes: number };
   readonly identityCreated: { readonly status: string };
   readonly identityChanged: { readonly status: string };
   readonly identityDisabled: { readonly statusReason: string | null };

@@ -8,7 +8,7 @@
 
 import type http from 'node:http';
 import type net from 'node:net';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -77,6 +77,7 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     const share = taken.get(request);
     // Nobody has proved who he is: what he sends is not kept.
     if (share === undefined) return undefined;
+    if ((request.routeOptions.config as RouteConfig).takesStream) return undefined;
     const length = request.headers['content-length'];
     const announced = length === undefined ? undefined : Number(length);
     return parseBody(request, await readBody(payload, announced, (bytes) => share.takeBytes(bytes)));
@@ -133,6 +134,7 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
     config: {
       takesBytes: body === 'bytes',
       isJson: definition.bodyShape !== undefined,
+      takesStream: body === 'stream',
       bodyBounds: definition.bodyBounds,
     } satisfies RouteConfig,
     // Before the body is read: who is unknown does not get anything parsed.
@@ -149,9 +151,10 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
       const answer = await definition.handle({
         principal,
         params: request.params as ApiCall<unknown, unknown>['params'],
-        body: bodyOf(body, request.body),
+        body: body === 'stream' ? request.raw : bodyOf(body, request.body),
         query: query === undefined ? undefined : checked(query, request.query, 'query'),
         rawHeaders: request.raw.rawHeaders,
+        headers: request.headers,
         ifMatch: ifMatchOf(request.headers['if-match']),
         get signal() {
           return goneSignal(reply);
@@ -167,10 +170,12 @@ interface RouteConfig {
   readonly takesBytes?: boolean;
   /** Bytes that the route reads as JSON. */
   readonly isJson?: boolean;
+  /** The operation reads the body itself. */
+  readonly takesStream?: boolean;
   readonly bodyBounds?: JsonBounds;
 }
 
-function bodyOf(shape: ApiRoute['body'], body: unknown): unknown {
+function bodyOf(shape: Exclude<ApiRoute['body'], 'stream'>, body: unknown): unknown {
   if (shape === undefined) return undefined;
   return shape === 'bytes' ? (body ?? NO_BYTES) : checked(shape, body, 'body');
 }
@@ -265,6 +270,7 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: ApiAns
   if (answer.etag !== undefined) reply.raw.setHeader('ETag', `"${answer.etag}"`);
   if (answer.errorCode !== undefined) reply.header('iothub-errorcode', answer.errorCode);
   for (const [name, value] of answer.headers ?? []) reply.raw.setHeader(name, value);
+  if (answer.stream !== undefined) return reply.send(Readable.from(answer.stream, { objectMode: false }));
   if (answer.bytes !== undefined) return reply.header('content-type', 'application/octet-stream').send(answer.bytes);
   if (answer.body === undefined && answer.jsonText === undefined) return reply.send();
   // Node's SDK reads the body only under this content type (service reference 1.6).

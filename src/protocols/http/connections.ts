@@ -8,6 +8,7 @@ import type { Proved } from '../shared/connection-gate.ts';
 import { absentRoutes } from './absent-routes.ts';
 import { buildApp } from './app.ts';
 import { authorityRoutes } from './authority-routes.ts';
+import { backEndFileRoutes } from './back-end-file-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { fileRoutes } from './file-routes.ts';
@@ -18,6 +19,11 @@ import type { HttpsDoorOptions } from './options.ts';
 import { registryRoutes } from './registry-routes.ts';
 import { serverAuthorityRoutes } from './server-authority-routes.ts';
 import { twinRoutes } from './twin-routes.ts';
+
+/** Where back ends put files: a body there may take as long as it goes on. */
+function isFileUrl(url: string): boolean {
+  return /^\/mooring\/v1\/(?:devices\/[^/?]+\/(?:modules\/[^/?]+\/)?)?files\//i.test(url);
+}
 
 /** All HTTP connections of one door, over whatever kind of byte stream they come. */
 export interface HttpConnections {
@@ -36,13 +42,13 @@ export interface HttpConnections {
 /** The whole API on streams of bytes: what the HTTPS port serves, without the port. */
 export async function httpConnections(
   hub: Hub,
-  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'blobs' | 'requestMs'>,
+  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'files' | 'requestMs'>,
 ): Promise<HttpConnections> {
   let machinery: HttpServer | undefined;
   const files =
-    options.blobs &&
+    options.files &&
     blobRequests({
-      blobs: options.blobs,
+      blobs: options.files.blobs,
       clock: hub.clock,
       random: hub.random,
       log: hub.log,
@@ -59,7 +65,7 @@ export async function httpConnections(
       log: hub.log,
       upgrades: options.upgrades ?? [],
       requestMs: options.requestMs ?? limits.httpRequestMs,
-      ...(files !== undefined && { streams: ({ url }) => isBlobUrl(url ?? '') }),
+      ...(files !== undefined && { streams: ({ url }) => isBlobUrl(url ?? '') || isFileUrl(url ?? '') }),
     });
     return machinery.server;
   };
@@ -70,7 +76,8 @@ export async function httpConnections(
       ...twinRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),
-      ...fileRoutes(hub),
+      ...fileRoutes(hub, options.files?.downloads),
+      ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),
       ...hubRoutes(hub),
       ...authorityRoutes(hub),
       ...serverAuthorityRoutes(hub, options.authority),

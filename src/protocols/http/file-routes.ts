@@ -2,13 +2,17 @@
 import type { z } from 'zod';
 import { uploadEndSchema, uploadRequestSchema, uploadTicketSchema } from '../../api/files.ts';
 import { HubError } from '../../core/errors.ts';
+import type { Downloads } from '../../core/files/downloads.ts';
 import type { Hub } from '../../core/hub.ts';
+import type { Guarded } from '../../core/identity/guard.ts';
 import { identityKey } from './addresses.ts';
+import { fileAnswer } from './files/file-mapping.ts';
 import { type ApiCall, type ApiRoute, route } from './route.ts';
 
 type UploadEnd = z.output<typeof uploadEndSchema>;
 
-export function fileRoutes(hub: Pick<Hub, 'files'>): readonly ApiRoute[] {
+/** @param downloads absent = this hub keeps no files */
+export function fileRoutes(hub: Pick<Hub, 'files'>, downloads: Guarded<Downloads> | undefined): readonly ApiRoute[] {
   const end = async ({ principal, params, body }: ApiCall<UploadEnd, unknown>) => {
     const correlationId = params.correlationId ?? body.correlationId;
     if (correlationId === undefined) throw new HubError('ArgumentNull', 'body.correlationId is missing.');
@@ -29,6 +33,7 @@ export function fileRoutes(hub: Pick<Hub, 'files'>): readonly ApiRoute[] {
         body: await hub.files.beginUpload(principal, identityKey(params), body.blobName),
       }),
     }),
+    ...(downloads === undefined ? [] : [fetchRoute(downloads, identity, whose)]),
     ...[`${identity}/files/notifications`, `${identity}/files/notifications/:correlationId`].map((url) =>
       route({
         method: 'POST',
@@ -43,4 +48,17 @@ export function fileRoutes(hub: Pick<Hub, 'files'>): readonly ApiRoute[] {
     ),
   ];
   return [...routesOf('/devices/:deviceId', 'device'), ...routesOf('/devices/:deviceId/modules/:moduleId', 'module')];
+}
+
+function fetchRoute(downloads: Guarded<Downloads>, identity: string, whose: string): ApiRoute {
+  return route({
+    method: 'GET',
+    url: `${identity}/files/*`,
+    caller: 'device',
+    summary: `A file that a ${whose} was granted, or one of its own, or a range of it`,
+    tag: 'device files',
+    answers: { 200: 'bytes', 206: 'bytes', 304: null },
+    handle: ({ principal, params, headers }) =>
+      fileAnswer(headers, (choose) => downloads.fetch(principal, identityKey(params), params['*'] ?? '', choose)),
+  });
 }

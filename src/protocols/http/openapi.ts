@@ -32,20 +32,21 @@ export function routeSchema(definition: ApiRoute, isVersioned: boolean): Fastify
     status,
     shape === 'bytes' ? bytes : (shape ?? z.null()),
   ]);
+  const takesBytes = body === 'bytes' || body === 'stream';
   const schema = {
     summary,
     tags: [tag],
-    ...(body === undefined ? {} : { body: body === 'bytes' ? bytes : body }),
-    ...(body === 'bytes' ? { consumes: ['application/octet-stream'] } : {}),
+    ...(body === undefined ? {} : { body: takesBytes ? bytes : body }),
+    ...(takesBytes ? { consumes: ['application/octet-stream'] } : {}),
     ...(querystring === undefined ? {} : { querystring }),
-    ...(url.includes(':') ? { params: pathSchema(url) } : {}),
+    ...(/[:*]/.test(url) ? { params: pathSchema(url) } : {}),
     response: { ...Object.fromEntries(response), '4xx': errorBodySchema },
   };
   return schema as FastifySchema;
 }
 
 function pathSchema(url: string): z.ZodType {
-  const names = [...url.matchAll(/:(\w+)/g)].map((match) => match[1]);
+  const names = [...url.matchAll(/:(\w+)|\*/g)].map((match) => match[1] ?? '*');
   return z.object(Object.fromEntries(names.map((name) => [name, z.string()])));
 }
 

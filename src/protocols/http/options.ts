@@ -1,6 +1,6 @@
 import type { HealthReport } from '../../api/health.ts';
 import type { Log } from '../../base/log.ts';
-import type { Blobs } from '../../core/files/files.ts';
+import type { FilesRoom } from '../../core/files/files.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
@@ -20,8 +20,8 @@ export interface HttpsDoorOptions {
   readonly authority?: ServerAuthority;
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */
   readonly upgrades?: readonly UpgradeRoute[];
-  /** What signed URLs of files open; absent = none is known. */
-  readonly blobs?: Blobs;
+  /** What signed URLs open, and files as back ends see them; absent = there are none. */
+  readonly files?: Pick<FilesRoom, 'blobs' | 'downloads'>;
   /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`; 0 = without end. */
   readonly requestMs?: number;
 }

@@ -1,4 +1,5 @@
 /** What an operation of the API says of itself; `app.ts` makes the rest of it. */
+import type http from 'node:http';
 import type { z } from 'zod';
 import type { Principal } from '../../core/identity/types.ts';
 import type { PathParameters } from './addresses.ts';
@@ -17,10 +18,10 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
    * for. Else whoever holds a token; the operation asks for the permission.
    */
   readonly caller?: 'device';
-  /** `bytes`: whatever comes, under any content type. */
-  readonly body?: z.ZodType<Body> | 'bytes';
   /** What the bytes of a body are, for a route that reads JSON by itself: sent as JSON or refused. */
   readonly bodyShape?: z.ZodType;
+  /** `bytes`: whatever comes, under any content type. `stream`: the same, as it comes and as long as it likes. */
+  readonly body?: z.ZodType<Body> | 'bytes' | 'stream';
   /** How much JSON the body may be; absent = `limits.httpJsonValuesMax`. */
   readonly bodyBounds?: JsonBounds;
   readonly query?: z.ZodType<Query>;
@@ -32,11 +33,12 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
 export interface ApiCall<Body, Query> {
   readonly principal: Principal;
   readonly params: PathParameters & Readonly<Record<string, string | undefined>>;
-  /** A `Buffer` of a route that takes bytes, empty when nothing was sent. */
+  /** A `Buffer` of a route that takes bytes, empty when nothing was sent; an `http.IncomingMessage` of one that takes a stream. */
   readonly body: Body;
   readonly query: Query;
   /** Names and values as they were written, one after the other. */
   readonly rawHeaders: readonly string[];
+  readonly headers: http.IncomingHttpHeaders;
   /** Unquoted, or `*`; absent = not sent. */
   readonly ifMatch: string | undefined;
   /** Aborted when the client has gone before it was answered. */
@@ -51,6 +53,8 @@ export interface ApiAnswer {
   readonly jsonText?: string;
   /** In place of `body`. */
   readonly bytes?: Uint8Array;
+  /** In place of `body`: read as fast as the client takes it. Its length and type stand in `headers`. */
+  readonly stream?: AsyncIterable<Uint8Array>;
   /** Unquoted. */
   readonly etag?: string;
   readonly errorCode?: string;
@@ -66,6 +70,13 @@ export function route<Body, Query>(definition: ApiRoute<Body, Query>): ApiRoute 
 /** A route whose body is taken as it comes. */
 export function bytesRoute<Query>(
   definition: Omit<ApiRoute<Buffer, Query>, 'body'> & { readonly body: 'bytes' },
+): ApiRoute {
+  return definition as ApiRoute;
+}
+
+/** A route whose body is taken while it comes: `limits.requestBytesMax` and the time of a request do not hold for it. */
+export function streamRoute<Query>(
+  definition: Omit<ApiRoute<http.IncomingMessage, Query>, 'body'> & { readonly body: 'stream' },
 ): ApiRoute {
   return definition as ApiRoute;
 }

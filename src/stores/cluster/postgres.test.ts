@@ -6,6 +6,7 @@ import { authorityStoreContract } from '../contract/authorities.ts';
 import { commandQueueContract } from '../contract/command-queue.ts';
 import { commandQueueModelTest } from '../contract/command-queue-model.ts';
 import { consumerGroupStoreContract } from '../contract/consumer-groups.ts';
+import { fileGrantsContract } from '../contract/file-grants.ts';
 import { fileRecordsContract } from '../contract/file-records.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { identityStoreContract } from '../contract/identities.ts';
@@ -28,6 +29,10 @@ withPostgres('the contracts of all table stores', (open) => {
   consumerGroupStoreContract('postgres', store('consumerGroups'));
   subscriptionStoreContract('postgres', store('subscriptions'));
 
+  fileGrantsContract('postgres', async () => {
+    const { tables, close } = await open();
+    return { grants: tables.fileGrants, identities: tables.identities, close };
+  });
   fileRecordsContract('postgres', async () => {
     const { tables, close } = await open();
     return { records: tables.fileRecords, identities: tables.identities, close };

@@ -9,12 +9,14 @@ import { openKeyCipher } from '../embedded/tables/key-file.ts';
 import { type EmbeddedTables, openEmbeddedTables } from '../embedded/tables/tables.ts';
 import { createMemoryAuthorityStore } from '../memory/authorities.ts';
 import { createMemoryConsumerGroupStore } from '../memory/consumer-groups.ts';
+import { createMemoryFileGrants } from '../memory/file-grants.ts';
 import { createMemoryFileRecords } from '../memory/file-records.ts';
 import { createMemoryIdentityStore } from '../memory/identities.ts';
 import { createMemoryPolicyStore } from '../memory/policies.ts';
 import { createMemorySubscriptionStore } from '../memory/subscriptions.ts';
 import { authorityStoreContract } from './authorities.ts';
 import { consumerGroupStoreContract } from './consumer-groups.ts';
+import { fileGrantsContract } from './file-grants.ts';
 import { fileRecordsContract } from './file-records.ts';
 import { identityStoreContract } from './identities.ts';
 import { policyStoreContract } from './policies.ts';
@@ -65,4 +67,13 @@ fileRecordsContract('memory', async () => {
 fileRecordsContract('embedded', async () => {
   const { tables, close } = await inFolder();
   return { records: tables.fileRecords, identities: tables.identities, close };
+});
+
+fileGrantsContract('memory', async () => {
+  const identities = createMemoryIdentityStore();
+  return { grants: createMemoryFileGrants(identities), identities, close: async () => {} };
+});
+fileGrantsContract('embedded', async () => {
+  const { tables, close } = await inFolder();
+  return { grants: tables.fileGrants, identities: tables.identities, close };
 });

@@ -1,9 +1,12 @@
 import type { Clock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
 import { type Random, systemRandom } from '../../base/random.ts';
 import { createFiles, type FilesRoom } from '../../core/files/files.ts';
 import { defaultFileLimits } from '../../core/files/types.ts';
 import type { Guard } from '../../core/identity/guard.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
+import { silentRecorder } from '../../core/monitoring/types.ts';
+import { createMemoryFileGrants } from './file-grants.ts';
 import { createMemoryFileRecords } from './file-records.ts';
 import { createMemoryObjectStore } from './object-store.ts';
 
@@ -18,11 +21,14 @@ export function memoryFiles(
     guard,
     store: createMemoryObjectStore(clock),
     records: createMemoryFileRecords(identities),
+    grants: createMemoryFileGrants(identities),
     identities,
     limits: defaultFileLimits,
     secret: random.bytes(32),
     hostName: () => 'localhost',
+    recorder: silentRecorder,
     clock,
     random,
+    log: silentLog,
   });
 }

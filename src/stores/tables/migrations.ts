@@ -219,6 +219,27 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
       kind text not null,
       content text not null
     )`,
+    `create table file_grants (
+      sequence ${countedKey[engine]},
+      id text not null unique,
+      device_id text not null,
+      module_id text not null,
+      generation_id text not null,
+      path text not null,
+      name text not null,
+      created_time bigint not null,
+      expires_at bigint not null,
+      granted_by text not null,
+      etag text,
+      bytes bigint not null,
+      sent_bytes bigint not null,
+      first_time bigint not null,
+      last_time bigint not null,
+      completed_time bigint
+    )`,
+    `create index file_grants_device on file_grants (device_id, module_id, name)`,
+    `create index file_grants_path on file_grants (path, sequence)`,
+    `create index file_grants_time on file_grants (expires_at)`,
   ],
 ];
 

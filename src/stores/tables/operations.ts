@@ -29,6 +29,16 @@ import {
 } from './commands.ts';
 import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './consumer-groups.ts';
 import {
+  findGrant,
+  findGrantByName,
+  forgetGrants,
+  grantFiles,
+  listGrants,
+  noteProgress,
+  revokeGrant,
+  sweepGrants,
+} from './file-grants.ts';
+import {
   closeUpload,
   fileTotals,
   findUpload,
@@ -133,6 +143,14 @@ export function tableOperations(cipher: KeyCipher) {
     'twins.desiredSince': read(desiredSince),
     'twins.events': read(twinEvents),
     'twins.dropEvents': write(dropTwinEvents),
+    'grants.grant': write(grantFiles),
+    'grants.find': read(findGrant),
+    'grants.findByName': read(findGrantByName),
+    'grants.list': read(listGrants),
+    'grants.progress': write(noteProgress),
+    'grants.revoke': write(revokeGrant),
+    'grants.forget': write(forgetGrants),
+    'grants.sweep': write(sweepGrants),
     'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }

@@ -27,6 +27,7 @@ export interface Tables {
   twin_documents: { device_id: string; module_id: string; document: string };
   twin_patches: { device_id: string; module_id: string; version: number; patch: string };
   twin_events: TwinEventRow;
+  file_grants: FileGrantRow;
   authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };
 }
 
@@ -132,6 +133,27 @@ export interface FileNotificationRow {
   /** 0 when nobody holds it. */
   locked_until: number;
   delivery_count: number;
+}
+
+export interface FileGrantRow {
+  /** In the order of granting. */
+  sequence: Generated<number>;
+  id: string;
+  device_id: string;
+  module_id: string;
+  generation_id: string;
+  path: string;
+  name: string;
+  created_time: number;
+  expires_at: number;
+  granted_by: string;
+  /** Null until something of the file was sent; the columns below are 0 or null then. */
+  etag: string | null;
+  bytes: number;
+  sent_bytes: number;
+  first_time: number;
+  last_time: number;
+  completed_time: number | null;
 }
 
 export interface IdentityRow {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
-import type { FileRecords } from '../../core/files/ports.ts';
+import type { FileRecords, GrantRecords } from '../../core/files/ports.ts';
 import type {
   AuthorityChange,
   AuthorityStore,
@@ -38,6 +38,7 @@ export interface TableStores {
   readonly commandQueue: CommandQueue;
   readonly fileRecords: FileRecords;
   readonly twins: TwinStore;
+  readonly fileGrants: GrantRecords;
 }
 
 export function createTableStores(tables: TableCaller, clock: Clock): TableStores {
@@ -60,6 +61,16 @@ export function createTableStores(tables: TableCaller, clock: Clock): TableStore
       remove: (key) => tables.call('subscriptions.remove', key),
     },
     commandQueue: createTableCommandQueue((name, ...args) => tables.call(name, ...args)),
+    fileGrants: {
+      grant: (grants, perIdentityMax, now) => tables.call('grants.grant', grants, perIdentityMax, now),
+      find: (id) => tables.call('grants.find', id),
+      findByName: (key, name, now) => tables.call('grants.findByName', key, name, now),
+      list: (of, page) => tables.call('grants.list', of, page),
+      progress: (id, progress) => tables.call('grants.progress', id, progress),
+      revoke: (id) => tables.call('grants.revoke', id),
+      forget: (key) => tables.call('grants.forget', key),
+      sweep: (before, count) => tables.call('grants.sweep', before, count),
+    },
     fileRecords: {
       secret: async (fresh) =>
         Buffer.from(await tables.call('secrets.get', 'files', Buffer.from(fresh).toString('base64')), 'base64'),

@@ -25,6 +25,7 @@ import {
   sumsOf,
 } from './blob-headers.ts';
 import { checkBlockId, readBlockList } from './block-list.ts';
+import { streamedBody } from './streamed-body.ts';
 
 const PREFIX = `/${FILES_CONTAINER}/`;
 
@@ -56,6 +57,7 @@ export function blobRequests(
       const { path, query } = addressOf(request.url ?? '');
       const blob = await blobs.blob(path, query);
       parts.proved(request);
+      if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
       await answer(blob, request, response, query);
     } catch (error) {
       const known = error instanceof BlobError ? error : new BlobError('InternalError', undefined, error);
@@ -128,7 +130,7 @@ async function put(blob: Blob, request: http.IncomingMessage, response: http.Ser
   const md5 = blobMd5Of(headers) ?? sums?.md5;
   const bytes = lengthOf(headers);
   const content = {
-    source: bodyOf(request),
+    source: streamedBody(request),
     ...(bytes !== undefined && { bytes }),
     ...(md5 !== undefined || sums !== undefined ? { sums: { ...sums, ...(md5 !== undefined && { md5 }) } } : {}),
   };
@@ -151,7 +153,7 @@ async function stage(
   const bytes = lengthOf(request.headers);
   const sums = sumsOf(request.headers);
   await blob.stage(blockId, {
-    source: bodyOf(request),
+    source: streamedBody(request),
     ...(bytes !== undefined && { bytes }),
     ...(sums !== undefined && { sums }),
   });
@@ -204,20 +206,10 @@ function created(response: http.ServerResponse, headers: Readonly<Record<string,
   response.writeHead(201, { ...headers, 'Content-Length': '0', 'x-ms-request-server-encrypted': 'false' }).end();
 }
 
-/** The request's bytes; a client that is silent for too long in their midst is cut off, as one that sends them slowly is not. */
-async function* bodyOf(request: http.IncomingMessage): AsyncGenerator<Uint8Array> {
-  request.setTimeout(limits.fileSilenceMs, () => request.destroy());
-  try {
-    yield* request;
-  } finally {
-    request.setTimeout(0);
-  }
-}
-
 async function textOf(request: http.IncomingMessage): Promise<string> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
-  for await (const piece of bodyOf(request)) {
+  for await (const piece of streamedBody(request)) {
     bytes += piece.length;
     if (bytes > limits.fileBlockListBytesMax) throw new BlobError('RequestBodyTooLarge');
     pieces.push(piece);

@@ -1,0 +1,223 @@
+/**
+ * Files that back ends put for devices, and how devices get them: by their identity, or by a signed URL that fits into a
+ * command, a desired property or the payload of a method. How far a device has come is its receipt.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { limits as bounds } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { type Random, uuid } from '../../base/random.ts';
+import { HubError } from '../errors.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
+import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import type { Recorder } from '../monitoring/types.ts';
+import type { Content, ContentFacts } from './blob.ts';
+import { downloadCalls } from './calls.ts';
+import { fetching } from './fetch-receipt.ts';
+import { folderOf, HUB_FOLDER, hubPathOf, pathOf, urlPathOf } from './names.ts';
+import {
+  type ByteRange,
+  type ListedObject,
+  ObjectError,
+  type ObjectFacts,
+  type ObjectStore,
+  type OpenObject,
+} from './object-store.ts';
+import type { GrantFilter, GrantRecords } from './ports.ts';
+import { signQuery } from './signed-url.ts';
+import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
+
+/** Whose part of the container: an identity's, or the one that belongs to no device. */
+export type FileOwner = IdentityKey | 'hub';
+
+export interface Page {
+  readonly after?: string;
+  readonly limit: number;
+}
+
+/** Which part of a file is wanted, once its facts are known; undefined = all of it. */
+export type ChooseRange = (facts: ObjectFacts) => ByteRange | undefined;
+
+export interface OpenFile extends OpenObject {
+  readonly range: ByteRange | undefined;
+}
+
+export interface GrantAnswer {
+  readonly key: IdentityKey;
+  /** Undefined: `error` says why not. */
+  readonly grant?: { readonly id: string; readonly url: string; readonly expiresAt: number };
+  readonly error?: 'DeviceNotFound' | 'IotHubQuotaExceeded';
+}
+
+/** Files of back ends and devices, as doors see them. */
+export interface Downloads {
+  /** @throws HubError ArgumentInvalid, DeviceNotFound, ModuleNotFound, IotHubQuotaExceeded, PreconditionFailed, MessageTooLarge */
+  put(
+    principal: Principal,
+    owner: FileOwner,
+    name: string,
+    content: Content,
+    facts: ContentFacts,
+  ): Promise<ObjectFacts>;
+  /** @throws HubError FileNotFound, InvalidRange */
+  read(principal: Principal, owner: FileOwner, name: string, choose: ChooseRange): Promise<OpenFile>;
+  list(principal: Principal, owner: FileOwner, page: Page): Promise<readonly ListedObject[]>;
+  /** @throws HubError FileNotFound */
+  remove(principal: Principal, owner: FileOwner, name: string): Promise<void>;
+
+  /**
+   * Lets devices fetch a file of the hub's part until `expiresAt` (UTC milliseconds), by its name and by the URL in the answer.
+   * @throws HubError FileNotFound, ArgumentInvalid
+   */
+  grant(
+    principal: Principal,
+    name: string,
+    keys: readonly IdentityKey[],
+    expiresAt: number,
+  ): Promise<readonly GrantAnswer[]>;
+  /** Grants with their receipts, newest first. */
+  grants(principal: Principal, of: GrantFilter | { readonly name: string }, page: Page): Promise<readonly FileGrant[]>;
+  /** @throws HubError FileNotFound */
+  revoke(principal: Principal, id: string): Promise<void>;
+
+  /** A device fetches a file that it was granted, or one of its own. @throws HubError FileNotFound, InvalidRange */
+  fetch(principal: Principal, key: IdentityKey, name: string, choose: ChooseRange): Promise<OpenFile>;
+}
+
+export interface DownloadsParts {
+  readonly guard: Guard;
+  readonly store: ObjectStore | undefined;
+  readonly grants: GrantRecords;
+  readonly identities: { get(key: IdentityKey): Promise<Pick<Identity, 'generationId'> | undefined> };
+  readonly limits: FileLimits;
+  readonly secret: Uint8Array;
+  hostName(): string;
+  readonly recorder: Recorder;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export function createDownloads(parts: DownloadsParts): Guarded<Downloads> {
+  const { grants, identities, limits, secret, clock, random } = parts;
+
+  const store = (): ObjectStore => {
+    if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
+    return parts.store;
+  };
+  const pathIn = (owner: FileOwner, name: string): string => (owner === 'hub' ? hubPathOf(name) : pathOf(owner, name));
+  const folderIn = (owner: FileOwner): string => (owner === 'hub' ? HUB_FOLDER : folderOf(owner));
+
+  async function known(key: IdentityKey): Promise<Pick<Identity, 'generationId'>> {
+    const identity = await identities.get(key);
+    if (identity !== undefined) return identity;
+    throw new HubError(key.moduleId === undefined ? 'DeviceNotFound' : 'ModuleNotFound');
+  }
+
+  async function opened(path: string, choose: ChooseRange): Promise<OpenFile> {
+    // An object that is replaced between the two is looked at again: its range may be another.
+    for (;;) {
+      const facts = await translated(store().head(path));
+      if (facts === undefined) throw new HubError('FileNotFound', `There is no file ${path}.`);
+      const range = choose(facts);
+      const open = await translated(store().read(path, range));
+      if (open === undefined) throw new HubError('FileNotFound', `There is no file ${path}.`);
+      if (open.facts.etag === facts.etag) return { ...open, range };
+      await open.body[Symbol.asyncIterator]().return?.();
+    }
+  }
+
+  const downloads: Downloads = {
+    async put(_principal, owner, name, { source, bytes, sums }, facts) {
+      const path = pathIn(owner, name);
+      if (owner !== 'hub') await known(owner);
+      const [own, all] = await translated(Promise.all([store().usage(folderIn(owner)), store().usage('')]));
+      const left = [
+        limits.filesBytesMax - (all?.bytes ?? 0),
+        ...(owner === 'hub' ? [] : [limits.deviceBytesMax - (own?.bytes ?? 0)]),
+      ];
+      if (Math.min(...left) < (bytes ?? 1))
+        throw new HubError('IotHubQuotaExceeded', 'There is no more room for files.');
+      const bytesMax = Math.min(limits.fileBytesMax, ...left);
+      const stated = { ...(bytes !== undefined && { bytes }), ...(sums !== undefined && { sums }) };
+      return translated(store().put(path, source, { bytesMax, ...stated, ...facts }));
+    },
+    read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose),
+    list: (_principal, owner, page) => translated(store().list(folderIn(owner), page)),
+    async remove(_principal, owner, name) {
+      if (!(await translated(store().delete(pathIn(owner, name))))) throw new HubError('FileNotFound');
+    },
+
+    async grant(principal, name, keys, expiresAt) {
+      const path = hubPathOf(name);
+      const now = clock.now();
+      if (expiresAt <= now || expiresAt > now + limits.grantMs) {
+        throw new HubError('ArgumentInvalid', `The expiry must lie within ${limits.grantMs / 1000} seconds from now.`);
+      }
+      if ((await translated(store().head(path))) === undefined)
+        throw new HubError('FileNotFound', `There is no file ${name}.`);
+      const grantedBy = principal.kind === 'policy' ? principal.policyName : '';
+      const wanted = await Promise.all(
+        keys.map(async (key): Promise<FileGrant | undefined> => {
+          const identity = await identities.get(key);
+          if (identity === undefined) return undefined;
+          const { generationId } = identity;
+          const id = uuid(random);
+          return { id, key, generationId, path, name, createdTime: now, expiresAt, grantedBy, fetched: undefined };
+        }),
+      );
+      const there = wanted.filter((grant) => grant !== undefined);
+      const outcomes = await grants.grant(there, bounds.fileGrantsPerDeviceMax, now);
+      const byId = new Map(there.map((grant, nth) => [grant.id, outcomes[nth]]));
+      return wanted.map((grant, nth): GrantAnswer => {
+        const outcome = grant === undefined ? 'gone' : byId.get(grant.id);
+        if (grant === undefined || outcome === 'gone') return { key: keys[nth], error: 'DeviceNotFound' };
+        if (outcome === 'full') return { key: keys[nth], error: 'IotHubQuotaExceeded' };
+        return { key: keys[nth], grant: { id: grant.id, url: urlOf(grant), expiresAt } };
+      });
+    },
+    grants: (_principal, of, page) => grants.list('name' in of ? { path: hubPathOf(of.name) } : of, page),
+    async revoke(_principal, id) {
+      if (!(await grants.revoke(id))) throw new HubError('FileNotFound', 'There is no such grant.');
+    },
+
+    async fetch(principal, key, name, choose) {
+      const grant = await grants.findByName(key, name, clock.now());
+      const isOf = principal.kind !== 'device' || grant?.generationId === principal.generationId;
+      if (grant === undefined || !isOf) return opened(pathOf(key, name), choose);
+      return fetching(await opened(grant.path, choose), grant, parts);
+    },
+  };
+
+  function urlOf(grant: FileGrant): string {
+    const rights = new Set(['read'] as const);
+    const query = signQuery({ path: grant.path, rights, correlationId: grant.id, expiresAt: grant.expiresAt }, secret);
+    return `https://${parts.hostName()}/${FILES_CONTAINER}/${urlPathOf(grant.path)}${query}`;
+  }
+
+  return parts.guard.room(downloads, downloadCalls);
+}
+
+/** @throws HubError for what a store refuses */
+async function translated<Result>(work: Promise<Result>): Promise<Result> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof ObjectError)) throw error;
+    const cause = { cause: error };
+    switch (error.kind) {
+      case 'condition':
+      case 'exists':
+        throw new HubError('PreconditionFailed', undefined, cause);
+      case 'tooLarge':
+        throw new HubError('MessageTooLarge', 'The file is larger than allowed.', cause);
+      case 'incomplete':
+      case 'md5':
+      case 'crc64':
+        throw new HubError('IotHubFormatError', 'The content is not as long, or not the one, that was stated.', cause);
+      case 'full':
+        throw new HubError('IotHubQuotaExceeded', 'The disk has no more room for files.', cause);
+      default:
+        throw new HubError('ServiceUnavailable', undefined, cause);
+    }
+  }
+}

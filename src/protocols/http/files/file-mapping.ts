@@ -1,0 +1,59 @@
+/** Files as the management API and devices by their identity have them: the blob endpoint's headers, the hub's own refusals. */
+import type http from 'node:http';
+import { HubError } from '../../../core/errors.ts';
+import type { Content, ContentFacts } from '../../../core/files/blob.ts';
+import { BlobError } from '../../../core/files/blob-error.ts';
+import type { ChooseRange, OpenFile } from '../../../core/files/downloads.ts';
+import type { ApiAnswer } from '../route.ts';
+import { conditionOf, contentHeaders, contentTypeOf, isUnchanged, lengthOf, rangeOf, sumsOf } from './blob-headers.ts';
+import { streamedBody } from './streamed-body.ts';
+
+/** @throws HubError ArgumentInvalid for a header that is not what it must be */
+export function contentOf(
+  request: http.IncomingMessage,
+  headers: http.IncomingHttpHeaders,
+): { readonly content: Content; readonly facts: ContentFacts } {
+  return asked(() => {
+    const bytes = lengthOf(headers);
+    const sums = sumsOf(headers);
+    return {
+      content: {
+        source: streamedBody(request),
+        ...(bytes !== undefined && { bytes }),
+        ...(sums !== undefined && { sums }),
+      },
+      facts: {
+        contentType: contentTypeOf(headers, true),
+        condition: conditionOf(headers),
+        ...(sums?.md5 !== undefined && { md5: sums.md5 }),
+      },
+    };
+  });
+}
+
+/** @throws HubError InvalidRange, and what `open` throws */
+export async function fileAnswer(
+  headers: http.IncomingHttpHeaders,
+  open: (choose: ChooseRange) => Promise<OpenFile>,
+): Promise<ApiAnswer> {
+  let unchanged = false;
+  const { facts, body, range } = await open((found) => {
+    unchanged = isUnchanged(headers, found);
+    return unchanged ? undefined : asked(() => rangeOf(headers, found));
+  });
+  const { ETag: _etag, 'x-ms-blob-type': _type, ...rest } = contentHeaders(facts, range);
+  if (unchanged) {
+    await body[Symbol.asyncIterator]().return?.();
+    return { status: 304, etag: facts.etag };
+  }
+  return { status: range === undefined ? 200 : 206, etag: facts.etag, headers: Object.entries(rest), stream: body };
+}
+
+function asked<Result>(read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof BlobError)) throw error;
+    throw new HubError(error.code === 'InvalidRange' ? 'InvalidRange' : 'ArgumentInvalid', error.message);
+  }
+}
