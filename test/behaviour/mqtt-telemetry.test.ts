@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import mqttPacket from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
 import { Session } from '../../src/protocols/mqtt/session.ts';
-import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
+import { connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { openTestDoor, serveStream } from '../drivers/mqtt-door.ts';
 
 const topic = 'devices/d1/messages/events/';
@@ -183,6 +183,18 @@ test('the will of a connection that the hub ends for its fault becomes an event'
   const client = await door.device('d1', { will });
   client.send(Buffer.from([0xc0, 1, 0]));
   await client.untilClosed();
+  assert.deepEqual(door.sent, [willEvent]);
+});
+
+test('the will of a connection that ends with its token becomes an event, also of a device that has sent nothing', async () => {
+  await using door = await openTestDoor();
+  await door.create({ deviceId: 'd1' });
+  const fields = { ...(await door.credentials({ deviceId: 'd1' }, { lifeMs: 1000 })), will, keepalive: 600 };
+  const { client, returnCode } = await MqttDriver.connect(door.place, fields);
+  assert.equal(returnCode, 0);
+  door.clock.advance(limits.clockSkewMs + 2000);
+  await client.untilClosed();
+  assert.ok(door.lines.some((line) => line.includes('token-expired')));
   assert.deepEqual(door.sent, [willEvent]);
 });
 

@@ -1,14 +1,16 @@
 import { uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
-import type { SenderOptions } from '../events/events.ts';
+import type { EventSender, SenderOptions } from '../events/events.ts';
 import { identityName } from '../identity/permissions.ts';
-import type { DevicePrincipal, IdentityKey } from '../identity/types.ts';
+import type { DevicePrincipal, IdentityKey, Proof } from '../identity/types.ts';
 import type { PresenceTicket } from '../presence/ports.ts';
 import type { Call, ConnectionClaim, DisconnectReason, Note } from '../presence/types.ts';
 import { CommandDelivery } from './command-delivery.ts';
 import { OpenCalls } from './open-calls.ts';
 import { TelemetrySender } from './telemetry-sender.ts';
 import type { CommandWire, DeviceHub, DeviceReceiver, TelemetryDoor } from './types.ts';
+
+const ENDLESS: Proof = { expiresAt: Number.POSITIVE_INFINITY };
 
 /** Where a device connects from. */
 export interface DeviceOrigin {
@@ -67,6 +69,11 @@ export class DeviceConnection implements ConnectionClaim {
     return this.principal.credentials;
   }
 
+  /** UTC milliseconds at which what it has proved last ends. */
+  get expiresAt(): number {
+    return this.principal.expiresAt;
+  }
+
   get name(): string {
     return identityName(this.principal.key);
   }
@@ -95,10 +102,16 @@ export class DeviceConnection implements ConnectionClaim {
 
   /** Telemetry of the device. A door makes it with the first message. @throws HubError IotHubUnauthorizedAccess */
   openTelemetry(door: TelemetryDoor, modelId: string | undefined): TelemetrySender {
-    const { protocol, peer } = this;
-    const options: SenderOptions = { via: { protocol, peer }, ...(modelId !== undefined && { modelId }) };
     const { events, clock } = this.#hub;
-    return new TelemetrySender(events, clock, events.openSender(this.principal, this.key, options), door);
+    return new TelemetrySender(events, clock, this.#openSender(modelId, this), door);
+  }
+
+  /**
+   * For the one message that the device leaves behind: it gives it with its proof, which may have ended when the time has come.
+   * @throws HubError IotHubUnauthorizedAccess
+   */
+  openWill(modelId: string | undefined): EventSender {
+    return this.#openSender(modelId, ENDLESS);
   }
 
   /** Commands to the device, over one wire of several that it may have. @throws HubError IotHubUnauthorizedAccess */
@@ -115,6 +128,12 @@ export class DeviceConnection implements ConnectionClaim {
   letGo(delivery: CommandDelivery): void {
     delivery.discard();
     this.#holder = delivery.hasTaken ? delivery.holder : undefined;
+  }
+
+  #openSender(modelId: string | undefined, proof: Proof): EventSender {
+    const { protocol, peer } = this;
+    const options: SenderOptions = { via: { protocol, peer }, proof, ...(modelId !== undefined && { modelId }) };
+    return this.#hub.events.openSender(this.principal, this.key, options);
   }
 
   /** Presence: the place is another connection's now, or none's. */

@@ -2,7 +2,8 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
-import type { IdentityKey, Principal } from '../identity/types.ts';
+import { demandProof } from '../identity/permissions.ts';
+import type { IdentityKey, Principal, Proof } from '../identity/types.ts';
 import type { ConnectionClaim } from '../presence/types.ts';
 import type { Meter, Throttling } from '../throttling/throttling.ts';
 import { eventCalls } from './calls.ts';
@@ -39,7 +40,7 @@ export interface Events {
   openSender(principal: Principal, key: IdentityKey, options?: SenderOptions): EventSender;
   /**
    * Puts one message into the open batch. `waiter` hears of its durability; the number is that of its batch.
-   * @throws HubError MessageTooLarge, ArgumentInvalid, ServiceUnavailable (the log does not take records: see its health)
+   * @throws HubError IotHubUnauthorized (the sender's proof has ended), MessageTooLarge, ArgumentInvalid, ServiceUnavailable (the log does not take records: see its health)
    */
   enqueue(sender: EventSender, telemetry: Telemetry, waiter: DurabilityWaiter): number;
   /**
@@ -114,6 +115,8 @@ export interface SenderOptions {
   readonly modelId?: string;
   /** Where the messages come from, for whoever follows them. */
   readonly via?: SenderOrigin;
+  /** Where proofs are renewed: what holds the newest one. Absent = the principal itself. */
+  readonly proof?: Proof;
 }
 
 export type SenderOrigin = Pick<ConnectionClaim, 'protocol'> & Partial<Pick<ConnectionClaim, 'peer'>>;
@@ -142,6 +145,8 @@ export interface EventSender {
   readonly stamp: EventStamp;
   /** When the right to send was looked at, UTC milliseconds. */
   readonly openedTime: number;
+  /** Ends the right; looked at with each message. */
+  readonly proof: Proof;
   readonly via?: SenderOrigin;
   /** Counts what it sends; absent = nothing limits it. */
   readonly meter?: Meter;
@@ -209,6 +214,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
     if (!health.ok) throw new HubError('ServiceUnavailable', undefined, { reason: health.reason });
   };
   const check = (sender: EventSender, message: Telemetry): void => {
+    demandProof(sender.proof, clock.now());
     checkTelemetry(message, sender.stamp, telemetryBytesMax);
     checkHealth(sender.log);
   };
@@ -223,7 +229,8 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       const partition = partitionOf(key.deviceId, telemetry.partitionCount);
       const stamp = telemetryStamp(principal, key, options?.modelId);
       const meter = parts.throttling?.meterOf(key);
-      return { log: telemetry, partition, stamp, meter, openedTime: clock.now(), via: options?.via };
+      const proof = options?.proof ?? principal;
+      return { log: telemetry, partition, stamp, meter, openedTime: clock.now(), proof, via: options?.via };
     },
     enqueue(sender, message, waiter) {
       check(sender, message);
@@ -238,11 +245,13 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
     enqueuePrepared({ sender, template, propertyBytes }, source, bodyStart, bodyEnd, waiter) {
       const { log, partition, meter } = sender;
       const bodyBytes = bodyEnd - bodyStart;
+      const now = clock.now();
+      demandProof(sender.proof, now);
       checkTelemetryBytes(propertyBytes + bodyBytes, sender.stamp, telemetryBytesMax);
       checkHealth(log);
       const { writer } = log;
       const at = writer.reserve(partition, template.size(bodyBytes));
-      template.write(writer.bytes(partition), at, clock.now(), source, bodyStart, bodyEnd);
+      template.write(writer.bytes(partition), at, now, source, bodyStart, bodyEnd);
       writer.await(waiter);
       if (meter !== undefined) meter.charge(propertyBytes + bodyBytes);
       return writer.batch;

@@ -96,6 +96,12 @@ export interface Authority {
   readonly updatedTime: number;
 }
 
+/** What a right lasts by: a principal, or what holds the newest of several. */
+export interface Proof {
+  /** UTC milliseconds. */
+  readonly expiresAt: number;
+}
+
 /** A device or module that has proved who it is. */
 export interface DevicePrincipal {
   readonly kind: 'device';

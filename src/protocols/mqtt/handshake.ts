@@ -3,6 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
 import type { DeviceConnection } from '../../core/devices/connection.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
+import type { EventSender } from '../../core/events/events.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';
@@ -36,6 +37,8 @@ export interface ConnectTraits {
   /** Its SDK cannot read properties without a value. */
   readonly omitEmptyProperties: boolean;
   readonly will: Telemetry | undefined;
+  /** Of the will, when the device is proved. */
+  readonly willSender?: EventSender;
 }
 
 /** Of most devices: one object for all of them. */

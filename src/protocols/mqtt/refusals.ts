@@ -38,6 +38,7 @@ export function twinRefusal(
 export function closingOf(error: unknown): { readonly reason: DisconnectReason; readonly fields: LogFields } {
   if (error instanceof MalformedPacket) return { reason: 'protocol-error', fields: { rule: error.message } };
   const { code, limit } = asHubError(error);
+  if (code === 'IotHubUnauthorized') return { reason: 'token-expired', fields: { code } };
   const isOurs = code === 'ServerError' || code === 'ServiceUnavailable';
   return { reason: isOurs ? 'storage-failed' : 'protocol-error', fields: { code, limit } };
 }

@@ -266,7 +266,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
   /** The device has proved who it is; what only the CONNECT needed goes. */
   proved(device: DeviceConnection, traits: ConnectTraits): void {
     this.#device = device;
-    this.#traits = traits;
+    this.#traits = traits.will === undefined ? traits : { ...traits, willSender: device.openWill(traits.modelId) };
     this.#origin = undefined;
   }
 
@@ -333,12 +333,10 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
 
   /** The will becomes an event. */
   #leaveWill(reason: DisconnectReason): void {
-    const { will } = this.#traits;
-    if (will === undefined || this.#accepted === 'no' || !leavesWill(reason)) return;
+    const { will, willSender } = this.#traits;
+    if (will === undefined || willSender === undefined || this.#accepted === 'no' || !leavesWill(reason)) return;
     try {
-      const uplink = this.openUplink();
-      uplink.close();
-      uplink.enqueue(will, 0);
+      this.hub.events.enqueue(willSender, will, this);
     } catch (error) {
       this.hub.log.warn({ ...this.facts(), error }, 'the will of a connection was not stored');
     }

@@ -205,3 +205,33 @@ test('a prepared message is stored as the same bytes, under the same rules', asy
   telemetry.failWith(new Error('no space left'));
   assert.throws(() => events.enqueuePrepared(prepared, largest, 0, 1, waiter), refused('ServiceUnavailable'));
 });
+
+test('the end of a proof is looked at with each message; a renewed one goes on', async () => {
+  const { events, telemetry } = make();
+  const waiter = { batchDurable: () => {}, batchFailed: () => {} };
+  const first = device('d1');
+  const holder = { expiresAt: first.expiresAt };
+  const [fixed, renewed] = [first, { ...first, key: { deviceId: 'd2' } }].map((principal, at) =>
+    events.openSender(principal, principal.key, at === 0 ? {} : { proof: holder }),
+  );
+  const prepared = [fixed, renewed].map((sender) => events.prepare(sender, { system: {}, properties: [] }));
+  const body = Buffer.from('x');
+  clock.advance(999);
+  for (const sender of [fixed, renewed]) events.enqueue(sender, text('before'), waiter);
+  clock.advance(1);
+  for (const [at, sender] of [fixed, renewed].entries()) {
+    assert.throws(() => events.enqueue(sender, text('late'), waiter), refused('IotHubUnauthorized'));
+    assert.throws(() => events.enqueuePrepared(prepared[at], body, 0, 1, waiter), refused('IotHubUnauthorized'));
+    await assert.rejects(events.send(sender, [text('late')]), refused('IotHubUnauthorized'));
+  }
+  holder.expiresAt += 1000;
+  events.enqueuePrepared(prepared[1], body, 0, 1, waiter);
+  assert.throws(() => events.enqueuePrepared(prepared[0], body, 0, 1, waiter), refused('IotHubUnauthorized'));
+  await telemetry.commit();
+  const kept = await Promise.all([fixed, renewed].map(({ partition }) => readAll(telemetry, partition)));
+  assert.deepEqual([...new Set(kept.flat())].map((line) => line.replace(/ -?\d+ /, ' ')).toSorted(), [
+    'd1 Telemetry before',
+    'd2 Telemetry before',
+    'd2 Telemetry x',
+  ]);
+});
