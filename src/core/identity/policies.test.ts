@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { seededRandom } from '../../base/random.ts';
 import { createMemoryPolicyStore } from '../../stores/memory/policies.ts';
-import { operations } from './operations.ts';
+import { type Operation, operations } from './operations.ts';
 import { authorize } from './permissions.ts';
 import { defaultPolicyNames, ensurePolicies } from './policies.ts';
 import type { Policy, PolicyPrincipal } from './types.ts';
@@ -57,6 +57,47 @@ test('a given key of the wrong form or for no policy is refused without showing 
   assert.deepEqual(await store.load(), []);
 });
 
+/** Which default policy an operation is for, said apart from the table; an operation that is left out does not compile. */
+type Kind = 'device' | 'service' | 'reads' | 'writes' | 'owner';
+const kindOf: Readonly<Record<Operation, Kind>> = {
+  'registry.read': 'reads',
+  'registry.write': 'writes',
+  'statistics.read': 'reads',
+  connect: 'device',
+  'subscriptions.read': 'device',
+  'subscriptions.write': 'device',
+  'telemetry.send': 'device',
+  'commands.receive': 'device',
+  'commands.settle': 'device',
+  'commands.send': 'service',
+  'commands.read': 'service',
+  'commands.purge': 'service',
+  'feedback.receive': 'service',
+  'feedback.settle': 'service',
+  'twins.read': 'service',
+  'twins.write': 'service',
+  'twins.readOwn': 'device',
+  'twins.report': 'device',
+  'methods.invoke': 'service',
+  'methods.receive': 'device',
+  'events.read': 'service',
+  'eventHubs.read': 'service',
+  'consumerGroups.read': 'service',
+  'consumerGroups.write': 'writes',
+  'files.upload': 'device',
+  'files.fetch': 'device',
+  'files.read': 'service',
+  'files.write': 'service',
+  'files.grant': 'service',
+  'fileNotifications.receive': 'service',
+  'fileNotifications.settle': 'service',
+  'hub.read': 'reads',
+  'authorities.read': 'reads',
+  'authorities.write': 'writes',
+  'serverAuthority.read': 'reads',
+  'serverAuthority.write': 'owner',
+};
+
 test('each default policy may do what the service lets it, and nothing else', async () => {
   const policies = await ensurePolicies(createMemoryPolicyStore(), {}, seededRandom(1));
   const allowed = (name: string, scope: readonly string[], target?: Parameters<typeof authorize>[3]): string[] => {
@@ -77,28 +118,16 @@ test('each default policy may do what the service lets it, and nothing else', as
       }
     });
   };
-  const registryRead = operations.filter((operation) =>
-    /(registry|authorities|serverAuthority|hub)\.read|statistics/.test(operation),
-  );
-  const toDevices = operations.filter((operation) =>
-    /^(connect|subscriptions\.|telemetry\.send|commands\.(receive|settle)|files\.upload|twins\.(readOwn|report)|methods\.receive)/.test(
-      operation,
-    ),
-  );
-  assert.deepEqual(
-    defaultPolicyNames.map((name) => allowed(name, []).length > 0),
-    [true, true, true, true, true],
-  );
-  assert.deepEqual(allowed('iothubowner', []), operations);
-  assert.deepEqual(allowed('device', []), toDevices);
-  assert.deepEqual(allowed('registryRead', []), registryRead);
-  assert.ok(
-    allowed('service', []).every((operation) =>
-      /commands|feedback|fileNotifications|twins\.(read|write)$|methods\.invoke|events|eventHubs|consumerGroups\.read/.test(
-        operation,
-      ),
-    ),
-  );
+  const of = (...kinds: readonly Kind[]): readonly string[] =>
+    operations.filter((operation) => kinds.includes(kindOf[operation]));
+  const whole = Object.fromEntries(defaultPolicyNames.map((name) => [name, allowed(name, [])]));
+  assert.deepEqual(whole, {
+    iothubowner: operations,
+    service: of('service'),
+    device: of('device'),
+    registryRead: of('reads'),
+    registryReadWrite: of('reads', 'writes'),
+  });
   // A token for an event hub reads events and nothing else; with a place stated, only there.
   assert.deepEqual(allowed('iothubowner', ['myhub']), ['events.read', 'eventHubs.read', 'consumerGroups.read']);
   assert.ok(allowed('iothubowner', ['myhub'], { path: ['MyHub', 'ConsumerGroups'] }).includes('events.read'));
