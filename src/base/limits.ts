@@ -143,6 +143,10 @@ export const limits = {
   twinTailCharsMax: 2 * KiB,
   /** Changes of desired properties that a twin remembers, for devices that are told of them one after the other. */
   twinPatchesKept: 32,
+  /** Changes of desired properties that are read at a time for one device. */
+  twinPushesAtOnce: 4,
+  /** Requests of one MQTT connection to its twin that wait for the store, before its socket is not read. */
+  mqttTwinRequestsMax: 32,
   /** Reported patches of one call of the store: some milliseconds of its thread. */
   twinReportsPerCall: 256,
   /** Characters of reported patches that wait for the store. */

@@ -160,6 +160,6 @@ test('a session survives a restart of the hub, and SIGTERM ends connections', as
   const second = await MqttDriver.connect({ port: port('mqtt') }, fields);
   assert.deepEqual([second.returnCode, second.sessionPresent], [0, true]);
   second.client.publish({ topic: '$iothub/twin/GET/?$rid=1' });
-  assert.equal((await second.client.next('publish')).topic, '$iothub/twin/res/501/?$rid=1');
+  assert.equal((await second.client.next('publish')).topic, '$iothub/twin/res/200/?$rid=1');
   await second.client.disconnect();
 });

@@ -83,7 +83,7 @@ test('the npm client publishes and receives over a WebSocket', async () => {
   );
   const answered = new Promise<string>((resolve) => client.once('message', resolve));
   await client.publishAsync('$iothub/twin/GET/?$rid=7', ' ');
-  assert.equal(await answered, '$iothub/twin/res/501/?$rid=7');
+  assert.equal(await answered, '$iothub/twin/res/200/?$rid=7');
   await client.endAsync();
 });
 

@@ -24,6 +24,7 @@ import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { owner } from './owner.ts';
 import { openPlainHub } from './plain-hub.ts';
 
@@ -105,6 +106,7 @@ export async function openAmqpTestHub(
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1'],
     ...{ identities, commandQueue, clock },
+    twins: createMemoryTwinStore(identities),
     events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
     random: systemRandom,
     log: capturing(lines),

@@ -27,6 +27,7 @@ import {
   type MemoryEventLogOptions,
 } from '../../src/stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { MqttDriver, type MqttPlace } from './mqtt.ts';
 import { owner } from './owner.ts';
 import { openPlainHub, type PlainHubParts } from './plain-hub.ts';
@@ -86,6 +87,7 @@ export async function openTestDoor(
     hosts: ['localhost', '127.0.0.1'],
     ...{ identities, clock, random },
     commandQueue: queue,
+    twins: createMemoryTwinStore(identities),
     events: (guard) => {
       const consumerGroups = createMemoryConsumerGroupStore();
       return overheard(

@@ -18,6 +18,7 @@ import { type Recorder, silentRecorder } from '../../src/core/monitoring/types.t
 import { createPresence } from '../../src/core/presence/presence.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
+import type { TwinStore } from '../../src/core/twins/ports.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
@@ -38,6 +39,8 @@ export interface PlainHubParts {
   readonly identities?: IdentityStore;
   readonly authorities?: AuthorityStore;
   readonly commandQueue?: CommandQueue;
+  /** Of other identities than the ones made here: must be given with them. */
+  readonly twins?: TwinStore;
   readonly recorder?: Recorder;
   readonly tracing?: HubParts['tracing'];
   readonly limits?: HubLimits;
@@ -63,7 +66,7 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
   const state = createHubState({
     ...common,
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
-    twins: createMemoryTwinStore(memory),
+    twins: parts.twins ?? createMemoryTwinStore(memory),
     files,
     presence: createPresence({ clock, log }),
     connectionWatchers: [],

@@ -8,6 +8,7 @@ import {
   grantedQosOf,
   grantsOf,
   isGranted,
+  methodTopic,
   NO_GRANTS,
   publishTarget,
   revoke,
@@ -46,8 +47,13 @@ test('twin and method topics are understood, the request id as it stands', () =>
   assert.deepEqual(publishTarget('$iothub/twin/PATCH/properties/reported/?$rid=7&$version=3', device), {
     kind: 'twinPatch',
     requestId: '7',
+    version: 3,
   });
-  assert.deepEqual(publishTarget('$iothub/methods/res/200/?$rid=1', module), { kind: 'methodResponse' });
+  const response = (topic: string) => publishTarget(topic, module);
+  const answered = { kind: 'methodResponse', status: 200, id: 0xab };
+  assert.deepEqual(response('$iothub/methods/res/200/?$rid=ab'), answered);
+  assert.deepEqual(response('$iothub/methods/res/-1/?$rid=none'), { ...answered, status: -1, id: undefined });
+  assert.equal(methodTopic('reboot', 0xab), '$iothub/methods/POST/reboot/?$rid=ab');
   assert.equal(twinResponseTopic(501, 'a%20b'), '$iothub/twin/res/501/?$rid=a%20b');
 });
 

@@ -7,8 +7,9 @@ import type { Subscription } from '../../core/presence/ports.ts';
 export type PublishTarget =
   | { readonly kind: 'telemetry'; readonly propertyBag: string }
   | { readonly kind: 'twinGet'; readonly requestId: string }
-  | { readonly kind: 'twinPatch'; readonly requestId: string }
-  | { readonly kind: 'methodResponse' };
+  | { readonly kind: 'twinPatch'; readonly requestId: string; readonly version: number | undefined }
+  /** `id` is undefined where it can be none of ours. */
+  | { readonly kind: 'methodResponse'; readonly status: number; readonly id: number | undefined };
 
 /** `devices/{d}/messages/events` or the module's: what every telemetry topic of the identity starts with. */
 export function telemetryTopic(key: IdentityKey): string {
@@ -21,7 +22,10 @@ export function publishTarget(topic: string, key: IdentityKey): PublishTarget | 
   if (topic.startsWith(telemetry)) return telemetryTarget(topic.slice(telemetry.length));
   if (topic.startsWith('$iothub/twin/GET/?')) return twinTarget('twinGet', topic.slice(18));
   if (topic.startsWith('$iothub/twin/PATCH/properties/reported/?')) return twinTarget('twinPatch', topic.slice(40));
-  return /^\$iothub\/methods\/res\/-?\d{1,10}\/\?\$rid=[^&]+/.test(topic) ? { kind: 'methodResponse' } : undefined;
+  const response = /^\$iothub\/methods\/res\/(-?\d{1,10})\/\?\$rid=([^&]+)/.exec(topic);
+  return response === null
+    ? undefined
+    : { kind: 'methodResponse', status: Number(response[1]), id: methodId(response[2]) };
 }
 
 /** `[/][{bag}[/]]`. A slash inside the bag is a value that the device did not encode. */
@@ -32,10 +36,30 @@ function telemetryTarget(rest: string): PublishTarget | undefined {
 }
 
 function twinTarget(kind: 'twinGet' | 'twinPatch', query: string): PublishTarget | undefined {
-  const item = query.split('&').find((part) => part.startsWith('$rid='));
-  const requestId = item?.slice(5) ?? '';
+  const items = query.split('&');
+  const requestId = items.find((part) => part.startsWith('$rid='))?.slice(5) ?? '';
   if (requestId === '' || requestId.length > limits.mqttRequestIdCharsMax) return undefined;
-  return { kind, requestId };
+  if (kind === 'twinGet') return { kind, requestId };
+  const version = items.find((part) => part.startsWith('$version='))?.slice(9);
+  return {
+    kind,
+    requestId,
+    version: version !== undefined && /^\d{1,15}$/.test(version) ? Number(version) : undefined,
+  };
+}
+
+/** Where a device is told of a change of its desired properties. */
+export function desiredTopic(version: number): string {
+  return `$iothub/twin/PATCH/properties/desired/?$version=${version}`;
+}
+
+/** Where a method goes: nothing may stand behind the request id (device reference 2.6). */
+export function methodTopic(name: string, id: number): string {
+  return `$iothub/methods/POST/${name}/?$rid=${id.toString(16)}`;
+}
+
+function methodId(text: string): number | undefined {
+  return /^[0-9a-f]{1,13}$/.test(text) ? Number.parseInt(text, 16) : undefined;
 }
 
 /** Where the answer to a twin request goes; the request id is echoed as it came (device reference 2.5). */

@@ -18,6 +18,8 @@ export const holds = {
   throttle: 128,
   /** It has had its share of this turn of the event loop. */
   turn: 256,
+  /** Too many requests to its twin wait for the store. */
+  twin: 512,
 } as const;
 
 export type Hold = (typeof holds)[keyof typeof holds];

@@ -5,7 +5,6 @@ import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import { MalformedPacket, type PublishPacket } from '../../wire/mqtt/packets.ts';
 import { isGranted, publishTarget } from './addresses.ts';
 import { telemetryOf } from './mapping.ts';
-import { twinRefusal } from './refusals.ts';
 import type { Session } from './session.ts';
 
 /** @throws MalformedPacket, HubError as `Events.enqueue`: the connection is closed for both */
@@ -23,8 +22,16 @@ export function takePublish(session: Session, packet: PublishPacket, reader: Pac
   if (packet.qos === 1 && session.uplink?.awaitTurn(packet.packetId) !== true) {
     session.write(puback(packet.packetId));
   }
-  // Methods are not called yet, so every response is to an unknown request: ignored (device reference 2.6).
-  if (target.kind === 'methodResponse' || !isGranted(session.grants, 'twinResponses')) return;
-  // Twins are not offered yet: an error answer, because an application without any would reconnect for ever.
-  session.write(twinRefusal('OperationNotAvailable', target.requestId, session.hub));
+  switch (target.kind) {
+    case 'methodResponse':
+      // One to an unknown request is ignored (device reference 2.6).
+      if (target.id !== undefined) session.twinIfAny?.methodAnswered(target.id, target.status, packet.payload);
+      return;
+    case 'twinGet':
+      if (isGranted(session.grants, 'twinResponses')) session.twin.get(target.requestId);
+      return;
+    case 'twinPatch':
+      // Carried out, whether or not the device wants to know what became of it.
+      session.twin.patch(target.requestId, packet.payload, target.version);
+  }
 }

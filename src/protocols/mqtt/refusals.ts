@@ -1,7 +1,7 @@
 /** Refusals of the hub -> the forms that MQTT 3.1.1 and the device protocol have for them. */
 import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
-import { asHubError, type ErrorCode, errorTable, type HubError } from '../../core/errors.ts';
+import { asHubError, errorTable, type HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { type ConnackCode, connackCodes, publishAtMostOnce } from '../../wire/mqtt/encode.ts';
@@ -16,22 +16,19 @@ export function connackCode(error: HubError): ConnackCode {
   return errorTable[error.code].retry ? connackCodes.serverUnavailable : connackCodes.notAuthorized;
 }
 
-/** Status in the topic of a twin answer for an operation that this hub does not have: one of the documented 5xx. */
-const TWIN_STATUS_NOT_OFFERED = 501;
-
 /** The answer to a twin request that is refused (device reference 2.5): Node needs `errorCode` and `message`. */
 export function twinRefusal(
-  code: ErrorCode,
+  { code, status, message }: HubError,
   requestId: string,
   { random, clock }: Pick<Hub, 'random' | 'clock'>,
 ): Buffer {
   const body = JSON.stringify({
     errorCode: errorTable[code].number,
     trackingId: uuid(random),
-    message: errorTable[code].meaning,
+    message: code === 'ServerError' ? errorTable[code].meaning : message,
     timestampUtc: new Date(clock.now()).toISOString(),
   });
-  return publishAtMostOnce(twinResponseTopic(TWIN_STATUS_NOT_OFFERED, requestId), Buffer.from(body));
+  return publishAtMostOnce(twinResponseTopic(status, requestId), Buffer.from(body));
 }
 
 /** What a packet that could not be handled does to its connection: 3.1.1 has no error packet, so it is closed. */

@@ -12,12 +12,13 @@ import type { Log, LogFields } from '../../base/log.ts';
 import type { DeviceConnection } from '../../core/devices/connection.ts';
 import type { DeviceReceiver, Slowing, TelemetryDoor } from '../../core/devices/types.ts';
 import type { Hub } from '../../core/hub.ts';
-import type { DisconnectReason } from '../../core/presence/types.ts';
+import type { Call, DisconnectReason, Note } from '../../core/presence/types.ts';
+import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
 import { connack, connackCodes, pingresp } from '../../wire/mqtt/encode.ts';
 import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import { type ClientPacket, type ConnectPacket, MalformedPacket } from '../../wire/mqtt/packets.ts';
-import { type Grants, grantedQosOf, NO_GRANTS } from './addresses.ts';
+import { type Grants, grantedQosOf, isGranted, NO_GRANTS } from './addresses.ts';
 import { type CommandReceiver, CommandWire } from './command-wire.ts';
 import { takeConnect } from './connecting.ts';
 import { Gated, holds } from './gate.ts';
@@ -27,6 +28,7 @@ import { takePublish } from './publishing.ts';
 import { closingOf } from './refusals.ts';
 import { giveBackReader, takeReader } from './spare-reader.ts';
 import { takeSubscribe, takeUnsubscribe } from './subscribing.ts';
+import { type TwinSession, TwinWire } from './twin-wire.ts';
 import { Uplink } from './uplink.ts';
 import { leavesWill } from './will.ts';
 
@@ -34,7 +36,7 @@ import { leavesWill } from './will.ts';
 const BYTES_PER_PACKET = 256;
 
 /** It has few objects of its own: there is a session for each idle connection. */
-export class Session extends Gated implements DeviceReceiver, TelemetryDoor, CommandReceiver {
+export class Session extends Gated implements DeviceReceiver, TelemetryDoor, CommandReceiver, TwinSession {
   readonly hub: Hub;
   /** Until the device has proved who it is. */
   #origin: Origin | undefined;
@@ -54,6 +56,8 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
   #uplink: Uplink | undefined;
   /** Set while commands are held, or may wait. */
   #commands: CommandWire | undefined;
+  /** Set once twin or methods are used. */
+  #twin: TwinWire | undefined;
   /** The longest silence that is allowed, and the monotonic time at which it ends the connection. */
   #silenceMsMax: number = limits.handshakeMs;
   #silentAt: number;
@@ -120,6 +124,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
   drained(): void {
     this.release(holds.output);
     this.#commands?.drained();
+    this.#twin?.proceed();
   }
 
   /** The device has lost its place. */
@@ -132,6 +137,46 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     if (this.commandQos === undefined) return;
     this.#commands ??= new CommandWire(this.device, this);
     this.#commands.wake();
+  }
+
+  notify({ kind, value }: Note): void {
+    if (kind === DESIRED) this.#twin?.desiredChanged(value as DesiredTold);
+  }
+
+  async invoke(call: Call, signal: AbortSignal, begins: () => void): Promise<unknown> {
+    return this.twin.methods.invoke(call, signal, begins);
+  }
+
+  isSubscribed(kind: 'twinResponses' | 'methods'): boolean {
+    return this.#accepted !== 'no' && isGranted(this.#grants, kind);
+  }
+
+  get twin(): TwinWire {
+    this.#twin ??= new TwinWire(this);
+    return this.#twin;
+  }
+
+  /** Without making it. */
+  get twinIfAny(): TwinWire | undefined {
+    return this.#twin;
+  }
+
+  holdRequests(isFull: boolean): void {
+    if (isFull) this.hold(holds.twin);
+    else this.release(holds.twin);
+  }
+
+  twinFailed(error: unknown): void {
+    this.hub.log.warn({ ...this.facts(), error }, 'a device cannot be told of its desired properties');
+    this.close('storage-failed');
+  }
+
+  /** What has been granted or not decides who is told of what. */
+  #subscribed(): void {
+    const isGrantedDesired = isGranted(this.#grants, 'twinDesired');
+    if (isGrantedDesired) this.twin.subscribe(true);
+    else this.#twin?.subscribe(false);
+    this.#twin?.proceed();
   }
 
   commandsIdle(): void {
@@ -279,6 +324,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.write(connack(connackCodes.accepted, sessionPresent));
     this.hub.log.debug(this.facts(), 'MQTT connection accepted');
     this.commandsWait();
+    this.#subscribed();
     this.release(holds.handshake);
   }
 
@@ -293,6 +339,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.#grants = grants;
     this.write(answer);
     this.commandsWait();
+    this.#subscribed();
   }
 
   write(bytes: Buffer): void {
@@ -326,6 +373,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.#leaveWill(reason);
     this.#device?.release(reason);
     this.#commands?.close();
+    this.#twin?.close();
     if (this.#device !== undefined) this.hub.log.debug({ ...this.facts(), reason }, 'MQTT connection ended');
     if (how === 'end') this.link.end();
     else this.link.destroy();

@@ -1,0 +1,59 @@
+/** Twins and methods of devices whose connections are on listener threads. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readTwinChange } from '../../src/core/twins/rules.ts';
+import type { MqttDriver } from '../drivers/mqtt.ts';
+import { owner } from '../drivers/owner.ts';
+import { openThreadedHub } from '../drivers/threads.ts';
+
+const ids = Array.from({ length: 8 }, (_, at) => `d${at}`);
+const topics = ['$iothub/twin/res/#', '$iothub/twin/PATCH/properties/desired/#', '$iothub/methods/POST/#'];
+const patient = new AbortController().signal;
+
+async function subscribed(client: MqttDriver): Promise<MqttDriver> {
+  client.send({ cmd: 'subscribe', messageId: 1, subscriptions: topics.map((topic) => ({ topic, qos: 0 })) });
+  await client.next('suback');
+  return client;
+}
+
+test('pushes in order, reports and methods reach devices on every thread', async () => {
+  await using hub = await openThreadedHub(2);
+  const clients = await Promise.all(ids.map(async (id) => subscribed(await hub.device(id))));
+  const changes = 20;
+  await Promise.all(
+    ids.map(async (deviceId) => {
+      for (let n = 1; n <= changes; n++) {
+        const body = Buffer.from(JSON.stringify({ properties: { desired: { n } } }));
+        await hub.hub.twins.change(owner, { deviceId }, readTwinChange(body, 'merge'));
+      }
+    }),
+  );
+  await Promise.all(
+    clients.map(async (client) => {
+      for (let n = 1; n <= changes; n++) {
+        const { topic, payload } = await client.next('publish');
+        assert.equal(topic, `$iothub/twin/PATCH/properties/desired/?$version=${n + 1}`);
+        assert.deepEqual(JSON.parse(payload.toString()), { n, $version: n + 1 });
+      }
+      client.publish({ topic: '$iothub/twin/PATCH/properties/reported/?$rid=1', payload: '{"done":true}' });
+      assert.equal((await client.next('publish')).topic, '$iothub/twin/res/204/?$rid=1&$version=2');
+      client.publish({ topic: '$iothub/twin/PATCH/properties/reported/?$rid=2', payload: '{"$x":true}' });
+      assert.equal((await client.next('publish')).topic, '$iothub/twin/res/400/?$rid=2');
+    }),
+  );
+  await Promise.all(
+    ids.map(async (deviceId, at) => {
+      const request = { name: 'who', payload: `"${deviceId}"`, responseMs: 5000, connectMs: 0 };
+      const given = hub.hub.methods.invoke(owner, { deviceId }, request, patient);
+      const { topic, payload } = await clients[at].next('publish');
+      clients[at].publish({ topic: `$iothub/methods/res/200/?${topic.slice(topic.indexOf('?') + 1)}`, payload });
+      assert.deepEqual(await given, { status: 200, payload: `"${deviceId}"` });
+      const lost = assert.rejects(hub.hub.methods.invoke(owner, { deviceId }, request, patient), {
+        code: 'DeviceConnectionClosedRemotely',
+      });
+      await clients[at].next('publish');
+      clients[at].destroy();
+      await lost;
+    }),
+  );
+});
