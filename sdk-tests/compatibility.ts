@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { backEndSdks } from './support/back-ends.ts';
 import { deviceSdks } from './support/device-sdks.ts';
+import { readerSdks } from './support/readers.ts';
 import type { Result } from './support/shows.ts';
 
 const page = path.join(import.meta.dirname, '..', 'docs', 'compatibility.md');
@@ -18,7 +19,7 @@ function reasonOf(sdk: string, transport: string, operation: string): string {
   const isDevice = deviceSdks.some(({ name }) => name === sdk);
   if (isDevice && /^mqtt/i.test(transport) && /reject|abandon/.test(operation)) return 'mqtt';
   if (/^many|^commands while/.test(operation)) return 'one';
-  if (sdk.startsWith('@azure/event-hubs')) return 'one';
+  if (sdk.startsWith('@azure/event-hubs') || readerSdks.some(({ name }) => name === sdk)) return 'one';
   return 'other';
 }
 
@@ -28,15 +29,23 @@ const reasons: Readonly<Record<string, string>> = {
   other: 'the SDK does this over another transport only',
 };
 
-/** Packages by the name that the tests give them, with the version that is pinned. */
+/** Packages by the name that the tests give them, an older one with the version after it: with the version that is pinned. */
 function versionOf(sdk: string): string {
-  const name = sdk.split(' ')[0];
+  const words = sdk.split(' ');
+  const [name, older] = words.length === 3 ? words : [words[0], undefined];
   const read = (file: string): string => readFileSync(path.join(import.meta.dirname, file), 'utf8');
-  if (sdk.endsWith('(npm)')) return JSON.parse(read('package.json')).dependencies[name];
-  const pattern = sdk.endsWith('(PyPI)')
-    ? new RegExp(`^${name}==(.+)$`, 'm')
-    : new RegExp(`<artifactId>${name}</artifactId>\\s*<version>(.+)<`);
-  const found = pattern.exec(read(sdk.endsWith('(PyPI)') ? 'requirements.txt' : 'java/pom.xml'));
+  const registry = words[words.length - 1];
+  if (registry === '(npm)') {
+    const file = older === undefined ? 'package.json' : `older/event-hubs-${older}/package.json`;
+    return JSON.parse(read(file)).dependencies[name];
+  }
+  const [file, pattern] = {
+    '(PyPI)': [`requirements${older === undefined ? '' : `-${older}`}.txt`, `^${name}==(.+)$`],
+    '(Maven)': ['java/pom.xml', `<artifactId>${name}</artifactId>\\s*<version>(.+)<`],
+    '(Go)': ['go/go.mod', `/${name} (v\\S+)$`],
+    '(crates.io)': ['rust/Cargo.toml', `^${name} = .*"=([^"]+)"`],
+  }[registry] as [string, string];
+  const found = new RegExp(pattern, 'm').exec(read(file));
   if (found === null) throw new Error(`${sdk} is pinned nowhere`);
   return found[1];
 }
@@ -49,7 +58,7 @@ export function compatibilityPage(results: readonly Result[]): string {
     throw new Error(`No page can be made of this run (${results.length} results):\n${list.join('\n')}`);
   }
   const used = new Set<string>();
-  const order = [...deviceSdks, ...backEndSdks].map(({ name }) => name);
+  const order = [...deviceSdks, ...backEndSdks, ...readerSdks].map(({ name }) => name);
   const sdks = [...new Set(results.map(({ sdk }) => sdk))].sort(
     (a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99) || a.localeCompare(b),
   );
@@ -81,7 +90,10 @@ export function compatibilityPage(results: readonly Result[]): string {
 
 function section(sdk: string, results: readonly Result[], used: Set<string>): readonly string[] {
   const known = [
-    ...deviceSdks.map((one) => ({ name: one.name, transports: one.transports.map(({ name }) => name) })),
+    ...[...deviceSdks, ...readerSdks].map((one) => ({
+      name: one.name,
+      transports: one.transports.map(({ name }) => name as string),
+    })),
     ...backEndSdks,
   ];
   const listed = known.find(({ name }) => name === sdk)?.transports ?? [];

@@ -6,7 +6,7 @@ import { type Language, missing } from './programs.ts';
 export interface BackEndSdk {
   /** The package by its own name. */
   readonly name: string;
-  readonly language: Language;
+  readonly language: Exclude<Language, 'Go' | 'Rust'>;
   readonly script: string;
   /** As the SDK names them. */
   readonly transports: readonly string[];

@@ -48,7 +48,7 @@ export class Client {
     const { command, args } = commandOf(script);
     this.#child = spawn(command, args, {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile, NODE_TEST_CONTEXT: undefined },
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: caFile, SSL_CERT_FILE: caFile, NODE_TEST_CONTEXT: undefined },
     });
     createInterface({ input: this.#child.stdout! }).on('line', (line) => {
       this.#take(line);

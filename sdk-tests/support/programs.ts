@@ -11,18 +11,33 @@ export const pythonProgram = path.join(folder, '.venv', 'bin', 'python');
 const javaClasses = path.join(folder, 'java', 'target', 'classes');
 const javaLibraries = path.join(folder, 'java', 'target', 'lib');
 
-export type Language = 'JavaScript' | 'Python' | 'Java';
+/** Old versions of Python packages have an environment of their own, made from `requirements-{version}.txt`. */
+export const pythonVersions = ['5.11', '5.6'] as const;
+
+/** The interpreter of the environment for one of `pythonVersions`. */
+export function oldPythonProgram(version: string): string {
+  return path.join(folder, `.venv-${version}`, 'bin', 'python');
+}
+
+/** What the Go and Rust compilers make. */
+export const goProgram = path.join(folder, 'go', 'build', 'clients');
+export const rustProgram = path.join(folder, 'rust', 'target', 'debug', 'mooring-sdk-tests');
+
+export type Language = 'JavaScript' | 'Python' | 'Java' | 'Go' | 'Rust';
 
 /** Why the SDKs of a language cannot run here, for a test's `skip`; undefined = they can. Says so loudly. */
 export function missing(language: Language): string | undefined {
   if (language === 'Python' && !existsSync(pythonProgram)) return notTested('no Python environment');
   if (language === 'Java' && !existsSync(javaClasses)) return notTested('no compiled Java clients');
+  if (language === 'Go' && !existsSync(goProgram)) return notTested('no compiled Go clients');
+  if (language === 'Rust' && !existsSync(rustProgram)) return notTested('no compiled Rust client');
   return undefined;
 }
 
 /**
  * How a client is started.
- * @param script a file of clients/, or `java:` and the first argument of java/'s Main
+ * @param script a file of clients/ (`5.6:` before it: with that old version of the Python package); or `java:`, `go:` or
+ * `rust:` and the first argument of the program
  */
 export function commandOf(script: string): { readonly command: string; readonly args: readonly string[] } {
   if (script.startsWith('java:')) {
@@ -31,6 +46,10 @@ export function commandOf(script: string): { readonly command: string; readonly 
     const classPath = `${javaClasses}${path.delimiter}${path.join(javaLibraries, '*')}`;
     return { command: 'java', args: [...options, '-cp', classPath, 'mooring.sdktests.Main', script.slice(5)] };
   }
+  if (script.startsWith('go:')) return { command: goProgram, args: [script.slice(3)] };
+  if (script.startsWith('rust:')) return { command: rustProgram, args: [script.slice(5)] };
+  const old = /^([\d.]+):(.+)$/.exec(script);
+  if (old !== null) return { command: oldPythonProgram(old[1]), args: [path.join(folder, 'clients', old[2])] };
   const command = script.endsWith('.py') ? pythonProgram : process.execPath;
   return { command, args: [path.join(folder, 'clients', script)] };
 }

@@ -4,7 +4,7 @@ import com.google.gson.JsonObject;
 import java.nio.file.Path;
 import javax.net.ssl.SSLContext;
 
-/** `Main devices` or `Main back-end`; the CA's file comes in NODE_EXTRA_CA_CERTS, as for the other clients. */
+/** `Main devices`, `Main back-end` or `Main events`; the CA's file comes in NODE_EXTRA_CA_CERTS, as for the other clients. */
 public final class Main {
   public static void main(String[] args) throws Exception {
     SSLContext trust = Trust.of(Path.of(System.getenv("NODE_EXTRA_CA_CERTS")));
@@ -14,6 +14,7 @@ public final class Main {
     JsonObject job = link.job();
     switch (args[0]) {
       case "devices" -> link.serve(new Devices(trust).operations());
+      case "events" -> new Events(job).run();
       case "back-end" -> link.serve(new BackEnd(trust, job).operations());
       default -> throw new IllegalArgumentException(args[0]);
     }
