@@ -7,16 +7,19 @@ import type { ReceiptBatch } from '../../src/core/commands/types.ts';
 import { HubError } from '../../src/core/errors.ts';
 import { createGuard, silentAudit } from '../../src/core/identity/guard.ts';
 import type { Permission, Principal } from '../../src/core/identity/types.ts';
+import { Channels } from '../../src/protocols/amqp/channels.ts';
 import { Grants } from '../../src/protocols/amqp/grants.ts';
 import { Intake } from '../../src/protocols/amqp/intake.ts';
+import { KeptBytes, UnprovedBytes } from '../../src/protocols/amqp/kept-bytes.ts';
 import type { OutgoingLink } from '../../src/protocols/amqp/outgoing-link.ts';
 import { type OutgoingDelivery, Unsettled } from '../../src/protocols/amqp/unsettled.ts';
 import { Wakes } from '../../src/protocols/amqp/wakes.ts';
-import { PROTOCOL_AMQP, protocolHeader } from '../../src/wire/amqp/frames.ts';
+import { FrameSplitter, PROTOCOL_AMQP, protocolHeader } from '../../src/wire/amqp/frames.ts';
 import { emptyFrame } from '../../src/wire/amqp/performatives.ts';
 import { Described } from '../../src/wire/amqp/values.ts';
 import { decodePacket } from '../../src/wire/mqtt/decode.ts';
 import { MalformedPacket } from '../../src/wire/mqtt/packets.ts';
+import { attach, begin } from '../drivers/amqp-bytes.ts';
 import { cpuMsOf, without } from './cost.ts';
 
 test('links that wait are woken once for all flows of a turn, a share of them in each turn', async () => {
@@ -121,6 +124,30 @@ test('the share of a connection in a turn counts work, not frames', async () => 
   taken = [];
   await without(['amqpWorkPerTurn'], async () => intakeOf('unbounded', 0).push(frames));
   assert.equal(taken.length, 1001, 'without the bound');
+});
+
+test('an attach counts as what it costs, not as one frame', async () => {
+  let worked = 0;
+  let attached = 0;
+  const kept = new KeptBytes(new UnprovedBytes(), () => {});
+  const host = {
+    write: () => {},
+    peerFrameBytesMax: () => limits.amqpFrameBytesMax,
+    linkAttached: () => void attached++,
+    worked: (units: number) => {
+      worked += units;
+    },
+  };
+  const channels = new Channels(host, kept);
+  const splitter = new FrameSplitter(limits.amqpFrameBytesMax);
+  const count = 20;
+  const wire = [begin(0), ...Array.from({ length: count }, (_, handle) => attach(0, 'l', handle, true, 'nothing'))];
+  for (const input of splitter.push(Buffer.concat([protocolHeader(PROTOCOL_AMQP), ...wire]))) {
+    if (input.kind === 'frame' && input.code !== undefined) channels.frame(input, input.code);
+  }
+  assert.equal(attached, count);
+  assert.ok(worked >= 10 * count, `${worked} units`);
+  kept.leave();
 });
 
 test('thousands who ask for receipts are one question where there are none', async () => {

@@ -22,6 +22,8 @@ export interface ChannelsHost {
 const SESSION_BYTES = 1024;
 const LINK_BYTES = 1024;
 const REFUSED_HANDLE_BYTES = 64;
+/** What an attach costs, refused or not: a name to look up, a proof to ask, an answer, perhaps a line of the log. */
+const ATTACH_UNITS = 15;
 /** Deliveries that can be looked through in the time that a small frame takes. */
 const DELIVERIES_PER_UNIT = 32;
 
@@ -65,7 +67,10 @@ export class Channels {
       this.#kept.give(SESSION_BYTES);
       this.#host.worked(session.linkCount);
       session.peerEnded();
-    } else session.peerFrame(code, frame);
+    } else {
+      if (code === performative.attach) this.#host.worked(ATTACH_UNITS);
+      session.peerFrame(code, frame);
+    }
   }
 
   /** Room in the socket has come. */
@@ -107,6 +112,7 @@ export class Channels {
   #hostOfSessions(): SessionHost {
     return {
       wakes: this.#wakes,
+      worked: (units) => this.#host.worked(units),
       peerFrameBytesMax: () => this.#host.peerFrameBytesMax(),
       write: (bytes) => this.#host.write(bytes),
       linkAttached: (link) => this.#host.linkAttached(link),

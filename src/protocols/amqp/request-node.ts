@@ -20,6 +20,8 @@ export type RequestHandler = (request: Message) => Promise<Answer>;
 
 /** How many requests a peer may send ahead. */
 const REQUEST_CREDIT = 32;
+/** What a request costs, in that of a small frame: most carry a token, whose signature is tried in several forms. */
+const REQUEST_UNITS = 31;
 
 /**
  * A node that answers requests on a pair of links: `$cbs` and `$management`. The links may come in any order and on
@@ -37,6 +39,7 @@ export class RequestNode {
   openRequests(link: IncomingLink): void {
     link.onMessage = (delivery) => {
       link.settle(delivery, { kind: 'accepted' });
+      link.session.worked(REQUEST_UNITS);
       this.#serve(link, delivery.payload).catch(() => {
         link.detach({ condition: 'amqp:internal-error', description: 'The request could not be carried out.' });
       });

@@ -24,6 +24,8 @@ export interface SessionHost {
   /** Links that wait for a window or for room in the socket. */
   readonly wakes: Wakes;
   readonly unsettled: UnsettledPlaces;
+  /** So much was done for one frame: `1` stands for what a small frame costs. */
+  worked(units: number): void;
   write(bytes: Buffer): void;
   /** Bytes of the largest frame that the peer takes. */
   peerFrameBytesMax(): number;
@@ -96,6 +98,11 @@ export class Session {
 
   unreserve(bytes: number): void {
     this.#host.unreserve(bytes);
+  }
+
+  /** What came on a link has cost more than a small frame does, by so many of them. */
+  worked(units: number): void {
+    this.#host.worked(units);
   }
 
   /** `link` has something to send: its `onSendable` is called when the window or the socket may have room. */

@@ -61,7 +61,9 @@ export function willOf(propertyBag: string, body: Uint8Array, retain: boolean): 
 }
 
 function readBag(bag: string, system: MutableSystem, properties: Property[]): void {
-  for (const pair of pairsOf(bag)) {
+  checkPairs(bag);
+  for (const pair of bag.split('&')) {
+    if (pair === '') continue;
     const equals = pair.indexOf('=');
     const name = decodeLeniently(equals === -1 ? pair : pair.slice(0, equals));
     const value = equals === -1 ? null : decodeLeniently(pair.slice(equals + 1));
@@ -69,15 +71,13 @@ function readBag(bag: string, system: MutableSystem, properties: Property[]): vo
   }
 }
 
-/** What stands between the ampersands; a topic has room for thirty thousand, and none is looked at behind the bound. */
-function* pairsOf(bag: string): Generator<string> {
-  let count = 0;
-  for (let at = 0; at < bag.length; ) {
-    const found = bag.indexOf('&', at);
-    const end = found === -1 ? bag.length : found;
-    if (++count > limits.mqttBagPairsMax) throw tooManyProperties('mqttBagPairsMax', count);
-    if (end > at) yield bag.slice(at, end);
-    at = end + 1;
+/** A topic has room for thirty thousand pairs: they are counted before any is made, where there can be too many. */
+function checkPairs(bag: string): void {
+  const max = limits.mqttBagPairsMax;
+  if (bag.length < max) return;
+  let count = 1;
+  for (let at = bag.indexOf('&'); at !== -1; at = bag.indexOf('&', at + 1)) {
+    if (++count > max) throw tooManyProperties('mqttBagPairsMax', count);
   }
 }
 
