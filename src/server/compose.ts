@@ -28,6 +28,7 @@ import type { LoadedSettings } from './config-sources.ts';
 import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder.ts';
 import { openDoors } from './doors.ts';
 import { describeEndpoints, monitoringName } from './endpoints.ts';
+import { measureFiles } from './file-metrics.ts';
 import { openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import {
@@ -39,6 +40,7 @@ import {
   threadsCheck,
   tracesCheck,
 } from './health/checks.ts';
+import { filesCheck } from './health/file-checks.ts';
 import { Health } from './health/health.ts';
 import { measureHealth } from './health/metrics.ts';
 import type { Shutdown } from './lifecycle.ts';
@@ -216,6 +218,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (threads !== undefined) health.add(threadsCheck(threads));
   health.add(certificateCheck(tls, clock));
   health.add(diskCheck(folder.path, settings.segmentBytes));
+  if (files.store !== undefined) {
+    const { filesBytesMax } = settings;
+    health.add(filesCheck({ store: files.store, hostName: files.hostName, filesBytesMax }));
+    measureFiles(metrics.registry, files.room.files, files.store);
+  }
   if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
