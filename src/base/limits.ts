@@ -281,6 +281,11 @@ export const limits = {
   /** Bytes of a WebSocket on which nobody has proved who he is: what MQTT and AMQP take before that, and frames. */
   websocketUnprovedBytesMax: 80 * KiB,
 
+  /** Bytes of a TLS ClientHello that are kept until its handshake is done, to tell what a refused client offered. */
+  clientHelloBytesMax: 2 * KiB,
+  /** Time between two lines of the log about failed handshakes of one address and reason, and how many of such pairs are told apart. */
+  handshakeWarningMs: 60 * SECOND_MS,
+  handshakeFailuresToldMax: 256,
   /** Seconds from the accepted socket to a complete CONNECT, AMQP open or HTTP header. */
   handshakeMs: 30 * SECOND_MS,
   /** Largest MQTT packet: one telemetry message, its topic (64 KiB by the standard's length field) and headers. */

@@ -18,6 +18,7 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
+import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { recordCodec } from '../protocols/shared/record-codec.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
@@ -31,6 +32,7 @@ import { describeEndpoints, monitoringName } from './endpoints.ts';
 import { measureFiles } from './file-metrics.ts';
 import { openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
+import { HandshakeFailures } from './handshake-failures.ts';
 import {
   certificateCheck,
   diskCheck,
@@ -195,12 +197,26 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('sweep of commands', () => sweeper.close());
   metrics.watchPresence(hub.presence);
 
+  const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);
+  const handshakes = new HandshakeFailures({ clock, log, recorder, count });
   const threads =
     shared.length === 0
       ? undefined
       : await startThreads(
           {
-            ...{ hub, policies, identities, authorities, feed, presence, tls, metrics, eventLimits, throttle },
+            ...{
+              hub,
+              policies,
+              identities,
+              authorities,
+              feed,
+              presence,
+              tls,
+              metrics,
+              handshakes,
+              eventLimits,
+              throttle,
+            },
             consumerGroups: tables.consumerGroups,
             subscriptions: tables.subscriptions,
             logs: shared,
@@ -233,6 +249,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     reach,
     tls,
     metrics,
+    handshakes,
     shutdown,
     health,
     threads,

@@ -18,6 +18,7 @@ import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config-kinds.ts';
 import type { LoadedSettings } from './config-sources.ts';
 import { connectionLimits, connectionsPossible, descriptorsMax } from './connection-settings.ts';
+import type { HandshakeFailures } from './handshake-failures.ts';
 import { fine, type Health } from './health/health.ts';
 import { openHttpsPort } from './https-port.ts';
 import type { Shutdown } from './lifecycle.ts';
@@ -33,6 +34,7 @@ export interface DoorParts {
   readonly reach: Reach;
   readonly tls: ServerTls;
   readonly metrics: Metrics;
+  readonly handshakes: Pick<HandshakeFailures, 'failed'>;
   readonly shutdown: Shutdown;
   /** Absent: every door listens in this thread. */
   readonly threads: ListenerThreads | undefined;
@@ -57,6 +59,7 @@ type DoorName = keyof Endpoints['ports'];
 export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   const { hub, loaded, reach, tls, metrics, shutdown, threads } = parts;
   const { settings } = loaded;
+  const { failed } = parts.handshakes;
   const doors = new Map<DoorName, Door>();
   const notices: string[] = [];
   let https: HttpsDoor | undefined;
@@ -118,7 +121,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   const openShared = (wanted: Omit<DoorSpec, 'bounds'>): Promise<Door> => {
     const spec = { ...wanted, bounds };
     if (threads !== undefined) return threads.open(spec);
-    const options = { ...spec, gate, ...(spec.isTls && { tls }) };
+    const options = { ...spec, gate, failed, ...(spec.isTls && { tls }) };
     return spec.protocol === 'mqtt' ? openMqttDoor(hub, options) : openAmqpDoor(hub, { ...options, turns });
   };
   const secure = { addresses: reach.open, isTls: true };
@@ -145,6 +148,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         port: tried,
         addresses: reach.open,
         tls,
+        failed,
         gate,
         authority: tls.authority,
         upgrades,

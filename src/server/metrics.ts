@@ -10,6 +10,7 @@ import { HubError } from '../core/errors.ts';
 import type { Authentication } from '../core/identity/authentication.ts';
 import type { Presence } from '../core/presence/ports.ts';
 import type { ConnectionGate } from '../protocols/shared/connection-gate.ts';
+import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import type { EmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 
 /** What parts of the server tell. Times in seconds, as Prometheus wants them. */
@@ -29,6 +30,8 @@ export interface Metrics {
   batchDurable(eventHub: string, bytes: number, seconds: number): void;
   /** An authentication that was refused, by the check that failed. */
   authenticationFailed(check: string): void;
+  /** A TLS handshake that came to nothing. */
+  handshakeFailed(failure: Pick<HandshakeFailure, 'port' | 'reason'>): void;
 }
 
 export function openMetrics(): Metrics {
@@ -56,6 +59,12 @@ export function openMetrics(): Metrics {
     labelNames: ['check'],
     registers,
   });
+  const handshakes = new Counter({
+    name: 'mooring_tls_handshakes_failed_total',
+    help: 'TLS handshakes that came to nothing, by port and reason',
+    labelNames: ['port', 'reason'],
+    registers,
+  });
   const doors = watchedDoors(registers);
   const logs = watchedLogs(registers);
   return {
@@ -71,6 +80,7 @@ export function openMetrics(): Metrics {
       batchBytes.observe({ event_hub: eventHub }, bytes);
     },
     authenticationFailed: (check) => failures.inc({ check }),
+    handshakeFailed: ({ port, reason }) => handshakes.inc({ port, reason }),
   };
 }
 

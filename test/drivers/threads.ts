@@ -111,6 +111,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     ...{ refusalDelays, refusalDelayMsMax: 0, recorder, tracing: undefined },
     logLevel: 'info',
     metrics: { authenticationFailed: () => {} },
+    handshakes: { failed: () => {} },
   });
   const place = { port: 0, addresses: ['127.0.0.1'] };
   const mqtt = await threads.open({ protocol: 'mqtt', name: 'mqttPort', isTls: false, ...place });

@@ -73,6 +73,7 @@ const inColumns = new Set([
 const styles: Readonly<Record<string, 'green' | 'red' | 'yellow'>> = {
   connected: 'green',
   authenticationFailed: 'red',
+  handshakeFailed: 'yellow',
   detectionRaised: 'red',
   eventsMissed: 'red',
   operationRefused: 'yellow',

@@ -18,6 +18,11 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'check',
     'policyName',
   ]),
+  handshakeFailed: summed('A TLS handshake came to nothing: nobody is known yet but the address.', [
+    'port',
+    'reason',
+    'offered',
+  ]),
   operationRefused: summed('An authenticated peer asked for what a rule or limit does not allow.', [
     'code',
     'operation',

@@ -103,6 +103,8 @@ function likeness(report: MonitoringReport): { readonly what: string; readonly a
   switch (report.type) {
     case 'authenticationFailed':
       return { what: `${report.check} ${report.policyName ?? ''}`, alike: report.check };
+    case 'handshakeFailed':
+      return { what: `${report.port} ${report.reason}`, alike: `${report.port} ${report.reason}` };
     case 'throttled':
       if (report.effect === 'slowed')
         return { what: `slowed ${report.limit.name}`, alike: `slowed ${report.limit.name}` };
@@ -124,6 +126,8 @@ function widened(report: MonitoringReport, to: 'address' | 'hub'): MonitoringRep
   switch (report.type) {
     case 'authenticationFailed':
       return { type: report.type, check: report.check, ...place };
+    case 'handshakeFailed':
+      return { type: report.type, port: report.port, reason: report.reason, ...place };
     case 'operationRefused':
       return { type: report.type, code: report.code, operation: 'several', ...place };
     case 'throttled': {

@@ -115,6 +115,8 @@ export interface MonitoringFacts {
   /** `lastActivityTime` (UTC milliseconds) where it is not the time of the event: after a crash of the hub. */
   readonly disconnected: { readonly reason: EndReason; readonly lastActivityTime?: number };
   readonly authenticationFailed: { readonly check: AuthenticationCheck | 'unknown'; readonly policyName?: string };
+  /** `port` is its setting's name; `offered` what the client knows, where it said so. */
+  readonly handshakeFailed: { readonly port: string; readonly reason: string; readonly offered?: string };
   readonly operationRefused: RefusedBy;
   readonly throttled: (RefusedBy & { readonly effect: 'refused' }) | SlowedBy;
   readonly commandExpired: CommandFacts;

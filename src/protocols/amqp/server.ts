@@ -1,7 +1,7 @@
 import type { Hub } from '../../core/hub.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
-import { listen, type TlsSource } from '../shared/listener.ts';
+import { type ListenerOptions, listen, type TlsSource } from '../shared/listener.ts';
 import { peerCertificate } from '../shared/peer-certificate.ts';
 import { amqpConnections } from './connections.ts';
 import type { DeliveryTurns } from './delivery-turns.ts';
@@ -18,6 +18,8 @@ export interface AmqpDoorOptions {
   readonly reusePort?: boolean;
   /** See `ListenerOptions`. */
   readonly gate?: ConnectionGate;
+  /** See `ListenerOptions`. */
+  readonly failed?: ListenerOptions['failed'];
   /** Port to which old clients are redirected; absent = this door's own. */
   readonly redirectPort?: number;
   /** Of all readers of this thread. */
@@ -36,6 +38,7 @@ export async function openAmqpDoor(hub: Hub, options: AmqpDoorOptions): Promise<
     reusePort: options.reusePort,
     log: hub.log,
     gate: options.gate,
+    failed: options.failed,
     accept: (socket, proved, peer) =>
       connections.accept(socket, {
         protocol: 'amqp',

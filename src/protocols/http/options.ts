@@ -4,7 +4,7 @@ import type { FilesRoom } from '../../core/files/files.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
-import type { TlsSource } from '../shared/listener.ts';
+import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
 import type { ServerAuthority } from '../shared/server-authority.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 import type { LiveEvents } from './monitoring-routes.ts';
@@ -16,6 +16,8 @@ export interface HttpsDoorOptions {
   readonly tls: TlsSource;
   /** See `ListenerOptions`. */
   readonly gate?: ConnectionGate;
+  /** See `ListenerOptions`. */
+  readonly failed?: ListenerOptions['failed'];
   /** The private authority behind `tls`; absent where the certificate is the operator's own. */
   readonly authority?: ServerAuthority;
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */

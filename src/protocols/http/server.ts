@@ -14,6 +14,7 @@ export async function openHttpsDoor(hub: Hub, options: HttpsDoorOptions): Promis
     tls: options.tls,
     log: hub.log,
     gate: options.gate,
+    failed: options.failed,
     accept: (socket, proved) => connections.accept(socket, proved),
   });
   return {

@@ -1,5 +1,5 @@
 import type { ConnectionGate } from '../shared/connection-gate.ts';
-import type { TlsSource } from '../shared/listener.ts';
+import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
 
 export interface MqttDoorOptions {
   /** The setting's name, for messages: `mqttsPort` or `mqttPort`. */
@@ -13,4 +13,6 @@ export interface MqttDoorOptions {
   readonly reusePort?: boolean;
   /** See `ListenerOptions`. */
   readonly gate?: ConnectionGate;
+  /** See `ListenerOptions`. */
+  readonly failed?: ListenerOptions['failed'];
 }

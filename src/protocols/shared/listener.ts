@@ -2,7 +2,9 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { offerText, readClientHello } from './client-hello.ts';
 import type { ConnectionGate, Place, Proved } from './connection-gate.ts';
+import { failureReason, type HandshakeFailure } from './handshake-failure.ts';
 import { Handshakes } from './handshakes.ts';
 import { readsShared, shareTlsReads, withSharedReads } from './shared-reads.ts';
 
@@ -40,6 +42,8 @@ export interface ListenerOptions {
   readonly log: Log;
   /** Bounds the connections of all listeners that share it; absent = the operator's port, and tests. */
   readonly gate?: ConnectionGate;
+  /** Hears of every TLS handshake that came to nothing, but of a peer that went without a word. */
+  readonly failed?: (failure: HandshakeFailure) => void;
   /**
    * The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here.
    * @param proved to be called when somebody has proved who he is.
@@ -146,10 +150,48 @@ function admitted(gate: ConnectionGate, socket: net.Socket, peer: string): Place
   return place;
 }
 
+/** A connection whose handshake is not done. */
+interface Newcomer {
+  readonly raw: net.Socket;
+  readonly peer: string;
+  readonly proved: Proved;
+  /** The handshake is done. */
+  secured(): void;
+  /** What it has said first, as far as it is kept. */
+  hello: Buffer | undefined;
+}
+
+/** By the raw connection: TLS hands over another socket than the one that came. */
+class Newcomers {
+  readonly #byEnds = new Map<string, Newcomer>();
+  readonly #bySocket = new WeakMap<net.Socket, Newcomer>();
+
+  add(newcomer: Newcomer): void {
+    const ends = endsOf(newcomer.raw);
+    this.#byEnds.set(ends, newcomer);
+    this.#bySocket.set(newcomer.raw, newcomer);
+    newcomer.raw.once('close', () => this.#byEnds.delete(ends));
+  }
+
+  /** Its handshake is done: nothing more is kept of it. */
+  take(socket: tls.TLSSocket): Newcomer | undefined {
+    const ends = endsOf(socket);
+    const found = this.#byEnds.get(ends);
+    this.#byEnds.delete(ends);
+    if (found !== undefined) this.#bySocket.delete(found.raw);
+    return found;
+  }
+
+  /** Its handshake has failed, and mostly its ends are not known any more. `_parent` is a field of the runtime without a document. */
+  failed(socket: tls.TLSSocket): Newcomer | undefined {
+    const { _parent: raw } = socket as { readonly _parent?: net.Socket | null };
+    return (raw && this.#bySocket.get(raw)) ?? this.#byEnds.get(endsOf(socket));
+  }
+}
+
 function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net.Server {
-  const { gate, sharedReads } = options;
-  /** By the raw connection's ends: TLS hands over another socket than the one that came. */
-  const strangers: Strangers = new Map();
+  const { sharedReads } = options;
+  const newcomers = new Newcomers();
   const server = tls.createServer(
     {
       ...contextOf(source),
@@ -158,50 +200,65 @@ function tlsServer(options: ListenerOptions, source: TlsSource, hand: Hand): net
       handshakeTimeout: limits.handshakeMs,
     },
     (socket) => {
-      const ends = endsOf(socket);
-      const stranger = strangers.get(ends);
-      strangers.delete(ends);
-      stranger?.secured();
+      const newcomer = newcomers.take(socket);
+      newcomer?.secured();
       if (sharedReads === true) shareTlsReads(socket);
-      hand(socket, stranger?.proved ?? nobody, socket.remoteAddress ?? '');
+      hand(socket, newcomer?.proved ?? nobody, socket.remoteAddress ?? '');
     },
   );
-  server.on('tlsClientError', (error, socket) => {
-    options.log.debug(
-      { listener: options.name, peer: socket.remoteAddress, error: error.message },
-      'TLS handshake failed',
-    );
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    const newcomer = newcomers.failed(socket);
+    const code = error.code ?? 'unknown';
+    const offer = newcomer?.hello && readClientHello(newcomer.hello);
+    options.failed?.({
+      port: options.name,
+      peer: newcomer?.peer ?? socket.remoteAddress ?? '',
+      reason: failureReason(code),
+      code,
+      ...(offer !== undefined && { offered: offerText(offer) }),
+    });
+    options.log.debug({ listener: options.name, peer: newcomer?.peer, error: error.message }, 'TLS handshake failed');
   });
   const unwatch = source.watch(() => server.setSecureContext(contextOf(source)));
   server.on('close', unwatch);
-  return gate === undefined ? server : gated(server, gate, strangers);
+  welcome(server, options.gate, newcomers);
+  return server;
 }
 
-/** Connections whose handshakes are not done. */
-type Strangers = Map<string, { readonly proved: Proved; secured(): void }>;
-
-/** Shows every connection to the gate before anybody else sees it, and lets their handshakes begin one after the other. */
-function gated(server: net.Server, gate: ConnectionGate, strangers: Strangers): net.Server {
+/**
+ * Shows every connection to the gate before anybody else sees it, lets their handshakes begin one after the other, and looks at
+ * what each says first.
+ */
+function welcome(server: net.Server, gate: ConnectionGate | undefined, newcomers: Newcomers): void {
   const handshakes = new Handshakes();
   const listeners = server.listeners('connection') as ((socket: net.Socket) => void)[];
   server.removeAllListeners('connection');
-  server.on('connection', (socket: net.Socket) => {
-    const place = admitted(gate, socket, socket.remoteAddress ?? '');
-    if (place === undefined) return;
-    const ends = endsOf(socket);
-    strangers.set(ends, {
+  server.on('connection', (raw: net.Socket) => {
+    const peer = raw.remoteAddress ?? '';
+    const place = gate && admitted(gate, raw, peer);
+    if (gate !== undefined && place === undefined) return;
+    const newcomer: Newcomer = {
+      ...{ raw, peer, hello: undefined },
       proved(by) {
-        handshakes.settled(socket);
-        place.proved(by);
+        handshakes.settled(raw);
+        place?.proved(by);
       },
-      secured: () => handshakes.done(socket),
-    });
-    socket.once('close', () => strangers.delete(ends));
-    handshakes.add(socket, socket.remoteAddress ?? '', () => {
-      for (const listener of listeners) listener.call(server, socket);
+      secured: () => handshakes.done(raw),
+    };
+    newcomers.add(newcomer);
+    handshakes.add(raw, peer, () => {
+      newcomer.hello = beginningOf(raw);
+      for (const listener of listeners) listener.call(server, raw);
     });
   });
-  return server;
+}
+
+/** A copy of the first bytes that wait in a socket. They stay in it: TLS takes what was read already as if it came now. */
+function beginningOf(socket: net.Socket): Buffer | undefined {
+  const bytes: Buffer | null = socket.read();
+  if (bytes === null) return undefined;
+  socket.unshift(bytes);
+  return Buffer.from(bytes.subarray(0, limits.clientHelloBytesMax));
 }
 
 const endsOf = ({ remoteAddress, remotePort, localAddress }: net.Socket): string =>

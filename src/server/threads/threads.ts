@@ -9,7 +9,9 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Door } from '../../protocols/shared/door.ts';
+import type { HandshakeFailure } from '../../protocols/shared/handshake-failure.ts';
 import { findPort } from '../../protocols/shared/listener.ts';
+import type { HandshakeFailures } from '../handshake-failures.ts';
 import type { Metrics } from '../metrics.ts';
 import { type EveryCall, openThreadLink, type ThreadLink } from './calls.ts';
 import { type HubHostParts, hubStart, serveHub } from './hub-host.ts';
@@ -23,6 +25,7 @@ export interface ThreadsParts extends HubHostParts {
   readonly tls: SharedTls;
   readonly logLevel: LogStart['level'];
   readonly metrics: Pick<Metrics, 'authenticationFailed'>;
+  readonly handshakes: Pick<HandshakeFailures, 'failed'>;
 }
 
 /** A thread that runs. */
@@ -183,6 +186,7 @@ export class ListenerThreads {
     const ends = [serveHub(link, parts), parts.tls.serve(link)];
     serveLog(link, this.#log);
     link.on('authenticationFailed', (check: string) => parts.metrics.authenticationFailed(check));
+    link.on('handshakeFailed', (failure: HandshakeFailure) => parts.handshakes.failed(failure));
     link.on('connections', ([name, count]: [string, number]) => void running.connections.set(name, count));
     worker.on('error', (error: unknown) => {
       running.failure = error;

@@ -12,6 +12,7 @@ import { openAmqpDoor } from '../../protocols/amqp/server.ts';
 import { openMqttDoor } from '../../protocols/mqtt/server.ts';
 import { ConnectionGate, type ConnectionLimits } from '../../protocols/shared/connection-gate.ts';
 import type { Door } from '../../protocols/shared/door.ts';
+import type { HandshakeFailure } from '../../protocols/shared/handshake-failure.ts';
 import { countFailures } from '../metrics.ts';
 import { openThreadLink } from './calls.ts';
 import type { HubStart } from './hub-host.ts';
@@ -95,7 +96,8 @@ link.serve('thread', {
     if (opened.has(options.name)) return;
     opened.add(options.name);
     if (bounds !== undefined) gate ??= new ConnectionGate(bounds, clock, log);
-    const shared = { ...options, gate, ...(isTls && { tls }), reusePort: true };
+    const failed = (failure: HandshakeFailure): void => link.tell('handshakeFailed', failure);
+    const shared = { ...options, gate, failed, ...(isTls && { tls }), reusePort: true };
     const door = protocol === 'mqtt' ? await openMqttDoor(hub, shared) : await openAmqpDoor(hub, { ...shared, turns });
     doors.set(options.name, door);
   },
