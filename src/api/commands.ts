@@ -32,7 +32,8 @@ export const commandDraftSchema = z
     ack: z.enum(receiptWishes).optional(),
     /** How long it may wait for the device; absent = the hub's default. Not together with `expiryTimeUtc`. */
     ttlSeconds: z.number().positive().optional(),
-    expiryTimeUtc: z.iso.datetime({ offset: true }).optional(),
+    /** Without a zone: UTC. */
+    expiryTimeUtc: z.iso.datetime({ offset: true, local: true }).optional(),
     properties: z.record(z.string(), z.string()).optional(),
   })
   .refine((draft) => bodiesOf(draft) <= 1, { error: 'holds more than one of bodyText, bodyBase64, bodyJson' })

@@ -56,13 +56,26 @@ function isAllowed(principal: Principal, operation: Operation, target: IdentityK
 /** What Event Hubs SDKs do with a token for the event endpoint, whose scope is an event hub or a part of it. */
 const eventOperations: ReadonlySet<Operation> = new Set(['events.read', 'eventHubs.read', 'consumerGroups.read']);
 
+/** Documented endpoints of the hub to which a policy's token may be confined, by the operations that they serve. */
+const endpointsOf: Partial<Record<Operation, readonly (readonly string[])[]>> = {
+  'commands.send': [['messages', 'deviceBound']],
+  'feedback.receive': [['messages', 'serviceBound', 'feedback']],
+  'feedback.settle': [['messages', 'serviceBound', 'feedback']],
+  'statistics.read': [
+    ['statistics', 'devices'],
+    ['statistics', 'service'],
+  ],
+};
+
 /**
  * A policy token may be confined to `devices`, one device or one module (device reference 1.5), or to an event hub or a
- * part of it (service reference 1.3). Whoever knows the place states it, and then the scope must cover it. Without a
- * place, a token of the second kind may still read events, and nothing else; one of the first kind may do nothing.
+ * part of it (service reference 1.3), or to one of those endpoints. Whoever knows the place states it, and then the scope
+ * must cover it. Without a place, a token of the second kind may still read events, and nothing else; one of the first kind
+ * may do nothing.
  */
 function inScope(scope: readonly string[], operation: Operation, target: IdentityKey | HubPlace | undefined): boolean {
   if (scope.length === 0) return true;
+  if (endpointsOf[operation]?.some((endpoint) => covers(scope, endpoint))) return true;
   if (target === undefined) return scope[0] !== 'devices' && eventOperations.has(operation);
   return covers(scope, 'path' in target ? target.path : pathOf(target));
 }

@@ -1,4 +1,5 @@
 /** Messages of devices -> telemetry (device reference 3.4). */
+import { utcTime } from '../../base/utc-time.ts';
 import { claimsSender } from '../../core/events/rules.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import type { BareMessage } from '../../wire/amqp/bare-message.ts';
@@ -65,7 +66,7 @@ function readSystemProperty(name: string, value: string | null, system: MutableS
     return true;
   }
   if (name !== CREATION_TIME) return false;
-  const time = Date.parse(value);
+  const time = utcTime(value);
   if (Number.isNaN(time) || time < 0) return false;
   system.creationTime = time;
   return true;

@@ -1,4 +1,5 @@
 /** Commands in JSON and in headers <-> values of core. */
+
 import type { z } from 'zod';
 import {
   type CommandJson,
@@ -8,6 +9,7 @@ import {
   type TrackedCommand,
 } from '../../api/commands.ts';
 import { limits } from '../../base/limits.ts';
+import { utcTime } from '../../base/utc-time.ts';
 import type { Command, CommandMessage, TrailEntry } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
 import { sameIdentity } from '../../core/identity/permissions.ts';
@@ -19,7 +21,7 @@ import { headerPairs, messageHeaders } from './message-headers.ts';
 export function commandMessage(draft: z.output<typeof commandDraftSchema>, now: number): CommandMessage {
   const { messageId, correlationId, userId, contentType, contentEncoding, ttlSeconds, expiryTimeUtc } = draft;
   const isJson = draft.bodyJson !== undefined;
-  const expiry = ttlSeconds === undefined ? expiryTimeUtc && Date.parse(expiryTimeUtc) : now + ttlSeconds * 1000;
+  const expiry = ttlSeconds === undefined ? expiryTimeUtc && utcTime(expiryTimeUtc) : now + ttlSeconds * 1000;
   return {
     ...(messageId === undefined ? {} : { messageId }),
     ...(correlationId === undefined ? {} : { correlationId }),
@@ -85,7 +87,7 @@ export function commandFromHeaders(
 
 function expiryOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  const time = Date.parse(text);
+  const time = utcTime(text);
   if (Number.isNaN(time)) throw new HubError('ArgumentInvalid', 'The header iothub-expiry is not a time.');
   return time;
 }

@@ -1,6 +1,8 @@
 /** Requests and answers of a device (device reference 4.1 and 4.2) <-> telemetry and commands. */
+
 import { z } from 'zod';
 import { limits } from '../../base/limits.ts';
+import { utcTime } from '../../base/utc-time.ts';
 import type { Command } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
 import { claimsSender } from '../../core/events/rules.ts';
@@ -99,7 +101,7 @@ function telemetryProperties({ system, properties }: MessageHeaders): Pick<Telem
     const time = timeProperties.get(name);
     if (text !== undefined) known[text] = value;
     if (time === undefined) continue;
-    const at = Date.parse(value);
+    const at = utcTime(value);
     if (Number.isNaN(at) || at < 0) unread.push([`iothub-${name}`, value]);
     else known[time] = at;
   }

@@ -1,5 +1,7 @@
 /** A PUBLISH's property bag and payload -> plain telemetry (device reference 2.3, 2.9); a command -> its bag (2.4). */
+
 import { limits } from '../../base/limits.ts';
+import { utcTime } from '../../base/utc-time.ts';
 import type { CommandMessage } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
 import { claimsSender } from '../../core/events/rules.ts';
@@ -98,7 +100,7 @@ function readSystemProperty(name: string, value: string | null, system: MutableS
     return true;
   }
   if (!Object.hasOwn(timeProperties, name)) return false;
-  const time = Date.parse(value);
+  const time = utcTime(value);
   if (Number.isNaN(time) || time < 0) return false;
   system[timeProperties[name]] = time;
   return true;
