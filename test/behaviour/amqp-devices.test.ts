@@ -460,33 +460,6 @@ test('a device that is disabled or deleted loses its links at once, and does not
   await client.close();
 });
 
-test('twin requests are answered that there are none, with their own correlation id; methods may be waited for', async () => {
-  await using hub = await openAmqpTestHub();
-  const device = await hub.device('d1');
-  const client = await connected(hub, device);
-  const properties = { 'com.microsoft:channel-correlation-id': 'twin:1' };
-  const answers = client.receive(device.address('twin'), { properties, snd_settle_mode: 1 });
-  const requests = client.send(device.address('twin'), { properties, snd_settle_mode: 1 });
-  await Promise.all([answers.opened(), requests.opened()]);
-  const id = Buffer.alloc(16, 5);
-  requests.link.send({
-    correlation_id: types.wrap_uuid(id),
-    message_annotations: { operation: 'GET' },
-    body: data(' '),
-  } as unknown as Message);
-  await settled();
-  answers.credit(10);
-  const answer = await answers.next();
-  assert.deepEqual(answer.correlation_id, id);
-  assert.equal(answer.message_annotations?.status, 501);
-  assert.equal(JSON.parse(bodyText(answer)).errorCode, 403010);
-  const methods = client.receive(device.address('methods/devicebound'));
-  await methods.opened();
-  const responses = client.send(device.address('methods/devicebound'));
-  assert.equal(await responses.outcome({ correlation_id: 'unknown', body: data('{}') as never }), 'accepted');
-  await client.close();
-});
-
 test('a device that has not put a token, or put that of another, gets the same answer for every address', async () => {
   await using hub = await openAmqpTestHub();
   await hub.device('d1');

@@ -287,7 +287,11 @@ export const matrix: Readonly<
   },
   'twins.readOwn': {
     who: devices,
-    rows: ownTwins((of) => mqtt(of, 'read its twin', twinAnswer('GET/?$rid=1', ''))),
+    rows: [
+      ...ownTwins((of) => mqtt(of, 'read its twin', twinAnswer('GET/?$rid=1', ''))),
+      ...ofEach((of, path) => amqp(of, `ask for the twin of ${path}`, sends(`/devices/${path}/twin`))),
+      ...ofEach((of, path) => amqp(of, `be told of the twin of ${path}`, receives(`/devices/${path}/twin`))),
+    ],
   },
   'twins.report': {
     who: devices,
@@ -297,7 +301,13 @@ export const matrix: Readonly<
     who: backEnds,
     rows: ofTwins((of, twin) => rest(of, 'POST', `${twin}/methods`, { methodName: 'reboot' })),
   },
-  'methods.receive': { who: devices, rows: [] },
+  'methods.receive': {
+    who: devices,
+    rows: ofEach((of, path) => [
+      amqp(of, `receive methods of ${path}`, receives(`/devices/${path}/methods/devicebound`)),
+      amqp(of, `answer methods of ${path}`, sends(`/devices/${path}/methods/devicebound`)),
+    ]),
+  },
   'events.read': {
     who: backEnds,
     rows: [
@@ -395,9 +405,7 @@ export const matrix: Readonly<
  * Operations that no door asks for by themselves, with the reason: they belong to what the same connection was given by
  * another one.
  */
-export const withoutRows: Readonly<Partial<Record<Operation, string>>> = {
-  'methods.receive': 'asked on the connection of the device',
-};
+export const withoutRows: Readonly<Partial<Record<Operation, string>>> = {};
 
 /** What nobody may, whatever they hold. */
 export const closed: readonly Row[] = [

@@ -67,7 +67,7 @@ function bench() {
     const receiver = new MethodReceiver(clock, seededRandom(asked.length + 1), {
       listens: () => state.listens,
       hasSpace: () => state.hasSpace,
-      write: (id, call) => void asked.push({ id, call }),
+      write: (id, call) => asked.push({ id, call }) > 0,
     });
     const connection = new DeviceConnection(
       hub,

@@ -15,8 +15,11 @@ export interface MethodWire {
   listens(): boolean;
   /** Whether the device reads what it is sent. The door calls `proceed` when it does again. */
   hasSpace(): boolean;
-  /** @param id Names the call in the device's answer: up to 52 bits, not used before by any connection, as far as chance allows */
-  write(id: number, call: MethodCall): void;
+  /**
+   * @param id Names the call in the device's answer: up to 48 bits, not used before by any connection, as far as chance allows
+   * @returns false = the device takes nothing at the moment
+   */
+  write(id: number, call: MethodCall): boolean;
 }
 
 interface Open {
@@ -41,7 +44,8 @@ export class MethodReceiver {
   constructor(clock: Clock, random: Random, wire: MethodWire) {
     this.#clock = clock;
     this.#wire = wire;
-    this.#nextId = random.bytes(ID_BYTES).readUIntBE(0, ID_BYTES);
+    // Room for a call a microsecond for a year.
+    this.#nextId = random.bytes(ID_BYTES).readUIntBE(0, ID_BYTES) % 2 ** 47;
   }
 
   /**
@@ -96,9 +100,9 @@ export class MethodReceiver {
 
   #ask(open: Open): void {
     if (!this.#wire.hasSpace()) return;
-    open.isAsked = true;
     open.begins();
-    this.#wire.write(open.id, open.call);
+    open.isAsked = true;
+    if (!this.#wire.write(open.id, open.call)) open.isAsked = false;
   }
 
   #end(open: Open): Open | undefined {

@@ -16,7 +16,8 @@ export interface DesiredWire {
   readonly principal: Principal;
   /** Whether the device reads what it is sent. The door calls `proceed` when it does again. */
   hasSpace(): boolean;
-  write(patch: DesiredText): void;
+  /** False = the device takes nothing at the moment. */
+  write(patch: DesiredText): boolean;
   /** What is to be told cannot be: the door ends the connection, and the device reads its twin when it comes back. */
   failed(error: unknown): void;
 }
@@ -73,10 +74,13 @@ export class DesiredPushes {
       if (patches.length === 0 && this.#newest === known) this.#newest = told;
       for (const patch of patches) {
         if (this.#isClosed || !this.#wire.hasSpace()) break;
+        this.#newest = Math.max(this.#newest, version);
+        if (!this.#wire.write(patch)) {
+          this.#isReading = false;
+          return;
+        }
         told = patch.version;
         this.#told = told;
-        this.#newest = Math.max(this.#newest, version);
-        this.#wire.write(patch);
       }
     }
     this.#isReading = false;

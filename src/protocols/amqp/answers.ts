@@ -66,13 +66,13 @@ export class Answers {
       from.detach({ condition: 'amqp:resource-limit-exceeded', description: 'The answers are not read.' });
       return;
     }
-    const waiting: Waiting = { from, message, keys, link: this.#find(keys) };
+    const waiting: Waiting = { from, message, keys, link: this.find(keys) };
     this.#waiting.push(waiting);
     if (waiting.link !== undefined) this.#send(waiting.link);
   }
 
   #assign(): void {
-    for (const waiting of this.#waiting) waiting.link = this.#find(waiting.keys);
+    for (const waiting of this.#waiting) waiting.link = this.find(waiting.keys);
     for (const link of new Set(this.#waiting.map((waiting) => waiting.link))) if (link !== undefined) this.#send(link);
   }
 
@@ -82,7 +82,8 @@ export class Answers {
     );
   }
 
-  #find(keys: Keys): OutgoingLink | undefined {
+  /** The link on which an answer to those keys would leave now. */
+  find(keys: Keys): OutgoingLink | undefined {
     for (const [place, key] of keys.entries()) {
       const links = this.#keyed[place]?.get(key)?.links ?? [];
       while (links.at(-1)?.isOpen === false) links.pop();

@@ -11,15 +11,10 @@ import type { OutgoingLink } from './outgoing-link.ts';
 import { TelemetryIntake } from './telemetry-intake.ts';
 import { TwinLinks } from './twin-links.ts';
 
-/** Methods are not called yet, so every response is to an unknown request. */
-const RESPONSE_CREDIT = 32;
-const RESPONSE_BYTES_MAX = 256 * 1024;
-
 /** Opens the links of the devices behind one connection (device reference 3.3). */
 export class DeviceLinks {
   readonly #devices: DevicePeers;
   readonly #host: LinkHost;
-  readonly #twins = new WeakMap<DevicePeer, TwinLinks>();
 
   constructor(devices: DevicePeers, host: LinkHost) {
     this.#devices = devices;
@@ -45,13 +40,12 @@ export class DeviceLinks {
         new TelemetryIntake(link, this.#host, device);
         return;
       case 'twin':
-        this.#demandSelf(device);
+        this.#demand(device, 'twins.readOwn');
         this.#twinOf(device).openRequests(link);
         return;
       case 'methods':
-        this.#demandSelf(device);
-        link.onMessage = (delivery) => link.settle(delivery, { kind: 'accepted' });
-        link.open({ creditMax: RESPONSE_CREDIT, messageBytesMax: RESPONSE_BYTES_MAX });
+        this.#demand(device, 'methods.receive');
+        device.methods.openAnswers(link, this.#host);
         return;
       case 'commands':
         throw new HubError('IotHubUnauthorizedAccess', 'Commands are sent by back ends.', {
@@ -66,30 +60,29 @@ export class DeviceLinks {
         new CommandLink(link, this.#host, device);
         return;
       case 'twin':
-        this.#demandSelf(device);
+        this.#demand(device, 'twins.readOwn');
         this.#twinOf(device).openAnswers(link);
         return;
-      // Inputs of modules, and methods, which nothing reaches yet.
-      case 'events':
       case 'methods':
-        this.#demandSelf(device);
+        this.#demand(device, 'methods.receive');
+        device.methods.openCalls(link, this.#host);
+        return;
+      // Inputs of modules, which nothing reaches.
+      case 'events':
+        this.#demand(device, 'commands.receive');
         link.onSendable = () => link.drained();
         link.open({ sendsSettled: true });
     }
   }
 
   /** What the hub sends to nobody but the device itself. @throws HubError */
-  #demandSelf(device: DevicePeer): void {
+  #demand(device: DevicePeer, operation: 'commands.receive' | 'twins.readOwn' | 'methods.receive'): void {
     const { principal, key } = device.connection;
-    this.#host.hub.guard.demand(principal, 'commands.receive', key);
+    this.#host.hub.guard.demand(principal, operation, key);
   }
 
   #twinOf(device: DevicePeer): TwinLinks {
-    let twin = this.#twins.get(device);
-    if (twin === undefined) {
-      twin = new TwinLinks();
-      this.#twins.set(device, twin);
-    }
-    return twin;
+    device.twin ??= new TwinLinks(this.#host, device);
+    return device.twin;
   }
 }

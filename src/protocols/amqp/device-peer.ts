@@ -3,8 +3,11 @@ import { DeviceConnection, type DeviceOrigin } from '../../core/devices/connecti
 import type { DeviceHub, DeviceReceiver } from '../../core/devices/types.ts';
 import { HubError } from '../../core/errors.ts';
 import type { DevicePrincipal } from '../../core/identity/types.ts';
-import type { DisconnectReason } from '../../core/presence/types.ts';
+import type { Call, DisconnectReason, Note } from '../../core/presence/types.ts';
+import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
 import type { AnyLink } from './link.ts';
+import { MethodLinks } from './method-links.ts';
+import type { TwinLinks } from './twin-links.ts';
 
 /** Where an AMQP connection comes from. */
 export interface AmqpOrigin extends DeviceOrigin {
@@ -19,6 +22,10 @@ export class DevicePeer implements DeviceReceiver {
   readonly connection: DeviceConnection;
   readonly #links = new Set<AnyLink>();
   readonly #listeners = new Set<() => void>();
+  /** Set with the first link for it. */
+  twin: TwinLinks | undefined;
+  readonly #hub: DeviceHub;
+  #methods: MethodLinks | undefined;
   readonly #onLost: (peer: DevicePeer, reason: DisconnectReason) => void;
 
   constructor(
@@ -27,12 +34,19 @@ export class DevicePeer implements DeviceReceiver {
     origin: AmqpOrigin,
     onLost: (peer: DevicePeer, reason: DisconnectReason) => void,
   ) {
+    this.#hub = hub;
     this.connection = new DeviceConnection(hub, principal, origin, this);
     this.#onLost = onLost;
   }
 
   get name(): string {
     return this.connection.name;
+  }
+
+  /** A call may wait for the links that it needs. */
+  get methods(): MethodLinks {
+    this.#methods ??= new MethodLinks(this.#hub, this.connection);
+    return this.#methods;
   }
 
   /** Why it has lost its place; undefined while it has it. */
@@ -73,6 +87,14 @@ export class DevicePeer implements DeviceReceiver {
 
   commandsWait(): void {
     for (const listener of this.#listeners) listener();
+  }
+
+  notify({ kind, value }: Note): void {
+    if (kind === DESIRED) this.twin?.desiredChanged(value as DesiredTold);
+  }
+
+  async invoke(call: Call, signal: AbortSignal, begins: () => void): Promise<unknown> {
+    return this.methods.receiver.invoke(call, signal, begins);
   }
 
   drop(reason: DisconnectReason): void {

@@ -1,4 +1,6 @@
-import { asHubError, type ErrorCode, errorTable } from '../../core/errors.ts';
+import { uuid } from '../../base/random.ts';
+import { asHubError, type ErrorCode, errorTable, type HubError } from '../../core/errors.ts';
+import type { Hub } from '../../core/hub.ts';
 import { int, string } from '../../wire/amqp/fields.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 
@@ -54,4 +56,14 @@ export function amqpError(error: unknown, trackingId: string): AmqpError {
       ['com.microsoft:error-code', int(errorTable[refusal.code].number)],
     ],
   };
+}
+
+/** The body of a twin answer that refuses, JSON text: Node reads it (twins reference 4). */
+export function refusalText({ code, message }: HubError, { random, clock }: Pick<Hub, 'random' | 'clock'>): string {
+  return JSON.stringify({
+    errorCode: errorTable[code].number,
+    trackingId: uuid(random),
+    message: code === 'ServerError' ? errorTable[code].meaning : message,
+    timestampUtc: new Date(clock.now()).toISOString(),
+  });
 }

@@ -1,62 +1,173 @@
 import { limits } from '../../base/limits.ts';
-import { errorTable } from '../../core/errors.ts';
-import { readCorrelationId } from '../../wire/amqp/message.ts';
-import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
+import { asHubError, type HubError } from '../../core/errors.ts';
+import type { DesiredText } from '../../core/twins/ports.ts';
+import { DesiredPushes, type DesiredWire } from '../../core/twins/pushes.ts';
+import { readReportedPatch } from '../../core/twins/rules.ts';
+import type { DesiredTold } from '../../core/twins/types.ts';
 import { Answers } from './answers.ts';
 import type { Attach } from './attach.ts';
-import type { IncomingLink } from './incoming-link.ts';
+import type { DevicePeer } from './device-peer.ts';
+import type { Delivery, IncomingLink } from './incoming-link.ts';
+import type { LinkHost } from './link-host.ts';
 import type { OutgoingLink } from './outgoing-link.ts';
+import { refusalText } from './refusals.ts';
+import {
+  desiredMessage,
+  readTwinRequest,
+  type TwinAnswer,
+  type TwinRequest,
+  twinAnswerMessage,
+} from './twin-mapping.ts';
 
-/** Status of an answer for an operation that this hub does not have: one of the documented 5xx. */
-const STATUS_NOT_OFFERED = 501;
 /** How many requests a peer may send ahead. */
 const REQUEST_CREDIT = 32;
 
 /**
- * The twin links of one device: requests come on one, answers leave on the other (device reference 3.6). Twins are not
- * offered yet; each request is answered so, because an application without any answer would connect anew for ever.
+ * The twin links of one device: requests come on one, answers and changes of desired properties leave on the other (device reference
+ * 3.6). A pair names the same correlation id; a device behind a connection of many has a pair of its own.
  */
 export class TwinLinks {
-  /** The two links of a pair name the same correlation id; else by session, or any. */
+  readonly #host: LinkHost;
+  readonly #device: DevicePeer;
   readonly #answers = new Answers((link) => [correlationOf(link.attach), link.session, 'any']);
+  /** Links whose client wants to be told of changes. */
+  readonly #subscribed = new Set<IncomingLink>();
+  readonly #pushes = new Map<OutgoingLink, DesiredPushes>();
+
+  constructor(host: LinkHost, device: DevicePeer) {
+    this.#host = host;
+    this.#device = device;
+  }
 
   openAnswers(link: OutgoingLink): void {
     this.#answers.open(link);
+    const sendAnswers = link.onSendable;
+    link.onSendable = () => {
+      sendAnswers();
+      this.#pushes.get(link)?.proceed();
+    };
+    link.whenClosed(() => {
+      this.#pushes.get(link)?.close();
+      this.#pushes.delete(link);
+      this.#pushOnPairs();
+    });
+    this.#pushOnPairs();
   }
 
   openRequests(link: IncomingLink): void {
     this.#answers.watch(link);
+    link.whenClosed(() => {
+      if (this.#subscribed.delete(link)) this.#pushOnPairs();
+    });
+    let waiting = 0;
+    let goOn: (() => void) | undefined;
     link.onMessage = (delivery) => {
+      this.#device.connection.touch();
+      if (++waiting >= REQUEST_CREDIT) goOn = link.withhold();
+      this.#take(link, delivery).then(() => {
+        waiting--;
+        goOn?.();
+        goOn = undefined;
+      });
+      // At once: clients wait for it before they look for the answer.
       link.settle(delivery, { kind: 'accepted' });
-      const keys = [correlationOf(link.attach), link.session, 'any'];
-      this.#answers.answer(link, keys, refusal(readCorrelationId(delivery.payload)));
     };
     link.open({ creditMax: REQUEST_CREDIT, messageBytesMax: limits.amqpMessageBytesMax });
   }
+
+  desiredChanged(told: DesiredTold): void {
+    for (const pushes of this.#pushes.values()) pushes.note(told);
+  }
+
+  /** Never rejects. */
+  async #take(link: IncomingLink, { payload }: Delivery): Promise<void> {
+    let request: TwinRequest;
+    try {
+      request = readTwinRequest(payload);
+    } catch (error) {
+      link.detach(this.#host.error(error));
+      return;
+    }
+    const answer = await this.#carryOut(link, request).catch((error: unknown) => this.#refusal(asHubError(error)));
+    this.#answers.answer(link, keysOf(link), twinAnswerMessage(answer, request.correlationId));
+    // Behind the answer: what is pushed from now on is known to be one.
+    if (request.kind === 'subscribe' && link.isOpen) this.#subscribed.add(link);
+    if (request.kind === 'subscribe') this.#pushOnPairs();
+  }
+
+  async #carryOut(link: IncomingLink, request: TwinRequest): Promise<TwinAnswer> {
+    const { principal, key } = this.#device.connection;
+    const { twins } = this.#host.hub;
+    switch (request.kind) {
+      case 'get':
+        return { status: 200, text: await twins.readOwn(principal, key) };
+      case 'patch': {
+        const version = await twins.report(principal, key, readReportedPatch(request.body, request.version));
+        return { status: 204, version, text: '' };
+      }
+      case 'subscribe':
+        return { status: 200, text: '' };
+      case 'unsubscribe':
+        this.#subscribed.delete(link);
+        this.#pushOnPairs();
+        return { status: 200, text: '' };
+      case 'refused':
+        throw request.error;
+    }
+  }
+
+  #refusal(error: HubError): TwinAnswer {
+    if (error.code === 'ServerError') {
+      this.#host.log.error({ identity: this.#device.name, error: error.cause ?? error }, 'a twin request failed');
+    }
+    return { status: error.status, text: refusalText(error, this.#host.hub) };
+  }
+
+  /** Changes leave on the answering link of each pair that has subscribed, and on no other. */
+  #pushOnPairs(): void {
+    const wanted = new Set<OutgoingLink>();
+    for (const link of this.#subscribed) {
+      const pair = this.#answers.find(keysOf(link));
+      if (pair !== undefined) wanted.add(pair);
+    }
+    for (const [link, pushes] of this.#pushes) {
+      if (wanted.has(link)) continue;
+      pushes.close();
+      this.#pushes.delete(link);
+    }
+    for (const link of wanted) {
+      if (!this.#pushes.has(link)) this.#pushes.set(link, new DesiredPushes(this.#wireOf(link)));
+    }
+  }
+
+  #wireOf(link: OutgoingLink): DesiredWire {
+    const { connection } = this.#device;
+    const host = this.#host;
+    return {
+      twins: host.hub.twins,
+      get principal() {
+        return connection.principal;
+      },
+      hasSpace: () => hasRoom(link, host),
+      write: (patch: DesiredText) => link.session.sendMessage(link, desiredMessage(patch)),
+      failed: (error) => link.detach(host.error(error)),
+    };
+  }
+}
+
+/** Whether the peer takes messages on the link; else it is looked at again when it does. */
+export function hasRoom(link: OutgoingLink, host: LinkHost): boolean {
+  if (!link.isOpen || link.credit === 0) return false;
+  if (host.unsentBytes() < limits.readerBytesMax) return true;
+  link.session.awaitRoom(link);
+  return false;
+}
+
+/** By what the answering link of a pair is found. */
+function keysOf({ attach, session }: IncomingLink): readonly unknown[] {
+  return [correlationOf(attach), session, 'any'];
 }
 
 function correlationOf({ properties }: Attach): unknown {
   return properties.get('com.microsoft:channel-correlation-id') ?? 'none';
-}
-
-const scratch = new AmqpWriter(512);
-
-/** @param correlationId of the request, in its own type */
-function refusal(correlationId: Buffer | undefined): Buffer {
-  const { number, meaning } = errorTable.OperationNotAvailable;
-  scratch.reset();
-  scratch.descriptor(section.messageAnnotations);
-  const annotations = scratch.beginMap();
-  scratch.symbol('status');
-  scratch.int(STATUS_NOT_OFFERED);
-  scratch.end(annotations, 2);
-  scratch.descriptor(section.properties);
-  const list = scratch.beginList();
-  for (let field = 0; field < 5; field++) scratch.null();
-  if (correlationId === undefined) scratch.null();
-  else scratch.raw(correlationId);
-  scratch.end(list, 6);
-  scratch.descriptor(section.data);
-  scratch.binary(Buffer.from(JSON.stringify({ errorCode: number, message: meaning })));
-  return scratch.copy();
 }

@@ -106,15 +106,16 @@ export class TwinWire implements DesiredWire, MethodWire {
     return this.#session.isSubscribed('methods');
   }
 
-  write(what: DesiredText): void;
-  write(id: number, call: MethodCall): void;
-  write(what: DesiredText | number, call?: MethodCall): void {
+  write(patch: DesiredText): boolean;
+  write(id: number, call: MethodCall): boolean;
+  write(what: DesiredText | number, call?: MethodCall): boolean {
     if (typeof what !== 'number') {
       this.#session.write(publishAtMostOnce(desiredTopic(what.version), Buffer.from(what.text)));
     } else if (call !== undefined) {
       const payload = call.payload === undefined ? NOTHING : Buffer.from(call.payload);
       this.#session.write(publishAtMostOnce(methodTopic(call.name, what), payload));
     }
+    return true;
   }
 
   failed(error: unknown): void {
