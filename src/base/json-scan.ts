@@ -8,6 +8,8 @@ export interface JsonCost {
   readonly depth: number;
   /** Values and names of members, at least; each is a piece of memory. */
   readonly values: number;
+  /** Elements of the outermost array, or members of the outermost object, at least. */
+  readonly elements: number;
   /** The largest absolute value of a number written without point and exponent: what a double may not hold exactly. */
   readonly integerMax: number;
 }
@@ -23,13 +25,14 @@ const CLOSE_ARRAY = 0x5d;
 const ZERO = 0x30;
 const NINE = 0x39;
 
-/** One pass, no allocation per value. */
-export function scanJson(bytes: Uint8Array): JsonCost {
+/** One pass, no allocation per value. Ends where more than `valuesMax` values are found: so many cost too much anyway. */
+export function scanJson(bytes: Uint8Array, valuesMax = Number.POSITIVE_INFINITY): JsonCost {
+  let elements = 1;
   let depth = 0;
   let depthMax = 0;
   let values = 1;
   let integerMax = 0;
-  for (let at = 0; at < bytes.length; at++) {
+  for (let at = 0; at < bytes.length && values <= valuesMax; at++) {
     const byte = bytes[at];
     if (byte === QUOTE) {
       at = endOfString(bytes, at);
@@ -41,6 +44,7 @@ export function scanJson(bytes: Uint8Array): JsonCost {
       depth--;
     } else if (byte === COMMA || byte === COLON) {
       values++;
+      if (byte === COMMA && depth === 1) elements++;
     } else if (byte >= ZERO && byte <= NINE) {
       const end = endOfNumber(bytes, at);
       const integer = integerOf(bytes, at, end);
@@ -48,7 +52,7 @@ export function scanJson(bytes: Uint8Array): JsonCost {
       at = end - 1;
     }
   }
-  return { depth: depthMax, values, integerMax };
+  return { depth: depthMax, values, elements, integerMax };
 }
 
 /** Index of the closing quote of the string that begins at `from`, or of the last byte. */

@@ -1,10 +1,10 @@
 /** What a body of the HTTP doors may cost: it is counted on its bytes, and the first fault is the last that is looked for. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { scanJson } from '../../src/base/json-scan.ts';
 import { limits } from '../../src/base/limits.ts';
 import { HubError } from '../../src/core/errors.ts';
 import { BATCH_CONTENT_TYPE, telemetryOf } from '../../src/protocols/http/device-mapping.ts';
-import { jsonSize } from '../../src/protocols/http/json-body.ts';
 import { openHttpHub, refusalIn } from '../drivers/http.ts';
 import { registerDevice } from '../drivers/http-device.ts';
 import { campaign, chanceOf } from '../fuzz/campaign.ts';
@@ -31,7 +31,7 @@ const headers = ['content-type', BATCH_CONTENT_TYPE];
 
 /** CPU time of a refused body, in that of looking at each of its bytes once. */
 async function passesOf(body: Buffer, read: () => unknown): Promise<number> {
-  const pass = await cpuMsOf(() => jsonSize(body, Number.MAX_SAFE_INTEGER), 5);
+  const pass = await cpuMsOf(() => scanJson(body), 5);
   const refused = await cpuMsOf(() => assert.throws(read, HubError), 5);
   return refused / Math.max(pass, 1);
 }
@@ -61,7 +61,7 @@ test('what is counted is never less than what a parser makes', async () => {
   const texts = Array.from({ length: 200 }, (_, at) => meanJson(chanceOf('kept json', at)));
   const { inputs } = await campaign('json sizes', 1, (chance) => {
     const text = damagedText(chance, chance.pick(texts), texts);
-    const { values, elements, depth } = jsonSize(Buffer.from(text), Number.MAX_SAFE_INTEGER);
+    const { values, elements, depth } = scanJson(Buffer.from(text));
     let parsed: unknown;
     try {
       parsed = JSON.parse(text);
