@@ -34,11 +34,13 @@ export function connectionStrings(
   const host = hostName.includes(':') ? `[${hostName}]` : hostName;
   const hub = (policy: string): string =>
     `HostName=${host};SharedAccessKeyName=${policy};SharedAccessKey=${keyOf(policy)}`;
-  const events = (port: number | null, usual: number, entity: string): string => {
-    const place = port === null || port === usual ? host : `${host}:${port}`;
+  const events = (port: number | null, usual: number, entity: string, name = host): string => {
+    const place = port === null || port === usual ? name : `${name}:${port}`;
     return `Endpoint=sb://${place}/;SharedAccessKeyName=service;SharedAccessKey=${keyOf('service')};EntityPath=${entity}`;
   };
-  const emulator = (entity: string): string => `${events(ports.amqp, AMQP_PORT, entity)};UseDevelopmentEmulator=true`;
+  // The plain port listens on loopback, wherever the others do.
+  const emulator = (entity: string): string =>
+    `${events(ports.amqp, AMQP_PORT, entity, 'localhost')};UseDevelopmentEmulator=true`;
   const monitoring = monitoringName(hubName);
   return {
     iothubowner: hub('iothubowner'),

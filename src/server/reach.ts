@@ -22,8 +22,8 @@ export function reachOf(settings: Pick<Settings, 'bindAddress' | 'adminBindAddre
   const loopback = loopbackAddresses();
   const open = settings.bindAddress ?? loopback;
   const admin = settings.adminBindAddress ?? loopback;
-  const hears = open.some((address) => isLoopback(address) || isWildcard(address));
-  const specific = open.filter((address) => !isLoopback(address) && !isWildcard(address));
+  const hears = open.some((address) => isLocalhost(address) || isWildcard(address));
+  const specific = open.filter((address) => !isLocalhost(address) && !isWildcard(address));
   const machine = /^[A-Za-z0-9.-]{1,253}$/.test(hostname()) ? [hostname().toLowerCase()] : [];
   const names = [...settings.hostName, 'localhost', '127.0.0.1', '::1', ...machine, ...specific];
   return {
@@ -40,8 +40,9 @@ export function subjectNames(names: readonly string[]): readonly SubjectName[] {
   return names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }));
 }
 
-function isLoopback(address: string): boolean {
-  return address === '::1' || /^127\.\d+\.\d+\.\d+$/.test(address);
+/** What the name `localhost` leads to: of the other addresses of the loopback network it says nothing. */
+function isLocalhost(address: string): boolean {
+  return address === '::1' || address === '127.0.0.1';
 }
 
 function isWildcard(address: string): boolean {

@@ -132,3 +132,30 @@ test('a refused token is told with the device that it speaks for, over AMQP and 
   );
   for (const { check } of told.filter(isRefusal)) assert.equal(check, 'wrong-key');
 });
+
+test('a connection that ends for a mistyped topic or filter says which one', async () => {
+  const device = await withDevice(hub, 'typo');
+  const ended = async (break_: (client: MqttDriver) => void): Promise<unknown> => {
+    const { client } = await MqttDriver.connect(devicePlace(hub), await device.connect());
+    break_(client);
+    await client.untilClosed();
+    const told = await reader.next((event) => event.type === 'disconnected' && event.deviceId === 'typo');
+    assert.equal(told.reason, 'protocol-error');
+    return told.detail;
+  };
+  const publish = (topic: string) => (client: MqttDriver) =>
+    client.send({ cmd: 'publish', topic, payload: 'x', qos: 0, dup: false, retain: false });
+  assert.equal(
+    await ended(publish('device/typo/messages/events/')),
+    'a topic that the device may not publish to: "device/typo/messages/events/"',
+  );
+  const odd = String(await ended(publish(`devices/${'\u001b[31m'.repeat(200)}`)));
+  assert.ok(odd.length <= 257 && odd.includes('"devices/\\u001b[31m'), odd);
+  assert.equal(
+    await ended((client) =>
+      client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'devices/typo/messages/#', qos: 0 }] }),
+    ),
+    'a filter that is none of the documented ones: "devices/typo/messages/#"',
+  );
+  assert.match(hub.stderr(), /a topic that the device may not publish to[^\n]*device\/typo\/messages\/events/);
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import mqtt from 'mqtt';
 import mqttPacket, { type IConnectPacket } from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
 import { HubError } from '../../src/core/errors.ts';
@@ -38,7 +39,7 @@ test('a module is let in as device/module', async () => {
 test('protocol levels other than 3.1.1 are refused with code 1', async () => {
   await using door = await openDoor();
   for (const [protocolId, level] of [
-    ['MQTT', 5],
+    ['MQTT', 6],
     ['MQTT', 3],
     ['MQIsdp', 3],
   ] as const) {
@@ -50,6 +51,14 @@ test('protocol levels other than 3.1.1 are refused with code 1', async () => {
     assert.equal((await client.next('connack')).returnCode, 1, `${protocolId} ${level}`);
     await client.untilClosed();
   }
+});
+
+test('a client of MQTT 5 is refused in its own form', async () => {
+  await using door = await openDoor();
+  const client = mqtt.connect({ port: door.place.port, host: '127.0.0.1', protocolVersion: 5, reconnectPeriod: 0 });
+  const error = await new Promise((resolve) => client.once('error', resolve));
+  client.end(true);
+  assert.equal((error as { code?: number }).code, 0x84);
 });
 
 test('a client id that is not the identity of the user name is refused with code 2', async () => {

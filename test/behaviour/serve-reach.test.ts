@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -106,4 +107,17 @@ test('a certificate without its key is refused with what to do', async () => {
     path.join(two, 'tls', 'server-key.pem'),
   ];
   await assert.rejects(startHub({ args }), /do not belong together or are not PEM/);
+});
+
+test('what a hub on another address of the loopback network tells clients leads to it', async () => {
+  await using hub = await startHub({ args: ['--bind-address', '127.0.0.2'] });
+  const { endpoints } = hub;
+  assert.equal(endpoints.hostName, '127.0.0.2');
+  assert.match(endpoints.connectionStrings.iothubowner, /^HostName=127\.0\.0\.2;/);
+  assert.match(endpoints.connectionStrings.eventHubs, /^Endpoint=sb:\/\/127\.0\.0\.2/);
+  assert.match(endpoints.connectionStrings.eventHubsEmulator, /^Endpoint=sb:\/\/localhost/, 'the plain port is there');
+  const socket = tls.connect({ host: '127.0.0.2', port: endpoints.ports.mqtts ?? 0, ca: hub.ca });
+  await once(socket, 'secureConnect');
+  assert.equal(socket.authorized, true);
+  socket.destroy();
 });

@@ -88,11 +88,11 @@ export class DeviceConnection implements ConnectionClaim {
     if (this.ended !== undefined) ticket.release(this.ended);
   }
 
-  /** Gives the place back, or the claim to it. Harmless when it is lost already. */
-  release(reason: DisconnectReason): void {
+  /** Gives the place back, or the claim to it. Harmless when it is lost already. @param detail see `PresenceTicket` */
+  release(reason: DisconnectReason, detail?: string): void {
     this.ended ??= reason;
     this.#calls?.end();
-    this.#ticket?.release(reason);
+    this.#ticket?.release(reason, detail);
   }
 
   /** The device said or received something. Cheap: called for each chunk of bytes. */

@@ -113,7 +113,12 @@ export interface TraceFacts {
 export interface MonitoringFacts {
   readonly connected: object;
   /** `lastActivityTime` (UTC milliseconds) where it is not the time of the event: after a crash of the hub. */
-  readonly disconnected: { readonly reason: EndReason; readonly lastActivityTime?: number };
+  readonly disconnected: {
+    readonly reason: EndReason;
+    /** Which rule the device broke, and with which topic or filter. */
+    readonly detail?: string;
+    readonly lastActivityTime?: number;
+  };
   readonly authenticationFailed: { readonly check: AuthenticationCheck | 'unknown'; readonly policyName?: string };
   /** `port` is its setting's name; `offered` what the client knows, where it said so. */
   readonly handshakeFailed: { readonly port: string; readonly reason: string; readonly offered?: string };

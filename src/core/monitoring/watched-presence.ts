@@ -5,7 +5,7 @@ import type { Call, ConnectionClaim, DisconnectReason, Note } from '../presence/
 /** Hears of every connection once when it has its place and once when it has lost it, in this order. */
 export interface ConnectionWatcher {
   connected(claim: ConnectionClaim, connectionId: string): void;
-  disconnected(claim: ConnectionClaim, connectionId: string, reason: DisconnectReason): void;
+  disconnected(claim: ConnectionClaim, connectionId: string, reason: DisconnectReason, detail?: string): void;
   /** Something came from the device or went to it. Called for each chunk of bytes: no more than setting a flag. */
   touched?(claim: ConnectionClaim): void;
 }
@@ -105,9 +105,9 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
     return this.#claim.invoke(call, signal);
   }
 
-  release(reason: DisconnectReason): void {
-    this.#ticket?.release(reason);
-    this.#end(reason);
+  release(reason: DisconnectReason, detail?: string): void {
+    this.#ticket?.release(reason, detail);
+    this.#end(reason, detail);
   }
 
   touch(): void {
@@ -122,11 +122,11 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
     for (const watcher of this.#told.watchers) watcher.connected(this.#claim, id);
   }
 
-  #end(reason: DisconnectReason): void {
+  #end(reason: DisconnectReason, detail?: string): void {
     this.#begin();
     if (this.#state === 'ended') return;
     this.#state = 'ended';
     const id = this.#told.idOf(this.#number);
-    for (const watcher of this.#told.watchers) watcher.disconnected(this.#claim, id, reason);
+    for (const watcher of this.#told.watchers) watcher.disconnected(this.#claim, id, reason, detail);
   }
 }

@@ -16,8 +16,11 @@ export function connectionReports(recorder: Recorder): ConnectionWatcher {
   return {
     connected: ({ key, protocol, credential, peer }, correlationId) =>
       recorder.record({ type: 'connected', ...key, protocol, credential, peer, correlationId }),
-    disconnected: ({ key, protocol, credential, peer }, correlationId, reason) =>
-      recorder.record({ type: 'disconnected', ...key, protocol, credential, peer, correlationId, reason }),
+    disconnected: ({ key, protocol, credential, peer }, correlationId, reason, detail) =>
+      recorder.record({
+        ...{ type: 'disconnected', ...key, protocol, credential, peer, correlationId, reason },
+        ...(detail !== undefined && { detail }),
+      }),
   };
 }
 

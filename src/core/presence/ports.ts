@@ -36,8 +36,11 @@ export interface Presence {
 }
 
 export interface PresenceTicket {
-  /** The connection has ended. Harmless after a newer one has taken its place, and when called twice. */
-  release(reason: DisconnectReason): void;
+  /**
+   * The connection has ended. Harmless after a newer one has taken its place, and when called twice.
+   * @param detail which rule it broke, and with what: for people, short, without anything secret
+   */
+  release(reason: DisconnectReason, detail?: string): void;
   /** The device said or received something. Cheap: called for each chunk of bytes. */
   touch(): void;
 }

@@ -1,7 +1,7 @@
 /** CONNECT: the device proves who it is, takes its identity's place and its session, and is told so. */
 import { DeviceConnection } from '../../core/devices/connection.ts';
 import { asHubError } from '../../core/errors.ts';
-import { connack, connackCodes } from '../../wire/mqtt/encode.ts';
+import { connack, connackCodes, connackUnsupportedVersion5 } from '../../wire/mqtt/encode.ts';
 import type { ConnectPacket, ForeignConnectPacket } from '../../wire/mqtt/packets.ts';
 import { admit, enter, type Refused } from './handshake.ts';
 import type { Origin } from './link.ts';
@@ -39,7 +39,7 @@ export async function takeConnect(
 }
 
 function refuse(session: Session, refusal: Refused, { peer }: Origin): void {
-  session.link.write(connack(refusal.code));
+  session.link.write(refusal.speaksVersion5 === true ? connackUnsupportedVersion5 : connack(refusal.code));
   const { identity, check, code } = refusal;
   session.hub.log.info({ identity, check, code, peer }, 'MQTT connection refused');
   session.close('protocol-error', 'end');

@@ -51,6 +51,8 @@ export interface Refused {
   readonly check: string;
   /** The identity that the peer claims to be. */
   readonly identity: string | undefined;
+  /** The client speaks MQTT 5 and reads the answer as such. */
+  readonly speaksVersion5?: true;
 }
 
 /** A device that has its identity's place and its session. */
@@ -80,7 +82,9 @@ export async function admit(
   origin: Origin,
 ): Promise<Admitted | Refused> {
   if (packet.kind === 'foreignConnect') {
-    return refuse(connackCodes.unacceptableProtocolVersion, `protocol ${packet.protocolName} level ${packet.level}`);
+    const check = `protocol ${packet.protocolName} level ${packet.level}`;
+    const refused = refuse(connackCodes.unacceptableProtocolVersion, check);
+    return packet.protocolName === 'MQTT' && packet.level === 5 ? { ...refused, speaksVersion5: true } : refused;
   }
   const userName = packet.userName === undefined ? undefined : parseUserName(packet.userName, hub.hostNames);
   if (userName === undefined) return refuse(connackCodes.notAuthorized, 'malformed-user-name', packet.clientId);

@@ -9,9 +9,9 @@ import type { Session } from './session.ts';
 
 /** @throws MalformedPacket, HubError as `Events.enqueue`: the connection is closed for both */
 export function takePublish(session: Session, packet: PublishPacket, reader: PacketReader): void {
-  if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)');
+  if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)', packet.topic);
   const target = publishTarget(packet.topic, session.device.key);
-  if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to');
+  if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to', packet.topic);
   if (target.kind === 'telemetry') {
     const telemetry = telemetryOf(target.propertyBag, packet.payload, packet.retain);
     const uplink = session.openUplink();

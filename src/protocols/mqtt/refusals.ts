@@ -3,6 +3,7 @@ import type { LogFields } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
 import { asHubError, errorTable, type HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
+import { clipped } from '../../core/monitoring/concerned.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { type ConnackCode, connackCodes, publishAtMostOnce } from '../../wire/mqtt/encode.ts';
 import { MalformedPacket } from '../../wire/mqtt/packets.ts';
@@ -33,9 +34,21 @@ export function twinRefusal(
 
 /** What a packet that could not be handled does to its connection: 3.1.1 has no error packet, so it is closed. */
 export function closingOf(error: unknown): { readonly reason: DisconnectReason; readonly fields: LogFields } {
-  if (error instanceof MalformedPacket) return { reason: 'protocol-error', fields: { rule: error.message } };
+  if (error instanceof MalformedPacket) {
+    // As JSON text: a topic may hold anything, and is read in a log by somebody who looks for a typing error.
+    const subject = error.subject === undefined ? {} : { subject: JSON.stringify(clipped(error.subject)) };
+    return { reason: 'protocol-error', fields: { rule: error.message, ...subject } };
+  }
   const { code, limit } = asHubError(error);
   if (code === 'IotHubUnauthorized') return { reason: 'token-expired', fields: { code } };
   const isOurs = code === 'ServerError' || code === 'ServiceUnavailable';
   return { reason: isOurs ? 'storage-failed' : 'protocol-error', fields: { code, limit } };
+}
+
+/** The same in one line, for the monitoring stream: the rule that was broken, and the topic or filter that broke it. */
+export function detailOf({ rule, subject, code, limit }: LogFields): string | undefined {
+  const broken = rule ?? code;
+  if (broken === undefined) return undefined;
+  const name = (limit as HubError['limit'])?.name;
+  return clipped([broken, name, subject].filter((part) => part !== undefined).join(': '));
 }

@@ -25,7 +25,7 @@ import { Gated, holds } from './gate.ts';
 import { type ConnectTraits, type Entered, PLAIN_TRAITS, requireConnect, silenceMsMax } from './handshake.ts';
 import type { Link, Origin } from './link.ts';
 import { takePublish } from './publishing.ts';
-import { closingOf } from './refusals.ts';
+import { closingOf, detailOf } from './refusals.ts';
 import { giveBackReader, takeReader } from './spare-reader.ts';
 import { takeSubscribe, takeUnsubscribe } from './subscribing.ts';
 import { type TwinSession, TwinWire } from './twin-wire.ts';
@@ -362,16 +362,16 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
   fail(reason: DisconnectReason, fields: LogFields): void {
     if (this.closed) return;
     this.hub.log.info({ ...this.facts(), reason, ...fields }, 'MQTT connection closed');
-    this.close(reason);
+    this.close(reason, 'destroy', detailOf(fields));
   }
 
   /** The one way out. @param how `end` lets what was written leave first. */
-  close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy'): void {
+  close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy', detail?: string): void {
     if (this.closed) return;
     this.hold(holds.closed);
     this.#uplink?.close();
     this.#leaveWill(reason);
-    this.#device?.release(reason);
+    this.#device?.release(reason, detail);
     this.#commands?.close();
     this.#twin?.close();
     if (this.#device !== undefined) this.hub.log.debug({ ...this.facts(), reason }, 'MQTT connection ended');

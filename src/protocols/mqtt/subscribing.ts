@@ -48,7 +48,7 @@ function grantsAfter(packet: SubscribePacket, before: Grants, key: IdentityKey):
   let grants = before;
   for (const { filter, qos } of packet.requests) {
     const granted = grant(grants, key, filter, qos);
-    if (granted === undefined) throw new MalformedPacket('a filter that is none of the documented ones');
+    if (granted === undefined) throw new MalformedPacket('a filter that is none of the documented ones', filter);
     grants = granted;
   }
   if (grantCount(grants) > limits.mqttSubscriptionsMax) {

@@ -93,8 +93,8 @@ export class PresenceHost {
         else ticket.release('connection-lost');
       },
     } satisfies PresenceCalls);
-    link.on('release', ([id, reason]: [number, DisconnectReason]) => {
-      tickets.get(id)?.release(reason);
+    link.on('release', ([id, reason, detail]: [number, DisconnectReason, string | undefined]) => {
+      tickets.get(id)?.release(reason, detail);
       tickets.delete(id);
     });
     link.on('touch', (ids: readonly number[]) => {
@@ -187,14 +187,14 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
     link.tell('touch', since);
     clock.after(limits.presenceTouchMs, endSecond);
   };
-  const release = (id: number, connection: Connection, reason: DisconnectReason): void => {
+  const release = (id: number, connection: Connection, reason: DisconnectReason, detail?: string): void => {
     if (connection.hasEnded) return;
     connection.hasEnded = true;
     const gone = (): void => {
       // A drop that came meanwhile has taken it out.
       if (!connections.delete(id)) return;
       flushFresh();
-      link.tell('release', [id, reason]);
+      link.tell('release', [id, reason, detail]);
     };
     if (isSettled()) gone();
     else void settled().then(gone);
@@ -243,7 +243,7 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
         throw error;
       }
       return {
-        release: (reason) => release(id, connection, reason),
+        release: (reason, detail) => release(id, connection, reason, detail),
         touch: () => {
           if (connection.activity === 'none') touch(id, connection);
           else connection.activity = 'since';

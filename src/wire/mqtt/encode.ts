@@ -25,6 +25,9 @@ export function connack(code: ConnackCode, sessionPresent = false): Buffer {
   return Buffer.from([packetTypes.connack << 4, 2, code === 0 && sessionPresent ? 1 : 0, code]);
 }
 
+/** To a CONNECT of MQTT 5, in its own form: reason code 0x84, "unsupported protocol version", no properties (MQTT 5 section 3.2). */
+export const connackUnsupportedVersion5: Buffer = Buffer.from([packetTypes.connack << 4, 3, 0, 0x84, 0]);
+
 export function puback(packetId: number): Buffer {
   const bytes = Buffer.allocUnsafe(PUBACK_BYTES);
   writePuback(bytes, 0, packetId);

@@ -83,4 +83,11 @@ export interface UnsubscribePacket {
 /** The bytes are not what the standard allows; the connection must be closed [MQTT-4.8.0-1]. */
 export class MalformedPacket extends Error {
   override readonly name = 'MalformedPacket';
+  /** The topic or filter that it is about. */
+  readonly subject: string | undefined;
+
+  constructor(rule: string, subject?: string) {
+    super(rule);
+    this.subject = subject;
+  }
 }
