@@ -99,3 +99,54 @@ export const fileNotificationSchema = z.object({
   blobSizeInBytes: z.number(),
   enqueuedTimeUtc: time,
 });
+
+const seconds = z.number().int().positive();
+
+/** Body of POST /mooring/v1/file-rollouts. */
+export const rolloutRequestSchema = z.strictObject({
+  /** Of a file of the hub's part. */
+  name: z.string().max(limits.fileNameCharsMax),
+  devices: z.array(z.strictObject(identity)).min(1).max(limits.rolloutDevicesMax),
+  /** Devices that are told at a time; absent = all that may be. */
+  waveSize: z.number().int().min(1).max(limits.rolloutWaveMax).optional(),
+  /** Between two waves; absent = none. */
+  pauseSeconds: z.number().int().min(0).optional(),
+  /** How long a device may take to fetch the file; absent = a day. */
+  fetchSeconds: seconds.optional(),
+  /** Share of failed devices from which no further wave begins; absent = 0.1. */
+  failedShareMax: z.number().positive().max(1).optional(),
+});
+
+export const rolloutSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  createdTimeUtc: time,
+  createdBy: z.string(),
+  waveSize: z.number(),
+  pauseSeconds: z.number(),
+  fetchSeconds: z.number(),
+  failedShareMax: z.number(),
+  state: z.enum(['running', 'finished', 'stopped']),
+  /** Why it was stopped. */
+  reason: z.string(),
+  wave: z.number(),
+  waiting: z.number(),
+  told: z.number(),
+  fetched: z.number(),
+  failed: z.number(),
+});
+export type RolloutJson = z.output<typeof rolloutSchema>;
+export const rolloutsSchema = z.object({ rollouts: z.array(rolloutSchema), next: z.string().optional() });
+
+export const rolloutTargetsSchema = z.object({
+  devices: z.array(
+    z.object({
+      ...identity,
+      state: z.enum(['waiting', 'told', 'fetched', 'failed']),
+      grantId: z.string().optional(),
+      timeUtc: time.optional(),
+      reason: z.string(),
+    }),
+  ),
+  next: z.number().optional(),
+});

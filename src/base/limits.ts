@@ -600,6 +600,12 @@ export const limits = {
   /** Files that one device may be let fetch at a time, and devices of one request to let them. */
   fileGrantsPerDeviceMax: 100,
   fileGrantsPerRequestMax: 1000,
+  /** Rollouts of files that run at a time, devices of one, and devices of one of its waves. */
+  rolloutsRunningMax: 20,
+  rolloutDevicesMax: 10_000,
+  rolloutWaveMax: 1000,
+  /** How often rollouts are carried on. */
+  rolloutStepMs: 1 * SECOND_MS,
   /** How long the receipt of a file is kept after its grant was over. */
   fileReceiptsKeptMs: 30 * 24 * HOUR_MS,
   /** Grants or files in one page of a list. */

@@ -30,7 +30,7 @@ import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder
 import { openDoors } from './doors.ts';
 import { describeEndpoints, monitoringName } from './endpoints.ts';
 import { measureFiles } from './file-metrics.ts';
-import { openFiles } from './files.ts';
+import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import { HandshakeFailures } from './handshake-failures.ts';
 import {
@@ -169,6 +169,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     localName: reach.localName,
     records: tables.fileRecords,
     grants: tables.fileGrants,
+    rollouts: tables.fileRollouts,
   });
   const state = createHubState({
     ...common,
@@ -195,6 +196,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   metrics.watchCommands(core.commands, clock);
   sweeper.start(core.commands);
   shutdown.add('sweep of commands', () => sweeper.close());
+  shutdown.add('rollouts', carryRollouts(files, core.commands, tables.commandQueue, { clock, log }));
   metrics.watchPresence(hub.presence);
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);

@@ -42,7 +42,7 @@ export interface DoorParts {
   readonly liveEvents?: LiveEvents;
   /** For `/readyz`. */
   readonly health: Health;
-  readonly files: Pick<FilesRoom, 'blobs' | 'downloads'>;
+  readonly files: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
 }
 
 export interface OpenDoors {

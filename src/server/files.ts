@@ -3,11 +3,16 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
+import type { Commands } from '../core/commands/commands.ts';
+import type { CommandQueue } from '../core/commands/ports.ts';
+import type { CommandMessage } from '../core/commands/types.ts';
 import { createFiles, type FilesRoom } from '../core/files/files.ts';
 import type { ObjectStore } from '../core/files/object-store.ts';
 import type { FileRecords, GrantRecords } from '../core/files/ports.ts';
+import type { RolloutRecords } from '../core/files/rollout-types.ts';
 import type { Guard } from '../core/identity/guard.ts';
 import type { IdentityStore } from '../core/identity/ports.ts';
+import type { IdentityKey, Principal } from '../core/identity/types.ts';
 import type { Recorder } from '../core/monitoring/types.ts';
 import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
 import type { Settings } from './config.ts';
@@ -22,6 +27,7 @@ export interface OpenFilesParts {
   readonly localName: string;
   readonly records: FileRecords;
   readonly grants: GrantRecords;
+  readonly rollouts: RolloutRecords;
   readonly identities: IdentityStore;
   readonly guard: Guard;
   readonly recorder: Recorder;
@@ -62,6 +68,7 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
     store,
     records: parts.records,
     grants: parts.grants,
+    rollouts: parts.rollouts,
     identities: parts.identities,
     limits: fileLimits(settings),
     secret: await parts.records.secret(parts.random.bytes(SECRET_BYTES)),
@@ -71,7 +78,11 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
     random: parts.random,
     log,
   });
-  shutdown.add('sweep of files', sweepInTime(room, clock, log));
+  const sweepFailed = 'uploads whose time is over could not be ended; it is tried again';
+  shutdown.add(
+    'sweep of files',
+    repeat(limits.sweepFilesMs, () => room.sweep(), sweepFailed, { clock, log }),
+  );
   return {
     room,
     store,
@@ -82,16 +93,46 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   };
 }
 
-/** @returns what ends it, and resolves when no sweep is running. */
-function sweepInTime(room: FilesRoom, clock: Clock, log: Log): () => Promise<void> {
+/** Carries rollouts on in time. @returns what ends it, and resolves when nothing is under way. */
+export function carryRollouts(
+  { room }: Pick<OpenFiles, 'room'>,
+  commands: Pick<Commands, 'send'>,
+  queue: Pick<CommandQueue, 'find'>,
+  around: { readonly clock: Clock; readonly log: Log },
+): () => Promise<void> {
+  const principal: Principal = {
+    kind: 'policy',
+    policyName: 'rollout',
+    permissions: new Set(['ServiceConnect']),
+    scope: [],
+    expiresAt: Number.POSITIVE_INFINITY,
+  };
+  const means = {
+    async tell(target: IdentityKey, message: CommandMessage) {
+      await commands.send(principal, target, message);
+    },
+    async outcome(target: IdentityKey, messageId: string) {
+      const [command] = await queue.find(target, { messageId });
+      return command?.state.kind === 'ended' ? command.state.outcome : undefined;
+    },
+  };
+  return repeat(limits.rolloutStepMs, () => room.step(means), 'rollouts could not be carried on', around);
+}
+
+/** @returns what ends it, and resolves when no run is under way. */
+function repeat(
+  everyMs: number,
+  run: () => Promise<void>,
+  failed: string,
+  { clock, log }: { readonly clock: Clock; readonly log: Log },
+): () => Promise<void> {
   let ended = false;
   let running: Promise<void> = Promise.resolve();
   let cancel = (): void => {};
   const plan = (): void => {
-    cancel = clock.after(limits.sweepFilesMs, () => {
-      running = room
-        .sweep()
-        .catch((error) => log.error({ error }, 'uploads whose time is over could not be ended; it is tried again'))
+    cancel = clock.after(everyMs, () => {
+      running = run()
+        .catch((error) => log.error({ error }, failed))
         .finally(() => {
           if (!ended) plan();
         });

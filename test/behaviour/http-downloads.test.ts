@@ -3,37 +3,17 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import https from 'node:https';
 import { test } from 'node:test';
-import { parseConnectionString } from '../../src/api/connection-string.ts';
-import { signSas } from '../../src/api/sas.ts';
 import { apiOf } from '../drivers/api.ts';
+import { backEndOf } from '../drivers/back-end.ts';
 import { type FileAnswer, fileDevice, request } from '../drivers/file-device.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
-
-type Ask = (
-  method: string,
-  path: string,
-  more?: { headers?: Record<string, string>; body?: Buffer | object },
-) => Promise<FileAnswer>;
-
-/** A back end with the policy `service`. */
-async function backEnd(hub: TestHub): Promise<Ask> {
-  const parts = parseConnectionString(hub.endpoints.connectionStrings.service);
-  const [key, policyName] = [parts.get('sharedaccesskey') ?? '', parts.get('sharedaccesskeyname') ?? ''];
-  const authorization = await signSas({ resource: 'localhost', key, policyName, expiresAt: Date.now() + 3_600_000 });
-  return (method, path, { headers = {}, body = Buffer.alloc(0) } = {}) => {
-    const bytes = Buffer.isBuffer(body) ? body : Buffer.from(JSON.stringify(body));
-    const type: Record<string, string> = Buffer.isBuffer(body) ? {} : { 'content-type': 'application/json' };
-    const all = { authorization, 'content-length': String(bytes.length), ...type, ...headers };
-    return request(hub, method, path, all, bytes);
-  };
-}
 
 const json = (answer: FileAnswer) => JSON.parse(answer.body.toString());
 const bytes = randomBytes(300_000);
 
 test('a file for many devices: granted by name and by URL, fetched in ranges, with a receipt for each', async () => {
   await using hub = await startHub();
-  const ask = await backEnd(hub);
+  const ask = await backEndOf(hub);
   const [d1, d2] = [await fileDevice(hub, 'd1'), await fileDevice(hub, 'd2')];
   const isNew = { 'if-none-match': '*', 'content-type': 'application/x-firmware' };
   assert.equal((await ask('PUT', '/mooring/v1/files/fw/v2.bin', { headers: isNew, body: bytes })).status, 201);
@@ -79,7 +59,7 @@ test('a file for many devices: granted by name and by URL, fetched in ranges, wi
 
 test('a device that breaks off goes on where it was, and its receipt says until where it came', async () => {
   await using hub = await startHub();
-  const ask = await backEnd(hub);
+  const ask = await backEndOf(hub);
   const device = await fileDevice(hub, 'd1');
   const large = randomBytes(24 * 1024 * 1024);
   assert.equal((await ask('PUT', '/mooring/v1/files/big', { body: large })).status, 201);
@@ -124,7 +104,7 @@ function broken(hub: TestHub, path: string, count: number): Promise<Buffer> {
 
 test('files of a device: put for it, listed by page, read by the back end, fetched by the device', async () => {
   await using hub = await startHub();
-  const ask = await backEnd(hub);
+  const ask = await backEndOf(hub);
   const device = await fileDevice(hub, 'd1');
   for (const name of ['a', 'b c', 'c']) {
     const path = `/mooring/v1/devices/d1/files/${encodeURIComponent(name)}`;
@@ -148,7 +128,7 @@ test('files of a device: put for it, listed by page, read by the back end, fetch
 
 test('deleting a device ends its grants; a request of a thousand devices is one of many', async () => {
   await using hub = await startHub();
-  const ask = await backEnd(hub);
+  const ask = await backEndOf(hub);
   await fileDevice(hub, 'd1');
   await ask('PUT', '/mooring/v1/files/x', { body: Buffer.from('x') });
   const grant = async (devices: object[]) =>
@@ -172,7 +152,7 @@ test('deleting a device ends its grants; a request of a thousand devices is one 
 
 test('a back end hears of uploads by REST, under a lock', async () => {
   await using hub = await startHub();
-  const ask = await backEnd(hub);
+  const ask = await backEndOf(hub);
   const device = await fileDevice(hub, 'd1');
   assert.equal((await ask('GET', '/mooring/v1/file-notifications')).status, 204);
   const ticket = await device.begin('x');

@@ -346,6 +346,9 @@ export const matrix: Readonly<
     rows: [
       ...ofParts((of, part) => [rest(of, 'GET', part), rest(of, 'GET', `${part}/x`)]),
       rest('hub', 'GET', '/mooring/v1/file-grants', undefined, { query: 'name=x' }),
+      rest('hub', 'GET', '/mooring/v1/file-rollouts'),
+      rest('hub', 'GET', '/mooring/v1/file-rollouts/none'),
+      rest('hub', 'GET', '/mooring/v1/file-rollouts/none/devices'),
     ],
   },
   'files.write': {
@@ -361,6 +364,8 @@ export const matrix: Readonly<
         expiresInSeconds: 60,
       }),
       rest('hub', 'DELETE', `/mooring/v1/file-grants/${lock}`),
+      rest('hub', 'POST', '/mooring/v1/file-rollouts', { name: 'x', devices: [{ deviceId: 'd1' }] }),
+      rest('hub', 'POST', '/mooring/v1/file-rollouts/none/stop'),
     ],
   },
   'fileNotifications.receive': {

@@ -1,6 +1,7 @@
 import type { Sheet } from '../identity/guard.ts';
 import type { Downloads } from './downloads.ts';
 import type { Files } from './files.ts';
+import type { Rollouts } from './rollouts.ts';
 
 /** How the calls of files are asked for. */
 export const fileCalls: Sheet<Files> = {
@@ -24,4 +25,13 @@ export const downloadCalls: Sheet<Downloads> = {
   grants: { operation: 'files.read', target: (of) => ('key' in of ? of.key : undefined) },
   revoke: { operation: 'files.grant' },
   fetch: { operation: 'files.fetch', target: (key) => key },
+};
+
+/** How the calls of rollouts are asked for: whom one concerns is asked of each of its devices. */
+export const rolloutCalls: Sheet<Rollouts> = {
+  start: { operation: 'files.grant', target: (_name, keys) => keys },
+  stop: { operation: 'files.grant' },
+  get: { operation: 'files.read' },
+  list: { operation: 'files.read' },
+  targets: { operation: 'files.read' },
 };

@@ -97,7 +97,20 @@ export interface DownloadsParts {
   readonly log: Log;
 }
 
-export function createDownloads(parts: DownloadsParts): Guarded<Downloads> {
+export interface DownloadsRoom {
+  readonly downloads: Guarded<Downloads>;
+  /** For rollouts: what `grant` does, for a policy that was asked before. */
+  readonly grant: (
+    name: string,
+    keys: readonly IdentityKey[],
+    expiresAt: number,
+    by: string,
+  ) => Promise<readonly GrantAnswer[]>;
+  /** @throws HubError FileNotFound */
+  readonly demandFile: (name: string) => Promise<void>;
+}
+
+export function createDownloads(parts: DownloadsParts): DownloadsRoom {
   const { grants, identities, limits, secret, clock, random } = parts;
 
   const store = (): ObjectStore => {
@@ -147,34 +160,8 @@ export function createDownloads(parts: DownloadsParts): Guarded<Downloads> {
       if (!(await translated(store().delete(pathIn(owner, name))))) throw new HubError('FileNotFound');
     },
 
-    async grant(principal, name, keys, expiresAt) {
-      const path = hubPathOf(name);
-      const now = clock.now();
-      if (expiresAt <= now || expiresAt > now + limits.grantMs) {
-        throw new HubError('ArgumentInvalid', `The expiry must lie within ${limits.grantMs / 1000} seconds from now.`);
-      }
-      if ((await translated(store().head(path))) === undefined)
-        throw new HubError('FileNotFound', `There is no file ${name}.`);
-      const grantedBy = principal.kind === 'policy' ? principal.policyName : '';
-      const wanted = await Promise.all(
-        keys.map(async (key): Promise<FileGrant | undefined> => {
-          const identity = await identities.get(key);
-          if (identity === undefined) return undefined;
-          const { generationId } = identity;
-          const id = uuid(random);
-          return { id, key, generationId, path, name, createdTime: now, expiresAt, grantedBy, fetched: undefined };
-        }),
-      );
-      const there = wanted.filter((grant) => grant !== undefined);
-      const outcomes = await grants.grant(there, bounds.fileGrantsPerDeviceMax, now);
-      const byId = new Map(there.map((grant, nth) => [grant.id, outcomes[nth]]));
-      return wanted.map((grant, nth): GrantAnswer => {
-        const outcome = grant === undefined ? 'gone' : byId.get(grant.id);
-        if (grant === undefined || outcome === 'gone') return { key: keys[nth], error: 'DeviceNotFound' };
-        if (outcome === 'full') return { key: keys[nth], error: 'IotHubQuotaExceeded' };
-        return { key: keys[nth], grant: { id: grant.id, url: urlOf(grant), expiresAt } };
-      });
-    },
+    grant: (principal, name, keys, expiresAt) =>
+      grantTo(name, keys, expiresAt, principal.kind === 'policy' ? principal.policyName : ''),
     grants: (_principal, of, page) => grants.list('name' in of ? { path: hubPathOf(of.name) } : of, page),
     async revoke(_principal, id) {
       if (!(await grants.revoke(id))) throw new HubError('FileNotFound', 'There is no such grant.');
@@ -188,13 +175,50 @@ export function createDownloads(parts: DownloadsParts): Guarded<Downloads> {
     },
   };
 
+  async function demandFile(name: string): Promise<void> {
+    if ((await translated(store().head(hubPathOf(name)))) !== undefined) return;
+    throw new HubError('FileNotFound', `There is no file ${name}.`);
+  }
+
+  async function grantTo(
+    name: string,
+    keys: readonly IdentityKey[],
+    expiresAt: number,
+    grantedBy: string,
+  ): Promise<readonly GrantAnswer[]> {
+    const path = hubPathOf(name);
+    const now = clock.now();
+    if (expiresAt <= now || expiresAt > now + limits.grantMs) {
+      throw new HubError('ArgumentInvalid', `The expiry must lie within ${limits.grantMs / 1000} seconds from now.`);
+    }
+    await demandFile(name);
+    const wanted = await Promise.all(
+      keys.map(async (key): Promise<FileGrant | undefined> => {
+        const identity = await identities.get(key);
+        if (identity === undefined) return undefined;
+        const { generationId } = identity;
+        const id = uuid(random);
+        return { id, key, generationId, path, name, createdTime: now, expiresAt, grantedBy, fetched: undefined };
+      }),
+    );
+    const there = wanted.filter((grant) => grant !== undefined);
+    const outcomes = await grants.grant(there, bounds.fileGrantsPerDeviceMax, now);
+    const byId = new Map(there.map((grant, nth) => [grant.id, outcomes[nth]]));
+    return wanted.map((grant, nth): GrantAnswer => {
+      const outcome = grant === undefined ? 'gone' : byId.get(grant.id);
+      if (grant === undefined || outcome === 'gone') return { key: keys[nth], error: 'DeviceNotFound' };
+      if (outcome === 'full') return { key: keys[nth], error: 'IotHubQuotaExceeded' };
+      return { key: keys[nth], grant: { id: grant.id, url: urlOf(grant), expiresAt } };
+    });
+  }
+
   function urlOf(grant: FileGrant): string {
     const rights = new Set(['read'] as const);
     const query = signQuery({ path: grant.path, rights, correlationId: grant.id, expiresAt: grant.expiresAt }, secret);
     return `https://${parts.hostName()}/${FILES_CONTAINER}/${urlPathOf(grant.path)}${query}`;
   }
 
-  return parts.guard.room(downloads, downloadCalls);
+  return { downloads: parts.guard.room(downloads, downloadCalls), grant: grantTo, demandFile };
 }
 
 /** @throws HubError for what a store refuses */

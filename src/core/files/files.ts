@@ -14,6 +14,8 @@ import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, ownerOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
+import type { RolloutRecords } from './rollout-types.ts';
+import { createRollouts, type RolloutMeans, type Rollouts } from './rollouts.ts';
 import { type BlobGrant, signQuery, verifyQuery } from './signed-url.ts';
 import {
   FILES_CONTAINER,
@@ -59,6 +61,9 @@ export interface Blobs {
 export interface FilesRoom {
   readonly files: Guarded<Files>;
   readonly downloads: Guarded<Downloads>;
+  readonly rollouts: Guarded<Rollouts>;
+  /** Carries rollouts on. */
+  step(means: Omit<RolloutMeans, 'grant'>): Promise<void>;
   /** A signed URL is its own proof: there is no principal to ask for. */
   readonly blobs: Blobs;
   /** The identity is gone, and its signed URLs with it. */
@@ -76,6 +81,7 @@ export interface FilesParts {
   readonly store: ObjectStore | undefined;
   readonly records: FileRecords;
   readonly grants: GrantRecords;
+  readonly rollouts: RolloutRecords;
   readonly identities: { get(key: IdentityKey): Promise<Owner | undefined> };
   readonly limits: FileLimits;
   /** Signs URLs: `FileRecords.secret`. */
@@ -235,9 +241,18 @@ export function createFiles(parts: FilesParts): FilesRoom {
     },
   };
 
+  const { downloads, grant, demandFile } = createDownloads(parts);
+  const { guard, log } = parts;
+  const { rollouts, step } = createRollouts({
+    ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },
+    ...{ clock, random, log },
+  });
+
   return {
     files: parts.guard.room(files, fileCalls),
-    downloads: createDownloads(parts),
+    downloads,
+    rollouts,
+    step: (means) => step({ ...means, grant }),
     blobs,
     async forget(key) {
       await Promise.all([records.forget(key), parts.grants.forget(key)]);

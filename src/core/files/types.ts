@@ -76,7 +76,10 @@ export interface FileGrant {
   readonly fetched: FetchProgress | undefined;
 }
 
-/** How far a device has come with a file: its receipt. Times: UTC milliseconds. */
+/**
+ * How far a device has come with a file: its receipt. Written when a request ends, so that a crash of the hub in that moment
+ * loses what it says, and not the file. Times: UTC milliseconds.
+ */
 export interface FetchProgress {
   /** ETag of the file that was sent last. */
   readonly etag: string;

@@ -17,6 +17,7 @@ import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
 import { registryRoutes } from './registry-routes.ts';
+import { rolloutRoutes } from './rollout-routes.ts';
 import { serverAuthorityRoutes } from './server-authority-routes.ts';
 import { twinRoutes } from './twin-routes.ts';
 
@@ -78,6 +79,7 @@ export async function httpConnections(
       ...deviceRoutes(hub),
       ...fileRoutes(hub, options.files?.downloads),
       ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),
+      ...(options.files === undefined ? [] : rolloutRoutes(options.files.rollouts)),
       ...hubRoutes(hub),
       ...authorityRoutes(hub),
       ...serverAuthorityRoutes(hub, options.authority),

@@ -23,7 +23,7 @@ export interface HttpsDoorOptions {
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */
   readonly upgrades?: readonly UpgradeRoute[];
   /** What signed URLs open, and files as back ends see them; absent = there are none. */
-  readonly files?: Pick<FilesRoom, 'blobs' | 'downloads'>;
+  readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
   /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`; 0 = without end. */
   readonly requestMs?: number;
 }

@@ -8,6 +8,7 @@ import type { IdentityStore } from '../../core/identity/ports.ts';
 import { silentRecorder } from '../../core/monitoring/types.ts';
 import { createMemoryFileGrants } from './file-grants.ts';
 import { createMemoryFileRecords } from './file-records.ts';
+import { createMemoryRollouts } from './file-rollouts.ts';
 import { createMemoryObjectStore } from './object-store.ts';
 
 /** Files of a hub on memory stores. */
@@ -22,6 +23,7 @@ export function memoryFiles(
     store: createMemoryObjectStore(clock),
     records: createMemoryFileRecords(identities),
     grants: createMemoryFileGrants(identities),
+    rollouts: createMemoryRollouts(),
     identities,
     limits: defaultFileLimits,
     secret: random.bytes(32),

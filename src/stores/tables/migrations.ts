@@ -240,6 +240,31 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
     `create index file_grants_device on file_grants (device_id, module_id, name)`,
     `create index file_grants_path on file_grants (path, sequence)`,
     `create index file_grants_time on file_grants (expires_at)`,
+    `create table file_rollouts (
+      sequence ${countedKey[engine]},
+      id text not null unique,
+      name text not null,
+      created_time bigint not null,
+      created_by text not null,
+      plan text not null,
+      state text not null,
+      reason text not null,
+      not_before bigint not null,
+      wave integer not null
+    )`,
+    `create index file_rollouts_running on file_rollouts (sequence) where state = 'running'`,
+    `create table file_rollout_targets (
+      rollout text not null,
+      position integer not null,
+      device_id text not null,
+      module_id text not null,
+      state text not null,
+      grant_id text not null,
+      time bigint not null,
+      reason text not null,
+      primary key (rollout, position)
+    )`,
+    `create index file_rollout_targets_state on file_rollout_targets (rollout, state, position)`,
   ],
 ];
 

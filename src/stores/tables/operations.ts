@@ -48,6 +48,16 @@ import {
   settleNotification,
   sweepFiles,
 } from './file-records.ts';
+import {
+  advanceRollout,
+  createRollout,
+  findRollout,
+  listRollouts,
+  rolloutTargets,
+  runningRollouts,
+  settleTargets,
+  sweepRollouts,
+} from './file-rollouts.ts';
 import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { touchFacts } from './migrations.ts';
@@ -151,6 +161,14 @@ export function tableOperations(cipher: KeyCipher) {
     'grants.revoke': write(revokeGrant),
     'grants.forget': write(forgetGrants),
     'grants.sweep': write(sweepGrants),
+    'rollouts.create': write(createRollout),
+    'rollouts.find': read(findRollout),
+    'rollouts.list': read(listRollouts),
+    'rollouts.running': read(runningRollouts),
+    'rollouts.targets': read(rolloutTargets),
+    'rollouts.settle': write(settleTargets),
+    'rollouts.advance': write(advanceRollout),
+    'rollouts.sweep': write(sweepRollouts),
     'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }

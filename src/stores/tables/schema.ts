@@ -28,6 +28,8 @@ export interface Tables {
   twin_patches: { device_id: string; module_id: string; version: number; patch: string };
   twin_events: TwinEventRow;
   file_grants: FileGrantRow;
+  file_rollouts: FileRolloutRow;
+  file_rollout_targets: FileRolloutTargetRow;
   authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };
 }
 
@@ -154,6 +156,32 @@ export interface FileGrantRow {
   first_time: number;
   last_time: number;
   completed_time: number | null;
+}
+
+export interface FileRolloutRow {
+  /** In the order of creation. */
+  sequence: Generated<number>;
+  id: string;
+  name: string;
+  created_time: number;
+  created_by: string;
+  /** JSON. */
+  plan: string;
+  state: string;
+  reason: string;
+  not_before: number;
+  wave: number;
+}
+
+export interface FileRolloutTargetRow {
+  rollout: string;
+  position: number;
+  device_id: string;
+  module_id: string;
+  state: string;
+  grant_id: string;
+  time: number;
+  reason: string;
 }
 
 export interface IdentityRow {

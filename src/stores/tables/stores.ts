@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { FileRecords, GrantRecords } from '../../core/files/ports.ts';
+import type { RolloutRecords } from '../../core/files/rollout-types.ts';
 import type {
   AuthorityChange,
   AuthorityStore,
@@ -39,6 +40,7 @@ export interface TableStores {
   readonly fileRecords: FileRecords;
   readonly twins: TwinStore;
   readonly fileGrants: GrantRecords;
+  readonly fileRollouts: RolloutRecords;
 }
 
 export function createTableStores(tables: TableCaller, clock: Clock): TableStores {
@@ -61,6 +63,16 @@ export function createTableStores(tables: TableCaller, clock: Clock): TableStore
       remove: (key) => tables.call('subscriptions.remove', key),
     },
     commandQueue: createTableCommandQueue((name, ...args) => tables.call(name, ...args)),
+    fileRollouts: {
+      create: (rollout, keys, runningMax) => tables.call('rollouts.create', rollout, keys, runningMax),
+      find: (id) => tables.call('rollouts.find', id),
+      list: (page) => tables.call('rollouts.list', page),
+      running: () => tables.call('rollouts.running'),
+      targets: (id, of) => tables.call('rollouts.targets', id, of),
+      settle: (id, changes) => tables.call('rollouts.settle', id, changes),
+      advance: (id, change) => tables.call('rollouts.advance', id, change),
+      sweep: (before, count) => tables.call('rollouts.sweep', before, count),
+    },
     fileGrants: {
       grant: (grants, perIdentityMax, now) => tables.call('grants.grant', grants, perIdentityMax, now),
       find: (id) => tables.call('grants.find', id),
