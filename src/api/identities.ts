@@ -161,3 +161,29 @@ export type DeviceStatistics = z.output<typeof deviceStatisticsSchema>;
 /** GET /statistics/service */
 export const serviceStatisticsSchema = z.object({ connectedDeviceCount: z.number().int() });
 export type ServiceStatistics = z.output<typeof serviceStatisticsSchema>;
+
+const named = z.object({ id: z.string(), moduleId: z.string().nullish() });
+
+/** Body of POST /devices/keys/regenerate. */
+export const regenerateKeysSchema = z.object({
+  policyKey: z.enum(['primaryKey', 'secondaryKey', 'both']),
+  devices: z.array(named),
+});
+export type RegenerateKeysJson = z.input<typeof regenerateKeysSchema>;
+
+/** Its answer: the keys that are new, and why there are none. */
+export const regeneratedKeysSchema = z.object({
+  policyKey: z.enum(['primaryKey', 'secondaryKey', 'both']),
+  rotatedKeys: z.array(
+    z.object({
+      id: z.string(),
+      moduleId: z.string().optional(),
+      primaryKey: z.string().optional(),
+      secondaryKey: z.string().optional(),
+    }),
+  ),
+  errors: z.array(
+    z.object({ id: z.string(), moduleId: z.string().optional(), errorCode: z.string(), errorStatus: z.string() }),
+  ),
+});
+export type RegeneratedKeysJson = z.output<typeof regeneratedKeysSchema>;

@@ -149,6 +149,13 @@ export const errorTable = {
   },
   InvalidRange: { number: 416001, status: 416, retry: false, meaning: 'the range lies behind the end of the file' },
   ThrottlingException: { number: 429001, status: 429, retry: true, meaning: 'too many requests for now' },
+  /** Not 403: two service SDKs read that as too many devices, and drop the text. */
+  OperationNotOffered: {
+    number: 501000,
+    status: 501,
+    retry: false,
+    meaning: 'this hub does not offer the operation yet',
+  },
   ServerError: { number: 500001, status: 500, retry: true, meaning: 'the hub failed; its log says why' },
   BadDeviceResponse: {
     number: 502000,

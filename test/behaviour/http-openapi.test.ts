@@ -92,6 +92,7 @@ test('the description lists each operation with its shapes, and none that is not
     'GET /statistics/devices',
     'GET /statistics/service',
     'POST /devices',
+    'POST /devices/keys/regenerate',
     'PUT /devices/{deviceId}',
     'PUT /devices/{deviceId}/modules/{moduleId}',
     'PUT /mooring/v1/event-hubs/{eventHub}/consumer-groups/{consumerGroup}',

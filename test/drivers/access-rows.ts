@@ -191,6 +191,7 @@ export const matrix: Readonly<
     who: writers,
     rows: [
       rest('hub', 'POST', '/devices', [{ id: 'bulk', importMode: 'delete' }]),
+      rest('d1', 'POST', '/devices/keys/regenerate', { policyKey: 'secondaryKey', devices: [{ id: 'd1' }] }),
       rest('hub', 'PUT', '/devices/new', { deviceId: 'new' }),
       rest('hub', 'DELETE', '/devices/new'),
       rest('d1', 'PUT', '/devices/d1/modules/new', { deviceId: 'd1', moduleId: 'new' }),

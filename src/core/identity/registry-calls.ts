@@ -20,6 +20,14 @@ export const registryCalls: Sheet<Registry> = {
     }
     return result;
   },
+  regenerateKeys: (room, guard) => async (principal, which, keys) => {
+    const operation = 'registry.write';
+    const outcomes = await guard.run(principal, operation, keys, () => room.regenerateKeys(principal, which, keys));
+    for (const [at, outcome] of outcomes.entries()) {
+      if (outcome instanceof HubError) guard.refused({ operation, principal, target: keys[at] }, outcome);
+    }
+    return outcomes;
+  },
   statistics: { operation: 'statistics.read' },
   unseenSince: { operation: 'registry.read' },
 };

@@ -6,6 +6,7 @@ import type { PresenceState } from '../presence/types.ts';
 import { runBulk } from './bulk.ts';
 import type { Guard, Guarded } from './guard.ts';
 import type { IdentityStore } from './ports.ts';
+import { regenerateKeys } from './regenerate-keys.ts';
 import { registryCalls } from './registry-calls.ts';
 import { carryOut, keyOf, notFound, type RegistryLimits, type Wish } from './registry-writes.ts';
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus, Principal } from './types.ts';
@@ -25,6 +26,15 @@ export interface Registry {
   /** Absent `ifMatch` counts as `*`. */
   delete(principal: Principal, key: IdentityKey, ifMatch?: string): Promise<void>;
   bulk(principal: Principal, items: readonly BulkItem[]): Promise<BulkResult>;
+  /**
+   * Makes new keys for each of up to `bulkIdentitiesMax` identities; each stands for itself.
+   * @throws HubError ArgumentInvalid, DeviceDefinedMultipleTimes
+   */
+  regenerateKeys(
+    principal: Principal,
+    which: WhichKeys,
+    keys: readonly IdentityKey[],
+  ): Promise<readonly (Identity | HubError)[]>;
   statistics(principal: Principal): Promise<RegistryStatistics>;
   /** Which enabled devices have done nothing since `time` (UTC milliseconds); as many of them as `top` says by name. */
   unseenSince(principal: Principal, time: number, top: number): Promise<UnseenDevices>;
@@ -90,6 +100,8 @@ export interface BulkResult {
     readonly errorStatus: string;
   }[];
 }
+
+export type WhichKeys = 'primaryKey' | 'secondaryKey' | 'both';
 
 export interface RegistryStatistics {
   readonly totalDeviceCount: number;
@@ -170,6 +182,7 @@ export function createRegistry(parts: RegistryParts): Guarded<Registry> {
       const now = clock.now();
       return runBulk(items, (wishes) => carryOut(wishes, writing, now));
     },
+    regenerateKeys: (_principal, which, keys) => regenerateKeys(which, keys, writing, clock.now()),
     async unseenSince(_principal, time, top) {
       let [devices, unseen] = [0, 0];
       const deviceIds: string[] = [];

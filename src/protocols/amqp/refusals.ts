@@ -13,6 +13,7 @@ const conditions: Partial<Readonly<Record<ErrorCode, string>>> = {
   GenericMethodNotAllowed: 'amqp:not-allowed',
   CannotRegisterModuleToModule: 'amqp:not-allowed',
   OperationNotAvailable: 'amqp:not-implemented',
+  OperationNotOffered: 'amqp:not-implemented',
   PartitionNotFound: 'com.microsoft:argument-out-of-range',
   LinkCreationConflict: 'amqp:link:stolen',
   DeviceAlreadyExists: 'com.microsoft:device-already-exists',

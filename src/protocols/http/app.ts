@@ -205,6 +205,10 @@ function addMissingMethods(app: FastifyInstance, routes: readonly ApiRoute[]): v
   }
 }
 
+/** Names the operation, so that whoever sees the SDK's error knows what is missing; ids stand in it by their place only. */
+const notOffered = (request: FastifyRequest): HubError =>
+  new HubError('OperationNotOffered', `This hub does not offer ${request.method} ${request.routeOptions.url} yet.`);
+
 /** What the emulated service offers and this hub does not: said to whoever may ask at all. */
 function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method | undefined): void {
   app.route({
@@ -213,10 +217,10 @@ function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method |
     schema: { hide: true },
     onRequest: async (request) => {
       await authenticate(hub, request);
-      throw new HubError('OperationNotAvailable');
+      throw notOffered(request);
     },
-    handler: async () => {
-      throw new HubError('OperationNotAvailable');
+    handler: async (request) => {
+      throw notOffered(request);
     },
   });
 }

@@ -8,12 +8,13 @@ import type {
   deviceDraftSchema,
   Module,
   moduleDraftSchema,
+  RegeneratedKeysJson,
 } from '../../api/identities.ts';
 import { HubError } from '../../core/errors.ts';
 import type { EventHubFacts } from '../../core/events/events.ts';
 import type { ConsumerGroup } from '../../core/events/ports.ts';
-import type { BulkItem, BulkResult, IdentityDraft, IdentityView } from '../../core/identity/registry.ts';
-import type { IdentityKey } from '../../core/identity/types.ts';
+import type { BulkItem, BulkResult, IdentityDraft, IdentityView, WhichKeys } from '../../core/identity/registry.ts';
+import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 import { unquoteETag } from './addresses.ts';
 
 /** The service shows the first instant of its calendar for "never", without a zone (service reference 2.3). */
@@ -142,4 +143,28 @@ export function eventHubJson(log: EventHubFacts): HubFacts['eventHubs'][number] 
       };
     }),
   };
+}
+
+/** @param outcomes of `keys`, in their order */
+export function regeneratedKeysJson(
+  policyKey: WhichKeys,
+  keys: readonly IdentityKey[],
+  outcomes: readonly (Identity | HubError)[],
+): RegeneratedKeysJson {
+  const answer: RegeneratedKeysJson = { policyKey, rotatedKeys: [], errors: [] };
+  for (const [at, { deviceId, moduleId }] of keys.entries()) {
+    const outcome = outcomes[at];
+    const id = { id: deviceId, ...(moduleId !== undefined && { moduleId }) };
+    if (outcome instanceof HubError) {
+      answer.errors.push({ ...id, errorCode: outcome.code, errorStatus: outcome.message });
+      continue;
+    }
+    const { primaryKey, secondaryKey } = outcome.authentication.symmetricKey ?? {};
+    answer.rotatedKeys.push({
+      ...id,
+      ...(policyKey !== 'secondaryKey' && { primaryKey }),
+      ...(policyKey !== 'primaryKey' && { secondaryKey }),
+    });
+  }
+  return answer;
 }

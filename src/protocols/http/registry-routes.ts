@@ -8,13 +8,23 @@ import {
   deviceStatisticsSchema,
   moduleDraftSchema,
   moduleSchema,
+  regeneratedKeysSchema,
+  regenerateKeysSchema,
   serviceStatisticsSchema,
 } from '../../api/identities.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityKey } from './addresses.ts';
-import { bulkItem, bulkResultJson, deviceDraft, deviceJson, moduleDraft, moduleJson } from './mapping.ts';
+import {
+  bulkItem,
+  bulkResultJson,
+  deviceDraft,
+  deviceJson,
+  moduleDraft,
+  moduleJson,
+  regeneratedKeysJson,
+} from './mapping.ts';
 import { type ApiRoute, route } from './route.ts';
 
 const device = '/devices/:deviceId';
@@ -52,6 +62,22 @@ export function registryRoutes({ registry }: Pick<Hub, 'registry'>): readonly Ap
         const result = await registry.bulk(principal, body.map(bulkItem));
         if (result.isSuccessful) return { status: 200, body: bulkResultJson(result) };
         return { status: 400, errorCode: 'BulkRegistryOperationFailure', body: bulkResultJson(result) };
+      },
+    }),
+    route({
+      method: 'POST',
+      url: '/devices/keys/regenerate',
+      summary: `New keys, one or both, for up to ${limits.bulkIdentitiesMax} devices and modules`,
+      tag: 'devices',
+      body: regenerateKeysSchema,
+      bodyBounds: { valuesMax: limits.httpJsonValuesMax, elementsMax: limits.bulkIdentitiesMax },
+      answers: { 200: regeneratedKeysSchema },
+      handle: async ({ principal, body }) => {
+        const keys = body.devices.map(({ id, moduleId }) =>
+          identityKey({ deviceId: id, moduleId: moduleId ?? undefined }),
+        );
+        const outcomes = await registry.regenerateKeys(principal, body.policyKey, keys);
+        return { status: 200, body: regeneratedKeysJson(body.policyKey, keys, outcomes) };
       },
     }),
     route({
