@@ -192,6 +192,14 @@ export const limits = {
   journalExtentBytes: 256 * KiB,
   /** Shortest age at which a segment is closed; else every restart of a short retention would make many. */
   segmentAgeMsMin: 60 * SECOND_MS,
+  /**
+   * Sequence numbers by which a partition's ceiling goes up at a time, which costs a sync: at half a million events a second
+   * every half minute. Below 2^32, which a gap of the journal can name.
+   */
+  sequenceStep: 2 ** 24,
+  /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */
+  tablesLookUncleanMs: 60 * SECOND_MS,
+  tablesLookMs: 2 * SECOND_MS,
   /** Time between two checks of retention. */
   retentionCheckMs: 60 * SECOND_MS,
   /** Time between two attempts to take records again after the disk has failed. */

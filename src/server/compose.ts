@@ -100,8 +100,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     random,
     log,
   });
-  const tables = await openEmbeddedTables({ file: folder.file('tables', 'hub.db'), cipher, log, clock });
+  const generation = folder.parts.parts.tables;
+  const tables = await openEmbeddedTables({ file: folder.file('tables', 'hub.db'), generation, cipher, log, clock });
   shutdown.add('tables', () => tables.close());
+  if (generation === undefined) await folder.parts.keep({ tables: tables.generation });
   const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);
 
   const threadCount = await usableThreads(settings.threads, log);
@@ -304,7 +306,9 @@ async function openTls(
     };
     return openOwnTls(files, surroundings);
   }
-  return openPrivateTls(folder.file('tls'), folder.facts.hubName, subjectNames(names), surroundings);
+  const tls = await openPrivateTls(folder.file('tls'), folder.facts.hubName, subjectNames(names), surroundings);
+  if (folder.parts.parts.tls !== true) await folder.parts.keep({ tls: true });
+  return tls;
 }
 
 async function openLog(
@@ -326,6 +330,7 @@ async function openLog(
       DAY_MS,
     retentionBytes: settings.retentionBytes === 'off' ? undefined : settings.retentionBytes,
     segmentBytes: settings.segmentBytes,
+    ledger: folder.parts.ledgerOf(name),
     commitRestMs: limits.commitRestMs,
     clock,
     random,

@@ -9,13 +9,14 @@ import { checkTables, type TablesCheck, type TablesProblem } from '../stores/emb
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
 import type { KeyRing } from '../stores/tables/key-cipher.ts';
 import { DATA_FORMAT, type HubFacts, readDataFacts } from './data-folder.ts';
+import { lostParts } from './data-parts.ts';
 
 export interface DataProblem {
   /** Below the data folder. */
   readonly file: string;
   /** Byte in the file from which on it cannot be believed, where that is known. */
   readonly place?: number;
-  readonly kind: 'facts' | 'key' | 'format' | EventLogProblem['kind'] | 'tables';
+  readonly kind: 'facts' | 'lost' | 'key' | 'format' | EventLogProblem['kind'] | 'tables';
   readonly what: string;
   /** What `mooring data repair` does about it. */
   readonly repair: string;
@@ -57,6 +58,10 @@ export async function checkData({ folder, givenKey }: DataPlace): Promise<DataCh
     throw new Error(
       `It has format ${facts.format}, and this program knows up to ${DATA_FORMAT}: use the newer program.`,
     );
+  }
+  for (const { part, file, what } of lostParts(folder, facts?.parts)) {
+    const repair = `none, unless the loss is accepted: --accept-loss ${part}; better put it back from a copy`;
+    problems.push({ file, kind: 'lost', what, repair });
   }
   const ring = readKeys(folder, givenKey, problems);
   const eventLogs: DataCheck['eventLogs'][number][] = [];
@@ -121,7 +126,7 @@ function eventLogProblem(name: string, { kind, file, place, what }: EventLogProb
 const tablesRepairs: Readonly<Record<TablesProblem['kind'], string>> = {
   damaged: 'keeps the file aside, and saves every row that can be read into a new one',
   rows: 'keeps the file aside, and sets the rows right in a new one',
-  key: 'disables identities whose keys do not open, and lets policies get new keys',
+  key: 'disables identities whose keys do not open, and lets policies get new keys; not where the key as a whole does not fit, unless --accept-loss keys is given',
   format: 'none: use the newer program',
 };
 

@@ -9,9 +9,14 @@ import { checkData, type DataCheck, type DataProblem } from './data-check.ts';
 import { DataFolderError, lockDataFolder } from './data-folder.ts';
 import { type DataRepair, repairData } from './data-repair.ts';
 
-const usage = `Usage: mooring data check|repair [--data-dir DIR] [--json]
+const usage = `Usage: mooring data check|repair [--data-dir DIR] [--accept-loss PART,…] [--json]
   check    reads everything in the data folder and says what is wrong; changes nothing
   repair   mends what it can; what it changes is kept in DIR/damaged first, with a report of what is lost
+
+A part that the folder has lost (check and the start of the hub name it) comes back from a copy. Where there is none,
+--accept-loss says that the hub may go on without it: tables (every device, policy and command), events/NAME (sequence
+numbers go on behind all that were given), tls (clients must trust a new authority), keys (the stored keys of devices and
+policies: those devices are disabled).
 
 The hub must be stopped. A key that was given to the hub (MOORING_KEY_ENCRYPTION_KEY) must be given here, too.
 Exit codes: 0 sound, or mended; 1 something is wrong, or could not be mended; 2 wrong use.
@@ -37,7 +42,7 @@ export async function runData(
     err(usage);
     return 2;
   }
-  const { action, folder, json } = asked;
+  const { action, folder, json, acceptedLosses } = asked;
   let unlock = (): void => {};
   try {
     unlock = lockDataFolder(folder);
@@ -47,7 +52,7 @@ export async function runData(
       out(json ? `${JSON.stringify({ ok: check.problems.length === 0, ...check })}\n` : checkText(check));
       return check.problems.length === 0 ? 0 : 1;
     }
-    const repair = await repairData({ folder, givenKey: given, random: systemRandom, now: Date.now() });
+    const repair = await repairData({ folder, givenKey: given, random: systemRandom, now: Date.now(), acceptedLosses });
     out(json ? `${JSON.stringify({ ok: repair.left.length === 0, ...repair })}\n` : repairText(repair));
     return repair.left.length === 0 ? 0 : 1;
   } catch (error) {
@@ -63,18 +68,34 @@ export async function runData(
 function readArguments(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-): { readonly action: 'check' | 'repair'; readonly folder: string; readonly json: boolean } | 'help' | undefined {
+):
+  | {
+      readonly action: 'check' | 'repair';
+      readonly folder: string;
+      readonly json: boolean;
+      readonly acceptedLosses: readonly string[];
+    }
+  | 'help'
+  | undefined {
   try {
     const { values, positionals } = parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { 'data-dir': { type: 'string' }, json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+      options: {
+        'data-dir': { type: 'string' },
+        'accept-loss': { type: 'string', multiple: true },
+        json: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+      },
     });
     if (values.help === true) return 'help';
     const [action, ...more] = positionals;
     if ((action !== 'check' && action !== 'repair') || more.length > 0) return undefined;
     const folder = path.resolve(values['data-dir'] ?? env.MOORING_DATA_DIR ?? './mooring-data');
-    return { action, folder, json: values.json === true };
+    const acceptedLosses = (values['accept-loss'] ?? []).flatMap((names) => names.split(','));
+    if (!acceptedLosses.every((part) => /^(tables|tls|keys|events\/.+)$/.test(part))) return undefined;
+    if (action === 'check' && acceptedLosses.length > 0) return undefined;
+    return { action, folder, json: values.json === true, acceptedLosses };
   } catch {
     return undefined;
   }

@@ -22,6 +22,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { syncFolder } from '../stores/embedded/sync-folder.ts';
+import { hubFileText, lostMessage, lostParts, PartsKeeper, partsSchema } from './data-parts.ts';
 
 /** Version of the whole folder's layout. A hub opens its own and older ones, never a newer one. */
 export const DATA_FORMAT = 1;
@@ -32,6 +33,8 @@ const factsSchema = z.object({
   partitions: z.number().int().min(1),
   /** UTC milliseconds. */
   createdTime: z.number().int(),
+  /** What must be there; absent in a folder from before it was kept. */
+  parts: partsSchema.optional(),
 });
 
 /** What the first start fixes. */
@@ -42,6 +45,8 @@ export interface DataFolder {
   readonly facts: HubFacts;
   /** True when this start made the hub. */
   readonly fresh: boolean;
+  /** What must be there, and what is added to that. */
+  readonly parts: PartsKeeper;
   /** Where the rooms keep their files. */
   file(...names: readonly string[]): string;
   /** Lets another hub in. Last step of a stop. */
@@ -71,10 +76,12 @@ export function openDataFolder(
     const stored = readFacts(at);
     if (stored !== undefined) refuseOtherFacts(at, stored, fresh, named);
     const facts = stored ?? writeFacts(at, { format: DATA_FORMAT, ...fresh });
+    refuseLostParts(at, facts);
     return {
       path: at,
       facts,
       fresh: stored === undefined,
+      parts: keeperOf(at, facts),
       file: (...names) => path.join(at, ...names),
       release: unlock,
     };
@@ -219,8 +226,19 @@ function parseFacts(text: string): HubFacts | undefined {
   }
 }
 
-function writeFacts(at: string, facts: HubFacts): HubFacts {
-  writeFileDurably(path.join(at, 'hub.json'), `${JSON.stringify(facts, undefined, 2)}\n`);
+function keeperOf(at: string, { parts, ...rest }: HubFacts): PartsKeeper {
+  return new PartsKeeper(path.join(at, 'hub.json'), rest, parts);
+}
+
+/** What can be seen before anything is opened, and so before anything is made anew in its place. */
+function refuseLostParts(at: string, { parts }: HubFacts): void {
+  const lost = lostParts(at, parts);
+  if (lost.length > 0) throw new DataFolderError(lostMessage(at, lost));
+}
+
+export function writeFacts(at: string, facts: HubFacts): HubFacts {
+  const { parts, ...rest } = facts;
+  writeFileDurably(path.join(at, 'hub.json'), hubFileText(rest, parts));
   return facts;
 }
 

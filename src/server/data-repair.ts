@@ -9,9 +9,12 @@ import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { readMeta } from '../stores/embedded/event-log/meta.ts';
 import { type LostEvents, repairEventLog } from '../stores/embedded/event-log/repair.ts';
 import { syncFolder } from '../stores/embedded/sync-folder.ts';
+import { KEY_CHECK_PROBLEM } from '../stores/embedded/tables/check.ts';
 import { makeReadable, salvageTables } from '../stores/embedded/tables/repair.ts';
 import { checkData, type DataPlace, type DataProblem, eventLogNames, readKeys } from './data-check.ts';
 import { DATA_FORMAT, type HubFacts, syncFile, writeFileDurably } from './data-folder.ts';
+import { acceptLoss, forget } from './data-loss.ts';
+import { lostParts } from './data-parts.ts';
 import { monitoringName } from './endpoints.ts';
 
 export interface DataRepair {
@@ -30,10 +33,13 @@ export interface RepairParts extends DataPlace {
   readonly random: Random;
   /** UTC milliseconds. */
   readonly now: number;
+  /** Parts whose loss is accepted: `tables`, `tls`, `keys`, `events/<name>`. */
+  readonly acceptedLosses?: readonly string[];
 }
 
 /** @throws Error when a file cannot be read or written at all, or the folder is that of a newer program. */
-export async function repairData({ folder, givenKey, random, now }: RepairParts): Promise<DataRepair> {
+export async function repairData(parts: RepairParts): Promise<DataRepair> {
+  const { folder, givenKey, random, now, acceptedLosses = [] } = parts;
   const found = await checkData({ folder, givenKey });
   const actions: string[] = [];
   const lost: DataRepair['lost'][number][] = [];
@@ -61,7 +67,28 @@ export async function repairData({ folder, givenKey, random, now }: RepairParts)
     actions.push(...repaired.actions.map((action) => `events/${log}: ${action}`));
     lost.push(...repaired.lost.map((run) => ({ log, ...run })));
   }
-  if (isWrong(path.join('tables', 'hub.db')) && !found.problems.some(({ kind }) => kind === 'format')) {
+  // Behind the repair of what is there: an index may know what a lost segment held.
+  const gone = new Set(lostParts(folder, facts?.parts).map(({ part }) => part));
+  // Tables may be there and be others: only the start sees that.
+  if (facts?.parts?.tables !== undefined) gone.add('tables');
+  for (const part of gone) {
+    if (facts === undefined || !acceptedLosses.includes(part)) continue;
+    for (const name of ['hub.json', 'tables/hub.db-wal', 'tables/hub.db-shm']) aside.keep(name);
+    const accepted = await acceptLoss({ folder, facts, part, random });
+    facts = accepted.facts;
+    actions.push(accepted.action);
+    lost.push(...accepted.lost);
+  }
+  const isOtherKey = found.problems.some(({ kind, what }) => kind === 'key' && what.includes(KEY_CHECK_PROBLEM));
+  const mayMend = !isOtherKey || acceptedLosses.includes('keys');
+  if (
+    mayMend &&
+    isWrong(path.join('tables', 'hub.db')) &&
+    existsSync(path.join(folder, 'tables', 'hub.db')) &&
+    !found.problems.some(({ kind }) => kind === 'format')
+  ) {
+    // Tables that are made again are another generation: the start takes them as it finds them.
+    if (facts?.parts?.tables !== undefined) facts = forget(folder, facts, 'tables');
     actions.push(...(await mendTables({ folder, givenKey, random, now }, aside)));
   }
   const left = actions.length === 0 ? found.problems : (await checkData({ folder, givenKey })).problems;

@@ -7,6 +7,7 @@ import type { EventLog } from '../../../core/events/ports.ts';
 import type { EventRun } from '../../../core/events/types.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
 import { Journal } from './journal.ts';
+import { type Ledger, refuseLoss } from './ledger.ts';
 import { openMeta } from './meta.ts';
 import { readRuns, seekSequence } from './reader.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
@@ -30,6 +31,8 @@ export interface EmbeddedEventLogOptions {
   readonly random?: Random;
   readonly log?: Log;
   readonly files?: JournalFiles;
+  /** Where it is kept what must be there; absent = nowhere. */
+  readonly ledger?: Ledger;
   /** See `BatchWriterOptions.defer`. */
   readonly defer?: (callback: () => void) => void;
   /** Milliseconds for which the disk rests after a commit while little waits (`CommitPace`); absent = no rest. */
@@ -71,6 +74,7 @@ export interface EventLogStats {
 /**
  * Opens the log in `folder`, or makes it.
  * @throws EventLogCorruption when something is damaged that is not the torn end of a crash.
+ * @throws EventLogLoss when the ledger knows of a newest segment that is gone.
  * @throws Error that says what to do, for another number of partitions or a newer format.
  */
 export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Promise<EmbeddedEventLog> {
@@ -82,9 +86,12 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     'the number of partitions is within its limits',
   );
   await files.makeFolder(folder);
-  const hasJournal = positionsOf(await files.list(folder), 'journal').length > 0;
+  const positions = positionsOf(await files.list(folder), 'journal');
+  const kept = options.ledger?.kept;
+  refuseLoss(name, kept, positions);
+  const hasJournal = positions.length > 0;
   const meta = await openMeta(files, folder, { partitionCount, createdTime: clock.now() }, hasJournal);
-  const { segments, report } = await recover({ files, folder, partitionCount, log });
+  const { segments, report } = await recover({ files, folder, partitionCount, log, newest: kept?.newest });
 
   const watchers = new Watchers(partitionCount, log);
   const journal = new Journal(
@@ -98,6 +105,7 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       random,
       log,
       files,
+      ledger: options.ledger,
       isFollowed: () => watchers.count > 0,
     },
     segments,

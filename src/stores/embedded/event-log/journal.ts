@@ -9,6 +9,7 @@ import { ExtentReader } from './extents.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
 import { BATCH_FIXED_BYTES, encodeBatch, RUN_BYTES, SALT_BYTES, segmentHeaderBytes } from './format.ts';
 import { writeIndex } from './index-file.ts';
+import { type Ledger, LedgerKeeper } from './ledger.ts';
 import { probeDisk } from './probe.ts';
 import type { Readable } from './reader.ts';
 import { RecentRuns } from './recent-runs.ts';
@@ -26,6 +27,7 @@ export interface JournalOptions {
   readonly random: Random;
   readonly log: Log;
   readonly files: JournalFiles;
+  readonly ledger: Ledger | undefined;
   /** Whether somebody follows the end of the log, so that the newest batches are worth keeping in memory. */
   readonly isFollowed: () => boolean;
 }
@@ -52,6 +54,7 @@ export class Journal implements Readable {
   readonly #head: Buffer;
   readonly #nextSequences: number[];
   readonly #lastTimes: number[];
+  readonly #ledger: LedgerKeeper;
   #lastTime: number;
   #state: State = { kind: 'open' };
   /** The file of the last segment, if this run of the program made it and it has not failed. */
@@ -75,6 +78,7 @@ export class Journal implements Readable {
     this.#nextSequences = last ? [...last.end.nextSequences] : new Array<number>(options.partitionCount).fill(0);
     this.#lastTimes = last ? [...last.end.lastTimes] : new Array<number>(options.partitionCount).fill(0);
     this.#lastTime = Math.max(...this.#lastTimes);
+    this.#ledger = new LedgerKeeper(options.ledger, this.#nextSequences);
   }
 
   /** Why records cannot be made durable at the moment; undefined = they can. */
@@ -147,6 +151,8 @@ export class Journal implements Readable {
 
   async #write(batch: SealedBatch): Promise<void> {
     const { clock } = this.#options;
+    const admitted = this.#ledger.admit(this.#nextSequences, batch.counts);
+    if (admitted !== undefined) await admitted;
     if (this.#file === undefined || this.#isFull(batch)) await this.#startSegment();
     const file = this.#file as unknown as JournalFile;
     const segment = this.segments[this.segments.length - 1];
@@ -155,6 +161,8 @@ export class Journal implements Readable {
     const { buffers, length } = encodeBatch(this.#head, batch, place, this.#nextSequences);
     await file.write(buffers, segment.length);
     await file.sync();
+    const held = this.#ledger.holds(segment.position);
+    if (held !== undefined) await held;
 
     this.#keepTail(batch, time);
     addBatch(segment, { length, time }, batch.counts);

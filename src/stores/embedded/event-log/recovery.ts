@@ -26,6 +26,8 @@ export interface RecoveryOptions {
   readonly folder: string;
   readonly partitionCount: number;
   readonly log: Log;
+  /** Position of a segment that is known to hold events; see `LedgerEntry`. */
+  readonly newest?: number;
 }
 
 /**
@@ -55,8 +57,12 @@ export async function recover(
   for (let at = 0; at < positions.length; at++) {
     const position = positions[at];
     const isLast = at === positions.length - 1;
+    const mustHold = position === options.newest;
     const expectedLength = isLast ? undefined : positions[at + 1] - position;
     const opened = await openSegment(options, position, expectedLength, indexed.has(position));
+    if (mustHold && (opened === undefined || !hasBatches(opened.segment))) {
+      throw new EventLogCorruption(journalPath(folder, position), 0, 'the segment is empty, but it has held events');
+    }
     if (opened === undefined) {
       // A segment whose making was cut short. Its predecessor is still there, or there was never anything.
       if (position > 0 && segments.length === 0) throw damagedHeader(folder, position);

@@ -16,6 +16,9 @@ import { TABLES_FORMAT } from '../../tables/migrations.ts';
  * `damaged`: the file is not what was written; a repair saves the rows that can be read. `rows`: rows that contradict each
  * other; a repair sets them right. `key`: sealed with a key that is not there, or not readable; `format`: of a newer program.
  */
+/** Said when the key is another one, or the row that proves it is damaged. */
+export const KEY_CHECK_PROBLEM = 'the text that proves the key does not open';
+
 export interface TablesProblem {
   readonly kind: 'damaged' | 'rows' | 'key' | 'format';
   readonly table: string | undefined;
@@ -289,7 +292,7 @@ function checkSealed(
     }
   };
   if (check === undefined || !opens(String(check), ['facts', 'key_check'])) {
-    problems.push({ kind: 'key', table: 'facts', what: 'the text that proves the key does not open' });
+    problems.push({ kind: 'key', table: 'facts', what: KEY_CHECK_PROBLEM });
   }
   const counts = new Map<string, number>();
   for (const { table, sealed, context } of sealedTexts(database)) {

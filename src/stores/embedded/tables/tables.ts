@@ -12,12 +12,16 @@ export interface EmbeddedTablesParts {
   readonly file: string;
   /** From `openKeyCipher`. */
   readonly cipher: KeyRing;
+  /** Which tables must be there; absent = whatever there is, also nothing. */
+  readonly generation?: string;
   readonly log: Log;
   readonly clock: Clock;
 }
 
 export interface EmbeddedTables extends TableStores {
   readonly presenceStates: PresenceStateStore;
+  /** Which tables these are; stays for as long as they do. */
+  readonly generation: string;
   /** Not ok: the hub must be stopped. */
   health(): TablesHealth;
   /**
@@ -35,9 +39,13 @@ export interface EmbeddedTables extends TableStores {
  */
 export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<EmbeddedTables> {
   mkdirSync(path.dirname(parts.file), { recursive: true, mode: 0o700 });
-  const thread = await TableThread.open({ file: parts.file, ring: parts.cipher }, parts.log);
+  const thread = await TableThread.open(
+    { file: parts.file, ring: parts.cipher, generation: parts.generation },
+    parts.log,
+  );
   return {
     ...createTableStores(thread, parts.clock),
+    generation: thread.generation,
     presenceStates: {
       begin: () => thread.call('presence.begin'),
       end: () => thread.call('presence.end'),

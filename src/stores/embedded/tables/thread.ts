@@ -27,6 +27,8 @@ export type TablesHealth =
 const damage = /malformed|file is not a database/;
 
 export class TableThread {
+  /** Which tables these are: made with them, in a row of theirs. */
+  readonly generation: string;
   readonly #worker: Worker;
   readonly #log: Log;
   #queue: Waiting[] = [];
@@ -51,10 +53,12 @@ export class TableThread {
     const worker = new Worker(import.meta.url.endsWith('.ts') ? source : compiled, { workerData: start });
     const [reply] = (await once(worker, 'message')) as [Reply];
     if (reply.kind === 'refused') throw new Error(`${start.file}: ${reply.message}`);
-    return new TableThread(worker, log);
+    assert(reply.kind === 'opened', 'the first reply is about the opening');
+    return new TableThread(worker, log, reply.generation);
   }
 
-  private constructor(worker: Worker, log: Log) {
+  private constructor(worker: Worker, log: Log, generation: string) {
+    this.generation = generation;
     this.#worker = worker;
     this.#log = log;
     worker.on('message', (reply: Reply) => {

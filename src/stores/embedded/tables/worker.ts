@@ -1,15 +1,20 @@
 /** The tables' thread: opens the file, then answers one batch of calls after the other. Talks to `thread.ts` only. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../../base/assert.ts';
+import { limits } from '../../../base/limits.ts';
 import { createKeyCipher, type KeyRing } from '../../tables/key-cipher.ts';
 import { tableOperations } from '../../tables/operations.ts';
 import { prepareTables } from '../../tables/prepare.ts';
+import { sameGeneration } from './generation.ts';
 import { type Answer, type Call, commitTogether } from './group-commit.ts';
+import { lookForDamage, wasLeftUnfinished } from './look.ts';
 import { kyselyOver, openDatabase } from './sqlite.ts';
 
 export interface WorkerStart {
   readonly file: string;
   readonly ring: KeyRing;
+  /** Which tables these must be; absent = any, also new ones. */
+  readonly generation?: string;
 }
 
 export type Request =
@@ -17,17 +22,21 @@ export type Request =
   | { readonly kind: 'close' };
 
 export type Reply =
-  | { readonly kind: 'opened' }
+  | { readonly kind: 'opened'; readonly generation: string }
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'answers'; readonly number: number; readonly answers: readonly Answer[] };
 
-async function serve(port: MessagePort, { file, ring }: WorkerStart): Promise<void> {
+async function serve(port: MessagePort, { file, ring, generation: wanted }: WorkerStart): Promise<void> {
   const cipher = createKeyCipher(ring);
+  const isUnclean = wasLeftUnfinished(file);
   const database = openDatabase(file);
   const tables = kyselyOver(database);
+  let generation: string;
   try {
+    lookForDamage(database, isUnclean ? limits.tablesLookUncleanMs : limits.tablesLookMs);
     database.exec('begin immediate');
     await prepareTables(tables, cipher, ring);
+    generation = await sameGeneration(tables, wanted);
     database.exec('commit');
   } catch (error) {
     database.close();
@@ -49,7 +58,7 @@ async function serve(port: MessagePort, { file, ring }: WorkerStart): Promise<vo
       port.close();
     }
   });
-  port.postMessage({ kind: 'opened' } satisfies Reply);
+  port.postMessage({ kind: 'opened', generation } satisfies Reply);
 }
 
 assert(parentPort !== null, 'this file is the start of a worker thread');
