@@ -80,16 +80,19 @@ export async function repairData(parts: RepairParts): Promise<DataRepair> {
     lost.push(...accepted.lost);
   }
   const isOtherKey = found.problems.some(({ kind, what }) => kind === 'key' && what.includes(KEY_CHECK_PROBLEM));
-  const mayMend = !isOtherKey || acceptedLosses.includes('keys');
+  const isLost = lostParts(folder, facts?.parts).some(({ part }) => part === 'tables');
+  const mayMend = !isLost && (!isOtherKey || acceptedLosses.includes('keys'));
   if (
     mayMend &&
     isWrong(path.join('tables', 'hub.db')) &&
     existsSync(path.join(folder, 'tables', 'hub.db')) &&
     !found.problems.some(({ kind }) => kind === 'format')
   ) {
-    // Tables that are made again are another generation: the start takes them as it finds them.
-    if (facts?.parts?.tables !== undefined) facts = forget(folder, facts, 'tables');
-    actions.push(...(await mendTables({ folder, givenKey, random, now }, aside)));
+    const replacing = (): void => {
+      // Tables that are made again are another generation: the start takes them as it finds them.
+      if (facts?.parts?.tables !== undefined) facts = forget(folder, facts, 'tables');
+    };
+    actions.push(...(await mendTables({ folder, givenKey, random, now }, aside, replacing)));
   }
   const left = actions.length === 0 ? found.problems : (await checkData({ folder, givenKey })).problems;
   const repair = { folder, actions, lost, aside: aside.place, left };
@@ -102,7 +105,11 @@ export async function repairData(parts: RepairParts): Promise<DataRepair> {
   return repair;
 }
 
-async function mendTables({ folder, givenKey, random }: RepairParts, aside: Aside): Promise<readonly string[]> {
+async function mendTables(
+  { folder, givenKey, random }: RepairParts,
+  aside: Aside,
+  replacing: () => void,
+): Promise<readonly string[]> {
   const ring = readKeys(folder, givenKey);
   // Without the keys it cannot be told which rows are right, and with another key everybody would be locked out.
   if (ring === undefined) return [];
@@ -124,6 +131,7 @@ async function mendTables({ folder, givenKey, random }: RepairParts, aside: Asid
     makeReadable(reading);
     const { actions, saved } = await salvageTables(reading, fresh, ring, random);
     syncFile(fresh);
+    replacing();
     for (const name of [`${file}-wal`, `${file}-shm`]) rmSync(name, { force: true });
     renameSync(fresh, file);
     syncFolder(path.dirname(file));
