@@ -79,9 +79,8 @@ func serveDevices(ctx context.Context, line []byte, _ *bufio.Reader) error {
 		return err
 	}
 	report("command", object{
-		"messageId":     textOf(command.Properties.MessageID),
-		"messageIdType": fmt.Sprintf("%T", command.Properties.MessageID),
-		"body":          base64.StdEncoding.EncodeToString(command.GetData()),
+		"messageId": textOf(command.Properties.MessageID),
+		"body":      base64.StdEncoding.EncodeToString(command.GetData()),
 	})
 	return nil
 }
