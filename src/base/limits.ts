@@ -147,6 +147,11 @@ export const limits = {
   twinPushesAtOnce: 4,
   /** Requests of one MQTT connection to its twin that wait for the store, before its socket is not read. */
   mqttTwinRequestsMax: 32,
+  /** Events of twins that are written to the event log at a time, and the time until they are tried again when it fails. */
+  twinEventsAtOnce: 256,
+  twinEventsRetryMs: 1 * SECOND_MS,
+  /** How far before the change itself an event is looked for that may be in the log already: the clock may have been set. */
+  twinEventsSearchMs: 60 * SECOND_MS,
   /** Reported patches of one call of the store: some milliseconds of its thread. */
   twinReportsPerCall: 256,
   /** Characters of reported patches that wait for the store. */

@@ -61,6 +61,8 @@ export interface HubStateParts {
   readonly commandQueue: CommandQueue;
   readonly files: FilesRoom;
   readonly twins: TwinStore;
+  /** Whether changes of twins are kept as events; absent = no. */
+  readonly twinEvents?: boolean;
   /** Where connections have their places. */
   readonly presence: Presence;
   /** Hear of every connection, beside `recorder`. */
@@ -111,7 +113,7 @@ export function createHubState(parts: HubStateParts): HubState {
   const twins = createTwins({
     ...{ guard, store: parts.twins, identities, presence, clock },
     commandDepths: commands.depths,
-    withEvents: false,
+    withEvents: parts.twinEvents ?? false,
   });
   parts.twins.watch(({ key, generationId, version }) => {
     presence.notify(key, { kind: DESIRED, value: { generationId, version } }).catch((error) => {

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
 import { createEvents } from '../core/events/events.ts';
+import { partitionOf } from '../core/events/rules.ts';
 import { createHub, type WholeHub } from '../core/hub.ts';
 import { createHubState } from '../core/hub-state.ts';
 import { createGuard } from '../core/identity/guard.ts';
@@ -18,8 +19,9 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
+import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
-import { recordCodec } from '../protocols/shared/record-codec.ts';
+import { recordCodec, twinEventCorrelation } from '../protocols/shared/record-codec.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
@@ -48,7 +50,7 @@ import { measureHealth } from './health/metrics.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { ServerLog } from './log.ts';
 import { countFailures, type Metrics, openMetrics } from './metrics.ts';
-import { openMonitoring } from './monitoring.ts';
+import { openMonitoring, wantsSource } from './monitoring.ts';
 import { openOwnTls } from './own-tls.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { createSweeper } from './sweeper.ts';
@@ -101,7 +103,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     log,
   });
   const generation = folder.parts.parts.tables;
-  const tables = await openEmbeddedTables({ file: folder.file('tables', 'hub.db'), generation, cipher, log, clock });
+  const tables = await openEmbeddedTables({
+    ...{ file: folder.file('tables', 'hub.db'), generation, cipher, log, clock },
+    keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
+  });
   shutdown.add('tables', () => tables.close());
   if (generation === undefined) await folder.parts.keep({ tables: tables.generation });
   const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);
@@ -177,12 +182,19 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...common,
     commandQueue: sweeper.watch(tables.commandQueue),
     twins: tables.twins,
+    twinEvents: wantsSource(settings, 'twinChangeEvents'),
     files: files.room,
     presence: keptPresence.presence,
     connectionWatchers: [keptPresence.watcher],
     throttling,
     commandFollower: monitored.commandFollower,
   });
+  const publisher = publishTwinEvents({
+    ...{ store: tables.twins, eventLog: telemetry, codec: recordCodec, partitionOf, hubName, clock, log },
+    correlationOf: twinEventCorrelation,
+    sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
+  });
+  shutdown.add('events of twins', () => publisher.close());
   const presence = new PresenceHost(state.presence, log);
   const core = createHub({
     ...common,

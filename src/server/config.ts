@@ -175,6 +175,19 @@ export const settingsSchema = z.strictObject({
     meaning: 'Size of one file of the event log, and so the least that retention deletes at a time.',
     form: 'bytes, also as 128MiB, from 64KiB to 4GiB',
   }),
+  eventSources: documented(
+    list(/^(DeviceMessages|twinChangeEvents|deviceLifecycleEvents|deviceConnectionStateEvents)$/).default([
+      'DeviceMessages',
+    ]),
+    {
+      topic: 'Events',
+      meaning:
+        'What goes to the telemetry event hub: `DeviceMessages`, which always does, `twinChangeEvents`, ' +
+        '`deviceLifecycleEvents`, `deviceConnectionStateEvents`, in the form of the emulated service. Changes of twins and ' +
+        'identities are told exactly once each, in order per identity; connections as far as monitoring sees them.',
+      form: 'some of these names, separated by commas',
+    },
+  ),
   consumerGroups: documented(list(groupPattern).default([]), {
     topic: 'Events',
     meaning: 'Consumer groups of the telemetry event hub that each start makes if missing, beside `$Default`.',

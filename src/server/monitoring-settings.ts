@@ -47,7 +47,7 @@ export function monitoringSettings(documented: Documented) {
       topic: 'Monitoring',
       meaning:
         "The emulated service's own events among the telemetry, as its routes would put them there: `connection-state` " +
-        '(`deviceConnectionStateEvents`), `lifecycle` (`deviceLifecycleEvents`).',
+        '(`deviceConnectionStateEvents`), `lifecycle` (`deviceLifecycleEvents`). `eventSources` asks for the same, and for more.',
       form: 'connection-state, lifecycle, or both separated by a comma',
     }),
     traceDevices: documented(list(/^[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}$/).default([]), {

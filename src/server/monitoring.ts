@@ -122,7 +122,9 @@ function startMonitor({
   const stream = createEventStream({ log: monitoring, codec: recordCodec, clock, recorder: monitor });
   monitor.watch((event) => stream.append(monitoringMessage(event)));
   const streams = [stream];
-  const wanted = new Set(settings.monitoringServiceEvents);
+  const wanted: ReadonlySet<string> = new Set(
+    wantsSource(settings, 'deviceConnectionStateEvents') ? ['connection-state'] : [],
+  );
   if (wanted.size > 0) {
     const own = createEventStream({ log: telemetry, codec: recordCodec, clock, recorder: monitor });
     streams.push(own);
@@ -175,4 +177,14 @@ async function recover(
   }
   running?.monitor.record({ type: 'hubRecovered', connectionsLost });
   log.warn({ connectionsLost }, 'the hub was not stopped in order the last time; its connections count as ended');
+}
+
+/** Whether events of that source go to the telemetry event hub. */
+export function wantsSource(
+  { eventSources, monitoringServiceEvents }: Pick<Settings, 'eventSources' | 'monitoringServiceEvents'>,
+  source: 'twinChangeEvents' | 'deviceLifecycleEvents' | 'deviceConnectionStateEvents',
+): boolean {
+  if (eventSources.includes(source)) return true;
+  if (source === 'deviceLifecycleEvents') return monitoringServiceEvents.includes('lifecycle');
+  return source === 'deviceConnectionStateEvents' && monitoringServiceEvents.includes('connection-state');
 }

@@ -1,8 +1,11 @@
-/** The emulated service's own events among the telemetry, in its format (service reference 7.3). */
+/**
+ * Connections among the telemetry, in the emulated service's format (service reference 7.3). Changes of twins and identities come from
+ * the store that they are written to (`core/twins/publishing.ts`).
+ */
 import type { StreamMessage } from './stream.ts';
 import type { MonitoringEvent } from './types.ts';
 
-export type ServiceEvents = 'connection-state' | 'lifecycle';
+export type ServiceEvents = 'connection-state';
 
 interface Form {
   readonly wanted: ServiceEvents;
@@ -14,8 +17,6 @@ interface Form {
 const forms: Readonly<Partial<Record<MonitoringEvent['type'], Form>>> = {
   connected: connectionState('deviceConnected'),
   disconnected: connectionState('deviceDisconnected'),
-  identityCreated: lifecycle('createDeviceIdentity'),
-  identityDeleted: lifecycle('deleteDeviceIdentity'),
 };
 
 const SEQUENCE_DIGITS = 64;
@@ -32,20 +33,14 @@ export function serviceMessage(
   const form = forms[event.type];
   const { deviceId, moduleId, sequenceNumber } = event;
   if (form === undefined || deviceId === undefined || !wanted.has(form.wanted)) return undefined;
-  // The service tells of devices' connections by MQTT and AMQP only; modules have lifecycle names of their own.
-  const opType =
-    moduleId !== undefined && form.wanted === 'lifecycle' ? form.opType.replace('Device', 'Module') : form.opType;
-  const body =
-    form.wanted === 'connection-state'
-      ? { sequenceNumber: sequenceNumber.toString(16).toUpperCase().padStart(SEQUENCE_DIGITS, '0') }
-      : bareTwin(deviceId, moduleId);
+  const body = { sequenceNumber: sequenceNumber.toString(16).toUpperCase().padStart(SEQUENCE_DIGITS, '0') };
   const properties: (readonly [string, string])[] = [
     ['deviceId', deviceId],
     ...(moduleId === undefined ? [] : [['moduleId', moduleId] as const]),
     ['hubName', hubName],
     ['operationTimestamp', `${new Date(event.time).toISOString().slice(0, -1)}0000Z`],
     ['iothub-message-schema', form.schema],
-    ['opType', opType],
+    ['opType', form.opType],
   ];
   return {
     stamp: { deviceId, ...(moduleId !== undefined && { moduleId }), source: form.source },
@@ -69,21 +64,5 @@ function connectionState(opType: string): Form {
     source: 'deviceConnectionStateEvents',
     schema: 'deviceConnectionStateNotification',
     opType,
-  };
-}
-
-function lifecycle(opType: string): Form {
-  return { wanted: 'lifecycle', source: 'deviceLifecycleEvents', schema: 'deviceLifecycleNotification', opType };
-}
-
-/** The twin of an identity without properties: this hub keeps no twins yet, and a fresh one looks like this. */
-function bareTwin(deviceId: string, moduleId: string | undefined): Record<string, unknown> {
-  const empty = { $metadata: { $lastUpdated: '0001-01-01T00:00:00Z' }, $version: 1 };
-  return {
-    deviceId,
-    ...(moduleId !== undefined && { moduleId }),
-    etag: 'AAAAAAAAAAE=',
-    version: 2,
-    properties: { desired: empty, reported: empty },
   };
 }

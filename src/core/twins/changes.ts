@@ -53,3 +53,13 @@ export function carryOut(twin: Twin, change: TwinChange, { ifMatch, time }: Chan
 export function reportedContent({ text }: ReportedPatch, version: number): string {
   return `{"reported":{"version":${version},"patch":${text}}}`;
 }
+
+/** An identity comes or goes, with this twin. */
+export function lifecycleEvent(
+  kind: 'created' | 'deleted',
+  { key, generationId, time }: Pick<TwinEvent, 'key' | 'generationId' | 'time'>,
+  twin: Twin,
+): TwinEvent {
+  const content: TwinEventContent = { twin };
+  return { key, generationId, time, kind, version: twinVersion(twin), content: JSON.stringify(content) };
+}

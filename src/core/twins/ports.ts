@@ -30,6 +30,8 @@ export interface TwinStore {
   /** The oldest events that are not dropped yet, in order of `sequence`; those of one identity in the order of its changes. */
   events(countMax: number): Promise<readonly KeptTwinEvent[]>;
   dropEvents(sequences: readonly number[]): Promise<void>;
+  /** Tells that events may have been kept. The returned function ends it. */
+  watchEvents(listener: () => void): () => void;
 }
 
 export interface KeptTwin {
@@ -105,7 +107,8 @@ export interface TwinEvent {
   readonly version: number;
   /** UTC milliseconds. */
   readonly time: number;
-  readonly kind: 'update' | 'replace';
+  /** `created` and `deleted` are of the identity, with its first and its last twin. */
+  readonly kind: 'update' | 'replace' | 'created' | 'deleted';
   /** JSON text, see `TwinEventContent`. */
   readonly content: string;
 }

@@ -41,6 +41,8 @@ export const recordCodec: RecordCodec = {
   },
 };
 
+const twinSources = ['twinChangeEvents', 'deviceLifecycleEvents'] as const;
+
 /** The annotation of a traced message; others do not have it. */
 const TRACE_KEY = 'x-opt-mooring-trace';
 
@@ -61,6 +63,17 @@ export const readTrace: TraceReader = (bytes, start, end) => {
     ...(traceparent !== undefined && { traceparent }),
   };
 };
+
+/** The correlation id of an event of a twin or identity, by which it is known again; undefined = of another source. */
+export function twinEventCorrelation(bytes: Buffer, start: number, end: number): string | undefined {
+  const { properties } = readRecordHeader(bytes, start, end);
+  const annotations = bytes.subarray(start, properties);
+  const isOne = twinSources.some((source) => annotations.indexOf(source, RECORD_HEADER_BYTES, 'latin1') !== -1);
+  if (!isOne) return undefined;
+  const message = readBareMessage(bytes.subarray(start + RECORD_HEADER_BYTES, end));
+  const source = message.annotations.get('iothub-message-source');
+  return twinSources.some((name) => name === source) ? message.correlationId : undefined;
+}
 
 /** A record by its finished head. */
 class HeadTemplate implements RecordTemplate {

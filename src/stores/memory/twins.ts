@@ -1,7 +1,8 @@
+import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import { carryOut, reportedContent } from '../../core/twins/changes.ts';
+import { carryOut, lifecycleEvent, reportedContent } from '../../core/twins/changes.ts';
 import { reportAll } from '../../core/twins/kept.ts';
 import type { DesiredNote, DesiredText, KeptTwinEvent, TwinEvent, TwinStore } from '../../core/twins/ports.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
@@ -14,8 +15,11 @@ interface Entry {
   patches: readonly DesiredText[];
 }
 
-/** Twins of the identities of `identities`, in memory. */
-export function createMemoryTwinStore(identities: MemoryIdentityStore): TwinStore {
+/**
+ * Twins of the identities of `identities`, in memory.
+ * @param lifecycleClock Given where events of created and deleted identities are to be kept
+ */
+export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycleClock?: Pick<Clock, 'now'>): TwinStore {
   const entries = new Map<string, Entry>();
   const listeners = new Set<(note: DesiredNote) => void>();
   let events: readonly KeptTwinEvent[] = [];
@@ -34,12 +38,20 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore): TwinStor
     entries.set(identityName(key), fresh);
     return fresh;
   };
+  const eventListeners = new Set<() => void>();
   const keep = (event: TwinEvent): void => {
     events = [...events, { ...event, sequence: ++lastSequence }];
+    for (const listener of eventListeners) listener();
   };
-  const keyOf = ({ deviceId, moduleId }: IdentityKey): IdentityKey =>
-    moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-
+  identities.watch(({ kind, identity }) => {
+    const key = keyOf(identity);
+    const last = entries.get(identityName(key));
+    if (kind === 'deleted') entries.delete(identityName(key));
+    if (kind === 'replaced' || lifecycleClock === undefined) return;
+    const { generationId } = identity;
+    const twin = kind === 'deleted' && last?.generationId === generationId ? last.twin : freshTwin();
+    keep(lifecycleEvent(kind, { key, generationId, time: lifecycleClock.now() }, twin));
+  });
   return {
     async load(key, generationId) {
       const entry = entryOf(key, generationId);
@@ -94,5 +106,14 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore): TwinStor
       const dropped = new Set(sequences);
       events = events.filter(({ sequence }) => !dropped.has(sequence));
     },
+    watchEvents(listener) {
+      const own = (): void => listener();
+      eventListeners.add(own);
+      return () => eventListeners.delete(own);
+    },
   };
+}
+
+function keyOf({ deviceId, moduleId }: IdentityKey): IdentityKey {
+  return moduleId === undefined ? { deviceId } : { deviceId, moduleId };
 }

@@ -4,6 +4,7 @@ import type { IdentityChange, IdentityCounts, IdentityWrite, IdentityWriteOutcom
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus } from '../../core/identity/types.ts';
 import { forgetCommands } from './commands.ts';
 import type { KeyCipher } from './key-cipher.ts';
+import { keepLifecycle, twinsOf } from './lifecycle-events.ts';
 import type { IdentityRow, Transaction } from './schema.ts';
 
 export async function getIdentity(tx: Transaction, cipher: KeyCipher, key: IdentityKey): Promise<Identity | undefined> {
@@ -39,14 +40,21 @@ export async function countIdentities(tx: Transaction): Promise<IdentityCounts> 
 }
 
 /** Carries out the writes in order; `changes` is what to tell the watchers once the transaction is durable. */
+/** @param eventTime UTC milliseconds, where events of created and deleted identities are to be kept */
 export async function writeIdentities(
   tx: Transaction,
   cipher: KeyCipher,
   writes: readonly IdentityWrite[],
+  eventTime?: number,
 ): Promise<{ readonly outcomes: readonly IdentityWriteOutcome[]; readonly changes: readonly IdentityChange[] }> {
   const changes: IdentityChange[] = [];
   const outcomes: IdentityWriteOutcome[] = [];
-  for (const write of writes) outcomes.push(await apply(tx, cipher, write, changes));
+  for (const write of writes) {
+    const before = changes.length;
+    const last = eventTime !== undefined && write.kind === 'delete' ? await twinsOf(tx, write.key) : new Map();
+    outcomes.push(await apply(tx, cipher, write, changes));
+    if (eventTime !== undefined) await keepLifecycle(tx, changes.slice(before), last, eventTime);
+  }
   return { outcomes, changes };
 }
 

@@ -94,7 +94,9 @@ export function tableOperations(cipher: KeyCipher) {
     ),
     'identities.listModules': read((tx, deviceId: string) => listModules(tx, cipher, deviceId)),
     'identities.counts': read((tx) => countIdentities(tx)),
-    'identities.write': write((tx, writes: readonly IdentityWrite[]) => writeIdentities(tx, cipher, writes)),
+    'identities.write': write((tx, writes: readonly IdentityWrite[], eventTime?: number) =>
+      writeIdentities(tx, cipher, writes, eventTime),
+    ),
     'policies.load': read((tx) => loadPolicies(tx, cipher)),
     'policies.save': write((tx, policies: readonly Policy[]) => savePolicies(tx, cipher, policies)),
     'authorities.list': read(listAuthorities),

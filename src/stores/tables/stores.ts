@@ -43,9 +43,10 @@ export interface TableStores {
   readonly fileRollouts: RolloutRecords;
 }
 
-export function createTableStores(tables: TableCaller, clock: Clock): TableStores {
+export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecycle = false): TableStores {
+  const identities = tableIdentities(tables, keepsLifecycle ? clock : undefined);
   return {
-    identities: tableIdentities(tables),
+    identities,
     authorities: tableAuthorities(tables),
     policies: {
       load: () => tables.call('policies.load'),
@@ -97,11 +98,12 @@ export function createTableStores(tables: TableCaller, clock: Clock): TableStore
       sweep: (count, now) => tables.call('files.sweep', count, now),
       totals: (now) => tables.call('files.totals', now),
     },
-    twins: createTableTwinStore(tables),
+    twins: createTableTwinStore(tables, identities),
   };
 }
 
-function tableIdentities(tables: TableCaller): IdentityStore {
+/** @param lifecycleClock Given where events of created and deleted identities are to be kept. */
+function tableIdentities(tables: TableCaller, lifecycleClock: Clock | undefined): IdentityStore {
   const listeners = new Set<(change: IdentityChange) => void>();
   return {
     get: (key) => tables.call('identities.get', key),
@@ -109,7 +111,7 @@ function tableIdentities(tables: TableCaller): IdentityStore {
     listModules: (deviceId) => tables.call('identities.listModules', deviceId),
     counts: () => tables.call('identities.counts'),
     write: (writes) =>
-      tables.callThen('identities.write', [writes], ({ outcomes, changes }) => {
+      tables.callThen('identities.write', [writes, lifecycleClock?.now()], ({ outcomes, changes }) => {
         for (const change of changes) for (const listener of listeners) listener(change);
         return outcomes;
       }),

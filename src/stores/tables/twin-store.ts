@@ -1,10 +1,18 @@
+import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { DesiredNote, TwinStore } from '../../core/twins/ports.ts';
 import type { TableCaller } from './stores.ts';
 import { twinOf } from './twins.ts';
 
 /** Documents are put together by whoever reads them, not on the thread of the tables. */
-export function createTableTwinStore(tables: TableCaller): TwinStore {
+export function createTableTwinStore(tables: TableCaller, identities: Pick<IdentityStore, 'watch'>): TwinStore {
   const listeners = new Set<(note: DesiredNote) => void>();
+  const eventListeners = new Set<() => void>();
+  const eventsMayWait = (): void => {
+    for (const listener of eventListeners) listener();
+  };
+  identities.watch(({ kind }) => {
+    if (kind !== 'replaced') eventsMayWait();
+  });
   return {
     async load(key, generationId) {
       const text = await tables.call('twins.load', key, generationId);
@@ -12,11 +20,16 @@ export function createTableTwinStore(tables: TableCaller): TwinStore {
     },
     change: (key, change, terms) =>
       tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
+        if (terms.withEvents) eventsMayWait();
         if (note !== undefined) for (const listener of listeners) listener(note);
         if (outcome.kind !== 'done') return outcome;
         return { kind: 'done', kept: { generationId: outcome.text.generationId, twin: twinOf(outcome.text) } };
       }),
-    report: (reports, terms) => tables.call('twins.report', reports, terms),
+    report: (reports, terms) =>
+      tables.callThen('twins.report', [reports, terms], (outcomes) => {
+        if (terms.withEvents) eventsMayWait();
+        return outcomes;
+      }),
     desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
     desiredSince: (key, generationId, version, countMax) =>
       tables.call('twins.desiredSince', key, generationId, version, countMax),
@@ -27,5 +40,10 @@ export function createTableTwinStore(tables: TableCaller): TwinStore {
     },
     events: (countMax) => tables.call('twins.events', countMax),
     dropEvents: (sequences) => tables.call('twins.dropEvents', sequences),
+    watchEvents(listener) {
+      const own = (): void => listener();
+      eventListeners.add(own);
+      return () => eventListeners.delete(own);
+    },
   };
 }

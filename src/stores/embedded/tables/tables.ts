@@ -16,6 +16,8 @@ export interface EmbeddedTablesParts {
   readonly generation?: string;
   readonly log: Log;
   readonly clock: Clock;
+  /** Whether events of created and deleted identities are kept with them (`TwinStore.events`). Default: no. */
+  readonly keepsLifecycle?: boolean;
 }
 
 export interface EmbeddedTables extends TableStores {
@@ -44,7 +46,7 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     parts.log,
   );
   return {
-    ...createTableStores(thread, parts.clock),
+    ...createTableStores(thread, parts.clock, parts.keepsLifecycle),
     generation: thread.generation,
     presenceStates: {
       begin: () => thread.call('presence.begin'),

@@ -1,0 +1,158 @@
+/**
+ * Events of twins from where they are kept with their changes into the event log: each exactly once and in order per identity,
+ * whatever ends in between. An event is dropped there when it is durable here; one that may be in the log already (the hub was
+ * killed in between, or the log could not say) is looked for before it is written again.
+ */
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { EventLog, RecordCodec } from '../events/ports.ts';
+import {
+  sequenceOf,
+  sourceOf,
+  type TwinEventMessage,
+  type TwinEventSource,
+  twinEventMessage,
+} from './event-messages.ts';
+import type { KeptTwinEvent, TwinStore } from './ports.ts';
+
+export interface TwinEventParts {
+  readonly store: Pick<TwinStore, 'events' | 'dropEvents' | 'watchEvents'>;
+  readonly eventLog: EventLog;
+  readonly codec: RecordCodec;
+  readonly partitionOf: (deviceId: string, partitionCount: number) => number;
+  /** The correlation id of a record of one of these sources; undefined = it is none. */
+  readonly correlationOf: (bytes: Buffer, start: number, end: number) => string | undefined;
+  readonly hubName: string;
+  readonly sources: ReadonlySet<string>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface TwinEventPublisher {
+  /** Events that are in the log since the start. */
+  published(): number;
+  /** Writes what waits, and ends. */
+  close(): Promise<void>;
+}
+
+export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
+  const { store, eventLog, clock } = parts;
+  let published = 0;
+  let isAgain = true;
+  let isClosed = false;
+  /** What is kept may be in the log already. */
+  let isInDoubt = true;
+  let retry: Cancel | undefined;
+  let working: Promise<void> | undefined;
+
+  const wake = (): void => {
+    isAgain = true;
+    if (isClosed || retry !== undefined) return;
+    working ??= work().finally(() => {
+      working = undefined;
+    });
+  };
+
+  async function work(): Promise<void> {
+    while (isAgain) {
+      isAgain = false;
+      try {
+        await publishAll();
+      } catch (error) {
+        parts.log.warn({ error }, 'events of twins wait');
+        isInDoubt = true;
+        isAgain = true;
+        if (isClosed) return;
+        retry ??= clock.after(limits.twinEventsRetryMs, () => {
+          retry = undefined;
+          wake();
+        });
+        return;
+      }
+    }
+  }
+
+  async function publishAll(): Promise<void> {
+    for (;;) {
+      const events = await store.events(limits.twinEventsAtOnce);
+      if (events.length === 0) {
+        isInDoubt = false;
+        return;
+      }
+      const known = isInDoubt ? await found(events) : new Set<number>();
+      await append(events.filter((event) => !known.has(event.sequence) && parts.sources.has(sourceOf(event))));
+      await store.dropEvents(events.map(({ sequence }) => sequence));
+    }
+  }
+
+  /** Resolves when all are durable. */
+  async function append(events: readonly KeptTwinEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    const { writer } = eventLog;
+    if (writer.congested) await new Promise<void>((resolve) => writer.whenRelieved(resolve));
+    await new Promise<void>((resolve, reject) => {
+      let last = -1;
+      const waiter = {
+        batchDurable: (batch: number) => void (batch >= last && resolve()),
+        batchFailed: (_batch: number, error: Error) => reject(error),
+      };
+      for (const event of events) {
+        put(twinEventMessage(event, parts.hubName), event.key.deviceId);
+        writer.await(waiter);
+      }
+      last = writer.batch;
+    });
+    published += events.length;
+  }
+
+  function put({ stamp, telemetry }: TwinEventMessage, deviceId: string): void {
+    const record = parts.codec.encode(stamp, telemetry, clock.now());
+    const partition = parts.partitionOf(deviceId, eventLog.partitionCount);
+    const at = eventLog.writer.reserve(partition, record.length);
+    record.copy(eventLog.writer.bytes(partition), at);
+  }
+
+  /** Which of the events are in the log: it is read from before the oldest of them on. */
+  async function found(events: readonly KeptTwinEvent[]): Promise<ReadonlySet<number>> {
+    const sought = new Set(events.map(({ sequence }) => sequence));
+    const known = new Set<number>();
+    const time = Math.min(...events.map((event) => event.time)) - limits.twinEventsSearchMs;
+    const partitions = new Set(events.map(({ key }) => parts.partitionOf(key.deviceId, eventLog.partitionCount)));
+    for (const partition of partitions) {
+      let next = await eventLog.seek(partition, { kind: 'time', time, inclusive: true });
+      for (;;) {
+        const runs = await eventLog.read(partition, next, limits.traceReadBytesMax);
+        if (runs.length === 0) break;
+        for (const { firstSequence, count, bytes, start } of runs) {
+          let at = start;
+          for (let record = 0; record < count; record++) {
+            const from = at + 4;
+            at = from + bytes.readUInt32LE(at);
+            const correlation = parts.correlationOf(bytes, from, at);
+            const sequence = correlation === undefined ? undefined : sequenceOf(correlation);
+            if (sequence !== undefined && sought.has(sequence)) known.add(sequence);
+          }
+          next = firstSequence + count;
+        }
+        eventLog.giveBack(runs);
+      }
+    }
+    return known;
+  }
+
+  const unwatch = store.watchEvents(wake);
+  wake();
+  return {
+    published: () => published,
+    async close() {
+      unwatch();
+      await working;
+      isClosed = true;
+      retry?.();
+    },
+  };
+}
+
+/** Which of the sources come this way. */
+export const twinEventSources: readonly TwinEventSource[] = ['twinChangeEvents', 'deviceLifecycleEvents'];
