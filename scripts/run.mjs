@@ -34,7 +34,8 @@ const [first, ...others] = process.argv.slice(2);
 const [script, args] = first === '--script' ? [others[0], others.slice(1)] : ['src/main.ts', process.argv.slice(2)];
 const pinned = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
 const child = spawn(existsSync(pinned) ? pinned : process.execPath, [join(root, script), ...args], {
-  stdio: 'inherit',
+  // The channel ends with this process, whatever ends it: the program behind it stops then, and is not left behind.
+  stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
 });
 // A terminal sends Ctrl-C to the whole group; a service manager tells only this process. The hub takes it once.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));

@@ -18,6 +18,9 @@ function check(label: string, command: string, args: readonly string[]): void {
   }
 }
 
+// `scripts/run.mjs`, which started this, is gone.
+process.on('disconnect', () => process.exit(1));
+
 const bin = (name: string): string => path.join(root, 'node_modules', '.bin', name);
 if (wanted.length === 0) {
   check('types', bin('tsc'), ['--noEmit']);

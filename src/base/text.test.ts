@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { ownText } from './text.ts';
+import { asciiText, ownText } from './text.ts';
 
 test('a copy is the same text, with halves of pairs and all', () => {
   fc.assert(
@@ -11,4 +11,13 @@ test('a copy is the same text, with halves of pairs and all', () => {
     }),
   );
   assert.equal(ownText('\ud83d'), '\ud83d');
+});
+
+test('a text for visible ASCII holds nothing else, and everything of what it was', () => {
+  const cases = [
+    ['application/json; charset=utf-8', 'application/json; charset=utf-8'],
+    ['text/plain; name="müße"', 'text/plain; name="m%C3%BC%C3%9Fe"'],
+    ['a\u0000b\ud800c', 'a%00b%EF%BF%BDc'],
+  ];
+  for (const [text, ascii] of cases) assert.equal(asciiText(text), ascii);
 });

@@ -6,3 +6,12 @@ export function ownText(text: string): string {
   // Only bytes that are decoded anew are sure to be a copy. Two bytes a character: nothing is replaced, not even half a pair.
   return Buffer.from(text, 'utf16le').toString('utf16le');
 }
+
+/**
+ * A text that may stand where only visible ASCII may, as in an AMQP symbol: everything else in it is percent-encoded, so that
+ * no reader gets other characters than were meant.
+ */
+export function asciiText(text: string): string {
+  if (/^[\x20-\x7e]*$/.test(text)) return text;
+  return text.toWellFormed().replace(/[^\x20-\x7e]+/g, (part) => encodeURIComponent(part));
+}

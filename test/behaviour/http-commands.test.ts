@@ -72,6 +72,8 @@ test('a draft that says two things, or something unknown, is refused', async () 
     [{ expiryTimeUtc: new Date(now).toISOString() }, 403, 'InvalidMessageExpiryTime'],
     [{ ttlSeconds: limits.commandTimeToLiveMsMax / 1000 + 1 }, 403, 'InvalidMessageExpiryTime'],
     [{ bodyText: 'x'.repeat(limits.commandBytesMax + 1) }, 413, 'MessageTooLarge'],
+    ['{"properties":{"__proto__":"x"}}', 400, 'ArgumentInvalid'],
+    ['{"properties":{"\\u005f_proto__":"x"}}', 400, 'ArgumentInvalid'],
     ['[]', 400, 'ArgumentInvalid'],
     [undefined, 400, 'ArgumentNull'],
   ];

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import mqtt from 'mqtt';
@@ -125,4 +129,29 @@ test('health and readiness answer on the admin port, and metrics count what happ
   assert.match(page, /^mooring_event_append_seconds_count\{event_hub="mooring"\} [1-9]/m);
   assert.match(page, /^process_resident_memory_bytes /m);
   client.end(true);
+});
+
+test('a hub whose starter is killed stops by itself', { timeout: 60_000 }, async () => {
+  const root = path.join(import.meta.dirname, '..', '..');
+  const dataDir = mkdtempSync(path.join(tmpdir(), 'mooring-orphan-'));
+  const ports = ['mqtts', 'amqps', 'https', 'admin', 'amqp', 'mqtt'].flatMap((name) => [`--${name}-port`, '0']);
+  const args = [path.join(root, 'scripts', 'run.mjs'), 'serve', '--data-dir', dataDir, ...ports];
+  const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  try {
+    let said = '';
+    for await (const text of starter.stdout.setEncoding('utf8')) {
+      said += text;
+      if (/^ready$/m.test(said)) break;
+    }
+    const hub = Number(readFileSync(path.join(dataDir, 'lock.pid'), 'utf8'));
+    const isAlive = (): boolean =>
+      existsSync(`/proc/${hub}`) && !/State:\s+Z/.test(readFileSync(`/proc/${hub}/status`, 'utf8'));
+    assert.ok(isAlive());
+    starter.kill('SIGKILL');
+    while (isAlive()) await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.ok(!existsSync(path.join(dataDir, 'endpoints.json')), 'it has stopped in order');
+  } finally {
+    starter.kill('SIGKILL');
+    rmSync(dataDir, { recursive: true, force: true });
+  }
 });

@@ -250,6 +250,21 @@ test('a leaf that may not prove a client is refused; one that may, or says nothi
   await refused(enter('d1', await with_(unknown)), 'wrong-certificate');
 });
 
+test('an authority that is confined to names is not relied on, whether it says that this is critical or not', async () => {
+  const { enter, leaf, root } = await house();
+  for (const critical of [true, false]) {
+    // permitted: dNSName "example"
+    const names = new Uint8Array(Buffer.from('300da00b300982076578616d706c65', 'hex'));
+    const basic = new x509.BasicConstraintsExtension(true, undefined, true);
+    const confined = await makeCertificate('Confined', {
+      issuer: root,
+      now: Date.UTC(2026, 0, 1),
+      extensions: [basic, new x509.Extension('2.5.29.30', critical, names)],
+    });
+    await refused(enter('d1', await leaf('d1', confined), confined), 'wrong-certificate');
+  }
+});
+
 test('a renewed leaf, of the same key or a new one, is let in without a word to the hub', async () => {
   const { enter, leaf, root } = await house();
   const old = await leaf('d1', root);

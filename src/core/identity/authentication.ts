@@ -73,6 +73,17 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   const find = async (key: IdentityKey): Promise<KnownIdentity | undefined> =>
     identities.peek(key) ?? (await identities.load(key));
 
+  /** A refusal takes as long for an id that exists as for one that does not: also the first one. */
+  const alike = async <T>(key: IdentityKey, judged: () => Promise<T>): Promise<T> => {
+    const wasHere = isKey(key) && Boolean(identities.peek(key));
+    try {
+      return await judged();
+    } catch (error) {
+      if (isKey(key)) await identities.refused(key, wasHere);
+      throw error;
+    }
+  };
+
   /** The identity and whether it may connect: it exists, and neither it nor its device is disabled. */
   const standing = async (key: IdentityKey): Promise<{ identity?: KnownIdentity; refusal?: AuthenticationCheck }> => {
     if (!isKey(key)) return { refusal: 'unknown-identity' };
@@ -192,7 +203,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     let refusal: unknown;
     for (const key of named) {
       try {
-        return await deviceByOwnToken(key, token);
+        return await alike(key, () => deviceByOwnToken(key, token));
       } catch (error) {
         if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
         refusal = error;
@@ -204,10 +215,14 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
   return {
     async device(key, credential) {
       if (credential === undefined) throw unauthorized('missing-credential');
-      if (credential.kind === 'certificate') return deviceByCertificate(key, credential.certificate);
+      if (credential.kind === 'certificate') {
+        return alike(key, () => deviceByCertificate(key, credential.certificate));
+      }
       const token = parseSasToken(credential.token);
       if (token === undefined) throw unauthorized('malformed-token');
-      return token.policyName === undefined ? deviceByOwnToken(key, token) : deviceByPolicyToken(key, token);
+      return alike(key, () =>
+        token.policyName === undefined ? deviceByOwnToken(key, token) : deviceByPolicyToken(key, token),
+      );
     },
     async token(text, audience, peer): Promise<Principal> {
       if (text === undefined) throw unauthorized('missing-credential');

@@ -19,7 +19,10 @@ export interface CertificateFacts {
   readonly pathLengthMax: number;
   /** May prove a client: neither key usage nor extended key usage says otherwise. */
   readonly provesClients: boolean;
-  /** Carries a critical extension that is not read here, and must therefore not be relied on (RFC 5280 section 4.2). */
+  /**
+   * Must not be relied on: it carries a critical extension that is not read here (RFC 5280 section 4.2), or name constraints,
+   * critical or not. Those confine an authority to names; what they would keep out must not come in because nobody looked.
+   */
   readonly isBeyondUs: boolean;
 }
 
@@ -44,7 +47,7 @@ export function readCertificate(der: Uint8Array): CertificateFacts | undefined {
       provesClients:
         (usage === undefined || (usage & (DIGITAL_SIGNATURE | KEY_AGREEMENT)) !== 0) &&
         (purposes === undefined || purposes.some((purpose) => clientPurposes.has(purpose))),
-      isBeyondUs: extensions.some(({ oid, critical }) => critical && !knownOids.has(oid)),
+      isBeyondUs: extensions.some(({ oid, critical }) => oid === NAME_CONSTRAINTS || (critical && !knownOids.has(oid))),
     };
   } catch {
     return undefined;
@@ -67,6 +70,7 @@ const oids = {
   authorityKeyIdentifier: '551d23',
   extendedKeyUsage: '551d25',
 } as const;
+const NAME_CONSTRAINTS = '551d1e';
 const knownOids: ReadonlySet<string> = new Set(Object.values(oids));
 const clientPurposes: ReadonlySet<string> = new Set(['1.3.6.1.5.5.7.3.2', '2.5.29.37.0']);
 

@@ -107,3 +107,20 @@ test('a full cache gives up what was not asked for the longest time', async () =
   assert.equal(cache.peek({ deviceId: 'b' }), undefined);
   assert.equal(gets(), 3);
 });
+
+test('the first refusal of an id costs one access, whether it exists or not, is here or not; later ones none', async () => {
+  const { store, gets } = counted();
+  for (const deviceId of ['here', 'stored']) await create(store, deviceId);
+  const cache = new IdentityCache(store);
+  await cache.load({ deviceId: 'here' });
+  const refuse = async (deviceId: string): Promise<number> => {
+    const before = gets();
+    const wasHere = Boolean(cache.peek({ deviceId }));
+    await cache.load({ deviceId });
+    await cache.refused({ deviceId }, wasHere);
+    return gets() - before;
+  };
+  for (const deviceId of ['here', 'stored', 'missing']) {
+    assert.deepEqual([await refuse(deviceId), await refuse(deviceId)], [1, 0], deviceId);
+  }
+});

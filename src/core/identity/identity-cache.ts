@@ -29,6 +29,8 @@ export class IdentityCache {
   readonly #sizeMax: number;
   readonly #known = new Map<string, KnownIdentity>();
   readonly #unknown = new Set<string>();
+  /** Ids that exist and whose first refusal has cost what it costs for one that does not. */
+  readonly #refused = new Set<string>();
   readonly #loads = new Map<string, Load>();
   readonly #unwatch: () => void;
 
@@ -56,6 +58,19 @@ export class IdentityCache {
       const identity = await load.answer;
       if (!load.stale || attempt === LOADS_MAX) return identity;
     }
+  }
+
+  /**
+   * Somebody was refused as this identity; `wasHere` = without asking the store. The first refusal of an id that does not exist has asked the
+   * store; so the first one of an id that exists does so too, and time does not tell which ids exist.
+   */
+  async refused(key: IdentityKey, wasHere: boolean): Promise<void> {
+    const name = identityName(key);
+    if (this.#unknown.has(name) || this.#refused.has(name)) return;
+    if (this.#refused.size >= limits.unknownIdentityCacheMax) this.#refused.delete(first(this.#refused));
+    this.#refused.add(ownText(name));
+    // What comes of it is nobody's: the answer is a refusal in any case.
+    if (wasHere) await this.#store.get(key).catch(() => {});
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 /** Messages of back ends and devices <-> commands and receipts. */
+import { asciiText } from '../../base/text.ts';
 import type { Command, CommandMessage, Receipt, ReceiptWish } from '../../core/commands/types.ts';
 import { HubError } from '../../core/errors.ts';
 import type { FileNotification } from '../../core/files/types.ts';
@@ -144,8 +145,8 @@ function writeProperties(
   scratch.null(); // subject
   scratch.null(); // reply-to
   optional(correlationId, (text) => scratch.string(text));
-  optional(contentType, (text) => scratch.symbol(text));
-  optional(contentEncoding, (text) => scratch.symbol(text));
+  optional(contentType, (text) => scratch.symbol(asciiText(text)));
+  optional(contentEncoding, (text) => scratch.symbol(asciiText(text)));
   optional(expiry, (time) => scratch.timestamp(time));
   for (let field = 9; field < PROPERTIES_FIELDS; field++) scratch.null();
   scratch.end(list, PROPERTIES_FIELDS);

@@ -28,7 +28,7 @@ import {
   type PathParameters,
   pathOf,
 } from './addresses.ts';
-import { type JsonBounds, parseJson } from './json-body.ts';
+import { type JsonBounds, parseJson, refusePrototypeName } from './json-body.ts';
 import { openApiOptions, routeSchema } from './openapi.ts';
 import { readBody } from './read-body.ts';
 import { hubErrorOf, invalidArgument, refusalOf } from './refusals.ts';
@@ -184,6 +184,7 @@ const NO_BYTES = Buffer.alloc(0);
 
 function checked<T>(schema: z.ZodType<T>, value: unknown, where: 'body' | 'query'): T {
   if (value === undefined) throw new HubError('ArgumentNull', `The ${where} is missing.`);
+  if (where === 'body') refusePrototypeName((value as { readonly properties?: unknown } | null)?.properties);
   const result = schema.safeParse(value);
   if (!result.success) throw invalidArgument(result.error, where);
   return result.data;

@@ -8,7 +8,7 @@ import { HubError } from '../../core/errors.ts';
 import { claimsSender } from '../../core/events/rules.ts';
 import type { Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import { commandAddress } from '../shared/command-address.ts';
-import { parseJson } from './json-body.ts';
+import { parseJson, refusePrototypeName } from './json-body.ts';
 import { headerName, headerPairs, headerValue, type MessageHeaders, messageHeaders } from './message-headers.ts';
 import { invalidArgument } from './refusals.ts';
 
@@ -64,6 +64,7 @@ function batchOf(body: Buffer): readonly Telemetry[] {
 function messageOf(item: unknown, place: number): Telemetry {
   const given = (item as { readonly properties?: unknown } | null)?.properties;
   if (typeof given === 'object' && given !== null) checkPropertyCount(Object.keys(given).length, place);
+  refusePrototypeName(given);
   const parsed = batchItemSchema.safeParse(item);
   if (!parsed.success) throw invalidArgument(parsed.error, 'body', place);
   const { body, base64Encoded, properties } = parsed.data;

@@ -33,3 +33,12 @@ export function parseJson(body: Buffer, bounds: JsonBounds): unknown {
     throw new HubError('IotHubFormatError', 'The body is not JSON in UTF-8.');
   }
 }
+
+/**
+ * An object of properties must not have one that is called `__proto__`: the checks that follow would leave it out without a
+ * word, and what is accepted is not lost. @throws HubError ArgumentInvalid
+ */
+export function refusePrototypeName(properties: unknown): void {
+  if (typeof properties !== 'object' || properties === null || !Object.hasOwn(properties, '__proto__')) return;
+  throw new HubError('ArgumentInvalid', 'A property cannot be called __proto__ in JSON.');
+}

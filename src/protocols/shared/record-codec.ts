@@ -1,3 +1,4 @@
+import { asciiText } from '../../base/text.ts';
 import type { RecordCodec, RecordTemplate, TraceReader } from '../../core/events/ports.ts';
 import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
 import { traceParentOf } from '../../core/monitoring/trace-context.ts';
@@ -224,5 +225,5 @@ function optionalString(value: string | undefined): void {
 
 function optionalSymbol(value: string | undefined): void {
   if (value === undefined) scratch.null();
-  else scratch.symbol(value);
+  else scratch.symbol(asciiText(value));
 }
