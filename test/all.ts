@@ -20,6 +20,8 @@ function check(label: string, command: string, args: readonly string[]): void {
 
 // `scripts/run.mjs`, which started this, is gone.
 process.on('disconnect', () => process.exit(1));
+// A listener would keep the channel, and the channel this process.
+process.channel?.unref();
 
 const bin = (name: string): string => path.join(root, 'node_modules', '.bin', name);
 if (wanted.length === 0) {

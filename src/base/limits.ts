@@ -548,6 +548,14 @@ export const limits = {
   healthProbeKeptMs: 2 * SECOND_MS,
   /** What the tables write to see whether there is room again: as much as the largest command. */
   tablesRoomBytes: 128 * KiB,
+  /** How exactly stalls of the loop are measured, and for how long the longest one is shown (and up to twice that). */
+  stallResolutionMs: 10,
+  stallWindowMs: 60 * SECOND_MS,
+  /** How often the loop is looked at for the log, and the stall from which the log tells of it. */
+  stallLookMs: 50,
+  stallToldMs: 500,
+  /** The stall from which health warns. */
+  stallWarnMs: 5 * SECOND_MS,
   /** Share of the disk that should be free. */
   diskFreeShareMin: 0.05,
   /** Time before the end of a certificate from which it is told; one of ours is renewed long before. */

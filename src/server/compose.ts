@@ -47,6 +47,7 @@ import {
 import { filesCheck } from './health/file-checks.ts';
 import { Health } from './health/health.ts';
 import { measureHealth } from './health/metrics.ts';
+import { watchStalls } from './health/stalls.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { ServerLog } from './log.ts';
 import { countFailures, type Metrics, openMetrics } from './metrics.ts';
@@ -250,6 +251,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (threads !== undefined) health.add(threadsCheck(threads));
   health.add(certificateCheck(tls, clock));
   health.add(diskCheck(folder.path, settings.segmentBytes));
+  const stalls = watchStalls(metrics.registry, log);
+  shutdown.add('watch over the loop', () => stalls.close());
+  health.add(stalls.check);
   if (files.store !== undefined) {
     const { filesBytesMax } = settings;
     health.add(filesCheck({ store: files.store, hostName: files.hostName, filesBytesMax }));

@@ -56,6 +56,8 @@ export function stopSignal(log: ServerLog): Promise<NodeJS.Signals> {
     process.on('SIGTERM', take);
     // Whoever has started the hub with a channel to it (`scripts/run.mjs`) is gone, and could pass on no signal any more.
     process.on('disconnect', () => take('SIGTERM'));
+    // A listener would keep the channel, and the channel a process that has stopped.
+    process.channel?.unref();
     process.on('SIGINT', take);
     // A terminal that is closed says SIGHUP; from a service manager it means "read your certificate again" (`serve.ts`).
     if (isOnTerminal()) process.on('SIGHUP', take);

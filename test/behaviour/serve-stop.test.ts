@@ -131,27 +131,28 @@ test('health and readiness answer on the admin port, and metrics count what happ
   client.end(true);
 });
 
-test('a hub whose starter is killed stops by itself', { timeout: 60_000 }, async () => {
-  const root = path.join(import.meta.dirname, '..', '..');
-  const dataDir = mkdtempSync(path.join(tmpdir(), 'mooring-orphan-'));
-  const ports = ['mqtts', 'amqps', 'https', 'admin', 'amqp', 'mqtt'].flatMap((name) => [`--${name}-port`, '0']);
-  const args = [path.join(root, 'scripts', 'run.mjs'), 'serve', '--data-dir', dataDir, ...ports];
-  const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-  try {
-    let said = '';
-    for await (const text of starter.stdout.setEncoding('utf8')) {
-      said += text;
-      if (/^ready$/m.test(said)) break;
+for (const signal of ['SIGKILL', 'SIGTERM'] as const)
+  test(`a hub whose starter gets ${signal} stops`, { timeout: 60_000 }, async () => {
+    const root = path.join(import.meta.dirname, '..', '..');
+    const dataDir = mkdtempSync(path.join(tmpdir(), 'mooring-orphan-'));
+    const ports = ['mqtts', 'amqps', 'https', 'admin', 'amqp', 'mqtt'].flatMap((name) => [`--${name}-port`, '0']);
+    const args = [path.join(root, 'scripts', 'run.mjs'), 'serve', '--data-dir', dataDir, ...ports];
+    const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    try {
+      let said = '';
+      for await (const text of starter.stdout.setEncoding('utf8')) {
+        said += text;
+        if (/^ready$/m.test(said)) break;
+      }
+      const hub = Number(readFileSync(path.join(dataDir, 'lock.pid'), 'utf8'));
+      const isAlive = (): boolean =>
+        existsSync(`/proc/${hub}`) && !/State:\s+Z/.test(readFileSync(`/proc/${hub}/status`, 'utf8'));
+      assert.ok(isAlive());
+      starter.kill(signal);
+      while (isAlive()) await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.ok(!existsSync(path.join(dataDir, 'endpoints.json')), 'it has stopped in order');
+    } finally {
+      starter.kill('SIGKILL');
+      rmSync(dataDir, { recursive: true, force: true });
     }
-    const hub = Number(readFileSync(path.join(dataDir, 'lock.pid'), 'utf8'));
-    const isAlive = (): boolean =>
-      existsSync(`/proc/${hub}`) && !/State:\s+Z/.test(readFileSync(`/proc/${hub}/status`, 'utf8'));
-    assert.ok(isAlive());
-    starter.kill('SIGKILL');
-    while (isAlive()) await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.ok(!existsSync(path.join(dataDir, 'endpoints.json')), 'it has stopped in order');
-  } finally {
-    starter.kill('SIGKILL');
-    rmSync(dataDir, { recursive: true, force: true });
-  }
-});
+  });

@@ -4,6 +4,7 @@ import { TLSSocket } from 'node:tls';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { work } from '../../base/work.ts';
 import {
   FRAME_AMQP,
   FRAME_SASL,
@@ -185,6 +186,7 @@ export class AmqpConnection {
   }
 
   #input(chunk: Buffer): void {
+    work.amqpReads++;
     this.#liveness.heard();
     if (this.#state === 'closed') return;
     if (!this.#probation.admits(chunk.length)) {

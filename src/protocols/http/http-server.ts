@@ -3,12 +3,14 @@
  * a handler. It bounds header size and the time a request may take, and knows which connections are busy, so that
  * draining lets answers finish and ends the rest.
  */
+
 import http from 'node:http';
 import type net from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
+import { work } from '../../base/work.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Proved } from '../shared/connection-gate.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
@@ -82,6 +84,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       return;
     }
     pipeline.begin(() => {
+      work.httpRequests++;
       request.url = originForm(request.url ?? '');
       if (draining) response.setHeader('connection', 'close');
       response.once('close', () => {

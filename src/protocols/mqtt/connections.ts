@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import { work } from '../../base/work.ts';
 import type { Hub } from '../../core/hub.ts';
 import { readsShared, type StreamOwner } from '../shared/shared-reads.ts';
 import type { Link, Origin } from './link.ts';
@@ -109,6 +110,7 @@ class Connection implements Link, StreamOwner {
   }
 
   receive(bytes: Buffer): void {
+    work.mqttReads++;
     this.session.receive(bytes);
   }
 

@@ -8,9 +8,11 @@
  * keeps up to 100 KB of certificates as ten times as much memory, which no heap shows. Of these there are few; the oldest
  * gives way.
  */
+
 import type net from 'node:net';
 import { addressShare } from '../../base/address.ts';
 import { limits } from '../../base/limits.ts';
+import { work } from '../../base/work.ts';
 
 interface Waiting {
   readonly socket: net.Socket;
@@ -93,6 +95,7 @@ export class Handshakes {
       this.#queues.delete(address);
       if (queue.length > 0) this.#queues.set(address, queue);
       if (next === undefined || next.socket.destroyed) continue;
+      work.tlsHandshakes++;
       next.begin();
       left--;
     }
