@@ -1,6 +1,7 @@
 /** Twins and methods of devices and modules over AMQP (device reference 3.6 and 3.7), several on one connection among them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import rhea, { type Message } from 'rhea';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
 import { readTwinChange } from '../../src/core/twins/rules.ts';
@@ -226,4 +227,35 @@ test('a device that gives no credit costs nothing, is told all when it does, and
   slow.credit(1);
   assert.ok((await slow.ending()).condition !== undefined, 'it has missed more than the hub remembers');
   await again.close();
+});
+
+test('a subscription is answered only when every change behind that will be pushed', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const pair = await twinPair(client, device);
+  const reading = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const { ownVersion } = hub.hub.twins;
+  Object.assign(hub.hub.twins, {
+    async ownVersion(...args: Parameters<typeof ownVersion>) {
+      const version = await ownVersion(...args);
+      reading.resolve();
+      await held.promise;
+      return version;
+    },
+  });
+  let isAnswered = false;
+  const asked = pair.ask('PUT', { resource: DESIRED }).then(({ status }) => {
+    isAnswered = true;
+    return status;
+  });
+  await reading.promise;
+  await desire(hub, { deviceId: 'd1' }, { n: 1 });
+  await sleep(50);
+  assert.equal(isAnswered, false);
+  held.resolve();
+  assert.equal(await asked, 200);
+  assert.deepEqual(JSON.parse(bodyText(await pair.answers.next())), { n: 1, $version: 2 });
+  await client.close();
 });

@@ -1,6 +1,7 @@
 /** Twins and methods of devices and modules over MQTT (device reference 2.5 to 2.7). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { limits } from '../../src/base/limits.ts';
 import { HubError } from '../../src/core/errors.ts';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
@@ -277,5 +278,35 @@ test('what came in a row for one device is reported in order, whatever the store
   }
   const { twin } = await door.hub.twins.get(door.owner, { deviceId: 'd1' });
   assert.deepEqual([twin.reported.values.n, twin.reported.version], [count - 1, count + 1]);
+  client.destroy();
+});
+
+test('a subscription is confirmed only when every change behind that will be pushed', async () => {
+  await using door = await openTestDoor();
+  const key = { deviceId: 'd1' };
+  await door.create(key);
+  const client = await connect(door, key);
+  const reading = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const { ownVersion } = door.hub.twins;
+  Object.assign(door.hub.twins, {
+    async ownVersion(...args: Parameters<typeof ownVersion>) {
+      const version = await ownVersion(...args);
+      reading.resolve();
+      await held.promise;
+      return version;
+    },
+  });
+  client.send({ cmd: 'subscribe', messageId: 5, subscriptions: [{ topic: desired, qos: 0 }] });
+  await reading.promise;
+  await desire(door, key, { n: 1 });
+  await sleep(50);
+  assert.deepEqual(client.unread, [], 'no SUBACK before it is known from which version on the device is told');
+  held.resolve();
+  assert.equal((await client.next('suback')).messageId, 5);
+  assert.deepEqual(await received(client), [
+    '$iothub/twin/PATCH/properties/desired/?$version=2',
+    { n: 1, $version: 2 },
+  ]);
   client.destroy();
 });

@@ -16,7 +16,7 @@ export interface DesiredWire {
   readonly principal: Principal;
   /** Whether the device reads what it is sent. The door calls `proceed` when it does again. */
   hasSpace(): boolean;
-  /** False = the device takes nothing at the moment. */
+  /** False = the device takes nothing at the moment, or its subscription is not confirmed yet. */
   write(patch: DesiredText): boolean;
   /** What is to be told cannot be: the door ends the connection, and the device reads its twin when it comes back. */
   failed(error: unknown): void;
@@ -30,10 +30,15 @@ export class DesiredPushes {
   #newest = 0;
   #isReading = false;
   #isClosed = false;
+  /**
+   * Resolves when it is known where to begin, or `failed` was called. Only then may the door confirm the subscription: the device
+   * is told of every change that is committed behind that, and a change committed before the version is read is not told.
+   */
+  readonly begun: Promise<void>;
 
   constructor(wire: DesiredWire) {
     this.#wire = wire;
-    this.#begin().catch((error) => this.#fail(error));
+    this.begun = this.#begin().catch((error) => this.#fail(error));
   }
 
   /** There is something new. */
@@ -55,7 +60,6 @@ export class DesiredPushes {
     this.#isClosed = true;
   }
 
-  /** A change that is committed from here on is told: the version is read after the subscription, so none is missed. */
   async #begin(): Promise<void> {
     const { twins, principal } = this.#wire;
     this.#told = await twins.ownVersion(principal, keyOf(principal));

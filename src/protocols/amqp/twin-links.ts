@@ -33,6 +33,8 @@ export class TwinLinks {
   /** Links whose client wants to be told of changes. */
   readonly #subscribed = new Set<IncomingLink>();
   readonly #pushes = new Map<OutgoingLink, DesiredPushes>();
+  /** Links whose subscription is not answered yet. */
+  readonly #unanswered = new Set<OutgoingLink>();
 
   constructor(host: LinkHost, device: DevicePeer) {
     this.#host = host;
@@ -49,6 +51,7 @@ export class TwinLinks {
     link.whenClosed(() => {
       this.#pushes.get(link)?.close();
       this.#pushes.delete(link);
+      this.#unanswered.delete(link);
       this.#pushOnPairs();
     });
     this.#pushOnPairs();
@@ -90,9 +93,23 @@ export class TwinLinks {
     }
     const answer = await this.#carryOut(link, request).catch((error: unknown) => this.#refusal(asHubError(error)));
     this.#answers.answer(link, keysOf(link), twinAnswerMessage(answer, request.correlationId));
-    // Behind the answer: what is pushed from now on is known to be one.
-    if (request.kind === 'subscribe' && link.isOpen) this.#subscribed.add(link);
-    if (request.kind === 'subscribe') this.#pushOnPairs();
+    if (request.kind === 'subscribe') this.#answered(link);
+  }
+
+  /** Resolves when every change that is committed from then on will be told. */
+  async #subscribe(link: IncomingLink): Promise<void> {
+    const pair = this.#answers.find(keysOf(link));
+    if (pair !== undefined && !this.#pushes.has(pair)) this.#unanswered.add(pair);
+    if (link.isOpen) this.#subscribed.add(link);
+    this.#pushOnPairs();
+    if (pair !== undefined) await this.#pushes.get(pair)?.begun;
+  }
+
+  /** What is pushed from now on is known to be a push. */
+  #answered(link: IncomingLink): void {
+    const pair = this.#answers.find(keysOf(link));
+    if (pair === undefined || !this.#unanswered.delete(pair)) return;
+    this.#pushes.get(pair)?.proceed();
   }
 
   async #carryOut(link: IncomingLink, request: TwinRequest): Promise<TwinAnswer> {
@@ -106,6 +123,7 @@ export class TwinLinks {
         return { status: 204, version, text: '' };
       }
       case 'subscribe':
+        await this.#subscribe(link);
         return { status: 200, text: '' };
       case 'unsubscribe':
         this.#subscribed.delete(link);
@@ -149,7 +167,8 @@ export class TwinLinks {
         return connection.principal;
       },
       hasSpace: () => hasRoom(link, host),
-      write: (patch: DesiredText) => link.session.sendMessage(link, desiredMessage(patch)),
+      write: (patch: DesiredText) =>
+        !this.#unanswered.has(link) && link.session.sendMessage(link, desiredMessage(patch)),
       failed: (error) => link.detach(host.error(error)),
     };
   }

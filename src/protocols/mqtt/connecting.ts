@@ -25,7 +25,9 @@ export async function takeConnect(
   origin.proved?.();
   try {
     const entered = await enter(hub.subscriptions, device, packet.cleanSession);
-    if (entered !== undefined) session.accept(entered, packet);
+    if (entered === undefined) return;
+    await session.preparing(entered.grants);
+    if (!session.closed) session.accept(entered, packet);
   } catch (error) {
     const { code, limit } = asHubError(error);
     const hasExpired = code === 'IotHubUnauthorized';

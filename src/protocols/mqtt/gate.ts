@@ -3,7 +3,7 @@ import type { Link } from './link.ts';
 /** Reasons not to read from a connection, one bit each. */
 export const holds = {
   handshake: 1,
-  /** A subscription becomes durable. */
+  /** A subscription becomes durable, or the store is asked from which version on its desired properties are told. */
   saving: 2,
   /** Too many messages of this connection wait for the disk. */
   inflight: 4,

@@ -147,7 +147,7 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     return this.twin.methods.invoke(call, signal, begins);
   }
 
-  isSubscribed(kind: 'twinResponses' | 'methods'): boolean {
+  isSubscribed(kind: 'twinResponses' | 'twinDesired' | 'methods'): boolean {
     return this.#accepted !== 'no' && isGranted(this.#grants, kind);
   }
 
@@ -171,11 +171,15 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.close('storage-failed');
   }
 
+  /** What grants need before the device is told of them; undefined = nothing. Never rejects; the session may be closed behind it. */
+  preparing(grants: Grants): Promise<void> | undefined {
+    const isNew = isGranted(grants, 'twinDesired') && !isGranted(this.#grants, 'twinDesired');
+    return isNew ? this.twin.subscribe() : undefined;
+  }
+
   /** What has been granted or not decides who is told of what. */
   #subscribed(): void {
-    const isGrantedDesired = isGranted(this.#grants, 'twinDesired');
-    if (isGrantedDesired) this.twin.subscribe(true);
-    else this.#twin?.subscribe(false);
+    if (!isGranted(this.#grants, 'twinDesired')) this.#twin?.unsubscribe();
     this.#twin?.proceed();
   }
 

@@ -24,13 +24,16 @@ export function takeUnsubscribe(session: Session, packet: UnsubscribePacket): vo
 
 /** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
 function keepGrants(session: Session, grants: Grants, answer: Buffer): void {
-  if (!session.isPersistent || grants === session.grants) {
+  const prepared = session.preparing(grants);
+  const isKept = session.isPersistent && grants !== session.grants;
+  if (!isKept && prepared === undefined) {
     session.grant(grants, answer);
     return;
   }
   session.hold(holds.saving);
   const { key, principal } = session.device;
-  session.hub.subscriptions.save(principal, subscriptionsOf(grants, key)).then(
+  const saved = isKept ? session.hub.subscriptions.save(principal, subscriptionsOf(grants, key)) : undefined;
+  Promise.all([saved, prepared]).then(
     () => {
       if (session.closed) return;
       session.grant(grants, answer);

@@ -23,7 +23,7 @@ export interface TwinSession {
   readonly device: DeviceConnection;
   readonly link: Pick<Link, 'congested'>;
   readonly closed: boolean;
-  isSubscribed(kind: 'twinResponses' | 'methods'): boolean;
+  isSubscribed(kind: 'twinResponses' | 'twinDesired' | 'methods'): boolean;
   write(bytes: Buffer): void;
   /** So many requests of the device wait for the store that no more are taken; false = no longer. */
   holdRequests(isFull: boolean): void;
@@ -65,13 +65,15 @@ export class TwinWire implements DesiredWire, MethodWire {
     });
   }
 
-  /** The device has subscribed to its desired properties, or has ended that. */
-  subscribe(isSubscribed: boolean): void {
-    if (isSubscribed) this.#pushes ??= new DesiredPushes(this);
-    else {
-      this.#pushes?.close();
-      this.#pushes = undefined;
-    }
+  /** The device subscribes to its desired properties. Nothing is pushed before that is granted, which may be when this resolves. */
+  subscribe(): Promise<void> {
+    this.#pushes ??= new DesiredPushes(this);
+    return this.#pushes.begun;
+  }
+
+  unsubscribe(): void {
+    this.#pushes?.close();
+    this.#pushes = undefined;
   }
 
   desiredChanged(told: DesiredTold): void {
@@ -110,6 +112,7 @@ export class TwinWire implements DesiredWire, MethodWire {
   write(id: number, call: MethodCall): boolean;
   write(what: DesiredText | number, call?: MethodCall): boolean {
     if (typeof what !== 'number') {
+      if (!this.#session.isSubscribed('twinDesired')) return false;
       this.#session.write(publishAtMostOnce(desiredTopic(what.version), Buffer.from(what.text)));
     } else if (call !== undefined) {
       const payload = call.payload === undefined ? NOTHING : Buffer.from(call.payload);
