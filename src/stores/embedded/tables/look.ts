@@ -27,5 +27,8 @@ export function lookForDamage(database: DatabaseSync, boundMs: number): void {
         'Run mooring data check: it says what is damaged and what a repair would do. A copy of the folder may be better.',
       { cause: error },
     );
+  } finally {
+    // The pages that were looked at would fill the cache with what nobody has asked for, and hide later damage.
+    database.exec('pragma shrink_memory');
   }
 }
