@@ -31,6 +31,8 @@ export const limits = {
   commandsRetryMs: 5 * SECOND_MS,
   /** Calls that wait for the answer of one connected device: each keeps its request until then. */
   deviceCallsMax: 32,
+  /** Claims to places of one batch: a store's transaction with so many takes some milliseconds. */
+  placeClaimsMax: 256,
   /** Service: receipts in one feedback message, and how long the first of them waits for others. */
   receiptBatchMax: 64,
   receiptBatchMs: 15 * SECOND_MS,

@@ -9,6 +9,7 @@ import { createMemoryAuthorityStore } from '../stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import { memoryFiles } from '../stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
+import { createMemoryPlaces } from '../stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../stores/memory/twins.ts';
@@ -49,7 +50,7 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
     commandQueue: createMemoryCommandQueue(identities),
     twins: createMemoryTwinStore(identities),
     files: memoryFiles(common.guard, identities, clock, random),
-    presence: createPresence({ clock }),
+    presence: createPresence({ places: createMemoryPlaces(), clock }),
     connectionWatchers: [],
     throttling: createThrottling({}, clock),
     commandFollower: undefined,
@@ -85,7 +86,7 @@ function connect(hub: WholeHub, who: Principal & { kind: 'device' }, heard: stri
     protocol: 'mqtt',
     credential: 'sas',
     peer: '127.0.0.1',
-    drop: (reason) => heard.push(`${who.key.deviceId}${who.key.moduleId ?? ''} ${reason}`),
+    drop: (reason) => void heard.push(`${who.key.deviceId}${who.key.moduleId ?? ''} ${reason}`),
   });
 }
 

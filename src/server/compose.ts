@@ -57,7 +57,6 @@ import { reachOf, subjectNames } from './reach.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
 import { EventLogHost } from './threads/event-log-host.ts';
-import { PresenceHost } from './threads/presence.ts';
 import { startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { throttleLimits } from './throttle-settings.ts';
@@ -196,7 +195,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
   shutdown.add('events of twins', () => publisher.close());
-  const presence = new PresenceHost(state.presence, log);
   const core = createHub({
     ...common,
     name: hubName,
@@ -204,7 +202,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     policies,
     refusalDelays,
     events,
-    state: { ...state, presence: presence.presence },
+    state,
     tracing,
   });
   const hub: WholeHub = { ...core, authentication: countFailures(core.authentication, metrics) };
@@ -227,7 +225,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
               identities,
               authorities,
               feed,
-              presence,
               tls,
               metrics,
               handshakes,

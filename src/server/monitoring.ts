@@ -2,6 +2,7 @@
  * Puts monitoring together: the monitor, the stream that keeps its events, the presence that the registry keeps, and
  * what a crash of the run before has left behind.
  */
+
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
@@ -22,6 +23,7 @@ import { createPresence } from '../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../core/presence/states.ts';
 import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
 import { readTrace, recordCodec } from '../protocols/shared/record-codec.ts';
+import { createMemoryPlaces } from '../stores/memory/places.ts';
 import type { Settings } from './config.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Metrics } from './metrics.ts';
@@ -61,7 +63,11 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
   const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
   const running = settings.monitoring ? startMonitor(parts) : undefined;
   const traces = running && openTraces({ ...parts, monitor: running.monitor });
-  const keptPresence = keepPresence(createPresence({ clock, log }), { store: presenceStates, clock, log });
+  const keptPresence = keepPresence(createPresence({ places: createMemoryPlaces(), clock, log }), {
+    store: presenceStates,
+    clock,
+    log,
+  });
   measurePresence(parts.metrics.registry, keptPresence);
   shutdown.add('monitoring', async () => {
     running?.monitor.record({ type: 'hubStopped' });

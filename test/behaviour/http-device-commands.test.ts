@@ -229,7 +229,7 @@ test('polling does not end the device’s connection by another protocol', async
     protocol: 'mqtt',
     credential: 'sas',
     peer: '127.0.0.1',
-    drop: (reason) => drops.push(reason),
+    drop: (reason) => void drops.push(reason),
   });
   await send(http, device, command('m1'));
   assert.equal((await device.request('GET', inbox)).status, 200);

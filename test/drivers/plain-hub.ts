@@ -23,6 +23,7 @@ import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
@@ -68,7 +69,7 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
     twins: parts.twins ?? createMemoryTwinStore(memory),
     files,
-    presence: createPresence({ clock, log }),
+    presence: createPresence({ places: createMemoryPlaces(), clock, log }),
     connectionWatchers: [],
     throttling: createThrottling({}, clock),
     commandFollower: undefined,

@@ -18,7 +18,6 @@ import type { Door } from '../../src/protocols/shared/door.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
-import { PresenceHost } from '../../src/server/threads/presence.ts';
 import { authorityCalls, identityCalls } from '../../src/server/threads/store-calls.ts';
 import { ListenerThreads } from '../../src/server/threads/threads.ts';
 import { SharedTls } from '../../src/server/threads/tls.ts';
@@ -28,6 +27,7 @@ import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
@@ -75,12 +75,11 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     commandQueue: createMemoryCommandQueue(store),
     twins: createMemoryTwinStore(store),
     files: memoryFiles(common.guard, store, clock),
-    presence: createPresence({ clock }),
+    presence: createPresence({ places: createMemoryPlaces(), clock }),
     connectionWatchers: [],
     throttling: createThrottling({}, clock),
     commandFollower: undefined,
   });
-  const presence = new PresenceHost(state.presence, common.log);
   const refusalDelays = createRefusalDelays(clock, 0);
   const hub = createHub({
     name: 'mooring',
@@ -88,7 +87,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     hostNames: hostNames('mooring', ['localhost']),
     policies,
     events: createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
-    state: { ...state, presence: presence.presence },
+    state,
     refusalDelays,
     tracing: undefined,
   });
@@ -104,7 +103,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
   };
   process.on('worker', onWorker);
   const threads = await ListenerThreads.start({
-    ...{ hub, policies, identities, authorities, subscriptions, consumerGroups, feed, presence, logs, tls, count },
+    ...{ hub, policies, identities, authorities, subscriptions, consumerGroups, feed, logs, tls, count },
     limits: {},
     eventLimits: {},
     throttle: {},

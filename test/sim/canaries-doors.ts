@@ -82,7 +82,7 @@ export const doorCanaries: readonly Canary[] = [
       ...presence,
       claim: (claim) => {
         const stays = (reason: string): boolean => reason === 'taken-over' && claim.protocol === 'amqp';
-        return presence.claim({ ...copyOf(claim), drop: (reason) => stays(reason) || claim.drop(reason) });
+        return presence.claim({ ...copyOf(claim), drop: (reason) => (stays(reason) ? undefined : claim.drop(reason)) });
       },
     }),
   },

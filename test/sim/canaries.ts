@@ -119,7 +119,10 @@ export const canaries: readonly Canary[] = [
     presence: (presence) => ({
       ...presence,
       claim: (claim) =>
-        presence.claim({ ...copyOf(claim), drop: (reason) => reason === 'taken-over' || claim.drop(reason) }),
+        presence.claim({
+          ...copyOf(claim),
+          drop: (reason) => (reason === 'taken-over' ? undefined : claim.drop(reason)),
+        }),
     }),
   },
   {

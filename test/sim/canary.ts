@@ -36,10 +36,12 @@ export const none: Canary = { name: 'none' };
 
 /** The claims that are sent through are objects with private parts. */
 export function copyOf(claim: ConnectionClaim): ConnectionClaim {
-  const { key, generationId, protocol, credential, authority, peer } = claim;
+  const { key, generationId, protocol, credential, authority, credentials, member, peer } = claim;
   return {
     ...{ key, generationId, protocol, credential, peer },
     ...(authority !== undefined && { authority }),
+    ...(credentials !== undefined && { credentials }),
+    ...(member !== undefined && { member }),
     drop: (reason) => claim.drop(reason),
     wake: () => claim.wake?.(),
     notify: (note) => claim.notify?.(note),

@@ -32,6 +32,7 @@ import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
@@ -256,7 +257,7 @@ export class HubHost {
       limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
       ...{ clock, random, log },
     };
-    const places = createPresence({ clock, log });
+    const places = createPresence({ places: createMemoryPlaces(), clock, log });
     const presence = keepPresence(canary.presence?.(places) ?? places, { store: presenceStates, clock, log });
     const state = createHubState({
       ...common,

@@ -4,6 +4,7 @@ import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { DevicePrincipal } from '../identity/types.ts';
 import { createAdmission } from '../presence/calls.ts';
@@ -18,7 +19,7 @@ const principal: DevicePrincipal = {
 
 function bench() {
   const clock = new VirtualClock();
-  const presence = createPresence({ clock });
+  const presence = createPresence({ places: createMemoryPlaces(), clock });
   const admission = createAdmission(createGuard(clock, silentAudit), presence);
   const hub = { admission, clock, random: seededRandom(1), log: silentLog } as unknown as DeviceHub;
   const heard: string[] = [];

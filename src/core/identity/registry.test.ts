@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { seededRandom } from '../../base/random.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { type ErrorCode, errorTable, HubError } from '../errors.ts';
 import { createPresence } from '../presence/presence.ts';
 import { createGuard, silentAudit } from './guard.ts';
@@ -39,7 +40,7 @@ function house(parts: { devicesMax?: number; store?: IdentityStore } = {}): {
     store: parts.store ?? createMemoryIdentityStore(),
     clock,
     random: seededRandom(7),
-    presence: createPresence({ clock }),
+    presence: createPresence({ places: createMemoryPlaces(), clock }),
     commandDepths: async (keys) => keys.map((key) => key.deviceId.length),
     limits: { devicesMax: parts.devicesMax, modulesPerDeviceMax: 2 },
   });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { seededRandom } from '../../base/random.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { DeviceConnection } from '../devices/connection.ts';
 import type { DeviceHub } from '../devices/types.ts';
 import { createGuard, silentAudit } from '../identity/guard.ts';
@@ -34,7 +35,7 @@ const settled = async (): Promise<void> => {
 
 function bench() {
   const clock = new VirtualClock();
-  const presence = createPresence({ clock });
+  const presence = createPresence({ places: createMemoryPlaces(), clock });
   const known = new Set(['d1', 'd2']);
   const identities = {
     get: async ({ deviceId, moduleId }: IdentityKey) => (known.has(deviceId) && !moduleId ? {} : undefined),

@@ -87,9 +87,13 @@ class WatchedConnection implements ConnectionClaim, PresenceTicket {
     this.#begin();
   }
 
-  drop(reason: DisconnectReason): void {
+  get member(): string | undefined {
+    return this.#claim.member;
+  }
+
+  drop(reason: DisconnectReason): Promise<void> | void {
     this.#end(reason);
-    this.#claim.drop(reason);
+    return this.#claim.drop(reason);
   }
 
   wake(): void {

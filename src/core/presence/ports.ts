@@ -4,8 +4,10 @@ import type { Call, ConnectionClaim, DisconnectReason, Note, PresenceState } fro
 /** Who is connected where. The newer connection of an identity wins; the older one is dropped as `taken-over`. */
 export interface Presence {
   /**
-   * Takes the identity's place and returns what the connection releases and reports by.
-   * @throws HubError ThrottlingException (a hub that limits connections)
+   * Takes the identity's place and returns what the connection releases and reports by. Answered only when everything
+   * that an older connection of the identity had handed over is durable or has failed.
+   * @throws HubError ThrottlingException (a hub that limits connections), ServiceUnavailable (the place is not known to
+   *   have been taken)
    */
   claim(claim: ConnectionClaim): Promise<PresenceTicket>;
   state(key: IdentityKey): Promise<PresenceState>;

@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../../base/clock.ts';
 import { type Log, silentLog } from '../../base/log.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey } from '../identity/types.ts';
+import type { PlaceOutcome, Places } from './places.ts';
 import type { PresenceTicket } from './ports.ts';
-import { createPresence } from './presence.ts';
+import { createPresence, type PresenceRoom } from './presence.ts';
 import type { ConnectionClaim } from './types.ts';
 
 const device = (deviceId: string): IdentityKey => ({ deviceId });
@@ -20,14 +22,14 @@ function connection(key: IdentityKey, heard: string[], name = identityName(key))
     protocol: 'mqtt',
     credential: 'sas',
     peer: '127.0.0.1',
-    drop: (reason) => heard.push(`${name} ${reason}`),
+    drop: (reason) => void heard.push(`${name} ${reason}`),
     wake: () => heard.push(`${name} wake`),
   };
 }
 
 test('the newer connection wins, and the older one cannot clear it any more', async () => {
   const clock = new VirtualClock();
-  const presence = createPresence({ clock });
+  const presence = createPresence({ places: createMemoryPlaces(), clock });
   const heard: string[] = [];
   const first = await presence.claim(connection(device('d1'), heard, 'first'));
   clock.advance(1000);
@@ -58,7 +60,7 @@ test('the newer connection wins, and the older one cannot clear it any more', as
 });
 
 test('an older connection that releases while it is told to go leaves the newer one in place', async () => {
-  const presence = createPresence({ clock: new VirtualClock() });
+  const presence = createPresence({ places: createMemoryPlaces(), clock: new VirtualClock() });
   const heard: string[] = [];
   let ticket: PresenceTicket | undefined;
   const claim = connection(device('d1'), heard, 'first');
@@ -76,7 +78,7 @@ test('an older connection that releases while it is told to go leaves the newer 
 });
 
 test('a device takes its modules along when it is dropped, and nobody else', async () => {
-  const presence = createPresence({ clock: new VirtualClock() });
+  const presence = createPresence({ places: createMemoryPlaces(), clock: new VirtualClock() });
   const heard: string[] = [];
   for (const key of [device('d1'), module('d1', 'a'), module('d1', 'b'), module('d10', 'a'), device('d10')]) {
     await presence.claim(connection(key, heard));
@@ -92,7 +94,7 @@ test('a device takes its modules along when it is dropped, and nobody else', asy
 });
 
 test('waking reaches the connection that is there', async () => {
-  const presence = createPresence({ clock: new VirtualClock() });
+  const presence = createPresence({ places: createMemoryPlaces(), clock: new VirtualClock() });
   const heard: string[] = [];
   await presence.wake(device('d1'));
   await presence.claim(connection(device('d1'), heard));
@@ -105,7 +107,7 @@ test('waking reaches the connection that is there', async () => {
 test('a connection that fails while it is dropped does not keep the others', async () => {
   const errors: string[] = [];
   const log: Log = { ...silentLog, error: (fields) => errors.push(String(fields.identity)) };
-  const presence = createPresence({ clock: new VirtualClock(), log });
+  const presence = createPresence({ places: createMemoryPlaces(), clock: new VirtualClock(), log });
   const heard: string[] = [];
   const broken = {
     ...connection(device('d1'), heard),
@@ -123,7 +125,7 @@ test('a connection that fails while it is dropped does not keep the others', asy
 
 test('what was seen of the departed is bounded, and forgotten when they are deleted', async () => {
   const clock = new VirtualClock();
-  const presence = createPresence({ clock, memoryMax: 2 });
+  const presence = createPresence({ places: createMemoryPlaces(), clock, memoryMax: 2 });
   const seen = async (deviceId: string): Promise<boolean> =>
     (await presence.state(device(deviceId))).lastActivityTime > 0;
   for (const deviceId of ['d1', 'd2', 'd3']) {
@@ -146,7 +148,7 @@ test('in any order of events, each connection hears at most one drop and never a
   );
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const presence = createPresence({ clock: new VirtualClock() });
+      const presence = createPresence({ places: createMemoryPlaces(), clock: new VirtualClock() });
       const connections: { key: IdentityKey; ticket: PresenceTicket; open: boolean }[] = [];
       for (const each of steps) {
         if (each.kind === 'claim') {
@@ -178,3 +180,134 @@ test('in any order of events, each connection hears at most one drop and never a
     { numRuns: 200 },
   );
 });
+
+/** Two nodes that share the places; what the connections of each have handed over is settled when the test says so. */
+function twoNodes() {
+  const places = createMemoryPlaces();
+  const clock = new VirtualClock();
+  const rooms = new Map<string, PresenceRoom>();
+  const told: string[] = [];
+  const pending: (() => void)[] = [];
+  const state = { isSettled: true };
+  const open = (own: string): PresenceRoom => {
+    const settled = (): Promise<void> =>
+      state.isSettled ? Promise.resolve() : new Promise((resolve) => pending.push(resolve));
+    const room = createPresence({ places, clock, nodes: { own, of: (node) => rooms.get(node)?.connections, settled } });
+    rooms.set(own, room);
+    return room;
+  };
+  const claimOf = (name: string): ConnectionClaim => ({
+    ...{ key: { deviceId: 'd1' }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
+    drop: (reason) => void told.push(`${name} ${reason}`),
+    wake: () => void told.push(`${name} woken`),
+    notify: ({ kind }) => void told.push(`${name} ${kind}`),
+    invoke: async ({ value }) => [name, value],
+  });
+  return { a: open('a'), b: open('b'), rooms, told, pending, state, claimOf, clock };
+}
+
+test('over nodes the newer connection wins, and its claim waits for what the older one has handed over', async () => {
+  const { a, b, told, pending, state, claimOf } = twoNodes();
+  const older = await a.claim(claimOf('older'));
+  state.isSettled = false;
+  let isIn = false;
+  const newer = b.claim(claimOf('newer')).then((ticket) => {
+    isIn = true;
+    return ticket;
+  });
+  for (let turn = 0; turn < 50; turn++) await undefined;
+  assert.deepEqual(told, ['older taken-over']);
+  assert.equal(isIn, false);
+  for (const resolve of pending) resolve();
+  const ticket = await newer;
+  older.release('connection-lost');
+  assert.equal((await a.state({ deviceId: 'd1' })).connected, true);
+  assert.equal(await a.connectedDevices(), 1);
+  ticket.release('by-client');
+  assert.equal(await b.connectedDevices(), 0);
+});
+
+test('a connection of another node is woken, told and asked; one whose node has gone is not there', async () => {
+  const { a, b, rooms, told, claimOf } = twoNodes();
+  await b.claim(claimOf('it'));
+  const key = { deviceId: 'd1' };
+  const { signal } = new AbortController();
+  await a.wake(key);
+  assert.equal(await a.notify(key, { kind: 'desired' }), true);
+  assert.deepEqual(await a.invoke(key, { kind: 'echo', value: 1 }, signal), ['it', 1]);
+  assert.deepEqual(told, ['it woken', 'it desired']);
+  rooms.delete('b');
+  assert.equal(await a.notify(key, { kind: 'desired' }), false);
+  await assert.rejects(a.invoke(key, { kind: 'echo' }, signal), { code: 'DeviceNotOnline' });
+  // Nothing of a node that has gone is on its way.
+  await a.claim(claimOf('newer'));
+});
+
+/** Places whose answers the test lets go. */
+function heldPlaces(change: (outcome: PlaceOutcome) => PlaceOutcome = (outcome) => outcome) {
+  const inner = createMemoryPlaces();
+  const batches: number[] = [];
+  let answer = (): void => {};
+  const places: Places = {
+    ...inner,
+    async claim(claims) {
+      batches.push(claims.length);
+      const asked = new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      const outcomes = await inner.claim(claims);
+      await asked;
+      return outcomes.map(change);
+    },
+  };
+  return { places, inner, batches, answer: () => answer() };
+}
+
+test('what ends an identity while its claim is on its way ends the connection, and frees its place', async () => {
+  const { places, inner, answer } = heldPlaces();
+  const presence = createPresence({ places, clock: new VirtualClock() });
+  const told: string[] = [];
+  const claiming = presence.claim({ ...named('d1'), drop: (reason) => void told.push(reason) });
+  await presence.drop({ deviceId: 'd1' }, 'disabled');
+  assert.deepEqual(told, ['disabled']);
+  answer();
+  await claiming;
+  assert.equal(await inner.find({ deviceId: 'd1' }), undefined);
+  assert.equal((await presence.state({ deviceId: 'd1' })).connected, false);
+});
+
+test('a claim whose outcome is not known is given back, and refused', async () => {
+  const { places, inner, answer } = heldPlaces(() => ({ kind: 'unknown', error: new Error('connection reset') }));
+  const presence = createPresence({ places, clock: new VirtualClock() });
+  const claiming = presence.claim({ ...named('d1'), drop: () => assert.fail('the door has its answer') });
+  const refused = assert.rejects(claiming, { code: 'ServiceUnavailable' });
+  answer();
+  await refused;
+  assert.equal(await inner.find({ deviceId: 'd1' }), undefined);
+});
+
+test('a claim that the store speaks against ends its connection, and the older one keeps its place', async () => {
+  const places = createMemoryPlaces(({ generationId }) => (generationId === 'old' ? 'deleted' : undefined));
+  const presence = createPresence({ places, clock: new VirtualClock() });
+  const told: string[] = [];
+  const keep = { ...named('d1'), drop: (reason: string) => void told.push(`keeper ${reason}`) };
+  await presence.claim(keep);
+  await presence.claim({ ...named('d1'), generationId: 'old', drop: (reason) => void told.push(reason) });
+  assert.deepEqual(told, ['deleted']);
+  assert.equal((await presence.state({ deviceId: 'd1' })).connected, true);
+});
+
+test('claims that come while a batch is on its way are the next one', async () => {
+  const { places, batches, answer } = heldPlaces();
+  const presence = createPresence({ places, clock: new VirtualClock() });
+  const all = ['d1', 'd2', 'd3'].map((deviceId) => presence.claim({ ...named(deviceId), drop: () => {} }));
+  answer();
+  for (let turn = 0; turn < 20; turn++) await undefined;
+  answer();
+  await Promise.all(all);
+  assert.deepEqual(batches, [1, 2]);
+});
+
+function named(deviceId: string): Omit<ConnectionClaim, 'drop'> {
+  return { key: { deviceId }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' };
+}

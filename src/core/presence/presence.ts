@@ -1,8 +1,13 @@
 /**
- * Presence of one process: who is connected to it, and when an identity was last seen.
+ * Presence of one node: its connections, on whichever of its threads they are, and the places that they hold in the hub.
  *
- * A session is in the map exactly as long as it holds its identity's place. Whoever takes it out (release, drop, a newer
- * claim) ends it; so each connection is dropped at most once, and never after its release.
+ * The order rule, which devices rely on over a reconnect: the newer connection wins, and its claim is answered only when
+ * everything that the older one had handed over is durable or has failed. Connections of one member (one loop) share a
+ * writer, which keeps their order by itself; across members the older one's `drop` is waited for.
+ *
+ * A session is `claiming` from the step in which it asks for its place, so that whatever ends its identity from then on
+ * meets it; then it is `held`, and in the map; then it has `ended`, once. Each connection is dropped at most once, and
+ * never after its release.
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
@@ -10,34 +15,72 @@ import { type Log, silentLog } from '../../base/log.ts';
 import { HubError } from '../errors.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey } from '../identity/types.ts';
+import { ClaimQueue } from './claim-queue.ts';
+import { ConnectedModules } from './connected-modules.ts';
+import { Leaving } from './leaving.ts';
+import type { Connections, Holder, Places } from './places.ts';
 import type { Presence, PresenceTicket } from './ports.ts';
 import type { ConnectionClaim, DisconnectReason, PresenceState } from './types.ts';
 
 export interface PresenceParts {
+  readonly places: Places;
   readonly clock: Clock;
   readonly log?: Log;
   /** Identities without a connection that are remembered; the longest unseen are forgotten first. */
   readonly memoryMax?: number;
+  /** Where several nodes share the places. */
+  readonly nodes?: {
+    /** The name of this one. */
+    readonly own: string;
+    /** The connections of another; undefined = it has gone, and everything of it is settled. */
+    of(node: string): Connections | undefined;
+    /** Resolves when what connections of this node's own loop have handed over is durable or has failed. */
+    settled(): Promise<void>;
+  };
 }
 
 /** What all sessions of one presence share. */
 interface Room {
+  readonly node: string;
   readonly clock: Clock;
-  leave(session: Session): void;
+  leave(session: Session): boolean;
 }
 
-/** A connection in its place, and the ticket of it: one object of few fields, because there are so many of them. */
-class Session implements PresenceTicket {
+/** A connection, its claim to a place, and its ticket: one object of few fields, because there are so many of them. */
+class Session implements PresenceTicket, Holder {
   readonly claim: ConnectionClaim;
+  readonly connection: number;
   readonly since: number;
   lastActivity: number;
+  state: 'claiming' | 'held' | 'ended' = 'claiming';
   readonly #room: Room;
 
-  constructor(claim: ConnectionClaim, room: Room) {
+  constructor(claim: ConnectionClaim, connection: number, room: Room) {
     this.claim = claim;
+    this.connection = connection;
     this.since = room.clock.now();
     this.lastActivity = this.since;
     this.#room = room;
+  }
+
+  get key(): IdentityKey {
+    return this.claim.key;
+  }
+
+  get generationId(): string {
+    return this.claim.generationId;
+  }
+
+  get authority(): string | undefined {
+    return this.claim.authority;
+  }
+
+  get credentials(): string | undefined {
+    return this.claim.credentials;
+  }
+
+  get node(): string {
+    return this.#room.node;
   }
 
   release(): void {
@@ -51,45 +94,41 @@ class Session implements PresenceTicket {
 
 const never: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };
 
-export function createPresence(parts: PresenceParts): Presence {
-  const { clock } = parts;
+/** Presence, and the same connections as other nodes reach them. */
+export type PresenceRoom = Presence & { readonly connections: Connections };
+
+export function createPresence(parts: PresenceParts): PresenceRoom {
+  const { clock, places, nodes } = parts;
   const log = parts.log ?? silentLog;
   const memoryMax = parts.memoryMax ?? limits.presenceMemoryMax;
-  const sessions = new Map<string, Session>();
-  /** Device id -> its modules that are connected. */
-  const connectedModules = new Map<string, Set<string>>();
+  const held = new Map<string, Session>();
+  const claiming = new Set<Session>();
+  const modules = new ConnectedModules();
   const seen = new Map<string, PresenceState>();
-  let devices = 0;
+  const leaving = new Leaving(log);
+  const claims = new ClaimQueue(places, log);
+  let connections = 0;
 
-  const enter = (session: Session): void => {
-    const { key } = session.claim;
-    sessions.set(identityName(key), session);
-    seen.delete(identityName(key));
-    if (key.moduleId === undefined) {
-      devices++;
-      return;
-    }
-    const modules = connectedModules.get(key.deviceId) ?? new Set<string>();
-    connectedModules.set(key.deviceId, modules.add(key.moduleId));
-  };
-
-  /** Takes the session out, if it is still the one in its place. */
+  /** Takes the session out, whatever it has; false = it had ended before. */
   const leave = (session: Session): boolean => {
-    const { key } = session.claim;
-    const name = identityName(key);
-    if (sessions.get(name) !== session) return false;
-    sessions.delete(name);
-    if (key.moduleId === undefined) devices--;
-    const modules = connectedModules.get(key.deviceId);
-    if (key.moduleId !== undefined && modules?.delete(key.moduleId) && modules.size === 0) {
-      connectedModules.delete(key.deviceId);
+    if (session.state === 'ended') return false;
+    const { key } = session;
+    const wasHeld = session.state === 'held';
+    session.state = 'ended';
+    // One that is still claiming gives its place back when it gets it.
+    if (!wasHeld) {
+      claiming.delete(session);
+      return true;
     }
-    const left = clock.now();
-    remember(name, { connected: false, connectionStateUpdatedTime: left, lastActivityTime: session.lastActivity });
+    held.delete(identityName(key));
+    modules.remove(key);
+    claims.release(session);
+    const state = { connected: false, connectionStateUpdatedTime: clock.now(), lastActivityTime: session.lastActivity };
+    remember(identityName(key), state);
     return true;
   };
 
-  const room: Room = { clock, leave };
+  const room: Room = { node: nodes?.own ?? '', clock, leave };
 
   const remember = (name: string, state: PresenceState): void => {
     seen.delete(name);
@@ -105,65 +144,154 @@ export function createPresence(parts: PresenceParts): Presence {
     try {
       message();
     } catch (error) {
-      log.error({ identity: identityName(session.claim.key), error }, 'a connection failed while it was called');
+      log.error({ identity: identityName(session.key), error }, 'a connection failed while it was called');
     }
   };
 
-  const end = (name: string, reason: DisconnectReason): void => {
-    const session = sessions.get(name);
-    if (session !== undefined && leave(session)) tell(session, () => session.claim.drop(reason));
-    // The next bearer of the id is somebody else.
-    if (reason === 'deleted') seen.delete(name);
+  const end = (session: Session, reason: DisconnectReason): void => {
+    if (leave(session)) {
+      tell(session, () => {
+        const settled = session.claim.drop(reason);
+        if (settled !== undefined) leaving.add(identityName(session.key), session.claim.member, settled);
+      });
+    }
+  };
+
+  const endAll = (reason: DisconnectReason, which: (session: Session) => boolean): void => {
+    for (const session of [...held.values(), ...claiming].filter(which)) end(session, reason);
+  };
+
+  /** The connection that has lost its place to a newer one. */
+  const endDisplaced = (displaced: Holder): void => {
+    const name = identityName(displaced.key);
+    if (displaced.node === room.node) {
+      const session = held.get(name);
+      if (session?.connection === displaced.connection) end(session, 'taken-over');
+      return;
+    }
+    const settled = nodes?.of(displaced.node)?.drop(displaced, 'taken-over');
+    if (settled !== undefined) leaving.add(name, displaced.node, settled);
+  };
+
+  const holderElsewhere = async (key: IdentityKey): Promise<{ holder: Holder; at: Connections } | undefined> => {
+    if (nodes === undefined) return undefined;
+    const holder = await places.find(key);
+    const at = holder === undefined || holder.node === nodes.own ? undefined : nodes.of(holder.node);
+    return holder !== undefined && at !== undefined ? { holder, at } : undefined;
   };
 
   return {
     async claim(claim): Promise<PresenceTicket> {
-      const session = new Session(claim, room);
-      const older = sessions.get(identityName(claim.key));
-      if (older !== undefined) leave(older);
-      enter(session);
-      if (older !== undefined) tell(older, () => older.claim.drop('taken-over'));
+      const session = new Session(claim, ++connections, room);
+      claiming.add(session);
+      const outcome = await claims.claim(session);
+      claiming.delete(session);
+      const name = identityName(claim.key);
+      if (outcome.kind === 'unknown') {
+        session.state = 'ended';
+        claims.release(session);
+        throw new HubError('ServiceUnavailable', undefined, { cause: outcome.error });
+      }
+      if (outcome.kind === 'refused') {
+        end(session, outcome.reason);
+        return session;
+      }
+      if (outcome.displaced !== undefined) endDisplaced(outcome.displaced);
+      if (session.state === 'ended') claims.release(session);
+      else {
+        session.state = 'held';
+        held.set(name, session);
+        modules.add(claim.key);
+        seen.delete(name);
+      }
+      await leaving.others(name, claim.member);
       return session;
     },
     async state(key) {
       const name = identityName(key);
-      const session = sessions.get(name);
-      if (session === undefined) return seen.get(name) ?? never;
-      return { connected: true, connectionStateUpdatedTime: session.since, lastActivityTime: session.lastActivity };
-    },
-    connectedDevices: async () => devices,
-    async drop(key: IdentityKey, reason, unless) {
-      const own = sessions.get(identityName(key));
-      if (unless !== undefined && (own === undefined || unless(own.claim))) return;
-      if (key.moduleId === undefined && unless === undefined) {
-        for (const moduleId of [...(connectedModules.get(key.deviceId) ?? [])]) {
-          end(identityName({ deviceId: key.deviceId, moduleId }), reason);
-        }
+      const session = held.get(name);
+      if (session !== undefined) {
+        return { connected: true, connectionStateUpdatedTime: session.since, lastActivityTime: session.lastActivity };
       }
-      end(identityName(key), reason);
+      const since = (await holderElsewhere(key))?.holder.since;
+      if (since !== undefined) return { connected: true, connectionStateUpdatedTime: since, lastActivityTime: since };
+      return seen.get(name) ?? never;
+    },
+    connectedDevices: () => places.connectedDevices(),
+    async drop(key, reason, unless) {
+      const { deviceId, moduleId } = key;
+      const withModules = moduleId === undefined && unless === undefined;
+      const names = [...(withModules ? modules.of(deviceId) : []), identityName(key)];
+      const meant = names.map((name) => held.get(name)).filter((session) => session !== undefined);
+      for (const session of claiming) {
+        const { key: claimed } = session;
+        const isOwn = claimed.deviceId === deviceId && (withModules || claimed.moduleId === moduleId);
+        if (isOwn) meant.push(session);
+      }
+      for (const session of meant) if (unless?.(session.claim) !== true) end(session, reason);
+      // The next bearer of the id is somebody else.
+      if (reason === 'deleted') for (const name of names) seen.delete(name);
     },
     async dropAuthority(thumbprint, reason) {
-      const hit = [...sessions].filter(([, session]) => session.claim.authority === thumbprint);
-      for (const [name] of hit) end(name, reason);
+      endAll(reason, (session) => session.authority === thumbprint);
     },
     async wake(key) {
-      const session = sessions.get(identityName(key));
-      if (session !== undefined) tell(session, () => session.claim.wake?.());
+      const session = held.get(identityName(key));
+      if (session !== undefined) {
+        tell(session, () => session.claim.wake?.());
+        return;
+      }
+      const elsewhere = await holderElsewhere(key);
+      elsewhere?.at.wake(elsewhere.holder);
     },
     async notify(key, note) {
-      const session = sessions.get(identityName(key));
-      if (session === undefined) return false;
-      tell(session, () => session.claim.notify?.(note));
-      return true;
+      const session = held.get(identityName(key));
+      if (session !== undefined) {
+        tell(session, () => session.claim.notify?.(note));
+        return true;
+      }
+      const elsewhere = await holderElsewhere(key);
+      elsewhere?.at.notify(elsewhere.holder, note);
+      return elsewhere !== undefined;
     },
     async invoke(key, call, signal) {
-      const session = sessions.get(identityName(key));
-      if (session === undefined) throw new HubError('DeviceNotOnline');
-      if (session.claim.invoke === undefined) throw new HubError('OperationNotAvailable');
-      return session.claim.invoke(call, signal);
+      const session = held.get(identityName(key));
+      if (session !== undefined) return ask(session.claim, call, signal);
+      const elsewhere = await holderElsewhere(key);
+      if (elsewhere === undefined) throw new HubError('DeviceNotOnline');
+      return elsewhere.at.invoke(elsewhere.holder, call, signal);
     },
     async dropAll(reason) {
-      for (const name of [...sessions.keys()]) end(name, reason);
+      endAll(reason, () => true);
+    },
+    connections: {
+      async drop({ key, connection }, reason) {
+        const name = identityName(key);
+        const session = held.get(name);
+        if (session?.connection === connection) end(session, reason);
+        await Promise.all([leaving.others(name, ELSEWHERE), nodes?.settled()]);
+      },
+      wake: ({ key, connection }) => {
+        const session = held.get(identityName(key));
+        if (session?.connection === connection) tell(session, () => session.claim.wake?.());
+      },
+      notify: ({ key, connection }, note) => {
+        const session = held.get(identityName(key));
+        if (session?.connection === connection) tell(session, () => session.claim.notify?.(note));
+      },
+      async invoke({ key, connection }, call, signal) {
+        const session = held.get(identityName(key));
+        if (session?.connection !== connection) throw new HubError('DeviceNotOnline');
+        return ask(session.claim, call, signal);
+      },
     },
   };
+}
+
+/** No member of this node: whoever is on another waits for all of them. */
+const ELSEWHERE = Symbol('elsewhere');
+
+function ask(claim: ConnectionClaim, ...call: Parameters<NonNullable<ConnectionClaim['invoke']>>): Promise<unknown> {
+  if (claim.invoke === undefined) return Promise.reject(new HubError('OperationNotAvailable'));
+  return claim.invoke(...call);
 }

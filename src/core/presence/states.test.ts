@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { createPresence } from './presence.ts';
 import { keepPresence, type StoredPresence } from './states.ts';
 import type { ConnectionClaim } from './types.ts';
@@ -12,7 +13,7 @@ function scene() {
   const clock = new VirtualClock();
   const saved: string[][] = [];
   const ends: (() => void)[] = [];
-  const presence = createPresence({ clock, log: silentLog });
+  const presence = createPresence({ places: createMemoryPlaces(), clock, log: silentLog });
   const kept = keepPresence(presence, {
     store: {
       begin: async () => false,

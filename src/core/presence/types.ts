@@ -27,8 +27,16 @@ export interface ConnectionClaim {
   readonly credentials?: string;
   /** Peer address without its port. */
   readonly peer: string;
-  /** Ends the connection. Called at most once, never after `release`. */
-  drop(reason: DisconnectReason): void;
+  /**
+   * The member of the node that serves the connection, if that is not its own loop: a thread. Connections of one member
+   * share a writer, which keeps their order.
+   */
+  readonly member?: string;
+  /**
+   * Ends the connection. Called at most once, never after `release`. The promise, where there is one, resolves when what
+   * the connection had handed over is durable or has failed; without one it shares its writer with the node's own loop.
+   */
+  drop(reason: DisconnectReason): Promise<void> | void;
   /** Something may wait for the device (a command): look. */
   wake?(): void;
   /** Something has happened that the device is to be told. A kind that is not known is ignored. */

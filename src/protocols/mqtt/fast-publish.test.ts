@@ -14,6 +14,7 @@ import { createAdmission, createSubscriptions } from '../../core/presence/calls.
 import { createPresence } from '../../core/presence/presence.ts';
 import { createMemoryConsumerGroupStore } from '../../stores/memory/consumer-groups.ts';
 import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { createMemorySubscriptionStore } from '../../stores/memory/subscriptions.ts';
 import { recordCodec } from '../shared/record-codec.ts';
 import { FastPublish } from './fast-publish.ts';
@@ -60,7 +61,7 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
     random: seededRandom(1),
     log: silentLog,
     hostNames: hostNames('mooring', ['localhost']),
-    admission: createAdmission(guard, createPresence({ clock })),
+    admission: createAdmission(guard, createPresence({ places: createMemoryPlaces(), clock })),
     subscriptions: createSubscriptions(guard, createMemorySubscriptionStore()),
     authentication: {
       device: async (key) => ({

@@ -14,7 +14,7 @@ import type { ChangeFeed } from './change-feed.ts';
 import { serveCommands } from './commands.ts';
 import type { EventLogHost, LogStart } from './event-log-host.ts';
 import { serveFiles } from './files.ts';
-import type { PresenceHost } from './presence.ts';
+import { servePresence } from './presence.ts';
 import { serveReceivers } from './receivers.ts';
 import { serveRefusalDelays } from './refusal-delays.ts';
 
@@ -28,7 +28,6 @@ export interface HubHostParts {
   readonly authorities: AuthorityStore;
   readonly consumerGroups: ConsumerGroupStore;
   readonly feed: ChangeFeed;
-  readonly presence: PresenceHost;
   /** Telemetry, then monitoring. */
   readonly logs: readonly EventLogHost[];
   readonly limits: HubLimits;
@@ -85,8 +84,11 @@ export function hubStart({
 /** The note by which a thread tells what it has seen. */
 export const MONITORED = 'monitored';
 
-/** Serves the whole hub to one thread; the returned function ends it, when the thread has ended. */
-export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
+/**
+ * Serves the whole hub to one thread; the returned function ends it, when the thread has ended.
+ * @param member names the thread among all that ever run
+ */
+export function serveHub(link: ThreadLink, parts: HubHostParts, member: string): () => void {
   const { hub, identities, authorities } = parts;
   link.serve('subscriptions', parts.subscriptions);
   link.serve('twins', hub.twins);
@@ -99,7 +101,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts): () => void {
     serveReceivers(link, hub.events),
     serveCommands(link, hub.commands, hub.log),
     serveFiles(link, hub.files),
-    parts.presence.serve(link),
+    servePresence(link, hub.presence, member),
   ];
   link.on(MONITORED, (report: MonitoringReport) => parts.recorder.record(report));
   return () => {

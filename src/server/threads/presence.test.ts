@@ -6,19 +6,19 @@ import { silentLog } from '../../base/log.ts';
 import { HubError } from '../../core/errors.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import type { ConnectionClaim, DisconnectReason } from '../../core/presence/types.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { openThreadLink } from './calls.ts';
-import { PresenceHost, presenceStandIn } from './presence.ts';
+import { presenceStandIn, servePresence } from './presence.ts';
 
 const key = { deviceId: 'd1' };
 
 /** Presence of a main thread and of two listener threads whose event logs are settled when the test says so. */
 function threads() {
-  const inner = createPresence({ clock: systemClock });
-  const host = new PresenceHost(inner, silentLog);
-  const sides = [0, 1].map(() => {
+  const inner = createPresence({ places: createMemoryPlaces(), clock: systemClock });
+  const sides = [0, 1].map((number) => {
     const channel = new MessageChannel();
     const mainLink = openThreadLink(channel.port1);
-    const end = host.serve(mainLink);
+    const end = servePresence(mainLink, inner, `thread ${number}`);
     const pending: (() => void)[] = [];
     const state = { isSettled: true };
     const presence = presenceStandIn(openThreadLink(channel.port2), {
@@ -40,13 +40,13 @@ function threads() {
   const close = (): void => {
     for (const { channel } of sides) channel.port1.close();
   };
-  return { inner, host, sides, close };
+  return { inner, sides, close };
 }
 
 function claimOf(told: string[], name: string): ConnectionClaim {
   return {
     ...{ key, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
-    drop: (reason) => told.push(`${name} dropped ${reason}`),
+    drop: (reason) => void told.push(`${name} dropped ${reason}`),
     wake: () => told.push(`${name} woken`),
     notify: ({ kind, value }) => told.push(`${name} told ${kind} ${value}`),
     invoke: async ({ kind, value }, signal) => {
@@ -77,7 +77,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 test('the newer connection wins on whichever thread it is, and the older one is told once', async (t) => {
-  const { inner, host, sides, close } = threads();
+  const { inner, sides, close } = threads();
   t.after(close);
   const told: string[] = [];
   const first = await sides[0].presence.claim(claimOf(told, 'a'));
@@ -87,7 +87,7 @@ test('the newer connection wins on whichever thread it is, and the older one is 
   await arrived();
   assert.deepEqual(told, ['a dropped taken-over']);
   assert.equal(await inner.connectedDevices(), 1);
-  await host.presence.claim(claimOf(told, 'main'));
+  await inner.claim(claimOf(told, 'main'));
   await until(() => told.length > 1);
   assert.deepEqual(told, ['a dropped taken-over', 'b dropped taken-over']);
   assert.equal((await sides[0].presence.state(key)).connected, true);
@@ -146,7 +146,7 @@ test('a claim on the same thread does not wait: one writer keeps the order', asy
 });
 
 test('a claim waits for every thread that the identity was on before', async (t) => {
-  const { host, sides, close } = threads();
+  const { inner, sides, close } = threads();
   t.after(close);
   const told: string[] = [];
   await sides[0].presence.claim(claimOf(told, 'a'));
@@ -154,7 +154,7 @@ test('a claim waits for every thread that the identity was on before', async (t)
   const second = sides[1].presence.claim(claimOf(told, 'b'));
   await until(() => told.length === 1);
   let isIn = false;
-  const third = host.presence.claim(claimOf(told, 'main')).then(() => {
+  const third = inner.claim(claimOf(told, 'main')).then(() => {
     isIn = true;
   });
   await until(() => told.length === 2);

@@ -1,10 +1,7 @@
 /**
- * Presence across threads. The main thread knows every connection; a listener thread keeps the two functions of its own
- * ones, by number.
- *
- * Order of a device's messages over a reconnect: a connection counts as gone, and the claim of a newer one on another
- * thread is answered, only when everything that the older one had handed to its thread's event log is durable or has
- * failed. On one thread both use the same writer, which keeps the order by itself.
+ * Presence across threads. The main thread knows every connection; a listener thread keeps the functions of its own ones, by
+ * number, and is the member of its node that `core/presence` waits for: `drop` resolves, and a release is told, only when
+ * everything that the connection had handed to its thread's event log is durable or has failed.
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
@@ -15,7 +12,7 @@ import type { Presence, PresenceTicket } from '../../core/presence/ports.ts';
 import type { Call, ConnectionClaim, DisconnectReason, Note } from '../../core/presence/types.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
 
-type SentClaim = Omit<ConnectionClaim, 'drop' | 'wake' | 'notify' | 'invoke'>;
+type SentClaim = Omit<ConnectionClaim, 'drop' | 'wake' | 'notify' | 'invoke' | 'member'>;
 
 interface PresenceCalls extends Omit<Presence, 'claim'> {
   claim(id: number, claim: SentClaim): Promise<void>;
@@ -41,94 +38,60 @@ const calls: EveryCall<PresenceCalls> = {
   dropAll: true,
 };
 
-/** A connection that has been told to go, and whose messages may still be on their way. */
-interface Leaving {
-  readonly thread: ThreadLink;
-  readonly done: Promise<void>;
-}
-
-export class PresenceHost {
-  /** For doors of the main thread. */
-  readonly presence: Presence;
-  readonly #inner: Presence;
-  readonly #log: Log;
-  readonly #leaving = new Map<string, Set<Leaving>>();
-
-  constructor(inner: Presence, log: Log) {
-    this.#inner = inner;
-    this.#log = log;
-    this.presence = { ...inner, claim: (claim) => this.#claim(claim, undefined) };
-  }
-
-  /** Serves one thread; the returned function ends it, when the thread has: its connections are lost. */
-  serve(link: ThreadLink): () => void {
-    const tickets = new Map<number, PresenceTicket>();
-    const inner = this.#inner;
-    const connections = link.remote<ConnectionCalls>('connections', { drop: true, invoke: true });
-    link.serve('presence', {
-      state: (key) => inner.state(key),
-      connectedDevices: () => inner.connectedDevices(),
-      drop: (key, reason) => inner.drop(key, reason),
-      dropAuthority: (thumbprint, reason) => inner.dropAuthority(thumbprint, reason),
-      wake: (key) => inner.wake(key),
-      notify: (key, note) => inner.notify(key, note),
-      invoke: (key, call, signal) => inner.invoke(key, call, signal),
-      dropAll: (reason) => inner.dropAll(reason),
-      claim: async (id, sent) => {
-        let isDropped = false;
-        const claim: ConnectionClaim = {
-          ...sent,
-          drop: (reason) => {
-            isDropped = true;
-            tickets.delete(id);
-            this.#awaitLeaving(identityName(sent.key), link, connections.drop(id, reason));
-          },
-          wake: () => link.tell('wake', id),
-          notify: (note) => link.tell('notify', [id, note]),
-          invoke: (call, signal) => connections.invoke(id, call, signal),
-        };
-        const ticket = await this.#claim(claim, link);
-        if (isDropped) return;
-        if (link.isOpen) tickets.set(id, ticket);
-        else ticket.release('connection-lost');
-      },
-    } satisfies PresenceCalls);
-    link.on('release', ([id, reason, detail]: [number, DisconnectReason, string | undefined]) => {
-      tickets.get(id)?.release(reason, detail);
-      tickets.delete(id);
-    });
-    link.on('touch', (ids: readonly number[]) => {
-      for (const id of ids) tickets.get(id)?.touch();
-    });
-    return () => {
-      for (const ticket of tickets.values()) ticket.release('connection-lost');
-      tickets.clear();
-    };
-  }
-
-  async #claim(claim: ConnectionClaim, thread: ThreadLink | undefined): Promise<PresenceTicket> {
-    const ticket = await this.#inner.claim(claim);
-    const elsewhere = [...(this.#leaving.get(identityName(claim.key)) ?? [])].filter(
-      (leaving) => leaving.thread !== thread,
-    );
-    if (elsewhere.length > 0) await Promise.all(elsewhere.map(({ done }) => done));
-    return ticket;
-  }
-
-  #awaitLeaving(name: string, thread: ThreadLink, answer: Promise<void>): void {
-    const all = this.#leaving.get(name) ?? new Set<Leaving>();
-    // A thread that has ended meanwhile has nothing on its way any more: what it sent arrived before its end was seen.
-    const done = answer
-      .catch((error: unknown) => {
-        if (thread.isOpen) this.#log.error({ identity: name, error }, 'a connection could not be dropped');
-      })
-      .then(() => {
-        all.delete(leaving);
-        if (all.size === 0) this.#leaving.delete(name);
+/**
+ * Lets the connections of one thread take their places; the returned function ends it, when the thread has: its connections
+ * are lost. @param member names the thread, and not the next one in its slot
+ */
+export function servePresence(link: ThreadLink, presence: Presence, member: string): () => void {
+  const tickets = new Map<number, PresenceTicket>();
+  const connections = link.remote<ConnectionCalls>('connections', { drop: true, invoke: true });
+  const drop = async (id: number, reason: DisconnectReason): Promise<void> => {
+    try {
+      await connections.drop(id, reason);
+    } catch (error) {
+      // A thread that has ended meanwhile has nothing on its way any more: what it sent arrived before its end was seen.
+      if (link.isOpen) throw error;
+    }
+  };
+  link.serve('presence', {
+    state: (key) => presence.state(key),
+    connectedDevices: () => presence.connectedDevices(),
+    drop: (key, reason) => presence.drop(key, reason),
+    dropAuthority: (thumbprint, reason) => presence.dropAuthority(thumbprint, reason),
+    wake: (key) => presence.wake(key),
+    notify: (key, note) => presence.notify(key, note),
+    invoke: (key, call, signal) => presence.invoke(key, call, signal),
+    dropAll: (reason) => presence.dropAll(reason),
+    claim: async (id, sent) => {
+      let isDropped = false;
+      const ticket = await presence.claim({
+        ...sent,
+        member,
+        drop: (reason) => {
+          isDropped = true;
+          tickets.delete(id);
+          return drop(id, reason);
+        },
+        wake: () => link.tell('wake', id),
+        notify: (note) => link.tell('notify', [id, note]),
+        invoke: (call, signal) => connections.invoke(id, call, signal),
       });
-    const leaving: Leaving = { thread, done };
-    this.#leaving.set(name, all.add(leaving));
-  }
+      if (isDropped) return;
+      if (link.isOpen) tickets.set(id, ticket);
+      else ticket.release('connection-lost');
+    },
+  } satisfies PresenceCalls);
+  link.on('release', ([id, reason, detail]: [number, DisconnectReason, string | undefined]) => {
+    tickets.get(id)?.release(reason, detail);
+    tickets.delete(id);
+  });
+  link.on('touch', (ids: readonly number[]) => {
+    for (const id of ids) tickets.get(id)?.touch();
+  });
+  return () => {
+    for (const ticket of tickets.values()) ticket.release('connection-lost');
+    tickets.clear();
+  };
 }
 
 interface Connection {

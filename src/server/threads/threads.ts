@@ -68,6 +68,8 @@ export class ListenerThreads {
   readonly #slots: readonly Slot[];
   readonly #doors = new Map<string, DoorSpec>();
   #stopping = false;
+  /** How many have ever been started. */
+  #started = 0;
 
   /** Resolves when all threads run. @throws Error when one cannot. */
   static async start(parts: ThreadsParts): Promise<ListenerThreads> {
@@ -183,7 +185,7 @@ export class ListenerThreads {
       serves: false,
       exited: new Promise((resolve) => worker.once('exit', () => resolve())),
     };
-    const ends = [serveHub(link, parts), parts.tls.serve(link)];
+    const ends = [serveHub(link, parts, `thread ${++this.#started}`), parts.tls.serve(link)];
     serveLog(link, this.#log);
     link.on('authenticationFailed', (check: string) => parts.metrics.authenticationFailed(check));
     link.on('handshakeFailed', (failure: HandshakeFailure) => parts.handshakes.failed(failure));

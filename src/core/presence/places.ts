@@ -1,0 +1,59 @@
+/**
+ * Ports of presence: *places* say which connection holds an identity's place, for a whole hub; *connections* are those of
+ * one member, which holds their sockets: the hub's own loop, a listener thread, a node.
+ */
+import type { IdentityKey } from '../identity/types.ts';
+import type { Call, ConnectionClaim, DisconnectReason, Note } from './types.ts';
+
+/** A connection that has, or claims, its identity's place. */
+export interface Holder extends PlaceRef, Pick<ConnectionClaim, 'generationId' | 'authority' | 'credentials'> {
+  /** The node whose connection it is. */
+  readonly node: string;
+  /** Since when it has the place, UTC milliseconds. */
+  readonly since: number;
+}
+
+/** One connection of a member. */
+export interface PlaceRef {
+  readonly key: IdentityKey;
+  /** Names it among the connections of its member; not used again while the member lives. */
+  readonly connection: number;
+}
+
+export type PlaceOutcome =
+  /** The claimant has the place; `displaced` has had it, and must be told by the claimant's node. */
+  | { readonly kind: 'held'; readonly displaced: Holder | undefined }
+  /** The identity is not, or not any more, what the claimant has proved itself against; nothing has changed. */
+  | { readonly kind: 'refused'; readonly reason: DisconnectReason }
+  /** Whether the store has taken the claim is not known, because its answer was lost: the claimant gives it back. */
+  | { readonly kind: 'unknown'; readonly error: unknown };
+
+/**
+ * Who holds an identity's place, at which node and since when. One contract suite (`stores/contract/places.ts`) runs over
+ * every implementation.
+ */
+export interface Places {
+  /**
+   * Gives the places to the claimants, in the order given: the newest of an identity has it. A claim holds only for an
+   * identity of its generation that is enabled, by an authority that is trusted, as the store knows them in that step; a
+   * store that does not know them leaves it to its caller. Never rejects: each claim has its outcome.
+   */
+  claim(claims: readonly Holder[]): Promise<readonly PlaceOutcome[]>;
+  /** Frees the places that these still have; one that has lost its place, or never had it, changes nothing. */
+  release(holders: readonly Holder[]): Promise<void>;
+  find(key: IdentityKey): Promise<Holder | undefined>;
+  /** Devices (not modules) that have a connection. */
+  connectedDevices(): Promise<number>;
+  /** A node has gone: frees every place of it, and tells which. */
+  leave(node: string): Promise<readonly Holder[]>;
+}
+
+/** The connections of one member, as others reach them. One that is not there any more is nothing to them. */
+export interface Connections {
+  /** Ends the connection. Resolves when everything that it had handed over is durable or has failed. */
+  drop(place: PlaceRef, reason: DisconnectReason): Promise<void>;
+  wake(place: PlaceRef): void;
+  notify(place: PlaceRef, note: Note): void;
+  /** @throws HubError as `Presence.invoke` */
+  invoke(place: PlaceRef, call: Call, signal: AbortSignal): Promise<unknown>;
+}
