@@ -6,8 +6,9 @@
 import { limits } from '../../base/limits.ts';
 import { type ErrorCode, HubError } from '../errors.ts';
 import { sizeOf } from './content.ts';
+import { mergeInPlace } from './merge.ts';
 import type { ReportOutcome, TwinRefusal } from './ports.ts';
-import { reportedTwin, withReported } from './rules.ts';
+import { freshTwin, reportedTwin } from './rules.ts';
 import type { JsonObject, ReportedPatch, Twin } from './types.ts';
 
 /** One entry of a tail: `[time,patch],` as JSON. */
@@ -15,11 +16,20 @@ export function tailEntry({ text }: ReportedPatch, time: number): string {
   return `[${time},${text}],`;
 }
 
-/** The twin with everything of the tail in it. The patches were accepted when they came. */
-export function foldTail(twin: Twin, tail: string): Twin {
-  if (tail === '') return twin;
+/**
+ * A twin from its document (null = it was fresh) with everything of its tail merged into it. The patches were accepted when they
+ * came. What has just been parsed is nobody else's, so it is changed in place: a copy of a large document for each patch of its
+ * tail would cost more than all the rest.
+ */
+export function twinFrom(document: string | null, tail: string): Twin {
+  if (tail === '') return document === null ? freshTwin() : (JSON.parse(document) as Twin);
+  const twin = JSON.parse(document ?? JSON.stringify(freshTwin())) as Twin;
   const entries = JSON.parse(`[${tail.slice(0, -1)}]`) as readonly (readonly [time: number, values: JsonObject])[];
-  return entries.reduce((folded, [time, values]) => withReported(folded, values, time), twin);
+  const { values, stamp, version } = twin.reported;
+  const members = stamp[2] ?? {};
+  for (const [time, patch] of entries) mergeInPlace(values, members, patch, [time, 0]);
+  const time = entries[entries.length - 1][0];
+  return { ...twin, reported: { version: version + entries.length, values, stamp: [time, 0, members] } };
 }
 
 /** Whether all that can be said of a patch without the document is enough to accept it behind a tail. */

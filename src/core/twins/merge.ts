@@ -6,7 +6,7 @@
  * below it.
  */
 import { emptyObject, isObject } from './content.ts';
-import type { JsonObject, Section, SectionPatch, Stamp } from './types.ts';
+import type { JsonObject, JsonValue, Section, SectionPatch, Stamp } from './types.ts';
 
 interface Members {
   readonly values: JsonObject;
@@ -76,6 +76,41 @@ function merged({ values, stamps }: Members, patch: JsonObject, stamp: Stamp): M
     }
   }
   return { values: afterValues, stamps: afterStamps };
+}
+
+/** As `merged`, of objects that nobody else has: they are changed. */
+export function mergeInPlace(
+  values: JsonObject,
+  stamps: Readonly<Record<string, Stamp>>,
+  patch: JsonObject,
+  stamp: Stamp,
+): void {
+  const ownValues = values as Record<string, JsonValue>;
+  const ownStamps = stamps as Record<string, Stamp>;
+  for (const name of Object.keys(patch)) {
+    const change = patch[name];
+    if (change === null) {
+      delete ownValues[name];
+      delete ownStamps[name];
+    } else if (isObject(change)) {
+      const old = objectIn(values, name);
+      if (old !== undefined && Object.keys(change).length === 0) continue;
+      const below = old ?? emptyObject();
+      const belowStamps = (old && stamps[name][2]) ?? (Object.create(null) as Record<string, Stamp>);
+      mergeInPlace(below, belowStamps, change, stamp);
+      put(ownValues, name, below);
+      put(ownStamps, name, [stamp[0], stamp[1], belowStamps]);
+    } else {
+      put(ownValues, name, change);
+      put(ownStamps, name, stamp);
+    }
+  }
+}
+
+/** What a parser has made has a prototype, and a member of that name is to be a member. */
+function put<Value>(members: Record<string, Value>, name: string, value: Value): void {
+  if (name !== '__proto__') members[name] = value;
+  else Object.defineProperty(members, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** The patch that makes of any content nothing: each of its members as null. */

@@ -88,14 +88,9 @@ export function reportedTwin(twin: Twin, patch: ReportedPatch, time: number): Tw
   }
   const values = JSON.parse(patch.text) as JsonObject;
   if (Object.keys(values).length === 0) return twin;
-  const after = withReported(twin, values, time);
+  const after = { ...twin, reported: mergedSection(twin.reported, values, time, false) };
   checkGrowth(twin.reported.values, after.reported.values, limits.twinSectionBytesMax, 'properties.reported');
   return after;
-}
-
-/** The twin after a patch that has been accepted. */
-export function withReported(twin: Twin, values: JsonObject, time: number): Twin {
-  return { ...twin, reported: mergedSection(twin.reported, values, time, false) };
 }
 
 /** A section that is over its bound already may still shrink, or change without growing. */

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { carryOut, reportedContent } from '../../core/twins/changes.ts';
-import { foldTail, mayFollow, reportAll, reportedSize, tailEntry } from '../../core/twins/kept.ts';
+import { mayFollow, reportAll, reportedSize, tailEntry, twinFrom } from '../../core/twins/kept.ts';
 import type {
   ChangeTerms,
   DesiredChanges,
@@ -31,7 +31,7 @@ export interface TwinText {
 }
 
 export function twinOf({ document, tail }: TwinText): Twin {
-  return foldTail(document === null ? freshTwin() : (JSON.parse(document) as Twin), tail);
+  return twinFrom(document, tail);
 }
 
 export async function loadTwin(
