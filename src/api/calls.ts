@@ -27,6 +27,7 @@ import {
   moduleSchema,
   serviceStatisticsSchema,
 } from './identities.ts';
+import { type TwinCalls, twinCalls } from './twin-calls.ts';
 
 export {
   API_VERSION,
@@ -80,6 +81,7 @@ export interface ApiCalls {
     delete(name: string, options?: Conditional): Promise<void>;
   };
   readonly commands: CommandCalls;
+  readonly twins: TwinCalls;
   /** The authority behind the hub's own certificate, and its roll-over. */
   readonly serverAuthority: {
     get(): Promise<ServerAuthorityJson>;
@@ -142,6 +144,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
       delete: async (name, { ifMatch = '*' } = {}) => void (await call(none, 'DELETE', authority(name), { ifMatch })),
     },
     commands: commandCalls(transport),
+    twins: twinCalls(transport),
     serverAuthority: {
       get: () => call(serverAuthoritySchema, 'GET', serverAuthority),
       offer: () => call(serverAuthoritySchema, 'POST', `${serverAuthority}/offer`),

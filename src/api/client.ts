@@ -71,7 +71,7 @@ function send(target: Target, request: ApiRequest, token: string): Promise<ApiRe
         path: request.path,
         // A name is sent as SNI; an address must not be (RFC 6066 section 3).
         servername: isIP(target.host) === 0 ? target.host : '',
-        signal: AbortSignal.timeout(target.timeoutMs),
+        signal: AbortSignal.timeout(request.timeoutMs ?? target.timeoutMs),
         headers: {
           ...request.headers,
           authorization: token,

@@ -7,11 +7,13 @@ import { bulkResultSchema } from './identities.ts';
 export const API_VERSION = '2021-04-12';
 
 export interface ApiRequest {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
   /** Path and query, encoded. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** Until the answer is there, where that may take longer than the transport waits for others. */
+  readonly timeoutMs?: number;
 }
 
 export interface ApiResponse {
@@ -55,6 +57,7 @@ export interface Extra {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly ifMatch?: string;
+  readonly timeoutMs?: number;
 }
 
 /** What came, with the headers of the answer, lower-case names. */
@@ -69,7 +72,7 @@ export async function exchange<T>(
   answer: z.ZodType<T>,
   method: ApiRequest['method'],
   path: string,
-  { query, body, ifMatch }: Extra = {},
+  { query, body, ifMatch, timeoutMs }: Extra = {},
 ): Promise<Answer<T>> {
   const response = await transport({
     method,
@@ -80,6 +83,7 @@ export async function exchange<T>(
       ...(ifMatch === undefined ? {} : { 'if-match': `"${ifMatch}"` }),
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(timeoutMs !== undefined && { timeoutMs }),
   });
   const content = parseJson(response.body);
   // A bulk request that failed in part is answered 400 with the result itself (service reference 2.1).

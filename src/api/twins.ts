@@ -9,6 +9,7 @@ export const twinChangeSchema = z.looseObject({
   tags: change,
   properties: z.looseObject({ desired: change }).nullish(),
 });
+export type TwinChangeJson = z.input<typeof twinChangeSchema>;
 
 const thumbprint = z.string().nullable();
 
@@ -47,3 +48,4 @@ export const methodRequestSchema = z.looseObject({
 });
 
 export const methodResultSchema = z.object({ status: z.number().int(), payload: z.unknown() });
+export type MethodResultJson = z.output<typeof methodResultSchema>;

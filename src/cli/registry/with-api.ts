@@ -35,6 +35,8 @@ const hints: Readonly<Record<string, string>> = {
   ConsumerGroupNotFound: 'mooring consumer-group list shows the ones there are.',
   DeviceMaximumQueueDepthExceeded: 'The device must take some first; mooring command purge ID throws away what waits.',
   PreconditionFailed: 'Somebody changed it at the same time; ask again.',
+  DeviceNotOnline: 'It must be connected and have subscribed to methods; --connect-timeout waits for it.',
+  GatewayTimeout: 'The device was asked and has not answered; --timeout waits longer.',
   ThrottlingException: 'Wait a moment, then ask again.',
   ServerError: 'The hub’s log says why.',
   ServiceUnavailable: 'mooring health says what is wrong; the hub’s log as well.',

@@ -1,0 +1,59 @@
+/** Twins and methods as a person at a terminal works with them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createDevices } from '../../bench/servers/hub.ts';
+import { startCli } from '../drivers/cli.ts';
+import { runMooring, startHub } from '../drivers/hub.ts';
+import { MqttDriver } from '../drivers/mqtt.ts';
+
+test('twin show, update, replace and watch; method invoke, with what the device answers', async () => {
+  await using hub = await startHub();
+  const [{ clientId, username, password }] = await createDevices(hub.endpoints, hub.ca, 1, '');
+  const login = ['--data-dir', hub.dataDir];
+  const json = async (...args: readonly string[]) => {
+    const run = await runMooring([...args, ...login, '--json']);
+    assert.equal(run.code, 0, run.stderr);
+    return JSON.parse(run.stdout);
+  };
+  const failed = async (...args: readonly string[]) => {
+    const run = await runMooring([...args, ...login, '--json']);
+    assert.equal(run.code, 1, run.stdout);
+    return JSON.parse(run.stderr);
+  };
+  assert.equal((await json('twin', 'show', clientId)).version, 2);
+  const updated = await json('twin', 'update', clientId, '--desired', '{"a":{"b":1}}', '--tags', '{"t":1}');
+  assert.deepEqual([updated.properties.desired.a, updated.tags], [{ b: 1 }, { t: 1 }]);
+  await using watched = startCli(['twin', 'watch', clientId, '--every', '50ms', ...login, '--json']);
+  await watched.printed(1);
+  const stale = await failed('twin', 'update', clientId, '--tags', '{"t":2}', '--etag', 'AAAAAAAAAAE=');
+  assert.equal(stale.code, 'PreconditionFailed');
+  const replaced = await json('twin', 'replace', clientId, '--desired', '{"c":2}', '--etag', updated.etag);
+  assert.deepEqual(
+    [replaced.properties.desired.a, replaced.properties.desired.c, replaced.tags],
+    [undefined, 2, { t: 1 }],
+  );
+  await watched.printed(2);
+  assert.deepEqual(
+    watched.lines().map((line) => JSON.parse(line).version),
+    [3, 4],
+  );
+  watched.signal('SIGINT');
+  assert.equal((await watched.end()).code, 0);
+
+  assert.equal((await failed('method', 'invoke', clientId, 'reboot')).code, 'DeviceNotOnline');
+  const { client } = await MqttDriver.connect(
+    { port: hub.endpoints.ports.mqtt as number },
+    { clientId, username, password: Buffer.from(password) },
+  );
+  client.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: '$iothub/methods/POST/#', qos: 0 }] });
+  await client.next('suback');
+  const invoked = json('method', 'invoke', clientId, 'reboot', '--payload', '{"in":[1]}', '--timeout', '20s');
+  const { topic, payload } = await client.next('publish');
+  assert.equal(payload.toString(), '{"in":[1]}');
+  client.publish({
+    topic: `$iothub/methods/res/207/?${topic.slice(topic.indexOf('?') + 1)}`,
+    payload: '{"out":true}',
+  });
+  assert.deepEqual(await invoked, { status: 207, payload: { out: true } });
+  client.destroy();
+});
