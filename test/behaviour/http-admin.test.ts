@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
-import { text } from 'node:stream/consumers';
+import net from 'node:net';
+import { buffer, text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import type { HealthReport } from '../../src/api/health.ts';
 import { signSas } from '../../src/api/sas.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import { buildAdminApp, openAdminDoor } from '../../src/protocols/http/admin-server.ts';
 import type { AdminDoorOptions } from '../../src/protocols/http/options.ts';
-import { createMemoryHub, type MemoryHub, refusalIn } from '../drivers/http.ts';
+import { createMemoryHub, type MemoryHub, parseAnswer, refusalIn } from '../drivers/http.ts';
 
 const paths = ['/healthz', '/readyz', '/metrics', '/openapi.json'];
 
@@ -178,4 +179,23 @@ test('a part that fails is answered 500 without its cause, which only the log ha
   assert.equal(answer.statusCode, 500);
   assert.equal(answer.body.includes('sda1'), false);
   assert.match(String(memory.log.find((line) => line.level === 'error')?.fields.error), /sda1/);
+});
+
+test('a request that cannot be read is answered in the form of every refusal', async () => {
+  const memory = await createMemoryHub();
+  const door = await openAdminDoor(adminOptions(memory));
+  try {
+    for (const [bytes, status, code] of [
+      [`GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'MessageTooLarge'],
+      ['HELO example.org\r\n\r\n', 400, 'IotHubFormatError'],
+    ] as const) {
+      const socket = net.connect(door.port, '127.0.0.1');
+      socket.write(bytes);
+      const answer = parseAnswer(await buffer(socket));
+      assert.deepEqual([answer.status, refusalIn(answer).code], [status, code]);
+    }
+  } finally {
+    await door.stopAccepting();
+    await door.drain();
+  }
 });

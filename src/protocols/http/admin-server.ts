@@ -10,7 +10,7 @@ import { HubError } from '../../core/errors.ts';
 import type { Door } from '../shared/door.ts';
 import { listen } from '../shared/listener.ts';
 import { isLoopback, isOwnHost, isOwnOrigin, tokenOf } from './admin-guard.ts';
-import { createHttpServer, type HttpServer } from './http-server.ts';
+import { answeredElsewhere, createHttpServer, type HttpServer } from './http-server.ts';
 import { addEventRoute } from './monitoring-routes.ts';
 import type { AdminDoorOptions } from './options.ts';
 import { hubErrorOf, refusalOf } from './refusals.ts';
@@ -73,6 +73,7 @@ export async function buildAdminApp(
     requestIdHeader: false,
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => sendRefusal(options, error, request, reply),
+    clientErrorHandler: answeredElsewhere,
   });
   app.setErrorHandler((error, request, reply) => sendRefusal(options, error, request, reply));
   app.setNotFoundHandler((request, reply) =>

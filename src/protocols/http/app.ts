@@ -28,6 +28,7 @@ import {
   type PathParameters,
   pathOf,
 } from './addresses.ts';
+import { answeredElsewhere } from './http-server.ts';
 import { type JsonBounds, parseJson, refusePrototypeName } from './json-body.ts';
 import { openApiOptions, routeSchema } from './openapi.ts';
 import { readBody } from './read-body.ts';
@@ -63,6 +64,7 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
       maxParamLength: limits.identityIdCharsMax * 9,
     },
     frameworkErrors: (error, request, reply) => sendRefusal(hub, error, request, reply),
+    clientErrorHandler: answeredElsewhere,
     rewriteUrl: (request) => {
       // The one place that sees a request before its route is chosen.
       const method = overriddenMethod(request);

@@ -167,6 +167,12 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
   };
 }
 
+/**
+ * What the framework over this server does with a request that cannot be read: nothing. It would destroy the socket, and with
+ * it the answer that this server is still sending.
+ */
+export function answeredElsewhere(): void {}
+
 /** Ends a request whose body does not come in time, as the runtime would. */
 function limitTime(request: http.IncomingMessage, response: http.ServerResponse, options: HttpServerOptions): void {
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
