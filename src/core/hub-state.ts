@@ -19,7 +19,7 @@ import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/p
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
 import type { IdentityAuthentication, IdentityKey } from './identity/types.ts';
-import { createMethods, type Methods } from './methods/methods.ts';
+import { createMethods, type Methods, type MethodTotals } from './methods/methods.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
@@ -28,7 +28,7 @@ import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import type { Throttling } from './throttling/throttling.ts';
 import type { TwinStore } from './twins/ports.ts';
-import { createTwins, type Twins } from './twins/twins.ts';
+import { createTwins, type ReportTotals, type Twins } from './twins/twins.ts';
 import { DESIRED } from './twins/types.ts';
 
 export interface HubState {
@@ -39,8 +39,6 @@ export interface HubState {
   readonly files: Guarded<Files>;
   readonly twins: Guarded<Twins>;
   readonly methods: Guarded<Methods>;
-  /** How many are under way; of a listener thread always none, for they are counted where they begin. */
-  methodsUnderWay(): number;
 }
 
 /** Absent = the default of `base/limits.ts`. */
@@ -51,6 +49,11 @@ export interface HubLimits extends Partial<RegistryLimits> {
   readonly identityCacheMax?: number;
   readonly commands?: Partial<CommandLimits>;
   readonly commandBytesMax?: number;
+}
+
+/** With what is counted where it happens: a listener thread has none of it. */
+export interface OwnHubState extends HubState {
+  readonly totals: { readonly reports: ReportTotals; readonly methods: MethodTotals };
 }
 
 export interface HubStateParts {
@@ -82,7 +85,7 @@ export interface HubStateParts {
  * Wires what crosses two rooms: a device that is disabled, deleted or recreated loses its connection at once, and one that is
  * deleted leaves no session behind.
  */
-export function createHubState(parts: HubStateParts): HubState {
+export function createHubState(parts: HubStateParts): OwnHubState {
   const { guard, identities, authorities, commandQueue, recorder, commandFollower, clock, random, log } = parts;
   const cache = new IdentityCache(identities, parts.limits.identityCacheMax);
   const trust = new Trust(authorities);
@@ -137,9 +140,9 @@ export function createHubState(parts: HubStateParts): HubState {
     presence,
     commands: commandFollower === undefined ? commands : followedCommands(commands, commandFollower, clock),
     files: parts.files.files,
-    twins,
+    twins: twins.twins,
     methods: methods.methods,
-    methodsUnderWay: methods.underWay,
+    totals: { reports: twins.totals, methods: methods.totals },
   };
 }
 

@@ -194,6 +194,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     correlationOf: twinEventCorrelation,
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
+  metrics.watchTwins(state.totals, publisher);
   shutdown.add('events of twins', () => publisher.close());
   const core = createHub({
     ...common,

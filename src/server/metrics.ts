@@ -7,8 +7,10 @@ import type { Clock } from '../base/clock.ts';
 import type { CommandKeeping } from '../core/commands/commands.ts';
 import type { CommandTotals } from '../core/commands/ports.ts';
 import { HubError } from '../core/errors.ts';
+import type { OwnHubState } from '../core/hub-state.ts';
 import type { Authentication } from '../core/identity/authentication.ts';
 import type { Presence } from '../core/presence/ports.ts';
+import type { TwinEventPublisher } from '../core/twins/publishing.ts';
 import type { ConnectionGate } from '../protocols/shared/connection-gate.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import type { EmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
@@ -26,6 +28,7 @@ export interface Metrics {
   watchPresence(presence: Presence): void;
   watchEventLog(log: EmbeddedEventLog): void;
   watchCommands(commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void;
+  watchTwins(totals: OwnHubState['totals'], events: Pick<TwinEventPublisher, 'published'>): void;
   /** One batch of an event log became durable. */
   batchDurable(eventHub: string, bytes: number, seconds: number): void;
   /** An authentication that was refused, by the check that failed. */
@@ -75,6 +78,7 @@ export function openMetrics(): Metrics {
     watchPresence: (presence) => watchPresence(registers, presence),
     watchEventLog: (log) => void logs.push(log),
     watchCommands: (commands, clock) => watchCommands(registers, commands, clock),
+    watchTwins: (totals, events) => watchTwins(registers, totals, events),
     batchDurable(eventHub, bytes, seconds) {
       appendSeconds.observe({ event_hub: eventHub }, seconds);
       batchBytes.observe({ event_hub: eventHub }, bytes);
@@ -253,4 +257,62 @@ export function countFailures(inner: Authentication, metrics: Pick<Metrics, 'aut
     token: (token, audience, peer) => counted(inner.token(token, audience, peer)),
     policyKey: (policyName, key, peer) => counted(inner.policyKey(policyName, key, peer)),
   };
+}
+
+function watchTwins(
+  registers: Registry[],
+  { reports, methods }: OwnHubState['totals'],
+  events: Pick<TwinEventPublisher, 'published'>,
+): void {
+  counted(
+    registers,
+    'mooring_twin_reports_total',
+    'Reported patches of devices, by what became of them',
+    'result',
+    () => [
+      ['accepted', reports.accepted],
+      ['refused', reports.refused],
+    ],
+  );
+  counted(
+    registers,
+    'mooring_twin_report_calls_total',
+    'Calls of the store that reported patches shared',
+    undefined,
+    () => [['', reports.calls]],
+  );
+  counted(registers, 'mooring_twin_events_total', 'Events of twins and identities in the event hub', undefined, () => [
+    ['', events.published()],
+  ]);
+  counted(registers, 'mooring_methods_total', 'Direct methods that have ended, by how', 'result', () => [
+    ...methods.ended,
+  ]);
+  new Gauge({
+    name: 'mooring_methods',
+    help: 'Direct methods that are under way',
+    registers,
+    collect() {
+      this.set(methods.underWay);
+    },
+  });
+}
+
+/** A counter of what is counted elsewhere. */
+function counted<Label extends string>(
+  registers: Registry[],
+  name: string,
+  help: string,
+  label: Label | undefined,
+  values: () => readonly (readonly [value: string, count: number])[],
+): void {
+  new Counter({
+    ...{ name, help, registers },
+    labelNames: label === undefined ? [] : [label],
+    collect() {
+      this.reset();
+      for (const [value, count] of values()) {
+        this.inc((label === undefined ? {} : { [label]: value }) as Partial<Record<Label, string>>, count);
+      }
+    },
+  });
 }

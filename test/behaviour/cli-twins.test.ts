@@ -55,5 +55,14 @@ test('twin show, update, replace and watch; method invoke, with what the device 
     payload: '{"out":true}',
   });
   assert.deepEqual(await invoked, { status: 207, payload: { out: true } });
+  const metrics = await (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/metrics`)).text();
+  for (const line of [
+    'mooring_methods_total{result="answered"} 1',
+    'mooring_methods_total{result="DeviceNotOnline"} 1',
+    'mooring_methods 0',
+    'mooring_twin_reports_total{result="accepted"} 0',
+  ]) {
+    assert.ok(metrics.includes(line), line);
+  }
   client.destroy();
 });

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import { HubError } from '../errors.ts';
+import { asHubError, HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
@@ -35,13 +35,19 @@ export interface MethodsRoom {
   readonly methods: Guarded<Methods>;
   /** To be called when an identity has its place: calls may wait for it. */
   connected(key: IdentityKey): void;
-  /** Calls that are under way. */
-  underWay(): number;
+  readonly totals: MethodTotals;
+}
+
+/** Calls that are under way, and those that have ended since the start by what they ended with: `answered` or a code of the error table. */
+export interface MethodTotals {
+  readonly underWay: number;
+  readonly ended: ReadonlyMap<string, number>;
 }
 
 export function createMethods({ guard, identities, presence, clock }: MethodsParts): MethodsRoom {
   const arrivals = new Map<string, Set<() => void>>();
   const underWay = new Map<string, number>();
+  const ended = new Map<string, number>();
   let total = 0;
   let bytes = 0;
 
@@ -67,6 +73,10 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
       total--;
       bytes -= payloadBytes;
     };
+  };
+
+  const count = (outcome: string): void => {
+    ended.set(outcome, (ended.get(outcome) ?? 0) + 1);
   };
 
   /** Resolves when the identity has connected, or the time is over. */
@@ -128,7 +138,12 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
       const end = begin(identityName(key), request.payload === undefined ? 0 : Buffer.byteLength(request.payload));
       try {
         if ((await identities.get(key)) === undefined) throw await notThere(key);
-        return await reach(key, request, signal);
+        const result = await reach(key, request, signal);
+        count('answered');
+        return result;
+      } catch (error) {
+        count(asHubError(error).code);
+        throw error;
       } finally {
         end();
       }
@@ -145,7 +160,12 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
 
   return {
     methods: guard.room(room, methodCalls),
-    underWay: () => total,
+    totals: {
+      get underWay() {
+        return total;
+      },
+      ended,
+    },
     connected(key) {
       for (const come of arrivals.get(identityName(key)) ?? []) come();
     },

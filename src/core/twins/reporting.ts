@@ -20,6 +20,8 @@ export class Reporting {
   #waiting: Waiting[] = [];
   #characters = 0;
   #isBusy = false;
+  /** Since the start: patches that were accepted, that were refused, and calls of the store. */
+  readonly totals = { accepted: 0, refused: 0, calls: 0 };
 
   constructor(store: Pick<TwinStore, 'report'>, clock: Pick<Clock, 'now'>, withEvents: boolean) {
     this.#store = store;
@@ -54,7 +56,11 @@ export class Reporting {
           batch.map(({ report }) => report),
           terms,
         );
-        for (const [at, { resolve }] of batch.entries()) resolve(outcomes[at]);
+        this.totals.calls++;
+        for (const [at, { resolve }] of batch.entries()) {
+          this.totals[outcomes[at].kind === 'done' ? 'accepted' : 'refused']++;
+          resolve(outcomes[at]);
+        }
       } catch (error) {
         for (const { reject } of batch) reject(asHubError(error));
       }

@@ -52,7 +52,19 @@ export interface TwinsParts {
   readonly clock: Pick<Clock, 'now'>;
 }
 
-export function createTwins(parts: TwinsParts): Guarded<Twins> {
+export interface ReportTotals {
+  readonly accepted: number;
+  readonly refused: number;
+  readonly calls: number;
+}
+
+export interface TwinsRoom {
+  readonly twins: Guarded<Twins>;
+  /** Of reported patches, since the start. */
+  readonly totals: ReportTotals;
+}
+
+export function createTwins(parts: TwinsParts): TwinsRoom {
   const { store, identities, withEvents, clock } = parts;
   const reporting = new Reporting(store, clock, withEvents);
 
@@ -106,7 +118,7 @@ export function createTwins(parts: TwinsParts): Guarded<Twins> {
       return changes;
     },
   };
-  return parts.guard.room(room, twinCalls);
+  return { twins: parts.guard.room(room, twinCalls), totals: reporting.totals };
 }
 
 function generationOf(principal: Principal): string | undefined {

@@ -85,7 +85,6 @@ export function hubStandIn(
     files: filesStandIn(link),
     twins: guardedElsewhere<Twins>(link.remote('twins', twinCalls)),
     methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
-    methodsUnderWay: () => 0,
   };
   const hub = createHub({
     name: start.name,
