@@ -18,7 +18,7 @@ const page = path.join(import.meta.dirname, '..', 'docs', 'compatibility.md');
 function reasonOf(sdk: string, transport: string, operation: string): string {
   const isDevice = deviceSdks.some(({ name }) => name === sdk);
   if (isDevice && /^mqtt/i.test(transport) && /reject|abandon/.test(operation)) return 'mqtt';
-  if (/^many|^commands while/.test(operation)) return 'one';
+  if (/^many|^commands while|^uploads/.test(operation)) return 'one';
   if (sdk.startsWith('@azure/event-hubs') || readerSdks.some(({ name }) => name === sdk)) return 'one';
   return 'other';
 }

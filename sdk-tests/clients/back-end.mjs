@@ -39,6 +39,17 @@ serve({
     };
     await Promise.all(Array.from({ length: window }, lane));
   },
+  /** Each becomes an event `file notification`. */
+  async receiveFileNotifications() {
+    const receiver = await new Promise((resolve, reject) => {
+      client.getFileNotificationReceiver((error, made) => (error ? reject(error) : resolve(made)));
+    });
+    receiver.on('error', (error) => report('file notifications end', { error: describeError(error) }));
+    receiver.on('message', async (message) => {
+      report('file notification', JSON.parse(message.getData().toString()));
+      await receiver.complete(message);
+    });
+  },
   /** Each record of each batch becomes an event `receipt`. */
   async receiveReceipts() {
     // Its promise holds the receiver in a member of a result; the callback gets the receiver itself.

@@ -52,6 +52,14 @@ export interface SeenReceipt extends ClientEvent {
   readonly description: string;
 }
 
+/** What a service SDK shows of an upload. */
+export interface SeenFileNotification extends ClientEvent {
+  readonly deviceId: string;
+  readonly blobName: string;
+  readonly blobUri: string;
+  readonly blobSizeInBytes: number;
+}
+
 /** A back end in a process of its own. */
 export class BackEnd implements AsyncDisposable {
   readonly client: Client;
@@ -103,6 +111,16 @@ export class BackEnd implements AsyncDisposable {
   async receipt(messageId: string, timeoutMs?: number): Promise<SeenReceipt> {
     const match = (event: ClientEvent): boolean => event.originalMessageId === messageId;
     return (await this.client.next('receipt', timeoutMs, match)) as SeenReceipt;
+  }
+
+  /** Notifications of uploads arrive as events `file notification`. */
+  receiveFileNotifications(): Promise<void> {
+    return this.client.must('receiveFileNotifications');
+  }
+
+  async fileNotification(deviceId: string, blobName: string): Promise<SeenFileNotification> {
+    const match = (event: ClientEvent): boolean => event.deviceId === deviceId && event.blobName === blobName;
+    return (await this.client.next('file notification', 60_000, match)) as SeenFileNotification;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

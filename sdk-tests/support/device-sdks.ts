@@ -157,11 +157,12 @@ export class DeviceProcess implements AsyncDisposable {
   }
 
   #job(device: Device, transport: DeviceTransport, options: OpenOptions): object {
-    // Java refuses a host without a dot (device reference 1.1); the certificate names this address as well.
-    const connectionString =
-      this.sdk.language === 'Java'
-        ? device.connectionString.replace('HostName=localhost', 'HostName=127.0.0.1')
-        : device.connectionString;
+    const connectionString = hostFor(this.sdk.language, device.connectionString);
     return { connectionString, transport: transport.name, ...options };
   }
+}
+
+/** Java refuses a host without a dot (device reference 1.1); the certificate names this address as well. */
+export function hostFor(language: Language, connectionString: string): string {
+  return language === 'Java' ? connectionString.replace('HostName=localhost', 'HostName=127.0.0.1') : connectionString;
 }

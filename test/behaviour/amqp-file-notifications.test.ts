@@ -35,6 +35,9 @@ test('a notification has every field that Java and .NET read without asking', as
     blobName: 'd1/logs/ü 1.txt',
     blobSizeInBytes: 12,
   });
+  // The one form of each that Java reads: what it cannot read it accepts, and nobody hears of the file.
+  assert.match(lastUpdatedTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00$/);
+  assert.match(enqueuedTimeUtc, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   for (const time of [lastUpdatedTime, enqueuedTimeUtc]) assert.ok(Date.now() - Date.parse(time) < 60_000, time);
 });
 

@@ -92,6 +92,26 @@ test('blocks in any order, the list decides; C sends no headers and encodes the 
   assert.equal((await done(device, ticket)).status, 204);
 });
 
+test('a blank of the name may come as a plus, as Java writes it, and a plus is a plus', async () => {
+  await using hub = await startHub();
+  const device = await fileDevice(hub, 'd1');
+  const blank = await device.begin('a b');
+  const plus = await device.begin('a+b');
+  const put = ({ containerName, sasToken }: Ticket, name: string, body: string) =>
+    request(
+      hub,
+      'PUT',
+      `/${containerName}/d1%2F${name}${sasToken}`,
+      { ...asBlob, 'content-length': String(body.length) },
+      body,
+    );
+  assert.equal((await put(blank, 'a+b', 'of the blank')).status, 201);
+  assert.equal((await put(plus, 'a%2Bb', 'of the plus')).status, 201);
+  refused(await put(plus, 'a%20b', 'x'), 403, 'AuthenticationFailed');
+  assert.equal((await device.blob('GET', blank)).body.toString(), 'of the blank');
+  assert.equal((await device.blob('GET', plus)).body.toString(), 'of the plus');
+});
+
 test('what a storage library may get wrong is refused as the storage service does it', async () => {
   await using hub = await startHub({ args: ['--file-bytes-max', '1MiB'] });
   const device = await fileDevice(hub, 'd1');

@@ -12,9 +12,10 @@ export interface FileNotificationRecord {
   readonly blobUri: string;
   /** With the device's id before it. */
   readonly blobName: string;
-  /** ISO 8601 in UTC with milliseconds. */
+  /** ISO 8601 in whole seconds with an offset: Java reads no other form, and accepts unread what it cannot read. */
   readonly lastUpdatedTime: string;
   readonly blobSizeInBytes: number;
+  /** ISO 8601 in UTC with milliseconds. */
   readonly enqueuedTimeUtc: string;
 }
 
@@ -25,7 +26,7 @@ export function fileNotificationRecord(notification: FileNotification): FileNoti
     ...(key.moduleId !== undefined && { moduleId: key.moduleId }),
     blobUri,
     blobName: path,
-    lastUpdatedTime: new Date(lastModified).toISOString(),
+    lastUpdatedTime: `${new Date(lastModified).toISOString().slice(0, 19)}+00:00`,
     blobSizeInBytes: bytes,
     enqueuedTimeUtc: new Date(enqueuedTime).toISOString(),
   };

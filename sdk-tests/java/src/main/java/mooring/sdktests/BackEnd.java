@@ -7,6 +7,9 @@ import com.microsoft.azure.sdk.iot.service.messaging.DeliveryAcknowledgement;
 import com.microsoft.azure.sdk.iot.service.messaging.ErrorContext;
 import com.microsoft.azure.sdk.iot.service.messaging.FeedbackBatch;
 import com.microsoft.azure.sdk.iot.service.messaging.FeedbackRecord;
+import com.microsoft.azure.sdk.iot.service.messaging.FileUploadNotification;
+import com.microsoft.azure.sdk.iot.service.messaging.FileUploadNotificationProcessorClient;
+import com.microsoft.azure.sdk.iot.service.messaging.FileUploadNotificationProcessorClientOptions;
 import com.microsoft.azure.sdk.iot.service.messaging.IotHubServiceClientProtocol;
 import com.microsoft.azure.sdk.iot.service.messaging.Message;
 import com.microsoft.azure.sdk.iot.service.messaging.MessageFeedbackProcessorClient;
@@ -27,6 +30,7 @@ import javax.net.ssl.SSLContext;
 final class BackEnd {
   private final MessagingClient messaging;
   private final MessageFeedbackProcessorClient feedback;
+  private final FileUploadNotificationProcessorClient fileNotifications;
   private final RegistryClient registry;
 
   BackEnd(SSLContext trust, JsonObject job) {
@@ -43,6 +47,15 @@ final class BackEnd {
             protocol,
             BackEnd::receipts,
             MessageFeedbackProcessorClientOptions.builder()
+                .sslContext(trust)
+                .errorProcessor(BackEnd::disconnected)
+                .build());
+    fileNotifications =
+        new FileUploadNotificationProcessorClient(
+            connectionString,
+            protocol,
+            BackEnd::fileNotification,
+            FileUploadNotificationProcessorClientOptions.builder()
                 .sslContext(trust)
                 .errorProcessor(BackEnd::disconnected)
                 .build());
@@ -65,6 +78,10 @@ final class BackEnd {
         },
         "receiveReceipts", args -> {
           feedback.start();
+          return null;
+        },
+        "receiveFileNotifications", args -> {
+          fileNotifications.start();
           return null;
         },
         "addDevice", args -> shown(registry.addDevice(new Device(args.get(0).getAsString()))),
@@ -119,6 +136,16 @@ final class BackEnd {
       fields.put("description", one.getDescription());
       Link.report("receipt", fields);
     }
+    return AcknowledgementType.COMPLETE;
+  }
+
+  private static AcknowledgementType fileNotification(FileUploadNotification told) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("deviceId", told.getDeviceId());
+    fields.put("blobName", told.getBlobName());
+    fields.put("blobUri", String.valueOf(told.getBlobUri()));
+    fields.put("blobSizeInBytes", told.getBlobSizeInBytes());
+    Link.report("file notification", fields);
     return AcknowledgementType.COMPLETE;
   }
 
