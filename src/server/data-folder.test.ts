@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writ
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { DATA_FORMAT, DataFolderError, openDataFolder } from './data-folder.ts';
+import { DATA_FORMAT, DataFolderError, lockDataFolder, openDataFolder } from './data-folder.ts';
 
 const root = mkdtempSync(path.join(tmpdir(), 'mooring-folder-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -47,6 +47,20 @@ test('a folder that is open is refused with the process that holds it, and free 
   const at = fresh();
   const open = openDataFolder(at, facts, unnamed);
   refuses(at, new RegExp(`held by another hub \\(process ${process.pid}\\).*--data-dir`, 's'));
+  open.release();
+  openDataFolder(at, facts, unnamed).release();
+});
+
+test('with deleted lock files a second hub is refused as well, and the folder is free after the release', {
+  skip: process.platform === 'linux' ? false : 'only Linux tells who has a deleted file open',
+}, () => {
+  const at = fresh();
+  const open = openDataFolder(at, facts, unnamed);
+  for (let round = 0; round < 2; round++) {
+    for (const name of ['lock', 'lock.pid', 'lock-journal']) rmSync(path.join(at, name), { force: true });
+    refuses(at, new RegExp(`held by another hub \\(process ${process.pid}\\), whose lock file was deleted`));
+  }
+  assert.throws(() => lockDataFolder(at), DataFolderError);
   open.release();
   openDataFolder(at, facts, unnamed).release();
 });

@@ -4,7 +4,8 @@
  *
  * One hub at a time: the lock is a SQLite file with an exclusive transaction open for as long as the hub lives. That is a
  * lock of the operating system, so it ends with the process, also by `kill -9`, and no stale file can keep a hub
- * out, as a file with a process id could. (The id stands beside it for the message only.)
+ * out, as a file with a process id could. (The id stands beside it for the message only.) Where the lock file is missing, Linux
+ * is asked whether a process still has the deleted one open.
  */
 import {
   closeSync,
@@ -23,6 +24,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { syncFolder } from '../stores/embedded/sync-folder.ts';
 import { hubFileText, lostMessage, lostParts, PartsKeeper, partsSchema } from './data-parts.ts';
+import { holderOfDeleted } from './deleted-file.ts';
 
 /** Version of the whole folder's layout. A hub opens its own and older ones, never a newer one. */
 export const DATA_FORMAT = 1;
@@ -163,6 +165,7 @@ function refuseForeignFolder(at: string): void {
 
 function lock(at: string): () => void {
   const pidFile = path.join(at, 'lock.pid');
+  refuseUnlinkedLock(at);
   const database = new DatabaseSync(path.join(at, 'lock'));
   try {
     database.exec('BEGIN EXCLUSIVE');
@@ -186,6 +189,18 @@ function lock(at: string): () => void {
     rmSync(pidFile, { force: true });
     if (database.isOpen) database.close();
   };
+}
+
+/** A lock file that was deleted still locks for who has it open, but a new one of its name would let a second hub in. */
+function refuseUnlinkedLock(at: string): void {
+  const file = path.join(at, 'lock');
+  if (existsSync(file)) return;
+  const pid = holderOfDeleted(file);
+  if (pid === undefined) return;
+  throw new DataFolderError(
+    `The data folder ${at} is held by another hub (process ${pid}), whose lock file was deleted. Stop that one, or choose ` +
+      'another folder with --data-dir.',
+  );
 }
 
 function holder(pidFile: string): string {
