@@ -1,8 +1,10 @@
+import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { CommandKeeping, Commands, Inbox } from '../../core/commands/commands.ts';
 import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../core/identity/types.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
+import { Holdings } from './holdings.ts';
 
 type Passed = Omit<Commands & CommandKeeping, 'openInbox' | 'watchReceipts' | 'sweep'>;
 
@@ -27,33 +29,38 @@ const calls: EveryCall<Passed> = {
   totals: true,
 };
 
+interface CommandsHost {
+  readonly commands: Guarded<Commands & CommandKeeping>;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly log: Log;
+}
+
 /** Lets a listener thread use `commands`. The returned function ends it: what the thread's connections hold is put back. */
-export function serveCommands(link: ThreadLink, commands: Guarded<Commands & CommandKeeping>, log: Log): () => void {
-  const inboxes = new Map<string, Inbox>();
-  const inboxOf = ([principal, key, holder]: InboxOwner): Inbox => {
-    // Rights are looked at anew: a token may have been renewed since.
-    const inbox = commands.openInbox(principal, key, holder);
-    if (holder !== '') inboxes.set(holder, inbox);
-    return inbox;
-  };
+export function serveCommands(link: ThreadLink, { commands, clock, log }: CommandsHost): () => void {
+  const holdings = new Holdings(clock);
+  // Rights are looked at anew: a token may have been renewed since.
+  const inboxOf = ([principal, key, holder]: InboxOwner): Inbox => commands.openInbox(principal, key, holder);
   link.serve('commands', commands);
   link.serve('inboxes', {
-    take: (owner, ...args) => inboxOf(owner).take(...args),
-    settle: (owner, ...args) => inboxOf(owner).settle(...args),
-    async close(owner) {
-      const holder = owner[2];
-      const inbox = inboxes.get(holder) ?? inboxOf(owner);
-      inboxes.delete(holder);
-      await inbox.close();
+    take: (owner, ...args) => holdings.take(owner[2], inboxOf(owner), ...args),
+    async settle(owner, ...args) {
+      // What was taken by right may be settled, also after the proof has ended.
+      const inbox = holdings.inbox(owner[2]) ?? inboxOf(owner);
+      await inbox.settle(...args);
+      holdings.settled(owner[2], args[0]);
+    },
+    close(owner) {
+      // A token that has ended keeps nobody from giving back.
+      const inbox = holdings.end(owner[2]) ?? inboxOf(owner);
+      return inbox.close();
     },
   } satisfies InboxCalls);
   const unwatch = commands.watchReceipts(() => link.tell('receipts', undefined));
   return () => {
     unwatch();
-    for (const inbox of inboxes.values()) {
+    for (const inbox of holdings.endAll()) {
       inbox.close().catch((error: unknown) => log.error({ error }, 'commands of a lost connection are not put back'));
     }
-    inboxes.clear();
   };
 }
 

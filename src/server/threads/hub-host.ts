@@ -99,7 +99,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts, member: string):
     parts.feed.serve(link, { identities, authorities }),
     ...parts.logs.map((log) => log.serve(link)),
     serveReceivers(link, hub.events),
-    serveCommands(link, hub.commands, hub.log),
+    serveCommands(link, hub),
     serveFiles(link, hub.files),
     servePresence(link, hub.presence, member),
   ];

@@ -108,7 +108,7 @@ test('commands are taken and settled on a thread; what a lost thread held is put
     },
     ...{ commandBytesMax: limits.commandBytesMax, random: systemRandom, wake: () => {} },
   });
-  const end = serveCommands(main, commands, silentLog);
+  const end = serveCommands(main, { commands, clock: systemClock, log: silentLog });
   const remote = commandsStandIn(thread, guard);
   const key = { deviceId: 'd1' };
   const receipts = new Promise<void>((resolve) => remote.watchReceipts(resolve));
@@ -137,6 +137,52 @@ test('commands are taken and settled on a thread; what a lost thread held is put
   end();
   const again = await commands.openInbox(device, key, 'other').take(1);
   assert.equal(Buffer.from(again[0].message.body).toString(), 'b');
+});
+
+test('a connection that holds no command is not kept by the main thread', async (t) => {
+  const { main, thread } = links(t);
+  const identities = createMemoryIdentityStore();
+  const [made] = await identities.write([creation('d1')]);
+  assert.ok(made.kind === 'done');
+  const guard = createGuard(systemClock, silentAudit);
+  const clock = new VirtualClock();
+  const commands = createCommands({
+    ...{ guard, queue: createMemoryCommandQueue(identities), identities, limits: defaultCommandLimits, clock },
+    ...{ commandBytesMax: limits.commandBytesMax, random: systemRandom, wake: () => {} },
+  });
+  const closed: string[] = [];
+  const counted = {
+    ...commands,
+    openInbox(...[principal, key, holder]: Parameters<typeof commands.openInbox>) {
+      const inbox = commands.openInbox(principal, key, holder);
+      const close = (): Promise<void> => {
+        closed.push(holder);
+        return inbox.close();
+      };
+      return { ...inbox, close };
+    },
+  };
+  const end = serveCommands(main, { commands: counted, clock, log: silentLog });
+  const remote = commandsStandIn(thread, guard);
+  const key = { deviceId: 'd1' };
+  const device: Principal = {
+    ...{ kind: 'device', key, generationId: made.identity.generationId, expiresAt: Number.POSITIVE_INFINITY },
+    ...{ authScope: 'device', authType: 'sas' },
+  };
+  const take = (holder: string) => remote.openInbox(device, key, holder).take(1);
+  const send = () => remote.send(owner, key, { body: Buffer.from('x'), properties: [], ack: 'none' });
+  for (let nth = 0; nth < 20; nth++) assert.deepEqual(await take(`idle ${nth}`), []);
+  await send();
+  const [command] = await take('settles');
+  assert.ok(command.state.kind === 'locked');
+  await remote.openInbox(device, key, 'settles').settle(command.state.lockToken, 'complete');
+  await send();
+  assert.equal((await take('loses its lock')).length, 1);
+  clock.advance(defaultCommandLimits.lockMs + 1);
+  await commands.sweep();
+  assert.equal((await take('holds')).length, 1);
+  end();
+  assert.deepEqual(closed, ['holds']);
 });
 
 test('receivers of all threads share the places of a partition', async (t) => {
