@@ -51,6 +51,10 @@ test('the description lists each operation with its shapes, and none that is not
   const twins = ['/twins/{deviceId}', '/twins/{deviceId}/modules/{moduleId}'];
   const expected = [
     ...ofEach,
+    'GET /digitaltwins/{deviceId}',
+    'PATCH /digitaltwins/{deviceId}',
+    'POST /digitaltwins/{deviceId}/commands/{command}',
+    'POST /digitaltwins/{deviceId}/components/{component}/commands/{command}',
     ...twins.flatMap((twin) => [`GET ${twin}`, `PATCH ${twin}`, `PUT ${twin}`, `POST ${twin}/methods`]),
     'GET /mooring/v1/files',
     'PUT /mooring/v1/files/{*}',

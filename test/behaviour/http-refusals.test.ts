@@ -199,19 +199,17 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
   assert.deepEqual(wrong.headers.allow.split(', ').sort(), ['DELETE', 'GET', 'PUT']);
   await expect('POST', '/statistics/devices', 405, 'GenericMethodNotAllowed');
   for (const [method, path] of [
-    ['GET', '/digitaltwins/d1'],
     ['POST', '/devices/query'],
     ['POST', '/devices/d1/applyConfigurationContent'],
     ['PUT', '/jobs/v2/j1'],
     ['GET', '/configurations'],
-    ['GET', '/digitaltwins/d1'],
     ['GET', '/messages/serviceBound/filenotifications'],
   ]) {
     const answer = await expect(method, path, 501, 'OperationNotOffered');
     const { Message } = JSON.parse(answer.body);
     assert.ok(Message.includes(`does not offer ${method} ${path.split('/').slice(0, 2).join('/')}`), Message);
   }
-  const unknown = await http.request('GET', `/digitaltwins/d1?${version}`, { headers: { authorization: 'nonsense' } });
+  const unknown = await http.request('GET', `/configurations?${version}`, { headers: { authorization: 'nonsense' } });
   assert.equal(unknown.status, 401);
 });
 

@@ -278,13 +278,19 @@ export const matrix: Readonly<
     who: backEnds,
     rows: [rest('hub', 'DELETE', `${feedback}/${lock}`), rest('hub', 'POST', `${feedback}/${lock}/abandon`)],
   },
-  'twins.read': { who: backEnds, rows: ofTwins((of, twin) => rest(of, 'GET', twin)) },
+  'twins.read': {
+    who: backEnds,
+    rows: [...ofTwins((of, twin) => rest(of, 'GET', twin)), rest('d1', 'GET', '/digitaltwins/d1')],
+  },
   'twins.write': {
     who: backEnds,
-    rows: ofTwins((of, twin) => [
-      rest(of, 'PATCH', twin, { tags: { a: 1 } }),
-      rest(of, 'PUT', twin, { tags: { a: 1 } }),
-    ]),
+    rows: [
+      ...ofTwins((of, twin) => [
+        rest(of, 'PATCH', twin, { tags: { a: 1 } }),
+        rest(of, 'PUT', twin, { tags: { a: 1 } }),
+      ]),
+      rest('d1', 'PATCH', '/digitaltwins/d1', [{ op: 'add', path: '/p', value: 1 }]),
+    ],
   },
   'twins.readOwn': {
     who: devices,
@@ -300,7 +306,11 @@ export const matrix: Readonly<
   },
   'methods.invoke': {
     who: backEnds,
-    rows: ofTwins((of, twin) => rest(of, 'POST', `${twin}/methods`, { methodName: 'reboot' })),
+    rows: [
+      ...ofTwins((of, twin) => rest(of, 'POST', `${twin}/methods`, { methodName: 'reboot' })),
+      rest('d1', 'POST', '/digitaltwins/d1/commands/reboot', 1),
+      rest('d1', 'POST', '/digitaltwins/d1/components/c/commands/reboot', 1),
+    ],
   },
   'methods.receive': {
     who: devices,

@@ -7,6 +7,7 @@ export const twinCalls: Sheet<Twins> = {
   change: { operation: 'twins.write', target: (key) => key },
   readOwn: { operation: 'twins.readOwn', target: (key) => key },
   report: { operation: 'twins.report', target: (key) => key },
+  nameModel: { operation: 'twins.report', target: (key) => key },
   ownVersion: { operation: 'twins.readOwn', target: (key) => key },
   ownChanges: { operation: 'twins.readOwn', target: (key) => key },
 };

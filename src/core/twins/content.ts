@@ -22,6 +22,20 @@ export interface JsonBounds {
  * @throws HubError MessageTooLarge, ArgumentInvalid (too deep, too many values, a number out of range), IotHubFormatError
  */
 export function parseObject(bytes: Uint8Array, bounds: JsonBounds, what: string): JsonObject {
+  const value = parseValue(bytes, bounds, what);
+  if (!isObject(value)) throw new HubError('IotHubFormatError', `${what} is not a JSON object in UTF-8.`);
+  return value;
+}
+
+/** The same of an array. @throws HubError as `parseObject` */
+export function parseJsonArray(bytes: Uint8Array, bounds: JsonBounds, what: string): readonly JsonValue[] {
+  const value = parseValue(bytes, bounds, what);
+  if (!Array.isArray(value)) throw new HubError('IotHubFormatError', `${what} is not a JSON array in UTF-8.`);
+  return value as readonly JsonValue[];
+}
+
+/** Null also for what is not JSON in UTF-8. */
+function parseValue(bytes: Uint8Array, bounds: JsonBounds, what: string): JsonValue {
   if (bytes.byteLength > bounds.bytesMax) {
     throw new HubError('MessageTooLarge', `${what} has at most ${bounds.bytesMax} bytes.`, {
       limit: { name: 'twinRequestBytesMax', scope: what, current: bytes.byteLength, max: bounds.bytesMax },
@@ -31,9 +45,7 @@ export function parseObject(bytes: Uint8Array, bounds: JsonBounds, what: string)
   if (cost.depth > bounds.depthMax) throw invalid(`${what} nests deeper than ${limits.twinDepthMax} levels.`);
   if (cost.values > bounds.valuesMax) throw invalid(`${what} has more than ${bounds.valuesMax} values.`);
   if (cost.integerMax > limits.twinIntegerMax + 1) throw invalid(integerText);
-  const value = isUtf8(bytes) ? parsed(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) : null;
-  if (!isObject(value)) throw new HubError('IotHubFormatError', `${what} is not a JSON object in UTF-8.`);
-  return value;
+  return isUtf8(bytes) ? parsed(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) : null;
 }
 
 function parsed(text: string): JsonValue {

@@ -16,6 +16,8 @@ export interface TwinStore {
    * What devices report: each on its own, those of one device in order. The answer has one outcome for each, in the same order.
    */
   report(reports: readonly Report[], terms: ReportTerms): Promise<readonly ReportOutcome[]>;
+  /** Keeps which model a device has named; false = there is no such identity of that generation. */
+  nameModel(key: IdentityKey, generationId: string, modelId: string): Promise<boolean>;
   /** The version of the desired properties; undefined as `load`. */
   desiredVersion(key: IdentityKey, generationId: string): Promise<number | undefined>;
   /** What became of the desired properties after `version`: at most `countMax` changes, the oldest first. Undefined as `load`. */
@@ -36,6 +38,8 @@ export interface TwinStore {
 
 export interface KeptTwin {
   readonly generationId: string;
+  /** The model that the device has named last; '' = none. */
+  readonly modelId: string;
   readonly twin: Twin;
 }
 

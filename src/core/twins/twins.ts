@@ -8,7 +8,7 @@ import type { PresenceState } from '../presence/types.ts';
 import { twinCalls } from './calls.ts';
 import { deviceTwinText } from './json.ts';
 import { errorOf } from './kept.ts';
-import type { DesiredChanges, TwinStore } from './ports.ts';
+import type { DesiredChanges, KeptTwin, TwinStore } from './ports.ts';
 import { Reporting } from './reporting.ts';
 import type { ReportedPatch, Twin, TwinChange } from './types.ts';
 
@@ -29,6 +29,8 @@ export interface Twins {
    * @throws HubError PreconditionFailed, ArgumentInvalid
    */
   report(principal: Principal, key: IdentityKey, patch: ReportedPatch): Promise<number>;
+  /** The model that the device names when it connects. */
+  nameModel(principal: Principal, key: IdentityKey, modelId: string): Promise<void>;
   /** The version of the own desired properties. */
   ownVersion(principal: Principal, key: IdentityKey): Promise<number>;
   /** As `TwinStore.desiredSince`. */
@@ -39,6 +41,7 @@ export interface Twins {
 export interface TwinView {
   readonly identity: IdentityView;
   readonly twin: Twin;
+  readonly modelId: string;
 }
 
 export interface TwinsParts {
@@ -68,10 +71,10 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
   const { store, identities, withEvents, clock } = parts;
   const reporting = new Reporting(store, clock, withEvents);
 
-  const viewOf = async (identity: Identity, twin: Twin): Promise<TwinView> => {
+  const viewOf = async (identity: Identity, { twin, modelId }: KeptTwin): Promise<TwinView> => {
     const key = keyOf(identity);
     const [state, [depth]] = await Promise.all([parts.presence.state(key), parts.commandDepths([key])]);
-    return { identity: { ...identity, ...state, cloudToDeviceMessageCount: depth }, twin };
+    return { identity: { ...identity, ...state, cloudToDeviceMessageCount: depth }, twin, modelId };
   };
   const notThere = async (key: IdentityKey): Promise<HubError> => {
     const { deviceId, moduleId } = key;
@@ -85,14 +88,14 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
     async get(_principal, key) {
       const [identity, kept] = await Promise.all([identities.get(key), store.load(keyOf(key))]);
       if (identity === undefined || kept === undefined) throw await notThere(key);
-      return viewOf(identity, kept.twin);
+      return viewOf(identity, kept);
     },
     async change(_principal, key, change, ifMatch = '*') {
       const outcome = await store.change(keyOf(key), change, { ifMatch, time: clock.now(), withEvents });
       if (outcome.kind === 'refused') throw errorOf(outcome);
       const identity = await identities.get(key);
       if (outcome.kind === 'gone' || identity === undefined) throw await notThere(key);
-      return viewOf(identity, outcome.kept.twin);
+      return viewOf(identity, outcome.kept);
     },
     async readOwn(principal, key) {
       const kept = await store.load(keyOf(key), generationOf(principal));
@@ -106,6 +109,13 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
       if (outcome.kind === 'refused') throw errorOf(outcome);
       if (outcome.kind === 'gone') throw await notThere(key);
       return outcome.version;
+    },
+    async nameModel(principal, key, modelId) {
+      const generationId = ownGeneration(principal);
+      const kept = await store.load(keyOf(key), generationId);
+      // Nearly always the one that it has named before: nothing is written then.
+      if (kept === undefined || kept.modelId === modelId) return;
+      await store.nameModel(keyOf(key), generationId, modelId);
     },
     async ownVersion(principal, key) {
       const version = await store.desiredVersion(keyOf(key), ownGeneration(principal));

@@ -29,6 +29,7 @@ export class DeviceLinks {
       this.#devices.leave(device);
     });
     device.addLink(link);
+    this.#nameModel(link, device);
     if (link instanceof IncomingLink) this.#openIncoming(link, address, device);
     else this.#openOutgoing(link, address, device);
     return device.connection.principal;
@@ -79,6 +80,18 @@ export class DeviceLinks {
   #demand(device: DevicePeer, operation: 'commands.receive' | 'twins.readOwn' | 'methods.receive'): void {
     const { principal, key } = device.connection;
     this.#host.hub.guard.demand(principal, operation, key);
+  }
+
+  /** Each link of a device may name the model (device reference 2.1); it is kept with the first that does. */
+  #nameModel({ attach }: AnyLink, device: DevicePeer): void {
+    const modelId = attach.properties.get('com.microsoft:model-id');
+    if (typeof modelId !== 'string' || modelId === '' || device.modelId === modelId) return;
+    device.modelId = modelId;
+    const { principal, key } = device.connection;
+    const { hub, log } = this.#host;
+    hub.twins.nameModel(principal, key, modelId).catch((error: unknown) => {
+      log.warn({ identity: device.name, error }, 'the model of a device is not kept');
+    });
   }
 
   #twinOf(device: DevicePeer): TwinLinks {

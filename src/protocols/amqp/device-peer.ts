@@ -22,6 +22,8 @@ export class DevicePeer implements DeviceReceiver {
   readonly connection: DeviceConnection;
   readonly #links = new Set<AnyLink>();
   readonly #listeners = new Set<() => void>();
+  /** As its links have named it. */
+  modelId: string | undefined;
   /** Set with the first link for it. */
   twin: TwinLinks | undefined;
   readonly #hub: DeviceHub;

@@ -7,7 +7,6 @@ import type { AbsentRoute } from './route.ts';
 export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/devices/query', method: 'POST' },
   { url: '/devices/:deviceId/applyConfigurationContent' },
-  { url: '/digitaltwins/*' },
   { url: '/jobs' },
   { url: '/jobs/*' },
   { url: '/configurations' },

@@ -264,7 +264,10 @@ function parseBody(request: FastifyRequest, body: Buffer): unknown {
   if (body.length === 0) return takesBytes === true ? body : undefined;
   const type = request.headers['content-type']?.split(';')[0].trim().toLowerCase();
   const coding = request.headers['content-encoding'];
-  if ((type !== undefined && type !== 'application/json') || (coding !== undefined && coding !== 'identity')) {
+  if (
+    (type !== undefined && !/^application\/(?:[\w.-]+\+)?json$/.test(type)) ||
+    (coding !== undefined && coding !== 'identity')
+  ) {
     throw new HubError('UnsupportedMediaType', 'The body must be JSON (application/json), not encoded otherwise.');
   }
   if (takesBytes === true) return body;

@@ -11,6 +11,7 @@ import { authorityRoutes } from './authority-routes.ts';
 import { backEndFileRoutes } from './back-end-file-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
+import { digitalRoutes } from './digital-routes.ts';
 import { fileRoutes } from './file-routes.ts';
 import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
@@ -75,6 +76,7 @@ export async function httpConnections(
     routes: [
       ...registryRoutes(hub),
       ...twinRoutes(hub),
+      ...digitalRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),
       ...fileRoutes(hub, options.files?.downloads),

@@ -9,7 +9,7 @@ import type { TwinView } from '../../core/twins/twins.ts';
 import { parseJson } from './json-body.ts';
 import { invalidArgument } from './refusals.ts';
 
-export function twinJson({ identity, twin }: TwinView): TwinJson {
+export function twinJson({ identity, twin, modelId }: TwinView): TwinJson {
   const { x509Thumbprint, type } = identity.authentication;
   return {
     deviceId: identity.deviceId,
@@ -28,7 +28,7 @@ export function twinJson({ identity, twin }: TwinView): TwinJson {
       primaryThumbprint: x509Thumbprint?.primaryThumbprint ?? null,
       secondaryThumbprint: x509Thumbprint?.secondaryThumbprint ?? null,
     },
-    modelId: '',
+    modelId,
     version: twinVersion(twin),
     tags: twin.tags,
     properties: { desired: sectionJson(twin.desired), reported: sectionJson(twin.reported) },

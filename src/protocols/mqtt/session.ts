@@ -327,9 +327,19 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.#silentAt = this.hub.clock.monotonic() + this.#silenceMsMax;
     this.write(connack(connackCodes.accepted, sessionPresent));
     this.hub.log.debug(this.facts(), 'MQTT connection accepted');
+    this.#nameModel();
     this.commandsWait();
     this.#subscribed();
     this.release(holds.handshake);
+  }
+
+  #nameModel(): void {
+    const { modelId } = this.#traits;
+    if (modelId === undefined || modelId === '') return;
+    const { principal, key } = this.device;
+    this.hub.twins.nameModel(principal, key, modelId).catch((error: unknown) => {
+      this.hub.log.warn({ ...this.facts(), error }, 'the model of a device is not kept');
+    });
   }
 
   /** What the device may send. @throws HubError IotHubUnauthorizedAccess */

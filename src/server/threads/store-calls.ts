@@ -35,6 +35,7 @@ export const twinCalls: EveryCall<Twins> = {
   change: true,
   readOwn: true,
   report: true,
+  nameModel: true,
   ownVersion: true,
   ownChanges: true,
 };

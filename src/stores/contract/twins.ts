@@ -71,8 +71,8 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
       assert.deepEqual(await report(store, d1, { a: 1 }), { kind: 'gone' });
       await create(identities, d1);
       await create(identities, m1);
-      assert.deepEqual(plain(await store.load(d1)), plain({ generationId: 'g1', twin: freshTwin() }));
-      assert.deepEqual(plain(await store.load(m1)), plain({ generationId: 'g1', twin: freshTwin() }));
+      assert.deepEqual(plain(await store.load(d1)), plain({ generationId: 'g1', modelId: '', twin: freshTwin() }));
+      assert.deepEqual(plain(await store.load(m1)), plain({ generationId: 'g1', modelId: '', twin: freshTwin() }));
       assert.deepEqual(await report(store, d1, { a: 1 }), { kind: 'done', version: 2 });
       await store.change(d1, merge({ properties: { desired: { a: 1 } } }), terms(1));
       await store.change(m1, merge({ tags: { m: 1 } }), terms(1));
@@ -82,7 +82,7 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
       await create(identities, d1, 'g2');
       await create(identities, m1, 'g2');
       for (const key of [d1, m1]) {
-        assert.deepEqual(plain(await store.load(key)), plain({ generationId: 'g2', twin: freshTwin() }));
+        assert.deepEqual(plain(await store.load(key)), plain({ generationId: 'g2', modelId: '', twin: freshTwin() }));
         assert.equal(await store.load(key, 'g1'), undefined, 'what the former bearer knows opens nothing');
       }
       assert.deepEqual(await report(store, d1, { a: 2 }, 1, 'g1'), { kind: 'gone' });
@@ -196,6 +196,23 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
     assert.deepEqual([gap?.version, gap?.patches], [4 + limits.twinPatchesKept, undefined]);
     const kept = await store.desiredSince(d1, 'g1', 4, 100);
     assert.equal(kept?.patches?.length, limits.twinPatchesKept);
+  });
+
+  trial('the model that a device names is kept, and goes with its generation', async ({ store, identities }) => {
+    assert.equal(await store.nameModel(d1, 'g1', 'dtmi:a;1'), false);
+    await create(identities, d1);
+    assert.equal((await store.load(d1))?.modelId, '');
+    assert.equal(await store.nameModel(d1, 'g1', 'dtmi:a;1'), true);
+    await report(store, d1, { a: 1 });
+    const changed = await store.change(d1, merge({ tags: { t: 1 } }), terms(1));
+    assert.ok(
+      changed.kind === 'done' && changed.kept.modelId === 'dtmi:a;1' && changed.kept.twin.reported.version === 2,
+    );
+    assert.equal(await store.nameModel(d1, 'g0', 'dtmi:b;1'), false);
+    assert.equal((await store.load(d1, 'g1'))?.modelId, 'dtmi:a;1');
+    await remove(identities, d1);
+    await create(identities, d1, 'g2');
+    assert.equal((await store.load(d1))?.modelId, '');
   });
 
   trial('events are kept with the changes, in order, where they are wanted, until they are dropped', async (parts) => {

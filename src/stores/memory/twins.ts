@@ -11,6 +11,7 @@ import type { MemoryIdentityStore } from './identities.ts';
 
 interface Entry {
   readonly generationId: string;
+  modelId: string;
   twin: Twin;
   patches: readonly DesiredText[];
 }
@@ -34,7 +35,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
     if (generationId !== undefined && identity.generationId !== generationId) return undefined;
     const known = entries.get(identityName(key));
     if (known?.generationId === identity.generationId) return known;
-    const fresh: Entry = { generationId: identity.generationId, twin: freshTwin(), patches: [] };
+    const fresh: Entry = { generationId: identity.generationId, modelId: '', twin: freshTwin(), patches: [] };
     entries.set(identityName(key), fresh);
     return fresh;
   };
@@ -55,7 +56,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
   return {
     async load(key, generationId) {
       const entry = entryOf(key, generationId);
-      return entry && { generationId: entry.generationId, twin: entry.twin };
+      return entry && { generationId: entry.generationId, modelId: entry.modelId, twin: entry.twin };
     },
     async change(key, change, terms) {
       const entry = entryOf(key);
@@ -70,7 +71,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
         entry.patches = [...entry.patches, desired].slice(-limits.twinPatchesKept);
         for (const listener of listeners) listener({ key: keyOf(key), generationId, version: desired.version });
       }
-      return { kind: 'done', kept: { generationId, twin } };
+      return { kind: 'done', kept: { generationId, modelId: entry.modelId, twin } };
     },
     async report(reports, { time, withEvents }) {
       return reports.map(({ key, generationId, patch }) => {
@@ -86,6 +87,11 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
         }
         return outcomes[0];
       });
+    },
+    async nameModel(key, generationId, modelId) {
+      const entry = entryOf(key, generationId);
+      if (entry !== undefined) entry.modelId = modelId;
+      return entry !== undefined;
     },
     desiredVersion: async (key, generationId) => entryOf(key, generationId)?.twin.desired.version,
     async desiredSince(key, generationId, version, countMax) {

@@ -17,16 +17,11 @@ export async function twinsOf(
     .leftJoin('twin_documents as text', (join) =>
       join.onRef('text.device_id', '=', 'twin.device_id').onRef('text.module_id', '=', 'twin.module_id'),
     )
-    .select(['twin.module_id as module', 'twin.generation_id as generation', 'text.document', 'twin.tail'])
+    .select(['twin.module_id as module', 'text.document', 'twin.tail'])
     .where('twin.device_id', '=', deviceId);
   if (moduleId !== undefined) query = query.where('twin.module_id', '=', moduleId);
   const rows = await query.execute();
-  return new Map(
-    rows.map(({ module, generation, document, tail }) => [
-      module,
-      twinOf({ generationId: generation, document, tail }),
-    ]),
-  );
+  return new Map(rows.map(({ module, document, tail }) => [module, twinOf({ document, tail })]));
 }
 
 /** Keeps an event of each identity that was created or deleted. @param last The twins before, by module id */

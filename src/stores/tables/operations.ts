@@ -67,7 +67,7 @@ import type { Transaction } from './schema.ts';
 import { hubSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
 import { dropTwinEvents, twinEvents } from './twin-events.ts';
-import { changeTwin, desiredSince, desiredVersion, loadTwin, reportTwins } from './twins.ts';
+import { changeTwin, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
 
 type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
 
@@ -153,6 +153,7 @@ export function tableOperations(cipher: KeyCipher) {
     'twins.report': write(reportTwins),
     'twins.desiredVersion': read(desiredVersion),
     'twins.desiredSince': read(desiredSince),
+    'twins.nameModel': write(nameModel),
     'twins.events': read(twinEvents),
     'twins.dropEvents': write(dropTwinEvents),
     'grants.grant': write(grantFiles),

@@ -1,7 +1,7 @@
 import type { IdentityStore } from '../../core/identity/ports.ts';
-import type { DesiredNote, TwinStore } from '../../core/twins/ports.ts';
+import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts';
 import type { TableCaller } from './stores.ts';
-import { twinOf } from './twins.ts';
+import { type TwinText, twinOf } from './twins.ts';
 
 /** Documents are put together by whoever reads them, not on the thread of the tables. */
 export function createTableTwinStore(tables: TableCaller, identities: Pick<IdentityStore, 'watch'>): TwinStore {
@@ -16,20 +16,21 @@ export function createTableTwinStore(tables: TableCaller, identities: Pick<Ident
   return {
     async load(key, generationId) {
       const text = await tables.call('twins.load', key, generationId);
-      return text && { generationId: text.generationId, twin: twinOf(text) };
+      return text && keptOf(text);
     },
     change: (key, change, terms) =>
       tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
         if (terms.withEvents) eventsMayWait();
         if (note !== undefined) for (const listener of listeners) listener(note);
         if (outcome.kind !== 'done') return outcome;
-        return { kind: 'done', kept: { generationId: outcome.text.generationId, twin: twinOf(outcome.text) } };
+        return { kind: 'done', kept: keptOf(outcome.text) };
       }),
     report: (reports, terms) =>
       tables.callThen('twins.report', [reports, terms], (outcomes) => {
         if (terms.withEvents) eventsMayWait();
         return outcomes;
       }),
+    nameModel: (key, generationId, modelId) => tables.call('twins.nameModel', key, generationId, modelId),
     desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
     desiredSince: (key, generationId, version, countMax) =>
       tables.call('twins.desiredSince', key, generationId, version, countMax),
@@ -46,4 +47,8 @@ export function createTableTwinStore(tables: TableCaller, identities: Pick<Ident
       return () => eventListeners.delete(own);
     },
   };
+}
+
+function keptOf(text: TwinText): KeptTwin {
+  return { generationId: text.generationId, modelId: text.modelId, twin: twinOf(text) };
 }

@@ -26,11 +26,12 @@ import { keepTwinEvents } from './twin-events.ts';
 /** A twin as it lies there. `document` is null while it is fresh but for its tail. */
 export interface TwinText {
   readonly generationId: string;
+  readonly modelId: string;
   readonly document: string | null;
   readonly tail: string;
 }
 
-export function twinOf({ document, tail }: TwinText): Twin {
+export function twinOf({ document, tail }: Pick<TwinText, 'document' | 'tail'>): Twin {
   return twinFrom(document, tail);
 }
 
@@ -50,12 +51,12 @@ export async function loadTwin(
     .leftJoin('twin_documents as text', (join) =>
       join.onRef('text.device_id', '=', 'twin.device_id').onRef('text.module_id', '=', 'twin.module_id'),
     )
-    .select(['identity.generation_id as generation', 'text.document', 'twin.tail'])
+    .select(['identity.generation_id as generation', 'text.document', 'twin.tail', 'twin.model_id as model'])
     .where('identity.device_id', '=', key.deviceId)
     .where('identity.module_id', '=', key.moduleId ?? '')
     .executeTakeFirst();
   if (row === undefined || (generationId !== undefined && row.generation !== generationId)) return undefined;
-  return { generationId: row.generation, document: row.document, tail: row.tail ?? '' };
+  return { generationId: row.generation, modelId: row.model ?? '', document: row.document, tail: row.tail ?? '' };
 }
 
 export interface TwinChanged {
@@ -93,7 +94,7 @@ export async function changeTwin(
       .execute();
   }
   return {
-    outcome: { kind: 'done', text: { generationId, document, tail: '' } },
+    outcome: { kind: 'done', text: { generationId, modelId: held.modelId, document, tail: '' } },
     ...(desired && { note: { key, generationId, version: desired.version } }),
   };
 }
@@ -231,7 +232,7 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
     tx,
     tx
       .selectFrom('twins')
-      .select('tail')
+      .select(['tail', 'model_id'])
       .where('device_id', '=', key.deviceId)
       .where('module_id', '=', key.moduleId ?? ''),
   ).executeTakeFirstOrThrow();
@@ -241,7 +242,7 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
     .where('device_id', '=', key.deviceId)
     .where('module_id', '=', key.moduleId ?? '')
     .executeTakeFirst();
-  return { generationId: generation, document: text?.document ?? null, tail: row.tail };
+  return { generationId: generation, modelId: row.model_id, document: text?.document ?? null, tail: row.tail };
 }
 
 async function saveTwin(tx: Transaction, key: IdentityKey, twin: Twin): Promise<string> {
@@ -265,6 +266,22 @@ async function saveTwin(tx: Transaction, key: IdentityKey, twin: Twin): Promise<
     .where('module_id', '=', place.module_id)
     .execute();
   return document;
+}
+
+export async function nameModel(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId: string,
+  modelId: string,
+): Promise<boolean> {
+  if ((await holdTwin(tx, key, generationId)) === undefined) return false;
+  await tx
+    .updateTable('twins')
+    .set({ model_id: modelId })
+    .where('device_id', '=', key.deviceId)
+    .where('module_id', '=', key.moduleId ?? '')
+    .execute();
+  return true;
 }
 
 export async function desiredVersion(
