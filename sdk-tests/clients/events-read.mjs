@@ -17,6 +17,8 @@ function text(value) {
   const isBytes = typeof value === 'object' && value !== null && '0' in value;
   return isBytes ? Buffer.from(Object.values(value)).toString('utf8') : value;
 }
+/** An id that is no text as its bytes: a UUID's are sixteen. */
+const id = (value) => (value instanceof Uint8Array ? { hex: Buffer.from(value).toString('hex') } : text(value));
 const base64 = (body) => Buffer.from(body ?? []).toString('base64');
 const plain = (object) => Object.fromEntries(Object.entries(object ?? {}).map(([name, value]) => [name, text(value)]));
 
@@ -48,8 +50,8 @@ await new Promise((resolve, reject) => {
             body: base64(event.body),
             properties: plain(event.properties),
             system: plain(event.systemProperties),
-            messageId: text(event.messageId),
-            correlationId: text(event.correlationId),
+            messageId: id(event.messageId),
+            correlationId: id(event.correlationId),
             contentType: event.contentType,
           });
         }

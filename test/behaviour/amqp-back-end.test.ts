@@ -89,6 +89,7 @@ test('a command is stored with everything that the back end says of it, whatever
   assert.deepEqual(stored[0].message, {
     messageId: '00112233-4455-6677-8899-aabbccddeeff',
     correlationId: '7',
+    idTypes: { messageId: 'uuid', correlationId: 'ulong' },
     userId: 'back end',
     contentType: 'application/json',
     contentEncoding: 'utf-8',
@@ -111,6 +112,36 @@ test('a command is stored with everything that the back end says of it, whatever
   );
   const [forModule] = await hub.hub.commands.openInbox(hub.owner, { deviceId: 'd2', moduleId: 'm$' }, 't').take(5);
   assert.deepEqual(forModule.message, { ack: 'none', properties: [], body: Buffer.from('text') });
+  await client.close();
+});
+
+test('ids of a command keep their type up to the device', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await backEnd(hub);
+  const sender = client.send('/messages/devicebound');
+  const large = Buffer.alloc(8, 0xee);
+  const ids: readonly (readonly [sent: NonNullable<Message['message_id']>, received: unknown])[] = [
+    ['text', 'text'],
+    [types.wrap_uuid(Buffer.alloc(16, 0xab)), Buffer.alloc(16, 0xab)],
+    [types.wrap_ulong(7), 7],
+    [types.wrap_ulong(large), large],
+    [types.wrap_binary(Buffer.from('text')), Buffer.from('text')],
+    [types.wrap_binary(Buffer.of(0xff, 0x00)), Buffer.of(0xff, 0x00)],
+  ];
+  for (const [id] of ids) {
+    const sent = command('/devices/d1/messages/devicebound', { message_id: id, correlation_id: id });
+    assert.equal(await sender.outcome(sent), 'accepted');
+  }
+  const own = await AmqpDriver.connect(hub.port, {});
+  await own.putToken(device.token(), device.resource);
+  const receiver = own.receive(device.address('messages/devicebound'));
+  receiver.credit(ids.length);
+  const received = await receiver.received(ids.length);
+  for (const [at, [, id]] of ids.entries()) {
+    assert.deepEqual([received[at].message_id, received[at].correlation_id], [id, id]);
+  }
+  await own.close();
   await client.close();
 });
 

@@ -108,8 +108,8 @@ test('telemetry arrives with everything that the device says, and with who it is
   } as unknown as Message);
   assert.equal(outcome, 'accepted');
   const [event] = await events(hub, 1);
-  assert.equal(event.message_id, 'abababab-abab-abab-abab-abababababab');
-  assert.equal(event.correlation_id, '9');
+  assert.deepEqual(event.message_id, Buffer.alloc(16, 0xab));
+  assert.equal(event.correlation_id, 9);
   assert.equal(String(event.user_id), 'me');
   assert.equal(event.to ?? undefined, undefined);
   assert.equal(event.content_type, 'application/json');

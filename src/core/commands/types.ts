@@ -1,3 +1,4 @@
+import type { IdTypes } from '../../base/id-type.ts';
 import type { IdentityKey } from '../identity/types.ts';
 
 /** Commands (cloud-to-device messages) and their receipts. Plain data, no behaviour. */
@@ -9,6 +10,8 @@ export type ReceiptWish = 'none' | 'positive' | 'negative' | 'full';
 export interface CommandMessage {
   readonly messageId?: string;
   readonly correlationId?: string;
+  /** Of ids that came as something else than text, which AMQP alone can say. */
+  readonly idTypes?: IdTypes;
   readonly userId?: string;
   readonly contentType?: string;
   readonly contentEncoding?: string;

@@ -1,4 +1,5 @@
 /** Telemetry and the event log that keeps it. Plain data, no behaviour. */
+import type { IdTypes } from '../../base/id-type.ts';
 
 /** A message from a device as a door read it, before it is stamped and encoded. Absent = not set by the device. */
 export interface Telemetry {
@@ -14,6 +15,8 @@ export interface Telemetry {
 export interface TelemetrySystem {
   readonly messageId?: string;
   readonly correlationId?: string;
+  /** Of ids that came as something else than text, which AMQP alone can say. */
+  readonly idTypes?: IdTypes;
   readonly userId?: string;
   readonly to?: string;
   readonly contentType?: string;

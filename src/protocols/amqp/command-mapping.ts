@@ -5,6 +5,7 @@ import { HubError } from '../../core/errors.ts';
 import type { FileNotification } from '../../core/files/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { type BareMessage, readBareMessage } from '../../wire/amqp/bare-message.ts';
+import { writeId } from '../../wire/amqp/ids.ts';
 import { AmqpDecodeError, type HeapBudget } from '../../wire/amqp/values.ts';
 import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
 import { commandAddress, readCommandAddress } from '../shared/command-address.ts';
@@ -23,7 +24,7 @@ const wishes = new Map<string, ReceiptWish>([
 ]);
 
 /**
- * A command as a back end sends it (service reference 4.1): `to` names the device. Text ids, whatever type they came in.
+ * A command as a back end sends it (service reference 4.1): `to` names the device.
  * @throws HubError IotHubFormatError, InvalidOperation (`to` is no device's address), ArgumentInvalid
  */
 export function readCommand(payload: Buffer): { readonly target: IdentityKey; readonly message: CommandMessage } {
@@ -32,13 +33,14 @@ export function readCommand(payload: Buffer): { readonly target: IdentityKey; re
   if (target === undefined) {
     throw new HubError('InvalidOperation', "The message's 'to' is not /devices/{id}/messages/devicebound.");
   }
-  const { messageId, correlationId, userId, contentType, contentEncoding, expiry } = sent;
+  const { messageId, correlationId, idTypes, userId, contentType, contentEncoding, expiry } = sent;
   const ack = sent.properties.find(([name]) => name === ACK_PROPERTY)?.[1];
   return {
     target,
     message: {
       ...(messageId === undefined ? {} : { messageId }),
       ...(correlationId === undefined ? {} : { correlationId }),
+      ...(idTypes === undefined ? {} : { idTypes }),
       ...(userId === undefined ? {} : { userId }),
       ...(contentType === undefined ? {} : { contentType }),
       ...(contentEncoding === undefined ? {} : { contentEncoding }),
@@ -133,18 +135,18 @@ function toldMessage(hubName: string, now: number, contentType: string, json: st
 function writeProperties(
   properties: Pick<
     CommandMessage,
-    'messageId' | 'correlationId' | 'userId' | 'contentType' | 'contentEncoding' | 'expiry'
+    'messageId' | 'correlationId' | 'idTypes' | 'userId' | 'contentType' | 'contentEncoding' | 'expiry'
   > & { readonly to?: string },
 ): void {
-  const { messageId, userId, to, correlationId, contentType, contentEncoding, expiry } = properties;
+  const { messageId, userId, to, correlationId, idTypes, contentType, contentEncoding, expiry } = properties;
   scratch.descriptor(section.properties);
   const list = scratch.beginList();
-  optional(messageId, (text) => scratch.string(text));
+  writeId(scratch, messageId, idTypes?.messageId);
   optional(userId, (text) => scratch.binary(Buffer.from(text)));
   optional(to, (text) => scratch.string(text));
   scratch.null(); // subject
   scratch.null(); // reply-to
-  optional(correlationId, (text) => scratch.string(text));
+  writeId(scratch, correlationId, idTypes?.correlationId);
   optional(contentType, (text) => scratch.symbol(asciiText(text)));
   optional(contentEncoding, (text) => scratch.symbol(asciiText(text)));
   optional(expiry, (time) => scratch.timestamp(time));

@@ -39,6 +39,7 @@ export function readTelemetry(payload: Buffer, budget?: HeapBudget): Telemetry {
 function systemOf({
   messageId,
   correlationId,
+  idTypes,
   userId,
   contentType,
   contentEncoding,
@@ -48,6 +49,7 @@ function systemOf({
   const system: MutableSystem = {};
   if (messageId !== undefined) system.messageId = messageId;
   if (correlationId !== undefined) system.correlationId = correlationId;
+  if (idTypes !== undefined) system.idTypes = idTypes;
   if (userId !== undefined) system.userId = userId;
   if (contentType !== undefined) system.contentType = contentType;
   if (contentEncoding !== undefined) system.contentEncoding = contentEncoding;

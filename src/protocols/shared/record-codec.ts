@@ -3,6 +3,7 @@ import type { RecordCodec, RecordTemplate, TraceReader } from '../../core/events
 import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
 import { traceParentOf } from '../../core/monitoring/trace-context.ts';
 import { readBareMessage } from '../../wire/amqp/bare-message.ts';
+import { writeId } from '../../wire/amqp/ids.ts';
 import {
   RECORD_HEADER_BYTES,
   type RecordPrefix,
@@ -166,7 +167,7 @@ function writeProperties({
 
 /** AMQP 1.0 part 3 section 3.2.4: thirteen fields, all written, absent ones as null. No section if none is set. */
 function writePropertiesSection(system: Telemetry['system']): void {
-  const { messageId, userId, to, correlationId, contentType, contentEncoding, expiry } = system;
+  const { messageId, userId, to, correlationId, idTypes, contentType, contentEncoding, expiry } = system;
   const isEmpty =
     messageId === undefined &&
     userId === undefined &&
@@ -178,13 +179,13 @@ function writePropertiesSection(system: Telemetry['system']): void {
   if (isEmpty) return;
   scratch.descriptor(section.properties);
   const list = scratch.beginList();
-  optionalString(messageId);
+  writeId(scratch, messageId, idTypes?.messageId);
   if (userId === undefined) scratch.null();
   else scratch.binary(Buffer.from(userId));
   optionalString(to);
   scratch.null(); // subject
   scratch.null(); // reply-to
-  optionalString(correlationId);
+  writeId(scratch, correlationId, idTypes?.correlationId);
   optionalSymbol(contentType);
   optionalSymbol(contentEncoding);
   if (expiry === undefined) scratch.null();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { EndedCommand, NewCommand } from '../../core/commands/ports.ts';
+import type { CommandMessage } from '../../core/commands/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { commandOwnersContract } from './command-owners.ts';
 import { commandReceiptsContract } from './command-receipts.ts';
@@ -37,6 +38,28 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
       rest.map((command) => command.message.messageId),
       ['m3'],
     );
+  });
+
+  check('keeps every part of a message, types of ids among them', async (queue, opened) => {
+    const plain = newCommand('m1').message;
+    const whole: CommandMessage = {
+      ...plain,
+      messageId: '7',
+      correlationId: 'ff00',
+      idTypes: { messageId: 'ulong', correlationId: 'hex' },
+      userId: 'u',
+      contentType: 'a/b',
+      contentEncoding: 'utf-8',
+      expiry: T0 + 1000,
+    };
+    for (const message of [whole, plain]) await queue.enqueue({ ...newCommand(''), message }, limits, T0);
+    const reader = opened.reopen === undefined ? queue : await opened.reopen();
+    const taken = await reader.lockNext(d1, 'g1', lock(['t1', 't2']), T0 + 1);
+    for (const [at, { body, ...message }] of [whole, plain].entries()) {
+      const { body: kept, ...rest } = taken[at].message;
+      assert.deepEqual(rest, message);
+      assert.deepEqual(Buffer.from(kept), Buffer.from(body));
+    }
   });
 
   check('takes no more commands than its depth, and counts locked ones too', async (queue) => {

@@ -101,6 +101,8 @@ type Header = [
   contentEncoding: string | null,
   expiry: number | null,
   properties: CommandMessage['properties'],
+  /** Only where an id is no text. */
+  idTypes?: CommandMessage['idTypes'],
 ];
 
 /** Message id and receipt wish are not in it: they stand with the command. */
@@ -112,16 +114,20 @@ export function toMessageColumns(message: CommandMessage): Pick<CommandMessageRo
     message.contentEncoding ?? null,
     message.expiry ?? null,
     message.properties,
+    ...(message.idTypes === undefined ? ([] as const) : ([message.idTypes] as const)),
   ];
   return { header: JSON.stringify(header), body: message.body };
 }
 
 export function toCommand(stored: StoredCommand, row: Pick<CommandMessageRow, 'header' | 'body'>): Command {
   const { messageId, ack, trail: _kept, ...head } = stored;
-  const [correlationId, userId, contentType, contentEncoding, expiry, properties] = JSON.parse(row.header) as Header;
+  const [correlationId, userId, contentType, contentEncoding, expiry, properties, idTypes] = JSON.parse(
+    row.header,
+  ) as Header;
   const message: CommandMessage = {
     ...(messageId !== null && { messageId }),
     ...(correlationId !== null && { correlationId }),
+    ...(idTypes !== undefined && { idTypes }),
     ...(userId !== null && { userId }),
     ...(contentType !== null && { contentType }),
     ...(contentEncoding !== null && { contentEncoding }),

@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import rhea from 'rhea';
 import { readBareMessage, readMessageBatch } from './bare-message.ts';
+import { writeId } from './ids.ts';
 import { guidBytes, uuidText } from './uuid.ts';
 import { AmqpDecodeError } from './values.ts';
+import { AmqpWriter, section } from './writer.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the library says nothing of its encoder and its types
 const { message: messages, types } = rhea as any;
@@ -75,6 +77,40 @@ test('ids and property values of every simple type have their usual text', () =>
   }
   assert.equal(uuidText(uuid), '00112233-4455-6677-8899-aabbccddeeff');
   assert.equal(guidBytes(uuidText(uuid)).toString('hex'), '33221100554477668899aabbccddeeff');
+});
+
+test('an id is written in the type in which it came, whatever its value', () => {
+  const ids = fc.oneof(
+    text,
+    fc.uint8Array({ minLength: 16, maxLength: 16 }).map((value) => types.wrap_uuid(Buffer.from(value))),
+    fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((value) => {
+      const ulong = Buffer.alloc(8);
+      ulong.writeBigUInt64BE(value);
+      return types.wrap_ulong(ulong);
+    }),
+    bytes.map((value) => types.wrap_binary(value)),
+    text.map((value) => types.wrap_binary(Buffer.from(value))),
+  );
+  fc.assert(
+    fc.property(ids, ids, (message_id, correlation_id) => {
+      const sent: Buffer = messages.encode({ message_id, correlation_id });
+      const { messageId, correlationId, idTypes } = readBareMessage(sent);
+      const writer = new AmqpWriter();
+      writer.descriptor(section.properties);
+      const list = writer.beginList();
+      writeId(writer, messageId, idTypes?.messageId);
+      for (let field = 1; field < 5; field++) writer.null();
+      writeId(writer, correlationId, idTypes?.correlationId);
+      writer.end(list, 6);
+      const ids = (encoded: Buffer) => {
+        const { message_id: first, correlation_id: second } = messages.decode(encoded);
+        return [first, second];
+      };
+      assert.deepEqual(ids(writer.copy()), ids(sent));
+      assert.deepEqual(readBareMessage(writer.copy()).idTypes, idTypes);
+    }),
+    { examples: [[types.wrap_ulong(0), types.wrap_ulong(7)]] },
+  );
 });
 
 test('a batch is the messages of its data sections', () => {

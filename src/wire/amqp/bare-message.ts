@@ -1,4 +1,6 @@
 /** Messages that carry an application's own data: telemetry and commands, as devices and back ends send them. */
+import type { IdType, IdTypes } from '../../base/id-type.ts';
+import { type TypedId, typedId } from './ids.ts';
 import { uuidText } from './uuid.ts';
 import {
   AmqpDecodeError,
@@ -10,13 +12,15 @@ import {
 } from './values.ts';
 import { format, section } from './writer.ts';
 
-/** A message taken apart. Ids of any type are text, times UTC milliseconds; absent = not set. */
+/** A message taken apart. Ids are text, whatever type they came in; times are UTC milliseconds; absent = not set. */
 export interface BareMessage {
   readonly messageId?: string;
   readonly userId?: string;
   readonly to?: string;
   readonly subject?: string;
   readonly correlationId?: string;
+  /** Of ids that came as something else than text. */
+  readonly idTypes?: IdTypes;
   readonly contentType?: string;
   readonly contentEncoding?: string;
   readonly expiry?: number;
@@ -104,18 +108,31 @@ function readProperties({ values, raw }: AmqpList): Partial<BareMessage> {
     if (Number.isSafeInteger(value)) return Number(value);
     throw new AmqpDecodeError('a time of a message is none', 'amqp:invalid-field');
   };
+  const id = (field: number): TypedId | undefined => {
+    const value = values[field];
+    if (value === undefined || value === null) return undefined;
+    const code = raw(field)[0];
+    return typedId(value, code) ?? { text: valueText(value, code), type: undefined };
+  };
+  const [messageId, correlationId] = [id(0), id(5)];
   const found = {
-    messageId: text(0),
+    messageId: messageId?.text,
     userId: text(1),
     to: text(2),
     subject: text(3),
-    correlationId: text(5),
+    correlationId: correlationId?.text,
+    idTypes: typesOf(messageId?.type, correlationId?.type),
     contentType: text(6),
     contentEncoding: text(7),
     expiry: time(8),
     creationTime: time(9),
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined));
+}
+
+function typesOf(messageId: IdType | undefined, correlationId: IdType | undefined): IdTypes | undefined {
+  if (messageId === undefined && correlationId === undefined) return undefined;
+  return { ...(messageId && { messageId }), ...(correlationId && { correlationId }) };
 }
 
 function textEntry({ key, value, code }: MapEntry): readonly [name: string, value: string | null] {

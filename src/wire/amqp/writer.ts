@@ -110,9 +110,20 @@ export class AmqpWriter {
     this.#bytes.writeInt32BE(value, at + 1);
   }
 
-  /** A 64-bit number from 0 to 2^53. */
-  ulong(value: number): void {
-    this.#wide(format.ulong, value);
+  /** A 64-bit number: from 0 to 2^53, or a whole one from 0 to 2^64 - 1. */
+  ulong(value: number | bigint): void {
+    if (typeof value === 'number') this.#wide(format.ulong, value);
+    else {
+      const at = this.#grow(9);
+      this.#bytes[at] = format.ulong;
+      this.#bytes.writeBigUInt64BE(value, at + 1);
+    }
+  }
+
+  /** @param bytes the sixteen of it, in the order of its text */
+  uuid(bytes: Uint8Array): void {
+    this.#byte(format.uuid);
+    this.raw(bytes);
   }
 
   /** A 64-bit signed number; exact between -(2^53) and 2^53. */
