@@ -1,10 +1,13 @@
 /** The management API from Node: connects by TLS, signs each request itself, keeps connections open between calls. */
 import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { isIP } from 'node:net';
+import { pipeline } from 'node:stream/promises';
 import { limits } from '../base/limits.ts';
 import { type ApiCalls, type ApiRequest, type ApiResponse, apiCalls } from './calls.ts';
 import { type Login, parseLogin, splitHostPort } from './connection-string.ts';
+import { type FileCalls, fileCalls, type StreamRequest, type StreamResponse } from './file-calls.ts';
 import { signSas } from './sas.ts';
 
 export interface ApiClientOptions {
@@ -23,6 +26,8 @@ export interface ApiClientOptions {
 }
 
 export interface ApiClient extends ApiCalls {
+  /** Contents stream: a time limit is for silence, not for the whole. */
+  readonly files: FileCalls;
   /** Closes the connections that wait for a next call. */
   close(): void;
 }
@@ -43,8 +48,9 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
   const agent = new https.Agent({ keepAlive: true, ...(ca === undefined ? {} : { ca }) });
   const now = options.now ?? Date.now;
   const target: Target = { host, port: port ?? options.port ?? DEFAULT_PORT, agent, timeoutMs };
-  const calls = apiCalls(async (request) => send(target, request, await tokenOf(login, host, now())));
-  return { ...calls, close: () => agent.destroy() };
+  const ask = async (request: ApiRequest) => send(target, request, await tokenOf(login, host, now()));
+  const files = fileCalls(ask, async (request) => stream(target, request, await tokenOf(login, host, now())));
+  return { ...apiCalls(ask), files, close: () => agent.destroy() };
 }
 
 async function tokenOf(login: Login, host: string, now: number): Promise<string> {
@@ -88,16 +94,41 @@ function send(target: Target, request: ApiRequest, token: string): Promise<ApiRe
         });
         response.on('error', (error) => reject(unreachable(target, error)));
         response.on('end', () => {
-          const headers = Object.fromEntries(
-            Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
-          );
-          resolve({ status: response.statusCode ?? 0, headers, body: Buffer.concat(chunks).toString('utf8') });
+          const body = Buffer.concat(chunks).toString('utf8');
+          resolve({ status: response.statusCode ?? 0, headers: plainHeaders(response), body });
         });
       },
     );
     call.on('error', (error) => reject(unreachable(target, error)));
     call.end(request.body);
   });
+}
+
+/** The answer may come while the body is still being sent: the hub has refused it then, and the rest is not sent. */
+function stream(target: Target, request: StreamRequest, token: string): Promise<StreamResponse> {
+  const { host, port, agent, timeoutMs } = target;
+  const { method, path } = request;
+  return new Promise((resolve, reject) => {
+    const servername = isIP(host) === 0 ? host : '';
+    const headers = { ...request.headers, authorization: token };
+    const call = https.request({ host, port, agent, method, path, servername, headers }, (response) => {
+      resolve({ status: response.statusCode ?? 0, headers: plainHeaders(response), body: response });
+    });
+    call.setTimeout(timeoutMs, () => call.destroy(Object.assign(new Error('silence'), { name: 'TimeoutError' })));
+    call.on('error', (error) => reject(unreachable(target, error)));
+    if (request.body === undefined) call.end();
+    // What goes wrong on the wire is told by the request itself; what is left is the source's own error.
+    else
+      pipeline(request.body, call).catch((error) =>
+        reject(call.errored === error ? unreachable(target, error) : error),
+      );
+  });
+}
+
+function plainHeaders(response: IncomingMessage): ApiResponse['headers'] {
+  return Object.fromEntries(
+    Object.entries(response.headers).map(([name, value]) => [name, Array.isArray(value) ? value[0] : value]),
+  );
 }
 
 function unreachable(target: Target, error: Error): Error {

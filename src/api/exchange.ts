@@ -96,6 +96,15 @@ export async function exchange<T>(
   throw new UnexpectedAnswerError(`${method} ${path}: the answer is not one of a Mooring hub (${what}).`);
 }
 
+/** For an answer without a shape of its own. @throws ApiError, UnexpectedAnswerError unless it is a 2xx */
+export function checkedAnswer(response: ApiResponse, method: ApiRequest['method'], path: string): void {
+  if (response.status >= 400) throw refusalOf(response, parseJson(response.body));
+  if (response.status >= 200 && response.status < 300) return;
+  throw new UnexpectedAnswerError(
+    `${method} ${path}: the answer is not one of a Mooring hub (status ${response.status}).`,
+  );
+}
+
 function refusalOf(response: ApiResponse, content: unknown): Error {
   const body = errorBodySchema.safeParse(content);
   const match = body.success ? /^ErrorCode:([^;]*);([\s\S]*)$/.exec(body.data.Message) : null;

@@ -50,20 +50,19 @@ export const grantRequestSchema = z.strictObject({
   expiresInSeconds: z.number().int().positive(),
 });
 
-/** In the order of the devices that were named. */
-export const grantAnswersSchema = z.object({
-  grants: z.array(
-    z.object({
-      ...identity,
-      id: z.string().optional(),
-      /** Signed: whoever has it may fetch the file. */
-      url: z.string().optional(),
-      expiresTimeUtc: time.optional(),
-      /** Why there is no grant: DeviceNotFound, IotHubQuotaExceeded. */
-      error: z.string().optional(),
-    }),
-  ),
+const grantAnswerSchema = z.object({
+  ...identity,
+  id: z.string().optional(),
+  /** Signed: whoever has it may fetch the file. */
+  url: z.string().optional(),
+  expiresTimeUtc: time.optional(),
+  /** Why there is no grant: DeviceNotFound, IotHubQuotaExceeded. */
+  error: z.string().optional(),
 });
+export type GrantAnswerJson = z.output<typeof grantAnswerSchema>;
+
+/** In the order of the devices that were named. */
+export const grantAnswersSchema = z.object({ grants: z.array(grantAnswerSchema) });
 
 /** What lets one device fetch one file, and its receipt. */
 export const grantSchema = z.object({
@@ -138,15 +137,12 @@ export const rolloutSchema = z.object({
 export type RolloutJson = z.output<typeof rolloutSchema>;
 export const rolloutsSchema = z.object({ rollouts: z.array(rolloutSchema), next: z.string().optional() });
 
-export const rolloutTargetsSchema = z.object({
-  devices: z.array(
-    z.object({
-      ...identity,
-      state: z.enum(['waiting', 'told', 'fetched', 'failed']),
-      grantId: z.string().optional(),
-      timeUtc: time.optional(),
-      reason: z.string(),
-    }),
-  ),
-  next: z.number().optional(),
+const rolloutTargetSchema = z.object({
+  ...identity,
+  state: z.enum(['waiting', 'told', 'fetched', 'failed']),
+  grantId: z.string().optional(),
+  timeUtc: time.optional(),
+  reason: z.string(),
 });
+export type RolloutTargetJson = z.output<typeof rolloutTargetSchema>;
+export const rolloutTargetsSchema = z.object({ devices: z.array(rolloutTargetSchema), next: z.number().optional() });

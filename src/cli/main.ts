@@ -4,6 +4,7 @@ import { addCaCommands } from './commands/ca.ts';
 import { addCommandCommands } from './commands/command.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
+import { addFileCommands } from './commands/file.ts';
 import { addHealthCommand } from './commands/health.ts';
 import { addMethodCommands } from './commands/method.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
@@ -65,6 +66,7 @@ function buildProgram(terminal: Terminal): Command {
   addCommandCommands(program, terminal);
   addTwinCommands(program, terminal);
   addMethodCommands(program, terminal);
+  addFileCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
   addMonitorCommands(program, terminal);
   addTraceCommand(program, terminal);

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import { stripVTControlCharacters } from 'node:util';
 import type { Output } from '../terminal.ts';
 import { facts, paint, printable, table } from './table.ts';
-import { count, duration, latency, parseDuration, rate } from './values.ts';
+import { transferText } from './transfer.ts';
+import { byteCount, count, duration, latency, parseDuration, rate } from './values.ts';
 
 const plain: Output = { stream: new PassThrough(), isTerminal: false, columns: () => 80 };
 
@@ -55,4 +56,22 @@ test('values are shown in the unit that reads best', () => {
   ]);
   assert.deepEqual([0, 999, 1000, 1_234_567].map(count), ['0', '999', '1,000', '1,234,567']);
   assert.deepEqual([0.251, 12.54, 1234.4].map(rate), ['0.25', '12.5', '1,234']);
+});
+
+test('a transfer shows its share, rate and the time that is left, within the line', () => {
+  const sizes = [0, 850, 1023, 1024, 12_595, 1024 * 1024 - 1, 5 * 2 ** 20, 2 ** 32].map(byteCount);
+  assert.deepEqual(sizes, ['0 B', '850 B', '1023 B', '1.00 KiB', '12.3 KiB', '1.00 MiB', '5.00 MiB', '4.00 GiB']);
+  const half = { name: 'fw.bin', done: 50 * 2 ** 20, total: 100 * 2 ** 20, bytesPerSecond: 10 * 2 ** 20 };
+  assert.equal(
+    transferText(half, 80),
+    'fw.bin  [##########----------]  50 %  50.0 MiB of 100 MiB  10.0 MiB/s  5.0 s left',
+  );
+  const start = transferText({ ...half, done: 0, bytesPerSecond: 0 }, 80);
+  assert.equal(start, 'fw.bin  [--------------------]   0 %  0 B of 100 MiB');
+  const narrow = transferText(half, 50);
+  assert.ok(narrow.length <= 80 && !narrow.includes('['), narrow);
+  assert.equal(
+    transferText({ ...half, done: 0, total: 0 }, 80),
+    'fw.bin  [####################] 100 %  0 B of 0 B  10.0 MiB/s',
+  );
 });

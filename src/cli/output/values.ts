@@ -41,6 +41,14 @@ export function rate(perSecond: number): string {
   return perSecond >= 10 ? perSecond.toFixed(1) : perSecond.toFixed(2);
 }
 
+/** Bytes as a person says them: `850 B`, `12.3 KiB`, `4.00 GiB`. */
+export function byteCount(value: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let [size, at] = [value, 0];
+  for (; size >= 1023.5 && at < units.length - 1; at++) size /= 1024;
+  return `${at === 0 || size >= 99.95 ? Math.round(size) : size.toPrecision(3)} ${units[at]}`;
+}
+
 /** UTC milliseconds as ISO 8601 with milliseconds. */
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString();

@@ -33,6 +33,7 @@ const hints: Readonly<Record<string, string>> = {
   DeviceNotFound: 'mooring device list shows the devices there are; ids are case-sensitive.',
   DeviceAlreadyExists: 'Choose another id, or look at it: mooring device show ID.',
   ConsumerGroupNotFound: 'mooring consumer-group list shows the ones there are.',
+  FileNotFound: 'mooring file list shows the files there are; names are case-sensitive.',
   DeviceMaximumQueueDepthExceeded: 'The device must take some first; mooring command purge ID throws away what waits.',
   PreconditionFailed: 'Somebody changed it at the same time; ask again.',
   DeviceNotOnline: 'It must be connected and have subscribed to methods; --connect-timeout waits for it.',

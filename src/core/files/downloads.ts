@@ -143,6 +143,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     async put(_principal, owner, name, { source, bytes, sums }, facts) {
       const path = pathIn(owner, name);
       if (owner !== 'hub') await known(owner);
+      if (bytes !== undefined && bytes > limits.fileBytesMax) throw tooLarge();
       const [own, all] = await translated(Promise.all([store().usage(folderIn(owner)), store().usage('')]));
       const left = [
         limits.filesBytesMax - (all?.bytes ?? 0),
@@ -233,7 +234,7 @@ async function translated<Result>(work: Promise<Result>): Promise<Result> {
       case 'exists':
         throw new HubError('PreconditionFailed', undefined, cause);
       case 'tooLarge':
-        throw new HubError('MessageTooLarge', 'The file is larger than allowed.', cause);
+        throw tooLarge(cause);
       case 'incomplete':
       case 'md5':
       case 'crc64':
@@ -245,3 +246,6 @@ async function translated<Result>(work: Promise<Result>): Promise<Result> {
     }
   }
 }
+
+const tooLarge = (options?: { readonly cause: unknown }): HubError =>
+  new HubError('MessageTooLarge', 'The file is larger than allowed.', options);

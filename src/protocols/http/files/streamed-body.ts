@@ -5,7 +5,8 @@ import { limits } from '../../../base/limits.ts';
 export async function* streamedBody(request: http.IncomingMessage): AsyncGenerator<Uint8Array> {
   request.setTimeout(limits.fileSilenceMs, () => request.destroy());
   try {
-    yield* request;
+    // A reader that stops early has a refusal to send: the connection is its way.
+    yield* request.iterator({ destroyOnReturn: false });
   } finally {
     request.setTimeout(0);
   }
