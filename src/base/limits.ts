@@ -602,6 +602,8 @@ export const limits = {
   /** Service: blocks of one file, and bytes of a block list that names as many. */
   fileBlocksMax: 50_000,
   fileBlockListBytesMax: 8 * MiB,
+  /** Bytes of block lists that are being read, of all devices together; one device has those of one list at most. */
+  fileBlockListsBytesMax: 64 * MiB,
   /** Service: decoded bytes of a block's id. */
   fileBlockIdBytesMax: 64,
   /** Bytes of a file that are written at once, and after how many the disk is synced while more come. */

@@ -1,4 +1,5 @@
 /** One file as the bearer of a signed URL sees it: what the URL allows, within what the device may use. */
+import type { IdentityKey } from '../identity/types.ts';
 import { BlobError, type BlobErrorCode } from './blob-error.ts';
 import {
   type ByteRange,
@@ -32,6 +33,8 @@ export interface ContentFacts {
 /** Every operation throws BlobError only. */
 export interface Blob {
   readonly path: string;
+  /** Whose signed URL it is. */
+  readonly bearer: IdentityKey;
   put(content: Content, facts: ContentFacts): Promise<ObjectFacts>;
   stage(blockId: string, content: Content): Promise<void>;
   commit(blockIds: readonly string[], facts: ContentFacts): Promise<ObjectFacts>;
@@ -45,11 +48,12 @@ export interface BlobParts {
   readonly store: ObjectStore;
   readonly limits: FileLimits;
   readonly grant: BlobGrant;
+  readonly bearer: IdentityKey;
   /** The part of the container whose bytes are counted together. */
   readonly folder: string;
 }
 
-export function openBlob({ store, limits, grant, folder }: BlobParts): Blob {
+export function openBlob({ store, limits, grant, bearer, folder }: BlobParts): Blob {
   const { path } = grant;
   const demand = (right: BlobRight): void => {
     if (!grant.rights.has(right)) throw new BlobError('AuthorizationPermissionMismatch');
@@ -71,6 +75,7 @@ export function openBlob({ store, limits, grant, folder }: BlobParts): Blob {
 
   return {
     path,
+    bearer,
     async put({ source, bytes, sums }, facts) {
       demand('write');
       const bytesMax = await room(bytes);

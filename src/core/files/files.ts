@@ -237,7 +237,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
       if ((await identities.get({ deviceId: key.deviceId }))?.status !== 'enabled') {
         throw new BlobError('AuthenticationFailed');
       }
-      const blob = openBlob({ store, limits, grant, folder: folderOf(key) });
+      const blob = openBlob({ store, limits, grant, bearer: key, folder: folderOf(key) });
       if (receipt === undefined) return blob;
       return { ...blob, read: async (choose) => fetching(await blob.read(choose), receipt, parts) };
     },

@@ -54,7 +54,7 @@ export async function httpConnections(
       clock: hub.clock,
       random: hub.random,
       log: hub.log,
-      proved: ({ socket }) => machinery?.provedOn(socket),
+      proved: ({ socket }, by) => machinery?.provedOn(socket, by),
     });
   const serverFactory = (handler: http.RequestListener): http.Server => {
     const chosen: http.RequestListener = (request, response) => {

@@ -9,21 +9,23 @@ const FIRST_BYTES = 4 * 1024;
  * end: a peer that sends one byte at a time would have some hundred bytes kept for each.
  * @param announced bytes by the request's header; undefined = sent in chunks
  * @param take is asked before memory is taken, and throws to refuse
+ * @param bytesMax bytes of the body
  * @throws HubError MessageTooLarge, IotHubFormatError when it breaks off
  */
 export async function readBody(
   payload: Readable,
   announced: number | undefined,
   take: (bytes: number) => void,
+  bytesMax: number = limits.requestBytesMax,
 ): Promise<Buffer> {
   if (announced === 0) return Buffer.alloc(0);
-  if ((announced ?? 0) > limits.requestBytesMax) throw tooLarge();
+  if ((announced ?? 0) > bytesMax) throw tooLarge(bytesMax);
   let body = Buffer.alloc(0);
   let length = 0;
   const grow = (least: number): void => {
     // What is announced needs no more than that; and it is not taken before it comes.
     const doubled = Math.max(least, 2 * body.length, FIRST_BYTES);
-    const size = Math.min(doubled, Math.max(least, announced ?? limits.requestBytesMax));
+    const size = Math.min(doubled, Math.max(least, announced ?? bytesMax));
     take(size - body.length);
     const larger = Buffer.allocUnsafeSlow(size);
     body.copy(larger, 0, 0, length);
@@ -36,7 +38,7 @@ export async function readBody(
     };
     const more = (chunk: Buffer): void => {
       try {
-        if (length + chunk.length > limits.requestBytesMax) throw tooLarge();
+        if (length + chunk.length > bytesMax) throw tooLarge(bytesMax);
         if (length + chunk.length > body.length) grow(length + chunk.length);
         length += chunk.copy(body, length);
       } catch (error) {
@@ -50,6 +52,6 @@ export async function readBody(
   });
 }
 
-function tooLarge(): HubError {
-  return new HubError('MessageTooLarge', `The body is larger than ${limits.requestBytesMax} bytes.`);
+function tooLarge(bytesMax: number): HubError {
+  return new HubError('MessageTooLarge', `The body is larger than ${bytesMax} bytes.`);
 }

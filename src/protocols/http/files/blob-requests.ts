@@ -9,10 +9,14 @@ import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import { type Random, uuid } from '../../../base/random.ts';
+import { Shares } from '../../../base/shares.ts';
+import { HubError } from '../../../core/errors.ts';
 import type { Blob } from '../../../core/files/blob.ts';
 import { BlobError } from '../../../core/files/blob-error.ts';
 import type { Blobs } from '../../../core/files/files.ts';
 import { FILES_CONTAINER } from '../../../core/files/types.ts';
+import { deviceShare } from '../../../core/identity/share-name.ts';
+import { readBody } from '../read-body.ts';
 import {
   blobMd5Of,
   conditionOf,
@@ -39,8 +43,8 @@ export interface BlobRequestsParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** The request's signed URL is good. */
-  proved(request: http.IncomingMessage): void;
+  /** The request's signed URL is good. @param by whose share it uses (`shareName`) */
+  proved(request: http.IncomingMessage, by: string): void;
 }
 
 /** @returns a handler that answers every request, and never rejects. */
@@ -48,6 +52,7 @@ export function blobRequests(
   parts: BlobRequestsParts,
 ): (request: http.IncomingMessage, response: http.ServerResponse) => Promise<void> {
   const { blobs, random, log } = parts;
+  const shares = blobShares();
   return async (request, response) => {
     const requestId = uuid(random);
     response.setHeader('x-ms-request-id', requestId);
@@ -56,12 +61,20 @@ export function blobRequests(
     try {
       const { path, query } = addressOf(request.url ?? '');
       const blob = await blobs.blob(path, query);
-      parts.proved(request);
-      if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
-      await answer(blob, request, response, query);
+      const by = deviceShare(blob.bearer);
+      parts.proved(request, by);
+      if (!shares.requests.take(by)) throw new BlobError('ServerBusy');
+      try {
+        if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+        await answer(blob, request, response, query, shares);
+      } finally {
+        shares.requests.give(by);
+      }
     } catch (error) {
       const known = error instanceof BlobError ? error : new BlobError('InternalError', undefined, error);
-      const level = known.code === 'InternalError' || known.code === 'ServerBusy' ? 'error' : 'debug';
+      // Busy without a cause is what the device has in hand itself.
+      const isFault = known.code === 'InternalError' || (known.code === 'ServerBusy' && known.cause !== undefined);
+      const level = isFault ? 'error' : 'debug';
       log[level](
         { requestId, code: known.code, ...(known.cause !== undefined && { error: known.cause }) },
         'file request refused',
@@ -73,6 +86,17 @@ export function blobRequests(
     }
   };
 }
+
+/** What the bearers of signed URLs have in hand, by device: requests, and bytes of block lists, which stand in memory whole. */
+interface BlobShares {
+  readonly requests: Shares;
+  readonly lists: Shares;
+}
+
+const blobShares = (): BlobShares => ({
+  requests: new Shares({ max: limits.httpRequestsMax, perKeyMax: limits.httpRequestsPerDeviceMax }),
+  lists: new Shares({ max: limits.fileBlockListsBytesMax, perKeyMax: limits.fileBlockListBytesMax }),
+});
 
 function headerText(value: string | readonly string[] | undefined): string | undefined {
   return typeof value === 'string' && /^[\w-]{1,32}$/.test(value) ? value : undefined;
@@ -98,12 +122,13 @@ async function answer(
   request: http.IncomingMessage,
   response: http.ServerResponse,
   query: URLSearchParams,
+  shares: BlobShares,
 ): Promise<void> {
   const comp = query.get('comp');
   switch (request.method) {
     case 'PUT':
       if (comp === 'block') return stage(blob, request, response, query);
-      if (comp === 'blocklist') return commit(blob, request, response);
+      if (comp === 'blocklist') return commit(blob, request, response, shares);
       if (comp === null) return put(blob, request, response);
       throw new BlobError('InvalidQueryParameterValue');
     case 'GET':
@@ -163,9 +188,25 @@ async function stage(
   });
 }
 
-async function commit(blob: Blob, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+async function commit(
+  blob: Blob,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  { lists }: BlobShares,
+): Promise<void> {
   const { headers } = request;
-  const ids = readBlockList(await textOf(request));
+  const by = deviceShare(blob.bearer);
+  let taken = 0;
+  const take = (bytes: number): void => {
+    if (!lists.take(by, bytes)) throw new BlobError('ServerBusy');
+    taken += bytes;
+  };
+  let ids: readonly string[];
+  try {
+    ids = readBlockList(await textOf(request, take));
+  } finally {
+    if (taken > 0) lists.give(by, taken);
+  }
   const md5 = blobMd5Of(headers);
   const facts = await blob.commit(ids, {
     contentType: contentTypeOf(headers, false),
@@ -206,15 +247,18 @@ function created(response: http.ServerResponse, headers: Readonly<Record<string,
   response.writeHead(201, { ...headers, 'Content-Length': '0', 'x-ms-request-server-encrypted': 'false' }).end();
 }
 
-async function textOf(request: http.IncomingMessage): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of streamedBody(request)) {
-    bytes += piece.length;
-    if (bytes > limits.fileBlockListBytesMax) throw new BlobError('RequestBodyTooLarge');
-    pieces.push(piece);
+async function textOf(request: http.IncomingMessage, take: (bytes: number) => void): Promise<string> {
+  const announced = lengthOf(request.headers);
+  if ((announced ?? 0) > limits.fileBlockListBytesMax) throw new BlobError('RequestBodyTooLarge');
+  request.setTimeout(limits.fileSilenceMs, () => request.destroy());
+  try {
+    return (await readBody(request, announced, take, limits.fileBlockListBytesMax)).toString('utf8');
+  } catch (error) {
+    if (!(error instanceof HubError)) throw error;
+    throw new BlobError(error.code === 'MessageTooLarge' ? 'RequestBodyTooLarge' : 'InvalidInput', undefined, error);
+  } finally {
+    request.setTimeout(0);
   }
-  return Buffer.concat(pieces).toString('utf8');
 }
 
 /** In the storage service's form; libraries read the header before the body. */

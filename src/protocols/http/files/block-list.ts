@@ -4,7 +4,8 @@ import { BlobError } from '../../../core/files/blob-error.ts';
 
 /** One element; its name says where the block is looked for, and here all are of those not committed yet. */
 const ELEMENT = /\s*<(Latest|Uncommitted|Committed)>\s*([A-Za-z0-9+/=]{1,128})\s*<\/\1>/y;
-const HEAD = /^\uFEFF?\s*(?:<\?xml[^>]{0,200}\?>)?\s*<BlockList\s*(\/?)>/;
+/** Blanks stand in one place each: two runs of them next to each other would be tried in every way of cutting them. */
+const HEAD = /^\uFEFF?\s*(?:<\?xml[^>]{0,200}\?>\s*)?<BlockList\s*(\/?)>/;
 const TAIL = /\s*<\/BlockList>\s*$/y;
 
 /**
