@@ -403,6 +403,8 @@ export const limits = {
   amqpPulseMs: 1 * SECOND_MS,
   /** The same when something has happened: what happens in this time is looked at once. */
   amqpHurryMs: 50,
+  /** Refusals of one AMQP connection that the log has a line for: a link that is refused costs its peer some bytes. */
+  amqpRefusalsLoggedMax: 16,
   /** Requests to a node of an AMQP connection whose answers wait for the peer's credit. */
   amqpAnswersMax: 64,
   /** Largest request to `$cbs` or `$management`: a token and a few names. */

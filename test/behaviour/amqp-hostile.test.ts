@@ -365,3 +365,20 @@ test('no bytes, arbitrary or damaged, take the hub down', { timeout: 60_000 }, a
     'nothing failed inside the hub',
   );
 });
+
+test('links of a stranger that are refused do not fill the log', async () => {
+  await using hub = await openAmqpTestHub();
+  const raw = await RawAmqp.connect(hub.port);
+  raw.write(HEADER, open(), begin(0));
+  const count = 200;
+  for (let handle = 0; handle < count; handle++) raw.write(attach(0, `l${handle}`, handle, true, partition));
+  const detached = (): number => raw.frames().filter(({ code }) => code === performative.detach).length;
+  for (const started = performance.now(); detached() < count; ) {
+    assert.ok(performance.now() - started < 20_000, `${detached()} of ${count} are refused`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const lines = hub.lines.filter((line) => line.includes('AMQP peer refused'));
+  assert.equal(lines.length, limits.amqpRefusalsLoggedMax);
+  assert.match(lines.at(-1) ?? '', /are not logged/);
+  raw.socket.destroy();
+});

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { limits } from '../../base/limits.ts';
 import { exampleIdentity } from '../../stores/contract/identities.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { IdentityCache } from './identity-cache.ts';
@@ -123,4 +124,20 @@ test('the first refusal of an id costs one access, whether it exists or not, is 
   for (const deviceId of ['here', 'stored', 'missing']) {
     assert.deepEqual([await refuse(deviceId), await refuse(deviceId)], [1, 0], deviceId);
   }
+});
+
+test('guesses of other ids push out what is known of an id alike, whether it exists or not', async () => {
+  const { store, gets } = counted();
+  await create(store, 'here');
+  const cache = new IdentityCache(store);
+  const refuse = async (deviceId: string): Promise<number> => {
+    const before = gets();
+    const wasHere = Boolean(cache.peek({ deviceId }));
+    await cache.load({ deviceId });
+    await cache.refused({ deviceId }, wasHere);
+    return gets() - before;
+  };
+  for (const deviceId of ['here', 'missing']) assert.equal(await refuse(deviceId), 1);
+  for (let nth = 0; nth < limits.unknownIdentityCacheMax; nth++) await refuse(`guess${nth}`);
+  assert.equal(await refuse('here'), await refuse('missing'));
 });

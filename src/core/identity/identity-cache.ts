@@ -28,9 +28,11 @@ export class IdentityCache {
   readonly #store: IdentityStore;
   readonly #sizeMax: number;
   readonly #known = new Map<string, KnownIdentity>();
-  readonly #unknown = new Set<string>();
-  /** Ids that exist and whose first refusal has cost what it costs for one that does not. */
-  readonly #refused = new Set<string>();
+  /**
+   * Ids under which somebody was refused: known not to exist, or existing and the first refusal has cost what it costs for one
+   * that does not. They leave in one order: did one kind push out only its own, what is asked anew would tell the kind.
+   */
+  readonly #tried = new Map<string, 'missing' | 'existing'>();
   readonly #loads = new Map<string, Load>();
   readonly #unwatch: () => void;
 
@@ -44,7 +46,7 @@ export class IdentityCache {
   peek(key: IdentityKey): KnownIdentity | null | undefined {
     const name = identityName(key);
     const identity = this.#known.get(name);
-    if (identity === undefined) return this.#unknown.has(name) ? null : undefined;
+    if (identity === undefined) return this.#tried.get(name) === 'missing' ? null : undefined;
     this.#moveToEnd(identity);
     return identity;
   }
@@ -66,9 +68,8 @@ export class IdentityCache {
    */
   async refused(key: IdentityKey, wasHere: boolean): Promise<void> {
     const name = identityName(key);
-    if (this.#unknown.has(name) || this.#refused.has(name)) return;
-    if (this.#refused.size >= limits.unknownIdentityCacheMax) this.#refused.delete(first(this.#refused));
-    this.#refused.add(ownText(name));
+    if (this.#tried.has(name)) return;
+    this.#try(name, 'existing');
     // What comes of it is nobody's: the answer is a refusal in any case.
     if (wasHere) await this.#store.get(key).catch(() => {});
   }
@@ -107,21 +108,26 @@ export class IdentityCache {
     const name = identityName(identity);
     const load = this.#loads.get(name);
     if (load !== undefined) load.stale = true;
-    this.#unknown.delete(name);
+    if (this.#tried.get(name) === 'missing') this.#tried.delete(name);
     if (deleted) this.#known.delete(name);
     else if (this.#known.has(name)) this.#known.set(name, known(identity));
   }
 
   #keep(name: string, identity: KnownIdentity | undefined): void {
     if (identity === undefined) {
-      if (this.#unknown.size >= limits.unknownIdentityCacheMax) this.#unknown.delete(first(this.#unknown));
-      this.#unknown.add(ownText(name));
+      this.#try(name, 'missing');
       return;
     }
     // Named by the store's texts: those of a peer may be parts of a longer one.
     const own = identityName(identity);
     if (!this.#known.has(own) && this.#known.size >= this.#sizeMax) this.#known.delete(first(this.#known.keys()));
     this.#known.set(own, identity);
+  }
+
+  #try(name: string, kind: 'missing' | 'existing'): void {
+    const isKept = this.#tried.has(name);
+    if (!isKept && this.#tried.size >= limits.unknownIdentityCacheMax) this.#tried.delete(first(this.#tried.keys()));
+    this.#tried.set(isKept ? name : ownText(name), kind);
   }
 
   /** The first is the one to leave. While nobody has to for long, nothing moves: each move leaves a hole in the table. */

@@ -16,6 +16,8 @@ interface Address {
   readonly kept: number[];
   /** Attempts that wait for one of those being judged. */
   readonly queue: (() => void)[];
+  /** Attempts that have waited and have yet to look whether it is their turn: the address is in use by them. */
+  woken: number;
 }
 
 export class Attempts {
@@ -37,6 +39,7 @@ export class Attempts {
         return true;
       }
       await new Promise<void>((resolve) => address.queue.push(resolve));
+      address.woken--;
     }
   }
 
@@ -47,17 +50,22 @@ export class Attempts {
     if (address === undefined) return;
     address.judging--;
     if (delayMs > 0) address.kept.push(this.#clock.monotonic() + delayMs);
-    // All of those that wait look again where no place is left, so that none of them is left behind.
-    const isFull = this.#keptBy(address) >= limits.slowRefusalsPerAddressMax;
-    for (const next of address.queue.splice(0, isFull ? address.queue.length : 1)) next();
-    if (isIdle(address) && address.kept.length === 0) this.#addresses.delete(name);
+    // As many look again as places are free; all of those that wait where refusals keep every place, so that none is left behind.
+    const kept = this.#keptBy(address);
+    const free = limits.slowRefusalsPerAddressMax - kept - address.judging;
+    const isFull = kept >= limits.slowRefusalsPerAddressMax;
+    for (const next of address.queue.splice(0, isFull ? address.queue.length : Math.max(0, free - address.woken))) {
+      address.woken++;
+      next();
+    }
+    if (isIdle(address) && kept === 0) this.#addresses.delete(name);
   }
 
   #addressOf(peer: string): Address {
     const name = addressShare(peer);
     const known = this.#addresses.get(name);
     if (known !== undefined) return known;
-    const address: Address = { judging: 0, kept: [], queue: [] };
+    const address: Address = { judging: 0, kept: [], queue: [], woken: 0 };
     if (this.#addresses.size >= limits.failuresRememberedMax) this.#forgetOne();
     this.#addresses.set(ownText(name), address);
     return address;
@@ -81,6 +89,6 @@ export class Attempts {
   }
 }
 
-function isIdle({ judging, queue }: Address): boolean {
-  return judging === 0 && queue.length === 0;
+function isIdle({ judging, queue, woken }: Address): boolean {
+  return judging === 0 && queue.length === 0 && woken === 0;
 }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Cancel } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
@@ -56,6 +57,7 @@ export class AmqpPeer {
   /** Tokens of policies by which devices are yet to be renewed, by the name for which they were put. */
   readonly #renewals = new Map<string, { readonly token: string; readonly principal: PolicyPrincipal }>();
   #isRenewing = false;
+  #refusalsLogged = 0;
   #cancelExpiry: Cancel = () => {};
   /** When the first proof ends, or one that has been renewed since; UTC milliseconds. */
   #expiryAt = Number.POSITIVE_INFINITY;
@@ -274,11 +276,11 @@ export class AmqpPeer {
     return amqpError(error, uuid(this.#hub.random));
   }
 
-  #logRefusal(error: HubError): void {
-    this.#options.log.info(
-      { peer: this.#options.origin.peer, code: error.code, reason: error.reason },
-      'AMQP peer refused',
-    );
+  #logRefusal({ code, reason }: HubError): void {
+    if (this.#refusalsLogged >= limits.amqpRefusalsLoggedMax) return;
+    const isLast = ++this.#refusalsLogged === limits.amqpRefusalsLoggedMax;
+    const more = isLast && { more: 'the next refusals of this connection are not logged' };
+    this.#options.log.info({ peer: this.#options.origin.peer, code, reason, ...more }, 'AMQP peer refused');
   }
 
   #closed(): void {
