@@ -167,3 +167,36 @@ test('a request has a bounded number of header lines, and is told so', async () 
   assert.equal(answer.status, 431);
   assert.equal(refusalIn(answer).code, 'MessageTooLarge');
 });
+
+test('a request whose client has gone while it was judged keeps nothing of its share', async () => {
+  await using http = await openHttpHub();
+  const device = await registerDevice(http, 'd1');
+  const authentication = http.hub.authentication as { device: HttpHub['hub']['authentication']['device'] };
+  const judge = authentication.device.bind(authentication);
+  const gate = Promise.withResolvers<void>();
+  let waiting = 0;
+  authentication.device = async (...args) => {
+    waiting++;
+    await gate.promise;
+    return judge(...args);
+  };
+  const post = await head(device, 'POST', events, 'content-length: 1\r\n');
+  const count = limits.httpRequestsPerDeviceMax;
+  const sockets = await Promise.all(Array.from({ length: count }, () => http.connect()));
+  for (const socket of sockets) socket.on('error', () => {}).write(`${post}x`);
+  await until('all are being judged', () => waiting === count);
+  const before = http.door.connections();
+  for (const socket of sockets) socket.destroy();
+  await until('they have gone', () => http.door.connections() <= before - count);
+  gate.resolve();
+  assert.equal((await device.request('POST', events, { body: 'x' })).status, 204);
+});
+
+test('a body that broke off before it was read is refused, and nobody waits for it', async () => {
+  const gone = new Readable({ read() {} });
+  gone.on('error', () => {}).destroy();
+  await assert.rejects(
+    readBody(gone, 10, () => {}),
+    { code: 'IotHubFormatError' },
+  );
+});

@@ -87,6 +87,8 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
   /** The caller is known: its request counts, and its body may come. */
   const begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal): void => {
     proved?.(request.socket, principal);
+    // Its end has been told already: what it took would never be given back.
+    if (reply.raw.destroyed) throw new HubError('ServiceUnavailable', 'The client has gone.');
     const share = shares.begin(principal);
     taken.set(request, share);
     reply.raw.once('close', () => share.end());

@@ -20,6 +20,8 @@ export async function readBody(
 ): Promise<Buffer> {
   if (announced === 0) return Buffer.alloc(0);
   if ((announced ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  // It ends by itself only when it has been read: nothing more is told of it.
+  if (payload.destroyed) throw brokenOff();
   let body = Buffer.alloc(0);
   let length = 0;
   const grow = (least: number): void => {
@@ -48,10 +50,14 @@ export async function readBody(
     payload.on('data', more);
     payload.once('end', () => resolve(body.subarray(0, length)));
     payload.once('error', (cause) => failed(new HubError('IotHubFormatError', undefined, { cause })));
-    payload.once('close', () => failed(new HubError('IotHubFormatError', 'The body broke off.')));
+    payload.once('close', () => failed(brokenOff()));
   });
 }
 
 function tooLarge(bytesMax: number): HubError {
   return new HubError('MessageTooLarge', `The body is larger than ${bytesMax} bytes.`);
+}
+
+function brokenOff(): HubError {
+  return new HubError('IotHubFormatError', 'The body broke off.');
 }
