@@ -1,9 +1,13 @@
 /** Twins and methods as a person at a terminal works with them. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import https from 'node:https';
 import { test } from 'node:test';
 import { createDevices } from '../../bench/servers/hub.ts';
+import { signSas } from '../../src/api/sas.ts';
 import { startCli } from '../drivers/cli.ts';
-import { runMooring, startHub } from '../drivers/hub.ts';
+import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 
 test('twin show, update, replace and watch; method invoke, with what the device answers', async () => {
@@ -55,9 +59,18 @@ test('twin show, update, replace and watch; method invoke, with what the device 
     payload: '{"out":true}',
   });
   assert.deepEqual(await invoked, { status: 207, payload: { out: true } });
+  // A command of a component, as a digital twin client sends it.
+  const commanded = command(hub, `/digitaltwins/${clientId}/components/c/commands/go`, '{"in":2}');
+  const called = await client.next('publish');
+  assert.match(called.topic, /\/POST\/c\*go\/\?/);
+  assert.equal(called.payload.toString(), '{"in":2}');
+  const query = called.topic.slice(called.topic.indexOf('?') + 1);
+  client.publish({ topic: `$iothub/methods/res/-3/?${query}`, payload: '[1.0]' });
+  assert.deepEqual(await commanded, { status: 200, deviceStatus: '-3', body: '[1.0]' });
+
   const metrics = await (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/metrics`)).text();
   for (const line of [
-    'mooring_methods_total{result="answered"} 1',
+    'mooring_methods_total{result="answered"} 2',
     'mooring_methods_total{result="DeviceNotOnline"} 1',
     'mooring_methods 0',
     'mooring_twin_reports_total{result="accepted"} 0',
@@ -66,3 +79,31 @@ test('twin show, update, replace and watch; method invoke, with what the device 
   }
   client.destroy();
 });
+
+async function command(hub: TestHub, path: string, body: string) {
+  const fields = new Map(
+    hub.endpoints.connectionStrings.service.split(';').map((pair) => {
+      const at = pair.indexOf('=');
+      return [pair.slice(0, at), pair.slice(at + 1)] as const;
+    }),
+  );
+  const authorization = await signSas({
+    resource: fields.get('HostName') ?? '',
+    key: fields.get('SharedAccessKey') ?? '',
+    policyName: 'service',
+    expiresAt: Date.now() + 60_000,
+  });
+  const request = https.request({
+    ...{ host: '127.0.0.1', port: hub.endpoints.ports.https as number, ca: hub.ca, servername: 'localhost' },
+    ...{ method: 'POST', path: `${path}?api-version=2021-04-12` },
+    headers: { authorization, 'content-type': 'application/json' },
+  });
+  request.end(body);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  const chunks: Buffer[] = await response.toArray();
+  return {
+    status: response.statusCode,
+    deviceStatus: response.headers['x-ms-command-statuscode'],
+    body: Buffer.concat(chunks).toString(),
+  };
+}
