@@ -560,6 +560,10 @@ export const limits = {
   stallToldMs: 500,
   /** The stall from which health warns. */
   stallWarnMs: 5 * SECOND_MS,
+  /** Bytes that a backup copies between two syncs: a longer one would make the event log's own wait. */
+  backupStepBytes: 4 * MiB,
+  /** How far behind its last numbers a restored event log goes on: events that were given numbers after the backup. */
+  restoredSequenceStep: 2 ** 31,
   /** Share of the disk that should be free. */
   diskFreeShareMin: 0.05,
   /** Time before the end of a certificate from which it is told; one of ours is renewed long before. */

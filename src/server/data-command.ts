@@ -1,15 +1,24 @@
 /**
- * `mooring data check` and `mooring data repair`: what is wrong with a data folder, and mending it. Both work on the files
- * themselves, so no hub may hold the folder.
+ * `mooring data …`: what is wrong with a data folder, mending it, and copies of it. All work on the files themselves; only a
+ * backup may be made while a hub holds the folder.
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemRandom } from '../base/random.ts';
+import { type BackupManifest, backUpData } from './data-backup.ts';
 import { checkData, type DataCheck, type DataProblem } from './data-check.ts';
 import { DataFolderError, lockDataFolder } from './data-folder.ts';
 import { type DataRepair, repairData } from './data-repair.ts';
+import { type Restored, restoreData, verifyBackup } from './data-restore.ts';
 
 const usage = `Usage: mooring data check|repair [--data-dir DIR] [--accept-loss PART,…] [--json]
+       mooring data backup TO [--data-dir DIR] [--keys] [--without-files] [--json]
+       mooring data verify FROM [--json]
+       mooring data restore FROM [--data-dir DIR] [--json]
+  backup   makes a consistent copy in the new folder TO, also of a hub that runs; with --keys also of the keys and
+           certificates, without which the copy cannot be used: keep them apart, or keep the copy as safe as them
+  verify   whether a backup is whole
+  restore  makes a data folder of a backup; sequence numbers of events go on far behind those of the backup
   check    reads everything in the data folder and says what is wrong; changes nothing
   repair   mends what it can; what it changes is kept in DIR/damaged first, with a report of what is lost
 
@@ -18,7 +27,7 @@ A part that the folder has lost (check and the start of the hub name it) comes b
 numbers go on behind all that were given), tls (clients must trust a new authority), keys (the stored keys of devices and
 policies: those devices are disabled).
 
-The hub must be stopped. A key that was given to the hub (MOORING_KEY_ENCRYPTION_KEY) must be given here, too.
+For check, repair and restore the hub must be stopped. A key that was given to the hub (MOORING_KEY_ENCRYPTION_KEY) must be given here, too.
 Exit codes: 0 sound, or mended; 1 something is wrong, or could not be mended; 2 wrong use.
 `;
 
@@ -43,6 +52,7 @@ export async function runData(
     return 2;
   }
   const { action, folder, json, acceptedLosses } = asked;
+  if (action === 'backup' || action === 'verify' || action === 'restore') return runBackup(asked, env, { out, err });
   let unlock = (): void => {};
   try {
     unlock = lockDataFolder(folder);
@@ -65,18 +75,72 @@ export async function runData(
   }
 }
 
+async function runBackup(
+  { action, folder, other, json, withKeys, withFiles }: Asked,
+  env: Readonly<Record<string, string | undefined>>,
+  { out, err }: Output,
+): Promise<number> {
+  const givenKey = env.MOORING_KEY_ENCRYPTION_KEY;
+  try {
+    if (action === 'backup') {
+      let shown = 0;
+      const manifest = await backUpData({
+        ...{ folder, target: other, withKeys, withFiles, now: Date.now },
+        progress({ file, bytes }) {
+          if (json || Date.now() - shown < PROGRESS_MS) return;
+          shown = Date.now();
+          err(`  ${Math.round(bytes / 2 ** 20)} MiB copied: ${file}\n`);
+        },
+      });
+      out(json ? `${JSON.stringify({ ok: true, ...manifest })}\n` : backupText(other, manifest));
+      return 0;
+    }
+    const { problems, ...rest } =
+      action === 'verify'
+        ? await verifyBackup(other, givenKey)
+        : await restoreData({ source: other, folder, givenKey, random: systemRandom });
+    const actions = 'actions' in rest ? (rest as Restored).actions : [];
+    if (json) out(`${JSON.stringify({ ok: problems.length === 0, problems, actions, ...rest })}\n`);
+    else if (problems.length > 0)
+      err(`The backup ${other} is damaged:\n${problems.map((each) => `  ${each}\n`).join('')}`);
+    else out(actions.length > 0 ? actions.map((each) => `  ${each}\n`).join('') : `The backup ${other} is whole.\n`);
+    return problems.length === 0 ? 0 : 1;
+  } catch (error) {
+    const { message } = error as Error;
+    if (json) out(`${JSON.stringify({ ok: false, error: message })}\n`);
+    else err(`${message}\n`);
+    return 1;
+  }
+}
+
+const PROGRESS_MS = 1000;
+
+function backupText(target: string, { files, withKeys }: BackupManifest): string {
+  const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
+  const keys = withKeys
+    ? 'It holds the keys: who can read it can act as every device.'
+    : 'It holds no keys and certificates: keep the folders keys and tls apart, a restore needs them.';
+  return `${Object.keys(files).length} files, ${Math.round(bytes / 2 ** 20)} MiB, are in ${target}.\n${keys}\n`;
+}
+
+interface Asked {
+  readonly action: 'check' | 'repair' | 'backup' | 'verify' | 'restore';
+  /** The data folder. */
+  readonly folder: string;
+  /** The backup's. */
+  readonly other: string;
+  readonly json: boolean;
+  readonly acceptedLosses: readonly string[];
+  readonly withKeys: boolean;
+  readonly withFiles: boolean;
+}
+
+const withPlace = new Set(['backup', 'verify', 'restore']);
+
 function readArguments(
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-):
-  | {
-      readonly action: 'check' | 'repair';
-      readonly folder: string;
-      readonly json: boolean;
-      readonly acceptedLosses: readonly string[];
-    }
-  | 'help'
-  | undefined {
+): Asked | 'help' | undefined {
   try {
     const { values, positionals } = parseArgs({
       args: [...argv],
@@ -85,20 +149,32 @@ function readArguments(
         'data-dir': { type: 'string' },
         'accept-loss': { type: 'string', multiple: true },
         json: { type: 'boolean' },
+        keys: { type: 'boolean' },
+        'without-files': { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     });
     if (values.help === true) return 'help';
-    const [action, ...more] = positionals;
-    if ((action !== 'check' && action !== 'repair') || more.length > 0) return undefined;
+    const [action, other = '', ...more] = positionals;
+    if (!isAction(action) || more.length > 0 || withPlace.has(action) !== (other !== '')) return undefined;
+    const forBackup = values.keys === true || values['without-files'] === true;
+    if (forBackup && action !== 'backup') return undefined;
     const folder = path.resolve(values['data-dir'] ?? env.MOORING_DATA_DIR ?? './mooring-data');
     const acceptedLosses = (values['accept-loss'] ?? []).flatMap((names) => names.split(','));
     if (!acceptedLosses.every((part) => /^(tables|tls|keys|events\/.+)$/.test(part))) return undefined;
-    if (action === 'check' && acceptedLosses.length > 0) return undefined;
-    return { action, folder, json: values.json === true, acceptedLosses };
+    if (action !== 'repair' && acceptedLosses.length > 0) return undefined;
+    return {
+      ...{ action, folder, other: path.resolve(other), json: values.json === true, acceptedLosses },
+      withKeys: values.keys === true,
+      withFiles: values['without-files'] !== true,
+    };
   } catch {
     return undefined;
   }
+}
+
+function isAction(text: string | undefined): text is Asked['action'] {
+  return text === 'check' || text === 'repair' || (text !== undefined && withPlace.has(text));
 }
 
 function checkText(check: DataCheck): string {
