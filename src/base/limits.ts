@@ -66,6 +66,8 @@ export const limits = {
   modulesPerDeviceMax: 50,
   /** Service: parents of an identity in a nested edge. */
   parentScopesMax: 1,
+  /** Service: levels of edge devices below each other. */
+  edgeNestingMax: 5,
   /** Service: devices of one hub; ours is a setting. */
   devicesMax: 1_000_000,
   /** Decoded bytes of a symmetric key. */

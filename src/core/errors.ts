@@ -57,6 +57,12 @@ export const errorTable = {
     retry: false,
     meaning: 'nothing was uploaded',
   },
+  InvalidDeviceScope: {
+    number: 400028,
+    status: 400,
+    retry: false,
+    meaning: 'the scope is not that of an edge device, or may not be set here',
+  },
   CannotRegisterModuleToModule: { number: 400301, status: 400, retry: false, meaning: 'a module cannot hold modules' },
   IotHubUnauthorized: { number: 401003, status: 401, retry: false, meaning: 'authentication failed' },
   IotHubUnauthorizedAccess: {

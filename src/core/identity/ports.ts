@@ -31,9 +31,14 @@ export interface IdentityCounts {
 
 /** `ifMatch` is an unquoted ETag, or `*` for "whatever is there". */
 export type IdentityWrite =
-  | { readonly kind: 'create'; readonly identity: Identity; readonly countMax: number }
-  | { readonly kind: 'replace'; readonly identity: Identity; readonly ifMatch: string }
+  | ({ readonly kind: 'create'; readonly identity: Identity; readonly countMax: number } & WithModules)
+  | ({ readonly kind: 'replace'; readonly identity: Identity; readonly ifMatch: string } & WithModules)
   | { readonly kind: 'delete'; readonly key: IdentityKey; readonly ifMatch: string };
+
+/** Modules that come with a device, in the same step; those that it has already stay as they are. */
+interface WithModules {
+  readonly modules?: readonly Identity[];
+}
 
 /**
  * `notFound` for a module also when its device is missing (`deviceNotFound` tells them apart); `full` when `countMax`

@@ -5,6 +5,7 @@
  */
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
+import { checkParent } from './edge-scopes.ts';
 import { identityName } from './permissions.ts';
 import type { IdentityStore, IdentityWrite, IdentityWriteOutcome } from './ports.ts';
 import type { IdentityDraft } from './registry.ts';
@@ -49,7 +50,7 @@ export async function carryOut(
       try {
         attempts.push({ at, wish, write: await writeFor(wish, last, parts, now) });
       } catch (error) {
-        if (!(error instanceof HubError) || error.code !== 'ArgumentInvalid') throw error;
+        if (!(error instanceof HubError) || !draftRefusals.has(error.code)) throw error;
         results[at] = error;
       }
     }
@@ -78,16 +79,39 @@ async function writeFor(
   if (isCreation) {
     const { devicesMax, modulesPerDeviceMax } = parts.limits;
     const countMax = draft.moduleId === undefined ? devicesMax : modulesPerDeviceMax;
-    return { kind: 'create', identity: buildIdentity(draft, parts.random, 0), countMax };
+    const created = buildIdentity(draft, parts.random, 0);
+    await checkParent(created, undefined, parts.store);
+    return { kind: 'create', identity: created, countMax, modules: modulesWith(created, parts.random) };
   }
-  const keepsCredentials = draft.authentication === undefined;
-  const current = keepsCredentials ? await parts.store.get(keyOf(draft)) : undefined;
+  // What is kept, or is compared with what is there.
+  const dependsOnCurrent = draft.authentication === undefined || concernsEdge(draft);
+  const current = dependsOnCurrent ? await parts.store.get(keyOf(draft)) : undefined;
   const identity = buildIdentity(draft, parts.random, now, current);
-  // Credentials that were read must meet the state they were read from. Who was not there has none to keep: created
+  await checkParent(identity, current, parts.store);
+  // What was read must meet the state it was read from. Who was not there has none to keep: created
   // meanwhile, it must not get the new ones in place of those that its creator was told.
-  const whatWasRead = keepsCredentials ? (current?.etag ?? NO_ETAG) : '*';
-  return { kind: 'replace', identity, ifMatch: ifMatch === '*' ? whatWasRead : ifMatch };
+  const whatWasRead = dependsOnCurrent ? (current?.etag ?? NO_ETAG) : '*';
+  const modules = modulesWith(identity, parts.random);
+  return { kind: 'replace', identity, ifMatch: ifMatch === '*' ? whatWasRead : ifMatch, modules };
 }
+
+/** Modules that every edge device has: its runtime logs in as them. */
+const RUNTIME = ['$edgeAgent', '$edgeHub'] as const;
+
+/** The modules that come with an edge device; of other devices and modules none. */
+function modulesWith({ deviceId, moduleId, capabilities }: Identity, random: Random): readonly Identity[] {
+  if (moduleId !== undefined || !capabilities.iotEdge) return [];
+  return RUNTIME.map((name) => buildIdentity({ deviceId, moduleId: name, managedBy: 'IotEdge' }, random, 0));
+}
+
+function concernsEdge({ capabilities, deviceScope, parentScopes }: IdentityDraft): boolean {
+  return (
+    capabilities?.iotEdge === true || deviceScope != null || (parentScopes !== undefined && parentScopes.length > 0)
+  );
+}
+
+/** What a draft can be refused for; each item of a bulk request stands for itself. */
+const draftRefusals: ReadonlySet<string> = new Set(['ArgumentInvalid', 'InvalidDeviceScope']);
 
 function mayTryAgain(wish: Wish, write: IdentityWrite, outcome: IdentityWriteOutcome): boolean {
   if (wish.kind === 'createOrReplace' && outcome.kind === (write.kind === 'create' ? 'exists' : 'notFound'))

@@ -1,6 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
+import { scopesFor } from './edge-scopes.ts';
 import type { IdentityDraft } from './registry.ts';
 import type {
   AuthenticationType,
@@ -61,7 +62,7 @@ export function generateGenerationId(random: Random): string {
 }
 
 /**
- * The identity that `draft` asks for, with a new ETag and generation id. Without an `authentication` in the draft,
+ * The identity that `draft` asks for, with a new ETag, and a new generation id where there is no `current`. Without an `authentication` in the draft,
  * `current` lends its own (a status change must not cost a device its keys); without `current` keys are made.
  * @param statusUpdatedTime UTC milliseconds; 0 for a new identity, else now: the store keeps the old time where the
  *   status stays.
@@ -79,10 +80,13 @@ export function buildIdentity(
   if (parentScopes.length > limits.parentScopesMax) {
     throw invalid(`parentScopes may hold ${limits.parentScopesMax} scope at most`);
   }
+  for (const scope of parentScopes) text('parentScopes', scope, limits.scopeCharsMax);
+  text('deviceScope', draft.deviceScope, limits.scopeCharsMax);
+  const generationId = current?.generationId ?? generateGenerationId(random);
   return {
     deviceId: draft.deviceId,
     ...(isModule ? { moduleId: draft.moduleId } : {}),
-    generationId: generateGenerationId(random),
+    generationId,
     etag: generateEtag(random),
     status: isModule ? 'enabled' : oneOf('status', draft.status ?? 'enabled', statuses),
     statusReason: isModule ? null : text('statusReason', draft.statusReason, limits.statusReasonCharsMax),
@@ -92,8 +96,7 @@ export function buildIdentity(
         ? current.authentication
         : buildAuthentication(draft.authentication ?? {}, random),
     capabilities: { iotEdge: draft.capabilities?.iotEdge === true },
-    deviceScope: text('deviceScope', draft.deviceScope, limits.scopeCharsMax),
-    parentScopes: parentScopes.map((scope) => text('parentScopes', scope, limits.scopeCharsMax) ?? ''),
+    ...(isModule ? { deviceScope: null, parentScopes: [] } : scopesFor(draft, generationId, current)),
     managedBy: isModule ? text('managedBy', draft.managedBy, limits.identityIdCharsMax) : null,
   };
 }

@@ -195,6 +195,22 @@ export function identityStoreContract(
     assert.deepEqual(await store.write([]), []);
   });
 
+  using('modules that come with a device are made in the same step; those that are there stay', async (store) => {
+    const device = exampleIdentity({ deviceId: 'd1' });
+    const module = (moduleId: string, etag: string) => exampleIdentity({ deviceId: 'd1', moduleId }, { etag });
+    const heard: string[] = [];
+    store.watch(({ kind, identity }) => heard.push(`${kind} ${identity.moduleId ?? 'device'}`));
+    const etags = async () => (await store.listModules('d1')).map(({ moduleId, etag }) => `${moduleId} ${etag}`);
+    await store.write([{ kind: 'create', identity: device, countMax: 9, modules: [module('a', '1')] }]);
+    assert.deepEqual(await etags(), ['a 1']);
+    await store.write([{ kind: 'create', identity: device, countMax: 9, modules: [module('c', '1')] }]);
+    assert.deepEqual(await etags(), ['a 1']);
+    const modules = [module('a', '2'), module('b', '2')];
+    await store.write([{ kind: 'replace', identity: device, ifMatch: '*', modules }]);
+    assert.deepEqual(await etags(), ['a 1', 'b 2']);
+    assert.deepEqual(heard, ['created device', 'created a', 'replaced device', 'created b']);
+  });
+
   using('watchers hear of every change, before the writer, until they stop', async (store) => {
     const heard: string[] = [];
     const note = ({ kind, identity }: IdentityChange): void => {

@@ -113,7 +113,14 @@ export function createMemoryIdentityStore(): MemoryIdentityStore {
       for (const device of devices.values()) if (device.status === 'enabled') enabled++;
       return { devices: devices.size, enabled, disabled: devices.size - enabled };
     },
-    write: async (writes) => writes.map(apply),
+    write: async (writes) =>
+      writes.map((write) => {
+        const outcome = apply(write);
+        if (outcome.kind === 'done' && write.kind !== 'delete') {
+          for (const module of write.modules ?? []) create(module, Number.POSITIVE_INFINITY);
+        }
+        return outcome;
+      }),
     watch(listener) {
       // A wrapper of its own, so that the same function may watch twice and end each watch by itself.
       const own = (change: IdentityChange): void => listener(change);

@@ -52,7 +52,9 @@ export async function writeIdentities(
   for (const write of writes) {
     const before = changes.length;
     const last = eventTime !== undefined && write.kind === 'delete' ? await twinsOf(tx, write.key) : new Map();
-    outcomes.push(await apply(tx, cipher, write, changes));
+    const outcome = await apply(tx, cipher, write, changes);
+    if (outcome.kind === 'done' && write.kind !== 'delete') await addModules(tx, cipher, write.modules ?? [], changes);
+    outcomes.push(outcome);
     if (eventTime !== undefined) await keepLifecycle(tx, changes.slice(before), last, eventTime);
   }
   return { outcomes, changes };
@@ -72,6 +74,16 @@ function apply(
     case 'delete':
       return remove(tx, cipher, write.key, write.ifMatch, changes);
   }
+}
+
+/** Those of a device's modules that it does not have yet; their number is not looked at. */
+async function addModules(
+  tx: Transaction,
+  cipher: KeyCipher,
+  modules: readonly Identity[],
+  changes: IdentityChange[],
+): Promise<void> {
+  for (const module of modules) await create(tx, cipher, module, Number.POSITIVE_INFINITY, changes);
 }
 
 async function create(
