@@ -401,6 +401,11 @@ export const limits = {
   amqpCommandsInflightMax: 256,
   /** Feedback messages that one back end may hold unsettled over one AMQP link. */
   amqpReceiptBatchesMax: 8,
+  /**
+   * Questions for receipts and for notifications of files that the links of one policy may have in hand: each is a call of the
+   * tables, one connection can have thousands of such links, and all of them look when something has happened.
+   */
+  amqpTakesPerPolicyMax: 32,
   /** How often AMQP links that wait look for receipts whose time has come. */
   amqpPulseMs: 1 * SECOND_MS,
   /** The same when something has happened: what happens in this time is looked at once. */

@@ -382,3 +382,31 @@ test('links of a stranger that are refused do not fill the log', async () => {
   assert.match(lines.at(-1) ?? '', /are not logged/);
   raw.socket.destroy();
 });
+
+test('links for receipts of one policy ask the tables a few at a time, and each has its turn', async () => {
+  await using hub = await openAmqpTestHub();
+  const commands = hub.hub.commands as { takeReceipts: typeof hub.hub.commands.takeReceipts };
+  let [now, most, asked] = [0, 0, 0];
+  commands.takeReceipts = async () => {
+    most = Math.max(most, ++now);
+    asked++;
+    // Longer than it takes to attach all of them.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    now--;
+    return undefined;
+  };
+  const raw = await RawAmqp.connect(hub.port);
+  raw.write(SASL_HEADER, plain('service', hub.key('service')));
+  await raw.frame(performative.saslOutcome);
+  raw.write(HEADER, open(), begin(0));
+  const links = 3 * limits.amqpTakesPerPolicyMax;
+  for (let handle = 0; handle < links; handle++) {
+    raw.write(attach(0, `l${handle}`, handle, true, '/messages/serviceBound/feedback'), flow(0, { handle, credit: 1 }));
+  }
+  for (const started = performance.now(); asked < links; ) {
+    assert.ok(performance.now() - started < 20_000, `${asked} have asked`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.ok(most <= limits.amqpTakesPerPolicyMax, `${most} at a time`);
+  raw.socket.destroy();
+});

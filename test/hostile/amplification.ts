@@ -234,6 +234,11 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
     ['amqpTokensMax', 'amqpPolicyTokensMax'],
     'a device has one proof, whatever its tokens were put for',
   ],
+  [
+    'AMQP: links for receipts and notifications of files, each asks the tables',
+    ['amqpTakesPerPolicyMax'],
+    'the others look at the next beat, in turn',
+  ],
   ['MQTT: packets of one turn', ['mqttPacketsPerTurn'], 'a long packet counts as many'],
 ];
 

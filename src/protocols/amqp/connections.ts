@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { limits } from '../../base/limits.ts';
+import { Shares } from '../../base/shares.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
 import { DeliveryTurns } from './delivery-turns.ts';
@@ -39,6 +40,7 @@ export function amqpConnections(
 ): AmqpConnections {
   const open = new Map<Duplex, AmqpPeer>();
   const pulse = new Pulse(hub.clock);
+  const takes = new Shares({ max: limits.tableQueueMax / 4, perKeyMax: limits.amqpTakesPerPolicyMax });
   const log = hub.log.child({ protocol: 'amqp' });
   let isDraining = false;
   let whenEmpty: () => void = () => {};
@@ -56,6 +58,7 @@ export function amqpConnections(
         log,
         pulse,
         turns,
+        takes,
         unproved: unprovedBytes,
         closed() {
           open.delete(stream);

@@ -1,4 +1,5 @@
 import type { Log } from '../../base/log.ts';
+import type { Shares } from '../../base/shares.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import type { DeliverySocket, DeliveryTurns } from './delivery-turns.ts';
@@ -10,6 +11,8 @@ export interface LinkHost {
   readonly log: Log;
   readonly pulse: Pulse;
   readonly turns: DeliveryTurns;
+  /** Questions of the tables for what back ends are handed under locks, by policy. */
+  readonly takes: Shares;
   readonly socket: DeliverySocket;
   /** Bytes that were written and that the socket has not taken yet. */
   unsentBytes(): number;

@@ -9,6 +9,8 @@ import type { OutgoingLink } from './outgoing-link.ts';
 export interface LockedSource {
   /** What it is called in the log. */
   readonly name: string;
+  /** Whose share of the questions it uses (`shareName`). */
+  holder(): string;
   /** The next message; undefined: nothing to hand out now. Asks for the right again: a token may have ended or been renewed. */
   take(): Promise<LockedMessage | undefined>;
   /** False: the lock is gone. */
@@ -65,7 +67,8 @@ export class LockedDelivery {
     this.#stopWaiting?.();
     try {
       while (this.#mayDeliver()) {
-        const next = await this.#source.take();
+        const next = await this.#take();
+        if (next === 'later') break;
         if (next === undefined) {
           this.#link.drained();
           break;
@@ -80,6 +83,18 @@ export class LockedDelivery {
       if (!this.#isClosed && this.#link.credit > 0) {
         this.#stopWaiting = this.#host.pulse.join(() => this.#run());
       }
+    }
+  }
+
+  /** `later` = links of the same policy ask as much as they may. */
+  async #take(): Promise<LockedMessage | 'later' | undefined> {
+    const { takes } = this.#host;
+    const holder = this.#source.holder();
+    if (!takes.take(holder)) return 'later';
+    try {
+      return await this.#source.take();
+    } finally {
+      takes.give(holder);
     }
   }
 

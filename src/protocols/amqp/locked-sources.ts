@@ -1,4 +1,5 @@
 /** What back ends are handed under locks, as AMQP messages. */
+import { shareName } from '../../core/identity/share-name.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { feedbackMessage, fileNotificationMessage } from './command-mapping.ts';
 import type { LinkHost } from './link-host.ts';
@@ -8,6 +9,7 @@ import type { LockedSource } from './locked-delivery.ts';
 export function receipts({ hub }: LinkHost, principal: () => Principal): LockedSource {
   return {
     name: 'receipts',
+    holder: () => shareName(principal()),
     async take() {
       const batch = await hub.commands.takeReceipts(principal());
       return batch && { ...batch, message: feedbackMessage(batch.receipts, hub.name, hub.clock.now()) };
@@ -21,6 +23,7 @@ export function receipts({ hub }: LinkHost, principal: () => Principal): LockedS
 export function fileNotifications({ hub }: LinkHost, principal: () => Principal): LockedSource {
   return {
     name: 'notifications of files',
+    holder: () => shareName(principal()),
     async take() {
       const locked = await hub.files.takeNotification(principal());
       return locked && { ...locked, message: fileNotificationMessage(locked.notification, hub.name) };

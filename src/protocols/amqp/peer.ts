@@ -3,6 +3,7 @@ import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { uuid } from '../../base/random.ts';
+import type { Shares } from '../../base/shares.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { deviceShare, shareName } from '../../core/identity/share-name.ts';
@@ -38,6 +39,8 @@ export interface PeerOptions {
   readonly log: Log;
   readonly pulse: Pulse;
   readonly turns: DeliveryTurns;
+  /** As `LinkHost.takes`, of the whole door. */
+  readonly takes: Shares;
   /** Of all connections of this thread. */
   readonly unproved: UnprovedBytes;
   /** The connection is gone. */
@@ -87,6 +90,7 @@ export class AmqpPeer {
       log: options.log,
       pulse: options.pulse,
       turns: options.turns,
+      takes: options.takes,
       socket: this.#connection,
       unsentBytes: () => this.#connection.unsentBytes,
       hold: () => this.#connection.hold(),
