@@ -11,6 +11,7 @@ import { backEndSdks } from './support/back-ends.ts';
 import { deviceSdks } from './support/device-sdks.ts';
 import { readerSdks } from './support/readers.ts';
 import type { Result } from './support/shows.ts';
+import { twinSdks } from './support/twins.ts';
 
 const page = path.join(import.meta.dirname, '..', 'docs', 'compatibility.md');
 
@@ -58,7 +59,7 @@ export function compatibilityPage(results: readonly Result[]): string {
     throw new Error(`No page can be made of this run (${results.length} results):\n${list.join('\n')}`);
   }
   const used = new Set<string>();
-  const order = [...deviceSdks, ...backEndSdks, ...readerSdks].map(({ name }) => name);
+  const order = [...deviceSdks, ...backEndSdks, ...twinSdks, ...readerSdks].map(({ name }) => name);
   const sdks = [...new Set(results.map(({ sdk }) => sdk))].sort(
     (a, b) => (order.indexOf(a) + 1 || 99) - (order.indexOf(b) + 1 || 99) || a.localeCompare(b),
   );

@@ -109,19 +109,6 @@ describe('azure-iot-device over MQTT', { skip: await whyNot() }, () => {
     });
   }
 
-  test('an application that asks for the twin gets an error, stays connected and can send', async () => {
-    const client = await openDevice(await registry.createDevice(hub, 'd-twin'));
-    try {
-      const { value, error } = await client.call('getTwin');
-      assert.equal(value, undefined);
-      assert.ok(error !== undefined);
-      assert.equal((await client.call('send', 'after the twin')).value, 'accepted');
-      assert.deepEqual(client.seen('disconnected'), []);
-    } finally {
-      await client.stop();
-    }
-  });
-
   test('a device comes back by itself after a restart of the hub, and what it sends then is stored', async () => {
     const client = await openDevice(await registry.createDevice(hub, 'd-back'));
     try {

@@ -46,6 +46,5 @@ serve({
     await client.sendEvent(message);
     return 'accepted';
   },
-  getTwin: () => client.getTwin().then(() => 'twin'),
 });
 report('ready');

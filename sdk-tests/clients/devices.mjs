@@ -6,6 +6,7 @@ import iotAmqp from 'azure-iot-device-amqp';
 import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import { describeError, report, serve } from './link.mjs';
+import { twinOperations } from './twins.mjs';
 
 const transports = {
   Mqtt: iotMqtt.Mqtt,
@@ -68,9 +69,10 @@ function receive(device, outcomes) {
 
 async function open(device, job) {
   const { connectionString, transport, tokenSeconds, noRetry, outcomes, comesBack } = job;
+  const kind = job.isModule ? iotDevice.ModuleClient : iotDevice.Client;
   const made =
     tokenSeconds === undefined
-      ? iotDevice.Client.fromConnectionString(connectionString, transports[transport])
+      ? kind.fromConnectionString(connectionString, transports[transport])
       : renewing(connectionString, tokenSeconds, transports[transport], device);
   if (noRetry) made.setRetryPolicy(new iotCommon.NoRetry());
   made.on('connect', () => report('connected', { device }));
@@ -101,6 +103,7 @@ async function openAgain(device, job) {
 
 serve({
   open,
+  ...twinOperations(clients),
   async close(device) {
     await clients.get(device).close();
   },

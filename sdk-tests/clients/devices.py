@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from azure.iot.device import IoTHubDeviceClient, Message
+from azure.iot.device import IoTHubDeviceClient, IoTHubModuleClient, Message, MethodResponse
 
 from link import describe_error, report, serve
 
@@ -30,7 +30,8 @@ def open_device(device, job):
     if "tokenSeconds" in job:
         # The SDK renews two minutes before the end, whatever the life.
         options["sastoken_ttl"] = job["tokenSeconds"] + 120
-    client = IoTHubDeviceClient.create_from_connection_string(
+    kind = IoTHubModuleClient if job.get("isModule") else IoTHubDeviceClient
+    client = kind.create_from_connection_string(
         job["connectionString"], connection_retry=not job.get("noRetry", False), connection_retry_interval=1, **options
     )
     connects = 0
@@ -76,6 +77,21 @@ def receive(device, outcomes):
     clients[device].on_message_received = on_message
 
 
+def watch_twin(device):
+    clients[device].on_twin_desired_properties_patch_received = lambda patch: report("desired", device=device, patch=patch)
+
+
+def answer_methods(device, answers):
+    def on_method(request):
+        report("method", device=device, name=request.name, payload=request.payload)
+        how = answers.get(request.name, 404)
+        if how != "silent":
+            status = 200 if how == "echo" else how
+            clients[device].send_method_response(MethodResponse.create_from_method_request(request, status, request.payload))
+
+    clients[device].on_method_request_received = on_method
+
+
 def burst(devices, first, count, window):
     failures = []
 
@@ -106,6 +122,10 @@ serve(
         "close": lambda device: clients[device].shutdown(),
         "send": lambda device, wanted: clients[device].send_message(message(wanted)),
         "receive": receive,
+        "getTwin": lambda device: clients[device].get_twin(),
+        "report": lambda device, patch: clients[device].patch_twin_reported_properties(patch),
+        "watchTwin": watch_twin,
+        "answerMethods": answer_methods,
         "burst": burst,
     }
 )

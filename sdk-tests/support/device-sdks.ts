@@ -81,6 +81,8 @@ export interface OpenOptions {
   /** Life of the tokens that the SDK makes; it renews them before their end. Absent = the SDK's own, an hour. */
   readonly tokenSeconds?: number;
   readonly noRetry?: boolean;
+  /** The connection string is a module's. */
+  readonly isModule?: boolean;
   /** The application logs in again when the SDK has given up (npm only). */
   readonly comesBack?: boolean;
   /** As `receive`, but from before the login on: what waits is delivered at once, and lost where nobody listens. */

@@ -5,10 +5,12 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.microsoft.azure.sdk.iot.device.ClientOptions;
 import com.microsoft.azure.sdk.iot.device.DeviceClient;
+import com.microsoft.azure.sdk.iot.device.InternalClient;
 import com.microsoft.azure.sdk.iot.device.IotHubClientProtocol;
 import com.microsoft.azure.sdk.iot.device.IotHubMessageResult;
 import com.microsoft.azure.sdk.iot.device.Message;
 import com.microsoft.azure.sdk.iot.device.MessageProperty;
+import com.microsoft.azure.sdk.iot.device.ModuleClient;
 import com.microsoft.azure.sdk.iot.device.transport.IotHubConnectionStatus;
 import com.microsoft.azure.sdk.iot.device.transport.NoRetry;
 import java.util.ArrayList;
@@ -29,6 +31,8 @@ final class Devices {
   private static final int POLL_MS = 1000;
 
   private final Map<String, DeviceClient> clients = new ConcurrentHashMap<>();
+  /** Those of `clients`, and modules. */
+  private final Map<String, InternalClient> all = new ConcurrentHashMap<>();
   private final SSLContext trust;
 
   Devices(SSLContext trust) {
@@ -36,12 +40,14 @@ final class Devices {
   }
 
   Map<String, Link.Operation> operations() {
-    return Map.of(
+    Map<String, Link.Operation> operations = new LinkedHashMap<>(new Twins(all::get).operations());
+    operations.putAll(Map.of(
         "open", args -> open(args.get(0).getAsString(), args.get(1).getAsJsonObject()),
         "close", args -> close(args.get(0).getAsString()),
         "send", args -> send(args.get(0).getAsString(), args.get(1).getAsJsonObject()),
         "receive", args -> receive(args.get(0).getAsString(), args.get(1).getAsJsonArray()),
-        "burst", this::burst);
+        "burst", this::burst));
+    return operations;
   }
 
   private Object open(String device, JsonObject job) throws Exception {
@@ -49,7 +55,12 @@ final class Devices {
     ClientOptions.ClientOptionsBuilder options = ClientOptions.builder().sslContext(trust);
     if (protocol == IotHubClientProtocol.HTTPS) options.receiveInterval(POLL_MS);
     if (job.has("tokenSeconds")) options.sasTokenExpiryTime(job.get("tokenSeconds").getAsLong());
-    DeviceClient client = new DeviceClient(job.get("connectionString").getAsString(), protocol, options.build());
+    String connectionString = job.get("connectionString").getAsString();
+    boolean isModule = job.has("isModule") && job.get("isModule").getAsBoolean();
+    InternalClient client =
+        isModule
+            ? new ModuleClient(connectionString, protocol, options.build())
+            : new DeviceClient(connectionString, protocol, options.build());
     if (job.has("noRetry")) client.setRetryPolicy(new NoRetry());
     AtomicInteger connects = new AtomicInteger();
     client.setConnectionStatusChangeCallback(
@@ -68,14 +79,15 @@ final class Devices {
           }
         },
         null);
-    clients.put(device, client);
+    all.put(device, client);
+    if (client instanceof DeviceClient own) clients.put(device, own);
     if (job.has("outcomes")) receive(device, job.getAsJsonArray("outcomes"));
     client.open(false);
     return null;
   }
 
   private Object close(String device) {
-    clients.get(device).close();
+    all.get(device).close();
     return null;
   }
 

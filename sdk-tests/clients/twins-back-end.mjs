@@ -1,0 +1,50 @@
+// azure-iothub: twins and methods over REST.
+import iothub from 'azure-iothub';
+import { job, report, serve } from './link.mjs';
+
+const { connectionString } = await job();
+const registry = iothub.Registry.fromConnectionString(connectionString);
+const client = iothub.Client.fromConnectionString(connectionString);
+
+/** With the body of the hub's answer: the SDK keeps its code there only. */
+const told = async (work) => {
+  try {
+    return await work();
+  } catch (error) {
+    const body = String(error.responseBody ?? '');
+    throw Object.assign(new Error(error.message), { name: error.name, code: body });
+  }
+};
+const plain = ({ responseBody }) => {
+  const { deviceId, moduleId, etag, version, tags, properties } = responseBody;
+  return { deviceId, moduleId, etag, version, tags, properties };
+};
+
+serve({
+  get: (deviceId, moduleId) =>
+    told(async () => plain(await (moduleId ? registry.getModuleTwin(deviceId, moduleId) : registry.getTwin(deviceId)))),
+  patch: (deviceId, moduleId, patch, etag) =>
+    told(async () =>
+      plain(
+        await (moduleId
+          ? registry.updateModuleTwin(deviceId, moduleId, patch, etag)
+          : registry.updateTwin(deviceId, patch, etag)),
+      ),
+    ),
+  /** As `patch`, by a Twin that keeps the ETag of the last answer. */
+  updateTwice: (deviceId, first, second) =>
+    told(async () => {
+      const { responseBody: twin } = await registry.getTwin(deviceId);
+      await twin.update(first);
+      await twin.update(second);
+      return plain({ responseBody: twin });
+    }),
+  invoke: (deviceId, moduleId, request) =>
+    told(async () => {
+      const { result } = await (moduleId
+        ? client.invokeDeviceMethod(deviceId, moduleId, request)
+        : client.invokeDeviceMethod(deviceId, request));
+      return result;
+    }),
+});
+report('ready');

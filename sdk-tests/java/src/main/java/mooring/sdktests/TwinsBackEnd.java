@@ -1,0 +1,109 @@
+package mooring.sdktests;
+
+import com.google.gson.Gson;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.microsoft.azure.sdk.iot.service.exceptions.IotHubException;
+import com.microsoft.azure.sdk.iot.service.methods.DirectMethodRequestOptions;
+import com.microsoft.azure.sdk.iot.service.methods.DirectMethodResponse;
+import com.microsoft.azure.sdk.iot.service.methods.DirectMethodsClient;
+import com.microsoft.azure.sdk.iot.service.twin.Twin;
+import com.microsoft.azure.sdk.iot.service.twin.TwinClient;
+import com.microsoft.azure.sdk.iot.service.twin.TwinCollection;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** iot-service-client: twins and methods over REST. */
+final class TwinsBackEnd {
+  private static final Gson GSON = new Gson();
+  private final TwinClient twins;
+  private final DirectMethodsClient methods;
+
+  TwinsBackEnd(JsonObject job) {
+    String connectionString = job.get("connectionString").getAsString();
+    twins = new TwinClient(connectionString);
+    methods = new DirectMethodsClient(connectionString);
+  }
+
+  Map<String, Link.Operation> operations() {
+    return Map.of(
+        "get", args -> told(() -> shown(module(args.get(1)) == null
+            ? twins.get(args.get(0).getAsString())
+            : twins.get(args.get(0).getAsString(), module(args.get(1))))),
+        "patch", args -> told(() -> shown(twins.patch(
+            wanted(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject()),
+            args.get(3).getAsString()))),
+        "replace", args -> told(() -> shown(twins.replace(
+            wanted(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject()),
+            args.get(3).getAsString()))),
+        "invoke", args -> told(() -> invoke(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject())));
+  }
+
+  private interface Work {
+    Object run() throws Exception;
+  }
+
+  /** With the hub's own code, which the SDK's message may lack. */
+  private static Object told(Work work) throws Exception {
+    try {
+      return work.run();
+    } catch (IotHubException error) {
+      throw new Exception(error.getClass().getSimpleName() + " " + error.getErrorCode() + " " + error.getMessage());
+    }
+  }
+
+  private static String module(JsonElement id) {
+    return id.isJsonNull() ? null : id.getAsString();
+  }
+
+  private static Twin wanted(String device, String module, JsonObject change) {
+    Twin twin = module == null ? new Twin(device) : new Twin(device, module);
+    if (change.has("tags")) fill(twin.getTags(), change.getAsJsonObject("tags"));
+    if (change.has("properties")) {
+      fill(twin.getDesiredProperties(), change.getAsJsonObject("properties").getAsJsonObject("desired"));
+    }
+    return twin;
+  }
+
+  private static void fill(TwinCollection section, JsonObject values) {
+    values.entrySet().forEach(one -> section.put(one.getKey(), GSON.fromJson(one.getValue(), Object.class)));
+  }
+
+  private static Map<String, Object> shown(Twin twin) {
+    Map<String, Object> properties = new LinkedHashMap<>();
+    properties.put("desired", shown(twin.getDesiredProperties()));
+    properties.put("reported", shown(twin.getReportedProperties()));
+    Map<String, Object> all = new LinkedHashMap<>();
+    all.put("etag", twin.getETag());
+    all.put("version", twin.getVersion());
+    all.put("tags", twin.getTags());
+    all.put("properties", properties);
+    return all;
+  }
+
+  private static Map<String, Object> shown(TwinCollection section) {
+    Map<String, Object> all = new LinkedHashMap<>(section);
+    all.put("$version", section.getVersion());
+    return all;
+  }
+
+  private Object invoke(String device, String module, JsonObject request) throws Exception {
+    DirectMethodRequestOptions.DirectMethodRequestOptionsBuilder options = DirectMethodRequestOptions.builder();
+    if (request.has("payload")) options.payload(request.get("payload"));
+    if (request.has("responseTimeoutInSeconds")) {
+      options.methodResponseTimeoutSeconds(request.get("responseTimeoutInSeconds").getAsInt());
+    }
+    // The SDK's own default is 200 seconds, behind its own time for an answer.
+    boolean waits = request.has("connectTimeoutInSeconds");
+    options.methodConnectTimeoutSeconds(waits ? request.get("connectTimeoutInSeconds").getAsInt() : 0);
+    String name = request.get("methodName").getAsString();
+    DirectMethodResponse answer =
+        module == null
+            ? methods.invoke(device, name, options.build())
+            : methods.invoke(device, module, name, options.build());
+    Map<String, Object> shown = new LinkedHashMap<>();
+    shown.put("status", answer.getStatus());
+    shown.put("payload", answer.getPayloadAsJsonElement());
+    return shown;
+  }
+}
