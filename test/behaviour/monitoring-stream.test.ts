@@ -1,6 +1,7 @@
 /** What happens between devices and the hub, as a back end reads it from `<hub>-monitoring`. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { limits } from '../../src/base/limits.ts';
 import { connectFleetDevice, NotLetIn, sendByHttp, ways } from '../drivers/fleet.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { devicePlace, MonitoringReader, tokenOf, withDevice } from '../drivers/monitoring.ts';
@@ -157,5 +158,15 @@ test('a connection that ends for a mistyped topic or filter says which one', asy
     ),
     'a filter that is none of the documented ones: "devices/typo/messages/#"',
   );
+  const topic = 'devices/typo/messages/events/';
+  const send = (payload: string | Buffer, bag = '') =>
+    ended((client) => client.publish({ topic: `${topic}${bag}`, qos: 1, messageId: 1, payload }));
+  assert.equal(
+    await send(Buffer.alloc(limits.telemetryBytesMax + 1)),
+    `MessageTooLarge: telemetryBytesMax: "${topic}"`,
+  );
+  const bag = Array.from({ length: 101 }, (_, n) => `p${n}=v`).join('&');
+  assert.match(String(await send('x', bag)), /^\w+: messagePropertiesMax: "devices\/typo\/messages\/events\/p0=v&/);
+  assert.match(String(await send(Buffer.alloc(limits.mqttPacketBytesMax))), /^a packet of \d+ bytes.*: "devices\/typo/);
   assert.match(hub.stderr(), /a topic that the device may not publish to[^\n]*device\/typo\/messages\/events/);
 });

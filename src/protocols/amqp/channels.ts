@@ -69,7 +69,12 @@ export class Channels {
       session.peerEnded();
     } else {
       if (code === performative.attach) this.#host.worked(ATTACH_UNITS);
-      session.peerFrame(code, frame);
+      try {
+        session.peerFrame(code, frame);
+      } catch (error) {
+        if (error instanceof AmqpDecodeError) error.subject ??= session.addressOf(code, frame);
+        throw error;
+      }
     }
   }
 

@@ -5,6 +5,8 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { work } from '../../base/work.ts';
+import { clipped } from '../../core/monitoring/concerned.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
 import {
   FRAME_AMQP,
   FRAME_SASL,
@@ -41,6 +43,8 @@ export interface ConnectionOwner {
   /** Takes the peer's SASL answer. Resolves to whether it may go on, or should try again later; never rejects. */
   authenticate(init: SaslInit): Promise<SaslDecision>;
   linkAttached(link: AnyLink): void;
+  /** The hub ends the connection, whose links are told next. @param detail for people: which rule, and with what */
+  closing?(reason: DisconnectReason, detail: string | undefined): void;
   /** The connection is gone; its links that are left are told next. */
   closed(): void;
 }
@@ -170,13 +174,15 @@ export class AmqpConnection {
    * Says why and ends; the peer has a while to answer. An error ends the sessions first: the Node device SDK, when it hears
    * of the end of its connection alone, asks for the end of each link, which nobody may answer any more, and goes on 45
    * seconds later.
+   * @param reason as monitoring tells it. @param detail for people: which rule was broken, and with what
    */
-  close(error?: AmqpError): void {
+  close(error?: AmqpError, reason: DisconnectReason = 'protocol-error', detail?: string): void {
     if (this.#state === 'closing' || this.#state === 'closed') return;
     if (this.#state === 'protocol' || this.#state === 'sasl' || this.#state === 'header') {
       this.#finish();
       return;
     }
+    this.#owner.closing?.(reason, detail);
     if (this.#state === 'opening') this.#writeOpen();
     if (error === undefined) this.#channels.abandon();
     else this.#channels.end(sessionError(error));
@@ -260,7 +266,10 @@ export class AmqpConnection {
     this.#liveness.start(
       numberOr(idleTimeout, 0),
       () => this.write(emptyFrame),
-      () => this.close({ condition: 'amqp:resource-limit-exceeded', description: 'Nothing was heard for too long.' }),
+      () => {
+        const description = 'Nothing was heard for too long.';
+        this.close({ condition: 'amqp:resource-limit-exceeded', description }, 'keep-alive');
+      },
     );
   }
 
@@ -301,11 +310,14 @@ export class AmqpConnection {
       this.#options.log.debug({ condition: error.condition, error: error.message }, 'an AMQP peer broke the protocol');
       // A peer that does not speak the protocol learns which one is spoken (part 2 section 2.2).
       if (this.#state === 'protocol') this.#stream.write(protocolHeader(PROTOCOL_AMQP));
-      this.close({ condition: error.condition, description: error.message });
+      this.close({ condition: error.condition, description: error.message }, 'protocol-error', detailOf(error));
       this.#finishUnread();
     } else {
       this.#options.log.error({ error }, 'an AMQP connection failed inside the hub');
-      this.close({ condition: 'amqp:internal-error', description: 'The hub failed; its log says why.' });
+      this.close(
+        { condition: 'amqp:internal-error', description: 'The hub failed; its log says why.' },
+        'storage-failed',
+      );
       this.#finishUnread();
     }
   }
@@ -352,6 +364,11 @@ export class AmqpConnection {
 /** The same for a session: conditions of connections stay with those, and SDKs come back after this one. */
 function sessionError(error: AmqpError): AmqpError {
   return error.condition === 'amqp:connection:forced' ? { ...error, condition: 'amqp:link:detach-forced' } : error;
+}
+
+/** The rule that a peer broke, and the address of the link on which it did. */
+function detailOf({ message, subject }: AmqpDecodeError): string {
+  return subject === undefined ? message : `${message}: ${JSON.stringify(clipped(subject))}`;
 }
 
 function numberOr(value: AmqpValue | undefined, absent: number): number {

@@ -1,9 +1,10 @@
 import { HubError } from '../../core/errors.ts';
 import type { DevicePrincipal } from '../../core/identity/types.ts';
+import { clipped } from '../../core/monitoring/concerned.ts';
 import type { DeviceAddress } from './addresses.ts';
 import { CommandLink } from './command-link.ts';
 import type { DevicePeer } from './device-peer.ts';
-import type { DevicePeers } from './device-peers.ts';
+import type { DevicePeers, Ending } from './device-peers.ts';
 import { IncomingLink } from './incoming-link.ts';
 import type { AnyLink } from './link.ts';
 import type { LinkHost } from './link-host.ts';
@@ -26,7 +27,7 @@ export class DeviceLinks {
     const device = await this.#devices.enter(address.key);
     link.whenClosed(() => {
       device.removeLink(link);
-      this.#devices.leave(device);
+      this.#devices.leave(device, endingOf(link));
     });
     device.addLink(link);
     this.#nameModel(link, device);
@@ -98,4 +99,18 @@ export class DeviceLinks {
     device.twin ??= new TwinLinks(this.#host, device);
     return device.twin;
   }
+}
+
+/** Conditions under which the hub ends links for a fault of its own. */
+const own: ReadonlySet<string> = new Set(['amqp:internal-error', 'com.microsoft:server-busy']);
+
+/** Why the hub has ended a link; undefined = it has not. */
+function endingOf({ endedBy, address }: AnyLink): Ending | undefined {
+  if (endedBy === undefined) return undefined;
+  const { condition, description } = endedBy;
+  const subject = address === undefined ? '' : `: ${JSON.stringify(clipped(address))}`;
+  return {
+    reason: own.has(condition) ? 'storage-failed' : 'protocol-error',
+    detail: `${(description ?? condition).replace(/\.$/, '')}${subject}`,
+  };
 }

@@ -1,13 +1,24 @@
+import type { LogFields } from '../../base/log.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { covers, identityName, pathOf } from '../../core/identity/permissions.ts';
 import type { DevicePrincipal, IdentityKey, PeerCertificate, PolicyPrincipal } from '../../core/identity/types.ts';
+import { clipped } from '../../core/monitoring/concerned.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { type AmqpOrigin, DevicePeer, refusalOf } from './device-peer.ts';
 import type { Grants } from './grants.ts';
 
+/** Devices that one line of the log names. */
+const NAMED_MAX = 5;
 /** Devices whose proof is renewed in one turn of the event loop, some 15 µs each. */
 const RENEWED_PER_TURN = 32;
+
+/** Why the hub has ended a device's last link. */
+export interface Ending {
+  readonly reason: DisconnectReason;
+  /** For people: which rule was broken, and with what. */
+  readonly detail: string;
+}
 
 interface Place {
   /** Links that have it, or wait for it. */
@@ -60,10 +71,10 @@ export class DevicePeers {
     }
   }
 
-  /** One link of the peer less. After the last one the identity's place is free. */
-  leave(peer: DevicePeer): void {
+  /** One link of the peer less. After the last one the identity's place is free. @param why the hub has ended the link */
+  leave(peer: DevicePeer, why?: Ending): void {
     const place = this.#places.get(peer.name);
-    if (place?.peer === peer) this.#leave(peer.name, place);
+    if (place?.peer === peer) this.#leave(peer.name, place, why);
   }
 
   /** UTC milliseconds at which the first proof ends. */
@@ -111,10 +122,15 @@ export class DevicePeers {
     return this.#places.size === 0;
   }
 
-  /** The connection is gone. */
-  close(reason: DisconnectReason): void {
+  /** The connection is gone, or is about to. Harmless when called again. @param detail see `PresenceTicket` */
+  close(reason: DisconnectReason, detail?: string): void {
     this.#isClosed = true;
-    for (const { peer } of this.#places.values()) peer?.connection.release(reason);
+    const devices = [...this.#places.values()].flatMap(({ peer }) => peer ?? []);
+    if (detail !== undefined && devices.length > 0) {
+      const named = devices.slice(0, NAMED_MAX).map(({ name }) => name);
+      this.#tell({ devices: named, count: devices.length, reason, detail });
+    }
+    for (const peer of devices) peer.connection.release(reason, detail && clipped(detail));
     this.#places.clear();
   }
 
@@ -142,11 +158,22 @@ export class DevicePeers {
     return hub.authentication.device(key, certificate && { kind: 'certificate', certificate }, origin.peer);
   }
 
-  #leave(name: string, place: Place): void {
+  #leave(name: string, place: Place, why?: Ending): void {
     place.users--;
     if (place.users > 0 || this.#places.get(name) !== place) return;
     this.#places.delete(name);
-    place.peer?.connection.release('by-client');
+    if (place.peer === undefined) return;
+    if (why === undefined) place.peer.connection.release('by-client');
+    else {
+      const { reason, detail } = why;
+      this.#tell({ devices: [name], count: 1, reason, detail });
+      place.peer.connection.release(reason, clipped(detail));
+    }
+  }
+
+  #tell(fields: LogFields): void {
+    const { protocol, peer } = this.#parts.origin;
+    this.#parts.hub.log.info({ protocol, peer, ...fields }, 'AMQP devices are cut off');
   }
 
   #lost(peer: DevicePeer, reason: DisconnectReason): void {

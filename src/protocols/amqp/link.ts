@@ -16,6 +16,8 @@ export abstract class Link {
   /** What the link counts for among the connection's, in bytes of memory. */
   keptBytes = 0;
   state: 'opening' | 'open' | 'detaching' | 'closed' = 'opening';
+  /** Why the hub has ended it, or its session or connection; undefined = the peer has, or nobody yet. */
+  endedBy: AmqpError | undefined;
   #listeners: (() => void)[] = [];
 
   constructor(session: Session, attach: Attach) {
@@ -26,6 +28,12 @@ export abstract class Link {
   /** What the peer asked for; of a link that is over, its handle only: the peer may never answer a detach. */
   get attach(): Attach {
     return this.#attach;
+  }
+
+  /** The peer's node at the hub, as it wrote it. */
+  get address(): string | undefined {
+    const { peerReceives, sourceAddress, targetAddress } = this.#attach;
+    return peerReceives ? sourceAddress : targetAddress;
   }
 
   /** Calls `listener` once when the link is over, whoever ended it; now, if it is over already. */
@@ -45,6 +53,7 @@ export abstract class Link {
   detach(error: AmqpError | undefined, options: { readonly withoutTermini?: boolean } = {}): void {
     if (this.state === 'opening') this.writeAttach(options.withoutTermini !== true);
     else if (this.state !== 'open') return;
+    this.endedBy = error;
     this.#closeAs('detaching');
     this.session.write(detachFrame(this.session.channel, this.attach.handle, true, error));
   }
@@ -57,8 +66,9 @@ export abstract class Link {
     if (mustAnswer) this.session.write(detachFrame(this.session.channel, this.attach.handle, closed));
   }
 
-  /** Session or connection are gone: nothing can be said any more. */
-  abandon(): void {
+  /** Session or connection are gone: nothing can be said any more. @param error why the hub has ended them */
+  abandon(error?: AmqpError): void {
+    this.endedBy ??= error;
     this.#closeAs('closed');
   }
 

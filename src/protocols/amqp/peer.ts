@@ -8,6 +8,8 @@ import { asHubError, HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { deviceShare, shareName } from '../../core/identity/share-name.ts';
 import type { PeerCertificate, PolicyPrincipal, Principal } from '../../core/identity/types.ts';
+import { clipped } from '../../core/monitoring/concerned.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
 import { type Address, pathOf, readAddress } from './addresses.ts';
 import { putToken } from './cbs.ts';
@@ -61,6 +63,7 @@ export class AmqpPeer {
   readonly #renewals = new Map<string, { readonly token: string; readonly principal: PolicyPrincipal }>();
   #isRenewing = false;
   #refusalsLogged = 0;
+  #hasToldRefusedLink = false;
   #cancelExpiry: Cancel = () => {};
   /** When the first proof ends, or one that has been renewed since; UTC milliseconds. */
   #expiryAt = Number.POSITIVE_INFINITY;
@@ -81,6 +84,7 @@ export class AmqpPeer {
       {
         authenticate: (init) => this.#authenticate(init),
         linkAttached: (link) => this.#linkAttached(link),
+        closing: (reason, detail) => this.#devices.close(reason, detail),
         closed: () => this.#closed(),
       },
       { containerId: `mooring-${hub.name}`, clock: hub.clock, log: options.log, unproved: options.unproved },
@@ -119,8 +123,8 @@ export class AmqpPeer {
   }
 
   /** Says good-bye and ends the connection. */
-  close(error: AmqpError): void {
-    this.#connection.close(error);
+  close(error: AmqpError, reason: DisconnectReason): void {
+    this.#connection.close(error, reason);
   }
 
   #managementNode(): RequestNode {
@@ -234,7 +238,7 @@ export class AmqpPeer {
     this.#grants.expire(now);
     this.#devices.expire(now);
     this.#serviceLinks.expire(ended);
-    if (this.#grants.isEmpty && this.#devices.isEmpty) this.#connection.close(this.#error(ended));
+    if (this.#grants.isEmpty && this.#devices.isEmpty) this.#connection.close(this.#error(ended), 'token-expired');
     else {
       this.#expiryAt = Number.POSITIVE_INFINITY;
       this.#watchExpiry(Math.min(this.#grants.nextExpiry, this.#devices.nextExpiry));
@@ -247,6 +251,7 @@ export class AmqpPeer {
     const address = readAddress(text);
     this.#open(link, address).catch((error) => {
       const refusal = this.#explained(error, address, text);
+      this.#tellRefusedLink(refusal, text);
       link.detach(this.#error(refusal));
     });
   }
@@ -274,6 +279,15 @@ export class AmqpPeer {
       return new HubError(refusal.code, `The messaging entity '${entity}' could not be found.`);
     }
     return refusal;
+  }
+
+  /** A mistyped address is to be found in the log. Once for each connection: attaching costs the peer little. */
+  #tellRefusedLink({ code }: HubError, address: string): void {
+    if (code === 'IotHubUnauthorized') return;
+    const fields = { peer: this.#options.origin.peer, code, address: JSON.stringify(clipped(address)) };
+    if (this.#hasToldRefusedLink) this.#options.log.debug(fields, 'AMQP link refused');
+    else this.#options.log.info(fields, 'AMQP link refused');
+    this.#hasToldRefusedLink = true;
   }
 
   #error(error: unknown): AmqpError {

@@ -213,11 +213,16 @@ export class Session {
     }
   }
 
+  /** The address of the link that a frame speaks of, for people. */
+  addressOf(code: number, { fields }: Frame): string | undefined {
+    return this.#links.get(Number(fields[code === performative.flow ? 4 : 0] ?? Number.NaN))?.address;
+  }
+
   /** Ends the session with an error. */
   end(error: AmqpError): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    this.abandon();
+    this.abandon(error);
     this.write(endFrame(this.channel, error));
   }
 
@@ -228,8 +233,8 @@ export class Session {
     if (mustAnswer) this.write(endFrame(this.channel));
   }
 
-  /** Lets go of every link without a word. */
-  abandon(): void {
+  /** Lets go of every link without a word. @param error why the hub ends the session */
+  abandon(error?: AmqpError): void {
     const links = [...this.#links.values()];
     this.#links.clear();
     this.#unsettled.clear();
@@ -237,7 +242,7 @@ export class Session {
     this.#refused = undefined;
     for (const link of links) {
       this.#leave(link);
-      link.abandon();
+      link.abandon(error);
     }
   }
 

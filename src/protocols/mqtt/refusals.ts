@@ -32,17 +32,26 @@ export function twinRefusal(
   return publishAtMostOnce(twinResponseTopic(status, requestId), Buffer.from(body));
 }
 
-/** What a packet that could not be handled does to its connection: 3.1.1 has no error packet, so it is closed. */
-export function closingOf(error: unknown): { readonly reason: DisconnectReason; readonly fields: LogFields } {
-  if (error instanceof MalformedPacket) {
-    // As JSON text: a topic may hold anything, and is read in a log by somebody who looks for a typing error.
-    const subject = error.subject === undefined ? {} : { subject: JSON.stringify(clipped(error.subject)) };
+/**
+ * What a packet that could not be handled does to its connection: 3.1.1 has no error packet, so it is closed.
+ * @param topic of the packet, where the error does not say what it is about
+ */
+export function closingOf(
+  error: unknown,
+  topic?: string,
+): {
+  readonly reason: DisconnectReason;
+  readonly fields: LogFields;
+} {
+  const about = (error instanceof MalformedPacket ? error.subject : undefined) ?? topic;
+  // As JSON text: a topic may hold anything, and is read in a log by somebody who looks for a typing error.
+  const subject = about === undefined ? {} : { subject: JSON.stringify(clipped(about)) };
+  if (error instanceof MalformedPacket)
     return { reason: 'protocol-error', fields: { rule: error.message, ...subject } };
-  }
   const { code, limit } = asHubError(error);
-  if (code === 'IotHubUnauthorized') return { reason: 'token-expired', fields: { code } };
+  if (code === 'IotHubUnauthorized') return { reason: 'token-expired', fields: { code, ...subject } };
   const isOurs = code === 'ServerError' || code === 'ServiceUnavailable';
-  return { reason: isOurs ? 'storage-failed' : 'protocol-error', fields: { code, limit } };
+  return { reason: isOurs ? 'storage-failed' : 'protocol-error', fields: { code, limit, ...subject } };
 }
 
 /** The same in one line, for the monitoring stream: the rule that was broken, and the topic or filter that broke it. */

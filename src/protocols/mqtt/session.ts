@@ -17,7 +17,7 @@ import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
 import { decodePacket } from '../../wire/mqtt/decode.ts';
 import { connack, connackCodes, pingresp } from '../../wire/mqtt/encode.ts';
 import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
-import { type ClientPacket, type ConnectPacket, MalformedPacket } from '../../wire/mqtt/packets.ts';
+import { type ClientPacket, type ConnectPacket, MalformedPacket, topicForRefusal } from '../../wire/mqtt/packets.ts';
 import { type Grants, grantedQosOf, isGranted, NO_GRANTS } from './addresses.ts';
 import { type CommandReceiver, CommandWire } from './command-wire.ts';
 import { takeConnect } from './connecting.ts';
@@ -239,11 +239,14 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     const reader = this.#reader;
     if (reader === undefined || this.#reading) return;
     this.#reading = true;
+    let isFound = false;
     try {
       while (this.isOpen) {
         const isFirst = this.#accepted === 'no';
         if (isFirst) requireConnect(reader.firstByte);
+        isFound = false;
         if (!reader.next(isFirst ? limits.mqttConnectBytesMax : limits.mqttPacketBytesMax)) break;
+        isFound = true;
         if (++this.#taken >= limits.mqttPacketsPerTurn) this.#endTurn();
         if (this.#uplink?.enqueueFast(reader) === true) continue;
         this.#taken += Math.floor((reader.end - reader.start) / BYTES_PER_PACKET);
@@ -251,7 +254,8 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
       }
       this.#answerPings();
     } catch (error) {
-      this.#failWith(error);
+      const { bytes, start, body, end } = reader;
+      this.#failWith(error, isFound ? topicForRefusal(bytes, start, body, end) : undefined);
     }
     this.#reading = false;
     if (this.closed) return;
@@ -366,8 +370,8 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     return { protocol, peer, identity: this.#device?.name };
   }
 
-  #failWith(error: unknown): void {
-    const { reason, fields } = closingOf(error);
+  #failWith(error: unknown, topic?: string): void {
+    const { reason, fields } = closingOf(error, topic);
     if (reason === 'storage-failed') this.hub.log.error({ ...this.facts(), error }, 'a packet could not be handled');
     this.fail(reason, fields);
   }

@@ -36,6 +36,8 @@ export interface MapEntry {
 export class AmqpDecodeError extends Error {
   override readonly name = 'AmqpDecodeError';
   readonly condition: string;
+  /** The address of the link that it is about, where it is known. */
+  subject: string | undefined;
 
   constructor(message: string, condition = 'amqp:decode-error') {
     super(message);

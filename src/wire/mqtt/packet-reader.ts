@@ -9,7 +9,7 @@
  */
 import { BufferPool } from '../../base/buffer-pool.ts';
 import { limits } from '../../base/limits.ts';
-import { MalformedPacket } from './packets.ts';
+import { MalformedPacket, topicForRefusal } from './packets.ts';
 
 const EMPTY = Buffer.alloc(0);
 const KEPT_BYTES_MIN = 64;
@@ -120,7 +120,8 @@ export class PacketReader {
     }
     length += at - start;
     if (length > bytesMax) {
-      throw new MalformedPacket(`a packet of ${length} bytes, where at most ${bytesMax} are allowed`);
+      const topic = topicForRefusal(bytes, start, at, filled);
+      throw new MalformedPacket(`a packet of ${length} bytes, where at most ${bytesMax} are allowed`, topic);
     }
     this.body = at;
     return length;

@@ -91,3 +91,16 @@ export class MalformedPacket extends Error {
     this.subject = subject;
   }
 }
+
+/** Bytes of a topic that a refusal names; whoever shows it cuts it to what people read. */
+const SUBJECT_BYTES_MAX = 1024;
+
+/**
+ * The topic of a packet that cannot be handled, for people: of a PUBLISH, as far as it has come; else undefined.
+ * @param body where its fixed header ends; `end`: where the packet ends, or what has come of it
+ */
+export function topicForRefusal(bytes: Buffer, start: number, body: number, end: number): string | undefined {
+  if (bytes[start] >> 4 !== packetTypes.publish || body + 2 > end) return undefined;
+  const topicEnd = body + 2 + Math.min(bytes.readUInt16BE(body), SUBJECT_BYTES_MAX);
+  return bytes.toString('utf8', body + 2, Math.min(topicEnd, end));
+}
