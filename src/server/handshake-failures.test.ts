@@ -49,3 +49,20 @@ test('addresses without end share one line a minute, and are forgotten', () => {
   flood(5000);
   assert.ok(lines >= 2 * limits.handshakeFailuresToldMax && lines <= 2 * (limits.handshakeFailuresToldMax + 1));
 });
+
+test('the addresses of one IPv6 site are one: they cannot take the lines of others', () => {
+  const lines: LogFields[] = [];
+  const failures = new HandshakeFailures({
+    clock: new VirtualClock(),
+    log: { ...silentLog, info: (fields) => void lines.push(fields) },
+    recorder: { record: () => {} },
+    count: () => {},
+  });
+  const fail = (peer: string): void => failures.failed({ port: 'mqttsPort', peer, reason: 'broken', code: 'E' });
+  for (let at = 0; at < limits.handshakeFailuresToldMax + 1; at++) fail(`2001:db8::${at.toString(16)}`);
+  fail('192.0.2.1');
+  assert.deepEqual(
+    lines.map(({ peer }) => peer),
+    ['2001:db8::0', '192.0.2.1'],
+  );
+});

@@ -1,3 +1,4 @@
+import { addressShare } from '../base/address.ts';
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
@@ -22,8 +23,8 @@ interface Told {
 
 /**
  * TLS handshakes that came to nothing, of all ports and threads: each is counted and told to monitoring (which sums alike ones), and
- * the log has one line a minute for each address and reason. Addresses are strangers': beyond `handshakeFailuresToldMax` of them they
- * share one line.
+ * the log has one line a minute for each address and reason; an IPv6 site is one address. Addresses are strangers': beyond
+ * `handshakeFailuresToldMax` of them they share one line.
  */
 export class HandshakeFailures {
   readonly #parts: HandshakeFailuresParts;
@@ -42,7 +43,7 @@ export class HandshakeFailures {
       ...{ peer, port, reason },
       ...(offered !== undefined && { offered: clipped(offered) }),
     });
-    const count = this.#due(`${peer} ${reason}`, reason);
+    const count = this.#due(`${addressShare(peer)} ${reason}`, reason);
     if (count === 0) return;
     this.#parts.log.info({ listener: port, peer, reason, code, offered, count }, 'a TLS handshake has failed');
   };

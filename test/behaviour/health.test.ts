@@ -205,6 +205,28 @@ test('own certificates: one that ends soon, one that cannot be used, one that ha
   assert.equal((await until(admin, 'certificate', 'ok')).http, 200);
 });
 
+test('an own certificate without its intermediate is a warning that names what is missing, until the chain is complete', async () => {
+  const root = await makeCertificate('root', { authority: {} });
+  const middle = await makeCertificate('middle', { authority: {}, issuer: root });
+  const leaf = await makeCertificate('localhost', { issuer: middle, validTo: Date.now() + 60 * DAY_MS });
+  const [certFile, keyFile, caFile] = ['leaf.pem', 'leaf-key.pem', 'root.pem'].map((name) => path.join(folder, name));
+  writeFileSync(keyFile, leaf.keyPem);
+  writeFileSync(caFile, root.pem);
+  writeFileSync(certFile, leaf.pem);
+  const args = ['--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-file', caFile];
+  await using hub = await startHub({ args });
+  const { admin } = hub.endpoints.ports;
+  const seen = checkOf(await until(admin, 'certificate', 'warn'), 'certificate');
+  assert.match(
+    seen.reason ?? '',
+    /^clients may refuse the certificate: .*CN=localhost, .*CN=middle, is not in the file/,
+  );
+  assert.match(seen.remedy ?? '', /^Complete the chain/);
+  assert.match(hub.stderr(), /CN=middle/, 'told at the start, too');
+  writeFileSync(certFile, leaf.pem + middle.pem);
+  await until(admin, 'certificate', 'ok');
+});
+
 test('a collector of traces that is not there is a warning', async () => {
   await using collector = await Collector.open();
   await collector.stop();

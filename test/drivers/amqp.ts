@@ -230,14 +230,16 @@ export function bodyText(message: Message): string {
 /** A socket that sends what it is told and notes what comes. */
 export class RawAmqp {
   readonly socket: net.Socket;
-  received = Buffer.alloc(0);
+  #received = Buffer.alloc(0);
   readonly ended: Promise<void>;
+  #frames: { readonly code: number; readonly fields: readonly AmqpValue[] }[] = [];
+  #readTo = 0;
   #wake: () => void = () => {};
 
   private constructor(socket: net.Socket) {
     this.socket = socket;
     socket.on('data', (chunk) => {
-      this.received = Buffer.concat([this.received, chunk]);
+      this.#received = Buffer.concat([this.#received, chunk]);
       this.#wake();
     });
     socket.on('error', () => {});
@@ -247,6 +249,17 @@ export class RawAmqp {
         resolve();
       });
     });
+  }
+
+  get received(): Buffer {
+    return this.#received;
+  }
+
+  /** What has come is forgotten, or replaced. */
+  set received(bytes: Buffer<ArrayBuffer>) {
+    this.#received = bytes;
+    this.#frames = [];
+    this.#readTo = 0;
   }
 
   static async connect(port: number): Promise<RawAmqp> {
@@ -282,18 +295,18 @@ export class RawAmqp {
 
   /** Complete frames so far; protocol headers are left out. */
   frames(): readonly { readonly code: number; readonly fields: readonly AmqpValue[] }[] {
-    const found = [];
     const { received } = this;
-    for (let at = 0; at + 8 <= received.length; ) {
+    // What was read before is not read again: a test may wait for the last of thousands.
+    for (let at = this.#readTo; at + 8 <= received.length; at = this.#readTo) {
       const isHeader = received.toString('latin1', at, at + 4) === 'AMQP';
       const end = at + (isHeader ? 8 : received.readUInt32BE(at));
       if (end > received.length) break;
       if (!isHeader && end > at + 8) {
         const reader = new AmqpReader(received, at + 8, end);
-        found.push({ code: Number(reader.descriptor()), fields: reader.list().values });
+        this.#frames.push({ code: Number(reader.descriptor()), fields: reader.list().values });
       }
-      at = end;
+      this.#readTo = end;
     }
-    return found;
+    return this.#frames;
   }
 }

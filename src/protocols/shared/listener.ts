@@ -170,7 +170,10 @@ class Newcomers {
     const ends = endsOf(newcomer.raw);
     this.#byEnds.set(ends, newcomer);
     this.#bySocket.set(newcomer.raw, newcomer);
-    newcomer.raw.once('close', () => this.#byEnds.delete(ends));
+    newcomer.raw.once('close', () => {
+      // The peer may have come again from the same port before this one was noticed to be gone.
+      if (this.#byEnds.get(ends) === newcomer) this.#byEnds.delete(ends);
+    });
   }
 
   /** Its handshake is done: nothing more is kept of it. */
@@ -178,7 +181,10 @@ class Newcomers {
     const ends = endsOf(socket);
     const found = this.#byEnds.get(ends);
     this.#byEnds.delete(ends);
-    if (found !== undefined) this.#bySocket.delete(found.raw);
+    if (found === undefined) return undefined;
+    this.#bySocket.delete(found.raw);
+    // Its functions live on with the connection, and it with them.
+    found.hello = undefined;
     return found;
   }
 
