@@ -1,6 +1,7 @@
 /** Why the hub ends the links of an AMQP device: the rule and the address stand in the log and in what monitoring tells. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { limits } from '../../src/base/limits.ts';
 import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
 import { attach, begin, transfer } from '../drivers/amqp-bytes.ts';
@@ -78,6 +79,11 @@ test('a link of a device that is refused, and a mistyped address', async () => {
   assert.ok(ended.type === 'disconnected');
   assert.equal(ended.reason, 'protocol-error');
   assert.equal(ended.detail, 'Commands are sent by back ends: "/devices/d1/messages/devicebound"');
+  for (let n = 0; n < 2 * limits.amqpRefusalsLoggedMax; n++) {
+    await client.send(device.address('messages/devicebound')).ending();
+  }
+  const cut = hub.lines.filter((line) => line.includes('AMQP devices are cut off'));
+  assert.equal(cut.length, limits.amqpRefusalsLoggedMax, 'what a device repeats does not fill the log');
   const other = await AmqpDriver.connect(hub.port, {});
   await other.putToken(device.token(), device.resource);
   for (let n = 0; n < 3; n++) await other.send(`/devices/d1/message/\u001b[31m${n}`).ending();

@@ -1,3 +1,4 @@
+import { limits } from '../../base/limits.ts';
 import type { LogFields } from '../../base/log.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
@@ -43,6 +44,8 @@ export class DevicePeers {
   readonly #parts: DevicePeersParts;
   readonly #places = new Map<string, Place>();
   #isClosed = false;
+  /** Of the log, about devices that were cut off. */
+  #lines = 0;
 
   constructor(parts: DevicePeersParts) {
     this.#parts = parts;
@@ -172,6 +175,8 @@ export class DevicePeers {
   }
 
   #tell(fields: LogFields): void {
+    // A device may attach and be refused again and again.
+    if (++this.#lines > limits.amqpRefusalsLoggedMax) return;
     const { protocol, peer } = this.#parts.origin;
     this.#parts.hub.log.info({ protocol, peer, ...fields }, 'AMQP devices are cut off');
   }
