@@ -89,6 +89,15 @@ export type Device = z.output<typeof deviceSchema>;
 export const moduleSchema = z.object({ ...shown, moduleId: z.string(), managedBy: z.string().nullable() });
 export type Module = z.output<typeof moduleSchema>;
 
+/** What the runtime of an edge device is told of its children; null = no more. */
+export const inScopeSchema = z.object({
+  devices: z.array(deviceSchema),
+  modules: z.array(moduleSchema),
+  /** Path and query of the next page. */
+  continuationLink: z.string().nullable(),
+});
+export type InScopeJson = z.output<typeof inScopeSchema>;
+
 /** The ways in which one item of a bulk request may change an identity. */
 export const importModes = [
   'create',

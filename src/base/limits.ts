@@ -66,6 +66,8 @@ export const limits = {
   modulesPerDeviceMax: 50,
   /** Service: parents of an identity in a nested edge. */
   parentScopesMax: 1,
+  /** Children of an edge device in one answer to its runtime, each with its modules: what the runtime asks for. */
+  scopePageMax: 100,
   /** Service: levels of edge devices below each other. */
   edgeNestingMax: 5,
   /** Service: devices of one hub; ours is a setting. */

@@ -1,7 +1,8 @@
 /** IoT Edge devices, and how their children name them (twins reference 6). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Device, DeviceDraft } from '../../src/api/identities.ts';
+import type { Device, DeviceDraft, InScopeJson } from '../../src/api/identities.ts';
+import { signSas } from '../../src/api/sas.ts';
 import { type HttpHub, openHttpHub, refusalIn } from '../drivers/http.ts';
 
 const version = 'api-version=2021-04-12';
@@ -105,4 +106,61 @@ test('edge devices nest, never in a ring and never too deep', async () => {
     [['bad', 400028]],
   );
   assert.equal((await http.client().modules.list('e9')).length, 2);
+});
+
+test('$edgeHub alone is told of its device, the children and their modules, page by page', async () => {
+  await using http = await openHttpHub();
+  const edgeDevice = await put(http, 'e%231', edge);
+  const scope = edgeDevice.deviceScope!;
+  const inside = ['c1', 'c2', 'c3'];
+  for (const id of inside) await put(http, id, { deviceScope: scope });
+  await put(http, 'c4', { ...edge, parentScopes: [scope] });
+  await put(http, 'stranger', {});
+  await http.client().modules.create('c1', 'm', {});
+  const { authentication } = await http.client().modules.get('e#1', '$edgeHub');
+  const path = '/devices/e%231/modules/$edgeHub/';
+  const token = (resource: string, key: string) => signSas({ resource, key, expiresAt: http.hub.clock.now() + 60_000 });
+  const own = await token('localhost/devices/e%231/modules/$edgeHub', authentication.symmetricKey.primaryKey!);
+  const ask = (target: string, authorization = own) => http.request('GET', target, { headers: { authorization } });
+  const devices: Device[] = [];
+  const modules: string[] = [];
+  let pages = 0;
+  let link: string | null = `${path}devicesAndModulesInDeviceScope?deviceCount=2&continuationToken=&${version}`;
+  while (link !== null) {
+    const answer: InScopeJson = JSON.parse((await ask(link)).body);
+    devices.push(...answer.devices);
+    modules.push(...answer.modules.map((module) => `${module.deviceId}/${module.moduleId}`));
+    link = answer.continuationLink;
+    pages++;
+  }
+  assert.equal(pages, 3);
+  assert.deepEqual(
+    devices.map(({ deviceId }) => deviceId),
+    ['e#1', ...inside, 'c4'],
+  );
+  const child = await http.client().devices.get('c1');
+  assert.deepEqual(devices[1].authentication, child.authentication);
+  const runtime = (id: string) => [`${id}/$edgeAgent`, `${id}/$edgeHub`];
+  assert.deepEqual(modules, [...runtime('e#1'), 'c1/m', ...runtime('c4')]);
+  const one = `${path}deviceAndModuleInDeviceScope?targetDeviceId=c1&targetModuleId=`;
+  const found: InScopeJson = JSON.parse((await ask(`${one}m&${version}`)).body);
+  assert.deepEqual([found.devices[0].deviceId, found.modules[0].moduleId], ['c1', 'm']);
+  assert.equal(JSON.parse((await ask(`${one}&${version}`)).body).modules.length, 0);
+  assert.equal((await ask(`${one.replace('c1', 'stranger')}&${version}`)).status, 404);
+  // Who else knows the way: another module of the device, the device, policies, the runtime of another device.
+  const agent = (await http.client().modules.get('e#1', '$edgeAgent')).authentication.symmetricKey.primaryKey!;
+  const nested = (await http.client().modules.get('c4', '$edgeHub')).authentication.symmetricKey.primaryKey!;
+  for (const [where, authorization] of [
+    ['e%231/modules/$edgeAgent', await token('localhost/devices/e%231/modules/$edgeAgent', agent)],
+    [
+      'e%231/modules/$edgeHub',
+      await token('localhost/devices/e%231', edgeDevice.authentication.symmetricKey.primaryKey!),
+    ],
+    ['e%231/modules/$edgeHub', await token('localhost/devices/c4/modules/$edgeHub', nested)],
+    ['e%231/modules/$edgeHub', await http.token('device')],
+    ['e%231/modules/$edgeHub', await http.token()],
+  ]) {
+    const refusal = await ask(`/devices/${where}/devicesAndModulesInDeviceScope?${version}`, authorization);
+    assert.equal(refusal.status, 401, where);
+  }
 });

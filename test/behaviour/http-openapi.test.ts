@@ -91,6 +91,8 @@ test('the description lists each operation with its shapes, and none that is not
     'GET /devices/{deviceId}',
     'GET /devices/{deviceId}/modules',
     'GET /devices/{deviceId}/modules/{moduleId}',
+    'GET /devices/{deviceId}/modules/{moduleId}/deviceAndModuleInDeviceScope',
+    'GET /devices/{deviceId}/modules/{moduleId}/devicesAndModulesInDeviceScope',
     'GET /mooring/v1/event-hubs/{eventHub}/consumer-groups',
     'GET /mooring/v1/hub',
     'GET /statistics/devices',

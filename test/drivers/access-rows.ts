@@ -198,6 +198,16 @@ export const matrix: Readonly<
       rest('d1', 'DELETE', '/devices/d1/modules/new'),
     ],
   },
+  // No module of the scene is an edge device's: who it is that may is in `http-edge-scopes.test.ts`.
+  'scopes.read': {
+    who: () => [],
+    rows: [
+      rest('d1/m1', 'GET', '/devices/d1/modules/m1/devicesAndModulesInDeviceScope'),
+      rest('d1/m1', 'GET', '/devices/d1/modules/m1/deviceAndModuleInDeviceScope', undefined, {
+        query: 'targetDeviceId=d2',
+      }),
+    ],
+  },
   'statistics.read': {
     who: readers,
     rows: [rest('hub', 'GET', '/statistics/devices'), rest('hub', 'GET', '/statistics/service')],

@@ -22,6 +22,8 @@ const ofDevice: OperationRule = { policy: 'DeviceConnect', self: true, told: 'al
 export const operationTable = {
   'registry.read': reads('RegistryRead'),
   'registry.write': does('RegistryWrite'),
+  // A registry's part with its keys: the runtime of an edge device lets its children in by them.
+  'scopes.read': { policy: ['RegistryRead', 'DeviceConnect'], self: true, told: 'permission' },
   'statistics.read': reads('RegistryRead'),
   connect: ofDevice,
   'subscriptions.read': { ...ofDevice, told: 'permission' },

@@ -62,6 +62,7 @@ type Kind = 'device' | 'service' | 'reads' | 'writes' | 'owner';
 const kindOf: Readonly<Record<Operation, Kind>> = {
   'registry.read': 'reads',
   'registry.write': 'writes',
+  'scopes.read': 'owner',
   'statistics.read': 'reads',
   connect: 'device',
   'subscriptions.read': 'device',

@@ -10,6 +10,8 @@ export interface IdentityStore {
   listDevices(page: { readonly after?: string; readonly limit: number }): Promise<readonly Identity[]>;
   /** All modules of a device in order of id. */
   listModules(deviceId: string): Promise<readonly Identity[]>;
+  /** Devices whose parent has this scope, in order of id, from behind `after`, at most `limit`. */
+  listChildren(scope: string, page: { readonly after?: string; readonly limit: number }): Promise<readonly Identity[]>;
   counts(): Promise<IdentityCounts>;
   /**
    * Carries out the writes in order, each on its own: one that fails does not undo the others. All are durable when the

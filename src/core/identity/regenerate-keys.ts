@@ -3,7 +3,7 @@ import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import { identityName } from './permissions.ts';
 import type { IdentityStore } from './ports.ts';
-import type { WhichKeys } from './registry.ts';
+import type { IdentityDraft, WhichKeys } from './registry.ts';
 import { carryOut, keyOf, notFound, type RegistryLimits, type Wish } from './registry-writes.ts';
 import type { Identity, IdentityKey } from './types.ts';
 
@@ -28,6 +28,9 @@ export async function regenerateKeys(
   return wishes.map((wish) => (wish instanceof HubError ? wish : (outcomes.next().value as Identity | HubError)));
 }
 
+/** All else of an identity: a field that is left out would be lost with the new keys, and does not compile. */
+type Rest = Required<Omit<IdentityDraft, keyof IdentityKey | 'authentication'>>;
+
 function wishFor(which: WhichKeys, key: IdentityKey, identity: Identity | undefined): Wish | HubError {
   if (identity === undefined) return notFound(key);
   if (identity.authentication.symmetricKey == null) {
@@ -40,10 +43,10 @@ function wishFor(which: WhichKeys, key: IdentityKey, identity: Identity | undefi
     primaryKey: which === 'secondaryKey' ? primaryKey : '',
     secondaryKey: which === 'primaryKey' ? secondaryKey : '',
   };
-  const draft = { ...keyOf(key), status, statusReason, capabilities, deviceScope, parentScopes, managedBy };
+  const rest: Rest = { status, statusReason, capabilities, deviceScope, parentScopes, managedBy };
   return {
     kind: 'replace',
-    draft: { ...draft, authentication: { type: 'sas', symmetricKey } },
+    draft: { ...keyOf(key), ...rest, authentication: { type: 'sas', symmetricKey } },
     ifMatch: identity.etag,
   };
 }

@@ -28,6 +28,8 @@ export const registryCalls: Sheet<Registry> = {
     }
     return outcomes;
   },
+  listInScope: { operation: 'scopes.read', target: (edgeHub) => edgeHub },
+  getInScope: { operation: 'scopes.read', target: (edgeHub) => edgeHub },
   statistics: { operation: 'statistics.read' },
   unseenSince: { operation: 'registry.read' },
 };

@@ -6,6 +6,7 @@ import type {
   bulkItemSchema,
   Device,
   deviceDraftSchema,
+  InScopeJson,
   Module,
   moduleDraftSchema,
   RegeneratedKeysJson,
@@ -13,7 +14,14 @@ import type {
 import { HubError } from '../../core/errors.ts';
 import type { EventHubFacts } from '../../core/events/events.ts';
 import type { ConsumerGroup } from '../../core/events/ports.ts';
-import type { BulkItem, BulkResult, IdentityDraft, IdentityView, WhichKeys } from '../../core/identity/registry.ts';
+import type {
+  BulkItem,
+  BulkResult,
+  IdentityDraft,
+  IdentityView,
+  InScope,
+  WhichKeys,
+} from '../../core/identity/registry.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 import { unquoteETag } from './addresses.ts';
 
@@ -95,6 +103,19 @@ export function moduleJson(view: IdentityView): Module {
     managedBy: view.managedBy,
     deviceId: view.deviceId,
     ...shownFields(view),
+  };
+}
+
+/** @param limit of the next page */
+export function inScopeJson({ devices, modules, next }: InScope, edgeHub: IdentityKey, limit: number): InScopeJson {
+  const path = `/devices/${encodeURIComponent(edgeHub.deviceId)}/modules/$edgeHub/devicesAndModulesInDeviceScope`;
+  return {
+    devices: devices.map(deviceJson),
+    modules: modules.map(moduleJson),
+    continuationLink:
+      next === undefined
+        ? null
+        : `${path}?deviceCount=${limit}&continuationToken=${encodeURIComponent(next)}&api-version=2018-08-30-preview`,
   };
 }
 

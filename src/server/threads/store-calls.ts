@@ -15,6 +15,7 @@ export const identityCalls: StoreCalls<IdentityStore> = {
   get: 'read',
   listDevices: 'read',
   listModules: 'read',
+  listChildren: 'read',
   counts: 'read',
   write: 'write',
 };

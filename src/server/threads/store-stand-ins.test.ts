@@ -66,6 +66,7 @@ test('a stand-in that lacks an operation does not compile', () => {
     get: 'read',
     listDevices: 'read',
     listModules: 'read',
+    listChildren: 'read',
     write: 'write',
   };
   // @ts-expect-error: `remove` is left out

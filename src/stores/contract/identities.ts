@@ -175,6 +175,18 @@ export function identityStoreContract(
     assert.deepEqual(await store.listDevices({ after: 'c', limit: 10 }), []);
   });
 
+  using('children of a scope in order of id, page by page', async (store) => {
+    const child = (deviceId: string, scope?: string) =>
+      create(store, exampleIdentity({ deviceId }, scope === undefined ? {} : { parentScopes: [scope] }));
+    for (const id of ['c', 'a', 'b']) await child(id, 's-1');
+    await child('d', 's-2');
+    await child('e');
+    const ids = async (after?: string) =>
+      (await store.listChildren('s-1', { limit: 2, ...(after !== undefined && { after }) })).map((one) => one.deviceId);
+    assert.deepEqual([await ids(), await ids('b'), await ids('c')], [['a', 'b'], ['c'], []]);
+    assert.deepEqual(await store.listChildren('s', { limit: 2 }), []);
+  });
+
   using('writes of one call happen in order, each on its own', async (store) => {
     const device = exampleIdentity({ deviceId: 'd1' });
     const outcomes = await store.write([

@@ -108,6 +108,12 @@ export function createMemoryIdentityStore(): MemoryIdentityStore {
       return ids.slice(from, from + page.limit).map((id) => devices.get(id)!);
     },
     listModules: async (deviceId) => inOrder(modules.get(deviceId)?.values() ?? []),
+    async listChildren(scope, { after = '', limit }) {
+      const children = [...devices.values()].filter(
+        ({ deviceId, parentScopes }) => deviceId > after && parentScopes[0] === scope,
+      );
+      return inOrder(children).slice(0, limit);
+    },
     async counts(): Promise<IdentityCounts> {
       let enabled = 0;
       for (const device of devices.values()) if (device.status === 'enabled') enabled++;

@@ -33,6 +33,25 @@ export async function listModules(tx: Transaction, cipher: KeyCipher, deviceId: 
   return (await moduleRows(tx, deviceId)).map((row) => toIdentity(row, cipher));
 }
 
+/** A device has one parent at most, so the column is the same text for all children of one. */
+export async function listChildren(
+  tx: Transaction,
+  cipher: KeyCipher,
+  scope: string,
+  page: { readonly after?: string; readonly limit: number },
+): Promise<readonly Identity[]> {
+  const rows = await tx
+    .selectFrom('identities')
+    .selectAll()
+    .where(sql<boolean>`parent_scopes <> '[]'`)
+    .where('parent_scopes', '=', JSON.stringify([scope]))
+    .where('device_id', '>', page.after ?? '')
+    .orderBy('device_id')
+    .limit(page.limit)
+    .execute();
+  return rows.map((row) => toIdentity(row, cipher));
+}
+
 export async function countIdentities(tx: Transaction): Promise<IdentityCounts> {
   const rows = await tx.selectFrom('identity_counts').selectAll().execute();
   const of = (status: IdentityStatus): number => Number(rows.find((row) => row.status === status)?.count ?? 0);

@@ -266,6 +266,7 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
     )`,
     `create index file_rollout_targets_state on file_rollout_targets (rollout, state, position)`,
   ],
+  [`create index identities_children on identities (parent_scopes, device_id) where parent_scopes <> '[]'`],
 ];
 
 /** The format that this program writes. */

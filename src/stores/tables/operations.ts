@@ -58,7 +58,7 @@ import {
   settleTargets,
   sweepRollouts,
 } from './file-rollouts.ts';
-import { countIdentities, getIdentity, listDevices, listModules, writeIdentities } from './identities.ts';
+import { countIdentities, getIdentity, listChildren, listDevices, listModules, writeIdentities } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { touchFacts } from './migrations.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
@@ -93,6 +93,9 @@ export function tableOperations(cipher: KeyCipher) {
       listDevices(tx, cipher, page),
     ),
     'identities.listModules': read((tx, deviceId: string) => listModules(tx, cipher, deviceId)),
+    'identities.listChildren': read((tx, scope: string, page: { readonly after?: string; readonly limit: number }) =>
+      listChildren(tx, cipher, scope, page),
+    ),
     'identities.counts': read((tx) => countIdentities(tx)),
     'identities.write': write((tx, writes: readonly IdentityWrite[], eventTime?: number) =>
       writeIdentities(tx, cipher, writes, eventTime),

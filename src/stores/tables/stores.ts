@@ -109,6 +109,7 @@ function tableIdentities(tables: TableCaller, lifecycleClock: Clock | undefined)
     get: (key) => tables.call('identities.get', key),
     listDevices: (page) => tables.call('identities.listDevices', page),
     listModules: (deviceId) => tables.call('identities.listModules', deviceId),
+    listChildren: (scope, page) => tables.call('identities.listChildren', scope, page),
     counts: () => tables.call('identities.counts'),
     write: (writes) =>
       tables.callThen('identities.write', [writes, lifecycleClock?.now()], ({ outcomes, changes }) => {

@@ -209,6 +209,8 @@ function rowsOf({ name, args }: Call): number {
       return (args as OperationArgs<'identities.write'>)[0].length;
     case 'identities.listDevices':
       return (args as OperationArgs<'identities.listDevices'>)[0].limit;
+    case 'identities.listChildren':
+      return (args as OperationArgs<'identities.listChildren'>)[1].limit;
     case 'identities.listModules':
       return limits.modulesPerDeviceMax;
     case 'commands.lockNext':
