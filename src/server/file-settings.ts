@@ -8,6 +8,8 @@ import { byteSize, flag, text, whole } from './config-kinds.ts';
 type Documented = <T extends z.ZodType>(schema: T, meta: SettingMeta) => T;
 
 const BYTES_MAX = 2 ** 50;
+/** With less, one piece of a stream (64 KiB) would take longer than clients wait. */
+const RATE_MIN = 16 * 1024;
 
 export function fileSettings(documented: Documented) {
   const bytes = (value: number, meaning: string) =>
@@ -15,6 +17,12 @@ export function fileSettings(documented: Documented) {
       topic: 'Files',
       meaning,
       form: 'bytes, also as 100MiB or 4GiB, from 1KiB to 1PiB',
+    });
+  const bytesPerSecond = (meaning: string) =>
+    documented(byteSize(RATE_MIN, BYTES_MAX, 'off').default('off'), {
+      topic: 'Files',
+      meaning,
+      form: 'bytes a second, also as 4MiB, from 16KiB to 1PiB, or off',
     });
   const count = (value: number, min: number, max: number, meaning: string) =>
     documented(whole(min, max).default(value), {
@@ -46,6 +54,10 @@ export function fileSettings(documented: Documented) {
     fileBytesMax: bytes(limits.fileBytesMax, 'Largest file.'),
     filesBytesMax: bytes(limits.filesBytesMax, 'All files together, unfinished ones included.'),
     fileBytesPerDeviceMax: bytes(limits.fileBytesPerDeviceMax, 'All files of one device and its modules together.'),
+    fileBytesPerSecond: bytesPerSecond(
+      'Bandwidth of all uploads and downloads together. They are slowed down, and not refused.',
+    ),
+    fileBytesPerSecondPerDevice: bytesPerSecond('The same for those of one device and its modules.'),
     fileUploadsOpenMax: count(limits.fileUploadsOpenMax, 1, 1000, 'Uploads that one device may have open.'),
     fileUploadSeconds: count(
       limits.fileUploadMs / 1000,
@@ -92,6 +104,8 @@ export function fileLimits(settings: z.infer<z.ZodObject<ReturnType<typeof fileS
     filesBytesMax: settings.filesBytesMax,
     deviceBytesMax: settings.fileBytesPerDeviceMax,
     uploadsOpenMax: settings.fileUploadsOpenMax,
+    bytesPerSecond: orNone(settings.fileBytesPerSecond),
+    deviceBytesPerSecond: orNone(settings.fileBytesPerSecondPerDevice),
     uploadMs: settings.fileUploadSeconds * 1000,
     notificationTtlMs: settings.fileNotificationTtlSeconds * 1000,
     notificationLockMs: settings.fileNotificationLockSeconds * 1000,
@@ -100,3 +114,5 @@ export function fileLimits(settings: z.infer<z.ZodObject<ReturnType<typeof fileS
     deletesWithIdentity: settings.filesDeletedWithDevice,
   };
 }
+
+const orNone = (value: number | 'off'): number | undefined => (value === 'off' ? undefined : value);

@@ -233,3 +233,22 @@ test('a hub that keeps no files says so', async () => {
   assert.equal(answer.status, 400);
   assert.equal(answer.headers['iothub-errorcode'], 'DefaultStorageEndpointNotConfigured');
 });
+
+test('uploads and downloads are slowed down to the cap of their device, and not refused', async () => {
+  const rate = 128 * 1024;
+  await using hub = await startHub({ args: ['--file-bytes-per-second-per-device', '128KiB'] });
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('x');
+  const body = randomBytes(4 * rate);
+  const timed = async <Result>(work: Promise<Result>): Promise<readonly [Result, number]> => {
+    const start = performance.now();
+    return [await work, performance.now() - start];
+  };
+  // A second's worth may come at once. Slower than this any machine may be.
+  const [put, putMs] = await timed(device.blob('PUT', ticket, { headers: asBlob, body }));
+  assert.equal(put.status, 201);
+  assert.ok(putMs > 2500, `${putMs} ms`);
+  const [got, getMs] = await timed(device.blob('GET', ticket));
+  assert.deepEqual(got.body, body);
+  assert.ok(getMs > 2500, `${getMs} ms`);
+});

@@ -12,6 +12,7 @@ import {
   type ObjectStore,
   type OpenObject,
 } from './object-store.ts';
+import type { Pace } from './pace.ts';
 import type { BlobGrant } from './signed-url.ts';
 import type { BlobRight, FileLimits } from './types.ts';
 
@@ -51,9 +52,10 @@ export interface BlobParts {
   readonly bearer: IdentityKey;
   /** The part of the container whose bytes are counted together. */
   readonly folder: string;
+  readonly pace: Pace;
 }
 
-export function openBlob({ store, limits, grant, bearer, folder }: BlobParts): Blob {
+export function openBlob({ store, limits, grant, bearer, folder, pace }: BlobParts): Blob {
   const { path } = grant;
   const demand = (right: BlobRight): void => {
     if (!grant.rights.has(right)) throw new BlobError('AuthorizationPermissionMismatch');
@@ -80,13 +82,14 @@ export function openBlob({ store, limits, grant, bearer, folder }: BlobParts): B
       demand('write');
       const bytesMax = await room(bytes);
       const stated = { ...(bytes !== undefined && { bytes }), ...(sums !== undefined && { sums }) };
-      return translated(store.put(path, source, { bytesMax, ...stated, ...facts }));
+      return translated(store.put(path, pace.slowed(source, bearer.deviceId), { bytesMax, ...stated, ...facts }));
     },
     async stage(blockId, { source, bytes, sums }) {
       demand('write');
       if (bytes === undefined) throw new BlobError('MissingContentLengthHeader');
       const bytesMax = await room(bytes);
-      await translated(store.stage(path, blockId, source, { bytesMax, bytes, ...(sums !== undefined && { sums }) }));
+      const slowed = pace.slowed(source, bearer.deviceId);
+      await translated(store.stage(path, blockId, slowed, { bytesMax, bytes, ...(sums !== undefined && { sums }) }));
     },
     async commit(blockIds, facts) {
       demand('write');
@@ -106,7 +109,9 @@ export function openBlob({ store, limits, grant, bearer, folder }: BlobParts): B
         const range = choose(facts);
         const opened = await translated(store.read(path, range));
         if (opened === undefined) throw new BlobError('BlobNotFound');
-        if (opened.facts.etag === facts.etag) return range === undefined ? opened : { ...opened, range };
+        if (opened.facts.etag === facts.etag) {
+          return { ...opened, body: pace.slowed(opened.body, bearer.deviceId), ...(range !== undefined && { range }) };
+        }
         await opened.body[Symbol.asyncIterator]().return?.();
       }
     },

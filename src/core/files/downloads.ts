@@ -22,6 +22,7 @@ import {
   type ObjectStore,
   type OpenObject,
 } from './object-store.ts';
+import type { Pace } from './pace.ts';
 import type { GrantFilter, GrantRecords } from './ports.ts';
 import { signQuery } from './signed-url.ts';
 import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
@@ -90,6 +91,7 @@ export interface DownloadsParts {
   readonly identities: { get(key: IdentityKey): Promise<Pick<Identity, 'generationId'> | undefined> };
   readonly limits: FileLimits;
   readonly secret: Uint8Array;
+  readonly pace: Pace;
   hostName(): string;
   readonly recorder: Recorder;
   readonly clock: Clock;
@@ -111,7 +113,7 @@ export interface DownloadsRoom {
 }
 
 export function createDownloads(parts: DownloadsParts): DownloadsRoom {
-  const { grants, identities, limits, secret, clock, random } = parts;
+  const { grants, identities, limits, secret, pace, clock, random } = parts;
 
   const store = (): ObjectStore => {
     if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
@@ -126,7 +128,8 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     throw new HubError(key.moduleId === undefined ? 'DeviceNotFound' : 'ModuleNotFound');
   }
 
-  async function opened(path: string, choose: ChooseRange): Promise<OpenFile> {
+  /** @param deviceId whose bandwidth it takes; undefined = a back end reads */
+  async function opened(path: string, choose: ChooseRange, deviceId: string | undefined): Promise<OpenFile> {
     // An object that is replaced between the two is looked at again: its range may be another.
     for (;;) {
       const facts = await translated(store().head(path));
@@ -134,7 +137,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
       const range = choose(facts);
       const open = await translated(store().read(path, range));
       if (open === undefined) throw new HubError('FileNotFound', `There is no file ${path}.`);
-      if (open.facts.etag === facts.etag) return { ...open, range };
+      if (open.facts.etag === facts.etag) return { ...open, body: pace.slowed(open.body, deviceId), range };
       await open.body[Symbol.asyncIterator]().return?.();
     }
   }
@@ -153,9 +156,9 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
         throw new HubError('IotHubQuotaExceeded', 'There is no more room for files.');
       const bytesMax = Math.min(limits.fileBytesMax, ...left);
       const stated = { ...(bytes !== undefined && { bytes }), ...(sums !== undefined && { sums }) };
-      return translated(store().put(path, source, { bytesMax, ...stated, ...facts }));
+      return translated(store().put(path, pace.slowed(source, undefined), { bytesMax, ...stated, ...facts }));
     },
-    read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose),
+    read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose, undefined),
     list: (_principal, owner, page) => translated(store().list(folderIn(owner), page)),
     async remove(_principal, owner, name) {
       if (!(await translated(store().delete(pathIn(owner, name))))) throw new HubError('FileNotFound');
@@ -171,8 +174,8 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     async fetch(principal, key, name, choose) {
       const grant = await grants.findByName(key, name, clock.now());
       const isOf = principal.kind !== 'device' || grant?.generationId === principal.generationId;
-      if (grant === undefined || !isOf) return opened(pathOf(key, name), choose);
-      return fetching(await opened(grant.path, choose), grant, parts);
+      if (grant === undefined || !isOf) return opened(pathOf(key, name), choose, key.deviceId);
+      return fetching(await opened(grant.path, choose, key.deviceId), grant, parts);
     },
   };
 

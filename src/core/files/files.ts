@@ -13,6 +13,7 @@ import { createDownloads, type Downloads } from './downloads.ts';
 import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, ownerOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
+import { createPace } from './pace.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
 import type { RolloutRecords } from './rollout-types.ts';
 import { createRollouts, type RolloutMeans, type Rollouts } from './rollouts.ts';
@@ -100,6 +101,7 @@ export interface FilesParts {
 
 export function createFiles(parts: FilesParts): FilesRoom {
   const { records, identities, limits, secret, clock, random } = parts;
+  const pace = createPace(limits, clock);
   const demandStore = (): ObjectStore => {
     if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
     return parts.store;
@@ -237,13 +239,13 @@ export function createFiles(parts: FilesParts): FilesRoom {
       if ((await identities.get({ deviceId: key.deviceId }))?.status !== 'enabled') {
         throw new BlobError('AuthenticationFailed');
       }
-      const blob = openBlob({ store, limits, grant, bearer: key, folder: folderOf(key) });
+      const blob = openBlob({ store, limits, grant, bearer: key, folder: folderOf(key), pace });
       if (receipt === undefined) return blob;
       return { ...blob, read: async (choose) => fetching(await blob.read(choose), receipt, parts) };
     },
   };
 
-  const { downloads, grant, demandFile } = createDownloads(parts);
+  const { downloads, grant, demandFile } = createDownloads({ ...parts, pace });
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
     ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },

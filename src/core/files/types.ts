@@ -103,6 +103,10 @@ export interface FileLimits {
   readonly deviceBytesMax: number;
   /** Service: uploads that one device may have open. */
   readonly uploadsOpenMax: number;
+  /** Bytes a second of all transfers together; undefined = no cap. */
+  readonly bytesPerSecond: number | undefined;
+  /** The same for one device. */
+  readonly deviceBytesPerSecond: number | undefined;
   /** How long a signed URL for an upload is good. */
   readonly uploadMs: number;
   readonly notificationTtlMs: number;
@@ -119,6 +123,8 @@ export const defaultFileLimits: FileLimits = {
   filesBytesMax: limits.filesBytesMax,
   deviceBytesMax: limits.fileBytesPerDeviceMax,
   uploadsOpenMax: limits.fileUploadsOpenMax,
+  bytesPerSecond: undefined,
+  deviceBytesPerSecond: undefined,
   uploadMs: limits.fileUploadMs,
   notificationTtlMs: limits.fileNotificationTtlMs,
   notificationLockMs: limits.fileNotificationLockMs,

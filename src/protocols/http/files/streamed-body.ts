@@ -1,13 +1,24 @@
 import type http from 'node:http';
 import { limits } from '../../../base/limits.ts';
 
-/** The request's bytes; a client that is silent for too long in their midst is cut off, as one that sends them slowly is not. */
+/**
+ * The request's bytes. A client that is silent for too long in their midst is cut off; one that sends them slowly is not,
+ * nor one that is made to wait because the hub takes them slowly.
+ */
 export async function* streamedBody(request: http.IncomingMessage): AsyncGenerator<Uint8Array> {
-  request.setTimeout(limits.fileSilenceMs, () => request.destroy());
+  const limitSilence = (ms: number): void => {
+    if (!request.destroyed) request.setTimeout(ms);
+  };
+  request.once('timeout', () => request.destroy());
+  limitSilence(limits.fileSilenceMs);
   try {
     // A reader that stops early has a refusal to send: the connection is its way.
-    yield* request.iterator({ destroyOnReturn: false });
+    for await (const piece of request.iterator({ destroyOnReturn: false })) {
+      limitSilence(0);
+      yield piece;
+      limitSilence(limits.fileSilenceMs);
+    }
   } finally {
-    request.setTimeout(0);
+    limitSilence(0);
   }
 }
