@@ -14,6 +14,7 @@ import type { Guard } from '../core/identity/guard.ts';
 import type { IdentityStore } from '../core/identity/ports.ts';
 import type { IdentityKey, Principal } from '../core/identity/types.ts';
 import type { Recorder } from '../core/monitoring/types.ts';
+import { createPace } from '../core/throttling/pace.ts';
 import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
 import type { Settings } from './config.ts';
 import { fileLimits } from './file-settings.ts';
@@ -71,6 +72,7 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
     rollouts: parts.rollouts,
     identities: parts.identities,
     limits: fileLimits(settings),
+    pace: createPace(fileLimits(settings), clock),
     secret: await parts.records.secret(parts.random.bytes(SECRET_BYTES)),
     hostName,
     recorder: parts.recorder,

@@ -1,5 +1,6 @@
 /** One file as the bearer of a signed URL sees it: what the URL allows, within what the device may use. */
 import type { IdentityKey } from '../identity/types.ts';
+import type { Pace } from '../throttling/pace.ts';
 import { BlobError, type BlobErrorCode } from './blob-error.ts';
 import {
   type ByteRange,
@@ -12,7 +13,6 @@ import {
   type ObjectStore,
   type OpenObject,
 } from './object-store.ts';
-import type { Pace } from './pace.ts';
 import type { BlobGrant } from './signed-url.ts';
 import type { BlobRight, FileLimits } from './types.ts';
 

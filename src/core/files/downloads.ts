@@ -10,6 +10,7 @@ import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
+import type { Pace } from '../throttling/pace.ts';
 import type { Content, ContentFacts } from './blob.ts';
 import { downloadCalls } from './calls.ts';
 import { fetching } from './fetch-receipt.ts';
@@ -22,7 +23,6 @@ import {
   type ObjectStore,
   type OpenObject,
 } from './object-store.ts';
-import type { Pace } from './pace.ts';
 import type { GrantFilter, GrantRecords } from './ports.ts';
 import { signQuery } from './signed-url.ts';
 import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';

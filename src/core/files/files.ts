@@ -6,6 +6,7 @@ import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
+import type { Pace } from '../throttling/pace.ts';
 import { type Blob, openBlob } from './blob.ts';
 import { BlobError } from './blob-error.ts';
 import { fileCalls } from './calls.ts';
@@ -13,7 +14,6 @@ import { createDownloads, type Downloads } from './downloads.ts';
 import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, ownerOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
-import { createPace } from './pace.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
 import type { RolloutRecords } from './rollout-types.ts';
 import { createRollouts, type RolloutMeans, type Rollouts } from './rollouts.ts';
@@ -85,6 +85,7 @@ export interface FilesParts {
   readonly rollouts: RolloutRecords;
   readonly identities: { get(key: IdentityKey): Promise<Owner | undefined> };
   readonly limits: FileLimits;
+  readonly pace: Pace;
   /** Signs URLs: `FileRecords.secret`. */
   readonly secret: Uint8Array;
   /**
@@ -100,8 +101,7 @@ export interface FilesParts {
 }
 
 export function createFiles(parts: FilesParts): FilesRoom {
-  const { records, identities, limits, secret, clock, random } = parts;
-  const pace = createPace(limits, clock);
+  const { records, identities, limits, secret, pace, clock, random } = parts;
   const demandStore = (): ObjectStore => {
     if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
     return parts.store;
@@ -245,7 +245,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
     },
   };
 
-  const { downloads, grant, demandFile } = createDownloads({ ...parts, pace });
+  const { downloads, grant, demandFile } = createDownloads(parts);
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
     ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },

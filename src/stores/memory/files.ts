@@ -26,6 +26,7 @@ export function memoryFiles(
     rollouts: createMemoryRollouts(),
     identities,
     limits: defaultFileLimits,
+    pace: { slowed: (source) => source },
     secret: random.bytes(32),
     hostName: () => 'localhost',
     recorder: silentRecorder,

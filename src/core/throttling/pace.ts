@@ -1,7 +1,7 @@
 /** Caps on the bandwidth of files: contents of uploads and downloads are passed on more slowly, never refused. */
 import type { Clock } from '../../base/clock.ts';
-import { Bucket } from '../throttling/bucket.ts';
-import type { ByteSource } from './object-store.ts';
+import type { ByteSource } from '../files/object-store.ts';
+import { Bucket } from './bucket.ts';
 
 export interface PaceLimits {
   /** Of all transfers together; undefined = no cap. */

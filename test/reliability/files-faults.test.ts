@@ -1,0 +1,172 @@
+/**
+ * Files when things break: the hub is killed in each step of an upload, the disk is full in the middle,
+ * the store's folder is gone. What was answered 201 is there whole, nothing half is visible, nothing is left behind.
+ * MOORING_TEST_FILE_KILLS sets how often the hub is killed, MOORING_TEST_SEED the seed.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type FileDevice, fileDevice, type Ticket } from '../drivers/file-device.ts';
+import { startHub, type TestHub } from '../drivers/hub.ts';
+
+const KILLS = Number(process.env.MOORING_TEST_FILE_KILLS ?? 6);
+const SEED = Number(process.env.MOORING_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+const KILL_AFTER_MS_MAX = 400;
+const BLOCK = 256 * 1024;
+const MIB = 1024 * 1024;
+const DISK_MIB = 48;
+const asBlob = { 'x-ms-blob-type': 'BlockBlob' };
+
+const idOf = (nth: number): string => Buffer.from(String(nth).padStart(12, '0')).toString('base64');
+const listOf = (count: number): string =>
+  `<BlockList>${Array.from({ length: count }, (_, nth) => `<Latest>${idOf(nth)}</Latest>`).join('')}</BlockList>`;
+const sumOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const filesOf = (hub: TestHub): string => path.join(hub.dataDir, 'files');
+
+/** The files that an operator sees of a device. */
+function visible(hub: TestHub, deviceId: string): readonly string[] {
+  const folder = path.join(filesOf(hub), deviceId);
+  try {
+    return readdirSync(folder).filter((name) => !name.startsWith('.'));
+  } catch {
+    return [];
+  }
+}
+
+async function uploadBlocks(device: FileDevice, ticket: Ticket, bytes: Buffer): Promise<void> {
+  const count = Math.ceil(bytes.length / BLOCK);
+  for (let nth = 0; nth < count; nth++) {
+    const query = `&comp=block&blockid=${encodeURIComponent(idOf(nth))}`;
+    const body = bytes.subarray(nth * BLOCK, (nth + 1) * BLOCK);
+    assert.equal((await device.blob('PUT', ticket, { query, body })).status, 201);
+  }
+  const listed = await device.blob('PUT', ticket, { query: '&comp=blocklist', body: listOf(count) });
+  assert.equal(listed.status, 201, listed.body.toString());
+}
+
+test(`kill -9 in any step of an upload, ${KILLS} times: what was 201 is whole, nothing half is visible`, async (t) => {
+  t.diagnostic(`MOORING_TEST_SEED=${SEED} MOORING_TEST_FILE_KILLS=${KILLS}`);
+  let random = SEED;
+  const next = (): number => {
+    random = (Math.imul(random, 1103515245) + 12345) & 0x7fffffff;
+    return random / 0x7fffffff;
+  };
+  let hub = await startHub();
+  const kept = new Map<string, string>();
+  const sums = new Map<string, string>();
+  let unknown = 0;
+  try {
+    const device = await fileDevice(hub, 'd1');
+    // The driver's device keeps its hub's ports, which a restart keeps, too.
+    for (let round = 0; round < KILLS; round++) {
+      let isOver = false;
+      const upload = async (lane: number): Promise<void> => {
+        for (let nth = 0; !isOver; nth++) {
+          const name = `r${round}-${lane}-${nth}`;
+          const bytes = randomBytes(1 + Math.floor(next() * 4 * BLOCK));
+          sums.set(name, sumOf(bytes));
+          const ticket = await device.begin(name);
+          if (nth % 2 === 0) await uploadBlocks(device, ticket, bytes);
+          else assert.equal((await device.blob('PUT', ticket, { headers: asBlob, body: bytes })).status, 201);
+          kept.set(name, sumOf(bytes));
+          const { correlationId } = ticket;
+          const told = { correlationId, isSuccess: true, statusCode: 200, statusDescription: '' };
+          await device.ask('POST', '/files/notifications?api-version=2020-09-30', told);
+        }
+      };
+      const lanes = [0, 1, 2].map((lane) => upload(lane).catch(() => {}));
+      await sleep(50 + next() * KILL_AFTER_MS_MAX);
+      await hub.kill();
+      isOver = true;
+      await Promise.all(lanes);
+      hub = await hub.restart();
+      const seen = visible(hub, 'd1');
+      for (const name of kept.keys()) assert.ok(seen.includes(name), `${name} was 201 and is not there`);
+      for (const name of seen) {
+        const sum = sumOf(readFileSync(path.join(filesOf(hub), 'd1', name)));
+        assert.equal(sum, sums.get(name), `${name} is not what was sent`);
+        if (!kept.has(name)) unknown += 1;
+      }
+      // A killed hub leaves at most what three uploads had staged; what no block refers to is gone.
+      const staged = readdirSync(path.join(filesOf(hub), '.staging'));
+      assert.ok(staged.length <= 3 * (round + 1), `${staged.length} left in .staging`);
+    }
+    assert.ok(kept.size > 0, 'some were acknowledged');
+    t.diagnostic(`${kept.size} files acknowledged and whole, ${unknown} times one whole whose answer was lost`);
+  } finally {
+    await hub[Symbol.asyncDispose]();
+  }
+});
+
+test('a store whose folder is gone says to come again, and goes on when it is back', async () => {
+  await using hub = await startHub();
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('x');
+  const put = () => device.blob('PUT', ticket, { headers: asBlob, body: 'content' });
+  assert.equal((await put()).status, 201);
+  renameSync(filesOf(hub), `${filesOf(hub)}-away`);
+  const refused = await put();
+  assert.deepEqual([refused.status, refused.headers['x-ms-error-code']], [503, 'ServerBusy'], refused.body.toString());
+  rmSync(filesOf(hub), { recursive: true, force: true });
+  renameSync(`${filesOf(hub)}-away`, filesOf(hub));
+  assert.equal((await put()).status, 201);
+});
+
+const place = mkdtempSync(path.join(tmpdir(), 'mooring-file-disk-'));
+const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_MIB}m,mode=700`, 'tmpfs', place]);
+const isMounted = mount.status === 0;
+after(() => {
+  if (isMounted) spawnSync('umount', ['--lazy', place]);
+  rmSync(place, { recursive: true, force: true });
+});
+
+test('a disk that fills up in the middle of a file: the file is refused, telemetry goes on', {
+  skip: isMounted ? false : 'no file system can be mounted here',
+}, async () => {
+  await using hub = await startHub({ dataDir: path.join(place, 'data'), args: ['--segment-bytes', '1MiB'] });
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('large');
+  const telemetry = () => device.ask('POST', '/messages/events?api-version=2020-03-13', { t: 1 });
+  let refusal = '';
+  for (let nth = 0; nth < DISK_MIB && refusal === ''; nth++) {
+    const query = `&comp=block&blockid=${encodeURIComponent(idOf(nth))}`;
+    const answer = await device.blob('PUT', ticket, { query, body: randomBytes(MIB) });
+    if (answer.status !== 201) refusal = `${answer.status} ${answer.headers['x-ms-error-code']}`;
+    assert.equal((await telemetry()).status, 204, `telemetry beside block ${nth}`);
+  }
+  assert.match(refusal, /QuotaExceeded$/);
+  assert.equal((await telemetry()).status, 204, 'telemetry behind the refusal');
+  assert.deepEqual(visible(hub, 'd1'), []);
+  assert.equal((await device.blob('DELETE', ticket)).status, 404);
+});
+
+test('fifty uploads of 20 MiB at once take no memory by their size', async (t) => {
+  await using hub = await startHub();
+  const devices = await Promise.all(Array.from({ length: 5 }, (_, nth) => fileDevice(hub, `d${nth}`)));
+  const rss = (): number =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${hub.pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
+  const idle = rss();
+  let most = idle;
+  const timer = setInterval(() => {
+    most = Math.max(most, rss());
+  }, 50);
+  const body = randomBytes(20 * MIB);
+  try {
+    const uploads = devices.flatMap((device) =>
+      Array.from({ length: 10 }, async (_, nth) => {
+        const ticket = await device.begin(`f${nth}`);
+        return (await device.blob('PUT', ticket, { headers: asBlob, body })).status;
+      }),
+    );
+    assert.deepEqual([...new Set(await Promise.all(uploads))], [201]);
+  } finally {
+    clearInterval(timer);
+  }
+  t.diagnostic(`${idle.toFixed(0)} MiB idle, ${most.toFixed(0)} MiB at most during 1,000 MiB`);
+  assert.ok(most - idle <= 200, `${most - idle} MiB more`);
+});
