@@ -16,7 +16,7 @@ import type {
   RecordCodec,
   RecordTemplate,
 } from './ports.ts';
-import { type Receiver, ReceiverPlaces } from './receivers.ts';
+import { createReceiverPlaces, type Receiver, type ReceiverPlaces } from './receivers.ts';
 import {
   checkConsumerGroupName,
   checkTelemetry,
@@ -169,6 +169,8 @@ export interface EventsParts {
   /** Absent = a hub without a monitoring stream. */
   readonly monitoring?: EventLog;
   readonly consumerGroups: ConsumerGroupStore;
+  /** Absent = those of a hub that is one process. */
+  readonly receivers?: ReceiverPlaces;
   readonly codec: RecordCodec;
   readonly clock: Clock;
   /** Absent = devices send as much as they like. */
@@ -185,7 +187,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
   const telemetryBytesMax = parts.limits?.telemetryBytesMax ?? limits.telemetryBytesMax;
   const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
   const logs = [telemetry, monitoring].filter((log) => log !== undefined);
-  const places = logs.map(() => new ReceiverPlaces());
+  const receivers = parts.receivers ?? createReceiverPlaces();
 
   const eventHub = (name: string): EventLog | undefined =>
     logs.find((log) => log.name.toLowerCase() === name.toLowerCase());
@@ -294,7 +296,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       return { log, partition, consumerGroup: group.name };
     },
     async enterReceiver({ log, consumerGroup, partition }, receiver) {
-      return places[logs.indexOf(known(log.name))].enter(consumerGroup, partition, receiver);
+      return receivers.enter({ eventHub: known(log.name).name, consumerGroup, partition }, receiver);
     },
     inspect: (_principal, name) => known(name),
     async listConsumerGroups(_principal, name) {

@@ -7,8 +7,30 @@ export interface Receiver {
   readonly name: string;
   /** Owner level; absent = shares the partition with others. */
   readonly epoch?: number;
-  /** Another receiver has taken the place. Called at most once, never after `leave`. */
-  displaced(reason: HubError): void;
+  /**
+   * Another receiver has taken the place. Called at most once, never after `leave`. The promise, where there is one,
+   * resolves when this one reads no more; without one it has stopped by the time of the return. Must not reject.
+   */
+  displaced(reason: HubError): Promise<void> | void;
+}
+
+/** What receivers share, or one of them has. */
+export interface ReceiverPlace {
+  /** An event hub's name. */
+  readonly eventHub: string;
+  /** Upper and lower case are the same. */
+  readonly consumerGroup: string;
+  readonly partition: number;
+}
+
+/** Who reads what, for a whole hub. One contract suite (`stores/contract/receiver-places.ts`) runs over every implementation. */
+export interface ReceiverPlaces {
+  /**
+   * Lets a receiver in and displaces whom it must; answered when those read no more, so an owner is alone from its first
+   * event on. The returned function takes it out again, and is harmless when called twice or after it was displaced.
+   * @throws HubError as `receiversDisplacedBy`.
+   */
+  enter(place: ReceiverPlace, receiver: Receiver): Promise<() => void>;
 }
 
 /**
@@ -55,32 +77,28 @@ export function receiversDisplacedBy(
   return [];
 }
 
-/** The receivers of one event hub, by partition and consumer group. */
-export class ReceiverPlaces {
-  readonly #places = new Map<string, readonly Receiver[]>();
+/** The places of a hub that is one process. */
+export function createReceiverPlaces(): ReceiverPlaces {
+  const places = new Map<string, readonly Receiver[]>();
+  return {
+    async enter({ eventHub, consumerGroup, partition }, receiver) {
+      const key = `${partition}/${consumerGroup.toLowerCase()}/${eventHub.toLowerCase()}`;
+      const present = places.get(key) ?? [];
+      const displaced = receiversDisplacedBy(receiver, present);
+      places.set(key, [...present.filter((other) => !displaced.includes(other)), receiver]);
+      await Promise.all(displaced.map((other) => other.displaced(displacement(receiver, other))));
+      return () => {
+        const left = (places.get(key) ?? []).filter((other) => other !== receiver);
+        if (left.length === 0) places.delete(key);
+        else places.set(key, left);
+      };
+    },
+  };
+}
 
-  /**
-   * Lets a receiver in and displaces whom it must. The returned function takes it out again and is harmless when called
-   * twice or after it was displaced.
-   * @throws HubError as `receiversDisplacedBy`.
-   */
-  enter(consumerGroup: string, partition: number, receiver: Receiver): () => void {
-    const key = `${partition}/${consumerGroup.toLowerCase()}`;
-    const present = this.#places.get(key) ?? [];
-    const displaced = receiversDisplacedBy(receiver, present);
-    this.#places.set(key, [...present.filter((other) => !displaced.includes(other)), receiver]);
-    for (const other of displaced) {
-      other.displaced(
-        new HubError(
-          'LinkCreationConflict',
-          `New receiver '${receiver.name}' with higher epoch of '${receiver.epoch}' is created hence current receiver '${other.name}' with epoch '${other.epoch ?? 0}' is getting disconnected. If you are recreating the receiver, make sure a higher epoch is used.`,
-        ),
-      );
-    }
-    return () => {
-      const left = (this.#places.get(key) ?? []).filter((other) => other !== receiver);
-      if (left.length === 0) this.#places.delete(key);
-      else this.#places.set(key, left);
-    };
-  }
+function displacement(newcomer: Receiver, other: Receiver): HubError {
+  return new HubError(
+    'LinkCreationConflict',
+    `New receiver '${newcomer.name}' with higher epoch of '${newcomer.epoch}' is created hence current receiver '${other.name}' with epoch '${other.epoch ?? 0}' is getting disconnected. If you are recreating the receiver, make sure a higher epoch is used.`,
+  );
 }

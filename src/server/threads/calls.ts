@@ -2,7 +2,6 @@
  * Calls between threads of one hub: a room that lives in the main thread is used from a listener thread as if it were
  * there. Only asynchronous operations with plain data cross; refusals arrive as the `HubError` they were.
  */
-import type { MessagePort, Worker } from 'node:worker_threads';
 import { limits } from '../../base/limits.ts';
 import { asHubError, type ErrorCode, HubError, type LimitHit } from '../../core/errors.ts';
 
@@ -15,6 +14,13 @@ export class Moved {
     this.value = value;
     this.buffers = buffers;
   }
+}
+
+/** What carries packets to another member and back: each whole, in order, until it ends. A `MessagePort` is one. */
+export interface MemberPort {
+  /** @param transfer What moves instead of being copied, where both sides share memory. */
+  postMessage(packet: unknown, transfer?: readonly ArrayBuffer[]): void;
+  on(event: 'message', listener: (packet: Packet) => void): unknown;
 }
 
 /** Every operation of a service, by name: one that is left out does not compile. */
@@ -39,7 +45,8 @@ export interface ThreadLink {
   close(): void;
 }
 
-type Packet =
+/** What crosses. */
+export type Packet =
   | {
       readonly kind: 'call';
       readonly id: number;
@@ -71,7 +78,7 @@ interface Waiting {
 }
 
 /** Speaks over `port`; both sides open one. */
-export function openThreadLink(port: MessagePort | Worker): ThreadLink {
+export function openThreadLink(port: MemberPort): ThreadLink {
   const services = new Map<string, object>();
   const listeners = new Map<string, (value: never) => void>();
   const waiting = new Map<number, Waiting>();

@@ -15,7 +15,7 @@ import { serveCommands } from './commands.ts';
 import type { EventLogHost, LogStart } from './event-log-host.ts';
 import { serveFiles } from './files.ts';
 import { servePresence } from './presence.ts';
-import { serveReceivers } from './receivers.ts';
+import { receiverPlacesOf, serveReceivers } from './receivers.ts';
 import { serveRefusalDelays } from './refusal-delays.ts';
 
 /** What the main thread's hub is made of, as far as listener threads need it. */
@@ -98,7 +98,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts, member: string):
   const ends = [
     parts.feed.serve(link, { identities, authorities }),
     ...parts.logs.map((log) => log.serve(link)),
-    serveReceivers(link, hub.events),
+    serveReceivers(link, receiverPlacesOf(hub.events)),
     serveCommands(link, hub),
     serveFiles(link, hub.files),
     servePresence(link, hub.presence, member),

@@ -69,6 +69,7 @@ export function hubStandIn(
     telemetry,
     monitoring,
     consumerGroups: link.remote('consumerGroups', consumerGroupCalls),
+    receivers: receiversStandIn(link),
     codec: recordCodec,
     clock,
     throttling: createThrottling(shareOf(start.throttle, threads), clock),
@@ -94,7 +95,7 @@ export function hubStandIn(
     policies: start.policies,
     subscriptions: link.remote('subscriptions', subscriptionCalls),
     guard,
-    events: { ...events, ...receiversStandIn(link) },
+    events,
     state,
     // Not asked where refusals are never late.
     refusalDelays: start.refusalDelayMsMax === 0 ? createRefusalDelays(clock, 0) : refusalDelaysStandIn(link),

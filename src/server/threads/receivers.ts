@@ -1,33 +1,49 @@
+/** Places of receivers, as `threads/presence.ts` is for connections: functions stay in their thread, and have numbers. */
 import { HubError } from '../../core/errors.ts';
 import type { EventHubs, Events } from '../../core/events/events.ts';
+import type { Receiver, ReceiverPlace, ReceiverPlaces } from '../../core/events/receivers.ts';
 import type { ThreadLink } from './calls.ts';
 import { packError, type SentError, unpackError } from './calls.ts';
 
-type Enter = Events['enterReceiver'];
-
 interface ReceiverCalls {
-  enter(id: number, eventHub: string, consumerGroup: string, partition: number, receiver: SentReceiver): Promise<void>;
+  enter(id: number, place: ReceiverPlace, receiver: SentReceiver): Promise<void>;
 }
 
-interface SentReceiver {
-  readonly name: string;
-  readonly epoch?: number;
+/** What the main thread asks of a thread. */
+interface DisplacedCalls {
+  /** Resolves when the receiver reads no more. */
+  displaced(id: number, reason: SentError): Promise<void>;
+}
+
+type SentReceiver = Pick<Receiver, 'name' | 'epoch'>;
+
+/** The places of the main thread's hub, by name. */
+export function receiverPlacesOf(events: EventHubs & Pick<Events, 'enterReceiver'>): ReceiverPlaces {
+  return {
+    async enter({ eventHub, consumerGroup, partition }, receiver) {
+      const log = events.eventHub(eventHub);
+      if (log === undefined) throw new HubError('AmqpAddressNotFound');
+      return events.enterReceiver({ log, consumerGroup, partition }, receiver);
+    },
+  };
 }
 
 /** Lets receivers of a listener thread take their places among all. The returned function ends it. */
-export function serveReceivers(link: ThreadLink, events: EventHubs & Pick<Events, 'enterReceiver'>): () => void {
+export function serveReceivers(link: ThreadLink, places: ReceiverPlaces): () => void {
   const leaves = new Map<number, () => void>();
+  const remote = link.remote<DisplacedCalls>('displaced receivers', { displaced: true });
   link.serve('receivers', {
-    async enter(id, eventHub, consumerGroup, partition, receiver) {
+    async enter(id, place, receiver) {
       let isDisplaced = false;
-      const displaced = (reason: HubError): void => {
-        isDisplaced = true;
-        leaves.delete(id);
-        link.tell('displaced', [id, packError(reason)]);
-      };
-      const log = events.eventHub(eventHub);
-      if (log === undefined) throw new HubError('AmqpAddressNotFound');
-      const leave = await events.enterReceiver({ log, consumerGroup, partition }, { ...receiver, displaced });
+      const leave = await places.enter(place, {
+        ...receiver,
+        // Nothing of a thread that has ended reads any more.
+        displaced: (reason) => {
+          isDisplaced = true;
+          leaves.delete(id);
+          return remote.displaced(id, packError(reason)).catch(() => {});
+        },
+      });
       if (!link.isOpen) leave();
       else if (!isDisplaced) leaves.set(id, leave);
     },
@@ -42,28 +58,31 @@ export function serveReceivers(link: ThreadLink, events: EventHubs & Pick<Events
   };
 }
 
-/** `Events.enterReceiver` as doors of a listener thread see it. */
-export function receiversStandIn(link: ThreadLink): { readonly enterReceiver: Enter } {
+/** The places as doors of a listener thread see them. */
+export function receiversStandIn(link: ThreadLink): ReceiverPlaces {
   const remote = link.remote<ReceiverCalls>('receivers', { enter: true });
-  const displaced = new Map<number, (reason: HubError) => void>();
+  const receivers = new Map<number, Receiver>();
   let lastId = 0;
-  link.on('displaced', ([id, error]: [number, SentError]) => {
-    const tell = displaced.get(id);
-    displaced.delete(id);
-    tell?.(unpackError(error));
-  });
+  link.serve('displaced receivers', {
+    async displaced(id, reason) {
+      const receiver = receivers.get(id);
+      receivers.delete(id);
+      await receiver?.displaced(unpackError(reason));
+    },
+  } satisfies DisplacedCalls);
   return {
-    async enterReceiver({ log, consumerGroup, partition }, { name, epoch, displaced: tell }) {
+    async enter(place, receiver) {
       const id = ++lastId;
-      displaced.set(id, tell);
+      receivers.set(id, receiver);
+      const { name, epoch } = receiver;
       try {
-        await remote.enter(id, log.name, consumerGroup, partition, { name, ...(epoch !== undefined && { epoch }) });
+        await remote.enter(id, place, { name, ...(epoch !== undefined && { epoch }) });
       } catch (error) {
-        displaced.delete(id);
+        receivers.delete(id);
         throw error;
       }
       return () => {
-        if (displaced.delete(id)) link.tell('leave', id);
+        if (receivers.delete(id)) link.tell('leave', id);
       };
     },
   };

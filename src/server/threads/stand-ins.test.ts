@@ -9,21 +9,16 @@ import { seededRandom, systemRandom } from '../../base/random.ts';
 import { createCommands } from '../../core/commands/commands.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
 import type { HubError } from '../../core/errors.ts';
-import { createEvents } from '../../core/events/events.ts';
 import { createGuard, silentAudit } from '../../core/identity/guard.ts';
 import { buildIdentity } from '../../core/identity/rules.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
-import { recordCodec } from '../../protocols/shared/record-codec.ts';
 import { createMemoryCommandQueue } from '../../stores/memory/command-queue.ts';
-import { createMemoryConsumerGroupStore } from '../../stores/memory/consumer-groups.ts';
-import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { openThreadLink } from './calls.ts';
 import { ChangeFeed, serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn, serveCommands } from './commands.ts';
 import { logStandIn, serveLog } from './log.ts';
-import { receiversStandIn, serveReceivers } from './receivers.ts';
 import { refusalDelaysStandIn, serveRefusalDelays } from './refusal-delays.ts';
 import { SharedFacts } from './shared-facts.ts';
 import { identityCalls } from './store-calls.ts';
@@ -183,41 +178,6 @@ test('a connection that holds no command is not kept by the main thread', async 
   assert.equal((await take('holds')).length, 1);
   end();
   assert.deepEqual(closed, ['holds']);
-});
-
-test('receivers of all threads share the places of a partition', async (t) => {
-  const log = createMemoryEventLog({ name: 'hub', partitionCount: 2 });
-  const place = { log, partition: 0, consumerGroup: '$Default' };
-  const events = createEvents({
-    guard: createGuard(systemClock, silentAudit),
-    telemetry: log,
-    consumerGroups: createMemoryConsumerGroupStore(),
-    codec: recordCodec,
-    clock: systemClock,
-  });
-  const sides = [0, 1].map(() => {
-    const { main, thread } = links(t);
-    return { end: serveReceivers(main, events), ...receiversStandIn(thread) };
-  });
-  const enter = (side: number, name: string, epoch?: number, displaced = (_: HubError): void => assert.fail(name)) =>
-    sides[side].enterReceiver(place, { name, ...(epoch !== undefined && { epoch }), displaced });
-  const reason = new Promise<HubError>((resolve) => void enter(0, 'first', 1, resolve));
-  const leave = await enter(1, 'second', 2);
-  assert.match((await reason).message, /higher epoch of '2'/);
-  await assert.rejects(enter(0, 'third', 1), (error: HubError) => error.code === 'LinkCreationConflict');
-  await assert.rejects(
-    sides[0].enterReceiver(
-      { ...place, log: createMemoryEventLog({ name: 'nowhere', partitionCount: 1 }) },
-      { name: 'x', displaced: () => {} },
-    ),
-    (error: HubError) => error.code === 'AmqpAddressNotFound',
-  );
-  leave();
-  leave();
-  await enter(1, 'fourth', 1);
-  // The thread has ended: its receivers are out.
-  sides[1].end();
-  await enter(0, 'fifth');
 });
 
 test('failed logins are counted over all threads; a crowd is counted, and held to the longest delay without asking', async (t) => {

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { MessageChannel } from 'node:worker_threads';
+import { createReceiverPlaces, type ReceiverPlaces } from '../../core/events/receivers.ts';
+import { receiverPlacesContract } from '../../stores/contract/receiver-places.ts';
+import { openThreadLink } from './calls.ts';
+import { receiverPlacesOf, receiversStandIn, serveReceivers } from './receivers.ts';
+
+const channels: MessageChannel[] = [];
+after(() => {
+  for (const { port1 } of channels) port1.close();
+});
+
+/** The places as a listener thread sees them. */
+function onThread(places: ReceiverPlaces) {
+  const channel = new MessageChannel();
+  channels.push(channel);
+  const link = openThreadLink(channel.port1);
+  const end = serveReceivers(link, places);
+  const die = (): void => {
+    link.close();
+    end();
+  };
+  return { places: receiversStandIn(openThreadLink(channel.port2)), die };
+}
+
+receiverPlacesContract('one process', () => {
+  const places = createReceiverPlaces();
+  return [places, places];
+});
+
+receiverPlacesContract('the main thread and a listener thread', () => {
+  const places = createReceiverPlaces();
+  return [places, onThread(places).places];
+});
+
+receiverPlacesContract('two listener threads', () => {
+  const places = createReceiverPlaces();
+  return [onThread(places).places, onThread(places).places];
+});
+
+test('receivers of a thread that has ended are out, and nobody waits for them', async () => {
+  const places = createReceiverPlaces();
+  const [first, second] = [onThread(places), onThread(places)];
+  const place = { eventHub: 'hub', consumerGroup: '$Default', partition: 0 };
+  const told = Promise.withResolvers<void>();
+  const hangs = (): Promise<void> => {
+    told.resolve();
+    return new Promise(() => {});
+  };
+  await first.places.enter(place, { name: 'hangs', epoch: 1, displaced: hangs });
+  const entered = second.places.enter(place, { name: 'owner', epoch: 2, displaced: () => assert.fail() });
+  await told.promise;
+  first.die();
+  await entered;
+  second.die();
+  await places.enter(place, { name: 'shares', displaced: () => assert.fail() });
+});
+
+test('receivers of an event hub that is not there are refused', async () => {
+  const places = receiverPlacesOf({
+    eventHub: () => undefined,
+    enterReceiver: () => assert.fail(),
+  });
+  const receiver = { name: 'r', displaced: () => assert.fail() };
+  const entering = onThread(places).places.enter({ eventHub: 'none', consumerGroup: 'g', partition: 0 }, receiver);
+  await assert.rejects(entering, { code: 'AmqpAddressNotFound' });
+});
