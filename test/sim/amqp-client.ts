@@ -18,7 +18,8 @@ import {
   putTokenMessage,
 } from './amqp-frames.ts';
 import { AmqpLink, type LinkEvents, type Verdict } from './amqp-link.ts';
-import type { HubHost, Running } from './hub-host.ts';
+import type { HubHost } from './hub-host.ts';
+import type { Doors } from './members.ts';
 import { Connection } from './network.ts';
 import type { Dice, World } from './world.ts';
 
@@ -65,11 +66,11 @@ export class AmqpClient {
 
   /** Opens a connection to the hub that runs now; undefined when none does. */
   static open(world: World, host: HubHost, name: string, events: ClientEvents): AmqpClient | undefined {
-    const { running } = host;
-    return running === undefined ? undefined : new AmqpClient(world, running, name, events);
+    const doors = host.running?.doors(name);
+    return doors && new AmqpClient(world, doors, name, events);
   }
 
-  private constructor(world: World, running: Running, name: string, events: ClientEvents) {
+  private constructor(world: World, doors: Doors, name: string, events: ClientEvents) {
     this.#world = world;
     this.#name = name;
     this.#events = events;
@@ -78,13 +79,13 @@ export class AmqpClient {
     this.frameBytesMax = dice.pick([512, 4096, FRAME_BYTES_MAX]);
     this.#window = dice.pick([8, 100, 10_000]);
     this.#windowLeft = this.#window;
-    this.connection = new Connection(world.scheduler, dice, running.life, {
+    this.connection = new Connection(world.scheduler, dice, doors.life, {
       bytes: (chunk) => this.#take(this.#read, chunk, (input) => this.#received(input)),
       written: (chunk) => this.#take(this.#written, chunk, (input) => this.#hubWrote(input)),
       closed: () => this.#over(undefined),
     });
     world.counters.connections++;
-    running.amqp.accept(this.connection.hubEnd, { protocol: 'amqp', peer: '127.0.0.1' });
+    doors.amqp.accept(this.connection.hubEnd, { protocol: 'amqp', peer: '127.0.0.1' });
     this.send(Buffer.concat([SASL_HEADER, anonymous()]));
   }
 

@@ -12,6 +12,7 @@ import type { Presence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { JournalFile } from '../../src/stores/embedded/event-log/files.ts';
 import { doorCanaries } from './canaries-doors.ts';
+import { memberCanaries } from './canaries-members.ts';
 import { type Canary, copyOf } from './canary.ts';
 import type { Plan } from './plan.ts';
 
@@ -138,6 +139,7 @@ export const canaries: readonly Canary[] = [
     },
   },
   ...doorCanaries,
+  ...memberCanaries,
 ];
 
 function lying(name: string, file: JournalFile): JournalFile {

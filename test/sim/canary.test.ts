@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canaries } from './canaries.ts';
+import { inOneLoop } from './canary.ts';
 import { planOf } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -15,7 +16,10 @@ const ACTIVE_MS = 25_000;
 for (const canary of canaries) {
   test(`is caught: ${canary.name}`, async (context) => {
     for (let seed = 1; seed <= SEEDS_MAX; seed++) {
-      const { finding } = await simulate({ ...planOf(seed), activeMs: ACTIVE_MS, ...canary.plan }, { canary });
+      const { finding } = await simulate(
+        { ...planOf(seed), activeMs: ACTIVE_MS, ...inOneLoop, ...canary.plan },
+        { canary },
+      );
       if (finding === undefined) continue;
       assert.equal(finding.name, 'Finding', finding.stack);
       context.diagnostic(`seed ${seed}: ${finding.message.slice(0, 200)}`);

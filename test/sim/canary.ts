@@ -2,6 +2,7 @@ import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityStore } from '../../src/core/identity/ports.ts';
+import type { Places } from '../../src/core/presence/places.ts';
 import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { AmqpConnections } from '../../src/protocols/amqp/connections.ts';
@@ -22,6 +23,9 @@ export interface Canary {
   events?(events: WholeHub['events'], log: EventLog): WholeHub['events'];
   presence?(presence: Presence): Presence;
   hub?(hub: WholeHub): WholeHub;
+  /** What a member claims places for, in the hub's own loop. */
+  memberPresence?(presence: Presence): Presence;
+  places?(places: Places): Places;
   amqp?(connections: AmqpConnections): AmqpConnections;
   /** The power has failed, and nothing runs. */
   crashed?(tables: {
@@ -30,6 +34,9 @@ export interface Canary {
     readonly subscriptions: SubscriptionStore;
   }): void;
 }
+
+/** Bugs of one loop are looked for in one; those of members bring their own plan. */
+export const inOneLoop: Partial<Plan> = { members: 0, memberDeathEveryMs: 0 };
 
 /** No bug but the hub's own. */
 export const none: Canary = { name: 'none' };

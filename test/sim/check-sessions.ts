@@ -124,7 +124,10 @@ export class SessionsChecker {
   /** Those that may still be held by the hub, or be answered. */
   #live(deviceId: string): Attempt[] {
     // One link of several may have ended while another is still to be answered: the place may yet be held again.
-    const mayBe = ({ accepted, connection }: Attempt): boolean => connection.isOpen || (accepted && connection.isHeld);
+    // A member that is slow to hear of its own hub may take the place for a connection that its peer has long given up.
+    const isLate = this.#world.plan.members > 0;
+    const mayBe = ({ accepted, connection }: Attempt): boolean =>
+      connection.isOpen || ((accepted || isLate) && connection.isHeld);
     const live = (this.#attempts.get(deviceId) ?? []).filter(mayBe);
     this.#attempts.set(deviceId, live);
     return live;

@@ -25,6 +25,10 @@ import { type HttpConnections, httpConnections } from '../../src/protocols/http/
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
+import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
+import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
+import type { HubHostParts } from '../../src/server/threads/hub-host.ts';
+import { authorityCalls, identityCalls } from '../../src/server/threads/store-calls.ts';
 import { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
@@ -40,8 +44,9 @@ import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import type { Canary } from './canary.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
+import { type Doors, Members } from './members.ts';
 import { Life } from './scheduler.ts';
-import { behind, identitiesBehind, slowFiles, TableThread } from './storage.ts';
+import { behind, identitiesBehind, placesBehind, slowFiles, TableThread } from './storage.ts';
 import type { World } from './world.ts';
 
 const DAY_MS = 86_400_000;
@@ -52,6 +57,9 @@ const AMQPS_PORT = 5671;
 /** One run of the process. */
 export interface Running {
   readonly life: Life;
+  /** Where the next connection of that client is accepted; undefined = nowhere at the moment. */
+  doors(client: string): Doors | undefined;
+  readonly members: Members | undefined;
   readonly hub: WholeHub;
   readonly eventLog: EmbeddedEventLog;
   readonly mqtt: MqttConnections;
@@ -61,6 +69,12 @@ export interface Running {
   readonly sweeper: Sweeper;
   readonly presence: KeptPresence;
 }
+
+/** What members use of the hub. */
+type SharedByMembers = Pick<
+  HubHostParts,
+  'hub' | 'identities' | 'authorities' | 'subscriptions' | 'consumerGroups' | 'feed' | 'recorder' | 'limits'
+>;
 
 /** The process ended, or never was there, before it answered: what was asked for has happened or not. */
 export class NoAnswer extends Error {
@@ -153,9 +167,9 @@ export class HubHost {
     this.#world.trace('hub', 'stops');
     this.running = undefined;
     this.stopping = true;
-    const { life, mqtt, amqp, http, sweeper, presence, eventLog } = running;
+    const { life, mqtt, amqp, http, members, sweeper, presence, eventLog } = running;
     const stopped = (async () => {
-      await Promise.all([mqtt.drain(), amqp.drain(), http?.drain()]);
+      await Promise.all([mqtt.drain(), amqp.drain(), http?.drain(), members?.drain()]);
       await sweeper.close();
       await presence.close();
       await this.tables.presenceStates.end();
@@ -233,7 +247,10 @@ export class HubHost {
     if (await presenceStates.begin()) {
       while ((await presenceStates.recover(limits.presenceBatchMax)).length > 0);
     }
-    const identities = identitiesBehind(thread, tables.identities, life);
+    const feed = new ChangeFeed(clock);
+    const stored = identitiesBehind(thread, tables.identities, life);
+    const identities = feed.telling(canary.identities?.(stored) ?? stored, identityCalls);
+    const authorities = feed.telling(createMemoryAuthorityStore(), authorityCalls);
     const sweeper = createSweeper(clock, log);
     const subscriptions = canary.subscriptions?.(tables.subscriptions) ?? tables.subscriptions;
     const { lastTime, count: earlierEvents } = this.#monitoring;
@@ -243,22 +260,23 @@ export class HubHost {
     // As the server does: so the stream knows of every start's time.
     monitor.record({ type: 'hubStarted' });
     const guard = createGuard(clock, refusalAudit(monitor));
+    const consumerGroups = behind(thread, tables.consumerGroups);
     const events = createEvents({
       guard,
       telemetry: eventLog,
-      consumerGroups: behind(thread, tables.consumerGroups),
+      consumerGroups,
       codec: recordCodec,
       clock,
     });
     const common = {
-      ...{ guard, identities: canary.identities?.(identities) ?? identities, recorder: monitor },
-      authorities: createMemoryAuthorityStore(),
+      ...{ guard, identities, authorities, recorder: monitor },
       subscriptions: behind(thread, subscriptions),
       limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
       ...{ clock, random, log },
     };
-    const places = createPresence({ places: createMemoryPlaces(), clock, log });
-    const presence = keepPresence(canary.presence?.(places) ?? places, { store: presenceStates, clock, log });
+    const places = placesBehind(createMemoryPlaces(), plan.members > 0 ? life : undefined, this.#dice);
+    const own = createPresence({ places: canary.places?.(places) ?? places, clock, log });
+    const presence = keepPresence(canary.presence?.(own) ?? own, { store: presenceStates, clock, log });
     const state = createHubState({
       ...common,
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
@@ -285,7 +303,30 @@ export class HubHost {
     const http = plan.httpShare > 0 ? await httpConnections(hub, { requestMs: 0 }) : undefined;
     const amqp = amqpConnections(hub, () => AMQPS_PORT);
     const doors = { mqtt: mqttConnections(hub), amqp: canary.amqp?.(amqp) ?? amqp, ...(http && { http }) };
-    return { life, hub, eventLog: opened, ...doors, sweeper, presence };
+    const members =
+      plan.members > 0 ? this.#members(life, opened, { ...common, hub, feed, consumerGroups }) : undefined;
+    const pick = world.dice('doors');
+    const doorsOf = (): Doors | undefined => (members === undefined ? { life, ...doors } : members.pick(pick));
+    return { life, hub, eventLog: opened, doors: doorsOf, members, ...doors, sweeper, presence };
+  }
+
+  #members(life: Life, eventLog: EmbeddedEventLog, shared: SharedByMembers): Members {
+    return new Members({
+      ...{
+        world: this.#world,
+        canary: this.#canary,
+        life,
+        logOf: (member) => this.#log(member),
+        amqpsPort: AMQPS_PORT,
+      },
+      host: {
+        ...shared,
+        policies: this.#policies,
+        logs: [new EventLogHost(eventLog, life.clock)],
+        ...{ eventLimits: {}, throttle: {}, tracing: undefined },
+        ...{ refusalDelays: createRefusalDelays(life.clock, 0), refusalDelayMsMax: 0 },
+      },
+    });
   }
 
   #queue(): CommandQueue {
@@ -304,11 +345,16 @@ export class HubHost {
   #log(life: Life): Log {
     const say = (fields: object, sentence: string): void => {
       if (life.over) return;
-      const text = JSON.stringify(fields, (_key, value) => (value instanceof Error ? value.stack : value));
+      const text = JSON.stringify(fields, (_key, value) => (value instanceof Error ? storyOf(value) : value));
       this.errors.push(`${sentence} ${text}`);
     };
     const quiet = (): void => {};
     const log: Log = { debug: quiet, info: quiet, warn: quiet, error: say, child: () => log };
     return log;
   }
+}
+
+/** With what has caused it, which may have been in another member. */
+function storyOf({ stack, cause }: Error): string {
+  return cause instanceof Error ? `${stack}, because of ${storyOf(cause)}` : `${stack}`;
 }

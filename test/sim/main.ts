@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util';
 import { canaries } from './canaries.ts';
+import { inOneLoop } from './canary.ts';
 import { type Plan, planOf } from './plan.ts';
 import { reduce } from './reduce.ts';
 import { simulate } from './simulate.ts';
@@ -22,7 +23,10 @@ const { values } = parseArgs({
 
 const canary = canaries.find(({ name }) => name === values.canary);
 if (values.canary !== undefined && canary === undefined) throw new Error(`There is no canary ${values.canary}.`);
-const changes = { ...canary?.plan, ...(JSON.parse(values.plan ?? '{}') as Partial<Plan>) };
+const changes = {
+  ...(canary && { ...inOneLoop, ...canary.plan }),
+  ...(JSON.parse(values.plan ?? '{}') as Partial<Plan>),
+};
 const seeds = Number(values.seeds ?? (values.seed === undefined ? 100 : 1));
 const first = values.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(values.seed);
 const until = performance.now() + Number(values.minutes ?? 600) * 60_000;

@@ -1,5 +1,6 @@
 import mqttPacket, { type IConnectPacket, type Packet } from 'mqtt-packet';
 import type { HubHost } from './hub-host.ts';
+import type { Doors } from './members.ts';
 import { Connection } from './network.ts';
 import type { World } from './world.ts';
 
@@ -18,21 +19,20 @@ export class MqttClient {
 
   /** Opens a connection to the hub that runs now; undefined when none does. */
   static open(world: World, host: HubHost, name: string, events: ClientEvents): MqttClient | undefined {
-    const { running } = host;
-    if (running === undefined) return undefined;
-    return new MqttClient(world, running, name, events);
+    const doors = host.running?.doors(name);
+    return doors && new MqttClient(world, doors, name, events);
   }
 
-  private constructor(world: World, running: NonNullable<HubHost['running']>, name: string, events: ClientEvents) {
+  private constructor(world: World, doors: Doors, name: string, events: ClientEvents) {
     const parser = mqttPacket.parser({ protocolVersion: 4 });
     parser.on('packet', (packet) => events.packet(packet));
     parser.on('error', (error) => world.find(`${name} received what is not MQTT: ${error.message}`));
-    this.connection = new Connection(world.scheduler, world.dice(name), running.life, {
+    this.connection = new Connection(world.scheduler, world.dice(name), doors.life, {
       bytes: (chunk) => void parser.parse(chunk),
       closed: () => events.closed(),
     });
     world.counters.connections++;
-    running.mqtt.accept(this.connection.hubEnd, { protocol: 'mqtt', peer: '127.0.0.1' });
+    doors.mqtt.accept(this.connection.hubEnd, { protocol: 'mqtt', peer: '127.0.0.1' });
   }
 
   send(packet: Packet): void {

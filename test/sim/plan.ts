@@ -44,6 +44,9 @@ export interface Plan {
   readonly amqpReaders: number;
   /** Back ends that send commands and receive receipts by AMQP. */
   readonly amqpBackEnds: number;
+  /** Listener threads that accept the MQTT and AMQP connections; 0 = the hub's own loop does. */
+  readonly members: number;
+  readonly memberDeathEveryMs: number;
 }
 
 /** Each seed has faults of its own: one in which everything happens at once hides what happens otherwise. */
@@ -79,6 +82,8 @@ export function planOf(seed: number): Plan {
     tokensEnd: random.next() < 0.4,
     amqpReaders: some(0.6, () => between(1, 2)),
     amqpBackEnds: some(0.5, () => 1),
+    members: some(0.5, () => between(2, 3)),
+    memberDeathEveryMs: some(0.5, () => between(4, 30) * 1000),
   };
 }
 
@@ -99,7 +104,8 @@ export function reductions(plan: Plan): readonly Plan[] {
   halve('partitions', 1);
   halve('amqpDevices', 0);
   halve('gateways', 1);
-  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds'] as const) if (plan[name] > 0) less.push({ [name]: 0 });
+  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds', 'members'] as const)
+    if (plan[name] > 0) less.push({ [name]: 0 });
   const rates = [
     'crashEveryMs',
     'stopEveryMs',
@@ -111,6 +117,7 @@ export function reductions(plan: Plan): readonly Plan[] {
     'vanishRate',
     'deafRate',
     'httpShare',
+    'memberDeathEveryMs',
   ] as const;
   for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
   for (const name of ['identitiesChange', 'purges', 'stalls', 'visits', 'tokensEnd'] as const) {

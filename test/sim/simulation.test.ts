@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { inOneLoop } from './canary.ts';
 import { planOf } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -28,7 +29,8 @@ test('the whole hub keeps its promises over faults of network, disk, power and c
 
 test('a seed gives the same simulation every time', async () => {
   const amqp = { amqpDevices: 2, amqpReaders: 1, amqpBackEnds: 1, visits: true, tokensEnd: true };
-  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7, ...amqp };
+  const members = { members: 2, memberDeathEveryMs: 5000 };
+  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7, ...amqp, ...members };
   const [one, other] = [await simulate(plan), await simulate(plan)];
   assert.deepEqual(other.counters, one.counters);
   assert.equal(other.traceHash, one.traceHash);
@@ -78,7 +80,7 @@ const kept = [
 
 for (const { name, plan } of kept) {
   test(name, async () => {
-    const { finding, lastLines } = await simulate(plan);
+    const { finding, lastLines } = await simulate({ ...plan, ...inOneLoop });
     assert.equal(finding, undefined, `${finding?.message}\n${lastLines.slice(-30).join('\n')}`);
   });
 }

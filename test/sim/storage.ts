@@ -4,6 +4,7 @@
  * what was answered is kept over a crash, what was on its way is applied or not.
  */
 import type { IdentityChange, IdentityStore } from '../../src/core/identity/ports.ts';
+import type { Places } from '../../src/core/presence/places.ts';
 import type { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
 import type { JournalFile, JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
 import type { Life } from './scheduler.ts';
@@ -13,6 +14,7 @@ import type { Dice } from './world.ts';
 const SYNC_MS = 4;
 const CALL_MS = 0.3;
 const COMMIT_MS = 3;
+const PLACES_MS = 2;
 
 export function slowFiles(disk: VirtualDisk, life: Life, dice: Dice): JournalFiles {
   const timed = async <Value>(meanMs: number, call: () => Promise<Value>): Promise<Value> => {
@@ -118,6 +120,24 @@ export function behind<Store extends object>(thread: TableThread, store: Store):
       name === 'watch' ? method : (...parameters: unknown[]) => thread.call(() => method.apply(store, parameters)),
     ]),
   ) as Store;
+}
+
+/** Places in a store that takes its time with each call. @param life of the process; undefined = they answer at once */
+export function placesBehind(places: Places, life: Life | undefined, dice: Dice): Places {
+  if (life === undefined) return places;
+  return {
+    ...places,
+    async claim(claims) {
+      await life.pause(dice.wait(PLACES_MS));
+      const outcomes = await places.claim(claims);
+      await life.pause(dice.wait(PLACES_MS));
+      return outcomes;
+    },
+    async release(holders) {
+      await life.pause(dice.wait(PLACES_MS));
+      await places.release(holders);
+    },
+  };
 }
 
 /** Watchers of this life hear of a change when it is durable, before its writer does. */

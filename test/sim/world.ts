@@ -29,6 +29,7 @@ export class Finding extends Error {
 export interface Counters {
   crashes: number;
   stops: number;
+  memberDeaths: number;
   diskFaults: number;
   tableFaults: number;
   fullDisks: number;
@@ -55,6 +56,7 @@ export class World {
   readonly counters: Counters = {
     crashes: 0,
     stops: 0,
+    memberDeaths: 0,
     diskFaults: 0,
     tableFaults: 0,
     fullDisks: 0,
