@@ -505,6 +505,10 @@ export const limits = {
   threadStableMs: 60 * SECOND_MS,
   /** How long a change of an identity waits for a listener thread that does not say that it has heard of it. */
   threadToldMsMax: 2 * SECOND_MS,
+  /** One packet between nodes: as much as a call carries at most, a batch of events among it. */
+  memberFrameBytesMax: 16 * MiB,
+  /** What waits for a node that does not read, before its link is given up. */
+  memberUnsentBytesMax: 64 * MiB,
   /** How long a listener thread may take to end by itself before it is ended. */
   threadEndMs: 2 * SECOND_MS,
   /** Calls of one listener thread that wait for the main thread. */

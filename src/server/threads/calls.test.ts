@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { duplexPair } from 'node:stream';
 import { afterEach, test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
+import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import { openThreadLink } from './calls.ts';
+import { openThreadLink, type ThreadLink } from './calls.ts';
+import { openSocketLink } from './socket-link.ts';
 
 interface Greeter {
   greet(name: string, bytes: Uint8Array): Promise<{ readonly text: string; readonly bytes: Uint8Array }>;
@@ -12,12 +15,25 @@ interface Greeter {
   wait(signal: AbortSignal): Promise<string>;
 }
 
-const channels: MessageChannel[] = [];
-function pair() {
-  const channel = new MessageChannel();
-  channels.push(channel);
-  const here = openThreadLink(channel.port1);
-  const there = openThreadLink(channel.port2);
+/** Both forms of a link; each keeps the same contract. */
+const forms = { 'over a MessagePort': overPort, 'over a socket': overSocket };
+
+const open: { close(): void }[] = [];
+
+function overPort(): readonly [ThreadLink, ThreadLink] {
+  const { port1, port2 } = new MessageChannel();
+  open.push(port1);
+  return [openThreadLink(port1), openThreadLink(port2)];
+}
+
+function overSocket(): readonly [ThreadLink, ThreadLink] {
+  const [one, other] = duplexPair();
+  open.push({ close: () => one.destroy() });
+  return [openSocketLink(one), openSocketLink(other)];
+}
+
+function pair(links: () => readonly [ThreadLink, ThreadLink]) {
+  const [here, there] = links();
   /** Why each wait ended there. */
   const ended: unknown[] = [];
   there.serve('greeter', {
@@ -44,79 +60,100 @@ function pair() {
   };
 }
 afterEach(() => {
-  for (const channel of channels.splice(0)) channel.port1.close();
+  for (const each of open.splice(0)) each.close();
 });
 
-test('calls carry plain data and bytes both ways', async () => {
-  const { greeter } = pair();
-  const answer = await greeter.greet('d1', Uint8Array.of(1, 2));
-  assert.deepEqual(answer, { text: 'hello d1', bytes: Uint8Array.of(1, 2) });
-});
-
-test('a refusal arrives as the refusal it was', async () => {
-  const { greeter } = pair();
-  await assert.rejects(greeter.refuse(), (error) => {
-    assert.ok(error instanceof HubError);
-    assert.deepEqual([error.code, error.message, error.reason], ['ThrottlingException', 'slow down', 'why']);
-    assert.deepEqual(error.limit, { name: 'n', scope: 'device d1', current: 2, max: 1 });
-    return true;
+for (const [form, links] of Object.entries(forms)) {
+  test(`${form}: calls carry plain data and bytes both ways`, async () => {
+    const { greeter } = pair(links);
+    const answer = await greeter.greet('d1', Uint8Array.of(1, 2));
+    assert.deepEqual(answer, { text: 'hello d1', bytes: Uint8Array.of(1, 2) });
   });
-});
 
-test('a bug on the other side is a ServerError here, with the trace for the log', async () => {
-  const { greeter } = pair();
-  await assert.rejects(greeter.fail(), (error) => {
-    assert.ok(error instanceof HubError && error.cause instanceof Error);
-    assert.equal(error.code, 'ServerError');
-    assert.match(error.cause.message, /a bug/);
-    return true;
-  });
-});
-
-test('when the other side is gone, what waits is refused, and so is what follows', async () => {
-  const { here, greeter } = pair();
-  const waiting = greeter.never();
-  here.close();
-  await assert.rejects(waiting, /cannot store or serve/);
-  await assert.rejects(greeter.never(), /cannot store or serve/);
-});
-
-test('notes arrive in order, and buffers move instead of being copied', async () => {
-  const { here, there } = pair();
-  const seen: number[] = [];
-  const bytes = new Uint8Array([7]).buffer;
-  const last = new Promise<void>((resolve) => {
-    there.on('note', (value: { n: number; bytes?: ArrayBuffer }) => {
-      seen.push(value.n);
-      if (value.bytes !== undefined) resolve();
+  test(`${form}: a refusal arrives as the refusal it was`, async () => {
+    const { greeter } = pair(links);
+    await assert.rejects(greeter.refuse(), (error) => {
+      assert.ok(error instanceof HubError);
+      assert.deepEqual([error.code, error.message, error.reason], ['ThrottlingException', 'slow down', 'why']);
+      assert.deepEqual(error.limit, { name: 'n', scope: 'device d1', current: 2, max: 1 });
+      return true;
     });
   });
-  here.tell('note', { n: 1 });
-  here.tell('note', { n: 2, bytes }, [bytes]);
-  await last;
-  assert.deepEqual([seen, bytes.byteLength], [[1, 2], 0]);
-});
 
-test('a caller that stops waiting is free at once with its own reason, and the operation is told', async () => {
-  const { greeter, ended } = pair();
-  const late = new AbortController();
-  const call = greeter.wait(late.signal);
-  // The call is there when this one is answered.
-  await greeter.greet('you', new Uint8Array());
-  const reason = new Error('too late');
-  late.abort(reason);
-  await assert.rejects(call, reason);
-  await greeter.greet('you', new Uint8Array());
-  assert.equal(ended.length, 1);
-  await assert.rejects(greeter.wait(late.signal), reason);
-});
+  test(`${form}: a bug on the other side is a ServerError here, with the trace for the log`, async () => {
+    const { greeter } = pair(links);
+    await assert.rejects(greeter.fail(), (error) => {
+      assert.ok(error instanceof HubError && error.cause instanceof Error);
+      assert.equal(error.code, 'ServerError');
+      assert.match(error.cause.message, /a bug/);
+      return true;
+    });
+  });
 
-test('a side that closes tells the operations it has asked for that nobody waits any more', async () => {
-  const { here, there, greeter, ended } = pair();
-  const call = greeter.wait(new AbortController().signal);
-  await greeter.greet('you', new Uint8Array());
-  there.close();
-  assert.equal((ended[0] as HubError).code, 'ServiceUnavailable');
-  here.close();
-  await assert.rejects(call, { code: 'ServiceUnavailable' });
-});
+  test(`${form}: when the other side is gone, what waits is refused, and so is what follows`, async () => {
+    const { here, greeter } = pair(links);
+    const waiting = greeter.never();
+    here.close();
+    await assert.rejects(waiting, /cannot store or serve/);
+    await assert.rejects(greeter.never(), /cannot store or serve/);
+  });
+
+  test(`${form}: notes arrive in order, with their buffers`, async () => {
+    const { here, there } = pair(links);
+    const seen: number[] = [];
+    const bytes = new Uint8Array([7]).buffer;
+    const last = new Promise<number>((resolve) => {
+      there.on('note', (value: { n: number; bytes?: ArrayBuffer }) => {
+        seen.push(value.n);
+        if (value.bytes !== undefined) resolve(value.bytes.byteLength);
+      });
+    });
+    here.tell('note', { n: 1 });
+    here.tell('note', { n: 2, bytes }, [bytes]);
+    assert.equal(await last, 1);
+    assert.deepEqual(seen, [1, 2]);
+    // Between threads they move instead of being copied.
+    assert.equal(bytes.byteLength, links === overPort ? 0 : 1);
+  });
+
+  test(`${form}: a caller that stops waiting is free at once with its own reason, and the operation is told`, async () => {
+    const { greeter, ended } = pair(links);
+    const late = new AbortController();
+    const call = greeter.wait(late.signal);
+    // The call is there when this one is answered.
+    await greeter.greet('you', new Uint8Array());
+    const reason = new Error('too late');
+    late.abort(reason);
+    await assert.rejects(call, reason);
+    await greeter.greet('you', new Uint8Array());
+    assert.equal(ended.length, 1);
+    await assert.rejects(greeter.wait(late.signal), reason);
+  });
+
+  test(`${form}: a side that closes tells the operations it has asked for that nobody waits any more`, async () => {
+    const { here, there, greeter, ended } = pair(links);
+    const call = greeter.wait(new AbortController().signal);
+    await greeter.greet('you', new Uint8Array());
+    there.close();
+    assert.equal((ended[0] as HubError).code, 'ServiceUnavailable');
+    here.close();
+    await assert.rejects(call, { code: 'ServiceUnavailable' });
+  });
+
+  test(`${form}: operations that are not done are bounded where they are carried out, also those nobody waits for`, async () => {
+    const { here, there, greeter } = pair(links);
+    there.serve('deaf', { hear: () => new Promise(() => {}) });
+    const deaf = here.remote<{ hear(signal: AbortSignal): Promise<void> }>('deaf', { hear: true });
+    const late = new AbortController();
+    const calls = Array.from({ length: limits.threadCallsMax }, () => deaf.hear(late.signal));
+    late.abort(new Error('too late'));
+    await Promise.allSettled(calls);
+    await assert.rejects(greeter.greet('you', new Uint8Array()), { code: 'ThrottlingException' });
+  });
+
+  test(`${form}: what every object has is no operation`, async () => {
+    const { here } = pair(links);
+    const service = here.remote<{ valueOf(): Promise<object> }>('greeter', { valueOf: true });
+    await assert.rejects(service.valueOf(), /the hub failed/);
+  });
+}

@@ -85,6 +85,8 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   /** Calls of the other side that it may stop waiting for. */
   const cancels = new Map<number, AbortController>();
   let lastId = 0;
+  /** Calls of the other side that are not answered. */
+  let underWay = 0;
   let closed = false;
 
   const gone = (): HubError =>
@@ -96,10 +98,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
     const args = signal === undefined ? parameters : parameters.slice(0, -1);
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (closed) return Promise.reject(gone());
-    if (waiting.size >= limits.threadCallsMax) {
-      const limit = { name: 'threadCallsMax', scope: 'hub', current: waiting.size, max: limits.threadCallsMax };
-      return Promise.reject(new HubError('ThrottlingException', undefined, { limit }));
-    }
+    if (waiting.size >= limits.threadCallsMax) return Promise.reject(tooMany(waiting.size));
     const id = ++lastId;
     return new Promise((resolve, reject) => {
       // What is not plain data throws here, and nothing waits for it.
@@ -133,9 +132,12 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   }
 
   async function answer(packet: Extract<Packet, { kind: 'call' }>): Promise<void> {
+    underWay++;
     try {
+      // The other side bounds what it asks for by itself; one that does not is not served.
+      if (underWay > limits.threadCallsMax) throw tooMany(underWay);
       const service = services.get(packet.service) as Record<string, (...args: unknown[]) => unknown> | undefined;
-      const operation = service?.[packet.operation];
+      const operation = packet.operation in Object.prototype ? undefined : service?.[packet.operation];
       if (typeof operation !== 'function') throw new Error(`no operation ${packet.service}.${packet.operation}`);
       const result = await operation.apply(service, [...packet.args, ...signalOf(packet)]);
       const { value, buffers } = result instanceof Moved ? result : { value: result, buffers: [] };
@@ -143,6 +145,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
     } catch (error) {
       if (!closed) port.postMessage({ kind: 'refusal', id: packet.id, error: packError(error) } satisfies Packet);
     } finally {
+      underWay--;
       cancels.delete(packet.id);
     }
   }
@@ -193,6 +196,11 @@ export function openThreadLink(port: MemberPort): ThreadLink {
       for (const controller of cancels.values()) controller.abort(gone());
     },
   };
+}
+
+function tooMany(current: number): HubError {
+  const limit = { name: 'threadCallsMax', scope: 'hub', current, max: limits.threadCallsMax };
+  return new HubError('ThrottlingException', undefined, { limit });
 }
 
 export function packError(error: unknown): SentError {

@@ -1,0 +1,116 @@
+/**
+ * The link between members that share no memory, over a stream of bytes that both sides have proved themselves on. A frame
+ * is its length (4 bytes, big-endian) and a packet in V8's own form; before the first one each side says which form it
+ * speaks. A peer that breaks the form, speaks another, sends a frame over the bound or does not read is given up.
+ */
+import type { Duplex } from 'node:stream';
+import v8 from 'node:v8';
+import { limits } from '../../base/limits.ts';
+import { type MemberPort, openThreadLink, type Packet, type ThreadLink } from './calls.ts';
+
+/** Raised with each change that the release before does not understand: nodes are changed one after another. */
+const VERSION = 1;
+const GREETING = Buffer.from(`mooring-link ${VERSION}\n`.padEnd(24));
+const HEAD_BYTES = 4;
+
+/** Both sides open one. It closes when the stream does; `given up` is why, where this side has ended it. */
+export function openSocketLink(stream: Duplex, ended: (reason: string | undefined) => void = () => {}): ThreadLink {
+  const port = new SocketPort(stream);
+  const link = openThreadLink(port);
+  stream.once('end', () => stream.destroy());
+  stream.once('close', () => {
+    link.close();
+    ended(port.givenUp);
+  });
+  return link;
+}
+
+class SocketPort implements MemberPort {
+  /** Why this side has ended the stream. */
+  givenUp: string | undefined;
+  readonly #stream: Duplex;
+  /** Bytes of a frame that is not whole, in the order in which they came. */
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  /** Of the frame, or of the greeting, that comes next; 0 = its length has not come. */
+  #due = GREETING.length;
+  #isGreeted = false;
+  #isCorked = false;
+
+  constructor(stream: Duplex) {
+    this.#stream = stream;
+    // Its `close` follows.
+    stream.on('error', () => {});
+    stream.write(GREETING);
+  }
+
+  /** Nothing can be moved to another machine: what is to be is copied. */
+  postMessage(packet: unknown): void {
+    if (this.#stream.destroyed) return;
+    const body = v8.serialize(packet);
+    if (body.length > limits.memberFrameBytesMax) throw new RangeError(`a frame of ${body.length} bytes`);
+    if (this.#stream.writableLength > limits.memberUnsentBytesMax) {
+      this.#giveUp('the peer does not read');
+      return;
+    }
+    this.#gather();
+    const head = Buffer.allocUnsafe(HEAD_BYTES);
+    head.writeUInt32BE(body.length);
+    this.#stream.write(head);
+    this.#stream.write(body);
+  }
+
+  on(_event: 'message', listener: (packet: Packet) => void): void {
+    this.#stream.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.#bytes += chunk.length;
+      try {
+        this.#read(listener);
+      } catch {
+        this.#giveUp('what the peer sent is no packet');
+      }
+    });
+  }
+
+  /** What is sent in one turn leaves in one write. */
+  #gather(): void {
+    if (this.#isCorked) return;
+    this.#isCorked = true;
+    this.#stream.cork();
+    setImmediate(() => {
+      this.#isCorked = false;
+      this.#stream.uncork();
+    });
+  }
+
+  #read(listener: (packet: Packet) => void): void {
+    while (!this.#stream.destroyed && this.#bytes >= (this.#due || HEAD_BYTES)) {
+      if (this.#due === 0) {
+        const length = this.#take(HEAD_BYTES).readUInt32BE();
+        if (length === 0 || length > limits.memberFrameBytesMax) this.#giveUp(`a frame of ${length} bytes`);
+        this.#due = length;
+        continue;
+      }
+      const frame = this.#take(this.#due);
+      this.#due = 0;
+      if (this.#isGreeted) listener(v8.deserialize(frame) as Packet);
+      else if (frame.equals(GREETING)) this.#isGreeted = true;
+      else this.#giveUp('the peer speaks another form of the link');
+    }
+  }
+
+  /** So many bytes, which have come; joined once for each frame. */
+  #take(count: number): Buffer {
+    const all = this.#chunks.length === 1 ? this.#chunks[0] : Buffer.concat(this.#chunks);
+    const rest = all.subarray(count);
+    this.#chunks = rest.length === 0 ? [] : [rest];
+    this.#bytes = rest.length;
+    return all.subarray(0, count);
+  }
+
+  #giveUp(reason: string): void {
+    this.givenUp ??= reason;
+    this.#chunks = [];
+    this.#stream.destroy();
+  }
+}
