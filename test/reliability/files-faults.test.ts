@@ -1,16 +1,17 @@
 /**
- * Files when things break: the hub is killed in each step of an upload, the disk is full in the middle,
- * the store's folder is gone. What was answered 201 is there whole, nothing half is visible, nothing is left behind.
+ * Files when things break: the hub is killed in each step of an upload, the disk is full in the middle, the uploader goes
+ * away, the store's folder is gone. What was answered 201 is there whole, nothing half is visible, nothing is left behind.
  * MOORING_TEST_FILE_KILLS sets how often the hub is killed, MOORING_TEST_SEED the seed.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import tls from 'node:tls';
 import { type FileDevice, fileDevice, type Ticket } from '../drivers/file-device.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 
@@ -35,6 +36,24 @@ function visible(hub: TestHub, deviceId: string): readonly string[] {
     return readdirSync(folder).filter((name) => !name.startsWith('.'));
   } catch {
     return [];
+  }
+}
+
+/** Files below the store's folder that the hub has open. */
+function openFiles(hub: TestHub): readonly string[] {
+  const links = readdirSync(`/proc/${hub.pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${hub.pid}/fd/${fd}`)];
+    } catch {
+      return []; // closed meanwhile
+    }
+  });
+  return links.filter((target) => target.startsWith(filesOf(hub)));
+}
+
+async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + 60_000; !(await done()); await sleep(50)) {
+    if (performance.now() > deadline) throw new Error(`never: ${what}`);
   }
 }
 
@@ -101,6 +120,34 @@ test(`kill -9 in any step of an upload, ${KILLS} times: what was 201 is whole, n
   } finally {
     await hub[Symbol.asyncDispose]();
   }
+});
+
+test('uploaders that vanish or stay silent leave no file open, nothing visible, and no space taken', async () => {
+  await using hub = await startHub();
+  const device = await fileDevice(hub, 'd1');
+  const before = openFiles(hub).length;
+  const tickets = await Promise.all(Array.from({ length: 5 }, (_, nth) => device.begin(`gone-${nth}`)));
+  const sockets = tickets.map(({ containerName, blobName, sasToken }, nth) => {
+    const socket = tls.connect({ host: 'localhost', port: hub.endpoints.ports.https ?? 0, ca: hub.ca });
+    socket.on('error', () => {});
+    const query = nth % 2 === 0 ? '' : `&comp=block&blockid=${encodeURIComponent(idOf(0))}`;
+    socket.write(
+      `PUT /${containerName}/${blobName}${sasToken}${query} HTTP/1.1\r\nHost: localhost\r\n` +
+        `x-ms-blob-type: BlockBlob\r\nContent-Length: ${8 * MIB}\r\n\r\n`,
+    );
+    socket.write(randomBytes(MIB));
+    return socket;
+  });
+  await until('files are open for them', () => openFiles(hub).length > before);
+  for (const socket of sockets) socket.destroy();
+  await until('their files are closed', () => openFiles(hub).length === before);
+  assert.deepEqual(visible(hub, 'd1'), []);
+  // Each can begin anew under the same URL.
+  for (const ticket of tickets) {
+    assert.equal((await device.blob('PUT', ticket, { headers: asBlob, body: 'again' })).status, 201);
+  }
+  assert.equal(visible(hub, 'd1').length, 5);
+  assert.deepEqual(readdirSync(path.join(filesOf(hub), '.staging')), [], 'nothing is staged any more');
 });
 
 test('a store whose folder is gone says to come again, and goes on when it is back', async () => {

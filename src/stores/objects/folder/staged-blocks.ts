@@ -65,7 +65,13 @@ export class StagedBlocks {
     if (!this.#blocks.has(id) && this.#blocks.size >= limits.fileBlocksMax) throw new ObjectError('tooManyBlocks');
     const work = this.#write(id, source, bytes, offsetMax);
     this.#writing.add(work);
-    await work.finally(() => this.#writing.delete(work));
+    try {
+      await work;
+    } finally {
+      this.#writing.delete(work);
+      // An upload may rest for an hour: its files are open only while something is written.
+      if (this.#writing.size === 0) await this.#closeFiles();
+    }
   }
 
   async #write(id: string, source: ByteSource, bytes: number, offsetMax: number): Promise<void> {
@@ -150,8 +156,13 @@ export class StagedBlocks {
 
   async close(): Promise<void> {
     await this.settled();
-    const files = await this.#opening?.catch(() => undefined);
+    await this.#closeFiles();
+  }
+
+  async #closeFiles(): Promise<void> {
+    const opening = this.#opening;
     this.#opening = undefined;
+    const files = await opening?.catch(() => undefined);
     await Promise.all([files?.data.close(), files?.index.close()]);
   }
 
