@@ -211,6 +211,23 @@ export const limits = {
   /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */
   tablesLookUncleanMs: 60 * SECOND_MS,
   tablesLookMs: 2 * SECOND_MS,
+  /**
+   * Events age in the time that the hub has seen pass (`running-time.ts`). From such a step on the clock has jumped: more than
+   * clocks drift, or are slewed, between two looks.
+   */
+  clockJumpMs: 10 * SECOND_MS,
+  clockLookMs: 10 * SECOND_MS,
+  /** For so long a clock has to go without a jump before it is believed how long the hub did not run: NTP is done by then. */
+  clockFirmMs: HOUR_MS,
+  /** What counts of the time between two runs at most, so that a clock that is wrong for good costs no more than this. */
+  offTimeMsMax: 12 * HOUR_MS,
+  /** Time between two writes of the running time: what a crash forgets of it. A card of a small board bears it. */
+  runningTimeKeptMs: 10 * 60 * SECOND_MS,
+  /** How long after a jump the health shows it. */
+  clockJumpShownMs: HOUR_MS,
+  /** Marks of age that are kept for an event log in one retention time, and in all. */
+  ageMarksPerRetention: 48,
+  ageMarksMax: 200,
   /** Time between two checks of retention. */
   retentionCheckMs: 60 * SECOND_MS,
   /** Time between two attempts to take records again after the disk has failed. */

@@ -44,6 +44,7 @@ import {
   threadsCheck,
   tracesCheck,
 } from './health/checks.ts';
+import { clockCheck } from './health/clock-check.ts';
 import { filesCheck } from './health/file-checks.ts';
 import { Health } from './health/health.ts';
 import { measureHealth } from './health/metrics.ts';
@@ -54,6 +55,7 @@ import { countFailures, type Metrics, openMetrics } from './metrics.ts';
 import { openMonitoring, wantsSource } from './monitoring.ts';
 import { openOwnTls } from './own-tls.ts';
 import { reachOf, subjectNames } from './reach.ts';
+import { type KeptRunningTime, openRunningTime } from './running-time.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
 import { EventLogHost } from './threads/event-log-host.ts';
@@ -90,6 +92,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   // One that a killed hub has left would send clients to ports that are not open yet.
   rmSync(endpointsFile, { force: true });
 
+  const runningTime = openRunningTime(folder.path, clock, log);
+  shutdown.add('running time', () => runningTime.close());
+
   const reach = reachOf(settings);
   const tls = await openTls(settings, folder, reach.names, surroundings);
   shutdown.add('certificate', () => tls.close());
@@ -117,7 +122,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const open = async (name: string, partitions: number): Promise<EmbeddedEventLog> => {
     let host: EventLogHost | undefined;
     const changed = (): void => host?.changed();
-    const eventLog = await openLog(name, partitions, changed, settings, folder, metrics, surroundings);
+    const eventLog = await openLog(name, partitions, changed, runningTime, settings, folder, metrics, surroundings);
     if (threadCount > 1) {
       host = new EventLogHost(eventLog, clock);
       shutdown.add(`threads of ${name}`, () => host?.close());
@@ -127,6 +132,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   };
   const telemetry = await open(hubName, folder.facts.partitions);
   const monitoring = await open(monitoringName(hubName), 1);
+  await runningTime.keep();
 
   for (const name of settings.consumerGroups) {
     const group = { name, createdTime: clock.now() };
@@ -144,6 +150,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandQueue: tables.commandQueue,
   });
   const { recorder, tracing, keptPresence } = monitored;
+  runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
   const guard = createGuard(clock, refusalAudit(recorder));
   const events = createEvents({
     guard,
@@ -248,6 +255,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   health.add(monitoringCheck(monitoring));
   if (threads !== undefined) health.add(threadsCheck(threads));
   health.add(certificateCheck(tls, clock));
+  health.add(clockCheck(runningTime, telemetry, clock));
   health.add(diskCheck(folder.path, settings.segmentBytes));
   const stalls = watchStalls(metrics.registry, log);
   shutdown.add('watch over the loop', () => stalls.close());
@@ -329,6 +337,7 @@ async function openLog(
   name: string,
   partitionCount: number,
   changed: () => void,
+  runningTime: KeptRunningTime,
   settings: Settings,
   folder: DataFolder,
   metrics: Metrics,
@@ -347,6 +356,7 @@ async function openLog(
     ledger: folder.parts.ledgerOf(name),
     commitRestMs: limits.commitRestMs,
     clock,
+    runningTime: runningTime.of(name),
     random,
     log,
     files: timedFiles(systemFiles, (bytes, seconds) => metrics.batchDurable(name, bytes, seconds)),

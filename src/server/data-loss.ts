@@ -5,6 +5,7 @@ import type { Random } from '../base/random.ts';
 import { type LostEvents, resumeAtCeilings } from '../stores/embedded/event-log/repair.ts';
 import { type HubFacts, writeFacts } from './data-folder.ts';
 import { monitoringName } from './endpoints.ts';
+import { forgetRunningTime } from './running-time.ts';
 
 export interface AcceptedLoss {
   readonly facts: HubFacts;
@@ -41,6 +42,8 @@ export async function acceptLoss(asked: {
   if (entry === undefined) return { facts, action: `${part} is not known`, lost: [] };
   const partitionCount = log === monitoringName(facts.hubName) ? 1 : facts.partitions;
   const meta = { partitionCount, createdTime: facts.createdTime };
+  // The marks of age are of the journal that is gone.
+  forgetRunningTime(folder);
   const lost = await resumeAtCeilings({ folder: path.join(folder, 'events', log), random }, meta, entry);
   // The segment that keeps the numbers is there now; the entry goes on to hold for it.
   const parts = {

@@ -54,6 +54,9 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   hubRecovered: kind('The run before this one ended without a stop; each connection that it held is told as ended.', [
     'connectionsLost',
   ]),
+  clockJumped: kind('The clock of the machine was set, or the machine has slept: by how many milliseconds it is off.', [
+    'jumpMs',
+  ]),
   eventsMissed: kind('So many events could not be stored in the stream: the disk failed, or more came than it took.', [
     'missed',
     'first',

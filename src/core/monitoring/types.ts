@@ -138,6 +138,8 @@ export interface MonitoringFacts {
   readonly hubStarted: object;
   readonly hubStopped: object;
   readonly hubRecovered: { readonly connectionsLost: number };
+  /** Below 0 = back. The time of the event is what the clock shows since. */
+  readonly clockJumped: { readonly jumpMs: number };
   readonly eventsMissed: { readonly missed: number; readonly first: number; readonly last: number };
   readonly detectionRaised: DetectionFacts;
   readonly detectionCleared: DetectionFacts & { readonly raisedTime: number };

@@ -41,21 +41,25 @@ export function createMemoryEventLog(options: MemoryEventLogOptions): MemoryEven
   const lastTimes = new Array<number>(partitionCount).fill(0);
   const watchers = new Watchers(partitionCount, log);
   const createdTime = clock.now();
+  /** Per batch that is kept, the oldest first: age is time that has passed, whatever the clock shows. */
+  const writtenAt: number[] = [];
   let lastTime = 1;
   let failure: Error | undefined;
   let deferred: (() => void) | undefined;
 
   const retain = (): void => {
-    const oldestKept = clock.now() - retentionMs;
-    for (let oldest = kept.oldestTime; oldest !== undefined; oldest = kept.oldestTime) {
-      if (oldest >= oldestKept && kept.bytes <= retentionBytes) break;
+    const oldestKept = clock.monotonic() - retentionMs;
+    while (writtenAt.length > 0) {
+      if (writtenAt[0] >= oldestKept && kept.bytes <= retentionBytes) break;
       kept.dropOldest();
+      writtenAt.shift();
     }
   };
   const append = async (batch: SealedBatch): Promise<void> => {
     if (failure !== undefined) throw failure;
     lastTime = Math.max(lastTime, clock.now());
     kept.add(batch, lastTime, nextSequences);
+    writtenAt.push(clock.monotonic());
     for (let partition = 0; partition < partitionCount; partition++) {
       if (batch.counts[partition] === 0) continue;
       nextSequences[partition] += batch.counts[partition];

@@ -5,6 +5,7 @@ import { type Log, silentLog } from '../../../base/log.ts';
 import { type Random, systemRandom } from '../../../base/random.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
 import type { EventRun } from '../../../core/events/types.ts';
+import { type RunningTime, unkeptRunningTime } from './age.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
 import { Journal } from './journal.ts';
 import { type Ledger, refuseLoss } from './ledger.ts';
@@ -22,12 +23,14 @@ export interface EmbeddedEventLogOptions {
   readonly name: string;
   /** 1 to 32; fixed when the log is made. */
   readonly partitionCount: number;
-  /** Events older than this go, a segment at a time. */
+  /** Events older than this, in running time, go, a segment at a time. */
   readonly retentionMs: number;
   /** The journal's size from which on the oldest segments go, whatever their age. Absent = no bound. */
   readonly retentionBytes?: number;
   readonly segmentBytes?: number;
   readonly clock?: Clock;
+  /** By which events age; absent = they age only while the log is open. */
+  readonly runningTime?: RunningTime;
   readonly random?: Random;
   readonly log?: Log;
   readonly files?: JournalFiles;
@@ -102,6 +105,7 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       retentionBytes: options.retentionBytes ?? Number.POSITIVE_INFINITY,
       segmentBytes: options.segmentBytes ?? limits.segmentBytesDefault,
       clock,
+      runningTime: options.runningTime ?? unkeptRunningTime(clock),
       random,
       log,
       files,

@@ -3,6 +3,7 @@ import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import type { Random } from '../../../base/random.ts';
 import type { PartitionFacts } from '../../../core/events/types.ts';
+import { type AgeMark, marksOf, type RunningTime, stampSegments } from './age.ts';
 import type { SealedBatch } from './batch.ts';
 import { EventLogUnavailable, reasonOf } from './errors.ts';
 import { ExtentReader } from './extents.ts';
@@ -24,6 +25,7 @@ export interface JournalOptions {
   readonly retentionBytes: number;
   readonly segmentBytes: number;
   readonly clock: Clock;
+  readonly runningTime: RunningTime;
   readonly random: Random;
   readonly log: Log;
   readonly files: JournalFiles;
@@ -70,6 +72,8 @@ export class Journal implements Readable {
   constructor(options: JournalOptions, segments: Segment[]) {
     this.#options = options;
     this.segments = segments;
+    stampSegments(segments, options.runningTime);
+    options.runningTime.follow(() => this.ageMarks());
     this.tail = new RecentRuns(options.partitionCount, this.memory);
     this.extents = new ExtentReader(options.files, options.folder, options.partitionCount, this.memory);
     this.#segmentAgeMs = Math.max(limits.segmentAgeMsMin, options.retentionMs / 24);
@@ -95,6 +99,10 @@ export class Journal implements Readable {
     const next = this.#nextSequences[partition];
     const firstSequence = this.segments.length === 0 ? next : this.segments[0].begin.nextSequences[partition];
     return { partition, firstSequence, lastSequence: next - 1, lastTime: this.#lastTimes[partition] };
+  }
+
+  ageMarks(): readonly AgeMark[] {
+    return marksOf(this.segments, this.#options.retentionMs);
   }
 
   /** Makes the batch durable, then readable. @throws EventLogUnavailable: then nothing of it ever becomes readable. */
@@ -166,6 +174,7 @@ export class Journal implements Readable {
 
     this.#keepTail(batch, time);
     addBatch(segment, { length, time }, batch.counts);
+    segment.writtenAt = this.#options.runningTime.stamp();
     for (let partition = 0; partition < batch.counts.length; partition++) {
       const count = batch.counts[partition];
       if (count === 0) continue;
@@ -241,7 +250,8 @@ export class Journal implements Readable {
   }
 
   #isTooOld(segment: Segment): boolean {
-    return segment.lastTime < this.#options.clock.now() - this.#options.retentionMs;
+    const { runningTime, retentionMs } = this.#options;
+    return !hasBatches(segment) || segment.writtenAt < runningTime.passed() - retentionMs;
   }
 
   #isTooMuch(): boolean {

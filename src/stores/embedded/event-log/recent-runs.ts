@@ -7,7 +7,6 @@ const RUN_OVERHEAD_BYTES = 256;
 
 interface Entry {
   readonly partitions: readonly number[];
-  readonly time: number;
   readonly bytes: number;
 }
 
@@ -35,11 +34,6 @@ export class RecentRuns {
     return this.#batches.length;
   }
 
-  /** Time of the oldest batch; undefined = there is none. */
-  get oldestTime(): number | undefined {
-    return this.#batches[0]?.time;
-  }
-
   /** The partition's runs in order, oldest first. */
   runs(partition: number): readonly EventRun[] {
     return this.#runs[partition];
@@ -61,7 +55,7 @@ export class RecentRuns {
       partitions.push(partition);
       cost += bytes.buffer.byteLength + RUN_OVERHEAD_BYTES;
     }
-    this.#batches.push({ partitions, time, bytes: cost });
+    this.#batches.push({ partitions, bytes: cost });
     this.#bytes += cost;
   }
 

@@ -16,6 +16,8 @@ export interface Segment {
   /** UTC milliseconds of the first and the last batch; 0 = no batch yet. */
   firstTime: number;
   lastTime: number;
+  /** Running time by which its last batch was written (`age.ts`); 0 until the journal has stamped it. */
+  writtenAt: number;
   readonly end: { readonly nextSequences: number[]; readonly lastTimes: number[] };
   index: SparseIndex | undefined;
 }
@@ -32,6 +34,7 @@ export function emptySegment(
     length: headerBytes,
     firstTime: 0,
     lastTime: 0,
+    writtenAt: 0,
     end: { nextSequences: [...nextSequences], lastTimes: [...lastTimes] },
     index: new SparseIndex(nextSequences.length),
   };
@@ -40,7 +43,7 @@ export function emptySegment(
 export function segmentOf(summary: SegmentSummary): Segment {
   const { salt, position, length, firstTime, lastTime, begin } = summary;
   const end = { nextSequences: [...summary.end.nextSequences], lastTimes: [...summary.end.lastTimes] };
-  return { salt, position, begin, length, firstTime, lastTime, end, index: undefined };
+  return { salt, position, begin, length, firstTime, lastTime, writtenAt: 0, end, index: undefined };
 }
 
 /** Takes a durable batch, which begins at the segment's end, into the segment's knowledge. */
