@@ -228,6 +228,8 @@ export const limits = {
   /** Marks of age that are kept for an event log in one retention time, and in all. */
   ageMarksPerRetention: 48,
   ageMarksMax: 200,
+  /** Room that the data folder keeps for a start on a full disk: tables and monitoring write less than this in a start. */
+  diskReserveBytes: 4 * MiB,
   /** Time between two checks of retention. */
   retentionCheckMs: 60 * SECOND_MS,
   /** Time between two attempts to take records again after the disk has failed. */

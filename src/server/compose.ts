@@ -29,6 +29,7 @@ import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
 import type { Settings } from './config.ts';
 import type { LoadedSettings } from './config-sources.ts';
 import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder.ts';
+import { makeReserve } from './disk-reserve.ts';
 import { openDoors } from './doors.ts';
 import { describeEndpoints, monitoringName } from './endpoints.ts';
 import { measureFiles } from './file-metrics.ts';
@@ -287,6 +288,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');
   const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);
   writeFileDurably(endpointsFile, `${JSON.stringify(endpoints, undefined, 2)}\n`);
+  // The last of what a start writes is written; what clients send takes the room that is left behind this.
+  makeReserve(folder.path);
   shutdown.add('endpoints.json', () => rmSync(endpointsFile, { force: true }));
   return {
     greeting: {

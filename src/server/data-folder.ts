@@ -25,6 +25,7 @@ import { z } from 'zod';
 import { syncFolder } from '../stores/embedded/sync-folder.ts';
 import { hubFileText, lostMessage, lostParts, PartsKeeper, partsSchema } from './data-parts.ts';
 import { holderOfDeleted } from './deleted-file.ts';
+import { giveUpReserve } from './disk-reserve.ts';
 
 /** Version of the whole folder's layout. A hub opens its own and older ones, never a newer one. */
 export const DATA_FORMAT = 1;
@@ -71,6 +72,8 @@ export function openDataFolder(
   named: { readonly hubName: boolean; readonly partitions: boolean },
 ): DataFolder {
   const at = path.resolve(folder);
+  // Before anything is written.
+  giveUpReserve(at);
   makeFolder(at);
   refuseForeignFolder(at);
   const unlock = lock(at);
@@ -152,7 +155,7 @@ function makeFolder(at: string): void {
 }
 
 /** What a first start that was killed early may have left. */
-const beginnings = /^(lock|lock\.pid|lock-journal|hub\.json\.new|\.probe-\d+|lost\+found)$/;
+const beginnings = /^(reserve|lock|lock\.pid|lock-journal|hub\.json\.new|\.probe-\d+|lost\+found)$/;
 
 function refuseForeignFolder(at: string): void {
   if (existsSync(path.join(at, 'hub.json'))) return;

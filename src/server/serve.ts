@@ -4,6 +4,7 @@ import { systemRandom } from '../base/random.ts';
 import { compose } from './compose.ts';
 import { type SettingFacts, settingFacts, settingNames } from './config.ts';
 import { type LoadedSettings, loadSettings, SettingsError } from './config-sources.ts';
+import { fullDiskAdvice } from './disk-reserve.ts';
 import { greeting } from './greeting.ts';
 import { endOnUnhandledErrors, isOnTerminal, Shutdown, stopSignal } from './lifecycle.ts';
 import { openLog } from './log.ts';
@@ -53,7 +54,9 @@ async function run(loaded: LoadedSettings): Promise<number> {
     await shutdown.run();
     log.debug({ error }, 'the start failed');
     log.flush();
-    process.stderr.write(`The hub cannot start. ${(error as Error).message}\n`);
+    process.stderr.write(
+      `The hub cannot start. ${fullDiskAdvice(error, settings.dataDir) ?? (error as Error).message}\n`,
+    );
     return 1;
   }
   await stopped;
