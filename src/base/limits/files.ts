@@ -1,0 +1,59 @@
+/** Files of devices. Read as part of `limits` (`../limits.ts`), which says what stands here. */
+import { HOUR_MS, KiB, MiB, SECOND_MS } from './units.ts';
+
+export const filesLimits = {
+  /** Characters and segments of a file's name (service: 1,024 characters). */
+  fileNameCharsMax: 1024,
+  fileNameSegmentsMax: 64,
+  /** Service: largest file that a device uploads by the SDKs' defaults is far smaller; ours is a setting, and so are the next. */
+  fileBytesMax: 4 * 1024 * MiB,
+  filesBytesMax: 64 * 1024 * MiB,
+  fileBytesPerDeviceMax: 16 * 1024 * MiB,
+  /** Files of one device: each is an entry of one folder. */
+  filesPerDeviceMax: 10_000,
+  /** Service: uploads that one device may have open, and how long a signed URL for one is good. */
+  fileUploadsOpenMax: 10,
+  fileUploadMs: HOUR_MS,
+  /** Service: how long back ends may take to fetch and to settle a notification of an upload, and how often one comes back. */
+  fileNotificationTtlMs: HOUR_MS,
+  fileNotificationLockMs: 60 * SECOND_MS,
+  fileNotificationDeliveryCountMax: 100,
+  /** Service: blocks of one file, and bytes of a block list that names as many. */
+  fileBlocksMax: 50_000,
+  fileBlockListBytesMax: 8 * MiB,
+  /** Bytes of block lists that are being read, of all devices together; one device has those of one list at most. */
+  fileBlockListsBytesMax: 64 * MiB,
+  /** Service: decoded bytes of a block's id. */
+  fileBlockIdBytesMax: 64,
+  /** Bytes of a file that are written at once, and after how many the disk is synced while more come. */
+  fileWriteBytes: 512 * KiB,
+  fileSyncBytes: 8 * MiB,
+  /** Work on files that is with the disk at a time: the journal needs a thread of the runtime's four. */
+  fileWorkAtOnceMax: 2,
+  /** Share of the disk that files leave free: the event log needs it. */
+  filesDiskReserveShare: 0.05,
+  /** How long blocks are kept after their upload's time was over. */
+  stagedBlocksKeptMs: HOUR_MS,
+  /** Uploads and notifications that one sweep ends, and how often it comes. */
+  sweepFilesMax: 500,
+  sweepFilesMs: 30 * SECOND_MS,
+  /** Bytes of a file that is refused that are read and dropped, so that the client reads the answer: a block of most libraries. */
+  fileRefusedBytesMax: 8 * MiB,
+  /** Longest time for which a device may be let fetch a file; the setting's default. */
+  fileGrantMsMax: 30 * 24 * HOUR_MS,
+  /** Files that one device may be let fetch at a time, and devices of one request to let them. */
+  fileGrantsPerDeviceMax: 100,
+  fileGrantsPerRequestMax: 1000,
+  /** Rollouts of files that run at a time, devices of one, and devices of one of its waves. */
+  rolloutsRunningMax: 20,
+  rolloutDevicesMax: 10_000,
+  rolloutWaveMax: 1000,
+  /** How often rollouts are carried on. */
+  rolloutStepMs: 1 * SECOND_MS,
+  /** How long the receipt of a file is kept after its grant was over. */
+  fileReceiptsKeptMs: 30 * 24 * HOUR_MS,
+  /** Grants or files in one page of a list. */
+  fileListPageMax: 1000,
+  /** Silence of a client in the middle of a file, before the connection is ended. */
+  fileSilenceMs: 60 * SECOND_MS,
+} as const;
