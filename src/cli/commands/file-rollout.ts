@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ApiClient } from '../../api/client.ts';
 import type { RolloutJson, RolloutTargetJson } from '../../api/files.ts';
 import { limits } from '../../base/limits.ts';
@@ -101,7 +101,9 @@ export function addRolloutCommands(file: Command, terminal: Terminal): void {
 function withWatch(command: Command): Command {
   return withLogin(command)
     .option('--watch', 'show each wave until the rollout is over; fails when it was stopped')
-    .option('--every <time>', 'with --watch: how often to look', durationMs, EVERY_MS);
+    .addOption(
+      new Option('--every <time>', 'with --watch: how often to look').argParser(durationMs).default(EVERY_MS, '1s'),
+    );
 }
 
 function share(text: string): number {

@@ -2,7 +2,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { ApiClient } from '../../api/client.ts';
 import type { FilePart } from '../../api/file-calls.ts';
 import type { FileJson, GrantAnswerJson, GrantJson } from '../../api/files.ts';
@@ -56,7 +56,7 @@ export function addFileCommands(program: Command, terminal: Terminal): void {
 
   const send = withContent(withLogin(file.command('send')))
     .argument('<id...>', 'devices that may fetch it')
-    .option('--for <time>', 'how long they may', durationMs, DAY_MS)
+    .addOption(new Option('--for <time>', 'how long they may').argParser(durationMs).default(DAY_MS, '1d'))
     .description(
       'Puts a file and lets devices fetch it: by its name, or by the signed URL that is shown. The devices are not told; ' +
         'mooring file rollout tells them.',
