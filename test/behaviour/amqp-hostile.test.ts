@@ -145,6 +145,13 @@ test('a link without credit takes no message, a request takes only so many bytes
   raw.socket.destroy();
 });
 
+const ACCEPTED = 0x24;
+
+/** A message with this body, a data section. */
+function telemetryOf(body: string): Buffer {
+  return Buffer.concat([Buffer.of(0x00, 0x53, 0x75, 0xa0, body.length), Buffer.from(body)]);
+}
+
 /** An authenticated device, with a session, that speaks frame by frame. */
 async function deviceWithSession(hub: AmqpTestHub): Promise<{ raw: RawAmqp; address: string }> {
   const device = await hub.device('d1');
@@ -162,8 +169,10 @@ test('messages that begin and never end are limited over all links of a connecti
   const part = Buffer.alloc(60_000, 1);
   const perLink = 4 * part.length;
   const links = Math.ceil(limits.amqpPartialBytesMax / perLink) + 1;
+  for (let handle = 0; handle < links; handle++) raw.write(attach(0, `l${handle}`, handle, false, address));
+  // Each link has credit.
+  await raw.frame(performative.flow, links);
   for (let handle = 0; handle < links; handle++) {
-    raw.write(attach(0, `l${handle}`, handle, false, address));
     for (let sent = 0; sent + part.length <= perLink; sent += part.length) {
       raw.write(transfer(0, handle, part, { id: handle, more: true }));
     }
@@ -171,12 +180,46 @@ test('messages that begin and never end are limited over all links of a connecti
   assert.equal(conditionOf(await raw.frame(performative.detach), 2), 'amqp:resource-limit-exceeded');
   // What ends gives its place back: the connection can go on.
   for (let handle = 0; handle < links; handle++) raw.write(frame(0, performative.detach, [handle, true]));
-  const before = raw.frames().filter(({ code }) => code === performative.detach).length;
-  raw.write(attach(0, 'again', 0, false, address), transfer(0, 0, part, { more: true }), transfer(0, 0, part));
+  raw.write(attach(0, 'again', 0, false, address));
+  await raw.frame(performative.flow, links + 1);
+  raw.write(transfer(0, 0, part, { more: true }), transfer(0, 0, part));
+  await raw.frame(performative.disposition);
   raw.write(frame(0, performative.close, []));
   await raw.frame(performative.close);
-  assert.ok(before >= 1);
   await stillServes(hub);
+});
+
+test('a message ahead of the credit of a link that still opens is refused, not lost without a word', async () => {
+  await using hub = await openAmqpTestHub();
+  const { raw, address } = await deviceWithSession(hub);
+  // In one chunk: the device's place is not entered yet when the message comes.
+  raw.write(Buffer.concat([attach(0, 'l', 0, false, address), transfer(0, 0, telemetryOf('ahead'))]));
+  assert.equal(conditionOf(await raw.frame(performative.detach), 2), 'amqp:link:transfer-limit-exceeded');
+  raw.write(frame(0, performative.detach, [0, true]), attach(0, 'l', 0, false, address));
+  await raw.frame(performative.flow);
+  raw.write(transfer(0, 0, telemetryOf('in time')));
+  const outcome = (await raw.frame(performative.disposition))[4] as { readonly descriptor: unknown };
+  assert.equal(Number(outcome.descriptor), ACCEPTED);
+  raw.socket.destroy();
+});
+
+test('links that end while they open do not count among those of their device', async () => {
+  await using hub = await openAmqpTestHub();
+  const { raw, address } = await deviceWithSession(hub);
+  raw.write(attach(0, 'stays', 0, false, address));
+  await raw.frame(performative.flow);
+  const ended = 2 * limits.amqpLinksPerDeviceMax;
+  const pairs = Array.from({ length: ended }, () => [
+    attach(0, 'goes', 1, false, address),
+    frame(0, performative.detach, [1, true]),
+  ]);
+  raw.write(Buffer.concat(pairs.flat()));
+  await raw.frame(performative.detach, ended);
+  const flows = raw.frames().filter(({ code }) => code === performative.flow).length;
+  raw.write(attach(0, 'comes', 1, false, address));
+  await raw.frame(performative.flow, flows + 1);
+  assert.equal(raw.frames().filter(({ code }) => code === performative.detach).length, ended, 'no link is refused');
+  raw.socket.destroy();
 });
 
 test('small parts of a message do not keep the chunks that they came in', async () => {

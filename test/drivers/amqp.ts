@@ -278,11 +278,11 @@ export class RawAmqp {
     return within('the end of the socket', this.ended);
   }
 
-  /** Waits until a frame with this performative has come; its fields. */
-  async frame(code: number): Promise<readonly AmqpValue[]> {
+  /** Waits until so many frames with this performative have come; the fields of the last of them. */
+  async frame(code: number, count = 1): Promise<readonly AmqpValue[]> {
     const find = async (): Promise<readonly AmqpValue[]> => {
       for (;;) {
-        const found = this.frames().find((frame) => frame.code === code);
+        const found = this.frames().filter((frame) => frame.code === code)[count - 1];
         if (found !== undefined) return found.fields;
         if (this.socket.destroyed) throw new Error(`the socket ended without performative ${code.toString(16)}`);
         await new Promise<void>((resolve) => {

@@ -29,6 +29,8 @@ export class DeviceLinks {
       device.removeLink(link);
       this.#devices.leave(device, endingOf(link));
     });
+    // The link may have ended while its device entered; it has left it then.
+    if (link.state !== 'opening') return device.connection.principal;
     device.addLink(link);
     this.#nameModel(link, device);
     if (link instanceof IncomingLink) this.#openIncoming(link, address, device);

@@ -92,7 +92,8 @@ export class IncomingLink extends Link {
 
   /** Fields of one transfer frame and its part of the message. */
   peerTransfer(fields: readonly AmqpValue[], payload: Buffer): void {
-    if (!this.isOpen) return;
+    // One that still opens has given no credit: what comes on it is refused like any other message ahead of its credit.
+    if (this.state !== 'open' && this.state !== 'opening') return;
     const partial = this.#partial ?? this.#begin(fields);
     if (partial === undefined) return;
     this.#partial = partial;
