@@ -137,7 +137,9 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
     const dataDir = mkdtempSync(path.join(tmpdir(), 'mooring-orphan-'));
     const ports = ['mqtts', 'amqps', 'https', 'admin', 'amqp', 'mqtt'].flatMap((name) => [`--${name}-port`, '0']);
     const args = [path.join(root, 'scripts', 'run.mjs'), 'serve', '--data-dir', dataDir, ...ports];
-    const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    // The variables of this test run are no settings of a hub.
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MOORING_')));
+    const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'], env });
     try {
       let said = '';
       for await (const text of starter.stdout.setEncoding('utf8')) {

@@ -151,6 +151,8 @@ test('over AMQP a device gets credit for its rate and no more, and loses nothing
   while (accepted < sent) await new Promise((resolve) => sender.link.once('accepted', resolve));
   await client.close();
 
+  // One device has so many connections at a time (`limits.connectionsPerDeviceMax`).
+  const agent = new https.Agent({ maxSockets: limits.connectionsPerDeviceMax / 2 });
   const post = (): Promise<{ readonly status: number; readonly retryAfter: string | undefined }> =>
     new Promise((resolve, reject) => {
       const request = https.request(
@@ -159,6 +161,7 @@ test('over AMQP a device gets credit for its rate and no more, and loses nothing
           servername: 'localhost',
           port: endpoints.ports.https,
           ca,
+          agent,
           method: 'POST',
           path: '/devices/d2/messages/events?api-version=2021-04-12',
           headers: { authorization: String(fields.get('d2')?.password) },
