@@ -31,8 +31,11 @@ class Reporter {
     this.login = login;
   }
 
-  /** Connects, checks what is there against what was acknowledged, and reports until the connection or the test ends it. */
-  async run(port: number): Promise<void> {
+  /**
+   * Connects, checks what is there against what was acknowledged, and reports until the connection or the test ends it.
+   * @param begun is called when it begins to report
+   */
+  async run(port: number, begun: () => void): Promise<void> {
     this.#isStopped = false;
     const { client, returnCode } = await MqttDriver.connect(
       { port },
@@ -53,6 +56,7 @@ class Reporter {
     assert.equal(reported.$version, kept + 1, `${clientId}: each patch is one version`);
     this.sent = kept;
     this.acknowledged = kept;
+    begun();
     try {
       while (!this.#isStopped) {
         this.sent++;
@@ -82,18 +86,25 @@ test(`kill -9 while devices report, ${ROUNDS} times: nothing acknowledged is los
   let hub = await startHub({ args: ['--event-sources', 'DeviceMessages,twinChangeEvents'] });
   try {
     const reporters = (await createDevices(hub.endpoints, hub.ca, DEVICES, '')).map((login) => new Reporter(login));
-    const start = (): readonly Promise<void>[] => reporters.map((each) => each.run(hub.endpoints.ports.mqtt as number));
+    /** Resolves when every device reports; the runs go on. */
+    const start = async (): Promise<{ readonly ended: Promise<unknown> }> => {
+      const begun = reporters.map(() => Promise.withResolvers<void>());
+      const port = hub.endpoints.ports.mqtt as number;
+      const ended = Promise.all(reporters.map((each, nth) => each.run(port, begun[nth].resolve)));
+      await Promise.race([Promise.all(begun.map(({ promise }) => promise)), ended]);
+      return { ended };
+    };
     for (let round = 1; round <= ROUNDS; round++) {
-      const runs = start();
+      const { ended } = await start();
       await sleep(LOAD_MS_MIN + random.next() * (LOAD_MS_MAX - LOAD_MS_MIN));
       await hub.kill();
-      await Promise.all(runs);
+      await ended;
       hub = await hub.restart();
     }
-    const runs = start();
+    const { ended } = await start();
     await sleep(LOAD_MS_MIN);
     for (const reporter of reporters) reporter.stop();
-    await Promise.all(runs);
+    await ended;
     const total = reporters.reduce((sum, { acknowledged }) => sum + acknowledged, 0);
     const told = await events(hub, total);
     for (const { login, acknowledged } of reporters) {

@@ -265,8 +265,8 @@ const steps = (engine: Engine): readonly (readonly string[])[] => [
       primary key (rollout, position)
     )`,
     `create index file_rollout_targets_state on file_rollout_targets (rollout, state, position)`,
+    `create index identities_children on identities (parent_scopes, device_id) where parent_scopes <> '[]'`,
   ],
-  [`create index identities_children on identities (parent_scopes, device_id) where parent_scopes <> '[]'`],
 ];
 
 /** The format that this program writes. */
