@@ -88,14 +88,17 @@ describe('back ends over every transport', { skip: await whyNot() }, () => {
     'sends commands that a device completes or rejects; reads a receipt for each',
     async (backEnd, _sdk, _t, at) => {
       const { deviceId } = receiving[at];
+      // A receipt that another back end did not settle before it ended comes again, here: each names its variant.
+      const own = (name: string): string => `${name}-${deviceId}`;
       await backEnd.receiveReceipts();
       await device.open(receiving[at], deviceSdks[0].transports[2]);
       await device.receive(deviceId, 'complete', 'reject', 'complete');
-      for (const [messageId, ack] of [
+      for (const [name, ack] of [
         ['taken', 'full'],
         ['refused', 'negative'],
         ['unasked', 'negative'],
       ] as const) {
+        const messageId = own(name);
         await backEnd.send(deviceId, {
           messageId,
           ack,
@@ -108,16 +111,17 @@ describe('back ends over every transport', { skip: await whyNot() }, () => {
         assert.equal(command.properties.n, messageId);
         assert.equal(command.correlationId, 'c');
       }
-      for (const [messageId, statusCode] of [
+      for (const [name, statusCode] of [
         ['taken', 'Success'],
         ['refused', 'Rejected'],
       ]) {
-        const receipt = await backEnd.receipt(messageId);
+        const receipt = await backEnd.receipt(own(name));
         assert.equal(receipt.statusCode, statusCode);
         assert.equal(receipt.deviceId, deviceId);
         assert.equal(receipt.deviceGenerationId, receiving[at].generationId);
       }
-      assert.deepEqual(backEnd.client.seen('receipt'), [], 'receipts that nobody asked for');
+      const others = backEnd.client.seen('receipt').filter((receipt) => receipt.deviceId === deviceId);
+      assert.deepEqual(others, [], 'receipts that nobody asked for');
     },
     false,
   );
