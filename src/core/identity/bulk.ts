@@ -50,7 +50,7 @@ function wishOf(item: BulkItem): Wish | HubError {
       return conditional('delete', item);
     case 'updateTwin':
     case 'updateTwinIfMatchETag':
-      return new HubError('OperationNotAvailable', 'This hub does not keep twins yet.');
+      return new HubError('OperationNotAvailable', 'This hub changes no twins in bulk: PATCH each one.');
     default:
       return new HubError('ArgumentInvalid', 'importMode is not one that exists.');
   }
