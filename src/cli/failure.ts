@@ -22,6 +22,7 @@ export class Failure extends Error {
 
 /** Node's codes for "nothing answered there" and "the peer is not who the certificate should say". */
 const unreachable = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
+const closedByPeer = new Set(['EPIPE', 'ECONNRESET']);
 const untrusted = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
   'SELF_SIGNED_CERT_IN_CHAIN',
@@ -31,7 +32,7 @@ const untrusted = new Set([
   'CERT_SIGNATURE_FAILURE',
 ]);
 
-const wrongPort = 'Is that the right port of the hub?';
+export const wrongPort = 'Is that the right port of the hub?';
 
 /** A network error on the way to `place` (`localhost:8883`) in words that help. */
 export function networkFailure(error: unknown, place: string): Failure {
@@ -60,7 +61,9 @@ export function networkFailure(error: unknown, place: string): Failure {
   if (code === 'EPROTO' || code?.startsWith('ERR_SSL_') === true) {
     return new Failure(`What answers at ${place} does not speak TLS.`, { code, cause: error, hint: wrongPort });
   }
-  const hint = code?.startsWith('HPE_') === true ? wrongPort : undefined;
+  // A peer that speaks another protocol answers what it did not understand and closes. Whether that answer is still read, or
+  // the write behind it fails first, is a race.
+  const hint = code?.startsWith('HPE_') === true || closedByPeer.has(code ?? '') ? wrongPort : undefined;
   return new Failure(`The connection to ${place} failed: ${message}`, { code, cause: error, hint });
 }
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import rhea, { type Connection, type EventContext, type Receiver, type Sender } from 'rhea';
 import { signSas } from '../../api/sas.ts';
 import { limits } from '../../base/limits.ts';
-import { Failure, networkFailure } from '../failure.ts';
+import { Failure, networkFailure, wrongPort } from '../failure.ts';
 import { type Login, policyCredentialOf, serverName } from '../login/login.ts';
 import { AmqpFailure, amqpFailure } from './amqp-failures.ts';
 import type { AmqpMessage } from './event.ts';
@@ -106,6 +106,10 @@ function endOf(connection: Connection, login: Login): Promise<Failure> {
   const { port } = placeOf(login);
   return new Promise((resolve) => {
     let closeError: Failure | undefined;
+    let spoken = false;
+    connection.on('connection_open', () => {
+      spoken = true;
+    });
     connection.on('connection_error', ({ connection: { error } }: EventContext) => {
       closeError = amqpFailure(error, 'connection');
     });
@@ -120,7 +124,11 @@ function endOf(connection: Connection, login: Login): Promise<Failure> {
       resolve(error ? networkFailure(error, `${login.hostName}:${port}`) : new Failure(lost));
     });
     // Without these two rhea writes the received bytes to standard error, or throws.
-    connection.on('protocol_error', (error: Error) => resolve(amqpFailure(error, 'connection')));
+    connection.on('protocol_error', (error: Error) => {
+      if (spoken) return resolve(amqpFailure(error, 'connection'));
+      const message = `What answers at ${login.hostName}:${port} does not speak AMQP: ${error.message}.`;
+      resolve(new Failure(message, { cause: error, hint: wrongPort }));
+    });
     connection.on('error', (error: Error) => resolve(amqpFailure(error, 'connection')));
   });
 }
