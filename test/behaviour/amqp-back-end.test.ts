@@ -406,3 +406,26 @@ test('a back end takes as many receipts as it gives credit for, and gets its cre
   assert.equal(receiver.messages.length, 3);
   await client.close();
 });
+
+test('a back end that settles nothing is handed more when the locks of what it holds are over', async () => {
+  const clock = new VirtualClock(Date.now());
+  await using hub = await openAmqpTestHub({ clock, commands: { receiptBatchMs: 0, receiptBatchMax: 1 } });
+  await hub.device('d1');
+  const client = await backEnd(hub);
+  const sender = client.send('/messages/devicebound');
+  const held = limits.amqpReceiptBatchesMax;
+  for (const id of numbers(held + 1)) {
+    const more = { application_properties: { 'iothub-ack': 'full' }, message_id: id };
+    await sender.outcome(command('/devices/d1/messages/devicebound', more));
+    await endCommand(hub, 'd1');
+  }
+  const receiver = await receiptsReceiver(client);
+  receiver.credit(100);
+  await receiver.received(held);
+  await settled();
+  assert.equal(receiver.messages.length, held, 'it holds as many as it may');
+  clock.advance(limits.receiptLockMs);
+  clock.advance(limits.amqpPulseMs);
+  await receiver.received(2 * held);
+  await client.close();
+});

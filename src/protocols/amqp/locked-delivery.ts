@@ -47,7 +47,7 @@ export class LockedDelivery {
   readonly #held = new Map<number, Held>();
   #isRunning = false;
   #isClosed = false;
-  /** Leaves the pulse; set while nothing is there to deliver. */
+  /** Leaves the pulse; set while nothing is there to deliver, or all that may be held is. */
   #stopWaiting: (() => void) | undefined;
 
   constructor(link: OutgoingLink, host: LinkHost, source: LockedSource) {
@@ -62,7 +62,12 @@ export class LockedDelivery {
 
   /** Delivers until there is nothing, or the back end takes no more. Never rejects. */
   async #run(): Promise<void> {
-    if (this.#isRunning || !this.#mayDeliver()) return;
+    if (this.#isRunning) return;
+    if (!this.#mayDeliver()) {
+      // Only time frees what the back end never settles.
+      if (this.#isFull) this.#wait();
+      return;
+    }
     this.#isRunning = true;
     this.#stopWaiting?.();
     try {
@@ -80,10 +85,20 @@ export class LockedDelivery {
       else this.#host.log.error({ error }, `${this.#source.name} could not be taken`);
     } finally {
       this.#isRunning = false;
-      if (!this.#isClosed && this.#link.credit > 0) {
-        this.#stopWaiting = this.#host.pulse.join(() => this.#run());
-      }
+      this.#wait();
     }
+  }
+
+  /** Looks again at the next beat. */
+  #wait(): void {
+    if (this.#isClosed || this.#link.credit === 0) return;
+    this.#stopWaiting?.();
+    this.#stopWaiting = this.#host.pulse.join(() => this.#run());
+  }
+
+  /** As many as it may hold are handed over and not settled. */
+  get #isFull(): boolean {
+    return this.#held.size >= limits.amqpReceiptBatchesMax;
   }
 
   /** `later` = links of the same policy ask as much as they may. */
@@ -102,7 +117,7 @@ export class LockedDelivery {
     if (this.#isClosed || !this.#link.isOpen || this.#link.credit === 0) return false;
     const now = this.#host.hub.clock.now();
     for (const [id, { lockedUntil }] of this.#held) if (lockedUntil <= now) this.#forget(id);
-    if (this.#held.size >= limits.amqpReceiptBatchesMax) return false;
+    if (this.#isFull) return false;
     if (this.#host.unsentBytes() < limits.readerBytesMax) return true;
     this.#link.session.awaitRoom(this.#link);
     return false;
