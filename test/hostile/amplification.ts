@@ -239,6 +239,11 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
     ['amqpTakesPerPolicyMax'],
     'the others look at the next beat, in turn',
   ],
+  [
+    'HTTP: methods that wait for their device, of one back end',
+    ['methodsPerPolicyMax', 'methodsBytesPerPolicyMax'],
+    'have places of their own, so that its other requests go on',
+  ],
   ['MQTT: packets of one turn', ['mqttPacketsPerTurn'], 'a long packet counts as many'],
 ];
 

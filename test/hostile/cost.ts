@@ -62,9 +62,18 @@ export type LimitName = keyof typeof limits;
 
 /** Runs `doing` as if the bounds did not exist: what a test measures must then be too much, or it measures nothing. */
 export async function without<Result>(names: readonly LimitName[], doing: () => Promise<Result>): Promise<Result> {
+  return withLimits(Object.fromEntries(names.map((name) => [name, Number.MAX_SAFE_INTEGER])), doing);
+}
+
+/** Runs `doing` with other bounds: smaller ones are reached by fewer connections. Of a hub that is made within it. */
+export async function withLimits<Result>(
+  values: Readonly<Partial<Record<LimitName, number>>>,
+  doing: () => Promise<Result>,
+): Promise<Result> {
   const changeable = limits as { -readonly [Name in LimitName]: number };
+  const names = Object.keys(values) as LimitName[];
   const before = names.map((name) => [name, limits[name]] as const);
-  for (const name of names) changeable[name] = Number.MAX_SAFE_INTEGER;
+  Object.assign(changeable, values);
   try {
     return await doing();
   } finally {

@@ -53,4 +53,7 @@ export const twinsLimits = {
   /** Methods of the hub that are under way, and the bytes of their payloads. */
   methodsMax: 10_000,
   methodsBytesMax: 64 * MiB,
+  /** The same of the holders of one policy: what waits for minutes leaves room for other back ends. */
+  methodsPerPolicyMax: 4096,
+  methodsBytesPerPolicyMax: 32 * MiB,
 } as const;

@@ -4,9 +4,11 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import { Shares } from '../../base/shares.ts';
 import { asHubError, HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import { identityName } from '../identity/permissions.ts';
+import { shareName } from '../identity/share-name.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { Presence } from '../presence/ports.ts';
 import { methodCalls } from './calls.ts';
@@ -48,30 +50,29 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
   const arrivals = new Map<string, Set<() => void>>();
   const underWay = new Map<string, number>();
   const ended = new Map<string, number>();
-  let total = 0;
-  let bytes = 0;
+  const calls = new Shares({ max: limits.methodsMax, perKeyMax: limits.methodsPerPolicyMax });
+  const bytes = new Shares({ max: limits.methodsBytesMax, perKeyMax: limits.methodsBytesPerPolicyMax });
 
-  const begin = (name: string, payloadBytes: number): (() => void) => {
+  /** @param of whose share it uses */
+  const begin = (of: string, name: string, payloadBytes: number): (() => void) => {
     const own = underWay.get(name) ?? 0;
     if (own >= limits.methodsPerDeviceMax) {
       throw new HubError('DeviceMaximumInflightMethodExceeded', undefined, {
         limit: { name: 'methodsPerDeviceMax', scope: `device ${name}`, current: own, max: limits.methodsPerDeviceMax },
       });
     }
-    if (total >= limits.methodsMax || bytes + payloadBytes > limits.methodsBytesMax) {
-      throw new HubError('ThrottlingException', 'Too many methods are under way.', {
-        limit: { name: 'methodsMax', scope: 'hub', current: total, max: limits.methodsMax },
-      });
+    if (!calls.take(of)) throw tooMany(of, calls, 'methodsMax', 'methodsPerPolicyMax');
+    if (!bytes.take(of, payloadBytes)) {
+      calls.give(of);
+      throw tooMany(of, bytes, 'methodsBytesMax', 'methodsBytesPerPolicyMax');
     }
     underWay.set(name, own + 1);
-    total++;
-    bytes += payloadBytes;
     return () => {
       const left = (underWay.get(name) ?? 1) - 1;
       if (left === 0) underWay.delete(name);
       else underWay.set(name, left);
-      total--;
-      bytes -= payloadBytes;
+      calls.give(of);
+      bytes.give(of, payloadBytes);
     };
   };
 
@@ -132,10 +133,11 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
   }
 
   const room: Methods = {
-    async invoke(_principal, { deviceId, moduleId }, request, signal) {
+    async invoke(principal, { deviceId, moduleId }, request, signal) {
       checkMethod(request);
       const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
-      const end = begin(identityName(key), request.payload === undefined ? 0 : Buffer.byteLength(request.payload));
+      const payloadBytes = request.payload === undefined ? 0 : Buffer.byteLength(request.payload);
+      const end = begin(shareName(principal), identityName(key), payloadBytes);
       try {
         if ((await identities.get(key)) === undefined) throw await notThere(key);
         const result = await reach(key, request, signal);
@@ -162,7 +164,7 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
     methods: guard.room(room, methodCalls),
     totals: {
       get underWay() {
-        return total;
+        return calls.used;
       },
       ended,
     },
@@ -170,6 +172,15 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
       for (const come of arrivals.get(identityName(key)) ?? []) come();
     },
   };
+}
+
+/** Says which bound has been reached: the caller's own, where he has not kept within it, else the hub's. */
+function tooMany<Name extends keyof typeof limits>(of: string, shares: Shares, ofHub: Name, ofCaller: Name): HubError {
+  const limit =
+    shares.used >= limits[ofHub]
+      ? { name: ofHub, scope: 'hub', current: shares.used, max: limits[ofHub] }
+      : { name: ofCaller, scope: of, current: shares.heldBy(of), max: limits[ofCaller] };
+  return new HubError('ThrottlingException', 'Too many methods are under way.', { limit });
 }
 
 function notOnline(connectMs: number): HubError {

@@ -85,11 +85,11 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     return parseBody(request, await readBody(payload, announced, (bytes) => share.takeBytes(bytes)));
   });
   /** The caller is known: its request counts, and its body may come. */
-  const begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal): void => {
+  const begin: Begin = (request, reply, principal, waits) => {
     proved?.(request.socket, principal);
     // Its end has been told already: what it took would never be given back.
     if (reply.raw.destroyed) throw new HubError('ServiceUnavailable', 'The client has gone.');
-    const share = shares.begin(principal);
+    const share = shares.begin(principal, waits);
     taken.set(request, share);
     reply.raw.once('close', () => share.end());
     if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
@@ -125,10 +125,10 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
 }
 
 /** Told as soon as it is known whose a request is. @throws HubError ThrottlingException */
-type Begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal) => void;
+type Begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal, waits?: boolean) => void;
 
 function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: Begin): void {
-  const { method, url, caller, body, query } = definition;
+  const { method, url, caller, body, query, waits } = definition;
   const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
   app.route({
@@ -145,7 +145,7 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
     onRequest: async (request, reply) => {
       const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
       principals.set(request, principal);
-      begin(request, reply, principal);
+      begin(request, reply, principal, waits);
       if (isVersioned) checkApiVersion(request.query);
     },
     handler: async (request, reply) => {

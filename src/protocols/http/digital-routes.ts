@@ -28,6 +28,7 @@ export function digitalRoutes({ twins, methods }: DigitalHub): readonly ApiRoute
       url: `${url}${path}`,
       summary: 'Invokes a command of a model; the header x-ms-command-statuscode has the status of the device',
       tag: TAG,
+      waits: true,
       body: 'bytes',
       bodyShape: z.unknown(),
       query: timesQuery,

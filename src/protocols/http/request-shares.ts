@@ -1,7 +1,8 @@
 /**
  * What requests that have proved whose they are may have in hand at a time: their number, so that one key does not fill
  * the queues behind the door, and the bytes of bodies that have not been worked off. Devices and back ends have each their
- * own, because a back end speaks for many.
+ * own, because a back end speaks for many; so have requests whose answer waits for a device, for minutes perhaps, so that the
+ * others of the same caller go on meanwhile.
  */
 import { limits } from '../../base/limits.ts';
 import { Shares } from '../../base/shares.ts';
@@ -22,8 +23,12 @@ interface Pool {
   readonly bytes: Shares;
 }
 
-const poolOf = (requestsPerKeyMax: number, bytesPerKeyMax: number): Pool => ({
-  requests: new Shares({ max: limits.httpRequestsMax, perKeyMax: requestsPerKeyMax }),
+const poolOf = (
+  requestsPerKeyMax: number,
+  bytesPerKeyMax: number,
+  requestsMax: number = limits.httpRequestsMax,
+): Pool => ({
+  requests: new Shares({ max: requestsMax, perKeyMax: requestsPerKeyMax }),
   bytes: new Shares({
     max: limits.httpBodiesBytesMax,
     perKeyMax: bytesPerKeyMax,
@@ -36,10 +41,12 @@ export class RequestShares {
   readonly #devices = poolOf(limits.httpRequestsPerDeviceMax, limits.httpBodiesBytesPerDeviceMax);
   readonly #policies = poolOf(limits.httpRequestsPerPolicyMax, limits.httpBodiesBytesPerPolicyMax);
 
-  /** @throws HubError ThrottlingException */
-  begin(principal: Principal): RequestShare {
+  readonly #waiting = poolOf(limits.methodsPerPolicyMax, limits.httpBodiesBytesPerPolicyMax, limits.methodsMax);
+
+  /** @param waits the answer waits for a device @throws HubError ThrottlingException */
+  begin(principal: Principal, waits = false): RequestShare {
     const name = shareName(principal);
-    const { requests, bytes } = isPolicyShare(name) ? this.#policies : this.#devices;
+    const { requests, bytes } = !isPolicyShare(name) ? this.#devices : waits ? this.#waiting : this.#policies;
     if (!requests.take(name)) throw tooMuch('requests');
     let taken = 0;
     let hasEnded = false;

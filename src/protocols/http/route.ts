@@ -22,6 +22,8 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
   readonly bodyShape?: z.ZodType;
   /** `bytes`: whatever comes, under any content type. `stream`: the same, as it comes and as long as it likes. */
   readonly body?: z.ZodType<Body> | 'bytes' | 'stream';
+  /** The answer waits for a device, perhaps for minutes: such requests do not count among the others of their caller. */
+  readonly waits?: true;
   /** How much JSON the body may be; absent = `limits.httpJsonValuesMax`. */
   readonly bodyBounds?: JsonBounds;
   readonly query?: z.ZodType<Query>;

@@ -40,6 +40,7 @@ export function twinRoutes(hub: TwinHub): readonly ApiRoute[] {
       url: `${url}/methods`,
       summary: `Invokes a method of a connected ${of} and answers what it has answered`,
       tag: 'methods',
+      waits: true,
       body: 'bytes',
       bodyShape: methodRequestSchema,
       answers: { 200: methodResultSchema },
