@@ -1,7 +1,7 @@
 /** `npm run docs`: writes the pages that come from the schema of settings, the table of errors and that of amplifications. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { configPage, errorsPage } from '../src/server/config-docs.ts';
+import { configPage, errorsPage } from '../src/server/config/config-docs.ts';
 import { amplificationTable, TABLE_BEGIN, TABLE_END } from '../test/hostile/amplification.ts';
 
 const docs = path.join(path.dirname(import.meta.dirname), 'docs');

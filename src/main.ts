@@ -11,21 +11,21 @@ async function run(): Promise<number> {
     return serve(rest, process.env);
   }
   if (command === 'data' && rest[0] === 'rotate-key') {
-    const { runRotateKey } = await import('./server/rotate-key.ts');
+    const { runRotateKey } = await import('./server/data/rotate-key.ts');
     return runRotateKey(rest.slice(1), process.env, {
       out: (text) => process.stdout.write(text),
       err: (text) => process.stderr.write(text),
     });
   }
   if (command === 'config') {
-    const { runConfig } = await import('./server/config-command.ts');
+    const { runConfig } = await import('./server/config/config-command.ts');
     return runConfig(rest, process.env, {
       out: (text) => process.stdout.write(text),
       err: (text) => process.stderr.write(text),
     });
   }
   if (command === 'data') {
-    const { runData } = await import('./server/data-command.ts');
+    const { runData } = await import('./server/data/data-command.ts');
     return runData(rest, process.env, {
       out: (text) => process.stdout.write(text),
       err: (text) => process.stderr.write(text),

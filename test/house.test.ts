@@ -103,6 +103,41 @@ test('rooms of core know identity, and of each other only types', () => {
   assert.deepEqual(wrong, []);
 });
 
+/** Folder with wings -> wing -> sibling wings that it may import. */
+const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  'src/server': {
+    config: [],
+    data: [],
+    tls: ['data'],
+    observe: ['config', 'data', 'tls', 'threads'],
+    threads: ['observe', 'tls'],
+  },
+  'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'] },
+};
+/** These know nothing of the folder that they stand in either. */
+const selfContained = ['src/server/config', 'src/server/tls', 'src/protocols/amqp/engine'];
+
+test('a wing imports only the wings that it may know', () => {
+  const wrong: string[] = [];
+  for (const file of files.filter((name) => !isTest(name))) {
+    const folder = Object.keys(wings).find((name) => file.startsWith(`${name}/`));
+    if (folder === undefined) continue;
+    const wingOf = (name: string): string | undefined =>
+      Object.keys(wings[folder]).find((wing) => name.startsWith(`${folder}/${wing}/`));
+    const wing = wingOf(file);
+    if (wing === undefined) continue;
+    for (const { specifier } of importsOf(file)) {
+      const target = resolve(file, specifier);
+      if (!specifier.startsWith('.') || !target.startsWith(`${folder}/`)) continue;
+      const other = wingOf(target);
+      const outside = other === undefined && selfContained.includes(`${folder}/${wing}`);
+      const stranger = other !== undefined && other !== wing && !wings[folder][wing].includes(other);
+      if (outside || stranger) wrong.push(`${file} imports ${target}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
 test('core does no input or output and takes time and randomness as parameters', () => {
   const builtins = new Set(['node:crypto', 'node:buffer']);
   const banned = /\b(Date\.now|new Date\(\)|Math\.random|setTimeout|setInterval|setImmediate|process\.)/;

@@ -1,6 +1,6 @@
 /**
  * Every bound of the hub, under one name, with its unit in the name and its reason beside it. Those that an operator may
- * move are defaults of settings (`server/config.ts`); the others are fixed by a protocol or protect the process.
+ * move are defaults of settings (`server/config/config.ts`); the others are fixed by a protocol or protect the process.
  * "Service" means the emulated service's documented quota (device reference section 5, service reference section 4).
  */
 import { amqpLimits } from './limits/amqp.ts';

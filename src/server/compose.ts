@@ -26,16 +26,19 @@ import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
-import type { Settings } from './config.ts';
-import type { LoadedSettings } from './config-sources.ts';
-import { type DataFolder, openDataFolder, writeFileDurably } from './data-folder.ts';
-import { makeReserve } from './disk-reserve.ts';
+import type { Settings } from './config/config.ts';
+import type { LoadedSettings } from './config/config-sources.ts';
+import { throttleLimits } from './config/throttle-settings.ts';
+import { type DataFolder, openDataFolder, writeFileDurably } from './data/data-folder.ts';
+import { makeReserve } from './data/disk-reserve.ts';
+import { type KeptRunningTime, openRunningTime } from './data/running-time.ts';
+import { timedFiles } from './data/timed-files.ts';
 import { openDoors } from './doors.ts';
 import { describeEndpoints, monitoringName } from './endpoints.ts';
-import { measureFiles } from './file-metrics.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
-import { HandshakeFailures } from './handshake-failures.ts';
+import type { Shutdown } from './lifecycle.ts';
+import { measureFiles } from './observe/file-metrics.ts';
 import {
   certificateCheck,
   diskCheck,
@@ -44,27 +47,24 @@ import {
   tablesCheck,
   threadsCheck,
   tracesCheck,
-} from './health/checks.ts';
-import { clockCheck } from './health/clock-check.ts';
-import { filesCheck } from './health/file-checks.ts';
-import { Health } from './health/health.ts';
-import { measureHealth } from './health/metrics.ts';
-import { watchStalls } from './health/stalls.ts';
-import type { Shutdown } from './lifecycle.ts';
-import type { ServerLog } from './log.ts';
-import { countFailures, type Metrics, openMetrics } from './metrics.ts';
-import { openMonitoring, wantsSource } from './monitoring.ts';
-import { openOwnTls } from './own-tls.ts';
+} from './observe/health/checks.ts';
+import { clockCheck } from './observe/health/clock-check.ts';
+import { filesCheck } from './observe/health/file-checks.ts';
+import { Health } from './observe/health/health.ts';
+import { measureHealth } from './observe/health/metrics.ts';
+import { watchStalls } from './observe/health/stalls.ts';
+import type { ServerLog } from './observe/log.ts';
+import { countFailures, type Metrics, openMetrics } from './observe/metrics.ts';
+import { openMonitoring, wantsSource } from './observe/monitoring.ts';
 import { reachOf, subjectNames } from './reach.ts';
-import { type KeptRunningTime, openRunningTime } from './running-time.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
 import { EventLogHost } from './threads/event-log-host.ts';
 import { startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
-import { throttleLimits } from './throttle-settings.ts';
-import { timedFiles } from './timed-files.ts';
-import { openPrivateTls, type ServerTls } from './tls-source.ts';
+import { HandshakeFailures } from './tls/handshake-failures.ts';
+import { openOwnTls } from './tls/own-tls.ts';
+import { openPrivateTls, type ServerTls } from './tls/tls-source.ts';
 
 export interface Surroundings {
   readonly clock: Clock;

@@ -16,8 +16,8 @@ import type { IdentityKey, Principal } from '../core/identity/types.ts';
 import type { Recorder } from '../core/monitoring/types.ts';
 import { createPace } from '../core/throttling/pace.ts';
 import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
-import type { Settings } from './config.ts';
-import { fileLimits } from './file-settings.ts';
+import type { Settings } from './config/config.ts';
+import { fileLimits } from './config/file-settings.ts';
 import type { Shutdown } from './lifecycle.ts';
 
 export interface OpenFilesParts {

@@ -1,6 +1,6 @@
 /** The SDKs speak HTTPS on 443 only, which many users may not bind: then 8443 is taken, with the reason and the remedy. */
-import type { Port } from './config-kinds.ts';
-import type { SettingSource } from './config-sources.ts';
+import type { Port } from './config/config-kinds.ts';
+import type { SettingSource } from './config/config-sources.ts';
 
 const USUAL_PORT = 443;
 const OTHER_PORT = 8443;

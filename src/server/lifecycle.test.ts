@@ -27,7 +27,7 @@ test('a stop undoes the steps of the start backwards, once, past those that fail
 function run(lines: string) {
   const here = (file: string): string => JSON.stringify(path.join(import.meta.dirname, file));
   const script = `
-    import { openLog } from ${here('log.ts')};
+    import { openLog } from ${here('observe/log.ts')};
     import { endOnUnhandledErrors, stopSignal } from ${here('lifecycle.ts')};
     const log = openLog({ logLevel: 'info', logFormat: 'json' });
     endOnUnhandledErrors(log);

@@ -1,5 +1,5 @@
 /** The life of the process: what was opened is closed in reverse; signals and unhandled errors end it in order. */
-import type { ServerLog } from './log.ts';
+import type { ServerLog } from './observe/log.ts';
 
 /** Steps of a stop, in reverse order of the steps of the start. */
 export class Shutdown {

@@ -2,8 +2,8 @@
 
 import { isIP } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
-import type { SubjectName } from './certificates.ts';
-import type { Settings } from './config.ts';
+import type { Settings } from './config/config.ts';
+import type { SubjectName } from './tls/certificates.ts';
 
 export interface Reach {
   /** For the TLS ports. */

@@ -2,12 +2,12 @@
 import { systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { compose } from './compose.ts';
-import { type SettingFacts, settingFacts, settingNames } from './config.ts';
-import { type LoadedSettings, loadSettings, SettingsError } from './config-sources.ts';
-import { fullDiskAdvice } from './disk-reserve.ts';
+import { type SettingFacts, settingFacts, settingNames } from './config/config.ts';
+import { type LoadedSettings, loadSettings, SettingsError } from './config/config-sources.ts';
+import { fullDiskAdvice } from './data/disk-reserve.ts';
 import { greeting } from './greeting.ts';
 import { endOnUnhandledErrors, isOnTerminal, Shutdown, stopSignal } from './lifecycle.ts';
-import { openLog } from './log.ts';
+import { openLog } from './observe/log.ts';
 
 /** @returns the exit code: 0 after a stop signal, 1 when it could not start, 2 when the settings are refused */
 export async function serve(

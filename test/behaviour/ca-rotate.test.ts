@@ -11,7 +11,7 @@ import { signSas } from '../../src/api/sas.ts';
 import { VirtualClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
-import { openPrivateTls, type ServerTls } from '../../src/server/tls-source.ts';
+import { openPrivateTls, type ServerTls } from '../../src/server/tls/tls-source.ts';
 import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub } from '../drivers/hub.ts';
 import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';

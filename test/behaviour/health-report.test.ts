@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
-import { type CheckResult, fine, Health } from '../../src/server/health/health.ts';
+import { type CheckResult, fine, Health } from '../../src/server/observe/health/health.ts';
 import { type LogLine, recordingLog } from '../drivers/http.ts';
 
 function place() {

@@ -12,7 +12,7 @@ import type { HealthCheckJson, HealthReport } from '../../src/api/health.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { compose } from '../../src/server/compose.ts';
-import { loadSettings } from '../../src/server/config-sources.ts';
+import { loadSettings } from '../../src/server/config/config-sources.ts';
 import { Shutdown } from '../../src/server/lifecycle.ts';
 import { apiOf } from '../drivers/api.ts';
 import { makeCertificate } from '../drivers/certificates.ts';

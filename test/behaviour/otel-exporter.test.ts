@@ -7,7 +7,7 @@ import { VirtualClock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
 import type { LogFields } from '../../src/base/log.ts';
 import type { Span } from '../../src/core/monitoring/spans.ts';
-import { type DropReason, SpanExporter } from '../../src/server/traces/exporter.ts';
+import { type DropReason, SpanExporter } from '../../src/server/observe/traces/exporter.ts';
 import { type Answering, Collector, takes } from '../drivers/collector.ts';
 
 const TOKEN = 'Bearer not-to-be-seen';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { configPage, errorsPage } from '../../src/server/config-docs.ts';
+import { configPage, errorsPage } from '../../src/server/config/config-docs.ts';
 
 const docs = path.join(import.meta.dirname, '..', '..', 'docs');
 

@@ -10,9 +10,9 @@ import { VirtualClock } from '../../src/base/clock.ts';
 import { type LogFields, silentLog } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { listen } from '../../src/protocols/shared/listener.ts';
-import { missingInChain } from '../../src/server/certificate-chain.ts';
-import { openOwnTls } from '../../src/server/own-tls.ts';
-import { openPrivateTls } from '../../src/server/tls-source.ts';
+import { missingInChain } from '../../src/server/tls/certificate-chain.ts';
+import { openOwnTls } from '../../src/server/tls/own-tls.ts';
+import { openPrivateTls } from '../../src/server/tls/tls-source.ts';
 import { makeAuthorityCertificate, makeCertificate } from '../drivers/certificates.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'mooring-certificates-'));

@@ -19,7 +19,7 @@ import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/optio
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
-import { makeAuthority, makeServerCertificate } from '../../src/server/certificates.ts';
+import { makeAuthority, makeServerCertificate } from '../../src/server/tls/certificates.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
   createMemoryEventLog,

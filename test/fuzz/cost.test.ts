@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
 import { readCommand } from '../../src/protocols/amqp/command-mapping.ts';
-import { readTelemetry } from '../../src/protocols/amqp/telemetry-mapping.ts';
+import { readTelemetry } from '../../src/protocols/amqp/devices/telemetry-mapping.ts';
 import { BATCH_CONTENT_TYPE, telemetryOf as telemetryOfHttp } from '../../src/protocols/http/device-mapping.ts';
 import { parseJson } from '../../src/protocols/http/json-body.ts';
 import { grant, NO_GRANTS, publishTarget } from '../../src/protocols/mqtt/addresses.ts';

@@ -4,7 +4,7 @@
  * writes the table into `SECURITY.md`, and `amplification.test.ts` measures it, with the bound and without.
  */
 import { limits } from '../../src/base/limits.ts';
-import { readTelemetry } from '../../src/protocols/amqp/telemetry-mapping.ts';
+import { readTelemetry } from '../../src/protocols/amqp/devices/telemetry-mapping.ts';
 import { BATCH_CONTENT_TYPE, telemetryOf as telemetryOfHttp } from '../../src/protocols/http/device-mapping.ts';
 import { parseJson } from '../../src/protocols/http/json-body.ts';
 import { telemetryOf as telemetryOfMqtt } from '../../src/protocols/mqtt/mapping.ts';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
-import { readAttach } from '../../src/protocols/amqp/attach.ts';
-import { KeptBytes, UnprovedBytes } from '../../src/protocols/amqp/kept-bytes.ts';
+import { readAttach } from '../../src/protocols/amqp/engine/attach.ts';
+import { KeptBytes, UnprovedBytes } from '../../src/protocols/amqp/engine/kept-bytes.ts';
 import { FrameSplitter } from '../../src/wire/amqp/frames.ts';
 import { readMessage } from '../../src/wire/amqp/message.ts';
 import { emptyFrame, performative } from '../../src/wire/amqp/performatives.ts';

@@ -9,7 +9,7 @@ import type { Log } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { ConnectionGate, type ConnectionLimits } from '../../src/protocols/shared/connection-gate.ts';
 import { type Listener, listen } from '../../src/protocols/shared/listener.ts';
-import { makeAuthority, makeServerCertificate } from '../../src/server/certificates.ts';
+import { makeAuthority, makeServerCertificate } from '../../src/server/tls/certificates.ts';
 
 const MANY = 1000;
 

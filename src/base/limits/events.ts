@@ -61,7 +61,7 @@ export const eventsLimits = {
   deliveryPiecesBytesMax: 8 * MiB,
   /**
    * Time of a thread for readers of events: so many times what all else in it has taken meanwhile, between these bounds
-   * (`protocols/amqp/delivery-turns.ts`).
+   * (`protocols/amqp/back-ends/delivery-turns.ts`).
    */
   deliveryShareMax: 0.5,
   deliveryTurnMsMin: 0.25,

@@ -3,11 +3,11 @@ import { limits } from '../../base/limits.ts';
 import { Shares } from '../../base/shares.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
-import { DeliveryTurns } from './delivery-turns.ts';
-import type { AmqpOrigin } from './device-peer.ts';
-import { UnprovedBytes } from './kept-bytes.ts';
+import { DeliveryTurns } from './back-ends/delivery-turns.ts';
+import type { AmqpOrigin } from './devices/device-peer.ts';
+import { UnprovedBytes } from './engine/kept-bytes.ts';
+import { Pulse } from './engine/pulse.ts';
 import { AmqpPeer } from './peer.ts';
-import { Pulse } from './pulse.ts';
 
 /** Where a stream comes from. */
 export interface Origin extends AmqpOrigin {

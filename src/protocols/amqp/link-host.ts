@@ -2,8 +2,8 @@ import type { Log } from '../../base/log.ts';
 import type { Shares } from '../../base/shares.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { AmqpError } from '../../wire/amqp/performatives.ts';
-import type { DeliverySocket, DeliveryTurns } from './delivery-turns.ts';
-import type { Pulse } from './pulse.ts';
+import type { DeliverySocket, DeliveryTurns } from './back-ends/delivery-turns.ts';
+import type { Pulse } from './engine/pulse.ts';
 
 /** What those who serve a link need of its connection. */
 export interface LinkHost {

@@ -5,9 +5,9 @@ import { OFFSET_BASE } from '../../core/events/types.ts';
 import { hostNames } from '../../core/identity/host-names.ts';
 import { Described } from '../../wire/amqp/values.ts';
 import { readAddress } from './addresses.ts';
-import { readPosition, readSelector } from './positions.ts';
+import { readPosition, readSelector } from './back-ends/positions.ts';
+import { readPlainUser, readSaslInit } from './engine/sasl.ts';
 import { conditionOf } from './refusals.ts';
-import { readPlainUser, readSaslInit } from './sasl.ts';
 
 test('addresses mean the same with and without a slash, as a path and as a URL, in any case', () => {
   const partition = { kind: 'partition', eventHub: 'Hub1', consumerGroup: '$Default', partition: '0' };

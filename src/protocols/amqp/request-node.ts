@@ -2,9 +2,9 @@ import { limits } from '../../base/limits.ts';
 import type { HubError } from '../../core/errors.ts';
 import { type Field, int, nil, string, symbol } from '../../wire/amqp/fields.ts';
 import { type Message, readMessage, responseMessage } from '../../wire/amqp/message.ts';
-import { Answers } from './answers.ts';
-import type { IncomingLink } from './incoming-link.ts';
-import type { OutgoingLink } from './outgoing-link.ts';
+import { Answers } from './engine/answers.ts';
+import type { IncomingLink } from './engine/incoming-link.ts';
+import type { OutgoingLink } from './engine/outgoing-link.ts';
 import { conditionOf } from './refusals.ts';
 
 export interface Answer {

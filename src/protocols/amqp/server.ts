@@ -3,8 +3,8 @@ import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import { type ListenerOptions, listen, type TlsSource } from '../shared/listener.ts';
 import { peerCertificate } from '../shared/peer-certificate.ts';
+import type { DeliveryTurns } from './back-ends/delivery-turns.ts';
 import { amqpConnections } from './connections.ts';
-import type { DeliveryTurns } from './delivery-turns.ts';
 
 export interface AmqpDoorOptions {
   /** For the log and for messages: the setting's name, `amqpsPort` or `amqpPort`. */

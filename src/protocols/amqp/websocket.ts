@@ -1,8 +1,8 @@
 import type { Hub } from '../../core/hub.ts';
 import type { WebSockets } from '../shared/upgrade.ts';
 import { webSockets } from '../shared/websocket.ts';
+import type { DeliveryTurns } from './back-ends/delivery-turns.ts';
 import { amqpConnections } from './connections.ts';
-import type { DeliveryTurns } from './delivery-turns.ts';
 
 /** Where the SDKs of devices and back ends look, and those of Event Hubs (service reference 1.1). */
 export const amqpWebSocketPaths = ['/$iothub/websocket', '/$servicebus/websocket'] as const;

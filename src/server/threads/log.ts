@@ -1,5 +1,5 @@
 import type { Log, LogFields } from '../../base/log.ts';
-import { scrub, scrubText } from '../log.ts';
+import { scrub, scrubText } from '../observe/log.ts';
 import type { ThreadLink } from './calls.ts';
 
 const levels = ['debug', 'info', 'warn', 'error'] as const;

@@ -1,0 +1,189 @@
+import { limits } from '../../../base/limits.ts';
+import type { LogFields } from '../../../base/log.ts';
+import { HubError } from '../../../core/errors.ts';
+import type { Hub } from '../../../core/hub.ts';
+import { covers, identityName, pathOf } from '../../../core/identity/permissions.ts';
+import type { DevicePrincipal, IdentityKey, PeerCertificate, PolicyPrincipal } from '../../../core/identity/types.ts';
+import { clipped } from '../../../core/monitoring/concerned.ts';
+import type { DisconnectReason } from '../../../core/presence/types.ts';
+import type { Grants } from '../grants.ts';
+import { type AmqpOrigin, DevicePeer, refusalOf } from './device-peer.ts';
+
+/** Devices that one line of the log names. */
+const NAMED_MAX = 5;
+/** Devices whose proof is renewed in one turn of the event loop, some 15 µs each. */
+const RENEWED_PER_TURN = 32;
+
+/** Why the hub has ended a device's last link. */
+export interface Ending {
+  readonly reason: DisconnectReason;
+  /** For people: which rule was broken, and with what. */
+  readonly detail: string;
+}
+
+interface Place {
+  /** Links that have it, or wait for it. */
+  users: number;
+  readonly entering: Promise<DevicePeer>;
+  /** Set when it is entered. */
+  peer?: DevicePeer;
+}
+
+export interface DevicePeersParts {
+  readonly hub: Hub;
+  readonly grants: Grants;
+  readonly origin: AmqpOrigin;
+  /** The client certificate of the TLS layer. */
+  certificate(): PeerCertificate | undefined;
+  /** A device has lost its place: its links are to end. */
+  lost(peer: DevicePeer, refusal: HubError): void;
+}
+
+/** The devices and modules behind one connection, each with its own proof and its own place. */
+export class DevicePeers {
+  readonly #parts: DevicePeersParts;
+  readonly #places = new Map<string, Place>();
+  #isClosed = false;
+  /** Of the log, about devices that were cut off. */
+  #lines = 0;
+
+  constructor(parts: DevicePeersParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The peer of an identity, for one link more; `leave` must follow. The first link takes the identity's place.
+   * @throws HubError IotHubUnauthorized; nothing must be left then.
+   */
+  async enter(key: IdentityKey): Promise<DevicePeer> {
+    const name = identityName(key);
+    let place = this.#places.get(name);
+    if (place === undefined) {
+      place = { users: 0, entering: this.#take(key) };
+      this.#places.set(name, place);
+    }
+    place.users++;
+    try {
+      const peer = await place.entering;
+      if (this.#isClosed || peer.lost !== undefined) throw refusalOf(peer.lost ?? 'connection-lost');
+      place.peer = peer;
+      return peer;
+    } catch (error) {
+      this.#leave(name, place);
+      throw error;
+    }
+  }
+
+  /** One link of the peer less. After the last one the identity's place is free. @param why the hub has ended the link */
+  leave(peer: DevicePeer, why?: Ending): void {
+    const place = this.#places.get(peer.name);
+    if (place?.peer === peer) this.#leave(peer.name, place, why);
+  }
+
+  /** UTC milliseconds at which the first proof ends. */
+  get nextExpiry(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { peer } of this.#places.values()) next = Math.min(next, peer?.connection.principal.expiresAt ?? next);
+    return next;
+  }
+
+  /** Ends those whose proof has ended. */
+  expire(now: number): void {
+    for (const { peer } of [...this.#places.values()]) {
+      if (peer === undefined || peer.connection.principal.expiresAt > now) continue;
+      peer.connection.release('token-expired');
+      this.#lost(peer, 'token-expired');
+    }
+  }
+
+  /** A device has given a new proof. */
+  renew(principal: DevicePrincipal): void {
+    const connection = this.#places.get(identityName(principal.key))?.peer?.connection;
+    if (connection !== undefined && connection.generationId === principal.generationId) {
+      connection.principal = principal;
+    }
+  }
+
+  /**
+   * A policy that speaks for devices has given a new token. Resolves when all that live by an older one are renewed, a share in
+   * each turn of the event loop: each costs a signature, and there may be a thousand.
+   */
+  async renewByPolicy(token: string, { scope, expiresAt }: PolicyPrincipal): Promise<void> {
+    let renewed = 0;
+    for (const { peer } of [...this.#places.values()]) {
+      if (peer === undefined) continue;
+      const { key, principal, peer: address } = peer.connection;
+      const isOlder = principal.authScope === 'hub' && principal.expiresAt < expiresAt;
+      if (!isOlder || !covers(scope, pathOf(key))) continue;
+      const proved = this.#parts.hub.authentication.device(key, { kind: 'token', token }, address);
+      this.renew(await proved.catch(() => peer.connection.principal));
+      if (++renewed % RENEWED_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#places.size === 0;
+  }
+
+  /** The connection is gone, or is about to. Harmless when called again. @param detail see `PresenceTicket` */
+  close(reason: DisconnectReason, detail?: string): void {
+    this.#isClosed = true;
+    const devices = [...this.#places.values()].flatMap(({ peer }) => peer ?? []);
+    if (detail !== undefined && devices.length > 0) {
+      const named = devices.slice(0, NAMED_MAX).map(({ name }) => name);
+      this.#tell({ devices: named, count: devices.length, reason, detail });
+    }
+    for (const peer of devices) peer.connection.release(reason, detail && clipped(detail));
+    this.#places.clear();
+  }
+
+  async #take(key: IdentityKey): Promise<DevicePeer> {
+    const { hub, origin } = this.#parts;
+    const peer = new DevicePeer(hub, await this.#prove(key), origin, (lost, reason) => this.#lost(lost, reason));
+    await peer.enter();
+    if (this.#isClosed) peer.connection.release('connection-lost');
+    return peer;
+  }
+
+  /** By its own token, by a policy's, or by the certificate of the TLS layer. @throws HubError IotHubUnauthorized */
+  async #prove(key: IdentityKey): Promise<DevicePrincipal> {
+    const { grants, hub, origin } = this.#parts;
+    const own = grants.device(key);
+    if (own !== undefined) return own;
+    for (const token of grants.deviceTokens()) {
+      try {
+        return await hub.authentication.device(key, { kind: 'token', token }, origin.peer);
+      } catch (error) {
+        if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
+      }
+    }
+    const certificate = this.#parts.certificate();
+    return hub.authentication.device(key, certificate && { kind: 'certificate', certificate }, origin.peer);
+  }
+
+  #leave(name: string, place: Place, why?: Ending): void {
+    place.users--;
+    if (place.users > 0 || this.#places.get(name) !== place) return;
+    this.#places.delete(name);
+    if (place.peer === undefined) return;
+    if (why === undefined) place.peer.connection.release('by-client');
+    else {
+      const { reason, detail } = why;
+      this.#tell({ devices: [name], count: 1, reason, detail });
+      place.peer.connection.release(reason, clipped(detail));
+    }
+  }
+
+  #tell(fields: LogFields): void {
+    // A device may attach and be refused again and again.
+    if (++this.#lines > limits.amqpRefusalsLoggedMax) return;
+    const { protocol, peer } = this.#parts.origin;
+    this.#parts.hub.log.info({ protocol, peer, ...fields }, 'AMQP devices are cut off');
+  }
+
+  #lost(peer: DevicePeer, reason: DisconnectReason): void {
+    const place = this.#places.get(peer.name);
+    if (place?.peer === peer) this.#places.delete(peer.name);
+    this.#parts.lost(peer, refusalOf(reason));
+  }
+}

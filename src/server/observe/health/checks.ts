@@ -1,0 +1,189 @@
+/** The checks of a hub. What fails makes it not ready: it cannot do what its clients are told it does. */
+import { X509Certificate } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
+import type { Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import { HubError } from '../../../core/errors.ts';
+import type { EventLog } from '../../../core/events/ports.ts';
+import type { EmbeddedTables } from '../../../stores/embedded/tables/tables.ts';
+import type { ListenerThreads } from '../../threads/threads.ts';
+import type { ServerTls } from '../../tls/tls-source.ts';
+import type { OpenTraces } from '../traces/traces.ts';
+import { type CheckResult, fine, type HealthCheck } from './health.ts';
+
+const DAY_MS = 86_400_000;
+
+/** Whether what is not an event (identities, commands, sessions) can be read and written: tried with a write. */
+export function tablesCheck(tables: Pick<EmbeddedTables, 'health' | 'probe'>): HealthCheck {
+  return {
+    name: 'tables',
+    keptMs: limits.healthProbeKeptMs,
+    async look() {
+      const before = tables.health();
+      // It has ended, or is damaged: nothing is gained by another try.
+      if (!before.ok) return { status: 'fail', reason: before.reason, remedy: before.remedy };
+      try {
+        await tables.probe();
+        return fine;
+      } catch (error) {
+        const reason = error instanceof HubError ? (error.reason ?? error.message) : String(error);
+        if (error instanceof HubError && error.limit !== undefined) {
+          return {
+            status: 'warn',
+            reason,
+            remedy: 'The hub has more to do than its disk takes; see what its clients do.',
+          };
+        }
+        const after = tables.health();
+        if (!after.ok) return { status: 'fail', reason: after.reason, remedy: after.remedy };
+        return { status: 'fail', reason: `the tables cannot be written: ${reason}`, remedy: diskRemedy };
+      }
+    },
+  };
+}
+
+const diskRemedy =
+  'Free room on the disk of the data folder, and see that it can be written; the hub then goes on by itself.';
+
+/** Telemetry: what cannot be stored is not acknowledged. */
+export function eventsCheck(log: Pick<EventLog, 'health'>): HealthCheck {
+  return { name: 'events', look: () => logResult(log, 'fail') };
+}
+
+/** The monitoring stream: devices are served without it, and what is missing in it is told in it afterwards. */
+export function monitoringCheck(log: Pick<EventLog, 'health'>): HealthCheck {
+  return { name: 'monitoring', look: () => logResult(log, 'warn') };
+}
+
+function logResult(log: Pick<EventLog, 'health'>, status: 'warn' | 'fail'): CheckResult {
+  const health = log.health();
+  return health.ok ? fine : { status, reason: health.reason, remedy: diskRemedy };
+}
+
+/** None: nobody can connect by MQTT or AMQP. Some: the others serve meanwhile. */
+export function threadsCheck(threads: Pick<ListenerThreads, 'serving' | 'size'>): HealthCheck {
+  return {
+    name: 'threads',
+    look() {
+      const { serving, size } = threads;
+      if (serving === size) return fine;
+      return {
+        status: serving === 0 ? 'fail' : 'warn',
+        reason: `${serving} of ${size} listener threads run`,
+        remedy: 'They are started again. Where it happens again and again, the log says why; report it.',
+      };
+    },
+  };
+}
+
+/** The certificate that the doors show, and the authority behind it where that is ours. */
+export function certificateCheck(tls: ServerTls, clock: Clock): HealthCheck {
+  return {
+    name: 'certificate',
+    look() {
+      const now = clock.now();
+      const left = expiryOf(tls) - now;
+      const problem = tls.problem();
+      const ownRemedy =
+        tls.authority === undefined
+          ? 'Put a new one into tlsCertFile and tlsKeyFile; it is read by itself, connections stay.'
+          : 'The hub renews it by itself when the folder tls of its data folder can be written and ca-key.pem is there.';
+      if (left <= 0) {
+        return { status: 'fail', reason: 'the certificate has ended: clients refuse the hub', remedy: ownRemedy };
+      }
+      if (problem !== undefined) {
+        return {
+          status: 'warn',
+          reason: `the certificate could not be read or made anew: ${problem}`,
+          remedy: ownRemedy,
+        };
+      }
+      if (left < limits.certificateWarnMs) {
+        return { status: 'warn', reason: `the certificate ends in ${daysOf(left)}`, remedy: ownRemedy };
+      }
+      const chainProblem = tls.chainProblem();
+      if (chainProblem !== undefined) {
+        return { status: 'warn', reason: `clients may refuse the certificate: ${chainProblem}`, remedy: chainRemedy };
+      }
+      const authorityEnd = authorityExpiryOf(tls);
+      if (typeof authorityEnd === 'string') {
+        return { status: 'warn', reason: `the hub's CA cannot be read: ${authorityEnd}`, remedy: authorityRemedy };
+      }
+      const authorityLeft = authorityEnd - now;
+      if (authorityLeft >= limits.authorityWarnMs) return fine;
+      return {
+        status: 'warn',
+        reason: `the hub's CA, which devices trust, ends in ${daysOf(authorityLeft)}`,
+        remedy: 'Replace it in two steps: mooring ca rotate.',
+      };
+    },
+  };
+}
+
+/** Of the certificate that ends first; UTC milliseconds. */
+export const expiryOf = (tls: Pick<ServerTls, 'current'>): number =>
+  Math.min(...tls.current().cert.map((cert) => Date.parse(new X509Certificate(cert).validTo)));
+
+const chainRemedy = 'Complete the chain in the certificate file; it is read by itself, connections stay.';
+
+const authorityRemedy =
+  'Put ca.pem back into the folder tls of the data folder: the next certificate cannot be made without it.';
+
+/** The same of the hub's own CA, which a file holds, or why that cannot be read. Never, where there is none. */
+function authorityExpiryOf({ authority }: ServerTls): number | string {
+  try {
+    return authority?.status().current.validTo ?? Number.POSITIVE_INFINITY;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+const daysOf = (ms: number): string => (ms < DAY_MS ? 'less than a day' : `${Math.floor(ms / DAY_MS)} days`);
+
+export interface DiskRoom {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** Room on the disk of the data folder. @throws Error if the system does not tell */
+export async function diskRoom(folder: string): Promise<DiskRoom> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+}
+
+/**
+ * Little room is a warning: a full disk shows itself where something cannot be written.
+ * @param segmentBytes two files of the event log are to fit.
+ */
+export function diskCheck(folder: string, segmentBytes: number): HealthCheck {
+  return {
+    name: 'disk',
+    async look() {
+      const { freeBytes, totalBytes } = await diskRoom(folder);
+      if (freeBytes >= Math.max(2 * segmentBytes, totalBytes * limits.diskFreeShareMin)) return fine;
+      const share = totalBytes === 0 ? 0 : Math.floor((100 * freeBytes) / totalBytes);
+      return {
+        status: 'warn',
+        reason: `${Math.floor(freeBytes / 2 ** 20)} MiB (${share} %) are free on the disk of the data folder`,
+        remedy: 'Make room, or keep events for a shorter time: retentionDays, retentionBytes.',
+      };
+    },
+  };
+}
+
+/** The collector of traces: only traces are lost. */
+export function tracesCheck(traces: Pick<OpenTraces, 'health'>): HealthCheck {
+  return {
+    name: 'traces',
+    isQuiet: true,
+    look() {
+      const health = traces.health();
+      if (health.ok) return fine;
+      return {
+        status: 'warn',
+        reason: `the collector does not take traces: ${health.reason}`,
+        remedy: 'See that it runs at otlpEndpoint, speaks OTLP over HTTP, and takes what otlpHeaders says.',
+      };
+    },
+  };
+}

@@ -1,0 +1,318 @@
+/**
+ * Metrics in Prometheus' form. What the hub counts anyway (connections, stored events) is read when somebody asks, so
+ * that the hot path pays nothing for it; the rest is told to the small face below, once per batch or failure.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Clock } from '../../base/clock.ts';
+import type { CommandKeeping } from '../../core/commands/commands.ts';
+import type { CommandTotals } from '../../core/commands/ports.ts';
+import { HubError } from '../../core/errors.ts';
+import type { OwnHubState } from '../../core/hub-state.ts';
+import type { Authentication } from '../../core/identity/authentication.ts';
+import type { Presence } from '../../core/presence/ports.ts';
+import type { TwinEventPublisher } from '../../core/twins/publishing.ts';
+import type { ConnectionGate } from '../../protocols/shared/connection-gate.ts';
+import type { HandshakeFailure } from '../../protocols/shared/handshake-failure.ts';
+import type { EmbeddedEventLog } from '../../stores/embedded/event-log/event-log.ts';
+
+/** What parts of the server tell. Times in seconds, as Prometheus wants them. */
+export interface Metrics {
+  /** For what other parts of the server measure. */
+  readonly registry: Registry;
+  /** The page that Prometheus scrapes. */
+  page(): Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Open connections of a door. */
+  watchDoor(name: string, connections: () => Promise<number>): void;
+  /** What strangers do to the ports of this thread. */
+  watchConnections(gate: Pick<ConnectionGate, 'counts'>): void;
+  watchPresence(presence: Presence): void;
+  watchEventLog(log: EmbeddedEventLog): void;
+  watchCommands(commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void;
+  watchTwins(totals: OwnHubState['totals'], events: Pick<TwinEventPublisher, 'published'>): void;
+  /** One batch of an event log became durable. */
+  batchDurable(eventHub: string, bytes: number, seconds: number): void;
+  /** An authentication that was refused, by the check that failed. */
+  authenticationFailed(check: string): void;
+  /** A TLS handshake that came to nothing. */
+  handshakeFailed(failure: Pick<HandshakeFailure, 'port' | 'reason'>): void;
+}
+
+export function openMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const labelNames = ['event_hub'] as const;
+  const appendSeconds = new Histogram({
+    name: 'mooring_event_append_seconds',
+    help: 'Seconds from the write of a batch of events until it is durable',
+    labelNames,
+    buckets: [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
+    registers,
+  });
+  const batchBytes = new Histogram({
+    name: 'mooring_event_batch_bytes',
+    help: 'Bytes that one sync made durable',
+    labelNames,
+    buckets: [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304],
+    registers,
+  });
+  const failures = new Counter({
+    name: 'mooring_authentication_failures_total',
+    help: 'Refused authentications by the check that failed',
+    labelNames: ['check'],
+    registers,
+  });
+  const handshakes = new Counter({
+    name: 'mooring_tls_handshakes_failed_total',
+    help: 'TLS handshakes that came to nothing, by port and reason',
+    labelNames: ['port', 'reason'],
+    registers,
+  });
+  const doors = watchedDoors(registers);
+  const logs = watchedLogs(registers);
+  return {
+    registry,
+    page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    watchDoor: (name, connections) => void doors.set(name, connections),
+    watchConnections: (gate) => watchConnections(registers, gate),
+    watchPresence: (presence) => watchPresence(registers, presence),
+    watchEventLog: (log) => void logs.push(log),
+    watchCommands: (commands, clock) => watchCommands(registers, commands, clock),
+    watchTwins: (totals, events) => watchTwins(registers, totals, events),
+    batchDurable(eventHub, bytes, seconds) {
+      appendSeconds.observe({ event_hub: eventHub }, seconds);
+      batchBytes.observe({ event_hub: eventHub }, bytes);
+    },
+    authenticationFailed: (check) => failures.inc({ check }),
+    handshakeFailed: ({ port, reason }) => handshakes.inc({ port, reason }),
+  };
+}
+
+function watchedDoors(registers: Registry[]): Map<string, () => Promise<number>> {
+  const doors = new Map<string, () => Promise<number>>();
+  new Gauge({
+    name: 'mooring_connections',
+    help: 'Open connections',
+    labelNames: ['door'],
+    registers,
+    async collect() {
+      for (const [door, connections] of doors) this.set({ door }, await connections());
+    },
+  });
+  return doors;
+}
+
+function watchConnections(registers: Registry[], gate: Pick<ConnectionGate, 'counts'>): void {
+  new Gauge({
+    name: 'mooring_connections_unproved',
+    help: 'Connections of the main thread on which nobody has proved yet who he is',
+    registers,
+    collect() {
+      this.set(gate.counts().unproved);
+    },
+  });
+  new Gauge({
+    name: 'mooring_connections_turned_away',
+    help: 'Connections that the main thread has closed since the start, because there were too many',
+    labelNames: ['how'],
+    registers,
+    collect() {
+      const { refused, displaced } = gate.counts();
+      this.set({ how: 'refused' }, refused);
+      this.set({ how: 'displaced' }, displaced);
+    },
+  });
+}
+
+function watchPresence(registers: Registry[], presence: Presence): void {
+  new Gauge({
+    name: 'mooring_devices_connected',
+    help: 'Devices (not modules) that are connected',
+    registers,
+    async collect() {
+      this.set(await presence.connectedDevices());
+    },
+  });
+}
+
+function watchCommands(registers: Registry[], commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void {
+  // All of one page come from one look into the store; a store that does not answer leaves them out.
+  let looking: Promise<CommandTotals | undefined> | undefined;
+  const totals = (): Promise<CommandTotals | undefined> => {
+    looking ??= commands
+      .totals()
+      .catch(() => undefined)
+      .finally(() => {
+        looking = undefined;
+      });
+    return looking;
+  };
+  new Gauge({
+    name: 'mooring_commands',
+    help: 'Commands that wait for their device or are locked by it',
+    labelNames: ['state'],
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      if (found === undefined) return;
+      this.set({ state: 'waiting' }, found.waiting);
+      this.set({ state: 'locked' }, found.locked);
+    },
+  });
+  new Gauge({
+    name: 'mooring_command_oldest_seconds',
+    help: 'Age of the oldest command that waits, 0 when none does',
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      if (found === undefined) return;
+      const now = clock.now();
+      this.set(Math.max(0, now - (found.oldestEnqueuedTime ?? now)) / 1000);
+    },
+  });
+  new Counter({
+    name: 'mooring_command_outcomes_total',
+    help: 'Commands that have ended since the start, by how',
+    labelNames: ['outcome'],
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      for (const [outcome, count] of Object.entries(found?.outcomes ?? {})) this.inc({ outcome }, count);
+    },
+  });
+  new Gauge({
+    name: 'mooring_command_receipts',
+    help: 'Receipts that no back end has completed yet',
+    registers,
+    async collect() {
+      const found = await totals();
+      this.reset();
+      if (found !== undefined) this.set(found.receipts);
+    },
+  });
+}
+
+type LogValue = readonly [name: string, help: string, value: (log: EmbeddedEventLog) => number];
+
+const logCounters: readonly LogValue[] = [
+  ['mooring_events_stored_total', 'Events made durable since the start', (log) => log.stats().recordsTotal],
+  ['mooring_event_bytes_total', 'Bytes written to the journal since the start', (log) => log.stats().writtenBytesTotal],
+  ['mooring_event_batches_total', 'Batches made durable since the start', (log) => log.stats().batchesTotal],
+  ['mooring_event_append_failures_total', 'Batches that failed since the start', (log) => log.stats().failuresTotal],
+];
+const logGauges: readonly LogValue[] = [
+  ['mooring_event_log_ok', '1 while events can be made durable, else 0', (log) => (log.health().ok ? 1 : 0)],
+  ['mooring_event_log_bytes', 'Bytes of all segments on disk', (log) => log.stats().bytes],
+  ['mooring_event_log_segments', 'Segments on disk', (log) => log.stats().segments],
+  ['mooring_event_pending_bytes', 'Bytes of events that wait for the disk', (log) => log.stats().pendingBytes],
+];
+
+function watchedLogs(registers: Registry[]): EmbeddedEventLog[] {
+  const logs: EmbeddedEventLog[] = [];
+  const labelNames = ['event_hub'] as const;
+  for (const [name, help, value] of logCounters) {
+    new Counter({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        // The log counts by itself; a counter of this library can only be set anew.
+        this.reset();
+        for (const log of logs) this.inc({ event_hub: log.name }, value(log));
+      },
+    });
+  }
+  for (const [name, help, value] of logGauges) {
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        for (const log of logs) this.set({ event_hub: log.name }, value(log));
+      },
+    });
+  }
+  return logs;
+}
+
+/** The same authentication, with its refusals counted. */
+export function countFailures(inner: Authentication, metrics: Pick<Metrics, 'authenticationFailed'>): Authentication {
+  const counted = async <T>(answer: Promise<T>): Promise<T> => {
+    try {
+      return await answer;
+    } catch (error) {
+      if (error instanceof HubError && (error.status === 401 || error.reason === 'not-judged')) {
+        metrics.authenticationFailed(error.reason ?? 'unknown');
+      }
+      throw error;
+    }
+  };
+  return {
+    device: (key, credential, peer) => counted(inner.device(key, credential, peer)),
+    token: (token, audience, peer) => counted(inner.token(token, audience, peer)),
+    policyKey: (policyName, key, peer) => counted(inner.policyKey(policyName, key, peer)),
+  };
+}
+
+function watchTwins(
+  registers: Registry[],
+  { reports, methods }: OwnHubState['totals'],
+  events: Pick<TwinEventPublisher, 'published'>,
+): void {
+  counted(
+    registers,
+    'mooring_twin_reports_total',
+    'Reported patches of devices, by what became of them',
+    'result',
+    () => [
+      ['accepted', reports.accepted],
+      ['refused', reports.refused],
+    ],
+  );
+  counted(
+    registers,
+    'mooring_twin_report_calls_total',
+    'Calls of the store that reported patches shared',
+    undefined,
+    () => [['', reports.calls]],
+  );
+  counted(registers, 'mooring_twin_events_total', 'Events of twins and identities in the event hub', undefined, () => [
+    ['', events.published()],
+  ]);
+  counted(registers, 'mooring_methods_total', 'Direct methods that have ended, by how', 'result', () => [
+    ...methods.ended,
+  ]);
+  new Gauge({
+    name: 'mooring_methods',
+    help: 'Direct methods that are under way',
+    registers,
+    collect() {
+      this.set(methods.underWay);
+    },
+  });
+}
+
+/** A counter of what is counted elsewhere. */
+function counted<Label extends string>(
+  registers: Registry[],
+  name: string,
+  help: string,
+  label: Label | undefined,
+  values: () => readonly (readonly [value: string, count: number])[],
+): void {
+  new Counter({
+    ...{ name, help, registers },
+    labelNames: label === undefined ? [] : [label],
+    collect() {
+      this.reset();
+      for (const [value, count] of values()) {
+        this.inc((label === undefined ? {} : { [label]: value }) as Partial<Record<Label, string>>, count);
+      }
+    },
+  });
+}

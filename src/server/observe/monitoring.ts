@@ -1,0 +1,196 @@
+/**
+ * Puts monitoring together: the monitor, the stream that keeps its events, the presence that the registry keeps, and
+ * what a crash of the run before has left behind.
+ */
+
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { CommandQueue } from '../../core/commands/ports.ts';
+import type { EventLog } from '../../core/events/ports.ts';
+import { partitionOf } from '../../core/events/rules.ts';
+import type { HubParts } from '../../core/hub.ts';
+import { createDetections } from '../../core/monitoring/detections.ts';
+import type { CommandFollower } from '../../core/monitoring/followed-commands.ts';
+import { joinedToConnections } from '../../core/monitoring/joined-steps.ts';
+import { monitoringBody, monitoringMessage } from '../../core/monitoring/messages.ts';
+import { createMonitor, type Monitor } from '../../core/monitoring/monitor.ts';
+import { serviceMessage } from '../../core/monitoring/service-events.ts';
+import { createEventStream, type EventStream } from '../../core/monitoring/stream.ts';
+import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
+import { createPresence } from '../../core/presence/presence.ts';
+import { type KeptPresence, keepPresence, type PresenceStateStore } from '../../core/presence/states.ts';
+import type { LiveEvents } from '../../protocols/http/monitoring-routes.ts';
+import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
+import type { Settings } from '../config/config.ts';
+import type { Shutdown } from '../lifecycle.ts';
+import type { Metrics } from './metrics.ts';
+import { measureLiveEvents, measureMonitoring, measurePresence } from './monitoring-metrics.ts';
+import { type OpenTraces, openTraces } from './traces/traces.ts';
+
+export interface MonitoringParts {
+  readonly settings: Settings;
+  readonly hubName: string;
+  readonly telemetry: EventLog;
+  readonly monitoring: EventLog;
+  readonly presenceStates: PresenceStateStore;
+  readonly commandQueue: CommandQueue;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly shutdown: Shutdown;
+}
+
+export interface OpenMonitoring {
+  readonly recorder: Recorder;
+  readonly tracing: HubParts['tracing'];
+  readonly commandFollower: CommandFollower | undefined;
+  /** Presence as the registry keeps it, and who is to hear of connections for that. */
+  readonly keptPresence: KeptPresence;
+  /** For the admin port; undefined where monitoring is switched off. */
+  readonly liveEvents: LiveEvents | undefined;
+  /** The way of traces to their collector; undefined where there is none. */
+  readonly traces: OpenTraces | undefined;
+}
+
+/** Opened before the doors, and so closed after them: a stop tells of every connection that it ends. */
+export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonitoring> {
+  const { settings, presenceStates, clock, log, shutdown } = parts;
+  const { traceDevices, traceSample } = settings;
+  const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
+  const running = settings.monitoring ? startMonitor(parts) : undefined;
+  const traces = running && openTraces({ ...parts, monitor: running.monitor });
+  const keptPresence = keepPresence(createPresence({ places: createMemoryPlaces(), clock, log }), {
+    store: presenceStates,
+    clock,
+    log,
+  });
+  measurePresence(parts.metrics.registry, keptPresence);
+  shutdown.add('monitoring', async () => {
+    running?.monitor.record({ type: 'hubStopped' });
+    running?.close();
+    await keptPresence.close();
+    await traces?.close();
+    await presenceStates.end();
+  });
+  running?.monitor.record({ type: 'hubStarted' });
+  await recover(parts, running);
+  return {
+    recorder: running === undefined ? silentRecorder : heardBy(running.monitor, isTracing),
+    tracing: isTracing ? { devices: traceDevices, sample: traceSample, traceOf: readTrace } : undefined,
+    commandFollower: traces?.commandFollower,
+    keptPresence,
+    liveEvents: running && liveEvents(running.monitor, parts.metrics),
+    traces,
+  };
+}
+
+const heardBy = (monitor: Monitor, isTracing: boolean): Recorder =>
+  isTracing ? joinedToConnections(monitor) : monitor;
+
+function liveEvents(monitor: Monitor, metrics: Metrics): LiveEvents {
+  return {
+    ...measureLiveEvents(metrics.registry),
+    watch: (listener) =>
+      monitor.watch((event) => {
+        listener(event.type, String(event.sequenceNumber), JSON.stringify(monitoringBody(event)));
+      }),
+  };
+}
+
+interface RunningMonitor {
+  readonly monitor: Monitor;
+  readonly stream: EventStream;
+  close(): void;
+}
+
+function startMonitor({
+  settings,
+  hubName,
+  telemetry,
+  monitoring,
+  metrics,
+  clock,
+  log,
+}: MonitoringParts): RunningMonitor {
+  const monitor = createMonitor({
+    clock,
+    log,
+    // Whatever the clock does: later than everything that the stream holds.
+    startTime: Math.max(clock.now(), monitoring.partition(0).lastTime + 1),
+    earlierEvents: monitoring.partition(0).lastSequence + 1,
+    peer: settings.monitoringPeer,
+    windowMs: settings.monitoringWindowSeconds * 1000,
+  });
+  const stream = createEventStream({ log: monitoring, codec: recordCodec, clock, recorder: monitor });
+  monitor.watch((event) => stream.append(monitoringMessage(event)));
+  const streams = [stream];
+  const wanted: ReadonlySet<string> = new Set(
+    wantsSource(settings, 'deviceConnectionStateEvents') ? ['connection-state'] : [],
+  );
+  if (wanted.size > 0) {
+    const own = createEventStream({ log: telemetry, codec: recordCodec, clock, recorder: monitor });
+    streams.push(own);
+    monitor.watch((event) => {
+      const partition = partitionOf(event.deviceId ?? '', telemetry.partitionCount);
+      const message = serviceMessage(event, { hubName, partition, wanted });
+      if (message !== undefined) own.append(message);
+    });
+  }
+  const detections = createDetections({
+    clock,
+    recorder: monitor,
+    thresholds: {
+      'authentication-failures-of-device': settings.detectDeviceFailures,
+      'authentication-failures-of-address': settings.detectAddressFailures,
+      'flapping-device': settings.detectFlapping,
+      'silent-device': settings.detectSilentMinutes,
+      'rejected-commands': settings.detectRejectedCommands,
+      'rate-change': settings.detectRateFactor,
+    },
+  });
+  monitor.watch((event) => detections.observe(event));
+  measureMonitoring(metrics.registry, { monitor, streams, detections });
+  return {
+    monitor,
+    stream,
+    close() {
+      detections.close();
+      monitor.flush();
+      for (const each of streams) each.close();
+    },
+  };
+}
+
+/** What was connected when the hub was killed is not: the registry says so before the first door opens. */
+async function recover(
+  { presenceStates, monitoring, log }: MonitoringParts,
+  running: RunningMonitor | undefined,
+): Promise<void> {
+  if (!(await presenceStates.begin())) return;
+  let connectionsLost = 0;
+  for (;;) {
+    const states = await presenceStates.recover(limits.presenceBatchMax);
+    if (states.length === 0) break;
+    connectionsLost += states.length;
+    for (const { key, lastActivityTime } of states) {
+      running?.monitor.record({ type: 'disconnected', ...key, reason: 'hub-crashed', lastActivityTime });
+    }
+    if (monitoring.writer.congested) await new Promise<void>((resolve) => monitoring.writer.whenRelieved(resolve));
+  }
+  running?.monitor.record({ type: 'hubRecovered', connectionsLost });
+  log.warn({ connectionsLost }, 'the hub was not stopped in order the last time; its connections count as ended');
+}
+
+/** Whether events of that source go to the telemetry event hub. */
+export function wantsSource(
+  { eventSources, monitoringServiceEvents }: Pick<Settings, 'eventSources' | 'monitoringServiceEvents'>,
+  source: 'twinChangeEvents' | 'deviceLifecycleEvents' | 'deviceConnectionStateEvents',
+): boolean {
+  if (eventSources.includes(source)) return true;
+  if (source === 'deviceLifecycleEvents') return monitoringServiceEvents.includes('lifecycle');
+  return source === 'deviceConnectionStateEvents' && monitoringServiceEvents.includes('connection-state');
+}
