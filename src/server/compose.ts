@@ -21,7 +21,7 @@ import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
-import { recordCodec, twinEventCorrelation } from '../protocols/shared/record-codec.ts';
+import { recordCodec, twinEventCorrelation } from '../records/record-codec.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
 import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';

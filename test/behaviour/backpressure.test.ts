@@ -14,7 +14,7 @@ import type { EventLog } from '../../src/core/events/ports.ts';
 import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
-import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec } from '../../src/records/record-codec.ts';
 import { openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
 import { type JournalFile, type JournalFiles, systemFiles } from '../../src/stores/embedded/event-log/files.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';

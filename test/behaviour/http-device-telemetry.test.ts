@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
-import type { BatchWriter } from '../../src/stores/embedded/event-log/writer.ts';
+import type { BatchWriter } from '../../src/stores/event-log/writer.ts';
 import { makeCertificate, type TestCertificate } from '../drivers/certificates.ts';
 import { type HttpHub, openHttpHub, readToEnd, refusalIn } from '../drivers/http.ts';
 import { bodyOf, type HttpDevice, registerDevice, storedEvents } from '../drivers/http-device.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { limits } from '../../src/base/limits.ts';
 import type { MonitoringReport } from '../../src/core/monitoring/types.ts';
-import { readTrace } from '../../src/protocols/shared/record-codec.ts';
+import { readTrace } from '../../src/records/record-codec.ts';
 import type { MqttDriver } from '../drivers/mqtt.ts';
 import { openTestDoor, type TestDoor } from '../drivers/mqtt-door.ts';
 

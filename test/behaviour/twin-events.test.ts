@@ -12,7 +12,7 @@ import type { IdentityKey } from '../../src/core/identity/types.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
 import { publishTwinEvents, twinEventSources } from '../../src/core/twins/publishing.ts';
 import { readReportedPatch, readTwinChange } from '../../src/core/twins/rules.ts';
-import { recordCodec, twinEventCorrelation } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec, twinEventCorrelation } from '../../src/records/record-codec.ts';
 import { exampleIdentity } from '../../src/stores/contract/identities.ts';
 import { openEmbeddedTables } from '../../src/stores/embedded/tables/tables.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';

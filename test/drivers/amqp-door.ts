@@ -19,7 +19,7 @@ import type { Recorder } from '../../src/core/monitoring/types.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
-import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec } from '../../src/records/record-codec.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';

@@ -18,7 +18,7 @@ import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
-import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec } from '../../src/records/record-codec.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/tls/certificates.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {

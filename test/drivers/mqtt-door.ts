@@ -18,7 +18,7 @@ import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import { mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { openMqttDoor } from '../../src/protocols/mqtt/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
-import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec } from '../../src/records/record-codec.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {

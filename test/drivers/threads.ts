@@ -15,7 +15,7 @@ import { createPresence } from '../../src/core/presence/presence.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
-import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec } from '../../src/records/record-codec.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
 import { authorityCalls, identityCalls } from '../../src/server/threads/store-calls.ts';

@@ -23,7 +23,7 @@ import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/connections.ts';
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
-import { recordCodec } from '../../src/protocols/shared/record-codec.ts';
+import { recordCodec } from '../../src/records/record-codec.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';

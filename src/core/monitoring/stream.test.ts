@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import { recordCodec } from '../../protocols/shared/record-codec.ts';
+import { recordCodec } from '../../records/record-codec.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../stores/memory/event-log.ts';
 import { monitoringMessage } from './messages.ts';
 import { createMonitor } from './monitor.ts';

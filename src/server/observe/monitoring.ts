@@ -22,7 +22,7 @@ import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../../core/presence/states.ts';
 import type { LiveEvents } from '../../protocols/http/monitoring-routes.ts';
-import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
+import { readTrace, recordCodec } from '../../records/record-codec.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import type { Settings } from '../config/config.ts';
 import type { Shutdown } from '../lifecycle.ts';

@@ -8,7 +8,7 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import type { EventPosition } from '../../core/events/types.ts';
-import type { BatchRuns } from '../../stores/embedded/event-log/format.ts';
+import type { BatchRuns } from '../../stores/event-log/format.ts';
 import { Moved, type ThreadLink } from './calls.ts';
 import { unpackBatch } from './event-memory.ts';
 import { packRuns } from './event-runs.ts';

@@ -6,8 +6,8 @@
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
-import { Watchers } from '../../stores/embedded/event-log/watchers.ts';
-import { BatchWriter, type SealedBatch } from '../../stores/embedded/event-log/writer.ts';
+import { Watchers } from '../../stores/event-log/watchers.ts';
+import { BatchWriter, type SealedBatch } from '../../stores/event-log/writer.ts';
 import type { ThreadLink } from './calls.ts';
 import type { BatchAnswer, LogCalls, LogHealth, LogStart, SentBatch } from './event-log-host.ts';
 import { packBatch, SharedMemory } from './event-memory.ts';

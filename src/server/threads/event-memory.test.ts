@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { limits } from '../../base/limits.ts';
-import { Batch } from '../../stores/embedded/event-log/batch.ts';
+import { Batch } from '../../stores/event-log/batch.ts';
 import { packBatch, SharedMemory, unpackBatch } from './event-memory.ts';
 
 test('a batch comes out of shared memory as it went in, with its checksums', () => {

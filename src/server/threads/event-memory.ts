@@ -5,8 +5,8 @@
  */
 import { crc32 } from 'node:zlib';
 import { limits } from '../../base/limits.ts';
-import type { BatchRuns } from '../../stores/embedded/event-log/format.ts';
-import type { SealedBatch } from '../../stores/embedded/event-log/writer.ts';
+import type { BatchRuns } from '../../stores/event-log/format.ts';
+import type { SealedBatch } from '../../stores/event-log/writer.ts';
 import type { SentBatch } from './event-log-host.ts';
 
 const WORD_BYTES = 8;

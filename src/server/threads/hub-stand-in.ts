@@ -16,7 +16,7 @@ import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
 import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import type { Twins } from '../../core/twins/twins.ts';
-import { readTrace, recordCodec } from '../../protocols/shared/record-codec.ts';
+import { readTrace, recordCodec } from '../../records/record-codec.ts';
 import type { ThreadLink } from './calls.ts';
 import { serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn } from './commands.ts';

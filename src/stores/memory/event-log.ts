@@ -3,10 +3,10 @@ import { type Clock, systemClock } from '../../base/clock.ts';
 import { type Log, silentLog } from '../../base/log.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import type { EventPosition, PartitionFacts } from '../../core/events/types.ts';
-import { earliestTime, takeRuns } from '../embedded/event-log/reader.ts';
-import { RecentRuns } from '../embedded/event-log/recent-runs.ts';
-import { Watchers } from '../embedded/event-log/watchers.ts';
-import { BatchWriter, type SealedBatch } from '../embedded/event-log/writer.ts';
+import { RecentRuns } from '../event-log/recent-runs.ts';
+import { earliestTime, takeRuns } from '../event-log/runs.ts';
+import { Watchers } from '../event-log/watchers.ts';
+import { BatchWriter, type SealedBatch } from '../event-log/writer.ts';
 
 export interface MemoryEventLogOptions {
   readonly name: string;

@@ -1,7 +1,7 @@
 import type { EventRun } from '../../../core/events/types.ts';
-import { EventLogCorruption } from './errors.ts';
+import { EventLogCorruption } from '../../event-log/errors.ts';
+import { type LostRun, type ParsedBatch, segmentHeaderBytes } from '../../event-log/format.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
-import { type LostRun, type ParsedBatch, segmentHeaderBytes } from './format.ts';
 import { readIndex, readSummary } from './index-file.ts';
 import { META_NAME, readMeta } from './meta.ts';
 import { type ScanResult, scanSegment } from './scan.ts';

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { append, readAll } from '../../contract/event-log.ts';
 import { VirtualDisk } from '../../contract/event-log-disk.ts';
 import { folder, journals, open, PARTITIONS, type Sample, sample } from '../../contract/event-log-sample.ts';
+import { EventLogCorruption } from '../../event-log/errors.ts';
 import { checkEventLog } from './check.ts';
-import { EventLogCorruption } from './errors.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from './event-log.ts';
 import { META_NAME } from './meta.ts';
 

@@ -5,6 +5,8 @@ import { type Log, silentLog } from '../../../base/log.ts';
 import { type Random, systemRandom } from '../../../base/random.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
 import type { EventRun } from '../../../core/events/types.ts';
+import { Watchers } from '../../event-log/watchers.ts';
+import { BatchWriter } from '../../event-log/writer.ts';
 import { type RunningTime, unkeptRunningTime } from './age.ts';
 import { type JournalFiles, systemFiles } from './files.ts';
 import { Journal } from './journal.ts';
@@ -13,8 +15,6 @@ import { openMeta } from './meta.ts';
 import { readRuns, seekSequence } from './reader.ts';
 import { type RecoveryReport, recover } from './recovery.ts';
 import { positionsOf } from './segment.ts';
-import { Watchers } from './watchers.ts';
-import { BatchWriter } from './writer.ts';
 
 export interface EmbeddedEventLogOptions {
   /** The log's own folder; made if missing. One process at a time: the owner of the data folder sees to that. */

@@ -1,9 +1,9 @@
 import { limits } from '../../../base/limits.ts';
-import { EventLogCorruption } from './errors.ts';
+import { EventLogCorruption } from '../../event-log/errors.ts';
+import { type JournalRun, parseBatch } from '../../event-log/format.ts';
+import type { RunMemory } from '../../event-log/run-memory.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
-import { type JournalRun, parseBatch } from './format.ts';
 import { readIndex } from './index-file.ts';
-import type { RunMemory } from './run-memory.ts';
 import { scanSegment } from './scan.ts';
 import { journalPath, type Segment } from './segment.ts';
 import type { SparseIndex } from './sparse-index.ts';

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
-import { codeOf, EventLogCorruption } from './errors.ts';
+import { codeOf, EventLogCorruption } from '../../event-log/errors.ts';
 import type { JournalFiles } from './files.ts';
 
 /** What was decided when the log was made (`log.meta`). */

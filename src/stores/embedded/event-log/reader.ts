@@ -1,11 +1,12 @@
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
 import type { EventPosition, EventRun, PartitionFacts } from '../../../core/events/types.ts';
-import { codeOf } from './errors.ts';
+import { codeOf } from '../../event-log/errors.ts';
+import type { JournalRun } from '../../event-log/format.ts';
+import type { RecentRuns } from '../../event-log/recent-runs.ts';
+import type { RunMemory } from '../../event-log/run-memory.ts';
+import { earliestTime, findRun, takeRuns } from '../../event-log/runs.ts';
 import type { Extent, ExtentReader } from './extents.ts';
-import { cutRun, type JournalRun } from './format.ts';
-import type { RecentRuns } from './recent-runs.ts';
-import type { RunMemory } from './run-memory.ts';
 import type { Segment } from './segment.ts';
 
 /** The durable state of a log, as its readers see it. */
@@ -64,26 +65,6 @@ export async function readRuns(
   return runs;
 }
 
-/**
- * From `runs`, which follow each other, those from sequence number `from` on, about `bytesMax` bytes, at least one event.
- * `left` is what may still be added: 0 when the next event did not fit, because a later, smaller one would leave a gap.
- */
-export function takeRuns(
-  runs: readonly EventRun[],
-  from: number,
-  bytesMax: number,
-): { readonly runs: readonly EventRun[]; readonly left: number } {
-  const taken: EventRun[] = [];
-  let left = bytesMax;
-  for (let at = findRun(runs, from); at < runs.length && (left > 0 || taken.length === 0); at++) {
-    if (isLost(runs[at])) return { runs: taken, left: 0 };
-    const run = cutRun(runs[at], from, left);
-    taken.push(run);
-    left = run.end < runs[at].end ? 0 : left - (run.end - run.start);
-  }
-  return { runs: taken, left };
-}
-
 /** As `EventLog.seek`. */
 export async function seekSequence(log: Readable, partition: number, position: EventPosition): Promise<number> {
   const { firstSequence, lastSequence } = log.facts(partition);
@@ -97,11 +78,6 @@ export async function seekSequence(log: Readable, partition: number, position: E
     case 'time':
       return seekTime(log, partition, earliestTime(position));
   }
-}
-
-/** The first millisecond that matches: times are whole, so "later than t" is "from the next one on". */
-export function earliestTime(position: { readonly time: number; readonly inclusive: boolean }): number {
-  return position.inclusive ? Math.ceil(position.time) : Math.floor(position.time) + 1;
 }
 
 /** The first sequence number whose time is at least `time`. Time never goes back in the journal. */
@@ -159,10 +135,6 @@ function segmentOf(segments: readonly Segment[], partition: number, sequence: nu
   return segments[low];
 }
 
-function isLost(run: EventRun | JournalRun): boolean {
-  return 'lost' in run && run.lost;
-}
-
 /** The first number behind the lost ones, if `sequence` is one of those. */
 function endOfGap(runs: readonly JournalRun[], sequence: number): number | undefined {
   const run = runs[findRun(runs, sequence)];
@@ -172,16 +144,4 @@ function endOfGap(runs: readonly JournalRun[], sequence: number): number | undef
 function tailHolds(tail: RecentRuns, partition: number, sequence: number): boolean {
   const runs = tail.runs(partition);
   return runs.length > 0 && runs[0].firstSequence <= sequence;
-}
-
-/** The place of the run that holds `sequence`; the runs' end if all are before it. */
-function findRun(runs: readonly EventRun[], sequence: number): number {
-  let low = 0;
-  let high = runs.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (runs[middle].firstSequence + runs[middle].count <= sequence) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import type { Log } from '../../../base/log.ts';
-import { EventLogCorruption, reasonOf } from './errors.ts';
+import { EventLogCorruption, reasonOf } from '../../event-log/errors.ts';
+import { segmentHeaderBytes } from '../../event-log/format.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
-import { segmentHeaderBytes } from './format.ts';
 import { readSummary, writeIndex } from './index-file.ts';
 import { ignoreMissing } from './meta.ts';
 import { PROBE_NAME } from './probe.ts';

@@ -10,8 +10,7 @@ import path from 'node:path';
 import { assert } from '../../../base/assert.ts';
 import { silentLog } from '../../../base/log.ts';
 import type { Random } from '../../../base/random.ts';
-import { EventLogCorruption } from './errors.ts';
-import { type JournalFile, type JournalFiles, systemFiles } from './files.ts';
+import { EventLogCorruption } from '../../event-log/errors.ts';
 import {
   BATCH_FIXED_BYTES,
   encodeGap,
@@ -23,7 +22,8 @@ import {
   SALT_BYTES,
   type SegmentHeader,
   segmentHeaderBytes,
-} from './format.ts';
+} from '../../event-log/format.ts';
+import { type JournalFile, type JournalFiles, systemFiles } from './files.ts';
 import { readIndex, readSummary, writeIndex } from './index-file.ts';
 import type { LedgerEntry } from './ledger.ts';
 import { ignoreMissing, META_NAME, readMeta, writeMeta } from './meta.ts';

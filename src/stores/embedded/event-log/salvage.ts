@@ -2,7 +2,13 @@
  * Reads a damaged segment as far as it can be believed, for `mooring data repair`: which batches are sound, which stretches
  * of bytes are not, and which events stood there. Changes nothing.
  */
-import { CHECKED_FROM, type LostRun, type ParsedBatch, type PartitionState, parseBatch } from './format.ts';
+import {
+  CHECKED_FROM,
+  type LostRun,
+  type ParsedBatch,
+  type PartitionState,
+  parseBatch,
+} from '../../event-log/format.ts';
 import { findSound, type Window } from './scan.ts';
 
 /** Bytes `from` … `to` (exclusive) of the segment, and the events that are lost with them, as far as they are known yet. */

@@ -1,5 +1,4 @@
-import { EventLogCorruption } from './errors.ts';
-import type { JournalFile } from './files.ts';
+import { EventLogCorruption } from '../../event-log/errors.ts';
 import {
   BATCH_BYTES_BOUND,
   BATCH_FIXED_BYTES,
@@ -9,7 +8,8 @@ import {
   parseBatch,
   parseSegmentHeader,
   segmentHeaderBytes,
-} from './format.ts';
+} from '../../event-log/format.ts';
+import type { JournalFile } from './files.ts';
 import { addBatch, emptySegment, type Segment } from './segment.ts';
 
 const CHUNK_BYTES = 1024 * 1024;

@@ -1,5 +1,5 @@
+import { encodeSegmentHeader, type SegmentHeader } from '../../event-log/format.ts';
 import type { JournalFile, JournalFiles } from './files.ts';
-import { encodeSegmentHeader, type SegmentHeader } from './format.ts';
 import { ignoreMissing } from './meta.ts';
 import { indexPath, journalPath } from './segment.ts';
 

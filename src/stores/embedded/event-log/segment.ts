@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
-import type { ParsedBatch, PartitionState } from './format.ts';
+import type { ParsedBatch, PartitionState } from '../../event-log/format.ts';
 import { type SegmentSummary, SparseIndex } from './sparse-index.ts';
 
 /**

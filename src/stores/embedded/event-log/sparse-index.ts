@@ -4,7 +4,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { readUint64LE, writeUint64LE } from '../../../base/bytes.ts';
-import { CHECKED_FROM, FORMAT_VERSION, type PartitionState, SALT_BYTES } from './format.ts';
+import { CHECKED_FROM, FORMAT_VERSION, type PartitionState, SALT_BYTES } from '../../event-log/format.ts';
 
 const INDEX_MAGIC = Buffer.from('MJI1', 'latin1');
 const INDEX_FIXED_BYTES = 64;

@@ -3,8 +3,8 @@
  * reads or writes a file. A parse answers undefined for anything that is not exactly what was written at that place.
  */
 import { crc32 } from 'node:zlib';
-import { readUint64LE, writeUint64LE } from '../../../base/bytes.ts';
-import type { EventRun } from '../../../core/events/types.ts';
+import { readUint64LE, writeUint64LE } from '../../base/bytes.ts';
+import type { EventRun } from '../../core/events/types.ts';
 import { joinChecksums } from './checksum.ts';
 
 export const FORMAT_VERSION = 1;

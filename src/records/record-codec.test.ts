@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import rhea from 'rhea';
-import { type EventStamp, OFFSET_BASE, type Telemetry } from '../../core/events/types.ts';
+import { type EventStamp, OFFSET_BASE, type Telemetry } from '../core/events/types.ts';
 import {
   patchEventAnnotations,
   RECORD_HEADER_BYTES,
@@ -11,7 +11,7 @@ import {
   recordHead,
   recordSize,
   writeRecord,
-} from '../../wire/amqp/record.ts';
+} from '../wire/amqp/record.ts';
 import { propertiesBlock, recordCodec, senderPrefix } from './record-codec.ts';
 
 const stamp: EventStamp = {

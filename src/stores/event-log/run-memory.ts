@@ -1,6 +1,6 @@
-import { ownMemory } from '../../../base/buffer-pool.ts';
-import { HeldBuffers } from '../../../base/held-buffers.ts';
-import { limits } from '../../../base/limits.ts';
+import { ownMemory } from '../../base/buffer-pool.ts';
+import { HeldBuffers } from '../../base/held-buffers.ts';
+import { limits } from '../../base/limits.ts';
 
 /** Memory for stored events, which caches keep and readers look at. */
 export class RunMemory extends HeldBuffers {

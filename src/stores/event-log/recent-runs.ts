@@ -1,4 +1,4 @@
-import type { EventRun } from '../../../core/events/types.ts';
+import type { EventRun } from '../../core/events/types.ts';
 import type { BatchRuns } from './format.ts';
 import type { RunMemory } from './run-memory.ts';
 

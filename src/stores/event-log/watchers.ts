@@ -1,4 +1,4 @@
-import type { Log } from '../../../base/log.ts';
+import type { Log } from '../../base/log.ts';
 import { reasonOf } from './errors.ts';
 
 /** Who wants to know that a partition has new events. */

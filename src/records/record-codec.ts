@@ -1,9 +1,9 @@
-import { asciiText } from '../../base/text.ts';
-import type { RecordCodec, RecordTemplate, TraceReader } from '../../core/events/ports.ts';
-import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
-import { traceParentOf } from '../../core/monitoring/trace-context.ts';
-import { readBareMessage } from '../../wire/amqp/bare-message.ts';
-import { writeId } from '../../wire/amqp/ids.ts';
+import { asciiText } from '../base/text.ts';
+import type { RecordCodec, RecordTemplate, TraceReader } from '../core/events/ports.ts';
+import type { HubEventStamp, Telemetry } from '../core/events/types.ts';
+import { traceParentOf } from '../core/monitoring/trace-context.ts';
+import { readBareMessage } from '../wire/amqp/bare-message.ts';
+import { writeId } from '../wire/amqp/ids.ts';
 import {
   RECORD_HEADER_BYTES,
   type RecordPrefix,
@@ -17,8 +17,8 @@ import {
   writeHubTime,
   writeRecord,
   writeRecordHead,
-} from '../../wire/amqp/record.ts';
-import { AmqpWriter, section } from '../../wire/amqp/writer.ts';
+} from '../wire/amqp/record.ts';
+import { AmqpWriter, section } from '../wire/amqp/writer.ts';
 
 /**
  * Telemetry as the log keeps it (layout: `wire/amqp/record.ts`). The mapping of system properties to sections is that of

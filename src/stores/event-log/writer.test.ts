@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { VirtualClock } from '../../../base/clock.ts';
-import { silentLog } from '../../../base/log.ts';
+import { VirtualClock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
 import { BatchWriter, type BatchWriterOptions, type SealedBatch } from './writer.ts';
 
 interface Commit {

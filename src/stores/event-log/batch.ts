@@ -1,4 +1,4 @@
-import type { DurabilityWaiter } from '../../../core/events/ports.ts';
+import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { BatchRuns, RunPiece } from './format.ts';
 
 /** Bytes before each record of a run: its length. */

@@ -1,8 +1,8 @@
-import { assert } from '../../../base/assert.ts';
-import type { Cancel, Clock } from '../../../base/clock.ts';
-import { limits } from '../../../base/limits.ts';
-import type { Log } from '../../../base/log.ts';
-import type { DurabilityWaiter, EventWriter } from '../../../core/events/ports.ts';
+import { assert } from '../../base/assert.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { DurabilityWaiter, EventWriter } from '../../core/events/ports.ts';
 import { Batch, LENGTH_BYTES, type SealedBatch } from './batch.ts';
 import type { BatchRuns } from './format.ts';
 
