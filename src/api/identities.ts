@@ -3,6 +3,7 @@
  * the check, the type and the OpenAPI page. Unknown fields are dropped: SDKs send back whatever they once received.
  */
 import { z } from 'zod';
+import { limits } from '../base/limits.ts';
 
 /** What `null` and absence mean is the same everywhere: not given. .NET and Java write nulls, Node leaves fields out. */
 const symmetricKeyDraft = z.object({
@@ -93,10 +94,23 @@ export type Module = z.output<typeof moduleSchema>;
 export const inScopeSchema = z.object({
   devices: z.array(deviceSchema),
   modules: z.array(moduleSchema),
-  /** Path and query of the next page. */
+  /** Where the next page is: path and query, or what a request on behalf of another edge device sends along. */
   continuationLink: z.string().nullable(),
 });
 export type InScopeJson = z.output<typeof inScopeSchema>;
+
+/** Identities from the edge device that is meant up to the one that asks, between semicolons: `inner;outer`. */
+const authChain = z.string().min(1).max(limits.authChainCharsMax);
+
+/** What the runtime of an edge device asks for on behalf of one below it. */
+export const targetScopeSchema = z.object({
+  pageSize: z.int().nonnegative().nullish(),
+  /** As the answer before gave it. */
+  continuationLink: z.string().nullish(),
+  authChain,
+});
+
+export const behalfSchema = z.object({ targetDeviceId: z.string(), targetModuleId: z.string().nullish(), authChain });
 
 /** The ways in which one item of a bulk request may change an identity. */
 export const importModes = [

@@ -52,7 +52,7 @@ export const errorTable = {
     meaning: 'the time of the file upload is over',
   },
   InvalidStorageEndpointOrBlob: {
-    number: 400017,
+    number: 400020,
     status: 400,
     retry: false,
     meaning: 'nothing was uploaded',
@@ -70,6 +70,12 @@ export const errorTable = {
     status: 401,
     retry: false,
     meaning: 'this credential does not allow the operation',
+  },
+  SystemModuleModifyUnauthorizedAccess: {
+    number: 401100,
+    status: 401,
+    retry: false,
+    meaning: 'a module of the edge runtime stays as long as its device is an edge device',
   },
   IotHubQuotaExceeded: { number: 403002, status: 403, retry: true, meaning: 'a quota of the hub is used up' },
   DeviceMaximumQueueDepthExceeded: {

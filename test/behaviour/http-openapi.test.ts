@@ -93,6 +93,8 @@ test('the description lists each operation with its shapes, and none that is not
     'GET /devices/{deviceId}/modules/{moduleId}',
     'GET /devices/{deviceId}/modules/{moduleId}/deviceAndModuleInDeviceScope',
     'GET /devices/{deviceId}/modules/{moduleId}/devicesAndModulesInDeviceScope',
+    'POST /devices/{deviceId}/modules/{moduleId}/devicesAndModulesInTargetDeviceScope',
+    'POST /devices/{deviceId}/modules/{moduleId}/getDeviceAndModuleOnBehalfOf',
     'GET /mooring/v1/event-hubs/{eventHub}/consumer-groups',
     'GET /mooring/v1/hub',
     'GET /statistics/devices',

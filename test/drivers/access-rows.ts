@@ -198,13 +198,21 @@ export const matrix: Readonly<
       rest('d1', 'DELETE', '/devices/d1/modules/new'),
     ],
   },
-  // No module of the scene is an edge device's: who it is that may is in `http-edge-scopes.test.ts`.
+  // No module of the scene is an edge device's: who it is that may is in `http-edge-scopes.test.ts` and `http-edge-hub.test.ts`.
   'scopes.read': {
     who: () => [],
     rows: [
       rest('d1/m1', 'GET', '/devices/d1/modules/m1/devicesAndModulesInDeviceScope'),
       rest('d1/m1', 'GET', '/devices/d1/modules/m1/deviceAndModuleInDeviceScope', undefined, {
         query: 'targetDeviceId=d2',
+      }),
+      rest('d1/m1', 'POST', '/devices/d1/modules/m1/devicesAndModulesInTargetDeviceScope', {
+        pageSize: 1,
+        authChain: 'd1',
+      }),
+      rest('d1/m1', 'POST', '/devices/d1/modules/m1/getDeviceAndModuleOnBehalfOf', {
+        targetDeviceId: 'd2',
+        authChain: 'd1',
       }),
     ],
   },

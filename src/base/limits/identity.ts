@@ -18,6 +18,8 @@ export const identityLimits = {
   parentScopesMax: 1,
   /** Children of an edge device in one answer to its runtime, each with its modules: what the runtime asks for. */
   scopePageMax: 100,
+  /** Characters of the way from an edge device up to the one that asks: ids with their signs between. */
+  authChainCharsMax: 1280,
   /** Service: levels of edge devices below each other. */
   edgeNestingMax: 5,
   /** Service: devices of one hub; ours is a setting. */

@@ -62,7 +62,7 @@ export async function checkParent(
   if (scope === undefined || scope === current?.parentScopes[0]) return;
   for (let depth = 1; scope !== undefined; depth++) {
     if (depth > limits.edgeNestingMax) throw invalid(`Edge devices are nested at most ${limits.edgeNestingMax} deep.`);
-    const parent: Identity | undefined = await deviceOf(scope, store);
+    const parent: Identity | undefined = await edgeWithScope(scope, store);
     if (parent === undefined) {
       if (depth > 1) return;
       throw invalid('The scope is not that of an edge device of this hub.');
@@ -72,7 +72,8 @@ export async function checkParent(
   }
 }
 
-async function deviceOf(scope: string, store: IdentityStore): Promise<Identity | undefined> {
+/** The edge device that has this scope now. */
+export async function edgeWithScope(scope: string, store: IdentityStore): Promise<Identity | undefined> {
   const deviceId = SCOPE.exec(scope)?.[1];
   if (deviceId === undefined) return undefined;
   const found = await store.get({ deviceId });

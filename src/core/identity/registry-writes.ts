@@ -74,7 +74,10 @@ async function writeFor(
 ): Promise<IdentityWrite> {
   const { draft, ifMatch } = wish;
   checkIdentityKey(draft);
-  if (wish.kind === 'delete') return { kind: 'delete', key: keyOf(draft), ifMatch };
+  if (wish.kind === 'delete') {
+    await checkNotReserved(draft, parts.store);
+    return { kind: 'delete', key: keyOf(draft), ifMatch };
+  }
   const isCreation = wish.kind === 'create' || (wish.kind === 'createOrReplace' && last?.kind !== 'exists');
   if (isCreation) {
     const { devicesMax, modulesPerDeviceMax } = parts.limits;
@@ -96,7 +99,18 @@ async function writeFor(
 }
 
 /** Modules that every edge device has: its runtime logs in as them. */
-const RUNTIME = ['$edgeAgent', '$edgeHub'] as const;
+const RUNTIME: readonly string[] = ['$edgeAgent', '$edgeHub'];
+
+/**
+ * The service calls these modules reserved, and refuses to change their twins by this name; that it refuses their deletion the
+ * same way is concluded from that. Their twins can be changed here, because nothing else configures a runtime yet.
+ * @throws HubError SystemModuleModifyUnauthorizedAccess
+ */
+async function checkNotReserved({ deviceId, moduleId }: IdentityKey, store: IdentityStore): Promise<void> {
+  if (moduleId === undefined || !RUNTIME.includes(moduleId)) return;
+  if ((await store.get({ deviceId }))?.capabilities.iotEdge !== true) return;
+  throw new HubError('SystemModuleModifyUnauthorizedAccess', `The module ${moduleId} goes with its edge device only.`);
+}
 
 /** The modules that come with an edge device; of other devices and modules none. */
 function modulesWith({ deviceId, moduleId, capabilities }: Identity, random: Random): readonly Identity[] {
@@ -111,7 +125,11 @@ function concernsEdge({ capabilities, deviceScope, parentScopes }: IdentityDraft
 }
 
 /** What a draft can be refused for; each item of a bulk request stands for itself. */
-const draftRefusals: ReadonlySet<string> = new Set(['ArgumentInvalid', 'InvalidDeviceScope']);
+const draftRefusals: ReadonlySet<string> = new Set([
+  'ArgumentInvalid',
+  'InvalidDeviceScope',
+  'SystemModuleModifyUnauthorizedAccess',
+]);
 
 function mayTryAgain(wish: Wish, write: IdentityWrite, outcome: IdentityWriteOutcome): boolean {
   if (wish.kind === 'createOrReplace' && outcome.kind === (write.kind === 'create' ? 'exists' : 'notFound'))

@@ -4,7 +4,7 @@ import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { PresenceState } from '../presence/types.ts';
 import { runBulk } from './bulk.ts';
-import { scopeOf } from './edge-scopes.ts';
+import { edgeScopeReads } from './edge-scope-reads.ts';
 import type { Guard, Guarded } from './guard.ts';
 import type { IdentityStore } from './ports.ts';
 import { regenerateKeys } from './regenerate-keys.ts';
@@ -39,11 +39,15 @@ export interface Registry {
   /**
    * What the runtime of an edge device may know, its keys included: the device, its children in order of id, the modules of each.
    * @param edgeHub the module `$edgeHub`, which must have proved itself by what is its own
+   * @param behalf an edge device below it, whose children are meant; absent = its own
    * @throws HubError IotHubUnauthorizedAccess
    */
-  listInScope(principal: Principal, edgeHub: IdentityKey, page: ScopePage): Promise<InScope>;
-  /** The same of one device, and the module of it that is named. @throws HubError DeviceNotFound, ModuleNotFound */
-  getInScope(principal: Principal, edgeHub: IdentityKey, target: IdentityKey): Promise<InScope>;
+  listInScope(principal: Principal, edgeHub: IdentityKey, page: ScopePage, behalf?: string): Promise<InScope>;
+  /**
+   * The same of one device, wherever it is below, and the module of it that is named.
+   * @throws HubError DeviceNotFound, ModuleNotFound
+   */
+  getInScope(principal: Principal, edgeHub: IdentityKey, target: IdentityKey, behalf?: string): Promise<InScope>;
   statistics(principal: Principal): Promise<RegistryStatistics>;
   /** Which enabled devices have done nothing since `time` (UTC milliseconds); as many of them as `top` says by name. */
   unseenSince(principal: Principal, time: number, top: number): Promise<UnseenDevices>;
@@ -175,15 +179,7 @@ export function createRegistry(parts: RegistryParts): Guarded<Registry> {
     return result;
   };
 
-  /** The edge device whose runtime asks. Who speaks for it by a policy's key gets no keys of others. */
-  const edgeOf = async (principal: Principal, { deviceId, moduleId }: IdentityKey): Promise<Identity> => {
-    const isOwn = principal.kind === 'device' && principal.authScope !== 'hub' && moduleId === '$edgeHub';
-    const device = isOwn ? await store.get({ deviceId }) : undefined;
-    if (device?.capabilities.iotEdge === true) return device;
-    throw new HubError('IotHubUnauthorizedAccess', 'Only $edgeHub of an edge device may ask.', {
-      reason: 'missing-permission',
-    });
-  };
+  const scopes = edgeScopeReads(store);
 
   const room: Registry = {
     async get(_principal, key) {
@@ -232,23 +228,13 @@ export function createRegistry(parts: RegistryParts): Guarded<Registry> {
       }
       return { devices, unseen, deviceIds };
     },
-    async listInScope(principal, edgeHub, { after, limit }) {
-      const edge = await edgeOf(principal, edgeHub);
-      const children = await store.listChildren(scopeOf(edge), { limit, ...(after !== undefined && { after }) });
-      const devices = after === undefined ? [edge, ...children] : children;
-      const modules: Identity[] = [];
-      for (const { deviceId } of devices) modules.push(...(await store.listModules(deviceId)));
-      const next = children.length < limit ? undefined : children[children.length - 1].deviceId;
+    async listInScope(...args) {
+      const { devices, modules, next } = await scopes.list(...args);
       return { devices: await views(devices), modules: await views(modules), ...(next !== undefined && { next }) };
     },
-    async getInScope(principal, edgeHub, { deviceId, moduleId }) {
-      const edge = await edgeOf(principal, edgeHub);
-      const device = await store.get({ deviceId });
-      const isIn = deviceId === edge.deviceId || device?.parentScopes.includes(scopeOf(edge)) === true;
-      if (device === undefined || !isIn) throw notFound({ deviceId });
-      const module = moduleId === undefined ? undefined : await store.get({ deviceId, moduleId });
-      if (moduleId !== undefined && module === undefined) throw notFound({ deviceId, moduleId });
-      return { devices: await views([device]), modules: await views(module === undefined ? [] : [module]) };
+    async getInScope(...args) {
+      const { devices, modules } = await scopes.get(...args);
+      return { devices: await views(devices), modules: await views(modules) };
     },
     async statistics(_principal) {
       const [counts, connected] = await Promise.all([store.counts(), presence.connectedDevices()]);

@@ -12,6 +12,7 @@ import { backEndFileRoutes } from './back-end-file-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { digitalRoutes } from './digital-routes.ts';
+import { edgeScopeRoutes } from './edge-scope-routes.ts';
 import { fileRoutes } from './file-routes.ts';
 import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
@@ -75,6 +76,7 @@ export async function httpConnections(
     hub,
     routes: [
       ...registryRoutes(hub),
+      ...edgeScopeRoutes(hub),
       ...twinRoutes(hub),
       ...digitalRoutes(hub),
       ...commandRoutes(hub),

@@ -106,16 +106,12 @@ export function moduleJson(view: IdentityView): Module {
   };
 }
 
-/** @param limit of the next page */
-export function inScopeJson({ devices, modules, next }: InScope, edgeHub: IdentityKey, limit: number): InScopeJson {
-  const path = `/devices/${encodeURIComponent(edgeHub.deviceId)}/modules/$edgeHub/devicesAndModulesInDeviceScope`;
+/** @param linkTo the next page, behind the child of that id */
+export function inScopeJson({ devices, modules, next }: InScope, linkTo: (after: string) => string): InScopeJson {
   return {
     devices: devices.map(deviceJson),
     modules: modules.map(moduleJson),
-    continuationLink:
-      next === undefined
-        ? null
-        : `${path}?deviceCount=${limit}&continuationToken=${encodeURIComponent(next)}&api-version=2018-08-30-preview`,
+    continuationLink: next === undefined ? null : linkTo(next),
   };
 }
 

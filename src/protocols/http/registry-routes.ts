@@ -6,7 +6,6 @@ import {
   deviceDraftSchema,
   deviceSchema,
   deviceStatisticsSchema,
-  inScopeSchema,
   moduleDraftSchema,
   moduleSchema,
   regeneratedKeysSchema,
@@ -22,7 +21,6 @@ import {
   bulkResultJson,
   deviceDraft,
   deviceJson,
-  inScopeJson,
   moduleDraft,
   moduleJson,
   regeneratedKeysJson,
@@ -163,35 +161,6 @@ export function registryRoutes({ registry }: Pick<Hub, 'registry'>): readonly Ap
     }),
     route({
       method: 'GET',
-      url: `${module}/devicesAndModulesInDeviceScope`,
-      caller: 'device',
-      summary: 'What $edgeHub may know: its device, the children of it, the modules of each',
-      tag: 'devices',
-      query: z.object({ deviceCount: z.string().optional(), continuationToken: z.string().optional() }),
-      answers: { 200: inScopeSchema },
-      handle: async ({ principal, params, query: { deviceCount, continuationToken: after } }) => {
-        const limit = Math.min(topOf(deviceCount) || limits.scopePageMax, limits.scopePageMax);
-        const page = { limit, ...(after !== undefined && after !== '' && { after }) };
-        const found = await registry.listInScope(principal, identityKey(params), page);
-        return { status: 200, body: inScopeJson(found, identityKey(params), limit) };
-      },
-    }),
-    route({
-      method: 'GET',
-      url: `${module}/deviceAndModuleInDeviceScope`,
-      caller: 'device',
-      summary: 'The same of one device or module',
-      tag: 'devices',
-      query: z.object({ targetDeviceId: z.string(), targetModuleId: z.string().optional() }),
-      answers: { 200: inScopeSchema },
-      handle: async ({ principal, params, query: { targetDeviceId, targetModuleId } }) => {
-        const target = identityKey({ deviceId: targetDeviceId, moduleId: targetModuleId || undefined });
-        const found = await registry.getInScope(principal, identityKey(params), target);
-        return { status: 200, body: inScopeJson(found, identityKey(params), 1) };
-      },
-    }),
-    route({
-      method: 'GET',
       url: '/statistics/devices',
       summary: 'How many devices are registered, by status',
       tag: 'statistics',
@@ -215,6 +184,7 @@ export function registryRoutes({ registry }: Pick<Hub, 'registry'>): readonly Ap
   ];
 }
 
-function topOf(text: string | undefined): number | undefined {
+/** Undefined = no number. */
+export function topOf(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
