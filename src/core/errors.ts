@@ -2,6 +2,9 @@
  * The one closed table of refusals. A door maps a code to its protocol's form in its `refusals.ts`; nothing else of an
  * error crosses the rim. Numbers and names are the emulated service's (service reference 3.3): SDKs read them.
  *
+ * The numbers are those of the service's published list (azure-docs, "Troubleshoot Azure IoT Hub error codes", January 2026). What is not
+ * on it comes from the SDKs' own lists (503003, 504101) or is ours (404201 to 404203, 409201, 409202, 416001, 501000).
+ *
  * `status` is the HTTP status and the first three digits of the number. `retry` says whether the same request may
  * succeed later without anybody changing it.
  */

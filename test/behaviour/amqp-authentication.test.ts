@@ -7,9 +7,9 @@ import { type AmqpTestHub, HUB_NAME, openAmqpTestHub } from '../drivers/amqp-doo
 const source = `${HUB_NAME}/ConsumerGroups/$Default/Partitions/0`;
 
 /** Whether events can be read over this connection. */
-async function reads(hub: AmqpTestHub, client: AmqpDriver): Promise<boolean> {
+async function reads(hub: AmqpTestHub, client: AmqpDriver, from = source): Promise<boolean> {
   await hub.append(0, ['event']);
-  const receiver = client.receive(source);
+  const receiver = client.receive(from);
   receiver.credit(1);
   return Promise.race([receiver.received(1).then(() => true), receiver.detached.then(() => false)]);
 }
@@ -115,6 +115,21 @@ for (const [client, resource] of [
     await driver.close();
   });
 }
+
+test('an event hub whose name is a word of the REST API is an event hub to its clients', async () => {
+  for (const name of ['twins', 'jobs', 'configurations', 'files', 'mooring', 'digitaltwins', 'statistics']) {
+    await using hub = await openAmqpTestHub({ name });
+    const partition = `${name}/ConsumerGroups/$Default/Partitions/0`;
+    for (const prefix of ['sb://localhost/', 'amqps://localhost:5671/', 'localhost/']) {
+      const client = await AmqpDriver.connect(hub.port);
+      const token = hub.token({ resource: `${prefix}${name}`, form: 'text' });
+      const { application_properties: answer } = await client.putToken(token, `${prefix}${partition}`);
+      assert.equal(answer?.['status-code'], 202, `${prefix}${partition}`);
+      assert.equal(await reads(hub, client, partition), true, partition);
+      await client.close();
+    }
+  }
+});
 
 test("the hub's own addresses are answered 200: two service SDKs take nothing else", async () => {
   await using hub = await openAmqpTestHub();

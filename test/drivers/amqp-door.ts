@@ -80,6 +80,8 @@ export function numbers(n: number, first = 0): readonly string[] {
 
 export async function openAmqpTestHub(
   options: {
+    /** Of the hub and its event hub. */
+    readonly name?: string;
     readonly partitions?: number;
     readonly clock?: Clock;
     readonly retentionBytes?: number;
@@ -92,18 +94,19 @@ export async function openAmqpTestHub(
   const clock = options.clock ?? systemClock;
   const lines: string[] = [];
   const partitionCount = options.partitions ?? 2;
+  const name = options.name ?? HUB_NAME;
   const telemetry = createMemoryEventLog({
-    name: HUB_NAME,
+    name,
     partitionCount,
     clock,
     retentionBytes: options.retentionBytes,
   });
-  const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
+  const monitoring = createMemoryEventLog({ name: `${name}-monitoring`, partitionCount: 1, clock });
   const identities = createMemoryIdentityStore();
   const commandQueue = createMemoryCommandQueue(identities);
   const consumerGroups = createMemoryConsumerGroupStore();
   const { hub, policies, files } = await openPlainHub({
-    name: HUB_NAME,
+    name,
     hosts: ['localhost', '127.0.0.1'],
     ...{ identities, commandQueue, clock },
     twins: createMemoryTwinStore(identities),

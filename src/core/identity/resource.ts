@@ -14,8 +14,12 @@ export interface Resource {
 
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 
-/** First segments of the hub's own paths; an event hub has none of these names. */
-const HUB_WORDS: ReadonlySet<string> = new Set(['devices', 'messages', 'statistics', '$cbs']);
+/**
+ * First segments of the hub's own AMQP addresses; a hub, and so an event hub, may not be called so. Words of REST alone
+ * (`twins`, `jobs`, `files`, `statistics` …) are not among them: an event hub may have such a name, and its clients must get the answers
+ * of an event hub. A REST token for such a path is good in either form of the key then, which proves the same secret.
+ */
+const AMQP_WORDS: ReadonlySet<string> = new Set(['devices', 'messages', '$cbs']);
 
 /** Splits a resource text, which is not decoded here: the caller knows how often it was encoded. */
 export function parseResource(text: string): Resource {
@@ -51,7 +55,7 @@ export function isEventResource(text: string): boolean {
 /** Whether a text names an event hub, or a part of one: what an Event Hubs client asks a token for. */
 export function namesEventHub(text: string): boolean {
   const [first] = parseResource(percentDecoded(text) ?? text).path;
-  return first !== undefined && !HUB_WORDS.has(first.toLowerCase());
+  return first !== undefined && !AMQP_WORDS.has(first.toLowerCase());
 }
 
 /** Host of a text that may be encoded; the accepted set decides. */

@@ -93,6 +93,8 @@ test('values of the wrong form are refused with the right one', () => {
     ['--retention-days', '0'],
     ['--segment-bytes', '1KiB'],
     ['--hub-name', 'a/b'],
+    ['--hub-name', 'devices'],
+    ['--hub-name', 'Messages'],
     ['--hub-name', ''],
     ['--host-name', 'a b'],
     ['--bind-address', 'localhost'],

@@ -14,7 +14,8 @@ import { throttleSettings } from './throttle-settings.ts';
 import { traceSettings } from './trace-settings.ts';
 
 const DAY_SECONDS = 86_400;
-const hubNamePattern = /^[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/;
+// Its event hub has its name, and could not be told from an address of the hub that begins with one of these words.
+const hubNamePattern = /^(?!(?:devices|messages)$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/i;
 const hostPattern = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/;
 const groupPattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.consumerGroupCharsMax - 1}}$`);
 
@@ -80,7 +81,7 @@ export const settingsSchema = z.strictObject({
       'Name of the hub, and of the event hub that telemetry is read from (`EntityPath`). Fixed by the first start: a ' +
       'later start with another name is refused.',
     otherwise: '`mooring` on the first start, then the name in the data folder',
-    form: '1 to 50 letters, digits and inner hyphens',
+    form: '1 to 50 letters, digits and inner hyphens; not `devices` and not `messages`',
   }),
   hostName: documented(list(hostPattern).default([]), {
     topic: 'Names and reach',
