@@ -13,6 +13,7 @@ import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { JournalFile } from '../../src/stores/embedded/event-log/files.ts';
 import { doorCanaries } from './canaries-doors.ts';
 import { memberCanaries } from './canaries-members.ts';
+import { twinCanaries } from './canaries-twins.ts';
 import { type Canary, copyOf } from './canary.ts';
 import type { Plan } from './plan.ts';
 
@@ -140,6 +141,7 @@ export const canaries: readonly Canary[] = [
   },
   ...doorCanaries,
   ...memberCanaries,
+  ...twinCanaries,
 ];
 
 function lying(name: string, file: JournalFile): JournalFile {

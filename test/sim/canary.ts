@@ -5,6 +5,7 @@ import type { IdentityStore } from '../../src/core/identity/ports.ts';
 import type { Places } from '../../src/core/presence/places.ts';
 import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
+import type { TwinStore } from '../../src/core/twins/ports.ts';
 import type { AmqpConnections } from '../../src/protocols/amqp/connections.ts';
 import type { JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
 import type { Plan } from './plan.ts';
@@ -18,6 +19,7 @@ export interface Canary {
   identities?(store: IdentityStore): IdentityStore;
   subscriptions?(store: SubscriptionStore): SubscriptionStore;
   commandQueue?(queue: CommandQueue): CommandQueue;
+  twins?(store: TwinStore): TwinStore;
   /** @param crashes so far */
   eventLog?(log: EventLog, crashes: number): EventLog;
   events?(events: WholeHub['events'], log: EventLog): WholeHub['events'];

@@ -7,6 +7,7 @@ import rhea from 'rhea';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { EventRun } from '../../src/core/events/types.ts';
 import { patchEventAnnotations, RECORD_HEADER_BYTES } from '../../src/wire/amqp/record.ts';
+import type { SeenTwinEvent } from './twin-history.ts';
 import type { World } from './world.ts';
 
 const READ_BYTES = 64 * 1024;
@@ -37,6 +38,8 @@ export class EventsChecker {
   readonly #stored: (Stored | undefined)[][];
   /** Messages that readers were given before anybody has seen the record. */
   readonly #delivered: Map<number, Stored>[];
+  /** Those of twins and identities, as the last `verify` found them; of each device in order. */
+  twinEvents: readonly SeenTwinEvent[] = [];
 
   constructor(world: World) {
     this.#world = world;
@@ -152,6 +155,7 @@ export class EventsChecker {
     const appearances = new Map<string, number>();
     const lastFirst = new Map<string, number>();
     const places = new Map<string, number>();
+    const twinEvents: SeenTwinEvent[] = [];
     for (const [partition, stored] of this.#stored.entries()) {
       let time = 0;
       for (let sequence = 0; sequence < stored.length; sequence++) {
@@ -162,7 +166,12 @@ export class EventsChecker {
         }
         world.check(event.time >= time, () => `partition ${partition}: time goes back at ${sequence}`);
         time = event.time;
-        const { deviceId, generationId, name, body, property } = decoded(event.bytes);
+        const { deviceId, generationId, name, body, property, opType } = decoded(event.bytes);
+        if (opType !== undefined) {
+          this.#checkPlace(places, deviceId, partition);
+          twinEvents.push({ deviceId, opType, body: JSON.parse(body) });
+          continue;
+        }
         const sent = this.#sent.get(name);
         if (
           sent === undefined ||
@@ -177,9 +186,7 @@ export class EventsChecker {
         }
         const stream = name.split(':')[0];
         world.check(stream.split('.')[0] === deviceId, () => `${name} is said to be of ${deviceId}`);
-        const place = places.get(deviceId) ?? partition;
-        places.set(deviceId, place);
-        world.check(place === partition, () => `${deviceId} has events in partitions ${place} and ${partition}`);
+        this.#checkPlace(places, deviceId, partition);
         const count = (appearances.get(name) ?? 0) + 1;
         appearances.set(name, count);
         world.check(count <= sent.times, () => `${name} was sent ${sent.times} times and is there more often`);
@@ -193,6 +200,13 @@ export class EventsChecker {
     for (const name of due) {
       world.check(appearances.has(name), () => `${name} was acknowledged and is not there`);
     }
+    this.twinEvents = twinEvents;
+  }
+
+  #checkPlace(places: Map<string, number>, deviceId: string, partition: number): void {
+    const place = places.get(deviceId) ?? partition;
+    places.set(deviceId, place);
+    this.#world.check(place === partition, () => `${deviceId} has events in partitions ${place} and ${partition}`);
   }
 }
 
@@ -207,6 +221,8 @@ function decoded(record: Buffer) {
     deviceId: message.message_annotations['iothub-connection-device-id'],
     generationId: message.message_annotations['iothub-connection-auth-generation-id'],
     property: message.application_properties?.kind,
+    /** Of an event of a twin or an identity. */
+    opType: message.application_properties?.opType,
     body,
     name: body.split('|')[0],
   };

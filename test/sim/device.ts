@@ -6,7 +6,10 @@ import type { Packet } from 'mqtt-packet';
 import { signed } from '../drivers/mqtt-door.ts';
 import type { CommandsChecker } from './check-commands.ts';
 import type { EventsChecker } from './check-events.ts';
+import type { MethodsChecker } from './check-methods.ts';
 import type { Attempt, SessionsChecker } from './check-sessions.ts';
+import type { TwinsChecker } from './check-twins.ts';
+import { DeviceTwin, TWIN_PACKET_IDS, type TwinLink } from './device-twin.ts';
 import type { Directory } from './directory.ts';
 import type { HubHost } from './hub-host.ts';
 import { connectPacket, MqttClient } from './mqtt-client.ts';
@@ -19,6 +22,8 @@ export interface Checkers {
   readonly events: EventsChecker;
   readonly commands: CommandsChecker;
   readonly sessions: SessionsChecker;
+  readonly twins: TwinsChecker;
+  readonly methods: MethodsChecker;
 }
 
 interface Message {
@@ -34,6 +39,7 @@ interface Link {
   readonly attempt: Attempt;
   readonly number: number;
   readonly keepAliveMs: number;
+  readonly twin: TwinLink | undefined;
   heardAt: number;
   spokeAt: number;
   subscribed: boolean;
@@ -56,6 +62,7 @@ export class Device {
   #subscribedGeneration: string | undefined;
   readonly #stays: boolean;
   #hasLeft = false;
+  readonly #twin: DeviceTwin | undefined;
 
   constructor(id: string, world: World, host: HubHost, directory: Directory, checkers: Checkers) {
     this.id = id;
@@ -65,11 +72,26 @@ export class Device {
     this.#checkers = checkers;
     this.#dice = world.dice(id);
     this.#stays = this.#dice.chance(0.7);
+    if (world.plan.twinBackEnds > 0) this.#twin = new DeviceTwin(id, world, checkers);
   }
 
   /** Nothing is left to do but to stay, or to have left. */
   get isDone(): boolean {
-    return this.#outbox.length === 0 && this.#link?.client.accepted === true && this.#link.subscribed;
+    const link = this.#link;
+    if (this.#outbox.length > 0 || link?.client.accepted !== true || !link.subscribed) return false;
+    return link.twin === undefined || this.#twin?.isDone(link.twin) === true;
+  }
+
+  /** What the device does beside telemetry and commands, if there is anything. */
+  async liveTwin(): Promise<void> {
+    const dice = this.#world.dice(`${this.id}'s twin at times`);
+    while (!this.#world.over) {
+      await this.#world.scheduler.sleep(dice.wait(500 * this.#world.patience));
+      const link = this.#link;
+      if (link?.twin === undefined || !link.client.accepted) continue;
+      if (this.#world.calm) this.#twin?.settle(link.twin);
+      else this.#twin?.act(link.twin);
+    }
   }
 
   async live(): Promise<void> {
@@ -154,9 +176,10 @@ export class Device {
     const will = `${this.id}:will${number}|`;
     const withWill = !this.#world.calm && dice.chance(0.2);
     const attempt = this.#checkers.sessions.connecting(this.id, client.connection, credential, clean);
+    const twin = this.#twin?.connecting(client, attempt);
     const now = this.#world.scheduler.monotonic();
     const times = { heardAt: now, spokeAt: now };
-    link = { client, attempt, number, keepAliveMs: keepalive * 1000, ...times, subscribed: false, over: false };
+    link = { client, attempt, number, twin, keepAliveMs: keepalive * 1000, ...times, subscribed: false, over: false };
     this.#link = link;
     this.#world.trace(this.id, `connects (${number}, ${clean ? 'clean' : 'kept'})`);
     if (withWill) this.#checkers.events.sent(`${this.id}:will${number}`, will, undefined, credential.generationId);
@@ -174,6 +197,7 @@ export class Device {
 
   #received(link: Link, packet: Packet): void {
     link.heardAt = this.#world.scheduler.monotonic();
+    if (link.twin !== undefined && this.#twin?.received(link.twin, packet)) return;
     switch (packet.cmd) {
       case 'connack':
         this.#answered(link, packet.returnCode ?? -1, packet.sessionPresent);
@@ -203,6 +227,7 @@ export class Device {
     if (code !== 0) return;
     link.client.accepted = true;
     this.#checkers.sessions.accepted(link.attempt, sessionPresent);
+    if (link.twin !== undefined) this.#twin?.accepted(link.twin, sessionPresent);
     // As the SDKs do: what the session has is not asked for again.
     link.subscribed = sessionPresent && this.#subscribedGeneration === link.attempt.credential.generationId;
     if (!sessionPresent) this.#subscribedGeneration = undefined;
@@ -235,6 +260,7 @@ export class Device {
   #closed(link: Link): void {
     this.#world.trace(this.id, `is cut off (${link.number})`);
     link.over = true;
+    if (link.twin !== undefined) this.#twin?.closed(link.twin);
     if (this.#link === link) this.#link = undefined;
   }
 
@@ -275,13 +301,13 @@ export class Device {
   #subscribe(link: Link, qos: 0 | 1): void {
     if (qos === 0) this.#checkers.commands.atMostOnce(this.id);
     const subscriptions = [{ topic: `devices/${this.id}/messages/devicebound/#`, qos }];
-    link.client.send({ cmd: 'subscribe', messageId: this.#dice.between(1, 65_535), subscriptions });
+    link.client.send({ cmd: 'subscribe', messageId: this.#dice.between(1, TWIN_PACKET_IDS - 1), subscriptions });
   }
 
   #unsubscribe(link: Link): void {
     this.#subscribedGeneration = undefined;
     link.client.send({
-      ...{ cmd: 'unsubscribe', messageId: this.#dice.between(1, 65_535) },
+      ...{ cmd: 'unsubscribe', messageId: this.#dice.between(1, TWIN_PACKET_IDS - 1) },
       unsubscriptions: [`devices/${this.id}/messages/devicebound/#`],
     });
   }

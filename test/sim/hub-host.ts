@@ -8,6 +8,7 @@ import type { Log } from '../../src/base/log.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
+import { partitionOf } from '../../src/core/events/rules.ts';
 import { createHub, type WholeHub } from '../../src/core/hub.ts';
 import { createHubState } from '../../src/core/hub-state.ts';
 import { createGuard } from '../../src/core/identity/guard.ts';
@@ -20,10 +21,11 @@ import { createPresence } from '../../src/core/presence/presence.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
+import { publishTwinEvents, type TwinEventPublisher, twinEventSources } from '../../src/core/twins/publishing.ts';
 import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/connections.ts';
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
-import { recordCodec } from '../../src/records/record-codec.ts';
+import { recordCodec, twinEventCorrelation } from '../../src/records/record-codec.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
@@ -46,7 +48,7 @@ import type { Canary } from './canary.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
 import { type Doors, Members } from './members.ts';
 import { Life } from './scheduler.ts';
-import { behind, identitiesBehind, placesBehind, slowFiles, TableThread } from './storage.ts';
+import { behind, identitiesBehind, placesBehind, slowFiles, TableThread, twinsBehind } from './storage.ts';
 import type { World } from './world.ts';
 
 const DAY_MS = 86_400_000;
@@ -68,6 +70,8 @@ export interface Running {
   readonly http?: HttpConnections;
   readonly sweeper: Sweeper;
   readonly presence: KeptPresence;
+  /** Absent where nobody has to do with twins. */
+  readonly twinEvents?: TwinEventPublisher;
 }
 
 /** What members use of the hub. */
@@ -111,7 +115,7 @@ export class HubHost {
       policies: createMemoryPolicyStore(),
       subscriptions: createMemorySubscriptionStore(),
       commandQueue: createMemoryCommandQueue(identities),
-      twins: createMemoryTwinStore(identities),
+      twins: createMemoryTwinStore(identities, world.plan.twinBackEnds > 0 ? world.scheduler : undefined),
       consumerGroups: createMemoryConsumerGroupStore(),
       presenceStates: createMemoryPresenceStates(identities),
     };
@@ -167,11 +171,12 @@ export class HubHost {
     this.#world.trace('hub', 'stops');
     this.running = undefined;
     this.stopping = true;
-    const { life, mqtt, amqp, http, members, sweeper, presence, eventLog } = running;
+    const { life, mqtt, amqp, http, members, sweeper, presence, twinEvents, eventLog } = running;
     const stopped = (async () => {
       await Promise.all([mqtt.drain(), amqp.drain(), http?.drain(), members?.drain()]);
       await sweeper.close();
       await presence.close();
+      await twinEvents?.close();
       await this.tables.presenceStates.end();
       await eventLog.close();
     })();
@@ -277,10 +282,13 @@ export class HubHost {
     const places = placesBehind(createMemoryPlaces(), plan.members > 0 ? life : undefined, this.#dice);
     const own = createPresence({ places: canary.places?.(places) ?? places, clock, log });
     const presence = keepPresence(canary.presence?.(own) ?? own, { store: presenceStates, clock, log });
+    const keptTwins = twinsBehind(thread, tables.twins, life);
+    const twins = canary.twins?.(keptTwins) ?? keptTwins;
     const state = createHubState({
       ...common,
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
-      twins: behind(thread, tables.twins),
+      twins,
+      twinEvents: plan.twinBackEnds > 0,
       files: memoryFiles(common.guard, identities, clock, random),
       presence: presence.presence,
       connectionWatchers: [presence.watcher],
@@ -298,6 +306,13 @@ export class HubHost {
       tracing: undefined,
     });
     const hub = canary.hub?.(whole) ?? whole;
+    const twinEvents =
+      plan.twinBackEnds > 0
+        ? publishTwinEvents({
+            ...{ store: twins, eventLog, codec: recordCodec, partitionOf, hubName: 'mooring', clock, log },
+            ...{ correlationOf: twinEventCorrelation, sources: new Set(twinEventSources) },
+          })
+        : undefined;
     sweeper.start(hub.commands);
     // The machine's clock must not time what lives on another.
     const http = plan.httpShare > 0 ? await httpConnections(hub, { requestMs: 0 }) : undefined;
@@ -307,7 +322,17 @@ export class HubHost {
       plan.members > 0 ? this.#members(life, opened, { ...common, hub, feed, consumerGroups }) : undefined;
     const pick = world.dice('doors');
     const doorsOf = (): Doors | undefined => (members === undefined ? { life, ...doors } : members.pick(pick));
-    return { life, hub, eventLog: opened, doors: doorsOf, members, ...doors, sweeper, presence };
+    return {
+      life,
+      hub,
+      eventLog: opened,
+      doors: doorsOf,
+      members,
+      ...doors,
+      sweeper,
+      presence,
+      ...(twinEvents && { twinEvents }),
+    };
   }
 
   #members(life: Life, eventLog: EmbeddedEventLog, shared: SharedByMembers): Members {

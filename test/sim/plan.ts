@@ -47,6 +47,8 @@ export interface Plan {
   /** Listener threads that accept the MQTT and AMQP connections; 0 = the hub's own loop does. */
   readonly members: number;
   readonly memberDeathEveryMs: number;
+  /** Back ends that change twins and invoke methods; 0 = devices have nothing to do with either. */
+  readonly twinBackEnds: number;
 }
 
 /** Each seed has faults of its own: one in which everything happens at once hides what happens otherwise. */
@@ -84,6 +86,7 @@ export function planOf(seed: number): Plan {
     amqpBackEnds: some(0.5, () => 1),
     members: some(0.5, () => between(2, 3)),
     memberDeathEveryMs: some(0.5, () => between(4, 30) * 1000),
+    twinBackEnds: some(0.6, () => between(1, 2)),
   };
 }
 
@@ -104,7 +107,7 @@ export function reductions(plan: Plan): readonly Plan[] {
   halve('partitions', 1);
   halve('amqpDevices', 0);
   halve('gateways', 1);
-  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds', 'members'] as const)
+  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds', 'members', 'twinBackEnds'] as const)
     if (plan[name] > 0) less.push({ [name]: 0 });
   const rates = [
     'crashEveryMs',

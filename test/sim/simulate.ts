@@ -1,5 +1,7 @@
 /** One simulation: a plan in, what was found out. See `docs/reliability.md`. */
 
+import type { WholeHub } from '../../src/core/hub.ts';
+import type { TwinView } from '../../src/core/twins/twins.ts';
 import { owner } from '../drivers/owner.ts';
 import { AmqpBackEnd } from './amqp-back-end.ts';
 import { AmqpGateway } from './amqp-gateway.ts';
@@ -8,9 +10,11 @@ import { fetchCommands, type Parts, Registrar, readEvents, readReceipts, sendCom
 import { type Canary, none } from './canary.ts';
 import { CommandsChecker } from './check-commands.ts';
 import { EventsChecker } from './check-events.ts';
+import { MethodsChecker } from './check-methods.ts';
 import { ReadersChecker } from './check-readers.ts';
 import { RegistryChecker } from './check-registry.ts';
 import { SessionsChecker } from './check-sessions.ts';
+import { TwinsChecker } from './check-twins.ts';
 import { Device } from './device.ts';
 import { Directory } from './directory.ts';
 import { HttpDevices } from './http-devices.ts';
@@ -19,6 +23,7 @@ import { HubHost } from './hub-host.ts';
 import { failPower, fillDisk, keepRunning, setClock, stopHub } from './operator.ts';
 import type { Plan } from './plan.ts';
 import { waistDoor } from './service-door.ts';
+import { changeTwins, invoke, invokeMethods } from './twin-back-ends.ts';
 import { type Counters, World } from './world.ts';
 
 /** By then everything has come to rest, or never will: locks, lives of commands (an hour) and keep alives are over. */
@@ -44,6 +49,8 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
     events: new EventsChecker(world),
     commands: new CommandsChecker(world, directory),
     sessions: new SessionsChecker(world, directory),
+    twins: new TwinsChecker(world, directory),
+    methods: new MethodsChecker(world),
   };
   host.handedOver = (commands) => checkers.commands.handedOver(commands);
   const registry = new RegistryChecker(world);
@@ -77,6 +84,11 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
   world.act('receipts', () => readReceipts(parts));
   world.act('fetching', () => fetchCommands(parts));
   for (const device of devices) world.act(device.id, () => device.live());
+  for (let nth = 0; nth < plan.twinBackEnds; nth++) {
+    world.act(`twins${nth}`, () => changeTwins(parts, `twins${nth}`));
+    world.act(`methods${nth}`, () => invokeMethods(parts, `methods${nth}`));
+  }
+  if (plan.twinBackEnds > 0) for (const device of devices) world.act(`${device.id}'s twin`, () => device.liveTwin());
   const gateways = gatewaysOf(parts, overMqtt);
   for (const gateway of gateways) world.act(gateway.name, () => gateway.live());
   const readers = new ReadersChecker(world, checkers.events);
@@ -150,6 +162,7 @@ async function end(
       return;
     }
   }
+  if (world.plan.twinBackEnds > 0) await invokeAll(parts);
   for (const device of devices) device.settle();
   await world.scheduler.sleep(150_000);
   const { running } = host;
@@ -161,9 +174,28 @@ async function end(
   await checkers.commands.verify(running.hub, owner);
   await checkers.sessions.verify(running.hub, owner);
   parts.registry.verify();
+  if (world.plan.twinBackEnds > 0) await verifyTwins(parts, running.hub);
   const [error] = host.errors.filter((line) => !expected(line));
   world.check(error === undefined, () => `the hub's log has an error: ${error}`);
   world.over = true;
+}
+
+/** Who is connected and listens answers. */
+async function invokeAll(parts: Parts): Promise<void> {
+  const { world, directory } = parts;
+  for (const id of directory.ids.slice(0, world.plan.devices)) {
+    const outcome = await invoke(parts, `last.${id}`, id, 20_000);
+    world.check(outcome === 'answered', () => `all is calm, and a method of ${id} ended with ${outcome}`);
+  }
+}
+
+async function verifyTwins({ directory, checkers }: Parts, hub: WholeHub): Promise<void> {
+  const views = new Map<string, TwinView>();
+  for (const deviceId of directory.ids) {
+    const view = await hub.twins.get(owner, { deviceId }).catch(() => undefined);
+    if (view !== undefined) views.set(deviceId, view);
+  }
+  checkers.twins.verify(checkers.events.twinEvents, views);
 }
 
 /** What is still to be done, if anything. */
@@ -176,6 +208,7 @@ async function unfinished({ host, directory }: Parts, busy: () => string | undef
   const depths = await running.hub.commands.depths(directory.ids.map((deviceId) => ({ deviceId })));
   const waits = depths.findIndex((depth) => depth > 0);
   if (waits >= 0) return `${depths[waits]} commands wait for d${waits}`;
+  if ((await host.tables.twins.events(1)).length > 0) return 'events of twins wait';
   const { receipts } = await running.hub.commands.totals();
   return receipts === 0 ? undefined : `${receipts} receipts wait`;
 }

@@ -5,6 +5,7 @@
  */
 import type { IdentityChange, IdentityStore } from '../../src/core/identity/ports.ts';
 import type { Places } from '../../src/core/presence/places.ts';
+import type { DesiredNote, TwinStore } from '../../src/core/twins/ports.ts';
 import type { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
 import type { JournalFile, JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
 import type { Life } from './scheduler.ts';
@@ -117,7 +118,9 @@ export function behind<Store extends object>(thread: TableThread, store: Store):
   return Object.fromEntries(
     methods.map(([name, method]) => [
       name,
-      name === 'watch' ? method : (...parameters: unknown[]) => thread.call(() => method.apply(store, parameters)),
+      name.startsWith('watch')
+        ? method
+        : (...parameters: unknown[]) => thread.call(() => method.apply(store, parameters)),
     ]),
   ) as Store;
 }
@@ -162,6 +165,37 @@ export function identitiesBehind(thread: TableThread, store: IdentityStore, life
     watch(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** Watchers of this life hear of a change of desired properties when it is durable, before its back end does. */
+export function twinsBehind(thread: TableThread, store: TwinStore, life: Life): TwinStore {
+  const listeners = new Set<(note: DesiredNote) => void>();
+  let heard: DesiredNote[] = [];
+  life.onEnd(store.watch((note) => void heard.push(note)));
+  return {
+    ...behind(thread, store),
+    change(key, change, terms) {
+      let notes: DesiredNote[] = [];
+      const work = (): ReturnType<TwinStore['change']> => {
+        heard = [];
+        const outcome = store.change(key, change, terms);
+        notes = heard;
+        return outcome;
+      };
+      return thread.call(work, () => {
+        for (const note of notes) for (const listener of listeners) listener(note);
+      });
+    },
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    watchEvents(listener) {
+      const unwatch = store.watchEvents(listener);
+      life.onEnd(unwatch);
+      return unwatch;
     },
   };
 }

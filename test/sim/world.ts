@@ -45,6 +45,10 @@ export interface Counters {
   eventsRead: number;
   acknowledgements: number;
   redeliveries: number;
+  /** Answered to devices and back ends. */
+  twinChanges: number;
+  pushes: number;
+  methods: number;
 }
 
 const LINES_KEPT = 400;
@@ -70,6 +74,9 @@ export class World {
     eventsRead: 0,
     acknowledgements: 0,
     redeliveries: 0,
+    twinChanges: 0,
+    pushes: 0,
+    methods: 0,
   };
   /** Set when faults have ended: everybody does what is left to do, and does it well. */
   calm = false;

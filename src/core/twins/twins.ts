@@ -79,22 +79,26 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
   const notThere = async (key: IdentityKey): Promise<HubError> => {
     const { deviceId, moduleId } = key;
     const device = moduleId === undefined ? undefined : await identities.get({ deviceId });
-    return device === undefined
-      ? new HubError('DeviceNotFound', `The device ${deviceId} does not exist.`)
-      : new HubError('ModuleNotFound', `The module ${moduleId} of ${deviceId} does not exist.`);
+    return device === undefined ? notFound({ deviceId }) : notFound(key);
   };
 
   const room: Twins = {
     async get(_principal, key) {
       const [identity, kept] = await Promise.all([identities.get(key), store.load(keyOf(key))]);
-      if (identity === undefined || kept === undefined) throw await notThere(key);
-      return viewOf(identity, kept);
+      if (identity !== undefined && identity.generationId === kept?.generationId) return viewOf(identity, kept);
+      // It was created anew between the two, or is not there.
+      const now = await identities.get(key);
+      const own = now && (await store.load(keyOf(key), now.generationId));
+      if (now === undefined || own === undefined) throw await notThere(key);
+      return viewOf(now, own);
     },
     async change(_principal, key, change, ifMatch = '*') {
       const outcome = await store.change(keyOf(key), change, { ifMatch, time: clock.now(), withEvents });
       if (outcome.kind === 'refused') throw errorOf(outcome);
       const identity = await identities.get(key);
       if (outcome.kind === 'gone' || identity === undefined) throw await notThere(key);
+      // What was changed has been deleted meanwhile, and another is there: the change is not of that one.
+      if (identity.generationId !== outcome.kept.generationId) throw notFound(key);
       return viewOf(identity, outcome.kept);
     },
     async readOwn(principal, key) {
@@ -129,6 +133,12 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
     },
   };
   return { twins: parts.guard.room(room, twinCalls), totals: reporting.totals };
+}
+
+function notFound({ deviceId, moduleId }: IdentityKey): HubError {
+  return moduleId === undefined
+    ? new HubError('DeviceNotFound', `The device ${deviceId} does not exist.`)
+    : new HubError('ModuleNotFound', `The module ${moduleId} of ${deviceId} does not exist.`);
 }
 
 function generationOf(principal: Principal): string | undefined {
