@@ -3,19 +3,23 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { openHttpHub } from '../drivers/http.ts';
 import { registerDevice } from '../drivers/http-device.ts';
 import { startHub } from '../drivers/hub.ts';
 
-/** Statuses of everything that is answered until the hub closes or is silent for a while. */
+/** Statuses of everything that is answered until the hub closes, or is silent for a while behind its first answer. */
 async function statuses(socket: net.Socket, text: string): Promise<readonly number[]> {
   let answer = '';
   socket.on('error', () => {});
   socket.on('data', (chunk: Buffer) => {
     answer += chunk.toString('latin1');
   });
+  const closed = once(socket, 'close').catch(() => {});
+  const answered = once(socket, 'data').catch(() => {});
   socket.write(text);
-  await Promise.race([once(socket, 'close').catch(() => {}), new Promise((resolve) => setTimeout(resolve, 150))]);
+  await Promise.race([closed, answered]);
+  await Promise.race([closed, delay(150)]);
   socket.destroy();
   return [...answer.matchAll(/^HTTP\/1\.1 (\d{3})/gm)].map(([, status]) => Number(status));
 }
