@@ -7,20 +7,17 @@ import { limits } from '../../src/base/limits.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
 import { openTestDoor, serveStream as serve } from '../drivers/mqtt-door.ts';
+import { until } from '../drivers/until.ts';
 
 const topic = 'devices/d1/messages/events/';
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
-}
 
 test('PUBACKs of one batch are one write', async () => {
   await using door = await openTestDoor({ durable: 'byHand' });
   await door.create({ deviceId: 'd1' });
   const { stream, writes } = serve(door);
   stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
-  await until(() => writes.length === 1);
+  await until('one write', () => writes.length === 1, { everyMs: 1 });
   for (const messageId of [1, 2, 3]) stream.write(mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
   await door.untilSent(3);
   await turn();
@@ -37,7 +34,7 @@ test('pings that come together are answered together, a share in each turn of th
   await door.create({ deviceId: 'd1' });
   const { stream, writes } = serve(door);
   stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
-  await until(() => writes.length === 1);
+  await until('one write', () => writes.length === 1, { everyMs: 1 });
   const count = 3 * limits.mqttPacketsPerTurn;
   const ping = mqttPacket.generate({ cmd: 'pingreq' });
   stream.write(Buffer.concat(Array.from({ length: count }, () => ping)));
@@ -73,7 +70,7 @@ test('a conversation gives the same answers wherever its bytes are split', async
     stream.write(conversation.subarray(0, at));
     await turn();
     stream.write(conversation.subarray(at));
-    await until(() => writes.length === expected.length);
+    await until('every write', () => writes.length === expected.length, { everyMs: 1 });
     assert.deepEqual(new Set(writes.map((bytes) => bytes[0])), new Set(expected), `split at ${at}`);
     stream.destroy();
     await turn();
@@ -102,7 +99,7 @@ test('connections whose packets come in pieces, by turns, get each its own', asy
     await turn();
   }
   for (const { stream, writes } of talks) {
-    await until(() => writes.length === 3);
+    await until('three writes', () => writes.length === 3, { everyMs: 1 });
     assert.deepEqual(new Set(writes.map((bytes) => bytes[0])), new Set([0x20, 0x40, 0xd0]));
     stream.destroy();
   }
@@ -147,7 +144,7 @@ test('damaged packets of a connected device end its connection or are answered, 
   for (let run = 0; run < 500; run++) {
     const peer = serve(door);
     peer.stream.write(mqttPacket.generate(connectPacket(credentials)));
-    await until(() => peer.writes.length > 0);
+    await until('a write', () => peer.writes.length > 0, { everyMs: 1 });
     const chosen = Array.from({ length: 1 + pick(4) }, () => packets[pick(packets.length)]);
     // Every other time the fast path is at work before the damage.
     if (run % 2 === 0) peer.stream.write(Buffer.concat([packets[1], packets[1]]));
@@ -225,6 +222,6 @@ test('a thousand connections come and go', async () => {
       else await client.disconnect();
     }
   }
-  await until(() => door.door.connections() === 0);
+  await until('no connection is left', () => door.door.connections() === 0, { everyMs: 1 });
   assert.equal(await door.hub.presence.connectedDevices(), 0);
 });

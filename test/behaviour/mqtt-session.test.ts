@@ -4,6 +4,7 @@ import type { IConnectPacket } from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 import { openTestDoor, type TestDoor } from '../drivers/mqtt-door.ts';
+import { until } from '../drivers/until.ts';
 
 const key = { deviceId: 'd1' };
 const commands = 'devices/d1/messages/devicebound/#';
@@ -226,7 +227,7 @@ test('a newer connection takes over, and the end of the older does not touch it'
   await newer.ping();
   assert.equal((await door.hub.presence.state(key)).connected, true);
   newer.destroy();
-  while ((await door.hub.presence.state(key)).connected) await new Promise((resolve) => setImmediate(resolve));
+  await until('it is gone', async () => !(await door.hub.presence.state(key)).connected, { everyMs: 1 });
 });
 
 test('a device that is disabled or deleted loses its connection', async () => {

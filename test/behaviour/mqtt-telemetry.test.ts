@@ -5,6 +5,7 @@ import { limits } from '../../src/base/limits.ts';
 import { Session } from '../../src/protocols/mqtt/session.ts';
 import { connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { openTestDoor, serveStream } from '../drivers/mqtt-door.ts';
+import { until } from '../drivers/until.ts';
 
 const topic = 'devices/d1/messages/events/';
 
@@ -74,7 +75,7 @@ test('each batch acknowledges its own messages and no later ones', async () => {
   await door.create({ deviceId: 'd1' });
   const { stream, writes } = serveStream(door);
   stream.write(mqttPacket.generate(connectPacket(await door.credentials({ deviceId: 'd1' }))));
-  while (writes.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('a write', () => writes.length > 0, { everyMs: 1 });
   for (const messageId of [1, 2]) stream.write(mqttPacket.generate(publishPacket({ topic, qos: 1, messageId })));
   await door.untilSent(2);
   assert.equal(door.log.writer.batch, 2, 'one record fits into a batch');
@@ -173,7 +174,7 @@ test('a will keeps its bytes while more come in before the CONNECT is accepted',
   // All in one turn of the loop, so that the reader's memory is used again before the device is let in.
   for (let at = 1; at < 1000; at++) session.receive(ping);
   // The CONNACK and a thousand PINGRESPs, of which those that came together leave together.
-  while (Buffer.concat(answers).length < 4 + 1000 * ping.length) await new Promise((resolve) => setImmediate(resolve));
+  await until('every answer', () => Buffer.concat(answers).length >= 4 + 1000 * ping.length, { everyMs: 1 });
   session.ended();
   assert.deepEqual(door.sent, [willEvent]);
 });

@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import mqtt from 'mqtt';
 import { type Exit, startHub, type TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 
 /** Connects as `deviceId` with a token of the policy `device`, after the owner has made the device over REST. */
 async function connectDevice(hub: TestHub, deviceId: string): Promise<mqtt.MqttClient> {
@@ -151,7 +152,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
         existsSync(`/proc/${hub}`) && !/State:\s+Z/.test(readFileSync(`/proc/${hub}/status`, 'utf8'));
       assert.ok(isAlive());
       starter.kill(signal);
-      while (isAlive()) await new Promise((resolve) => setTimeout(resolve, 20));
+      await until('the hub has ended', () => !isAlive());
       assert.ok(!existsSync(path.join(dataDir, 'endpoints.json')), 'it has stopped in order');
     } finally {
       starter.kill('SIGKILL');

@@ -6,6 +6,7 @@ import tls from 'node:tls';
 import { readAll } from '../../src/stores/contract/event-log.ts';
 import type { MqttDriver } from '../drivers/mqtt.ts';
 import { openThreadedHub } from '../drivers/threads.ts';
+import { until } from '../drivers/until.ts';
 
 const ids = Array.from({ length: 16 }, (_, at) => `d${at}`);
 
@@ -32,7 +33,7 @@ test('a thread that ends loses its connections and nothing acknowledged; it is r
       acknowledged.push(`${id} ${n}`);
     }
   });
-  while (acknowledged.length < 500) await new Promise((resolve) => setImmediate(resolve));
+  await until('500 acknowledgements', () => acknowledged.length >= 500, { everyMs: 1 });
   const next = hub.nextWorker();
   await hub.workers[0].terminate();
   const replacement = await next;
@@ -52,7 +53,7 @@ test('a thread that ends loses its connections and nothing acknowledged; it is r
   for (const text of acknowledged) assert.ok(stored.includes(text), `${text} was acknowledged`);
   const sentences = hub.log.filter(({ level }) => level === 'error').map(({ sentence }) => sentence);
   assert.deepEqual(sentences, ['a listener thread has ended; its connections are lost, and it is started again']);
-  while (hub.threads.serving < hub.threads.size) await new Promise((resolve) => setImmediate(resolve));
+  await until('every thread serves', () => hub.threads.serving >= hub.threads.size);
 });
 
 test('an error that nobody handles ends the thread, not the hub; one that dies again and again waits longer and longer', async () => {
@@ -72,9 +73,8 @@ test('an error that nobody handles ends the thread, not the hub; one that dies a
     .map(({ fields }) => fields.restartMs);
   assert.deepEqual(waits, [100, 200, 400, 800]);
   assert.equal(hub.log.filter(({ sentence }) => sentence.startsWith('an error was not handled')).length, 4);
-  while (!hub.log.some(({ sentence }) => sentence === 'a listener thread was started again')) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  const restarted = 'a listener thread was started again';
+  await until(restarted, () => hub.log.some(({ sentence }) => sentence === restarted));
   const client = await hub.device('d0');
   await client.disconnect();
 });

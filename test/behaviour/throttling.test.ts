@@ -9,6 +9,7 @@ import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { MonitoringReader, type Told } from '../drivers/monitoring.ts';
 import { type connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
+import { until } from '../drivers/until.ts';
 
 const QUIET = 99;
 const PER_SECOND = 20;
@@ -267,10 +268,11 @@ test('a device that is slowed is told of: the limit, its use, since when; once a
   await quiet.disconnect();
   // When nothing is summed any more, all has been told.
   let metrics = '';
-  while (!/^mooring_monitoring_sums_open 0$/m.test(metrics)) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  const areClosed = async (): Promise<boolean> => {
     metrics = await metricsOf(hub);
-  }
+    return /^mooring_monitoring_sums_open 0$/m.test(metrics);
+  };
+  await until('no sum is open', areClosed, { everyMs: 100 });
   const counted = Number(/^mooring_slowed_seconds_total\{limit="deviceMessagesPerSecond"\} (\d+)$/m.exec(metrics)?.[1]);
   const secondsIn = (told: readonly Told[]): number =>
     told.filter(isSlowed).reduce((total, event) => total + Number(event.count), 0);

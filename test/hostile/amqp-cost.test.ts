@@ -11,6 +11,7 @@ import type { AmqpValue } from '../../src/wire/amqp/values.ts';
 import { RawAmqp } from '../drivers/amqp.ts';
 import { attach, begin, flow, frame, HEADER, open, plain, SASL_HEADER, transfer } from '../drivers/amqp-bytes.ts';
 import { type AmqpTestHub, HUB_NAME, openAmqpTestHub } from '../drivers/amqp-door.ts';
+import { until } from '../drivers/until.ts';
 import { emptyBinaries } from './amplification.ts';
 import { cpuMsOf, growthOf, without } from './cost.ts';
 
@@ -135,7 +136,7 @@ async function flowsCost(hub: AmqpTestHub, links: number, flows: number): Promis
     const count = (): number => raw.frames().filter(({ code }) => code === performative.flow).length;
     const before = count();
     raw.write(flow(0, { window: 0, echo: true }));
-    while (count() === before) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until('the echo of a flow', () => count() !== before);
     raw.received = Buffer.alloc(0);
   };
   await echoed();

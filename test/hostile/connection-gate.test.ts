@@ -10,6 +10,7 @@ import { systemRandom } from '../../src/base/random.ts';
 import { ConnectionGate, type ConnectionLimits } from '../../src/protocols/shared/connection-gate.ts';
 import { type Listener, listen } from '../../src/protocols/shared/listener.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/tls/certificates.ts';
+import { until } from '../drivers/until.ts';
 
 const MANY = 1000;
 
@@ -69,7 +70,7 @@ async function open(bounds: Partial<ConnectionLimits>, secured = false): Promise
         const { refused, open: now, displaced } = gate.counts();
         return refused + now + displaced > before.refused + before.open + before.displaced;
       };
-      while (!seen()) await new Promise((resolve) => setImmediate(resolve));
+      await until('the gate has seen the connection', seen, { everyMs: 1 });
       return { socket, proved: (by) => accepted.get(socket.localPort ?? 0)?.proved(by) };
     },
     async isClosed(socket) {
@@ -95,7 +96,7 @@ test('a connection beyond all that there may be is closed at once, and its place
   assert.equal(await scene.isClosed(third.socket), true);
   assert.deepEqual(scene.warnings, ['connectionsMax']);
   first.socket.destroy();
-  while (scene.gate.counts().open > 1) await new Promise((resolve) => setImmediate(resolve));
+  await until('one is open', () => scene.gate.counts().open <= 1);
   const fourth = await scene.connect();
   assert.equal(await scene.isClosed(fourth.socket), false);
   assert.deepEqual(scene.gate.counts(), { open: 2, unproved: 1, refused: 1, displaced: 0 });
@@ -158,7 +159,7 @@ test('a TLS handshake that is never made counts, one that is made goes on to the
   await once(client, 'secureConnect');
   assert.equal(await scene.isClosed(silent.socket), true);
   client.destroy();
-  while (scene.gate.counts().open > 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  await until('none is open', () => scene.gate.counts().open === 0);
   assert.equal(scene.gate.counts().unproved, 0);
 });
 
@@ -171,7 +172,7 @@ test('one identity has its share of connections: of more, its oldest ends, and n
     own.push(socket);
   }
   assert.equal(await scene.isClosed(own[0]), true);
-  while (scene.gate.counts().open > 2) await new Promise((resolve) => setImmediate(resolve));
+  await until('two are open', () => scene.gate.counts().open <= 2);
   const other = await scene.connect();
   other.proved('device d2');
   for (let nth = 0; nth < 3; nth++) (await scene.connect()).proved('policy service');
@@ -181,7 +182,7 @@ test('one identity has its share of connections: of more, its oldest ends, and n
   assert.deepEqual(scene.warnings, ['connectionsPerDeviceMax']);
   // Places that are left count no more.
   own[1].destroy();
-  while (scene.gate.counts().open > 5) await new Promise((resolve) => setImmediate(resolve));
+  await until('five are open', () => scene.gate.counts().open <= 5);
   (await scene.connect()).proved('device d1');
   assert.equal(await scene.isClosed(own[2]), false);
 });
@@ -223,8 +224,7 @@ test('large certificate chains on which nobody is proved are few: the oldest giv
   const large: tls.TLSSocket[] = [];
   for (let nth = 0; nth < limits.tlsLargeHandshakesMax + 3; nth++) large.push(await connectLarge());
   const beyond = 3;
-  while (scene.gate.counts().open > limits.tlsLargeHandshakesMax + 1)
-    await new Promise((resolve) => setTimeout(resolve, 2));
+  await until('those beyond are closed', () => scene.gate.counts().open <= limits.tlsLargeHandshakesMax + 1);
   for (const socket of large.slice(0, beyond)) assert.equal(await scene.isClosed(socket), true);
   for (const socket of [...large.slice(beyond), plain]) assert.equal(await scene.isClosed(socket), false);
   for (const socket of [...large, plain]) socket.destroy();

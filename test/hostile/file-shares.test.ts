@@ -6,6 +6,7 @@ import tls from 'node:tls';
 import { limits } from '../../src/base/limits.ts';
 import { fileDevice, type Ticket } from '../drivers/file-device.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 
 async function connect(hub: TestHub): Promise<tls.TLSSocket> {
   const port = hub.endpoints.ports.https ?? 0;
@@ -28,13 +29,6 @@ function answersOf(sockets: readonly tls.TLSSocket[]): string[] {
     });
   }
   return answers;
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const started = performance.now(); !isSo(); ) {
-    assert.ok(performance.now() - started < 20_000, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 test('unfinished block lists of one device are held once, and another device sends its own', async () => {

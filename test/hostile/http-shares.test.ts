@@ -8,6 +8,7 @@ import { limits } from '../../src/base/limits.ts';
 import { readBody } from '../../src/protocols/http/read-body.ts';
 import { type HttpHub, openHttpHub, parseAnswer, refusalIn } from '../drivers/http.ts';
 import { type HttpDevice, registerDevice } from '../drivers/http-device.ts';
+import { until } from '../drivers/until.ts';
 
 const events = '/messages/events?api-version=2021-04-12';
 const MiB = 1024 * 1024;
@@ -37,13 +38,6 @@ function held(http: HttpHub): { most(): number; now(): number; release(): void }
     return send(...args);
   };
   return { most: () => most, now: () => now, release: () => gate.resolve() };
-}
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const started = performance.now(); !isSo(); ) {
-    assert.ok(performance.now() - started < 20_000, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 test('requests of one connection are carried out one after the other, and only few wait', async () => {

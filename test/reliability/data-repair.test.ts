@@ -19,6 +19,7 @@ import { openKeyCipher } from '../../src/stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../../src/stores/embedded/tables/tables.ts';
 import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 import { type ReadEvent, readToEnd } from './event-reader.ts';
 import { KillPublisher } from './kill-publisher.ts';
 
@@ -37,9 +38,8 @@ before(async () => {
   const logins = await createDevices(hub.endpoints, hub.ca, DEVICES, '');
   const publishers = logins.map((login) => new KillPublisher(login, SEED));
   await Promise.all(publishers.map((publisher) => publisher.start(hub.endpoints.ports.mqtt as number)));
-  while (publishers.some((publisher) => publisher.acknowledgedNumbers().length < 150)) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  const enough = (publisher: KillPublisher): boolean => publisher.acknowledgedNumbers().length >= 150;
+  await until('150 acknowledgements of each', () => publishers.every(enough));
   await Promise.all(publishers.map((publisher) => publisher.finish()));
   for (const publisher of publishers) acknowledged.set(publisher.deviceId, publisher.acknowledgedNumbers());
   const api = apiOf(hub);

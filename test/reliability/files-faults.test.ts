@@ -14,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { type FileDevice, fileDevice, type Ticket } from '../drivers/file-device.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 
 const KILLS = Number(process.env.MOORING_TEST_FILE_KILLS ?? 6);
 const SEED = Number(process.env.MOORING_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -49,12 +50,6 @@ function openFiles(hub: TestHub): readonly string[] {
     }
   });
   return links.filter((target) => target.startsWith(filesOf(hub)));
-}
-
-async function until(what: string, done: () => boolean | Promise<boolean>): Promise<void> {
-  for (const deadline = performance.now() + 60_000; !(await done()); await sleep(50)) {
-    if (performance.now() > deadline) throw new Error(`never: ${what}`);
-  }
 }
 
 async function uploadBlocks(device: FileDevice, ticket: Ticket, bytes: Buffer): Promise<void> {

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { createDevices } from '../../bench/servers/hub.ts';
 import { startHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 import { readToEnd } from './event-reader.ts';
 import { KillPublisher } from './kill-publisher.ts';
 
@@ -38,7 +39,7 @@ test('a full disk does not keep the hub from starting', {
   const [login] = await createDevices(hub.endpoints, hub.ca, 1, '');
   const publisher = new KillPublisher(login, 1);
   await publisher.start(hub.endpoints.ports.mqtt as number);
-  while (publisher.acknowledgedNumbers().length < 1500) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until('1500 acknowledgements', () => publisher.acknowledgedNumbers().length >= 1500);
   await publisher.finish();
   const count = async (): Promise<number> => {
     let read = 0;

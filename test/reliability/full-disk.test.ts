@@ -15,6 +15,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 import { MixedLoad } from './mixed-load.ts';
 
 const ROUNDS = Number(process.env.MOORING_TEST_DISK_ROUNDS ?? 2);
@@ -102,12 +103,4 @@ async function assertServesReaders(hub: TestHub, load: MixedLoad, when: string):
   api.close();
   assert.equal(devices.length, 5, when);
   await load.readEvents(hub, when);
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000;
-  while (!(await holds())) {
-    assert.ok(Date.now() < end, `${what}, within 20 s`);
-    await sleep(50);
-  }
 }

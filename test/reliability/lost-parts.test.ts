@@ -9,6 +9,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { createDevices } from '../../bench/servers/hub.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 import { readToEnd } from './event-reader.ts';
 import { KillPublisher } from './kill-publisher.ts';
 
@@ -26,9 +27,8 @@ let registered: Logins;
 async function send(hub: TestHub, seed: number, logins: Logins): Promise<void> {
   const publishers = logins.map((login) => new KillPublisher(login, seed));
   await Promise.all(publishers.map((publisher) => publisher.start(hub.endpoints.ports.mqtt as number)));
-  while (publishers.some((publisher) => publisher.acknowledgedNumbers().length < 150)) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  const enough = (publisher: KillPublisher): boolean => publisher.acknowledgedNumbers().length >= 150;
+  await until('150 acknowledgements of each', () => publishers.every(enough));
   await Promise.all(publishers.map((publisher) => publisher.finish()));
 }
 
