@@ -6,19 +6,21 @@
 export interface ShareBounds {
   /** Of all keys together. */
   readonly max: number;
-  readonly perKeyMax: number;
+  readonly perKeyMax: number | ((key: string) => number);
   /** Part of `max` that only keys with at most `reservedPerKey` of it may take. Default: none. */
   readonly reserve?: number;
   readonly reservedPerKey?: number;
 }
 
 export class Shares {
-  readonly #bounds: Required<ShareBounds>;
+  readonly #bounds: Required<Omit<ShareBounds, 'perKeyMax'>>;
+  readonly #perKeyMaxOf: (key: string) => number;
   readonly #held = new Map<string, number>();
   #used = 0;
 
   constructor({ max, perKeyMax, reserve = 0, reservedPerKey = 0 }: ShareBounds) {
-    this.#bounds = { max, perKeyMax, reserve, reservedPerKey };
+    this.#bounds = { max, reserve, reservedPerKey };
+    this.#perKeyMaxOf = typeof perKeyMax === 'number' ? () => perKeyMax : perKeyMax;
   }
 
   get used(): number {
@@ -29,12 +31,17 @@ export class Shares {
     return this.#held.get(key) ?? 0;
   }
 
+  /** Whether a key has all of its own share. */
+  isFull(key: string): boolean {
+    return this.heldBy(key) >= this.#perKeyMaxOf(key);
+  }
+
   /** @returns false = there is none for this key now, and nothing was taken. */
   take(key: string, amount = 1): boolean {
-    const { max, perKeyMax, reserve, reservedPerKey } = this.#bounds;
+    const { max, reserve, reservedPerKey } = this.#bounds;
     const held = this.heldBy(key) + amount;
     const open = held <= reservedPerKey ? max : max - reserve;
-    if (held > perKeyMax || this.#used + amount > open) return false;
+    if (held > this.#perKeyMaxOf(key) || this.#used + amount > open) return false;
     this.#held.set(key, held);
     this.#used += amount;
     return true;

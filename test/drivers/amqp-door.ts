@@ -16,6 +16,7 @@ import type { Telemetry } from '../../src/core/events/types.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityKey, Principal } from '../../src/core/identity/types.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
+import type { TwinStore } from '../../src/core/twins/ports.ts';
 import { openAmqpDoor } from '../../src/protocols/amqp/server.ts';
 import type { Door } from '../../src/protocols/shared/door.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
@@ -52,7 +53,9 @@ export interface AmqpTestHub extends AsyncDisposable {
   connectionString(options?: { policyName?: string; entity?: string }): string;
   /** Makes a device, or a module and its device. */
   device(deviceId: string, moduleId?: string): Promise<TestDevice>;
+  /** Where commands wait, and twins; a test may put something in the place of their operations. */
   readonly commandQueue: CommandQueue;
+  readonly twinStore: TwinStore;
   /** Lets the device upload a file of that content: back ends are told. */
   upload(deviceId: string, name: string, content: string): Promise<void>;
   /** Stores telemetry of device `d1` in one partition and waits until readers see it. */
@@ -104,12 +107,13 @@ export async function openAmqpTestHub(
   const monitoring = createMemoryEventLog({ name: `${name}-monitoring`, partitionCount: 1, clock });
   const identities = createMemoryIdentityStore();
   const commandQueue = createMemoryCommandQueue(identities);
+  const twinStore = createMemoryTwinStore(identities);
   const consumerGroups = createMemoryConsumerGroupStore();
   const { hub, policies, files } = await openPlainHub({
     name,
     hosts: ['localhost', '127.0.0.1'],
     ...{ identities, commandQueue, clock },
-    twins: createMemoryTwinStore(identities),
+    twins: twinStore,
     events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
     random: systemRandom,
     log: capturing(lines),
@@ -138,6 +142,7 @@ export async function openAmqpTestHub(
     telemetry,
     monitoring,
     commandQueue,
+    twinStore,
     async upload(deviceId, name, content) {
       const key = { deviceId };
       const { blobName, sasToken, correlationId } = await hub.files.beginUpload(owner, key, name);

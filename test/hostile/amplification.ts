@@ -240,6 +240,16 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
     'the others look at the next beat, in turn',
   ],
   [
+    'AMQP: links for commands of one back end, each sends ahead',
+    ['amqpCommandsBytesPerPolicyMax'],
+    'bytes that are not stored yet have a share',
+  ],
+  [
+    'MQTT, AMQP, HTTP: calls of one device or policy, over all of its connections, that wait for the tables',
+    ['callsPerDeviceMax', 'callsPerPolicyMax', 'callsWaitingPerDeviceMax', 'callsWaitingPerPolicyMax'],
+    'wait for each other in a line of their own; a quarter of all places is for who holds little',
+  ],
+  [
     'HTTP: methods that wait for their device, of one back end',
     ['methodsPerPolicyMax', 'methodsBytesPerPolicyMax'],
     'have places of their own, so that its other requests go on',

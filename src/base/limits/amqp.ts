@@ -52,6 +52,9 @@ export const amqpLimits = {
   amqpBatchMessagesMax: 5000,
   /** Commands that one back end's AMQP link may have sent and that are not stored yet. */
   amqpCommandsInflightMax: 256,
+  /** Bytes of commands that are not stored yet, of all back ends and of the holders of one policy: a link's 256 may have 64 KiB each. */
+  amqpCommandsBytesMax: 64 * MiB,
+  amqpCommandsBytesPerPolicyMax: 32 * MiB,
   /** Feedback messages that one back end may hold unsettled over one AMQP link. */
   amqpReceiptBatchesMax: 8,
   /**

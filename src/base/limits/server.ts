@@ -27,6 +27,16 @@ export const serverLimits = {
   postgresConnectMs: 10 * SECOND_MS,
   /** Table operations that wait for the store's thread before more are refused. */
   tableQueueMax: 10_000,
+  /**
+   * Calls of clients that are under way, each one or a few operations of the tables: of all (a quarter of them only for those who have
+   * at most `callsReservedPerShare`), of one device with its modules, of the holders of one policy; and how many more of one wait.
+   */
+  callsMax: 8000,
+  callsReservedPerShare: 16,
+  callsPerDeviceMax: 64,
+  callsPerPolicyMax: 1024,
+  callsWaitingPerDeviceMax: 512,
+  callsWaitingPerPolicyMax: 4096,
   /** Rows that the table operations of one commit touch, about: some milliseconds of the store's thread. */
   tableBatchRowsMax: 512,
   /** Durable MQTT sessions are kept this long after the device was last seen. */

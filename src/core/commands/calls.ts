@@ -27,7 +27,7 @@ export const commandCalls: Sheet<Commands & CommandKeeping> = {
       // What was taken by right may be settled, also after the proof has ended.
       async settle(lockToken, settlement) {
         try {
-          await inbox.settle(lockToken, settlement);
+          await guard.inTurn(principal, () => inbox.settle(lockToken, settlement));
         } catch (error) {
           guard.refused({ operation: 'commands.settle', principal, target: key }, error);
           throw error;

@@ -147,7 +147,22 @@ test('commands that were locked behind the end are given back too', async () => 
   bench.delivery.close();
   await bench.settled();
   assert.deepEqual(bench.written, []);
-  assert.equal(bench.closedInboxes, 2);
+  assert.equal(bench.closedInboxes, 1);
+});
+
+test('who has taken nothing asks nothing of the store when it ends', async () => {
+  const bench = new Bench();
+  bench.left = 0;
+  bench.delivery.wake();
+  await bench.settled();
+  bench.delivery.close();
+  assert.equal(bench.closedInboxes, 0);
+  const taken = new Bench();
+  taken.left = 1;
+  taken.delivery.wake();
+  await taken.settled();
+  taken.delivery.close();
+  assert.equal(taken.closedInboxes, 1);
 });
 
 test('a renewed proof opens the inbox anew, under the same name', async () => {

@@ -24,7 +24,7 @@ interface Recipient {
 export class CommandDelivery {
   /** Names this delivery to the command queue. */
   readonly holder: string;
-  /** Whether any command has been taken under that name. */
+  /** Whether commands have been taken under that name, or may have been. */
   hasTaken = false;
   readonly #hub: DeviceHub;
   readonly #recipient: Recipient;
@@ -94,12 +94,12 @@ export class CommandDelivery {
     this.#cancelRetry?.();
   }
 
-  /** Gives back what is held, at once, so that the device's next connection gets it. */
+  /** Gives back what is held, at once, so that the device's next connection gets it. Who has taken nothing has nothing to give back. */
   close(): void {
     this.discard();
     this.#pending = [];
     this.#held.clear();
-    this.#giveBack();
+    if (this.hasTaken) this.#giveBack();
   }
 
   /** Writes and takes until the device takes no more, the bound is reached, or nothing waits. One at a time. */
@@ -121,7 +121,7 @@ export class CommandDelivery {
         if (taken.length > 0) this.hasTaken = true;
         if (this.#isClosed) {
           // The locks were taken behind the release.
-          this.#giveBack();
+          if (taken.length > 0) this.#giveBack();
           return;
         }
         this.#pending = [...taken];
@@ -138,7 +138,11 @@ export class CommandDelivery {
   }
 
   #retryLater(error: unknown): void {
-    this.#logFailure(error, 'commands could not be taken');
+    // Else too many of the device's calls wait: it has brought that about, and nothing was asked.
+    if (asHubError(error).code !== 'ThrottlingException') {
+      this.#logFailure(error, 'commands could not be taken');
+      this.hasTaken = true;
+    }
     this.#cancelRetry?.();
     this.#cancelRetry = this.#hub.clock.after(limits.commandsRetryMs, () => {
       this.#cancelRetry = undefined;

@@ -117,8 +117,10 @@ export class DeviceConnection implements ConnectionClaim {
   /** Commands to the device, over one wire of several that it may have. @throws HubError IotHubUnauthorizedAccess */
   openCommands(wire: CommandWire): CommandDelivery {
     const holder = this.#holder ?? `${this.protocol}-${uuid(this.#hub.random)}`;
+    const delivery = new CommandDelivery(this.#hub, this, wire, holder);
+    delivery.hasTaken = this.#holder !== undefined;
     this.#holder = undefined;
-    return new CommandDelivery(this.#hub, this, wire, holder);
+    return delivery;
   }
 
   /**

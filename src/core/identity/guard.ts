@@ -1,5 +1,6 @@
 /**
- * The guard: asks the permission table, does the work, and tells monitoring of a refusal, in one place. A room is made
+ * The guard: asks the permission table, has the work wait for a place among its caller's, does it, and tells monitoring of a
+ * refusal, in one place. A room is made
  * with it and a sheet that says of each of its calls which operation of the table it is and whom it concerns; a call
  * without an entry does not compile, and `Hub` holds only rooms that stand behind a guard.
  */
@@ -7,7 +8,8 @@ import { AssertionError } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { HubError } from '../errors.ts';
 import type { Concerned } from '../monitoring/types.ts';
-import type { Operation } from './operations.ts';
+import { CallShares } from './call-shares.ts';
+import { type Operation, type OperationRule, operationTable } from './operations.ts';
 import { authorize, type HubPlace, isAuthorized } from './permissions.ts';
 import type { IdentityKey, Principal } from './types.ts';
 
@@ -53,9 +55,9 @@ export type Sheet<Room> = {
 
 export interface Guard {
   /**
-   * Does `work` if `principal` may do `operation` to `target`; a refusal of either is told and thrown on.
+   * Does `work` if `principal` may do `operation` to `target`, when it has a place for it; a refusal is told and thrown on.
    * @param where the principal is, for what is told
-   * @throws HubError IotHubUnauthorizedAccess, IotHubUnauthorized (the proof has ended), and what `work` throws
+   * @throws HubError IotHubUnauthorizedAccess, IotHubUnauthorized (the proof has ended), ThrottlingException, and what `work` throws
    */
   run<Answer>(
     principal: Principal,
@@ -64,6 +66,11 @@ export interface Guard {
     work: () => Answer | Promise<Answer>,
     where?: Attempt['where'],
   ): Promise<Answer>;
+  /**
+   * The place alone, for what was allowed before, or is asked for in another thread.
+   * @throws HubError ThrottlingException, and what `work` throws
+   */
+  inTurn<Answer>(principal: Principal, work: () => Promise<Answer>): Promise<Answer>;
   /** The same for what is answered at once. */
   runNow<Answer>(principal: Principal, operation: Operation, target: Target, work: () => Answer): Answer;
   /** The permission alone, for what a door answers by itself. @throws HubError as `run` */
@@ -100,16 +107,20 @@ export function createGuard(clock: Pick<Clock, 'now'>, audit: Audit): Guard {
     audit.refused({ operation, principal, ...(isIdentity && { target }), ...(where && { where }) }, error);
   };
 
+  const calls = new CallShares();
   const guard: Guard = {
     async run(principal, operation, target, work, where) {
       try {
         ask(principal, operation, target);
-        return await work();
+        const { isLong }: OperationRule = operationTable[operation];
+        if (isLong) return await work();
+        return await calls.run(principal, work, () => ask(principal, operation, target));
       } catch (error) {
         tell(principal, operation, target, error, where);
         throw error;
       }
     },
+    inTurn: (principal, work) => calls.run(principal, work),
     runNow(principal, operation, target, work) {
       try {
         ask(principal, operation, target);

@@ -11,6 +11,8 @@ export interface OperationRule {
    * only a missing permission is told: that something is not there is an answer. The rule is in `docs/monitoring.md`.
    */
   readonly told: 'all' | 'permission';
+  /** It goes on for as long as a peer likes, and so has no place among the calls of its caller (`call-shares.ts`). */
+  readonly isLong?: true;
 }
 
 const reads = (policy: Permission): OperationRule => ({ policy, self: false, told: 'permission' });
@@ -25,7 +27,8 @@ export const operationTable = {
   // A registry's part with its keys: the runtime of an edge device lets its children in by them.
   'scopes.read': { policy: ['RegistryRead', 'DeviceConnect'], self: true, told: 'permission' },
   'statistics.read': reads('RegistryRead'),
-  connect: ofDevice,
+  // Until the connection that it displaces has settled what it has sent.
+  connect: { ...ofDevice, isLong: true },
   'subscriptions.read': { ...ofDevice, told: 'permission' },
   'subscriptions.write': ofDevice,
   'telemetry.send': ofDevice,
@@ -40,7 +43,7 @@ export const operationTable = {
   'twins.write': does('ServiceConnect'),
   'twins.readOwn': { ...ofDevice, told: 'permission' },
   'twins.report': ofDevice,
-  'methods.invoke': does('ServiceConnect'),
+  'methods.invoke': { ...does('ServiceConnect'), isLong: true },
   'methods.receive': ofDevice,
   'events.read': does('ServiceConnect'),
   'eventHubs.read': reads('ServiceConnect'),
@@ -49,7 +52,7 @@ export const operationTable = {
   'files.upload': ofDevice,
   'files.fetch': ofDevice,
   'files.read': reads('ServiceConnect'),
-  'files.write': does('ServiceConnect'),
+  'files.write': { ...does('ServiceConnect'), isLong: true },
   'files.grant': does('ServiceConnect'),
   'fileNotifications.receive': does('ServiceConnect'),
   'fileNotifications.settle': does('ServiceConnect'),

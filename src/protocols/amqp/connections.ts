@@ -41,6 +41,12 @@ export function amqpConnections(
   const open = new Map<Duplex, AmqpPeer>();
   const pulse = new Pulse(hub.clock);
   const takes = new Shares({ max: limits.tableQueueMax / 4, perKeyMax: limits.amqpTakesPerPolicyMax });
+  const commandBytes = new Shares({
+    max: limits.amqpCommandsBytesMax,
+    perKeyMax: limits.amqpCommandsBytesPerPolicyMax,
+    reserve: limits.amqpCommandsBytesMax / 4,
+    reservedPerKey: limits.commandBytesMax,
+  });
   const log = hub.log.child({ protocol: 'amqp' });
   let isDraining = false;
   let whenEmpty: () => void = () => {};
@@ -59,6 +65,7 @@ export function amqpConnections(
         pulse,
         turns,
         takes,
+        commandBytes,
         unproved: unprovedBytes,
         closed() {
           open.delete(stream);

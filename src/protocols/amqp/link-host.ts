@@ -13,6 +13,8 @@ export interface LinkHost {
   readonly turns: DeliveryTurns;
   /** Questions of the tables for what back ends are handed under locks, by policy. */
   readonly takes: Shares;
+  /** Bytes of commands that back ends have sent and that are not stored yet, by policy. */
+  readonly commandBytes: Shares;
   readonly socket: DeliverySocket;
   /** Bytes that were written and that the socket has not taken yet. */
   unsentBytes(): number;

@@ -43,6 +43,8 @@ export interface PeerOptions {
   readonly turns: DeliveryTurns;
   /** As `LinkHost.takes`, of the whole door. */
   readonly takes: Shares;
+  /** As `LinkHost.commandBytes`, of the whole door. */
+  readonly commandBytes: Shares;
   /** Of all connections of this thread. */
   readonly unproved: UnprovedBytes;
   /** The connection is gone. */
@@ -95,6 +97,7 @@ export class AmqpPeer {
       pulse: options.pulse,
       turns: options.turns,
       takes: options.takes,
+      commandBytes: options.commandBytes,
       socket: this.#connection,
       unsentBytes: () => this.#connection.unsentBytes,
       hold: () => this.#connection.hold(),

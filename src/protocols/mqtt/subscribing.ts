@@ -40,7 +40,9 @@ function keepGrants(session: Session, grants: Grants, answer: Buffer): void {
       session.release(holds.saving);
     },
     (error: unknown) => {
-      if (asHubError(error).code === 'IotHubUnauthorized') session.close('token-expired');
+      const { code, limit } = asHubError(error);
+      if (code === 'IotHubUnauthorized') session.close('token-expired');
+      else if (code === 'ThrottlingException') session.fail('protocol-error', { code, limit });
       else session.fail('storage-failed', { error });
     },
   );

@@ -5,6 +5,7 @@ import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/
 import type { IdentityKey, Principal } from '../../core/identity/types.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
 import { Holdings } from './holdings.ts';
+import { inTurns } from './in-turns.ts';
 
 type Passed = Omit<Commands & CommandKeeping, 'openInbox' | 'watchReceipts' | 'sweep'>;
 
@@ -69,13 +70,13 @@ export function commandsStandIn(link: ThreadLink, guard: Guard): Guarded<Command
     for (const { call } of listeners) call();
   });
   return guardedElsewhere<Commands & CommandKeeping>({
-    ...link.remote<Passed>('commands', calls),
+    ...inTurns(guard, link.remote<Passed>('commands', calls), ['send', 'takeReceipts', 'settleReceipts']),
     openInbox(principal, key, holder) {
       guard.demand(principal, 'commands.receive', key);
       const owner: InboxOwner = [principal, key, holder];
       return {
-        take: (...args) => inboxes.take(owner, ...args),
-        settle: (...args) => inboxes.settle(owner, ...args),
+        take: (...args) => guard.inTurn(principal, () => inboxes.take(owner, ...args)),
+        settle: (...args) => guard.inTurn(principal, () => inboxes.settle(owner, ...args)),
         close: () => inboxes.close(owner),
       };
     },

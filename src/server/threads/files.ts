@@ -1,6 +1,7 @@
 import type { Files } from '../../core/files/files.ts';
-import { type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
+import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
+import { inTurns } from './in-turns.ts';
 
 type Passed = Omit<Files, 'watchNotifications'>;
 
@@ -19,13 +20,13 @@ export function serveFiles(link: ThreadLink, files: Files): () => void {
 }
 
 /** Files as doors of a listener thread see them: behind the main thread's guard. */
-export function filesStandIn(link: ThreadLink): Guarded<Files> {
+export function filesStandIn(link: ThreadLink, guard: Guard): Guarded<Files> {
   const listeners = new Set<{ readonly call: () => void }>();
   link.on('fileNotifications', () => {
     for (const { call } of listeners) call();
   });
   return guardedElsewhere<Files>({
-    ...link.remote<Passed>('files', calls),
+    ...inTurns(guard, link.remote<Passed>('files', calls), ['takeNotification', 'settleNotification']),
     watchNotifications(listener) {
       const entry = { call: listener };
       listeners.add(entry);

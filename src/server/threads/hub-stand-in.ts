@@ -23,6 +23,7 @@ import { commandsStandIn } from './commands.ts';
 import { eventLogStandIn } from './event-log-stand-in.ts';
 import { filesStandIn } from './files.ts';
 import { type HubStart, MONITORED } from './hub-host.ts';
+import { inTurns } from './in-turns.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
 import { refusalDelaysStandIn } from './refusal-delays.ts';
@@ -83,8 +84,8 @@ export function hubStandIn(
     trust: new Trust(authorities),
     presence: presenceStandIn(link, { clock, log, isSettled, settled }),
     commands: commandsStandIn(link, guard),
-    files: filesStandIn(link),
-    twins: guardedElsewhere<Twins>(link.remote('twins', twinCalls)),
+    files: filesStandIn(link, guard),
+    twins: guardedElsewhere<Twins>(inTurns(guard, link.remote<Twins>('twins', twinCalls), keysOf(twinCalls))),
     methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
   };
   const hub = createHub({
@@ -108,3 +109,5 @@ export function hubStandIn(
   });
   return { hub, settled };
 }
+
+const keysOf = <Service extends object>(calls: Service) => Object.keys(calls) as (keyof Service)[];
