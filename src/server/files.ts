@@ -15,10 +15,11 @@ import type { IdentityStore } from '../core/identity/ports.ts';
 import type { IdentityKey, Principal } from '../core/identity/types.ts';
 import type { Recorder } from '../core/monitoring/types.ts';
 import { createPace } from '../core/throttling/pace.ts';
-import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
 import type { Settings } from './config/config.ts';
 import { fileLimits } from './config/file-settings.ts';
+import { openStore } from './file-store.ts';
 import type { Shutdown } from './lifecycle.ts';
+import { type StoreTraffic, storeTraffic } from './observe/file-metrics.ts';
 
 export interface OpenFilesParts {
   readonly settings: Settings;
@@ -42,6 +43,8 @@ export interface OpenFiles {
   readonly room: FilesRoom;
   /** Undefined = this hub keeps no files. */
   readonly store: ObjectStore | undefined;
+  /** What a store elsewhere was asked. */
+  readonly traffic: StoreTraffic;
   /** The HTTPS port is open there; undefined = it is not opened. */
   listens(httpsPort: number | undefined): void;
   /** The name in the URLs of files. */
@@ -51,13 +54,11 @@ export interface OpenFiles {
 const SECRET_BYTES = 32;
 const HTTPS_PORT = 443;
 
-/** @throws Error whose message says what to do, when the folder cannot be used. */
+/** @throws Error whose message says what to do, when the store cannot be used. */
 export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const { settings, clock, log, shutdown } = parts;
-  const store =
-    settings.filesStore === 'off'
-      ? undefined
-      : await openFolderStore({ folder: settings.filesFolder ?? parts.folder, clock });
+  const traffic = storeTraffic();
+  const store = await openStore(settings, parts.folder, { clock, log, observe: traffic.observe });
   if (store !== undefined) shutdown.add('files', () => store.close());
   let port: number | undefined;
   const hostName = (): string => {
@@ -88,6 +89,7 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   return {
     room,
     store,
+    traffic,
     hostName,
     listens(httpsPort) {
       port = httpsPort;

@@ -54,6 +54,23 @@ export const filesLimits = {
   fileReceiptsKeptMs: 30 * 24 * HOUR_MS,
   /** Grants or files in one page of a list. */
   fileListPageMax: 1000,
+  /** Of an object store over HTTP: connections, tries of one request, the first pause between them (each is four times the last). */
+  fileStoreConnectionsMax: 32,
+  fileStoreTriesMax: 3,
+  fileStorePauseMs: 250,
+  /** Silence of such a store before a try counts as failed. */
+  fileStoreSilenceMs: 20 * SECOND_MS,
+  /** Bytes of an answer that is read whole: a list of 1,000 objects with the longest names. */
+  fileStoreAnswerBytesMax: 16 * MiB,
+  /** Bytes of a file that such a store takes in one request, and of each of its parts where there are more; parts have at least 5 MiB. */
+  fileStoreWholeBytesMax: 32 * MiB,
+  fileStorePartBytes: 16 * MiB,
+  /** Files that are sent to such a store at a time, and parts of one. */
+  fileStorePutsMax: 8,
+  fileStorePartsAtOnceMax: 3,
+  /** Requests at a time that one call makes of such a store, and objects in one page of its lists. */
+  fileStoreWorkAtOnceMax: 8,
+  fileStorePageMax: 1000,
   /** Silence of a client in the middle of a file, before the connection is ended. */
   fileSilenceMs: 60 * SECOND_MS,
 } as const;

@@ -134,6 +134,7 @@ const codes: Readonly<Record<ObjectErrorKind, BlobErrorCode>> = {
   tooManyBlocks: 'BlockCountExceedsLimit',
   full: 'QuotaExceeded',
   unavailable: 'ServerBusy',
+  denied: 'ServerBusy',
 };
 
 async function translated<Result>(work: Promise<Result>): Promise<Result> {

@@ -15,16 +15,10 @@ import type { Content, ContentFacts } from './blob.ts';
 import { downloadCalls } from './calls.ts';
 import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, hubPathOf, pathOf, urlPathOf } from './names.ts';
-import {
-  type ByteRange,
-  type ListedObject,
-  ObjectError,
-  type ObjectFacts,
-  type ObjectStore,
-  type OpenObject,
-} from './object-store.ts';
+import type { ByteRange, ListedObject, ObjectFacts, ObjectStore, OpenObject } from './object-store.ts';
 import type { GrantFilter, GrantRecords } from './ports.ts';
 import { signQuery } from './signed-url.ts';
+import { demandPath, tooLarge, translated } from './store-refusals.ts';
 import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
 
 /** Whose part of the container: an identity's, or the one that belongs to no device. */
@@ -145,6 +139,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
   const downloads: Downloads = {
     async put(_principal, owner, name, { source, bytes, sums }, facts) {
       const path = pathIn(owner, name);
+      demandPath(store(), path);
       if (owner !== 'hub') await known(owner);
       if (bytes !== undefined && bytes > limits.fileBytesMax) throw tooLarge();
       const [own, all] = await translated(Promise.all([store().usage(folderIn(owner)), store().usage('')]));
@@ -224,31 +219,3 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
 
   return { downloads: parts.guard.room(downloads, downloadCalls), grant: grantTo, demandFile };
 }
-
-/** @throws HubError for what a store refuses */
-async function translated<Result>(work: Promise<Result>): Promise<Result> {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof ObjectError)) throw error;
-    const cause = { cause: error };
-    switch (error.kind) {
-      case 'condition':
-      case 'exists':
-        throw new HubError('PreconditionFailed', undefined, cause);
-      case 'tooLarge':
-        throw tooLarge(cause);
-      case 'incomplete':
-      case 'md5':
-      case 'crc64':
-        throw new HubError('IotHubFormatError', 'The content is not as long, or not the one, that was stated.', cause);
-      case 'full':
-        throw new HubError('IotHubQuotaExceeded', 'The disk has no more room for files.', cause);
-      default:
-        throw new HubError('ServiceUnavailable', undefined, cause);
-    }
-  }
-}
-
-const tooLarge = (options?: { readonly cause: unknown }): HubError =>
-  new HubError('MessageTooLarge', 'The file is larger than allowed.', options);

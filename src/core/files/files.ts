@@ -18,6 +18,7 @@ import type { FileRecords, GrantRecords } from './ports.ts';
 import type { RolloutRecords } from './rollout-types.ts';
 import { createRollouts, type RolloutMeans, type Rollouts } from './rollouts.ts';
 import { type BlobGrant, signQuery, verifyQuery } from './signed-url.ts';
+import { demandPath, translated } from './store-refusals.ts';
 import {
   FILES_CONTAINER,
   type FileGrant,
@@ -119,8 +120,17 @@ export function createFiles(parts: FilesParts): FilesRoom {
       : new HubError('ModuleNotFound', `There is no module ${key.moduleId} of device ${key.deviceId}.`);
   }
 
+  /** Where a file is, without a signature. */
+  function uriOf(path: string): string {
+    const { hostName, containerName } = parts.store?.direct ?? {
+      hostName: parts.hostName(),
+      containerName: FILES_CONTAINER,
+    };
+    return `https://${hostName}/${containerName}/${urlPathOf(path)}`;
+  }
+
   async function checkRoom(key: IdentityKey): Promise<void> {
-    const usage = await demandStore().usage(folderOf(key));
+    const usage = await translated(demandStore().usage(folderOf(key)));
     const hit = (name: string, current: number, max: number): HubError =>
       new HubError('IotHubQuotaExceeded', undefined, {
         limit: { name, scope: `device ${key.deviceId}`, current, max },
@@ -134,6 +144,8 @@ export function createFiles(parts: FilesParts): FilesRoom {
   const files: Files = {
     async beginUpload(_principal, key, name) {
       const path = pathOf(key, name);
+      const { direct } = demandStore();
+      demandPath(demandStore(), path);
       const { generationId } = await owner(key);
       await checkRoom(key);
       const now = clock.now();
@@ -153,14 +165,14 @@ export function createFiles(parts: FilesParts): FilesRoom {
           },
         });
       }
-      const grant = { path, rights: new Set(['read', 'write'] as const), correlationId, expiresAt };
-      return {
-        correlationId,
-        hostName: parts.hostName(),
-        containerName: FILES_CONTAINER,
-        blobName: path,
-        sasToken: signQuery(grant, secret),
-      };
+      const rights = new Set(['read', 'write'] as const);
+      const ticket = { correlationId, blobName: path };
+      if (direct !== undefined) {
+        const { hostName, containerName } = direct;
+        return { ...ticket, hostName, containerName, sasToken: direct.sign(path, rights, expiresAt) };
+      }
+      const sasToken = signQuery({ path, rights, correlationId, expiresAt }, secret);
+      return { ...ticket, hostName: parts.hostName(), containerName: FILES_CONTAINER, sasToken };
     },
 
     async endUpload(_principal, key, correlationId, isSuccess) {
@@ -169,14 +181,14 @@ export function createFiles(parts: FilesParts): FilesRoom {
       const now = clock.now();
       if (!upload.isOpen) return;
       if (upload.expiresAt <= now) throw new HubError('ExpiredFileUploadCorrelationId');
-      const facts = isSuccess ? await demandStore().head(upload.path) : undefined;
+      const facts = isSuccess ? await translated(demandStore().head(upload.path)) : undefined;
       if (isSuccess && facts === undefined) {
         throw new HubError('InvalidStorageEndpointOrBlob', `Nothing was uploaded as ${upload.path}.`);
       }
       const notification = facts && {
         key,
         path: upload.path,
-        blobUri: `https://${parts.hostName()}/${FILES_CONTAINER}/${urlPathOf(upload.path)}`,
+        blobUri: uriOf(upload.path),
         bytes: facts.bytes,
         lastModified: facts.lastModified,
         enqueuedTime: now,

@@ -9,6 +9,10 @@
 export interface ObjectStore {
   /** For people and health: `folder`, `azure`, `s3`. */
   readonly kind: string;
+  /** Bytes in UTF-8 of the longest path; undefined = as long as a file's name may be. */
+  readonly pathBytesMax?: number;
+  /** Where devices send to the service behind the store, and not through the hub. */
+  readonly direct?: DirectAccess;
 
   /** Stores an object whole. `source` is read at the store's pace. @throws ObjectError */
   put(path: string, source: ByteSource, options: PutOptions): Promise<ObjectFacts>;
@@ -34,13 +38,27 @@ export interface ObjectStore {
   /** Drops all that is stored or staged under paths that begin with `prefix`; the number of objects. */
   deleteAll(prefix: string): Promise<number>;
 
-  /** Drops blocks that were staged before `before` (UTC milliseconds) and never committed. */
+  /**
+   * Drops blocks that were staged before `before` (UTC milliseconds) and never committed; where the service behind the store
+   * does so in a time of its own, nothing.
+   */
   expire(before: number): Promise<void>;
   /** What is stored and staged under paths that begin with `prefix` (`''` = all); undefined where the store does not count. */
   usage(prefix: string): Promise<Usage | undefined>;
   /** Bytes that can still be stored, where that is known. */
   freeBytes(): Promise<number | undefined>;
+  /** Asks whether the store can be used now. @throws ObjectError; `denied` where it never will be with these settings */
+  check(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** The storage service's own signed URLs: `https://{hostName}/{containerName}/{path}{query}`. */
+export interface DirectAccess {
+  /** May hold a port, and a path that the service puts before containers. */
+  readonly hostName: string;
+  readonly containerName: string;
+  /** The query with its `?`. Nothing ends it before `expiresAt` (UTC milliseconds, whole seconds). */
+  sign(path: string, rights: ReadonlySet<'read' | 'write'>, expiresAt: number): string;
 }
 
 export interface Usage {
@@ -130,7 +148,9 @@ export type ObjectErrorKind =
   /** There is no room. */
   | 'full'
   /** The store cannot be reached or fails; trying again may help. */
-  | 'unavailable';
+  | 'unavailable'
+  /** The service behind the store does not know the hub's key, or has no such bucket or container. */
+  | 'denied';
 
 /** An expected "no" of a store. The message is for the log. */
 export class ObjectError extends Error {

@@ -8,6 +8,7 @@ import {
   settingNames,
   settingsSchema,
 } from './config.ts';
+import { storeProblems } from './file-store-settings.ts';
 
 export type SettingSource = 'flag' | 'variable' | 'file' | 'default';
 
@@ -70,6 +71,7 @@ export function loadSettings(
   if (settings.otlpEndpoint !== undefined && settings.monitoring === false) {
     problems.push('otlpEndpoint: traces are made of monitoring events. Switch monitoring on, or leave it out.');
   }
+  problems.push(...storeProblems(settings, (name) => sources[name] !== 'default'));
   if (problems.length > 0) throw new SettingsError(problems);
   return { settings: settings as Settings, sources: sources as LoadedSettings['sources'] };
 }

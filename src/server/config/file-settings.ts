@@ -1,11 +1,9 @@
 /** Settings of files that devices upload and download. */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import type { FileLimits } from '../../core/files/types.ts';
-import type { SettingMeta } from './config.ts';
 import { byteSize, flag, text, whole } from './config-kinds.ts';
-
-type Documented = <T extends z.ZodType>(schema: T, meta: SettingMeta) => T;
+import { type Documented, storeSettings } from './file-store-settings.ts';
 
 const BYTES_MAX = 2 ** 50;
 /** With less, one piece of a stream (64 KiB) would take longer than clients wait. */
@@ -31,18 +29,7 @@ export function fileSettings(documented: Documented) {
       form: `a whole number from ${min} to ${max}`,
     });
   return {
-    filesStore: documented(z.enum(['folder', 'off']).default('folder'), {
-      topic: 'Files',
-      meaning:
-        'Where files of devices are kept: `folder`, plain files in `filesFolder`; `off`, devices are told that this hub takes none.',
-      form: 'folder or off',
-    }),
-    filesFolder: documented(text(/[^\s]/).optional(), {
-      topic: 'Files',
-      meaning: 'Folder of `filesStore` `folder`.',
-      otherwise: '`<data-dir>/files`',
-      form: 'a path',
-    }),
+    ...storeSettings(documented),
     filesHostName: documented(text(/^[A-Za-z0-9][A-Za-z0-9.-]{0,252}(:\d{1,5})?$/).optional(), {
       topic: 'Files',
       meaning:

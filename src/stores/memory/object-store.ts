@@ -106,6 +106,7 @@ export function createMemoryObjectStore(clock: Pick<Clock, 'now'>): ObjectStore 
       };
     },
     freeBytes: async () => undefined,
+    async check() {},
     async close() {},
   };
 }

@@ -3,7 +3,7 @@ import type { ObjectStore, Usage } from '../../../core/files/object-store.ts';
 import { type CheckResult, fine, type HealthCheck } from './health.ts';
 
 export interface FilesCheckParts {
-  readonly store: Pick<ObjectStore, 'kind' | 'usage' | 'freeBytes'>;
+  readonly store: Pick<ObjectStore, 'kind' | 'direct' | 'check' | 'usage' | 'freeBytes'>;
   /** As devices see it. */
   hostName(): string;
   readonly filesBytesMax: number;
@@ -20,17 +20,26 @@ export function filesCheck({ store, hostName, filesBytesMax }: FilesCheckParts):
     async look() {
       let usage: Usage | undefined;
       try {
+        await store.check();
         usage = await store.usage('');
         const free = await store.freeBytes();
         if (free === 0) return { status: 'warn', reason: 'the disk of files is full', remedy: roomRemedy };
       } catch (error) {
-        const reason = `the store of files (${store.kind}) cannot be read: ${(error as Error).message}`;
-        return { status: 'warn', reason, remedy: 'See that filesFolder is there and can be written by the hub.' };
+        const reason = `the store of files (${store.kind}) cannot be used: ${(error as Error).message}`;
+        return { status: 'warn', reason, remedy: remedies[store.kind] ?? remedies.folder };
       }
-      return fullness(usage, filesBytesMax) ?? portTrap(hostName()) ?? fine;
+      // The account's own name is in URLs of uploads then.
+      const trap = store.direct === undefined ? portTrap(hostName()) : undefined;
+      return fullness(usage, filesBytesMax) ?? trap ?? fine;
     },
   };
 }
+
+const remedies: Readonly<Record<string, string>> = {
+  folder: 'See that filesFolder is there and can be written by the hub.',
+  azure:
+    'See that the account can be reached from here, and that filesAzureConnectionString holds a key that is still good.',
+};
 
 const roomRemedy = 'Remove files that nobody needs (mooring file list, mooring file delete), or raise filesBytesMax.';
 

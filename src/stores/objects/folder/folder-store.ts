@@ -8,10 +8,10 @@
  * An object gets its name by a rename, when it is whole and durable: a crash leaves all of it or nothing.
  */
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
-import { limits } from '../../../base/limits.ts';
 import {
   type ByteRange,
   type CommitOptions,
@@ -23,13 +23,13 @@ import {
   type OpenObject,
 } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
-import { DiskTurns } from './disk-turns.ts';
+import { DiskTurns } from '../disk/disk-turns.ts';
+import { admit, diskError, writeDurably } from '../disk/file-writer.ts';
+import { readRegion } from '../disk/staged-blocks.ts';
+import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
+import { PathLocks } from '../path-locks.ts';
 import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
 import { decodedName, fileNameOf, folderNameOf } from './file-names.ts';
-import { diskError, writeDurably } from './file-writer.ts';
-import { PathLocks } from './path-locks.ts';
-import { readRegion } from './staged-blocks.ts';
-import { STAGING_FOLDER, Staging } from './staging.ts';
 import { UsageCounts } from './usage.ts';
 
 export interface FolderStoreParts {
@@ -58,13 +58,6 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     const { file, facts } = placesOf(objectPath);
     const found = await stat(file, { bigint: true }).catch(absent);
     return found?.isFile() ? factsOf(found, await readFacts(facts)) : undefined;
-  }
-
-  /** Refuses before the disk is full: the event log needs the rest. */
-  async function admit(bytes: number): Promise<void> {
-    const { bavail, blocks, bsize } = await statfs(folder);
-    if (bavail * bsize - bytes < blocks * bsize * limits.filesDiskReserveShare)
-      throw new ObjectError('full', 'little room is left');
   }
 
   /** Gives a whole, durable file the object's name. The caller holds the path's lock. */
@@ -139,7 +132,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     put: (objectPath, source, options) =>
       guarded(async () => {
         checkCondition(options.condition, await head(objectPath));
-        await admit(options.bytes ?? 0);
+        await admit(folder, options.bytes ?? 0);
         const checked = checkedSource(source, options);
         const file = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
         try {
@@ -156,7 +149,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
 
     stage: (objectPath, id, source, options) =>
       guarded(async () => {
-        await admit(options.bytes);
+        await admit(folder, options.bytes);
         const checked = checkedSource(source, options);
         // Where a block lies beyond all that an object may hold, it is only put elsewhere.
         const offsetMax = options.bytesMax + (await staging.bytesOf(objectPath));
@@ -229,6 +222,8 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
       const { bavail, bsize } = await statfs(folder);
       return bavail * bsize;
     },
+    check: () =>
+      guarded(() => access(path.join(folder, STAGING_FOLDER), constants.R_OK | constants.W_OK | constants.X_OK)),
     close: () => staging.close(),
   };
 }

@@ -2,8 +2,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Usage } from '../../../core/files/object-store.ts';
+import { STAGING_FOLDER } from '../disk/staging.ts';
 import { folderNameOf } from './file-names.ts';
-import { STAGING_FOLDER } from './staging.ts';
 
 export class UsageCounts {
   readonly #folder: string;

@@ -2,10 +2,17 @@
  * Writes a stream into a file and makes it durable as it comes: one long sync at the end would make the journal's own
  * syncs, on the same disk, wait behind gigabytes.
  */
-import type { FileHandle } from 'node:fs/promises';
+import { type FileHandle, statfs } from 'node:fs/promises';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
 import type { DiskTurns } from './disk-turns.ts';
+
+/** Refuses before the disk is full: the event log needs the rest. @throws ObjectError full */
+export async function admit(folder: string, bytes: number): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(folder);
+  if (bavail * bsize - bytes < blocks * bsize * limits.filesDiskReserveShare)
+    throw new ObjectError('full', 'little room is left');
+}
 
 /** Writes `source` from `position` on, and returns when all of it is durable; the number of bytes. @throws ObjectError */
 export async function writeDurably(

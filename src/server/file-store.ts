@@ -1,0 +1,71 @@
+/** Opens the store of files that the settings name. */
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../base/clock.ts';
+import type { Log } from '../base/log.ts';
+import { ObjectError, type ObjectStore } from '../core/files/object-store.ts';
+import { readConnectionString } from '../stores/objects/azure/account.ts';
+import { openAzureStore } from '../stores/objects/azure/azure-store.ts';
+import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
+import type { Outcome } from '../stores/objects/remote/store-client.ts';
+import type { Settings } from './config/config.ts';
+
+interface Around {
+  readonly clock: Clock;
+  readonly log: Log;
+  observe(outcome: Outcome, seconds: number): void;
+}
+
+/**
+ * @param folder of the store on the disk, unless the settings say another
+ * @returns undefined = this hub keeps no files
+ * @throws Error whose message says what to do, when the store can never be used with these settings; one that only cannot
+ *   be reached is told of, and files wait for it: the hub has more to do than files
+ */
+export async function openStore(settings: Settings, folder: string, around: Around): Promise<ObjectStore | undefined> {
+  const { clock, log, observe } = around;
+  const place = settings.filesFolder ?? folder;
+  switch (settings.filesStore) {
+    case 'off':
+      return undefined;
+    case 'folder':
+      return openFolderStore({ folder: place, clock });
+    case 'azure': {
+      const store = await openAzureStore({
+        account: readConnectionString(settings.filesAzureConnectionString ?? ''),
+        container: settings.filesAzureContainer,
+        ca: authorityOf(settings),
+        ...{ folder: place, clock, observe },
+      });
+      return reached(store, () => store.prepare(), 'See filesAzureConnectionString and filesAzureContainer.', log);
+    }
+  }
+}
+
+/** @throws Error */
+async function reached(
+  store: ObjectStore,
+  prepare: () => Promise<void>,
+  remedy: string,
+  log: Log,
+): Promise<ObjectStore> {
+  try {
+    await prepare();
+  } catch (error) {
+    if (!(error instanceof ObjectError) || error.kind === 'denied') {
+      await store.close();
+      throw new Error(`The store of files (${store.kind}) cannot be used: ${(error as Error).message}. ${remedy}`);
+    }
+    log.warn({ error }, 'the store of files cannot be reached; files wait for it');
+  }
+  return store;
+}
+
+/** @throws Error */
+function authorityOf({ filesStoreCaFile }: Settings): string | undefined {
+  if (filesStoreCaFile === undefined) return undefined;
+  try {
+    return readFileSync(filesStoreCaFile, 'utf8');
+  } catch (error) {
+    throw new Error(`filesStoreCaFile cannot be read: ${(error as Error).message}.`);
+  }
+}
