@@ -2,7 +2,7 @@
  * Builds the whole: from settings to open doors. The order here is the order in which to read the program; a stop
  * undoes it backwards, because each step tells `shutdown` how before the next one begins.
  *
- *     data folder -> certificate -> tables -> event logs -> core -> listener threads -> doors -> endpoints.json
+ *     data folder -> event logs -> certificate -> tables -> core -> listener threads -> doors -> endpoints.json
  */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -22,26 +22,23 @@ import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { recordCodec, twinEventCorrelation } from '../records/record-codec.ts';
-import { type EmbeddedEventLog, openEmbeddedEventLog } from '../stores/embedded/event-log/event-log.ts';
-import { systemFiles } from '../stores/embedded/event-log/files.ts';
 import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
 import { type DataFolder, openDataFolder, writeFileDurably } from './data/data-folder.ts';
-import { makeReserve } from './data/disk-reserve.ts';
-import { type KeptRunningTime, openRunningTime } from './data/running-time.ts';
-import { timedFiles } from './data/timed-files.ts';
+import { type DiskReserve, keepReserve } from './data/disk-reserve.ts';
+import { openRunningTime } from './data/running-time.ts';
 import { openDoors } from './doors.ts';
-import { describeEndpoints, monitoringName } from './endpoints.ts';
+import { describeEndpoints } from './endpoints.ts';
+import { openEventLogs } from './event-logs.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
 import { measureFiles } from './observe/file-metrics.ts';
 import {
   certificateCheck,
-  diskCheck,
   eventsCheck,
   monitoringCheck,
   tablesCheck,
@@ -49,17 +46,17 @@ import {
   tracesCheck,
 } from './observe/health/checks.ts';
 import { clockCheck } from './observe/health/clock-check.ts';
+import { diskCheck } from './observe/health/disk-check.ts';
 import { filesCheck } from './observe/health/file-checks.ts';
 import { Health } from './observe/health/health.ts';
 import { measureHealth } from './observe/health/metrics.ts';
 import { watchStalls } from './observe/health/stalls.ts';
 import type { ServerLog } from './observe/log.ts';
-import { countFailures, type Metrics, openMetrics } from './observe/metrics.ts';
+import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
-import { EventLogHost } from './threads/event-log-host.ts';
 import { startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { HandshakeFailures } from './tls/handshake-failures.ts';
@@ -78,8 +75,6 @@ export interface RunningHub {
   reloadCertificate(): Promise<void>;
 }
 
-const DAY_MS = 86_400_000;
-
 /** @throws Error whose message says what to do; what was opened by then is in `shutdown`. */
 export async function compose(loaded: LoadedSettings, surroundings: Surroundings): Promise<RunningHub> {
   const { settings } = loaded;
@@ -95,6 +90,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
 
   const runningTime = openRunningTime(folder.path, clock, log);
   shutdown.add('running time', () => runningTime.close());
+
+  const threadCount = await usableThreads(settings.threads, log);
+  const logs = await openEventLogs({ settings, folder, runningTime, metrics, threadCount }, surroundings);
+  const { telemetry, monitoring, shared } = logs;
+  await runningTime.keep();
 
   const reach = reachOf(settings);
   const tls = await openTls(settings, folder, reach.names, surroundings);
@@ -116,24 +116,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('tables', () => tables.close());
   if (generation === undefined) await folder.parts.keep({ tables: tables.generation });
   const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);
-
-  const threadCount = await usableThreads(settings.threads, log);
-  /** The logs as listener threads see them; none where the journal is written from the listeners' own loop. */
-  const shared: EventLogHost[] = [];
-  const open = async (name: string, partitions: number): Promise<EmbeddedEventLog> => {
-    let host: EventLogHost | undefined;
-    const changed = (): void => host?.changed();
-    const eventLog = await openLog(name, partitions, changed, runningTime, settings, folder, metrics, surroundings);
-    if (threadCount > 1) {
-      host = new EventLogHost(eventLog, clock);
-      shutdown.add(`threads of ${name}`, () => host?.close());
-      shared.push(host);
-    }
-    return eventLog;
-  };
-  const telemetry = await open(hubName, folder.facts.partitions);
-  const monitoring = await open(monitoringName(hubName), 1);
-  await runningTime.keep();
 
   for (const name of settings.consumerGroups) {
     const group = { name, createdTime: clock.now() };
@@ -257,7 +239,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (threads !== undefined) health.add(threadsCheck(threads));
   health.add(certificateCheck(tls, clock));
   health.add(clockCheck(runningTime, telemetry, clock));
-  health.add(diskCheck(folder.path, settings.segmentBytes));
+  let reserve: DiskReserve | undefined;
+  const { segmentBytes } = settings;
+  const reserveBytes = (): number | undefined => reserve?.bytes;
+  health.add(diskCheck({ folder: folder.path, segmentBytes, logs: [telemetry, monitoring], reserveBytes }));
   const stalls = watchStalls(metrics.registry, log);
   shutdown.add('watch over the loop', () => stalls.close());
   health.add(stalls.check);
@@ -289,7 +274,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);
   writeFileDurably(endpointsFile, `${JSON.stringify(endpoints, undefined, 2)}\n`);
   // The last of what a start writes is written; what clients send takes the room that is left behind this.
-  makeReserve(folder.path);
+  reserve = await keepReserve(folder.path, folder.gaveUpBytes, clock);
+  shutdown.add('reserve', () => reserve?.close());
   shutdown.add('endpoints.json', () => rmSync(endpointsFile, { force: true }));
   return {
     greeting: {
@@ -334,39 +320,6 @@ async function openTls(
   const tls = await openPrivateTls(folder.file('tls'), folder.facts.hubName, subjectNames(names), surroundings);
   if (folder.parts.parts.tls !== true) await folder.parts.keep({ tls: true });
   return tls;
-}
-
-async function openLog(
-  name: string,
-  partitionCount: number,
-  changed: () => void,
-  runningTime: KeptRunningTime,
-  settings: Settings,
-  folder: DataFolder,
-  metrics: Metrics,
-  { clock, random, log, shutdown }: Surroundings,
-) {
-  const eventLog = await openEmbeddedEventLog({
-    folder: folder.file('events', name),
-    name,
-    partitionCount,
-    changed,
-    retentionMs:
-      (name === monitoringName(folder.facts.hubName) ? settings.monitoringRetentionDays : settings.retentionDays) *
-      DAY_MS,
-    retentionBytes: settings.retentionBytes === 'off' ? undefined : settings.retentionBytes,
-    segmentBytes: settings.segmentBytes,
-    ledger: folder.parts.ledgerOf(name),
-    commitRestMs: limits.commitRestMs,
-    clock,
-    runningTime: runningTime.of(name),
-    random,
-    log,
-    files: timedFiles(systemFiles, (bytes, seconds) => metrics.batchDurable(name, bytes, seconds)),
-  });
-  shutdown.add(`event log ${name}`, () => eventLog.close());
-  metrics.watchEventLog(eventLog);
-  return eventLog;
 }
 
 function givenKeys(settings: Settings): GivenPolicyKeys {

@@ -13,6 +13,17 @@ export const eventsLimits = {
   retentionMsDefault: 24 * HOUR_MS,
   /** A segment is what retention deletes at a time; also closed by age (retention / 24). */
   segmentBytesDefault: 128 * MiB,
+  /** Least bound on the bytes of an event hub: it holds some of the largest batches of devices. */
+  retentionBytesMin: 1 * MiB,
+  /**
+   * Share of the bytes that an event log has and its disk has free, which it may take where no bound is set: the rest is for
+   * tables, files, and what else is on the disk. Monitoring has a stream of its own, and less to say.
+   */
+  retentionDiskShare: 0.75,
+  monitoringDiskShare: 0.1,
+  /** Segments that a log bounded by size has at least, so that what is deleted at a time is a small part of it. */
+  segmentsPerRetentionMin: 8,
+  segmentBytesMin: 64 * KiB,
   /** Bytes of records that wait for the disk before doors stop reading their sockets. */
   writerBytesMax: 16 * MiB,
   /** Bytes of one batch on disk; a batch is what one sync makes durable. */

@@ -18,6 +18,8 @@ export const serverLimits = {
   ageMarksMax: 200,
   /** Room that the data folder keeps for a start on a full disk: tables and monitoring write less than this in a start. */
   diskReserveBytes: 4 * MiB,
+  /** How often the hub looks whether the reserve has to be made again. */
+  diskReserveLookMs: 60 * SECOND_MS,
   /** Identities without a connection whose last activity presence keeps in memory. */
   presenceMemoryMax: 200_000,
   /** Connections of one hub to PostgreSQL; measured, sixteen commit three times as often as one. */

@@ -17,12 +17,12 @@ export const port = () => z.preprocess(numberOf, z.union([z.literal('off'), z.nu
 export const rate = (min: number, max: number) =>
   z.preprocess(numberOf, z.union([z.literal('off'), z.number().int().min(min).max(max)]));
 
-/** Bytes, also with a unit: `64KiB`. `off`, where it is given, stands for "no bound". */
+/** Bytes, also with a unit: `64KiB`. @param words what may stand instead, as `off` for "no bound" */
 export function byteSize(min: number, max: number): z.ZodType<number>;
-export function byteSize(min: number, max: number, none: 'off'): z.ZodType<number | 'off'>;
-export function byteSize(min: number, max: number, none?: 'off'): z.ZodType<number | 'off'> {
+export function byteSize<Word extends string>(min: number, max: number, ...words: Word[]): z.ZodType<number | Word>;
+export function byteSize(min: number, max: number, ...words: string[]): z.ZodType<number | string> {
   const bytes = z.number().int().min(min).max(max);
-  return z.preprocess(sizeOf, none === undefined ? bytes : z.union([z.literal(none), bytes]));
+  return z.preprocess(sizeOf, words.length === 0 ? bytes : z.union([z.enum(words), bytes]));
 }
 
 export const text = (pattern: RegExp) => z.string().max(4096).regex(pattern);

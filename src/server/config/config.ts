@@ -166,14 +166,20 @@ export const settingsSchema = z.strictObject({
       'as the disk holds it (`retentionBytes` bounds that).',
     form: 'a whole number from 1 to 36500',
   }),
-  retentionBytes: documented(byteSize(1024 * 1024, 2 ** 50, 'off').default('off'), {
+  retentionBytes: documented(byteSize(limits.retentionBytesMin, 2 ** 50, 'auto', 'off').default('auto'), {
     topic: 'Events',
-    meaning: 'Bytes of events after which the oldest go, whatever their age; for each event hub.',
-    form: 'bytes, also as 500MiB or 20GiB, at least 1MiB; or off',
+    meaning:
+      'Bytes of events after which the oldest go, whatever their age; for each event hub. `auto` finds the bound at each ' +
+      'start: three quarters of what telemetry takes and the disk has free together (a tenth for monitoring), or what the ' +
+      'event hub takes already, whichever is more. It stays until the next start, whatever becomes of the free room. ' +
+      '`mooring health` shows it.',
+    form: 'bytes, also as 500MiB or 20GiB, at least 1MiB; or auto, or off',
   }),
-  segmentBytes: documented(byteSize(64 * 1024, 4 * 1024 ** 3).default(limits.segmentBytesDefault), {
+  segmentBytes: documented(byteSize(limits.segmentBytesMin, 4 * 1024 ** 3).default(limits.segmentBytesDefault), {
     topic: 'Events',
-    meaning: 'Size of one file of the event log, and so the least that retention deletes at a time.',
+    meaning:
+      'Size of one file of the event log, and so the least that retention deletes at a time. At most an eighth of ' +
+      '`retentionBytes` is taken, but never less than 64KiB.',
     form: 'bytes, also as 128MiB, from 64KiB to 4GiB',
   }),
   eventSources: documented(

@@ -25,7 +25,7 @@ import { z } from 'zod';
 import { syncFolder } from '../../stores/embedded/sync-folder.ts';
 import { hubFileText, lostMessage, lostParts, PartsKeeper, partsSchema } from './data-parts.ts';
 import { holderOfDeleted } from './deleted-file.ts';
-import { giveUpReserve } from './disk-reserve.ts';
+import { giveUpReserve, saysFull } from './disk-reserve.ts';
 
 /** Version of the whole folder's layout. A hub opens its own and older ones, never a newer one. */
 export const DATA_FORMAT = 1;
@@ -48,6 +48,8 @@ export interface DataFolder {
   readonly facts: HubFacts;
   /** True when this start made the hub. */
   readonly fresh: boolean;
+  /** Room that the reserve (`disk-reserve.ts`) has given up for this start. */
+  readonly gaveUpBytes: number;
   /** What must be there, and what is added to that. */
   readonly parts: PartsKeeper;
   /** Where the rooms keep their files. */
@@ -73,7 +75,7 @@ export function openDataFolder(
 ): DataFolder {
   const at = path.resolve(folder);
   // Before anything is written.
-  giveUpReserve(at);
+  const gaveUpBytes = giveUpReserve(at);
   makeFolder(at);
   refuseForeignFolder(at);
   const unlock = lock(at);
@@ -86,6 +88,7 @@ export function openDataFolder(
       path: at,
       facts,
       fresh: stored === undefined,
+      gaveUpBytes,
       parts: keeperOf(at, facts),
       file: (...names) => path.join(at, ...names),
       release: unlock,
@@ -171,6 +174,8 @@ function lock(at: string): () => void {
   refuseUnlinkedLock(at);
   const database = new DatabaseSync(path.join(at, 'lock'));
   try {
+    // A journal on the disk would need room before the start could make some; nothing is ever written to this file.
+    database.exec('pragma journal_mode = memory');
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
@@ -187,7 +192,15 @@ function lock(at: string): () => void {
       `The data folder ${at} is held by another hub${holder(pidFile)}. Stop that one, or choose another folder with --data-dir.`,
     );
   }
-  writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
+  try {
+    writeFileSync(pidFile, `${process.pid}\n`, { mode: 0o600 });
+  } catch (error) {
+    // It stands there for a message only: a full disk must not keep the hub from making room.
+    if (!saysFull(error)) {
+      database.close();
+      throw error;
+    }
+  }
   return () => {
     rmSync(pidFile, { force: true });
     if (database.isOpen) database.close();

@@ -206,6 +206,11 @@ const logCounters: readonly LogValue[] = [
 const logGauges: readonly LogValue[] = [
   ['mooring_event_log_ok', '1 while events can be made durable, else 0', (log) => (log.health().ok ? 1 : 0)],
   ['mooring_event_log_bytes', 'Bytes of all segments on disk', (log) => log.stats().bytes],
+  [
+    'mooring_event_log_bytes_max',
+    'Bytes from which on retention removes the oldest segments (retentionBytes)',
+    (log) => log.stats().bytesMax,
+  ],
   ['mooring_event_log_segments', 'Segments on disk', (log) => log.stats().segments],
   ['mooring_event_pending_bytes', 'Bytes of events that wait for the disk', (log) => log.stats().pendingBytes],
 ];

@@ -1,6 +1,5 @@
 /** The checks of a hub. What fails makes it not ready: it cannot do what its clients are told it does. */
 import { X509Certificate } from 'node:crypto';
-import { statfs } from 'node:fs/promises';
 import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import { HubError } from '../../../core/errors.ts';
@@ -139,37 +138,6 @@ function authorityExpiryOf({ authority }: ServerTls): number | string {
 }
 
 const daysOf = (ms: number): string => (ms < DAY_MS ? 'less than a day' : `${Math.floor(ms / DAY_MS)} days`);
-
-export interface DiskRoom {
-  readonly freeBytes: number;
-  readonly totalBytes: number;
-}
-
-/** Room on the disk of the data folder. @throws Error if the system does not tell */
-export async function diskRoom(folder: string): Promise<DiskRoom> {
-  const { bavail, blocks, bsize } = await statfs(folder);
-  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
-}
-
-/**
- * Little room is a warning: a full disk shows itself where something cannot be written.
- * @param segmentBytes two files of the event log are to fit.
- */
-export function diskCheck(folder: string, segmentBytes: number): HealthCheck {
-  return {
-    name: 'disk',
-    async look() {
-      const { freeBytes, totalBytes } = await diskRoom(folder);
-      if (freeBytes >= Math.max(2 * segmentBytes, totalBytes * limits.diskFreeShareMin)) return fine;
-      const share = totalBytes === 0 ? 0 : Math.floor((100 * freeBytes) / totalBytes);
-      return {
-        status: 'warn',
-        reason: `${Math.floor(freeBytes / 2 ** 20)} MiB (${share} %) are free on the disk of the data folder`,
-        remedy: 'Make room, or keep events for a shorter time: retentionDays, retentionBytes.',
-      };
-    },
-  };
-}
 
 /** The collector of traces: only traces are lost. */
 export function tracesCheck(traces: Pick<OpenTraces, 'health'>): HealthCheck {

@@ -1,7 +1,8 @@
 /** Health in Prometheus' form. */
 import { Gauge, type Registry } from 'prom-client';
 import { healthStatuses } from '../../../api/health.ts';
-import { diskRoom, expiryOf } from './checks.ts';
+import { expiryOf } from './checks.ts';
+import { diskRoom } from './disk-check.ts';
 import type { Health } from './health.ts';
 
 export interface HealthMeasured {

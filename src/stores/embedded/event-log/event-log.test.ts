@@ -138,6 +138,40 @@ test('retention by size removes the oldest segments, from the disk as well', asy
   await log.close();
 });
 
+test('retention by size does not wait for its time: the log never has more than its bound and a batch', async () => {
+  const log = await open('/log', { files: new VirtualDisk(), clock: new VirtualClock(), retentionBytes: 20_000 });
+  // No time passes, so that only what is written can be the occasion.
+  for (let at = 0; at < 300; at++) {
+    await append(log, 0, [`${at}`.padStart(900, '.')]);
+    assert.ok(log.stats().bytes <= 20_000 + limits.segmentBytesMin + 1000, `${log.stats().bytes}`);
+  }
+  assert.ok(log.partition(0).firstSequence > 150);
+  await log.close();
+});
+
+test('a bound that is found at the opening is asked for once, with what the log has, and holds while it is open', async () => {
+  const disk = new VirtualDisk();
+  const clock = new VirtualClock();
+  const asked: number[] = [];
+  const retentionBytes = async (held: number): Promise<number> => {
+    asked.push(held);
+    return Math.max(300_000, held);
+  };
+  let log = await open('/log', { files: disk, clock, retentionBytes });
+  for (let at = 0; at < 500; at++) await append(log, 0, [`${at}`.padStart(900, '.')]);
+  clock.advance(limits.retentionCheckMs);
+  await log.retain();
+  const before = log.stats();
+  assert.ok(before.bytes <= 300_000 && before.bytes > 200_000, `${before.bytes}`);
+  const { firstSequence } = log.partition(0);
+  await log.close();
+  log = await open('/log', { files: disk, clock, retentionBytes });
+  assert.deepEqual(asked, [0, before.bytes]);
+  assert.equal(log.partition(0).firstSequence, firstSequence, 'a start deletes nothing by it');
+  assert.equal(log.stats().bytesMax, 300_000);
+  await log.close();
+});
+
 test('a reader keeps going while retention removes what it reads', async () => {
   const disk = new VirtualDisk();
   const log = await open('/log', { files: disk, segmentBytes: 2000, retentionBytes: 6000 });

@@ -25,8 +25,11 @@ export interface EmbeddedEventLogOptions {
   readonly partitionCount: number;
   /** Events older than this, in running time, go, a segment at a time. */
   readonly retentionMs: number;
-  /** The journal's size from which on the oldest segments go, whatever their age. Absent = no bound. */
-  readonly retentionBytes?: number;
+  /**
+   * The journal's size from which on the oldest segments go, whatever their age; absent = no bound. A function is asked once,
+   * with the bytes that the log has when it is opened.
+   */
+  readonly retentionBytes?: number | ((heldBytes: number) => Promise<number>);
   readonly segmentBytes?: number;
   readonly clock?: Clock;
   /** By which events age; absent = they age only while the log is open. */
@@ -61,6 +64,8 @@ export interface EventLogStats {
   readonly segments: number;
   /** Bytes of all segments on disk. */
   readonly bytes: number;
+  /** What retention lets them be; infinite = no bound. */
+  readonly bytesMax: number;
   /** Bytes of records that wait for the disk. */
   readonly pendingBytes: number;
   readonly tailCacheBytes: number;
@@ -96,14 +101,20 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
   const meta = await openMeta(files, folder, { partitionCount, createdTime: clock.now() }, hasJournal);
   const { segments, report } = await recover({ files, folder, partitionCount, log, newest: kept?.newest });
 
+  const { retentionBytes = Number.POSITIVE_INFINITY, segmentBytes = limits.segmentBytesDefault } = options;
+  const bytesMax = typeof retentionBytes === 'number' ? retentionBytes : await retentionBytes(report.bytes);
+
   const watchers = new Watchers(partitionCount, log);
   const journal = new Journal(
     {
       folder,
       partitionCount,
       retentionMs: options.retentionMs,
-      retentionBytes: options.retentionBytes ?? Number.POSITIVE_INFINITY,
-      segmentBytes: options.segmentBytes ?? limits.segmentBytesDefault,
+      retentionBytes: bytesMax,
+      segmentBytes: Math.min(
+        segmentBytes,
+        Math.max(limits.segmentBytesMin, Math.floor(bytesMax / limits.segmentsPerRetentionMin)),
+      ),
       clock,
       runningTime: options.runningTime ?? unkeptRunningTime(clock),
       random,
@@ -122,9 +133,17 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       options.commitRestMs === undefined
         ? undefined
         : { restMs: options.commitRestMs, bytesMax: limits.commitRestBytesMax, clock },
-    sink: { commit: (batch) => journal.append(batch).then(changed), committed: (batch) => watchers.tell(batch.counts) },
+    sink: {
+      commit: (batch) => journal.append(batch).then(appended),
+      committed: (batch) => watchers.tell(batch.counts),
+    },
   });
   const retain = (): Promise<void> => journal.retain().then(changed);
+  // By size at once: in a minute more can come than the disk has room for.
+  const appended = (): void => {
+    changed();
+    if (journal.isOverBound) void retain();
+  };
   const retention = every(clock, limits.retentionCheckMs, () => void retain());
   await retain();
 
@@ -158,6 +177,7 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     stats: () => ({
       segments: journal.segments.length,
       bytes: journal.bytes,
+      bytesMax,
       pendingBytes: writer.pendingBytes,
       tailCacheBytes: journal.tail.bytes,
       extentCacheBytes: journal.extents.bytes,

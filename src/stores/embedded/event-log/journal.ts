@@ -65,6 +65,7 @@ export class Journal implements Readable {
   /** A segment file that may exist without counting: its making has failed. */
   #remnant: number | undefined;
   #failedBytes = 0;
+  #removalFailed = false;
   #turn: Promise<unknown> = Promise.resolve();
   #indexing: Promise<void> = Promise.resolve();
   #retry: Cancel = () => {};
@@ -91,8 +92,15 @@ export class Journal implements Readable {
     return this.#state.kind === 'failed' ? this.#state.reason : 'the event log is closed';
   }
 
+  /** Of all segments: each begins where the one before it ends. */
   get bytes(): number {
-    return this.segments.reduce((sum, segment) => sum + segment.length, 0);
+    const last = this.segments.at(-1);
+    return last === undefined ? 0 : last.position + last.length - this.segments[0].position;
+  }
+
+  /** Retention by size has something to remove, and did not fail at it the last time. */
+  get isOverBound(): boolean {
+    return this.segments.length > 1 && this.#isTooMuch() && !this.#removalFailed;
   }
 
   facts(partition: number): PartitionFacts {
@@ -125,21 +133,18 @@ export class Journal implements Readable {
   retain(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#state.kind === 'closed') return;
+      // First what needs no room, so that there is some for the rest.
+      await this.#removeDue();
+      const last = this.segments.at(-1);
+      const isDue = last !== undefined && hasBatches(last) && (this.#isTooOld(last) || this.#isLeftTooLarge());
+      if (!isDue || this.#state.kind !== 'open') return;
       try {
         // The last segment goes only when there is a newer one, which keeps the sequence numbers.
-        const last = this.segments.at(-1);
-        const isDue = last !== undefined && hasBatches(last) && this.#isTooOld(last);
-        if (isDue && this.#state.kind === 'open') await this.#startSegment();
+        await this.#startSegment();
       } catch (error) {
         this.#fail(error, 0);
       }
-      try {
-        while (this.segments.length > 1 && (this.#isTooOld(this.segments[0]) || this.#isTooMuch())) {
-          await this.#removeOldest(this.segments[0]);
-        }
-      } catch (error) {
-        this.#options.log.warn({ error: reasonOf(error) }, 'retention could not remove a segment and will try again');
-      }
+      await this.#removeDue();
     });
   }
 
@@ -239,14 +244,28 @@ export class Journal implements Readable {
     });
   }
 
+  async #removeDue(): Promise<void> {
+    try {
+      while (this.segments.length > 1 && (this.#isTooOld(this.segments[0]) || this.#isTooMuch())) {
+        await this.#removeOldest(this.segments[0]);
+      }
+      this.#removalFailed = false;
+    } catch (error) {
+      this.#removalFailed = true;
+      this.#options.log.warn({ error: reasonOf(error) }, 'retention could not remove a segment and will try again');
+    }
+  }
+
   async #removeOldest(oldest: Segment): Promise<void> {
     const { folder, files, log } = this.#options;
+    const isTooOld = this.#isTooOld(oldest);
     await removeSegmentFiles(files, folder, oldest.position);
     this.segments.shift();
     // Last, so that no reader can open it again: an open file would keep its room on the disk.
     await this.extents.drop(oldest);
     this.counters.segmentsRemoved++;
-    log.info({ segment: oldest.position, bytes: oldest.length }, 'retention removed a segment');
+    const why = isTooOld ? 'age' : 'size';
+    log.info({ segment: oldest.position, bytes: oldest.length, why }, 'retention removed a segment');
   }
 
   #isTooOld(segment: Segment): boolean {
@@ -256,6 +275,11 @@ export class Journal implements Readable {
 
   #isTooMuch(): boolean {
     return this.bytes > this.#options.retentionBytes;
+  }
+
+  /** One file of an earlier run is all there is, and too much: the next batch goes into a new one in any case. */
+  #isLeftTooLarge(): boolean {
+    return this.segments.length === 1 && this.#file === undefined && this.#isTooMuch();
   }
 
   #fail(error: unknown, batchBytes: number): void {
