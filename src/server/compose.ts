@@ -54,6 +54,7 @@ import { watchStalls } from './observe/health/stalls.ts';
 import type { ServerLog } from './observe/log.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
+import { watchTables } from './observe/tables-look.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
@@ -233,7 +234,13 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
           surroundings,
         );
   const health = new Health(clock, log);
-  health.add(tablesCheck(tables));
+  const { tablesCheckSeconds } = settings;
+  const look =
+    tablesCheckSeconds === 'off'
+      ? undefined
+      : watchTables({ tables, everyMs: tablesCheckSeconds * 1000, registry: metrics.registry, clock, log });
+  shutdown.add('looks through the tables', () => look?.close());
+  health.add(tablesCheck(tables, () => look?.problem()));
   health.add(eventsCheck(telemetry));
   health.add(monitoringCheck(monitoring));
   if (threads !== undefined) health.add(threadsCheck(threads));

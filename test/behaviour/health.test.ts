@@ -174,6 +174,34 @@ test('a table that is damaged while the hub runs is named with the way to repair
   await first[Symbol.asyncDispose]();
 });
 
+test('damage where nobody reads is found by the looks of a hub that runs', async () => {
+  const first = await startHub({ args: ['--tables-check-seconds', '1'] });
+  const api = apiOf(first);
+  for (let from = 0; from < 2000; from += 100) {
+    await api.devices.bulk(Array.from({ length: 100 }, (_, at) => ({ id: `d${from + at}`, importMode: 'create' })));
+  }
+  api.close();
+  await first.stop();
+  await using again = await first.restart();
+  const { admin } = again.endpoints.ports;
+  while ((await metric(admin, 'mooring_tables_looked_through_seconds')) === 0) await sleep(50);
+  assert.equal(await metric(admin, 'mooring_tables_damaged'), 0);
+  assert.deepEqual(checkOf(await healthOf(again), 'tables'), { name: 'tables', status: 'ok' });
+  const file = path.join(again.dataDir, 'tables', 'hub.db');
+  const handle = openSync(file, 'r+');
+  for (let page = 20; (page + 1) * 4096 <= statSync(file).size; page++)
+    writeSync(handle, Buffer.alloc(4096, 0xa5), 0, 4096, page * 4096);
+  closeSync(handle);
+  const seen = await until(admin, 'tables', 'fail');
+  assert.equal(seen.http, 503);
+  assert.match(checkOf(seen, 'tables').reason ?? '', /^the tables are damaged: .*table /);
+  assert.match(checkOf(seen, 'tables').remedy ?? '', /mooring data check/);
+  assert.equal(await metric(admin, 'mooring_tables_damaged'), 1);
+  await again.logged(/the tables are damaged; stop the hub/);
+  await again.kill();
+  await first[Symbol.asyncDispose]();
+});
+
 test('own certificates: one that ends soon, one that cannot be used, one that has ended, a good one', async () => {
   const [certFile, keyFile] = ['cert.pem', 'key.pem'].map((name) => path.join(folder, name));
   const put = async (validMs: number): Promise<void> => {

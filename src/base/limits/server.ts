@@ -9,6 +9,14 @@ export const serverLimits = {
   /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */
   tablesLookUncleanMs: 60 * SECOND_MS,
   tablesLookMs: 2 * SECOND_MS,
+  /**
+   * Looks through the tables of a hub that runs: when the first one begins, how long one reads at most (the next goes on), how
+   * long it rests for each millisecond of reading, and when one that hangs is ended.
+   */
+  tablesFirstLookMs: 60 * SECOND_MS,
+  tablesBackgroundLookMs: 60 * SECOND_MS,
+  tablesBackgroundRests: 4,
+  tablesBackgroundEndMs: 30 * 60 * SECOND_MS,
   /** What counts of the time between two runs at most, so that a clock that is wrong for good costs no more than this. */
   offTimeMsMax: 12 * HOUR_MS,
   /** Time between two writes of the running time: what a crash forgets of it. A card of a small board bears it. */

@@ -74,6 +74,14 @@ export const settingsSchema = z.strictObject({
     meaning: 'Folder that holds everything the hub knows. Made when missing; delete it and the hub is new.',
     form: 'a path',
   }),
+  tablesCheckSeconds: documented(rate(1, 366 * DAY_SECONDS).default(DAY_SECONDS), {
+    topic: 'Data',
+    meaning:
+      'Seconds between two looks through the tables for damage, while the hub runs; the first is a minute after the start. ' +
+      'It reads everything that is not an event, at the lowest priority, a fifth of the time. `mooring health` and ' +
+      '`/metrics` tell what it found.',
+    form: 'a whole number of seconds from 1 to 31622400, or off',
+  }),
 
   hubName: documented(text(hubNamePattern).optional(), {
     topic: 'Names and reach',

@@ -12,8 +12,14 @@ import { type CheckResult, fine, type HealthCheck } from './health.ts';
 
 const DAY_MS = 86_400_000;
 
-/** Whether what is not an event (identities, commands, sessions) can be read and written: tried with a write. */
-export function tablesCheck(tables: Pick<EmbeddedTables, 'health' | 'probe'>): HealthCheck {
+/**
+ * Whether what is not an event (identities, commands, sessions) can be read and written: tried with a write.
+ * @param unseen why it is not known whether the tables are damaged; undefined = it is
+ */
+export function tablesCheck(
+  tables: Pick<EmbeddedTables, 'health' | 'probe'>,
+  unseen: () => string | undefined,
+): HealthCheck {
   return {
     name: 'tables',
     keptMs: limits.healthProbeKeptMs,
@@ -23,7 +29,14 @@ export function tablesCheck(tables: Pick<EmbeddedTables, 'health' | 'probe'>): H
       if (!before.ok) return { status: 'fail', reason: before.reason, remedy: before.remedy };
       try {
         await tables.probe();
-        return fine;
+        const reason = unseen();
+        if (reason === undefined) return fine;
+        return {
+          status: 'warn',
+          reason: `the tables could not be looked through: ${reason}`,
+          remedy:
+            'It is tried again by itself (tablesCheckSeconds). A stopped hub is looked through by mooring data check.',
+        };
       } catch (error) {
         const reason = error instanceof HubError ? (error.reason ?? error.message) : String(error);
         if (error instanceof HubError && error.limit !== undefined) {

@@ -1,10 +1,25 @@
-/** What the start looks at before it believes the tables. */
+/** Looks for damage in the tables: what the start does before it believes them, and what the hub does now and then (`look-worker.ts`). */
 import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
+
+/** What SQLite says of pages that cannot be as it wrote them (SQLITE_CORRUPT, SQLITE_NOTADB). */
+export const damagePattern = /malformed|file is not a database/;
 
 /** Whether whoever wrote the tables last did not close them: a stop leaves nothing in the write-ahead log. */
 export function wasLeftUnfinished(file: string): boolean {
   return (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+}
+
+export function tableNames(database: DatabaseSync): readonly string[] {
+  const rows = database.prepare(`select name from sqlite_schema where type = 'table' order by name`).all();
+  return rows.map(({ name }) => String(name));
+}
+
+/** Checks the pages of a table and of its indices. @returns what is wrong; undefined = nothing */
+export function checkTable(database: DatabaseSync, name: string): string | undefined {
+  const said = database.prepare(`pragma quick_check('${name.replaceAll("'", "''")}')`).get();
+  const word = Object.values(said ?? {})[0];
+  return word === 'ok' ? undefined : String(word);
 }
 
 /**
@@ -14,12 +29,10 @@ export function wasLeftUnfinished(file: string): boolean {
 export function lookForDamage(database: DatabaseSync, boundMs: number): void {
   const end = performance.now() + boundMs;
   try {
-    const tables = database.prepare(`select name from sqlite_schema where type = 'table' order by name`).all();
-    for (const { name } of tables) {
+    for (const name of tableNames(database)) {
       if (performance.now() > end) return;
-      const said = database.prepare(`pragma quick_check('${String(name).replaceAll("'", "''")}')`).get();
-      const word = Object.values(said ?? {})[0];
-      if (word !== 'ok') throw new Error(`table ${name}: ${word}`);
+      const damage = checkTable(database, name);
+      if (damage !== undefined) throw new Error(`table ${name}: ${damage}`);
     }
   } catch (error) {
     throw new Error(

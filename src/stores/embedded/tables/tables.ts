@@ -5,6 +5,7 @@ import type { Log } from '../../../base/log.ts';
 import type { PresenceStateStore } from '../../../core/presence/states.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { createTableStores, type TableStores } from '../../tables/stores.ts';
+import { BackgroundLook, type LookReport } from './background-look.ts';
 import { type TablesHealth, TableThread } from './thread.ts';
 
 export interface EmbeddedTablesParts {
@@ -31,6 +32,8 @@ export interface EmbeddedTables extends TableStores {
    * @throws HubError ServiceUnavailable: its `reason` says why it could not
    */
   probe(): Promise<void>;
+  /** Looks for damage on a thread of its own, which `health` then knows of. One look at a time; never rejects. */
+  lookThrough(): Promise<LookReport>;
   /** Finishes what waits and closes the file. */
   close(): Promise<void>;
 }
@@ -45,6 +48,7 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     { file: parts.file, ring: parts.cipher, generation: parts.generation },
     parts.log,
   );
+  const background = new BackgroundLook(parts.file, (what) => thread.foundDamaged(what));
   return {
     ...createTableStores(thread, parts.clock, parts.keepsLifecycle),
     generation: thread.generation,
@@ -57,6 +61,10 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     },
     health: () => thread.health(),
     probe: () => thread.probe(),
-    close: () => thread.close(),
+    lookThrough: () => background.look(),
+    async close() {
+      await background.close();
+      await thread.close();
+    },
   };
 }

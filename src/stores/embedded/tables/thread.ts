@@ -11,6 +11,7 @@ import type { Log } from '../../../base/log.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { OperationArgs, OperationName, OperationResult } from '../../tables/operations.ts';
 import type { Answer, Call } from './group-commit.ts';
+import { damagePattern } from './look.ts';
 import type { Reply, Request, WorkerStart } from './worker.ts';
 
 interface Waiting {
@@ -22,9 +23,6 @@ interface Waiting {
 export type TablesHealth =
   | { readonly ok: true }
   | { readonly ok: false; readonly reason: string; readonly remedy: string };
-
-/** What SQLite says of pages that cannot be as it wrote them (SQLITE_CORRUPT, SQLITE_NOTADB). */
-const damage = /malformed|file is not a database/;
 
 export class TableThread {
   /** Which tables these are: made with them, in a row of theirs. */
@@ -121,6 +119,11 @@ export class TableThread {
     return { ok: false, reason: `the tables are damaged: ${this.#damaged}`, remedy };
   }
 
+  /** @param what somebody else has found damaged, in words */
+  foundDamaged(what: string): void {
+    this.#damaged ??= what;
+  }
+
   /** As `EmbeddedTables.probe`. A disk that is full still takes what fits into the room that a file has already. */
   async probe(): Promise<void> {
     if (!this.#hasRoom) {
@@ -179,7 +182,7 @@ export class TableThread {
 
   #refusal(name: OperationName, answer: Extract<Answer, { ok: false }>): HubError {
     if (answer.unavailable) this.#hasRoom = false;
-    if (damage.test(answer.message)) this.#damaged ??= `${name} met "${answer.message}"`;
+    if (damagePattern.test(answer.message)) this.#damaged ??= `${name} met "${answer.message}"`;
     // Tried again and again for as long as it lasts: whoever does so tells.
     if (name !== 'facts.touch') this.#log.error({ operation: name, error: answer.message }, 'a table operation failed');
     const code = answer.unavailable ? 'ServiceUnavailable' : 'ServerError';
