@@ -7,6 +7,7 @@ import { readConnectionString } from '../stores/objects/azure/account.ts';
 import { openAzureStore } from '../stores/objects/azure/azure-store.ts';
 import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
 import type { Outcome } from '../stores/objects/remote/store-client.ts';
+import { openS3Store } from '../stores/objects/s3/s3-store.ts';
 import type { Settings } from './config/config.ts';
 
 interface Around {
@@ -37,6 +38,27 @@ export async function openStore(settings: Settings, folder: string, around: Arou
         ...{ folder: place, clock, observe },
       });
       return reached(store, () => store.prepare(), 'See filesAzureConnectionString and filesAzureContainer.', log);
+    }
+    case 's3': {
+      const {
+        filesS3Endpoint = '',
+        filesS3Bucket = '',
+        filesS3AccessKeyId = '',
+        filesS3SecretAccessKey = '',
+      } = settings;
+      const store = await openS3Store({
+        bucket: {
+          ...{ endpoint: new URL(filesS3Endpoint), name: filesS3Bucket, isPathStyle: settings.filesS3PathStyle },
+          key: {
+            ...{ accessKeyId: filesS3AccessKeyId, secretAccessKey: filesS3SecretAccessKey },
+            region: settings.filesS3Region,
+          },
+        },
+        ca: authorityOf(settings),
+        ...{ folder: place, clock, observe },
+      });
+      const remedy = 'See filesS3Bucket, filesS3Region, filesS3AccessKeyId and filesS3SecretAccessKey.';
+      return reached(store, () => store.check(), remedy, log);
     }
   }
 }

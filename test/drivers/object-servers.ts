@@ -7,10 +7,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { signed } from '../../src/stores/objects/s3/signature.ts';
 
 const servers = path.join(import.meta.dirname, '..', '..', 'test-servers');
 const azuriteProgram = path.join(servers, 'azurite', 'node_modules', 'azurite', 'dist', 'src', 'blob', 'main.js');
@@ -89,6 +92,24 @@ export async function startS3({ tls }: ServerOptions = {}): Promise<S3Server> {
   });
   const endpoint = `${tls === undefined ? 'http' : 'https'}://${HOST}:${server.port}`;
   return { ...server, endpoint, accessKeyId, secretAccessKey, folder: root };
+}
+
+/** @param ca PEM of the authority of the server's certificate */
+export async function makeBucket(server: S3Server, name: string, ca?: string): Promise<void> {
+  const { accessKeyId, secretAccessKey } = server;
+  const url = new URL(`${server.endpoint}/${name}`);
+  const headers = signed(
+    { accessKeyId, secretAccessKey, region: 'us-east-1' },
+    { method: 'PUT', url, headers: {}, now: Date.now() },
+  );
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    const options = { method: 'PUT', headers: { ...headers, 'content-length': '0' }, agent: false, ...(ca && { ca }) };
+    const asked = (ca === undefined ? http : https).request(url, options, (answer) => {
+      answer.resume().once('end', () => resolve(answer.statusCode));
+    });
+    asked.once('error', reject).end();
+  });
+  if (status !== 200) throw new Error(`the bucket was not made: ${status}`);
 }
 
 const running = new Set<ChildProcess>();

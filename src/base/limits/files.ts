@@ -60,6 +60,10 @@ export const filesLimits = {
   fileStorePauseMs: 250,
   /** Silence of such a store before a try counts as failed. */
   fileStoreSilenceMs: 20 * SECOND_MS,
+  /** The same while it puts the parts of a large object together. */
+  fileStoreJoinMs: 5 * 60 * SECOND_MS,
+  /** How often uploads in parts are looked for that a crash has left. */
+  fileStoreLeftEveryMs: 10 * 60 * SECOND_MS,
   /** Bytes of an answer that is read whole: a list of 1,000 objects with the longest names. */
   fileStoreAnswerBytesMax: 16 * MiB,
   /** Bytes of a file that such a store takes in one request, and of each of its parts where there are more; parts have at least 5 MiB. */

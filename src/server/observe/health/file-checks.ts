@@ -39,6 +39,7 @@ const remedies: Readonly<Record<string, string>> = {
   folder: 'See that filesFolder is there and can be written by the hub.',
   azure:
     'See that the account can be reached from here, and that filesAzureConnectionString holds a key that is still good.',
+  s3: 'See that filesS3Endpoint can be reached from here, and that the bucket is there and the key still good.',
 };
 
 const roomRemedy = 'Remove files that nobody needs (mooring file list, mooring file delete), or raise filesBytesMax.';

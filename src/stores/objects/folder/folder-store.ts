@@ -28,9 +28,9 @@ import { admit, diskError, writeDurably } from '../disk/file-writer.ts';
 import { readRegion } from '../disk/staged-blocks.ts';
 import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
 import { PathLocks } from '../path-locks.ts';
+import { UsageCounts } from '../usage.ts';
 import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
 import { decodedName, fileNameOf, folderNameOf } from './file-names.ts';
-import { UsageCounts } from './usage.ts';
 
 export interface FolderStoreParts {
   /** Made where it is missing. */
@@ -44,7 +44,10 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
   const foldsCase = await doesFoldCase(folder);
   const turns = new DiskTurns();
   const staging = await Staging.open(path.join(folder, STAGING_FOLDER), turns);
-  const usage = new UsageCounts(folder, foldsCase);
+  const usage = new UsageCounts({
+    groupOf: (objectPath) => folderNameOf(objectPath.split('/')[0], foldsCase),
+    entries: () => filesIn(folder),
+  });
   const locks = new PathLocks();
   for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
 
@@ -226,6 +229,17 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
       guarded(() => access(path.join(folder, STAGING_FOLDER), constants.R_OK | constants.W_OK | constants.X_OK)),
     close: () => staging.close(),
   };
+}
+
+async function* filesIn(folder: string): AsyncGenerator<{ readonly group: string; readonly bytes: number }> {
+  for (const group of await readdir(folder)) {
+    if (group === STAGING_FOLDER) continue;
+    for (const entry of await readdir(path.join(folder, group), { withFileTypes: true }).catch(() => [])) {
+      if (!entry.isFile()) continue;
+      const found = await stat(path.join(folder, group, entry.name)).catch(() => undefined);
+      if (found !== undefined) yield { group, bytes: found.size };
+    }
+  }
 }
 
 async function writeFile(file: string, source: AsyncIterable<Uint8Array>, turns: DiskTurns): Promise<void> {

@@ -19,6 +19,8 @@ export interface StoreRequest {
   readonly body?: RequestBody;
   /** Who asks wants to know how it is now. */
   readonly isProbe?: boolean;
+  /** How long the store may be silent before it answers this one; default `limits.fileStoreSilenceMs`. */
+  readonly silenceMs?: number;
 }
 
 export interface RequestBody {
@@ -124,7 +126,7 @@ export class StoreClient {
   }
 
   /** One try, until the head of the answer. */
-  async #once({ method, url, headers, body }: StoreRequest): Promise<http.IncomingMessage> {
+  async #once({ method, url, headers, body, silenceMs }: StoreRequest): Promise<http.IncomingMessage> {
     const isTls = url.protocol === 'https:';
     const length = body === undefined && method !== 'PUT' && method !== 'POST' ? undefined : (body?.bytes ?? 0);
     const outgoing = (isTls ? https : http).request(url, {
@@ -152,7 +154,7 @@ export class StoreClient {
         await this.#within(Promise.race([drained, answer]), outgoing);
       }
       if (isWhole) outgoing.end();
-      const response = await this.#within(answer, outgoing);
+      const response = await this.#within(answer, outgoing, silenceMs);
       if (!isWhole) response.once('close', () => outgoing.destroy());
       return response;
     } catch (error) {
@@ -188,8 +190,11 @@ export class StoreClient {
   }
 
   /** Ends what is silent for too long. */
-  async #within<Result>(work: Promise<Result>, stream: { destroy(error: Error): unknown }): Promise<Result> {
-    const ms = limits.fileStoreSilenceMs;
+  async #within<Result>(
+    work: Promise<Result>,
+    stream: { destroy(error: Error): unknown },
+    ms: number = limits.fileStoreSilenceMs,
+  ): Promise<Result> {
     const cancel = this.#parts.clock.after(ms, () =>
       stream.destroy(new Error(`it was silent for ${ms / 1000} seconds`)),
     );

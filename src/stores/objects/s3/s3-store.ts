@@ -1,0 +1,252 @@
+/**
+ * Files in a bucket of S3, or of what speaks like it. Devices send to the hub: S3 takes no part below 5 MiB but the last, and
+ * devices send smaller blocks. So blocks lie on the hub's disk until the list commits them, and go to the bucket then, in
+ * parts of the store's own. An object gets its name when S3 has all of it: by one PUT, or when its parts are completed.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import type { Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import {
+  type CommitOptions,
+  checkCondition,
+  type ListedObject,
+  ObjectError,
+  type ObjectFacts,
+  type ObjectStore,
+} from '../../../core/files/object-store.ts';
+import { checkedSource } from '../checked-source.ts';
+import { DiskTurns } from '../disk/disk-turns.ts';
+import { admit } from '../disk/file-writer.ts';
+import { type Spooled, spooling } from '../disk/spool.ts';
+import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
+import { PathLocks } from '../path-locks.ts';
+import { Places } from '../places.ts';
+import { eachOf } from '../remote/each-of.ts';
+import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
+import { UsageCounts } from '../usage.ts';
+import { CommittedLists } from './committed-lists.ts';
+import { LeftUploads } from './left-uploads.ts';
+import { type S3Bucket, type S3Facts, type S3Options, S3Service } from './s3-service.ts';
+
+export interface S3StoreParts {
+  readonly bucket: S3Bucket;
+  /** Certificate (PEM) that the store's is trusted by, beside the usual ones. */
+  readonly ca: string | undefined;
+  /** Where blocks lie, and files on their way to the bucket. Made where it is missing. */
+  readonly folder: string;
+  readonly clock: Clock;
+  observe(outcome: Outcome, seconds: number): void;
+}
+
+/** Service: bytes of a key in UTF-8. */
+const PATH_BYTES_MAX = 1024;
+/** Service: parts of one object. */
+const PARTS_MAX = 10_000;
+
+/** Opens the store without a word to the bucket: `check` does that. @throws Error when the folder cannot be used */
+export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
+  const { bucket, clock } = parts;
+  const folder = path.join(parts.folder, STAGING_FOLDER);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const turns = new DiskTurns();
+  const staging = await Staging.open(folder, turns);
+  const client = new StoreClient(parts);
+  const service = new S3Service({ bucket, client, now: () => clock.now() });
+  const locks = new PathLocks();
+  const places = new Places(limits.fileStorePutsMax);
+  const committed = new CommittedLists();
+  const left = new LeftUploads(service, clock);
+  const groupOf = (objectPath: string): string => objectPath.slice(0, objectPath.indexOf('/'));
+  const usage = new UsageCounts({
+    groupOf,
+    async *entries() {
+      for await (const { path: objectPath, bytes } of keys('')) yield { group: groupOf(objectPath), bytes };
+    },
+  });
+  for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
+
+  async function* keys(prefix: string) {
+    let after: string | undefined;
+    for (;;) {
+      const { objects, isLast } = await service.list(prefix, after, limits.fileStorePageMax);
+      yield* objects;
+      if (isLast) return;
+      after = objects.at(-1)?.path;
+    }
+  }
+
+  async function head(objectPath: string): Promise<ObjectFacts | undefined> {
+    const found = await service.head(objectPath);
+    return found && factsOf(found);
+  }
+
+  /** Stores an object whole. The caller holds the path's lock. */
+  async function store(
+    objectPath: string,
+    content: Spooled,
+    { contentType, condition, md5 }: Omit<CommitOptions, 'bytesMax'>,
+  ): Promise<ObjectFacts> {
+    const current = await head(objectPath);
+    checkCondition(condition, current);
+    const mark = randomUUID();
+    const options = { contentType, condition, mark, ...(md5 !== undefined && { md5 }) };
+    let lost: unknown;
+    try {
+      await places.run(() => upload(objectPath, content, options));
+    } catch (error) {
+      lost = error;
+    }
+    // Where the answer was lost, or a second try met what the first had stored, the object is there all the same.
+    const found = lost === undefined ? await service.head(objectPath) : await service.head(objectPath).catch(() => {});
+    if (lost !== undefined && found?.mark !== mark) throw lost;
+    if (found === undefined) throw new ObjectError('unavailable', 'an object was removed while it was stored');
+    usage.add(objectPath, found.bytes - (current?.bytes ?? 0), current === undefined ? 1 : 0);
+    return factsOf(found);
+  }
+
+  async function upload(objectPath: string, content: Spooled, options: S3Options): Promise<void> {
+    const part = (offset: number, bytes: number): RequestBody => ({ bytes, open: () => content.read(offset, bytes) });
+    if (content.bytes <= limits.fileStoreWholeBytesMax) {
+      return service.putObject(objectPath, part(0, content.bytes), options);
+    }
+    const partBytes = Math.max(limits.fileStorePartBytes, Math.ceil(content.bytes / PARTS_MAX));
+    const offsets = Array.from({ length: Math.ceil(content.bytes / partBytes) }, (_, nth) => nth * partBytes);
+    const id = await service.beginParts(objectPath, options);
+    left.begun(id);
+    try {
+      const etags = await eachOf(offsets, limits.fileStorePartsAtOnceMax, (offset, nth) =>
+        service.putPart(objectPath, id, nth + 1, part(offset, Math.min(partBytes, content.bytes - offset))),
+      );
+      await service.completeParts(objectPath, id, etags, options.condition);
+    } catch (error) {
+      // What cannot be aborted now is found later.
+      await service.abortParts(objectPath, id).catch(() => {});
+      throw error;
+    } finally {
+      left.ended(id);
+    }
+  }
+
+  const drop = (objectPath: string): Promise<void> =>
+    staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
+
+  /** The caller holds the path's lock. */
+  async function remove(objectPath: string): Promise<boolean> {
+    const found = await service.head(objectPath);
+    if (found === undefined) return false;
+    await service.delete(objectPath);
+    usage.add(objectPath, -found.bytes, -1);
+    return true;
+  }
+
+  return {
+    kind: 's3',
+    pathBytesMax: PATH_BYTES_MAX,
+
+    async put(objectPath, source, options) {
+      checkCondition(options.condition, await head(objectPath));
+      return spooling(folder, turns, source, options, (content) =>
+        locks.run(objectPath, async () => {
+          const facts = await store(objectPath, content, options);
+          await drop(objectPath);
+          return facts;
+        }),
+      );
+    },
+
+    async stage(objectPath, id, source, options) {
+      await admit(folder, options.bytes);
+      const checked = checkedSource(source, options);
+      const offsetMax = options.bytesMax + staging.bytesOf(objectPath);
+      await locks.share(objectPath, () => staging.of(objectPath).write(id, checked.source, options.bytes, offsetMax));
+      usage.add(objectPath, options.bytes, 0);
+      return { bytes: options.bytes };
+    },
+
+    commit: (objectPath, ids, options) =>
+      locks.run(objectPath, async () => {
+        const staged = staging.of(objectPath);
+        // S3 may need longer than a client waits: the list that comes again is the same one.
+        if (staged.bytes === 0 && committed.has(objectPath, ids)) {
+          const found = await head(objectPath);
+          if (found !== undefined && committed.etagOf(objectPath) === found.etag) return found;
+        }
+        const regions = staged.regions(ids);
+        const bytes = regions.reduce((sum, region) => sum + region.bytes, 0);
+        if (bytes > options.bytesMax) throw new ObjectError('tooLarge');
+        try {
+          const read: Spooled['read'] = (offset, count) => staged.content(partOf(regions, offset, count));
+          const facts = await store(objectPath, { bytes, read }, options);
+          committed.add(objectPath, ids, facts.etag);
+          await drop(objectPath);
+          return facts;
+        } finally {
+          await staged.close();
+        }
+      }),
+
+    stagedBytes: async (objectPath) => staging.bytesOf(objectPath),
+    head,
+    read: (objectPath, range) => service.read(objectPath, range),
+    delete: (objectPath) => locks.run(objectPath, () => remove(objectPath)),
+
+    async list(prefix, { after, limit }) {
+      const found: ListedObject[] = [];
+      for (let last = after; found.length < limit; ) {
+        const { objects, isLast } = await service.list(prefix, last, limit - found.length);
+        // A list of S3 does not say what an object was stored with.
+        const heads = await eachOf(objects, limits.fileStoreWorkAtOnceMax, (object) => head(object.path));
+        for (const [nth, facts] of heads.entries()) if (facts !== undefined) found.push({ ...objects[nth], ...facts });
+        if (isLast) break;
+        last = objects.at(-1)?.path;
+      }
+      return found;
+    },
+
+    async deleteAll(prefix) {
+      let count = 0;
+      for await (const object of keys(prefix)) {
+        if (await locks.run(object.path, () => remove(object.path))) count += 1;
+      }
+      for (const { objectPath } of staging.all()) if (objectPath.startsWith(prefix)) await drop(objectPath);
+      return count;
+    },
+
+    async expire(before) {
+      await staging.expire(before, (objectPath, bytes) => usage.add(objectPath, -bytes, 0));
+      await left.abort(before);
+    },
+    usage: (prefix) => usage.of(prefix),
+    async freeBytes() {
+      const { bavail, bsize } = await statfs(folder);
+      return bavail * bsize;
+    },
+    check: () => service.check(),
+    async close() {
+      await staging.close();
+      client.close();
+    },
+  };
+}
+
+const factsOf = ({ mark: _, ...facts }: S3Facts): ObjectFacts => facts;
+
+interface Region {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** What lies in the regions, put one behind the other, from `offset` on. */
+function partOf(regions: readonly Region[], offset: number, bytes: number): readonly Region[] {
+  const part: Region[] = [];
+  let begin = 0;
+  for (const region of regions) {
+    const from = Math.max(offset, begin);
+    const to = Math.min(offset + bytes, begin + region.bytes);
+    if (from < to) part.push({ offset: region.offset + from - begin, bytes: to - from });
+    begin += region.bytes;
+  }
+  return part;
+}
