@@ -4,15 +4,19 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
+import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { hubAt } from './servers/hub.ts';
-import { hubOfRevision } from './servers/revision.ts';
+import { hubWithFiles } from './servers/hub-files.ts';
+import { nginx } from './servers/nginx.ts';
+import { checkoutOf, hubOfRevision } from './servers/revision.ts';
 import { hubWithReaders, peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
 import { underAttack } from './under-attack.ts';
 
 /** Messages per second due where none other is asked for: far below what the hub takes, so that waiting shows. */
 const ATTACKED_RATE = 5000;
+const BESIDE_FILES_RATE = 5000;
 const root = path.dirname(import.meta.dirname);
 const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2]
                              [--readers-while-writing GROUPS] [--full-page-cache] [common]
@@ -21,6 +25,7 @@ npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--pay
 npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
 npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [--full-page-cache] [common]
 npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
+npm run bench -- file-transfer [--part transfer,memory,telemetry] [--file-mib N] [--uploads N] [--upload-mib N] [--rate N] [common]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
@@ -51,6 +56,10 @@ const { values, positionals } = parseArgs({
     readers: { type: 'string', default: '1' },
     'readers-while-writing': { type: 'string' },
     client: { type: 'string', default: 'counting' },
+    part: { type: 'string', default: fileParts.join(',') },
+    'file-mib': { type: 'string', default: '1024' },
+    uploads: { type: 'string', default: '50' },
+    'upload-mib': { type: 'string', default: '100' },
     directory: { type: 'string', default: path.join(os.tmpdir(), 'mooring-bench') },
     json: { type: 'string' },
   },
@@ -137,7 +146,35 @@ async function run(bench: string | undefined): Promise<void> {
       variants: values.variant,
       inFlight: count('connecting'),
     });
+  } else if (bench === 'file-transfer') {
+    await fileTransfer({
+      ...common,
+      ...timing(),
+      systems: [
+        hubWithFiles('mooring', root),
+        ...values.peer.flatMap((names) => names.split(',')).map(filePeerOf),
+        ...values.compare.map(checkoutOf).map(({ name, folder }) => hubWithFiles(name, folder)),
+        ...values.variant.map((settings) => hubWithFiles(`mooring ${settings}`, root, settings.split(' '))),
+      ],
+      parts: values.part.split(',').map(partOf),
+      checkout: root,
+      fileMiB: count('file-mib'),
+      uploads: count('uploads'),
+      uploadMiB: count('upload-mib'),
+      ratePerSecond: values.rate === undefined ? BESIDE_FILES_RATE : count('rate'),
+    });
   } else throw new Error(USAGE);
+}
+
+function filePeerOf(name: string) {
+  if (name !== 'nginx') throw new Error(`--peer ${name}: nginx is wanted`);
+  return nginx;
+}
+
+function partOf(name: string): FilePart {
+  const part = fileParts.find((each) => each === name);
+  if (part === undefined) throw new Error(`--part ${name}: of ${fileParts.join(', ')}`);
+  return part;
 }
 
 function timing() {
@@ -158,6 +195,9 @@ function count(
     | 'in-flight'
     | 'payload'
     | 'readers'
+    | 'file-mib'
+    | 'uploads'
+    | 'upload-mib'
     | 'readers-while-writing',
 ): number {
   const value = Number(values[name]);

@@ -7,8 +7,14 @@ import type { ServerKind } from './server.ts';
 
 const root = path.dirname(path.dirname(import.meta.dirname));
 
-/** The hub as it was at `revision`, checked out into a folder of its own and run with this checkout's packages. */
+/** The hub as it was at `revision`. */
 export function hubOfRevision(revision: string): ServerKind {
+  const { name, folder } = checkoutOf(revision);
+  return hubAt(name, folder, []);
+}
+
+/** A revision, checked out into a folder of its own, with this checkout's packages. */
+export function checkoutOf(revision: string): { readonly name: string; readonly folder: string } {
   const commit = git(['rev-parse', '--short', `${revision}^{commit}`], `--compare ${revision}: no such revision`);
   const folder = path.join(os.tmpdir(), 'mooring-bench-revisions', commit);
   if (!existsSync(path.join(folder, 'src/main.ts'))) {
@@ -17,7 +23,7 @@ export function hubOfRevision(revision: string): ServerKind {
     git(['-C', folder, 'checkout', '--quiet', commit], 'the revision could not be checked out');
     symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
   }
-  return hubAt(`mooring ${commit}`, folder, []);
+  return { name: `mooring ${commit}`, folder };
 }
 
 function git(args: readonly string[], failure: string): string {

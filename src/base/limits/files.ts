@@ -25,8 +25,10 @@ export const filesLimits = {
   fileBlockListsBytesMax: 64 * MiB,
   /** Service: decoded bytes of a block's id. */
   fileBlockIdBytesMax: 64,
-  /** Bytes of a file that are written at once, and after how many the disk is synced while more come. */
-  fileWriteBytes: 512 * KiB,
+  /** Bytes of a file that are read or written at once, and those of such pieces that wait to be used again. */
+  filePieceBytes: 256 * KiB,
+  filePiecesFreeBytesMax: 8 * MiB,
+  /** After how many bytes the disk is synced while more come. */
   fileSyncBytes: 8 * MiB,
   /** Work on files that is with the disk at a time: the journal needs a thread of the runtime's four. */
   fileWorkAtOnceMax: 2,

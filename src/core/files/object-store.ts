@@ -67,6 +67,7 @@ export interface Usage {
   readonly objects: number;
 }
 
+/** A piece is good until the next one is asked for: who keeps it longer copies it. */
 export type ByteSource = AsyncIterable<Uint8Array>;
 
 export interface ObjectFacts {

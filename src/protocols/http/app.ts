@@ -8,7 +8,7 @@
 
 import type http from 'node:http';
 import type net from 'node:net';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { z } from 'zod';
@@ -28,6 +28,7 @@ import {
   type PathParameters,
   pathOf,
 } from './addresses.ts';
+import { sendBody } from './files/send-body.ts';
 import { answeredElsewhere } from './http-server.ts';
 import { type JsonBounds, parseJson, refusePrototypeName } from './json-body.ts';
 import { openApiOptions, routeSchema } from './openapi.ts';
@@ -282,7 +283,13 @@ function sendAnswer(request: FastifyRequest, reply: FastifyReply, answer: ApiAns
   if (answer.etag !== undefined) reply.raw.setHeader('ETag', `"${answer.etag}"`);
   if (answer.errorCode !== undefined) reply.header('iothub-errorcode', answer.errorCode);
   for (const [name, value] of answer.headers ?? []) reply.raw.setHeader(name, value);
-  if (answer.stream !== undefined) return reply.send(Readable.from(answer.stream, { objectMode: false }));
+  if (answer.stream !== undefined) {
+    reply.hijack();
+    for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value ?? '');
+    reply.raw.writeHead(answer.status);
+    sendBody(answer.stream, reply.raw);
+    return reply;
+  }
   if (answer.bytes !== undefined) return reply.header('content-type', 'application/octet-stream').send(answer.bytes);
   if (answer.body === undefined && answer.jsonText === undefined) return reply.send();
   // Node's SDK reads the body only under this content type (service reference 1.6).

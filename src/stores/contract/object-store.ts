@@ -251,7 +251,7 @@ export function objectStoreContract(
   });
 
   trial('who reads has the object that was there, whatever is stored meanwhile', async (store) => {
-    const bytes = randomBytes(4 * limits.fileWriteBytes);
+    const bytes = randomBytes(4 * limits.filePieceBytes);
     await store.put('d1/x', inPieces(bytes), { bytesMax: MANY, ...anyTime });
     const opened = await store.read('d1/x');
     await store.put('d1/x', inPieces(randomBytes(10)), { bytesMax: MANY, ...anyTime });
@@ -284,7 +284,7 @@ async function* failing(bytes: Buffer): AsyncGenerator<Uint8Array> {
 async function bytesOf(opened: OpenObject | undefined): Promise<Buffer> {
   assert.ok(opened !== undefined, 'the object is there');
   const pieces: Uint8Array[] = [];
-  for await (const piece of opened.body) pieces.push(piece);
+  for await (const piece of opened.body) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
 }
 

@@ -4,7 +4,6 @@
  * through the frame of the management API (`app.ts`).
  */
 import type http from 'node:http';
-import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
@@ -29,6 +28,7 @@ import {
   sumsOf,
 } from './blob-headers.ts';
 import { checkBlockId, readBlockList } from './block-list.ts';
+import { sendBody } from './send-body.ts';
 import { streamedBody } from './streamed-body.ts';
 
 const PREFIX = `/${FILES_CONTAINER}/`;
@@ -239,8 +239,7 @@ async function read(blob: Blob, request: http.IncomingMessage, response: http.Se
     throw new BlobError('ConditionNotMet');
   }
   response.writeHead(range === undefined ? 200 : 206, contentHeaders(facts, range));
-  // A client that goes away ends the reading; there is nobody to answer then.
-  await pipeline(body, response).catch(() => response.destroy());
+  await sendBody(body, response);
 }
 
 function created(response: http.ServerResponse, headers: Readonly<Record<string, string>>): void {

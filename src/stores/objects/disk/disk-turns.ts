@@ -2,10 +2,21 @@
  * File work of the folder store takes turns: the runtime does such work on four threads, which the journal of events
  * needs too, and an upload at full speed would otherwise hold all of them.
  */
+import { BufferPool } from '../../../base/buffer-pool.ts';
 import { limits } from '../../../base/limits.ts';
 import { Places } from '../places.ts';
 
 export class DiskTurns extends Places {
+  /**
+   * Memory for what is read and written, used again: with a buffer for each read the collector of garbage took as much CPU
+   * time for a download as all the rest of it.
+   */
+  readonly pieces = new BufferPool({
+    bytesMin: limits.filePieceBytes,
+    bytesMax: limits.filePieceBytes,
+    freeBytesMax: limits.filePiecesFreeBytesMax,
+  });
+
   constructor() {
     super(limits.fileWorkAtOnceMax);
   }

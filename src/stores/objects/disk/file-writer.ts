@@ -23,17 +23,16 @@ export async function writeDurably(
 ): Promise<number> {
   let at = position;
   let unsynced = 0;
-  const pending: Uint8Array[] = [];
-  let pendingBytes = 0;
+  // The pieces that come are small and many: gathered here they are garbage at once, and one write takes them all.
+  const gathered = turns.pieces.take(limits.filePieceBytes);
+  let filled = 0;
 
   const flush = async (): Promise<void> => {
-    if (pendingBytes === 0) return;
-    const pieces = pending.splice(0);
-    const bytes = pendingBytes;
-    pendingBytes = 0;
-    await turns.run(() => writeAll(handle, pieces, bytes, at));
-    at += bytes;
-    unsynced += bytes;
+    if (filled === 0) return;
+    await turns.run(() => writeAll(handle, gathered.subarray(0, filled), at));
+    at += filled;
+    unsynced += filled;
+    filled = 0;
     if (unsynced >= limits.fileSyncBytes) {
       await turns.run(() => handle.datasync());
       unsynced = 0;
@@ -41,27 +40,30 @@ export async function writeDurably(
   };
 
   try {
-    for await (const chunk of source) {
-      pending.push(chunk);
-      pendingBytes += chunk.length;
-      if (pendingBytes >= limits.fileWriteBytes) await flush();
+    for await (const piece of source) {
+      for (let taken = 0; taken < piece.length; ) {
+        const part = piece.subarray(taken, taken + gathered.length - filled);
+        gathered.set(part, filled);
+        filled += part.length;
+        taken += part.length;
+        if (filled === gathered.length) await flush();
+      }
     }
     await flush();
     await turns.run(() => handle.datasync());
   } catch (error) {
     throw diskError(error);
+  } finally {
+    turns.pieces.giveBack(gathered);
   }
   return at - position;
 }
 
-async function writeAll(handle: FileHandle, pieces: Uint8Array[], bytes: number, position: number): Promise<void> {
-  let { bytesWritten } = await handle.writev(pieces, position);
-  if (bytesWritten === bytes) return;
-  // Rare: what a full disk, or a signal, has left over.
-  const rest = Buffer.concat(pieces);
-  while (bytesWritten < bytes) {
-    const more = await handle.write(rest, bytesWritten, bytes - bytesWritten, position + bytesWritten);
-    bytesWritten += more.bytesWritten;
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  // More than one round is rare: what a full disk, or a signal, has left over.
+  for (let written = 0; written < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written);
+    written += bytesWritten;
   }
 }
 

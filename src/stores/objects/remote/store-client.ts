@@ -149,9 +149,9 @@ export class StoreClient {
       for await (const piece of body?.open() ?? []) {
         isWhole = !answered;
         if (!isWhole) break;
-        if (outgoing.write(piece)) continue;
-        const drained = new Promise<void>((resolve) => outgoing.once('drain', resolve));
-        await this.#within(Promise.race([drained, answer]), outgoing);
+        // It is good until the next one is asked for.
+        const left = new Promise<void>((resolve) => outgoing.write(piece, () => resolve()));
+        await this.#within(Promise.race([left, answer]), outgoing);
       }
       if (isWhole) outgoing.end();
       const response = await this.#within(answer, outgoing, silenceMs);
