@@ -40,7 +40,7 @@ export const eventsLimits = {
   segmentAgeMsMin: 60 * SECOND_MS,
   /**
    * Sequence numbers by which a partition's ceiling goes up at a time, which costs a sync: at half a million events a second
-   * every half minute. Below 2^32, which a gap of the journal can name.
+   * every half minute.
    */
   sequenceStep: 2 ** 24,
   /**
@@ -90,6 +90,13 @@ export const eventsLimits = {
   receiversPerPartitionMax: 5,
   /** Bytes of events that one reader may have encoded and not yet taken by its socket. */
   readerBytesMax: 1 * MiB,
-  /** How far behind its last numbers a restored event log goes on: events that were given numbers after the backup. */
-  restoredSequenceStep: 2 ** 31,
+  /**
+   * How far behind its last numbers a restored event log goes on: so many, for clocks that are wrong, and so many more for each
+   * second since the backup, which is above what one partition can take. So a second restore of one backup goes on behind
+   * all that a hub of the first one can have given.
+   */
+  restoredSequenceStep: 2 ** 40,
+  restoredSequencesPerSecond: 2 ** 20,
+  /** Numbers from here on are not given by a restore: those behind them last for longer than any hub does. */
+  restoredSequenceMax: 2 ** 52,
 } as const;

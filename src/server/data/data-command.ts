@@ -98,7 +98,7 @@ async function runBackup(
     const { problems, ...rest } =
       action === 'verify'
         ? await verifyBackup(other, givenKey)
-        : await restoreData({ source: other, folder, givenKey, random: systemRandom });
+        : await restoreData({ source: other, folder, givenKey, random: systemRandom, now: Date.now() });
     const actions = 'actions' in rest ? (rest as Restored).actions : [];
     if (json) out(`${JSON.stringify({ ok: problems.length === 0, problems, actions, ...rest })}\n`);
     else if (problems.length > 0)

@@ -49,6 +49,8 @@ export interface RestoreWish {
   readonly folder: string;
   readonly givenKey: string | undefined;
   readonly random: Random;
+  /** UTC milliseconds. */
+  readonly now: number;
 }
 
 export interface Restored extends Verified {
@@ -61,9 +63,11 @@ export interface Restored extends Verified {
  * backup was made, so that none means two events to a reader.
  * @throws DataFolderError
  */
-export async function restoreData({ source, folder, givenKey, random }: RestoreWish): Promise<Restored> {
+export async function restoreData({ source, folder, givenKey, random, now }: RestoreWish): Promise<Restored> {
   const verified = await verifyBackup(source, givenKey);
   if (verified.problems.length > 0) return { ...verified, actions: [] };
+  const step = stepBehind(now - verified.manifest.begunTime);
+  refuseUsedUp(path.join(source, 'data'), step);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (readdirSync(folder).length > 0) {
     throw new DataFolderError(`${folder} is not empty. Restore into a new folder, and move it when it is sound.`);
@@ -78,7 +82,7 @@ export async function restoreData({ source, folder, givenKey, random }: RestoreW
     syncFile(to);
     syncFolder(path.dirname(to));
   }
-  const actions = [`${names.length} files were put into ${folder}`, ...(await passNumbers(folder, random))];
+  const actions = [`${names.length} files were put into ${folder}`, ...(await passNumbers(folder, step, random))];
   if (!withKeys) {
     actions.push(
       'the backup holds no keys: put the folders keys and tls of the hub into the data folder before it starts',
@@ -87,14 +91,34 @@ export async function restoreData({ source, folder, givenKey, random }: RestoreW
   return { ...verified, actions };
 }
 
+/**
+ * How many numbers of a partition may have been given since a backup was made. A clock that shows less than it did then
+ * counts as no time.
+ */
+function stepBehind(sinceMs: number): number {
+  const seconds = Math.ceil(Math.max(0, sinceMs) / 1000);
+  return limits.restoredSequenceStep + seconds * limits.restoredSequencesPerSecond;
+}
+
+/** @throws DataFolderError when a partition would have no numbers left */
+function refuseUsedUp(data: string, step: number): void {
+  for (const [log, { ceilings }] of Object.entries(readDataFacts(data)?.parts?.events ?? {})) {
+    if (Math.max(0, ...ceilings) + step < limits.restoredSequenceMax) continue;
+    throw new DataFolderError(
+      `The event log ${log} cannot go on: the backup is so old, by the clock of this machine, that no sequence numbers are ` +
+        'left behind those that may have been given since. See that the clock is right.',
+    );
+  }
+}
+
 /** Lets each event log go on behind all numbers that were given since. */
-async function passNumbers(folder: string, random: Random): Promise<readonly string[]> {
+async function passNumbers(folder: string, step: number, random: Random): Promise<readonly string[]> {
   let facts = readDataFacts(folder);
   const actions: string[] = [];
   for (const log of Object.keys(facts?.parts?.events ?? {})) {
     if (facts?.parts === undefined) break;
     const { newest, ceilings } = facts.parts.events[log];
-    const raised = { newest, ceilings: ceilings.map((ceiling) => ceiling + limits.restoredSequenceStep) };
+    const raised = { newest, ceilings: ceilings.map((ceiling) => ceiling + step) };
     const parts = { ...facts.parts, events: { ...facts.parts.events, [log]: raised } };
     const accepted = await acceptLoss({ folder, facts: { ...facts, parts }, part: `events/${log}`, random });
     facts = accepted.facts;

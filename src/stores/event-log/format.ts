@@ -10,6 +10,9 @@ import { joinChecksums } from './checksum.ts';
 export const FORMAT_VERSION = 1;
 /** A batch of this version holds no events: it says which ones are lost. Only `mooring data repair` writes it. */
 export const GAP_VERSION = 2;
+/** The same, with counts that do not fit into 32 bits: the last four bytes of a row hold the upper half. Written where that is needed. */
+const WIDE_GAP_VERSION = 3;
+const UINT32 = 2 ** 32;
 /** No batch of any setting is longer: a bound for what a parse believes of a length field. */
 export const BATCH_BYTES_BOUND = 64 * 1024 * 1024;
 
@@ -147,7 +150,7 @@ export function encodeGap(
   const bytes = Buffer.alloc(length);
   BATCH_MAGIC.copy(bytes, 0);
   bytes.writeUInt32LE(length, 4);
-  bytes.writeUInt16LE(GAP_VERSION, 12);
+  bytes.writeUInt16LE(lost.some(({ count }) => count >= UINT32) ? WIDE_GAP_VERSION : GAP_VERSION, 12);
   bytes.writeUInt16LE(lost.length, 14);
   place.salt.copy(bytes, 16);
   writeUint64LE(bytes, 24, place.position);
@@ -155,8 +158,9 @@ export function encodeGap(
   let at = BATCH_FIXED_BYTES;
   for (const run of lost) {
     bytes.writeUInt32LE(run.partition, at);
-    bytes.writeUInt32LE(run.count, at + 4);
+    bytes.writeUInt32LE(run.count % UINT32, at + 4);
     writeUint64LE(bytes, at + 8, run.firstSequence);
+    bytes.writeUInt32LE(Math.floor(run.count / UINT32), at + 20);
     at += RUN_BYTES;
   }
   bytes.writeUInt32LE(crc32(bytes.subarray(CHECKED_FROM)), 8);
@@ -203,8 +207,8 @@ export function parseBatch(
   if (length === undefined || at + length > bytes.length) return undefined;
   if (crc32(bytes.subarray(at + CHECKED_FROM, at + length)) !== bytes.readUInt32LE(at + 8)) return undefined;
   const version = bytes.readUInt16LE(at + 12);
-  if (version !== FORMAT_VERSION && version !== GAP_VERSION) return undefined;
-  const lost = version === GAP_VERSION;
+  if (version < FORMAT_VERSION || version > WIDE_GAP_VERSION) return undefined;
+  const lost = version !== FORMAT_VERSION;
   const runCount = bytes.readUInt16LE(at + 14);
   const time = readUint64LE(bytes, at + 32);
   const tableEnd = at + BATCH_FIXED_BYTES + runCount * RUN_BYTES;
@@ -215,7 +219,8 @@ export function parseBatch(
     const partition = bytes.readUInt32LE(row);
     const end = start + bytes.readUInt32LE(row + 16);
     if (partition >= partitionCount || end > at + length) return undefined;
-    const count = bytes.readUInt32LE(row + 4);
+    const upper = version === WIDE_GAP_VERSION ? bytes.readUInt32LE(row + 20) : 0;
+    const count = upper * UINT32 + bytes.readUInt32LE(row + 4);
     runs.push({ partition, firstSequence: readUint64LE(bytes, row + 8), count, time, bytes, start, end, lost });
     if (lost && end !== start) return undefined;
     start = end;
