@@ -230,6 +230,8 @@ function holder(pidFile: string): string {
 function readFacts(at: string): HubFacts | undefined {
   const file = path.join(at, 'hub.json');
   if (!existsSync(file)) return undefined;
+  // An earlier run may have put it in place without being able to sync the name.
+  syncFolder(at);
   const facts = parseFacts(readFileSync(file, 'utf8'));
   if (facts === undefined) {
     throw new DataFolderError(

@@ -91,16 +91,8 @@ export class PartsKeeper {
   }
 
   ledgerOf(log: string): Ledger {
-    const keep = (entry: LedgerEntry): Promise<void> => {
-      const { newest, ceilings } = entry;
-      const before = this.#parts.events[log];
-      const merged = {
-        // Two changes may be under way at once, each with what the other had not done yet.
-        newest: Math.max(newest, before?.newest ?? -1),
-        ceilings: ceilings.map((ceiling, at) => Math.max(ceiling, before?.ceilings[at] ?? 0)),
-      };
-      return this.keep({ events: { ...this.#parts.events, [log]: merged } });
-    };
+    const keep = ({ newest, ceilings }: LedgerEntry): Promise<void> =>
+      this.keep({ events: { ...this.#parts.events, [log]: { newest, ceilings: [...ceilings] } } });
     return { kept: this.#parts.events[log], keep };
   }
 

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../../base/clock.ts';
 import { seededRandom } from '../../../base/random.ts';
 import { type DiskFault, VirtualDisk } from '../../contract/event-log-disk.ts';
+import { ledgerOn } from '../../contract/event-log-ledger.ts';
 import { EventLogTrial } from '../../contract/event-log-trial.ts';
 import { checkEventLog } from './check.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from './event-log.ts';
@@ -29,8 +30,13 @@ const newWorld = (seed: number): World => ({
   random: seededRandom(seed),
 });
 
-const open = ({ disk, clock, random }: World): Promise<EmbeddedEventLog> =>
-  openEmbeddedEventLog({
+/** Small, so that ceilings go up all the time. */
+const CEILING_STEP = 4;
+
+/** A start never refuses what an earlier run has left, and finds no number beyond what was kept as the ceiling. */
+async function open({ disk, clock, random }: World): Promise<EmbeddedEventLog> {
+  const ledger = await ledgerOn(disk, CEILING_STEP);
+  const log = await openEmbeddedEventLog({
     folder,
     name: 'hub',
     partitionCount: PARTITIONS,
@@ -39,7 +45,14 @@ const open = ({ disk, clock, random }: World): Promise<EmbeddedEventLog> =>
     clock,
     random,
     files: disk,
+    ledger,
   });
+  for (let partition = 0; partition < PARTITIONS; partition++) {
+    const { lastSequence } = log.partition(partition);
+    assert.ok(lastSequence < (ledger.kept?.ceilings[partition] ?? 0) || lastSequence < 0, 'below the ceiling');
+  }
+  return log;
+}
 
 /** One round of work: a few records in one batch or more, answered. */
 async function work(world: World, log: EmbeddedEventLog): Promise<void> {

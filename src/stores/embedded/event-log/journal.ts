@@ -326,6 +326,8 @@ export class Journal implements Readable {
   async #clearFailed(): Promise<void> {
     const { folder, files } = this.#options;
     const last = this.segments.at(-1);
+    // Its first batch may have come as far as the ledger, and will not be there after this.
+    if (last !== undefined && !hasBatches(last)) await this.#ledger.withdraw(last.position);
     if (this.#remnant !== undefined) {
       await removeSegmentFiles(files, folder, this.#remnant);
       this.#remnant = undefined;

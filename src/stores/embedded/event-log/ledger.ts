@@ -16,8 +16,13 @@ export interface LedgerEntry {
 export interface Ledger {
   /** As it was at the start; undefined for a log that is new, or older than ledgers. */
   readonly kept: LedgerEntry | undefined;
-  /** Resolves when the entry is durable. Calls may overlap; the last one holds. */
+  /**
+   * Resolves when the entry is durable; where it fails, it may be durable or not. Calls may overlap; the last one holds, and
+   * its entry has what those before it had.
+   */
   keep(entry: LedgerEntry): Promise<void>;
+  /** Numbers by which a ceiling goes up at a time; absent = `limits.sequenceStep`. */
+  readonly step?: number;
 }
 
 /** An event log whose newest segment is gone, or the whole log. */
@@ -28,16 +33,23 @@ export class EventLogLoss extends Error {
 /** Keeps the entry ahead of what the journal does: raised in large steps, and early, so that batches do not wait for it. */
 export class LedgerKeeper {
   readonly #ledger: Ledger | undefined;
+  readonly #step: number;
+  /** What was asked to be kept last, whether or not it has come to the disk. */
+  #asked: LedgerEntry;
+  /** What is durable for certain. */
   #newest: number;
-  /** Durable ones. */
   #ceilings: readonly number[];
+  /** A newest segment that was asked to be kept, of which it is not known whether it came to the disk. */
+  #doubtful: number | undefined;
   #raising: Promise<void> | undefined;
 
   /** @param nextSequences what the log goes on with, per partition */
   constructor(ledger: Ledger | undefined, nextSequences: readonly number[]) {
     this.#ledger = ledger;
+    this.#step = ledger?.step ?? limits.sequenceStep;
     this.#newest = ledger?.kept?.newest ?? -1;
-    this.#ceilings = ledger?.kept?.ceilings ?? nextSequences;
+    this.#ceilings = [...(ledger?.kept?.ceilings ?? nextSequences)];
+    this.#asked = { newest: this.#newest, ceilings: this.#ceilings };
   }
 
   /** Resolves when the numbers of the batch are below the ceilings; undefined = they are, which is nearly always so. */
@@ -48,7 +60,7 @@ export class LedgerKeeper {
       const behind = nextSequences[partition] + counts[partition];
       if (counts[partition] === 0) continue;
       if (behind > this.#ceilings[partition]) return this.#reach(nextSequences, counts);
-      isLow ||= behind > this.#ceilings[partition] - limits.sequenceStep / 2;
+      isLow ||= behind > this.#ceilings[partition] - this.#step / 2;
     }
     // What fails here is tried again, and waited for, when the ceiling is reached.
     if (isLow) this.#raise(nextSequences, counts).catch(() => {});
@@ -58,9 +70,16 @@ export class LedgerKeeper {
   /** Resolves when it is known that the segment holds a batch: to be called before the first of them is acknowledged. */
   holds(position: number): Promise<void> | undefined {
     if (this.#ledger === undefined || position <= this.#newest) return undefined;
-    return this.#ledger.keep({ newest: position, ceilings: this.#ceilings }).then(() => {
-      this.#newest = position;
-    });
+    this.#doubtful = position;
+    return this.#keep({ newest: position });
+  }
+
+  /**
+   * Resolves when nobody can be told any more that the segment holds a batch, as `holds` may have done although it failed: to be
+   * called before the file of a segment goes, or is emptied, of which nothing was acknowledged.
+   */
+  async withdraw(position: number): Promise<void> {
+    if (this.#doubtful === position) await this.#keep({ newest: this.#newest });
   }
 
   async #reach(nextSequences: readonly number[], counts: ArrayLike<number>): Promise<void> {
@@ -79,13 +98,21 @@ export class LedgerKeeper {
     return this.#raising;
   }
 
-  async #raiseNow(nextSequences: readonly number[], counts: ArrayLike<number>): Promise<void> {
+  #raiseNow(nextSequences: readonly number[], counts: ArrayLike<number>): Promise<void> {
     const ceilings = nextSequences.map((sequence, partition) => {
       const [kept, behind] = [this.#ceilings[partition], sequence + counts[partition]];
-      return behind > kept - limits.sequenceStep / 2 ? behind + limits.sequenceStep : kept;
+      return behind > kept - this.#step / 2 ? behind + this.#step : kept;
     });
-    await (this.#ledger as Ledger).keep({ newest: this.#newest, ceilings });
-    this.#ceilings = ceilings;
+    return this.#keep({ ceilings });
+  }
+
+  async #keep(changes: Partial<LedgerEntry>): Promise<void> {
+    const asked = { ...this.#asked, ...changes };
+    this.#asked = asked;
+    await (this.#ledger as Ledger).keep(asked);
+    // Another one may have been asked for meanwhile, and says the rest.
+    if (changes.newest !== undefined) [this.#newest, this.#doubtful] = [asked.newest, undefined];
+    if (changes.ceilings !== undefined) this.#ceilings = asked.ceilings;
   }
 }
 
