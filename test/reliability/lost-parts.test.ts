@@ -135,6 +135,21 @@ for (const { name, part, lose } of losses) {
   });
 }
 
+test('hub.json and the tables lost together: a repair of the one does not accept the loss of the other', async () => {
+  const folder = copy();
+  writeFileSync(path.join(folder, 'hub.json'), '{"format":1,');
+  rmSync(path.join(folder, 'tables'), { recursive: true });
+  const repaired = await runMooring(['data', 'repair', '--data-dir', folder]);
+  assert.match(repaired.stdout, /hub\.json was made again/);
+  const refused = await runMooring(['serve', '--data-dir', folder, ...FLAGS, ...noPorts]);
+  assert.equal(refused.code, 1, refused.stderr);
+  assert.match(refused.stderr, /--accept-loss tables/);
+  const accepted = await runMooring(['data', 'repair', '--data-dir', folder, '--accept-loss', 'tables']);
+  assert.equal(accepted.code, 0, accepted.stdout + accepted.stderr);
+  await using hub = await startHub({ dataDir: folder, args: FLAGS });
+  await assertNoNumberTwice(hub, await createDevices(hub.endpoints, hub.ca, 4, ''));
+});
+
 test('an emptied newest segment is damage, not a segment whose making was cut short', async () => {
   const folder = copy();
   const segment = newest(folder);

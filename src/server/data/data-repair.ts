@@ -2,7 +2,7 @@
  * Mends a data folder so that the hub opens it again. Nothing is deleted: what is changed or removed stands, as it was, in
  * `damaged/<time>/` below the data folder, with `report.json`.
  */
-import { constants, copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Random } from '../../base/random.ts';
 import { systemFiles } from '../../stores/embedded/event-log/files.ts';
@@ -13,9 +13,9 @@ import { KEY_CHECK_PROBLEM } from '../../stores/embedded/tables/check.ts';
 import { makeReadable, salvageTables } from '../../stores/embedded/tables/repair.ts';
 import { monitoringName } from '../endpoints.ts';
 import { checkData, type DataPlace, type DataProblem, eventLogNames, readKeys } from './data-check.ts';
-import { DATA_FORMAT, type HubFacts, syncFile, writeFileDurably } from './data-folder.ts';
+import { DATA_FORMAT, type HubFacts, syncFile, writeFacts, writeFileDurably } from './data-folder.ts';
 import { acceptLoss, forget } from './data-loss.ts';
-import { lostParts } from './data-parts.ts';
+import { lostParts, type Parts } from './data-parts.ts';
 
 export interface DataRepair {
   readonly folder: string;
@@ -51,7 +51,7 @@ export async function repairData(parts: RepairParts): Promise<DataRepair> {
     facts = await guessFacts(folder, now);
     if (facts !== undefined) {
       aside.keep('hub.json');
-      writeFileDurably(path.join(folder, 'hub.json'), `${JSON.stringify(facts, undefined, 2)}\n`);
+      writeFacts(folder, facts);
       actions.push(`hub.json was made again: hub ${facts.hubName}, ${facts.partitions} partitions`);
     }
   }
@@ -154,7 +154,19 @@ async function guessFacts(folder: string, now: number): Promise<HubFacts | undef
   if (hubName === undefined) return undefined;
   const meta = await readMeta(systemFiles, path.join(folder, 'events', hubName));
   if (meta === undefined) return undefined;
-  return { format: DATA_FORMAT, hubName, partitions: meta.partitionCount, createdTime: meta.createdTime || now };
+  const facts = { format: DATA_FORMAT, hubName, partitions: meta.partitionCount, createdTime: meta.createdTime || now };
+  return { ...facts, parts: guessParts(folder) };
+}
+
+/**
+ * A hub that had event logs had tables: where they are gone, too, the next start must not make new ones without a word. The rest
+ * is learnt anew by the next start, as of a folder from before it was kept.
+ */
+function guessParts(folder: string): Parts {
+  const file = path.join(folder, 'tables', 'hub.db');
+  const tls = existsSync(path.join(folder, 'tls', 'ca.pem'));
+  const isGone = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) === 0;
+  return { ...(isGone && { tables: 'lost' }), ...(tls && { tls }), events: {} };
 }
 
 /** Keeps files as they were before they are changed. */
