@@ -230,7 +230,7 @@ test(`bytes flipped, zeroed and cut off anywhere in the tables, ${DAMAGES} times
     assert.ok(existsSync(path.join(folder, 'damaged')), what);
     if (left.length > 0) {
       assert.ok(
-        actions.some((action) => /cannot be mended.*restore it from a copy/.test(action)),
+        actions.some((action) => /cannot be mended.*restore it from a copy/s.test(action)),
         `${what}: ${actions} ${JSON.stringify(left)}`,
       );
       counts.restoreOnly++;

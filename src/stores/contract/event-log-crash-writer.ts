@@ -5,8 +5,10 @@
 import fs from 'node:fs';
 import { limits } from '../../base/limits.ts';
 import { openEmbeddedEventLog } from '../embedded/event-log/event-log.ts';
+import { fileLedger } from './file-ledger.ts';
 
-const [folder, name, partitions] = process.argv.slice(2);
+/** The last is there where a ledger is to be kept: its file, and by how many numbers ceilings go up. */
+const [folder, name, partitions, ledgerFile, ledgerStep] = process.argv.slice(2);
 const partitionCount = Number(partitions);
 /** Records of one partition that wait together. */
 const WINDOW = 20;
@@ -17,6 +19,7 @@ const log = await openEmbeddedEventLog({
   partitionCount,
   retentionMs: limits.retentionMsDefault,
   segmentBytes: 300_000,
+  ...(ledgerFile !== undefined && { ledger: fileLedger(ledgerFile, Number(ledgerStep)) }),
 });
 for (let partition = 0; partition < partitionCount; partition++) write(partition);
 

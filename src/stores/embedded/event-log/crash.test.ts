@@ -9,10 +9,12 @@ import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { limits } from '../../../base/limits.ts';
-import { seededRandom } from '../../../base/random.ts';
+import { seededRandom, systemRandom } from '../../../base/random.ts';
 import { append, readAll } from '../../contract/event-log.ts';
+import { fileLedger } from '../../contract/file-ledger.ts';
 import { checkEventLog } from './check.ts';
 import { openEmbeddedEventLog } from './event-log.ts';
+import { resumeAtCeilings } from './repair.ts';
 
 const PARTITIONS = 3;
 const ROUNDS = Number(process.env.KILLS ?? 6);
@@ -20,8 +22,13 @@ const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
 const writer = fileURLToPath(new URL('../../contract/event-log-crash-writer.ts', import.meta.url));
 
 /** Runs the writer until it is killed; the answer is the number of the last acknowledged record of each partition. */
-async function writeUntilKilled(folder: string, name: string, lifeMs: number): Promise<readonly number[]> {
-  const child = spawn(process.execPath, [writer, folder, name, String(PARTITIONS)], {
+async function writeUntilKilled(
+  folder: string,
+  name: string,
+  lifeMs: number,
+  ledger: readonly string[] = [],
+): Promise<readonly number[]> {
+  const child = spawn(process.execPath, [writer, folder, name, String(PARTITIONS), ...ledger], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
@@ -84,4 +91,55 @@ test(`kill -9 under load, ${ROUNDS} times: what was acknowledged is there, once,
   }
   context.diagnostic(`${acknowledged} acknowledged records`);
   assert.ok(acknowledged > 100 * ROUNDS);
+});
+
+test(`kill -9 while ceilings go up, ${ROUNDS} times, and the newest segment lost: no number is given twice`, async (context) => {
+  context.diagnostic(`SEED=${SEED}`);
+  const random = seededRandom(SEED);
+  const place = await fs.mkdtemp(path.join(os.tmpdir(), 'mooring-ceilings-'));
+  context.after(() => fs.rm(place, { recursive: true }));
+  const folder = path.join(place, 'log');
+  const file = path.join(place, 'ledger.json');
+  /** So few that nearly every batch waits for the sync of a ceiling. */
+  const step = 64;
+  /** What was ever read under a number, by partition. */
+  const seen = Array.from({ length: PARTITIONS }, () => new Map<number, string>());
+  for (let round = 0; round < ROUNDS; round++) {
+    await writeUntilKilled(folder, `round-${round}`, 20 + random.next() * 200, [file, String(step)]);
+    const ledger = fileLedger(file, step);
+    const ceilings = ledger.kept?.ceilings ?? [];
+    const log = await openEmbeddedEventLog({
+      ...{ folder, name: 'hub', partitionCount: PARTITIONS, ledger },
+      retentionMs: limits.retentionMsDefault,
+    });
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const { firstSequence, lastSequence } = log.partition(partition);
+      assert.ok(lastSequence < ceilings[partition], `${lastSequence} is below ${ceilings[partition]}`);
+      for (let next = firstSequence; next <= lastSequence; ) {
+        const runs = await log.read(partition, next, 1_000_000);
+        if (runs.length === 0) break;
+        for (const run of runs) {
+          for (let at = run.start, sequence = run.firstSequence; at < run.end; sequence++) {
+            const size = run.bytes.readUInt32LE(at);
+            const text = run.bytes.toString('latin1', at + 4, at + 4 + size);
+            assert.ok((seen[partition].get(sequence) ?? text) === text, `${partition}/${sequence} was given twice`);
+            seen[partition].set(sequence, text);
+            at += 4 + size;
+          }
+          next = run.firstSequence + run.count;
+        }
+      }
+    }
+    await log.close();
+    if (round % 2 === 0) continue;
+    const newest = String(ledger.kept?.newest).padStart(20, '0');
+    for (const kind of ['journal', 'index']) await fs.rm(path.join(folder, `${newest}.${kind}`), { force: true });
+    const later = (await fs.readdir(folder)).filter((name) => Number.parseInt(name, 10) > Number(newest));
+    for (const name of later) await fs.rm(path.join(folder, name));
+    const meta = { partitionCount: PARTITIONS, createdTime: 1 };
+    const entry = fileLedger(file, step).kept ?? { newest: -1, ceilings };
+    await resumeAtCeilings({ folder, random: systemRandom }, meta, entry);
+    await fileLedger(file, step).keep({ newest: -1, ceilings: entry.ceilings });
+  }
+  context.diagnostic(`${seen.reduce((sum, { size }) => sum + size, 0)} numbers, each with one event`);
 });
