@@ -78,7 +78,17 @@ test('a newer format is refused and not changed, whatever else it says', () => {
 test('a damaged hub.json is refused', () => {
   const at = fresh();
   openDataFolder(at, facts, unnamed).release();
-  for (const content of ['', '{', '[]', '{"format":0}', '{"format":1}']) {
+  const sound = { format: 1, hubName: 'mooring', partitions: 4, createdTime: 1 };
+  const entry = { newest: -1, ceilings: [1, 1, 1, 1] };
+  const odd = [
+    { ...sound, hubName: '../elsewhere' },
+    { ...sound, partitions: 1e9 },
+    { ...sound, parts: { events: { '../elsewhere': entry } } },
+    { ...sound, parts: { events: { mooring: { ...entry, ceilings: [] } } } },
+    { ...sound, parts: { events: { mooring: { ...entry, ceilings: [1e300] } } } },
+    { ...sound, parts: [] },
+  ];
+  for (const content of ['', '{', '[]', '{"format":0}', '{"format":1}', ...odd.map((each) => JSON.stringify(each))]) {
     writeFileSync(path.join(at, 'hub.json'), content);
     refuses(at, /hub\.json is damaged/);
   }

@@ -22,6 +22,7 @@ import {
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
+import { limits } from '../../base/limits.ts';
 import { syncFolder } from '../../stores/embedded/sync-folder.ts';
 import { hubFileText, lostMessage, lostParts, PartsKeeper, partsSchema } from './data-parts.ts';
 import { holderOfDeleted } from './deleted-file.ts';
@@ -32,8 +33,9 @@ export const DATA_FORMAT = 1;
 
 const factsSchema = z.object({
   format: z.number().int().min(1),
-  hubName: z.string(),
-  partitions: z.number().int().min(1),
+  // As the setting takes it: it is part of paths.
+  hubName: z.string().regex(/^[A-Za-z0-9-]{1,50}$/),
+  partitions: z.number().int().min(1).max(limits.partitionsMax),
   /** UTC milliseconds. */
   createdTime: z.number().int(),
   /** What must be there; absent in a folder from before it was kept. */

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { limits } from '../../base/limits.ts';
 import { systemFiles } from '../../stores/embedded/event-log/files.ts';
 import { type Ledger, type LedgerEntry, lossOf } from '../../stores/embedded/event-log/ledger.ts';
 import { positionsOf } from '../../stores/embedded/event-log/segment.ts';
@@ -16,7 +17,13 @@ export const partsSchema = z.object({
   /** The hub has made an authority of its own. */
   tls: z.boolean().optional(),
   events: z
-    .record(z.string(), z.object({ newest: z.number().int().min(-1), ceilings: z.array(z.number().int().min(0)) }))
+    .record(
+      z.string().regex(/^[A-Za-z0-9-]{1,80}$/),
+      z.object({
+        newest: z.number().int().min(-1),
+        ceilings: z.array(z.number().int().min(0)).min(1).max(limits.partitionsMax),
+      }),
+    )
     .default({}),
 });
 
