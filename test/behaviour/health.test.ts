@@ -184,7 +184,10 @@ test('damage where nobody reads is found by the looks of a hub that runs', async
   await first.stop();
   await using again = await first.restart();
   const { admin } = again.endpoints.ports;
-  while ((await metric(admin, 'mooring_tables_looked_through_seconds')) === 0) await sleep(50);
+  for (const end = Date.now() + WAIT_MS_MAX; ; await sleep(50)) {
+    if ((await metric(admin, 'mooring_tables_looked_through_seconds')) > 0) break;
+    assert.ok(Date.now() < end, 'the tables are not looked through');
+  }
   assert.equal(await metric(admin, 'mooring_tables_damaged'), 0);
   assert.deepEqual(checkOf(await healthOf(again), 'tables'), { name: 'tables', status: 'ok' });
   const file = path.join(again.dataDir, 'tables', 'hub.db');
@@ -194,7 +197,7 @@ test('damage where nobody reads is found by the looks of a hub that runs', async
   closeSync(handle);
   const seen = await until(admin, 'tables', 'fail');
   assert.equal(seen.http, 503);
-  assert.match(checkOf(seen, 'tables').reason ?? '', /^the tables are damaged: .*table /);
+  assert.match(checkOf(seen, 'tables').reason ?? '', /^the tables are damaged: /);
   assert.match(checkOf(seen, 'tables').remedy ?? '', /mooring data check/);
   assert.equal(await metric(admin, 'mooring_tables_damaged'), 1);
   await again.logged(/the tables are damaged; stop the hub/);
