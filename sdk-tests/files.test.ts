@@ -1,16 +1,17 @@
 /** Files of devices: each device SDK uploads by each storage library of its language, and back ends hear of it. */
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createReadStream, createWriteStream, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { after, before, describe, test } from 'node:test';
-import tls from 'node:tls';
 import type { TestHub } from '../test/drivers/hub.ts';
 import { BackEnd, backEndSdks } from './support/back-ends.ts';
+import { noise, sumOf } from './support/file-content.ts';
+import { uploadAsC } from './support/file-requests.ts';
 import { type FileSdk, FileUploader, fileSdks } from './support/file-sdks.ts';
-import { type Device, openRegistry, sasToken, startStockHub, whyNot } from './support/hub.ts';
+import { type Device, openRegistry, startStockHub, whyNot } from './support/hub.ts';
 import { missing } from './support/programs.ts';
 import { shows } from './support/shows.ts';
 
@@ -51,7 +52,7 @@ describe('files', { skip: await whyNot() }, () => {
   /** What the operator finds is what the application sent. */
   async function assertStored(deviceId: string, name: string, file: string): Promise<void> {
     const stored = path.join(hub.dataDir, 'files', deviceId, encodeURIComponent(name));
-    assert.equal(await sumOf(stored), await sumOf(file), `${deviceId}/${name}`);
+    assert.equal(await sumOf(createReadStream(stored)), await sumOf(createReadStream(file)), `${deviceId}/${name}`);
   }
 
   for (const sdk of fileSdks) {
@@ -100,89 +101,10 @@ describe('files', { skip: await whyNot() }, () => {
   }
 
   test('the requests of the C SDK, byte for byte: no headers, the slash of the name encoded', async () => {
-    const { deviceId, key } = deviceOf('files-c');
-    await using wire = await Wire.open(hub);
-    const expires = Math.floor(Date.now() / 1000) + 3600;
-    const own =
-      `Host: localhost\r\nContent-Type: application/json\r\nAccept: application/json\r\n` +
-      `User-Agent: iothubclient/1.15.0\r\nAuthorization: ${sasToken(`localhost/devices/${deviceId}`, key, expires)}\r\n`;
-    const begun = await wire.ask(
-      `POST /devices/${deviceId}/files/?api-version=2016-11-14 HTTP/1.1\r\n${own}`,
-      '{ "blobName": "log.bin" }',
-    );
-    assert.equal(begun.status, 200, begun.body);
-    const ticket = JSON.parse(begun.body);
-    const url = `/${ticket.containerName}/${ticket.blobName.replace('/', '%2F')}${ticket.sasToken}`;
     const blocks = [randomBytes(300 * KIB), randomBytes(11)];
-    const ids = blocks.map((_, nth) => Buffer.from(String(nth).padStart(6, ' ')).toString('base64'));
-    for (const [nth, block] of blocks.entries()) {
-      assert.equal(ids[nth].length, 8);
-      const staged = await wire.ask(
-        `PUT ${url}&comp=block&blockid=${encodeURIComponent(ids[nth])} HTTP/1.1\r\nHost: localhost\r\n`,
-        block,
-      );
-      assert.equal(staged.status, 201, staged.body);
-    }
-    const list = ids.map((id) => `<Latest>${id}</Latest>`).join('');
-    const listed = await wire.ask(
-      `PUT ${url}&comp=blocklist HTTP/1.1\r\nHost: localhost\r\n`,
-      `<?xml version="1.0" encoding="utf-8"?>\r\n<BlockList>${list}</BlockList>`,
-    );
-    assert.equal(listed.status, 201, listed.body);
-    const told = await wire.ask(
-      `POST /devices/${deviceId}/files/notifications/?api-version=2016-11-14 HTTP/1.1\r\n${own}`,
-      `{"correlationId":"${ticket.correlationId}", "isSuccess":true, "statusCode":200, "statusDescription":""}`,
-    );
-    assert.ok(told.status >= 200 && told.status < 300, `${told.status} ${told.body}`);
+    await uploadAsC(hub, deviceOf('files-c'), 'log.bin', blocks);
     const wanted = fileOf('c');
     await pipeline(blocks, createWriteStream(wanted));
-    await assertStored(deviceId, 'log.bin', wanted);
+    await assertStored('files-c', 'log.bin', wanted);
   });
 });
-
-async function sumOf(file: string): Promise<string> {
-  const sum = createHash('sha256');
-  for await (const piece of createReadStream(file)) sum.update(piece);
-  return sum.digest('hex');
-}
-
-function* noise(bytes: number): Generator<Buffer> {
-  for (let left = bytes; left > 0; left -= MIB) yield randomBytes(Math.min(left, MIB));
-}
-
-/** One connection that is kept, as C's HTTP library does it; a request is the bytes that the test gives. */
-class Wire implements AsyncDisposable {
-  readonly #socket: tls.TLSSocket;
-  readonly #pieces: AsyncIterator<Buffer>;
-
-  static async open(hub: TestHub): Promise<Wire> {
-    const socket = tls.connect({ host: 'localhost', port: 443, ca: hub.ca });
-    await new Promise((resolve, reject) => socket.once('secureConnect', resolve as () => void).once('error', reject));
-    return new Wire(socket);
-  }
-
-  private constructor(socket: tls.TLSSocket) {
-    this.#socket = socket;
-    this.#pieces = socket[Symbol.asyncIterator]();
-  }
-
-  async ask(head: string, body: string | Buffer): Promise<{ readonly status: number; readonly body: string }> {
-    this.#socket.write(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n`);
-    this.#socket.write(body);
-    let text = '';
-    for (;;) {
-      const end = text.indexOf('\r\n\r\n');
-      const length = Number(/^content-length: *(\d+)/im.exec(text)?.[1] ?? 0);
-      if (end !== -1 && text.length >= end + 4 + length) {
-        return { status: Number(text.split(' ')[1]), body: text.slice(end + 4) };
-      }
-      const { value, done } = await this.#pieces.next();
-      if (done) throw new Error(`the connection ended: ${text}`);
-      text += value.toString('latin1');
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.destroy();
-  }
-}

@@ -17,6 +17,8 @@ once() {
   printf '%s\n' "$state" >"$folder/$place/.installed-pins"
 }
 
-once azurite node_modules package-lock.json npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+once azurite node_modules package-lock.json npm ci --ignore-scripts --no-audit --no-fund --loglevel=error &
+azurite=$!
 # Some distributions keep Go from loading the version that go.mod names.
 once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
+wait "$azurite"

@@ -27,9 +27,12 @@ export async function whyNot(): Promise<string | undefined> {
 }
 
 /** A hub of its own on the standard ports. */
-export function startStockHub(args: readonly string[] = []): Promise<TestHub> {
+export function startStockHub(
+  args: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestHub> {
   const ports = Object.entries(STANDARD_PORTS).flatMap(([name, port]) => [`--${name}-port`, String(port)]);
-  return startHub({ args: [...ports, ...args] });
+  return startHub({ args: [...ports, ...args], env });
 }
 
 /** azure-iothub, with the policy of that name. */
@@ -101,8 +104,9 @@ function deviceOf(hub: TestHub, body: DeviceBody): Device {
 }
 
 /** A SAS token (device reference 1.5), right or wrong as the test wants; `expires` in seconds since 1970. */
-export function sasToken(resource: string, key: string, expires: number): string {
+export function sasToken(resource: string, key: string, expires: number, policyName?: string): string {
   const sr = encodeURIComponent(resource);
   const signature = createHmac('sha256', Buffer.from(key, 'base64')).update(`${sr}\n${expires}`).digest('base64');
-  return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(signature)}&se=${expires}`;
+  const policy = policyName === undefined ? '' : `&skn=${policyName}`;
+  return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(signature)}&se=${expires}${policy}`;
 }

@@ -59,7 +59,8 @@ export async function startAzurite({ tls }: ServerOptions = {}): Promise<Azurite
       process.execPath,
       azuriteProgram,
       ...['--blobHost', HOST, '--blobPort', String(port), '--location', path.join(folder, 'data')],
-      ...['--silent', '--disableTelemetry', '--skipApiVersionCheck'],
+      // Loose: the npm SDK's library sends a header (x-ms-encryption-algorithm) that Azurite refuses otherwise, and the service takes.
+      ...['--silent', '--disableTelemetry', '--skipApiVersionCheck', '--loose'],
       ...(files === undefined ? [] : ['--cert', files.cert, '--key', files.key]),
     ];
   });

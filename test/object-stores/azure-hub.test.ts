@@ -1,13 +1,14 @@
 /** A hub whose files are in an Azure storage account: devices send to the account, back ends hear of it, and put files. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { apiOf } from '../drivers/api.ts';
 import { backEndOf } from '../drivers/back-end.ts';
+import { FaultyLink } from '../drivers/faulty-link.ts';
 import { type FileAnswer, type FileDevice, fileDevice, request, type Ticket } from '../drivers/file-device.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { type LoopbackCertificate, loopbackCertificate } from '../drivers/object-certificate.ts';
@@ -187,6 +188,34 @@ test('while the account is away: refusals that say so, a warning, and a hub that
     assert.equal((await end(device, ticket)).status, 204, 'the upload is still open, and its file there');
     const key = /AccountKey=([^;]+)/.exec(own.connectionString)?.[1] ?? '';
     assert.ok(!hub.stderr().includes(key) && !hub.stderr().includes('sig='), 'no secret in the log');
+  } finally {
+    await hub[Symbol.asyncDispose]();
+  }
+});
+
+test('kill -9 before the account has put the blocks together: nothing is seen, nothing is left', { skip }, async () => {
+  await using own = await startAzurite();
+  await using link = await FaultyLink.to(own.port);
+  const connectionString = own.connectionString.replace(`:${own.port}/`, `:${link.port}/`);
+  let hub = await startHub(inAccount({ ...own, connectionString }));
+  try {
+    const bytes = randomBytes(40 * 1024 * 1024);
+    const put = async () => (await backEndOf(hub))('PUT', '/mooring/v1/files/fw', { body: bytes });
+    const isHeld = link.fail((piece) =>
+      piece.includes('comp=blocklist') && piece.includes('PUT /') ? 'hold' : 'pass',
+    );
+    const lost = put();
+    lost.catch(() => {});
+    await isHeld;
+    await hub.kill();
+    await assert.rejects(lost);
+    link.heal();
+    hub = await hub.restart();
+    const read = async () => (await backEndOf(hub))('GET', '/mooring/v1/files/fw');
+    assert.equal((await read()).status, 404);
+    assert.deepEqual(readdirSync(path.join(hub.dataDir, 'files', '.staging')), []);
+    assert.equal((await put()).status, 201);
+    assert.ok((await read()).body.equals(bytes));
   } finally {
     await hub[Symbol.asyncDispose]();
   }
