@@ -4,6 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
+import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { hubAt } from './servers/hub.ts';
@@ -23,6 +24,7 @@ const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
+npm run bench -- under-attack --doors [--only TEXT] [--hub-threads 1,2] [--seconds N] [--warmup N] [--json FILE]
 npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [--full-page-cache] [common]
 npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
 npm run bench -- file-transfer [--part transfer,memory,telemetry] [--file-mib N] [--uploads N] [--upload-mib N] [--rate N] [common]
@@ -45,6 +47,9 @@ const { values, positionals } = parseArgs({
     rate: { type: 'string' },
     'attack-rate': { type: 'string', default: '1000' },
     'attack-in-flight': { type: 'string', default: '32' },
+    doors: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    'hub-threads': { type: 'string', default: '1,2' },
     connecting: { type: 'string', default: '64' },
     bag: { type: 'string', default: '' },
     rounds: { type: 'string', default: '3' },
@@ -116,6 +121,9 @@ async function run(bench: string | undefined): Promise<void> {
       directory: common.directory,
       jsonFile: common.jsonFile,
     });
+  } else if (bench === 'under-attack' && values.doors) {
+    const threads = values['hub-threads'].split(',').map(Number);
+    await doorsUnderAttack({ ...timing(), threads, only: values.only, jsonFile: common.jsonFile });
   } else if (bench === 'under-attack') {
     await underAttack({
       ...common,

@@ -9,11 +9,14 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import { signSas } from '../../src/api/sas.ts';
+import { limits } from '../../src/base/limits.ts';
+import { systemRandom } from '../../src/base/random.ts';
+import { makeAuthority } from '../../src/server/tls/certificates.ts';
 import { AmqpDriver } from '../drivers/amqp.ts';
 import { apiOf } from '../drivers/api.ts';
 import { type HubOptions, startHub, type TestHub } from '../drivers/hub.ts';
-import { MqttDriver } from '../drivers/mqtt.ts';
-import { connectFields, rssOf } from './good-client.ts';
+import { rssOf } from './good-client.ts';
+import { longest, percentile, startWitness } from './witness.ts';
 
 const seconds = Number(process.env.MOORING_HOSTILE_SECONDS ?? 1.5);
 const EVIL_KEY = Buffer.alloc(32, 9).toString('base64');
@@ -117,6 +120,43 @@ const attacks: readonly Attack[] = [
     },
   },
   {
+    name: 'header lines of one request: those of a request that is read',
+    without: { httpHeadersMax: 100_000 },
+    max: limits.httpHeadersMax,
+    async run({ connect, token }) {
+      const socket = await connect();
+      const lines = 2000;
+      const answer = once(socket, 'data') as Promise<[Buffer]>;
+      socket.write(head(token, `GET /devices/evil/messages/devicebound?${version}`, 'a:\r\n'.repeat(lines)));
+      const [bytes] = await answer;
+      return answers(bytes.toString('latin1'), 431) > 0 ? 0 : lines;
+    },
+  },
+  {
+    name: 'client certificates of 14 KiB: connections that are kept with them',
+    without: { tlsLargeHandshakesMax: 1_000_000 },
+    max: limits.tlsLargeHandshakesMax + 1,
+    async run({ hub, connect }) {
+      const chain = await Promise.all(
+        Array.from({ length: 40 }, (_, nth) => makeAuthority(`large ${nth}`, Date.now(), systemRandom)),
+      );
+      const secureContext = tls.createSecureContext({
+        ca: hub.ca,
+        cert: chain.map(({ cert }) => cert).join(''),
+        key: chain[0].key,
+      });
+      const port = hub.endpoints.ports.mqtts ?? 0;
+      const sockets: tls.TLSSocket[] = [];
+      for (let nth = 0; nth < limits.tlsLargeHandshakesMax + 12; nth++) {
+        const socket = await connect({ port, secureContext, maxVersion: 'TLSv1.2' });
+        socket.resume();
+        sockets.push(socket);
+      }
+      await pause(1000);
+      return sockets.filter(({ destroyed }) => !destroyed).length;
+    },
+  },
+  {
     name: 'connections by AMQP of one device: those that it holds',
     without: { connectionsPerDeviceMax: 100_000 },
     args: ['--connections-max', '400'],
@@ -174,53 +214,16 @@ async function hubWith(options: HubOptions): Promise<TestHub> {
   return hub;
 }
 
-/** Milliseconds that each round of an honest device and of an honest back end took, until `stop`. */
-async function witness(hub: TestHub): Promise<() => Promise<{ readonly mqtt: number[]; readonly https: number[] }>> {
-  const { client } = await MqttDriver.connect(
-    { port: hub.endpoints.ports.mqtts ?? 0, ca: hub.ca },
-    connectFields(hub, 'good-1'),
-  );
-  const api = apiOf(hub);
-  let stopping = false;
-  const rounds = async (one: (count: number) => Promise<unknown>): Promise<number[]> => {
-    const times: number[] = [];
-    for (let count = 0; !stopping; count++) {
-      const begun = performance.now();
-      await one(count);
-      times.push(performance.now() - begun);
-      await pause(5);
-    }
-    return times;
-  };
-  const topic = 'devices/good-1/messages/events/';
-  const running = Promise.all([
-    rounds(async (count) => {
-      client.publish({ topic, qos: 1, messageId: 1 + (count % 65_535), payload: Buffer.from(String(count)) });
-      await client.next('puback');
-    }),
-    rounds(() => api.devices.get('good-1')),
-  ]);
-  running.catch(() => {});
-  return async () => {
-    stopping = true;
-    const [mqtt, https] = await running;
-    client.destroy();
-    api.close();
-    return { mqtt, https };
-  };
-}
-
-const figures = (times: number[]): string => {
-  const sorted = times.toSorted((a, b) => a - b);
-  const p99 = sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
-  return `${String(times.length).padStart(5)} p99 ${p99.toFixed(1).padStart(6)} longest ${(sorted.at(-1) ?? Number.NaN).toFixed(1).padStart(6)} ms`;
+const figures = (times: readonly number[]): string => {
+  const [p99, most] = [percentile(times, 0.99), longest(times)].map((ms) => ms.toFixed(1).padStart(6));
+  return `${String(times.length).padStart(5)} p99 ${p99} longest ${most} ms`;
 };
 
 for (const attack of attacks) {
   const { name, max, args = [] } = attack;
   test(`one attacker, ${name}`, { timeout: 120_000 + seconds * 10_000 }, async () => {
     await using hub = await hubWith({ args });
-    const stop = await witness(hub);
+    const witness = await startWitness(hub);
     const before = rssOf(hub.pid);
     const begun = performance.now();
     do {
@@ -228,7 +231,7 @@ for (const attack of attacks) {
       const got = await attack.run(attacker);
       assert.ok(got <= max, `it got ${got} of at most ${max}`);
     } while (performance.now() - begun < seconds * 1000);
-    const { mqtt, https } = await stop();
+    const { mqtt, https } = await witness.stop();
     assert.ok(mqtt.length > 0 && https.length > 0, 'the witness was served');
     console.log(`${name}\n    QoS 1 ${figures(mqtt)}, HTTPS ${figures(https)}, RSS +${rssOf(hub.pid) - before} MiB`);
   });

@@ -51,6 +51,16 @@ test('few handshakes begin in one turn, and a flood of one address keeps the oth
   }
 });
 
+test('canary: without the bound all that wait begin in one turn', async () => {
+  const changeable = limits as { tlsHandshakesPerTurn: number };
+  const bound = changeable.tlsHandshakesPerTurn;
+  changeable.tlsHandshakesPerTurn = 1000;
+  const order = await begun(Array<string>(20).fill('192.0.2.1')).finally(() => {
+    changeable.tlsHandshakesPerTurn = bound;
+  });
+  assert.equal(order.filter(({ turn }) => turn === order[0].turn).length, order.length);
+});
+
 test('who says nothing gets no TLS layer, and who ends before he says anything is forgotten', async () => {
   let begins = 0;
   const handshakes = new Handshakes();

@@ -1,0 +1,285 @@
+/**
+ * What each kind of attacker tries on each door: a stranger, a device with its key, a back end that may do what `ServiceConnect` allows.
+ * Each goes on until its kit's signal. What is written is what costs the hub most, as far as it is known: `SECURITY.md` has the bounds.
+ */
+import mqttPacket from 'mqtt-packet';
+import { limits } from '../../src/base/limits.ts';
+import { anonymous, attach, begin, flow, HEADER, open, plain, SASL_HEADER, transfer } from '../drivers/amqp-bytes.ts';
+import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
+import { backEndCommands, backEndReaders, deviceBatches, deviceTwins, fatAttaches } from './amqp-attacks.ts';
+import { connectFields, deviceToken } from './good-client.ts';
+import { type Door, httpRequest, type Kit, policyToken } from './lines.ts';
+
+export type AttackerKind = 'anonymous' | 'device' | 'back end';
+
+export interface DoorAttack {
+  readonly who: AttackerKind;
+  readonly door: Door;
+  readonly name: string;
+  run(kit: Kit): Promise<void>;
+}
+
+/** The device that has turned, and devices that a back end speaks to. They exist. */
+export const EVIL = 'evil';
+export const VERSION = 'api-version=2021-04-12';
+const LANES = 8;
+
+/** Opens lines one after the other on each lane, writes all of `bytes` on each, and lets it be for a while. */
+export function flooding(
+  { lanes = LANES, lingerMs = 100 }: { readonly lanes?: number; readonly lingerMs?: number },
+  door: Door,
+  bytes: (kit: Kit, turn: number) => Iterable<Buffer>,
+): (kit: Kit) => Promise<void> {
+  return async (kit) => {
+    const lane = async (at: number): Promise<void> => {
+      for (let turn = at; !kit.signal.aborted; turn += lanes) {
+        const line = await kit.open(door).catch(() => undefined);
+        if (line === undefined) {
+          await kit.pause(20);
+          continue;
+        }
+        for (const piece of bytes(kit, turn)) if (!(await kit.write(line, piece))) break;
+        const closed = new Promise<void>((resolve) => line.once('close', resolve));
+        if (!line.destroyed) await Promise.race([closed, kit.pause(lingerMs)]);
+        line.destroy();
+      }
+    };
+    await Promise.all(Array.from({ length: lanes }, (_, at) => lane(at)));
+  };
+}
+
+const both = (
+  who: AttackerKind,
+  protocol: 'MQTT' | 'AMQP',
+  name: string,
+  run: (door: Door) => (kit: Kit) => Promise<void>,
+): readonly DoorAttack[] =>
+  [protocol, `${protocol} over WebSocket` as const].map((door) => ({ who, door, name, run: run(door) }));
+
+const mqtt = mqttPacket.generate.bind(mqttPacket);
+
+/** Requests to the own twin, patches, messages with many properties, and subscriptions, as fast as they are taken. */
+function* mqttOfDevice(kit: Kit): Iterable<Buffer> {
+  yield mqtt(connectPacket({ ...connectFields(kit.hub, EVIL), clean: false }));
+  const topics = [
+    '$iothub/twin/res/#',
+    '$iothub/twin/PATCH/properties/desired/#',
+    `devices/${EVIL}/messages/devicebound/#`,
+  ];
+  yield mqtt({ cmd: 'subscribe', messageId: 1, subscriptions: topics.map((topic) => ({ topic, qos: 1 })) });
+  const bag = Array.from({ length: 90 }, (_, at) => `p${at}=v`).join('&');
+  const patch = JSON.stringify(Object.fromEntries(Array.from({ length: 2000 }, (_, at) => [`n${at}`, at])));
+  for (let nth = 2; nth < 4000; nth++) {
+    yield mqtt(publishPacket({ topic: `$iothub/twin/GET/?$rid=${nth}`, payload: ' ' }));
+    const topic = `devices/${EVIL}/messages/events/${bag}`;
+    yield mqtt(publishPacket({ topic, qos: 1, messageId: nth, payload: 'x' }));
+    if (nth % 10 === 0) {
+      yield mqtt(publishPacket({ topic: `$iothub/twin/PATCH/properties/reported/?$rid=p${nth}`, payload: patch }));
+    }
+    if (nth % 50 === 0) yield Buffer.alloc(2000, Buffer.from([0xc0, 0]));
+  }
+}
+
+function* mqttOfStranger(kit: Kit, turn: number): Iterable<Buffer> {
+  const fields = { ...connectFields(kit.hub, `nobody-${turn % 50}`), password: Buffer.from('A'.repeat(4000)) };
+  if (turn % 2 === 0)
+    yield mqtt(connectPacket({ ...fields, will: { topic: 'x', payload: Buffer.alloc(8000) } as never }));
+  else yield Buffer.concat([Buffer.from([0x10, 0xff, 0x7f]), Buffer.alloc(limits.mqttConnectBytesMax, 1)]);
+}
+
+/** Answers asked for on links to `$cbs`, which flows ask for again: work for each byte, before anybody is proved. */
+function* cbsOfStranger(): Iterable<Buffer> {
+  yield Buffer.concat([SASL_HEADER, anonymous(), HEADER, open(), begin(0, 0)]);
+  for (let handle = 0; handle < 200; handle++) yield attach(0, `l${handle}`, handle, true, '$cbs');
+  yield attach(0, 'requests', 999, false, '$cbs');
+  for (let nth = 0; nth < 64; nth++) yield transfer(0, 999, Buffer.from([0x00, 0x53, 0x75, 0xa0, 0]), { id: nth });
+  yield Buffer.concat(Array.from({ length: 1000 }, () => flow(0, { window: 0, echo: true })));
+}
+
+function* httpOfStranger(_kit: Kit, turn: number): Iterable<Buffer> {
+  const wrong = `SharedAccessSignature sr=localhost%2Fdevices%2Fx&sig=${'A'.repeat(43)}%3D&se=9999999999`;
+  const more = { authorization: wrong, headers: Array.from({ length: 200 }, (_, at) => `x${at}: y`) };
+  yield Buffer.concat(Array.from({ length: 25 }, () => httpRequest('GET', `/devices/x${turn % 40}?${VERSION}`, more)));
+  yield httpRequest('POST', `/devices/x/messages/events?${VERSION}`, { length: 1_000_000, body: Buffer.alloc(60_000) });
+}
+
+function* httpOfDevice({ hub }: Kit, turn: number): Iterable<Buffer> {
+  const authorization = deviceToken(hub, EVIL);
+  const path = `/devices/${EVIL}/messages`;
+  const headers = ['Content-Type: application/vnd.microsoft.iothub.json'];
+  const batch = turn % 2 === 0 ? `[${'1,'.repeat(100_000)}1]` : `[${'{"body":""},'.repeat(4000)}{"body":""}]`;
+  yield Buffer.concat(
+    Array.from({ length: 25 }, () => httpRequest('GET', `${path}/devicebound?${VERSION}`, { authorization })),
+  );
+  yield httpRequest('POST', `${path}/events?${VERSION}`, { authorization, headers, body: batch });
+}
+
+function* httpOfBackEnd({ hub }: Kit, turn: number): Iterable<Buffer> {
+  const authorization = policyToken(hub, 'service');
+  const json = { authorization, headers: ['Content-Type: application/json'] };
+  const method = {
+    methodName: 'm',
+    connectTimeoutInSeconds: 300,
+    responseTimeoutInSeconds: 300,
+    payload: 'x'.repeat(60_000),
+  };
+  const tags = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`t${at}`, turn]));
+  for (let nth = 0; nth < 8; nth++) {
+    yield httpRequest('PATCH', `/twins/${EVIL}?${VERSION}`, { ...json, body: JSON.stringify({ tags }) });
+    yield httpRequest('GET', `/twins/${EVIL}?${VERSION}`, json);
+    yield httpRequest('POST', `/devices/query?${VERSION}`, {
+      ...json,
+      body: JSON.stringify({ query: 'SELECT * FROM devices' }),
+    });
+  }
+  yield httpRequest('POST', `/twins/${EVIL}/methods?${VERSION}`, { ...json, body: JSON.stringify(method) });
+}
+
+function* filesOfStranger(_kit: Kit, turn: number): Iterable<Buffer> {
+  const url = `/hub-files/${EVIL}/f${turn}?sv=2018-03-28&sr=b&sig=${'A'.repeat(43)}%3D&se=2099-01-01T00%3A00%3A00Z&sp=rw`;
+  yield httpRequest('PUT', `${url}&comp=blocklist`, {
+    length: limits.fileBlockListBytesMax,
+    body: Buffer.alloc(60_000, 0x20),
+  });
+  yield Buffer.alloc(200_000, 0x20);
+}
+
+/** Uploads that are begun, and block lists that cost as much as they can, by the URLs that the device got. */
+function filesOfDevice(kit: Kit): Promise<void> {
+  const lane = async (at: number): Promise<void> => {
+    for (let turn = 0; !kit.signal.aborted; turn++) {
+      const line = await kit.open('files').catch(() => undefined);
+      if (line === undefined) await kit.pause(20);
+      else {
+        const answer = new Promise<string>((resolve) => {
+          line.once('data', (bytes: Buffer) => resolve(bytes.toString('latin1')));
+          line.once('close', () => resolve(''));
+        });
+        const begun = {
+          authorization: deviceToken(kit.hub, EVIL),
+          body: JSON.stringify({ blobName: `f${at}-${turn}` }),
+        };
+        await kit.write(
+          line,
+          httpRequest('POST', `/devices/${EVIL}/files?${VERSION}`, {
+            ...begun,
+            headers: ['Content-Type: application/json'],
+          }),
+        );
+        const ticket = /\{.*\}/s.exec(await Promise.race([answer, kit.pause(2000).then(() => '')]))?.[0];
+        const { containerName, blobName, sasToken } = JSON.parse(ticket ?? '{}');
+        const url = containerName === undefined ? '/hub-files/x?sv=1&x' : `/${containerName}/${blobName}${sasToken}`;
+        const list = `<BlockList>${'<Latest>QQ==</Latest>'.repeat(40_000)}</BlockList>`;
+        await kit.write(
+          line,
+          httpRequest('PUT', `${url}&comp=blocklist`, { body: turn % 2 === 0 ? list : ' '.repeat(1_000_000) }),
+        );
+        await kit.write(
+          line,
+          httpRequest('PUT', `${url}&comp=block&blockid=QQ%3D%3D`, { body: Buffer.alloc(500_000) }),
+        );
+        await kit.pause(50);
+        line.destroy();
+      }
+    }
+  };
+  return Promise.all(Array.from({ length: LANES }, (_, at) => lane(at))).then(() => {});
+}
+
+function* filesOfBackEnd({ hub }: Kit, turn: number): Iterable<Buffer> {
+  const authorization = policyToken(hub, 'service');
+  yield httpRequest('PUT', `/mooring/v1/files/hub/f${turn % 50}?${VERSION}`, {
+    authorization,
+    body: Buffer.alloc(300_000),
+  });
+  for (let nth = 0; nth < 10; nth++)
+    yield httpRequest('GET', `/mooring/v1/files/hub/f${turn % 50}?${VERSION}`, { authorization });
+}
+
+/** Full handshakes with the signature that costs most, as many as are taken. */
+async function handshakes(kit: Kit): Promise<void> {
+  const options = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' } as const;
+  const lane = async (): Promise<void> => {
+    while (!kit.signal.aborted) {
+      const line = await kit.open('TLS', options).catch(() => undefined);
+      line?.destroy();
+      if (line === undefined) await kit.pause(5);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+}
+
+/** A back end's key at the door of devices, where it counts for nothing. */
+function* mqttOfBackEnd({ hub }: Kit): Iterable<Buffer> {
+  yield mqtt(connectPacket({ ...connectFields(hub, EVIL), password: Buffer.from(policyToken(hub, 'service')) }));
+}
+
+const saslOf = (user: string, password: string): Buffer =>
+  Buffer.concat([SASL_HEADER, plain(user, password), HEADER, open()]);
+const asDevice = ({ hub }: Kit): Buffer => saslOf(`${EVIL}@sas.${hub.endpoints.hubName}`, deviceToken(hub, EVIL));
+const asBackEnd = ({ hub }: Kit): Buffer =>
+  saslOf(`service@sas.root.${hub.endpoints.hubName}`, policyToken(hub, 'service'));
+
+export const doorAttacks: readonly DoorAttack[] = [
+  ...both('anonymous', 'MQTT', 'CONNECTs as long as they may be, of nobody', (door) =>
+    flooding({}, door, mqttOfStranger),
+  ),
+  ...both('anonymous', 'AMQP', 'links to $cbs, answers and flows', (door) => flooding({}, door, cbsOfStranger)),
+  ...both('anonymous', 'AMQP', 'attaches that are refused, of empty values', (door) =>
+    flooding({}, door, () => fatAttaches(Buffer.concat([SASL_HEADER, anonymous(), HEADER, open()]))),
+  ),
+  {
+    who: 'anonymous',
+    door: 'HTTPS',
+    name: 'wrong tokens, 200 header lines, bodies that never end',
+    run: flooding({}, 'HTTPS', httpOfStranger),
+  },
+  {
+    who: 'anonymous',
+    door: 'files',
+    name: 'block lists by a URL that nobody has signed',
+    run: flooding({}, 'files', filesOfStranger),
+  },
+  { who: 'anonymous', door: 'TLS', name: 'full handshakes with RSA', run: handshakes },
+  ...both('device', 'MQTT', 'twin requests, patches, messages with 90 properties, pings', (door) =>
+    flooding({ lanes: 2 }, door, mqttOfDevice),
+  ),
+  ...both('device', 'AMQP', 'twin requests on 30 pairs, 100 links for commands', (door) =>
+    flooding({ lanes: 2 }, door, (kit) => deviceTwins(asDevice(kit), EVIL)),
+  ),
+  ...both('device', 'AMQP', 'batches of empty messages', (door) =>
+    flooding({ lanes: 2 }, door, (kit) => deviceBatches(asDevice(kit), EVIL)),
+  ),
+  {
+    who: 'device',
+    door: 'AMQP',
+    name: 'attaches that are refused, of empty values',
+    run: flooding({ lanes: 2 }, 'AMQP', (kit) => fatAttaches(asDevice(kit))),
+  },
+  {
+    who: 'device',
+    door: 'HTTPS',
+    name: 'pipelined polls, batches of nothing',
+    run: flooding({}, 'HTTPS', httpOfDevice),
+  },
+  { who: 'device', door: 'files', name: 'uploads, block lists of 40,000 names and of blanks', run: filesOfDevice },
+  ...both('back end', 'AMQP', 'commands of 60 KiB on 32 links, receipts', (door) =>
+    flooding({ lanes: 4 }, door, (kit) => backEndCommands(asBackEnd(kit), EVIL)),
+  ),
+  {
+    who: 'back end',
+    door: 'AMQP',
+    name: 'readers from the start that never read, requests to $management',
+    run: flooding({ lanes: 2, lingerMs: 300 }, 'AMQP', (kit) =>
+      backEndReaders(asBackEnd(kit), kit.hub.endpoints.hubName),
+    ),
+  },
+  {
+    who: 'back end',
+    door: 'HTTPS',
+    name: 'twins of 300 tags, methods that wait, queries',
+    run: flooding({}, 'HTTPS', httpOfBackEnd),
+  },
+  { who: 'back end', door: 'files', name: 'files put and read', run: flooding({}, 'files', filesOfBackEnd) },
+  ...both('back end', 'MQTT', 'its key at the door of devices', (door) => flooding({}, door, mqttOfBackEnd)),
+];

@@ -1,0 +1,55 @@
+/**
+ * Each kind of attacker on each door, for a moment, beside one who behaves: the hub lives, serves him, keeps its memory within bounds
+ * and logs no fault of its own. What he waited is printed and measured by `npm run bench -- under-attack --doors`, because machines
+ * differ; here it must end.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { startHub } from '../drivers/hub.ts';
+import { besideAttack, createParties } from './beside-attack.ts';
+import { doorAttacks } from './door-attacks.ts';
+import { longest, percentile, startWitness } from './witness.ts';
+
+const seconds = Number(process.env.MOORING_HOSTILE_SECONDS ?? 0.5);
+/** As in the issue's table; of all attacks one after the other on one hub. */
+const ABOVE_IDLE_MIB_MAX = 400;
+const WITNESS_MS_MAX = 20_000;
+
+const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+
+test('whoever attacks whichever door, who behaves is served, and memory stays within bounds', {
+  timeout: 240_000 + doorAttacks.length * 2000 * seconds,
+}, async () => {
+  await using hub = await startHub({ args: ['--refusal-delay-seconds', '1'] });
+  await createParties(hub);
+  const witness = await startWitness(hub);
+  let idle: number | undefined;
+  for (const [at, { who, door, name }] of doorAttacks.entries()) {
+    const { mqtt, https, idleMiB, peakMiB, sentBytes, receivedBytes, lines } = await besideAttack(
+      hub,
+      witness,
+      at,
+      1000 * seconds,
+    );
+    idle ??= idleMiB;
+    const waited = [mqtt, https].map(
+      (times) => `p99 ${percentile(times, 0.99).toFixed(0)} longest ${longest(times).toFixed(0)}`,
+    );
+    console.log(
+      `${who}, ${door}, ${name}: ${mib(sentBytes)} MiB sent, ${mib(receivedBytes)} received on ${lines} lines; QoS 1 ${waited[0]}, HTTPS ${waited[1]} ms; peak ${peakMiB} MiB`,
+    );
+    assert.ok(lines > 0 && sentBytes + (door === 'TLS' ? 1 : 0) > 0, `${name}: nothing was sent`);
+    assert.ok(
+      longest([...mqtt, ...https]) < WITNESS_MS_MAX,
+      `${name}: the witness waited ${longest([...mqtt, ...https])} ms`,
+    );
+    assert.ok(!(peakMiB - idle > ABOVE_IDLE_MIB_MAX), `${name}: ${peakMiB} MiB, ${idle} MiB idle`);
+  }
+  await witness.stop();
+  const faults = hub
+    .stderr()
+    .split('\n')
+    .filter((line) => line.includes('"level":"error"'));
+  assert.deepEqual(faults, []);
+  assert.deepEqual(await hub.stop(), { code: 0, signal: null });
+});
