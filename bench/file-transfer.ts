@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { runLoad } from './load/load.ts';
-import { startTransfers, type TransferRequest, type TransferResult } from './load/transfers.ts';
+import { startTransfers, type TransferRequest, type TransferResult, type Transfers } from './load/transfers.ts';
 import { fdatasyncMedianMs, machine, machineBusySeconds, residentMiB } from './process-facts.ts';
 import { printTable, type Spread, show, spread, writeResult } from './report.ts';
 import type { FileServer, FileServerKind } from './servers/file-server.ts';
@@ -133,29 +133,24 @@ interface Timed {
 
 /** Sends the requests, then does `behind`, all of it measured. */
 async function timed(
-  server: FileServer,
-  connections: number,
+  server: Omit<FileServer, 'stop'>,
+  transfers: Transfers,
   requests: readonly TransferRequest[],
   behind: () => Promise<void>,
 ): Promise<Timed & { readonly result: TransferResult }> {
-  const transfers = startTransfers({ port: server.port, ca: server.ca, connections, requests });
-  try {
-    await transfers.open;
-    const cpu = server.cpuSeconds();
-    const busy = machineBusySeconds();
-    const begun = performance.now();
-    const result = await transfers.run();
-    await behind();
-    return {
-      result,
-      seconds: (performance.now() - begun) / 1000,
-      cpuSeconds: server.cpuSeconds() - cpu,
-      clientCpuSeconds: result.cpuSeconds,
-      busySeconds: machineBusySeconds() - busy,
-    };
-  } finally {
-    transfers.close();
-  }
+  await transfers.open;
+  const cpu = server.cpuSeconds();
+  const busy = machineBusySeconds();
+  const begun = performance.now();
+  const result = await transfers.run(requests);
+  await behind();
+  return {
+    result,
+    seconds: (performance.now() - begun) / 1000,
+    cpuSeconds: server.cpuSeconds() - cpu,
+    clientCpuSeconds: result.cpuSeconds,
+    busySeconds: machineBusySeconds() - busy,
+  };
 }
 
 async function transferRound(
@@ -164,17 +159,18 @@ async function transferRound(
   { fileMiB }: FileTransferOptions,
 ): Promise<TransferRound> {
   const server = await system.start(folder);
+  const transfers = startTransfers({ port: server.port, ca: server.ca, connections: LANES });
   try {
     const bytes = fileMiB * MIB;
     // What is compiled, and made once, is so before.
     const warm = await server.upload('warm', 2 * LANES, BLOCK);
-    await timed(server, LANES, warm.blocks, warm.synced);
+    await timed(server, transfers, warm.blocks, warm.synced);
     await warm.remove();
     const upload = await server.upload('up', Math.ceil(fileMiB / (BLOCK / MIB)), BLOCK);
-    const up = await timed(server, LANES, upload.blocks, upload.synced);
+    const up = await timed(server, transfers, upload.blocks, upload.synced);
     await upload.remove();
     const request = await server.download('down', bytes);
-    const down = await timed(server, 1, [request], async () => {});
+    const down = await timed(server, transfers, [request], async () => {});
     if (down.result.receivedBytes !== bytes) throw new Error(`${down.result.receivedBytes} of ${bytes} bytes came`);
     const seconds = up.seconds + down.seconds;
     const all = (of: (part: Timed) => number): number => (of(up) + of(down)) / seconds;
@@ -190,6 +186,7 @@ async function transferRound(
       ),
     };
   } finally {
+    transfers.close();
     await server.stop();
   }
 }
@@ -220,7 +217,7 @@ async function memoryRound(directory: string, options: FileTransferOptions): Pro
     const requests = await Promise.all(
       Array.from({ length: uploads }, (_, nth) => wholeUpload(hub, nth % devices, `f${nth}`, bytes)),
     );
-    const transfers = startTransfers({ port: filesOf(hub).port, ca: hub.caText, connections: uploads, requests });
+    const transfers = startTransfers({ port: filesOf(hub).port, ca: hub.caText, connections: uploads });
     await transfers.open;
     const idleMiB = residentMiB(hub.pid);
     let mostMiB = idleMiB;
@@ -228,7 +225,7 @@ async function memoryRound(directory: string, options: FileTransferOptions): Pro
       mostMiB = Math.max(mostMiB, residentMiB(hub.pid));
     }, SAMPLE_MS);
     try {
-      const { seconds } = await transfers.run();
+      const { seconds } = await transfers.run(requests);
       return { idleMiB, mostMiB, MBPerSecond: (uploads * bytes) / 1e6 / seconds };
     } finally {
       clearInterval(sampling);
@@ -274,7 +271,7 @@ async function telemetryRound(
   const hub = await startHub({ connections: PUBLISHERS, tls: false, directory, bag: '', checkout });
   try {
     const uploading = { bytes: 0, cpuSeconds: 0, isOver: scenario === 'alone' };
-    const uploads = keepUploading({ ...filesOf(hub), stop: async () => {} }, options, uploading);
+    const uploads = keepUploading(filesOf(hub), options, uploading);
     uploads.catch(() => {});
     const busy = { begin: 0, end: 0 };
     const at = { begin: 0, end: 0 };
@@ -311,16 +308,23 @@ async function telemetryRound(
 
 /** File after file, as fast as the hub takes them. */
 async function keepUploading(
-  server: FileServer,
+  server: Omit<FileServer, 'stop'>,
   { fileMiB }: FileTransferOptions,
   state: { bytes: number; readonly isOver: boolean },
 ): Promise<void> {
   const blocks = Math.ceil(fileMiB / 4 / (BLOCK / MIB));
-  for (let nth = 0; !state.isOver; nth++) {
-    const upload = await server.upload(`f${nth % 8}`, blocks, BLOCK);
-    await timed(server, LANES, upload.blocks, upload.synced);
-    state.bytes += blocks * BLOCK;
-    await upload.remove();
+  if (state.isOver) return;
+  const transfers = startTransfers({ port: server.port, ca: server.ca, connections: LANES });
+  try {
+    for (let nth = 0; !state.isOver; nth++) {
+      const upload = await server.upload(`f${nth}`, blocks, BLOCK);
+      await transfers.run(upload.blocks);
+      await upload.synced();
+      state.bytes += blocks * BLOCK;
+      await upload.remove();
+    }
+  } finally {
+    transfers.close();
   }
 }
 

@@ -4,6 +4,9 @@ import { once } from 'node:events';
 import tls from 'node:tls';
 import type { TransferOrder, TransferReport, TransferRequest } from './transfers.ts';
 
+/** Of what is sent again and again. */
+const BODY_BYTES = 4 * 1024 * 1024;
+
 const tell = (report: TransferReport): void => void process.send?.(report);
 
 /** One connection that is kept. An answer is its head, and as many bytes behind it as the head says. */
@@ -74,16 +77,19 @@ process.once('message', async (order: TransferOrder) => {
       return new Lane(socket);
     }),
   );
-  const largest = Math.max(...order.requests.map(({ bodyBytes }) => bodyBytes));
-  const body = randomBytes(Math.max(1, Math.min(largest, 4 * 1024 * 1024)));
+  const body = randomBytes(BODY_BYTES);
+  process.on('message', (requests: readonly TransferRequest[]) => run(lanes, requests, body));
   tell({ kind: 'open' });
-  await once(process, 'message');
+});
+
+async function run(lanes: readonly Lane[], requests: readonly TransferRequest[], body: Buffer): Promise<void> {
   const cpu = process.cpuUsage();
   const begun = performance.now();
-  const requests = order.requests.values();
+  const left = requests.values();
+  for (const lane of lanes) lane.received = 0;
   await Promise.all(
     lanes.map(async (lane) => {
-      for (const request of requests) await lane.ask(request, body);
+      for (const request of left) await lane.ask(request, body);
     }),
   );
   const used = process.cpuUsage(cpu);
@@ -91,9 +97,9 @@ process.once('message', async (order: TransferOrder) => {
     kind: 'result',
     result: {
       seconds: (performance.now() - begun) / 1000,
-      sentBytes: order.requests.reduce((sum, { bodyBytes }) => sum + bodyBytes, 0),
+      sentBytes: requests.reduce((sum, { bodyBytes }) => sum + bodyBytes, 0),
       receivedBytes: lanes.reduce((sum, { received }) => sum + received, 0),
       cpuSeconds: (used.user + used.system) / 1e6,
     },
   });
-});
+}

@@ -1,6 +1,6 @@
 /**
- * HTTPS requests with large bodies, either way, from a process of its own: so many connections, each with one request under
- * way, until all are answered. Bodies are one buffer sent again and again; what comes is counted and dropped.
+ * HTTPS requests with large bodies, either way, from a process of its own: so many connections that are kept, each with one
+ * request under way. Bodies are one buffer sent again and again; what comes is counted and dropped.
  */
 import { fork } from 'node:child_process';
 
@@ -9,10 +9,9 @@ export interface TransferOrder {
   /** PEM of the server's authority. */
   readonly ca: string;
   readonly connections: number;
-  /** Each request's lines without those of its length and host, and the bytes of its body. */
-  readonly requests: readonly TransferRequest[];
 }
 
+/** A request's lines without those of its length and host, and the bytes of its body. */
 export interface TransferRequest {
   /** `PUT /path` */
   readonly line: string;
@@ -21,7 +20,7 @@ export interface TransferRequest {
 }
 
 export interface TransferResult {
-  /** From the first byte to the last answer; connections were open before. */
+  /** From the first byte to the last answer. */
   readonly seconds: number;
   readonly sentBytes: number;
   readonly receivedBytes: number;
@@ -34,8 +33,8 @@ export type TransferReport = { readonly kind: 'open' } | { readonly kind: 'resul
 export interface Transfers {
   /** Connections are open; nothing was sent. */
   readonly open: Promise<void>;
-  /** Sends all of it. @throws Error for an answer that is not 2xx */
-  run(): Promise<TransferResult>;
+  /** Sends all of them. One call at a time. @throws Error for an answer that is not 2xx */
+  run(requests: readonly TransferRequest[]): Promise<TransferResult>;
   close(): void;
 }
 
@@ -65,10 +64,10 @@ export function startTransfers(order: TransferOrder): Transfers {
   child.send(order);
   return {
     open,
-    async run() {
+    async run(requests) {
       await open;
       const result = told('result');
-      child.send('run');
+      child.send(requests as TransferRequest[]);
       return (await result).result;
     },
     close: () => void child.kill('SIGKILL'),

@@ -59,9 +59,9 @@ export function filesOf(hub: RunningHub, nth = 0): Omit<FileServer, 'stop'> {
     async download(name, bytes) {
       const blockBytes = 4 * 2 ** 20;
       const { blocks, synced } = await files.upload(name, Math.ceil(bytes / blockBytes), blockBytes);
-      const filling = startTransfers({ port, ca: hub.caText, connections: 2, requests: blocks });
+      const filling = startTransfers({ port, ca: hub.caText, connections: 2 });
       try {
-        await filling.run();
+        await filling.run(blocks);
       } finally {
         filling.close();
       }

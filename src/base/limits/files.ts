@@ -28,6 +28,8 @@ export const filesLimits = {
   /** Bytes of a file that are read or written at once, and those of such pieces that wait to be used again. */
   filePieceBytes: 256 * KiB,
   filePiecesFreeBytesMax: 8 * MiB,
+  /** Bytes of a file that is removed that are freed at once: meanwhile the journal's syncs wait. */
+  fileDiscardBytes: 8 * MiB,
   /** After how many bytes the disk is synced while more come. */
   fileSyncBytes: 8 * MiB,
   /** Work on files that is with the disk at a time: the journal needs a thread of the runtime's four. */

@@ -3,10 +3,11 @@
  * sends is checked before the store hears of it, and what has failed there is sent again without asking for it again.
  */
 import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import path from 'node:path';
 import type { ByteSource, ContentOptions } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
+import { discard } from './discard.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { admit, diskError, writeDurably } from './file-writer.ts';
 import { readRegion } from './staged-blocks.ts';
@@ -41,6 +42,6 @@ export async function spooling<Result>(
     return await use({ bytes, read: (offset, count) => readRegion(taken, offset, count, turns) });
   } finally {
     await handle?.close();
-    await rm(file, { force: true });
+    await discard(file, turns);
   }
 }

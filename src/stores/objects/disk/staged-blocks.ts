@@ -10,6 +10,7 @@ import { type FileHandle, mkdir, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
+import { discard } from './discard.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { diskError, writeDurably } from './file-writer.ts';
 import { contiguousBytes, Placement, type Region } from './placement.ts';
@@ -166,6 +167,7 @@ export class StagedBlocks {
 
   async remove(): Promise<void> {
     await this.close();
+    await discard(path.join(this.#folder, 'data'), this.#turns);
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

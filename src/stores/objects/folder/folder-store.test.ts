@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
 import { objectStoreContract } from '../../contract/object-store.ts';
 import { openFolderStore } from './folder-store.ts';
 
@@ -69,3 +70,36 @@ test('folder: blocks of numbered ids are committed without a copy', async (conte
   assert.deepEqual(readdirSync(path.join(folder, '.staging')), []);
   await store.close();
 });
+
+test('folder: what is replaced or removed is freed, and stays for who reads it', async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  // Freed in several pieces.
+  const old = Buffer.alloc(3 * limits.fileDiscardBytes + 1, 1);
+  const replaced = Buffer.alloc(2 * limits.fileDiscardBytes, 2);
+  await store.put('d1/x', once(old), plain);
+  const readers = [await store.read('d1/x'), await store.read('d1/x', { start: old.length - 10, end: old.length - 1 })];
+  await store.put('d1/x', once(replaced), plain);
+  const second = await store.read('d1/x');
+  assert.equal(await store.delete('d1/x'), true);
+  assert.deepEqual(readdirSync(path.join(folder, '.staging')), [], 'nothing is left of them');
+  assert.deepEqual(readdirSync(path.join(folder, 'd1')), ['.facts']);
+  const bytes = await Promise.all([...readers, second].map(async (open) => bytesOf(open?.body ?? [])));
+  assert.ok(bytes[0].equals(old));
+  assert.ok(bytes[1].equals(old.subarray(-10)));
+  assert.ok(bytes[2].equals(replaced));
+  // Nobody reads: the same, in pieces.
+  await store.put('d1/x', once(old), plain);
+  await store.put('d1/x', once(replaced), plain);
+  assert.ok(readFileSync(path.join(folder, 'd1', 'x')).equals(replaced));
+  assert.equal(await store.delete('d1/x'), true);
+  assert.deepEqual(readdirSync(path.join(folder, '.staging')), []);
+  await store.close();
+});
+
+async function bytesOf(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of body) pieces.push(Buffer.from(piece));
+  return Buffer.concat(pieces);
+}

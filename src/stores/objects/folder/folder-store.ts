@@ -13,7 +13,6 @@ import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
 import {
-  type ByteRange,
   type CommitOptions,
   checkCondition,
   type ListedObject,
@@ -23,6 +22,7 @@ import {
   type OpenObject,
 } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
+import { discard } from '../disk/discard.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
 import { admit, diskError, writeDurably } from '../disk/file-writer.ts';
 import { readRegion } from '../disk/staged-blocks.ts';
@@ -31,6 +31,8 @@ import { PathLocks } from '../path-locks.ts';
 import { UsageCounts } from '../usage.ts';
 import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
 import { decodedName, fileNameOf, folderNameOf } from './file-names.ts';
+import { absent, doesFoldCase, filesIn, syncFile } from './file-system.ts';
+import { OldFiles } from './old-files.ts';
 
 export interface FolderStoreParts {
   /** Made where it is missing. */
@@ -49,6 +51,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     entries: () => filesIn(folder),
   });
   const locks = new PathLocks();
+  const oldFiles = new OldFiles(path.join(folder, STAGING_FOLDER), turns);
   for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
 
   const placesOf = (objectPath: string) => {
@@ -83,10 +86,17 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     const bytes = (await stat(finished)).size;
     const { contentType, md5 } = options;
     const stored = { path: objectPath, bytes, lastModified, contentType, ...(md5 !== undefined && { md5 }) };
-    await writeFacts(`${facts}.new`, stored);
-    await rename(`${facts}.new`, facts);
-    await rename(finished, file);
-    await syncFile(parent);
+    const factsOnTheWay = path.join(folder, STAGING_FOLDER, `facts-${randomUUID()}`);
+    try {
+      await writeFacts(factsOnTheWay, stored);
+      await rename(factsOnTheWay, facts);
+    } finally {
+      await rm(factsOnTheWay, { force: true });
+    }
+    await oldFiles.lost(file, async () => {
+      await rename(finished, file);
+      await syncFile(parent);
+    });
     usage.add(objectPath, bytes - (current?.bytes ?? 0), current === undefined ? 1 : 0);
     const written = await head(objectPath);
     if (written === undefined) throw new ObjectError('unavailable', 'an object was removed while it was stored');
@@ -97,9 +107,11 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     const { parent, file, facts } = placesOf(objectPath);
     const found = await head(objectPath);
     if (found === undefined) return false;
-    await rm(file, { force: true });
-    await rm(facts, { force: true });
-    await syncFile(parent);
+    await oldFiles.lost(file, async () => {
+      await rm(file, { force: true });
+      await rm(facts, { force: true });
+      await syncFile(parent);
+    });
     usage.add(objectPath, -found.bytes, -1);
     return true;
   }
@@ -146,7 +158,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
             return facts;
           });
         } finally {
-          await rm(file, { force: true });
+          await discard(file, turns);
         }
       }),
 
@@ -178,7 +190,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
             await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
             return facts;
           } finally {
-            await rm(copy, { force: true });
+            await discard(copy, turns);
           }
         }),
       ),
@@ -189,15 +201,25 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     read: (objectPath, range) =>
       guarded(async (): Promise<OpenObject | undefined> => {
         const { file, facts } = placesOf(objectPath);
-        const handle = await open(file, 'r').catch(absent);
-        if (handle === undefined) return undefined;
+        const isRead = oldFiles.reads(file);
+        let handle: FileHandle | undefined;
+        const close = async (): Promise<void> => {
+          await handle?.close();
+          isRead();
+        };
         try {
-          const found = factsOf(await handle.stat({ bigint: true }), await readFacts(facts));
-          return { facts: found, body: closing(handle, range ?? { start: 0, end: found.bytes - 1 }, turns) };
+          handle = await open(file, 'r').catch(absent);
+          if (handle !== undefined) {
+            const found = factsOf(await handle.stat({ bigint: true }), await readFacts(facts));
+            const { start, end } = range ?? { start: 0, end: found.bytes - 1 };
+            return { facts: found, body: closing(readRegion(handle, start, end - start + 1, turns), close) };
+          }
         } catch (error) {
-          await handle.close();
+          await close();
           throw error;
         }
+        await close();
+        return undefined;
       }),
 
     delete: (objectPath) => guarded(() => locks.run(objectPath, () => remove(objectPath))),
@@ -231,17 +253,6 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
   };
 }
 
-async function* filesIn(folder: string): AsyncGenerator<{ readonly group: string; readonly bytes: number }> {
-  for (const group of await readdir(folder)) {
-    if (group === STAGING_FOLDER) continue;
-    for (const entry of await readdir(path.join(folder, group), { withFileTypes: true }).catch(() => [])) {
-      if (!entry.isFile()) continue;
-      const found = await stat(path.join(folder, group, entry.name)).catch(() => undefined);
-      if (found !== undefined) yield { group, bytes: found.size };
-    }
-  }
-}
-
 async function writeFile(file: string, source: AsyncIterable<Uint8Array>, turns: DiskTurns): Promise<void> {
   const handle = await open(file, 'wx', 0o600);
   try {
@@ -251,27 +262,12 @@ async function writeFile(file: string, source: AsyncIterable<Uint8Array>, turns:
   }
 }
 
-async function* closing(handle: FileHandle, { start, end }: ByteRange, turns: DiskTurns): AsyncGenerator<Uint8Array> {
+async function* closing(body: AsyncGenerator<Uint8Array>, close: () => Promise<void>): AsyncGenerator<Uint8Array> {
   try {
-    yield* readRegion(handle, start, end - start + 1, turns);
+    yield* body;
   } finally {
-    await handle.close();
+    await close();
   }
-}
-
-/** Makes a file's attributes, or the names in a folder, durable. */
-async function syncFile(name: string): Promise<void> {
-  const handle = await open(name, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-  throw error;
 }
 
 async function guarded<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -279,18 +275,5 @@ async function guarded<Result>(work: () => Promise<Result>): Promise<Result> {
     return await work();
   } catch (error) {
     throw diskError(error);
-  }
-}
-
-async function doesFoldCase(folder: string): Promise<boolean> {
-  const probe = path.join(folder, STAGING_FOLDER, `case-${randomUUID()}`);
-  const handle = await open(probe, 'wx', 0o600);
-  await handle.close();
-  try {
-    return (
-      (await stat(path.join(folder, STAGING_FOLDER, path.basename(probe).toUpperCase())).catch(absent)) !== undefined
-    );
-  } finally {
-    await rm(probe, { force: true });
   }
 }
