@@ -256,7 +256,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (files.store !== undefined) {
     const { filesBytesMax } = settings;
     health.add(filesCheck({ store: files.store, hostName: files.hostName, filesBytesMax }));
-    measureFiles(metrics.registry, files.room.files, files.store, files.traffic);
+    measureFiles(metrics.registry, files.room, files.store, files.traffic);
   }
   if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
   measureHealth(metrics.registry, { health, tls, folder: folder.path });

@@ -31,6 +31,12 @@ function commandsOf(hub: TestHub) {
   };
 }
 
+/** A token of the policy `service`. */
+function serviceToken(hub: TestHub): Promise<string> {
+  const key = /SharedAccessKey=(.*)$/.exec(hub.endpoints.connectionStrings.service)?.[1] ?? '';
+  return signSas({ resource: 'localhost', key, policyName: 'service', expiresAt: Date.now() + 3_600_000 });
+}
+
 test('file put, list, get, send, grants, revoke and delete', async () => {
   await using hub = await startHub({ args: ['--file-bytes-max', '4MiB'] });
   const device = await fileDevice(hub, 'd1');
@@ -57,11 +63,21 @@ test('file put, list, get, send, grants, revoke and delete', async () => {
     writeFileSync(large, Buffer.alloc(40 * 2 ** 20));
     assert.equal((await failed('file', 'put', large)).code, 'MessageTooLarge');
 
+    // A back end and a device may look at a file before they fetch it.
+    const asked = await serviceToken(hub);
+    const name = NAME.split('/').map(encodeURIComponent).join('/');
+    const looked = await request(hub, 'HEAD', `/mooring/v1/files/${name}`, { authorization: asked });
+    assert.deepEqual(
+      [looked.status, looked.headers['content-length'], looked.headers['content-type'], looked.body.length],
+      [200, String(content.length), 'text/plain', 0],
+    );
+    const unchanged = { authorization: asked, 'if-none-match': String(looked.headers.etag) };
+    assert.equal((await request(hub, 'HEAD', `/mooring/v1/files/${name}`, unchanged)).status, 304);
+    assert.equal((await request(hub, 'HEAD', '/mooring/v1/files/none', { authorization: asked })).status, 404);
+    assert.equal((await request(hub, 'HEAD', `/mooring/v1/files/${name}`, {})).status, 401);
+
     // Whose length is not stated is refused as soon as too much has come, in words and not by a lost connection.
-    const key = /SharedAccessKey=(.*)$/.exec(hub.endpoints.connectionStrings.service)?.[1] ?? '';
-    const expiresAt = Date.now() + 3_600_000;
-    const authorization = await signSas({ resource: 'localhost', key, policyName: 'service', expiresAt });
-    const endless = { authorization, 'transfer-encoding': 'chunked' };
+    const endless = { authorization: asked, 'transfer-encoding': 'chunked' };
     const refused = await request(hub, 'PUT', '/mooring/v1/files/endless', endless, Buffer.alloc(4 * 2 ** 20 + 1));
     assert.equal(refused.status, 413, refused.body.toString());
 
@@ -70,6 +86,8 @@ test('file put, list, get, send, grants, revoke and delete', async () => {
     assert.deepEqual((await request(hub, 'GET', url.pathname + url.search, {})).body, content);
     const nobody = await failed('file', 'send', local, 'd1', 'none');
     assert.equal(nobody.code, 'DeviceNotFound');
+    const seen = await device.ask('HEAD', '/files/fw.bin');
+    assert.deepEqual([seen.status, seen.headers['content-length']], [200, String(content.length)]);
     const grants = await json('file', 'grants', '--device', 'd1');
     assert.deepEqual(
       grants.map((grant: { fetched: { sentBytes: number } | null }) => grant.fetched?.sentBytes ?? 0).sort(),

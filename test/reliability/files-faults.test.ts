@@ -149,6 +149,22 @@ test('uploaders that vanish or stay silent leave no file open, nothing visible, 
   assert.deepEqual(readdirSync(path.join(filesOf(hub), '.staging')), [], 'nothing is staged any more');
 });
 
+test('a file of which nothing is wanted is not left open', async () => {
+  await using hub = await startHub();
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('x');
+  const put = await device.blob('PUT', ticket, { headers: asBlob, body: randomBytes(MIB) });
+  const before = openFiles(hub).length;
+  const unchanged = { 'if-none-match': String(put.headers.etag) };
+  for (let nth = 0; nth < 3; nth++) {
+    assert.equal((await device.blob('GET', ticket, { headers: unchanged })).status, 304);
+    assert.equal((await device.blob('GET', ticket, { headers: { 'if-match': '"0x8D1"' } })).status, 412);
+    assert.equal((await device.ask('GET', '/files/x', undefined)).status, 200);
+    assert.equal((await device.ask('HEAD', '/files/x', undefined)).status, 200);
+  }
+  await until('all are closed', () => openFiles(hub).length === before);
+});
+
 test('a store whose folder is gone says to come again, and goes on when it is back', async () => {
   await using hub = await startHub();
   const device = await fileDevice(hub, 'd1');

@@ -3,7 +3,6 @@ import type { IdentityKey } from '../identity/types.ts';
 import type { Pace } from '../throttling/pace.ts';
 import { BlobError, type BlobErrorCode } from './blob-error.ts';
 import {
-  type ByteRange,
   type ByteSource,
   type Condition,
   type ContentOptions,
@@ -11,8 +10,8 @@ import {
   type ObjectErrorKind,
   type ObjectFacts,
   type ObjectStore,
-  type OpenObject,
 } from './object-store.ts';
+import { type ChooseRange, type OpenPart, openPart } from './open-part.ts';
 import type { BlobGrant } from './signed-url.ts';
 import type { BlobRight, FileLimits } from './types.ts';
 
@@ -41,7 +40,7 @@ export interface Blob {
   commit(blockIds: readonly string[], facts: ContentFacts): Promise<ObjectFacts>;
   head(): Promise<ObjectFacts>;
   /** The file's facts come first: what part is wanted may depend on them. */
-  read(choose: (facts: ObjectFacts) => ByteRange | undefined): Promise<OpenObject & { readonly range?: ByteRange }>;
+  read(choose: ChooseRange): Promise<OpenPart>;
   delete(): Promise<void>;
 }
 
@@ -103,17 +102,9 @@ export function openBlob({ store, limits, grant, bearer, folder, pace }: BlobPar
     },
     async read(choose) {
       demand('read');
-      // An object that is replaced between the two is read anew: its range may be another.
-      for (;;) {
-        const facts = await this.head();
-        const range = choose(facts);
-        const opened = await translated(store.read(path, range));
-        if (opened === undefined) throw new BlobError('BlobNotFound');
-        if (opened.facts.etag === facts.etag) {
-          return { ...opened, body: pace.slowed(opened.body, bearer.deviceId), ...(range !== undefined && { range }) };
-        }
-        await opened.body[Symbol.asyncIterator]().return?.();
-      }
+      const open = await translated(openPart(store, path, choose));
+      if (open === undefined) throw new BlobError('BlobNotFound');
+      return { ...open, body: pace.slowed(open.body, bearer.deviceId) };
     },
     async delete() {
       demand('write');

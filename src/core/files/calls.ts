@@ -11,8 +11,6 @@ export const fileCalls: Sheet<Files> = {
   settleNotification: { operation: 'fileNotifications.settle' },
   // Says that something may have changed, and not what.
   watchNotifications: (room) => room.watchNotifications,
-  // The hub's own: no client reaches it.
-  totals: (room) => room.totals,
 };
 
 /** How the calls of downloads are asked for. A file of the hub's own part concerns no identity. */

@@ -15,7 +15,8 @@ import type { Content, ContentFacts } from './blob.ts';
 import { downloadCalls } from './calls.ts';
 import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, hubPathOf, pathOf, urlPathOf } from './names.ts';
-import type { ByteRange, ListedObject, ObjectFacts, ObjectStore, OpenObject } from './object-store.ts';
+import type { ListedObject, ObjectFacts, ObjectStore } from './object-store.ts';
+import { type ChooseRange, type OpenPart, openPart } from './open-part.ts';
 import type { GrantFilter, GrantRecords } from './ports.ts';
 import { signQuery } from './signed-url.ts';
 import { demandPath, tooLarge, translated } from './store-refusals.ts';
@@ -27,13 +28,6 @@ export type FileOwner = IdentityKey | 'hub';
 export interface Page {
   readonly after?: string;
   readonly limit: number;
-}
-
-/** Which part of a file is wanted, once its facts are known; undefined = all of it. */
-export type ChooseRange = (facts: ObjectFacts) => ByteRange | undefined;
-
-export interface OpenFile extends OpenObject {
-  readonly range: ByteRange | undefined;
 }
 
 export interface GrantAnswer {
@@ -54,7 +48,7 @@ export interface Downloads {
     facts: ContentFacts,
   ): Promise<ObjectFacts>;
   /** @throws HubError FileNotFound, InvalidRange */
-  read(principal: Principal, owner: FileOwner, name: string, choose: ChooseRange): Promise<OpenFile>;
+  read(principal: Principal, owner: FileOwner, name: string, choose: ChooseRange): Promise<OpenPart>;
   list(principal: Principal, owner: FileOwner, page: Page): Promise<readonly ListedObject[]>;
   /** @throws HubError FileNotFound */
   remove(principal: Principal, owner: FileOwner, name: string): Promise<void>;
@@ -75,7 +69,7 @@ export interface Downloads {
   revoke(principal: Principal, id: string): Promise<void>;
 
   /** A device fetches a file that it was granted, or one of its own. @throws HubError FileNotFound, InvalidRange */
-  fetch(principal: Principal, key: IdentityKey, name: string, choose: ChooseRange): Promise<OpenFile>;
+  fetch(principal: Principal, key: IdentityKey, name: string, choose: ChooseRange): Promise<OpenPart>;
 }
 
 export interface DownloadsParts {
@@ -123,17 +117,10 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
   }
 
   /** @param deviceId whose bandwidth it takes; undefined = a back end reads */
-  async function opened(path: string, choose: ChooseRange, deviceId: string | undefined): Promise<OpenFile> {
-    // An object that is replaced between the two is looked at again: its range may be another.
-    for (;;) {
-      const facts = await translated(store().head(path));
-      if (facts === undefined) throw new HubError('FileNotFound', `There is no file ${path}.`);
-      const range = choose(facts);
-      const open = await translated(store().read(path, range));
-      if (open === undefined) throw new HubError('FileNotFound', `There is no file ${path}.`);
-      if (open.facts.etag === facts.etag) return { ...open, body: pace.slowed(open.body, deviceId), range };
-      await open.body[Symbol.asyncIterator]().return?.();
-    }
+  async function opened(path: string, choose: ChooseRange, deviceId: string | undefined): Promise<OpenPart> {
+    const open = await translated(openPart(store(), path, choose));
+    if (open === undefined) throw new HubError('FileNotFound', `There is no file ${path}.`);
+    return { ...open, body: pace.slowed(open.body, deviceId) };
   }
 
   const downloads: Downloads = {

@@ -1,7 +1,8 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Recorder } from '../monitoring/types.ts';
-import type { ByteRange, ByteSource, OpenObject } from './object-store.ts';
+import type { ByteSource, OpenObject } from './object-store.ts';
+import type { OpenPart } from './open-part.ts';
 import type { GrantRecords } from './ports.ts';
 import type { FetchProgress, FileGrant } from './types.ts';
 
@@ -13,11 +14,7 @@ export interface ReceiptParts {
 }
 
 /** The same open file; how far its bytes were taken is written into the grant's receipt when the reading ends, however it ends. */
-export function fetching<Open extends OpenObject & { readonly range?: ByteRange | undefined }>(
-  open: Open,
-  grant: FileGrant,
-  parts: ReceiptParts,
-): Open {
+export function fetching(open: OpenPart, grant: FileGrant, parts: ReceiptParts): OpenPart {
   const start = open.range?.start ?? 0;
   return { ...open, body: counted(open.body, (count) => note(open, grant, start, count, parts)) };
 }

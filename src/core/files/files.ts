@@ -46,8 +46,6 @@ export interface Files {
   /** False: the lock is gone. */
   settleNotification(principal: Principal, lockToken: string, settlement: 'complete' | 'abandon'): Promise<boolean>;
   watchNotifications(listener: () => void): () => void;
-
-  totals(): ReturnType<FileRecords['totals']>;
 }
 
 /** What a signed URL opens. */
@@ -70,6 +68,8 @@ export interface FilesRoom {
   readonly blobs: Blobs;
   /** The identity is gone, and its signed URLs with it. */
   forget(key: IdentityKey): Promise<void>;
+  /** For the hub's own metrics. */
+  totals(): ReturnType<FileRecords['totals']>;
   /** Does what time has done. */
   sweep(): Promise<void>;
 }
@@ -222,8 +222,6 @@ export function createFiles(parts: FilesParts): FilesRoom {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-
-    totals: () => records.totals(clock.now()),
   };
 
   /** Whose URL it is, and for which grant: it ends with the upload or the grant that it was made for. @throws BlobError */
@@ -274,6 +272,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
       await Promise.all([records.forget(key), parts.grants.forget(key)]);
       if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
     },
+    totals: () => records.totals(clock.now()),
     async sweep() {
       const now = clock.now();
       await records.sweep(bounds.sweepFilesMax, now);

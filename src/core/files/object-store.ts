@@ -93,8 +93,15 @@ export interface ByteRange {
 
 export interface OpenObject {
   readonly facts: ObjectFacts;
-  /** Must be read to its end or returned. */
+  /** Must be read to its end, or let go. */
   readonly body: ByteSource;
+}
+
+/** Ends the reading of a body of which nobody wants anything: begun first, for a generator that is not hears of no end. */
+export async function letGo(body: ByteSource): Promise<void> {
+  const pieces = body[Symbol.asyncIterator]();
+  await pieces.next();
+  await pieces.return?.();
 }
 
 export interface Condition {

@@ -10,7 +10,7 @@ import type http from 'node:http';
 import type net from 'node:net';
 import type { Readable } from 'node:stream';
 import swagger from '@fastify/swagger';
-import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type FastifySchema } from 'fastify';
 import type { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import { uuid } from '../../base/random.ts';
@@ -132,42 +132,47 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
   const { method, url, caller, body, query, waits } = definition;
   const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
-  app.route({
-    method,
-    url,
-    schema: routeSchema(definition, isVersioned),
-    config: {
-      takesBytes: body === 'bytes',
-      isJson: definition.bodyShape !== undefined,
-      takesStream: body === 'stream',
-      bodyBounds: definition.bodyBounds,
-    } satisfies RouteConfig,
-    // Before the body is read: who is unknown does not get anything parsed.
-    onRequest: async (request, reply) => {
-      const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
-      principals.set(request, principal);
-      begin(request, reply, principal, waits);
-      if (isVersioned) checkApiVersion(request.query);
-    },
-    handler: async (request, reply) => {
-      const principal = principals.get(request);
-      if (principal === undefined)
-        throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
-      const answer = await definition.handle({
-        principal,
-        params: request.params as ApiCall<unknown, unknown>['params'],
-        body: body === 'stream' ? request.raw : bodyOf(body, request.body),
-        query: query === undefined ? undefined : checked(query, request.query, 'query'),
-        rawHeaders: request.raw.rawHeaders,
-        headers: request.headers,
-        ifMatch: ifMatchOf(request.headers['if-match']),
-        get signal() {
-          return goneSignal(reply);
-        },
-      });
-      return sendAnswer(request, reply, answer);
-    },
-  });
+  const add = (served: Method | 'HEAD', schema: FastifySchema) =>
+    app.route({
+      method: served,
+      url,
+      schema,
+      config: {
+        takesBytes: body === 'bytes',
+        isJson: definition.bodyShape !== undefined,
+        takesStream: body === 'stream',
+        bodyBounds: definition.bodyBounds,
+      } satisfies RouteConfig,
+      // Before the body is read: who is unknown does not get anything parsed.
+      onRequest: async (request, reply) => {
+        const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
+        principals.set(request, principal);
+        begin(request, reply, principal, waits);
+        if (isVersioned) checkApiVersion(request.query);
+      },
+      handler: async (request, reply) => {
+        const principal = principals.get(request);
+        if (principal === undefined)
+          throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
+        const answer = await definition.handle({
+          principal,
+          params: request.params as ApiCall<unknown, unknown>['params'],
+          body: body === 'stream' ? request.raw : bodyOf(body, request.body),
+          query: query === undefined ? undefined : checked(query, request.query, 'query'),
+          rawHeaders: request.raw.rawHeaders,
+          headers: request.headers,
+          ifMatch: ifMatchOf(request.headers['if-match']),
+          isHead: request.method === 'HEAD',
+          get signal() {
+            return goneSignal(reply);
+          },
+        });
+        return sendAnswer(request, reply, answer);
+      },
+    });
+  add(method, routeSchema(definition, isVersioned));
+  // Of GET, and said with it.
+  if (definition.hasHead) add('HEAD', { hide: true });
 }
 
 /** What a route tells `parseBody`. */
@@ -198,9 +203,11 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, where: 'body' | 'query
 /** The other methods of a known path are refused as such, not as an unknown path. */
 function addMissingMethods(app: FastifyInstance, routes: readonly ApiRoute[]): void {
   for (const url of new Set(routes.map((entry) => entry.url))) {
-    const known = routes.filter((entry) => entry.url === url).map((entry) => entry.method);
+    const known = routes
+      .filter((entry) => entry.url === url)
+      .flatMap((entry) => (entry.hasHead ? [entry.method, 'HEAD' as const] : [entry.method]));
     app.route({
-      method: [...methods.filter((method) => !known.includes(method)), 'HEAD', 'OPTIONS'],
+      method: [...methods, 'HEAD' as const, 'OPTIONS'].filter((method) => !known.some((each) => each === method)),
       url,
       schema: { hide: true },
       handler: async (_request, reply) => {

@@ -168,8 +168,11 @@ function partRoutes(
       summary: `A file of ${whose}, or a range of it`,
       tag: TAG,
       answers: { 200: 'bytes', 206: 'bytes', 304: null },
-      handle: ({ principal, params, headers }) =>
-        fileAnswer(headers, (choose) => downloads.read(principal, ownerOf(params), params['*'] ?? '', choose)),
+      hasHead: true,
+      handle: (call) =>
+        fileAnswer(call, (choose) =>
+          downloads.read(call.principal, ownerOf(call.params), call.params['*'] ?? '', choose),
+        ),
     }),
     route({
       method: 'DELETE',

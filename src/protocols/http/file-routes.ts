@@ -58,7 +58,10 @@ function fetchRoute(downloads: Guarded<Downloads>, identity: string, whose: stri
     summary: `A file that a ${whose} was granted, or one of its own, or a range of it`,
     tag: 'device files',
     answers: { 200: 'bytes', 206: 'bytes', 304: null },
-    handle: ({ principal, params, headers }) =>
-      fileAnswer(headers, (choose) => downloads.fetch(principal, identityKey(params), params['*'] ?? '', choose)),
+    hasHead: true,
+    handle: (call) =>
+      fileAnswer(call, (choose) =>
+        downloads.fetch(call.principal, identityKey(call.params), call.params['*'] ?? '', choose),
+      ),
   });
 }

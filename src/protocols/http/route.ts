@@ -29,6 +29,8 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
   readonly query?: z.ZodType<Query>;
   /** What the answers hold, by status; null = nothing, `bytes` = any content. */
   readonly answers: Readonly<Record<number, z.ZodType | 'bytes' | null>>;
+  /** HEAD is answered, too: as GET, without what `stream` would give (RFC 9110 section 9.3.2). */
+  readonly hasHead?: true;
   handle(call: ApiCall<Body, Query>): Promise<ApiAnswer>;
 }
 
@@ -43,6 +45,8 @@ export interface ApiCall<Body, Query> {
   readonly headers: http.IncomingHttpHeaders;
   /** Unquoted, or `*`; absent = not sent. */
   readonly ifMatch: string | undefined;
+  /** Only of a route that `hasHead`: the answer is to be one to HEAD. */
+  readonly isHead: boolean;
   /** Aborted when the client has gone before it was answered. */
   readonly signal: AbortSignal;
 }

@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { Files } from '../../core/files/files.ts';
+import type { FilesRoom } from '../../core/files/files.ts';
 import type { ObjectStore } from '../../core/files/object-store.ts';
 import type { Outcome } from '../../stores/objects/remote/store-client.ts';
 
@@ -45,7 +45,7 @@ export function storeTraffic(): StoreTraffic {
 /** What lies in the store of files, and what waits for devices and back ends; read when it is asked for. */
 export function measureFiles(
   registry: Registry,
-  files: Pick<Files, 'totals'>,
+  files: Pick<FilesRoom, 'totals'>,
   store: Pick<ObjectStore, 'kind' | 'usage'>,
   traffic: StoreTraffic,
 ): void {

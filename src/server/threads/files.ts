@@ -10,7 +10,6 @@ const calls: EveryCall<Passed> = {
   endUpload: true,
   takeNotification: true,
   settleNotification: true,
-  totals: true,
 };
 
 /** Lets a listener thread use `files`. The returned function ends it. */

@@ -225,18 +225,14 @@ async function read(blob: Blob, request: http.IncomingMessage, response: http.Se
   }
   let unchanged = false;
   const { facts, body, range } = await blob.read((found) => {
+    const { ifMatch } = conditionOf(headers);
+    if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== found.etag) throw new BlobError('ConditionNotMet');
     unchanged = isUnchanged(headers, found);
-    return unchanged ? undefined : rangeOf(headers, found);
+    return unchanged ? 'none' : rangeOf(headers, found);
   });
   if (unchanged) {
-    await body[Symbol.asyncIterator]().return?.();
     response.writeHead(304, factHeaders(facts)).end();
     return;
-  }
-  const { 'if-match': wanted } = headers;
-  if (wanted !== undefined && conditionOf(headers).ifMatch !== facts.etag && wanted !== '*') {
-    await body[Symbol.asyncIterator]().return?.();
-    throw new BlobError('ConditionNotMet');
   }
   response.writeHead(range === undefined ? 200 : 206, contentHeaders(facts, range));
   await sendBody(body, response);

@@ -3,8 +3,8 @@ import type http from 'node:http';
 import { HubError } from '../../../core/errors.ts';
 import type { Content, ContentFacts } from '../../../core/files/blob.ts';
 import { BlobError } from '../../../core/files/blob-error.ts';
-import type { ChooseRange, OpenFile } from '../../../core/files/downloads.ts';
-import type { ApiAnswer } from '../route.ts';
+import type { ChooseRange, OpenPart } from '../../../core/files/open-part.ts';
+import type { ApiAnswer, ApiCall } from '../route.ts';
 import { conditionOf, contentHeaders, contentTypeOf, isUnchanged, lengthOf, rangeOf, sumsOf } from './blob-headers.ts';
 import { streamedBody } from './streamed-body.ts';
 
@@ -33,19 +33,17 @@ export function contentOf(
 
 /** @throws HubError InvalidRange, and what `open` throws */
 export async function fileAnswer(
-  headers: http.IncomingHttpHeaders,
-  open: (choose: ChooseRange) => Promise<OpenFile>,
+  { headers, isHead }: Pick<ApiCall<unknown, unknown>, 'headers' | 'isHead'>,
+  open: (choose: ChooseRange) => Promise<OpenPart>,
 ): Promise<ApiAnswer> {
   let unchanged = false;
   const { facts, body, range } = await open((found) => {
     unchanged = isUnchanged(headers, found);
-    return unchanged ? undefined : asked(() => rangeOf(headers, found));
+    return unchanged || isHead ? 'none' : asked(() => rangeOf(headers, found));
   });
   const { ETag: _etag, 'x-ms-blob-type': _type, ...rest } = contentHeaders(facts, range);
-  if (unchanged) {
-    await body[Symbol.asyncIterator]().return?.();
-    return { status: 304, etag: facts.etag };
-  }
+  if (unchanged) return { status: 304, etag: facts.etag };
+  if (isHead) return { status: 200, etag: facts.etag, headers: Object.entries(rest) };
   return { status: range === undefined ? 200 : 206, etag: facts.etag, headers: Object.entries(rest), stream: body };
 }
 
