@@ -92,7 +92,7 @@ test('blocks in any order, the list decides; C sends no headers and encodes the 
   assert.equal((await done(device, ticket)).status, 204);
 });
 
-test('a blank of the name may come as a plus, as Java writes it, and a plus is a plus', async () => {
+test('blanks and pluses of a name may come as Java writes them: each URL opens its own file', async () => {
   await using hub = await startHub();
   const device = await fileDevice(hub, 'd1');
   const blank = await device.begin('a b');
@@ -107,9 +107,18 @@ test('a blank of the name may come as a plus, as Java writes it, and a plus is a
     );
   assert.equal((await put(blank, 'a+b', 'of the blank')).status, 201);
   assert.equal((await put(plus, 'a%2Bb', 'of the plus')).status, 201);
-  refused(await put(plus, 'a%20b', 'x'), 403, 'AuthenticationFailed');
+  const both = await device.begin('a b+c');
+  assert.equal((await put(both, 'a+b+c', 'of both')).status, 201, 'the %2B of an SDK, decoded by a storage library');
+  refused(await put(plus, 'a-b', 'x'), 403, 'AuthenticationFailed');
   assert.equal((await device.blob('GET', blank)).body.toString(), 'of the blank');
   assert.equal((await device.blob('GET', plus)).body.toString(), 'of the plus');
+  assert.equal((await device.blob('GET', both)).body.toString(), 'of both');
+  assert.deepEqual(readdirSync(path.join(hub.dataDir, 'files', 'd1')).sort(), [
+    '.facts',
+    'a%20b',
+    'a%20b%2Bc',
+    'a%2Bb',
+  ]);
 });
 
 test('what a storage library may get wrong is refused as the storage service does it', async () => {

@@ -12,7 +12,7 @@ import { BlobError } from './blob-error.ts';
 import { fileCalls } from './calls.ts';
 import { createDownloads, type Downloads } from './downloads.ts';
 import { fetching } from './fetch-receipt.ts';
-import { folderOf, HUB_FOLDER, ownerOf, pathOf, urlPathOf } from './names.ts';
+import { folderOf, HUB_FOLDER, isMeant, ownerOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
 import type { RolloutRecords } from './rollout-types.ts';
@@ -72,6 +72,13 @@ export interface FilesRoom {
   totals(): ReturnType<FileRecords['totals']>;
   /** Does what time has done. */
   sweep(): Promise<void>;
+}
+
+/** Who holds a signed URL. */
+interface Bearer {
+  readonly key: IdentityKey;
+  readonly path: string;
+  readonly receipt?: FileGrant;
 }
 
 /** What is asked of an identity before its files are touched. */
@@ -224,15 +231,20 @@ export function createFiles(parts: FilesParts): FilesRoom {
     },
   };
 
-  /** Whose URL it is, and for which grant: it ends with the upload or the grant that it was made for. @throws BlobError */
-  async function bearer({ path, correlationId }: BlobGrant): Promise<{ key: IdentityKey; receipt?: FileGrant }> {
+  /**
+   * Whose URL it is, for which grant, and which file it opens: that of the upload or the grant that it was made for, with which
+   * it ends. @throws BlobError
+   */
+  async function bearer({ path, correlationId }: BlobGrant): Promise<Bearer> {
     if (!path.startsWith(HUB_FOLDER)) {
       const key = ownerOf(path);
       const upload = await records.find(key, correlationId);
-      if (upload?.isOpen && upload.path === path) return { key };
+      if (upload?.isOpen && isMeant(upload.path, path)) return { key, path: upload.path };
     } else {
       const receipt = await parts.grants.find(correlationId);
-      if (receipt?.path === path && receipt.expiresAt > clock.now()) return { key: receipt.key, receipt };
+      if (receipt !== undefined && isMeant(receipt.path, path) && receipt.expiresAt > clock.now()) {
+        return { key: receipt.key, path: receipt.path, receipt };
+      }
     }
     throw new BlobError('AuthenticationFailed');
   }
@@ -240,11 +252,10 @@ export function createFiles(parts: FilesParts): FilesRoom {
   const blobs: Blobs = {
     async blob(path, query) {
       const { store } = parts;
-      // Java writes a blank of the name as `+` (files reference 0.4): the signature says which of the two names is meant.
-      const now = clock.now();
-      const grant = verifyQuery(path, query, secret, now) ?? verifyQuery(path.replaceAll('+', ' '), query, secret, now);
-      if (grant === undefined || store === undefined) throw new BlobError('AuthenticationFailed');
-      const { key, receipt } = await bearer(grant);
+      const signed = verifyQuery(path, query, secret, clock.now());
+      if (signed === undefined || store === undefined) throw new BlobError('AuthenticationFailed');
+      const { key, receipt, path: meant } = await bearer(signed);
+      const grant = { ...signed, path: meant };
       // A URL ends with its device, whatever it says itself.
       if ((await identities.get({ deviceId: key.deviceId }))?.status !== 'enabled') {
         throw new BlobError('AuthenticationFailed');

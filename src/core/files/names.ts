@@ -53,6 +53,19 @@ export function urlPathOf(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
+/**
+ * Java's storage libraries write a blank of the name as `+`, and a plus, too (files reference 0.4): whether a path that has
+ * come in a URL may be this one.
+ */
+export function isMeant(path: string, received: string): boolean {
+  return blanksFolded(path) === blanksFolded(received);
+}
+
+/** What is the same of all paths that such a URL may mean. */
+export function blanksFolded(path: string): string {
+  return path.replaceAll('+', ' ');
+}
+
 /** Whose part of the container a path lies in. */
 export function ownerOf(path: string): IdentityKey {
   const [deviceId, modules, moduleId] = path.split('/');

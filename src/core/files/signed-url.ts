@@ -4,6 +4,7 @@
  * all of them reorder the rest (files reference 0.3, 2.6): so what else must be bound travels within `sig`.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { blanksFolded } from './names.ts';
 import type { BlobRight } from './types.ts';
 
 /** The version that the parameters are written in; it must be a date, and means nothing else here. */
@@ -30,7 +31,10 @@ export function signQuery(grant: BlobGrant, secret: Uint8Array): string {
   return `?sv=${VERSION}&sr=b&se=${encodeURIComponent(se)}&sp=${sp}&sig=${sig}`;
 }
 
-/** What the query allows; undefined = it was not signed with this secret for this path, or has ended at `now`. */
+/**
+ * What the query allows; undefined = it was not signed with this secret for this path, or has ended at `now`. The path is as it
+ * came: which of those that it may mean (`isMeant`) it is, whoever knows the correlation id says.
+ */
 export function verifyQuery(
   path: string,
   query: URLSearchParams,
@@ -59,8 +63,10 @@ function macOf(
   { path, sp, se, correlationId }: { path: string; sp: string; se: string; correlationId: string },
   secret: Uint8Array,
 ): Buffer {
-  // A path holds no line feed, and the others have forms without one.
-  return createHmac('sha256', secret).update([path, sp, se, correlationId].join('\n')).digest();
+  // A path holds no line feed, and the others have forms without one. What the path leaves open, the correlation id says.
+  return createHmac('sha256', secret)
+    .update([blanksFolded(path), sp, se, correlationId].join('\n'))
+    .digest();
 }
 
 function spOf(rights: ReadonlySet<BlobRight>): string {
