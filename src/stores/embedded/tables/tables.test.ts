@@ -263,10 +263,12 @@ test('closing finishes what waits and refuses what comes later', async (context)
   const here = place(context);
   const tables = await here.open();
   const writes = Array.from({ length: 1500 }, (_, nth) => tables.identities.write([creation(`d${nth}`)]));
+  const look = tables.lookThrough();
   const closed = tables.close();
   await assert.rejects(tables.identities.counts(), { code: 'ServiceUnavailable' });
   await Promise.all(writes);
   await closed;
+  await look;
   assert.equal((await (await here.open()).identities.counts()).devices, 1500);
 });
 

@@ -62,9 +62,6 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     health: () => thread.health(),
     probe: () => thread.probe(),
     lookThrough: () => background.look(),
-    async close() {
-      await background.close();
-      await thread.close();
-    },
+    close: () => thread.close(background.close()),
   };
 }

@@ -133,12 +133,16 @@ export class TableThread {
     await this.call('facts.touch', 0);
   }
 
-  /** Finishes what waits, closes the file and ends the thread. */
-  close(): Promise<void> {
+  /**
+   * Refuses from this call on, finishes what waits, closes the file and ends the thread.
+   * @param readersGone resolves when nothing else has the file open: the one that closes it last empties the write-ahead log
+   */
+  close(readersGone: Promise<void> = Promise.resolve()): Promise<void> {
     this.#closing ??= new Promise<void>((resolve) => {
       this.#whenIdle = resolve;
       this.#tellIfIdle();
     }).then(async () => {
+      await readersGone;
       if (this.#ended !== undefined) return;
       this.#worker.postMessage({ kind: 'close' } satisfies Request);
       await this.#exited;
