@@ -13,6 +13,7 @@ import { nginx } from './servers/nginx.ts';
 import { checkoutOf, hubOfRevision } from './servers/revision.ts';
 import { hubWithReaders, peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
+import { twinsReported } from './twins-reported.ts';
 import { underAttack } from './under-attack.ts';
 
 /** Messages per second due where none other is asked for: far below what the hub takes, so that waiting shows. */
@@ -28,6 +29,7 @@ npm run bench -- under-attack --doors [--only TEXT] [--hub-threads 1,2] [--secon
 npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [--full-page-cache] [common]
 npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
 npm run bench -- file-transfer [--part transfer,memory,telemetry] [--file-mib N] [--uploads N] [--upload-mib N] [--rate N] [common]
+npm run bench -- twins-reported [--devices 200] [--twin-kib 0.5,16] [--clients 16,64|none] [--without-events] [common]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
@@ -42,7 +44,10 @@ const { values, positionals } = parseArgs({
     'full-page-cache': { type: 'boolean', default: false },
     'peers-only': { type: 'boolean', default: false },
     tls: { type: 'boolean', default: false },
-    devices: { type: 'string', default: '1,10,100,1000' },
+    devices: { type: 'string' },
+    'twin-kib': { type: 'string', default: '0.5,16' },
+    clients: { type: 'string', default: '16,64' },
+    'without-events': { type: 'boolean', default: false },
     'in-flight': { type: 'string', default: '4' },
     rate: { type: 'string' },
     'attack-rate': { type: 'string', default: '1000' },
@@ -114,7 +119,7 @@ async function run(bench: string | undefined): Promise<void> {
     });
   } else if (bench === 'command-roundtrip') {
     await commandRoundtrip({
-      devices: values.devices.split(',').map(Number),
+      devices: (values.devices ?? '1,10,100,1000').split(',').map(Number),
       inFlight: count('in-flight'),
       payloadBytes: count('payload'),
       seconds: count('seconds'),
@@ -170,6 +175,15 @@ async function run(bench: string | undefined): Promise<void> {
       uploads: count('uploads'),
       uploadMiB: count('upload-mib'),
       ratePerSecond: values.rate === undefined ? BESIDE_FILES_RATE : count('rate'),
+    });
+  } else if (bench === 'twins-reported') {
+    await twinsReported({
+      ...common,
+      ...timing(),
+      devices: Number(values.devices ?? 200),
+      twinKiB: values['twin-kib'].split(',').map(Number),
+      clients: values.clients === 'none' ? [] : values.clients.split(',').map(Number),
+      withEvents: !values['without-events'],
     });
   } else throw new Error(USAGE);
 }

@@ -8,10 +8,30 @@ const TICKS_PER_SECOND = 100;
 
 /** CPU seconds, user and system, of all threads of the process since it began. */
 export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The name, in parentheses, may hold blanks: fields are counted behind it; utime is the 14th of all, stime the 15th.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statFields(pid);
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Of /proc/PID/stat, behind the name, which may hold blanks: utime is the 14th of all, the 11th here from 0. */
+function statFields(pid: number): readonly string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** The same of a process, its children, and those of them that have ended and been waited for. */
+export function processTreeCpuSeconds(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  const fields = statFields(pid);
+  const ended = (Number(fields[13]) + Number(fields[14])) / TICKS_PER_SECOND;
+  let sum = cpuSeconds(pid) + ended;
+  for (const child of children.filter((text) => text !== '')) {
+    try {
+      sum += cpuSeconds(Number(child));
+    } catch {
+      // It has ended since; what it used is counted at the next look.
+    }
+  }
+  return sum;
 }
 
 /** Resident memory now, in MiB. */

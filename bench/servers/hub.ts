@@ -88,8 +88,8 @@ export async function createDevices(
   count: number,
   bag: string,
 ): Promise<readonly PublisherLogin[]> {
-  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(endpoints.connectionStrings.iothubowner);
-  const authorization = token(HostName, SharedAccessKey, SharedAccessKeyName);
+  const { HostName } = connectionFields(endpoints.connectionStrings.iothubowner);
+  const authorization = ownerToken(endpoints);
   const devices = Array.from({ length: count }, (_, at) => ({ id: `bench-${at}`, key: randomBytes(32) }));
   for (let at = 0; at < count; at += BULK_ITEMS) {
     const items = devices.slice(at, at + BULK_ITEMS).map(({ id, key }) => ({
@@ -113,24 +113,22 @@ export async function createDevices(
 
 /** Creates consumer groups of the telemetry event hub. */
 export async function createConsumerGroups(hub: RunningHub, names: readonly string[]): Promise<void> {
-  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(
-    hub.endpoints.connectionStrings.iothubowner,
-  );
-  const authorization = token(HostName, SharedAccessKey, SharedAccessKeyName);
-  const port = hub.endpoints.ports.https as number;
   for (const name of names) {
-    await send(
-      port,
-      hub.caText,
-      authorization,
-      'PUT',
-      `/mooring/v1/event-hubs/${hub.endpoints.hubName}/consumer-groups/${name}`,
-      '{}',
-    );
+    await callHub(hub, 'PUT', `/mooring/v1/event-hubs/${hub.endpoints.hubName}/consumer-groups/${name}`, '{}');
   }
 }
 
-const postBulk = (port: number, ca: string, authorization: string, body: string): Promise<void> =>
+/** A request with the policy that may do all. Resolves with the answer's body. @throws Error for another status than 200 and 201 */
+export function callHub(hub: RunningHub, method: string, address: string, body: string): Promise<string> {
+  return send(hub.endpoints.ports.https as number, hub.caText, ownerToken(hub.endpoints), method, address, body);
+}
+
+export function ownerToken({ connectionStrings }: Endpoints): string {
+  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(connectionStrings.iothubowner);
+  return token(HostName, SharedAccessKey, SharedAccessKeyName);
+}
+
+const postBulk = (port: number, ca: string, authorization: string, body: string): Promise<string> =>
   send(port, ca, authorization, 'POST', `/devices?api-version=${API_VERSION}`, body);
 
 function send(
@@ -140,7 +138,7 @@ function send(
   method: string,
   address: string,
   body: string,
-): Promise<void> {
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = https.request(
       {
@@ -157,7 +155,7 @@ function send(
           text += chunk.toString();
         });
         response.on('end', () => {
-          if (response.statusCode === 200 || response.statusCode === 201) resolve();
+          if (response.statusCode === 200 || response.statusCode === 201) resolve(text);
           else reject(new Error(`${method} ${address}: ${response.statusCode} ${text.slice(0, 300)}`));
         });
       },
