@@ -83,8 +83,6 @@ export function compatibilityPage(results: readonly Result[]): string {
     '',
     ...notes,
     '- Jobs and configurations are not part of the hub yet: requests are refused.',
-    '- Devices that log in with certificates are tested with mosquitto, the Paho C library (`mqtt-clients.test.ts`) and plain clients',
-    "  (`test/behaviour/x509-*`), not with the vendor's SDKs.",
     '- MQTT clients of the distribution have no version that is pinned here, and so no table: mosquitto_pub and mosquitto_sub, mosquitto',
     '  as a bridge, the Paho C library (`mqtt-clients.test.ts`).',
     '- No test runs the .NET and C SDKs.',

@@ -22,6 +22,8 @@ export interface DeviceTransport {
   readonly answers: readonly CommandAnswer[];
   /** It has no connection that could be lost, and no token that could end between two requests. */
   readonly requests?: boolean;
+  /** It can log in by a certificate. */
+  readonly certificates?: boolean;
   /** What the SDK leaves in front of the names of a command's properties. */
   readonly propertyPrefix?: string;
 }
@@ -38,11 +40,11 @@ export const deviceSdks: readonly DeviceSdk[] = [
     language: 'JavaScript',
     script: 'devices.mjs',
     transports: [
-      { name: 'Mqtt', answers: mqtt },
-      { name: 'MqttWs', answers: mqtt },
-      { name: 'Amqp', answers: all },
-      { name: 'AmqpWs', answers: all },
-      { name: 'Http', answers: all, requests: true, propertyPrefix: 'iothub-app-' },
+      { name: 'Mqtt', answers: mqtt, certificates: true },
+      { name: 'MqttWs', answers: mqtt, certificates: true },
+      { name: 'Amqp', answers: all, certificates: true },
+      { name: 'AmqpWs', answers: all, certificates: true },
+      { name: 'Http', answers: all, requests: true, certificates: true, propertyPrefix: 'iothub-app-' },
     ],
   },
   {
@@ -50,8 +52,8 @@ export const deviceSdks: readonly DeviceSdk[] = [
     language: 'Python',
     script: 'devices.py',
     transports: [
-      { name: 'Mqtt', answers: mqtt },
-      { name: 'MqttWs', answers: mqtt },
+      { name: 'Mqtt', answers: mqtt, certificates: true },
+      { name: 'MqttWs', answers: mqtt, certificates: true },
     ],
   },
   {
@@ -59,11 +61,11 @@ export const deviceSdks: readonly DeviceSdk[] = [
     language: 'Java',
     script: 'java:devices',
     transports: [
-      { name: 'MQTT', answers: mqtt },
-      { name: 'MQTT_WS', answers: mqtt },
-      { name: 'AMQPS', answers: all },
-      { name: 'AMQPS_WS', answers: all },
-      { name: 'HTTPS', answers: all, requests: true },
+      { name: 'MQTT', answers: mqtt, certificates: true },
+      { name: 'MQTT_WS', answers: mqtt, certificates: true },
+      { name: 'AMQPS', answers: all, certificates: true },
+      { name: 'AMQPS_WS', answers: all, certificates: true },
+      { name: 'HTTPS', answers: all, requests: true, certificates: true },
     ],
   },
 ];
@@ -83,6 +85,8 @@ export interface OpenOptions {
   readonly noRetry?: boolean;
   /** The connection string is a module's. */
   readonly isModule?: boolean;
+  /** The device logs in by this certificate, PEM: its own first, then those above it. Its connection string holds no key. */
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string };
   /** The application logs in again when the SDK has given up (npm only). */
   readonly comesBack?: boolean;
   /** As `receive`, but from before the login on: what waits is delivered at once, and lost where nobody listens. */
@@ -126,8 +130,9 @@ export class DeviceProcess implements AsyncDisposable {
   }
 
   /** The error that a login is refused with; undefined = it was not. */
-  async refusal(device: Device, transport: DeviceTransport): Promise<SdkError | undefined> {
-    const { error } = await this.client.call('open', device.deviceId, this.#job(device, transport, { noRetry: true }));
+  async refusal(device: Device, transport: DeviceTransport, options: OpenOptions = {}): Promise<SdkError | undefined> {
+    const job = this.#job(device, transport, { noRetry: true, ...options });
+    const { error } = await this.client.call('open', device.deviceId, job);
     return error;
   }
 

@@ -13,6 +13,7 @@ import com.microsoft.azure.sdk.iot.device.MessageProperty;
 import com.microsoft.azure.sdk.iot.device.ModuleClient;
 import com.microsoft.azure.sdk.iot.device.transport.IotHubConnectionStatus;
 import com.microsoft.azure.sdk.iot.device.transport.NoRetry;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.LinkedHashMap;
@@ -35,8 +36,11 @@ final class Devices {
   private final Map<String, InternalClient> all = new ConcurrentHashMap<>();
   private final SSLContext trust;
 
-  Devices(SSLContext trust) {
+  private final Path caFile;
+
+  Devices(SSLContext trust, Path caFile) {
     this.trust = trust;
+    this.caFile = caFile;
   }
 
   Map<String, Link.Operation> operations() {
@@ -52,7 +56,7 @@ final class Devices {
 
   private Object open(String device, JsonObject job) throws Exception {
     IotHubClientProtocol protocol = IotHubClientProtocol.valueOf(job.get("transport").getAsString());
-    ClientOptions.ClientOptionsBuilder options = ClientOptions.builder().sslContext(trust);
+    ClientOptions.ClientOptionsBuilder options = ClientOptions.builder().sslContext(context(job));
     if (protocol == IotHubClientProtocol.HTTPS) options.receiveInterval(POLL_MS);
     if (job.has("tokenSeconds")) options.sasTokenExpiryTime(job.get("tokenSeconds").getAsLong());
     String connectionString = job.get("connectionString").getAsString();
@@ -84,6 +88,13 @@ final class Devices {
     if (job.has("outcomes")) receive(device, job.getAsJsonArray("outcomes"));
     client.open(false);
     return null;
+  }
+
+  private SSLContext context(JsonObject job) throws Exception {
+    if (!job.has("certificate")) return trust;
+    JsonObject certificate = job.getAsJsonObject("certificate");
+    return Trust.withCertificate(
+        caFile, Path.of(certificate.get("certFile").getAsString()), Path.of(certificate.get("keyFile").getAsString()));
   }
 
   private Object close(String device) {

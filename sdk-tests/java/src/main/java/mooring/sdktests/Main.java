@@ -15,7 +15,7 @@ public final class Main {
     Link link = new Link();
     JsonObject job = link.job();
     switch (args[0]) {
-      case "devices" -> link.serve(new Devices(trust).operations());
+      case "devices" -> link.serve(new Devices(trust, caFile).operations());
       case "files" -> link.serve(new Files(trust, job).operations());
       case "events" -> new Events(job).run();
       case "twins-back-end" -> link.serve(new TwinsBackEnd(job).operations());

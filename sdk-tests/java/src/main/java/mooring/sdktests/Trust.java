@@ -4,19 +4,44 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.KeyFactory;
 import java.security.KeyStore;
+import java.security.PrivateKey;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateFactory;
+import java.security.spec.PKCS8EncodedKeySpec;
+import java.util.Base64;
+import java.util.Collection;
+import javax.net.ssl.KeyManager;
+import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 
-/** Trust in the hub's own CA, and in no other. */
+/** Trust in the hub's own CA, and in no other; a device's own certificate. */
 final class Trust {
   static SSLContext of(Path caFile) throws Exception {
+    return contextOf(caFile, null);
+  }
+
+  /** The same for a device that shows a certificate: its own and those above it in one file, the key (EC, PKCS #8) in another. */
+  static SSLContext withCertificate(Path caFile, Path certFile, Path keyFile) throws Exception {
+    String pem = Files.readString(keyFile).replaceAll("-----[A-Z ]+-----|\\s", "");
+    PrivateKey key =
+        KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(Base64.getDecoder().decode(pem)));
+    KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
+    store.load(null, null);
+    char[] password = "in memory alone".toCharArray();
+    store.setKeyEntry("device", key, password, certificatesOf(certFile).toArray(Certificate[]::new));
+    KeyManagerFactory keys = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+    keys.init(store, password);
+    return contextOf(caFile, keys.getKeyManagers());
+  }
+
+  private static SSLContext contextOf(Path caFile, KeyManager[] keys) throws Exception {
     TrustManagerFactory trust = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
     trust.init(storeOf(caFile));
     SSLContext context = SSLContext.getInstance("TLS");
-    context.init(null, trust.getTrustManagers(), null);
+    context.init(keys, trust.getTrustManagers(), null);
     return context;
   }
 
@@ -35,13 +60,15 @@ final class Trust {
   private static KeyStore storeOf(Path caFile) throws Exception {
     KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
     store.load(null, null);
-    try (InputStream pem = Files.newInputStream(caFile)) {
-      int n = 0;
-      for (Certificate one : CertificateFactory.getInstance("X.509").generateCertificates(pem)) {
-        store.setCertificateEntry("hub-" + n++, one);
-      }
-    }
+    int n = 0;
+    for (Certificate one : certificatesOf(caFile)) store.setCertificateEntry("hub-" + n++, one);
     return store;
+  }
+
+  private static Collection<? extends Certificate> certificatesOf(Path file) throws Exception {
+    try (InputStream pem = Files.newInputStream(file)) {
+      return CertificateFactory.getInstance("X.509").generateCertificates(pem);
+    }
   }
 
   private Trust() {}
