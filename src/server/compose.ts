@@ -2,7 +2,7 @@
  * Builds the whole: from settings to open doors. The order here is the order in which to read the program; a stop
  * undoes it backwards, because each step tells `shutdown` how before the next one begins.
  *
- *     data folder -> event logs -> certificate -> tables -> core -> listener threads -> doors -> endpoints.json
+ *     data folder -> storage -> certificate -> core -> listener threads -> doors -> endpoints.json
  */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
@@ -22,8 +22,6 @@ import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { recordCodec, twinEventCorrelation } from '../records/record-codec.ts';
-import { openKeyCipher } from '../stores/embedded/tables/key-file.ts';
-import { openEmbeddedTables } from '../stores/embedded/tables/tables.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
@@ -32,19 +30,11 @@ import { type DiskReserve, keepReserve } from './data/disk-reserve.ts';
 import { openRunningTime } from './data/running-time.ts';
 import { openDoors } from './doors.ts';
 import { describeEndpoints } from './endpoints.ts';
-import { openEventLogs } from './event-logs.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
 import { measureFiles } from './observe/file-metrics.ts';
-import {
-  certificateCheck,
-  eventsCheck,
-  monitoringCheck,
-  tablesCheck,
-  threadsCheck,
-  tracesCheck,
-} from './observe/health/checks.ts';
+import { certificateCheck, threadsCheck, tracesCheck } from './observe/health/checks.ts';
 import { clockCheck } from './observe/health/clock-check.ts';
 import { diskCheck } from './observe/health/disk-check.ts';
 import { filesCheck } from './observe/health/file-checks.ts';
@@ -54,11 +44,11 @@ import { watchStalls } from './observe/health/stalls.ts';
 import type { ServerLog } from './observe/log.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
-import { watchTables } from './observe/tables-look.ts';
 import { reachOf, subjectNames } from './reach.ts';
+import { openEmbedded } from './storage/embedded.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
-import { startThreads, usableThreads } from './threads/share.ts';
+import { hostLogs, startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { HandshakeFailures } from './tls/handshake-failures.ts';
 import { openOwnTls } from './tls/own-tls.ts';
@@ -92,36 +82,22 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const runningTime = openRunningTime(folder.path, clock, log);
   shutdown.add('running time', () => runningTime.close());
 
-  const threadCount = await usableThreads(settings.threads, log);
-  const logs = await openEventLogs({ settings, folder, runningTime, metrics, threadCount }, surroundings);
-  const { telemetry, monitoring, shared } = logs;
-  await runningTime.keep();
+  const storage = await openEmbedded({ settings, folder, runningTime, clock, random, log });
+  shutdown.add('storage', () => storage.close());
+  for (const metric of storage.metrics) metrics.registry.registerMetric(metric);
+  const { stores } = storage;
+  const { telemetry, monitoring } = storage.logs;
 
   const reach = reachOf(settings);
   const tls = await openTls(settings, folder, reach.names, surroundings);
   shutdown.add('certificate', () => tls.close());
 
-  const keyFile = folder.file('keys', 'tables.key');
-  const cipher = openKeyCipher({
-    file: keyFile,
-    given: settings.keyEncryptionKey,
-    previous: settings.previousKeyEncryptionKey,
-    random,
-    log,
-  });
-  const generation = folder.parts.parts.tables;
-  const tables = await openEmbeddedTables({
-    ...{ file: folder.file('tables', 'hub.db'), generation, cipher, log, clock },
-    keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
-  });
-  shutdown.add('tables', () => tables.close());
-  if (generation === undefined) await folder.parts.keep({ tables: tables.generation });
-  const policies = await ensurePolicies(tables.policies, givenKeys(settings), random);
+  const policies = await ensurePolicies(stores.policies, givenKeys(settings), random);
 
   for (const name of settings.consumerGroups) {
     const group = { name, createdTime: clock.now() };
     // `$Default` is always there and does not stand in the store, but counts.
-    const outcome = await tables.consumerGroups.create(hubName, group, settings.consumerGroupsMax - 1);
+    const outcome = await stores.consumerGroups.create(hubName, group, settings.consumerGroupsMax - 1);
     if (outcome === 'full') throw new Error(`consumerGroups: ${name} would be more than consumerGroupsMax allows.`);
   }
 
@@ -130,8 +106,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const throttling = createThrottling(throttle, clock);
   const monitored = await openMonitoring({
     ...{ settings, hubName, telemetry, monitoring, metrics, clock, random, log, shutdown },
-    presenceStates: tables.presenceStates,
-    commandQueue: tables.commandQueue,
+    presenceStates: stores.presenceStates,
+    places: storage.places,
+    commandQueue: stores.commandQueue,
   });
   const { recorder, tracing, keptPresence } = monitored;
   runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
@@ -140,15 +117,15 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     guard,
     telemetry,
     monitoring,
-    consumerGroups: tables.consumerGroups,
+    consumerGroups: stores.consumerGroups,
     codec: recordCodec,
     clock,
     throttling,
     limits: eventLimits,
   });
   const feed = new ChangeFeed(clock);
-  const identities = feed.telling(tables.identities, identityCalls);
-  const authorities = feed.telling(tables.authorities, authorityCalls);
+  const identities = feed.telling(stores.identities, identityCalls);
+  const authorities = feed.telling(stores.authorities, authorityCalls);
   const hubLimits = {
     devicesMax: settings.devicesMax,
     clockSkewMs: settings.clockSkewSeconds * 1000,
@@ -158,21 +135,21 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const refusalDelays = createRefusalDelays(clock, refusalDelayMsMax);
   const sweeper = createSweeper(clock, log);
   const common = {
-    ...{ guard, identities, authorities, subscriptions: tables.subscriptions, recorder },
+    ...{ guard, identities, authorities, subscriptions: stores.subscriptions, recorder },
     ...{ limits: hubLimits, clock, random, log },
   };
   const files = await openFiles({
     ...{ settings, guard, identities, recorder, clock, random, log, shutdown },
     folder: folder.file('files'),
     localName: reach.localName,
-    records: tables.fileRecords,
-    grants: tables.fileGrants,
-    rollouts: tables.fileRollouts,
+    records: stores.fileRecords,
+    grants: stores.fileGrants,
+    rollouts: stores.fileRollouts,
   });
   const state = createHubState({
     ...common,
-    commandQueue: sweeper.watch(tables.commandQueue),
-    twins: tables.twins,
+    commandQueue: sweeper.watch(stores.commandQueue),
+    twins: stores.twins,
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
     files: files.room,
     presence: keptPresence.presence,
@@ -181,7 +158,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandFollower: monitored.commandFollower,
   });
   const publisher = publishTwinEvents({
-    ...{ store: tables.twins, eventLog: telemetry, codec: recordCodec, partitionOf, hubName, clock, log },
+    ...{ store: stores.twins, eventLog: telemetry, codec: recordCodec, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
@@ -201,13 +178,14 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   metrics.watchCommands(core.commands, clock);
   sweeper.start(core.commands);
   shutdown.add('sweep of commands', () => sweeper.close());
-  shutdown.add('rollouts', carryRollouts(files, core.commands, tables.commandQueue, { clock, log }));
+  shutdown.add('rollouts', carryRollouts(files, core.commands, stores.commandQueue, { clock, log }));
   metrics.watchPresence(hub.presence);
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);
   const handshakes = new HandshakeFailures({ clock, log, recorder, count });
+  const threadCount = await usableThreads(settings.threads, log);
   const threads =
-    shared.length === 0
+    threadCount === 1
       ? undefined
       : await startThreads(
           {
@@ -223,9 +201,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
               eventLimits,
               throttle,
             },
-            consumerGroups: tables.consumerGroups,
-            subscriptions: tables.subscriptions,
-            logs: shared,
+            consumerGroups: stores.consumerGroups,
+            subscriptions: stores.subscriptions,
+            logs: hostLogs([telemetry, monitoring], surroundings),
             limits: hubLimits,
             ...{ refusalDelays, refusalDelayMsMax, recorder, tracing },
             count: threadCount,
@@ -234,22 +212,14 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
           surroundings,
         );
   const health = new Health(clock, log);
-  const { tablesCheckSeconds } = settings;
-  const look =
-    tablesCheckSeconds === 'off'
-      ? undefined
-      : watchTables({ tables, everyMs: tablesCheckSeconds * 1000, registry: metrics.registry, clock, log });
-  shutdown.add('looks through the tables', () => look?.close());
-  health.add(tablesCheck(tables, () => look?.problem()));
-  health.add(eventsCheck(telemetry));
-  health.add(monitoringCheck(monitoring));
+  for (const check of storage.checks) health.add(check);
   if (threads !== undefined) health.add(threadsCheck(threads));
   health.add(certificateCheck(tls, clock));
   health.add(clockCheck(runningTime, telemetry, clock));
   let reserve: DiskReserve | undefined;
   const { segmentBytes } = settings;
   const reserveBytes = (): number | undefined => reserve?.bytes;
-  health.add(diskCheck({ folder: folder.path, segmentBytes, logs: [telemetry, monitoring], reserveBytes }));
+  health.add(diskCheck({ folder: folder.path, segmentBytes, logs: storage.onDisk, reserveBytes }));
   const stalls = watchStalls(metrics.registry, log);
   shutdown.add('watch over the loop', () => stalls.close());
   health.add(stalls.check);

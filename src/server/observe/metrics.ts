@@ -1,8 +1,8 @@
 /**
- * Metrics in Prometheus' form. What the hub counts anyway (connections, stored events) is read when somebody asks, so
- * that the hot path pays nothing for it; the rest is told to the small face below, once per batch or failure.
+ * Metrics in Prometheus' form. What the hub counts anyway (connections, commands) is read when a page is
+ * asked for, so that the hot path pays nothing for it; the rest is told to the small face below, once per failure.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
 import type { CommandKeeping } from '../../core/commands/commands.ts';
 import type { CommandTotals } from '../../core/commands/ports.ts';
@@ -13,7 +13,6 @@ import type { Presence } from '../../core/presence/ports.ts';
 import type { TwinEventPublisher } from '../../core/twins/publishing.ts';
 import type { ConnectionGate } from '../../protocols/shared/connection-gate.ts';
 import type { HandshakeFailure } from '../../protocols/shared/handshake-failure.ts';
-import type { EmbeddedEventLog } from '../../stores/embedded/event-log/event-log.ts';
 
 /** What parts of the server tell. Times in seconds, as Prometheus wants them. */
 export interface Metrics {
@@ -26,11 +25,8 @@ export interface Metrics {
   /** What strangers do to the ports of this thread. */
   watchConnections(gate: Pick<ConnectionGate, 'counts'>): void;
   watchPresence(presence: Presence): void;
-  watchEventLog(log: EmbeddedEventLog): void;
   watchCommands(commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void;
   watchTwins(totals: OwnHubState['totals'], events: Pick<TwinEventPublisher, 'published'>): void;
-  /** One batch of an event log became durable. */
-  batchDurable(eventHub: string, bytes: number, seconds: number): void;
   /** An authentication that was refused, by the check that failed. */
   authenticationFailed(check: string): void;
   /** A TLS handshake that came to nothing. */
@@ -41,21 +37,6 @@ export function openMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const labelNames = ['event_hub'] as const;
-  const appendSeconds = new Histogram({
-    name: 'mooring_event_append_seconds',
-    help: 'Seconds from the write of a batch of events until it is durable',
-    labelNames,
-    buckets: [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5],
-    registers,
-  });
-  const batchBytes = new Histogram({
-    name: 'mooring_event_batch_bytes',
-    help: 'Bytes that one sync made durable',
-    labelNames,
-    buckets: [256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304],
-    registers,
-  });
   const failures = new Counter({
     name: 'mooring_authentication_failures_total',
     help: 'Refused authentications by the check that failed',
@@ -69,20 +50,14 @@ export function openMetrics(): Metrics {
     registers,
   });
   const doors = watchedDoors(registers);
-  const logs = watchedLogs(registers);
   return {
     registry,
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
     watchDoor: (name, connections) => void doors.set(name, connections),
     watchConnections: (gate) => watchConnections(registers, gate),
     watchPresence: (presence) => watchPresence(registers, presence),
-    watchEventLog: (log) => void logs.push(log),
     watchCommands: (commands, clock) => watchCommands(registers, commands, clock),
     watchTwins: (totals, events) => watchTwins(registers, totals, events),
-    batchDurable(eventHub, bytes, seconds) {
-      appendSeconds.observe({ event_hub: eventHub }, seconds);
-      batchBytes.observe({ event_hub: eventHub }, bytes);
-    },
     authenticationFailed: (check) => failures.inc({ check }),
     handshakeFailed: ({ port, reason }) => handshakes.inc({ port, reason }),
   };
@@ -193,56 +168,6 @@ function watchCommands(registers: Registry[], commands: Pick<CommandKeeping, 'to
       if (found !== undefined) this.set(found.receipts);
     },
   });
-}
-
-type LogValue = readonly [name: string, help: string, value: (log: EmbeddedEventLog) => number];
-
-const logCounters: readonly LogValue[] = [
-  ['mooring_events_stored_total', 'Events made durable since the start', (log) => log.stats().recordsTotal],
-  ['mooring_event_bytes_total', 'Bytes written to the journal since the start', (log) => log.stats().writtenBytesTotal],
-  ['mooring_event_batches_total', 'Batches made durable since the start', (log) => log.stats().batchesTotal],
-  ['mooring_event_append_failures_total', 'Batches that failed since the start', (log) => log.stats().failuresTotal],
-];
-const logGauges: readonly LogValue[] = [
-  ['mooring_event_log_ok', '1 while events can be made durable, else 0', (log) => (log.health().ok ? 1 : 0)],
-  ['mooring_event_log_bytes', 'Bytes of all segments on disk', (log) => log.stats().bytes],
-  [
-    'mooring_event_log_bytes_max',
-    'Bytes from which on retention removes the oldest segments (retentionBytes)',
-    (log) => log.stats().bytesMax,
-  ],
-  ['mooring_event_log_segments', 'Segments on disk', (log) => log.stats().segments],
-  ['mooring_event_pending_bytes', 'Bytes of events that wait for the disk', (log) => log.stats().pendingBytes],
-];
-
-function watchedLogs(registers: Registry[]): EmbeddedEventLog[] {
-  const logs: EmbeddedEventLog[] = [];
-  const labelNames = ['event_hub'] as const;
-  for (const [name, help, value] of logCounters) {
-    new Counter({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        // The log counts by itself; a counter of this library can only be set anew.
-        this.reset();
-        for (const log of logs) this.inc({ event_hub: log.name }, value(log));
-      },
-    });
-  }
-  for (const [name, help, value] of logGauges) {
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        for (const log of logs) this.set({ event_hub: log.name }, value(log));
-      },
-    });
-  }
-  return logs;
 }
 
 /** The same authentication, with its refusals counted. */

@@ -19,11 +19,11 @@ import { createMonitor, type Monitor } from '../../core/monitoring/monitor.ts';
 import { serviceMessage } from '../../core/monitoring/service-events.ts';
 import { createEventStream, type EventStream } from '../../core/monitoring/stream.ts';
 import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
+import type { Places } from '../../core/presence/places.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../../core/presence/states.ts';
 import type { LiveEvents } from '../../protocols/http/monitoring-routes.ts';
 import { readTrace, recordCodec } from '../../records/record-codec.ts';
-import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import type { Settings } from '../config/config.ts';
 import type { Shutdown } from '../lifecycle.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,6 +36,7 @@ export interface MonitoringParts {
   readonly telemetry: EventLog;
   readonly monitoring: EventLog;
   readonly presenceStates: PresenceStateStore;
+  readonly places: Places;
   readonly commandQueue: CommandQueue;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -58,12 +59,12 @@ export interface OpenMonitoring {
 
 /** Opened before the doors, and so closed after them: a stop tells of every connection that it ends. */
 export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonitoring> {
-  const { settings, presenceStates, clock, log, shutdown } = parts;
+  const { settings, presenceStates, places, clock, log, shutdown } = parts;
   const { traceDevices, traceSample } = settings;
   const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
   const running = settings.monitoring ? startMonitor(parts) : undefined;
   const traces = running && openTraces({ ...parts, monitor: running.monitor });
-  const keptPresence = keepPresence(createPresence({ places: createMemoryPlaces(), clock, log }), {
+  const keptPresence = keepPresence(createPresence({ places, clock, log }), {
     store: presenceStates,
     clock,
     log,

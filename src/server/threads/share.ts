@@ -5,6 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { canSharePorts, type TlsSource } from '../../protocols/shared/listener.ts';
 import type { Shutdown } from '../lifecycle.ts';
+import { EventLogHost, type HostedLog } from './event-log-host.ts';
 import { ListenerThreads, type ThreadsParts } from './threads.ts';
 import { SharedTls } from './tls.ts';
 
@@ -20,6 +21,19 @@ export async function usableThreads(wanted: number | undefined, log: Log): Promi
   if (threads === 1 || (await canSharePorts())) return threads;
   if (wanted !== undefined) log.warn({ threads: wanted }, 'listeners cannot share a port on this platform: one thread');
   return 1;
+}
+
+/** The logs as listener threads see them. */
+export function hostLogs(
+  logs: readonly (HostedLog & { followFacts(listener: () => void): void })[],
+  { clock, shutdown }: { readonly clock: Clock; readonly shutdown: Shutdown },
+): readonly EventLogHost[] {
+  return logs.map((log) => {
+    const host = new EventLogHost(log, clock);
+    log.followFacts(() => host.changed());
+    shutdown.add(`threads of ${log.name}`, () => host.close());
+    return host;
+  });
 }
 
 /** Starts the listener threads. They end before what they use is closed. */

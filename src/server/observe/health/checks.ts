@@ -4,7 +4,6 @@ import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
-import type { EmbeddedTables } from '../../../stores/embedded/tables/tables.ts';
 import type { ListenerThreads } from '../../threads/threads.ts';
 import type { ServerTls } from '../../tls/tls-source.ts';
 import type { OpenTraces } from '../traces/traces.ts';
@@ -12,14 +11,19 @@ import { type CheckResult, fine, type HealthCheck } from './health.ts';
 
 const DAY_MS = 86_400_000;
 
+/** The tables, as their check sees them. */
+export interface CheckedTables {
+  /** Not ok: the hub must be stopped. */
+  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly remedy: string };
+  /** Writes and waits until it is durable. @throws HubError whose `reason` says why it could not */
+  probe(): Promise<void>;
+}
+
 /**
  * Whether what is not an event (identities, commands, sessions) can be read and written: tried with a write.
  * @param unseen why it is not known whether the tables are damaged; undefined = it is
  */
-export function tablesCheck(
-  tables: Pick<EmbeddedTables, 'health' | 'probe'>,
-  unseen: () => string | undefined,
-): HealthCheck {
+export function tablesCheck(tables: CheckedTables, unseen: () => string | undefined): HealthCheck {
   return {
     name: 'tables',
     keptMs: limits.healthProbeKeptMs,

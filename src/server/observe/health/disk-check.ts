@@ -1,7 +1,6 @@
 /** Room on the disk of the data folder, and how much of it events may take. */
 import { statfs } from 'node:fs/promises';
 import { limits } from '../../../base/limits.ts';
-import type { EmbeddedEventLog } from '../../../stores/embedded/event-log/event-log.ts';
 import type { HealthCheck } from './health.ts';
 
 export interface DiskRoom {
@@ -15,12 +14,19 @@ export async function diskRoom(folder: string): Promise<DiskRoom> {
   return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
 }
 
+/** A log on that disk. */
+interface CheckedLog {
+  readonly name: string;
+  /** `bytesMax` is infinite where the log has no bound. */
+  stats(): { readonly bytes: number; readonly bytesMax: number };
+}
+
 export interface DiskCheckParts {
   /** The data folder. */
   readonly folder: string;
   /** Two files of the event log are to fit. */
   readonly segmentBytes: number;
-  readonly logs: readonly Pick<EmbeddedEventLog, 'name' | 'stats'>[];
+  readonly logs: readonly CheckedLog[];
   /** Of the reserve for a start on a full disk; undefined while it is not known. */
   reserveBytes(): number | undefined;
 }

@@ -1,5 +1,5 @@
 /** Looks through the tables now and then while the hub runs, and tells: by health, by metrics, and in the log. */
-import { Gauge, type Registry } from 'prom-client';
+import { Gauge, type Metric } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
@@ -8,19 +8,22 @@ import type { EmbeddedTables } from '../../stores/embedded/tables/tables.ts';
 export interface TablesLook {
   /** Why the tables could not be looked through the last time; undefined = they could. */
   problem(): string | undefined;
+  /** When the last look through all tables ended that found nothing wrong, in UTC milliseconds; 0 = none since the start. */
+  endedTime(): number;
+  /** Milliseconds that the last look has read. */
+  spentMs(): number;
   close(): void;
 }
 
 interface Parts {
-  readonly tables: Pick<EmbeddedTables, 'lookThrough' | 'health'>;
+  readonly tables: Pick<EmbeddedTables, 'lookThrough'>;
   /** From the end of one look to the next. */
   readonly everyMs: number;
-  readonly registry: Registry;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export function watchTables({ tables, everyMs, registry, clock, log }: Parts): TablesLook {
+export function watchTables({ tables, everyMs, clock, log }: Parts): TablesLook {
   let failure: string | undefined;
   let endedTime = 0;
   let spentMs = 0;
@@ -49,36 +52,46 @@ export function watchTables({ tables, everyMs, registry, clock, log }: Parts): T
   };
   plan(Math.min(everyMs, limits.tablesFirstLookMs));
 
-  const registers = [registry];
-  new Gauge({
-    name: 'mooring_tables_looked_through_seconds',
-    help: 'When the last look through all tables ended that found nothing wrong, in seconds since 1970; 0 = none since the start',
-    registers,
-    collect() {
-      this.set(endedTime / 1000);
-    },
-  });
-  new Gauge({
-    name: 'mooring_tables_look_spent_seconds',
-    help: 'Seconds that the last look through the tables has read',
-    registers,
-    collect() {
-      this.set(spentMs / 1000);
-    },
-  });
-  new Gauge({
-    name: 'mooring_tables_damaged',
-    help: '1 when the tables are damaged, or their thread has ended, else 0',
-    registers,
-    collect() {
-      this.set(tables.health().ok ? 0 : 1);
-    },
-  });
   return {
     problem: () => failure,
+    endedTime: () => endedTime,
+    spentMs: () => spentMs,
     close() {
       ended = true;
       cancel();
     },
   };
+}
+
+export function createTablesMetrics(
+  tables: Pick<EmbeddedTables, 'health'>,
+  look: Pick<TablesLook, 'endedTime' | 'spentMs'>,
+): readonly Metric[] {
+  const registers: [] = [];
+  return [
+    new Gauge({
+      name: 'mooring_tables_looked_through_seconds',
+      help: 'When the last look through all tables ended that found nothing wrong, in seconds since 1970; 0 = none since the start',
+      registers,
+      collect() {
+        this.set(look.endedTime() / 1000);
+      },
+    }),
+    new Gauge({
+      name: 'mooring_tables_look_spent_seconds',
+      help: 'Seconds that the last look through the tables has read',
+      registers,
+      collect() {
+        this.set(look.spentMs() / 1000);
+      },
+    }),
+    new Gauge({
+      name: 'mooring_tables_damaged',
+      help: '1 when the tables are damaged, or their thread has ended, else 0',
+      registers,
+      collect() {
+        this.set(tables.health().ok ? 0 : 1);
+      },
+    }),
+  ];
 }

@@ -1,0 +1,79 @@
+/** Everything on this machine: events in a journal, the rest in SQLite, both in the data folder. */
+import type { Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
+import { openEmbeddedTables } from '../../stores/embedded/tables/tables.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
+import type { Settings } from '../config/config.ts';
+import type { DataFolder } from '../data/data-folder.ts';
+import type { KeptRunningTime } from '../data/running-time.ts';
+import { Shutdown } from '../lifecycle.ts';
+import { eventsCheck, monitoringCheck, tablesCheck } from '../observe/health/checks.ts';
+import type { ServerLog } from '../observe/log.ts';
+import { wantsSource } from '../observe/monitoring.ts';
+import { openEventLogs } from './embedded-logs.ts';
+import { createLogMetrics } from './log-metrics.ts';
+import type { Storage } from './storage.ts';
+import { createTablesMetrics, watchTables } from './tables-look.ts';
+
+export interface EmbeddedParts {
+  readonly settings: Settings;
+  readonly folder: DataFolder;
+  /** By which events age. */
+  readonly runningTime: KeptRunningTime;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: ServerLog;
+}
+
+/**
+ * The logs come first: they are what may make room on a full disk, because retention removes without writing.
+ * @throws Error whose message says what to do; nothing is left open then.
+ */
+export async function openEmbedded(parts: EmbeddedParts): Promise<Storage> {
+  const steps = new Shutdown(parts.log);
+  try {
+    return await open(parts, steps);
+  } catch (error) {
+    await steps.run();
+    throw error;
+  }
+}
+
+async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
+  const { settings, folder, runningTime, clock, random, log } = parts;
+  const logMetrics = createLogMetrics();
+  const logs = await openEventLogs({ ...parts, steps, committed: logMetrics.committed });
+  const eventLogs = [logs.telemetry, logs.monitoring];
+  await runningTime.keep();
+
+  const cipher = openKeyCipher({
+    file: folder.file('keys', 'tables.key'),
+    given: settings.keyEncryptionKey,
+    previous: settings.previousKeyEncryptionKey,
+    random,
+    log,
+  });
+  const generation = folder.parts.parts.tables;
+  const tables = await openEmbeddedTables({
+    ...{ file: folder.file('tables', 'hub.db'), generation, cipher, log, clock },
+    keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
+  });
+  steps.add('tables', () => tables.close());
+  if (generation === undefined) await folder.parts.keep({ tables: tables.generation });
+
+  const { tablesCheckSeconds } = settings;
+  const look =
+    tablesCheckSeconds === 'off' ? undefined : watchTables({ tables, everyMs: tablesCheckSeconds * 1000, clock, log });
+  steps.add('looks through the tables', () => look?.close());
+
+  return {
+    stores: tables,
+    logs,
+    places: createMemoryPlaces(),
+    onDisk: eventLogs,
+    checks: [tablesCheck(tables, () => look?.problem()), eventsCheck(logs.telemetry), monitoringCheck(logs.monitoring)],
+    metrics: [...logMetrics.of(eventLogs), ...(look === undefined ? [] : createTablesMetrics(tables, look))],
+    close: () => steps.run(),
+  };
+}

@@ -1,0 +1,45 @@
+/**
+ * Storage as one value: what the rest of the server knows of where things are kept. `openEmbedded` makes it of a journal and
+ * SQLite on this machine; another way of keeping things is another function that gives this, and no other room changes.
+ */
+import type { Metric } from 'prom-client';
+import type { EventLog, EventWriter } from '../../core/events/ports.ts';
+import type { Places } from '../../core/presence/places.ts';
+import type { PresenceStateStore } from '../../core/presence/states.ts';
+import type { BatchRuns } from '../../stores/event-log/format.ts';
+import type { TableStores } from '../../stores/tables/stores.ts';
+import type { HealthCheck } from '../observe/health/health.ts';
+
+/** Everything but events. */
+export interface Stores extends TableStores {
+  readonly presenceStates: PresenceStateStore;
+}
+
+/** An event log that the doors of this process write, and that takes whole batches of its listener threads. */
+export interface StoredLog extends EventLog {
+  readonly writer: EventWriter & { append(batch: BatchRuns, bytes: number): void };
+  /** Calls `listener` after facts of partitions have changed, before waiters and watchers hear of it. One listener. */
+  followFacts(listener: () => void): void;
+}
+
+/** A log as it takes room on the disk of the data folder. */
+export interface LogOnDisk {
+  readonly name: string;
+  /** `bytesMax` is infinite where the log has no bound. */
+  stats(): { readonly bytes: number; readonly bytesMax: number };
+}
+
+export interface Storage {
+  readonly stores: Stores;
+  readonly logs: { readonly telemetry: StoredLog; readonly monitoring: StoredLog };
+  /** Who holds the connection of an identity. */
+  readonly places: Places;
+  /** What of the events lies on the disk of the data folder; empty where they are kept elsewhere. */
+  readonly onDisk: readonly LogOnDisk[];
+  /** Whether things can be kept; the hub is not ready while one of them fails. */
+  readonly checks: readonly HealthCheck[];
+  /** What is measured of it; in no registry yet. */
+  readonly metrics: readonly Metric[];
+  /** Finishes what waits, then takes nothing more. A part that cannot be closed is logged, and the others still are. */
+  close(): Promise<void>;
+}
