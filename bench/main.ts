@@ -6,13 +6,16 @@ import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
+import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { hubAt } from './servers/hub.ts';
 import { hubWithFiles } from './servers/hub-files.ts';
+import { bridge, hubWithMethods } from './servers/method-servers.ts';
 import { nginx } from './servers/nginx.ts';
 import { checkoutOf, hubOfRevision } from './servers/revision.ts';
 import { hubWithReaders, peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
+import { twinsDesired } from './twins-desired.ts';
 import { twinsReported } from './twins-reported.ts';
 import { underAttack } from './under-attack.ts';
 
@@ -30,6 +33,8 @@ npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [-
 npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
 npm run bench -- file-transfer [--part transfer,memory,telemetry] [--file-mib N] [--uploads N] [--upload-mib N] [--rate N] [common]
 npm run bench -- twins-reported [--devices 200] [--twin-kib 0.5,16] [--clients 16,64|none] [--without-events] [common]
+npm run bench -- twins-desired  [--devices 1000] [--under-way 16] [common]
+npm run bench -- methods        [--devices 100] [--under-way 1,64] [common]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
@@ -47,6 +52,7 @@ const { values, positionals } = parseArgs({
     devices: { type: 'string' },
     'twin-kib': { type: 'string', default: '0.5,16' },
     clients: { type: 'string', default: '16,64' },
+    'under-way': { type: 'string' },
     'without-events': { type: 'boolean', default: false },
     'in-flight': { type: 'string', default: '4' },
     rate: { type: 'string' },
@@ -184,6 +190,22 @@ async function run(bench: string | undefined): Promise<void> {
       twinKiB: values['twin-kib'].split(',').map(Number),
       clients: values.clients === 'none' ? [] : values.clients.split(',').map(Number),
       withEvents: !values['without-events'],
+    });
+  } else if (bench === 'twins-desired') {
+    const [devices, underWay] = [Number(values.devices ?? 1000), Number(values['under-way'] ?? 16)];
+    await twinsDesired({ ...common, ...timing(), devices, underWay });
+  } else if (bench === 'methods') {
+    await methods({
+      ...common,
+      ...timing(),
+      systems: [
+        hubWithMethods('mooring', root),
+        bridge,
+        ...values.compare.map(checkoutOf).map(({ name, folder }) => hubWithMethods(name, folder)),
+        ...values.variant.map((settings) => hubWithMethods(`mooring ${settings}`, root, settings.split(' '))),
+      ],
+      devices: Number(values.devices ?? 100),
+      underWay: (values['under-way'] ?? '1,64').split(',').map(Number),
     });
   } else throw new Error(USAGE);
 }
