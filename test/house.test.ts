@@ -59,6 +59,7 @@ const coreRooms = [
   'devices',
   'twins',
   'methods',
+  'query',
 ];
 
 interface Import {

@@ -13,6 +13,7 @@ import { httpLimits } from './limits/http.ts';
 import { identityLimits } from './limits/identity.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
+import { queryLimits } from './limits/query.ts';
 import { serverLimits } from './limits/server.ts';
 import { twinsLimits } from './limits/twins.ts';
 
@@ -27,6 +28,7 @@ export const limits = {
   ...identityLimits,
   ...monitoringLimits,
   ...mqttLimits,
+  ...queryLimits,
   ...serverLimits,
   ...twinsLimits,
 } as const;
