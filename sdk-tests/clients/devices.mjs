@@ -7,6 +7,7 @@ import iotAmqp from 'azure-iot-device-amqp';
 import iotHttp from 'azure-iot-device-http';
 import iotMqtt from 'azure-iot-device-mqtt';
 import { describeError, report, serve } from './link.mjs';
+import { moduleOperations } from './modules.mjs';
 import { twinOperations } from './twins.mjs';
 
 const transports = {
@@ -115,6 +116,7 @@ async function openAgain(device, job) {
 serve({
   open,
   ...twinOperations(clients),
+  ...moduleOperations(clients, message),
   async close(device) {
     await clients.get(device).close();
   },

@@ -104,6 +104,10 @@ def answer_methods(device, answers):
     clients[device].on_method_request_received = on_method
 
 
+def listen_inputs(device):
+    clients[device].on_message_received = lambda message: report("input", device=device, name=message.input_name)
+
+
 def burst(devices, first, count, window):
     failures = []
 
@@ -133,6 +137,8 @@ serve(
         "open": open_device,
         "close": lambda device: clients[device].shutdown(),
         "send": lambda device, wanted: clients[device].send_message(message(wanted)),
+        "sendOutput": lambda device, output, wanted: clients[device].send_message_to_output(message(wanted), output),
+        "listenInputs": listen_inputs,
         "receive": receive,
         "getTwin": lambda device: clients[device].get_twin(),
         "report": lambda device, patch: clients[device].patch_twin_reported_properties(patch),

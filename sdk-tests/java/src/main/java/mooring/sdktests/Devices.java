@@ -45,6 +45,7 @@ final class Devices {
 
   Map<String, Link.Operation> operations() {
     Map<String, Link.Operation> operations = new LinkedHashMap<>(new Twins(all::get).operations());
+    operations.putAll(new Modules(name -> (ModuleClient) all.get(name), Devices::message).operations());
     operations.putAll(Map.of(
         "open", args -> open(args.get(0).getAsString(), args.get(1).getAsJsonObject()),
         "close", args -> close(args.get(0).getAsString()),
@@ -103,7 +104,7 @@ final class Devices {
   }
 
   private Object send(String device, JsonObject wanted) throws Exception {
-    clients.get(device).sendEvent(message(wanted));
+    all.get(device).sendEvent(message(wanted));
     return null;
   }
 
