@@ -6,6 +6,13 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
+import {
+  circlesIn,
+  type Import,
+  importGraph,
+  importsOf as readImports,
+  resolveImport,
+} from '../scripts/house/imports.ts';
 
 const root = path.dirname(import.meta.dirname);
 const files = globSync('src/**/*.ts', { cwd: root }).sort();
@@ -62,25 +69,8 @@ const coreRooms = [
   'query',
 ];
 
-interface Import {
-  readonly specifier: string;
-  readonly typeOnly: boolean;
-}
-
-function importsOf(file: string): readonly Import[] {
-  const text = readFileSync(path.join(root, file), 'utf8');
-  const found: Import[] = [];
-  for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm)) {
-    found.push({ typeOnly: match[1] !== undefined, specifier: match[2] });
-  }
-  for (const match of text.matchAll(/\bimport\(\s*'([^']+)'\s*\)/g))
-    found.push({ typeOnly: false, specifier: match[1] });
-  for (const match of text.matchAll(/new URL\(\s*'(\.[^']+\.ts)'/g))
-    found.push({ typeOnly: false, specifier: match[1] });
-  return found;
-}
-
-const resolve = (file: string, specifier: string): string => path.join(path.dirname(file), specifier);
+const importsOf = (file: string): readonly Import[] => readImports(root, file);
+const resolve = resolveImport;
 const roomOf = (file: string): string => {
   const room = Object.keys(mayImport)
     .filter((name) => file === name || file.startsWith(`${name}/`))
@@ -180,23 +170,8 @@ test('only the guard asks the permission table, so that every refusal is told', 
   assert.deepEqual(wrong, []);
 });
 
-test('no files import each other in a circle', () => {
-  const graph = new Map(
-    files.map((file) => [
-      file,
-      importsOf(file)
-        .filter((entry) => entry.specifier.startsWith('.') && !entry.typeOnly)
-        .map((entry) => resolve(file, entry.specifier)),
-    ]),
-  );
-  const done = new Set<string>();
-  const visit = (file: string, trail: readonly string[]): void => {
-    assert.ok(!trail.includes(file), `circle: ${[...trail.slice(trail.indexOf(file)), file].join(' -> ')}`);
-    if (done.has(file)) return;
-    for (const next of graph.get(file) ?? []) visit(next, [...trail, file]);
-    done.add(file);
-  };
-  for (const file of files) visit(file, []);
+test('no files import each other in a circle, not for types either', () => {
+  assert.deepEqual(circlesIn(importGraph(root, files, 'all')), []);
 });
 
 test('every file of src is used from main.ts, a test, a bench or an example', () => {

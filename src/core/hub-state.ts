@@ -6,11 +6,13 @@ import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { numberedUuids, type Random } from '../base/random.ts';
-import { type CommandKeeping, type Commands, createCommands } from './commands/commands.ts';
+import { createCommands } from './commands/commands.ts';
 import type { CommandQueue } from './commands/ports.ts';
+import type { CommandKeeping, Commands } from './commands/room.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
 import type { CommandLimits } from './commands/types.ts';
-import type { Files, FilesRoom } from './files/files.ts';
+import type { FilesRoom } from './files/files.ts';
+import type { Files } from './files/room.ts';
 import { stillStand } from './identity/credentials.ts';
 import type { Guard, Guarded } from './identity/guard.ts';
 import { IdentityCache, type KnownIdentity } from './identity/identity-cache.ts';
@@ -19,7 +21,8 @@ import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/p
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
 import type { IdentityAuthentication, IdentityKey } from './identity/types.ts';
-import { createMethods, type Methods, type MethodTotals } from './methods/methods.ts';
+import { createMethods, type MethodTotals } from './methods/methods.ts';
+import type { Methods } from './methods/room.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
@@ -28,7 +31,8 @@ import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import type { Throttling } from './throttling/throttling.ts';
 import type { TwinStore } from './twins/ports.ts';
-import { createTwins, type ReportTotals, type Twins } from './twins/twins.ts';
+import type { Twins } from './twins/room.ts';
+import { createTwins, type ReportTotals } from './twins/twins.ts';
 import { DESIRED } from './twins/types.ts';
 
 export interface HubState {

@@ -13,7 +13,7 @@ import { createMemoryPlaces } from '../stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../stores/memory/twins.ts';
-import type { EventHubs, Events } from './events/events.ts';
+import type { EventHubs, Events } from './events/room.ts';
 import { createHub, type Hub, type WholeHub } from './hub.ts';
 import { createHubState } from './hub-state.ts';
 import { createGuard, type Guarded } from './identity/guard.ts';

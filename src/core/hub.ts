@@ -1,19 +1,20 @@
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
-import type { CommandKeeping, Commands } from './commands/commands.ts';
-import type { EventHubs, Events } from './events/events.ts';
+import type { CommandKeeping, Commands } from './commands/room.ts';
 import type { TraceReader } from './events/ports.ts';
-import type { Files } from './files/files.ts';
+import type { EventHubs, Events } from './events/room.ts';
+import type { Files } from './files/room.ts';
 import type { HubLimits, HubState } from './hub-state.ts';
 import { type Authentication, createAuthentication } from './identity/authentication.ts';
 import { type Authorities, createAuthorities } from './identity/authorities.ts';
 import type { Guard, Guarded } from './identity/guard.ts';
 import type { HostNames } from './identity/host-names.ts';
 import type { AuthorityStore, IdentityStore } from './identity/ports.ts';
-import { createRegistry, type Registry } from './identity/registry.ts';
+import { createRegistry } from './identity/registry.ts';
+import type { Registry } from './identity/registry-room.ts';
 import type { Policy } from './identity/types.ts';
-import type { Methods } from './methods/methods.ts';
+import type { Methods } from './methods/room.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
@@ -21,7 +22,7 @@ import { watchedSlowing } from './monitoring/watched-rooms.ts';
 import { type Admission, createAdmission, createSubscriptions, type Subscriptions } from './presence/calls.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import { type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
-import type { Twins } from './twins/twins.ts';
+import type { Twins } from './twins/room.ts';
 
 /** The waist: the one value that doors see. Its rooms stand behind the guard. */
 export interface Hub {

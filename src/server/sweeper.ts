@@ -6,8 +6,8 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import type { CommandKeeping } from '../core/commands/commands.ts';
 import type { CommandQueue } from '../core/commands/ports.ts';
+import type { CommandKeeping } from '../core/commands/room.ts';
 
 export interface Sweeper {
   /** The same queue; the sweeper hears of everything that will fall due. */

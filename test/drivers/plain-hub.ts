@@ -4,7 +4,7 @@ import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
-import type { EventHubs, Events } from '../../src/core/events/events.ts';
+import type { EventHubs, Events } from '../../src/core/events/room.ts';
 import type { FilesRoom } from '../../src/core/files/files.ts';
 import { createHub, type HubParts, type WholeHub } from '../../src/core/hub.ts';
 import { createHubState, type HubLimits } from '../../src/core/hub-state.ts';

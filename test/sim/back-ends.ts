@@ -4,7 +4,7 @@ import type { Settlement } from '../../src/core/commands/lifecycle.ts';
 import type { ReceiptWish } from '../../src/core/commands/types.ts';
 import { HubError } from '../../src/core/errors.ts';
 import type { EventPosition } from '../../src/core/events/types.ts';
-import type { IdentityDraft } from '../../src/core/identity/registry.ts';
+import type { IdentityDraft } from '../../src/core/identity/registry-room.ts';
 import { owner } from '../drivers/owner.ts';
 import type { RegistryChecker } from './check-registry.ts';
 import type { Checkers } from './device.ts';

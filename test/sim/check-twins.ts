@@ -3,7 +3,7 @@
  * of none that was before; what was answered is in the twin's history, which its events tell (`twin-history.ts`), and at that version;
  * what was refused is not.
  */
-import type { TwinView } from '../../src/core/twins/twins.ts';
+import type { TwinView } from '../../src/core/twins/room.ts';
 import type { JsonObject, TwinChange } from '../../src/core/twins/types.ts';
 import type { Directory } from './directory.ts';
 import { type Epoch, historyOf, type SeenTwinEvent, sameJson } from './twin-history.ts';

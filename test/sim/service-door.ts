@@ -1,7 +1,7 @@
 /** What back ends ask of the hub, whichever way they come: at its waist here, by HTTP in `http-service-door.ts`. */
 import type { Settlement } from '../../src/core/commands/lifecycle.ts';
 import type { CommandMessage, Receipt } from '../../src/core/commands/types.ts';
-import type { IdentityDraft, IdentityView } from '../../src/core/identity/registry.ts';
+import type { IdentityDraft, IdentityView } from '../../src/core/identity/registry-room.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import { owner } from '../drivers/owner.ts';
 import type { DeviceCredential } from './directory.ts';

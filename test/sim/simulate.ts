@@ -1,7 +1,7 @@
 /** One simulation: a plan in, what was found out. See `docs/reliability.md`. */
 
 import type { WholeHub } from '../../src/core/hub.ts';
-import type { TwinView } from '../../src/core/twins/twins.ts';
+import type { TwinView } from '../../src/core/twins/room.ts';
 import { owner } from '../drivers/owner.ts';
 import { AmqpBackEnd } from './amqp-back-end.ts';
 import { AmqpGateway } from './amqp-gateway.ts';

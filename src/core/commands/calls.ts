@@ -1,6 +1,6 @@
 import { HubError } from '../errors.ts';
 import type { Sheet } from '../identity/guard.ts';
-import type { CommandKeeping, Commands } from './commands.ts';
+import type { CommandKeeping, Commands } from './room.ts';
 
 /** How the calls of commands are asked for. */
 export const commandCalls: Sheet<Commands & CommandKeeping> = {

@@ -8,7 +8,8 @@ import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import type { ErrorCode, HubError } from '../errors.ts';
 import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { Identity, IdentityKey, Permission, Principal } from '../identity/types.ts';
-import { type CommandKeeping, type Commands, createCommands } from './commands.ts';
+import { createCommands } from './commands.ts';
+import type { CommandKeeping, Commands } from './room.ts';
 import { defaultCommandLimits } from './rules.ts';
 import type { CommandMessage } from './types.ts';
 

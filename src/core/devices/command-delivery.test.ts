@@ -4,7 +4,7 @@ import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
-import type { Inbox } from '../commands/commands.ts';
+import type { Inbox } from '../commands/room.ts';
 import type { Command } from '../commands/types.ts';
 import type { DevicePrincipal } from '../identity/types.ts';
 import { CommandDelivery } from './command-delivery.ts';

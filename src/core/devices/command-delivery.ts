@@ -8,8 +8,8 @@
  */
 import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import type { Inbox } from '../commands/commands.ts';
 import type { Settlement } from '../commands/lifecycle.ts';
+import type { Inbox } from '../commands/room.ts';
 import type { Command } from '../commands/types.ts';
 import { asHubError } from '../errors.ts';
 import { identityName } from '../identity/permissions.ts';

@@ -1,6 +1,6 @@
 import { uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
-import type { EventSender, SenderOptions } from '../events/events.ts';
+import type { EventSender, SenderOptions } from '../events/room.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { DevicePrincipal, IdentityKey, Proof } from '../identity/types.ts';
 import type { PresenceTicket } from '../presence/ports.ts';

@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
-import type { EventSender, Events, PreparedTelemetry } from '../events/events.ts';
+import type { EventSender, Events, PreparedTelemetry } from '../events/room.ts';
 import type { Telemetry } from '../events/types.ts';
 import type { TelemetryDoor } from './types.ts';
 

@@ -1,10 +1,10 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
-import type { Commands } from '../commands/commands.ts';
+import type { Commands } from '../commands/room.ts';
 import type { Command } from '../commands/types.ts';
-import type { Events } from '../events/events.ts';
 import type { DurabilityWaiter } from '../events/ports.ts';
+import type { Events } from '../events/room.ts';
 import type { Guarded } from '../identity/guard.ts';
 import type { Admission } from '../presence/calls.ts';
 import type { Call, DisconnectReason, Note } from '../presence/types.ts';

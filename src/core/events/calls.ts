@@ -1,5 +1,5 @@
 import type { Attempt, Sheet, Target } from '../identity/guard.ts';
-import type { EventHubs, EventSender, Events } from './events.ts';
+import type { EventHubs, EventSender, Events } from './room.ts';
 
 const sending = ({ stamp, via }: EventSender): Attempt => ({
   operation: 'telemetry.send',

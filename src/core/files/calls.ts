@@ -1,7 +1,5 @@
 import type { Sheet } from '../identity/guard.ts';
-import type { Downloads } from './downloads.ts';
-import type { Files } from './files.ts';
-import type { Rollouts } from './rollouts.ts';
+import type { Downloads, Files, Rollouts } from './room.ts';
 
 /** How the calls of files are asked for. */
 export const fileCalls: Sheet<Files> = {

@@ -8,69 +8,19 @@ import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
-import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import type { Identity, IdentityKey } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
-import type { Content, ContentFacts } from './blob.ts';
 import { downloadCalls } from './calls.ts';
 import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, hubPathOf, pathOf, urlPathOf } from './names.ts';
-import type { ListedObject, ObjectFacts, ObjectStore } from './object-store.ts';
+import type { ObjectStore } from './object-store.ts';
 import { type ChooseRange, type OpenPart, openPart } from './open-part.ts';
-import type { GrantFilter, GrantRecords } from './ports.ts';
+import type { GrantRecords } from './ports.ts';
+import type { Downloads, FileOwner, GrantAnswer } from './room.ts';
 import { signQuery } from './signed-url.ts';
 import { demandPath, tooLarge, translated } from './store-refusals.ts';
 import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
-
-/** Whose part of the container: an identity's, or the one that belongs to no device. */
-export type FileOwner = IdentityKey | 'hub';
-
-export interface Page {
-  readonly after?: string;
-  readonly limit: number;
-}
-
-export interface GrantAnswer {
-  readonly key: IdentityKey;
-  /** Undefined: `error` says why not. */
-  readonly grant?: { readonly id: string; readonly url: string; readonly expiresAt: number };
-  readonly error?: 'DeviceNotFound' | 'IotHubQuotaExceeded';
-}
-
-/** Files of back ends and devices, as doors see them. */
-export interface Downloads {
-  /** @throws HubError ArgumentInvalid, DeviceNotFound, ModuleNotFound, IotHubQuotaExceeded, PreconditionFailed, MessageTooLarge */
-  put(
-    principal: Principal,
-    owner: FileOwner,
-    name: string,
-    content: Content,
-    facts: ContentFacts,
-  ): Promise<ObjectFacts>;
-  /** @throws HubError FileNotFound, InvalidRange */
-  read(principal: Principal, owner: FileOwner, name: string, choose: ChooseRange): Promise<OpenPart>;
-  list(principal: Principal, owner: FileOwner, page: Page): Promise<readonly ListedObject[]>;
-  /** @throws HubError FileNotFound */
-  remove(principal: Principal, owner: FileOwner, name: string): Promise<void>;
-
-  /**
-   * Lets devices fetch a file of the hub's part until `expiresAt` (UTC milliseconds), by its name and by the URL in the answer.
-   * @throws HubError FileNotFound, ArgumentInvalid
-   */
-  grant(
-    principal: Principal,
-    name: string,
-    keys: readonly IdentityKey[],
-    expiresAt: number,
-  ): Promise<readonly GrantAnswer[]>;
-  /** Grants with their receipts, newest first. */
-  grants(principal: Principal, of: GrantFilter | { readonly name: string }, page: Page): Promise<readonly FileGrant[]>;
-  /** @throws HubError FileNotFound */
-  revoke(principal: Principal, id: string): Promise<void>;
-
-  /** A device fetches a file that it was granted, or one of its own. @throws HubError FileNotFound, InvalidRange */
-  fetch(principal: Principal, key: IdentityKey, name: string, choose: ChooseRange): Promise<OpenPart>;
-}
 
 export interface DownloadsParts {
   readonly guard: Guard;

@@ -4,58 +4,23 @@ import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
-import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
+import type { Identity, IdentityKey } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
-import { type Blob, openBlob } from './blob.ts';
+import { openBlob } from './blob.ts';
 import { BlobError } from './blob-error.ts';
 import { fileCalls } from './calls.ts';
-import { createDownloads, type Downloads } from './downloads.ts';
+import { createDownloads } from './downloads.ts';
 import { fetching } from './fetch-receipt.ts';
 import { folderOf, HUB_FOLDER, isMeant, ownerOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
 import type { RolloutRecords } from './rollout-types.ts';
-import { createRollouts, type RolloutMeans, type Rollouts } from './rollouts.ts';
+import { createRollouts, type RolloutMeans } from './rollouts.ts';
+import type { Blobs, Downloads, Files, Rollouts } from './room.ts';
 import { type BlobGrant, signQuery, verifyQuery } from './signed-url.ts';
 import { demandPath, translated } from './store-refusals.ts';
-import {
-  FILES_CONTAINER,
-  type FileGrant,
-  type FileLimits,
-  type LockedNotification,
-  type UploadTicket,
-} from './types.ts';
-
-/** Files of devices, as doors see them. */
-export interface Files {
-  /**
-   * Gives a device the signed URL under which it may write one file.
-   * @throws HubError ArgumentInvalid, ArgumentNull, DeviceMaximumActiveFileUploadLimitExceeded, IotHubQuotaExceeded,
-   *   IotHubUnauthorizedAccess, DeviceNotFound, ModuleNotFound
-   */
-  beginUpload(principal: Principal, key: IdentityKey, name: string): Promise<UploadTicket>;
-  /**
-   * The device says that its upload has ended. Back ends hear of one that succeeded; saying it again changes nothing.
-   * @throws HubError InvalidFileUploadCorrelationId, InvalidStorageEndpointOrBlob when nothing was uploaded
-   */
-  endUpload(principal: Principal, key: IdentityKey, correlationId: string, isSuccess: boolean): Promise<void>;
-
-  /** Locks the oldest notification; undefined: none waits, and `watchNotifications` tells when to ask again. */
-  takeNotification(principal: Principal): Promise<LockedNotification | undefined>;
-  /** False: the lock is gone. */
-  settleNotification(principal: Principal, lockToken: string, settlement: 'complete' | 'abandon'): Promise<boolean>;
-  watchNotifications(listener: () => void): () => void;
-}
-
-/** What a signed URL opens. */
-export interface Blobs {
-  /**
-   * @param path below the container, decoded
-   * @throws BlobError AuthenticationFailed
-   */
-  blob(path: string, query: URLSearchParams): Promise<Blob>;
-}
+import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
 
 /** All of it, as whoever puts the hub together has it. */
 export interface FilesRoom {

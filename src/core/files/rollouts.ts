@@ -6,36 +6,11 @@ import { type Random, uuid } from '../../base/random.ts';
 import type { CommandMessage, CommandOutcome } from '../commands/types.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
-import type { IdentityKey, Principal } from '../identity/types.ts';
+import type { IdentityKey } from '../identity/types.ts';
 import { rolloutCalls } from './calls.ts';
-import type { GrantAnswer, Page } from './downloads.ts';
 import type { GrantRecords } from './ports.ts';
-import type {
-  Rollout,
-  RolloutPlan,
-  RolloutRecords,
-  RolloutTarget,
-  TargetChange,
-  TargetState,
-} from './rollout-types.ts';
-
-/** Rollouts, as doors see them. */
-export interface Rollouts {
-  /**
-   * Begins one. @throws HubError FileNotFound, ArgumentInvalid, IotHubQuotaExceeded (as many run as may)
-   */
-  start(principal: Principal, name: string, keys: readonly IdentityKey[], plan: RolloutPlan): Promise<Rollout>;
-  /** @throws HubError FileNotFound */
-  get(principal: Principal, id: string): Promise<Rollout>;
-  list(principal: Principal, page: Page): Promise<readonly Rollout[]>;
-  targets(
-    principal: Principal,
-    id: string,
-    of: { state?: TargetState; after?: number; limit: number },
-  ): Promise<readonly RolloutTarget[]>;
-  /** No further wave begins; devices that were told may still fetch. @throws HubError FileNotFound */
-  stop(principal: Principal, id: string): Promise<Rollout>;
-}
+import type { Rollout, RolloutRecords, RolloutTarget, TargetChange } from './rollout-types.ts';
+import type { GrantAnswer, Rollouts } from './room.ts';
 
 /** What a step does to the rest of the hub. */
 export interface RolloutMeans {

@@ -14,7 +14,7 @@ import { hostNames } from './host-names.ts';
 import { IdentityCache } from './identity-cache.ts';
 import { ensurePolicies } from './policies.ts';
 import type { IdentityStore } from './ports.ts';
-import type { IdentityDraft } from './registry.ts';
+import type { IdentityDraft } from './registry-room.ts';
 import { buildIdentity } from './rules.ts';
 import { Trust } from './trust.ts';
 import type { AuthenticationCheck, Identity, IdentityKey, PeerCertificate, Policy } from './types.ts';

@@ -1,7 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import { errorTable, HubError } from '../errors.ts';
 import { identityName } from './permissions.ts';
-import type { BulkItem, BulkResult } from './registry.ts';
+import type { BulkItem, BulkResult } from './registry-room.ts';
 import type { Wish } from './registry-writes.ts';
 import type { Identity } from './types.ts';
 

@@ -6,7 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import { edgeWithScope, scopeOf } from './edge-scopes.ts';
 import type { IdentityStore } from './ports.ts';
-import type { InScope, Registry } from './registry.ts';
+import type { InScope, Registry } from './registry-room.ts';
 import { notFound } from './registry-writes.ts';
 import type { Identity, IdentityKey, Principal } from './types.ts';
 

@@ -5,7 +5,7 @@
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { IdentityStore } from './ports.ts';
-import type { IdentityDraft } from './registry.ts';
+import type { IdentityDraft } from './registry-room.ts';
 import type { Identity } from './types.ts';
 
 const PREFIX = 'ms-azure-iot-edge://';

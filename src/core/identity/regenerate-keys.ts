@@ -3,7 +3,7 @@ import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import { identityName } from './permissions.ts';
 import type { IdentityStore } from './ports.ts';
-import type { IdentityDraft, WhichKeys } from './registry.ts';
+import type { IdentityDraft, WhichKeys } from './registry-room.ts';
 import { carryOut, keyOf, notFound, type RegistryLimits, type Wish } from './registry-writes.ts';
 import type { Identity, IdentityKey } from './types.ts';
 

@@ -1,6 +1,6 @@
 import { errorCodeOf, HubError } from '../errors.ts';
 import type { Sheet } from './guard.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from './registry-room.ts';
 
 /** How the calls of the registry are asked for; of a bulk request each item's refusal is told. */
 export const registryCalls: Sheet<Registry> = {

@@ -8,7 +8,7 @@ import { HubError } from '../errors.ts';
 import { checkParent } from './edge-scopes.ts';
 import { identityName } from './permissions.ts';
 import type { IdentityStore, IdentityWrite, IdentityWriteOutcome } from './ports.ts';
-import type { IdentityDraft } from './registry.ts';
+import type { IdentityDraft } from './registry-room.ts';
 import { buildIdentity, checkIdentityKey } from './rules.ts';
 import type { Identity, IdentityKey } from './types.ts';
 

@@ -8,14 +8,8 @@ import { type ErrorCode, errorTable, HubError } from '../errors.ts';
 import { createPresence } from '../presence/presence.ts';
 import { createGuard, silentAudit } from './guard.ts';
 import type { IdentityStore } from './ports.ts';
-import {
-  type BulkItem,
-  createRegistry,
-  type IdentityDraft,
-  type IdentityView,
-  type ImportMode,
-  type Registry,
-} from './registry.ts';
+import { createRegistry } from './registry.ts';
+import type { BulkItem, IdentityDraft, IdentityView, ImportMode, Registry } from './registry-room.ts';
 import type { Permission, PolicyPrincipal, Principal } from './types.ts';
 
 function policy(permissions: readonly Permission[], scope: readonly string[] = []): PolicyPrincipal {

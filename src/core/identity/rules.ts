@@ -2,7 +2,7 @@ import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import { scopesFor } from './edge-scopes.ts';
-import type { IdentityDraft } from './registry.ts';
+import type { IdentityDraft } from './registry-room.ts';
 import type {
   AuthenticationType,
   Identity,

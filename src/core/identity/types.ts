@@ -154,3 +154,10 @@ export type AuthenticationCheck =
   | 'missing-credential'
   /** Too many refusals of the same address wait: nothing was looked at. */
   | 'not-judged';
+
+/** What presence knows of an identity. Times are UTC milliseconds, 0 = never. */
+export interface PresenceState {
+  readonly connected: boolean;
+  readonly connectionStateUpdatedTime: number;
+  readonly lastActivityTime: number;
+}

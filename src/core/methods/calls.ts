@@ -1,5 +1,5 @@
 import type { Sheet } from '../identity/guard.ts';
-import type { Methods } from './methods.ts';
+import type { Methods } from './room.ts';
 
 /** How the calls of methods are asked for. */
 export const methodCalls: Sheet<Methods> = {

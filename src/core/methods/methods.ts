@@ -9,22 +9,12 @@ import { asHubError, HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import { identityName } from '../identity/permissions.ts';
 import { shareName } from '../identity/share-name.ts';
-import type { IdentityKey, Principal } from '../identity/types.ts';
+import type { IdentityKey } from '../identity/types.ts';
 import type { Presence } from '../presence/ports.ts';
 import { methodCalls } from './calls.ts';
+import type { Methods } from './room.ts';
 import { checkMethod } from './rules.ts';
 import { METHOD, type MethodCall, type MethodRequest, type MethodResult } from './types.ts';
-
-export interface Methods {
-  /**
-   * Asks the device and resolves with its answer.
-   * @param signal Aborted when the caller does not wait any more
-   * @throws HubError ArgumentInvalid, MessageTooLarge, DeviceNotFound, ModuleNotFound, DeviceNotOnline (never asked),
-   *   DeviceConnectionClosedRemotely and GatewayTimeout (asked, and perhaps carried out), BadDeviceResponse,
-   *   DeviceMaximumInflightMethodExceeded, ThrottlingException
-   */
-  invoke(principal: Principal, key: IdentityKey, request: MethodRequest, signal: AbortSignal): Promise<MethodResult>;
-}
 
 export interface MethodsParts {
   readonly guard: Guard;

@@ -6,8 +6,8 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { type Random, uuid } from '../../base/random.ts';
-import type { Commands } from '../commands/commands.ts';
 import type { CommandQueue } from '../commands/ports.ts';
+import type { Commands } from '../commands/room.ts';
 import type { CommandMessage, Receipt } from '../commands/types.ts';
 import { HubError } from '../errors.ts';
 import type { Guarded } from '../identity/guard.ts';

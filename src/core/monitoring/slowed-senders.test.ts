@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { LimitHit } from '../errors.ts';
-import type { EventSender } from '../events/events.ts';
+import type { EventSender } from '../events/room.ts';
 import { createMonitor } from './monitor.ts';
 import { SlowedSenders } from './slowed-senders.ts';
 import type { MonitoringEvent, MonitoringReport } from './types.ts';

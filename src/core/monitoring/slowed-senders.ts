@@ -10,7 +10,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { LimitHit } from '../errors.ts';
-import type { EventSender } from '../events/events.ts';
+import type { EventSender } from '../events/room.ts';
 import { clipped, concerning } from './concerned.ts';
 import type { MonitoringReport, Recorder } from './types.ts';
 

@@ -8,8 +8,8 @@
 import type { Clock } from '../../base/clock.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
-import type { EventSender, Events } from '../events/events.ts';
 import type { DurabilityWaiter, TraceMark, TraceReader } from '../events/ports.ts';
+import type { EventSender, Events } from '../events/room.ts';
 import type { Telemetry } from '../events/types.ts';
 import type { Guarded } from '../identity/guard.ts';
 import { clipped, concerning } from './concerned.ts';

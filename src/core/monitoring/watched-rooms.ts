@@ -3,7 +3,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { CommandQueue } from '../commands/ports.ts';
 import type { CommandOutcome } from '../commands/types.ts';
-import type { Events } from '../events/events.ts';
+import type { Events } from '../events/room.ts';
 import type { Guarded } from '../identity/guard.ts';
 import type { IdentityChange } from '../identity/ports.ts';
 import { clipped, concerning } from './concerned.ts';

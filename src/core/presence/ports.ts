@@ -1,5 +1,5 @@
-import type { IdentityKey } from '../identity/types.ts';
-import type { Call, ConnectionClaim, DisconnectReason, Note, PresenceState } from './types.ts';
+import type { IdentityKey, PresenceState } from '../identity/types.ts';
+import type { Call, ConnectionClaim, DisconnectReason, Note } from './types.ts';
 
 /** Who is connected where. The newer connection of an identity wins; the older one is dropped as `taken-over`. */
 export interface Presence {

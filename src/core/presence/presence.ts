@@ -14,13 +14,13 @@ import { limits } from '../../base/limits.ts';
 import { type Log, silentLog } from '../../base/log.ts';
 import { HubError } from '../errors.ts';
 import { identityName } from '../identity/permissions.ts';
-import type { IdentityKey } from '../identity/types.ts';
+import type { IdentityKey, PresenceState } from '../identity/types.ts';
 import { ClaimQueue } from './claim-queue.ts';
 import { ConnectedModules } from './connected-modules.ts';
 import { Leaving } from './leaving.ts';
 import type { Connections, Holder, Places } from './places.ts';
 import type { Presence, PresenceTicket } from './ports.ts';
-import type { ConnectionClaim, DisconnectReason, PresenceState } from './types.ts';
+import type { ConnectionClaim, DisconnectReason } from './types.ts';
 
 export interface PresenceParts {
   readonly places: Places;

@@ -7,9 +7,9 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { identityName } from '../identity/permissions.ts';
-import type { IdentityKey } from '../identity/types.ts';
+import type { IdentityKey, PresenceState } from '../identity/types.ts';
 import type { Presence } from './ports.ts';
-import type { ConnectionClaim, PresenceState } from './types.ts';
+import type { ConnectionClaim } from './types.ts';
 
 export interface StoredPresence extends PresenceState {
   readonly key: IdentityKey;

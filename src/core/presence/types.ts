@@ -57,10 +57,3 @@ export interface Call {
   readonly kind: string;
   readonly value?: unknown;
 }
-
-/** What presence knows of an identity. Times are UTC milliseconds, 0 = never. */
-export interface PresenceState {
-  readonly connected: boolean;
-  readonly connectionStateUpdatedTime: number;
-  readonly lastActivityTime: number;
-}

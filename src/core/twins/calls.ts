@@ -1,5 +1,5 @@
 import type { Sheet } from '../identity/guard.ts';
-import type { Twins } from './twins.ts';
+import type { Twins } from './room.ts';
 
 /** How the calls of twins are asked for. */
 export const twinCalls: Sheet<Twins> = {

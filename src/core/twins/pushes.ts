@@ -7,7 +7,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { Principal } from '../identity/types.ts';
 import type { DesiredText } from './ports.ts';
-import type { Twins } from './twins.ts';
+import type { Twins } from './room.ts';
 import type { DesiredTold } from './types.ts';
 
 /** A door's end of it. */

@@ -11,9 +11,9 @@ import {
 } from '../../api/files.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
-import type { Downloads, FileOwner, Page } from '../../core/files/downloads.ts';
 import { folderOf, HUB_FOLDER } from '../../core/files/names.ts';
 import type { ListedObject } from '../../core/files/object-store.ts';
+import type { Downloads, FileOwner, Page } from '../../core/files/room.ts';
 import type { FileGrant } from '../../core/files/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Guarded } from '../../core/identity/guard.ts';

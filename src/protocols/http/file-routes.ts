@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { uploadEndSchema, uploadRequestSchema, uploadTicketSchema } from '../../api/files.ts';
 import { HubError } from '../../core/errors.ts';
-import type { Downloads } from '../../core/files/downloads.ts';
+import type { Downloads } from '../../core/files/room.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
 import { identityKey } from './addresses.ts';

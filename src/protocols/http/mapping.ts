@@ -12,8 +12,8 @@ import type {
   RegeneratedKeysJson,
 } from '../../api/identities.ts';
 import { HubError } from '../../core/errors.ts';
-import type { EventHubFacts } from '../../core/events/events.ts';
 import type { ConsumerGroup } from '../../core/events/ports.ts';
+import type { EventHubFacts } from '../../core/events/room.ts';
 import type {
   BulkItem,
   BulkResult,
@@ -21,7 +21,7 @@ import type {
   IdentityView,
   InScope,
   WhichKeys,
-} from '../../core/identity/registry.ts';
+} from '../../core/identity/registry-room.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 import { unquoteETag } from './addresses.ts';
 

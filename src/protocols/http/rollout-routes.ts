@@ -9,7 +9,7 @@ import {
 } from '../../api/files.ts';
 import { limits } from '../../base/limits.ts';
 import type { Rollout } from '../../core/files/rollout-types.ts';
-import type { Rollouts } from '../../core/files/rollouts.ts';
+import type { Rollouts } from '../../core/files/room.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
 import { identityKey } from './addresses.ts';
 import { type ApiRoute, route } from './route.ts';

@@ -4,8 +4,8 @@ import { memberText } from '../../base/json-scan.ts';
 import { limits } from '../../base/limits.ts';
 import type { MethodRequest } from '../../core/methods/types.ts';
 import { sectionJson, stampText } from '../../core/twins/json.ts';
+import type { TwinView } from '../../core/twins/room.ts';
 import { twinETag, twinVersion } from '../../core/twins/rules.ts';
-import type { TwinView } from '../../core/twins/twins.ts';
 import { parseJson } from './json-body.ts';
 import { invalidArgument } from './refusals.ts';
 

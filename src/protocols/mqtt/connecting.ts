@@ -3,13 +3,13 @@ import { DeviceConnection } from '../../core/devices/connection.ts';
 import { asHubError } from '../../core/errors.ts';
 import { connack, connackCodes, connackUnsupportedVersion5 } from '../../wire/mqtt/encode.ts';
 import type { ConnectPacket, ForeignConnectPacket } from '../../wire/mqtt/packets.ts';
+import type { HandledSession } from './handled-session.ts';
 import { admit, enter, type Refused } from './handshake.ts';
 import type { Origin } from './link.ts';
-import type { Session } from './session.ts';
 
 /** Never rejects but for a fault of the hub. @param origin of the connection, which nothing has proved yet */
 export async function takeConnect(
-  session: Session,
+  session: HandledSession,
   packet: ConnectPacket | ForeignConnectPacket,
   origin: Origin,
 ): Promise<void> {
@@ -40,7 +40,7 @@ export async function takeConnect(
   }
 }
 
-function refuse(session: Session, refusal: Refused, { peer }: Origin): void {
+function refuse(session: HandledSession, refusal: Refused, { peer }: Origin): void {
   session.link.write(refusal.speaksVersion5 === true ? connackUnsupportedVersion5 : connack(refusal.code));
   const { identity, check, code } = refusal;
   session.hub.log.info({ identity, check, code, peer }, 'MQTT connection refused');

@@ -1,5 +1,5 @@
 import { limits } from '../../base/limits.ts';
-import type { PreparedTelemetry } from '../../core/events/events.ts';
+import type { PreparedTelemetry } from '../../core/events/room.ts';
 
 const PUBLISH_QOS_0 = 0x30;
 const PUBLISH_QOS_1 = 0x32;

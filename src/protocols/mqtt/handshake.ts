@@ -3,7 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
 import type { DeviceConnection } from '../../core/devices/connection.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
-import type { EventSender } from '../../core/events/events.ts';
+import type { EventSender } from '../../core/events/room.ts';
 import type { Telemetry } from '../../core/events/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import { identityName } from '../../core/identity/permissions.ts';

@@ -4,11 +4,11 @@ import { puback } from '../../wire/mqtt/encode.ts';
 import type { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import { MalformedPacket, type PublishPacket } from '../../wire/mqtt/packets.ts';
 import { isGranted, publishTarget } from './addresses.ts';
+import type { HandledSession } from './handled-session.ts';
 import { telemetryOf } from './mapping.ts';
-import type { Session } from './session.ts';
 
 /** @throws MalformedPacket, HubError as `Events.enqueue`: the connection is closed for both */
-export function takePublish(session: Session, packet: PublishPacket, reader: PacketReader): void {
+export function takePublish(session: HandledSession, packet: PublishPacket, reader: PacketReader): void {
   if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)', packet.topic);
   const target = publishTarget(packet.topic, session.device.key);
   if (target === undefined) throw new MalformedPacket('a topic that the device may not publish to', packet.topic);

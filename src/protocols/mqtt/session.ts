@@ -10,7 +10,7 @@ import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log, LogFields } from '../../base/log.ts';
 import type { DeviceConnection } from '../../core/devices/connection.ts';
-import type { DeviceReceiver, Slowing, TelemetryDoor } from '../../core/devices/types.ts';
+import type { Slowing, TelemetryDoor } from '../../core/devices/types.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Call, DisconnectReason, Note } from '../../core/presence/types.ts';
 import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
@@ -22,6 +22,7 @@ import { type Grants, grantedQosOf, isGranted, NO_GRANTS } from './addresses.ts'
 import { type CommandReceiver, CommandWire } from './command-wire.ts';
 import { takeConnect } from './connecting.ts';
 import { Gated, holds } from './gate.ts';
+import type { HandledSession } from './handled-session.ts';
 import { type ConnectTraits, type Entered, PLAIN_TRAITS, requireConnect, silenceMsMax } from './handshake.ts';
 import type { Link, Origin } from './link.ts';
 import { takePublish } from './publishing.ts';
@@ -36,7 +37,7 @@ import { leavesWill } from './will.ts';
 const BYTES_PER_PACKET = 256;
 
 /** It has few objects of its own: there is a session for each idle connection. */
-export class Session extends Gated implements DeviceReceiver, TelemetryDoor, CommandReceiver, TwinSession {
+export class Session extends Gated implements HandledSession, TelemetryDoor, CommandReceiver, TwinSession {
   readonly hub: Hub;
   /** Until the device has proved who it is. */
   #origin: Origin | undefined;
@@ -156,7 +157,6 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     return this.#twin;
   }
 
-  /** Without making it. */
   get twinIfAny(): TwinWire | undefined {
     return this.#twin;
   }
@@ -171,7 +171,6 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.close('storage-failed');
   }
 
-  /** What grants need before the device is told of them; undefined = nothing. Never rejects; the session may be closed behind it. */
   preparing(grants: Grants): Promise<void> | undefined {
     const isNew = isGranted(grants, 'twinDesired') && !isGranted(this.#grants, 'twinDesired');
     return isNew ? this.twin.subscribe() : undefined;
@@ -316,14 +315,12 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     }
   }
 
-  /** The device has proved who it is; what only the CONNECT needed goes. */
   proved(device: DeviceConnection, traits: ConnectTraits): void {
     this.#device = device;
     this.#traits = traits.will === undefined ? traits : { ...traits, willSender: device.openWill(traits.modelId) };
     this.#origin = undefined;
   }
 
-  /** The device has its place and its session: it is told so, and read. */
   accept({ grants, sessionPresent }: Entered, packet: ConnectPacket): void {
     this.#accepted = packet.cleanSession ? 'clean' : 'persistent';
     this.#grants = grants;
@@ -346,13 +343,11 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     });
   }
 
-  /** What the device may send. @throws HubError IotHubUnauthorizedAccess */
   openUplink(): Uplink {
     this.#uplink ??= new Uplink(this.device.openTelemetry(this, this.#traits.modelId), this);
     return this.#uplink;
   }
 
-  /** What the device hears from here on. The answer goes first: SDKs resolve a subscription by it (device reference 2.8). */
   grant(grants: Grants, answer: Buffer): void {
     this.#grants = grants;
     this.write(answer);
@@ -364,7 +359,6 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     if (!this.link.write(bytes)) this.hold(holds.output);
   }
 
-  /** For the log. */
   facts(): LogFields {
     const { protocol, peer } = this.#device ?? this.#origin ?? {};
     return { protocol, peer, identity: this.#device?.name };
@@ -376,14 +370,12 @@ export class Session extends Gated implements DeviceReceiver, TelemetryDoor, Com
     this.fail(reason, fields);
   }
 
-  /** Closes for something that the peer or the store did wrong, and says to the log what it was. */
   fail(reason: DisconnectReason, fields: LogFields): void {
     if (this.closed) return;
     this.hub.log.info({ ...this.facts(), reason, ...fields }, 'MQTT connection closed');
     this.close(reason, 'destroy', detailOf(fields));
   }
 
-  /** The one way out. @param how `end` lets what was written leave first. */
   close(reason: DisconnectReason, how: 'end' | 'destroy' = 'destroy', detail?: string): void {
     if (this.closed) return;
     this.hold(holds.closed);

@@ -6,10 +6,10 @@ import { suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { MalformedPacket, type SubscribePacket, type UnsubscribePacket } from '../../wire/mqtt/packets.ts';
 import { type Grants, grant, grantCount, revoke, subscriptionsOf } from './addresses.ts';
 import { holds } from './gate.ts';
-import type { Session } from './session.ts';
+import type { HandledSession } from './handled-session.ts';
 
 /** @throws MalformedPacket */
-export function takeSubscribe(session: Session, packet: SubscribePacket): void {
+export function takeSubscribe(session: HandledSession, packet: SubscribePacket): void {
   keepGrants(
     session,
     grantsAfter(packet, session.grants, session.device.key),
@@ -18,12 +18,12 @@ export function takeSubscribe(session: Session, packet: SubscribePacket): void {
 }
 
 /** @throws MalformedPacket */
-export function takeUnsubscribe(session: Session, packet: UnsubscribePacket): void {
+export function takeUnsubscribe(session: HandledSession, packet: UnsubscribePacket): void {
   keepGrants(session, grantsWithout(packet, session.grants, session.device.key), unsuback(packet.packetId));
 }
 
 /** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
-function keepGrants(session: Session, grants: Grants, answer: Buffer): void {
+function keepGrants(session: HandledSession, grants: Grants, answer: Buffer): void {
   const prepared = session.preparing(grants);
   const isKept = session.isPersistent && grants !== session.grants;
   if (!isKept && prepared === undefined) {

@@ -1,6 +1,7 @@
 /** `docs/config.md` and `docs/errors.md`, written from the schema and the table that the hub itself uses. */
 import { errorTable } from '../../core/errors.ts';
-import { type SettingMeta, settingFacts, settingNames } from './config.ts';
+import { settingFacts, settingNames } from './config.ts';
+import type { SettingMeta } from './setting.ts';
 
 const topics: readonly SettingMeta['topic'][] = [
   'Data',

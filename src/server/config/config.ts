@@ -10,6 +10,7 @@ import { byteSize, flag, key, list, type Port, port, rate, text, whole } from '.
 import { connectionSettings } from './connection-settings.ts';
 import { fileSettings } from './file-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
+import type { SettingMeta } from './setting.ts';
 import { throttleSettings } from './throttle-settings.ts';
 import { traceSettings } from './trace-settings.ts';
 
@@ -18,30 +19,6 @@ const DAY_SECONDS = 86_400;
 const hubNamePattern = /^(?!(?:devices|messages)$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,48}[A-Za-z0-9])?$/i;
 const hostPattern = /^(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/;
 const groupPattern = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.consumerGroupCharsMax - 1}}$`);
-
-/** What the documentation says of a setting, beside its form and default. */
-export interface SettingMeta {
-  readonly topic:
-    | 'Data'
-    | 'Names and reach'
-    | 'Ports'
-    | 'Certificates'
-    | 'Events'
-    | 'Files'
-    | 'Limits'
-    | 'Monitoring'
-    | 'Keys'
-    | 'Log and output';
-  readonly meaning: string;
-  /** What a value must look like; also the sentence of a refusal. */
-  readonly form: string;
-  /** Stands for a default that is not a fixed value. */
-  readonly otherwise?: string;
-  /** Never by flag, never printed. */
-  readonly secret?: boolean;
-  /** A variable of a standard that is read where our own is not given. */
-  readonly standardVariable?: string;
-}
 
 const settingMeta = new WeakMap<z.ZodType, SettingMeta>();
 function documented<T extends z.ZodType>(schema: T, meta: SettingMeta): T {

@@ -2,8 +2,8 @@
 import type { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import type { ConnectionLimits } from '../../protocols/shared/connection-gate.ts';
-import type { SettingMeta } from './config.ts';
 import { rate, whole } from './config-kinds.ts';
+import type { SettingMeta } from './setting.ts';
 
 const CONNECTIONS_MAX = 10_000_000;
 const form = `a whole number from 1 to ${CONNECTIONS_MAX}`;

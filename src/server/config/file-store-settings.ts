@@ -1,8 +1,8 @@
 /** Settings of the place where files of devices are kept, and what is needed together. */
 import { z } from 'zod';
 import { objectionToConnectionString, objectionToEndpoint } from '../../stores/objects/azure/account.ts';
-import type { SettingMeta } from './config.ts';
 import { flag, text } from './config-kinds.ts';
+import type { SettingMeta } from './setting.ts';
 
 export type Documented = <T extends z.ZodType>(schema: T, meta: SettingMeta) => T;
 

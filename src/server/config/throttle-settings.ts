@@ -2,8 +2,8 @@
 import type { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
-import type { SettingMeta } from './config.ts';
 import { byteSize, rate, whole } from './config-kinds.ts';
+import type { SettingMeta } from './setting.ts';
 
 const RATE_MAX = 100_000_000;
 const BYTES_MAX = 2 ** 40;

@@ -1,7 +1,7 @@
 /** Settings of the traces that go to a collector of OpenTelemetry; part of the one schema (`config.ts`). */
 import { z } from 'zod';
-import type { SettingMeta } from './config.ts';
 import { text, whole } from './config-kinds.ts';
+import type { SettingMeta } from './setting.ts';
 
 type Documented = <T extends z.ZodType>(schema: T, meta: SettingMeta) => T;
 

@@ -4,8 +4,8 @@
  */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
-import type { CommandKeeping } from '../../core/commands/commands.ts';
 import type { CommandTotals } from '../../core/commands/ports.ts';
+import type { CommandKeeping } from '../../core/commands/room.ts';
 import { HubError } from '../../core/errors.ts';
 import type { OwnHubState } from '../../core/hub-state.ts';
 import type { Authentication } from '../../core/identity/authentication.ts';

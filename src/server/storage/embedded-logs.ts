@@ -6,7 +6,7 @@ import { systemFiles } from '../../stores/embedded/event-log/files.ts';
 import type { Settings } from '../config/config.ts';
 import { monitoringName } from '../endpoints.ts';
 import type { Shutdown } from '../lifecycle.ts';
-import type { EmbeddedParts } from './embedded.ts';
+import type { EmbeddedParts } from './embedded-parts.ts';
 import type { LogMetrics } from './log-metrics.ts';
 import type { StoredLog } from './storage.ts';
 import { timedFiles } from './timed-files.ts';

@@ -1,30 +1,14 @@
-/** Everything on this machine: events in a journal, the rest in SQLite, both in the data folder. */
-import type { Clock } from '../../base/clock.ts';
-import type { Random } from '../../base/random.ts';
 import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../../stores/embedded/tables/tables.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
-import type { Settings } from '../config/config.ts';
-import type { DataFolder } from '../data/data-folder.ts';
-import type { KeptRunningTime } from '../data/running-time.ts';
 import { Shutdown } from '../lifecycle.ts';
 import { eventsCheck, monitoringCheck, tablesCheck } from '../observe/health/checks.ts';
-import type { ServerLog } from '../observe/log.ts';
 import { wantsSource } from '../observe/monitoring.ts';
 import { openEventLogs } from './embedded-logs.ts';
+import type { EmbeddedParts } from './embedded-parts.ts';
 import { createLogMetrics } from './log-metrics.ts';
 import type { Storage } from './storage.ts';
 import { createTablesMetrics, watchTables } from './tables-look.ts';
-
-export interface EmbeddedParts {
-  readonly settings: Settings;
-  readonly folder: DataFolder;
-  /** By which events age. */
-  readonly runningTime: KeptRunningTime;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: ServerLog;
-}
 
 /**
  * The logs come first: they are what may make room on a full disk, because retention removes without writing.

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
-import type { CommandKeeping, Commands, Inbox } from '../../core/commands/commands.ts';
+import type { CommandKeeping, Commands, Inbox } from '../../core/commands/room.ts';
 import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { IdentityKey, Principal } from '../../core/identity/types.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';

@@ -10,6 +10,7 @@ import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import type { EventPosition } from '../../core/events/types.ts';
 import type { BatchRuns } from '../../stores/event-log/format.ts';
 import { Moved, type ThreadLink } from './calls.ts';
+import type { SentBatch } from './event-memory.ts';
 import { unpackBatch } from './event-memory.ts';
 import { packRuns } from './event-runs.ts';
 import { SharedFacts } from './shared-facts.ts';
@@ -30,20 +31,6 @@ export interface LogStart {
 }
 
 export type LogHealth = ReturnType<EventLog['health']>;
-
-/** A sealed batch on its way to the journal. */
-export interface SentBatch {
-  readonly id: number;
-  /** How many failures the thread had heard of when it sent this. */
-  readonly epoch: number;
-  /** The runs, one behind the other: both threads see them, and nobody writes to them until the answer has come. */
-  readonly memory: SharedArrayBuffer;
-  /** By partition. */
-  readonly lengths: readonly number[];
-  readonly counts: readonly number[];
-  readonly checksums: readonly number[];
-  readonly bytes: number;
-}
 
 /** Of a batch and of those before it that have not been answered; a failure is of those behind it as well. */
 export interface BatchAnswer {

@@ -7,7 +7,6 @@ import { crc32 } from 'node:zlib';
 import { limits } from '../../base/limits.ts';
 import type { BatchRuns } from '../../stores/event-log/format.ts';
 import type { SealedBatch } from '../../stores/event-log/writer.ts';
-import type { SentBatch } from './event-log-host.ts';
 
 const WORD_BYTES = 8;
 
@@ -65,4 +64,18 @@ export function unpackBatch({ memory, lengths, counts, checksums }: SentBatch): 
       { bytes: Buffer.from(memory, places[partition], lengths[partition]), checksum: checksums[partition] },
     ],
   };
+}
+
+/** A sealed batch on its way to the journal. */
+export interface SentBatch {
+  readonly id: number;
+  /** How many failures the thread had heard of when it sent this. */
+  readonly epoch: number;
+  /** The runs, one behind the other: both threads see them, and nobody writes to them until the answer has come. */
+  readonly memory: SharedArrayBuffer;
+  /** By partition. */
+  readonly lengths: readonly number[];
+  readonly counts: readonly number[];
+  readonly checksums: readonly number[];
+  readonly bytes: number;
 }

@@ -1,4 +1,4 @@
-import type { Files } from '../../core/files/files.ts';
+import type { Files } from '../../core/files/room.ts';
 import { type Guard, type Guarded, guardedElsewhere } from '../../core/identity/guard.ts';
 import type { EveryCall, ThreadLink } from './calls.ts';
 import { inTurns } from './in-turns.ts';

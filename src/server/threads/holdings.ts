@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import type { Inbox } from '../../core/commands/commands.ts';
+import type { Inbox } from '../../core/commands/room.ts';
 import type { Command } from '../../core/commands/types.ts';
 
 interface Holding {

@@ -1,7 +1,7 @@
 /** Places of receivers, as `threads/presence.ts` is for connections: functions stay in their thread, and have numbers. */
 import { HubError } from '../../core/errors.ts';
-import type { EventHubs, Events } from '../../core/events/events.ts';
 import type { Receiver, ReceiverPlace, ReceiverPlaces } from '../../core/events/receivers.ts';
+import type { EventHubs, Events } from '../../core/events/room.ts';
 import type { ThreadLink } from './calls.ts';
 import { packError, type SentError, unpackError } from './calls.ts';
 

@@ -1,8 +1,8 @@
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
-import type { Methods } from '../../core/methods/methods.ts';
+import type { Methods } from '../../core/methods/room.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
-import type { Twins } from '../../core/twins/twins.ts';
+import type { Twins } from '../../core/twins/room.ts';
 import type { EveryCall } from './calls.ts';
 
 /**

@@ -10,11 +10,12 @@ import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import type { TableCaller } from '../tables/caller.ts';
 import { createKeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
 import { prepareTables } from '../tables/prepare.ts';
 import type { Tables, Transaction } from '../tables/schema.ts';
-import { createTableStores, type TableCaller, type TableStores } from '../tables/stores.ts';
+import { createTableStores, type TableStores } from '../tables/stores.ts';
 import { InOrder } from './in-order.ts';
 
 export interface PostgresTablesParts {

@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
-import type { IdentityKey } from '../../core/identity/types.ts';
+import type { IdentityKey, PresenceState } from '../../core/identity/types.ts';
 import type { StoredPresence } from '../../core/presence/states.ts';
-import type { PresenceState } from '../../core/presence/types.ts';
 import { readFact, writeFact } from './migrations.ts';
 import type { PresenceRow, Transaction } from './schema.ts';
 

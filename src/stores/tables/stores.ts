@@ -13,21 +13,9 @@ import type {
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
+import type { TableCaller } from './caller.ts';
 import { createTableCommandQueue } from './command-queue.ts';
-import type { OperationArgs, OperationName, OperationResult } from './operations.ts';
 import { createTableTwinStore } from './twin-store.ts';
-
-/** Whoever carries operations out, each in a transaction of its own, and answers when it is durable. */
-export interface TableCaller {
-  /** @throws HubError ServiceUnavailable, ServerError */
-  call<Name extends OperationName>(name: Name, ...args: OperationArgs<Name>): Promise<OperationResult<Name>>;
-  /** The same; `then` runs once the operation is durable, and before the promise resolves. */
-  callThen<Name extends OperationName, Result>(
-    name: Name,
-    args: OperationArgs<Name>,
-    then: (value: OperationResult<Name>) => Result,
-  ): Promise<Result>;
-}
 
 /** The stores that live in the tables. */
 export interface TableStores {

@@ -1,6 +1,6 @@
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts';
-import type { TableCaller } from './stores.ts';
+import type { TableCaller } from './caller.ts';
 import { type TwinText, twinOf } from './twins.ts';
 
 /** Documents are put together by whoever reads them, not on the thread of the tables. */

@@ -1,7 +1,7 @@
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
-import type { DeliveredRecord } from '../../../core/events/events.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
+import type { DeliveredRecord } from '../../../core/events/room.ts';
 import type { EventRun } from '../../../core/events/types.ts';
 import { runtimeMetrics } from '../../../wire/amqp/message.ts';
 import { patchEventAnnotations, RECORD_HEADER_BYTES, RECORD_VERSION } from '../../../wire/amqp/record.ts';

@@ -2,8 +2,8 @@ import { HubError } from '../../../core/errors.ts';
 import type { DevicePrincipal } from '../../../core/identity/types.ts';
 import { clipped } from '../../../core/monitoring/concerned.ts';
 import type { DeviceAddress } from '../addresses.ts';
+import type { AnyLink } from '../engine/any-link.ts';
 import { IncomingLink } from '../engine/incoming-link.ts';
-import type { AnyLink } from '../engine/link.ts';
 import type { OutgoingLink } from '../engine/outgoing-link.ts';
 import type { LinkHost } from '../link-host.ts';
 import { CommandLink } from './command-link.ts';
@@ -98,7 +98,7 @@ export class DeviceLinks {
   }
 
   #twinOf(device: DevicePeer): TwinLinks {
-    device.twin ??= new TwinLinks(this.#host, device);
+    device.twin ??= new TwinLinks(this.#host, device.connection);
     return device.twin;
   }
 }

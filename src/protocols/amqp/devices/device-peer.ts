@@ -5,7 +5,7 @@ import { HubError } from '../../../core/errors.ts';
 import type { DevicePrincipal } from '../../../core/identity/types.ts';
 import type { Call, DisconnectReason, Note } from '../../../core/presence/types.ts';
 import { DESIRED, type DesiredTold } from '../../../core/twins/types.ts';
-import type { AnyLink } from '../engine/link.ts';
+import type { AnyLink } from '../engine/any-link.ts';
 import { MethodLinks } from './method-links.ts';
 import type { TwinLinks } from './twin-links.ts';
 

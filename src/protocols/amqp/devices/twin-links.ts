@@ -1,4 +1,5 @@
 import { limits } from '../../../base/limits.ts';
+import type { DeviceConnection } from '../../../core/devices/connection.ts';
 import { asHubError, type HubError } from '../../../core/errors.ts';
 import type { DesiredText } from '../../../core/twins/ports.ts';
 import { DesiredPushes, type DesiredWire } from '../../../core/twins/pushes.ts';
@@ -10,7 +11,6 @@ import type { Delivery, IncomingLink } from '../engine/incoming-link.ts';
 import type { OutgoingLink } from '../engine/outgoing-link.ts';
 import type { LinkHost } from '../link-host.ts';
 import { refusalText } from '../refusals.ts';
-import type { DevicePeer } from './device-peer.ts';
 import {
   desiredMessage,
   readTwinRequest,
@@ -28,7 +28,7 @@ const REQUEST_CREDIT = 32;
  */
 export class TwinLinks {
   readonly #host: LinkHost;
-  readonly #device: DevicePeer;
+  readonly #connection: DeviceConnection;
   readonly #answers = new Answers((link) => [correlationOf(link.attach), link.session, 'any']);
   /** Links whose client wants to be told of changes. */
   readonly #subscribed = new Set<IncomingLink>();
@@ -36,9 +36,9 @@ export class TwinLinks {
   /** Links whose subscription is not answered yet. */
   readonly #unanswered = new Set<OutgoingLink>();
 
-  constructor(host: LinkHost, device: DevicePeer) {
+  constructor(host: LinkHost, connection: DeviceConnection) {
     this.#host = host;
-    this.#device = device;
+    this.#connection = connection;
   }
 
   openAnswers(link: OutgoingLink): void {
@@ -65,7 +65,7 @@ export class TwinLinks {
     let waiting = 0;
     let goOn: (() => void) | undefined;
     link.onMessage = (delivery) => {
-      this.#device.connection.touch();
+      this.#connection.touch();
       if (++waiting >= REQUEST_CREDIT) goOn = link.withhold();
       this.#take(link, delivery).then(() => {
         waiting--;
@@ -113,7 +113,7 @@ export class TwinLinks {
   }
 
   async #carryOut(link: IncomingLink, request: TwinRequest): Promise<TwinAnswer> {
-    const { principal, key } = this.#device.connection;
+    const { principal, key } = this.#connection;
     const { twins } = this.#host.hub;
     switch (request.kind) {
       case 'get':
@@ -136,7 +136,7 @@ export class TwinLinks {
 
   #refusal(error: HubError): TwinAnswer {
     if (error.code === 'ServerError') {
-      this.#host.log.error({ identity: this.#device.name, error: error.cause ?? error }, 'a twin request failed');
+      this.#host.log.error({ identity: this.#connection.name, error: error.cause ?? error }, 'a twin request failed');
     }
     return { status: error.status, text: refusalText(error, this.#host.hub) };
   }
@@ -159,7 +159,7 @@ export class TwinLinks {
   }
 
   #wireOf(link: OutgoingLink): DesiredWire {
-    const { connection } = this.#device;
+    const connection = this.#connection;
     const host = this.#host;
     return {
       twins: host.hub.twins,

@@ -2,8 +2,8 @@ import { limits } from '../../../base/limits.ts';
 import type { Frame } from '../../../wire/amqp/frames.ts';
 import { type AmqpError, performative } from '../../../wire/amqp/performatives.ts';
 import { AmqpDecodeError } from '../../../wire/amqp/values.ts';
+import type { AnyLink } from './any-link.ts';
 import type { KeptBytes } from './kept-bytes.ts';
-import type { AnyLink } from './link.ts';
 import { Session, type SessionHost } from './session.ts';
 import { Wakes } from './wakes.ts';
 

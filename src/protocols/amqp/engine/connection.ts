@@ -26,10 +26,10 @@ import {
   saslOutcomeFrame,
 } from '../../../wire/amqp/performatives.ts';
 import { AmqpDecodeError, type AmqpValue } from '../../../wire/amqp/values.ts';
+import type { AnyLink } from './any-link.ts';
 import { Channels } from './channels.ts';
 import { Intake } from './intake.ts';
 import { KeptBytes, UnprovedBytes } from './kept-bytes.ts';
-import type { AnyLink } from './link.ts';
 import { Liveness } from './liveness.ts';
 import { Probation } from './probation.ts';
 import { readSaslInit, type SaslInit, saslMechanisms } from './sasl.ts';

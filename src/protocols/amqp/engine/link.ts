@@ -1,17 +1,13 @@
 import { type AmqpError, detachFrame } from '../../../wire/amqp/performatives.ts';
 import { type Attach, forgotten } from './attach.ts';
-import type { IncomingLink } from './incoming-link.ts';
-import type { OutgoingLink } from './outgoing-link.ts';
-import type { Session } from './session.ts';
-
-export type AnyLink = OutgoingLink | IncomingLink;
+import type { LinkSession } from './link-session.ts';
 
 /**
  * One end of a link. `opening` until the hub has decided; `detaching` when the hub has ended it and the peer has not said
  * so yet: what still comes on it is read over.
  */
 export abstract class Link {
-  readonly session: Session;
+  readonly session: LinkSession;
   #attach: Attach;
   /** What the link counts for among the connection's, in bytes of memory. */
   keptBytes = 0;
@@ -20,7 +16,7 @@ export abstract class Link {
   endedBy: AmqpError | undefined;
   #listeners: (() => void)[] = [];
 
-  constructor(session: Session, attach: Attach) {
+  constructor(session: LinkSession, attach: Attach) {
     this.session = session;
     this.#attach = attach;
   }

@@ -11,11 +11,12 @@ import {
 } from '../../../wire/amqp/performatives.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../../wire/amqp/transfer.ts';
 import { AmqpDecodeError, type AmqpValue } from '../../../wire/amqp/values.ts';
+import type { AnyLink } from './any-link.ts';
 import { readAttach } from './attach.ts';
 import { IncomingLink } from './incoming-link.ts';
-import type { AnyLink } from './link.ts';
+import type { LinkSession, OutgoingDelivery, SendingLink } from './link-session.ts';
 import { OutgoingLink } from './outgoing-link.ts';
-import { type OutgoingDelivery, Unsettled, type UnsettledPlaces } from './unsettled.ts';
+import { Unsettled, type UnsettledPlaces } from './unsettled.ts';
 import type { Wakes } from './wakes.ts';
 import { type LinkFlow, Windows } from './windows.ts';
 
@@ -52,7 +53,7 @@ const REFUSED_NAME_CHARS_MAX = 256;
  * One session (part 2 section 2.5): its links by handle, and what is sent and received on them. The hub uses the peer's
  * own numbers of channels and handles for its end.
  */
-export class Session {
+export class Session implements LinkSession {
   readonly channel: number;
   readonly #host: SessionHost;
   readonly #links = new Map<number, AnyLink>();
@@ -79,7 +80,6 @@ export class Session {
     return this.#links.size;
   }
 
-  /** Transfer frames that the peer takes now. */
   get transfersMax(): number {
     return this.#windows.transfersMax;
   }
@@ -100,13 +100,11 @@ export class Session {
     this.#host.unreserve(bytes);
   }
 
-  /** What came on a link has cost more than a small frame does, by so many of them. */
   worked(units: number): void {
     this.#host.worked(units);
   }
 
-  /** `link` has something to send: its `onSendable` is called when the window or the socket may have room. */
-  awaitRoom(link: OutgoingLink): void {
+  awaitRoom(link: SendingLink): void {
     this.#host.wakes.wait(link);
   }
 
@@ -114,13 +112,11 @@ export class Session {
     this.write(this.#windows.flowFrame(this.channel, link));
   }
 
-  /** Counts a delivery of `link` that begins now; its frames follow by `countTransfers`. */
-  beginDelivery(link: OutgoingLink): number {
+  beginDelivery(link: SendingLink): number {
     return this.beginDeliveries(link, 1);
   }
 
-  /** Counts `count` deliveries that begin now. @returns the id of the first; the others follow it */
-  beginDeliveries(link: OutgoingLink, count: number): number {
+  beginDeliveries(link: SendingLink, count: number): number {
     link.credit -= count;
     link.deliveryCount = (link.deliveryCount + count) >>> 0;
     return this.#windows.nextDeliveryIds(count);
@@ -130,11 +126,7 @@ export class Session {
     this.#windows.sent(count);
   }
 
-  /**
-   * Sends one whole message, settled. Asks for credit and for a window of as many frames as it needs.
-   * @returns false if there is not enough of either; nothing was sent then.
-   */
-  sendMessage(link: OutgoingLink, message: Buffer): boolean {
+  sendMessage(link: SendingLink, message: Buffer): boolean {
     const payloadMax = this.peerFrameBytesMax - TRANSFER_HEAD_BYTES;
     const frames = Math.max(1, Math.ceil(message.length / payloadMax));
     if (link.credit === 0) return false;
@@ -156,11 +148,6 @@ export class Session {
     return true;
   }
 
-  /**
-   * Sends one whole message under a tag of its own (at most 32 bytes), to be settled by the peer; a peer that wants settled
-   * deliveries has accepted it by that. Asks for credit and window as `sendMessage` does.
-   * @returns its delivery id, or undefined if nothing was sent.
-   */
   sendTagged(delivery: OutgoingDelivery, message: Buffer, tag: Uint8Array): number | undefined {
     const { link } = delivery;
     const payloadMax = this.peerFrameBytesMax - TRANSFER_FRAME_HEAD_BYTES_MAX;
@@ -183,7 +170,6 @@ export class Session {
     return deliveryId;
   }
 
-  /** Does not wait for the peer's word on a delivery any more. */
   forget(deliveryId: number): void {
     this.#unsettled.forget(deliveryId);
   }

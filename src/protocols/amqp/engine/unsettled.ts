@@ -1,16 +1,6 @@
-import { dispositionFrame, type Outcome, type PeerOutcome, readOutcome } from '../../../wire/amqp/performatives.ts';
+import { dispositionFrame, type Outcome, readOutcome } from '../../../wire/amqp/performatives.ts';
 import type { AmqpValue } from '../../../wire/amqp/values.ts';
-import type { OutgoingLink } from './outgoing-link.ts';
-
-/** A delivery that the peer has not settled yet. */
-export interface OutgoingDelivery {
-  readonly link: OutgoingLink;
-  /**
-   * The peer has decided. The answer is what the peer is told when it waits for the hub's word (`rcv-settle-mode`
-   * second). Never rejects.
-   */
-  settle(outcome: PeerOutcome): Promise<Outcome>;
-}
+import type { OutgoingDelivery } from './link-session.ts';
 
 /** What a peer that waits for an answer hears of a delivery that the hub does not hold any more. */
 const lockLost: Outcome = {

@@ -1,5 +1,5 @@
 import { limits } from '../../../base/limits.ts';
-import type { OutgoingLink } from './outgoing-link.ts';
+import type { SendingLink } from './link-session.ts';
 
 /**
  * Links of one connection that have something to send and wait for a window or for room in the socket. Whoever waits says
@@ -9,9 +9,9 @@ import type { OutgoingLink } from './outgoing-link.ts';
 export class Wakes {
   readonly #defer: (callback: () => void) => void;
   /** By whatever they wait for together, a session. */
-  readonly #waiting = new Map<object, Set<OutgoingLink>>();
+  readonly #waiting = new Map<object, Set<SendingLink>>();
   /** May send now, in the order of their turns. */
-  readonly #due = new Set<OutgoingLink>();
+  readonly #due = new Set<SendingLink>();
   #left: number = limits.amqpWakesPerTurn;
   #isPlanned = false;
   #isRunning = false;
@@ -22,7 +22,7 @@ export class Wakes {
   }
 
   /** `link` has something to send and cannot. Asking twice is asking once. */
-  wait(link: OutgoingLink): void {
+  wait(link: SendingLink): void {
     const waiting = this.#waiting.get(link.session);
     if (waiting === undefined) this.#waiting.set(link.session, new Set([link]));
     else waiting.add(link);
@@ -44,7 +44,7 @@ export class Wakes {
     this.#run();
   }
 
-  forget(link: OutgoingLink): void {
+  forget(link: SendingLink): void {
     this.#due.delete(link);
     const waiting = this.#waiting.get(link.session);
     if (waiting?.delete(link) && waiting.size === 0) this.#waiting.delete(link.session);

@@ -12,7 +12,7 @@ import { Shares } from '../../../base/shares.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { Blob } from '../../../core/files/blob.ts';
 import { BlobError } from '../../../core/files/blob-error.ts';
-import type { Blobs } from '../../../core/files/files.ts';
+import type { Blobs } from '../../../core/files/room.ts';
 import { FILES_CONTAINER } from '../../../core/files/types.ts';
 import { deviceShare } from '../../../core/identity/share-name.ts';
 import { readBody } from '../read-body.ts';
