@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 
 /** Randomness as a parameter: the machine's for secrets and ids, a seeded one for tests that must repeat. */
 export interface Random {
@@ -7,7 +7,27 @@ export interface Random {
 }
 
 /** Cryptographically strong; the only source that keys and lock tokens may come from in a running hub. */
-export const systemRandom: Random = { bytes: (count) => randomBytes(count) };
+export const systemRandom: Random = {
+  bytes: (count) => (count > RESERVE_SHARE_MAX ? randomBytes(count) : reserved(count)),
+};
+
+/** Each call of the machine's source costs as much as thousands of bytes; so ids are cut from a reserve. */
+const RESERVE_BYTES = 4096;
+const RESERVE_SHARE_MAX = 64;
+const reserve = Buffer.alloc(RESERVE_BYTES);
+let used = RESERVE_BYTES;
+
+/** Bytes of the reserve, which does not keep what it has given away. */
+function reserved(count: number): Buffer {
+  if (used + count > RESERVE_BYTES) {
+    randomFillSync(reserve);
+    used = 0;
+  }
+  const bytes = Buffer.from(reserve.subarray(used, used + count));
+  reserve.fill(0, used, used + count);
+  used += count;
+  return bytes;
+}
 
 /** A repeatable stream for tests and the simulation (mulberry32). Never for secrets. */
 export function seededRandom(seed: number): Random & { next(): number } {

@@ -4,7 +4,7 @@
  * tried first and then the ways in which it may have been encoded anew. Each refused token costs the same number of
  * HMACs, whatever the reason.
  */
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
 
@@ -73,7 +73,7 @@ export function parseSasToken(text: string): SasToken | undefined {
  * Whether one of `keys` made the signature. With `early`, the first match ends the work; without, all of it is done, so
  * that a refusal for another reason takes as long as one for a wrong key.
  */
-export function isSignedBy(token: SasToken, keys: readonly Buffer[], early: boolean): boolean {
+export function isSignedBy(token: SasToken, keys: readonly KeyObject[], early: boolean): boolean {
   let matches = false;
   for (const resource of signedForms(token.resource)) {
     for (const key of keys) {
@@ -92,11 +92,12 @@ export type KeyForm = 'decoded' | 'text' | 'both';
  * The HMAC keys of key texts, in order of trial. Hub tokens are signed with the base64-decoded key; Event Hubs SDKs sign
  * with the text's own bytes, and some that speak to the event endpoint decode it: there both count.
  */
-export function signingKeys(texts: readonly string[], form: KeyForm): readonly Buffer[] {
-  const keys: Buffer[] = [];
+export function signingKeys(texts: readonly string[], form: KeyForm): readonly KeyObject[] {
+  const keys: KeyObject[] = [];
+  // As key objects: handed plain bytes, the runtime takes four times as long for the HMAC.
   for (const text of texts) {
-    if (form !== 'decoded') keys.push(Buffer.from(text, 'utf8'));
-    if (form !== 'text') keys.push(Buffer.from(text, 'base64'));
+    if (form !== 'decoded') keys.push(createSecretKey(text, 'utf8'));
+    if (form !== 'text') keys.push(createSecretKey(text, 'base64'));
   }
   return keys;
 }

@@ -108,16 +108,16 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
         responseMs: Math.max(1, Math.min(responseMs - limits.methodAnswerEarlyMs, ends - now)),
       };
       // Looked out for before it is asked: nothing that connects in between is missed.
-      const next = arrival(identityName(key), connectMs, signal);
+      const next = connectMs > 0 ? arrival(identityName(key), connectMs, signal) : undefined;
       try {
         return (await presence.invoke(key, { kind: METHOD, value: call }, signal)) as MethodResult;
       } catch (error) {
         if (!(error instanceof HubError) || error.code !== 'DeviceNotOnline') throw error;
-        if (clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
+        if (next === undefined || clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
         await next.arrived;
         if (clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
       } finally {
-        next.forget();
+        next?.forget();
       }
     }
   }

@@ -57,9 +57,10 @@ export function slowRefusals(
     await new Promise<void>((resolve) => clock.after(delayMs, resolve));
     waiting--;
   };
-  const guarded = async <T>(judge: () => Promise<T>, name: string | undefined, peer?: string): Promise<T> => {
+  /** @param claimed whom the peer claims to be: asked for only when it is refused */
+  const guarded = async <T>(judge: () => Promise<T>, claimed: () => string | undefined, peer?: string): Promise<T> => {
     if (peer !== undefined && !(await attempts.begin(peer))) {
-      dropped(peer, name);
+      dropped(peer, claimed());
       throw new HubError('ThrottlingException', 'Too many attempts of this address have failed.', {
         reason: 'not-judged',
       });
@@ -69,7 +70,7 @@ export function slowRefusals(
       return await judge();
     } catch (error) {
       if (!(error instanceof HubError) || error.code !== 'IotHubUnauthorized') throw error;
-      const counted = delays.failed(peer, name);
+      const counted = delays.failed(peer, claimed());
       delayMs = typeof counted === 'number' ? counted : await counted;
       throw error;
     } finally {
@@ -79,10 +80,23 @@ export function slowRefusals(
   };
   return {
     device: (key, credential, peer) =>
-      guarded(() => inner.device(key, credential, peer), `device ${identityName(key)}`, peer),
-    token: (token, audience, peer) => guarded(() => inner.token(token, audience, peer), claimedBy(token), peer),
+      guarded(
+        () => inner.device(key, credential, peer),
+        () => `device ${identityName(key)}`,
+        peer,
+      ),
+    token: (token, audience, peer) =>
+      guarded(
+        () => inner.token(token, audience, peer),
+        () => claimedBy(token),
+        peer,
+      ),
     policyKey: (policyName, key, peer) =>
-      guarded(() => inner.policyKey(policyName, key, peer), `policy ${policyName}`, peer),
+      guarded(
+        () => inner.policyKey(policyName, key, peer),
+        () => `policy ${policyName}`,
+        peer,
+      ),
   };
 }
 

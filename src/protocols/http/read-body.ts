@@ -48,9 +48,14 @@ export async function readBody(
       }
     };
     payload.on('data', more);
-    payload.once('end', () => resolve(body.subarray(0, length)));
+    const closed = (): void => failed(brokenOff());
+    payload.once('end', () => {
+      // It is closed afterwards, too; an error made for that alone would cost more than the reading.
+      payload.off('close', closed);
+      resolve(body.subarray(0, length));
+    });
     payload.once('error', (cause) => failed(new HubError('IotHubFormatError', undefined, { cause })));
-    payload.once('close', () => failed(brokenOff()));
+    payload.once('close', closed);
   });
 }
 
