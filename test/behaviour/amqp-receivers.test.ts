@@ -30,7 +30,7 @@ async function texts(receiver: DriverReceiver, count: number): Promise<readonly 
 test('a reader starts where it asks to: start, end, sequence number, offset, time, inclusive or not', async () => {
   await using hub = await openAmqpTestHub();
   await hub.append(0, numbers(5));
-  const between = (hub.telemetry.partition(0).lastTime ?? 0) + 1;
+  const between = (hub.telemetry.lastKnown(0).lastTime ?? 0) + 1;
   while (hub.hub.clock.now() <= between) await new Promise((resolve) => setImmediate(resolve));
   await hub.append(0, numbers(5, 5));
   const client = await connected(hub);
@@ -44,7 +44,7 @@ test('a reader starts where it asks to: start, end, sequence number, offset, tim
     [`x-opt-offset >= '${OFFSET_BASE + 6}'`, all.slice(6)],
     [`x-opt-enqueued-time > '${between}'`, all.slice(5)],
     [`x-opt-enqueuedtimeutc > ${between}`, all.slice(5)],
-    [`x-opt-enqueued-time >= '${hub.telemetry.partition(0).lastTime}'`, all.slice(5)],
+    [`x-opt-enqueued-time >= '${hub.telemetry.lastKnown(0).lastTime}'`, all.slice(5)],
     ["x-opt-offset > '@latest'", []],
     ["x-opt-sequence-number > '9'", []],
   ];
@@ -91,7 +91,7 @@ test('a message carries what the device sent and everything that the hub says of
   const annotations = message.message_annotations ?? {};
   assert.equal(annotations['x-opt-sequence-number'], 0);
   assert.equal(annotations['x-opt-offset'], String(OFFSET_BASE));
-  assert.equal(annotations['x-opt-enqueued-time'].getTime(), hub.telemetry.partition(1).lastTime);
+  assert.equal(annotations['x-opt-enqueued-time'].getTime(), hub.telemetry.lastKnown(1).lastTime);
   assert.equal(annotations['iothub-connection-device-id'], 'd1');
   assert.equal(annotations['iothub-message-source'], 'Telemetry');
   assert.ok(annotations['iothub-enqueuedtime'] instanceof Date);
@@ -115,8 +115,8 @@ test('a reader that asks for runtime metrics gets them with every event', async 
     const metrics = message.delivery_annotations ?? {};
     assert.equal(metrics.last_enqueued_sequence_number, 2);
     assert.equal(metrics.last_enqueued_offset, String(OFFSET_BASE + 2));
-    assert.equal(metrics.last_enqueued_time_utc.getTime(), hub.telemetry.partition(0).lastTime);
-    assert.ok(metrics.runtime_info_retrieval_time_utc.getTime() >= hub.telemetry.partition(0).lastTime);
+    assert.equal(metrics.last_enqueued_time_utc.getTime(), hub.telemetry.lastKnown(0).lastTime);
+    assert.ok(metrics.runtime_info_retrieval_time_utc.getTime() >= hub.telemetry.lastKnown(0).lastTime);
   }
   assert.deepEqual(receiver.link.offered_capabilities, ['com.microsoft:enable-receiver-runtime-metric']);
   await client.close();
@@ -249,7 +249,7 @@ test('$management describes the event hub and its partitions', async () => {
       last_enqueued_sequence_number: 3,
       last_enqueued_sequence_number_epoch: 0,
       last_enqueued_offset: String(OFFSET_BASE + 3),
-      last_enqueued_time_utc: new Date(hub.telemetry.partition(0).lastTime),
+      last_enqueued_time_utc: new Date(hub.telemetry.lastKnown(0).lastTime),
       is_partition_empty: false,
     });
     const empty = await read('partition', { partition: '1' });

@@ -107,7 +107,7 @@ function slowed(told: MonitoringReport[]): readonly unknown[] {
 }
 
 const storedCount = (log: EventLog): number =>
-  Array.from({ length: log.partitionCount }, (_, partition) => log.partition(partition).lastSequence + 1).reduce(
+  Array.from({ length: log.partitionCount }, (_, partition) => log.lastKnown(partition).lastSequence + 1).reduce(
     (sum, count) => sum + count,
     0,
   );

@@ -55,7 +55,7 @@ const publish = (store: TwinStore, eventLog: MemoryEventLog, sources: readonly s
 async function told(log: MemoryEventLog, deviceId: string) {
   const partition = partitionOf(deviceId, log.partitionCount);
   const found = [];
-  for (const { bytes, start, count } of await log.read(partition, log.partition(partition).firstSequence, 1e6)) {
+  for (const { bytes, start, count } of await log.read(partition, log.lastKnown(partition).firstSequence, 1e6)) {
     let at = start;
     for (let record = 0; record < count; record++) {
       const from = at + 4;

@@ -245,7 +245,7 @@ export async function readEvents({ world, host, checkers }: Parts, name: string)
       .call(async (hub) => {
         const place = { eventHub: 'mooring', consumerGroup: '$Default', partition: String(partition) };
         const { log } = await hub.events.openReader(owner, place);
-        const { firstSequence, lastSequence } = log.partition(partition);
+        const { firstSequence, lastSequence } = await log.partition(partition);
         const sequence = dice.between(firstSequence, Math.max(firstSequence, lastSequence));
         const position = dice.pick<EventPosition>([
           { kind: 'start' },

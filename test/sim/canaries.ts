@@ -206,6 +206,7 @@ function reusedSequence(log: EventLog, crashes: number): EventLog {
   return {
     ...log,
     partition: (partition) => log.partition(partition),
+    lastKnown: (partition) => log.lastKnown(partition),
     read: async (partition, from, bytesMax) =>
       (await log.read(partition, from, bytesMax)).map((run, at) =>
         at > 0 && run.firstSequence > 0 ? { ...run, firstSequence: run.firstSequence - 1 } : run,

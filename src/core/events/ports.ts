@@ -11,7 +11,13 @@ export interface EventLog {
   /** UTC milliseconds at which the log was made. */
   readonly createdTime: number;
   readonly writer: EventWriter;
-  partition(partition: number): PartitionFacts;
+  /** What is durable in the partition, whichever node wrote it: no older than the call. */
+  partition(partition: number): Promise<PartitionFacts>;
+  /**
+   * The newest facts that this process has heard of, at no cost. Never ahead of what is durable, and no older than what a waiter
+   * or watcher of this log has been told; what other nodes write may be missing until their events are read.
+   */
+  lastKnown(partition: number): PartitionFacts;
   /**
    * The sequence number at which a reader of `position` begins: the first one that is kept and matches, or the next one
    * to be given. A sequence beyond the end is answered as it is: the caller decides (service reference 5.4).

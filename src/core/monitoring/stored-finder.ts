@@ -49,7 +49,7 @@ export class StoredFinder implements DurabilityWaiter {
     if (search === undefined) {
       const { log } = this.#parts;
       const unwatch = log.watch(partition, () => this.#look(partition));
-      const next = log.partition(partition).lastSequence + 1;
+      const next = log.lastKnown(partition).lastSequence + 1;
       search = { waiting: new Map(), unwatch, next, isReading: false, again: false };
       this.#searches.set(partition, search);
     }

@@ -17,7 +17,7 @@ export function hubRoutes(hub: Pick<Hub, 'name' | 'hostNames' | 'events'>): read
       tag: 'hub',
       answers: { 200: hubFactsSchema },
       handle: async ({ principal }) => {
-        const eventHubs = hub.events.eventHubs(principal).map(eventHubJson);
+        const eventHubs = await Promise.all(hub.events.eventHubs(principal).map(eventHubJson));
         return { status: 200, body: { name: hub.name, hostNames: [...hub.hostNames.all], eventHubs } };
       },
     }),

@@ -146,19 +146,17 @@ export function consumerGroupJson(group: ConsumerGroup): ConsumerGroupJson {
   return { name: group.name, createdTime: timeText(group.createdTime) };
 }
 
-export function eventHubJson(log: EventHubFacts): HubFacts['eventHubs'][number] {
+export async function eventHubJson(log: EventHubFacts): Promise<HubFacts['eventHubs'][number]> {
+  const partitions = Array.from({ length: log.partitionCount }, (_, at) => log.partition(at));
   return {
     name: log.name,
     createdTime: timeText(log.createdTime),
-    partitions: Array.from({ length: log.partitionCount }, (_, at) => {
-      const facts = log.partition(at);
-      return {
-        id: String(at),
-        firstSequenceNumber: facts.firstSequence,
-        lastSequenceNumber: facts.lastSequence,
-        lastEnqueuedTime: timeText(facts.lastTime),
-      };
-    }),
+    partitions: (await Promise.all(partitions)).map((facts, at) => ({
+      id: String(at),
+      firstSequenceNumber: facts.firstSequence,
+      lastSequenceNumber: facts.lastSequence,
+      lastEnqueuedTime: timeText(facts.lastTime),
+    })),
   };
 }
 

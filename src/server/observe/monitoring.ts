@@ -10,6 +10,7 @@ import type { Random } from '../../base/random.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import { partitionOf } from '../../core/events/rules.ts';
+import type { PartitionFacts } from '../../core/events/types.ts';
 import type { HubParts } from '../../core/hub.ts';
 import { createDetections } from '../../core/monitoring/detections.ts';
 import type { CommandFollower } from '../../core/monitoring/followed-commands.ts';
@@ -62,7 +63,8 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
   const { settings, presenceStates, places, clock, log, shutdown } = parts;
   const { traceDevices, traceSample } = settings;
   const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
-  const running = settings.monitoring ? startMonitor(parts) : undefined;
+  const stored = await parts.monitoring.partition(0);
+  const running = settings.monitoring ? startMonitor(parts, stored) : undefined;
   const traces = running && openTraces({ ...parts, monitor: running.monitor });
   const keptPresence = keepPresence(createPresence({ places, clock, log }), {
     store: presenceStates,
@@ -108,21 +110,16 @@ interface RunningMonitor {
   close(): void;
 }
 
-function startMonitor({
-  settings,
-  hubName,
-  telemetry,
-  monitoring,
-  metrics,
-  clock,
-  log,
-}: MonitoringParts): RunningMonitor {
+function startMonitor(
+  { settings, hubName, telemetry, monitoring, metrics, clock, log }: MonitoringParts,
+  stored: PartitionFacts,
+): RunningMonitor {
   const monitor = createMonitor({
     clock,
     log,
     // Whatever the clock does: later than everything that the stream holds.
-    startTime: Math.max(clock.now(), monitoring.partition(0).lastTime + 1),
-    earlierEvents: monitoring.partition(0).lastSequence + 1,
+    startTime: Math.max(clock.now(), stored.lastTime + 1),
+    earlierEvents: stored.lastSequence + 1,
     peer: settings.monitoringPeer,
     windowMs: settings.monitoringWindowSeconds * 1000,
   });

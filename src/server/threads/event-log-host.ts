@@ -7,7 +7,7 @@
  */
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
-import type { EventPosition } from '../../core/events/types.ts';
+import type { EventPosition, PartitionFacts } from '../../core/events/types.ts';
 import type { BatchRuns } from '../../stores/event-log/format.ts';
 import { Moved, type ThreadLink } from './calls.ts';
 import type { SentBatch } from './event-memory.ts';
@@ -40,6 +40,7 @@ export interface BatchAnswer {
 }
 
 export interface LogCalls {
+  partition(partition: number): Promise<PartitionFacts>;
   seek(partition: number, position: EventPosition): Promise<number>;
   read(partition: number, fromSequence: number, bytesMax: number): Promise<unknown>;
 }
@@ -64,7 +65,7 @@ export class EventLogHost {
 
   /** The log's facts have changed: every thread sees them from here on. */
   changed(): void {
-    this.#facts.write((partition) => this.#log.partition(partition));
+    this.#facts.write((partition) => this.#log.lastKnown(partition));
   }
 
   start(): LogStart {
@@ -80,6 +81,7 @@ export class EventLogHost {
     const heard = new Set<number>();
     this.#links.add(link);
     link.serve(`log ${log.name}`, {
+      partition: (partition) => log.partition(partition),
       seek: (partition, position) => log.seek(partition, position),
       read: async (partition, fromSequence, bytesMax) => {
         const answer = await log.read(partition, fromSequence, bytesMax);

@@ -39,7 +39,7 @@ interface Waiting {
 export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bounds: StandInBounds): EventLogStandIn {
   const { name, partitionCount } = start;
   const facts = new SharedFacts(partitionCount, start.facts);
-  const remote = link.remote<LogCalls>(`log ${name}`, { seek: true, read: true });
+  const remote = link.remote<LogCalls>(`log ${name}`, { partition: true, seek: true, read: true });
   const watchers = new Watchers(partitionCount, log);
   const watched = new Array<number>(partitionCount).fill(0);
   /** By id, oldest first. */
@@ -103,7 +103,8 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     partitionCount,
     createdTime: start.createdTime,
     writer,
-    partition: (partition) => facts.read(partition),
+    partition: (partition) => remote.partition(partition),
+    lastKnown: (partition) => facts.read(partition),
     seek: (partition, position) => remote.seek(partition, position),
     read: async (partition, fromSequence, bytesMax) =>
       unpackRuns((await remote.read(partition, fromSequence, bytesMax)) as PackedRuns),

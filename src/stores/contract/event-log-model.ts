@@ -114,7 +114,7 @@ async function appendBoth(
 async function retainBoth(opened: OpenedEventLog, model: Model, clock: VirtualClock): Promise<void> {
   await opened.retain();
   for (let partition = 0; partition < PARTITIONS; partition++) {
-    const { firstSequence } = opened.log.partition(partition);
+    const { firstSequence } = await opened.log.partition(partition);
     assert.ok(firstSequence >= model.first[partition]);
     for (const { at } of model.events[partition].slice(model.first[partition], firstSequence)) {
       assert.ok(at < clock.monotonic() - RETENTION_MS, 'only what is too old goes, wherever the clock was set');
@@ -128,7 +128,12 @@ async function compare(log: EventLog, model: Model, partition: number, draw: (bo
   const first = model.first[partition];
   const next = events.length;
   const lastTime = events.at(-1)?.time ?? 0;
-  assert.deepEqual(log.partition(partition), { partition, firstSequence: first, lastSequence: next - 1, lastTime });
+  assert.deepEqual(await log.partition(partition), {
+    partition,
+    firstSequence: first,
+    lastSequence: next - 1,
+    lastTime,
+  });
 
   const from = draw(next + 3);
   const bytesMax = draw(2) === 0 ? draw(200) : draw(10_000);

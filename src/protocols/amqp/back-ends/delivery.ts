@@ -114,7 +114,7 @@ export class EventDelivery implements Deliverer {
       const isFull = frames.pieceBytes >= DELIVERY_BUFFER_BYTES;
       if (this.#left > 0 || this.#partial !== undefined) return isFull;
       if (link.credit === 0) return false;
-      this.#mayHaveMore &&= this.#next <= log.partition(partition).lastSequence;
+      this.#mayHaveMore &&= this.#next <= log.lastKnown(partition).lastSequence;
       if (this.#mayHaveMore) {
         // What comes next may be laid out already as well.
         if (isFull && this.#mayRepeat()) return true;
@@ -279,7 +279,7 @@ export class EventDelivery implements Deliverer {
 
   #metrics(): Buffer {
     const { log, partition, now } = this.#options;
-    const { lastSequence, lastTime } = log.partition(partition);
+    const { lastSequence, lastTime } = log.lastKnown(partition);
     return runtimeMetrics({ lastSequence, lastOffset: offsetText(lastSequence), lastTime, now: now() });
   }
 

@@ -26,7 +26,7 @@ export async function openEventReader(
   const source = await events.openReader(principal, place);
   const { log, partition, delivered } = source;
   const from = await seek(log, partition, position, host);
-  const { lastSequence } = log.partition(partition);
+  const { lastSequence } = await log.partition(partition);
   if (position.kind === 'sequence' && from > lastSequence + 1) {
     throw new HubError(
       'ArgumentInvalid',

@@ -62,8 +62,8 @@ function describeEventHub(log: EventLog): Answer {
   };
 }
 
-function describePartition(log: EventLog, partition: number): Answer {
-  const { firstSequence, lastSequence, lastTime } = log.partition(partition);
+async function describePartition(log: EventLog, partition: number): Promise<Answer> {
+  const { firstSequence, lastSequence, lastTime } = await log.partition(partition);
   return {
     status: 200,
     description: 'OK',

@@ -14,10 +14,9 @@ export function clockCheck(
   return {
     name: 'clock',
     isQuiet: true,
-    look() {
-      const newest = Math.max(
-        ...Array.from({ length: log.partitionCount }, (_, partition) => log.partition(partition).lastTime),
-      );
+    async look() {
+      const facts = Array.from({ length: log.partitionCount }, (_, partition) => log.partition(partition));
+      const newest = Math.max(...(await Promise.all(facts)).map(({ lastTime }) => lastTime));
       const behindMs = newest - clock.now();
       if (behindMs >= limits.clockJumpMs) {
         const until = new Date(newest).toISOString();

@@ -85,7 +85,7 @@ test('readers that are behind read the disk, those that follow do not', async (c
   assert.equal(log.stats().extentReadsTotal, reads, 'partitions share what was read');
 
   const stop = log.watch(0, () => {});
-  const next = log.partition(0).lastSequence + 1;
+  const next = log.lastKnown(0).lastSequence + 1;
   await append(log, 0, ['live']);
   assert.deepEqual(await readAll(log, 0, next), ['live']);
   assert.equal(log.stats().extentReadsTotal, reads);
@@ -131,7 +131,7 @@ test('retention by size removes the oldest segments, from the disk as well', asy
   assert.ok(segmentsRemovedTotal > 3);
   const files = await fs.readdir(folder);
   assert.equal(files.filter((name) => name.endsWith('.journal')).length, segments);
-  const { firstSequence } = log.partition(0);
+  const { firstSequence } = log.lastKnown(0);
   assert.equal((await readAll(log, 0, firstSequence)).length, 50 - firstSequence);
   const [run] = await log.read(0, 0, 1);
   assert.equal(run.firstSequence, firstSequence, 'a reader from before begins at the first that is kept');
@@ -145,7 +145,7 @@ test('retention by size does not wait for its time: the log never has more than 
     await append(log, 0, [`${at}`.padStart(900, '.')]);
     assert.ok(log.stats().bytes <= 20_000 + limits.segmentBytesMin + 1000, `${log.stats().bytes}`);
   }
-  assert.ok(log.partition(0).firstSequence > 150);
+  assert.ok(log.lastKnown(0).firstSequence > 150);
   await log.close();
 });
 
@@ -163,11 +163,11 @@ test('a bound that is found at the opening is asked for once, with what the log 
   await log.retain();
   const before = log.stats();
   assert.ok(before.bytes <= 300_000 && before.bytes > 200_000, `${before.bytes}`);
-  const { firstSequence } = log.partition(0);
+  const { firstSequence } = log.lastKnown(0);
   await log.close();
   log = await open('/log', { files: disk, clock, retentionBytes });
   assert.deepEqual(asked, [0, before.bytes]);
-  assert.equal(log.partition(0).firstSequence, firstSequence, 'a start deletes nothing by it');
+  assert.equal(log.lastKnown(0).firstSequence, firstSequence, 'a start deletes nothing by it');
   assert.equal(log.stats().bytesMax, 300_000);
   await log.close();
 });
@@ -178,7 +178,7 @@ test('a reader keeps going while retention removes what it reads', async () => {
   for (let at = 0; at < 30; at++) await append(log, 0, [`${at}`.padStart(900, '.')]);
   const reading = Promise.all(Array.from({ length: 30 }, (_, at) => log.read(0, at, 2000)));
   await log.retain();
-  const { firstSequence } = log.partition(0);
+  const { firstSequence } = log.lastKnown(0);
   assert.ok(firstSequence > 15);
   for (const [at, runs] of (await reading).entries()) {
     assert.ok(runs.length > 0 && runs[0].firstSequence >= at);
@@ -201,7 +201,7 @@ test('an answer stays as it is until it is given back, whatever is read, written
   for (let at = 0; at < 450; at++) {
     await append(log, 0, [body(at)]);
     for (const first of [at, Math.floor(at / 2), Math.floor(at / 7)]) {
-      const { firstSequence } = log.partition(0);
+      const { firstSequence } = log.lastKnown(0);
       if (first < firstSequence) continue;
       const answer = await log.read(0, first, 1);
       check({ first, answer });
@@ -234,7 +234,7 @@ test('the log itself removes what is too old, once a minute', async () => {
   clock.advance(3_700_000);
   // Waits behind what the timer has begun.
   await log.retain();
-  assert.deepEqual(log.partition(0).firstSequence, 1);
+  assert.deepEqual(log.lastKnown(0).firstSequence, 1);
   await log.close();
 });
 

@@ -159,7 +159,8 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     createdTime: meta.createdTime,
     writer,
     recovery: report,
-    partition: (partition) => journal.facts(known(partition)),
+    partition: async (partition) => journal.facts(known(partition)),
+    lastKnown: (partition) => journal.facts(known(partition)),
     seek: (partition, position) => seekSequence(journal, known(partition), position),
     async read(partition, fromSequence, bytesMax) {
       const held: Buffer[] = [];

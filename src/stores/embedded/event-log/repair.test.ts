@@ -34,7 +34,7 @@ async function repair(disk: VirtualDisk): Promise<Repaired> {
 /** All events of a partition by sequence number, read as a back end does. */
 async function readBySequence(log: EmbeddedEventLog, partition: number): Promise<Map<number, string>> {
   const found = new Map<number, string>();
-  const { lastSequence } = log.partition(partition);
+  const { lastSequence } = log.lastKnown(partition);
   for (let next = 0; next <= lastSequence; ) {
     const runs = await log.read(partition, next, 100);
     if (runs.length === 0) break;
@@ -66,7 +66,7 @@ async function assertMended(disk: VirtualDisk, { texts }: Sample, what: string):
   let torn = 0;
   for (let partition = 0; partition < PARTITIONS; partition++) {
     const found = await readBySequence(log, partition);
-    const { lastSequence } = log.partition(partition);
+    const { lastSequence } = log.lastKnown(partition);
     const isLost = (sequence: number): boolean =>
       done.lost.some(
         (run) =>
