@@ -5,7 +5,7 @@ import { CommandDevice } from './load/command-device.ts';
 import { Histogram } from './load/histogram.ts';
 import { cpuSeconds, fdatasyncMedianMs, machine, residentMiB } from './process-facts.ts';
 import { figure, printTable, writeResult } from './report.ts';
-import { connectionFields, type RunningHub, startHub, token } from './servers/hub.ts';
+import { backEndPlace, type RunningHub, startHub } from './servers/hub.ts';
 
 export interface CommandRoundtripOptions {
   /** Numbers of devices to measure with, one after another. */
@@ -167,13 +167,4 @@ async function receiptsOf(backEnd: BackEnd, sent: number): Promise<number> {
     throw new Error(`${sent} commands, ${backEnd.receipts.length} receipts, ${ids.size} ids, ${bad} not a success`);
   }
   return (performance.now() - begun) / 1000;
-}
-
-function backEndPlace(hub: RunningHub) {
-  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(hub.endpoints.connectionStrings.service);
-  return {
-    port: hub.endpoints.ports.amqp as number,
-    username: `${SharedAccessKeyName}@sas.root.${HostName.split('.')[0]}`,
-    password: token(HostName, SharedAccessKey, SharedAccessKeyName),
-  };
 }

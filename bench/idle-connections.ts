@@ -23,8 +23,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { parseArgs } from 'node:util';
-import { WebSocket } from 'ws';
 import type { Endpoints } from '../src/api/endpoints.ts';
+import { Inspector } from './inspector.ts';
 import { connectPacket } from './load/mqtt-packets.ts';
 import { cpuSeconds, machine, residentMiB } from './process-facts.ts';
 import { printTable, show, spread, writeResult } from './report.ts';
@@ -156,104 +156,49 @@ function subscribePacket(filter: string): Buffer {
   return Buffer.from([0x82, filter.length + 5, 0, 1, 0, filter.length, ...Buffer.from(filter), 1]);
 }
 
+/** Full collections, in the worker threads too. */
+async function collectGarbage(inspector: Inspector): Promise<void> {
+  await inspector.call('HeapProfiler.collectGarbage');
+  await inspector.callWorkers('HeapProfiler.collectGarbage');
+}
+
 interface RemoteObject {
   readonly objectId?: string;
   readonly value?: unknown;
 }
 
-interface Answer {
-  readonly result?: RemoteObject;
-  readonly objects?: RemoteObject;
+async function evaluate(inspector: Inspector, expression: string): Promise<RemoteObject> {
+  return (await inspector.call('Runtime.evaluate', { expression })).result as RemoteObject;
 }
 
-/** The runtime's inspector: full collections, in the worker threads too, and snapshots. */
-class Inspector implements Disposable {
-  readonly #socket: WebSocket;
-  readonly #answers = new Map<number, (answer: Answer) => void>();
-  /** The worker threads, by their sessions. */
-  readonly #workers = new Set<string>();
-  #last = 0;
-  #chunk: (text: string) => void = () => {};
+/** Timers that are armed in the process. Counted as objects: the runtime's own count leaves out most of the hub's. */
+async function timersOf(inspector: Inspector): Promise<number> {
+  const expression =
+    '(() => { const one = setTimeout(() => {}); clearTimeout(one); return one.constructor.prototype; })()';
+  const { objectId: prototypeObjectId } = await evaluate(inspector, expression);
+  const { objects } = await inspector.call('Runtime.queryObjects', { prototypeObjectId });
+  const functionDeclaration = 'function () { return this.filter((timer) => !timer._destroyed).length; }';
+  const { objectId } = objects as RemoteObject;
+  const { result } = await inspector.call('Runtime.callFunctionOn', { objectId, functionDeclaration });
+  return Number((result as RemoteObject).value);
+}
 
-  private constructor(socket: WebSocket) {
-    this.#socket = socket;
-    socket.on('message', (text: Buffer) => {
-      let message = JSON.parse(text.toString());
-      if (message.method === 'NodeWorker.attachedToWorker') this.#workers.add(message.params.sessionId);
-      if (message.method === 'NodeWorker.detachedFromWorker') this.#workers.delete(message.params.sessionId);
-      if (message.method === 'NodeWorker.receivedMessageFromWorker') message = JSON.parse(message.params.message);
-      if (message.method === 'HeapProfiler.addHeapSnapshotChunk') this.#chunk(message.params.chunk);
-      this.#answers.get(message.id)?.(message.result);
-    });
-  }
+/** KiB of live objects. */
+async function heapUsed(inspector: Inspector): Promise<number> {
+  return Number((await evaluate(inspector, 'process.memoryUsage().heapUsed')).value) / 1024;
+}
 
-  static async open(port: number): Promise<Inspector> {
-    const list = (await (await fetch(`http://127.0.0.1:${port}/json/list`)).json()) as [
-      { webSocketDebuggerUrl: string },
-    ];
-    const [{ webSocketDebuggerUrl }] = list;
-    const socket = new WebSocket(webSocketDebuggerUrl, { perMessageDeflate: false });
-    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
-    const inspector = new Inspector(socket);
-    await inspector.call('NodeWorker.enable', { waitForDebuggerOnStart: false });
-    return inspector;
-  }
+/** Takes and holds so much small memory that none of what is resident is free. */
+async function fill(inspector: Inspector): Promise<void> {
+  const pieces = `Array.from({ length: ${FILLING.pieces} }, () => new ArrayBuffer(${FILLING.bytes}))`;
+  await evaluate(inspector, `(globalThis.filling ??= []).push(${pieces})`);
+}
 
-  call(method: string, params: object = {}): Promise<Answer> {
-    return new Promise((resolve) => {
-      this.#answers.set(++this.#last, resolve);
-      this.#socket.send(JSON.stringify({ id: this.#last, method, params }));
-    });
-  }
-
-  async collectGarbage(): Promise<void> {
-    await this.call('HeapProfiler.collectGarbage');
-    for (const sessionId of this.#workers) {
-      await new Promise<void>((resolve) => {
-        const id = ++this.#last;
-        this.#answers.set(id, () => resolve());
-        const message = JSON.stringify({ id, method: 'HeapProfiler.collectGarbage' });
-        void this.call('NodeWorker.sendMessageToWorker', { sessionId, message });
-      });
-    }
-  }
-
-  /** Timers that are armed in the process. Counted as objects: the runtime's own count leaves out most of the hub's. */
-  async timers(): Promise<number> {
-    const expression =
-      '(() => { const one = setTimeout(() => {}); clearTimeout(one); return one.constructor.prototype; })()';
-    const { result: prototype } = await this.call('Runtime.evaluate', { expression });
-    const { objects } = await this.call('Runtime.queryObjects', { prototypeObjectId: prototype?.objectId });
-    const functionDeclaration = 'function () { return this.filter((timer) => !timer._destroyed).length; }';
-    const { result: length } = await this.call('Runtime.callFunctionOn', {
-      objectId: objects?.objectId,
-      functionDeclaration,
-    });
-    return Number(length?.value);
-  }
-
-  /** KiB of live objects. */
-  async heapUsed(): Promise<number> {
-    const { result } = await this.call('Runtime.evaluate', { expression: 'process.memoryUsage().heapUsed' });
-    return Number(result?.value) / 1024;
-  }
-
-  /** Takes and holds so much small memory that none of what is resident is free. */
-  async fill(): Promise<void> {
-    const pieces = `Array.from({ length: ${FILLING.pieces} }, () => new ArrayBuffer(${FILLING.bytes}))`;
-    await this.call('Runtime.evaluate', { expression: `(globalThis.filling ??= []).push(${pieces})` });
-  }
-
-  async snapshot(file: string): Promise<void> {
-    const out = createWriteStream(file);
-    this.#chunk = (text) => void out.write(text);
-    await this.call('HeapProfiler.takeHeapSnapshot');
-    await new Promise<void>((resolve) => void out.end(resolve));
-  }
-
-  [Symbol.dispose](): void {
-    this.#socket.terminate();
-  }
+async function snapshotOf(inspector: Inspector, file: string): Promise<void> {
+  const out = createWriteStream(file);
+  inspector.onSnapshotChunk = (text) => void out.write(text);
+  await inspector.call('HeapProfiler.takeHeapSnapshot');
+  await new Promise<void>((resolve) => void out.end(resolve));
 }
 
 interface Measured {
@@ -289,7 +234,7 @@ async function measure(kind: Kind): Promise<Measured> {
       kibPerConnection: added('resident'),
       heapKibPerConnection: added('heap'),
       idleCores,
-      timers: await inspector.timers(),
+      timers: await timersOf(inspector),
     };
   } finally {
     for (const socket of sockets) socket.destroy();
@@ -316,12 +261,12 @@ interface Reading {
 async function reading(server: Server, snapshot?: string): Promise<Reading> {
   using inspector = await Inspector.open(server.inspectorPort);
   await collect(inspector);
-  await inspector.fill();
+  await fill(inspector);
   await collect(inspector);
-  const read = { resident: residentMiB(server.pid) * 1024, heap: await inspector.heapUsed() };
+  const read = { resident: residentMiB(server.pid) * 1024, heap: await heapUsed(inspector) };
   if (values.snapshot !== undefined && snapshot !== undefined) {
     mkdirSync(values.snapshot, { recursive: true });
-    await inspector.snapshot(path.join(values.snapshot, `${snapshot}.heapsnapshot`));
+    await snapshotOf(inspector, path.join(values.snapshot, `${snapshot}.heapsnapshot`));
   }
   return read;
 }
@@ -329,7 +274,7 @@ async function reading(server: Server, snapshot?: string): Promise<Reading> {
 /** What a collection frees is given back to the system little by little. */
 async function collect(inspector: Inspector): Promise<void> {
   for (let round = 0; round < 3; round++) {
-    await inspector.collectGarbage();
+    await collectGarbage(inspector);
     await sleep(300);
   }
   await sleep(700);

@@ -6,6 +6,7 @@ import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
+import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { hubAt } from './servers/hub.ts';
@@ -27,6 +28,7 @@ const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [
                              [--readers-while-writing GROUPS] [--full-page-cache] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
+npm run bench -- message-path [--compare REVISION]
 npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
 npm run bench -- under-attack --doors [--only TEXT] [--hub-threads 1,2] [--seconds N] [--warmup N] [--json FILE]
 npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [--full-page-cache] [common]
@@ -123,6 +125,8 @@ async function run(bench: string | undefined): Promise<void> {
       client: values.client,
       rheaPeer: values.peer.includes('rhea'),
     });
+  } else if (bench === 'message-path') {
+    await messagePath(values.compare.map(checkoutOf));
   } else if (bench === 'command-roundtrip') {
     await commandRoundtrip({
       devices: (values.devices ?? '1,10,100,1000').split(',').map(Number),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
 import type { Endpoints } from '../../src/api/endpoints.ts';
+import type { BackEndPlace } from '../load/back-end.ts';
 import type { PublisherLogin } from '../load/publisher.ts';
 import { type RunningServer, type ServerKind, type ServerOptions, startProgram, stopProgram } from './server.ts';
 
@@ -23,6 +24,8 @@ export interface HubOptions extends ServerOptions {
   readonly checkout?: string;
   /** Settings beside the ports. */
   readonly flags?: readonly string[];
+  /** Where its inspector listens on the loopback address; absent = it has none. */
+  readonly inspectorPort?: number;
 }
 
 /** The hub of a checkout with these settings; every other one is on its default but the ports. */
@@ -46,6 +49,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
   const { child } = await startProgram(
     process.execPath,
     [
+      ...(options.inspectorPort === undefined ? [] : [`--inspect=127.0.0.1:${options.inspectorPort}`]),
       path.join(checkout, 'src/main.ts'),
       'serve',
       '--data-dir',
@@ -126,6 +130,16 @@ export function callHub(hub: RunningHub, method: string, address: string, body: 
 export function ownerToken({ connectionStrings }: Endpoints): string {
   const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(connectionStrings.iothubowner);
   return token(HostName, SharedAccessKey, SharedAccessKeyName);
+}
+
+/** Where a back end connects that may send commands and read receipts. */
+export function backEndPlace(hub: RunningHub): BackEndPlace {
+  const { HostName, SharedAccessKeyName, SharedAccessKey } = connectionFields(hub.endpoints.connectionStrings.service);
+  return {
+    port: hub.endpoints.ports.amqp as number,
+    username: `${SharedAccessKeyName}@sas.root.${HostName.split('.')[0]}`,
+    password: token(HostName, SharedAccessKey, SharedAccessKeyName),
+  };
 }
 
 const postBulk = (port: number, ca: string, authorization: string, body: string): Promise<string> =>

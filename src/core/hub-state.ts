@@ -25,9 +25,8 @@ import { createMethods, type MethodTotals } from './methods/methods.ts';
 import type { Methods } from './methods/room.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import type { Recorder } from './monitoring/types.ts';
-import { type ConnectionWatcher, watchedPresence } from './monitoring/watched-presence.ts';
 import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
-import type { Presence, SubscriptionStore } from './presence/ports.ts';
+import type { Presence, SubscriptionStore, WatchedPresence } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import type { Throttling } from './throttling/throttling.ts';
 import type { TwinStore } from './twins/ports.ts';
@@ -71,9 +70,7 @@ export interface HubStateParts {
   /** Whether changes of twins are kept as events; absent = no. */
   readonly twinEvents?: boolean;
   /** Where connections have their places. */
-  readonly presence: Presence;
-  /** Hear of every connection, beside `recorder`. */
-  readonly connectionWatchers: readonly ConnectionWatcher[];
+  readonly presence: WatchedPresence;
   /** How often identities may connect. */
   readonly throttling: Pick<Throttling, 'admitConnection'>;
   readonly recorder: Recorder;
@@ -93,17 +90,9 @@ export function createHubState(parts: HubStateParts): OwnHubState {
   const { guard, identities, authorities, commandQueue, recorder, commandFollower, clock, random, log } = parts;
   const cache = new IdentityCache(identities, parts.limits.identityCacheMax);
   const trust = new Trust(authorities);
-  const watchers: readonly ConnectionWatcher[] = [
-    ...parts.connectionWatchers,
-    connectionReports(recorder),
-    { connected: ({ key }) => methods.connected(key), disconnected: () => {} },
-  ];
-  const presence = admittedPresence(
-    watchedPresence(parts.presence, watchers, numberedUuids(random)),
-    parts,
-    cache,
-    trust,
-  );
+  parts.presence.watch(connectionReports(recorder, numberedUuids(random)));
+  parts.presence.watch({ connected: ({ key }) => methods.connected(key), disconnected: () => {} });
+  const presence = admittedPresence(parts.presence, parts, cache, trust);
   const commands = createCommands({
     guard,
     queue: commandQueue,

@@ -51,7 +51,6 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
     twins: createMemoryTwinStore(identities),
     files: memoryFiles(common.guard, identities, clock, random),
     presence: createPresence({ places: createMemoryPlaces(), clock }),
-    connectionWatchers: [],
     throttling: createThrottling({}, clock),
     commandFollower: undefined,
   });

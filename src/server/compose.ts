@@ -153,7 +153,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
     files: files.room,
     presence: keptPresence.presence,
-    connectionWatchers: [keptPresence.watcher],
     throttling,
     commandFollower: monitored.commandFollower,
   });

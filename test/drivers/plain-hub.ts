@@ -70,7 +70,6 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     twins: parts.twins ?? createMemoryTwinStore(memory),
     files,
     presence: createPresence({ places: createMemoryPlaces(), clock, log }),
-    connectionWatchers: [],
     throttling: createThrottling({}, clock),
     commandFollower: undefined,
   });

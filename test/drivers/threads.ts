@@ -76,7 +76,6 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     twins: createMemoryTwinStore(store),
     files: memoryFiles(common.guard, store, clock),
     presence: createPresence({ places: createMemoryPlaces(), clock }),
-    connectionWatchers: [],
     throttling: createThrottling({}, clock),
     commandFollower: undefined,
   });

@@ -1,6 +1,6 @@
 /** Bugs of twins and methods; see `canaries.ts`. */
 import { HubError } from '../../src/core/errors.ts';
-import type { Presence } from '../../src/core/presence/ports.ts';
+import type { WatchedPresence } from '../../src/core/presence/ports.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
 import type { Canary } from './canary.ts';
 import type { Plan } from './plan.ts';
@@ -139,7 +139,7 @@ function droppedLate(store: TwinStore): TwinStore {
   };
 }
 
-function askingTwice(presence: Presence): Presence {
+function askingTwice(presence: WatchedPresence): WatchedPresence {
   let calls = 0;
   return {
     ...presence,

@@ -8,7 +8,7 @@ import type { Command, ReceiptBatch } from '../../src/core/commands/types.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
-import type { Presence } from '../../src/core/presence/ports.ts';
+import type { WatchedPresence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { JournalFile } from '../../src/stores/embedded/event-log/files.ts';
 import { doorCanaries } from './canaries-doors.ts';
@@ -230,7 +230,7 @@ function spread(events: WholeHub['events'], log: EventLog): WholeHub['events'] {
   };
 }
 
-function cleared(presence: Presence): Presence {
+function cleared(presence: WatchedPresence): WatchedPresence {
   const takenOver = new Set<string>();
   return {
     ...presence,

@@ -3,7 +3,7 @@ import type { EventLog } from '../../src/core/events/ports.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityStore } from '../../src/core/identity/ports.ts';
 import type { Places } from '../../src/core/presence/places.ts';
-import type { Presence, SubscriptionStore } from '../../src/core/presence/ports.ts';
+import type { Presence, SubscriptionStore, WatchedPresence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
 import type { AmqpConnections } from '../../src/protocols/amqp/connections.ts';
@@ -23,7 +23,7 @@ export interface Canary {
   /** @param crashes so far */
   eventLog?(log: EventLog, crashes: number): EventLog;
   events?(events: WholeHub['events'], log: EventLog): WholeHub['events'];
-  presence?(presence: Presence): Presence;
+  presence?(presence: WatchedPresence): WatchedPresence;
   hub?(hub: WholeHub): WholeHub;
   /** What a member claims places for, in the hub's own loop. */
   memberPresence?(presence: Presence): Presence;

@@ -291,7 +291,6 @@ export class HubHost {
       twinEvents: plan.twinBackEnds > 0,
       files: memoryFiles(common.guard, identities, clock, random),
       presence: presence.presence,
-      connectionWatchers: [presence.watcher],
       throttling: createThrottling({}, clock),
       commandFollower: undefined,
     });

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
-import { demandProof } from '../identity/permissions.ts';
+import { demandProof, proofEnded } from '../identity/permissions.ts';
 import type { Throttling } from '../throttling/throttling.ts';
 import { eventCalls } from './calls.ts';
 import type {
@@ -114,7 +114,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       const { log, partition, meter } = sender;
       const bodyBytes = bodyEnd - bodyStart;
       const now = clock.now();
-      demandProof(sender.proof, now);
+      if (sender.proof.expiresAt <= now) throw proofEnded();
       checkTelemetryBytes(propertyBytes + bodyBytes, sender.stamp, telemetryBytesMax);
       checkHealth(log);
       const { writer } = log;

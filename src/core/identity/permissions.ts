@@ -36,10 +36,13 @@ export function isAuthorized(
   return principal.expiresAt > now && isAllowed(principal, operation, target);
 }
 
-/** The end of a right that was asked for before, for the hot path. @throws HubError IotHubUnauthorized when it is over. */
+/** @throws HubError IotHubUnauthorized when the proof has ended at `now` (UTC milliseconds) */
 export function demandProof({ expiresAt }: Proof, now: number): void {
-  if (expiresAt <= now) throw new HubError('IotHubUnauthorized', undefined, { reason: 'expired-token' });
+  if (expiresAt <= now) throw proofEnded();
 }
+
+/** For the hot path, which compares by itself. */
+export const proofEnded = (): HubError => new HubError('IotHubUnauthorized', undefined, { reason: 'expired-token' });
 
 function isAllowed(principal: Principal, operation: Operation, target: IdentityKey | HubPlace | undefined): boolean {
   const rule: OperationRule = operationTable[operation];

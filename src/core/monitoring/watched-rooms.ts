@@ -6,19 +6,22 @@ import type { CommandOutcome } from '../commands/types.ts';
 import type { Events } from '../events/room.ts';
 import type { Guarded } from '../identity/guard.ts';
 import type { IdentityChange } from '../identity/ports.ts';
+import type { ConnectionWatcher } from '../presence/ports.ts';
 import { clipped, concerning } from './concerned.ts';
 import { SlowedSenders } from './slowed-senders.ts';
 import type { Recorder } from './types.ts';
-import type { ConnectionWatcher } from './watched-presence.ts';
 
-/** Connections as events. Their ids are the registry's own texts, which need not be copied to be kept. */
-export function connectionReports(recorder: Recorder): ConnectionWatcher {
+/**
+ * Connections as events. Their ids are the registry's own texts, which need not be copied to be kept.
+ * @param idOf the correlation id of a connection
+ */
+export function connectionReports(recorder: Recorder, idOf: (connection: number) => string): ConnectionWatcher {
   return {
-    connected: ({ key, protocol, credential, peer }, correlationId) =>
-      recorder.record({ type: 'connected', ...key, protocol, credential, peer, correlationId }),
-    disconnected: ({ key, protocol, credential, peer }, correlationId, reason, detail) =>
+    connected: ({ key, protocol, credential, peer }, connection) =>
+      recorder.record({ type: 'connected', ...key, protocol, credential, peer, correlationId: idOf(connection) }),
+    disconnected: ({ key, protocol, credential, peer }, connection, reason, detail) =>
       recorder.record({
-        ...{ type: 'disconnected', ...key, protocol, credential, peer, correlationId, reason },
+        ...{ type: 'disconnected', ...key, protocol, credential, peer, correlationId: idOf(connection), reason },
         ...(detail !== undefined && { detail }),
       }),
   };

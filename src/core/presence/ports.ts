@@ -37,6 +37,24 @@ export interface Presence {
   dropAll(reason: DisconnectReason): Promise<void>;
 }
 
+/** Hears of every connection once when it has its place and once when it has lost it, in this order. */
+export interface ConnectionWatcher {
+  /** @param connection names it among all that ever claim a place here */
+  connected(claim: ConnectionClaim, connection: number): void;
+  disconnected(claim: ConnectionClaim, connection: number, reason: DisconnectReason, detail?: string): void;
+}
+
+/** Connections as they come and go. */
+export interface WatchedPresence extends Presence {
+  /**
+   * A connection that is taken over is told as ended before the one that took its place is told as connected; one that is
+   * dropped while its claim is still being answered is told as connected first.
+   */
+  watch(watcher: ConnectionWatcher): void;
+  /** Calls with each connection that there is and that something came from or went to since the last such call. */
+  heardOf(tell: (claim: ConnectionClaim) => void): void;
+}
+
 export interface PresenceTicket {
   /**
    * The connection has ended. Harmless after a newer one has taken its place, and when called twice.

@@ -6,8 +6,8 @@
  * writer, which keeps their order by itself; across members the older one's `drop` is waited for.
  *
  * A session is `claiming` from the step in which it asks for its place, so that whatever ends its identity from then on
- * meets it; then it is `held`, and in the map; then it has `ended`, once. Each connection is dropped at most once, and
- * never after its release.
+ * meets it; then it is `held`, and in the map; `connected` when its claim is answered and watchers are told; then it has
+ * `ended`, once. Each connection is dropped at most once, and never after its release.
  */
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
@@ -19,7 +19,7 @@ import { ClaimQueue } from './claim-queue.ts';
 import { ConnectedModules } from './connected-modules.ts';
 import { Leaving } from './leaving.ts';
 import type { Connections, Holder, Places } from './places.ts';
-import type { Presence, PresenceTicket } from './ports.ts';
+import type { ConnectionWatcher, PresenceTicket, WatchedPresence } from './ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './types.ts';
 
 export interface PresenceParts {
@@ -43,7 +43,7 @@ export interface PresenceParts {
 interface Room {
   readonly node: string;
   readonly clock: Clock;
-  leave(session: Session): boolean;
+  release(session: Session, reason: DisconnectReason, detail: string | undefined): void;
 }
 
 /** A connection, its claim to a place, and its ticket: one object of few fields, because there are so many of them. */
@@ -52,7 +52,9 @@ class Session implements PresenceTicket, Holder {
   readonly connection: number;
   readonly since: number;
   lastActivity: number;
-  state: 'claiming' | 'held' | 'ended' = 'claiming';
+  state: 'claiming' | 'held' | 'connected' | 'ended' = 'claiming';
+  /** Since `heardOf` has last looked. */
+  isHeardOf = false;
   readonly #room: Room;
 
   constructor(claim: ConnectionClaim, connection: number, room: Room) {
@@ -83,19 +85,20 @@ class Session implements PresenceTicket, Holder {
     return this.#room.node;
   }
 
-  release(): void {
-    this.#room.leave(this);
+  release(reason: DisconnectReason, detail?: string): void {
+    this.#room.release(this, reason, detail);
   }
 
   touch(): void {
     this.lastActivity = this.#room.clock.now();
+    this.isHeardOf = true;
   }
 }
 
 const never: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };
 
 /** Presence, and the same connections as other nodes reach them. */
-export type PresenceRoom = Presence & { readonly connections: Connections };
+export type PresenceRoom = WatchedPresence & { readonly connections: Connections };
 
 export function createPresence(parts: PresenceParts): PresenceRoom {
   const { clock, places, nodes } = parts;
@@ -107,28 +110,46 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const seen = new Map<string, PresenceState>();
   const leaving = new Leaving(log);
   const claims = new ClaimQueue(places, log);
+  const watchers: ConnectionWatcher[] = [];
   let connections = 0;
 
-  /** Takes the session out, whatever it has; false = it had ended before. */
-  const leave = (session: Session): boolean => {
-    if (session.state === 'ended') return false;
-    const { key } = session;
-    const wasHeld = session.state === 'held';
+  /** One connection, or watcher, that fails to listen must not keep the others from hearing. */
+  const tell = (session: Session, message: () => void): void => {
+    try {
+      message();
+    } catch (error) {
+      log.error({ identity: identityName(session.key), error }, 'a connection failed while it was called');
+    }
+  };
+
+  const tellConnected = (session: Session): void => {
+    const { claim, connection } = session;
+    for (const watcher of watchers) tell(session, () => watcher.connected(claim, connection));
+  };
+
+  /** Takes the session out, whatever it has, and tells the watchers; false = it had ended before. */
+  const leave = (session: Session, reason: DisconnectReason, detail?: string): boolean => {
+    const { key, claim, connection, state: before } = session;
+    if (before === 'ended') return false;
     session.state = 'ended';
     // One that is still claiming gives its place back when it gets it.
-    if (!wasHeld) {
-      claiming.delete(session);
-      return true;
-    }
+    if (before === 'claiming') claiming.delete(session);
+    else forget(session, key);
+    if (before !== 'connected') tellConnected(session);
+    for (const watcher of watchers) tell(session, () => watcher.disconnected(claim, connection, reason, detail));
+    return true;
+  };
+
+  /** It has no place any more. */
+  const forget = (session: Session, key: IdentityKey): void => {
     held.delete(identityName(key));
     modules.remove(key);
     claims.release(session);
     const state = { connected: false, connectionStateUpdatedTime: clock.now(), lastActivityTime: session.lastActivity };
     remember(identityName(key), state);
-    return true;
   };
 
-  const room: Room = { node: nodes?.own ?? '', clock, leave };
+  const room: Room = { node: nodes?.own ?? '', clock, release: leave };
 
   const remember = (name: string, state: PresenceState): void => {
     seen.delete(name);
@@ -139,17 +160,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     seen.set(name, state);
   };
 
-  /** One connection that fails to listen must not keep the others from hearing. */
-  const tell = (session: Session, message: () => void): void => {
-    try {
-      message();
-    } catch (error) {
-      log.error({ identity: identityName(session.key), error }, 'a connection failed while it was called');
-    }
-  };
-
   const end = (session: Session, reason: DisconnectReason): void => {
-    if (leave(session)) {
+    if (leave(session, reason)) {
       tell(session, () => {
         const settled = session.claim.drop(reason);
         if (settled !== undefined) leaving.add(identityName(session.key), session.claim.member, settled);
@@ -205,6 +217,11 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         seen.delete(name);
       }
       await leaving.others(name, claim.member);
+      // It may have been ended meanwhile, and been told then.
+      if ((session.state as Session['state']) === 'held') {
+        session.state = 'connected';
+        tellConnected(session);
+      }
       return session;
     },
     async state(key) {
@@ -263,6 +280,14 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     },
     async dropAll(reason) {
       endAll(reason, () => true);
+    },
+    watch: (watcher) => void watchers.push(watcher),
+    heardOf(tellOf) {
+      for (const session of held.values()) {
+        if (!session.isHeardOf) continue;
+        session.isHeardOf = false;
+        tellOf(session.claim);
+      }
     },
     connections: {
       async drop({ key, connection }, reason) {

@@ -36,7 +36,6 @@ function scene() {
       wake: () => {},
     } as unknown as ConnectionClaim;
     await presence.claim(claim);
-    kept.watcher.connected(claim);
   };
   /** Lets promises settle. */
   const settle = async (): Promise<void> => {

@@ -8,8 +8,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey, PresenceState } from '../identity/types.ts';
-import type { Presence } from './ports.ts';
-import type { ConnectionClaim } from './types.ts';
+import type { WatchedPresence } from './ports.ts';
 
 export interface StoredPresence extends PresenceState {
   readonly key: IdentityKey;
@@ -35,13 +34,7 @@ export interface PresenceStateStore {
 
 export interface KeptPresence {
   /** The same presence, which also knows of who connected before this run. */
-  readonly presence: Presence;
-  /** To be told of every connection (see `ConnectionWatcher` of the monitoring room). */
-  readonly watcher: {
-    connected(claim: ConnectionClaim): void;
-    disconnected(claim: ConnectionClaim): void;
-    touched(claim: ConnectionClaim): void;
-  };
+  readonly presence: WatchedPresence;
   /** Identities whose state waits to be written. */
   pending(): number;
   /** Writes what waits. */
@@ -54,24 +47,23 @@ interface Named {
 }
 
 export function keepPresence(
-  inner: Presence,
+  inner: WatchedPresence,
   { store, clock, log }: { readonly store: PresenceStateStore; readonly clock: Clock; readonly log: Log },
 ): KeptPresence {
   /** Whose state is to be written; what it is, is looked up then. */
   const dirty = new Map<string, Named>();
-  /** Connections that something came by since the last write of their identity. */
-  const active = new Set<Named>();
   let flushing: Promise<void> | undefined;
   /** Of a write that is on its way. */
   let writing = 0;
   let soon: Cancel | undefined;
   let later: Cancel | undefined;
   let closed = false;
+  /** Connections that there are. */
+  let open = 0;
   let asked: { readonly key: IdentityKey; resolve(state: PresenceState): void; reject(error: unknown): void }[] = [];
 
   const mark = (named: Named): void => {
     const { key, generationId } = named;
-    active.delete(named);
     dirty.set(identityName(key), { key, generationId });
     flushWithin(limits.presenceFlushMs);
   };
@@ -114,13 +106,27 @@ export function keepPresence(
     return flushing;
   };
 
-  /** Once a minute, for those who stay connected and are heard of. */
-  const rouse = (): void => {
+  /** Once a minute while there are connections, for those that are heard of. */
+  const lookAgain = (): void => {
+    if (closed) return;
     later ??= clock.after(limits.presenceActivityMs, () => {
       later = undefined;
-      for (const named of [...active]) mark(named);
+      inner.heardOf(mark);
+      if (open > 0) lookAgain();
     });
   };
+
+  inner.watch({
+    connected(claim) {
+      open++;
+      mark(claim);
+      lookAgain();
+    },
+    disconnected(claim) {
+      open--;
+      mark(claim);
+    },
+  });
 
   /** All that are asked for in one turn are one question to the store. */
   const stored = (key: IdentityKey): Promise<PresenceState> =>
@@ -145,21 +151,12 @@ export function keepPresence(
         return known.connectionStateUpdatedTime > 0 ? known : stored(key);
       },
     },
-    watcher: {
-      connected: mark,
-      disconnected: mark,
-      touched(claim) {
-        if (active.has(claim)) return;
-        active.add(claim);
-        rouse();
-      },
-    },
     pending: () => dirty.size + writing,
     async close() {
       closed = true;
       soon?.();
       later?.();
-      for (const named of [...active]) mark(named);
+      inner.heardOf(mark);
       await flushing;
       await flush();
     },

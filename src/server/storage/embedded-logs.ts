@@ -8,12 +8,9 @@ import { monitoringName } from '../endpoints.ts';
 import type { Shutdown } from '../lifecycle.ts';
 import type { EmbeddedParts } from './embedded-parts.ts';
 import type { LogMetrics } from './log-metrics.ts';
-import type { StoredLog } from './storage.ts';
 import { timedFiles } from './timed-files.ts';
 
-type EmbeddedLog = EmbeddedEventLog & StoredLog;
-
-interface OpenParts extends EmbeddedParts, Pick<LogMetrics, 'committed'> {
+interface OpenParts extends EmbeddedParts, Pick<LogMetrics, 'committedOf'> {
   /** What is opened says there how it is closed. */
   readonly steps: Shutdown;
 }
@@ -23,7 +20,7 @@ const DAY_MS = 86_400_000;
 /** @throws Error whose message says what to do */
 export async function openEventLogs(
   parts: OpenParts,
-): Promise<{ readonly telemetry: EmbeddedLog; readonly monitoring: EmbeddedLog }> {
+): Promise<{ readonly telemetry: EmbeddedEventLog; readonly monitoring: EmbeddedEventLog }> {
   const { settings } = parts;
   const { hubName, partitions } = parts.folder.facts;
   const telemetry = await openLog(parts, {
@@ -50,16 +47,14 @@ interface LogFacts {
 }
 
 async function openLog(
-  { settings, folder, runningTime, clock, random, log, steps, committed }: OpenParts,
+  { settings, folder, runningTime, clock, random, log, steps, committedOf }: OpenParts,
   { name, partitions, retentionDays, diskShare }: LogFacts,
-): Promise<EmbeddedLog> {
+): Promise<EmbeddedEventLog> {
   const at = folder.file('events', name);
-  let follower = (): void => {};
   const eventLog = await openEmbeddedEventLog({
     folder: at,
     name,
     partitionCount: partitions,
-    changed: () => follower(),
     retentionMs: retentionDays * DAY_MS,
     retentionBytes: retentionBound(settings.retentionBytes, diskShare, at),
     segmentBytes: settings.segmentBytes,
@@ -69,17 +64,12 @@ async function openLog(
     runningTime: runningTime.of(name),
     random,
     log,
-    files: timedFiles(systemFiles, (bytes, seconds) => committed(name, bytes, seconds)),
+    files: timedFiles(systemFiles, committedOf(name)),
   });
   steps.add(`event log ${name}`, () => eventLog.close());
   const { bytes, bytesMax } = eventLog.stats();
   if (Number.isFinite(bytesMax)) log.info({ eventHub: name, bytes, bytesMax }, 'the event log is bounded by size');
-  return {
-    ...eventLog,
-    followFacts(listener) {
-      follower = listener;
-    },
-  };
+  return eventLog;
 }
 
 /**

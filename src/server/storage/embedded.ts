@@ -27,7 +27,7 @@ export async function openEmbedded(parts: EmbeddedParts): Promise<Storage> {
 async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const { settings, folder, runningTime, clock, random, log } = parts;
   const logMetrics = createLogMetrics();
-  const logs = await openEventLogs({ ...parts, steps, committed: logMetrics.committed });
+  const logs = await openEventLogs({ ...parts, steps, committedOf: logMetrics.committedOf });
   const eventLogs = [logs.telemetry, logs.monitoring];
   await runningTime.keep();
 

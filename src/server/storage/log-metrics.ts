@@ -23,8 +23,8 @@ const logGauges: readonly LogValue[] = [
 ];
 
 export interface LogMetrics {
-  /** One batch became durable; `seconds` from its write on. Once per batch. */
-  committed(eventHub: string, bytes: number, seconds: number): void;
+  /** To be called with each batch of that log that became durable; `seconds` from its write on. */
+  committedOf(eventHub: string): (bytes: number, seconds: number) => void;
   /** All of them, in no registry yet. */
   of(logs: readonly EmbeddedEventLog[]): readonly Metric[];
 }
@@ -48,9 +48,12 @@ export function createLogMetrics(): LogMetrics {
     registers,
   });
   return {
-    committed(eventHub, bytes, seconds) {
-      appendSeconds.observe({ event_hub: eventHub }, seconds);
-      batchBytes.observe({ event_hub: eventHub }, bytes);
+    committedOf(event_hub) {
+      const [ofSeconds, ofBytes] = [appendSeconds.labels({ event_hub }), batchBytes.labels({ event_hub })];
+      return (bytes, seconds) => {
+        ofSeconds.observe(seconds);
+        ofBytes.observe(bytes);
+      };
     },
     of: (logs) => [
       appendSeconds,

@@ -43,8 +43,6 @@ export interface EmbeddedEventLogOptions {
   readonly defer?: (callback: () => void) => void;
   /** Milliseconds for which the disk rests after a commit while little waits (`CommitPace`); absent = no rest. */
   readonly commitRestMs?: number;
-  /** Called after facts of partitions have changed, before waiters and watchers hear of it. Does not throw. */
-  readonly changed?: () => void;
 }
 
 /** The event log on this machine's disk: one journal for all partitions, group commit (`docs/data-files.md`). */
@@ -53,6 +51,11 @@ export interface EmbeddedEventLog extends EventLog {
   /** What the start found and mended. */
   readonly recovery: RecoveryReport;
   stats(): EventLogStats;
+  /**
+   * Calls `listener`, which does not throw, after facts of partitions have changed, before waiters and watchers hear of it.
+   * One at most.
+   */
+  followFacts(listener: () => void): void;
   /** Removes what retention no longer keeps; the log does so itself once a minute. */
   retain(): Promise<void>;
   /** Makes everything reserved so far durable, finishes the journal, and takes no more records. */
@@ -87,7 +90,7 @@ export interface EventLogStats {
  */
 export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Promise<EmbeddedEventLog> {
   const { folder, name, partitionCount } = options;
-  const { clock = systemClock, random = systemRandom, files = systemFiles, changed = () => {} } = options;
+  const { clock = systemClock, random = systemRandom, files = systemFiles } = options;
   const log = (options.log ?? silentLog).child({ eventHub: name });
   assert(
     partitionCount >= 1 && partitionCount <= limits.partitionsMax,
@@ -138,7 +141,8 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       committed: (batch) => watchers.tell(batch.counts),
     },
   });
-  const retain = (): Promise<void> => journal.retain().then(changed);
+  let changed = nobodyFollows;
+  const retain = (): Promise<void> => journal.retain().then(() => changed());
   // By size at once: in a minute more can come than the disk has room for.
   const appended = (): void => {
     changed();
@@ -190,6 +194,9 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       segmentsMadeTotal: journal.counters.segmentsMade,
       segmentsRemovedTotal: journal.counters.segmentsRemoved,
     }),
+    followFacts(listener) {
+      changed = listener;
+    },
     retain,
     async close() {
       retention();
@@ -200,6 +207,7 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
 }
 
 const healthy = { ok: true } as const;
+const nobodyFollows = (): void => {};
 
 /** Calls `callback` again and again until the returned function is called. */
 function every(clock: Clock, periodMs: number, callback: () => void): () => void {
