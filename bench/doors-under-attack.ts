@@ -4,8 +4,7 @@
  * all attacks, with each number of listener threads; the attacker is a thread of this process.
  */
 
-import { startHub } from '../test/drivers/hub.ts';
-import { besideAttack, createParties } from '../test/hostile/beside-attack.ts';
+import { besideAttack, createParties, type WatchedHub, watchedHub } from '../test/hostile/beside-attack.ts';
 import { doorAttacks } from '../test/hostile/door-attacks.ts';
 import { percentile, type Rounds, startWitness, type Witness } from '../test/hostile/witness.ts';
 import { cpuSeconds, machine } from './process-facts.ts';
@@ -28,6 +27,8 @@ interface Waits {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly longestMs: number;
+  /** Each round, in their order. */
+  readonly roundsMs: readonly number[];
 }
 
 interface Row {
@@ -35,10 +36,14 @@ interface Row {
   readonly attack: string;
   readonly mqtt: Waits;
   readonly https: Waits;
+  /** CPU milliseconds of turns of the hub's loops that were busy for long: what others do on the machine is not in them. */
+  readonly turns: readonly number[];
   readonly hubCores: number;
   readonly sentBytes: number;
   readonly grownMiB: number;
 }
+
+type Figures = Omit<Row, 'threads' | 'attack' | 'hubCores'>;
 
 /** What is to be reached (p99, longest), milliseconds. */
 const P99_MS_MAX = 100;
@@ -48,29 +53,37 @@ const pause = (seconds: number): Promise<void> => new Promise((resolve) => setTi
 export async function doorsUnderAttack(options: DoorsUnderAttackOptions): Promise<void> {
   const rows: Row[] = [];
   for (const threads of options.threads) {
-    await using hub = await startHub({ args: ['--threads', String(threads)] });
+    await using watched = await watchedHub({ args: ['--threads', String(threads)] });
+    const { hub } = watched;
     await createParties(hub);
     const witness = await startWitness(hub);
     // Code that is compiled on the way is not what is measured.
     await pause(options.warmupSeconds);
-    const measured = async (attack: string, doing: () => Promise<Omit<Row, 'threads' | 'attack' | 'hubCores'>>) => {
+    const measured = async (attack: string, doing: () => Promise<Figures>) => {
       const [begun, cpu] = [performance.now(), cpuSeconds(hub.pid)];
       const figures = await doing();
       const hubCores = (cpuSeconds(hub.pid) - cpu) / ((performance.now() - begun) / 1000);
       rows.push({ threads, attack, ...figures, hubCores });
-      process.stdout.write(`${threads} ${attack}: ${line(figures.mqtt)}, ${line(figures.https)}\n`);
+      process.stdout.write(
+        `${threads} ${attack}: ${line(figures.mqtt)}, ${line(figures.https)}, turn ${Math.max(0, ...figures.turns)}\n`,
+      );
       await pause(1);
     };
-    await measured('none', () => alone(witness, options.seconds));
+    await measured('none', () => alone(watched, witness, options.seconds));
     for (const [at, { who, door, name }] of doorAttacks.entries()) {
       const attack = `${who}, ${door}: ${name}`;
       if (!attack.includes(options.only)) continue;
       await measured(attack, async () => {
-        const { sentBytes, idleMiB, peakMiB, ...rounds } = await besideAttack(hub, witness, at, options.seconds * 1000);
-        return { ...waitsOf(rounds), sentBytes, grownMiB: peakMiB - idleMiB };
+        const { sentBytes, idleMiB, peakMiB, ...found } = await besideAttack(
+          watched,
+          witness,
+          at,
+          options.seconds * 1000,
+        );
+        return { ...waitsOf(found), turns: found.turns, sentBytes, grownMiB: peakMiB - idleMiB };
       });
     }
-    await measured('none, afterwards', () => alone(witness, options.seconds));
+    await measured('none, afterwards', () => alone(watched, witness, options.seconds));
     await witness.stop();
   }
   print(rows);
@@ -78,10 +91,12 @@ export async function doorsUnderAttack(options: DoorsUnderAttackOptions): Promis
   process.stdout.write(`${writeResult('doors-under-attack', { machine: machine(), settings, rows }, jsonFile)}\n`);
 }
 
-async function alone(witness: Witness, seconds: number): Promise<Omit<Row, 'threads' | 'attack' | 'hubCores'>> {
+async function alone(watched: WatchedHub, witness: Witness, seconds: number): Promise<Figures> {
   await witness.rounds();
+  const begun = Date.now();
   await pause(seconds);
-  return { ...waitsOf(await witness.rounds()), sentBytes: 0, grownMiB: 0 };
+  const rounds = await witness.rounds();
+  return { ...waitsOf(rounds), turns: watched.turnsSince(begun), sentBytes: 0, grownMiB: 0 };
 }
 
 function waitsOf(rounds: Rounds): { readonly mqtt: Waits; readonly https: Waits } {
@@ -90,6 +105,7 @@ function waitsOf(rounds: Rounds): { readonly mqtt: Waits; readonly https: Waits 
     p50Ms: percentile(times, 0.5),
     p99Ms: percentile(times, 0.99),
     longestMs: percentile(times, 1),
+    roundsMs: times.map((ms) => Math.round(ms * 10) / 10),
   });
   return { mqtt: of(rounds.mqtt), https: of(rounds.https) };
 }
@@ -110,17 +126,19 @@ function print(rows: readonly Row[]): void {
       'HTTPS p50',
       'p99',
       'longest ms',
+      'longest turn',
       'hub cores',
       'sent MiB',
       'grown MiB',
       'bytes a byte',
       '',
     ],
-    ...rows.map(({ attack, threads, mqtt, https, hubCores, sentBytes, grownMiB }) => [
+    ...rows.map(({ attack, threads, mqtt, https, turns, hubCores, sentBytes, grownMiB }) => [
       attack,
       String(threads),
       ...cells(mqtt),
       ...cells(https),
+      figure(Math.max(0, ...turns)),
       figure(hubCores),
       figure(sentBytes / 2 ** 20),
       String(grownMiB),

@@ -6,6 +6,7 @@ import { limits } from '../../src/base/limits.ts';
 import type { CommandMessage } from '../../src/core/commands/types.ts';
 import { AmqpDriver, bodyText, type Ending, type Outcome } from '../drivers/amqp.ts';
 import { type AmqpTestHub, HUB_NAME, numbers, openAmqpTestHub, type TestDevice } from '../drivers/amqp-door.ts';
+import { withLimits } from '../hostile/cost.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: the library says nothing of its own constructors of types
 const { message: messages, types } = rhea as any;
@@ -162,6 +163,35 @@ test('a batch is several events and one answer: all of it, or nothing', async ()
     ],
   );
   await client.close();
+});
+
+test('batches that wait for their turn of the loop keep their place among what the device sends', async () => {
+  await withLimits({ amqpBatchBytesPerTurn: 1 }, async () => {
+    await using hub = await openAmqpTestHub({ partitions: 1 });
+    const clients = await Promise.all(['d1', 'd2', 'd3'].map(async (id) => connected(hub, await hub.device(id))));
+    const sent = clients.map(async (client, nth) => {
+      const sender = client.send(`/devices/d${nth + 1}/messages/events`);
+      await sender.opened();
+      const batchOf = (...bodies: readonly string[]): Buffer =>
+        encoded({ body: messages.data_sections(bodies.map((body) => encoded({ body: data(body) as never }))) });
+      const outcomes: Promise<Outcome>[] = [];
+      for (let round = 0; round < 20; round++) {
+        const [first, second, third] = ['a', 'b', 'c'].map((part) => `d${nth + 1} ${round} ${part}`);
+        outcomes.push(sender.outcome(batchOf(first, second), BATCH), sender.outcome({ body: data(third) as never }));
+      }
+      assert.deepEqual(new Set(await Promise.all(outcomes)), new Set(['accepted']));
+    });
+    await Promise.all(sent);
+    const bodies = (await events(hub, 3 * 20 * 3)).map(bodyText);
+    for (const id of ['d1', 'd2', 'd3']) {
+      const own = Array.from({ length: 60 }, (_, at) => `${id} ${Math.floor(at / 3)} ${'abc'[at % 3]}`);
+      assert.deepEqual(
+        bodies.filter((body) => body?.startsWith(`${id} `)),
+        own,
+      );
+    }
+    for (const client of clients) await client.close();
+  });
 });
 
 test('messages that are sent ahead are all accepted, in order; one that is refused costs nobody else', async () => {

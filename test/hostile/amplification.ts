@@ -254,7 +254,15 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
     ['methodsPerPolicyMax', 'methodsBytesPerPolicyMax'],
     'have places of their own, so that its other requests go on',
   ],
-  ['MQTT: packets of one turn', ['mqttPacketsPerTurn'], 'a long packet counts as many'],
+  ['MQTT: packets of one turn', ['mqttPacketsPerTurn'], 'a long packet counts as many, a patch of a twin as more'],
+  [
+    'MQTT, AMQP, HTTP: large twins that are read or changed, over all connections',
+    ['twinCharsPerTurn', 'tablePatientCallsMax', 'tableBatchMs'],
+    'put together a few in a turn of the loop, whoever asks in turn; in the tables, other calls go past them',
+  ],
+  ['MQTT, AMQP: reported patches in one call of the tables', ['twinReportsCostPerCall'], 'a large one counts as many'],
+  ['AMQP: batches of messages, over all connections', ['amqpBatchBytesPerTurn'], 'devices in turn'],
+  ['HTTP: bodies, over all connections', ['httpBodyBytesPerTurn'], 'callers in turn'],
 ];
 
 export function amplificationTable(): string {

@@ -5,8 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startHub } from '../drivers/hub.ts';
-import { besideAttack, createParties } from './beside-attack.ts';
+import { besideAttack, createParties, watchedHub } from './beside-attack.ts';
 import { doorAttacks } from './door-attacks.ts';
 import { longest, percentile, startWitness } from './witness.ts';
 
@@ -20,13 +19,14 @@ const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
 test('whoever attacks whichever door, who behaves is served, and memory stays within bounds', {
   timeout: 240_000 + doorAttacks.length * 2000 * seconds,
 }, async () => {
-  await using hub = await startHub({ args: ['--refusal-delay-seconds', '1'] });
+  await using watched = await watchedHub({ args: ['--refusal-delay-seconds', '1'] });
+  const { hub } = watched;
   await createParties(hub);
   const witness = await startWitness(hub);
   let idle: number | undefined;
   for (const [at, { who, door, name }] of doorAttacks.entries()) {
-    const { mqtt, https, idleMiB, peakMiB, sentBytes, receivedBytes, lines } = await besideAttack(
-      hub,
+    const { mqtt, https, turns, idleMiB, peakMiB, sentBytes, receivedBytes, lines } = await besideAttack(
+      watched,
       witness,
       at,
       1000 * seconds,
@@ -36,7 +36,7 @@ test('whoever attacks whichever door, who behaves is served, and memory stays wi
       (times) => `p99 ${percentile(times, 0.99).toFixed(0)} longest ${longest(times).toFixed(0)}`,
     );
     console.log(
-      `${who}, ${door}, ${name}: ${mib(sentBytes)} MiB sent, ${mib(receivedBytes)} received on ${lines} lines; QoS 1 ${waited[0]}, HTTPS ${waited[1]} ms; peak ${peakMiB} MiB`,
+      `${who}, ${door}, ${name}: ${mib(sentBytes)} MiB sent, ${mib(receivedBytes)} received on ${lines} lines; QoS 1 ${waited[0]}, HTTPS ${waited[1]} ms; longest turn ${Math.max(0, ...turns)} ms of CPU; peak ${peakMiB} MiB`,
     );
     assert.ok(lines > 0 && sentBytes + (door === 'TLS' ? 1 : 0) > 0, `${name}: nothing was sent`);
     assert.ok(

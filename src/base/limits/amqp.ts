@@ -7,6 +7,8 @@ export const amqpLimits = {
    * each: a chunk of the socket holds two thousand of them, and the runtime reads up to 32 chunks before it looks at the next socket.
    */
   amqpWorkPerTurn: 128,
+  /** Bytes of batches that are taken apart in one turn, of all connections of a thread; the last one may go beyond it. */
+  amqpBatchBytesPerTurn: 32 * KiB,
   /** Links of one AMQP connection that are woken in one turn because a window or the socket has room again. */
   amqpWakesPerTurn: 64,
   /** AMQP frame that the hub accepts and announces (device reference 3.1). */

@@ -38,6 +38,8 @@ export const httpLimits = {
   httpBodiesBytesMax: 64 * MiB,
   httpBodiesBytesPerDeviceMax: 4 * MiB,
   httpBodiesBytesPerPolicyMax: 32 * MiB,
+  /** Bytes of bodies that are taken apart in one turn of the loop, of all callers; the last one may go beyond it. */
+  httpBodyBytesPerTurn: 64 * KiB,
   /** Messages of one batch by HTTP: each is a record of some hundred bytes, however short its body. */
   httpBatchMessagesMax: 5000,
   /** Bodies, properties and trails of the commands in one answer; a list that would be longer is cut and says so. */

@@ -49,6 +49,9 @@ export const serverLimits = {
   callsWaitingPerPolicyMax: 4096,
   /** Rows that the table operations of one commit touch, about: some milliseconds of the store's thread. */
   tableBatchRowsMax: 512,
+  /** Calls of one commit that read or write a whole twin, and the time after which those of them that have not begun wait for the next. */
+  tablePatientCallsMax: 16,
+  tableBatchMs: 8,
   /** Durable MQTT sessions are kept this long after the device was last seen. */
   subscriptionIdleMs: 14 * 24 * HOUR_MS,
   /** Least share of `writerBytesMax` and `batchBytesMax` that a listener thread has: some of the largest messages. */

@@ -30,8 +30,16 @@ export const twinsLimits = {
   twinEventsRetryMs: 1 * SECOND_MS,
   /** How far before the change itself an event is looked for that may be in the log already: the clock may have been set. */
   twinEventsSearchMs: 60 * SECOND_MS,
-  /** Reported patches of one call of the store: some milliseconds of its thread. */
-  twinReportsPerCall: 256,
+  /**
+   * What the reported patches of one call of the store cost, some milliseconds of its thread: a patch of some values is one, a large
+   * one, or one for which the document must be read, more.
+   */
+  twinReportsCostPerCall: 256,
+  /** Characters of a patch that cost as much as a small patch. */
+  twinReportCharsPerCost: 128,
+  twinReportReadingCost: 32,
+  /** Characters of twins' documents that are put together in one turn of the loop: a millisecond or two. */
+  twinCharsPerTurn: 64 * KiB,
   /** Characters of reported patches that wait for the store. */
   twinReportsCharsMax: 16 * MiB,
   /** Service: characters of a method's name, bytes of its payload and of the answer's. */

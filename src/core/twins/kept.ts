@@ -37,6 +37,12 @@ export function mayFollow({ text, ifVersion }: ReportedPatch): boolean {
   return ifVersion === undefined && text !== '{}' && text.length < limits.twinTailCharsMax;
 }
 
+/** What a patch costs the store, in that of a small one. */
+export function reportCost(patch: ReportedPatch): number {
+  const read = mayFollow(patch) ? 0 : limits.twinReportReadingCost;
+  return 1 + read + Math.floor(patch.text.length / limits.twinReportCharsPerCost);
+}
+
 /** Carries out patches one after the other; what is refused changes nothing. */
 export function reportAll(
   twin: Twin,

@@ -8,8 +8,11 @@ import type { ReportedPatch, Twin, TwinChange } from './types.ts';
  * (`stores/contract/twins.ts`) runs over every implementation.
  */
 export interface TwinStore {
-  /** Undefined = no such identity; with `generationId`, none of that generation. */
-  load(key: IdentityKey, generationId?: string): Promise<KeptTwin | undefined>;
+  /**
+   * Undefined = no such identity; with `generationId`, none of that generation.
+   * @param share Of whose share of a turn of the loop the document is put together, where that takes time; '' = the hub's own
+   */
+  load(key: IdentityKey, generationId?: string, share?: string): Promise<KeptTwin | undefined>;
   /** What a back end wants. */
   change(key: IdentityKey, change: TwinChange, terms: ChangeTerms): Promise<ChangeOutcome>;
   /**
@@ -53,6 +56,8 @@ export interface ReportTerms {
 export interface ChangeTerms extends ReportTerms {
   /** An unquoted ETag, or `*`. */
   readonly ifMatch: string;
+  /** As of `load`. */
+  readonly share?: string;
 }
 
 export interface Report {

@@ -5,6 +5,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { asHubError, HubError } from '../errors.ts';
+import { reportCost } from './kept.ts';
 import type { Report, ReportOutcome, TwinStore } from './ports.ts';
 
 interface Waiting {
@@ -46,9 +47,19 @@ export class Reporting {
     });
   }
 
+  /** How many of those that wait go in the next call: one at least. */
+  #nextCount(): number {
+    let count = 0;
+    for (let cost = 0; count < this.#waiting.length; count++) {
+      cost += reportCost(this.#waiting[count].report.patch);
+      if (count > 0 && cost > limits.twinReportsCostPerCall) break;
+    }
+    return count;
+  }
+
   async #work(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, limits.twinReportsPerCall);
+      const batch = this.#waiting.splice(0, this.#nextCount());
       for (const { report } of batch) this.#characters -= report.patch.text.length;
       try {
         const terms = { time: this.#clock.now(), withEvents: this.#withEvents };

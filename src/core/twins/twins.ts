@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
 import type { IdentityStore } from '../identity/ports.ts';
+import { shareName } from '../identity/share-name.ts';
 import type { Identity, IdentityKey, PresenceState, Principal } from '../identity/types.ts';
 import { twinCalls } from './calls.ts';
 import { deviceTwinText } from './json.ts';
@@ -37,9 +38,13 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
   const { store, identities, withEvents, clock } = parts;
   const reporting = new Reporting(store, clock, withEvents);
 
-  const viewOf = async (identity: Identity, { twin, modelId }: KeptTwin): Promise<TwinView> => {
-    const key = keyOf(identity);
-    const [state, [depth]] = await Promise.all([parts.presence.state(key), parts.commandDepths([key])]);
+  const factsOf = (key: IdentityKey) => Promise.all([parts.presence.state(key), parts.commandDepths([key])]);
+  const viewOf = async (
+    identity: Identity,
+    { twin, modelId }: KeptTwin,
+    facts = factsOf(keyOf(identity)),
+  ): Promise<TwinView> => {
+    const [state, [depth]] = await facts;
     return { identity: { ...identity, ...state, cloudToDeviceMessageCount: depth }, twin, modelId };
   };
   const notThere = async (key: IdentityKey): Promise<HubError> => {
@@ -49,17 +54,25 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
   };
 
   const room: Twins = {
-    async get(_principal, key) {
-      const [identity, kept] = await Promise.all([identities.get(key), store.load(keyOf(key))]);
-      if (identity !== undefined && identity.generationId === kept?.generationId) return viewOf(identity, kept);
+    async get(principal, key) {
+      const share = shareName(principal);
+      // The document comes last, in a turn that has room for it, and is made into the answer in the same turn.
+      const facts = factsOf(keyOf(key));
+      const [identity, kept] = await Promise.all([
+        identities.get(key),
+        store.load(keyOf(key), undefined, share),
+        facts,
+      ]);
+      if (identity !== undefined && identity.generationId === kept?.generationId) return viewOf(identity, kept, facts);
       // It was created anew between the two, or is not there.
       const now = await identities.get(key);
-      const own = now && (await store.load(keyOf(key), now.generationId));
+      const own = now && (await store.load(keyOf(key), now.generationId, share));
       if (now === undefined || own === undefined) throw await notThere(key);
       return viewOf(now, own);
     },
-    async change(_principal, key, change, ifMatch = '*') {
-      const outcome = await store.change(keyOf(key), change, { ifMatch, time: clock.now(), withEvents });
+    async change(principal, key, change, ifMatch = '*') {
+      const terms = { ifMatch, time: clock.now(), withEvents, share: shareName(principal) };
+      const outcome = await store.change(keyOf(key), change, terms);
       if (outcome.kind === 'refused') throw errorOf(outcome);
       const identity = await identities.get(key);
       if (outcome.kind === 'gone' || identity === undefined) throw await notThere(key);
@@ -68,7 +81,7 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
       return viewOf(identity, outcome.kept);
     },
     async readOwn(principal, key) {
-      const kept = await store.load(keyOf(key), generationOf(principal));
+      const kept = await store.load(keyOf(key), generationOf(principal), shareName(principal));
       if (kept === undefined) throw await notThere(key);
       return deviceTwinText(kept.twin);
     },

@@ -83,7 +83,10 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     if ((request.routeOptions.config as RouteConfig).takesStream) return undefined;
     const length = request.headers['content-length'];
     const announced = length === undefined ? undefined : Number(length);
-    return parseBody(request, await readBody(payload, announced, (bytes) => share.takeBytes(bytes)));
+    const body = await readBody(payload, announced, (bytes) => share.takeBytes(bytes));
+    const turn = body.length > 0 ? share.turn(body.length) : undefined;
+    if (turn !== undefined) await turn;
+    return parseBody(request, body);
   });
   /** The caller is known: its request counts, and its body may come. */
   const begin: Begin = (request, reply, principal, waits) => {

@@ -6,6 +6,7 @@
  */
 import { limits } from '../../base/limits.ts';
 import { Shares } from '../../base/shares.ts';
+import { Turns } from '../../base/turns.ts';
 import { HubError } from '../../core/errors.ts';
 import { isPolicyShare, shareName } from '../../core/identity/share-name.ts';
 import type { Principal } from '../../core/identity/types.ts';
@@ -14,6 +15,8 @@ import type { Principal } from '../../core/identity/types.ts';
 export interface RequestShare {
   /** Takes memory for its body. @throws HubError ThrottlingException */
   takeBytes(bytes: number): void;
+  /** As `Turns.take`: a body of so many bytes is to be taken apart. */
+  turn(bytes: number): Promise<void> | undefined;
   /** The request has been answered, or has broken off. Calling it again is harmless. */
   end(): void;
 }
@@ -38,6 +41,8 @@ const poolOf = (
 });
 
 export class RequestShares {
+  /** One body of a MiB takes ten milliseconds and more, and many callers may have theirs complete in one turn. */
+  readonly #turns = new Turns(() => limits.httpBodyBytesPerTurn);
   readonly #devices = poolOf(limits.httpRequestsPerDeviceMax, limits.httpBodiesBytesPerDeviceMax);
   readonly #policies = poolOf(limits.httpRequestsPerPolicyMax, limits.httpBodiesBytesPerPolicyMax);
 
@@ -56,6 +61,7 @@ export class RequestShares {
         if (!bytes.take(name, more)) throw tooMuch('bodies');
         taken += more;
       },
+      turn: (bytes) => this.#turns.take(name, bytes),
       end() {
         if (hasEnded) return;
         hasEnded = true;

@@ -26,6 +26,8 @@ export interface HandledSession extends DeviceReceiver {
   /** What the device may send. @throws HubError IotHubUnauthorizedAccess */
   openUplink(): Uplink;
   write(bytes: Buffer): void;
+  /** What was taken has cost as much as so many small packets more. */
+  worked(packets: number): void;
   /** Takes no packets, for a reason of `holds`, until that is released. */
   hold(reason: number): void;
   release(reason: number): void;

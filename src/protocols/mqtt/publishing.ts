@@ -7,6 +7,9 @@ import { isGranted, publishTarget } from './addresses.ts';
 import type { HandledSession } from './handled-session.ts';
 import { telemetryOf } from './mapping.ts';
 
+/** Bytes of a patch, which is checked value by value, that take as long as a small packet. */
+const PATCH_BYTES_PER_PACKET = 32;
+
 /** @throws MalformedPacket, HubError as `Events.enqueue`: the connection is closed for both */
 export function takePublish(session: HandledSession, packet: PublishPacket, reader: PacketReader): void {
   if (packet.qos === 2) throw new MalformedPacket('QoS 2 is not offered (device reference 2.2)', packet.topic);
@@ -32,6 +35,7 @@ export function takePublish(session: HandledSession, packet: PublishPacket, read
       return;
     case 'twinPatch':
       // Carried out, whether or not the device wants to know what became of it.
+      session.worked(Math.floor(packet.payload.length / PATCH_BYTES_PER_PACKET));
       session.twin.patch(target.requestId, packet.payload, target.version);
   }
 }

@@ -264,6 +264,10 @@ export class Session extends Gated implements HandledSession, TelemetryDoor, Com
     giveBackReader(reader);
   }
 
+  worked(packets: number): void {
+    this.#taken += packets;
+  }
+
   /** This packet is the last one before the others have had their turn. */
   #endTurn(): void {
     this.#taken = 0;

@@ -1,3 +1,5 @@
+import { limits } from '../../base/limits.ts';
+import { Turns } from '../../base/turns.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts';
 import type { TableCaller } from './caller.ts';
@@ -5,6 +7,13 @@ import { type TwinText, twinOf } from './twins.ts';
 
 /** Documents are put together by whoever reads them, not on the thread of the tables. */
 export function createTableTwinStore(tables: TableCaller, identities: Pick<IdentityStore, 'watch'>): TwinStore {
+  const turns = new Turns(() => limits.twinCharsPerTurn);
+  /** Answers come in heaps, and a large document takes a millisecond and more. */
+  const putTogether = async (text: TwinText, share: string): Promise<KeptTwin> => {
+    const turn = turns.take(share, (text.document?.length ?? 0) + text.tail.length);
+    if (turn !== undefined) await turn;
+    return keptOf(text);
+  };
   const listeners = new Set<(note: DesiredNote) => void>();
   const eventListeners = new Set<() => void>();
   const eventsMayWait = (): void => {
@@ -14,17 +23,19 @@ export function createTableTwinStore(tables: TableCaller, identities: Pick<Ident
     if (kind !== 'replaced') eventsMayWait();
   });
   return {
-    async load(key, generationId) {
+    async load(key, generationId, share = '') {
       const text = await tables.call('twins.load', key, generationId);
-      return text && keptOf(text);
+      return text && putTogether(text, share);
     },
-    change: (key, change, terms) =>
-      tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
+    async change(key, change, terms) {
+      const outcome = await tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
         if (terms.withEvents) eventsMayWait();
         if (note !== undefined) for (const listener of listeners) listener(note);
-        if (outcome.kind !== 'done') return outcome;
-        return { kind: 'done', kept: keptOf(outcome.text) };
-      }),
+        return outcome;
+      });
+      if (outcome.kind !== 'done') return outcome;
+      return { kind: 'done', kept: await putTogether(outcome.text, terms.share ?? '') };
+    },
     report: (reports, terms) =>
       tables.callThen('twins.report', [reports, terms], (outcomes) => {
         if (terms.withEvents) eventsMayWait();

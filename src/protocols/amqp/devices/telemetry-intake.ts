@@ -1,4 +1,5 @@
 import { limits } from '../../../base/limits.ts';
+import { Turns } from '../../../base/turns.ts';
 import type { TelemetrySender } from '../../../core/devices/telemetry-sender.ts';
 import type { Slowing, TelemetryDoor } from '../../../core/devices/types.ts';
 import { asHubError, HubError } from '../../../core/errors.ts';
@@ -11,6 +12,9 @@ import { readTelemetry } from './telemetry-mapping.ts';
 
 /** Several messages in one (device reference 3.4): its data sections hold a complete message each. */
 const BATCH_FORMAT = 0x80013700;
+
+/** Of this thread: what takes its time is the same for all connections. */
+const turns = new Turns(() => limits.amqpBatchBytesPerTurn);
 
 interface Waiting extends DeliveryMark {
   /** Number of the batch of the log that it is in. */
@@ -73,7 +77,7 @@ export class TelemetryIntake implements TelemetryDoor {
   #take(delivery: Delivery): void {
     this.#device.connection.touch();
     try {
-      if (delivery.messageFormat === BATCH_FORMAT) this.#takeBatch(delivery);
+      if (delivery.messageFormat === BATCH_FORMAT) this.#takeBatchInTurn(delivery);
       else {
         const batch = this.#telemetry.enqueue(readTelemetry(delivery.payload));
         this.#waiting.push({ id: delivery.id, isSettled: delivery.isSettled, batch });
@@ -81,6 +85,29 @@ export class TelemetryIntake implements TelemetryDoor {
     } catch (error) {
       this.#refuse(delivery, error);
     }
+  }
+
+  /**
+   * A batch of 20 KB can hold 4,000 messages, and a device can have many connections. Nothing more of this one is taken before its turn,
+   * so that what it sends keeps its order. @throws HubError
+   */
+  #takeBatchInTurn(delivery: Delivery): void {
+    const turn = turns.take(this.#device.connection.key.deviceId, delivery.payload.length);
+    if (turn === undefined) {
+      this.#takeBatch(delivery);
+      return;
+    }
+    const goOn = this.#host.hold();
+    // What it is read into is used again for the next reads.
+    const kept = { ...delivery, payload: Buffer.from(delivery.payload) };
+    turn.then(() => {
+      try {
+        if (this.#link.isOpen) this.#takeBatch(kept);
+      } catch (error) {
+        this.#refuse(kept, error);
+      }
+      goOn();
+    });
   }
 
   /** All of a batch or nothing. @throws HubError */

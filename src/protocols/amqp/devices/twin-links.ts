@@ -22,6 +22,9 @@ import {
 /** How many requests a peer may send ahead. */
 const REQUEST_CREDIT = 32;
 
+/** Bytes of a patch, which is checked value by value, that take as long as a small frame. */
+const PATCH_BYTES_PER_UNIT = 128;
+
 /**
  * The twin links of one device: requests come on one, answers and changes of desired properties leave on the other (device reference
  * 3.6). A pair names the same correlation id; a device behind a connection of many has a pair of its own.
@@ -119,6 +122,7 @@ export class TwinLinks {
       case 'get':
         return { status: 200, text: await twins.readOwn(principal, key) };
       case 'patch': {
+        link.session.worked(Math.floor(request.body.length / PATCH_BYTES_PER_UNIT));
         const version = await twins.report(principal, key, readReportedPatch(request.body, request.version));
         return { status: 204, version, text: '' };
       }

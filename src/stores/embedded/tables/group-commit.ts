@@ -17,22 +17,44 @@ export type Answer =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly unavailable: boolean; readonly message: string };
 
+/** Which calls of a batch may wait, and for how much time the others come first. */
+export interface Patient {
+  readonly from: number;
+  readonly ms: number;
+}
+
+/** Of a call that was not begun, because those before it took all the time of a batch. */
+export type Later = 'later';
+
 export interface CommitParts {
   readonly database: DatabaseSync;
   readonly tables: Transaction;
   readonly operations: TableOperations;
 }
 
-/** Carries out the calls in order and answers each, in the same order. Never throws. */
-export async function commitTogether(calls: readonly Call[], parts: CommitParts): Promise<readonly Answer[]> {
+/**
+ * Carries out the calls in order and answers each, in the same order. Never throws.
+ * @param patient Calls from `from` on are large, each; they are left for later once the batch has taken `ms`
+ */
+export async function commitTogether(
+  calls: readonly Call[],
+  parts: CommitParts,
+  patient: Patient = { from: calls.length, ms: 0 },
+): Promise<readonly (Answer | Later)[]> {
   const { database } = parts;
-  const answers: Answer[] = [];
+  const answers: (Answer | Later)[] = [];
+  const begun = performance.now();
   try {
     database.exec(calls.some((call) => parts.operations[call.name].writes) ? 'begin immediate' : 'begin');
-    for (const call of calls) {
-      answers.push(await inSavepoint(call, parts));
+    for (const [at, call] of calls.entries()) {
+      if (at > 0 && at >= patient.from && performance.now() - begun >= patient.ms) {
+        answers.push('later');
+        continue;
+      }
+      const answer = await inSavepoint(call, parts);
+      answers.push(answer);
       // On a full or failing disk SQLite ends the whole transaction by itself.
-      if (!database.isTransaction) throw new Error(messageOf(answers[answers.length - 1]));
+      if (!database.isTransaction) throw new Error(messageOf(answer));
     }
     database.exec('commit');
     return answers;

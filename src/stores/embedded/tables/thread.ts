@@ -10,7 +10,7 @@ import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { OperationArgs, OperationName, OperationResult } from '../../tables/operations.ts';
-import type { Answer, Call } from './group-commit.ts';
+import type { Answer, Call, Later } from './group-commit.ts';
 import { damagePattern } from './look.ts';
 import type { Reply, Request, WorkerStart } from './worker.ts';
 
@@ -154,16 +154,10 @@ export class TableThread {
   #flush(): void {
     this.#flushing = false;
     if (this.#queue.length === 0 || this.#inFlight.length > 0 || this.#ended !== undefined) return;
-    let rows = 0;
-    let count = 0;
-    while (count < this.#queue.length && (count === 0 || rows < limits.tableBatchRowsMax)) {
-      rows += rowsOf(this.#queue[count++].call);
-    }
-    this.#inFlight = this.#queue.slice(0, count);
-    this.#queue = this.#queue.slice(count);
+    const patient = { from: this.#chooseBatch(), ms: limits.tableBatchMs };
     try {
       const calls = this.#inFlight.map(({ call }) => call);
-      this.#worker.postMessage({ kind: 'batch', number: ++this.#batch, calls } satisfies Request);
+      this.#worker.postMessage({ kind: 'batch', number: ++this.#batch, calls, patient } satisfies Request);
     } catch (error) {
       // Something that is not plain data: nothing was sent, so nothing was done.
       const message = error instanceof Error ? error.message : String(error);
@@ -171,11 +165,44 @@ export class TableThread {
     }
   }
 
-  #answered(answers: readonly Answer[]): void {
+  /**
+   * Takes what goes next off the queue: calls in their order, and behind them a few of those that read or write a whole twin, in theirs.
+   * Such a call takes as long as a hundred others; so whoever asks for many of them waits, and the others go past.
+   * @returns where the large ones begin
+   */
+  #chooseBatch(): number {
+    const quick: Waiting[] = [];
+    const patient: Waiting[] = [];
+    const left: Waiting[] = [];
+    let rows = 0;
+    for (const [at, waiting] of this.#queue.entries()) {
+      if (isPatient(waiting.call)) {
+        if (patient.length < limits.tablePatientCallsMax) patient.push(waiting);
+        else left.push(waiting);
+      } else if (quick.length === 0 || rows < limits.tableBatchRowsMax) {
+        rows += rowsOf(waiting.call);
+        quick.push(waiting);
+      } else {
+        left.push(...this.#queue.slice(at));
+        break;
+      }
+    }
+    this.#inFlight = [...quick, ...patient];
+    this.#queue = left;
+    return quick.length;
+  }
+
+  #answered(answers: readonly (Answer | Later)[]): void {
     const answered = this.#inFlight;
     assert(answers.length === answered.length, 'each call of a batch has its answer');
     this.#inFlight = [];
-    for (const [at, waiting] of answered.entries()) waiting.settle(answers[at]);
+    const left: Waiting[] = [];
+    for (const [at, waiting] of answered.entries()) {
+      const answer = answers[at];
+      if (answer === 'later') left.push(waiting);
+      else waiting.settle(answer);
+    }
+    if (left.length > 0) this.#queue = [...left, ...this.#queue];
     this.#flush();
     this.#tellIfIdle();
   }
@@ -209,6 +236,14 @@ export class TableThread {
   }
 }
 
+/** Calls that read or write the whole document of a twin, of which nobody knows before how long it is. */
+function isPatient({ name }: Call): boolean {
+  return name === 'twins.load' || name === 'twins.change' || name === 'twins.report';
+}
+
+/** Bytes that take as long as a row to be handed over and stored. */
+const BYTES_PER_ROW = 2048;
+
 /** Rows that a call touches at most, about: a batch is bounded by them, so that long lists do not hold up the rest. */
 function rowsOf({ name, args }: Call): number {
   switch (name) {
@@ -220,12 +255,12 @@ function rowsOf({ name, args }: Call): number {
       return (args as OperationArgs<'identities.listChildren'>)[1].limit;
     case 'identities.listModules':
       return limits.modulesPerDeviceMax;
+    case 'commands.enqueue':
+      return 1 + Math.floor((args as OperationArgs<'commands.enqueue'>)[0].message.body.length / BYTES_PER_ROW);
     case 'commands.lockNext':
       return (args as OperationArgs<'commands.lockNext'>)[2].tokens.length;
     case 'commands.depths':
       return (args as OperationArgs<'commands.depths'>)[0].length;
-    case 'twins.report':
-      return (args as OperationArgs<'twins.report'>)[0].length;
     case 'twins.events':
       return (args as OperationArgs<'twins.events'>)[0];
     case 'twins.dropEvents':

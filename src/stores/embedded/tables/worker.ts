@@ -6,7 +6,7 @@ import { createKeyCipher, type KeyRing } from '../../tables/key-cipher.ts';
 import { tableOperations } from '../../tables/operations.ts';
 import { prepareTables } from '../../tables/prepare.ts';
 import { sameGeneration } from './generation.ts';
-import { type Answer, type Call, commitTogether } from './group-commit.ts';
+import { type Answer, type Call, commitTogether, type Later, type Patient } from './group-commit.ts';
 import { lookForDamage, wasLeftUnfinished } from './look.ts';
 import { kyselyOver, openDatabase } from './sqlite.ts';
 
@@ -18,13 +18,19 @@ export interface WorkerStart {
 }
 
 export type Request =
-  | { readonly kind: 'batch'; readonly number: number; readonly calls: readonly Call[] }
+  | {
+      readonly kind: 'batch';
+      readonly number: number;
+      readonly calls: readonly Call[];
+      /** As `commitTogether`. */
+      readonly patient: Patient;
+    }
   | { readonly kind: 'close' };
 
 export type Reply =
   | { readonly kind: 'opened'; readonly generation: string }
   | { readonly kind: 'refused'; readonly message: string }
-  | { readonly kind: 'answers'; readonly number: number; readonly answers: readonly Answer[] };
+  | { readonly kind: 'answers'; readonly number: number; readonly answers: readonly (Answer | Later)[] };
 
 async function serve(port: MessagePort, { file, ring, generation: wanted }: WorkerStart): Promise<void> {
   const cipher = createKeyCipher(ring);
@@ -50,7 +56,7 @@ async function serve(port: MessagePort, { file, ring, generation: wanted }: Work
     if (request.kind === 'batch') {
       assert(!isCommitting, 'one batch is committed at a time');
       isCommitting = true;
-      const answers = await commitTogether(request.calls, parts);
+      const answers = await commitTogether(request.calls, parts, request.patient);
       isCommitting = false;
       port.postMessage({ kind: 'answers', number: request.number, answers } satisfies Reply);
     } else {
