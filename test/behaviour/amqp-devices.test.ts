@@ -490,6 +490,27 @@ test('a device that is disabled or deleted loses its links at once, and does not
   await client.close();
 });
 
+test('one of several devices on a connection loses its session where nothing else is on it, else its links', async () => {
+  await using hub = await openAmqpTestHub();
+  const [off, beside, shared] = await Promise.all(['off', 'beside', 'shared'].map((id) => hub.device(id)));
+  const client = await connected(hub, off, beside, shared);
+  const [own, common] = [client.session(), client.session()];
+  const links = [off, beside, shared].map((device, at) =>
+    (at === 0 ? own : common).send(device.address('messages/events')),
+  );
+  const commands = own.receive(off.address('messages/deviceBound'));
+  await Promise.all([...links, commands].map((link) => link.opened()));
+  const disable = ({ id }: TestDevice): Promise<unknown> =>
+    hub.hub.registry.put(hub.owner, { ...id, status: 'disabled' }, '*');
+  await disable(off);
+  assert.equal((await own.ending()).condition, 'amqp:unauthorized-access');
+  assert.equal(await isConnected(hub, off), false);
+  await disable(shared);
+  assert.equal((await links[2].ending()).condition, 'amqp:unauthorized-access');
+  assert.equal(await links[1].outcome({ body: data('x') as never }), 'accepted');
+  await client.close();
+});
+
 test('a device that has not put a token, or put that of another, gets the same answer for every address', async () => {
   await using hub = await openAmqpTestHub();
   await hub.device('d1');

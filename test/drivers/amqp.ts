@@ -2,7 +2,7 @@
  * A client of the AMQP door: the library that the vendor's own JavaScript SDKs stand on, with its events as promises,
  * and a bare socket for what no library would send.
  */
-import { once } from 'node:events';
+import { type EventEmitter, once } from 'node:events';
 import net from 'node:net';
 import rhea, {
   type Connection,
@@ -92,6 +92,11 @@ export class AmqpDriver {
     return new DriverSender(this.connection.open_sender({ target, ...options } as never));
   }
 
+  /** Begins a session beside the first one; resolves `ended` with how the hub has ended it. */
+  session(): DriverSession {
+    return new DriverSession((this.connection as unknown as { create_session(): RheaSession }).create_session());
+  }
+
   /** A pair of links to a node that answers; each call of the result is one request. */
   async node(address: string): Promise<(request: Partial<Message>) => Promise<Message>> {
     const replyTo = `reply-${Math.random().toString(16).slice(2)}`;
@@ -132,6 +137,41 @@ export class AmqpDriver {
   async close(): Promise<void> {
     this.connection.close();
     await within('the end of the connection', this.ended);
+  }
+}
+
+interface RheaSession extends EventEmitter {
+  readonly error?: unknown;
+  begin(): void;
+  open_sender(options: object): Sender;
+  open_receiver(options: object): Receiver;
+}
+
+/** A session of its own for some of a connection's links. */
+export class DriverSession {
+  readonly #session: RheaSession;
+  /** How the hub has ended it. */
+  readonly ended: Promise<Ending>;
+
+  constructor(session: RheaSession) {
+    this.#session = session;
+    this.ended = new Promise((resolve) => {
+      session.once('session_close', () => resolve(endingOf(session.error)));
+    });
+    session.on('session_error', () => {});
+    session.begin();
+  }
+
+  send(target: unknown): DriverSender {
+    return new DriverSender(this.#session.open_sender({ target }));
+  }
+
+  receive(source: unknown): DriverReceiver {
+    return new DriverReceiver(this.#session.open_receiver({ source, credit_window: 0, autoaccept: true }));
+  }
+
+  ending(): Promise<Ending> {
+    return within('the end of the session', this.ended);
   }
 }
 

@@ -108,9 +108,7 @@ export class AmqpPeer {
       grants: this.#grants,
       origin: options.origin,
       certificate: () => options.certificate(),
-      lost: (device, refusal) => {
-        for (const link of [...device.links]) link.detach(this.#error(refusal));
-      },
+      lost: (device, refusal) => device.detach(() => this.#error(refusal), this.#devices.isEmpty),
     });
     this.#deviceLinks = new DeviceLinks(this.#devices, host);
     this.#serviceLinks = new ServiceLinks({

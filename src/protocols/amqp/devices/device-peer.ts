@@ -5,6 +5,7 @@ import { HubError } from '../../../core/errors.ts';
 import type { DevicePrincipal } from '../../../core/identity/types.ts';
 import type { Call, DisconnectReason, Note } from '../../../core/presence/types.ts';
 import { DESIRED, type DesiredTold } from '../../../core/twins/types.ts';
+import type { AmqpError } from '../../../wire/amqp/performatives.ts';
 import type { AnyLink } from '../engine/any-link.ts';
 import { MethodLinks } from './method-links.ts';
 import type { TwinLinks } from './twin-links.ts';
@@ -56,8 +57,18 @@ export class DevicePeer implements DeviceReceiver {
     return this.connection.ended;
   }
 
-  get links(): Iterable<AnyLink> {
-    return this.#links;
+  /**
+   * Ends all its links. One of several devices on a connection loses a session whole when nothing else is on it: Java's
+   * multiplexing client ends a session whose links were detached, begins another at once, and breaks the connection of all when
+   * the answer to its end comes only then.
+   * @param isAlone it is the connection's only device
+   */
+  detach(error: () => AmqpError, isAlone: boolean): void {
+    const links = new Set(this.#links);
+    for (const link of links) {
+      if (!isAlone && link.session.isAllOf(links)) link.session.end(error());
+      else link.detach(error());
+    }
   }
 
   /** Takes the identity's place. @throws HubError if the identity has none any more. */

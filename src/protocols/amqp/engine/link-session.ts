@@ -1,5 +1,5 @@
 /** What a link needs of its session, and what a session and its connection need of a link on which the hub sends. */
-import type { Outcome, PeerOutcome } from '../../../wire/amqp/performatives.ts';
+import type { AmqpError, Outcome, PeerOutcome } from '../../../wire/amqp/performatives.ts';
 import type { Attach } from './attach.ts';
 import type { LinkFlow } from './windows.ts';
 
@@ -55,6 +55,10 @@ export interface LinkSession {
    * @returns its delivery id, or undefined if nothing was sent.
    */
   sendTagged(delivery: OutgoingDelivery, message: Buffer, tag: Uint8Array): number | undefined;
+  /** Whether these are all links of the session. */
+  isAllOf(links: ReadonlySet<object>): boolean;
+  /** Ends the session, and its links with it. */
+  end(error: AmqpError): void;
   /** Does not wait for the peer's disposition of a delivery any more. */
   forget(deliveryId: number): void;
 }

@@ -204,6 +204,12 @@ export class Session implements LinkSession {
     return this.#links.get(Number(fields[code === performative.flow ? 4 : 0] ?? Number.NaN))?.address;
   }
 
+  /** Whether these are all links of the session. */
+  isAllOf(links: ReadonlySet<object>): boolean {
+    for (const link of this.#links.values()) if (!links.has(link)) return false;
+    return true;
+  }
+
   /** Ends the session with an error. */
   end(error: AmqpError): void {
     if (this.#isEnding) return;

@@ -46,6 +46,7 @@ final class Devices {
   Map<String, Link.Operation> operations() {
     Map<String, Link.Operation> operations = new LinkedHashMap<>(new Twins(all::get).operations());
     operations.putAll(new Modules(name -> (ModuleClient) all.get(name), Devices::message).operations());
+    operations.putAll(new Multiplexing(trust, (device, job) -> (DeviceClient) make(device, job)).operations());
     operations.putAll(Map.of(
         "open", args -> open(args.get(0).getAsString(), args.get(1).getAsJsonObject()),
         "close", args -> close(args.get(0).getAsString()),
@@ -56,6 +57,11 @@ final class Devices {
   }
 
   private Object open(String device, JsonObject job) throws Exception {
+    make(device, job).open(false);
+    return null;
+  }
+
+  private InternalClient make(String device, JsonObject job) throws Exception {
     IotHubClientProtocol protocol = IotHubClientProtocol.valueOf(job.get("transport").getAsString());
     ClientOptions.ClientOptionsBuilder options = ClientOptions.builder().sslContext(context(job));
     if (protocol == IotHubClientProtocol.HTTPS) options.receiveInterval(POLL_MS);
@@ -87,8 +93,7 @@ final class Devices {
     all.put(device, client);
     if (client instanceof DeviceClient own) clients.put(device, own);
     if (job.has("outcomes")) receive(device, job.getAsJsonArray("outcomes"));
-    client.open(false);
-    return null;
+    return client;
   }
 
   private SSLContext context(JsonObject job) throws Exception {
