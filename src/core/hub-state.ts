@@ -111,19 +111,19 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     commandDepths: commands.depths,
     withEvents: parts.twinEvents ?? false,
   });
-  parts.twins.watch(({ key, generationId, version }) => {
+  parts.twins.watchOwnWrites(({ key, generationId, version }) => {
     presence.notify(key, { kind: DESIRED, value: { generationId, version } }).catch((error) => {
       log.error({ identity: identityName(key), error }, 'not told of its desired properties');
     });
   });
   reportEndedCommands(commandQueue, recorder);
-  authorities.watch(({ kind, authority: { name, thumbprint } }) => {
+  authorities.watchOwnWrites(({ kind, authority: { name, thumbprint } }) => {
     if (kind !== 'deleted') return;
     presence
       .dropAuthority(thumbprint, 'authority-removed')
       .catch((error) => log.error({ authority: name, error }, 'its devices are not cut off'));
   });
-  identities.watch((change) => {
+  identities.watchOwnWrites((change) => {
     reportIdentityChange(change, recorder);
     applyChange(change, { ...parts, presence });
   });

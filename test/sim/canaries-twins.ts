@@ -27,7 +27,7 @@ export const twinCanaries: readonly Canary[] = [
     plan: withTwins,
     twins: (store) => ({
       ...store,
-      watch: (listener) => store.watch((note) => note.version % 2 === 0 || listener(note)),
+      watchOwnWrites: (listener) => store.watchOwnWrites((note) => note.version % 2 === 0 || listener(note)),
     }),
   },
   {

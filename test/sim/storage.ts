@@ -147,7 +147,7 @@ export function placesBehind(places: Places, life: Life | undefined, dice: Dice)
 export function identitiesBehind(thread: TableThread, store: IdentityStore, life: Life): IdentityStore {
   const listeners = new Set<(change: IdentityChange) => void>();
   let heard: IdentityChange[] = [];
-  life.onEnd(store.watch((change) => void heard.push(change)));
+  life.onEnd(store.watchOwnWrites((change) => void heard.push(change)));
   return {
     ...behind(thread, store),
     write(writes) {
@@ -162,7 +162,7 @@ export function identitiesBehind(thread: TableThread, store: IdentityStore, life
         for (const change of changes) for (const listener of listeners) listener(change);
       });
     },
-    watch(listener) {
+    watchOwnWrites(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
@@ -173,7 +173,7 @@ export function identitiesBehind(thread: TableThread, store: IdentityStore, life
 export function twinsBehind(thread: TableThread, store: TwinStore, life: Life): TwinStore {
   const listeners = new Set<(note: DesiredNote) => void>();
   let heard: DesiredNote[] = [];
-  life.onEnd(store.watch((note) => void heard.push(note)));
+  life.onEnd(store.watchOwnWrites((note) => void heard.push(note)));
   return {
     ...behind(thread, store),
     change(key, change, terms) {
@@ -188,7 +188,7 @@ export function twinsBehind(thread: TableThread, store: TwinStore, life: Life): 
         for (const note of notes) for (const listener of listeners) listener(note);
       });
     },
-    watch(listener) {
+    watchOwnWrites(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },

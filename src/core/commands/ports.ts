@@ -80,12 +80,12 @@ export interface CommandQueue {
   ): Promise<readonly Command[]>;
   trail(target: IdentityKey, sequence: number): Promise<readonly TrailEntry[]>;
   /**
-   * Calls `listener` with the commands that have ended, each once, by whatever call it was found out: a settlement, a
+   * Calls `listener` with the commands that have ended, each once, by whichever call of this node found it out: a settlement, a
    * purge, or time that any call has let pass. It is called when that is durable, and before the call resolves; not for
    * commands that are forgotten. The returned function ends it.
    */
   watch(listener: (ended: readonly EndedCommand[]) => void): () => void;
-  /** For metrics and health: what is open as of the last sweep; outcomes since the queue was opened. */
+  /** For metrics and health: what is open in the hub as of the last sweep; outcomes that this node has seen since it opened the queue. */
   totals(now: number): Promise<CommandTotals>;
 }
 

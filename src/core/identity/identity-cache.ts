@@ -39,7 +39,7 @@ export class IdentityCache {
   constructor(store: IdentityStore, sizeMax: number = limits.identityCacheMax) {
     this.#store = store;
     this.#sizeMax = sizeMax;
-    this.#unwatch = store.watch((change) => this.#changed(change.kind === 'deleted', change.identity));
+    this.#unwatch = store.watchOwnWrites((change) => this.#changed(change.kind === 'deleted', change.identity));
   }
 
   /** The identity at once if it is here; `null` = known not to exist; undefined = ask `load`. */

@@ -19,10 +19,10 @@ export interface IdentityStore {
    */
   write(writes: readonly IdentityWrite[]): Promise<readonly IdentityWriteOutcome[]>;
   /**
-   * Tells of every change made through this hub, after it is durable and before `write` resolves. The returned
-   * function ends it.
+   * Tells of every change made through this store object, that is by this node, after it is durable and before `write`
+   * resolves; what other nodes write is not told here. The returned function ends it.
    */
-  watch(listener: (change: IdentityChange) => void): () => void;
+  watchOwnWrites(listener: (change: IdentityChange) => void): () => void;
 }
 
 export interface IdentityCounts {
@@ -83,11 +83,8 @@ export interface AuthorityStore {
   intermediates(): Promise<readonly KeptIntermediate[]>;
   /** Keeps at most `countMax`, the oldest leave first. Nothing happens when its authority is not there, or it is already. */
   keepIntermediate(intermediate: KeptIntermediate, countMax: number): Promise<void>;
-  /**
-   * Tells of every change made through this hub, after it is durable and before the writer hears of it. The returned
-   * function ends it.
-   */
-  watch(listener: (change: AuthorityChange) => void): () => void;
+  /** As `IdentityStore.watchOwnWrites`: changes of this node, after they are durable and before the writer hears of them. */
+  watchOwnWrites(listener: (change: AuthorityChange) => void): () => void;
 }
 
 export interface AuthorityChange {

@@ -18,7 +18,7 @@ export class Trust {
 
   constructor(store: AuthorityStore) {
     this.#store = store;
-    store.watch(({ kind, authority }) => {
+    store.watchOwnWrites(({ kind, authority }) => {
       this.#changes++;
       if (kind === 'deleted') this.#remove(authority.thumbprint);
       else this.#add(authority.certificate, authority.verified);

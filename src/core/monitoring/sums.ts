@@ -1,6 +1,6 @@
 /**
  * Alike events of one source, summed: the first is told at once, those that follow within a window are one event at its
- * end. Nothing is left out of the counts, whatever is attacked with.
+ * end. Summed per node: two nodes tell of the same attack twice, each with what it has seen. Nothing is left out of the counts, whatever is attacked with.
  *
  * Sources are told apart in three widths, each bounded: device and address; the rest of one address, when it tries more
  * devices than `sourcesPerAddressMax`; the rest of all, when there are more addresses than `addressesMax`. The invariant,

@@ -15,7 +15,10 @@ export interface StoredPresence extends PresenceState {
   readonly generationId: string;
 }
 
-/** Where presence is kept. One contract suite (`stores/contract/presence-states.ts`) runs over every implementation. */
+/**
+ * Where presence is kept, by one node: `begin`, `end` and `recover` are about all states that are there. A store that nodes share
+ * needs the node beside each state first. One contract suite (`stores/contract/presence-states.ts`) runs over every implementation.
+ */
 export interface PresenceStateStore {
   /** A run of the hub begins. True: the run before it did not end by `end`, and left `connected` states that are not. */
   begin(): Promise<boolean>;

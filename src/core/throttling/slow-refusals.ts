@@ -15,7 +15,7 @@ import { identityOf, parseResource } from '../identity/resource.ts';
 import { parseSasToken, percentDecoded } from '../identity/sas-token.ts';
 import { Attempts } from './attempts.ts';
 
-/** Who has failed how often: one for a hub, whichever door or thread it is at. */
+/** Who has failed how often: one per node, for all of its doors and threads. */
 export interface RefusalDelays {
   /**
    * Counts a failure. Only who has failed asks: whoever proves who he is needs no answer from here.

@@ -4,7 +4,7 @@ import { HubError, type LimitHit } from '../errors.ts';
 import type { IdentityKey } from '../identity/types.ts';
 import { Bucket } from './bucket.ts';
 
-/** How much a device, and all of them together, may do. Absent = as much as they like. */
+/** How much a device, and all devices together, may do at this node. Absent = as much as they like. */
 export interface ThrottleLimits {
   readonly deviceMessagesPerSecond?: number;
   readonly deviceBytesPerSecond?: number;
@@ -15,7 +15,7 @@ export interface ThrottleLimits {
 }
 
 /**
- * Keeps devices to their limits. A device and its modules count as one, whatever connections they have; a second's worth
+ * Keeps devices to their limits, per node: a hub of several nodes gives each of them its part. A device and its modules count as one, whatever connections they have; a second's worth
  * may come at once. Telemetry is metered by `Events`, connections by `Presence.claim`, so no door can forget it.
  */
 export interface Throttling {

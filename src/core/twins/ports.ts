@@ -30,8 +30,8 @@ export interface TwinStore {
     version: number,
     countMax: number,
   ): Promise<DesiredChanges | undefined>;
-  /** Tells of each change of desired properties made through this hub, once it is durable. The returned function ends it. */
-  watch(listener: (note: DesiredNote) => void): () => void;
+  /** Tells of each change of desired properties made by this node, once it is durable. The returned function ends it. */
+  watchOwnWrites(listener: (note: DesiredNote) => void): () => void;
   /** The oldest events that are not dropped yet, in order of `sequence`; those of one identity in the order of its changes. */
   events(countMax: number): Promise<readonly KeptTwinEvent[]>;
   dropEvents(sequences: readonly number[]): Promise<void>;

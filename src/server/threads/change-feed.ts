@@ -4,7 +4,7 @@ import type { EveryCall, ThreadLink } from './calls.ts';
 import type { StoreCalls } from './store-calls.ts';
 
 interface Watched {
-  watch(listener: (change: unknown) => void): () => void;
+  watchOwnWrites(listener: (change: unknown) => void): () => void;
 }
 
 interface HearingCalls {
@@ -26,7 +26,7 @@ export class ChangeFeed {
 
   /** The same store, whose writes are answered when every thread has heard of what they changed. */
   telling<Store extends Watched>(store: Store, calls: StoreCalls<Store>): Store {
-    store.watch(() => {
+    store.watchOwnWrites(() => {
       this.#changes++;
     });
     const writes = Object.entries(calls).filter(([, kind]) => kind === 'write');
@@ -48,7 +48,7 @@ export class ChangeFeed {
     this.#threads.set(link, link.remote<HearingCalls>('hearing', { heard: true }));
     const ends = Object.entries(stores).map(([name, store]) => {
       link.serve(name, store);
-      return store.watch((change) => link.tell(`changed ${name}`, change));
+      return store.watchOwnWrites((change) => link.tell(`changed ${name}`, change));
     });
     return () => {
       this.#threads.delete(link);
@@ -81,11 +81,13 @@ export function storeStandIn<Store extends Watched>(link: ThreadLink, name: stri
   link.on(`changed ${name}`, (change) => {
     for (const listener of listeners) listener(change);
   });
-  const watch = (listener: (change: unknown) => void): (() => void) => {
+  const watchOwnWrites = (listener: (change: unknown) => void): (() => void) => {
     const own = (change: unknown): void => listener(change);
     listeners.add(own);
     return () => listeners.delete(own);
   };
-  const every = Object.fromEntries(Object.keys(calls).map((call) => [call, true])) as EveryCall<Omit<Store, 'watch'>>;
-  return { ...link.remote<Omit<Store, 'watch'>>(name, every), watch } as Store;
+  const every = Object.fromEntries(Object.keys(calls).map((call) => [call, true])) as EveryCall<
+    Omit<Store, 'watchOwnWrites'>
+  >;
+  return { ...link.remote<Omit<Store, 'watchOwnWrites'>>(name, every), watchOwnWrites } as Store;
 }

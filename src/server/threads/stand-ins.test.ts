@@ -51,7 +51,7 @@ test('a write is answered when every thread has heard of the change; a read on a
     feed.serve(main, { identities: store });
     serveHearing(thread);
     const remote = storeStandIn(thread, 'identities', identityCalls);
-    remote.watch(({ kind, identity }) => heard.push(`${number} ${kind} ${identity.deviceId}`));
+    remote.watchOwnWrites(({ kind, identity }) => heard.push(`${number} ${kind} ${identity.deviceId}`));
     return remote;
   });
   const [outcome] = await store.write([creation('d1')]);

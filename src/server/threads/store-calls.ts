@@ -9,7 +9,7 @@ import type { EveryCall } from './calls.ts';
  * Every operation of a store that threads share, but for its change feed. A `write` is answered when every thread has
  * heard of what it changed.
  */
-export type StoreCalls<Store> = { readonly [Name in keyof Omit<Store, 'watch'>]-?: 'read' | 'write' };
+export type StoreCalls<Store> = { readonly [Name in keyof Omit<Store, 'watchOwnWrites'>]-?: 'read' | 'write' };
 
 export const identityCalls: StoreCalls<IdentityStore> = {
   get: 'read',

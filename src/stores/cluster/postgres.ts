@@ -11,6 +11,7 @@ import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { TableCaller } from '../tables/caller.ts';
+import { declaring } from '../tables/engine.ts';
 import { createKeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
 import { prepareTables } from '../tables/prepare.ts';
@@ -56,7 +57,9 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   });
   // A connection that breaks while nobody uses it; whoever comes next gets a new one.
   pool.on('error', (error) => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke'));
-  const database = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+  const database = new Kysely<Tables>({
+    dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
+  });
   try {
     await database.transaction().execute(async (tx) => {
       await checkServer(tx);

@@ -43,7 +43,7 @@ export function authorityStoreContract(
 
   withStore('a change meets the state that it was made for, and is told after it is done', async (store) => {
     const told: AuthorityChange[] = [];
-    const unwatch = store.watch((change) => void told.push(change));
+    const unwatch = store.watchOwnWrites((change) => void told.push(change));
     const made = authority('a', '01');
     const proved = { ...made, etag: 'second', verified: true, verificationCode: null };
     await store.create(made, 9);

@@ -211,7 +211,7 @@ export function identityStoreContract(
     const device = exampleIdentity({ deviceId: 'd1' });
     const module = (moduleId: string, etag: string) => exampleIdentity({ deviceId: 'd1', moduleId }, { etag });
     const heard: string[] = [];
-    store.watch(({ kind, identity }) => heard.push(`${kind} ${identity.moduleId ?? 'device'}`));
+    store.watchOwnWrites(({ kind, identity }) => heard.push(`${kind} ${identity.moduleId ?? 'device'}`));
     const etags = async () => (await store.listModules('d1')).map(({ moduleId, etag }) => `${moduleId} ${etag}`);
     await store.write([{ kind: 'create', identity: device, countMax: 9, modules: [module('a', '1')] }]);
     assert.deepEqual(await etags(), ['a 1']);
@@ -228,8 +228,8 @@ export function identityStoreContract(
     const note = ({ kind, identity }: IdentityChange): void => {
       heard.push(`${kind} ${identityName(identity)} ${identity.etag}`);
     };
-    const stop = store.watch(note);
-    const stopSecond = store.watch(note);
+    const stop = store.watchOwnWrites(note);
+    const stopSecond = store.watchOwnWrites(note);
     stopSecond();
     const device = exampleIdentity({ deviceId: 'd1' });
     await create(store, device).then(() => heard.push('written'));

@@ -174,7 +174,7 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
     const { store, identities } = parts;
     await create(identities, d1);
     const notes: DesiredNote[] = [];
-    const end = store.watch((note) => notes.push(note));
+    const end = store.watchOwnWrites((note) => notes.push(note));
     await store.change(d1, merge({ tags: { a: 1 } }), terms(1));
     assert.deepEqual(notes, [], 'tags are no matter of the device');
     for (let at = 2; at <= 4; at++)

@@ -48,7 +48,7 @@ export function createMemoryAuthorityStore(): AuthorityStore {
       }
       intermediates.set(intermediate.thumbprint, intermediate);
     },
-    watch(listener) {
+    watchOwnWrites(listener) {
       // A wrapper of its own, so that the same function may watch twice and end each watch by itself.
       const own = (change: AuthorityChange): void => listener(change);
       listeners.add(own);

@@ -7,7 +7,7 @@ const open = async () => {
   const identities = createMemoryIdentityStore();
   const queue = createMemoryCommandQueue(identities);
   // As the hub does.
-  identities.watch(({ kind, identity }) => kind === 'deleted' && void queue.forget(identity));
+  identities.watchOwnWrites(({ kind, identity }) => kind === 'deleted' && void queue.forget(identity));
   return { queue, identities, close: async () => {} };
 };
 

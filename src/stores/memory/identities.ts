@@ -127,7 +127,7 @@ export function createMemoryIdentityStore(): MemoryIdentityStore {
         }
         return outcome;
       }),
-    watch(listener) {
+    watchOwnWrites(listener) {
       // A wrapper of its own, so that the same function may watch twice and end each watch by itself.
       const own = (change: IdentityChange): void => listener(change);
       listeners.add(own);

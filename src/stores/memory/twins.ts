@@ -44,7 +44,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
     events = [...events, { ...event, sequence: ++lastSequence }];
     for (const listener of eventListeners) listener();
   };
-  identities.watch(({ kind, identity }) => {
+  identities.watchOwnWrites(({ kind, identity }) => {
     const key = keyOf(identity);
     const last = entries.get(identityName(key));
     if (kind === 'deleted') entries.delete(identityName(key));
@@ -102,7 +102,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
       const isWhole = current <= version || patches[0]?.version === version + 1;
       return { version: current, patches: isWhole ? patches.slice(0, countMax) : undefined };
     },
-    watch(listener) {
+    watchOwnWrites(listener) {
       const own = (note: DesiredNote): void => listener(note);
       listeners.add(own);
       return () => listeners.delete(own);

@@ -1,11 +1,31 @@
-import { type Kysely, PostgresAdapter } from 'kysely';
+import type { Dialect, DialectAdapter, Kysely } from 'kysely';
+import { assert } from '../../base/assert.ts';
 import type { Tables } from './schema.ts';
 
-/** The two databases that the tables live in. SQLite has one writer at a time; PostgreSQL has many, and locks rows. */
-export type Engine = 'sqlite' | 'postgres';
+/** What the tables must know of the database that they live in, declared by the store that opens it. */
+export interface Engine {
+  /** By which the migrations choose what the two write differently. */
+  readonly name: 'sqlite' | 'postgres';
+  /** Transactions run beside each other, and rows can be held. Without it there is one writer at a time, and no need. */
+  readonly locksRows: boolean;
+}
+
+type DeclaredAdapter = DialectAdapter & { readonly engine?: Engine };
+
+/** The dialect, which carries what its database is. */
+export function declaring(engine: Engine, dialect: Dialect): Dialect {
+  return {
+    createAdapter: () => Object.assign(dialect.createAdapter(), { engine }),
+    createDriver: () => dialect.createDriver(),
+    createIntrospector: (db) => dialect.createIntrospector(db),
+    createQueryCompiler: () => dialect.createQueryCompiler(),
+  };
+}
 
 export function engineOf(tables: Kysely<Tables>): Engine {
-  return tables.getExecutor().adapter instanceof PostgresAdapter ? 'postgres' : 'sqlite';
+  const { engine } = tables.getExecutor().adapter as DeclaredAdapter;
+  assert(engine !== undefined, 'the store that opens a database declares its engine');
+  return engine;
 }
 
 interface Lockable {
@@ -15,16 +35,16 @@ interface Lockable {
 
 /**
  * Holds the rows that the query finds until the transaction ends, where others could change them meanwhile. `skip`: leave
- * out those that somebody else holds, instead of waiting for them.
+ * out those that another transaction holds, instead of waiting for them.
  */
 export function lockingRows<Query extends Lockable>(tx: Kysely<Tables>, query: Query, skip = false): Query {
-  if (engineOf(tx) === 'sqlite') return query;
+  if (!engineOf(tx).locksRows) return query;
   return skip ? query.forUpdate().skipLocked() : query.forUpdate();
 }
 
 /** Keeps others from deleting the rows that the query finds until the transaction ends; they may be read and changed. */
 export function keepingRows<Query extends { forKeyShare(): Query }>(tx: Kysely<Tables>, query: Query): Query {
-  return engineOf(tx) === 'sqlite' ? query : query.forKeyShare();
+  return engineOf(tx).locksRows ? query.forKeyShare() : query;
 }
 
 /** The list with its last entry repeated up to the next power of two: few lengths mean few prepared statements. */

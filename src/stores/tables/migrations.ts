@@ -3,7 +3,7 @@ import { type Engine, engineOf } from './engine.ts';
 import type { Tables } from './schema.ts';
 
 /** A number that the engine counts up by itself, and never gives twice. */
-const countedKey: Readonly<Record<Engine, string>> = {
+const countedKey: Readonly<Record<Engine['name'], string>> = {
   sqlite: 'integer primary key autoincrement',
   postgres: 'bigint generated always as identity primary key',
 };
@@ -12,7 +12,7 @@ const countedKey: Readonly<Record<Engine, string>> = {
  * From each format to the next, in SQL that SQLite and PostgreSQL both read (a column of type `bytea` takes bytes as they
  * are in SQLite, too). A step that has been released is never changed: data folders of its format exist.
  */
-const steps = (engine: Engine): readonly (readonly string[])[] => [
+const steps = (engine: Engine['name']): readonly (readonly string[])[] => [
   [
     `create table identities (
       device_id text not null,
@@ -286,7 +286,7 @@ export async function migrate(tx: Kysely<Tables>): Promise<void> {
         'Start the newer program that wrote them, or go back to a copy of the data folder that was made before.',
     );
   }
-  for (const step of steps(engineOf(tx)).slice(found)) {
+  for (const step of steps(engineOf(tx).name).slice(found)) {
     for (const statement of step) await sql.raw(statement).execute(tx);
   }
   if (found !== TABLES_FORMAT) await writeFact(tx, 'format', String(TABLES_FORMAT));

@@ -104,7 +104,7 @@ function tableIdentities(tables: TableCaller, lifecycleClock: Clock | undefined)
         for (const change of changes) for (const listener of listeners) listener(change);
         return outcomes;
       }),
-    watch(listener) {
+    watchOwnWrites(listener) {
       // A wrapper of its own, so that the same function may watch twice and end each watch by itself.
       const own = (change: IdentityChange): void => listener(change);
       listeners.add(own);
@@ -126,7 +126,7 @@ function tableAuthorities(tables: TableCaller): AuthorityStore {
     delete: (name, ifMatch) => tables.callThen('authorities.delete', [name, ifMatch], told),
     intermediates: () => tables.call('authorities.intermediates'),
     keepIntermediate: (intermediate, countMax) => tables.call('authorities.keepIntermediate', intermediate, countMax),
-    watch(listener) {
+    watchOwnWrites(listener) {
       const own = (change: AuthorityChange): void => listener(change);
       listeners.add(own);
       return () => listeners.delete(own);

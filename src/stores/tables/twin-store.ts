@@ -6,7 +6,10 @@ import type { TableCaller } from './caller.ts';
 import { type TwinText, twinOf } from './twins.ts';
 
 /** Documents are put together by whoever reads them, not on the thread of the tables. */
-export function createTableTwinStore(tables: TableCaller, identities: Pick<IdentityStore, 'watch'>): TwinStore {
+export function createTableTwinStore(
+  tables: TableCaller,
+  identities: Pick<IdentityStore, 'watchOwnWrites'>,
+): TwinStore {
   const turns = new Turns(() => limits.twinCharsPerTurn);
   /** Answers come in heaps, and a large document takes a millisecond and more. */
   const putTogether = async (text: TwinText, share: string): Promise<KeptTwin> => {
@@ -19,7 +22,7 @@ export function createTableTwinStore(tables: TableCaller, identities: Pick<Ident
   const eventsMayWait = (): void => {
     for (const listener of eventListeners) listener();
   };
-  identities.watch(({ kind }) => {
+  identities.watchOwnWrites(({ kind }) => {
     if (kind !== 'replaced') eventsMayWait();
   });
   return {
@@ -45,7 +48,7 @@ export function createTableTwinStore(tables: TableCaller, identities: Pick<Ident
     desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
     desiredSince: (key, generationId, version, countMax) =>
       tables.call('twins.desiredSince', key, generationId, version, countMax),
-    watch(listener) {
+    watchOwnWrites(listener) {
       const own = (note: DesiredNote): void => listener(note);
       listeners.add(own);
       return () => listeners.delete(own);
