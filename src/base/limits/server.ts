@@ -6,6 +6,10 @@ export const serverLimits = {
   deviceCallsMax: 32,
   /** Claims to places of one batch: a store's transaction with so many takes some milliseconds. */
   placeClaimsMax: 256,
+  /** How long claims wait for the batch before theirs; then they go beside it, which costs a transaction of their own. */
+  placeClaimPatienceMs: 50,
+  /** Batches of claims that are not answered: each is a connection to the store. */
+  placeBatchesMax: 16,
   /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */
   tablesLookUncleanMs: 60 * SECOND_MS,
   tablesLookMs: 2 * SECOND_MS,

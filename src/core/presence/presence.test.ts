@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import { type Log, silentLog } from '../../base/log.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { identityName } from '../identity/permissions.ts';
@@ -306,6 +307,72 @@ test('claims that come while a batch is on its way are the next one', async () =
   answer();
   await Promise.all(all);
   assert.deepEqual(batches, [1, 2]);
+});
+
+test('a claim that the store takes long to answer holds up nobody but the next one of the same identity', async () => {
+  const clock = new VirtualClock();
+  const inner = createMemoryPlaces();
+  const batches: string[][] = [];
+  let answerSlow = (): void => {};
+  const places: Places = {
+    ...inner,
+    async claim(claims) {
+      const names = claims.map(({ key }) => key.deviceId);
+      batches.push(names);
+      const outcomes = await inner.claim(claims);
+      if (batches.length === 1) await new Promise<void>((resolve) => (answerSlow = resolve));
+      return outcomes;
+    },
+  };
+  const presence = createPresence({ places, clock });
+  const heard: string[] = [];
+  const claim = (deviceId: string, name: string) =>
+    presence
+      .claim({ ...named(deviceId), drop: (reason) => void heard.push(`${name} ${reason}`) })
+      .then(() => void heard.push(`${name} is in`));
+  const turns = async (): Promise<void> => {
+    for (let turn = 0; turn < 40; turn++) await undefined;
+  };
+  const all = [claim('slow', 'first'), claim('slow', 'second'), claim('d1', 'd1')];
+  await turns();
+  assert.deepEqual(heard, []);
+  clock.advance(limits.placeClaimPatienceMs);
+  await turns();
+  assert.deepEqual(heard, ['d1 is in']);
+  // From here on nobody waits for the slow one first.
+  all.push(claim('d2', 'd2'));
+  await turns();
+  assert.deepEqual(heard, ['d1 is in', 'd2 is in']);
+  answerSlow();
+  await Promise.all(all);
+  assert.deepEqual(heard.slice(2), ['first is in', 'first taken-over', 'second is in']);
+  assert.deepEqual(batches, [['slow'], ['d1'], ['d2'], ['slow']]);
+});
+
+test('claims of a store that answers nothing are held in a bounded number of batches, and all get in when it does', async () => {
+  const clock = new VirtualClock();
+  const inner = createMemoryPlaces();
+  const answers: (() => void)[] = [];
+  const places: Places = {
+    ...inner,
+    async claim(claims) {
+      await new Promise<void>((resolve) => answers.push(resolve));
+      return inner.claim(claims);
+    },
+  };
+  const presence = createPresence({ places, clock });
+  const all: Promise<unknown>[] = [];
+  for (let nth = 0; nth < 2 * limits.placeBatchesMax; nth++) {
+    all.push(presence.claim({ ...named(`d${nth}`), drop: () => {} }));
+    clock.advance(limits.placeClaimPatienceMs);
+  }
+  assert.equal(answers.length, limits.placeBatchesMax);
+  for (let turn = 0; turn < 200; turn++) {
+    answers.shift()?.();
+    await undefined;
+  }
+  await Promise.all(all);
+  assert.equal(await presence.connectedDevices(), 2 * limits.placeBatchesMax);
 });
 
 function named(deviceId: string): Omit<ConnectionClaim, 'drop'> {

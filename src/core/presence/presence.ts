@@ -109,7 +109,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const modules = new ConnectedModules();
   const seen = new Map<string, PresenceState>();
   const leaving = new Leaving(log);
-  const claims = new ClaimQueue(places, log);
+  const claims = new ClaimQueue(places, clock, log);
   const watchers: ConnectionWatcher[] = [];
   let connections = 0;
 

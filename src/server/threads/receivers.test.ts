@@ -1,27 +1,39 @@
 import assert from 'node:assert/strict';
+import { duplexPair } from 'node:stream';
 import { after, test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import { createReceiverPlaces, type ReceiverPlaces } from '../../core/events/receivers.ts';
 import { receiverPlacesContract } from '../../stores/contract/receiver-places.ts';
-import { openThreadLink } from './calls.ts';
+import { openThreadLink, type ThreadLink } from './calls.ts';
 import { receiverPlacesOf, receiversStandIn, serveReceivers } from './receivers.ts';
+import { openSocketLink } from './socket-link.ts';
 
-const channels: MessageChannel[] = [];
+const ends: (() => void)[] = [];
 after(() => {
-  for (const { port1 } of channels) port1.close();
+  for (const end of ends) end();
 });
 
 /** The places as a listener thread sees them. */
 function onThread(places: ReceiverPlaces) {
-  const channel = new MessageChannel();
-  channels.push(channel);
-  const link = openThreadLink(channel.port1);
+  const { port1, port2 } = new MessageChannel();
+  ends.push(() => port1.close());
+  return over(openThreadLink(port1), openThreadLink(port2), places);
+}
+
+/** The places as a member that shares no memory sees them. */
+function onNode(places: ReceiverPlaces) {
+  const [one, other] = duplexPair();
+  ends.push(() => void one.destroy());
+  return over(openSocketLink(one), openSocketLink(other), places);
+}
+
+function over(link: ThreadLink, own: ThreadLink, places: ReceiverPlaces) {
   const end = serveReceivers(link, places);
   const die = (): void => {
     link.close();
     end();
   };
-  return { places: receiversStandIn(openThreadLink(channel.port2)), die };
+  return { places: receiversStandIn(own), die };
 }
 
 receiverPlacesContract('one process', () => {
@@ -37,6 +49,11 @@ receiverPlacesContract('the main thread and a listener thread', () => {
 receiverPlacesContract('two listener threads', () => {
   const places = createReceiverPlaces();
   return [onThread(places).places, onThread(places).places];
+});
+
+receiverPlacesContract('a listener thread and another node', () => {
+  const places = createReceiverPlaces();
+  return [onThread(places).places, onNode(places).places];
 });
 
 test('receivers of a thread that has ended are out, and nobody waits for them', async () => {
