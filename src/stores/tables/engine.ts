@@ -8,6 +8,14 @@ export interface Engine {
   readonly name: 'sqlite' | 'postgres';
   /** Transactions run beside each other, and rows can be held. Without it there is one writer at a time, and no need. */
   readonly locksRows: boolean;
+  /** Of an engine that runs on the caller's own thread. */
+  readonly direct?: DirectStatements;
+}
+
+/** Statements that are carried out at once, past the query builder and its promises. */
+export interface DirectStatements {
+  /** @param sql with `?` in the place of each parameter; kept prepared, so of few texts @returns the rows */
+  all(sql: string, parameters: readonly (string | number)[]): readonly unknown[];
 }
 
 type DeclaredAdapter = DialectAdapter & { readonly engine?: Engine };
@@ -26,6 +34,17 @@ export function engineOf(tables: Kysely<Tables>): Engine {
   const { engine } = tables.getExecutor().adapter as DeclaredAdapter;
   assert(engine !== undefined, 'the store that opens a database declares its engine');
   return engine;
+}
+
+/** Undefined = the builder it is. For what is done thousands of times a second: the builder costs more than SQLite itself. */
+export function directOf(tx: Kysely<Tables>): DirectStatements | undefined {
+  return engineOf(tx).direct;
+}
+
+/** The text with `$1`, `$2` and so on in the place of each `?`, as PostgreSQL has its parameters. */
+export function numbered(sql: string): string {
+  let nth = 0;
+  return sql.replaceAll('?', () => `$${++nth}`);
 }
 
 interface Lockable {

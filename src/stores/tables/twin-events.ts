@@ -1,13 +1,23 @@
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { KeptTwinEvent, TwinEvent } from '../../core/twins/ports.ts';
-import { padded } from './engine.ts';
+import { directOf, padded } from './engine.ts';
 import type { Transaction } from './schema.ts';
 
 /** Events of one statement: eight parameters each, below what both engines take. */
 const EVENTS_PER_STATEMENT = 256;
 
+const KEEP = `insert into twin_events (device_id, module_id, generation_id, version, time, kind, content)
+  values (?, ?, ?, ?, ?, ?, ?)`;
+
 /** Keeps what has changed, in the transaction of the change. */
 export async function keepTwinEvents(tx: Transaction, events: readonly TwinEvent[]): Promise<void> {
+  const direct = directOf(tx);
+  if (direct !== undefined) {
+    for (const { key, generationId, version, time, kind, content } of events) {
+      direct.all(KEEP, [key.deviceId, key.moduleId ?? '', generationId, version, time, kind, content]);
+    }
+    return;
+  }
   for (let at = 0; at < events.length; at += EVENTS_PER_STATEMENT) {
     const rows = events.slice(at, at + EVENTS_PER_STATEMENT).map((event) => ({
       device_id: event.key.deviceId,
@@ -37,6 +47,11 @@ export async function twinEvents(tx: Transaction, countMax: number): Promise<rea
 
 /** By name: with several nodes an older one may become visible after a newer one. */
 export async function dropTwinEvents(tx: Transaction, sequences: readonly number[]): Promise<void> {
+  const direct = directOf(tx);
+  if (direct !== undefined) {
+    for (const sequence of sequences) direct.all('delete from twin_events where sequence = ?', [sequence]);
+    return;
+  }
   for (let at = 0; at < sequences.length; at += EVENTS_PER_STATEMENT) {
     const some = padded(sequences.slice(at, at + EVENTS_PER_STATEMENT));
     await tx.deleteFrom('twin_events').where('sequence', 'in', some).execute();

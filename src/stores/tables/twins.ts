@@ -2,7 +2,7 @@
  * Twins in tables. A reported patch that fits behind the tail is one statement; all else reads the twin under a lock, and writes it
  * as a whole.
  */
-import { sql } from 'kysely';
+import { CompiledQuery } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { carryOut, reportedContent } from '../../core/twins/changes.ts';
@@ -19,7 +19,7 @@ import type {
 } from '../../core/twins/ports.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
 import type { ReportedPatch, Twin, TwinChange } from '../../core/twins/types.ts';
-import { keepingRows, lockingRows } from './engine.ts';
+import { directOf, keepingRows, lockingRows, numbered } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { keepTwinEvents } from './twin-events.ts';
 
@@ -169,6 +169,12 @@ async function reportOne(
   return { outcomes, versions, changes: twin.changes };
 }
 
+const ADD_TO_TAIL = `update twins set
+    tail = tail || ?, reported_version = reported_version + ?, reported_size = reported_size + ?
+  where device_id = ? and module_id = ? and generation_id = ? and reported_size <= ? and length(tail) <= ?
+  returning reported_version, changes`;
+const ADD_TO_TAIL_NUMBERED = numbered(ADD_TO_TAIL);
+
 /** Undefined when the twin must be looked at: it is fresh or gone, its tail is long, or it may become too large. */
 async function addToTail(
   tx: Transaction,
@@ -183,12 +189,22 @@ async function addToTail(
     text += tailEntry(patch, time);
     size += patch.sizeMax;
   }
-  const { rows } = await sql<{ reported_version: number; changes: number }>`
-    update twins set
-      tail = tail || ${text}, reported_version = reported_version + ${patches.length}, reported_size = reported_size + ${size}
-    where device_id = ${key.deviceId} and module_id = ${key.moduleId ?? ''} and generation_id = ${generationId}
-      and reported_size <= ${limits.twinSectionBytesMax - size} and length(tail) <= ${limits.twinTailCharsMax - text.length}
-    returning reported_version, changes`.execute(tx);
+  const parameters = [
+    text,
+    patches.length,
+    size,
+    key.deviceId,
+    key.moduleId ?? '',
+    generationId,
+    limits.twinSectionBytesMax - size,
+    limits.twinTailCharsMax - text.length,
+  ];
+  const direct = directOf(tx);
+  const rows = (
+    direct === undefined
+      ? (await tx.executeQuery(CompiledQuery.raw(ADD_TO_TAIL_NUMBERED, parameters))).rows
+      : direct.all(ADD_TO_TAIL, parameters)
+  ) as readonly { readonly reported_version: number; readonly changes: number }[];
   if (rows.length === 0) return undefined;
   const first = Number(rows[0].reported_version) - patches.length + 1;
   const versions = patches.map((_, at) => first + at);

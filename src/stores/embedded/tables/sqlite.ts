@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { Kysely, SqliteDialect, type SqliteStatement } from 'kysely';
-import { declaring } from '../../tables/engine.ts';
+import { type DirectStatements, declaring } from '../../tables/engine.ts';
 import type { Tables } from '../../tables/schema.ts';
 import { syncFolder } from '../sync-folder.ts';
 
@@ -52,7 +52,8 @@ export function kyselyOver(database: DatabaseSync): Kysely<Tables> {
     return statement;
   };
   const dialect = new SqliteDialect({ database: { prepare, close: () => database.close() } });
-  return new Kysely<Tables>({ dialect: declaring({ name: 'sqlite', locksRows: false }, dialect) });
+  const direct: DirectStatements = { all: (sql, parameters) => prepare(sql).all(parameters) };
+  return new Kysely<Tables>({ dialect: declaring({ name: 'sqlite', locksRows: false, direct }, dialect) });
 }
 
 /** Kysely wants the face of better-sqlite3 and passes the parameters as one array. */
