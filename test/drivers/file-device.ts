@@ -63,7 +63,9 @@ export async function fileDevice(hub: TestHub, deviceId: string, moduleId?: stri
     blob(method, { containerName, blobName, sasToken }, { query = '', headers = {}, body } = {}) {
       const name = blobName.split('/').map(encodeURIComponent).join('/');
       const length: Record<string, string> =
-        body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+        body === undefined || headers['transfer-encoding'] !== undefined
+          ? {}
+          : { 'content-length': String(Buffer.byteLength(body)) };
       return request(hub, method, `/${containerName}/${name}${sasToken}${query}`, { ...length, ...headers }, body);
     },
   };

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -205,6 +205,46 @@ test('a disk that fills up in the middle of a file: the file is refused, telemet
   assert.equal((await telemetry()).status, 204, 'telemetry behind the refusal');
   assert.deepEqual(visible(hub, 'd1'), []);
   assert.equal((await device.blob('DELETE', ticket)).status, 404);
+});
+
+test('many uploads at once leave the event log its room on the disk', {
+  skip: isMounted ? false : 'no file system can be mounted here',
+}, async () => {
+  await using hub = await startHub({ dataDir: path.join(place, 'many'), args: ['--segment-bytes', '1MiB'] });
+  const device = await fileDevice(hub, 'd1');
+  const free = (): number => {
+    const { bavail, blocks } = statfsSync(place);
+    return bavail / blocks;
+  };
+  const body = randomBytes(16 * MIB);
+  const uploads = await Promise.all(
+    Array.from({ length: 8 }, async (_, nth) => {
+      const ticket = await device.begin(`f${nth}`);
+      // Half of them do not say how much there is.
+      const length: Record<string, string> = nth % 2 === 0 ? {} : { 'transfer-encoding': 'chunked' };
+      return () => device.blob('PUT', ticket, { headers: { ...asBlob, ...length }, body });
+    }),
+  );
+  let least = free();
+  const timer = setInterval(() => {
+    least = Math.min(least, free());
+  }, 5);
+  const answers = await Promise.all(
+    uploads.map(async (upload) => {
+      const { status, headers } = await upload();
+      return status === 201 ? '201' : `${status} ${headers['x-ms-error-code']}`;
+    }),
+  );
+  clearInterval(timer);
+  assert.deepEqual(
+    [...new Set(answers)].filter((answer) => answer !== '201'),
+    ['403 QuotaExceeded'],
+  );
+  assert.ok(answers.filter((answer) => answer === '201').length <= 2, answers.join());
+  assert.ok(least > 0.02, `${(100 * least).toFixed(1)} % were free`);
+  assert.equal((await device.ask('POST', '/messages/events?api-version=2020-03-13', { t: 1 })).status, 204);
+  assert.equal(visible(hub, 'd1').length, answers.filter((answer) => answer === '201').length);
+  assert.deepEqual(readdirSync(path.join(filesOf(hub), '.staging')), [], 'what was refused has left nothing');
 });
 
 test('fifty uploads of 20 MiB at once take no memory by their size', async (t) => {

@@ -20,6 +20,10 @@ export const filesLimits = {
   fileNotificationDeliveryCountMax: 100,
   /** Service: blocks of one file, and bytes of a block list that names as many. */
   fileBlocksMax: 50_000,
+  /** Service: blocks of one file that are staged, replaced ones included. */
+  fileBlocksStagedMax: 100_000,
+  /** Files of one device of which blocks are staged: each is a folder, which the device leaves behind by beginning another upload. */
+  fileUnfinishedPerDeviceMax: 1000,
   fileBlockListBytesMax: 8 * MiB,
   /** Bytes of block lists that are being read, of all devices together; one device has those of one list at most. */
   fileBlockListsBytesMax: 64 * MiB,
@@ -81,4 +85,8 @@ export const filesLimits = {
   fileStorePageMax: 1000,
   /** Silence of a client in the middle of a file, before the connection is ended. */
   fileSilenceMs: 60 * SECOND_MS,
+  /** The same of a client that takes nothing of what it is sent: the slowest of radios gets a piece through in that time. */
+  fileNotTakenMs: 5 * 60 * SECOND_MS,
+  /** How often it is asked whether a transfer that has begun may go on. */
+  fileMayGoOnMs: 5 * SECOND_MS,
 } as const;

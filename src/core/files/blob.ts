@@ -1,7 +1,9 @@
 /** One file as the bearer of a signed URL sees it: what the URL allows, within what the device may use. */
+import type { Clock } from '../../base/clock.ts';
 import type { IdentityKey } from '../identity/types.ts';
 import type { Pace } from '../throttling/pace.ts';
 import { BlobError, type BlobErrorCode } from './blob-error.ts';
+import { goingOn } from './going-on.ts';
 import {
   type ByteSource,
   type Condition,
@@ -13,6 +15,7 @@ import {
 } from './object-store.ts';
 import { type ChooseRange, type OpenPart, openPart } from './open-part.ts';
 import type { BlobGrant } from './signed-url.ts';
+import type { FileSpace } from './space.ts';
 import type { BlobRight, FileLimits } from './types.ts';
 
 /** What a client states of the content it sends. */
@@ -41,7 +44,7 @@ export interface Blob {
   head(): Promise<ObjectFacts>;
   /** The file's facts come first: what part is wanted may depend on them. */
   read(choose: ChooseRange): Promise<OpenPart>;
-  delete(): Promise<void>;
+  delete(condition: Condition): Promise<void>;
 }
 
 export interface BlobParts {
@@ -51,48 +54,63 @@ export interface BlobParts {
   readonly bearer: IdentityKey;
   /** The part of the container whose bytes are counted together. */
   readonly folder: string;
+  readonly space: FileSpace;
   readonly pace: Pace;
+  readonly clock: Pick<Clock, 'monotonic'>;
+  /** Asked while something is under way, and before it is stored. @throws BlobError when it may not go on */
+  demandGoingOn(): Promise<void>;
+  /** Something is stored under the path. @throws BlobError when it was removed again */
+  stored(): Promise<void>;
 }
 
-export function openBlob({ store, limits, grant, bearer, folder, pace }: BlobParts): Blob {
+export function openBlob(parts: BlobParts): Blob {
+  const { store, limits, grant, bearer, folder, space, pace, clock } = parts;
+  const { deviceId } = bearer;
   const { path } = grant;
   const demand = (right: BlobRight): void => {
     if (!grant.rights.has(right)) throw new BlobError('AuthorizationPermissionMismatch');
   };
 
-  /** How many bytes may still come. @throws BlobError when a stated number is more */
-  async function room(stated: number | undefined): Promise<number> {
-    const [device, all, staged] = await Promise.all([store.usage(folder), store.usage(''), store.stagedBytes(path)]);
-    const ofFile = limits.fileBytesMax - staged;
-    const ofDevice = limits.deviceBytesMax - (device?.bytes ?? 0);
-    const ofHub = limits.filesBytesMax - (all?.bytes ?? 0);
-    if (ofDevice <= 0 || ofHub <= 0) throw new BlobError('QuotaExceeded');
-    const bytesMax = Math.min(ofFile, ofDevice, ofHub);
-    if (stated !== undefined && stated > bytesMax) {
-      throw new BlobError(stated > ofFile ? 'RequestBodyTooLarge' : 'QuotaExceeded');
-    }
-    return Math.max(0, bytesMax);
+  /** Stores what comes, where there is room for it. */
+  async function taken<Result>(
+    { source, bytes, sums }: Content,
+    keep: (source: ByteSource, options: ContentOptions) => Promise<Result>,
+  ): Promise<Result> {
+    const bytesMax = Math.max(0, limits.fileBytesMax - (await store.stagedBytes(path)));
+    if (bytes !== undefined && bytes > bytesMax) throw new BlobError('RequestBodyTooLarge');
+    const options = { bytesMax, ...(bytes !== undefined && { bytes }), ...(sums !== undefined && { sums }) };
+    const coming = { source: goingOn(pace.slowed(source, deviceId), parts.demandGoingOn, { clock, isStored: true }) };
+    return space.letIn(store, { folder, deviceId }, { ...coming, ...(bytes !== undefined && { bytes }) }, (admitted) =>
+      keep(admitted, options),
+    );
   }
 
   return {
     path,
     bearer,
-    async put({ source, bytes, sums }, facts) {
+    async put(content, facts) {
       demand('write');
-      const bytesMax = await room(bytes);
-      const stated = { ...(bytes !== undefined && { bytes }), ...(sums !== undefined && { sums }) };
-      return translated(store.put(path, pace.slowed(source, bearer.deviceId), { bytesMax, ...stated, ...facts }));
+      const put = await translated(
+        taken(content, (source, options) => store.put(path, source, { ...options, ...facts })),
+      );
+      await parts.stored();
+      return put;
     },
-    async stage(blockId, { source, bytes, sums }) {
+    async stage(blockId, content) {
       demand('write');
+      const { bytes } = content;
       if (bytes === undefined) throw new BlobError('MissingContentLengthHeader');
-      const bytesMax = await room(bytes);
-      const slowed = pace.slowed(source, bearer.deviceId);
-      await translated(store.stage(path, blockId, slowed, { bytesMax, bytes, ...(sums !== undefined && { sums }) }));
+      // Service: no block is empty.
+      if (bytes === 0) throw new BlobError('InvalidHeaderValue', 'A block must have content.');
+      await translated(taken(content, (source, options) => store.stage(path, blockId, source, { ...options, bytes })));
     },
     async commit(blockIds, facts) {
       demand('write');
-      return translated(store.commit(path, blockIds, { bytesMax: limits.fileBytesMax, ...facts }));
+      // The list may have come slowly.
+      await parts.demandGoingOn();
+      const put = await translated(store.commit(path, blockIds, { bytesMax: limits.fileBytesMax, ...facts }));
+      await parts.stored();
+      return put;
     },
     async head() {
       demand('read');
@@ -104,11 +122,12 @@ export function openBlob({ store, limits, grant, bearer, folder, pace }: BlobPar
       demand('read');
       const open = await translated(openPart(store, path, choose));
       if (open === undefined) throw new BlobError('BlobNotFound');
-      return { ...open, body: pace.slowed(open.body, bearer.deviceId) };
+      const body = pace.slowed(open.body, deviceId);
+      return { ...open, body: goingOn(body, parts.demandGoingOn, { clock, isStored: false }) };
     },
-    async delete() {
+    async delete(condition) {
       demand('write');
-      if (!(await translated(store.delete(path)))) throw new BlobError('BlobNotFound');
+      if (!(await translated(store.delete(path, condition)))) throw new BlobError('BlobNotFound');
     },
   };
 }
@@ -133,6 +152,8 @@ async function translated<Result>(work: Promise<Result>): Promise<Result> {
     return await work;
   } catch (error) {
     if (error instanceof BlobError) throw error;
+    // What a source of ours has refused, a store has only as one that broke off.
+    if (error instanceof ObjectError && error.cause instanceof BlobError) throw error.cause;
     if (error instanceof ObjectError) throw new BlobError(codes[error.kind], undefined, error);
     throw new BlobError('InternalError', undefined, error);
   }

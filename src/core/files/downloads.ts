@@ -8,17 +8,19 @@ import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
-import type { Identity, IdentityKey } from '../identity/types.ts';
+import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
 import { downloadCalls } from './calls.ts';
 import { fetching } from './fetch-receipt.ts';
+import { goingOn } from './going-on.ts';
 import { folderOf, HUB_FOLDER, hubPathOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
 import { type ChooseRange, type OpenPart, openPart } from './open-part.ts';
 import type { GrantRecords } from './ports.ts';
 import type { Downloads, FileOwner, GrantAnswer } from './room.ts';
 import { signQuery } from './signed-url.ts';
+import type { FileSpace } from './space.ts';
 import { demandPath, tooLarge, translated } from './store-refusals.ts';
 import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
 
@@ -26,9 +28,10 @@ export interface DownloadsParts {
   readonly guard: Guard;
   readonly store: ObjectStore | undefined;
   readonly grants: GrantRecords;
-  readonly identities: { get(key: IdentityKey): Promise<Pick<Identity, 'generationId'> | undefined> };
+  readonly identities: { get(key: IdentityKey): Promise<Pick<Identity, 'generationId' | 'status'> | undefined> };
   readonly limits: FileLimits;
   readonly secret: Uint8Array;
+  readonly space: FileSpace;
   readonly pace: Pace;
   hostName(): string;
   readonly recorder: Recorder;
@@ -51,7 +54,7 @@ export interface DownloadsRoom {
 }
 
 export function createDownloads(parts: DownloadsParts): DownloadsRoom {
-  const { grants, identities, limits, secret, pace, clock, random } = parts;
+  const { grants, identities, limits, secret, space, pace, clock, random } = parts;
 
   const store = (): ObjectStore => {
     if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
@@ -78,22 +81,21 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
       const path = pathIn(owner, name);
       demandPath(store(), path);
       if (owner !== 'hub') await known(owner);
-      if (bytes !== undefined && bytes > limits.fileBytesMax) throw tooLarge();
-      const [own, all] = await translated(Promise.all([store().usage(folderIn(owner)), store().usage('')]));
-      const left = [
-        limits.filesBytesMax - (all?.bytes ?? 0),
-        ...(owner === 'hub' ? [] : [limits.deviceBytesMax - (own?.bytes ?? 0)]),
-      ];
-      if (Math.min(...left) < (bytes ?? 1))
-        throw new HubError('IotHubQuotaExceeded', 'There is no more room for files.');
-      const bytesMax = Math.min(limits.fileBytesMax, ...left);
-      const stated = { ...(bytes !== undefined && { bytes }), ...(sums !== undefined && { sums }) };
-      return translated(store().put(path, pace.slowed(source, undefined), { bytesMax, ...stated, ...facts }));
+      const bytesMax = limits.fileBytesMax;
+      if (bytes !== undefined && bytes > bytesMax) throw tooLarge();
+      const stated = bytes === undefined ? {} : { bytes };
+      const options = { bytesMax, ...stated, ...(sums !== undefined && { sums }), ...facts };
+      const whose =
+        owner === 'hub'
+          ? { folder: undefined, deviceId: undefined }
+          : { folder: folderOf(owner), deviceId: owner.deviceId };
+      const content = { source: pace.slowed(source, undefined), ...stated };
+      return translated(space.letIn(store(), whose, content, (admitted) => store().put(path, admitted, options)));
     },
     read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose, undefined),
     list: (_principal, owner, page) => translated(store().list(folderIn(owner), page)),
-    async remove(_principal, owner, name) {
-      if (!(await translated(store().delete(pathIn(owner, name))))) throw new HubError('FileNotFound');
+    async remove(_principal, owner, name, condition) {
+      if (!(await translated(store().delete(pathIn(owner, name), condition)))) throw new HubError('FileNotFound');
     },
 
     grant: (principal, name, keys, expiresAt) =>
@@ -106,10 +108,23 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     async fetch(principal, key, name, choose) {
       const grant = await grants.findByName(key, name, clock.now());
       const isOf = principal.kind !== 'device' || grant?.generationId === principal.generationId;
-      if (grant === undefined || !isOf) return opened(pathOf(key, name), choose, key.deviceId);
-      return fetching(await opened(grant.path, choose, key.deviceId), grant, parts);
+      const isGranted = grant !== undefined && isOf;
+      const path = isGranted ? grant.path : pathOf(key, name);
+      const open = await opened(path, choose, key.deviceId);
+      const demand = () => demandGoingOn(principal, key, isGranted ? grant : undefined);
+      const going = { ...open, body: goingOn(open.body, demand, { clock, isStored: false }) };
+      return isGranted ? fetching(going, grant, parts) : going;
     },
   };
+
+  /** As of signed URLs: what has begun goes on until somebody ends it. @throws HubError */
+  async function demandGoingOn(principal: Principal, key: IdentityKey, grant: FileGrant | undefined): Promise<void> {
+    const [device, identity] = await Promise.all([identities.get({ deviceId: key.deviceId }), identities.get(key)]);
+    const isSame = principal.kind !== 'device' || identity?.generationId === principal.generationId;
+    const isGranted =
+      grant === undefined || clock.now() >= grant.expiresAt || (await grants.find(grant.id)) !== undefined;
+    if (device?.status !== 'enabled' || !isSame || !isGranted) throw new HubError('FileNotFound');
+  }
 
   async function demandFile(name: string): Promise<void> {
     if ((await translated(store().head(hubPathOf(name)))) !== undefined) return;

@@ -7,20 +7,19 @@ import type { Guard, Guarded } from '../identity/guard.ts';
 import type { Identity, IdentityKey } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
-import { openBlob } from './blob.ts';
-import { BlobError } from './blob-error.ts';
 import { fileCalls } from './calls.ts';
 import { createDownloads } from './downloads.ts';
-import { fetching } from './fetch-receipt.ts';
-import { folderOf, HUB_FOLDER, isMeant, ownerOf, pathOf, urlPathOf } from './names.ts';
+import { folderOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
 import type { RolloutRecords } from './rollout-types.ts';
 import { createRollouts, type RolloutMeans } from './rollouts.ts';
 import type { Blobs, Downloads, Files, Rollouts } from './room.ts';
-import { type BlobGrant, signQuery, verifyQuery } from './signed-url.ts';
+import { createBlobs } from './signed-blobs.ts';
+import { signQuery } from './signed-url.ts';
+import { FileSpace } from './space.ts';
 import { demandPath, translated } from './store-refusals.ts';
-import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
+import { FILES_CONTAINER, type FileLimits } from './types.ts';
 
 /** All of it, as whoever puts the hub together has it. */
 export interface FilesRoom {
@@ -37,13 +36,6 @@ export interface FilesRoom {
   totals(): ReturnType<FileRecords['totals']>;
   /** Does what time has done. */
   sweep(): Promise<void>;
-}
-
-/** Who holds a signed URL. */
-interface Bearer {
-  readonly key: IdentityKey;
-  readonly path: string;
-  readonly receipt?: FileGrant;
 }
 
 /** What is asked of an identity before its files are touched. */
@@ -74,7 +66,7 @@ export interface FilesParts {
 }
 
 export function createFiles(parts: FilesParts): FilesRoom {
-  const { records, identities, limits, secret, pace, clock, random } = parts;
+  const { records, identities, limits, secret, clock, random } = parts;
   const demandStore = (): ObjectStore => {
     if (parts.store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
     return parts.store;
@@ -196,42 +188,9 @@ export function createFiles(parts: FilesParts): FilesRoom {
     },
   };
 
-  /**
-   * Whose URL it is, for which grant, and which file it opens: that of the upload or the grant that it was made for, with which
-   * it ends. @throws BlobError
-   */
-  async function bearer({ path, correlationId }: BlobGrant): Promise<Bearer> {
-    if (!path.startsWith(HUB_FOLDER)) {
-      const key = ownerOf(path);
-      const upload = await records.find(key, correlationId);
-      if (upload?.isOpen && isMeant(upload.path, path)) return { key, path: upload.path };
-    } else {
-      const receipt = await parts.grants.find(correlationId);
-      if (receipt !== undefined && isMeant(receipt.path, path) && receipt.expiresAt > clock.now()) {
-        return { key: receipt.key, path: receipt.path, receipt };
-      }
-    }
-    throw new BlobError('AuthenticationFailed');
-  }
-
-  const blobs: Blobs = {
-    async blob(path, query) {
-      const { store } = parts;
-      const signed = verifyQuery(path, query, secret, clock.now());
-      if (signed === undefined || store === undefined) throw new BlobError('AuthenticationFailed');
-      const { key, receipt, path: meant } = await bearer(signed);
-      const grant = { ...signed, path: meant };
-      // A URL ends with its device, whatever it says itself.
-      if ((await identities.get({ deviceId: key.deviceId }))?.status !== 'enabled') {
-        throw new BlobError('AuthenticationFailed');
-      }
-      const blob = openBlob({ store, limits, grant, bearer: key, folder: folderOf(key), pace });
-      if (receipt === undefined) return blob;
-      return { ...blob, read: async (choose) => fetching(await blob.read(choose), receipt, parts) };
-    },
-  };
-
-  const { downloads, grant, demandFile } = createDownloads(parts);
+  const space = new FileSpace(limits);
+  const blobs = createBlobs({ ...parts, space });
+  const { downloads, grant, demandFile } = createDownloads({ ...parts, space });
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
     ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },

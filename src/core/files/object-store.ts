@@ -32,7 +32,8 @@ export interface ObjectStore {
   head(path: string): Promise<ObjectFacts | undefined>;
   /** Opens an object. The bytes are those of `facts.etag` to the end, whatever is stored meanwhile. */
   read(path: string, range?: ByteRange): Promise<OpenObject | undefined>;
-  delete(path: string): Promise<boolean>;
+  /** False = there is none. @throws ObjectError condition */
+  delete(path: string, condition?: Condition): Promise<boolean>;
   /** Objects whose path begins with `prefix`, in order of path, at most `limit`, behind `after`. */
   list(prefix: string, page: { readonly after?: string; readonly limit: number }): Promise<readonly ListedObject[]>;
   /** Drops all that is stored or staged under paths that begin with `prefix`; the number of objects. */

@@ -1,6 +1,6 @@
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { Blob, Content, ContentFacts } from './blob.ts';
-import type { ListedObject, ObjectFacts } from './object-store.ts';
+import type { Condition, ListedObject, ObjectFacts } from './object-store.ts';
 import type { ChooseRange, OpenPart } from './open-part.ts';
 import type { GrantFilter } from './ports.ts';
 import type { Rollout, RolloutPlan, RolloutTarget, TargetState } from './rollout-types.ts';
@@ -64,8 +64,8 @@ export interface Downloads {
   /** @throws HubError FileNotFound, InvalidRange */
   read(principal: Principal, owner: FileOwner, name: string, choose: ChooseRange): Promise<OpenPart>;
   list(principal: Principal, owner: FileOwner, page: Page): Promise<readonly ListedObject[]>;
-  /** @throws HubError FileNotFound */
-  remove(principal: Principal, owner: FileOwner, name: string): Promise<void>;
+  /** @throws HubError FileNotFound, PreconditionFailed */
+  remove(principal: Principal, owner: FileOwner, name: string, condition: Condition): Promise<void>;
 
   /**
    * Lets devices fetch a file of the hub's part until `expiresAt` (UTC milliseconds), by its name and by the URL in the answer.

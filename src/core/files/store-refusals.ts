@@ -29,7 +29,7 @@ export async function translated<Result>(work: Promise<Result>): Promise<Result>
       case 'crc64':
         throw new HubError('IotHubFormatError', 'The content is not as long, or not the one, that was stated.', cause);
       case 'full':
-        throw new HubError('IotHubQuotaExceeded', 'The disk has no more room for files.', cause);
+        throw new HubError('IotHubQuotaExceeded', 'There is no more room for files.', cause);
       default:
         throw new HubError('ServiceUnavailable', undefined, cause);
     }

@@ -19,6 +19,7 @@ import type { Hub } from '../../core/hub.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
 import { fileNotificationRecord } from '../shared/file-notifications.ts';
 import { identityKey, unquoteETag } from './addresses.ts';
+import { conditionOf } from './files/blob-headers.ts';
 import { contentOf, fileAnswer } from './files/file-mapping.ts';
 import { type ApiRoute, route, streamRoute } from './route.ts';
 
@@ -177,11 +178,11 @@ function partRoutes(
     route({
       method: 'DELETE',
       url: `${url}/*`,
-      summary: `Removes a file of ${whose}`,
+      summary: `Removes a file of ${whose}; with If-Match only that one`,
       tag: TAG,
       answers: { 204: null },
-      handle: async ({ principal, params }) => {
-        await downloads.remove(principal, ownerOf(params), params['*'] ?? '');
+      handle: async ({ principal, params, headers }) => {
+        await downloads.remove(principal, ownerOf(params), params['*'] ?? '', conditionOf(headers));
         return { status: 204 };
       },
     }),

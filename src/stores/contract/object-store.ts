@@ -96,6 +96,9 @@ export function objectStoreContract(
     assert.notEqual(second.etag, first.etag);
     assert.equal((await bytesOf(await store.read('d1/x'))).toString(), 'two');
     await refused('condition', store.put('d1/y', inPieces(Buffer.from('two')), changing('*')));
+    await refused('condition', store.delete('d1/x', { ifMatch: first.etag }));
+    assert.equal(await store.delete('d1/x', { ifMatch: second.etag }), true);
+    assert.equal(await store.delete('d1/x', { ifMatch: '*' }), false);
   });
 
   trial('blocks become an object in the order of the list, however they came', async (store) => {

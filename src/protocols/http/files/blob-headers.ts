@@ -43,7 +43,9 @@ export function blobMd5Of(headers: Headers): string | undefined {
 function sum(value: string | readonly string[] | undefined, bytes: number): string | undefined {
   const text = single(value);
   if (text === undefined) return undefined;
-  if (Buffer.from(text, 'base64').length !== bytes) throw new BlobError('InvalidHeaderValue');
+  const decoded = Buffer.from(text, 'base64');
+  // It is kept, and sent back as a header: in the one form that it has.
+  if (decoded.length !== bytes || decoded.toString('base64') !== text) throw new BlobError('InvalidHeaderValue');
   return text;
 }
 
@@ -86,6 +88,12 @@ export function rangeOf(headers: Headers, { bytes, etag, lastModified }: ObjectF
   const end = match[2] === '' ? bytes - 1 : Math.min(Number(match[2]), bytes - 1);
   if (start >= bytes || end < start) throw new BlobError('InvalidRange');
   return { start, end };
+}
+
+/** Whether it is the file that the caller wants to go on with (`If-Match`). */
+export function isWanted(headers: Headers, { etag }: ObjectFacts): boolean {
+  const { ifMatch } = conditionOf(headers);
+  return ifMatch === undefined || ifMatch === '*' || ifMatch === etag;
 }
 
 /** Whether the caller has this very file already (`If-None-Match`, `If-Modified-Since`). */

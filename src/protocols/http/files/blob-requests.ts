@@ -23,6 +23,7 @@ import {
   contentTypeOf,
   factHeaders,
   isUnchanged,
+  isWanted,
   lengthOf,
   rangeOf,
   sumsOf,
@@ -135,7 +136,7 @@ async function answer(
     case 'HEAD':
       return read(blob, request, response);
     case 'DELETE':
-      await blob.delete();
+      await blob.delete(conditionOf(request.headers));
       response.writeHead(202, { 'Content-Length': '0' }).end();
       return;
     default:
@@ -220,13 +221,13 @@ async function read(blob: Blob, request: http.IncomingMessage, response: http.Se
   const { headers, method } = request;
   if (method === 'HEAD') {
     const facts = await blob.head();
+    if (!isWanted(headers, facts)) throw new BlobError('ConditionNotMet');
     response.writeHead(isUnchanged(headers, facts) ? 304 : 200, contentHeaders(facts, undefined)).end();
     return;
   }
   let unchanged = false;
   const { facts, body, range } = await blob.read((found) => {
-    const { ifMatch } = conditionOf(headers);
-    if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== found.etag) throw new BlobError('ConditionNotMet');
+    if (!isWanted(headers, found)) throw new BlobError('ConditionNotMet');
     unchanged = isUnchanged(headers, found);
     return unchanged ? 'none' : rangeOf(headers, found);
   });

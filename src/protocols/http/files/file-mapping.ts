@@ -5,7 +5,16 @@ import type { Content, ContentFacts } from '../../../core/files/blob.ts';
 import { BlobError } from '../../../core/files/blob-error.ts';
 import type { ChooseRange, OpenPart } from '../../../core/files/open-part.ts';
 import type { ApiAnswer, ApiCall } from '../route.ts';
-import { conditionOf, contentHeaders, contentTypeOf, isUnchanged, lengthOf, rangeOf, sumsOf } from './blob-headers.ts';
+import {
+  conditionOf,
+  contentHeaders,
+  contentTypeOf,
+  isUnchanged,
+  isWanted,
+  lengthOf,
+  rangeOf,
+  sumsOf,
+} from './blob-headers.ts';
 import { streamedBody } from './streamed-body.ts';
 
 /** @throws HubError ArgumentInvalid for a header that is not what it must be */
@@ -31,13 +40,14 @@ export function contentOf(
   });
 }
 
-/** @throws HubError InvalidRange, and what `open` throws */
+/** @throws HubError InvalidRange, PreconditionFailed, and what `open` throws */
 export async function fileAnswer(
   { headers, isHead }: Pick<ApiCall<unknown, unknown>, 'headers' | 'isHead'>,
   open: (choose: ChooseRange) => Promise<OpenPart>,
 ): Promise<ApiAnswer> {
   let unchanged = false;
   const { facts, body, range } = await open((found) => {
+    if (!isWanted(headers, found)) throw new HubError('PreconditionFailed');
     unchanged = isUnchanged(headers, found);
     return unchanged || isHead ? 'none' : asked(() => rangeOf(headers, found));
   });

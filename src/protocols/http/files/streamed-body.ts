@@ -5,7 +5,10 @@ import { limits } from '../../../base/limits.ts';
  * The request's bytes; a piece is good until the next one is asked for. A client that is silent for too long in their midst
  * is cut off; one that sends them slowly is not, nor one that is made to wait because the hub takes them slowly.
  */
-export async function* streamedBody(request: http.IncomingMessage): AsyncGenerator<Uint8Array> {
+export async function* streamedBody(
+  request: http.IncomingMessage,
+  silenceMs: number = limits.fileSilenceMs,
+): AsyncGenerator<Uint8Array> {
   const limitSilence = (ms: number): void => {
     if (!request.destroyed) request.setTimeout(ms);
   };
@@ -13,7 +16,7 @@ export async function* streamedBody(request: http.IncomingMessage): AsyncGenerat
   const pieces = new Pieces(request);
   try {
     for (;;) {
-      limitSilence(limits.fileSilenceMs);
+      limitSilence(silenceMs);
       const piece = await pieces.next();
       limitSilence(0);
       if (piece === undefined) return;

@@ -47,7 +47,7 @@ export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore
   const { account, container, clock } = parts;
   const folder = path.join(parts.folder, STAGING_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const turns = new DiskTurns();
+  const turns = new DiskTurns(folder);
   // Removes what a crash has left.
   const staging = await Staging.open(folder, turns);
   const client = new StoreClient(parts);
@@ -129,7 +129,12 @@ export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore
       (await service.uncommitted(objectPath)).reduce((sum, { bytes }) => sum + bytes, 0),
     head: (objectPath) => service.head(objectPath),
     read: (objectPath, range) => service.read(objectPath, range),
-    delete: (objectPath) => locks.run(objectPath, () => service.delete(objectPath)),
+    delete: (objectPath, condition = {}) =>
+      locks.run(objectPath, async () => {
+        const found = Object.keys(condition).length === 0 ? undefined : await service.head(objectPath);
+        if (found !== undefined) checkCondition(condition, found);
+        return service.delete(objectPath);
+      }),
 
     async list(prefix, { after, limit }) {
       const found: ListedObject[] = [];

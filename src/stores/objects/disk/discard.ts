@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { limits } from '../../../base/limits.ts';
 import type { DiskTurns } from './disk-turns.ts';
@@ -7,7 +8,10 @@ import type { DiskTurns } from './disk-turns.ts';
  * wait (2 GiB on ext4: 50 ms each; in these pieces: 8 ms). What cannot be shortened is removed all the same.
  */
 export async function discard(file: string, turns: DiskTurns): Promise<void> {
-  const handle = await open(file, 'r+').catch(() => undefined);
+  // A link is removed itself: what it leads to is not the store's.
+  const handle = await open(file, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    () => undefined,
+  );
   try {
     let bytes = (await handle?.stat())?.size ?? 0;
     while (bytes > limits.fileDiscardBytes) {

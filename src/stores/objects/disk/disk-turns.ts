@@ -5,6 +5,7 @@
 import { BufferPool } from '../../../base/buffer-pool.ts';
 import { limits } from '../../../base/limits.ts';
 import { Places } from '../places.ts';
+import { DiskRoom } from './disk-room.ts';
 
 export class DiskTurns extends Places {
   /**
@@ -17,7 +18,11 @@ export class DiskTurns extends Places {
     freeBytesMax: limits.filePiecesFreeBytesMax,
   });
 
-  constructor() {
+  readonly room: DiskRoom;
+
+  /** @param folder on the disk that is written to */
+  constructor(folder: string) {
     super(limits.fileWorkAtOnceMax);
+    this.room = new DiskRoom(folder);
   }
 }

@@ -2,24 +2,21 @@
  * Writes a stream into a file and makes it durable as it comes: one long sync at the end would make the journal's own
  * syncs, on the same disk, wait behind gigabytes.
  */
-import { type FileHandle, statfs } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
+import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 
-/** Refuses before the disk is full: the event log needs the rest. @throws ObjectError full */
-export async function admit(folder: string, bytes: number): Promise<void> {
-  const { bavail, blocks, bsize } = await statfs(folder);
-  if (bavail * bsize - bytes < blocks * bsize * limits.filesDiskReserveShare)
-    throw new ObjectError('full', 'little room is left');
-}
-
-/** Writes `source` from `position` on, and returns when all of it is durable; the number of bytes. @throws ObjectError */
+/**
+ * Writes `source` from `position` on, and returns when all of it is durable; the number of bytes.
+ * @param place where they were let in @throws ObjectError
+ */
 export async function writeDurably(
   handle: FileHandle,
   source: ByteSource,
   position: number,
-  turns: DiskTurns,
+  { turns, place }: { readonly turns: DiskTurns; readonly place: DiskPlace },
 ): Promise<number> {
   let at = position;
   let unsynced = 0;
@@ -32,6 +29,7 @@ export async function writeDurably(
     await turns.run(() => writeAll(handle, gathered.subarray(0, filled), at));
     at += filled;
     unsynced += filled;
+    await place.wrote(filled);
     filled = 0;
     if (unsynced >= limits.fileSyncBytes) {
       await turns.run(() => handle.datasync());

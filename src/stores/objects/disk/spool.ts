@@ -8,8 +8,9 @@ import path from 'node:path';
 import type { ByteSource, ContentOptions } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
 import { discard } from './discard.ts';
+import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
-import { admit, diskError, writeDurably } from './file-writer.ts';
+import { diskError, writeDurably } from './file-writer.ts';
 import { readRegion } from './staged-blocks.ts';
 
 /** Content that can be read from any place, as often as is wanted. */
@@ -30,7 +31,15 @@ export async function spooling<Result>(
   options: ContentOptions,
   use: (content: Spooled) => Promise<Result>,
 ): Promise<Result> {
-  await admit(folder, options.bytes ?? 0);
+  return turns.room.holding(options.bytes ?? 0, (place) => spooled({ folder, turns, place }, source, options, use));
+}
+
+async function spooled<Result>(
+  { folder, turns, place }: { readonly folder: string; readonly turns: DiskTurns; readonly place: DiskPlace },
+  source: ByteSource,
+  options: ContentOptions,
+  use: (content: Spooled) => Promise<Result>,
+): Promise<Result> {
   const file = path.join(folder, `put-${randomUUID()}`);
   let handle: FileHandle | undefined;
   try {
@@ -38,7 +47,7 @@ export async function spooling<Result>(
       throw diskError(error);
     });
     const taken = handle;
-    const bytes = await writeDurably(taken, checkedSource(source, options).source, 0, turns);
+    const bytes = await writeDurably(taken, checkedSource(source, options).source, 0, { turns, place });
     return await use({ bytes, read: (offset, count) => readRegion(taken, offset, count, turns) });
   } finally {
     await handle?.close();

@@ -11,6 +11,7 @@ import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
 import { discard } from './discard.ts';
+import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { diskError, writeDurably } from './file-writer.ts';
 import { contiguousBytes, Placement, type Region } from './placement.ts';
@@ -26,8 +27,9 @@ export class StagedBlocks {
   readonly #turns: DiskTurns;
   readonly #placement = new Placement();
   readonly #blocks = new Map<string, Region>();
-  /** Bytes on the disk, replaced blocks included. */
+  /** Bytes on the disk, and blocks that were ever put there: replaced ones included. */
   #bytes = 0;
+  #count = 0;
   #opening: Promise<Files> | undefined;
   /** Lines are appended one after the other. */
   #appending: Promise<unknown> = Promise.resolve();
@@ -61,8 +63,8 @@ export class StagedBlocks {
   async write(id: string, source: ByteSource, bytes: number, offsetMax: number): Promise<void> {
     const [known] = this.#blocks.keys();
     if (known !== undefined && known.length !== id.length) throw new ObjectError('blockId');
-    if (!this.#blocks.has(id) && this.#blocks.size >= limits.fileBlocksMax) throw new ObjectError('tooManyBlocks');
-    const work = this.#write(id, source, bytes, offsetMax);
+    if (this.#count + this.#writing.size >= limits.fileBlocksStagedMax) throw new ObjectError('tooManyBlocks');
+    const work = this.#turns.room.holding(bytes, (place) => this.#write(id, source, { bytes, offsetMax, place }));
     this.#writing.add(work);
     try {
       await work;
@@ -73,11 +75,15 @@ export class StagedBlocks {
     }
   }
 
-  async #write(id: string, source: ByteSource, bytes: number, offsetMax: number): Promise<void> {
+  async #write(
+    id: string,
+    source: ByteSource,
+    { bytes, offsetMax, place }: { bytes: number; offsetMax: number; place: DiskPlace },
+  ): Promise<void> {
     const { data } = await this.#open();
     const region = this.#placement.place(id, bytes, offsetMax);
     try {
-      await writeDurably(data, source, region.offset, this.#turns);
+      await writeDurably(data, source, region.offset, { turns: this.#turns, place });
       await this.#append({ id, ...region });
     } catch (error) {
       this.#placement.release(region);
@@ -89,6 +95,7 @@ export class StagedBlocks {
   #keep(id: string, region: Region): void {
     this.#blocks.set(id, region);
     this.#bytes += region.bytes;
+    this.#count += 1;
   }
 
   /** What is being written now, so that a commit finds it whole. */

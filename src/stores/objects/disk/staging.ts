@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { limits } from '../../../base/limits.ts';
+import { ObjectError } from '../../../core/files/object-store.ts';
+import type { PathLocks } from '../path-locks.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { StagedBlocks } from './staged-blocks.ts';
 
@@ -30,9 +33,14 @@ export class Staging {
     return staging;
   }
 
+  /** @throws ObjectError full: the device has so many unfinished ones */
   of(objectPath: string): StagedBlocks {
     const known = this.#byPath.get(objectPath);
     if (known !== undefined) return known;
+    const device = deviceOf(objectPath);
+    let count = 0;
+    for (const other of this.#byPath.keys()) if (deviceOf(other) === device) count += 1;
+    if (count >= limits.fileUnfinishedPerDeviceMax) throw new ObjectError('full', 'too many unfinished files');
     const staged = new StagedBlocks(objectPath, this.#folderOf(objectPath), this.#turns);
     this.#byPath.set(objectPath, staged);
     return staged;
@@ -46,7 +54,7 @@ export class Staging {
     return this.#byPath.get(objectPath)?.bytes ?? 0;
   }
 
-  /** @param dropped is told how many bytes are not there any more. */
+  /** The caller works on the object alone. @param dropped is told how many bytes are not there any more. */
   async drop(objectPath: string, dropped: (bytes: number) => void): Promise<void> {
     const staged = this.#byPath.get(objectPath);
     if (staged === undefined) return;
@@ -55,13 +63,22 @@ export class Staging {
     dropped(staged.bytes);
   }
 
-  /** Drops those in which nothing was staged since `before` (UTC milliseconds). */
-  async expire(before: number, dropped: (objectPath: string, bytes: number) => void): Promise<void> {
-    for (const staged of this.all()) {
-      const index = path.join(this.#folderOf(staged.objectPath), 'index');
-      const found = await stat(index).catch(() => undefined);
-      if (found !== undefined && found.mtimeMs >= before) continue;
-      await this.drop(staged.objectPath, (bytes) => dropped(staged.objectPath, bytes));
+  /** Drops those in which nothing was staged since `before` (UTC milliseconds), each when nobody else works on it. */
+  async expire(before: number, locks: PathLocks, dropped: (objectPath: string, bytes: number) => void): Promise<void> {
+    for (const { objectPath } of this.all()) {
+      await locks.run(objectPath, async () => {
+        const found = await stat(path.join(this.#folderOf(objectPath), 'index')).catch(() => undefined);
+        if (found !== undefined && found.mtimeMs >= before) return;
+        await this.drop(objectPath, (bytes) => dropped(objectPath, bytes));
+      });
+    }
+  }
+
+  /** Drops those whose paths begin with `prefix`, in the same way. */
+  async dropAll(prefix: string, locks: PathLocks, dropped: (objectPath: string, bytes: number) => void): Promise<void> {
+    for (const { objectPath } of this.all()) {
+      if (!objectPath.startsWith(prefix)) continue;
+      await locks.run(objectPath, () => this.drop(objectPath, (bytes) => dropped(objectPath, bytes)));
     }
   }
 
@@ -72,4 +89,8 @@ export class Staging {
   #folderOf(objectPath: string): string {
     return path.join(this.#folder, createHash('sha256').update(objectPath).digest('hex').slice(0, 32));
   }
+}
+
+function deviceOf(objectPath: string): string {
+  return objectPath.slice(0, objectPath.indexOf('/'));
 }

@@ -1,5 +1,6 @@
 /** What the folder store asks of the file system beside reading and writing. */
 import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { STAGING_FOLDER } from '../disk/staging.ts';
@@ -26,9 +27,12 @@ export async function syncFile(name: string): Promise<void> {
   }
 }
 
-/** For `catch`: undefined where there is no such file. @throws every other failure */
+/** How files are opened to be read: a link that somebody has put there is none of the store's files. */
+export const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** For `catch`: undefined where there is no such file, or a link. @throws every other failure */
 export function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR' || error.code === 'ELOOP') return undefined;
   throw error;
 }
 

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { systemClock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
+import { ObjectError } from '../../../core/files/object-store.ts';
 import { objectStoreContract } from '../../contract/object-store.ts';
 import { openFolderStore } from './folder-store.ts';
 
@@ -95,6 +106,79 @@ test('folder: what is replaced or removed is freed, and stays for who reads it',
   assert.ok(readFileSync(path.join(folder, 'd1', 'x')).equals(replaced));
   assert.equal(await store.delete('d1/x'), true);
   assert.deepEqual(readdirSync(path.join(folder, '.staging')), []);
+  await store.close();
+});
+
+test('folder: what a link leads to is neither read nor changed, whatever becomes of the link', async (context) => {
+  const folder = newFolder();
+  const outside = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  context.after(() => rmSync(outside, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  const target = path.join(outside, 'target');
+  // So long that it would be freed in pieces.
+  const kept = Buffer.alloc(2 * limits.fileDiscardBytes, 7);
+  writeFileSync(target, kept);
+  await store.put('d1/x', once(Buffer.from('own')), plain);
+  for (const name of ['link', 'replaced']) symlinkSync(target, path.join(folder, 'd1', name));
+  assert.equal(await store.head('d1/link'), undefined);
+  assert.equal(await store.read('d1/link'), undefined);
+  assert.equal(await store.delete('d1/link'), false);
+  assert.deepEqual(
+    (await store.list('d1/', { limit: 10 })).map((object) => object.path),
+    ['d1/x'],
+  );
+  await store.put('d1/replaced', once(Buffer.from('new')), plain);
+  assert.equal(readFileSync(path.join(folder, 'd1', 'replaced'), 'utf8'), 'new');
+  assert.equal(await store.delete('d1/replaced'), true);
+  assert.equal(await store.deleteAll('d1/'), 1);
+  assert.ok(readFileSync(target).equals(kept), 'it is as it was');
+  await store.close();
+});
+
+test('folder: a device leaves only so many files unfinished behind, and only so many blocks of one', async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  const stage = (objectPath: string) =>
+    store.stage(objectPath, numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 });
+  const isFull = (error: unknown): boolean => error instanceof ObjectError && error.kind === 'full';
+  const left = Array.from({ length: limits.fileUnfinishedPerDeviceMax }, (_, nth) => `d1/${nth}`);
+  for (const objectPath of left) await stage(objectPath);
+  await assert.rejects(stage('d1/more'), isFull);
+  await stage('d1/0');
+  await stage('d10/more');
+  assert.equal((await store.put('d1/more', once(Buffer.from('whole')), plain)).bytes, 5, 'what needs none is taken');
+  await store.expire(Date.now() + 60_000);
+  assert.equal((await store.usage(''))?.bytes, 5);
+  await stage('d1/more');
+  // As if it had been there before: the index says how many there were.
+  const [name] = readdirSync(path.join(folder, '.staging'));
+  await store.close();
+  const line = `${JSON.stringify({ id: numbered(0), offset: 0, bytes: 1 })}\n`;
+  appendFileSync(path.join(folder, '.staging', name, 'index'), line.repeat(limits.fileBlocksStagedMax - 1));
+  const again = await openFolderStore({ folder, clock: systemClock });
+  await assert.rejects(
+    again.stage('d1/more', numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 }),
+    (error) => error instanceof ObjectError && error.kind === 'tooManyBlocks',
+  );
+  await again.close();
+});
+
+test('folder: blocks that come in the moment in which old ones are dropped are not lost', async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  const block = { bytesMax: 1e9, bytes: 3 };
+  for (let round = 0; round < 40; round++) {
+    const objectPath = `d1/${round}`;
+    // The first block of each: its files are being made while the sweep looks at them.
+    const staged = store.stage(objectPath, numbered(0), once(Buffer.from('new')), block);
+    for (let turn = 0; turn < round % 8; turn++) await setImmediate();
+    await store.expire(Date.now() - 60_000);
+    await staged;
+    assert.equal((await store.commit(objectPath, [numbered(0)], plain)).bytes, 3, `round ${round}`);
+  }
   await store.close();
 });
 

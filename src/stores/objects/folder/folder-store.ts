@@ -9,11 +9,24 @@
  */
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
+import {
+  access,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+} from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
 import {
   type CommitOptions,
+  type Condition,
   checkCondition,
   type ListedObject,
   ObjectError,
@@ -24,14 +37,14 @@ import {
 import { checkedSource } from '../checked-source.ts';
 import { discard } from '../disk/discard.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
-import { admit, diskError, writeDurably } from '../disk/file-writer.ts';
+import { diskError, writeDurably } from '../disk/file-writer.ts';
 import { readRegion } from '../disk/staged-blocks.ts';
 import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
 import { PathLocks } from '../path-locks.ts';
 import { UsageCounts } from '../usage.ts';
 import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
 import { decodedName, fileNameOf, folderNameOf } from './file-names.ts';
-import { absent, doesFoldCase, filesIn, syncFile } from './file-system.ts';
+import { absent, doesFoldCase, filesIn, READ_FLAGS, syncFile } from './file-system.ts';
 import { OldFiles } from './old-files.ts';
 
 export interface FolderStoreParts {
@@ -44,7 +57,7 @@ export interface FolderStoreParts {
 export async function openFolderStore({ folder, clock }: FolderStoreParts): Promise<ObjectStore> {
   await mkdir(path.join(folder, STAGING_FOLDER), { recursive: true, mode: 0o700 });
   const foldsCase = await doesFoldCase(folder);
-  const turns = new DiskTurns();
+  const turns = new DiskTurns(folder);
   const staging = await Staging.open(path.join(folder, STAGING_FOLDER), turns);
   const usage = new UsageCounts({
     groupOf: (objectPath) => folderNameOf(objectPath.split('/')[0], foldsCase),
@@ -54,6 +67,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
   const oldFiles = new OldFiles(path.join(folder, STAGING_FOLDER), turns);
   for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
 
+  const freed = (objectPath: string, bytes: number): void => usage.add(objectPath, -bytes, 0);
   const placesOf = (objectPath: string) => {
     const name = fileNameOf(objectPath, foldsCase);
     const parent = path.join(folder, name.folder);
@@ -62,7 +76,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
 
   async function head(objectPath: string): Promise<ObjectFacts | undefined> {
     const { file, facts } = placesOf(objectPath);
-    const found = await stat(file, { bigint: true }).catch(absent);
+    const found = await lstat(file, { bigint: true }).catch(absent);
     return found?.isFile() ? factsOf(found, await readFacts(facts)) : undefined;
   }
 
@@ -103,10 +117,11 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     return written;
   }
 
-  async function remove(objectPath: string): Promise<boolean> {
+  async function remove(objectPath: string, condition: Condition = {}): Promise<boolean> {
     const { parent, file, facts } = placesOf(objectPath);
     const found = await head(objectPath);
     if (found === undefined) return false;
+    checkCondition(condition, found);
     await oldFiles.lost(file, async () => {
       await rm(file, { force: true });
       await rm(facts, { force: true });
@@ -147,11 +162,10 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     put: (objectPath, source, options) =>
       guarded(async () => {
         checkCondition(options.condition, await head(objectPath));
-        await admit(folder, options.bytes ?? 0);
         const checked = checkedSource(source, options);
         const file = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
         try {
-          await writeFile(file, checked.source, turns);
+          await writeFile(file, checked.source, options.bytes ?? 0, turns);
           return await locks.run(objectPath, async () => {
             const facts = await publish(objectPath, file, options);
             await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
@@ -164,7 +178,6 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
 
     stage: (objectPath, id, source, options) =>
       guarded(async () => {
-        await admit(folder, options.bytes);
         const checked = checkedSource(source, options);
         // Where a block lies beyond all that an object may hold, it is only put elsewhere.
         const offsetMax = options.bytesMax + (await staging.bytesOf(objectPath));
@@ -180,12 +193,13 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
         locks.run(objectPath, async () => {
           const staged = staging.of(objectPath);
           const regions = staged.regions(ids);
-          if (regions.reduce((sum, { bytes }) => sum + bytes, 0) > options.bytesMax) throw new ObjectError('tooLarge');
+          const bytes = regions.reduce((sum, region) => sum + region.bytes, 0);
+          if (bytes > options.bytesMax) throw new ObjectError('tooLarge');
           checkCondition(options.condition, await head(objectPath));
           const copy = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
           try {
             const whole = await staged.asObject(regions);
-            if (whole === undefined) await writeFile(copy, staged.content(regions), turns);
+            if (whole === undefined) await writeFile(copy, staged.content(regions), bytes, turns);
             const facts = await publish(objectPath, whole ?? copy, options);
             await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
             return facts;
@@ -208,9 +222,10 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
           isRead();
         };
         try {
-          handle = await open(file, 'r').catch(absent);
-          if (handle !== undefined) {
-            const found = factsOf(await handle.stat({ bigint: true }), await readFacts(facts));
+          handle = await open(file, READ_FLAGS).catch(absent);
+          const stats = await handle?.stat({ bigint: true });
+          if (handle !== undefined && stats?.isFile()) {
+            const found = factsOf(stats, await readFacts(facts));
             const { start, end } = range ?? { start: 0, end: found.bytes - 1 };
             return { facts: found, body: closing(readRegion(handle, start, end - start + 1, turns), close) };
           }
@@ -222,7 +237,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
         return undefined;
       }),
 
-    delete: (objectPath) => guarded(() => locks.run(objectPath, () => remove(objectPath))),
+    delete: (objectPath, condition) => guarded(() => locks.run(objectPath, () => remove(objectPath, condition))),
 
     list: (prefix, { after, limit }) =>
       guarded(async () => {
@@ -234,14 +249,11 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
       guarded(async () => {
         const found = await matching(prefix);
         for (const object of found) await locks.run(object.path, () => remove(object.path));
-        for (const staged of staging.all()) {
-          if (!staged.objectPath.startsWith(prefix)) continue;
-          await staging.drop(staged.objectPath, (bytes) => usage.add(staged.objectPath, -bytes, 0));
-        }
+        await staging.dropAll(prefix, locks, freed);
         return found.length;
       }),
 
-    expire: (before) => guarded(() => staging.expire(before, (objectPath, bytes) => usage.add(objectPath, -bytes, 0))),
+    expire: (before) => guarded(() => staging.expire(before, locks, freed)),
     usage: (prefix) => guarded(() => usage.of(prefix)),
     async freeBytes() {
       const { bavail, bsize } = await statfs(folder);
@@ -253,13 +265,16 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
   };
 }
 
-async function writeFile(file: string, source: AsyncIterable<Uint8Array>, turns: DiskTurns): Promise<void> {
-  const handle = await open(file, 'wx', 0o600);
-  try {
-    await writeDurably(handle, source, 0, turns);
-  } finally {
-    await handle.close();
-  }
+/** @param bytes as far as their number is known */
+function writeFile(file: string, source: AsyncIterable<Uint8Array>, bytes: number, turns: DiskTurns): Promise<void> {
+  return turns.room.holding(bytes, async (place) => {
+    const handle = await open(file, 'wx', 0o600);
+    try {
+      await writeDurably(handle, source, 0, { turns, place });
+    } finally {
+      await handle.close();
+    }
+  });
 }
 
 async function* closing(body: AsyncGenerator<Uint8Array>, close: () => Promise<void>): AsyncGenerator<Uint8Array> {

@@ -10,6 +10,7 @@ import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import {
   type CommitOptions,
+  type Condition,
   checkCondition,
   type ListedObject,
   ObjectError,
@@ -18,7 +19,6 @@ import {
 } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
-import { admit } from '../disk/file-writer.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
 import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
 import { PathLocks } from '../path-locks.ts';
@@ -50,7 +50,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
   const { bucket, clock } = parts;
   const folder = path.join(parts.folder, STAGING_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const turns = new DiskTurns();
+  const turns = new DiskTurns(folder);
   const staging = await Staging.open(folder, turns);
   const client = new StoreClient(parts);
   const service = new S3Service({ bucket, client, now: () => clock.now() });
@@ -129,13 +129,14 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     }
   }
 
-  const drop = (objectPath: string): Promise<void> =>
-    staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
+  const freed = (objectPath: string, bytes: number): void => usage.add(objectPath, -bytes, 0);
+  const drop = (objectPath: string): Promise<void> => staging.drop(objectPath, (bytes) => freed(objectPath, bytes));
 
   /** The caller holds the path's lock. */
-  async function remove(objectPath: string): Promise<boolean> {
+  async function remove(objectPath: string, condition: Condition = {}): Promise<boolean> {
     const found = await service.head(objectPath);
     if (found === undefined) return false;
+    checkCondition(condition, factsOf(found));
     await service.delete(objectPath);
     usage.add(objectPath, -found.bytes, -1);
     return true;
@@ -157,7 +158,6 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     },
 
     async stage(objectPath, id, source, options) {
-      await admit(folder, options.bytes);
       const checked = checkedSource(source, options);
       const offsetMax = options.bytesMax + staging.bytesOf(objectPath);
       await locks.share(objectPath, () => staging.of(objectPath).write(id, checked.source, options.bytes, offsetMax));
@@ -190,7 +190,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     stagedBytes: async (objectPath) => staging.bytesOf(objectPath),
     head,
     read: (objectPath, range) => service.read(objectPath, range),
-    delete: (objectPath) => locks.run(objectPath, () => remove(objectPath)),
+    delete: (objectPath, condition) => locks.run(objectPath, () => remove(objectPath, condition)),
 
     async list(prefix, { after, limit }) {
       const found: ListedObject[] = [];
@@ -210,12 +210,12 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
       for await (const object of keys(prefix)) {
         if (await locks.run(object.path, () => remove(object.path))) count += 1;
       }
-      for (const { objectPath } of staging.all()) if (objectPath.startsWith(prefix)) await drop(objectPath);
+      await staging.dropAll(prefix, locks, freed);
       return count;
     },
 
     async expire(before) {
-      await staging.expire(before, (objectPath, bytes) => usage.add(objectPath, -bytes, 0));
+      await staging.expire(before, locks, freed);
       await left.abort(before);
     },
     usage: (prefix) => usage.of(prefix),
