@@ -41,7 +41,7 @@ function versionOf(sdk: string): string {
     return JSON.parse(read(file)).dependencies[name];
   }
   const [file, pattern] = {
-    '(PyPI)': [`requirements${older === undefined ? '' : `-${older}`}.txt`, `^${name}==(.+)$`],
+    '(PyPI)': [`requirements${environmentOf(name, older)}.txt`, `^${name}==(.+)$`],
     '(Maven)': ['java/pom.xml', `<artifactId>${name}</artifactId>\\s*<version>(.+)<`],
     '(Go)': ['go/go.mod', `/${name} (v\\S+)$`],
     '(crates.io)': ['rust/Cargo.toml', `^${name} = .*"=([^"]+)"`],
@@ -49,6 +49,12 @@ function versionOf(sdk: string): string {
   const found = new RegExp(pattern, 'm').exec(read(file));
   if (found === null) throw new Error(`${sdk} is pinned nowhere`);
   return found[1];
+}
+
+/** Which of the environments of Python has a package: the end of its file's name. */
+function environmentOf(name: string, older: string | undefined): string {
+  if (older !== undefined) return `-${older}`;
+  return name === 'python-qpid-proton' ? '-proton' : '';
 }
 
 /** @throws Error when something has failed or was skipped: then there is nothing to say for sure */

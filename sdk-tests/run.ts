@@ -11,7 +11,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { whyNot } from './support/hub.ts';
-import { oldPythonProgram, pythonProgram, pythonVersions } from './support/programs.ts';
+import { pythonEnvironments, pythonProgram, pythonProgramOf } from './support/programs.ts';
 
 const here = import.meta.dirname;
 
@@ -72,11 +72,12 @@ const languages: readonly { readonly name: string; readonly needs: string; reado
   },
   {
     name: 'Python',
-    needs: 'python3 with venv, up to 3.11 for the oldest (Debian: python3-venv)',
+    needs:
+      'python3 with venv, up to 3.11 for the oldest, its headers, those of OpenSSL, and a C compiler (Debian: python3-venv, python3-dev, libssl-dev, gcc)',
     done: inTurn(
       () => pythonPackages('requirements.txt', '.venv', pythonProgram),
-      ...pythonVersions.map(
-        (version) => () => pythonPackages(`requirements-${version}.txt`, `.venv-${version}`, oldPythonProgram(version)),
+      ...pythonEnvironments.map(
+        (name) => () => pythonPackages(`requirements-${name}.txt`, `.venv-${name}`, pythonProgramOf(name)),
       ),
     ),
   },

@@ -11,12 +11,12 @@ export const pythonProgram = path.join(folder, '.venv', 'bin', 'python');
 const javaClasses = path.join(folder, 'java', 'target', 'classes');
 const javaLibraries = path.join(folder, 'java', 'target', 'lib');
 
-/** Old versions of Python packages have an environment of their own, made from `requirements-{version}.txt`. */
-export const pythonVersions = ['5.11', '5.6'] as const;
+/** Environments beside the first one, each made from `requirements-{name}.txt`: old versions of Python packages, and what is compiled. */
+export const pythonEnvironments = ['5.11', '5.6', 'proton'] as const;
 
-/** The interpreter of the environment for one of `pythonVersions`. */
-export function oldPythonProgram(version: string): string {
-  return path.join(folder, `.venv-${version}`, 'bin', 'python');
+/** The interpreter of one of `pythonEnvironments`. */
+export function pythonProgramOf(name: string): string {
+  return path.join(folder, `.venv-${name}`, 'bin', 'python');
 }
 
 /** What the Go and Rust compilers make. */
@@ -36,7 +36,7 @@ export function missing(language: Language): string | undefined {
 
 /**
  * How a client is started.
- * @param script a file of clients/ (`5.6:` before it: with that old version of the Python package); or `java:`, `go:` or
+ * @param script a file of clients/ (`5.6:` before it: in that one of `pythonEnvironments`); or `java:`, `go:` or
  * `rust:` and the first argument of the program
  */
 export function commandOf(script: string): { readonly command: string; readonly args: readonly string[] } {
@@ -48,8 +48,8 @@ export function commandOf(script: string): { readonly command: string; readonly 
   }
   if (script.startsWith('go:')) return { command: goProgram, args: [script.slice(3)] };
   if (script.startsWith('rust:')) return { command: rustProgram, args: [script.slice(5)] };
-  const old = /^([\d.]+):(.+)$/.exec(script);
-  if (old !== null) return { command: oldPythonProgram(old[1]), args: [path.join(folder, 'clients', old[2])] };
+  const own = /^([\d.]+|proton):(.+)$/.exec(script);
+  if (own !== null) return { command: pythonProgramOf(own[1]), args: [path.join(folder, 'clients', own[2])] };
   const command = script.endsWith('.py') ? pythonProgram : process.execPath;
   return { command, args: [path.join(folder, 'clients', script)] };
 }
