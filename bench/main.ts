@@ -1,7 +1,5 @@
 /** `npm run bench -- NAME [options]`: see bench/README.md. */
-import os from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
@@ -9,6 +7,7 @@ import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
 import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
+import { readOptions, USAGE, UsageError } from './options.ts';
 import { hubAt } from './servers/hub.ts';
 import { hubWithFiles } from './servers/hub-files.ts';
 import { bridge, hubWithMethods } from './servers/method-servers.ts';
@@ -24,70 +23,23 @@ import { underAttack } from './under-attack.ts';
 const ATTACKED_RATE = 5000;
 const BESIDE_FILES_RATE = 5000;
 const root = path.dirname(import.meta.dirname);
-const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2]
-                             [--readers-while-writing GROUPS] [--full-page-cache] [common]
-npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
-npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
-npm run bench -- message-path [--compare REVISION]
-npm run bench -- under-attack [--shape 50x20x256] [--tls] [--rate N] [--attack-rate N] [--attack-in-flight N] [common]
-npm run bench -- under-attack --doors [--only TEXT] [--hub-threads 1,2] [--seconds N] [--warmup N] [--json FILE]
-npm run bench -- monitoring-cost [--shape 50x20x256] [--connecting N] [--tls] [--rate N] [--full-page-cache] [common]
-npm run bench -- connect-churn [--connecting N] [--tls] [--variant="--setting value"] [common]
-npm run bench -- file-transfer [--part transfer,memory,telemetry] [--file-mib N] [--uploads N] [--upload-mib N] [--rate N] [common]
-npm run bench -- twins-reported [--devices 200] [--twin-kib 0.5,16] [--clients 16,64|none] [--without-events] [common]
-npm run bench -- twins-desired  [--devices 1000] [--under-way 16] [common]
-npm run bench -- methods        [--devices 100] [--under-way 1,64] [common]
-common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
-        [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
-`;
-
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    shape: { type: 'string', default: '50x20x256' },
-    peer: { type: 'string', multiple: true, default: [] },
-    compare: { type: 'string', multiple: true, default: [] },
-    variant: { type: 'string', multiple: true, default: [] },
-    'full-page-cache': { type: 'boolean', default: false },
-    'peers-only': { type: 'boolean', default: false },
-    tls: { type: 'boolean', default: false },
-    devices: { type: 'string' },
-    'twin-kib': { type: 'string', default: '0.5,16' },
-    clients: { type: 'string', default: '16,64' },
-    'under-way': { type: 'string' },
-    'without-events': { type: 'boolean', default: false },
-    'in-flight': { type: 'string', default: '4' },
-    rate: { type: 'string' },
-    'attack-rate': { type: 'string', default: '1000' },
-    'attack-in-flight': { type: 'string', default: '32' },
-    doors: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    'hub-threads': { type: 'string', default: '1,2' },
-    connecting: { type: 'string', default: '64' },
-    bag: { type: 'string', default: '' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '5' },
-    warmup: { type: 'string', default: '3' },
-    threads: { type: 'string', default: String(Math.max(1, os.cpus().length >> 1)) },
-    events: { type: 'string', default: '200000' },
-    payload: { type: 'string', default: '256' },
-    readers: { type: 'string', default: '1' },
-    'readers-while-writing': { type: 'string' },
-    client: { type: 'string', default: 'counting' },
-    part: { type: 'string', default: fileParts.join(',') },
-    'file-mib': { type: 'string', default: '1024' },
-    uploads: { type: 'string', default: '50' },
-    'upload-mib': { type: 'string', default: '100' },
-    directory: { type: 'string', default: path.join(os.tmpdir(), 'mooring-bench') },
-    json: { type: 'string' },
-  },
-});
+const { values, positionals } = options();
 
 try {
-  await run(positionals[0]);
+  if (values.help) process.stdout.write(USAGE);
+  else await run(positionals[0]);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
+
+function options() {
+  try {
+    return readOptions(process.argv.slice(2));
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exit(2);
+  }
 }
 
 async function run(bench: string | undefined): Promise<void> {
@@ -116,7 +68,7 @@ async function run(bench: string | undefined): Promise<void> {
     });
   } else if (bench === 'telemetry-out') {
     if (values.client !== 'counting' && values.client !== 'rhea')
-      throw new Error(`--client ${values.client}\n${USAGE}`);
+      throw new UsageError(`--client ${values.client}: counting or rhea is wanted`);
     await telemetryOut({
       ...common,
       events: count('events'),
@@ -211,7 +163,7 @@ async function run(bench: string | undefined): Promise<void> {
       devices: Number(values.devices ?? 100),
       underWay: (values['under-way'] ?? '1,64').split(',').map(Number),
     });
-  } else throw new Error(USAGE);
+  } else throw new UsageError(bench === undefined ? 'Name a bench.' : `There is no bench ${bench}.`);
 }
 
 function filePeerOf(name: string) {
@@ -249,7 +201,7 @@ function count(
     | 'readers-while-writing',
 ): number {
   const value = Number(values[name]);
-  if (!(value > 0)) throw new Error(`--${name} wants a number over 0\n${USAGE}`);
+  if (!(value > 0)) throw new UsageError(`--${name} wants a number over 0`);
   return value;
 }
 

@@ -1,6 +1,9 @@
 /**
  * Counts of durations in buckets that grow with the value, so that percentiles cost a fixed, small memory: exact below
  * 128 µs, within 1/64 above. Durations over about 67 s land in the last bucket.
+ *
+ * `createHistogram` of `node:perf_hooks` merges across worker threads as well, but takes 37 to 59 ns per record where this takes 5 to 29
+ * (the generator would be measured, not the hub), refuses 0, and cannot be sent by a child process (`connects-process.ts`).
  */
 
 const SUB_BITS = 7;

@@ -1,4 +1,5 @@
 /** `mooring config check` and `mooring config print`: what the settings are, and whether they can be used. */
+import { parseArgs } from 'node:util';
 import { settingFacts, settingNames, shown } from './config.ts';
 import { loadSettings, SettingsError } from './config-sources.ts';
 
@@ -19,12 +20,15 @@ export function runConfig(
   { out, err }: Output,
 ): number {
   const [action, ...rest] = argv;
+  const { json, help, args } = ownFlags(rest);
+  if (help || action === '--help' || action === '-h') {
+    out(usage);
+    return 0;
+  }
   if (action !== 'check' && action !== 'print') {
     err(usage);
     return 2;
   }
-  const json = rest.includes('--json');
-  const args = rest.filter((argument) => argument !== '--json');
   try {
     const loaded = loadSettings(args, env);
     if (action === 'check') out(json ? '{"ok":true}\n' : 'The settings can be used.\n');
@@ -36,6 +40,21 @@ export function runConfig(
     else err(`${error.message}\n`);
     return 1;
   }
+}
+
+/** What this command takes itself; `args` are settings, which `loadSettings` reads. */
+function ownFlags(rest: readonly string[]): {
+  readonly json: boolean;
+  readonly help: boolean;
+  readonly args: string[];
+} {
+  const options = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const;
+  const { tokens } = parseArgs({ args: [...rest], options, strict: false, allowPositionals: true, tokens: true });
+  const own = new Map(
+    tokens.flatMap((token) => (token.kind === 'option' && token.name in options ? [[token.index, token.name]] : [])),
+  );
+  const names = new Set(own.values());
+  return { json: names.has('json'), help: names.has('help'), args: rest.filter((_, at) => !own.has(at)) };
 }
 
 type Loaded = ReturnType<typeof loadSettings>;

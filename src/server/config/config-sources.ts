@@ -98,6 +98,10 @@ const mayHoldSecret = (value: unknown): boolean => typeof value === 'string' && 
 const variableNames = ({ variable, standardVariable }: SettingFacts): string =>
   standardVariable === undefined ? variable : `${variable} (or ${standardVariable})`;
 
+/**
+ * By hand: `parseArgs` ends at the first fault, or takes the next flag for a value that is missing. Here all faults are told at
+ * once, each with the nearest name that there is.
+ */
 function readFlags(args: readonly string[], facts: readonly SettingFacts[], problems: string[]) {
   const values = new Map<SettingName, unknown>();
   let config: string | undefined;

@@ -169,4 +169,6 @@ test('config check says whether the settings can be used, print where each comes
   assert.equal(runConfig([], {}, output), 2);
   assert.equal(runConfig(['print', '--json'], { MOORING_ADMIN_PORT: '0' }, output), 0);
   assert.deepEqual(JSON.parse(written.out[1]).adminPort, { value: 0, source: 'variable' });
+  assert.equal(runConfig(['print', '--help'], {}, output), 0);
+  assert.match(written.out[2], /^Usage: mooring config/);
 });

@@ -32,8 +32,13 @@ export async function runRotateKey(
   let folder: string;
   let json: boolean;
   try {
-    const options = { 'data-dir': { type: 'string' }, json: { type: 'boolean' } } as const;
+    const help = { type: 'boolean', short: 'h' } as const;
+    const options = { 'data-dir': { type: 'string' }, json: { type: 'boolean' }, help } as const;
     const { values } = parseArgs({ args: [...argv], options });
+    if (values.help === true) {
+      out(usage);
+      return 0;
+    }
     folder = path.resolve(values['data-dir'] ?? env.MOORING_DATA_DIR ?? './mooring-data');
     json = values.json === true;
   } catch {
