@@ -5,6 +5,16 @@ import { job, report, serve } from './link.mjs';
 const { connectionString } = await job();
 const registry = iothub.Registry.fromConnectionString(connectionString);
 const client = iothub.Client.fromConnectionString(connectionString);
+const jobs = iothub.JobClient.fromConnectionString(connectionString);
+
+/** What the service does and the hub does not, by the names that the test gives. */
+const absent = {
+  configurations: () => registry.getConfigurations(),
+  'schedule job': () => jobs.scheduleDeviceMethod('j1', "deviceId = 'd1'", { methodName: 'm' }, new Date(), 60),
+  'get job': () => jobs.getJob('j1'),
+  'import job': () => registry.importDevicesFromBlob('https://localhost/in?sv=1', 'https://localhost/out?sv=1'),
+  'list jobs': () => registry.listJobs(),
+};
 
 /** With the body of the hub's answer: the SDK keeps its code there only. */
 const told = async (work) => {
@@ -39,6 +49,7 @@ serve({
       await twin.update(second);
       return plain({ responseBody: twin });
     }),
+  absent: (name) => told(absent[name]),
   invoke: (deviceId, moduleId, request) =>
     told(async () => {
       const { result } = await (moduleId

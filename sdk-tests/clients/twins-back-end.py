@@ -5,13 +5,15 @@ import sys
 
 os.environ["REQUESTS_CA_BUNDLE"] = os.environ["NODE_EXTRA_CA_CERTS"]
 
-from azure.iot.hub import IoTHubRegistryManager
-from azure.iot.hub.models import CloudToDeviceMethod, Twin, TwinProperties
+from azure.iot.hub import IoTHubConfigurationManager, IoTHubJobManager, IoTHubRegistryManager
+from azure.iot.hub.models import CloudToDeviceMethod, JobProperties, JobRequest, Twin, TwinProperties
 from msrest.exceptions import HttpOperationError
 
 from link import report, serve
 
 job = json.loads(sys.stdin.readline())
+configurations = IoTHubConfigurationManager.from_connection_string(job["connectionString"])
+jobs = IoTHubJobManager.from_connection_string(job["connectionString"])
 manager = IoTHubRegistryManager.from_connection_string(job["connectionString"])
 
 
@@ -65,4 +67,16 @@ def invoke(device, module, request):
     return {"status": result.status, "payload": result.payload}
 
 
-serve({"get": get, "patch": patch, "replace": replace, "invoke": invoke})
+# What the service does and the hub does not, by the names that the test gives.
+ABSENT = {
+    "configurations": configurations.get_configurations,
+    "schedule job": lambda: jobs.create_scheduled_job(
+        "j1", JobRequest(job_id="j1", type="scheduleDeviceMethod", query_condition="deviceId = 'd1'")
+    ),
+    "get job": lambda: jobs.get_scheduled_job("j1"),
+    "import job": lambda: jobs.create_import_export_job(JobProperties(type="export")),
+    "list jobs": jobs.get_import_export_jobs,
+}
+
+
+serve({"absent": lambda name: told(ABSENT[name]), "get": get, "patch": patch, "replace": replace, "invoke": invoke})

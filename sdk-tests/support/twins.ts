@@ -93,7 +93,10 @@ export class TwinBackEnd implements AsyncDisposable {
   }
 
   /** What the SDK makes of a refusal, with the hub's answer in it: class, message, body. Undefined = it was none. */
-  async refusal(op: 'patch' | 'replace' | 'invoke' | 'get', ...args: readonly unknown[]): Promise<string | undefined> {
+  async refusal(
+    op: 'patch' | 'replace' | 'invoke' | 'get' | 'absent',
+    ...args: readonly unknown[]
+  ): Promise<string | undefined> {
     const { error } = await this.client.call(op, ...args);
     return error && `${error.name}: ${error.message} ${error.code ?? ''}`;
   }

@@ -8,6 +8,8 @@ export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/devices/query', method: 'POST' },
   { url: '/devices/:deviceId/applyConfigurationContent' },
   { url: '/jobs' },
+  { url: '/jobs/create' },
+  { url: '/jobs/v2/*' },
   { url: '/jobs/*' },
   { url: '/configurations' },
   { url: '/configurations/*' },

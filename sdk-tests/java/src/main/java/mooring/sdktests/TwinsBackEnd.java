@@ -3,13 +3,17 @@ package mooring.sdktests;
 import com.google.gson.Gson;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.microsoft.azure.sdk.iot.service.configurations.ConfigurationsClient;
 import com.microsoft.azure.sdk.iot.service.exceptions.IotHubException;
+import com.microsoft.azure.sdk.iot.service.jobs.ScheduledJobsClient;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodRequestOptions;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodResponse;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodsClient;
+import com.microsoft.azure.sdk.iot.service.registry.RegistryClient;
 import com.microsoft.azure.sdk.iot.service.twin.Twin;
 import com.microsoft.azure.sdk.iot.service.twin.TwinClient;
 import com.microsoft.azure.sdk.iot.service.twin.TwinCollection;
+import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -18,11 +22,29 @@ final class TwinsBackEnd {
   private static final Gson GSON = new Gson();
   private final TwinClient twins;
   private final DirectMethodsClient methods;
+  private final ConfigurationsClient configurations;
+  private final ScheduledJobsClient jobs;
+  private final RegistryClient registry;
 
   TwinsBackEnd(JsonObject job) {
     String connectionString = job.get("connectionString").getAsString();
     twins = new TwinClient(connectionString);
     methods = new DirectMethodsClient(connectionString);
+    configurations = new ConfigurationsClient(connectionString);
+    jobs = new ScheduledJobsClient(connectionString);
+    registry = new RegistryClient(connectionString);
+  }
+
+  /** What the service does and the hub does not, by the names that the test gives. */
+  private Object absent(String name) throws Exception {
+    return switch (name) {
+      case "configurations" -> configurations.get(10);
+      case "schedule job" -> jobs.scheduleDirectMethod("j1", "deviceId = 'd1'", "m", new Date());
+      case "get job" -> jobs.get("j1");
+      case "import job" -> registry.exportDevices("https://localhost/out?sv=1", true);
+      case "list jobs" -> registry.getJob("j1");
+      default -> throw new IllegalArgumentException(name);
+    };
   }
 
   Map<String, Link.Operation> operations() {
@@ -36,6 +58,7 @@ final class TwinsBackEnd {
         "replace", args -> told(() -> shown(twins.replace(
             wanted(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject()),
             args.get(3).getAsString()))),
+        "absent", args -> told(() -> absent(args.get(0).getAsString())),
         "invoke", args -> told(() -> invoke(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject())));
   }
 
