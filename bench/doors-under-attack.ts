@@ -5,7 +5,7 @@
  */
 
 import { besideAttack, createParties, type WatchedHub, watchedHub } from '../test/hostile/beside-attack.ts';
-import { doorAttacks } from '../test/hostile/door-attacks.ts';
+import { doorAttacks, nameOf } from '../test/hostile/door-attacks.ts';
 import { percentile, type Rounds, startWitness, type Witness } from '../test/hostile/witness.ts';
 import { cpuSeconds, machine } from './process-facts.ts';
 import { figure, printTable, writeResult } from './report.ts';
@@ -70,8 +70,8 @@ export async function doorsUnderAttack(options: DoorsUnderAttackOptions): Promis
       await pause(1);
     };
     await measured('none', () => alone(watched, witness, options.seconds));
-    for (const [at, { who, door, name }] of doorAttacks.entries()) {
-      const attack = `${who}, ${door}: ${name}`;
+    for (const [at, each] of doorAttacks.entries()) {
+      const attack = nameOf(each);
       if (!attack.includes(options.only)) continue;
       await measured(attack, async () => {
         const { sentBytes, idleMiB, peakMiB, ...found } = await besideAttack(

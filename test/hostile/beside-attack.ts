@@ -10,8 +10,8 @@ import { Worker } from 'node:worker_threads';
 import { apiOf } from '../drivers/api.ts';
 import { type HubOptions, startHub, type TestHub } from '../drivers/hub.ts';
 import type { AttackSent } from './door-attacker.ts';
-import { EVIL } from './door-attacks.ts';
 import { rssOf } from './good-client.ts';
+import { EVIL } from './lines.ts';
 import type { Rounds, Witness } from './witness.ts';
 
 export interface BesideAttack extends AttackSent, Rounds {
@@ -28,6 +28,13 @@ export interface WatchedHub extends AsyncDisposable {
   /** CPU milliseconds of long turns since the time `from` (`Date.now()`); empty = none was as long as what is written down. */
   turnsSince(from: number): readonly number[];
 }
+
+/** CPU milliseconds of the five longest turns together: one alone may be a collection of garbage, or code that is compiled. */
+export const busiest = (turns: readonly number[]): number =>
+  turns
+    .toSorted((a, b) => b - a)
+    .slice(0, 5)
+    .reduce((sum, ms) => sum + ms, 0);
 
 const probe = new URL('./turn-probe.ts', import.meta.url).href;
 

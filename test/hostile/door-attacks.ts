@@ -8,7 +8,18 @@ import { anonymous, attach, begin, flow, HEADER, open, plain, SASL_HEADER, trans
 import { connectPacket, publishPacket } from '../drivers/mqtt.ts';
 import { backEndCommands, backEndReaders, deviceBatches, deviceTwins, fatAttaches } from './amqp-attacks.ts';
 import { connectFields, deviceToken } from './good-client.ts';
-import { type Door, httpRequest, type Kit, policyToken } from './lines.ts';
+import {
+  adminOfStranger,
+  filesOfBackEnd,
+  filesOfDevice,
+  filesOfStranger,
+  httpOfBackEnd,
+  httpOfDevice,
+  httpOfStranger,
+  twinsOfBackEnd,
+} from './http-attacks.ts';
+import { type Door, EVIL, type Kit, LANES, policyToken } from './lines.ts';
+import { ownLargeTwin } from './twin-attacks.ts';
 
 export type AttackerKind = 'anonymous' | 'device' | 'back end';
 
@@ -19,14 +30,17 @@ export interface DoorAttack {
   run(kit: Kit): Promise<void>;
 }
 
-/** The device that has turned, and devices that a back end speaks to. They exist. */
-export const EVIL = 'evil';
-export const VERSION = 'api-version=2021-04-12';
-const LANES = 8;
+interface Flood {
+  readonly lanes?: number;
+  /** How long a line is let be behind its bytes. */
+  readonly lingerMs?: number;
+  /** Whether what comes is read. */
+  readonly isRead?: boolean;
+}
 
 /** Opens lines one after the other on each lane, writes all of `bytes` on each, and lets it be for a while. */
 export function flooding(
-  { lanes = LANES, lingerMs = 100 }: { readonly lanes?: number; readonly lingerMs?: number },
+  { lanes = LANES, lingerMs = 100, isRead = true }: Flood,
   door: Door,
   bytes: (kit: Kit, turn: number) => Iterable<Buffer>,
 ): (kit: Kit) => Promise<void> {
@@ -38,6 +52,7 @@ export function flooding(
           await kit.pause(20);
           continue;
         }
+        if (!isRead) line.pause();
         for (const piece of bytes(kit, turn)) if (!(await kit.write(line, piece))) break;
         const closed = new Promise<void>((resolve) => line.once('close', resolve));
         if (!line.destroyed) await Promise.race([closed, kit.pause(lingerMs)]);
@@ -96,106 +111,6 @@ function* cbsOfStranger(): Iterable<Buffer> {
   yield Buffer.concat(Array.from({ length: 1000 }, () => flow(0, { window: 0, echo: true })));
 }
 
-function* httpOfStranger(_kit: Kit, turn: number): Iterable<Buffer> {
-  const wrong = `SharedAccessSignature sr=localhost%2Fdevices%2Fx&sig=${'A'.repeat(43)}%3D&se=9999999999`;
-  const more = { authorization: wrong, headers: Array.from({ length: 200 }, (_, at) => `x${at}: y`) };
-  yield Buffer.concat(Array.from({ length: 25 }, () => httpRequest('GET', `/devices/x${turn % 40}?${VERSION}`, more)));
-  yield httpRequest('POST', `/devices/x/messages/events?${VERSION}`, { length: 1_000_000, body: Buffer.alloc(60_000) });
-}
-
-function* httpOfDevice({ hub }: Kit, turn: number): Iterable<Buffer> {
-  const authorization = deviceToken(hub, EVIL);
-  const path = `/devices/${EVIL}/messages`;
-  const headers = ['Content-Type: application/vnd.microsoft.iothub.json'];
-  const batch = turn % 2 === 0 ? `[${'1,'.repeat(100_000)}1]` : `[${'{"body":""},'.repeat(4000)}{"body":""}]`;
-  yield Buffer.concat(
-    Array.from({ length: 25 }, () => httpRequest('GET', `${path}/devicebound?${VERSION}`, { authorization })),
-  );
-  yield httpRequest('POST', `${path}/events?${VERSION}`, { authorization, headers, body: batch });
-}
-
-function* httpOfBackEnd({ hub }: Kit, turn: number): Iterable<Buffer> {
-  const authorization = policyToken(hub, 'service');
-  const json = { authorization, headers: ['Content-Type: application/json'] };
-  const method = {
-    methodName: 'm',
-    connectTimeoutInSeconds: 300,
-    responseTimeoutInSeconds: 300,
-    payload: 'x'.repeat(60_000),
-  };
-  const tags = Object.fromEntries(Array.from({ length: 300 }, (_, at) => [`t${at}`, turn]));
-  for (let nth = 0; nth < 8; nth++) {
-    yield httpRequest('PATCH', `/twins/${EVIL}?${VERSION}`, { ...json, body: JSON.stringify({ tags }) });
-    yield httpRequest('GET', `/twins/${EVIL}?${VERSION}`, json);
-    yield httpRequest('POST', `/devices/query?${VERSION}`, {
-      ...json,
-      body: JSON.stringify({ query: 'SELECT * FROM devices' }),
-    });
-  }
-  yield httpRequest('POST', `/twins/${EVIL}/methods?${VERSION}`, { ...json, body: JSON.stringify(method) });
-}
-
-function* filesOfStranger(_kit: Kit, turn: number): Iterable<Buffer> {
-  const url = `/hub-files/${EVIL}/f${turn}?sv=2018-03-28&sr=b&sig=${'A'.repeat(43)}%3D&se=2099-01-01T00%3A00%3A00Z&sp=rw`;
-  yield httpRequest('PUT', `${url}&comp=blocklist`, {
-    length: limits.fileBlockListBytesMax,
-    body: Buffer.alloc(60_000, 0x20),
-  });
-  yield Buffer.alloc(200_000, 0x20);
-}
-
-/** Uploads that are begun, and block lists that cost as much as they can, by the URLs that the device got. */
-function filesOfDevice(kit: Kit): Promise<void> {
-  const lane = async (at: number): Promise<void> => {
-    for (let turn = 0; !kit.signal.aborted; turn++) {
-      const line = await kit.open('files').catch(() => undefined);
-      if (line === undefined) await kit.pause(20);
-      else {
-        const answer = new Promise<string>((resolve) => {
-          line.once('data', (bytes: Buffer) => resolve(bytes.toString('latin1')));
-          line.once('close', () => resolve(''));
-        });
-        const begun = {
-          authorization: deviceToken(kit.hub, EVIL),
-          body: JSON.stringify({ blobName: `f${at}-${turn}` }),
-        };
-        await kit.write(
-          line,
-          httpRequest('POST', `/devices/${EVIL}/files?${VERSION}`, {
-            ...begun,
-            headers: ['Content-Type: application/json'],
-          }),
-        );
-        const ticket = /\{.*\}/s.exec(await Promise.race([answer, kit.pause(2000).then(() => '')]))?.[0];
-        const { containerName, blobName, sasToken } = JSON.parse(ticket ?? '{}');
-        const url = containerName === undefined ? '/hub-files/x?sv=1&x' : `/${containerName}/${blobName}${sasToken}`;
-        const list = `<BlockList>${'<Latest>QQ==</Latest>'.repeat(40_000)}</BlockList>`;
-        await kit.write(
-          line,
-          httpRequest('PUT', `${url}&comp=blocklist`, { body: turn % 2 === 0 ? list : ' '.repeat(1_000_000) }),
-        );
-        await kit.write(
-          line,
-          httpRequest('PUT', `${url}&comp=block&blockid=QQ%3D%3D`, { body: Buffer.alloc(500_000) }),
-        );
-        await kit.pause(50);
-        line.destroy();
-      }
-    }
-  };
-  return Promise.all(Array.from({ length: LANES }, (_, at) => lane(at))).then(() => {});
-}
-
-function* filesOfBackEnd({ hub }: Kit, turn: number): Iterable<Buffer> {
-  const authorization = policyToken(hub, 'service');
-  yield httpRequest('PUT', `/mooring/v1/files/hub/f${turn % 50}?${VERSION}`, {
-    authorization,
-    body: Buffer.alloc(300_000),
-  });
-  for (let nth = 0; nth < 10; nth++)
-    yield httpRequest('GET', `/mooring/v1/files/hub/f${turn % 50}?${VERSION}`, { authorization });
-}
-
 /** Full handshakes with the signature that costs most, as many as are taken. */
 async function handshakes(kit: Kit): Promise<void> {
   const options = { maxVersion: 'TLSv1.2', ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' } as const;
@@ -240,6 +155,12 @@ export const doorAttacks: readonly DoorAttack[] = [
     name: 'block lists by a URL that nobody has signed',
     run: flooding({}, 'files', filesOfStranger),
   },
+  {
+    who: 'anonymous',
+    door: 'admin',
+    name: 'metrics, requests from elsewhere',
+    run: flooding({ lingerMs: 1000 }, 'admin', adminOfStranger),
+  },
   { who: 'anonymous', door: 'TLS', name: 'full handshakes with RSA', run: handshakes },
   ...both('device', 'MQTT', 'twin requests, patches, messages with 90 properties, pings', (door) =>
     flooding({ lanes: 2 }, door, mqttOfDevice),
@@ -247,8 +168,11 @@ export const doorAttacks: readonly DoorAttack[] = [
   ...both('device', 'AMQP', 'twin requests on 30 pairs, 100 links for commands', (door) =>
     flooding({ lanes: 2 }, door, (kit) => deviceTwins(asDevice(kit), EVIL)),
   ),
+  ...both('device', 'AMQP', 'its twin of 32 KiB, read on 30 pairs and reported', (door) =>
+    flooding({ lingerMs: 1000 }, door, (kit, turn) => ownLargeTwin(asDevice(kit), EVIL, turn)),
+  ),
   ...both('device', 'AMQP', 'batches of empty messages', (door) =>
-    flooding({ lanes: 2 }, door, (kit) => deviceBatches(asDevice(kit), EVIL)),
+    flooding({}, door, (kit) => deviceBatches(asDevice(kit), EVIL)),
   ),
   {
     who: 'device',
@@ -266,20 +190,35 @@ export const doorAttacks: readonly DoorAttack[] = [
   ...both('back end', 'AMQP', 'commands of 60 KiB on 32 links, receipts', (door) =>
     flooding({ lanes: 4 }, door, (kit) => backEndCommands(asBackEnd(kit), EVIL)),
   ),
-  {
-    who: 'back end',
-    door: 'AMQP',
-    name: 'readers from the start that never read, requests to $management',
-    run: flooding({ lanes: 2, lingerMs: 300 }, 'AMQP', (kit) =>
+  ...both('back end', 'AMQP', 'readers from the start on 64 links, requests to $management', (door) =>
+    flooding({ lanes: 4, lingerMs: 300 }, door, (kit) => backEndReaders(asBackEnd(kit), kit.hub.endpoints.hubName)),
+  ),
+  ...both('back end', 'AMQP', 'readers that never read', (door) =>
+    flooding({ lingerMs: 1000, isRead: false }, door, (kit) =>
       backEndReaders(asBackEnd(kit), kit.hub.endpoints.hubName),
     ),
-  },
+  ),
   {
     who: 'back end',
     door: 'HTTPS',
     name: 'twins of 300 tags, methods that wait, queries',
     run: flooding({}, 'HTTPS', httpOfBackEnd),
   },
+  {
+    who: 'back end',
+    door: 'HTTPS',
+    name: 'a twin of 32 KiB, changed and read',
+    run: flooding({ lanes: 16, lingerMs: 1000 }, 'HTTPS', twinsOfBackEnd),
+  },
   { who: 'back end', door: 'files', name: 'files put and read', run: flooding({}, 'files', filesOfBackEnd) },
   ...both('back end', 'MQTT', 'its key at the door of devices', (door) => flooding({}, door, mqttOfBackEnd)),
 ];
+
+export const nameOf = ({ who, door, name }: DoorAttack): string => `${who}, ${door}: ${name}`;
+
+/** The number of the one attack whose name begins so. */
+export function attackNamed(begin: string): number {
+  const found = doorAttacks.flatMap((attack, at) => (nameOf(attack).startsWith(begin) ? [at] : []));
+  if (found.length !== 1) throw new Error(`${found.length} attacks are called ${begin}`);
+  return found[0];
+}

@@ -1,13 +1,28 @@
 /** Connections of attackers to each door, over which bytes are written as they stand; how many were sent is counted. */
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
+import net from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { createWebSocketStream, WebSocket } from 'ws';
 import { parseConnectionString } from '../../src/api/connection-string.ts';
 import type { Victim } from './good-client.ts';
 
-export type Door = 'MQTT' | 'MQTT over WebSocket' | 'AMQP' | 'AMQP over WebSocket' | 'HTTPS' | 'files' | 'TLS';
+export type Door =
+  | 'MQTT'
+  | 'MQTT over WebSocket'
+  | 'AMQP'
+  | 'AMQP over WebSocket'
+  | 'HTTPS'
+  | 'files'
+  | 'TLS'
+  | 'admin';
+
+/** The device that has turned, and that back ends speak to. It exists. */
+export const EVIL = 'evil';
+export const VERSION = 'api-version=2021-04-12';
+/** Lines of an attacker that are open at a time, where nothing else is said. */
+export const LANES = 8;
 
 /** Another address than that of who behaves. */
 export const ATTACKER_ADDRESS = '127.0.0.7';
@@ -55,7 +70,11 @@ export function openKit(hub: Victim, signal: AbortSignal, begins: () => void): K
       return counts.lines;
     },
     async open(door, options = {}) {
-      const line = await (door.endsWith('WebSocket') ? webSocket(hub, door) : secured(hub, door, options));
+      const line = await (door.endsWith('WebSocket')
+        ? webSocket(hub, door)
+        : door === 'admin'
+          ? clear(hub)
+          : secured(hub, door, options));
       counts.lines++;
       if (door === 'TLS') begun();
       line.on('error', () => {});
@@ -104,6 +123,16 @@ async function secured(hub: Victim, door: Door, options: tls.ConnectionOptions):
   return socket;
 }
 
+/** The admin port speaks without TLS, to who is on the machine. */
+async function clear({ endpoints: { ports } }: Victim): Promise<net.Socket> {
+  const socket = net.connect({ port: ports.admin ?? 0, host: '127.0.0.1' });
+  socket.on('error', () => {});
+  const closed = once(socket, 'close').then(() => Promise.reject(new Error('closed')));
+  closed.catch(() => {});
+  await Promise.race([once(socket, 'connect'), closed]);
+  return socket;
+}
+
 async function webSocket(hub: Victim, door: Door): Promise<Duplex> {
   const protocol = door.startsWith('MQTT') ? 'mqtt' : 'amqp';
   const options = { rejectUnauthorized: false, localAddress: ATTACKER_ADDRESS };
@@ -128,6 +157,7 @@ export interface HttpMore {
   readonly authorization?: string;
   readonly body?: Buffer | string;
   readonly headers?: readonly string[];
+  readonly host?: string;
   /** Of the body, where it is not all sent. */
   readonly length?: number;
 }
@@ -136,11 +166,11 @@ export interface HttpMore {
 export function httpRequest(
   method: string,
   path: string,
-  { authorization, body = '', headers = [], length = Buffer.byteLength(body) }: HttpMore = {},
+  { authorization, body = '', headers = [], host = 'localhost', length = Buffer.byteLength(body) }: HttpMore = {},
 ): Buffer {
   const lines = [
     `${method} ${path} HTTP/1.1`,
-    'Host: localhost',
+    `Host: ${host}`,
     ...(authorization === undefined ? [] : [`Authorization: ${authorization}`]),
     ...(length > 0 ? [`Content-Length: ${length}`] : []),
     ...headers,

@@ -101,13 +101,20 @@ export async function buildAdminApp(
     }
     return reply.type('text/plain; charset=utf-8').send(healthText(report));
   });
+  // Who asks while they are put together is given the same: each time takes some milliseconds, and anybody on the machine may ask.
+  let underWay: ReturnType<AdminDoorOptions['metrics']> | undefined;
   app.get('/metrics', { onRequest: guarded }, async (_request, reply) => {
-    const { contentType, text } = await options.metrics();
+    underWay ??= options.metrics().finally(() => {
+      underWay = undefined;
+    });
+    const { contentType, text } = await underWay;
     return reply.type(contentType).send(text);
   });
-  app.get('/openapi.json', { onRequest: guarded }, async (_request, reply) =>
-    reply.type('application/json; charset=utf-8').send(JSON.stringify(options.openApi())),
-  );
+  let openApiText: string | undefined;
+  app.get('/openapi.json', { onRequest: guarded }, async (_request, reply) => {
+    openApiText ??= JSON.stringify(options.openApi());
+    return reply.type('application/json; charset=utf-8').send(openApiText);
+  });
   if (options.liveEvents !== undefined) {
     const route = addEventRoute(app, options.liveEvents, hub.clock, guarded);
     streams?.(() => route.close());
