@@ -202,3 +202,19 @@ test('no leftover marks, no skipped tests', () => {
   );
   assert.deepEqual(wrong, []);
 });
+
+test('each fault that foreign clients showed names tests that exist', () => {
+  const page = readFileSync(path.join(root, 'sdk-tests/README.md'), 'utf8');
+  const rows = [...page.matchAll(/^\| (\d+) \| .* \| (.*) \|$/gm)];
+  assert.deepEqual(
+    [...new Set(rows.map(([, number]) => Number(number)))],
+    Array.from({ length: 21 }, (_, at) => at + 1),
+  );
+  for (const [row, , tests] of rows) {
+    const named = [...tests.matchAll(/`([^`]+\.ts)`: "([^"]+)"/g)];
+    assert.ok(named.length > 0, row);
+    for (const [, file, title] of named) {
+      assert.ok(readFileSync(path.join(root, file), 'utf8').includes(title), `${file} has no test "${title}"`);
+    }
+  }
+});
