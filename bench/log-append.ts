@@ -109,7 +109,7 @@ async function bareLoop(folder: string, inFlight: number): Promise<Measured> {
       await write(fd, batch, 0, batch.length, at);
       await sync(fd);
       at += batch.length;
-      // As much file as a segment; begun anew, because overwriting is cheaper than growing.
+      // As much file as a segment; begun again, because overwriting is cheaper than growing.
       if (at > limits.segmentBytesDefault) {
         fs.ftruncateSync(fd, 0);
         at = 0;

@@ -143,9 +143,7 @@ if (import.meta.main) {
   const text = compatibilityPage(readResults(file));
   if (flag !== '--check') writeFileSync(page, text);
   else if (text !== readFileSync(page, 'utf8')) {
-    process.stderr.write(
-      'docs/compatibility.md is not what this run has shown: write it anew with npm run sdk-tests\n',
-    );
+    process.stderr.write('docs/compatibility.md is not what this run has shown: rewrite it with npm run sdk-tests\n');
     process.exit(1);
   }
 }

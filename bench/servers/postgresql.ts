@@ -8,7 +8,7 @@ import { freePort, startProgram, stopProgram } from './server.ts';
 /** Twins in one row each, `reported` a document, in Debian's PostgreSQL with its own defaults: a commit waits for the disk. */
 export interface RunningPostgres {
   readonly version: string;
-  /** Makes the table anew. @param document JSON of each twin's `reported` */
+  /** Writes the table. @param document JSON of each twin's `reported` */
   fill(twins: number, document: string): void;
   /** Updates of one row each, of a row that no other client uses, each a transaction. */
   update(order: UpdateOrder): Promise<Updated>;

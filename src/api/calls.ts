@@ -50,7 +50,7 @@ export interface ApiCalls {
     get(deviceId: string): Promise<Device>;
     /** In order of id; at most 1000, which is also the default. */
     list(options?: { readonly top?: number }): Promise<readonly Device[]>;
-    /** Replaces the whole device: what the draft leaves out takes its default, and keys are made anew. */
+    /** Replaces the whole device: what the draft leaves out takes its default, and keys are regenerated. */
     update(deviceId: string, draft: DeviceDraft, options?: Conditional): Promise<Device>;
     delete(deviceId: string, options?: Conditional): Promise<void>;
     /** 1 to 100 items; each succeeds or fails on its own, so look at `isSuccessful`. */

@@ -21,7 +21,7 @@ export interface CommandTarget {
   readonly moduleId?: string;
 }
 
-/** Receipts under a lock: settle them with its token before it ends (60 s), or somebody else gets them. */
+/** Receipts under a lock: settle them with its token before it ends (60 s), or another reader gets them. */
 export interface ReceiptBatchJson {
   readonly lockToken: string;
   readonly receipts: readonly ReceiptJson[];

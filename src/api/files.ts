@@ -53,7 +53,7 @@ export const grantRequestSchema = z.strictObject({
 const grantAnswerSchema = z.object({
   ...identity,
   id: z.string().optional(),
-  /** Signed: whoever has it may fetch the file. */
+  /** Signed: its bearer may fetch the file. */
   url: z.string().optional(),
   expiresTimeUtc: time.optional(),
   /** Why there is no grant: DeviceNotFound, IotHubQuotaExceeded. */

@@ -7,7 +7,7 @@ export type HealthStatus = (typeof healthStatuses)[number];
 const check = z.object({
   /** What was looked at; the names stand in `docs/monitoring.md`. */
   name: z.string(),
-  /** `fail`: the hub does not do what it is for, and is not ready; `warn`: somebody should look before it is. */
+  /** `fail`: the hub does not do what it is for, and is not ready; `warn`: a person should look before it does. */
   status: z.enum(healthStatuses),
   /** What is wrong, and what to do. Absent = nothing is. */
   reason: z.string().optional(),

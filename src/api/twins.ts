@@ -4,7 +4,7 @@ import { z } from 'zod';
 const section = z.looseObject({}).describe('names and values, with $metadata and $version');
 const change = z.looseObject({}).nullish().describe('null in place of a value deletes it');
 
-/** Body of PATCH and PUT: whatever else a twin has is read over, because SDKs send back what they have read. */
+/** Body of PATCH and PUT: other members of a twin are ignored, because SDKs send back what they have read. */
 export const twinChangeSchema = z.looseObject({
   tags: change,
   properties: z.looseObject({ desired: change }).nullish(),

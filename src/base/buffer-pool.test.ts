@@ -5,7 +5,7 @@ import { BufferPool, pieceBytes } from './buffer-pool.ts';
 
 const options = { bytesMin: 4096, bytesMax: 1 << 20, freeBytesMax: 1 << 20 };
 
-test('what was given back is used again, by whoever asks for about as much', () => {
+test('what was given back is used again, by the next caller that asks for about as much', () => {
   const pool = new BufferPool(options);
   const first = pool.take(100_000);
   assert.equal(first.length, 100_000);
@@ -25,7 +25,7 @@ test('small buffers share their memory with others, so they are not kept', () =>
   assert.equal(pool.freeBytes, 0);
 });
 
-test('a buffer that is given back twice, or is of somebody else, is not lent twice', () => {
+test('a buffer that is given back twice, or is of another pool, is not lent twice', () => {
   const pool = new BufferPool(options);
   const buffer = pool.take(8192);
   pool.giveBack(buffer);

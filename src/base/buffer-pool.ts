@@ -4,7 +4,7 @@ const SIZES_PER_DOUBLING = 4;
 const PIECES_MAX = 64;
 
 export interface BufferPoolOptions {
-  /** Smaller buffers are left to the collector of garbage: they are cheap, and too many to keep. */
+  /** Smaller buffers are left to the garbage collector: they are cheap, and too many to keep. */
   readonly bytesMin: number;
   readonly bytesMax: number;
   /** Bytes of pieces that wait to be used again. */
@@ -25,7 +25,7 @@ export class BufferPool {
   /** Oldest first. */
   #free: ArrayBufferLike[] = [];
   #freeBytes = 0;
-  /** Pieces that somebody has: a small buffer shares its memory with others, and is none. */
+  /** Pieces that are lent: a small buffer shares its memory with others, and is none. */
   readonly #lent = new WeakSet<ArrayBufferLike>();
 
   constructor(options: BufferPoolOptions) {

@@ -1,5 +1,5 @@
 /**
- * Time as a parameter. Whoever needs the time or a timer takes a `Clock`, so that tests and the simulation can
+ * Time as a parameter. Code that needs the time or a timer takes a `Clock`, so that tests and the simulation can
  * stand in for the machine's clock.
  */
 export interface Clock {

@@ -4,7 +4,7 @@ import { BufferPool, type BufferPoolOptions } from './buffer-pool.ts';
 /**
  * Buffers that several hold: used again when all who hold one have let go of it.
  *
- * Who holds memory and never lets go costs nothing but that: the collector of garbage takes it when nobody can reach it any
+ * Who holds memory and never lets go costs nothing but that: the garbage collector takes it when nobody can reach it any
  * more. Who lets go and looks again reads what is written there next, so every holder lets go exactly once.
  */
 export class HeldBuffers {
@@ -32,7 +32,7 @@ export class HeldBuffers {
   hold(buffer: Buffer): void {
     const holders = this.#holders.get(buffer.buffer);
     if (holders === undefined) return;
-    assert(holders > 0, 'memory that is held anew was held by somebody');
+    assert(holders > 0, 'memory that is held again is held already');
     this.#holders.set(buffer.buffer, holders + 1);
   }
 

@@ -1,6 +1,6 @@
 /**
  * Work of one thread that is cheap once and is asked for in heaps: a large document is put together, a batch is taken apart. In one turn
- * of the event loop so much of it is done, whoever asks; the rest waits for the next turns, a line for each who asks, and the
+ * of the event loop so much of it is done, for all callers together; the rest waits for the next turns, a queue for each caller, and the
  * lines are served one after the other. So who asks for much waits for himself, and between any two turns all others are served.
  */
 interface Waiting {

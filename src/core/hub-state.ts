@@ -154,7 +154,7 @@ function applyChange(
   const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
   const failed = (error: unknown): void =>
     log.error({ identity: identityName(key), error }, `${kind}: not carried out`);
-  // Whoever is connected under an id that has just been created is its former bearer.
+  // A connection under an id that has just been created is its former bearer's.
   if (kind !== 'replaced') presence.drop(key, 'deleted').catch(failed);
   else if (identity.status === 'disabled') presence.drop(key, 'disabled').catch(failed);
   else
@@ -168,7 +168,7 @@ function applyChange(
 }
 
 /**
- * Between authentication and claim an identity may be disabled, deleted or created anew, and its authority removed, when there was no connection
+ * Between authentication and claim an identity may be disabled, deleted or re-created, and its authority removed, when there was no connection
  * yet to drop. So a claim looks again, in the same step in which it takes its place: any later change meets it there.
  */
 function admittedPresence(

@@ -125,7 +125,7 @@ test('a deleted device loses its connection and session; its successor inherits 
   assert.equal(await hub.subscriptions.load(second), undefined);
 });
 
-test('whoever is disabled, deleted or re-created between authentication and claim is not let in', async () => {
+test('an identity that is disabled, deleted or re-created between authentication and claim is not let in', async () => {
   const hub = await house();
   for (const key of [d1, m1]) await hub.registry.put(owner, key);
   const device = await enter(hub, d1);
@@ -161,7 +161,7 @@ test('a claim and a change at the same moment never leave a disabled device conn
   }
 });
 
-test('the end of a command is told once, whoever finds that its time is over', async () => {
+test('the end of a command is told once, whichever call finds that its time is over', async () => {
   const told: MonitoringReport[] = [];
   const hub = await house(told);
   const clock = hub.clock as VirtualClock;

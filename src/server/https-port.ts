@@ -12,7 +12,7 @@ export interface OpenedHttps<Door> {
 }
 
 /**
- * Opens the port of the settings. Only the default gives way: a port that somebody named is opened or refused.
+ * Opens the port of the settings. Only the default gives way: a port that the settings name is opened or refused.
  * @param open rejects with an error whose cause carries the system's code
  */
 export async function openHttpsPort<Door>(

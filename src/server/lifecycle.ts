@@ -54,7 +54,7 @@ export function stopSignal(log: ServerLog): Promise<NodeJS.Signals> {
       }
     };
     process.on('SIGTERM', take);
-    // Whoever has started the hub with a channel to it (`scripts/run.mjs`) is gone, and could pass on no signal any more.
+    // The process that started the hub with a channel to it (`scripts/run.mjs`) is gone, and could pass on no signal any more.
     process.on('disconnect', () => take('SIGTERM'));
     // A listener would keep the channel, and the channel a process that has stopped.
     process.channel?.unref();

@@ -227,7 +227,7 @@ test('own certificates: one that ends soon, one that cannot be used, one that ha
   await until(admin, 'certificate', 'ok');
   writeFileSync(certFile, 'nothing');
   const unusable = await until(admin, 'certificate', 'warn');
-  assert.match(checkOf(unusable, 'certificate').reason ?? '', /could not be read or made anew: .*not PEM/);
+  assert.match(checkOf(unusable, 'certificate').reason ?? '', /could not be read or renewed: .*not PEM/);
   assert.equal(await metric(admin, 'mooring_health_status{check="certificate"}'), 1);
   await put(-1000);
   const ended = await until(admin, 'certificate', 'fail');

@@ -6,7 +6,7 @@ import { registerDevice } from '../drivers/http-device.ts';
 const version = 'api-version=2021-04-12';
 const url = `/devices/keys/regenerate?${version}`;
 
-test('keys are made anew, one or both, and everything else of the identity stays', async () => {
+test('keys are regenerated, one or both, and everything else of the identity stays', async () => {
   await using http = await openHttpHub();
   const { devices } = http.client();
   await devices.create('d1', { status: 'disabled', statusReason: 'lost' });

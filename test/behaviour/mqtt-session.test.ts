@@ -67,7 +67,7 @@ test('CleanSession 1 ends the session of before, and leaves none', async () => {
   assert.equal(await visit(door, { clean: false }), false);
 });
 
-test('an identity that was created anew does not inherit the session', async () => {
+test('an identity that was re-created does not inherit the session', async () => {
   await using door = await openDoor();
   await visit(door, { clean: false }, [commands]);
   await door.hub.registry.delete(door.owner, key);

@@ -1,4 +1,4 @@
-/** Whoever may knock at a door, for the access matrix: one hub behind all of its doors, and every kind of identity. */
+/** Every kind of caller, for the access matrix: one hub behind all of its doors, and every kind of identity. */
 import https from 'node:https';
 import { signSas } from '../../src/api/sas.ts';
 import type { Operation } from '../../src/core/identity/operations.ts';

@@ -49,7 +49,7 @@ export interface TestDoor extends AsyncDisposable {
   /** Lines of the hub's log: sentence and fields as one JSON text each. */
   readonly lines: readonly string[];
   readonly owner: Principal;
-  /** Creates an identity (and a module's device), or one anew under the same id. */
+  /** Creates an identity (and a module's device), or re-creates one under the same id. */
   create(key: IdentityKey): Promise<void>;
   /** A token of the identity's primary key. */
   token(key: IdentityKey, options?: { readonly lifeMs?: number; readonly resource?: string }): Promise<string>;

@@ -258,7 +258,7 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
   [
     'MQTT, AMQP, HTTP: large twins that are read or changed, over all connections',
     ['twinCharsPerTurn', 'tablePatientCallsMax', 'tableBatchMs'],
-    'put together a few in a turn of the loop, whoever asks in turn; in the tables, other calls go past them',
+    'put together a few in a turn of the loop, callers in turn; in the tables, other calls go past them',
   ],
   ['MQTT, AMQP: reported patches in one call of the tables', ['twinReportsCostPerCall'], 'a large one counts as many'],
   ['AMQP: batches of messages, over all connections', ['amqpBatchBytesPerTurn'], 'devices in turn'],

@@ -125,7 +125,7 @@ test('names that read as two are nobody', async () => {
   assert.notEqual(await mqtt('d1', token, 'evil.example/d1/?api-version=2021-04-12'), 0);
 });
 
-test('what was true of an identity before is not true after: disabled, made anew, given other keys', async () => {
+test('what was true of an identity before is not true after: disabled, re-created, given other keys', async () => {
   const token = sign('localhost/devices/off', keyOf(6));
   const place = { port: ports.mqtt ?? 0 };
   const fields = { clientId: 'off', username: 'localhost/off/?api-version=2021-04-12', password: Buffer.from(token) };

@@ -1,6 +1,6 @@
 /**
  * One who behaves while others do not: a device that sends telemetry and waits for each acknowledgement, another one that
- * connects anew for each message, and a back end that reads everything back at the end.
+ * reconnects for each message, and a back end that reads everything back at the end.
  */
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -34,7 +34,7 @@ async function secretsOf(hub: TestHub, count: number): Promise<readonly unknown[
   return [...secrets, hub.endpoints.connectionStrings];
 }
 
-test('a rotation seals every secret anew, and the old key opens nothing any more', async () => {
+test('a rotation re-encrypts every secret, and the old key opens nothing any more', async () => {
   await using hub = await startHub();
   const client = apiOf(hub);
   for (let at = 0; at < 5; at++) await client.devices.create(`d${at}`, {});

@@ -141,7 +141,7 @@ test('uploaders that vanish or stay silent leave no file open, nothing visible, 
   for (const socket of sockets) socket.destroy();
   await until('their files are closed', () => openFiles(hub).length === before);
   assert.deepEqual(visible(hub, 'd1'), []);
-  // Each can begin anew under the same URL.
+  // Each can begin again under the same URL.
   for (const ticket of tickets) {
     assert.equal((await device.blob('PUT', ticket, { headers: asBlob, body: 'again' })).status, 201);
   }

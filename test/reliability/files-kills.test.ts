@@ -146,7 +146,7 @@ test('kill -9 in each step of an upload: the device goes on where it was, and ba
         else {
           whole += 1;
           assert.deepEqual(found, content);
-          // As a library does that has no answer: it begins anew.
+          // As a library does that has no answer: it begins again.
           await stageAll(device, ticket);
           assert.equal((await commit(device, ticket)).status, 201);
         }

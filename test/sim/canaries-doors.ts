@@ -128,7 +128,7 @@ const ATTACH = 0x12;
 /** Place of the handle in a transfer that is to be settled. */
 const HANDLE_AT = 21;
 
-/** Frames that the hub writes go through `change`, made anew for each connection: true = the frame is lost. */
+/** Frames that the hub writes go through `change`, made for each connection: true = the frame is lost. */
 function rewritten(
   connections: AmqpConnections,
   change: () => (frame: Frame, bytes: Buffer) => boolean,

@@ -26,7 +26,7 @@ export interface Plan {
   readonly vanishRate: number;
   /** Of the commands that a device gets, those that it never acknowledges. */
   readonly deafRate: number;
-  /** Whether identities are disabled, deleted and made anew. */
+  /** Whether identities are disabled, deleted and re-created. */
   readonly identitiesChange: boolean;
   readonly purges: boolean;
   readonly stalls: boolean;

@@ -3,7 +3,7 @@ import { HOUR_MS, KiB, MiB, SECOND_MS } from './units.ts';
 
 export const connectionsLimits = {
   /**
-   * Connections on which nobody has proved yet who he is. A TLS handshake takes 2 to 3 ms, so those of honest devices
+   * Connections on which no client has proved yet who it is. A TLS handshake takes 2 to 3 ms, so those of honest devices
    * that all come back at once are through in half of `unprovedSlowMs`.
    */
   unprovedConnectionsMax: 2048,
@@ -28,7 +28,7 @@ export const connectionsLimits = {
    * client sends right behind its handshake counts too, so large ones are not refused, but few are kept while nothing is proved.
    */
   tlsHandshakeBytesMax: 12 * KiB,
-  /** Large ones on which nobody has proved yet who he is, of one port and thread: up to 1.1 MiB each, measured. */
+  /** Large ones on which no client has proved yet who it is, of one port and thread: up to 1.1 MiB each, measured. */
   tlsLargeHandshakesMax: 32,
   /** How often handshakes under way are looked at for it. */
   tlsHandshakeCheckMs: 100,
@@ -42,7 +42,7 @@ export const connectionsLimits = {
   connectionsUnknownMax: 8192,
   /** Time between two lines of the log about refused connections. */
   connectionWarningMs: 10 * SECOND_MS,
-  /** Bytes of a WebSocket on which nobody has proved who he is: what MQTT and AMQP take before that, and frames. */
+  /** Bytes of a WebSocket on which no client has proved who it is: what MQTT and AMQP take before that, and frames. */
   websocketUnprovedBytesMax: 80 * KiB,
   /** Time between two lines of the log about failed handshakes of one address and reason, and how many of such pairs are told apart. */
   handshakeWarningMs: 60 * SECOND_MS,
@@ -55,7 +55,7 @@ export const connectionsLimits = {
   websocketFragmentsMax: 256,
   /** Chunks of the socket that one WebSocket frame may be spread over: the largest message in segments of 512 bytes. */
   websocketChunksMax: 2048,
-  /** What a chunk that is kept costs beside its bytes; before somebody has proved who he is, it counts. */
+  /** What a chunk that is kept costs beside its bytes; before a client has proved who it is, it counts. */
   websocketChunkBytes: 128,
   /** How long the hub waits for the peer's answer to its WebSocket close. */
   websocketCloseMs: 2 * SECOND_MS,

@@ -45,7 +45,7 @@ export const monitoringLimits = {
   collectorRetryMsMax: 30 * SECOND_MS,
   /** How long a stop waits for the collector to take what is left. */
   collectorStopMs: 3 * SECOND_MS,
-  /** How often the hub looks at its own health where nobody asks, and how long whoever asks waits at most. */
+  /** How often the hub looks at its own health when no caller asks, and how long a caller waits at most. */
   healthEveryMs: 30 * SECOND_MS,
   healthWaitMs: 1 * SECOND_MS,
   /** How long a check may be silent before that is what is wrong: longer than a busy disk takes. */

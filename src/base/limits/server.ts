@@ -73,7 +73,7 @@ export const serverLimits = {
   /** Time until a listener thread that has died is started again: doubled with each death in a row, up to the longest. */
   threadRestartMsMin: 100,
   threadRestartMsMax: 30 * SECOND_MS,
-  /** A listener thread that has lived this long begins anew with the shortest time. */
+  /** A listener thread that has lived this long begins again with the shortest time. */
   threadStableMs: 60 * SECOND_MS,
   /** How long a change of an identity waits for a listener thread that does not say that it has heard of it. */
   threadToldMsMax: 2 * SECOND_MS,

@@ -106,7 +106,7 @@ async function setStatus(
   const login = loginFrom(options, terminal);
   const changed = await withApi(login, ['registryReadWrite'], async (api) => {
     const device = await api.devices.get(id);
-    // An update replaces the whole identity, so all that it has is sent again; the ETag keeps a change of somebody else.
+    // An update replaces the whole identity, so all that it has is sent again; the ETag keeps another client's change.
     const { authentication, capabilities, deviceScope, parentScopes } = device;
     const draft: DeviceDraft = { authentication, capabilities, deviceScope, parentScopes };
     return api.devices.update(id, { ...draft, status, statusReason: reason ?? null }, { ifMatch: device.etag });

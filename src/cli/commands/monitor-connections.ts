@@ -32,7 +32,7 @@ export interface LiveView {
   show(login: Login, options: LiveOptions, stop: AbortSignal, terminal: Terminal, shownAs: Shown): Promise<void>;
 }
 
-/** Adds `monitor connections`: the monitoring event hub, as somebody at a terminal wants to see it. */
+/** Adds `monitor connections`: the monitoring event hub, for a person at a terminal. */
 export function addMonitorConnections(monitor: Command, terminal: Terminal, view: LiveView): void {
   const connections = withLogin(monitor.command('connections'))
     .description(

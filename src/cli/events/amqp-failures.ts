@@ -44,7 +44,7 @@ const conditions: Readonly<Record<string, { readonly message: string; readonly h
   'amqp:invalid-field': { message: 'The hub does not take this request' },
   'com.microsoft:argument-error': {
     message: 'The hub does not have this position',
-    hint: 'Has its data folder been deleted since? Start reading anew.',
+    hint: 'Has its data folder been deleted since? Start reading again.',
   },
   'com.microsoft:argument-out-of-range': { message: 'The hub does not take this request' },
 };

@@ -35,7 +35,7 @@ const hints: Readonly<Record<string, string>> = {
   ConsumerGroupNotFound: 'mooring consumer-group list shows the ones there are.',
   FileNotFound: 'mooring file list shows the files there are; names are case-sensitive.',
   DeviceMaximumQueueDepthExceeded: 'The device must take some first; mooring command purge ID throws away what waits.',
-  PreconditionFailed: 'Somebody changed it at the same time; ask again.',
+  PreconditionFailed: 'Another client changed it at the same time; try again.',
   DeviceNotOnline: 'It must be connected and have subscribed to methods; --connect-timeout waits for it.',
   GatewayTimeout: 'The device was asked and has not answered; --timeout waits longer.',
   ThrottlingException: 'Wait a moment, then ask again.',

@@ -7,10 +7,10 @@ import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import { packetTypes } from '../../wire/mqtt/packets.ts';
 import { Failure, networkFailure } from '../failure.ts';
 
-/** Of one connection, not of the device: it is made anew with a new one. */
+/** Of one connection, not of the device: each connection has a new one. */
 const TOKEN_LIFE_MS = 24 * 3600_000;
 const KEEP_ALIVE_S = 60;
-/** Nothing came for so long although pings were sent: the peer is gone without a word. */
+/** Nothing came for so long although pings were sent: the peer has vanished. */
 const SILENCE_MS_MAX = 1.5 * KEEP_ALIVE_S * 1000;
 
 export interface DeviceTarget {

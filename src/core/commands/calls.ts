@@ -18,7 +18,7 @@ export const commandCalls: Sheet<Commands & CommandKeeping> = {
     if (!settled) guard.refused({ operation, principal }, new HubError('DeviceMessageLockLost'));
     return settled;
   },
-  // The right is asked for anew with each command that is handed out: a proof may have ended meanwhile.
+  // The right is checked with each command that is handed out: a proof may have ended meanwhile.
   openInbox: (room, guard) => (principal, key, holder) => {
     const operation = 'commands.receive';
     const inbox = guard.runNow(principal, operation, key, () => room.openInbox(principal, key, holder));

@@ -165,7 +165,7 @@ test('who has taken nothing asks nothing of the store when it ends', async () =>
   assert.equal(taken.closedInboxes, 1);
 });
 
-test('a renewed proof opens the inbox anew, under the same name', async () => {
+test('a renewed proof reopens the inbox, under the same name', async () => {
   const bench = new Bench();
   bench.recipient.principal = { ...principal, expiresAt: 1 };
   bench.delivery.wake();

@@ -66,7 +66,7 @@ export class CommandDelivery {
   }
 
   /**
-   * The device's word on a command. What cannot be carried out is logged, if it is a fault of the hub.
+   * The device's outcome for a command. What cannot be carried out is logged, if it is a fault of the hub.
    * @throws HubError DeviceMessageLockLost, ServiceUnavailable
    */
   async settle(lockToken: string, settlement: Settlement): Promise<void> {
@@ -88,7 +88,7 @@ export class CommandDelivery {
     return this.#pending.length + this.#held.size + this.#settling === 0;
   }
 
-  /** Ends it without a word to the store. Only where it `holdsNothing`. */
+  /** Ends it without telling the store. Only where it `holdsNothing`. */
   discard(): void {
     this.#isClosed = true;
     this.#cancelRetry?.();

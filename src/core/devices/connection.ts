@@ -124,7 +124,7 @@ export class DeviceConnection implements ConnectionClaim {
   }
 
   /**
-   * Lets go of a delivery that `holdsNothing`, without a word to the store: an idle connection keeps none. The next one goes
+   * Drops a delivery that `holdsNothing`, without telling the store: an idle connection keeps none. The next one goes
    * on under its name, if that is known to the store.
    */
   letGo(delivery: CommandDelivery): void {

@@ -60,7 +60,7 @@ export interface CommandWire {
    * False = the device takes nothing at the moment: the command is written again when the door calls `proceed`.
    */
   write(command: Command, lockToken: string): boolean;
-  /** The lock is over: the device's word on it counts no more. */
+  /** The lock is over: the device's outcome for it no longer counts. */
   forget(lockToken: string): void;
   /** The delivery does nothing until it is called. `nothingWaits` = nothing is left to write, and nothing known to take. */
   rests(nothingWaits: boolean): void;

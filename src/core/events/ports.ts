@@ -31,7 +31,7 @@ export interface EventLog {
   read(partition: number, fromSequence: number, bytesMax: number): Promise<readonly EventRun[]>;
   /**
    * Says that the runs of this answer of `read` are looked at no more: their memory may be used for other events from now
-   * on. Who reads much gives back; an answer that never is costs no more than its memory, for as long as somebody has it.
+   * on. Giving back is for those who read much: an answer that is not given back costs its memory, for as long as it is kept.
    */
   giveBack(answer: readonly EventRun[]): void;
   /** Calls `listener` after records of the partition became durable and readable. The returned function ends it. */

@@ -1,7 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 
-/** Somebody who reads a partition for a consumer group. */
+/** A reader of a partition for a consumer group. */
 export interface Receiver {
   /** For the messages that others get. */
   readonly name: string;
@@ -35,7 +35,7 @@ export interface ReceiverPlaces {
 
 /**
  * Which receivers of one partition and consumer group live together (service reference 5.8): several without an epoch, or
- * one with. A newcomer with an equal or higher epoch takes the place of whoever is there.
+ * one with. A newcomer with an equal or higher epoch takes the place of the readers that are there.
  *
  * @throws HubError LinkCreationConflict (a higher epoch, or any epoch against none, is there), IotHubQuotaExceeded.
  * @returns those who must go.

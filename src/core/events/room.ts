@@ -41,7 +41,7 @@ export interface Events {
   waitMs(sender: EventSender): number;
   /**
    * To be called by a door when it stops taking from a sender's connection, because `waitMs` or a congested log asks for it:
-   * whoever monitors the hub hears of it. To be called again, as it was returned, when the door goes on; twice is harmless.
+   * monitoring hears of it. To be called again, as it was returned, when the door goes on; twice is harmless.
    */
   slowed(sender: EventSender, by: 'rate' | 'congestion'): () => void;
   /**
@@ -88,7 +88,7 @@ export type EventHubFacts = Pick<EventLog, 'name' | 'createdTime' | 'partitionCo
 
 export interface SenderOptions {
   readonly modelId?: string;
-  /** Where the messages come from, for whoever follows them. */
+  /** Where the messages come from, for traces and monitoring. */
   readonly via?: SenderOrigin;
   /** Where proofs are renewed: what holds the newest one. Absent = the principal itself. */
   readonly proof?: Proof;
@@ -133,6 +133,6 @@ export interface PreparedTelemetry {
   readonly template: RecordTemplate;
   /** What the properties count against the limit of a message. */
   readonly propertyBytes: number;
-  /** What it was prepared from, where somebody follows messages; else it is not kept. */
+  /** What it was prepared from, where messages are followed; else it is not kept. */
   readonly message?: Pick<Telemetry, 'system' | 'properties'>;
 }

@@ -117,7 +117,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     },
   };
 
-  /** As of signed URLs: what has begun goes on until somebody ends it. @throws HubError */
+  /** As of signed URLs: what has begun goes on until a caller ends it. @throws HubError */
   async function demandGoingOn(principal: Principal, key: IdentityKey, grant: FileGrant | undefined): Promise<void> {
     const [device, identity] = await Promise.all([identities.get({ deviceId: key.deviceId }), identities.get(key)]);
     const isSame = principal.kind !== 'device' || identity?.generationId === principal.generationId;

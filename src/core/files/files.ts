@@ -21,7 +21,7 @@ import { FileSpace } from './space.ts';
 import { demandPath, translated } from './store-refusals.ts';
 import { FILES_CONTAINER, type FileLimits } from './types.ts';
 
-/** All of it, as whoever puts the hub together has it. */
+/** All of it, as the assembly of the hub has it. */
 export interface FilesRoom {
   readonly files: Guarded<Files>;
   readonly downloads: Guarded<Downloads>;

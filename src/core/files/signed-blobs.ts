@@ -63,7 +63,7 @@ export function createBlobs(parts: BlobsParts): Blobs {
     (await identities.get(key))?.generationId === generationId;
 
   /**
-   * What has begun goes on until somebody ends the upload or the grant, or the identity; its time alone ends only what has not
+   * What has begun goes on until a caller ends the upload or the grant, or the identity; its time alone ends only what has not
    * begun. @throws BlobError
    */
   async function demandGoingOn(signed: BlobGrant, held: Bearer): Promise<void> {

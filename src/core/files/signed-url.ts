@@ -33,7 +33,7 @@ export function signQuery(grant: BlobGrant, secret: Uint8Array): string {
 
 /**
  * What the query allows; undefined = it was not signed with this secret for this path, or has ended at `now`. The path is as it
- * came: which of those that it may mean (`isMeant`) it is, whoever knows the correlation id says.
+ * came: which of those that it may mean (`isMeant`) it is, the correlation id says.
  */
 export function verifyQuery(
   path: string,

@@ -60,7 +60,7 @@ export interface AuthenticationParts {
   readonly tokenLifeMsMax?: number;
 }
 
-/** Stands in for the keys of whoever does not exist, so that the work is the same. No token is ever accepted by it. */
+/** Stands in for the keys of an identity that does not exist, so that the work is the same. No token is ever accepted by it. */
 const nobodysKeys: readonly string[] = [Buffer.alloc(32, 1).toString('base64'), Buffer.alloc(32, 2).toString('base64')];
 
 /** Decides by tokens, keys, thumbprints, and chains of certificates up to a registered authority. */
@@ -93,7 +93,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     return device.status === 'disabled' ? { identity, refusal: 'disabled-identity' } : { identity };
   };
 
-  /** What is wrong with a token whoever signed it. */
+  /** What is wrong with a token, whichever key signed it. */
   const outerRefusal = (token: SasToken): AuthenticationCheck | undefined => {
     if (token.expiresAt + clockSkewMs <= clock.now()) return 'expired-token';
     if (token.expiresAt - clockSkewMs > clock.now() + tokenLifeMsMax) return 'too-long-token';
@@ -165,7 +165,7 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     if (refusal === undefined && thumbprints !== undefined && objection === undefined) {
       return devicePrincipal(identity!, scope, 'x509', certificate.validTo + clockSkewMs);
     }
-    // From here on the work is the same for whoever is refused.
+    // From here on the work is the same for every refused client.
     const chain = await trust.judge(certificate.chain, clock.now(), clockSkewMs);
     const reason =
       refusal ??

@@ -9,7 +9,7 @@ import { generateEtag } from './rules.ts';
 import type { Authority, Principal } from './types.ts';
 
 /**
- * The certificate authorities whose devices may connect, as doors see them. A certificate is no secret, so whoever adds
+ * The certificate authorities whose devices may connect, as doors see them. A certificate is no secret, so a caller that adds
  * one proves first that its key is his: by a certificate that the authority signs for a code of the hub's.
  */
 export interface Authorities {
@@ -86,7 +86,7 @@ export function createAuthorities({
       const certificate = certificateOf(text);
       if (!certificate.isAuthority)
         throw invalid('The certificate is not one of an authority (basic constraints CA:TRUE).');
-      if (certificate.isBeyondUs)
+      if (certificate.hasUnknownCriticalExtension)
         throw invalid('The certificate has a critical extension that this hub does not know.');
       const now = clock.now();
       if (certificate.validTo <= now) throw invalid('The certificate has expired.');

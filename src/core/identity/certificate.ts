@@ -23,7 +23,7 @@ export interface CertificateFacts {
    * Must not be relied on: it carries a critical extension that is not read here (RFC 5280 section 4.2), or name constraints,
    * critical or not. Those confine an authority to names; what they would keep out must not come in because nobody looked.
    */
-  readonly isBeyondUs: boolean;
+  readonly hasUnknownCriticalExtension: boolean;
 }
 
 /** @returns undefined when the bytes are no certificate, or too many */
@@ -47,7 +47,9 @@ export function readCertificate(der: Uint8Array): CertificateFacts | undefined {
       provesClients:
         (usage === undefined || (usage & (DIGITAL_SIGNATURE | KEY_AGREEMENT)) !== 0) &&
         (purposes === undefined || purposes.some((purpose) => clientPurposes.has(purpose))),
-      isBeyondUs: extensions.some(({ oid, critical }) => oid === NAME_CONSTRAINTS || (critical && !knownOids.has(oid))),
+      hasUnknownCriticalExtension: extensions.some(
+        ({ oid, critical }) => oid === NAME_CONSTRAINTS || (critical && !knownOids.has(oid)),
+      ),
     };
   } catch {
     return undefined;

@@ -41,7 +41,7 @@ export function findChain(question: ChainQuestion): ChainResult {
   const { leaf, anchors } = question;
   const now = currency(leaf, question);
   if (now !== undefined) return { kind: 'refused', check: now };
-  if (!leaf.provesClients || leaf.isBeyondUs) return { kind: 'refused', check: 'wrong-certificate' };
+  if (!leaf.provesClients || leaf.hasUnknownCriticalExtension) return { kind: 'refused', check: 'wrong-certificate' };
   let refusal: AuthenticationCheck = 'unknown-authority';
   let signaturesLeft: number = limits.certificateSignaturesMax;
 
@@ -83,7 +83,7 @@ function authorityObjection(
   below: number,
   question: ChainQuestion,
 ): AuthenticationCheck | undefined {
-  if (!certificate.isAuthority || certificate.pathLengthMax < below || certificate.isBeyondUs)
+  if (!certificate.isAuthority || certificate.pathLengthMax < below || certificate.hasUnknownCriticalExtension)
     return 'wrong-certificate';
   return currency(certificate, question);
 }

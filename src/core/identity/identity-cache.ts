@@ -29,8 +29,8 @@ export class IdentityCache {
   readonly #sizeMax: number;
   readonly #known = new Map<string, KnownIdentity>();
   /**
-   * Ids under which somebody was refused: known not to exist, or existing and the first refusal has cost what it costs for one
-   * that does not. They leave in one order: did one kind push out only its own, what is asked anew would tell the kind.
+   * Ids under which a client was refused: known not to exist, or existing and the first refusal has cost what it costs for one
+   * that does not. They leave in one order: did one kind push out only its own, what is asked for again would tell the kind.
    */
   readonly #tried = new Map<string, 'missing' | 'existing'>();
   readonly #loads = new Map<string, Load>();
@@ -63,7 +63,7 @@ export class IdentityCache {
   }
 
   /**
-   * Somebody was refused as this identity; `wasHere` = without asking the store. The first refusal of an id that does not exist has asked the
+   * A client was refused as this identity; `wasHere` = without asking the store. The first refusal of an id that does not exist has asked the
    * store; so the first one of an id that exists does so too, and time does not tell which ids exist.
    */
   async refused(key: IdentityKey, wasHere: boolean): Promise<void> {

@@ -72,7 +72,7 @@ const endpointsOf: Partial<Record<Operation, readonly (readonly string[])[]>> = 
 
 /**
  * A policy token may be confined to `devices`, one device or one module (device reference 1.5), or to an event hub or a
- * part of it (service reference 1.3), or to one of those endpoints. Whoever knows the place states it, and then the scope
+ * part of it (service reference 1.3), or to one of those endpoints. A caller that knows the place states it, and then the scope
  * must cover it. Without a place, a token of the second kind may still read events, and nothing else; one of the first kind
  * may do nothing.
  */

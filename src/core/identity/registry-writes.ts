@@ -24,7 +24,7 @@ export interface RegistryLimits {
   readonly modulesPerDeviceMax: number;
 }
 
-/** Rounds until somebody else's changes in between count as a failed precondition. */
+/** Rounds until another client's changes in between count as a failed precondition. */
 const ROUNDS_MAX = 5;
 
 /** Of no identity: who has it as `ifMatch` replaces nothing. */

@@ -1,7 +1,7 @@
 /**
  * The SAS token: its text form, and the check of its signature (device reference 1.5, service reference 1.4).
  * The signature covers the `sr` text as its maker saw it, and makers disagree with what they send; so the raw text is
- * tried first and then the ways in which it may have been encoded anew. Each refused token costs the same number of
+ * tried first and then the ways in which it may have been re-encoded. Each refused token costs the same number of
  * HMACs, whatever the reason.
  */
 import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';

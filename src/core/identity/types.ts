@@ -32,7 +32,7 @@ export interface IdentityAuthentication {
 
 /** One device or module as the registry stores it. Presence and counts are joined where it is shown. */
 export interface Identity extends IdentityKey {
-  /** Made anew whenever an id is created again: what belonged to the old one is not the new one's. */
+  /** New whenever an id is created again: what belonged to the old one is not the new one's. */
   readonly generationId: string;
   /** Changes with every change; opaque, unquoted. */
   readonly etag: string;
@@ -80,7 +80,7 @@ export interface PeerCertificate {
 
 /** A certificate authority whose devices may connect, once its owner has proved to hold its key. */
 export interface Authority {
-  /** Chosen by whoever registers it; case-sensitive. */
+  /** Chosen by the caller that registers it; case-sensitive. */
   readonly name: string;
   /** Changes with every change; opaque, unquoted. */
   readonly etag: string;
@@ -132,7 +132,7 @@ export interface PolicyPrincipal {
 
 export type Principal = DevicePrincipal | PolicyPrincipal;
 
-/** Why somebody was not let in. For the log and the monitoring stream; the peer only learns "unauthorized". */
+/** Why a client was refused. For the log and the monitoring stream; the peer only learns "unauthorized". */
 export type AuthenticationCheck =
   | 'malformed-token'
   | 'expired-token'

@@ -14,7 +14,7 @@ const summed = (meaning: string, fields: readonly string[]): KindFacts => ({ mea
 export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   connected: kind('A device or module has authenticated and holds its place.'),
   disconnected: kind('Its connection has ended, and why.', ['reason', 'detail', 'lastActivityTime']),
-  authenticationFailed: summed('Somebody was not let in, and which check failed. Never holds a credential.', [
+  authenticationFailed: summed('A client was refused, and which check failed. Never holds a credential.', [
     'check',
     'policyName',
   ]),

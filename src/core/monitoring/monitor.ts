@@ -1,6 +1,6 @@
 /**
  * Where everything that is worth telling comes together. A report is given its time and its number, alike failures are
- * summed, and the event goes to whoever watches: the stream, the detections, metrics, clients of the admin port.
+ * summed, and the event goes to all watchers: the stream, the detections, metrics, clients of the admin port.
  *
  * `record` is synchronous and never throws; a watcher that fails is logged and does not keep the others from hearing.
  */

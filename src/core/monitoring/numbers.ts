@@ -4,7 +4,7 @@
  * a thousand events in every millisecond of the run; a number stays exact in JavaScript until the year 2248. Runs that
  * begin at the same time, because the clock was set back, are kept apart by the number of events that were stored before.
  *
- * Devices are remembered up to a bound; whoever is forgotten goes on above every number that was forgotten, so his
+ * Devices are remembered up to a bound; a device that is forgotten goes on above every number that was forgotten, so its
  * numbers still grow, with a gap.
  */
 const PER_MILLISECOND = 1024;

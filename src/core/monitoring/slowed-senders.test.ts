@@ -54,7 +54,7 @@ test('a hold that lasts is told of each second until it ends', () => {
   assert.equal(told.length, 6);
 });
 
-test('a limit of the hub is told for the hub, whoever meets it', () => {
+test('a limit of the hub is told for the hub, whichever device meets it', () => {
   const { told, slowed } = scene();
   for (let nth = 0; nth < 1000; nth++) slowed.begin(sender(`d${nth}`), ofHub);
   assert.deepEqual(told, [

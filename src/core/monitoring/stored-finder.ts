@@ -129,7 +129,7 @@ export class StoredFinder implements DurabilityWaiter {
         log.giveBack(runs);
       }
     }
-    // In the step in which the loop has ended: whoever looks from now on begins a new one.
+    // In the step in which the loop has ended: a look from now on begins a new one.
     search.isReading = false;
   }
 }

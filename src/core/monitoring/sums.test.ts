@@ -49,7 +49,7 @@ test('the first is told at once, those that follow within the window as one', ()
   });
   clock.advance(1000);
   assert.equal(told.length, 2);
-  assert.equal(sums.size, 0, 'whoever was quiet for a window is forgotten');
+  assert.equal(sums.size, 0, 'a source that was quiet for a window is forgotten');
   add(failure);
   assert.equal(told.length, 3, 'and told at once again');
 });

@@ -83,7 +83,7 @@ export class Sums<Event> {
     this.#parts.tell(shared, { count: 1, first: now, last: now, since: now, summedOver });
   }
 
-  /** Tells what is open, at a window's end or when the hub stops. Whoever was quiet for a whole window is forgotten. */
+  /** Tells what is open, at a window's end or when the hub stops. A source that was quiet for a whole window is forgotten. */
   flush(): void {
     for (const [name, window] of [...this.#windows]) {
       if (window.count === 0) this.#forget(name, window);

@@ -38,7 +38,7 @@ export function traceParentOf(
   return readTraceParent(diagnosticId) === undefined ? undefined : diagnosticId?.slice(0, PARENT_CHARS);
 }
 
-/** Ids that follow from what they name: the same step has the same id, whoever tells it and however often. */
+/** Ids that follow from what they name: the same step has the same id, whichever part tells it and however often. */
 export const idOf = (name: string, bytes: 8 | 16): string =>
   createHash('sha256')
     .update(name)

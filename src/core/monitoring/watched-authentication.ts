@@ -45,7 +45,7 @@ export function watchedAuthentication(authentication: Authentication, recorder: 
 /** Absent where a door does not say where its peer is. */
 const at = (peer: string | undefined): Pick<Concerned, 'peer'> => (peer === undefined ? {} : { peer: clipped(peer) });
 
-/** Whom a refused token speaks for, as it says itself: not proved, but whoever looks for a misconfigured client needs it. */
+/** Whom a refused token speaks for, as it says itself: not proved, but an operator who looks for a misconfigured client needs it. */
 function claimedBy(token: string): Concerned & { readonly policyName?: string } {
   const parsed = parseSasToken(token);
   if (parsed === undefined) return {};

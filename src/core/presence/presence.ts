@@ -246,7 +246,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         if (isOwn) meant.push(session);
       }
       for (const session of meant) if (unless?.(session.claim) !== true) end(session, reason);
-      // The next bearer of the id is somebody else.
+      // The next bearer of the id is another device.
       if (reason === 'deleted') for (const name of names) seen.delete(name);
     },
     async dropAuthority(thumbprint, reason) {
@@ -313,7 +313,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   };
 }
 
-/** No member of this node: whoever is on another waits for all of them. */
+/** No member of this node: a connection on another waits for all of them. */
 const ELSEWHERE = Symbol('elsewhere');
 
 function ask(claim: ConnectionClaim, ...call: Parameters<NonNullable<ConnectionClaim['invoke']>>): Promise<unknown> {

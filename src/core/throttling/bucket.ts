@@ -1,5 +1,5 @@
 /**
- * A token bucket that may be overdrawn: whoever comes while it is not empty is let through whole, and pays for it by
+ * A token bucket that may be overdrawn: a caller that comes while it is not empty is let through whole, and pays for it by
  * waiting afterwards. So nothing is too large for it, and no message is refused that a wait can make good. Numbers only;
  * times are milliseconds of the monotonic clock.
  */

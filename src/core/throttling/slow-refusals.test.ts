@@ -9,7 +9,7 @@ import { createRefusalDelays, slowRefusals } from './slow-refusals.ts';
 
 const refusal = new HubError('IotHubUnauthorized', undefined, { reason: 'wrong-key' });
 
-/** Lets in whoever shows the token `good`. */
+/** Lets in every client that shows the token `good`. */
 function scene(delayMsMax = 5000, dropped?: (peer: string) => void) {
   const clock = new VirtualClock();
   const decide = async (token: string): Promise<DevicePrincipal> => {

@@ -1,6 +1,6 @@
 /**
  * Failed authentication is answered late, and later each time: per address and per identity, so that neither many names
- * from one place nor one name from many places are tried quickly. Only refusals wait. Whoever proves who he is goes in
+ * from one place nor one name from many places are tried quickly. Only refusals wait. A client that proves who it is goes in
  * at once, also under a name that others have failed with: nobody can be locked out by a stranger elsewhere. An address
  * whose own refusals fill its places (`attempts.ts`) is not judged further: it is told to come again later.
  */
@@ -18,7 +18,7 @@ import { Attempts } from './attempts.ts';
 /** Who has failed how often: one per node, for all of its doors and threads. */
 export interface RefusalDelays {
   /**
-   * Counts a failure. Only who has failed asks: whoever proves who he is needs no answer from here.
+   * Counts a failure. Only a client that has failed asks: one that proves who it is needs no answer from here.
    * @param peer address; undefined = not known
    * @param name identity or policy that the peer claimed to be; undefined = none
    * @returns milliseconds after which the failure is to be answered

@@ -17,7 +17,7 @@ test('over any stretch of time a bucket lets through what flows in, what it held
       let taken = 0;
       let largest = 0;
       for (const { amount, pauseMs } of steps) {
-        // Whoever heeds the wait comes no sooner.
+        // A sender that heeds the wait comes no sooner.
         now += Math.max(pauseMs, bucket.waitMs(now));
         bucket.take(amount, now);
         taken += amount;

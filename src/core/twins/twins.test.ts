@@ -55,14 +55,14 @@ function recreating() {
   };
 }
 
-test('a twin that is read while its device is created anew is of one generation', async () => {
+test('a twin that is read while its device is re-created is of one generation', async () => {
   const twins = await bench(recreating());
   const { identity, twin } = await twins.get(owner, key);
   assert.equal(identity.generationId, 'second');
   assert.deepEqual(twin.tags, {});
 });
 
-test('a change of a device that is created anew meanwhile is not said to be one of the new device', async () => {
+test('a change of a device that is re-created meanwhile is not said to be one of the new device', async () => {
   const twins = await bench(recreating());
   const changed = twins.change(owner, key, { kind: 'merge', tags: { floor: 1 } });
   await assert.rejects(changed, { code: 'DeviceNotFound' });

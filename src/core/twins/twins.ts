@@ -64,7 +64,7 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
         facts,
       ]);
       if (identity !== undefined && identity.generationId === kept?.generationId) return viewOf(identity, kept, facts);
-      // It was created anew between the two, or is not there.
+      // It was re-created between the two, or is not there.
       const now = await identities.get(key);
       const own = now && (await store.load(keyOf(key), now.generationId, share));
       if (now === undefined || own === undefined) throw await notThere(key);

@@ -13,7 +13,7 @@ import { AmqpPeer } from './peer.ts';
 export interface Origin extends AmqpOrigin {
   /** The client certificate of the TLS layer; asked for when a link of a device comes without a token. */
   certificate?(): PeerCertificate | undefined;
-  /** Somebody has proved who he is. */
+  /** A client has proved who it is. */
   proved?(by?: string): void;
 }
 

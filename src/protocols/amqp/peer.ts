@@ -34,7 +34,7 @@ export interface PeerOptions {
   readonly origin: AmqpOrigin;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
-  /** Somebody has proved who he is. @param by whose share the connection uses */
+  /** A client has proved who it is. @param by whose share the connection uses */
   proved(by: string): void;
   /** Port of the AMQP door with TLS, where old clients are sent (service reference 6). */
   readonly redirectPort: number;

@@ -221,11 +221,11 @@ function addMissingMethods(app: FastifyInstance, routes: readonly ApiRoute[]): v
   }
 }
 
-/** Names the operation, so that whoever sees the SDK's error knows what is missing; ids stand in it by their place only. */
+/** Names the operation, so that a developer who sees the SDK's error knows what is missing; ids stand in it by their place only. */
 const notOffered = (request: FastifyRequest): HubError =>
   new HubError('OperationNotOffered', `This hub does not offer ${request.method} ${request.routeOptions.url} yet.`);
 
-/** What the emulated service offers and this hub does not: said to whoever may ask at all. */
+/** What the emulated service offers and this hub does not: told to any caller that may ask at all. */
 function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method | undefined): void {
   app.route({
     method: method ?? [...methods],

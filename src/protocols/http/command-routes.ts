@@ -93,7 +93,7 @@ export function commandRoutes(hub: CommandHub): readonly ApiRoute[] {
     bytesRoute({
       method: 'POST',
       url: `${feedback}/:lockToken/abandon`,
-      summary: 'Puts a batch of receipts back, for whoever asks next',
+      summary: 'Puts a batch of receipts back, for the next reader',
       tag: TAG,
       body: 'bytes',
       answers: { 204: null },

@@ -1,6 +1,6 @@
 /**
  * `/events` of the admin port: monitoring events as they happen, as server-sent events (WHATWG HTML, section 9.2). For
- * people and pages that look on; whoever must not miss one reads the monitoring event hub. A client that does not keep
+ * people and pages that look on; a consumer that must not miss one reads the monitoring event hub. A client that does not keep
  * up is told so and dropped, and costs no more than `limits.eventStreamBytesMax`.
  */
 import type { ServerResponse } from 'node:http';
@@ -105,7 +105,7 @@ class Client {
     this.#heartbeat();
     if (last !== undefined) this.#response.write(`event: ${last}\ndata: ${JSON.stringify({ message: text })}\n\n`);
     this.#response.end();
-    // Whoever does not read may not read the farewell either.
+    // A client that does not read may not read the farewell either.
     const giveUp = this.#clock.after(limits.eventStreamLingerMs, () => this.#response.destroy());
     this.#response.once('close', giveUp);
   }

@@ -15,7 +15,7 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
   readonly tag: string;
   /**
    * `device`: the identity of the path proves itself, or a policy with DeviceConnect for it, and no `api-version` is asked
-   * for. Else whoever holds a token; the operation asks for the permission.
+   * for. Else any bearer of a token may call; the operation asks for the permission.
    */
   readonly caller?: 'device';
   /** What the bytes of a body are, for a route that reads JSON by itself: sent as JSON or refused. */

@@ -58,7 +58,7 @@ export interface Refused {
 /** A device that has its identity's place and its session. */
 export interface Entered {
   readonly grants: Grants;
-  /** The session of before is continued. */
+  /** The previous session is continued. */
   readonly sessionPresent: boolean;
 }
 
@@ -115,7 +115,7 @@ export async function admit(
 
 /**
  * Takes the identity's place and its session. Undefined = the connection ended meanwhile, and holds nothing.
- * @param clean CleanSession: the session of before ends, and none is left behind.
+ * @param clean CleanSession: the previous session ends, and none is left behind.
  */
 export async function enter(
   subscriptions: Subscriptions,
@@ -143,7 +143,7 @@ export function silenceMsMax({ keepAliveSeconds }: ConnectPacket): number {
 }
 
 /**
- * Continues the session of before, or begins a new one; `sessionPresent` tells which [MQTT-3.2.2-2]. A connection that has ended
+ * Continues the previous session, or begins a new one; `sessionPresent` tells which [MQTT-3.2.2-2]. A connection that has ended
  * meanwhile touches nothing any more: the session may be the one of its successor, which was told that it is kept.
  */
 async function restoreGrants(subscriptions: Subscriptions, device: DeviceConnection, clean: boolean): Promise<Entered> {

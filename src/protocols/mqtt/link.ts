@@ -27,6 +27,6 @@ export interface Origin {
   readonly peer: string;
   /** The client certificate of the TLS layer; asked for at the CONNECT, and only when that brings no password. */
   certificate?(): PeerCertificate | undefined;
-  /** Somebody has proved who he is. */
+  /** A client has proved who it is. */
   proved?(by?: string): void;
 }

@@ -44,7 +44,7 @@ export function closingOf(
   readonly fields: LogFields;
 } {
   const about = (error instanceof MalformedPacket ? error.subject : undefined) ?? topic;
-  // As JSON text: a topic may hold anything, and is read in a log by somebody who looks for a typing error.
+  // As JSON text: a topic may hold anything, and is read in a log by a person who looks for a typing error.
   const subject = about === undefined ? {} : { subject: JSON.stringify(clipped(about)) };
   if (error instanceof MalformedPacket)
     return { reason: 'protocol-error', fields: { rule: error.message, ...subject } };

@@ -6,7 +6,7 @@ import type { Log } from '../../base/log.ts';
 import { isPolicyShare } from '../../core/identity/share-name.ts';
 
 /**
- * Tells that somebody has proved who he is. @param by whose share the connection uses (`shareName`); absent where an identity
+ * Tells that a client has proved who it is. @param by whose share the connection uses (`shareName`); absent where an identity
  * has one connection by itself, as over MQTT
  */
 export type Proved = (by?: string) => void;
@@ -16,7 +16,7 @@ export interface ConnectionLimits {
   readonly connectionsMax: number;
   /** Connections from one address; absent = as many as of all. */
   readonly connectionsPerAddressMax?: number;
-  /** Connections on which nobody has proved yet who he is, TLS handshakes included. */
+  /** Connections on which no client has proved yet who it is, TLS handshakes included. */
   readonly unprovedConnectionsMax: number;
   /** Connections of one device with its modules, and of the holders of one policy; absent = as many as of all. */
   readonly connectionsPerDeviceMax?: number;
@@ -46,7 +46,7 @@ interface Holder {
   readonly places: Map<Place, net.Socket>;
 }
 
-/** Somebody on whom nothing is proved yet. */
+/** A connection on which nothing is proved yet. */
 interface Stranger {
   readonly socket: net.Socket;
   /** Monotonic milliseconds. */
@@ -65,7 +65,7 @@ export class Place {
     this.address = address;
   }
 
-  /** Somebody has proved who he is. Calling it again is harmless. */
+  /** A client has proved who it is. Calling it again is harmless. */
   proved(by?: string): void {
     this.#gate.proved(this, by);
   }
@@ -83,7 +83,7 @@ export class Place {
  *
  * When the places are taken, a newcomer gets that of the oldest unproved one if that one has been slow (`unprovedSlowMs`) or
  * silent (`unprovedSilentMs`), or comes from an address that has clearly more of them than the newcomer's. Else the newcomer is
- * refused: in a rush of honest devices, whoever waits for his handshake keeps his place and the rush moves on.
+ * refused: in a rush of honest devices, a client that waits for its handshake keeps its place and the rush moves on.
  *
  * Of those who have proved who they are, one identity has its share of connections; of more, its oldest one ends.
  */

@@ -16,7 +16,7 @@ export interface HandshakeFailure {
   /** Address without its port. */
   readonly peer: string;
   readonly reason: HandshakeFailureReason;
-  /** The runtime's own code, which says more to whoever knows it. */
+  /** The runtime's own code, for readers who know it. */
   readonly code: string;
   /** What the client offered, as `offerText` writes it; absent = it did not begin with a ClientHello. */
   readonly offered?: string;

@@ -1,10 +1,10 @@
 /**
- * TLS handshakes that are to begin or under way, of one listener. A handshake costs milliseconds of the loop, and whoever opens
+ * TLS handshakes that are to begin or under way, of one listener. A handshake costs milliseconds of the loop, and a client that opens
  * a thousand connections and then speaks on all of them would have a thousand in one turn. So a connection gets its TLS
  * layer, and the memory of it, only when its first bytes have come; and of those that may begin, few do in one turn, the
  * addresses in turn: who waits behind a flood waits for one handshake of each other address, not for all of the flood.
  *
- * A handshake with more bytes than a sensible certificate chain is remembered until somebody has proved who he is: OpenSSL
+ * A handshake with more bytes than a sensible certificate chain is remembered until a client has proved who it is: OpenSSL
  * keeps up to 100 KB of certificates as ten times as much memory, which no heap shows. Of these there are few; the oldest
  * gives way.
  */
@@ -62,7 +62,7 @@ export class Handshakes {
     this.#judge(socket);
   }
 
-  /** Somebody has proved who he is, or the connection is gone. */
+  /** A client has proved who it is, or the connection is gone. */
   settled(socket: net.Socket): void {
     this.#running.delete(socket);
     this.#large.delete(socket);

@@ -42,11 +42,11 @@ export interface ListenerOptions {
   readonly log: Log;
   /** Bounds the connections of all listeners that share it; absent = the operator's port, and tests. */
   readonly gate?: ConnectionGate;
-  /** Hears of every TLS handshake that came to nothing, but of a peer that went without a word. */
+  /** Hears of every TLS handshake that came to nothing, except for a peer that simply left. */
   readonly failed?: (failure: HandshakeFailure) => void;
   /**
    * The socket is open (TLS: after the handshake) and has an error handler; the callee owns it from here.
-   * @param proved to be called when somebody has proved who he is.
+   * @param proved to be called when a client has proved who it is.
    * @param peer the address, without its port. A socket that is asked for it keeps one of its own.
    */
   accept(socket: net.Socket, proved: Proved, peer: string): void;
@@ -278,7 +278,7 @@ const SESSION_ID_CONTEXT = 'mooring';
 /**
  * In the order of the hub's preference, which is what counts. With a certificate of each kind of key, the first suite of TLS 1.2
  * that both sides know also says which certificate is shown: an ECDSA signature costs a tenth of one by RSA. All exchange keys
- * by ECDHE; suites in which RSA itself carries the secret are not offered: whoever learns the key later could read what was said.
+ * by ECDHE; suites in which RSA itself carries the secret are not offered: an attacker who learns the key later could read what was said.
  */
 const CIPHERS = [
   ...['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'],

@@ -14,7 +14,7 @@ export interface UpgradeRoute {
   readonly subprotocols: readonly string[];
   /**
    * Owns the socket from here: the handshake is not answered yet, `head` is what followed the request's header.
-   * @param proved to be called when somebody has proved who he is.
+   * @param proved to be called when a client has proved who it is.
    */
   accept(request: http.IncomingMessage, socket: net.Socket, head: Buffer, proved: Proved): void;
 }

@@ -40,7 +40,7 @@ export interface WebSocketOrigin<Protocol extends string> {
   readonly peer: string;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
-  /** Somebody has proved who he is. */
+  /** A client has proved who it is. */
   readonly proved: Proved;
 }
 
@@ -87,7 +87,7 @@ export function webSockets<Protocol extends string>(
 /**
  * Answers the handshake of an upgrade request. A request that is none is answered with 400 or 405 and its connection ends.
  * @param subprotocols in lower case; the first that the client offered is answered in its spelling (device reference 1.2).
- * @param accept gets the stream, which it owns from here, and what to call when somebody has proved on it who he is:
+ * @param accept gets the stream, which it owns from here, and what to call when a client has proved on it who it is:
  * until then it takes `websocketUnprovedBytesMax` in all, because a message is kept until it is complete.
  */
 export function acceptWebSocket(

@@ -211,7 +211,7 @@ export const settingsSchema = z.strictObject({
     topic: 'Limits',
     meaning:
       'Longest time for which a SAS token may last from the moment at which it is shown. One that names a later end is ' +
-      'refused, like one that has ended. Set it only where every client makes its tokens anew.',
+      'refused, like one that has ended. Set it only where every client renews its tokens.',
     form: 'a whole number of hours from 1 to 87600, or off',
   }),
   ...connectionSettings(documented),
@@ -246,7 +246,7 @@ export const settingsSchema = z.strictObject({
   previousKeyEncryptionKey: documented(key(32, 32).optional(), {
     topic: 'Keys',
     meaning:
-      'What `keyEncryptionKey` was before. Give both on one start to change it: everything is then sealed anew, before ' +
+      'What `keyEncryptionKey` was before. Give both on one start to change it: everything is then re-encrypted, before ' +
       'anything is served. A key in the key file is changed by `mooring data rotate-key`.',
     otherwise: 'none',
     form: 'base64 of 32 bytes',

@@ -30,7 +30,7 @@ export function connectionSettings(documented: Documented) {
     unprovedConnectionsMax: documented(whole(1, CONNECTIONS_MAX).default(limits.unprovedConnectionsMax), {
       topic: 'Limits',
       meaning:
-        'Connections on which nobody has proved yet who he is, TLS handshakes included. Beyond it a newcomer takes the ' +
+        'Connections on which no client has proved yet who it is, TLS handshakes included. Beyond it a newcomer takes the ' +
         `place of one that has been silent for ${limits.unprovedSlowMs / 1000} s, or whose address has far more of them, or is closed.`,
       form,
     }),

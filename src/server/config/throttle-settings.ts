@@ -24,7 +24,7 @@ export function throttleSettings(documented: Documented) {
       form: 'bytes, also as 64KiB, from 1KiB to 1TiB, or off',
     });
   const waits =
-    'Whoever sends more is made to wait: MQTT is not read and AMQP gets no credit meanwhile, HTTP is answered 429 with `Retry-After`.';
+    'A device that sends more is made to wait: MQTT is not read and AMQP gets no credit meanwhile, HTTP is answered 429 with `Retry-After`.';
   return {
     deviceMessagesPerSecond: countRate(
       `Telemetry messages of one device, its modules included; as many may come at once. ${waits}`,

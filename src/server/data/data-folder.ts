@@ -265,7 +265,7 @@ function keeperOf(at: string, { parts, ...rest }: HubFacts): PartsKeeper {
   return new PartsKeeper(path.join(at, 'hub.json'), rest, parts);
 }
 
-/** What can be seen before anything is opened, and so before anything is made anew in its place. */
+/** What can be seen before anything is opened, and so before anything is made in its place. */
 function refuseLostParts(at: string, { parts }: HubFacts): void {
   const lost = lostParts(at, parts);
   if (lost.length > 0) throw new DataFolderError(lostMessage(at, lost));

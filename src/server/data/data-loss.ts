@@ -14,7 +14,7 @@ export interface AcceptedLoss {
   readonly lost: readonly (LostEvents & { readonly log: string })[];
 }
 
-/** Ends the memory of a part that must be there: the next start takes what it finds, or makes it anew. */
+/** Ends the memory of a part that must be there: the next start takes what it finds, or makes a new one. */
 export function forget(folder: string, facts: HubFacts, part: 'tables' | 'tls'): HubFacts {
   const { [part]: _, ...parts } = facts.parts ?? { events: {} };
   return writeFacts(folder, { ...facts, parts });

@@ -159,8 +159,8 @@ async function guessFacts(folder: string, now: number): Promise<HubFacts | undef
 }
 
 /**
- * A hub that had event logs had tables: where they are gone, too, the next start must not make new ones without a word. The rest
- * is learnt anew by the next start, as of a folder from before it was kept.
+ * A hub that had event logs had tables: where they are gone, too, the next start must not make new ones silently. The rest
+ * is learnt by the next start, as of a folder from before it was kept.
  */
 function guessParts(folder: string): Parts {
   const file = path.join(folder, 'tables', 'hub.db');

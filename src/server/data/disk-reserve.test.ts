@@ -47,7 +47,7 @@ test(
     await reserve.refill();
     assert.equal(onDisk(), limits.diskReserveBytes);
     assert.equal((await check.look()).status, 'ok');
-    // Somebody has removed it by hand.
+    // An operator has removed it by hand.
     rmSync(path.join(place, 'reserve'));
     clock.advance(limits.diskReserveLookMs);
     await reserve.refill();

@@ -1,7 +1,7 @@
 /**
  * `mooring data rotate-key`: a new key for what is encrypted at rest, while the hub is stopped. In this order, so that a
  * crash after any step leaves a folder that opens: the new key is put before the old one in the key file; the tables are
- * sealed anew in one transaction; the old key goes.
+ * re-encrypted in one transaction; the old key goes.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -75,7 +75,7 @@ async function rotateKey(at: string): Promise<void> {
     addKey(file, systemRandom, silentLog);
     const cipher = openKeyCipher({ file, random: systemRandom, log: silentLog });
     const database = folder.file('tables', 'hub.db');
-    // Opening seals anew (`prepareTables`), and answers when that is durable.
+    // Opening re-encrypts (`prepareTables`), and answers when that is durable.
     const tables = await openEmbeddedTables({ file: database, cipher, log: silentLog, clock: systemClock });
     await tables.close();
     dropOlderKeys(file, silentLog);

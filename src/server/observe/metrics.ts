@@ -80,7 +80,7 @@ function watchedDoors(registers: Registry[]): Map<string, () => Promise<number>>
 function watchConnections(registers: Registry[], gate: Pick<ConnectionGate, 'counts'>): void {
   new Gauge({
     name: 'mooring_connections_unproved',
-    help: 'Connections of the main thread on which nobody has proved yet who he is',
+    help: 'Connections of the main thread on which no client has proved yet who it is',
     registers,
     collect() {
       this.set(gate.counts().unproved);

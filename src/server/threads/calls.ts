@@ -115,7 +115,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
     });
   }
 
-  /** Whoever waits for that call, who does not any more. */
+  /** The caller that waited for that call and has gone. */
   function answered(id: number): Waiting | undefined {
     const entry = waiting.get(id);
     waiting.delete(id);

@@ -39,7 +39,7 @@ interface CommandsHost {
 /** Lets a listener thread use `commands`. The returned function ends it: what the thread's connections hold is put back. */
 export function serveCommands(link: ThreadLink, { commands, clock, log }: CommandsHost): () => void {
   const holdings = new Holdings(clock);
-  // Rights are looked at anew: a token may have been renewed since.
+  // Rights are checked each time: a token may have been renewed since.
   const inboxOf = ([principal, key, holder]: InboxOwner): Inbox => commands.openInbox(principal, key, holder);
   link.serve('commands', commands);
   link.serve('inboxes', {

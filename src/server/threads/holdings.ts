@@ -12,7 +12,7 @@ interface Holding {
 
 /**
  * What connections of a listener thread have taken of their commands, by the connection's name, so that it can be put back
- * when the thread is lost. A connection that holds nothing is not kept: it lets go of its commands without a word, and
+ * when the thread is lost. A connection that holds nothing is not kept: it drops its commands without telling the store, and
  * there are as many of them as devices that ever got one.
  */
 export class Holdings {

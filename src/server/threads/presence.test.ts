@@ -164,7 +164,7 @@ test('a claim waits for every thread that the identity was on before', async (t)
   await Promise.all([second, third]);
 });
 
-test('the connections of a thread that has ended are lost, and whoever waits for it goes on', async (t) => {
+test('the connections of a thread that has ended are lost, and claims that wait for it go on', async (t) => {
   const { inner, sides, close } = threads();
   t.after(close);
   const told: string[] = [];

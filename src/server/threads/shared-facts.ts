@@ -7,7 +7,7 @@ const TRIES_MAX = 1_000_000;
 
 /**
  * The facts of a log's partitions in memory that all threads see, because `EventLog.lastKnown` answers at once and must not
- * be older than an acknowledgement. One thread writes. A version number is odd while it does; whoever reads looks at it
+ * be older than an acknowledgement. One thread writes. A version number is odd while it does; a reader looks at it
  * before and after (a sequence lock), so that the three numbers belong together.
  */
 export class SharedFacts {

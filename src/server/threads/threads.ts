@@ -113,7 +113,7 @@ export class ListenerThreads {
     await this.#onAll((calls) => calls.open(spec));
     return {
       port,
-      // A thread that ends meanwhile accepts nobody, and whoever is on it is gone.
+      // A thread that ends meanwhile accepts no connection, and its connections are gone.
       stopAccepting: () => {
         this.#doors.delete(name);
         return this.#onAll((calls) => calls.stopAccepting(name).catch(() => {}));

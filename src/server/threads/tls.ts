@@ -11,7 +11,7 @@ const TICKET_KEYS_BYTES = 48;
 
 /**
  * The certificate with ticket keys of the hub's own, the same for all threads: a client resumes its session on whichever
- * thread it meets. The keys change once a day, because whoever learns them can read what was said under them; a
+ * thread it meets. The keys change once a day, because an attacker who learns them can read what was said under them; a
  * session from before is then not resumed, and the client says who it is in a full handshake.
  */
 export class SharedTls implements TlsSource {

@@ -1,7 +1,7 @@
 /**
  * The hub's private certificate authority (P-256) and the two server certificates that it signs: ECDSA P-256, and RSA for
  * TLS stacks that know nothing else. The authority lives as long as its devices trust it, so it is made once; the
- * server certificates are made anew whenever their names or their end ask for it, which no client notices.
+ * server certificates are renewed whenever their names or their end ask for it, which no client notices.
  */
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';

@@ -1,4 +1,4 @@
-/** The operator's own certificates: read at the start, and again when a file changes or somebody asks. */
+/** The operator's own certificates: read at the start, and again when a file changes or a reload is asked for. */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { Log } from '../../base/log.ts';

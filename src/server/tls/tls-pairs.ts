@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { writeFileDurably } from '../data/data-folder.ts';
 import type { PemPair, SubjectName } from './certificates.ts';
 
-/** A certificate of ours is made anew when less than this is left. */
+/** A certificate of ours is renewed when less than this is left. */
 const renewalMs = 30 * 86_400_000;
 
 /** A certificate that cannot be used; the message says which file and what to do. */

@@ -70,7 +70,7 @@ test('a restart keeps the certificate; other names or a near end renew it under 
   assert.ok(new X509Certificate(running.current().cert[0]).checkIssued(authority));
 });
 
-test('a certificate whose key was lost in a crash is made anew; an authority never is', async () => {
+test('a certificate whose key was lost in a crash is replaced; an authority never is', async () => {
   const at = fresh();
   (await openPrivateTls(at, 'mooring', names, parts())).close();
   const authority = readFileSync(path.join(at, 'ca.pem'), 'utf8');
@@ -128,7 +128,7 @@ test("the operator's files are read again without dropping connections; an unusa
   assert.equal((await echoed).toString(), 'still here');
 });
 
-test('a folder of before, with one certificate, gets the RSA one at the next start, and keeps the other', async () => {
+test('an older folder, with one certificate, gets the RSA one at the next start, and keeps the other', async () => {
   const at = fresh();
   const first = await openPrivateTls(at, 'mooring', names, parts());
   first.close();

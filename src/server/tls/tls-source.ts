@@ -23,7 +23,7 @@ export interface ServerTls extends TlsSource {
   readonly names: readonly string[];
   /** The private authority and its roll-over; undefined where the certificate is the operator's. */
   readonly authority: ServerAuthority | undefined;
-  /** Why the certificate could not be read or made anew the last time; undefined = it could. */
+  /** Why the certificate could not be read or renewed the last time; undefined = it could. */
   problem(): string | undefined;
   /** What clients will miss in the operator's chain of certificates; undefined = nothing that can be seen from here. */
   chainProblem(): string | undefined;

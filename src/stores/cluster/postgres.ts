@@ -55,7 +55,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     options: `-c search_path=${parts.schema}`,
     types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
   });
-  // A connection that breaks while nobody uses it; whoever comes next gets a new one.
+  // A connection that breaks while nobody uses it; the next call gets a new one.
   pool.on('error', (error) => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke'));
   const database = new Kysely<Tables>({
     dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),

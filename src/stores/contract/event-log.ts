@@ -270,7 +270,7 @@ export function eventLogContract(factory: EventLogFactory): void {
     return undefined;
   });
 
-  withLog('retention removes the oldest and never begins sequence numbers anew', async (opened, clock) => {
+  withLog('retention removes the oldest and never restarts sequence numbers', async (opened, clock) => {
     const { log } = opened;
     await append(log, 0, ['old 0', 'old 1', 'old 2']);
     clock.advance(2 * HOUR_MS);

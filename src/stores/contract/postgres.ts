@@ -8,7 +8,7 @@ import { openPostgresTables, type PostgresTables } from '../cluster/postgres.ts'
 
 export interface OpenedPostgres {
   readonly tables: PostgresTables;
-  /** A second node on the same tables; closed by whoever opens it. */
+  /** A second node on the same tables; closed by the caller. */
   another(): Promise<PostgresTables>;
   /** Closes, and removes the tables. */
   close(): Promise<void>;

@@ -68,7 +68,7 @@ test("other writers' runs are not copied, and their checksums are taken as they 
 
 const capacityOf = (batch: Batch): number => batch.runs.reduce((sum, run) => sum + run.length, 0);
 
-test('a batch that is filled as it was before makes no memory anew, however large', () => {
+test('a batch that is filled as it was before allocates no memory, however large', () => {
   const batch = new Batch(4);
   const fill = (): void => {
     for (const [partition, records] of [110, 130, 120, 150].entries()) {

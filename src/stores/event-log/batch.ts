@@ -9,7 +9,7 @@ const RUN_BYTES_LARGE = 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
 
 export interface SealedBatch extends BatchRuns {
-  /** Bytes of all runs; 0 = somebody waits, but nothing is to be written. */
+  /** Bytes of all runs; 0 = a caller waits, but nothing is to be written. */
   readonly bytes: number;
 }
 
@@ -89,7 +89,7 @@ export class Batch implements SealedBatch {
 
   /**
    * Forgets the contents. Buffers stay; when they are larger than `capacityMax` together, only those of which half was
-   * filled, so that what an earlier burst has left does not, and the load that there is makes none anew.
+   * filled, so that what an earlier burst has left does not, and the present load allocates none.
    */
   clear(capacityMax: number): void {
     const capacity = this.runs.reduce((sum, run) => sum + run.length, 0);

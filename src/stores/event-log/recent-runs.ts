@@ -20,7 +20,7 @@ export class RecentRuns {
   #batches: Entry[] = [];
   #bytes = 0;
 
-  /** @param memory absent = memory that is not used again: whoever has a run may look at it for ever. */
+  /** @param memory absent = memory that is not used again: a run may be read for ever. */
   constructor(partitionCount: number, memory?: RunMemory) {
     this.#memory = memory;
     this.#runs = Array.from({ length: partitionCount }, () => []);

@@ -282,7 +282,7 @@ test('room is never given twice, whatever the sizes: records of all batches come
   }
 });
 
-test('after a commit the disk rests, unless enough waits or somebody waits for the end', async () => {
+test('after a commit the disk rests, unless enough waits or a caller waits for the end', async () => {
   const clock = new VirtualClock();
   const { writer, commits, put, turn } = make({ pace: { restMs: 5, bytesMax: 40, clock } });
   const ofNext = async (): Promise<readonly string[] | undefined> => {

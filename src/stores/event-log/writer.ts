@@ -66,7 +66,7 @@ export class BatchWriter implements EventWriter {
   readonly #writerBytesMax: number;
   readonly #commitsMax: number;
   readonly #commitBytesMin: number;
-  /** Under full load one fills while all others wait for the disk: more would be made anew again and again. */
+  /** Under full load one fills while all others wait for the disk: more would be allocated again and again. */
   readonly #sparesMax: number;
   #open: Batch;
   #sealed: Batch[] = [];
@@ -118,7 +118,7 @@ export class BatchWriter implements EventWriter {
 
   /**
    * Takes a sealed batch of another writer in one piece: its runs stand behind what is in the open batch, and become
-   * durable together. They are not copied: they must stay as they are until whoever waits for the batch has been told.
+   * durable together. They are not copied: they must stay as they are until the batch's waiters have been told.
    * @param bytes of all runs
    */
   append(batch: BatchRuns, bytes: number): void {

@@ -32,7 +32,7 @@ interface KeptReceipt {
 
 const isFree = (kept: KeptReceipt, now: number): boolean => kept.lockToken === undefined || kept.lockedUntil <= now;
 
-/** Commands in memory: a real store, for tests and simulation. Whoever deletes an identity calls `forget` as well. */
+/** Commands in memory: a real store, for tests and simulation. The caller that deletes an identity calls `forget` as well. */
 export function createMemoryCommandQueue(identities: Pick<MemoryIdentityStore, 'peek'>): CommandQueue {
   const listeners = new Set<(ended: readonly EndedCommand[]) => void>();
   /** Those of the call that runs. */

@@ -46,7 +46,7 @@ export class UsageCounts {
     this.#all = { bytes: this.#all.bytes + bytes, objects: this.#all.objects + objects };
   }
 
-  /** One that fails is begun again by whoever asks next. */
+  /** One that fails is begun again for the next caller. */
   #count(): Promise<void> {
     this.#counted ??= this.#countAll().catch((error) => {
       this.#counted = undefined;

@@ -1,6 +1,6 @@
 import type { OperationArgs, OperationName, OperationResult } from './operations.ts';
 
-/** Whoever carries operations out, each in a transaction of its own, and answers when it is durable. */
+/** What carries out operations, each in a transaction of its own, and answers when it is durable. */
 export interface TableCaller {
   /** @throws HubError ServiceUnavailable, ServerError */
   call<Name extends OperationName>(name: Name, ...args: OperationArgs<Name>): Promise<OperationResult<Name>>;

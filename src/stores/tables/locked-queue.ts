@@ -31,7 +31,7 @@ export class LockedQueue {
   #nextDue: number;
   #changed = false;
 
-  /** Undefined: nothing was ever sent to that identity; or, with `skip`, somebody else holds its queue. */
+  /** Undefined: nothing was ever sent to that identity; or, with `skip`, another transaction holds its queue. */
   static async hold(tx: Transaction, target: IdentityKey, skip = false): Promise<LockedQueue | undefined> {
     const query = tx
       .selectFrom('command_queues')

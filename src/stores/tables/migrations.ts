@@ -195,7 +195,7 @@ const steps = (engine: Engine['name']): readonly (readonly string[])[] => [
       tail text not null,
       primary key (device_id, module_id)
     )`,
-    // Apart from the row that every reported patch changes: a row is written anew as a whole.
+    // Apart from the row that every reported patch changes: a row is rewritten as a whole.
     `create table twin_documents (
       device_id text not null,
       module_id text not null,

@@ -7,7 +7,7 @@ const KEY_CHECK = { fact: 'key_check', secret: 'the right key', context: ['facts
 
 /**
  * Brings the tables to this program's format, makes sure that its keys open what is sealed in them, and seals everything
- * anew when the first key of the ring is another one than before. Runs inside one transaction of the caller's.
+ * again when the first key of the ring is another one than before. Runs inside one transaction of the caller's.
  * @throws Error that says what to do: a newer format, another key.
  */
 export async function prepareTables(tx: Transaction, cipher: KeyCipher, ring: KeyRing): Promise<void> {
@@ -17,7 +17,7 @@ export async function prepareTables(tx: Transaction, cipher: KeyCipher, ring: Ke
     await writeFact(tx, KEY_CHECK.fact, cipher.seal(KEY_CHECK.secret, KEY_CHECK.context));
   } else {
     checkKey(check, cipher, ring);
-    // It is sealed anew last, in the same transaction: so it says which key all of the others are under.
+    // It is re-encrypted last, in the same transaction: so it says which key all of the others are under.
     if (!cipher.isCurrent(check)) {
       await resealAll(tx, cipher);
       await writeFact(tx, KEY_CHECK.fact, cipher.seal(KEY_CHECK.secret, KEY_CHECK.context));

@@ -8,7 +8,7 @@ import { resealSecrets } from './secrets.ts';
 const PAGE_ROWS = 1000;
 
 /**
- * Seals every secret of the tables anew, with the first key of the ring. Runs inside one transaction of the caller's, so
+ * Re-encrypts every secret of the tables with the first key of the ring. Runs inside one transaction of the caller's, so
  * that a crash leaves all of them under the old key or all under the new.
  * @throws Error when a secret cannot be opened with any key of the ring; nothing is changed then.
  */
@@ -33,7 +33,7 @@ export async function resealAll(tx: Transaction, cipher: KeyCipher): Promise<voi
     for (const row of rows) {
       const key =
         row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id };
-      const anew = (field: 'primary_key' | 'secondary_key'): string | null => {
+      const resealed = (field: 'primary_key' | 'secondary_key'): string | null => {
         const sealed = row[field];
         const context = sealContext(key, field);
         return sealed === null ? null : cipher.seal(cipher.open(sealed, context), context);
@@ -41,7 +41,7 @@ export async function resealAll(tx: Transaction, cipher: KeyCipher): Promise<voi
       if (row.primary_key === null && row.secondary_key === null) continue;
       await tx
         .updateTable('identities')
-        .set({ primary_key: anew('primary_key'), secondary_key: anew('secondary_key') })
+        .set({ primary_key: resealed('primary_key'), secondary_key: resealed('secondary_key') })
         .where('device_id', '=', row.device_id)
         .where('module_id', '=', row.module_id)
         .execute();

@@ -243,5 +243,5 @@ export interface TwinEventRow {
   content: string;
 }
 
-/** A transaction that is open: whoever calls an operation begins and commits it. */
+/** A transaction that is open: the caller of an operation begins and commits it. */
 export type Transaction = Kysely<Tables>;

@@ -5,7 +5,7 @@ import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts
 import type { TableCaller } from './caller.ts';
 import { type TwinText, twinOf } from './twins.ts';
 
-/** Documents are put together by whoever reads them, not on the thread of the tables. */
+/** Documents are put together by the reader, not on the thread of the tables. */
 export function createTableTwinStore(
   tables: TableCaller,
   identities: Pick<IdentityStore, 'watchOwnWrites'>,

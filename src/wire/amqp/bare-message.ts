@@ -33,7 +33,7 @@ export interface BareMessage {
   readonly body: Buffer;
 }
 
-/** Sections behind each other; what the hub has no use for is read over. */
+/** Sections behind each other; what the hub has no use for is skipped. */
 interface Sections {
   properties: AmqpList | undefined;
   annotations: readonly MapEntry[];

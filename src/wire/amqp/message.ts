@@ -15,7 +15,7 @@ export interface Message {
 
 const none: ReadonlyMap<AmqpValue, AmqpValue> = new Map();
 
-/** Takes a message apart. Sections that a request does not need are read over. @throws AmqpDecodeError */
+/** Takes a message apart. Sections that a request does not need are skipped. @throws AmqpDecodeError */
 export function readMessage(bytes: Buffer): Message {
   const reader = new AmqpReader(bytes, 0, bytes.length, new HeapBudget(limits.amqpRequestDecodedBytesMax));
   let messageId: Buffer | undefined;

@@ -92,7 +92,7 @@ export class MalformedPacket extends Error {
   }
 }
 
-/** Bytes of a topic that a refusal names; whoever shows it cuts it to what people read. */
+/** Bytes of a topic that a refusal names; the part that shows it cuts it to what people read. */
 const SUBJECT_BYTES_MAX = 1024;
 
 /**

@@ -141,7 +141,7 @@ export class DeliveryFrames {
     this.#written = [];
   }
 
-  /** Forgets everything. What was written is left to the collector of garbage: the socket may still have it. */
+  /** Forgets everything. What was written is left to the garbage collector: the socket may still have it. */
   drop(): void {
     this.#written = [];
     this.out = nothing;

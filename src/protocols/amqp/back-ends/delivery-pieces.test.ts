@@ -61,7 +61,7 @@ test('the oldest pieces go, of whatever partition, and their memory is used agai
   assert.equal(buffers.take(BYTES).buffer, oldest.buffer);
 });
 
-test('a piece that somebody still writes is not used again when it is dropped', () => {
+test('a piece that is still being written is not used again when it is dropped', () => {
   const buffers = pool();
   const pieces = new DeliveryPieces(buffers, BYTES);
   const place = pieces.of({}, 0);

@@ -87,7 +87,7 @@ export class PartitionPieces {
     this.#kept = kept;
   }
 
-  /** Somebody else may want what one reader was given. */
+  /** Another reader may want what one reader was given. */
   get isShared(): boolean {
     return this.#readers > 1;
   }

@@ -7,7 +7,7 @@ export interface DeliverySocket {
   uncork(): void;
 }
 
-/** Somebody who delivers events to a reader, a piece at a time. */
+/** What delivers events to a reader, a piece at a time. */
 export interface Deliverer {
   /** Those of one socket have their turn together. */
   readonly socket: DeliverySocket;

@@ -84,7 +84,7 @@ export class ServiceLinks {
     }
   }
 
-  /** @returns the principal by whom the link lives, asked anew each time. @throws HubError */
+  /** @returns the principal by whom the link lives, as of now. @throws HubError */
   #admit(link: AnyLink, operation: Operation, place?: HubPlace): () => Principal {
     const { grants, host } = this.#parts;
     const { guard } = host.hub;

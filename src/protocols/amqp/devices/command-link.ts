@@ -28,7 +28,7 @@ export class CommandLink implements CommandWire {
   readonly #host: LinkHost;
   readonly #device: DevicePeer;
   readonly #delivery: CommandDelivery;
-  /** Delivery ids that wait for the device's word, by lock token. */
+  /** Delivery ids that await the device's disposition, by lock token. */
   readonly #ids = new Map<string, number>();
 
   /** @throws HubError IotHubUnauthorizedAccess */

@@ -13,7 +13,7 @@ export interface Attach {
   readonly rcvSettleMode: number;
   /** The peer wants, or will send, deliveries that are settled from the start (`snd-settle-mode` 1). */
   readonly wantsSettled: boolean;
-  /** The peer's receiver waits for the sender's word before it settles (`rcv-settle-mode` 1). */
+  /** The peer's receiver awaits the sender's settlement before it settles (`rcv-settle-mode` 1). */
   readonly settlesSecond: boolean;
   readonly filter: ReadonlyMap<AmqpValue, AmqpValue>;
   readonly desiredCapabilities: readonly AmqpValue[];

@@ -93,7 +93,7 @@ export class Channels {
     }
   }
 
-  /** Lets go of every session without a word. */
+  /** Drops every session and tells the peer nothing. */
   abandon(): void {
     const sessions = [...this.#sessions.values()];
     this.#sessions.clear();

@@ -10,7 +10,7 @@ import {
 import type { AmqpValue } from '../../../wire/amqp/values.ts';
 import { Link } from './link.ts';
 
-/** What is needed to settle a delivery: whoever waits keeps this, and not the message. */
+/** What is needed to settle a delivery: a waiter keeps this, and not the message. */
 export interface DeliveryMark {
   readonly id: number;
   /** True = the peer wants no answer. */

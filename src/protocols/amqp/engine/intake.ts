@@ -22,7 +22,7 @@ const BYTES_PER_UNIT = 4096;
  * The way of a connection's bytes from its stream to `take`. While anybody holds it, nothing is taken and the stream is
  * paused: what has come waits here, at most one chunk of the stream. After `amqpWorkPerTurn` it holds itself until the next
  * turn of the event loop, so that one peer who asks much does not keep the others waiting. What counts is work: a frame is one
- * unit, more if it is long, and whoever takes it says what else it has cost.
+ * unit, more if it is long, and its handler says what else it has cost.
  */
 export class Intake {
   readonly splitter: FrameSplitter;

@@ -43,7 +43,7 @@ export class UnprovedBytes {
 
 /**
  * What one AMQP connection makes the hub keep for as long as it lives: sessions, links with what their attaches say, refused
- * handles. Counted as bytes of memory, about, and bounded: little until somebody has proved who he is.
+ * handles. Counted as bytes of memory, about, and bounded: little until a client has proved who it is.
  */
 export class KeptBytes {
   readonly #unproved: UnprovedBytes;
@@ -75,7 +75,7 @@ export class KeptBytes {
     this.#unproved.change(this, -bytes);
   }
 
-  /** Somebody has proved who he is. */
+  /** A client has proved who it is. */
   prove(): void {
     this.#unproved.leave(this);
     this.#bytesMax = limits.amqpKeptBytesMax;

@@ -19,7 +19,7 @@ export interface SendingLink {
 export interface OutgoingDelivery {
   readonly link: SendingLink;
   /**
-   * The peer has decided. The answer is what the peer is told when it waits for the hub's word (`rcv-settle-mode`
+   * The peer has decided. The answer is what the peer is told when it awaits the hub's outcome (`rcv-settle-mode`
    * second). Never rejects.
    */
   settle(outcome: PeerOutcome): Promise<Outcome>;
@@ -59,6 +59,6 @@ export interface LinkSession {
   isAllOf(links: ReadonlySet<object>): boolean;
   /** Ends the session, and its links with it. */
   end(error: AmqpError): void;
-  /** Does not wait for the peer's disposition of a delivery any more. */
+  /** Stops waiting for the peer's disposition of a delivery. */
   forget(deliveryId: number): void;
 }

@@ -4,7 +4,7 @@ import type { LinkSession } from './link-session.ts';
 
 /**
  * One end of a link. `opening` until the hub has decided; `detaching` when the hub has ended it and the peer has not said
- * so yet: what still comes on it is read over.
+ * so yet: what still arrives on it is ignored.
  */
 export abstract class Link {
   readonly session: LinkSession;
@@ -32,7 +32,7 @@ export abstract class Link {
     return peerReceives ? sourceAddress : targetAddress;
   }
 
-  /** Calls `listener` once when the link is over, whoever ended it; now, if it is over already. */
+  /** Calls `listener` once when the link is over, whichever end ended it; now, if it is over already. */
   whenClosed(listener: () => void): void {
     if (this.state === 'opening' || this.state === 'open') this.#listeners.push(listener);
     else listener();

@@ -12,12 +12,12 @@ export class Probation {
     this.#cancelEnd = clock.after(limits.handshakeMs, failed);
   }
 
-  /** Somebody has authenticated. */
+  /** A client has authenticated. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** Somebody has authenticated: neither bound holds any more. */
+  /** A client has authenticated: neither bound holds any more. */
   pass(): void {
     this.#isOver = true;
     this.#cancelEnd();

@@ -3,7 +3,7 @@ import { limits } from '../../../base/limits.ts';
 
 /**
  * One coarse timer of a door for all links that wait for time to pass. It runs while anybody waits: an idle door does not
- * wake up. Whoever is called does not wait any more, and joins again at the end if it must.
+ * wake up. A waiter that was called does not wait any more, and joins again at the end if it must.
  */
 export class Pulse {
   readonly #clock: Clock;

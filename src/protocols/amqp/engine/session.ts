@@ -225,7 +225,7 @@ export class Session implements LinkSession {
     if (mustAnswer) this.write(endFrame(this.channel));
   }
 
-  /** Lets go of every link without a word. @param error why the hub ends the session */
+  /** Drops every link and tells the peer nothing. @param error why the hub ends the session */
   abandon(error?: AmqpError): void {
     const links = [...this.#links.values()];
     this.#links.clear();

@@ -11,7 +11,7 @@ const lockLost: Outcome = {
 /** Stays empty. */
 const none = new Map<number, OutgoingDelivery>();
 
-/** How many deliveries of all sessions of a connection wait for the peer's word. */
+/** How many deliveries of all sessions of a connection await the peer's disposition. */
 export interface UnsettledPlaces {
   take(): boolean;
   leave(count: number): void;
@@ -20,7 +20,7 @@ export interface UnsettledPlaces {
 }
 
 /**
- * Deliveries of one session that wait for the peer's word. Who sends takes out what is no longer worth waiting for.
+ * Deliveries of one session that await the peer's disposition. The sender removes what is no longer worth waiting for.
  */
 export class Unsettled {
   readonly #write: (frame: Buffer) => void;

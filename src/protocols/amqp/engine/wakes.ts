@@ -2,7 +2,7 @@ import { limits } from '../../../base/limits.ts';
 import type { SendingLink } from './link-session.ts';
 
 /**
- * Links of one connection that have something to send and wait for a window or for room in the socket. Whoever waits says
+ * Links of one connection that have something to send and wait for a window or for room in the socket. A waiting link says
  * so, is woken once, and says so again if it still waits: the work is in proportion to what can be sent, not to the links that
  * there are. A share of them is woken in one turn of the event loop, the others in those that follow.
  */

@@ -80,7 +80,7 @@ class Pieces {
   stop(): void {
     const request = this.#request;
     request.off('data', this.#came).off('end', this.#end).off('error', this.#failed).off('close', this.#closed);
-    // Whoever fails later is heard by nobody else.
+    // A failure after this has no other listener.
     if (!request.readableEnded) request.pause().on('error', () => {});
   }
 }

@@ -110,7 +110,7 @@ export function certificateCheck(tls: ServerTls, clock: Clock): HealthCheck {
       if (problem !== undefined) {
         return {
           status: 'warn',
-          reason: `the certificate could not be read or made anew: ${problem}`,
+          reason: `the certificate could not be read or renewed: ${problem}`,
           remedy: ownRemedy,
         };
       }

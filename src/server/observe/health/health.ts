@@ -1,5 +1,5 @@
 /**
- * What is wrong with the hub, and what to do about it. Each check looks at one thing; whoever asks (a probe, a scrape, the
+ * What is wrong with the hub, and what to do about it. Each check looks at one thing; a caller (a probe, a scrape, the
  * hub itself twice a minute) gets all of them. A check that does not come back does not hold up the answer: its last
  * result stands for a while, and then its silence is what is wrong. The log has a line when a check changes, not while it
  * lasts.

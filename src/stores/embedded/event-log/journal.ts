@@ -30,7 +30,7 @@ export interface JournalOptions {
   readonly log: Log;
   readonly files: JournalFiles;
   readonly ledger: Ledger | undefined;
-  /** Whether somebody follows the end of the log, so that the newest batches are worth keeping in memory. */
+  /** Whether a reader follows the end of the log, so that the newest batches are worth keeping in memory. */
   readonly isFollowed: () => boolean;
 }
 

@@ -22,7 +22,7 @@ export interface KeyFileParts {
   readonly file: string;
   /** Base64 of 32 bytes from the environment; then no file is made, and an existing one only opens older rows. */
   readonly given?: string;
-  /** The one that was given before: it only opens older rows, which are sealed anew. */
+  /** The one that was given before: it only opens older rows, which are re-encrypted. */
   readonly previous?: string;
   readonly random: Random;
   readonly log: Log;
@@ -99,7 +99,7 @@ function makeKeyFile(file: string, random: Random): Buffer {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const draft = `${file}.${process.pid}.new`;
   writeKeys(draft, [key]);
-  // A link refuses to replace a key file that somebody else has made meanwhile.
+  // A link refuses to replace a key file that another process has made meanwhile.
   try {
     linkSync(draft, file);
   } finally {

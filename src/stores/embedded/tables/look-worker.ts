@@ -1,6 +1,6 @@
 /**
  * A thread of its own that looks through the tables of a hub that runs, and then ends. It reads by a connection of its own, at the
- * lowest priority that the system gives a thread, a table at a time with a rest behind each: whoever serves goes first. In
+ * lowest priority that the system gives a thread, a table at a time with a rest behind each: the threads that serve go first. In
  * WAL mode a reader holds up no writer.
  */
 import { readlinkSync } from 'node:fs';

@@ -5,7 +5,7 @@ import type { DatabaseSync } from 'node:sqlite';
 /** What SQLite says of pages that cannot be as it wrote them (SQLITE_CORRUPT, SQLITE_NOTADB). */
 export const damagePattern = /malformed|file is not a database/;
 
-/** Whether whoever wrote the tables last did not close them: a stop leaves nothing in the write-ahead log. */
+/** Whether the last writer of the tables did not close them: a stop leaves nothing in the write-ahead log. */
 export function wasLeftUnfinished(file: string): boolean {
   return (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
 }

@@ -40,7 +40,7 @@ export async function salvageTables(
   try {
     const cipher = createKeyCipher(ring);
     target.exec('begin immediate');
-    // In the order of what they hold together; `facts` are made anew.
+    // In the order of what they hold together; `facts` are written by `prepareTables`.
     await prepareTables(kyselyOver(target), cipher, ring);
     for (const table of tablesOf(target)) {
       if (table === 'facts') continue;
@@ -49,7 +49,7 @@ export async function salvageTables(
       if (!isWhole) actions.push(`${table}: ${rows} rows were saved, others cannot be read`);
     }
     keepReceiptNumbers(source, target);
-    // Whoever is marked as connected is then looked at by the next start, as after a crash.
+    // The next start then looks at every identity that is marked as connected, as after a crash.
     target.exec(`insert or replace into facts (name, value) values ('presence_running', '1')`);
     actions.push(...setRight(target));
     actions.push(...replaceUnreadableKeys(target, cipher, random));

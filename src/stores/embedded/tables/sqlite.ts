@@ -39,7 +39,7 @@ export function openDatabase(file: string): DatabaseSync {
   }
 }
 
-/** Kysely over the open database. Whoever calls begins and commits by the database itself. */
+/** Kysely over the open database. The caller begins and commits by the database itself. */
 export function kyselyOver(database: DatabaseSync): Kysely<Tables> {
   const statements = new Map<string, SqliteStatement>();
   const prepare = (sql: string): SqliteStatement => {

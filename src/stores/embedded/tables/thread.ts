@@ -61,7 +61,7 @@ export class TableThread {
     this.#log = log;
     worker.on('message', (reply: Reply) => {
       if (reply.kind !== 'answers') return;
-      // Somebody else's answer would be believed.
+      // The answer to another call would be believed.
       assert(reply.number === this.#batch, 'the answers are those of the batch on its way');
       this.#answered(reply.answers);
     });
@@ -119,7 +119,7 @@ export class TableThread {
     return { ok: false, reason: `the tables are damaged: ${this.#damaged}`, remedy };
   }
 
-  /** @param what somebody else has found damaged, in words */
+  /** @param what another part has found damaged, in words */
   foundDamaged(what: string): void {
     this.#damaged ??= what;
   }
@@ -167,7 +167,7 @@ export class TableThread {
 
   /**
    * Takes what goes next off the queue: calls in their order, and behind them a few of those that read or write a whole twin, in theirs.
-   * Such a call takes as long as a hundred others; so whoever asks for many of them waits, and the others go past.
+   * Such a call takes as long as a hundred others; so a caller that makes many of them waits, and the others go past.
    * @returns where the large ones begin
    */
   #chooseBatch(): number {
@@ -214,7 +214,7 @@ export class TableThread {
   #refusal(name: OperationName, answer: Extract<Answer, { ok: false }>): HubError {
     if (answer.unavailable) this.#hasRoom = false;
     if (damagePattern.test(answer.message)) this.#damaged ??= `${name} met "${answer.message}"`;
-    // Tried again and again for as long as it lasts: whoever does so tells.
+    // Tried again and again for as long as it lasts: the caller that does so tells.
     if (name !== 'facts.touch') this.#log.error({ operation: name, error: answer.message }, 'a table operation failed');
     const code = answer.unavailable ? 'ServiceUnavailable' : 'ServerError';
     return new HubError(code, undefined, { reason: answer.message });

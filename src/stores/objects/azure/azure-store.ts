@@ -42,7 +42,7 @@ const PATH_BYTES_MAX = 1024;
 const ID_BYTES = 48;
 const NUMBER_BYTES = 6;
 
-/** Opens the store without a word to the account: `check` does that. @throws Error when the folder cannot be used */
+/** Opens the store and sends nothing to the account: `check` does that. @throws Error when the folder cannot be used */
 export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore> {
   const { account, container, clock } = parts;
   const folder = path.join(parts.folder, STAGING_FOLDER);
@@ -62,7 +62,7 @@ export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore
       return service.putBlob(objectPath, part(0, content.bytes), options);
     }
     const partBytes = Math.max(limits.fileStorePartBytes, Math.ceil(content.bytes / limits.fileBlocksMax));
-    // All ids of one blob have one length, those of blocks that somebody else has left there as well.
+    // All ids of one blob have one length, those of blocks that another client has left there as well.
     const [left] = await service.uncommitted(objectPath);
     const idBytes = left === undefined ? ID_BYTES : Math.max(NUMBER_BYTES, Buffer.from(left.id, 'base64').length);
     const mark = randomBytes(ID_BYTES)

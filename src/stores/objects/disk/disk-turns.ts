@@ -9,7 +9,7 @@ import { DiskRoom } from './disk-room.ts';
 
 export class DiskTurns extends Places {
   /**
-   * Memory for what is read and written, used again: with a buffer for each read the collector of garbage took as much CPU
+   * Memory for what is read and written, used again: with a buffer for each read the garbage collector took as much CPU
    * time for a download as all the rest of it.
    */
   readonly pieces = new BufferPool({

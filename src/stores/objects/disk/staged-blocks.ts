@@ -201,7 +201,7 @@ export async function* readRegion(
       at += piece.length;
       [given, filling] = [filling, given];
       next = read(given, at);
-      // Whoever stops now never asks for it.
+      // A caller that stops now never asks for it.
       next.catch(() => {});
       yield piece;
     }

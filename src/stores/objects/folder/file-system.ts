@@ -27,7 +27,7 @@ export async function syncFile(name: string): Promise<void> {
   }
 }
 
-/** How files are opened to be read: a link that somebody has put there is none of the store's files. */
+/** How files are opened to be read: a link that another user has put there is none of the store's files. */
 export const READ_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** For `catch`: undefined where there is no such file, or a link. @throws every other failure */

@@ -1,4 +1,4 @@
-/** Files that are replaced or removed: their room is freed a piece at a time, unless somebody still reads them. */
+/** Files that are replaced or removed: their room is freed a piece at a time, unless they are still being read. */
 import { randomUUID } from 'node:crypto';
 import { link, rm } from 'node:fs/promises';
 import path from 'node:path';

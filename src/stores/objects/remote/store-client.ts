@@ -14,7 +14,7 @@ export interface StoreRequest {
   readonly method: string;
   /** Encoded as it is to be sent. */
   readonly url: URL;
-  /** Asked anew for each try, because a signature holds the time. `Content-Length` is not among them. */
+  /** Asked for each try, because a signature holds the time. `Content-Length` is not among them. */
   headers(): Readonly<Record<string, string>>;
   readonly body?: RequestBody;
   /** Who asks wants to know how it is now. */
@@ -25,7 +25,7 @@ export interface StoreRequest {
 
 export interface RequestBody {
   readonly bytes: number;
-  /** Begins anew for each try. What it throws as an ObjectError ends the request, and is thrown. */
+  /** Begun for each try. What it throws as an ObjectError ends the request, and is thrown. */
   open(): ByteSource;
 }
 

@@ -3,7 +3,7 @@ import { limits } from '../../../base/limits.ts';
 import type { S3Service } from './s3-service.ts';
 
 /**
- * Uploads in parts that a crash has left: S3 keeps them, and asks money for them, until somebody aborts them. The bucket is the
+ * Uploads in parts that a crash has left: S3 keeps them, and asks money for them, until they are aborted. The bucket is the
  * hub's alone, so that one which is old and not under way is nobody's.
  */
 export class LeftUploads {

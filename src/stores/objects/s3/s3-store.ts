@@ -45,7 +45,7 @@ const PATH_BYTES_MAX = 1024;
 /** Service: parts of one object. */
 const PARTS_MAX = 10_000;
 
-/** Opens the store without a word to the bucket: `check` does that. @throws Error when the folder cannot be used */
+/** Opens the store and sends nothing to the bucket: `check` does that. @throws Error when the folder cannot be used */
 export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
   const { bucket, clock } = parts;
   const folder = path.join(parts.folder, STAGING_FOLDER);
