@@ -31,6 +31,8 @@ export const identityLimits = {
   keyBytesGenerated: 32,
   /** A SAS token is a few hundred bytes; anything far longer is an attack on the parser. */
   tokenCharsMax: 4 * KiB,
+  /** Characters of the place that a token is shown for: a request's path, which may hold a file's name of 1,024 characters. */
+  audienceCharsMax: 16 * KiB,
   /** Clock difference between a device and the hub that a token's end tolerates (device reference 1.5). */
   clockSkewMs: 300 * SECOND_MS,
   /** Devices whose rates a thread remembers; one that is forgotten begins with a full second's worth. */

@@ -227,7 +227,8 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
     async token(text, audience, peer): Promise<Principal> {
       if (text === undefined) throw unauthorized('missing-credential');
       const token = parseSasToken(text);
-      if (token === undefined || (audience?.length ?? 0) > limits.tokenCharsMax) throw unauthorized('malformed-token');
+      if (token === undefined || (audience?.length ?? 0) > limits.audienceCharsMax)
+        throw unauthorized('malformed-token');
       return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience, peer);
     },
     async policyKey(policyName, key, peer) {

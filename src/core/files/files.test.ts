@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtualClock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { silentLog } from '../../base/log.ts';
+import { seededRandom } from '../../base/random.ts';
+import { createMemoryFileGrants } from '../../stores/memory/file-grants.ts';
+import { createMemoryFileRecords } from '../../stores/memory/file-records.ts';
+import { createMemoryRollouts } from '../../stores/memory/file-rollouts.ts';
+import { createMemoryObjectStore } from '../../stores/memory/object-store.ts';
+import { HubError } from '../errors.ts';
+import { createGuard, silentAudit } from '../identity/guard.ts';
+import type { Principal } from '../identity/types.ts';
+import { silentRecorder } from '../monitoring/types.ts';
+import { BlobError } from './blob-error.ts';
+import { createFiles } from './files.ts';
+import { defaultFileLimits, type UploadTicket } from './types.ts';
+
+const key = { deviceId: 'd1' };
+const device: Principal = {
+  kind: 'device',
+  key,
+  generationId: 'g',
+  authScope: 'device',
+  authType: 'sas',
+  expiresAt: Number.POSITIVE_INFINITY,
+};
+const facts = { contentType: 'text/plain', condition: {} };
+
+async function* once(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}
+
+/** Files of one device, at a time that the test sets. */
+function scene() {
+  const clock = new VirtualClock();
+  const identity = { generationId: 'g', status: 'enabled' as const };
+  const identities = { get: async () => identity } as never;
+  const store = createMemoryObjectStore(clock);
+  const room = createFiles({
+    guard: createGuard(clock, silentAudit),
+    store,
+    records: createMemoryFileRecords(identities),
+    grants: createMemoryFileGrants(identities),
+    rollouts: createMemoryRollouts(),
+    identities,
+    limits: { ...defaultFileLimits, uploadsOpenMax: 2 },
+    pace: { slowed: (source) => source },
+    secret: Buffer.alloc(32, 1),
+    hostName: () => 'localhost',
+    recorder: silentRecorder,
+    clock,
+    random: seededRandom(1),
+    log: silentLog,
+  });
+  const begin = (name: string) => room.files.beginUpload(device, key, name);
+  const open = ({ blobName, sasToken }: UploadTicket) => room.blobs.blob(blobName, new URLSearchParams(sasToken));
+  return { clock, room, store, begin, open };
+}
+
+const hubError = (code: string) => (error: unknown) => error instanceof HubError && error.code === code;
+const blobError = (code: string) => (error: unknown) => error instanceof BlobError && error.code === code;
+
+test('the time of an upload ends its URL, its word and its place', async () => {
+  const { clock, room, begin, open } = scene();
+  const first = await begin('a');
+  clock.advance(1000);
+  const second = await begin('b');
+  await assert.rejects(begin('c'), hubError('DeviceMaximumActiveFileUploadLimitExceeded'));
+  await (await open(first)).put({ source: once('in time') }, facts);
+  clock.advance(limits.fileUploadMs - 1000);
+  await assert.rejects(open(first), blobError('AuthenticationFailed'));
+  await open(second);
+  await assert.rejects(
+    room.files.endUpload(device, key, first.correlationId, true),
+    hubError('ExpiredFileUploadCorrelationId'),
+  );
+  assert.equal((await room.totals()).uploadsOpen, 1);
+  // Its place is free, before and behind the sweep.
+  const third = await begin('c');
+  await room.sweep();
+  await room.files.endUpload(device, key, third.correlationId, false);
+  await begin('d');
+  await assert.rejects(begin('e'), hubError('DeviceMaximumActiveFileUploadLimitExceeded'));
+  await assert.rejects(
+    room.files.endUpload(device, key, first.correlationId, true),
+    hubError('InvalidFileUploadCorrelationId'),
+  );
+});
+
+test('what has begun in time is taken to its end', async () => {
+  const { clock, begin, open } = scene();
+  const blob = await open(await begin('a'));
+  async function* late(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('first, ');
+    clock.advance(limits.fileUploadMs + 1);
+    yield Buffer.from('second');
+  }
+  assert.equal((await blob.put({ source: late() }, facts)).bytes, 13);
+});
+
+test('blocks that nobody commits stay for an hour behind their time, and no longer', async () => {
+  const { clock, room, store, begin, open } = scene();
+  const ticket = await begin('a');
+  const blob = await open(ticket);
+  await blob.stage('QUFB', { source: once('block'), bytes: 5 });
+  clock.advance(limits.fileUploadMs + limits.stagedBlocksKeptMs - 1000);
+  await room.sweep();
+  assert.equal(await store.stagedBytes(ticket.blobName), 5);
+  clock.advance(1001);
+  await room.sweep();
+  assert.equal(await store.stagedBytes(ticket.blobName), 0);
+  assert.equal((await store.usage(''))?.bytes, 0);
+});
+
+test('a notification that nobody takes ends in time', async () => {
+  const { clock, room, begin, open } = scene();
+  const ticket = await begin('a');
+  await (await open(ticket)).put({ source: once('x') }, facts);
+  await room.files.endUpload(device, key, ticket.correlationId, true);
+  const service: Principal = {
+    kind: 'policy',
+    policyName: 'service',
+    permissions: new Set(['ServiceConnect']),
+    scope: [],
+    expiresAt: Number.POSITIVE_INFINITY,
+  };
+  assert.equal((await room.totals()).notifications, 1);
+  clock.advance(limits.fileNotificationTtlMs);
+  assert.equal(await room.files.takeNotification(service), undefined);
+  assert.equal((await room.totals()).notifications, 0);
+});
