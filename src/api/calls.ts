@@ -27,6 +27,7 @@ import {
   moduleSchema,
   serviceStatisticsSchema,
 } from './identities.ts';
+import { type QueryCalls, queryCalls } from './query-calls.ts';
 import { type TwinCalls, twinCalls } from './twin-calls.ts';
 
 export {
@@ -82,6 +83,7 @@ export interface ApiCalls {
   };
   readonly commands: CommandCalls;
   readonly twins: TwinCalls;
+  readonly queries: QueryCalls;
   /** The authority behind the hub's own certificate, and its roll-over. */
   readonly serverAuthority: {
     get(): Promise<ServerAuthorityJson>;
@@ -145,6 +147,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
     },
     commands: commandCalls(transport),
     twins: twinCalls(transport),
+    queries: queryCalls(transport),
     serverAuthority: {
       get: () => call(serverAuthoritySchema, 'GET', serverAuthority),
       offer: () => call(serverAuthoritySchema, 'POST', `${serverAuthority}/offer`),

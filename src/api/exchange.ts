@@ -57,6 +57,7 @@ export interface Extra {
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly ifMatch?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
 }
 
@@ -72,12 +73,13 @@ export async function exchange<T>(
   answer: z.ZodType<T>,
   method: ApiRequest['method'],
   path: string,
-  { query, body, ifMatch, timeoutMs }: Extra = {},
+  { query, body, ifMatch, headers, timeoutMs }: Extra = {},
 ): Promise<Answer<T>> {
   const response = await transport({
     method,
     path: `${path}?${new URLSearchParams({ ...query, 'api-version': API_VERSION })}`,
     headers: {
+      ...headers,
       accept: 'application/json',
       ...(body === undefined ? {} : { 'content-type': 'application/json; charset=utf-8' }),
       ...(ifMatch === undefined ? {} : { 'if-match': `"${ifMatch}"` }),

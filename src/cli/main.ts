@@ -8,6 +8,7 @@ import { addFileCommands } from './commands/file.ts';
 import { addHealthCommand } from './commands/health.ts';
 import { addMethodCommands } from './commands/method.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
+import { addQueryCommand } from './commands/query.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { addSimulateCommand } from './commands/simulate.ts';
 import { addTraceCommand } from './commands/trace.ts';
@@ -65,6 +66,7 @@ function buildProgram(terminal: Terminal): Command {
   addDeviceCommands(program, terminal);
   addCommandCommands(program, terminal);
   addTwinCommands(program, terminal);
+  addQueryCommand(program, terminal);
   addMethodCommands(program, terminal);
   addFileCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);

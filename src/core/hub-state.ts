@@ -20,7 +20,7 @@ import { identityName } from './identity/permissions.ts';
 import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { IdentityAuthentication, IdentityKey } from './identity/types.ts';
+import type { IdentityAuthentication, IdentityKey, PresenceState } from './identity/types.ts';
 import { createMethods, type MethodTotals } from './methods/methods.ts';
 import type { Methods } from './methods/room.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
@@ -28,6 +28,9 @@ import type { Recorder } from './monitoring/types.ts';
 import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
 import type { Presence, SubscriptionStore, WatchedPresence } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
+import type { FleetStore } from './query/ports.ts';
+import { createQueries } from './query/queries.ts';
+import type { Queries } from './query/room.ts';
 import type { Throttling } from './throttling/throttling.ts';
 import type { TwinStore } from './twins/ports.ts';
 import type { Twins } from './twins/room.ts';
@@ -42,6 +45,13 @@ export interface HubState {
   readonly files: Guarded<Files>;
   readonly twins: Guarded<Twins>;
   readonly methods: Guarded<Methods>;
+  readonly queries: Guarded<Queries>;
+}
+
+/** What changes too often to be in every store of the fleet: a store that does not hold it asks. */
+export interface LiveStates {
+  state(key: IdentityKey): Promise<PresenceState>;
+  commandDepths(keys: readonly IdentityKey[]): Promise<readonly number[]>;
 }
 
 /** Absent = the default of `base/limits.ts`. */
@@ -69,6 +79,9 @@ export interface HubStateParts {
   readonly twins: TwinStore;
   /** Whether changes of twins are kept as events; absent = no. */
   readonly twinEvents?: boolean;
+  readonly fleet: (live: LiveStates) => FleetStore;
+  /** As `QueriesParts.settlePresence`. */
+  readonly settlePresence?: () => Promise<void>;
   /** Where connections have their places. */
   readonly presence: WatchedPresence;
   /** How often identities may connect. */
@@ -111,6 +124,11 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     commandDepths: commands.depths,
     withEvents: parts.twinEvents ?? false,
   });
+  const queries = createQueries({
+    guard,
+    fleet: parts.fleet({ state: (key) => presence.state(key), commandDepths: commands.depths }),
+    ...(parts.settlePresence && { settlePresence: parts.settlePresence }),
+  });
   parts.twins.watchOwnWrites(({ key, generationId, version }) => {
     presence.notify(key, { kind: DESIRED, value: { generationId, version } }).catch((error) => {
       log.error({ identity: identityName(key), error }, 'not told of its desired properties');
@@ -135,6 +153,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     files: parts.files.files,
     twins: twins.twins,
     methods: methods.methods,
+    queries,
     totals: { reports: twins.totals, methods: methods.totals },
   };
 }

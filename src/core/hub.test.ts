@@ -8,6 +8,7 @@ import { seededRandom } from '../base/random.ts';
 import { createMemoryAuthorityStore } from '../stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import { memoryFiles } from '../stores/memory/files.ts';
+import { createMemoryFleetStore } from '../stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
 import { createMemoryPlaces } from '../stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
@@ -40,6 +41,7 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
   const clock = new VirtualClock();
   const recorder: Recorder = { record: (report) => void told?.push(report) };
   const identities = createMemoryIdentityStore();
+  const twins = createMemoryTwinStore(identities);
   const common = {
     guard: createGuard(clock, refusalAudit(recorder)),
     ...{ identities, authorities: createMemoryAuthorityStore(), subscriptions: createMemorySubscriptionStore() },
@@ -48,7 +50,8 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
   const state = createHubState({
     ...common,
     commandQueue: createMemoryCommandQueue(identities),
-    twins: createMemoryTwinStore(identities),
+    twins,
+    fleet: (live) => createMemoryFleetStore(identities, twins, live),
     files: memoryFiles(common.guard, identities, clock, random),
     presence: createPresence({ places: createMemoryPlaces(), clock }),
     throttling: createThrottling({}, clock),
@@ -213,6 +216,7 @@ test('every room that doors see stands behind the guard', () => {
     methods: true,
     admission: true,
     subscriptions: true,
+    queries: true,
   };
   assert.ok(Object.values(rooms).every(Boolean));
 });

@@ -21,6 +21,7 @@ import { watchedAuthentication } from './monitoring/watched-authentication.ts';
 import { watchedSlowing } from './monitoring/watched-rooms.ts';
 import { type Admission, createAdmission, createSubscriptions, type Subscriptions } from './presence/calls.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
+import type { Queries } from './query/room.ts';
 import { type RefusalDelays, slowRefusals } from './throttling/slow-refusals.ts';
 import type { Twins } from './twins/room.ts';
 
@@ -38,6 +39,7 @@ export interface Hub {
   readonly files: Guarded<Files>;
   readonly twins: Guarded<Twins>;
   readonly methods: Guarded<Methods>;
+  readonly queries: Guarded<Queries>;
   readonly admission: Guarded<Admission>;
   readonly subscriptions: Guarded<Subscriptions>;
   readonly clock: Clock;
@@ -79,7 +81,7 @@ export interface HubParts {
 /** Puts the rooms together, for the process that owns the state and for its listener threads alike. */
 export function createHub(parts: HubParts): WholeHub {
   const { name, hostNames, guard, recorder, tracing, clock, random, log } = parts;
-  const { cache, trust, presence, commands, files, twins, methods } = parts.state;
+  const { cache, trust, presence, commands, files, twins, methods, queries } = parts.state;
   const authentication = createAuthentication({
     identities: cache,
     trust,
@@ -115,6 +117,7 @@ export function createHub(parts: HubParts): WholeHub {
     files,
     twins,
     methods,
+    queries,
     presence,
     admission: createAdmission(guard, presence),
     subscriptions: createSubscriptions(guard, parts.subscriptions),

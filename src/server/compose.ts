@@ -150,6 +150,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...common,
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
+    fleet: () => stores.fleet,
+    settlePresence: () => keptPresence.settle(),
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
     files: files.room,
     presence: keptPresence.presence,

@@ -56,6 +56,7 @@ test('the description lists each operation with its shapes, and none that is not
     'POST /digitaltwins/{deviceId}/commands/{command}',
     'POST /digitaltwins/{deviceId}/components/{component}/commands/{command}',
     ...twins.flatMap((twin) => [`GET ${twin}`, `PATCH ${twin}`, `PUT ${twin}`, `POST ${twin}/methods`]),
+    'POST /devices/query',
     'GET /mooring/v1/files',
     'PUT /mooring/v1/files/{*}',
     'GET /mooring/v1/files/{*}',

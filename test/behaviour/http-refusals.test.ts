@@ -199,7 +199,6 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
   assert.deepEqual(wrong.headers.allow.split(', ').sort(), ['DELETE', 'GET', 'PUT']);
   await expect('POST', '/statistics/devices', 405, 'GenericMethodNotAllowed');
   for (const [method, path] of [
-    ['POST', '/devices/query'],
     ['POST', '/devices/d1/applyConfigurationContent'],
     ['PUT', '/jobs/v2/j1'],
     ['GET', '/configurations'],

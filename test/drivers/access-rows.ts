@@ -310,6 +310,10 @@ export const matrix: Readonly<
       rest('d1', 'PATCH', '/digitaltwins/d1', [{ op: 'add', path: '/p', value: 1 }]),
     ],
   },
+  'fleet.query': {
+    who: backEnds,
+    rows: [rest('hub', 'POST', '/devices/query', { query: 'SELECT deviceId FROM devices' })],
+  },
   'twins.readOwn': {
     who: devices,
     rows: [

@@ -22,6 +22,7 @@ import type { TwinStore } from '../../src/core/twins/ports.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
+import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
@@ -63,11 +64,13 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
   const subscriptions = createMemorySubscriptionStore();
   const guard = createGuard(clock, refusalAudit(recorder));
   const common = { guard, identities, authorities, subscriptions, recorder, limits, clock, random, log };
+  const twins = parts.twins ?? createMemoryTwinStore(memory);
   const files = memoryFiles(guard, identities, clock, random);
   const state = createHubState({
     ...common,
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
-    twins: parts.twins ?? createMemoryTwinStore(memory),
+    twins,
+    fleet: (live) => createMemoryFleetStore(identities, twins, live),
     files,
     presence: createPresence({ places: createMemoryPlaces(), clock, log }),
     throttling: createThrottling({}, clock),

@@ -26,6 +26,7 @@ import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
+import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
@@ -70,10 +71,12 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     ...{ guard, identities, authorities, subscriptions, recorder },
     ...{ limits: {}, clock, random, log: recordingLog(log) },
   };
+  const twins = createMemoryTwinStore(store);
   const state = createHubState({
     ...common,
     commandQueue: createMemoryCommandQueue(store),
-    twins: createMemoryTwinStore(store),
+    twins,
+    fleet: (live) => createMemoryFleetStore(store, twins, live),
     files: memoryFiles(common.guard, store, clock),
     presence: createPresence({ places: createMemoryPlaces(), clock }),
     throttling: createThrottling({}, clock),

@@ -37,6 +37,7 @@ import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
+import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
@@ -289,6 +290,7 @@ export class HubHost {
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
       twins,
       twinEvents: plan.twinBackEnds > 0,
+      fleet: (live) => createMemoryFleetStore(identities, twins, live),
       files: memoryFiles(common.guard, identities, clock, random),
       presence: presence.presence,
       throttling: createThrottling({}, clock),

@@ -1,5 +1,5 @@
 /** Queries of the fleet, and conditions. Read as part of `limits` (`../limits.ts`), which says what stands here. */
-import { KiB } from './units.ts';
+import { KiB, MiB, SECOND_MS } from './units.ts';
 
 export const queryLimits = {
   /** Service: characters of a query, with its condition. */
@@ -14,4 +14,23 @@ export const queryLimits = {
   queryTextCharsMax: 16 * KiB,
   /** Characters of a text that may be read as a number. */
   queryNumberCharsMax: 64,
+  /** Service: rows of one page, at most and unless the client says. */
+  queryPageMax: 1000,
+  queryPageDefault: 100,
+  /** Characters of the rows of a page; one that is reached ends it. A twin has some 100,000 at most, with all its metadata. */
+  queryPageCharsMax: 4 * MiB,
+  /** How long one page is worked on, turns of other queries included: then it ends with what it has. */
+  queryPageMs: 20 * SECOND_MS,
+  /** Identities that one piece of a query looks at, between two of which other queries have their turn: some milliseconds. */
+  querySliceRows: 512,
+  /** Different values of GROUP BY in one query, and characters of one of them: a token names it in a header. */
+  queryGroupsMax: 10_000,
+  queryGroupCharsMax: 1 * KiB,
+  queryContinuationCharsMax: 8 * KiB,
+  /** Queries that are worked on at a time, of the hub and of the holders of one policy's key, and those of one policy that wait. */
+  queriesMax: 8,
+  queriesPerPolicyMax: 4,
+  queriesWaitingPerPolicyMax: 64,
+  /** Memory of the thread that reads for queries: a page of each, and the groups of each. */
+  queryMemoryMiBMax: 256,
 } as const;

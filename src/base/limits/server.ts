@@ -36,6 +36,8 @@ export const serverLimits = {
   presenceMemoryMax: 200_000,
   /** Connections of one hub to PostgreSQL; measured, sixteen commit three times as often as one. */
   postgresConnectionsMax: 16,
+  /** The same for queries alone, which may take seconds. */
+  postgresQueryConnectionsMax: 2,
   /** How often an operation is tried that PostgreSQL has taken back because two of them waited for each other. */
   postgresAttemptsMax: 5,
   postgresConnectMs: 10 * SECOND_MS,

@@ -43,6 +43,8 @@ export const operationTable = {
   'twins.write': does('ServiceConnect'),
   'twins.readOwn': { ...ofDevice, told: 'permission' },
   'twins.report': ofDevice,
+  // For seconds perhaps; queries have places of their own (`core/query/queries.ts`).
+  'fleet.query': { ...reads('ServiceConnect'), isLong: true },
   'methods.invoke': { ...does('ServiceConnect'), isLong: true },
   'methods.receive': ofDevice,
   'events.read': does('ServiceConnect'),

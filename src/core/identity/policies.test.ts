@@ -76,6 +76,7 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'feedback.receive': 'service',
   'feedback.settle': 'service',
   'twins.read': 'service',
+  'fleet.query': 'service',
   'twins.write': 'service',
   'twins.readOwn': 'device',
   'twins.report': 'device',

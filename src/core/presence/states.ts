@@ -38,6 +38,8 @@ export interface PresenceStateStore {
 export interface KeptPresence {
   /** The same presence, which also knows of who connected before this run. */
   readonly presence: WatchedPresence;
+  /** Writes what waits, so that the store holds who is connected now. A write that fails is logged, and tried again later. */
+  settle(): Promise<void>;
   /** Identities whose state waits to be written. */
   pending(): number;
   /** Writes what waits. */
@@ -154,6 +156,7 @@ export function keepPresence(
         return known.connectionStateUpdatedTime > 0 ? known : stored(key);
       },
     },
+    settle: flush,
     pending: () => dirty.size + writing,
     async close() {
       closed = true;

@@ -47,6 +47,8 @@ const bySmallName = new Map<string, RowField>([
 export interface FieldPath {
   readonly field: RowField;
   readonly below: Segments;
+  /** The same as text: two paths with one key are one. */
+  readonly key: string;
 }
 
 /** Undefined = no row has it. */
@@ -55,10 +57,16 @@ export function fieldOf(segments: Segments, from: Collection): FieldPath | undef
   const field = bySmallName.get(String(own[0]).toLowerCase());
   if (field === undefined || typeof own[0] === 'number') return undefined;
   const [first, ...rest] = own.slice(1);
-  if (first === undefined) return { field, below: [] };
+  if (first === undefined) return pathTo(field, []);
   const member = membersOf[field]?.find((name) => name.toLowerCase() === String(first).toLowerCase());
-  return { field, below: [member ?? first, ...rest] };
+  return pathTo(field, [member ?? first, ...rest]);
 }
+
+const pathTo = (field: RowField, below: Segments): FieldPath => ({
+  field,
+  below,
+  key: JSON.stringify([field, ...below]),
+});
 
 /** `devices` stands for the row in every collection; `devices.modules` where that is the collection. */
 function withoutCollection(segments: Segments, from: Collection): Segments {
@@ -76,5 +84,5 @@ export function answerName(segments: Segments, from: Collection): string {
 }
 
 export function isSameField(a: Segments, b: Segments, from: Collection): boolean {
-  return JSON.stringify(fieldOf(a, from) ?? a) === JSON.stringify(fieldOf(b, from) ?? b);
+  return (fieldOf(a, from)?.key ?? JSON.stringify(a)) === (fieldOf(b, from)?.key ?? JSON.stringify(b));
 }

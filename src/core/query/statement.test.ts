@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { HubError } from '../errors.ts';
 import { answerName, fieldOf } from './fields.ts';
 import { parseQuery } from './statement.ts';
+import type { Collection } from './syntax.ts';
 
 const sent = [
   'SELECT * FROM devices',
@@ -61,13 +62,18 @@ test('what a query cannot be is refused with its place', () => {
   assert.match(refusal("SELECT 'a' + 1 FROM devices"), /takes a number/);
 });
 
+const found = (segments: readonly string[], from: Collection) => {
+  const { field, below } = fieldOf(segments, from) ?? assert.fail('it is a field');
+  return { field, below };
+};
+
 test('names of the hub are found in any case, and under the name of the collection', () => {
-  assert.deepEqual(fieldOf(['DEVICEID'], 'devices'), { field: 'deviceId', below: [] });
-  assert.deepEqual(fieldOf(['devices', 'deviceId'], 'devices.modules'), { field: 'deviceId', below: [] });
-  assert.deepEqual(fieldOf(['devices', 'modules', 'moduleid'], 'devices.modules'), { field: 'moduleId', below: [] });
+  assert.deepEqual(found(['DEVICEID'], 'devices'), { field: 'deviceId', below: [] });
+  assert.deepEqual(found(['devices', 'deviceId'], 'devices.modules'), { field: 'deviceId', below: [] });
+  assert.deepEqual(found(['devices', 'modules', 'moduleid'], 'devices.modules'), { field: 'moduleId', below: [] });
   const reported = { field: 'properties', below: ['reported', 'Battery'] };
-  assert.deepEqual(fieldOf(['Properties', 'Reported', 'Battery'], 'devices'), reported);
-  assert.deepEqual(fieldOf(['devices', 'tags', 'Site'], 'devices'), { field: 'tags', below: ['Site'] });
+  assert.deepEqual(found(['Properties', 'Reported', 'Battery'], 'devices'), reported);
+  assert.deepEqual(found(['devices', 'tags', 'Site'], 'devices'), { field: 'tags', below: ['Site'] });
   assert.equal(fieldOf(['nothing'], 'devices'), undefined);
   assert.equal(answerName(['DeviceId'], 'devices'), 'deviceId');
   assert.equal(answerName(['tags', 'Site'], 'devices'), 'Site');

@@ -18,6 +18,7 @@ import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
+import { queryRoutes } from './query-routes.ts';
 import { registryRoutes } from './registry-routes.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
 import { serverAuthorityRoutes } from './server-authority-routes.ts';
@@ -78,6 +79,7 @@ export async function httpConnections(
       ...registryRoutes(hub),
       ...edgeScopeRoutes(hub),
       ...twinRoutes(hub),
+      ...queryRoutes(hub),
       ...digitalRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),

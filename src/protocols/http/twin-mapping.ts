@@ -3,39 +3,13 @@ import { methodRequestSchema, type TwinJson } from '../../api/twins.ts';
 import { memberText } from '../../base/json-scan.ts';
 import { limits } from '../../base/limits.ts';
 import type { MethodRequest } from '../../core/methods/types.ts';
-import { sectionJson, stampText } from '../../core/twins/json.ts';
+import { twinDocument } from '../../core/twins/document.ts';
 import type { TwinView } from '../../core/twins/room.ts';
-import { twinETag, twinVersion } from '../../core/twins/rules.ts';
 import { parseJson } from './json-body.ts';
 import { invalidArgument } from './refusals.ts';
 
-export function twinJson({ identity, twin, modelId }: TwinView): TwinJson {
-  const { x509Thumbprint, type } = identity.authentication;
-  return {
-    deviceId: identity.deviceId,
-    ...(identity.moduleId !== undefined && { moduleId: identity.moduleId }),
-    etag: twinETag(twin),
-    deviceEtag: identity.etag,
-    status: identity.status,
-    ...(identity.statusReason !== null && { statusReason: identity.statusReason }),
-    statusUpdateTime: stampText(identity.statusUpdatedTime),
-    connectionState: identity.connected ? 'Connected' : 'Disconnected',
-    connectionStateUpdatedTime: stampText(identity.connectionStateUpdatedTime),
-    lastActivityTime: stampText(identity.lastActivityTime),
-    cloudToDeviceMessageCount: identity.cloudToDeviceMessageCount,
-    authenticationType: type,
-    x509Thumbprint: {
-      primaryThumbprint: x509Thumbprint?.primaryThumbprint ?? null,
-      secondaryThumbprint: x509Thumbprint?.secondaryThumbprint ?? null,
-    },
-    modelId,
-    version: twinVersion(twin),
-    tags: twin.tags,
-    properties: { desired: sectionJson(twin.desired), reported: sectionJson(twin.reported) },
-    capabilities: identity.capabilities,
-    ...(identity.deviceScope !== null && { deviceScope: identity.deviceScope }),
-    ...(identity.parentScopes.length > 0 && { parentScopes: [...identity.parentScopes] }),
-  };
+export function twinJson(view: TwinView): TwinJson {
+  return twinDocument(view);
 }
 
 /** The payload stays the text that it is: it must reach the device as it was written. @throws HubError ArgumentInvalid … */

@@ -6,6 +6,7 @@ import type { Metric } from 'prom-client';
 import type { EventLog, EventWriter } from '../../core/events/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
+import type { FleetStore } from '../../core/query/ports.ts';
 import type { BatchRuns } from '../../stores/event-log/format.ts';
 import type { TableStores } from '../../stores/tables/stores.ts';
 import type { HealthCheck } from '../observe/health/health.ts';
@@ -13,6 +14,7 @@ import type { HealthCheck } from '../observe/health/health.ts';
 /** Everything but events. */
 export interface Stores extends TableStores {
   readonly presenceStates: PresenceStateStore;
+  readonly fleet: FleetStore;
 }
 
 /** An event log that the doors of this process write, and that takes whole batches of its listener threads. */

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import { HubError } from '../../core/errors.ts';
 import { createEvents } from '../../core/events/events.ts';
 import { createHub, type Hub } from '../../core/hub.ts';
 import type { HubState } from '../../core/hub-state.ts';
@@ -13,6 +14,7 @@ import { Trust } from '../../core/identity/trust.ts';
 import type { Methods } from '../../core/methods/room.ts';
 import { refusalAudit } from '../../core/monitoring/refused-operations.ts';
 import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
+import type { Queries } from '../../core/query/room.ts';
 import { createRefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import { createThrottling, shareOf } from '../../core/throttling/throttling.ts';
 import type { Twins } from '../../core/twins/room.ts';
@@ -87,6 +89,7 @@ export function hubStandIn(
     files: filesStandIn(link, guard),
     twins: guardedElsewhere<Twins>(inTurns(guard, link.remote<Twins>('twins', twinCalls), keysOf(twinCalls))),
     methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
+    queries: guardedElsewhere<Queries>({ page: () => Promise.reject(new HubError('OperationNotAvailable')) }),
   };
   const hub = createHub({
     name: start.name,

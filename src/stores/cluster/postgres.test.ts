@@ -8,6 +8,7 @@ import { commandQueueModelTest } from '../contract/command-queue-model.ts';
 import { consumerGroupStoreContract } from '../contract/consumer-groups.ts';
 import { fileGrantsContract } from '../contract/file-grants.ts';
 import { fileRecordsContract } from '../contract/file-records.ts';
+import { fleetStoreContract } from '../contract/fleet.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { identityStoreContract } from '../contract/identities.ts';
 import { policyStoreContract } from '../contract/policies.ts';
@@ -36,6 +37,11 @@ withPostgres('the contracts of all table stores', (open) => {
   fileRecordsContract('postgres', async () => {
     const { tables, close } = await open();
     return { records: tables.fileRecords, identities: tables.identities, close };
+  });
+
+  fleetStoreContract('postgres', async () => {
+    const { tables, close } = await open();
+    return { ...tables, close };
   });
 
   twinStoreContract('postgres', async () => {

@@ -2,6 +2,7 @@
  * Everything but events in PostgreSQL, by the operations that SQLite runs as well: each in a transaction of its own, and
  * answered after its commit. Nodes share the database, and nothing else.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import type { Clock } from '../../base/clock.ts';
@@ -10,8 +11,11 @@ import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import { runPage } from '../../core/query/page.ts';
+import type { FleetStore } from '../../core/query/ports.ts';
 import type { TableCaller } from '../tables/caller.ts';
 import { declaring } from '../tables/engine.ts';
+import { fleetReader } from '../tables/fleet.ts';
 import { createKeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
 import { prepareTables } from '../tables/prepare.ts';
@@ -30,6 +34,8 @@ export interface PostgresTablesParts {
 }
 
 export interface PostgresTables extends TableStores {
+  /** Where queries read, by connections of their own. */
+  readonly fleet: FleetStore;
   /** Finishes what runs and closes the connections. */
   close(): Promise<void>;
 }
@@ -47,19 +53,8 @@ const UNAVAILABLE = new Set(['08', '53', '57', '58']);
 export async function openPostgresTables(parts: PostgresTablesParts): Promise<PostgresTables> {
   const { log } = parts;
   const cipher = createKeyCipher(parts.cipher);
-  const pool = new pg.Pool({
-    connectionString: parts.url,
-    max: limits.postgresConnectionsMax,
-    connectionTimeoutMillis: limits.postgresConnectMs,
-    application_name: 'mooring',
-    options: `-c search_path=${parts.schema}`,
-    types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
-  });
-  // A connection that breaks while nobody uses it; the next call gets a new one.
-  pool.on('error', (error) => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke'));
-  const database = new Kysely<Tables>({
-    dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
-  });
+  const database = connect(parts, limits.postgresConnectionsMax);
+  const queried = connect(parts, limits.postgresQueryConnectionsMax);
   try {
     await database.transaction().execute(async (tx) => {
       await checkServer(tx);
@@ -67,7 +62,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
       await prepareTables(tx, cipher, parts.cipher);
     });
   } catch (error) {
-    await database.destroy();
+    await Promise.all([database.destroy(), queried.destroy()]);
     throw error;
   }
   const operations = tableOperations(cipher);
@@ -112,7 +107,49 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   }
 
   const caller: TableCaller = { call: (name, ...args) => callThen(name, args, (value) => value), callThen };
-  return { ...createTableStores(caller, parts.clock), close: () => database.destroy() };
+  return {
+    ...createTableStores(caller, parts.clock),
+    fleet: queriesOver(queried, parts),
+    close: async () => {
+      await Promise.all([database.destroy(), queried.destroy()]);
+    },
+  };
+}
+
+function connect({ url, schema, log }: PostgresTablesParts, max: number): Kysely<Tables> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    connectionTimeoutMillis: limits.postgresConnectMs,
+    application_name: 'mooring',
+    options: `-c search_path=${schema}`,
+    types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
+  });
+  // A connection that breaks while nobody uses it; the next call gets a new one.
+  pool.on('error', (error) => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke'));
+  return new Kysely<Tables>({
+    dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
+  });
+}
+
+/** Piece by piece, so that neither a connection nor this node's loop is held by one query. */
+function queriesOver(tables: Kysely<Tables>, { clock, log }: PostgresTablesParts): FleetStore {
+  return {
+    async page(request, signal) {
+      const end = performance.now() + limits.queryPageMs;
+      try {
+        return await runPage(request, fleetReader(tables, request.query, clock.now()), {
+          async next() {
+            await turn();
+            signal.throwIfAborted();
+            return performance.now() > end ? 'late' : 'go';
+          },
+        });
+      } catch (error) {
+        throw error instanceof HubError || signal.aborted ? error : refusal('query', error, log);
+      }
+    },
+  };
 }
 
 /**
@@ -164,7 +201,7 @@ function stateOf(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
-function refusal(name: OperationName, error: unknown, log: Log): HubError {
+function refusal(name: OperationName | 'query', error: unknown, log: Log): HubError {
   const message = error instanceof Error ? error.message : String(error);
   log.error({ operation: name, error: message }, 'a table operation failed');
   const state = stateOf(error);

@@ -8,6 +8,8 @@ export interface Engine {
   readonly name: 'sqlite' | 'postgres';
   /** Transactions run beside each other, and rows can be held. Without it there is one writer at a time, and no need. */
   readonly locksRows: boolean;
+  /** A value inside of a text that is JSON can be asked for, by `->` and `->>` and a path that begins with `$`. */
+  readonly looksIntoJson?: true;
   /** Of an engine that runs on the caller's own thread. */
   readonly direct?: DirectStatements;
 }

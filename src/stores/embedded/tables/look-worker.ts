@@ -3,13 +3,13 @@
  * lowest priority that the system gives a thread, a table at a time with a rest behind each: the threads that serve go first. In
  * WAL mode a reader holds up no writer.
  */
-import { readlinkSync } from 'node:fs';
 import os from 'node:os';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as rest } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
+import { lowerPriority } from '../thread-priority.ts';
 import { checkTable, damagePattern, tableNames } from './look.ts';
 
 export interface LookStart {
@@ -29,16 +29,6 @@ export interface LookReport {
   readonly damage?: string;
   /** Why it could not be looked, where that says nothing of the tables. */
   readonly failure?: string;
-}
-
-/** Linux knows threads by numbers of their own, and gives each a priority; elsewhere the rests have to do. */
-function yieldToOthers(): void {
-  try {
-    const thread = Number(/\/task\/(\d+)$/.exec(readlinkSync('/proc/thread-self'))?.[1]);
-    if (thread > 0) os.setPriority(thread, os.constants.priority.PRIORITY_LOW);
-  } catch {
-    // Not known here, or not allowed.
-  }
 }
 
 async function look({ file, after }: LookStart): Promise<LookReport> {
@@ -81,5 +71,5 @@ function close(database: DatabaseSync | undefined): void {
 
 assert(parentPort !== null, 'this file is the start of a worker thread');
 const port: MessagePort = parentPort;
-yieldToOthers();
+lowerPriority(os.constants.priority.PRIORITY_LOW);
 port.postMessage(await look(workerData as LookStart));

@@ -53,7 +53,9 @@ export function kyselyOver(database: DatabaseSync): Kysely<Tables> {
   };
   const dialect = new SqliteDialect({ database: { prepare, close: () => database.close() } });
   const direct: DirectStatements = { all: (sql, parameters) => prepare(sql).all(parameters) };
-  return new Kysely<Tables>({ dialect: declaring({ name: 'sqlite', locksRows: false, direct }, dialect) });
+  return new Kysely<Tables>({
+    dialect: declaring({ name: 'sqlite', locksRows: false, looksIntoJson: true, direct }, dialect),
+  });
 }
 
 /** Kysely wants the face of better-sqlite3 and passes the parameters as one array. */

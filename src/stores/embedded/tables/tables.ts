@@ -3,9 +3,11 @@ import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
 import type { Log } from '../../../base/log.ts';
 import type { PresenceStateStore } from '../../../core/presence/states.ts';
+import type { FleetStore } from '../../../core/query/ports.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { createTableStores, type TableStores } from '../../tables/stores.ts';
 import { BackgroundLook, type LookReport } from './background-look.ts';
+import { QueryThread } from './query-thread.ts';
 import { type TablesHealth, TableThread } from './thread.ts';
 
 export interface EmbeddedTablesParts {
@@ -23,6 +25,8 @@ export interface EmbeddedTablesParts {
 
 export interface EmbeddedTables extends TableStores {
   readonly presenceStates: PresenceStateStore;
+  /** Where queries read, on a thread of their own. */
+  readonly fleet: FleetStore;
   /** Which tables these are; stays for as long as they do. */
   readonly generation: string;
   /** Not ok: the hub must be stopped. */
@@ -49,6 +53,8 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     parts.log,
   );
   const background = new BackgroundLook(parts.file, (what) => thread.foundDamaged(what));
+  const { file, clock, log } = parts;
+  const queries = new QueryThread({ file, clock, log, damaged: (what) => thread.foundDamaged(what) });
   return {
     ...createTableStores(thread, parts.clock, parts.keepsLifecycle),
     generation: thread.generation,
@@ -59,9 +65,10 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
       save: (states) => thread.call('presence.save', states),
       recover: (count) => thread.call('presence.recover', count),
     },
+    fleet: queries,
     health: () => thread.health(),
     probe: () => thread.probe(),
     lookThrough: () => background.look(),
-    close: () => thread.close(background.close()),
+    close: () => thread.close(Promise.all([background.close(), queries.close()]).then(() => {})),
   };
 }

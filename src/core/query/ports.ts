@@ -1,0 +1,68 @@
+/** What queries need of the stores: pages of the fleet. Plain data goes in and comes out, for it may cross threads. */
+import type { FieldPath } from './fields.ts';
+import type { Query } from './syntax.ts';
+import type { Value } from './values.ts';
+
+/** Where queries read. One contract suite (`stores/contract/fleet.ts`) runs over every implementation. */
+export interface FleetStore {
+  /**
+   * One page of a query. It holds what was durable when the page began, and what became durable meanwhile perhaps. Over all pages
+   * no identity comes twice, and none that was there throughout is left out.
+   * @param signal The caller has gone
+   * @throws HubError ThrottlingException (an aggregate took too long, or has too many groups), ServiceUnavailable
+   */
+  page(request: PageRequest, signal: AbortSignal): Promise<FleetPage>;
+}
+
+export interface PageRequest {
+  readonly query: Query;
+  readonly countMax: number;
+  /** Absent = the first page. */
+  readonly after?: Cursor;
+}
+
+/** How far the pages before have come. `given`: rows that they held, for TOP. */
+export type Cursor =
+  | { readonly kind: 'row'; readonly place: FleetPlace; readonly given: number }
+  | { readonly kind: 'group'; readonly key: string; readonly given: number };
+
+/** A place in the order of the fleet: by device, then by module; '' = the device itself. */
+export interface FleetPlace {
+  readonly deviceId: string;
+  readonly moduleId: string;
+}
+
+export interface FleetPage {
+  /** A JSON array. */
+  readonly text: string;
+  readonly count: number;
+  /** Absent = the last page. */
+  readonly next?: Cursor;
+}
+
+/** One twin, as far as it is asked for. */
+export interface FleetRow {
+  readonly place: FleetPlace;
+  value(path: FieldPath): Value;
+  /** The whole of it, JSON. */
+  text(): string;
+}
+
+export interface FleetSlice {
+  /** In the order of their places. Such for which the condition can be true: others may be left out. */
+  readonly rows: readonly FleetRow[];
+  /** All up to here were looked at; absent = all. */
+  readonly end?: FleetPlace;
+}
+
+/** Reads the collection of a query piece by piece. */
+export interface FleetReader {
+  /** @param after Undefined = from the beginning */
+  read(after: FleetPlace | undefined): FleetSlice | Promise<FleetSlice>;
+}
+
+/** Is asked between two pieces; waits until it is this query's turn again. */
+export interface Pace {
+  /** `late`: it has had its time, and ends with what it has. @throws HubError when the caller has gone */
+  next(): Promise<'go' | 'late'>;
+}

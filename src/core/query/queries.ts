@@ -1,0 +1,83 @@
+/** Queries of the fleet: what is asked, whose turn it is, and where the page before has ended. */
+import { limits } from '../../base/limits.ts';
+import { WorkShares } from '../../base/work-shares.ts';
+import { HubError } from '../errors.ts';
+import type { Guard, Guarded } from '../identity/guard.ts';
+import { shareName } from '../identity/share-name.ts';
+import type { Principal } from '../identity/types.ts';
+import { queryCalls } from './calls.ts';
+import { continuationOf, cursorOf } from './continuation.ts';
+import type { RowField } from './fields.ts';
+import { asksFor } from './plan.ts';
+import type { FleetStore } from './ports.ts';
+import type { Queries } from './room.ts';
+import { parseQuery } from './statement.ts';
+
+export interface QueriesParts {
+  readonly guard: Guard;
+  readonly fleet: FleetStore;
+  /** Resolves when the fleet's store holds all that presence knows; absent = it always does. */
+  readonly settlePresence?: () => Promise<void>;
+}
+
+const presenceFields: ReadonlySet<RowField> = new Set([
+  'connectionState',
+  'connectionStateUpdatedTime',
+  'lastActivityTime',
+]);
+
+export function createQueries({ guard, fleet, settlePresence }: QueriesParts): Guarded<Queries> {
+  // Apart from other calls: a policy whose queries are long still gets answers to the rest, and others to their queries.
+  const shares = new WorkShares({
+    max: limits.queriesMax,
+    perKeyMax: limits.queriesPerPolicyMax,
+    reserve: limits.queriesMax / 4,
+    reservedPerKey: 1,
+    waitingMax: limits.queriesWaitingPerPolicyMax,
+  });
+  const inTurn = async <Answer>(principal: Principal, work: () => Promise<Answer>): Promise<Answer> => {
+    const share = shareName(principal);
+    if (!shares.take(share)) {
+      const turn = shares.turn(share);
+      if (turn === undefined) {
+        const max = limits.queriesWaitingPerPolicyMax;
+        const limit = { name: 'queriesWaitingPerPolicyMax', scope: share, current: shares.waitingOf(share), max };
+        throw new HubError('ThrottlingException', 'Too many queries of this caller wait already.', { limit });
+      }
+      await turn;
+    }
+    try {
+      return await work();
+    } finally {
+      shares.give(share);
+    }
+  };
+
+  const room: Queries = {
+    async page(principal, text, { countMax, continuation }, signal) {
+      const query = parseQuery(text);
+      if (query.from === 'devices.jobs') {
+        throw new HubError('OperationNotOffered', 'This hub runs no jobs yet, so that there are no devices.jobs.');
+      }
+      const after = continuation === undefined ? undefined : cursorOf(text, continuation);
+      const wanted = countMax === undefined || countMax < 1 ? limits.queryPageDefault : countMax;
+      const request = {
+        query,
+        countMax: Math.min(wanted, limits.queryPageMax),
+        ...(after !== undefined && { after }),
+      };
+      const page = await inTurn(principal, async () => {
+        signal.throwIfAborted();
+        if (asksFor(query, presenceFields)) await settlePresence?.();
+        return fleet.page(request, signal);
+      });
+      return {
+        itemType: query.select === undefined ? 'Twin' : 'Raw',
+        text: page.text,
+        count: page.count,
+        ...(page.next !== undefined && { continuation: continuationOf(text, page.next) }),
+      };
+    },
+  };
+  return guard.room(room, queryCalls);
+}

@@ -1,0 +1,166 @@
+/** A twin as back ends see it (twins reference 1.1): the whole document, and single values of it for queries. */
+import type { IdentityView } from '../identity/registry-room.ts';
+import type { IdentityAuthentication } from '../identity/types.ts';
+import type { FieldPath } from '../query/fields.ts';
+import type { FleetPlace, FleetRow } from '../query/ports.ts';
+import type { Value } from '../query/values.ts';
+import { metadataJson, sectionJson, stampText } from './json.ts';
+import { twinETag, twinVersion } from './rules.ts';
+import type { Section, Twin } from './types.ts';
+
+/** What a twin's document tells of its identity; no keys. */
+export type TwinIdentity = Omit<IdentityView, 'authentication' | 'generationId' | 'managedBy'> & {
+  readonly authentication: Pick<IdentityAuthentication, 'type' | 'x509Thumbprint'>;
+};
+
+export interface TwinFacts {
+  readonly identity: TwinIdentity;
+  readonly modelId: string;
+  readonly twin: Twin;
+}
+
+export function twinDocument({ identity, twin, modelId }: TwinFacts) {
+  return {
+    deviceId: identity.deviceId,
+    ...(identity.moduleId !== undefined && { moduleId: identity.moduleId }),
+    etag: twinETag(twin),
+    deviceEtag: identity.etag,
+    status: identity.status,
+    ...(identity.statusReason !== null && { statusReason: identity.statusReason }),
+    statusUpdateTime: stampText(identity.statusUpdatedTime),
+    connectionState: connectionState(identity),
+    connectionStateUpdatedTime: stampText(identity.connectionStateUpdatedTime),
+    lastActivityTime: stampText(identity.lastActivityTime),
+    cloudToDeviceMessageCount: identity.cloudToDeviceMessageCount,
+    authenticationType: identity.authentication.type,
+    x509Thumbprint: thumbprints(identity),
+    modelId,
+    version: twinVersion(twin),
+    tags: twin.tags,
+    properties: { desired: sectionJson(twin.desired), reported: sectionJson(twin.reported) },
+    capabilities: identity.capabilities,
+    ...(identity.deviceScope !== null && { deviceScope: identity.deviceScope }),
+    ...(identity.parentScopes.length > 0 && { parentScopes: [...identity.parentScopes] }),
+  };
+}
+
+const connectionState = ({ connected }: TwinIdentity) =>
+  connected ? ('Connected' as const) : ('Disconnected' as const);
+
+function thumbprints({ authentication: { x509Thumbprint } }: TwinIdentity) {
+  return {
+    primaryThumbprint: x509Thumbprint?.primaryThumbprint ?? null,
+    secondaryThumbprint: x509Thumbprint?.secondaryThumbprint ?? null,
+  };
+}
+
+/** What queries ask of a twin. The document is made when something of it is asked for, and not before. */
+export class TwinRow implements FleetRow {
+  readonly #parts: TwinRowParts;
+  #twin: Twin | undefined;
+
+  constructor(parts: TwinRowParts) {
+    this.#parts = parts;
+  }
+
+  get place(): FleetPlace {
+    const { deviceId, moduleId = '' } = this.#parts.identity;
+    return { deviceId, moduleId };
+  }
+
+  text(): string {
+    const { identity, modelId } = this.#parts;
+    return JSON.stringify(twinDocument({ identity, modelId, twin: this.#whole() }));
+  }
+
+  value(path: FieldPath): Value {
+    const { identity, modelId, versions, known } = this.#parts;
+    switch (path.field) {
+      case 'deviceId':
+      case 'moduleId':
+      case 'status':
+      case 'cloudToDeviceMessageCount':
+        return below(identity[path.field], path.below);
+      case 'statusReason':
+      case 'deviceScope':
+        return below(identity[path.field] ?? undefined, path.below);
+      case 'deviceEtag':
+        return below(identity.etag, path.below);
+      case 'etag':
+        return below(twinETag({ changes: versions.changes }), path.below);
+      case 'version':
+        return below(versions.changes + versions.reported, path.below);
+      case 'statusUpdateTime':
+        return below(stampText(identity.statusUpdatedTime), path.below);
+      case 'connectionState':
+        return below(connectionState(identity), path.below);
+      case 'connectionStateUpdatedTime':
+      case 'lastActivityTime':
+        return below(stampText(identity[path.field]), path.below);
+      case 'authenticationType':
+        return below(identity.authentication.type, path.below);
+      case 'x509Thumbprint':
+        return below(thumbprints(identity), path.below);
+      case 'modelId':
+        return below(modelId, path.below);
+      case 'capabilities':
+        return below(identity.capabilities, path.below);
+      case 'parentScopes':
+        return below(identity.parentScopes.length > 0 ? identity.parentScopes : undefined, path.below);
+      case 'tags':
+      case 'properties':
+        return known === undefined ? this.#ofTwin(path) : known(path.key);
+    }
+  }
+
+  #ofTwin({ field, below: path }: FieldPath): Value {
+    const twin = this.#whole();
+    if (field === 'tags') return below(twin.tags, path);
+    const [section] = path;
+    if (section === 'desired') return ofSection(twin.desired, path);
+    if (section === 'reported') return ofSection(twin.reported, path);
+    if (section !== undefined) return undefined;
+    return { desired: sectionJson(twin.desired), reported: sectionJson(twin.reported) };
+  }
+
+  #whole(): Twin {
+    this.#twin ??= this.#parts.twin();
+    return this.#twin;
+  }
+}
+
+export interface TwinRowParts {
+  readonly identity: TwinIdentity;
+  readonly modelId: string;
+  /** As `Twin.changes`, and the version of the reported properties. */
+  readonly versions: { readonly changes: number; readonly reported: number };
+  /** Called once at most. */
+  readonly twin: () => Twin;
+  /** Values of tags and properties that are known without the document, by `FieldPath.key`; absent = none is. */
+  readonly known?: (key: string) => Value;
+}
+
+/** @param path Begins with the section's name */
+function ofSection(section: Section, path: FieldPath['below']): Value {
+  switch (path[1]) {
+    case undefined:
+      return sectionJson(section);
+    case '$version':
+      return below(section.version, path, 2);
+    case '$metadata':
+      return below(metadataJson(section.stamp), path, 2);
+    default:
+      return below(section.values, path, 1);
+  }
+}
+
+/** What is below `path`; undefined where there is nothing. Arrays are entered by place, objects by name. */
+function below(value: Value, path: FieldPath['below'], from = 0): Value {
+  let at = value;
+  for (let depth = from; depth < path.length; depth++) {
+    const segment = path[depth];
+    if (typeof at !== 'object' || at === null || Array.isArray(at) !== (typeof segment === 'number')) return undefined;
+    at = Object.hasOwn(at, segment) ? (at as Record<string | number, Value>)[segment] : undefined;
+  }
+  return at;
+}

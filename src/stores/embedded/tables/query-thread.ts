@@ -1,0 +1,109 @@
+/** Queries on a thread of their own (`query-worker.ts`), as its owner sees it. The thread begins with the first query. */
+import { Worker } from 'node:worker_threads';
+import type { Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import { HubError } from '../../../core/errors.ts';
+import type { FleetPage, FleetStore, PageRequest } from '../../../core/query/ports.ts';
+import { damagePattern } from './look.ts';
+import type { QueryReply, QueryRequest } from './query-worker.ts';
+
+interface Waiting {
+  resolve(page: FleetPage): void;
+  reject(error: unknown): void;
+}
+
+export interface QueryThreadParts {
+  /** The database's file, which is there. */
+  readonly file: string;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly log: Log;
+  /** Hears what is damaged. */
+  readonly damaged: (what: string) => void;
+}
+
+export class QueryThread implements FleetStore {
+  readonly #parts: QueryThreadParts;
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | undefined;
+  #last = 0;
+  #isClosed = false;
+
+  constructor(parts: QueryThreadParts) {
+    this.#parts = parts;
+  }
+
+  page(request: PageRequest, signal: AbortSignal): Promise<FleetPage> {
+    if (this.#isClosed) return Promise.reject(unavailable('the tables are being closed'));
+    const id = ++this.#last;
+    return new Promise<FleetPage>((resolve, reject) => {
+      const worker = this.#begin();
+      const cancel = (): void => {
+        if (this.#waiting.delete(id)) worker.postMessage({ kind: 'cancel', id } satisfies QueryRequest);
+        reject(signal.reason);
+      };
+      const ended = (): void => signal.removeEventListener('abort', cancel);
+      this.#waiting.set(id, {
+        resolve(page) {
+          ended();
+          resolve(page);
+        },
+        reject(error) {
+          ended();
+          reject(error);
+        },
+      });
+      signal.addEventListener('abort', cancel, { once: true });
+      const now = this.#parts.clock.now();
+      worker.postMessage({ kind: 'page', id, request, now } satisfies QueryRequest);
+    });
+  }
+
+  /** Ends what is under way; resolves when nothing reads the file any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#worker?.terminate();
+  }
+
+  #begin(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const source = new URL('./query-worker.ts', import.meta.url);
+    // The published package holds JavaScript, and the names of workers are not rewritten by the compiler.
+    const compiled = new URL(source.href.replace(/\.ts$/, '.js'));
+    const worker = new Worker(import.meta.url.endsWith('.ts') ? source : compiled, {
+      workerData: this.#parts.file,
+      resourceLimits: { maxOldGenerationSizeMb: limits.queryMemoryMiBMax },
+    });
+    this.#worker = worker;
+    worker.unref();
+    let why = 'the thread of queries has ended';
+    worker.on('message', (reply: QueryReply) => this.#answered(reply));
+    worker.on('error', (error) => {
+      why = error instanceof Error ? error.message : String(error);
+    });
+    worker.on('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined;
+      if (!this.#isClosed) this.#parts.log.error({ reason: why }, 'the thread of queries has ended');
+      // The next query begins another one.
+      const waiting = [...this.#waiting.values()];
+      this.#waiting.clear();
+      for (const { reject } of waiting) reject(unavailable(why));
+    });
+    return worker;
+  }
+
+  #answered(reply: QueryReply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.kind === 'page') waiting?.resolve(reply.page);
+    else if (reply.code !== undefined) {
+      waiting?.reject(new HubError(reply.code, reply.message, { ...(reply.limit && { limit: reply.limit }) }));
+    } else if (waiting !== undefined) {
+      if (damagePattern.test(reply.message)) this.#parts.damaged(`a query met "${reply.message}"`);
+      this.#parts.log.error({ error: reply.message }, 'a query failed');
+      waiting.reject(new HubError('ServerError', undefined, { reason: reply.message }));
+    }
+  }
+}
+
+const unavailable = (reason: string): HubError => new HubError('ServiceUnavailable', undefined, { reason });

@@ -1,0 +1,70 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { limits } from '../../base/limits.ts';
+import type { LiveStates } from '../../core/hub-state.ts';
+import type { IdentityStore } from '../../core/identity/ports.ts';
+import type { Identity, IdentityKey } from '../../core/identity/types.ts';
+import { runPage } from '../../core/query/page.ts';
+import type { FleetPlace, FleetReader, FleetRow, FleetSlice, FleetStore } from '../../core/query/ports.ts';
+import type { Collection } from '../../core/query/syntax.ts';
+import { TwinRow } from '../../core/twins/document.ts';
+import type { TwinStore } from '../../core/twins/ports.ts';
+
+/** The fleet as its stores answer for one identity after the other: for stores in memory, where that costs nothing. */
+export function createMemoryFleetStore(
+  identities: Pick<IdentityStore, 'listDevices' | 'listModules'>,
+  twins: Pick<TwinStore, 'load'>,
+  live: LiveStates,
+): FleetStore {
+  const rowOf = async (identity: Identity): Promise<FleetRow | undefined> => {
+    const { deviceId, moduleId } = identity;
+    const key: IdentityKey = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+    const kept = await twins.load(key, identity.generationId);
+    if (kept === undefined) return undefined;
+    const [state, [depth]] = await Promise.all([live.state(key), live.commandDepths([key])]);
+    const { twin, modelId } = kept;
+    return new TwinRow({
+      identity: { ...identity, ...state, cloudToDeviceMessageCount: depth },
+      modelId,
+      versions: { changes: twin.changes, reported: twin.reported.version },
+      twin: () => twin,
+    });
+  };
+  const readerOf = (from: Collection): FleetReader => ({
+    async read(after): Promise<FleetSlice> {
+      const deviceId = after?.deviceId;
+      // Of the device where the last piece ended more modules may follow.
+      const rest =
+        from === 'devices.modules' && deviceId !== undefined
+          ? (await identities.listModules(deviceId)).filter(({ moduleId = '' }) => moduleId > (after?.moduleId ?? ''))
+          : [];
+      const devices = await identities.listDevices({
+        limit: limits.querySliceRows,
+        ...(deviceId !== undefined && { after: deviceId }),
+      });
+      const found: Identity[] = [...rest];
+      for (const device of devices) {
+        if (from === 'devices') found.push(device);
+        else found.push(...(await identities.listModules(device.deviceId)));
+      }
+      const rows = (await Promise.all(found.map(rowOf))).filter((row) => row !== undefined);
+      return devices.length < limits.querySliceRows ? { rows } : { rows, end: endOf(devices) };
+    },
+  });
+  return {
+    page(request, signal) {
+      const end = performance.now() + limits.queryPageMs;
+      return runPage(request, readerOf(request.query.from), {
+        async next() {
+          await turn();
+          signal.throwIfAborted();
+          return performance.now() > end ? 'late' : 'go';
+        },
+      });
+    },
+  };
+}
+
+/** Behind all modules of the last device. */
+function endOf(devices: readonly Identity[]): FleetPlace {
+  return { deviceId: devices[devices.length - 1].deviceId, moduleId: '\uffff' };
+}
