@@ -10,7 +10,7 @@ import type { TestHub } from '../test/drivers/hub.ts';
 import { BackEnd, backEndSdks } from './support/back-ends.ts';
 import { noise, sumOf } from './support/file-content.ts';
 import { uploadAsC } from './support/file-requests.ts';
-import { type FileSdk, FileUploader, fileSdks } from './support/file-sdks.ts';
+import { BLOCK_BYTES, BLOCKS_AT_ONCE, type FileSdk, FileUploader, fileSdks } from './support/file-sdks.ts';
 import { type Device, openRegistry, startStockHub, whyNot } from './support/hub.ts';
 import { missing } from './support/programs.ts';
 import { shows } from './support/shows.ts';
@@ -33,7 +33,8 @@ describe('files', { skip: await whyNot() }, () => {
   before(async () => {
     hub = await startStockHub();
     folder = mkdtempSync(path.join(tmpdir(), 'mooring-sdk-files-'));
-    for (const [name, bytes] of Object.entries(sizes)) await pipeline(noise(bytes), createWriteStream(fileOf(name)));
+    const all = { ...sizes, '20 blocks': BLOCKS_AT_ONCE * BLOCK_BYTES };
+    for (const [name, bytes] of Object.entries(all)) await pipeline(noise(bytes), createWriteStream(fileOf(name)));
     const registry = await openRegistry(hub);
     const ids = [...fileSdks.map(idOf), 'files-c', ...backEndSdks.map(({ language }) => `told-${language}`)];
     for (const device of await registry.createDevices(hub, ids)) devices.set(device.deviceId, device);
@@ -75,6 +76,15 @@ describe('files', { skip: await whyNot() }, () => {
         }
       },
     );
+    if (sdk.inBlocks !== undefined) {
+      const operation = `uploads a file in ${BLOCKS_AT_ONCE} blocks at once by ${sdk.by.replace(/ in .*/, '')}`;
+      shows({ ...cell, operation }, missing(sdk.language), async () => {
+        const device = deviceOf(idOf(sdk));
+        await using uploader = await FileUploader.start(sdk, hub, device);
+        await uploader.upload('in-blocks', fileOf('20 blocks'), sdk.inBlocks);
+        await assertStored(device.deviceId, 'in-blocks', fileOf('20 blocks'));
+      });
+    }
     shows({ ...cell, operation: `uploads several files at once by ${sdk.by}` }, missing(sdk.language), async () => {
       const device = deviceOf(idOf(sdk));
       await using uploader = await FileUploader.start(sdk, hub, device);

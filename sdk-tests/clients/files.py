@@ -17,13 +17,13 @@ job = json.loads(sys.stdin.readline())
 client = IoTHubDeviceClient.create_from_connection_string(job["connectionString"], server_verification_cert=CA)
 
 
-def upload(name, file, blob_options):
+def upload(name, file, blob_options, at_once=4):
     ticket = client.get_storage_info_for_blob(name)
     url = "https://{hostName}/{containerName}/{blobName}{sasToken}".format(**ticket)
     try:
         with open(file, "rb") as content:
             with BlobClient.from_blob_url(url, connection_verify=CA_FILE, **blob_options) as blob:
-                blob.upload_blob(content, max_concurrency=4)
+                blob.upload_blob(content, max_concurrency=at_once)
     except Exception as error:
         client.notify_blob_upload_status(ticket["correlationId"], False, 500, str(error))
         raise

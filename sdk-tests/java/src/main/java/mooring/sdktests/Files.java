@@ -1,6 +1,9 @@
 package mooring.sdktests;
 
+import com.azure.storage.blob.BlobClient;
 import com.azure.storage.blob.BlobClientBuilder;
+import com.azure.storage.blob.models.ParallelTransferOptions;
+import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.microsoft.azure.sdk.iot.device.ClientOptions;
 import com.microsoft.azure.sdk.iot.device.DeviceClient;
@@ -8,6 +11,7 @@ import com.microsoft.azure.sdk.iot.device.FileUploadCompletionNotification;
 import com.microsoft.azure.sdk.iot.device.FileUploadSasUriRequest;
 import com.microsoft.azure.sdk.iot.device.FileUploadSasUriResponse;
 import com.microsoft.azure.sdk.iot.device.IotHubClientProtocol;
+import com.microsoft.azure.storage.blob.BlobRequestOptions;
 import com.microsoft.azure.storage.blob.CloudBlockBlob;
 import java.net.URI;
 import java.util.Map;
@@ -29,14 +33,21 @@ final class Files {
           client.open(false);
           return null;
         },
-        "upload", args -> upload(args.get(0).getAsString(), args.get(1).getAsString(), args.get(2).getAsString()));
+        "upload", args -> upload(args.get(0).getAsString(), args.get(1).getAsString(), blocks(args), args.get(2).getAsString()));
   }
 
-  private Object upload(String name, String file, String library) throws Exception {
+  /** Of an upload in many blocks at once. */
+  private record Blocks(int bytes, int atOnce) {}
+
+  private static Blocks blocks(JsonArray args) {
+    return args.size() < 5 ? null : new Blocks(args.get(3).getAsInt(), args.get(4).getAsInt());
+  }
+
+  private Object upload(String name, String file, Blocks blocks, String library) throws Exception {
     FileUploadSasUriResponse response = client.getFileUploadSasUri(new FileUploadSasUriRequest(name));
     boolean isDone = false;
     try {
-      put(response.getBlobUri(), file, library);
+      put(response.getBlobUri(), file, blocks, library);
       isDone = true;
     } finally {
       client.completeFileUpload(new FileUploadCompletionNotification(response.getCorrelationId(), isDone));
@@ -44,10 +55,28 @@ final class Files {
     return null;
   }
 
-  private static void put(URI uri, String file, String library) throws Exception {
+  private static void put(URI uri, String file, Blocks blocks, String library) throws Exception {
     switch (library) {
-      case "azure-storage" -> new CloudBlockBlob(uri).uploadFromFile(file);
-      case "azure-storage-blob" -> new BlobClientBuilder().endpoint(uri.toString()).buildClient().uploadFromFile(file);
+      case "azure-storage" -> {
+        CloudBlockBlob blob = new CloudBlockBlob(uri);
+        BlobRequestOptions options = new BlobRequestOptions();
+        if (blocks != null) {
+          blob.setStreamWriteSizeInBytes(blocks.bytes());
+          // The least that the library takes.
+          options.setSingleBlobPutThresholdInBytes(1024 * 1024);
+          options.setConcurrentRequestCount(blocks.atOnce());
+        }
+        blob.uploadFromFile(file, null, options, null);
+      }
+      case "azure-storage-blob" -> {
+        BlobClient blob = new BlobClientBuilder().endpoint(uri.toString()).buildClient();
+        ParallelTransferOptions options = new ParallelTransferOptions();
+        if (blocks != null) {
+          options.setBlockSizeLong((long) blocks.bytes()).setMaxSingleUploadSizeLong((long) blocks.bytes());
+          options.setMaxConcurrency(blocks.atOnce());
+        }
+        blob.uploadFromFile(file, options, null, null, null, null, null);
+      }
       default -> throw new IllegalArgumentException(library);
     }
   }
