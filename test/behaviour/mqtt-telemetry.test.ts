@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqttPacket from 'mqtt-packet';
 import { limits } from '../../src/base/limits.ts';
-import { Session } from '../../src/protocols/mqtt/session.ts';
+import { MqttConnection } from '../../src/protocols/mqtt/connection.ts';
 import { connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { openTestDoor, serveStream } from '../drivers/mqtt-door.ts';
 import { until } from '../drivers/until.ts';
@@ -166,7 +166,7 @@ test('a will keeps its bytes while more come in before the CONNECT is accepted',
     nextTurn: (begin: () => void): void => void setImmediate(begin),
     end: nothing,
   };
-  const session = new Session(door.hub, { ...link, destroy: nothing }, { protocol: 'mqtt', peer: '' });
+  const session = new MqttConnection(door.hub, { ...link, destroy: nothing }, { protocol: 'mqtt', peer: '' });
   const bytes = mqttPacket.generate(connectPacket({ ...(await door.credentials({ deviceId: 'd1' })), will }));
   session.receive(bytes.subarray(0, 10));
   const ping = Buffer.from([0xc0, 0]);

@@ -4,7 +4,7 @@ import { Shares } from '../../base/shares.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { PeerCertificate } from '../../core/identity/types.ts';
 import { DeliveryTurns } from './back-ends/delivery-turns.ts';
-import type { AmqpOrigin } from './devices/device-peer.ts';
+import type { AmqpOrigin } from './devices/attached-device.ts';
 import { UnprovedBytes } from './engine/kept-bytes.ts';
 import { Pulse } from './engine/pulse.ts';
 import { AmqpPeer } from './peer.ts';

@@ -16,9 +16,9 @@ import type { DeliveryTurns } from './back-ends/delivery-turns.ts';
 import { readEntity } from './back-ends/management.ts';
 import { ServiceLinks } from './back-ends/service-links.ts';
 import { putToken } from './cbs.ts';
+import type { AmqpOrigin } from './devices/attached-device.ts';
+import { AttachedDevices } from './devices/attached-devices.ts';
 import { DeviceLinks } from './devices/device-links.ts';
-import type { AmqpOrigin } from './devices/device-peer.ts';
-import { DevicePeers } from './devices/device-peers.ts';
 import type { AnyLink } from './engine/any-link.ts';
 import { AmqpConnection, type SaslDecision } from './engine/connection.ts';
 import type { UnprovedBytes } from './engine/kept-bytes.ts';
@@ -58,7 +58,7 @@ export class AmqpPeer {
   readonly #connection: AmqpConnection;
   readonly #grants = new Grants();
   readonly #cbs: RequestNode;
-  readonly #devices: DevicePeers;
+  readonly #devices: AttachedDevices;
   readonly #deviceLinks: DeviceLinks;
   readonly #serviceLinks: ServiceLinks;
   /** Tokens of policies by which devices are yet to be renewed, by the name for which they were put. */
@@ -103,7 +103,7 @@ export class AmqpPeer {
       hold: () => this.#connection.hold(),
       error: (refusal) => this.#error(refusal),
     };
-    this.#devices = new DevicePeers({
+    this.#devices = new AttachedDevices({
       hub,
       grants: this.#grants,
       origin: options.origin,

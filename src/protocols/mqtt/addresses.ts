@@ -85,7 +85,7 @@ const filters = [
 export type FilterKind = (typeof filters)[number]['kind'];
 
 /**
- * The subscriptions of a session in one number, two bits per documented filter: granted, and at QoS 1. An idle
+ * The subscriptions of a connection in one number, two bits per documented filter: granted, and at QoS 1. An idle
  * connection then costs no strings and no list for them.
  */
 export type Grants = number;

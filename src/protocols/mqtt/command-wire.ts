@@ -13,7 +13,7 @@ import { commandAddress } from '../shared/command-address.ts';
 import type { Link } from './link.ts';
 import { commandBag } from './mapping.ts';
 
-/** What the wire asks of the session whose it is. */
+/** What the wire needs of its connection. */
 export interface CommandReceiver {
   readonly link: Pick<Link, 'congested' | 'write'>;
   readonly log: Log;

@@ -4,15 +4,15 @@ import { limits } from '../../base/limits.ts';
 import { work } from '../../base/work.ts';
 import type { Hub } from '../../core/hub.ts';
 import { readsShared, type StreamOwner } from '../shared/shared-reads.ts';
+import { MqttConnection } from './connection.ts';
 import type { Link, Origin } from './link.ts';
-import { Session } from './session.ts';
 
 /** All MQTT connections of one door, over whatever kind of byte stream they come. */
 export interface MqttConnections {
   /** Serves one stream of bytes, which it owns from here. */
   accept(stream: Duplex, origin: Origin): void;
   count(): number;
-  /** Lets every session finish what it began, for at most `withinMs`, and ends it. Resolves when all are gone. */
+  /** Lets every connection finish what it began, for at most `withinMs`, and ends it. Resolves when all are gone. */
   drain(withinMs?: number): Promise<void>;
 }
 
@@ -66,7 +66,7 @@ class Connections implements MqttConnections {
     const giveUp = this.#hub.clock.after(withinMs, () => {
       for (const connection of this.#open) connection.destroy();
     });
-    for (const connection of this.#open) connection.session.drain();
+    for (const stream of this.#open) stream.connection.drain();
     await empty;
     giveUp();
     this.#stopPulse?.();
@@ -85,9 +85,9 @@ class Connections implements MqttConnections {
   }
 }
 
-/** One stream and its session. Few fields and no closures, because there is one for each idle connection. */
+/** One stream and its connection. Few fields and no closures, because there is one for each idle device. */
 class Connection implements Link, StreamOwner {
-  readonly session: Session;
+  readonly connection: MqttConnection;
   readonly #all: Connections;
   readonly #stream: Duplex;
   /** Monotonic time by which an ended stream must have closed. */
@@ -97,7 +97,7 @@ class Connection implements Link, StreamOwner {
   constructor(all: Connections, hub: Hub, stream: Duplex, origin: Origin) {
     this.#all = all;
     this.#stream = stream;
-    this.session = new Session(hub, this, origin);
+    this.connection = new MqttConnection(hub, this, origin);
     // A stream that fails closes by itself; sockets of the listener are listened to already.
     if (stream.listenerCount('error') === 0) stream.on('error', ignore);
     if (readsShared(stream)) {
@@ -111,21 +111,21 @@ class Connection implements Link, StreamOwner {
 
   receive(bytes: Buffer): void {
     work.mqttReads++;
-    this.session.receive(bytes);
+    this.connection.receive(bytes);
   }
 
   ended(): void {
-    this.session.ended();
+    this.connection.ended();
   }
 
   closed(): void {
     this.#all.forget(this);
-    this.session.ended();
+    this.connection.ended();
   }
 
   pulse(now: number, wall: number): void {
     if (this.#lingerUntil !== undefined && now >= this.#lingerUntil) this.#stream.destroy();
-    else this.session.pulse(now, wall);
+    else this.connection.pulse(now, wall);
   }
 
   get congested(): boolean {
@@ -134,13 +134,13 @@ class Connection implements Link, StreamOwner {
 
   write(bytes: Buffer, written?: (error?: Error | null) => void): boolean {
     const stream = this.#stream;
-    // A stream that is gone has told, or will tell, the session by its `close`.
+    // A stream that is gone has told, or will tell, the connection by its `close`.
     if (!stream.writable || stream.write(bytes, written)) return true;
     if (!this.#awaitsDrain) {
       this.#awaitsDrain = true;
       stream.once('drain', () => {
         this.#awaitsDrain = false;
-        this.session.drained();
+        this.connection.drained();
       });
     }
     return stream.writableLength <= limits.mqttOutputBytesMax;

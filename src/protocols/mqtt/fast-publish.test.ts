@@ -17,9 +17,9 @@ import { createMemoryConsumerGroupStore } from '../../stores/memory/consumer-gro
 import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { createMemorySubscriptionStore } from '../../stores/memory/subscriptions.ts';
+import { MqttConnection } from './connection.ts';
 import { FastPublish } from './fast-publish.ts';
 import type { Link } from './link.ts';
-import { Session } from './session.ts';
 
 const topic = 'devices/d1/messages/events/';
 
@@ -40,7 +40,7 @@ interface Run {
   readonly closed: boolean;
 }
 
-/** Gives the packets to a session; with `slowly`, one that never knows a topic again. */
+/** Gives the packets to a connection; with `slowly`, one that never knows a topic again. */
 async function run(messages: readonly Publish[], chunkBytes: number, slowly: boolean): Promise<Run> {
   const clock = new VirtualClock();
   const log = createMemoryEventLog({ name: 'mooring', partitionCount: 1, clock, durable: 'byHand' });
@@ -86,8 +86,8 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
     end: () => {},
     destroy: () => {},
   };
-  const session = new Session(hub as Hub, link, { protocol: 'mqtt', peer: '' });
-  session.receive(
+  const connection = new MqttConnection(hub as Hub, link, { protocol: 'mqtt', peer: '' });
+  connection.receive(
     mqttPacket.generate({
       cmd: 'connect',
       clientId: 'd1',
@@ -118,7 +118,7 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
   });
   const bytes = Buffer.concat(packets);
   for (let at = 0; at < bytes.length; at += chunkBytes)
-    session.receive(Buffer.from(bytes.subarray(at, at + chunkBytes)));
+    connection.receive(Buffer.from(bytes.subarray(at, at + chunkBytes)));
   await log.commit();
   const records: Buffer[] = [];
   for (const stored of await log.read(0, 0, Number.MAX_SAFE_INTEGER)) {
@@ -130,7 +130,12 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
   }
   const acknowledged = Buffer.concat(written.slice(1));
   const pubacks = Array.from({ length: acknowledged.length / 4 }, (_, at) => acknowledged.readUInt16BE(4 * at + 2));
-  return { records: slowly ? records.filter((_, at) => at % 2 === 1) : records, pubacks, fast, closed: session.closed };
+  return {
+    records: slowly ? records.filter((_, at) => at % 2 === 1) : records,
+    pubacks,
+    fast,
+    closed: connection.closed,
+  };
 }
 
 test('fast path and general path store the same bytes and send the same PUBACKs', async () => {

@@ -25,7 +25,7 @@ export const holds = {
 export type Hold = (typeof holds)[keyof typeof holds];
 
 /**
- * What is read, or not. While any hold is set the link is paused, so bytes wait with the peer and not here. A session extends
+ * What is read, or not. While any hold is set the link is paused, so bytes wait with the peer and not here. `MqttConnection` extends
  * this class instead of holding an object: each idle connection has one object less. `Claimant` is used the same way.
  */
 export abstract class Gated {

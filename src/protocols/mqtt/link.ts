@@ -1,8 +1,8 @@
 import type { PeerCertificate } from '../../core/identity/types.ts';
 
-/** What a session does to its connection. */
+/** What a connection does to its stream. */
 export interface Link {
-  /** What was written waits for the peer to read. The session's `drained` will be called when it does not any more. */
+  /** What was written waits for the peer to read. The connection's `drained` is called when it no longer waits. */
   readonly congested: boolean;
   /**
    * @param written is called when the bytes have left, or with an error when they never will.

@@ -1,4 +1,4 @@
-/** SUBSCRIBE and UNSUBSCRIBE: what a session has granted before -> what it has granted behind them. */
+/** SUBSCRIBE and UNSUBSCRIBE: what a connection was granted before -> what it is granted afterwards. */
 import { limits } from '../../base/limits.ts';
 import { asHubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
@@ -6,44 +6,44 @@ import { suback, unsuback } from '../../wire/mqtt/encode.ts';
 import { MalformedPacket, type SubscribePacket, type UnsubscribePacket } from '../../wire/mqtt/packets.ts';
 import { type Grants, grant, grantCount, revoke, subscriptionsOf } from './addresses.ts';
 import { holds } from './gate.ts';
-import type { HandledSession } from './handled-session.ts';
+import type { HandledConnection } from './handled-connection.ts';
 
 /** @throws MalformedPacket */
-export function takeSubscribe(session: HandledSession, packet: SubscribePacket): void {
+export function takeSubscribe(connection: HandledConnection, packet: SubscribePacket): void {
   keepGrants(
-    session,
-    grantsAfter(packet, session.grants, session.device.key),
+    connection,
+    grantsAfter(packet, connection.grants, connection.device.key),
     suback(packet.packetId, grantedQos(packet)),
   );
 }
 
 /** @throws MalformedPacket */
-export function takeUnsubscribe(session: HandledSession, packet: UnsubscribePacket): void {
-  keepGrants(session, grantsWithout(packet, session.grants, session.device.key), unsuback(packet.packetId));
+export function takeUnsubscribe(connection: HandledConnection, packet: UnsubscribePacket): void {
+  keepGrants(connection, grantsWithout(packet, connection.grants, connection.device.key), unsuback(packet.packetId));
 }
 
-/** Makes the session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
-function keepGrants(session: HandledSession, grants: Grants, answer: Buffer): void {
-  const prepared = session.preparing(grants);
-  const isKept = session.isPersistent && grants !== session.grants;
+/** Makes a persistent session's subscriptions durable, then answers: they are in force exactly when the device is told so. */
+function keepGrants(connection: HandledConnection, grants: Grants, answer: Buffer): void {
+  const prepared = connection.preparing(grants);
+  const isKept = connection.isPersistent && grants !== connection.grants;
   if (!isKept && prepared === undefined) {
-    session.grant(grants, answer);
+    connection.grant(grants, answer);
     return;
   }
-  session.hold(holds.saving);
-  const { key, principal } = session.device;
-  const saved = isKept ? session.hub.subscriptions.save(principal, subscriptionsOf(grants, key)) : undefined;
+  connection.hold(holds.saving);
+  const { key, principal } = connection.device;
+  const saved = isKept ? connection.hub.subscriptions.save(principal, subscriptionsOf(grants, key)) : undefined;
   Promise.all([saved, prepared]).then(
     () => {
-      if (session.closed) return;
-      session.grant(grants, answer);
-      session.release(holds.saving);
+      if (connection.closed) return;
+      connection.grant(grants, answer);
+      connection.release(holds.saving);
     },
     (error: unknown) => {
       const { code, limit } = asHubError(error);
-      if (code === 'IotHubUnauthorized') session.close('token-expired');
-      else if (code === 'ThrottlingException') session.fail('protocol-error', { code, limit });
-      else session.fail('storage-failed', { error });
+      if (code === 'IotHubUnauthorized') connection.close('token-expired');
+      else if (code === 'ThrottlingException') connection.fail('protocol-error', { code, limit });
+      else connection.fail('storage-failed', { error });
     },
   );
 }

@@ -17,8 +17,8 @@ import { desiredTopic, methodTopic, twinResponseTopic } from './addresses.ts';
 import type { Link } from './link.ts';
 import { twinRefusal } from './refusals.ts';
 
-/** What the wire asks of the session whose it is. */
-export interface TwinSession {
+/** What the wire needs of its connection. */
+export interface TwinConnection {
   readonly hub: Pick<Hub, 'twins' | 'clock' | 'random' | 'log'>;
   readonly device: DeviceConnection;
   readonly link: Pick<Link, 'congested'>;
@@ -31,27 +31,27 @@ export interface TwinSession {
 }
 
 export class TwinWire implements DesiredWire, MethodWire {
-  readonly #session: TwinSession;
+  readonly #connection: TwinConnection;
   #requests = 0;
   #pushes: DesiredPushes | undefined;
   #methods: MethodReceiver | undefined;
 
-  constructor(session: TwinSession) {
-    this.#session = session;
+  constructor(connection: TwinConnection) {
+    this.#connection = connection;
   }
 
   get twins(): Hub['twins'] {
-    return this.#session.hub.twins;
+    return this.#connection.hub.twins;
   }
 
   get principal() {
-    return this.#session.device.principal;
+    return this.#connection.device.principal;
   }
 
   /** The device reads its twin. */
   get(requestId: string): void {
     this.#answer(requestId, async () => {
-      const text = await this.twins.readOwn(this.principal, this.#session.device.key);
+      const text = await this.twins.readOwn(this.principal, this.#connection.device.key);
       return publishAtMostOnce(twinResponseTopic(200, requestId), Buffer.from(text));
     });
   }
@@ -60,7 +60,7 @@ export class TwinWire implements DesiredWire, MethodWire {
   patch(requestId: string, payload: Uint8Array, ifVersion: number | undefined): void {
     this.#answer(requestId, async () => {
       const patch = readReportedPatch(payload, ifVersion);
-      const version = await this.twins.report(this.principal, this.#session.device.key, patch);
+      const version = await this.twins.report(this.principal, this.#connection.device.key, patch);
       return publishAtMostOnce(`${twinResponseTopic(204, requestId)}&$version=${version}`, NOTHING);
     });
   }
@@ -81,7 +81,7 @@ export class TwinWire implements DesiredWire, MethodWire {
   }
 
   get methods(): MethodReceiver {
-    const { clock, random } = this.#session.hub;
+    const { clock, random } = this.#connection.hub;
     this.#methods ??= new MethodReceiver(clock, random, this);
     return this.#methods;
   }
@@ -101,46 +101,46 @@ export class TwinWire implements DesiredWire, MethodWire {
   }
 
   hasSpace(): boolean {
-    return !this.#session.closed && !this.#session.link.congested;
+    return !this.#connection.closed && !this.#connection.link.congested;
   }
 
   listens(): boolean {
-    return this.#session.isSubscribed('methods');
+    return this.#connection.isSubscribed('methods');
   }
 
   write(patch: DesiredText): boolean;
   write(id: number, call: MethodCall): boolean;
   write(what: DesiredText | number, call?: MethodCall): boolean {
     if (typeof what !== 'number') {
-      if (!this.#session.isSubscribed('twinDesired')) return false;
-      this.#session.write(publishAtMostOnce(desiredTopic(what.version), Buffer.from(what.text)));
+      if (!this.#connection.isSubscribed('twinDesired')) return false;
+      this.#connection.write(publishAtMostOnce(desiredTopic(what.version), Buffer.from(what.text)));
     } else if (call !== undefined) {
       const payload = call.payload === undefined ? NOTHING : Buffer.from(call.payload);
-      this.#session.write(publishAtMostOnce(methodTopic(call.name, what), payload));
+      this.#connection.write(publishAtMostOnce(methodTopic(call.name, what), payload));
     }
     return true;
   }
 
   failed(error: unknown): void {
-    this.#session.twinFailed(error);
+    this.#connection.twinFailed(error);
   }
 
   /** Answers in whatever order; each request has its place among those that wait. */
   #answer(requestId: string, work: () => Promise<Buffer>): void {
-    if (++this.#requests >= limits.mqttTwinRequestsMax) this.#session.holdRequests(true);
-    const { hub } = this.#session;
+    if (++this.#requests >= limits.mqttTwinRequestsMax) this.#connection.holdRequests(true);
+    const { hub } = this.#connection;
     work()
       .catch((error: unknown) => {
         const refusal = asHubError(error);
         if (refusal.code === 'ServerError')
-          hub.log.error({ identity: this.#session.device.name, error }, 'a twin request failed');
+          hub.log.error({ identity: this.#connection.device.name, error }, 'a twin request failed');
         return twinRefusal(refusal, requestId, hub);
       })
       .then((answer) => {
         this.#requests--;
-        if (this.#session.closed) return;
-        if (this.#session.isSubscribed('twinResponses')) this.#session.write(answer);
-        this.#session.holdRequests(false);
+        if (this.#connection.closed) return;
+        if (this.#connection.isSubscribed('twinResponses')) this.#connection.write(answer);
+        this.#connection.holdRequests(false);
       });
   }
 }

@@ -7,7 +7,7 @@ import type { AmqpError } from '../../../wire/amqp/performatives.ts';
 import type { PartitionAddress, RedirectAddress } from '../addresses.ts';
 import type { OutgoingLink } from '../engine/outgoing-link.ts';
 import type { LinkHost } from '../link-host.ts';
-import { EventDelivery } from './delivery.ts';
+import { EventDelivery } from './event-delivery.ts';
 import { readPosition } from './positions.ts';
 
 const METRICS = 'com.microsoft:enable-receiver-runtime-metric';

@@ -9,7 +9,7 @@ import { guidBytes } from '../../../wire/amqp/uuid.ts';
 import { commandForDevice } from '../command-mapping.ts';
 import type { OutgoingLink } from '../engine/outgoing-link.ts';
 import type { LinkHost } from '../link-host.ts';
-import type { DevicePeer } from './device-peer.ts';
+import type { AttachedDevice } from './attached-device.ts';
 
 /** Device reference 3.5. Nothing else can be said of a command than that it is to come again. */
 const settlements: Readonly<Record<PeerOutcome, Settlement>> = {
@@ -26,13 +26,13 @@ const settlements: Readonly<Record<PeerOutcome, Settlement>> = {
 export class CommandLink implements CommandWire {
   readonly #link: OutgoingLink;
   readonly #host: LinkHost;
-  readonly #device: DevicePeer;
+  readonly #device: AttachedDevice;
   readonly #delivery: CommandDelivery;
   /** Delivery ids that await the device's disposition, by lock token. */
   readonly #ids = new Map<string, number>();
 
   /** @throws HubError IotHubUnauthorizedAccess */
-  constructor(link: OutgoingLink, host: LinkHost, device: DevicePeer) {
+  constructor(link: OutgoingLink, host: LinkHost, device: AttachedDevice) {
     this.#link = link;
     this.#host = host;
     this.#device = device;

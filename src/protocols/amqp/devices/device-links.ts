@@ -6,18 +6,18 @@ import type { AnyLink } from '../engine/any-link.ts';
 import { IncomingLink } from '../engine/incoming-link.ts';
 import type { OutgoingLink } from '../engine/outgoing-link.ts';
 import type { LinkHost } from '../link-host.ts';
+import type { AttachedDevice } from './attached-device.ts';
+import type { AttachedDevices, Ending } from './attached-devices.ts';
 import { CommandLink } from './command-link.ts';
-import type { DevicePeer } from './device-peer.ts';
-import type { DevicePeers, Ending } from './device-peers.ts';
 import { TelemetryIntake } from './telemetry-intake.ts';
 import { TwinLinks } from './twin-links.ts';
 
 /** Opens the links of the devices behind one connection (device reference 3.3). */
 export class DeviceLinks {
-  readonly #devices: DevicePeers;
+  readonly #devices: AttachedDevices;
   readonly #host: LinkHost;
 
-  constructor(devices: DevicePeers, host: LinkHost) {
+  constructor(devices: AttachedDevices, host: LinkHost) {
     this.#devices = devices;
     this.#host = host;
   }
@@ -38,7 +38,7 @@ export class DeviceLinks {
     return device.connection.principal;
   }
 
-  #openIncoming(link: IncomingLink, { endpoint }: DeviceAddress, device: DevicePeer): void {
+  #openIncoming(link: IncomingLink, { endpoint }: DeviceAddress, device: AttachedDevice): void {
     switch (endpoint) {
       case 'events':
         new TelemetryIntake(link, this.#host, device);
@@ -58,7 +58,7 @@ export class DeviceLinks {
     }
   }
 
-  #openOutgoing(link: OutgoingLink, { endpoint }: DeviceAddress, device: DevicePeer): void {
+  #openOutgoing(link: OutgoingLink, { endpoint }: DeviceAddress, device: AttachedDevice): void {
     switch (endpoint) {
       case 'commands':
         new CommandLink(link, this.#host, device);
@@ -80,13 +80,13 @@ export class DeviceLinks {
   }
 
   /** What the hub sends to nobody but the device itself. @throws HubError */
-  #demand(device: DevicePeer, operation: 'commands.receive' | 'twins.readOwn' | 'methods.receive'): void {
+  #demand(device: AttachedDevice, operation: 'commands.receive' | 'twins.readOwn' | 'methods.receive'): void {
     const { principal, key } = device.connection;
     this.#host.hub.guard.demand(principal, operation, key);
   }
 
   /** Each link of a device may name the model (device reference 2.1); it is kept with the first that does. */
-  #nameModel({ attach }: AnyLink, device: DevicePeer): void {
+  #nameModel({ attach }: AnyLink, device: AttachedDevice): void {
     const modelId = attach.properties.get('com.microsoft:model-id');
     if (typeof modelId !== 'string' || modelId === '' || device.modelId === modelId) return;
     device.modelId = modelId;
@@ -97,7 +97,7 @@ export class DeviceLinks {
     });
   }
 
-  #twinOf(device: DevicePeer): TwinLinks {
+  #twinOf(device: AttachedDevice): TwinLinks {
     device.twin ??= new TwinLinks(this.#host, device.connection);
     return device.twin;
   }

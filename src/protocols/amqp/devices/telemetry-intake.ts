@@ -7,7 +7,7 @@ import { readMessageBatch } from '../../../wire/amqp/bare-message.ts';
 import { AmqpDecodeError, HeapBudget } from '../../../wire/amqp/values.ts';
 import type { Delivery, DeliveryMark, IncomingLink } from '../engine/incoming-link.ts';
 import type { LinkHost } from '../link-host.ts';
-import type { DevicePeer } from './device-peer.ts';
+import type { AttachedDevice } from './attached-device.ts';
 import { readTelemetry } from './telemetry-mapping.ts';
 
 /** Several messages in one (device reference 3.4): its data sections hold a complete message each. */
@@ -28,7 +28,7 @@ interface Waiting extends DeliveryMark {
 export class TelemetryIntake implements TelemetryDoor {
   readonly #link: IncomingLink;
   readonly #host: LinkHost;
-  readonly #device: DevicePeer;
+  readonly #device: AttachedDevice;
   readonly #telemetry: TelemetrySender;
   /** In the order in which they came, so batch numbers do not go down. */
   #waiting: Waiting[] = [];
@@ -36,7 +36,7 @@ export class TelemetryIntake implements TelemetryDoor {
   readonly #releases: Partial<Record<Slowing, () => void>> = {};
 
   /** @throws HubError IotHubUnauthorizedAccess */
-  constructor(link: IncomingLink, host: LinkHost, device: DevicePeer) {
+  constructor(link: IncomingLink, host: LinkHost, device: AttachedDevice) {
     this.#link = link;
     this.#host = host;
     this.#device = device;

@@ -7,7 +7,7 @@ import type { DevicePrincipal, IdentityKey, PeerCertificate, PolicyPrincipal } f
 import { clipped } from '../../../core/monitoring/concerned.ts';
 import type { DisconnectReason } from '../../../core/presence/types.ts';
 import type { Grants } from '../grants.ts';
-import { type AmqpOrigin, DevicePeer, refusalOf } from './device-peer.ts';
+import { type AmqpOrigin, AttachedDevice, refusalOf } from './attached-device.ts';
 
 /** Devices that one line of the log names. */
 const NAMED_MAX = 5;
@@ -24,38 +24,38 @@ export interface Ending {
 interface Place {
   /** Links that have it, or wait for it. */
   users: number;
-  readonly entering: Promise<DevicePeer>;
+  readonly entering: Promise<AttachedDevice>;
   /** Set when it is entered. */
-  peer?: DevicePeer;
+  device?: AttachedDevice;
 }
 
-export interface DevicePeersParts {
+export interface AttachedDevicesParts {
   readonly hub: Hub;
   readonly grants: Grants;
   readonly origin: AmqpOrigin;
   /** The client certificate of the TLS layer. */
   certificate(): PeerCertificate | undefined;
   /** A device has lost its place: its links are to end. */
-  lost(peer: DevicePeer, refusal: HubError): void;
+  lost(device: AttachedDevice, refusal: HubError): void;
 }
 
 /** The devices and modules behind one connection, each with its own proof and its own place. */
-export class DevicePeers {
-  readonly #parts: DevicePeersParts;
+export class AttachedDevices {
+  readonly #parts: AttachedDevicesParts;
   readonly #places = new Map<string, Place>();
   #isClosed = false;
   /** Of the log, about devices that were cut off. */
   #lines = 0;
 
-  constructor(parts: DevicePeersParts) {
+  constructor(parts: AttachedDevicesParts) {
     this.#parts = parts;
   }
 
   /**
-   * The peer of an identity, for one link more; `leave` must follow. The first link takes the identity's place.
+   * The device of an identity, for one link more; `leave` must follow. The first link takes the identity's place.
    * @throws HubError IotHubUnauthorized; nothing must be left then.
    */
-  async enter(key: IdentityKey): Promise<DevicePeer> {
+  async enter(key: IdentityKey): Promise<AttachedDevice> {
     const name = identityName(key);
     let place = this.#places.get(name);
     if (place === undefined) {
@@ -64,41 +64,42 @@ export class DevicePeers {
     }
     place.users++;
     try {
-      const peer = await place.entering;
-      if (this.#isClosed || peer.lost !== undefined) throw refusalOf(peer.lost ?? 'connection-lost');
-      place.peer = peer;
-      return peer;
+      const device = await place.entering;
+      if (this.#isClosed || device.lost !== undefined) throw refusalOf(device.lost ?? 'connection-lost');
+      place.device = device;
+      return device;
     } catch (error) {
       this.#leave(name, place);
       throw error;
     }
   }
 
-  /** One link of the peer less. After the last one the identity's place is free. @param why the hub has ended the link */
-  leave(peer: DevicePeer, why?: Ending): void {
-    const place = this.#places.get(peer.name);
-    if (place?.peer === peer) this.#leave(peer.name, place, why);
+  /** One link of the device less. After the last one the identity's place is free. @param why the hub has ended the link */
+  leave(device: AttachedDevice, why?: Ending): void {
+    const place = this.#places.get(device.name);
+    if (place?.device === device) this.#leave(device.name, place, why);
   }
 
   /** UTC milliseconds at which the first proof ends. */
   get nextExpiry(): number {
     let next = Number.POSITIVE_INFINITY;
-    for (const { peer } of this.#places.values()) next = Math.min(next, peer?.connection.principal.expiresAt ?? next);
+    for (const { device } of this.#places.values())
+      next = Math.min(next, device?.connection.principal.expiresAt ?? next);
     return next;
   }
 
   /** Ends those whose proof has ended. */
   expire(now: number): void {
-    for (const { peer } of [...this.#places.values()]) {
-      if (peer === undefined || peer.connection.principal.expiresAt > now) continue;
-      peer.connection.release('token-expired');
-      this.#lost(peer, 'token-expired');
+    for (const { device } of [...this.#places.values()]) {
+      if (device === undefined || device.connection.principal.expiresAt > now) continue;
+      device.connection.release('token-expired');
+      this.#lost(device, 'token-expired');
     }
   }
 
   /** A device has given a new proof. */
   renew(principal: DevicePrincipal): void {
-    const connection = this.#places.get(identityName(principal.key))?.peer?.connection;
+    const connection = this.#places.get(identityName(principal.key))?.device?.connection;
     if (connection !== undefined && connection.generationId === principal.generationId) {
       connection.principal = principal;
     }
@@ -110,13 +111,13 @@ export class DevicePeers {
    */
   async renewByPolicy(token: string, { scope, expiresAt }: PolicyPrincipal): Promise<void> {
     let renewed = 0;
-    for (const { peer } of [...this.#places.values()]) {
-      if (peer === undefined) continue;
-      const { key, principal, peer: address } = peer.connection;
+    for (const { device } of [...this.#places.values()]) {
+      if (device === undefined) continue;
+      const { key, principal, peer: address } = device.connection;
       const isOlder = principal.authScope === 'hub' && principal.expiresAt < expiresAt;
       if (!isOlder || !covers(scope, pathOf(key))) continue;
       const proved = this.#parts.hub.authentication.device(key, { kind: 'token', token }, address);
-      this.renew(await proved.catch(() => peer.connection.principal));
+      this.renew(await proved.catch(() => device.connection.principal));
       if (++renewed % RENEWED_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
     }
   }
@@ -128,21 +129,21 @@ export class DevicePeers {
   /** The connection is gone, or is about to. Harmless when called again. @param detail see `PresenceTicket` */
   close(reason: DisconnectReason, detail?: string): void {
     this.#isClosed = true;
-    const devices = [...this.#places.values()].flatMap(({ peer }) => peer ?? []);
+    const devices = [...this.#places.values()].flatMap(({ device }) => device ?? []);
     if (detail !== undefined && devices.length > 0) {
       const named = devices.slice(0, NAMED_MAX).map(({ name }) => name);
       this.#tell({ devices: named, count: devices.length, reason, detail });
     }
-    for (const peer of devices) peer.connection.release(reason, detail && clipped(detail));
+    for (const device of devices) device.connection.release(reason, detail && clipped(detail));
     this.#places.clear();
   }
 
-  async #take(key: IdentityKey): Promise<DevicePeer> {
+  async #take(key: IdentityKey): Promise<AttachedDevice> {
     const { hub, origin } = this.#parts;
-    const peer = new DevicePeer(hub, await this.#prove(key), origin, (lost, reason) => this.#lost(lost, reason));
-    await peer.enter();
-    if (this.#isClosed) peer.connection.release('connection-lost');
-    return peer;
+    const device = new AttachedDevice(hub, await this.#prove(key), origin, (lost, reason) => this.#lost(lost, reason));
+    await device.enter();
+    if (this.#isClosed) device.connection.release('connection-lost');
+    return device;
   }
 
   /** By its own token, by a policy's, or by the certificate of the TLS layer. @throws HubError IotHubUnauthorized */
@@ -165,12 +166,12 @@ export class DevicePeers {
     place.users--;
     if (place.users > 0 || this.#places.get(name) !== place) return;
     this.#places.delete(name);
-    if (place.peer === undefined) return;
-    if (why === undefined) place.peer.connection.release('by-client');
+    if (place.device === undefined) return;
+    if (why === undefined) place.device.connection.release('by-client');
     else {
       const { reason, detail } = why;
       this.#tell({ devices: [name], count: 1, reason, detail });
-      place.peer.connection.release(reason, clipped(detail));
+      place.device.connection.release(reason, clipped(detail));
     }
   }
 
@@ -181,9 +182,9 @@ export class DevicePeers {
     this.#parts.hub.log.info({ protocol, peer, ...fields }, 'AMQP devices are cut off');
   }
 
-  #lost(peer: DevicePeer, reason: DisconnectReason): void {
-    const place = this.#places.get(peer.name);
-    if (place?.peer === peer) this.#places.delete(peer.name);
-    this.#parts.lost(peer, refusalOf(reason));
+  #lost(device: AttachedDevice, reason: DisconnectReason): void {
+    const place = this.#places.get(device.name);
+    if (place?.device === device) this.#places.delete(device.name);
+    this.#parts.lost(device, refusalOf(reason));
   }
 }

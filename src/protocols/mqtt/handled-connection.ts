@@ -10,8 +10,8 @@ import type { Link } from './link.ts';
 import type { TwinWire } from './twin-wire.ts';
 import type { Uplink } from './uplink.ts';
 
-/** What the handlers of packets (`connecting.ts`, `publishing.ts`, `subscribing.ts`) need of the connection's session. */
-export interface HandledSession extends DeviceReceiver {
+/** What the handlers of packets (`connecting.ts`, `publishing.ts`, `subscribing.ts`) need of the connection. */
+export interface HandledConnection extends DeviceReceiver {
   readonly hub: Hub;
   readonly link: Link;
   readonly closed: boolean;
@@ -35,7 +35,7 @@ export interface HandledSession extends DeviceReceiver {
   proved(device: DeviceConnection, traits: ConnectTraits): void;
   /** The device has its place and its session: it is told so, and read. */
   accept(entered: Entered, packet: ConnectPacket): void;
-  /** What grants need before the device is told of them; undefined = nothing. Never rejects; the session may be closed behind it. */
+  /** What grants need before the device is told of them; undefined = nothing. Never rejects; the connection may be closed by then. */
   preparing(grants: Grants): Promise<void> | undefined;
   /** What the device hears from here on. The answer goes first: SDKs resolve a subscription by it (device reference 2.8). */
   grant(grants: Grants, answer: Buffer): void;

@@ -1,6 +1,6 @@
 /**
  * One MQTT connection, from its first byte to its end, without sockets: bytes come in by `receive`, effects leave by a
- * `Link`, time passes by `pulse`. Whatever comes, a session answers or closes; it never throws.
+ * `Link`, time passes by `pulse`. It answers or closes, whatever comes; it never throws.
  *
  * Packets are handled one after another. What must be waited for (authentication, a durable subscription, room in the
  * event log, a peer that does not read) is a hold (`gate.ts`); while one is set, no packet is taken from the reader and
@@ -22,22 +22,22 @@ import { type Grants, grantedQosOf, isGranted, NO_GRANTS } from './addresses.ts'
 import { type CommandReceiver, CommandWire } from './command-wire.ts';
 import { takeConnect } from './connecting.ts';
 import { Gated, holds } from './gate.ts';
-import type { HandledSession } from './handled-session.ts';
+import type { HandledConnection } from './handled-connection.ts';
 import { type ConnectTraits, type Entered, PLAIN_TRAITS, requireConnect, silenceMsMax } from './handshake.ts';
 import type { Link, Origin } from './link.ts';
 import { takePublish } from './publishing.ts';
 import { closingOf, detailOf } from './refusals.ts';
 import { giveBackReader, takeReader } from './spare-reader.ts';
 import { takeSubscribe, takeUnsubscribe } from './subscribing.ts';
-import { type TwinSession, TwinWire } from './twin-wire.ts';
+import { type TwinConnection, TwinWire } from './twin-wire.ts';
 import { Uplink } from './uplink.ts';
 import { leavesWill } from './will.ts';
 
 /** Bytes of a packet off the fast path, of its topic above all, that take as long as a small packet does. */
 const BYTES_PER_PACKET = 256;
 
-/** It has few objects of its own: there is a session for each idle connection. */
-export class Session extends Gated implements HandledSession, TelemetryDoor, CommandReceiver, TwinSession {
+/** It has few objects of its own, because there is one for each idle device. */
+export class MqttConnection extends Gated implements HandledConnection, TelemetryDoor, CommandReceiver, TwinConnection {
   readonly hub: Hub;
   /** Until the device has proved who it is. */
   #origin: Origin | undefined;
@@ -195,7 +195,7 @@ export class Session extends Gated implements HandledSession, TelemetryDoor, Com
   }
 
   /**
-   * Time passes: called for every session in turn, so that none needs a timer of its own.
+   * Time passes: called for every connection in turn, so that none needs a timer of its own.
    * @param now milliseconds of the monotonic clock; @param wall UTC milliseconds.
    */
   pulse(now: number, wall: number): void {

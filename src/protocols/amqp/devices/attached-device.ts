@@ -19,7 +19,7 @@ export interface AmqpOrigin extends DeviceOrigin {
  * One device or module behind an AMQP connection, which may carry many. It has its identity's place from its first link to
  * its last, and all its links end when it loses that place.
  */
-export class DevicePeer implements DeviceReceiver {
+export class AttachedDevice implements DeviceReceiver {
   readonly connection: DeviceConnection;
   readonly #links = new Set<AnyLink>();
   readonly #listeners = new Set<() => void>();
@@ -29,13 +29,13 @@ export class DevicePeer implements DeviceReceiver {
   twin: TwinLinks | undefined;
   readonly #hub: DeviceHub;
   #methods: MethodLinks | undefined;
-  readonly #onLost: (peer: DevicePeer, reason: DisconnectReason) => void;
+  readonly #onLost: (peer: AttachedDevice, reason: DisconnectReason) => void;
 
   constructor(
     hub: DeviceHub,
     principal: DevicePrincipal,
     origin: AmqpOrigin,
-    onLost: (peer: DevicePeer, reason: DisconnectReason) => void,
+    onLost: (peer: AttachedDevice, reason: DisconnectReason) => void,
   ) {
     this.#hub = hub;
     this.connection = new DeviceConnection(hub, principal, origin, this);
