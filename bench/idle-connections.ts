@@ -11,8 +11,10 @@
  * `heap` is the runtime's own count of live objects, as a check: it knows neither free memory nor native objects. Linux only.
  *
  *     node bench/idle-connections.ts [--connections 4000] [--rounds 1] [--only hub-plain,bare-plain] [--json FILE]
+ *     node bench/idle-connections.ts --only hub-plain,hub-plain-twins --rounds 3
  *
- * Devices come as stock SDKs do: CleanSession 0, subscribed to commands (not with `--no-subscribe`). `--seconds N` is how
+ * Devices come as stock SDKs do: CleanSession 0, subscribed to commands (not with `--no-subscribe`); those of `hub-plain-twins` to
+ * answers and changes of twins and to methods as well. `--seconds N` is how
  * long the CPU time of idleness is measured; `--snapshot DIR` writes two heap snapshots of each server, at both readings
  * (taking one needs memory: the figures of such a run are not for use).
  */
@@ -32,8 +34,11 @@ import { makeCertificate } from './servers/certificate.ts';
 import { createDevices } from './servers/hub.ts';
 import { freePort, freePorts, startProgram, stopProgram } from './servers/server.ts';
 
-const kinds = ['bare-plain', 'hub-plain', 'bare-tls', 'hub-tls'] as const;
+const kinds = ['bare-plain', 'hub-plain', 'hub-plain-twins', 'bare-tls', 'hub-tls'] as const;
 type Kind = (typeof kinds)[number];
+const usual = kinds.filter((kind) => kind !== 'hub-plain-twins');
+/** Beside commands. */
+const twinFilters = ['$iothub/twin/res/#', '$iothub/twin/PATCH/properties/desired/#', '$iothub/methods/POST/#'];
 
 const { values } = parseArgs({
   allowNegative: true,
@@ -41,7 +46,7 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '4000' },
     base: { type: 'string', default: '2000' },
     rounds: { type: 'string', default: '1' },
-    only: { type: 'string', default: kinds.join(',') },
+    only: { type: 'string', default: usual.join(',') },
     subscribe: { type: 'boolean', default: true },
     seconds: { type: 'string', default: '5' },
     snapshot: { type: 'string' },
@@ -123,8 +128,15 @@ function inspect(port: number): string {
   return `--inspect=127.0.0.1:${port}`;
 }
 
-/** Opens a connection as a device does; resolves when it is let in (and subscribed, at the hub). */
-function connect(server: Server, at: number, isHub: boolean): Promise<net.Socket> {
+/** What a device subscribes to, one after the other. */
+function filtersOf(kind: Kind, clientId: string): readonly string[] {
+  if (kind.startsWith('bare')) return [];
+  const commands = values.subscribe ? [`devices/${clientId}/messages/devicebound/#`] : [];
+  return kind === 'hub-plain-twins' ? [...commands, ...twinFilters] : commands;
+}
+
+/** Opens a connection as a device does; resolves when it is let in and subscribed. */
+function connect(server: Server, at: number, kind: Kind): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
     const place = {
       port: server.port,
@@ -135,18 +147,20 @@ function connect(server: Server, at: number, isHub: boolean): Promise<net.Socket
     const socket =
       server.ca === undefined ? net.connect(place) : tls.connect({ ...place, ca: server.ca, servername: 'localhost' });
     const login = server.logins[at];
-    let awaited = isHub && values.subscribe ? [0x20, 0x90] : [0x20];
+    const filters = filtersOf(kind, login.clientId).values();
+    let awaited = 0x20;
     socket.once('error', reject);
     socket.once('close', () => reject(new Error(`connection ${at} was closed before it was let in`)));
     socket.once(server.ca === undefined ? 'connect' : 'secureConnect', () => {
       socket.write(connectPacket({ ...login, cleanSession: false, keepAliveSeconds: 1000 }));
     });
     socket.on('data', (bytes) => {
-      if (bytes[0] !== awaited[0] || bytes[3] > 1)
+      if (bytes[0] !== awaited || bytes[bytes.length - 1] > 1)
         reject(new Error(`connection ${at} was answered ${bytes.toString('hex')}`));
-      awaited = awaited.slice(1);
-      if (awaited.length === 0) resolve(socket);
-      else socket.write(subscribePacket(`devices/${login.clientId}/messages/devicebound/#`));
+      const { value: filter } = filters.next();
+      if (filter === undefined) resolve(socket);
+      else socket.write(subscribePacket(filter));
+      awaited = 0x90;
     });
   });
 }
@@ -219,11 +233,11 @@ async function measure(kind: Kind): Promise<Measured> {
   const sockets: net.Socket[] = [];
   try {
     server = await (isHub ? startHub(kind, folder) : startBare(kind, folder));
-    await openUpTo(baseConnections, sockets, server, isHub);
+    await openUpTo(baseConnections, sockets, server, kind);
     const first = await reading(server);
     // Nothing is free now, so the next filling shows its own size.
     const before = await reading(server, `${kind}-base`);
-    await openUpTo(baseConnections + connections, sockets, server, isHub);
+    await openUpTo(baseConnections + connections, sockets, server, kind);
     const after = await reading(server, kind);
     const added = (of: keyof Reading): number => (after[of] - before[of] - (before[of] - first[of])) / connections;
     const cpu = cpuSeconds(server.pid);
@@ -243,10 +257,10 @@ async function measure(kind: Kind): Promise<Measured> {
   }
 }
 
-async function openUpTo(count: number, sockets: net.Socket[], server: Server, isHub: boolean): Promise<void> {
+async function openUpTo(count: number, sockets: net.Socket[], server: Server, kind: Kind): Promise<void> {
   let next = sockets.length;
   const worker = async (): Promise<void> => {
-    while (next < count) sockets.push(await connect(server, next++, isHub));
+    while (next < count) sockets.push(await connect(server, next++, kind));
   };
   await Promise.all(Array.from({ length: OPENING }, worker));
 }
@@ -280,9 +294,15 @@ async function collect(inspector: Inspector): Promise<void> {
   await sleep(700);
 }
 
-const rounds: Readonly<Record<Kind, Measured[]>> = { 'bare-plain': [], 'hub-plain': [], 'bare-tls': [], 'hub-tls': [] };
+const rounds: Readonly<Record<Kind, Measured[]>> = {
+  'bare-plain': [],
+  'hub-plain': [],
+  'hub-plain-twins': [],
+  'bare-tls': [],
+  'hub-tls': [],
+};
 for (let round = 0; round < Number(values.rounds); round++) {
-  for (const kind of wanted) rounds[kind].push(await measure(kind));
+  for (const kind of round % 2 === 0 ? wanted : wanted.toReversed()) rounds[kind].push(await measure(kind));
 }
 const rows = wanted.map((kind) => [
   kind,
@@ -298,6 +318,11 @@ for (const layer of ['plain', 'tls'] as const) {
   if (bare.length === 0 || hub.length === 0) continue;
   const ratios = hub.map(({ kibPerConnection }, at) => kibPerConnection / bare[at].kibPerConnection);
   process.stdout.write(`${layer}: hub / bare ${show(spread(ratios))}\n`);
+}
+const [plain, withTwins] = [rounds['hub-plain'], rounds['hub-plain-twins']];
+if (plain.length > 0 && withTwins.length > 0) {
+  const more = withTwins.map(({ kibPerConnection }, at) => kibPerConnection - plain[at].kibPerConnection);
+  process.stdout.write(`subscribed to twin, desired and methods: ${show(spread(more))} KiB more\n`);
 }
 const { json, ...options } = values;
 const file = writeResult('idle-connections', { machine: machine(), options, rounds }, json);
