@@ -151,6 +151,12 @@ export const bulkItemSchema = z.object({
   deviceScope: z.string().nullish(),
   parentScopes: z.array(z.string()).nullish(),
   managedBy: z.string().nullish(),
+  twinETag: z.string().nullish().meta({ description: 'The ETag that the twin must have. Absent: any.' }),
+  tags: z.unknown().optional().meta({ description: 'To be merged into the tags of the twin; null deletes.' }),
+  properties: z
+    .object({ desired: z.unknown().optional() })
+    .nullish()
+    .meta({ description: '`desired` is merged into the desired properties of the twin; null deletes.' }),
 });
 export type BulkItemJson = z.input<typeof bulkItemSchema>;
 

@@ -109,6 +109,7 @@ export function createHub(parts: HubParts): WholeHub {
       random,
       presence,
       commandDepths: commands.depths,
+      changeTwin: (...args) => twins.change(...args),
       limits: parts.limits,
     }),
     authorities: createAuthorities({ guard, store: parts.authorities, clock, random }),

@@ -180,3 +180,80 @@ test('a method of a device that is not there is refused at once, in the form tha
     assert.deepEqual([refused.status, refused.headers['iothub-errorcode']], [400, 'ArgumentInvalid']);
   }
 });
+
+test('a bulk request changes twins, each item by itself', async () => {
+  await using http = await withDevice();
+  await http.client().devices.create('d2');
+  await http.client().devices.create('d3');
+  const before = (await ask(http, 'GET', '/twins/d2')).json.etag;
+  const desired = { interval: 5, $version: 1 };
+  const { status, headers, json } = await ask(http, 'POST', '/devices', {
+    body: [
+      { id: 'd1', importMode: 'UpdateTwin', tags: { floor: 3 }, properties: { desired, reported: { no: 1 } } },
+      { id: 'd1', moduleId: 'm1', importMode: 'updateTwin', properties: { desired: { on: true } } },
+      { id: 'd2', importMode: 'updateTwinIfMatchETag', twinETag: `"${before}"`, tags: { a: 1, b: null } },
+      { id: 'd3', importMode: 'updateTwinIfMatchETag', twinETag: 'AAAAAAAAAGQ=', tags: { a: 1 } },
+      { id: 'd4', importMode: 'updateTwin', tags: { a: 1 } },
+      { id: 'd3', moduleId: 'm1', importMode: 'updateTwin', tags: {} },
+      { id: 'd5', importMode: 'updateTwin', tags: { 'a.b': 1 } },
+      { id: 'd6', importMode: 'updateTwinIfMatchETag', tags: { a: 1 } },
+    ],
+  });
+  assert.equal(status, 400);
+  assert.equal(headers['iothub-errorcode'], 'BulkRegistryOperationFailure');
+  assert.deepEqual(
+    json.errors.map((error: Record<string, unknown>) => [error.deviceId, error.moduleId, error.errorCode]),
+    [
+      ['d3', undefined, 412001],
+      ['d4', undefined, 404001],
+      ['d3', 'm1', 404010],
+      ['d5', undefined, 400004],
+      ['d6', undefined, 400005],
+    ],
+  );
+  const d1 = (await ask(http, 'GET', '/twins/d1')).json;
+  assert.deepEqual([d1.tags, d1.properties.desired.interval], [{ floor: 3 }, 5]);
+  assert.deepEqual(Object.keys(d1.properties.reported), ['$metadata', '$version']);
+  assert.equal((await ask(http, 'GET', '/twins/d1/modules/m1')).json.properties.desired.on, true);
+  assert.deepEqual((await ask(http, 'GET', '/twins/d2')).json.tags, { a: 1 });
+  assert.deepEqual((await ask(http, 'GET', '/twins/d3')).json.tags, {});
+  const all = await ask(http, 'POST', '/devices', { body: [{ id: 'd1', importMode: 'updateTwin', tags: {} }] });
+  assert.deepEqual([all.status, all.json], [200, { isSuccessful: true, errors: [], warnings: [] }]);
+});
+
+test('a bulk request creates devices with their twins, and says which have none', async () => {
+  await using http = await openHttpHub();
+  const sections = { tags: { floor: 1 }, properties: { desired: { interval: 5, $version: 7 } } };
+  const { status, json } = await ask(http, 'POST', '/devices', {
+    body: [
+      { id: 'd1', importMode: 'create', ...sections },
+      { id: 'd2', importMode: 'create', tags: { 'a.b': 1 } },
+      { id: 'd3', importMode: 'create', tags: {}, properties: { desired: {} } },
+    ],
+  });
+  assert.deepEqual([status, json.isSuccessful, json.errors], [200, true, []]);
+  assert.deepEqual(
+    json.warnings.map((warning: Record<string, unknown>) => [warning.deviceId, warning.warningCode]),
+    [['d2', 'DeviceRegisteredWithoutTwin']],
+  );
+  const { tags, properties, etag } = (await ask(http, 'GET', '/twins/d1')).json;
+  assert.deepEqual([tags, properties.desired.interval, properties.desired.$version], [{ floor: 1 }, 5, 2]);
+  assert.equal(etag, 'AAAAAAAAAAI=');
+  assert.deepEqual((await ask(http, 'GET', '/twins/d2')).json.tags, {});
+  assert.equal((await ask(http, 'GET', '/twins/d3')).json.version, 2);
+});
+
+test('who may write the registry but not twins changes none in bulk', async () => {
+  await using http = await withDevice();
+  const authorization = await http.token('registryReadWrite');
+  const { status, json } = await ask(http, 'POST', '/devices', {
+    body: [{ id: 'd1', importMode: 'updateTwin', tags: { a: 1 } }],
+    headers: { authorization },
+  });
+  assert.equal(status, 400);
+  assert.deepEqual(
+    json.errors.map(({ errorCode }: { errorCode: number }) => errorCode),
+    [401002],
+  );
+  assert.deepEqual((await ask(http, 'GET', '/twins/d1')).json.tags, {});
+});

@@ -13,7 +13,8 @@ export const registryCalls: Sheet<Registry> = {
     const operation = 'registry.write';
     const targets = items.map(({ draft }) => draft);
     const result = await guard.run(principal, operation, targets, () => room.bulk(principal, items));
-    for (const { deviceId, moduleId, errorCode } of result.errors) {
+    for (const { deviceId, moduleId, errorCode, isTold } of result.errors) {
+      if (isTold === true) continue;
       const target = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
       const code = errorCodeOf(errorCode);
       if (code !== undefined) guard.refused({ operation, principal, target }, new HubError(code));

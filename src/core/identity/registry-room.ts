@@ -1,5 +1,6 @@
 /** The identity registry, as doors see it. How each call is asked for: `registry-calls.ts`. */
 import type { HubError } from '../errors.ts';
+import type { TwinChange } from '../twins/types.ts';
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus, PresenceState, Principal } from './types.ts';
 
 /** The identity registry as doors see it. Every operation refuses a principal that may not do it. */
@@ -105,6 +106,10 @@ export interface BulkItem {
   readonly draft: IdentityDraft;
   readonly importMode: ImportMode;
   readonly etag?: string;
+  /** To be merged into its twin, behind what is done with the identity; or why that cannot be. Absent = nothing. */
+  readonly twin?: TwinChange | HubError;
+  /** Which the twin must have. */
+  readonly twinEtag?: string;
 }
 
 export interface BulkResult {
@@ -114,7 +119,11 @@ export interface BulkResult {
     readonly moduleId?: string;
     readonly errorCode: number;
     readonly errorStatus: string;
+    /** The room of twins has refused it, and has told so. */
+    readonly isTold?: true;
   }[];
+  /** Identities that were created and whose twin could not be changed. */
+  readonly withoutTwin: readonly { readonly deviceId: string; readonly reason: string }[];
 }
 
 export type WhichKeys = 'primaryKey' | 'secondaryKey' | 'both';

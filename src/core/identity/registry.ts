@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
-import { runBulk } from './bulk.ts';
+import { type ChangeTwin, runBulk } from './bulk.ts';
 import { edgeScopeReads } from './edge-scope-reads.ts';
 import type { Guard, Guarded } from './guard.ts';
 import type { IdentityStore } from './ports.ts';
@@ -24,6 +24,8 @@ export interface RegistryParts {
   };
   /** Commands that wait per identity; absent = a hub without commands. */
   readonly commandDepths?: (keys: readonly IdentityKey[]) => Promise<readonly number[]>;
+  /** Merges into the twin of an identity as that caller; absent = a hub without twins. */
+  readonly changeTwin?: ChangeTwin;
   /** Default: the service's. */
   readonly limits?: Partial<RegistryLimits>;
 }
@@ -82,9 +84,10 @@ export function createRegistry(parts: RegistryParts): Guarded<Registry> {
     async delete(_principal, key, ifMatch = '*') {
       await single({ kind: 'delete', draft: keyOf(key), ifMatch });
     },
-    async bulk(_principal, items) {
+    async bulk(principal, items) {
       const now = clock.now();
-      return runBulk(items, (wishes) => carryOut(wishes, writing, now));
+      const identities = (wishes: readonly Wish[]) => carryOut(wishes, writing, now);
+      return runBulk(items, identities, parts.changeTwin?.bind(undefined, principal));
     },
     regenerateKeys: (_principal, which, keys) => regenerateKeys(which, keys, writing, clock.now()),
     async unseenSince(_principal, time, top) {

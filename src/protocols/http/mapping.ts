@@ -23,6 +23,7 @@ import type {
   WhichKeys,
 } from '../../core/identity/registry-room.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
+import { readTwinChange } from '../../core/twins/rules.ts';
 import { unquoteETag } from './addresses.ts';
 
 /** The service shows the first instant of its calendar for "never", without a zone (service reference 2.3). */
@@ -58,7 +59,32 @@ export function bulkItem(item: z.output<typeof bulkItemSchema>): BulkItem {
     draft: { ...key, ...draftFields(item), ...(item.managedBy == null ? {} : { managedBy: item.managedBy }) },
     importMode: item.importMode ?? 'createOrUpdate',
     ...(etag == null ? {} : { etag: unquoteETag(etag) }),
+    ...(item.twinETag == null ? {} : { twinEtag: unquoteETag(item.twinETag) }),
+    ...bulkTwin(item),
   };
+}
+
+/** What of the item is its twin's: read as the body of a PATCH is, so that the same bounds hold for it; but null says nothing here. */
+function bulkTwin({ tags, properties, importMode }: z.output<typeof bulkItemSchema>): Pick<BulkItem, 'twin'> {
+  const desired = properties?.desired;
+  const isTwins = importMode === 'updateTwin' || importMode === 'updateTwinIfMatchETag';
+  // Empty sections are what serializers send of an identity whose twin nobody has touched.
+  if (!isTwins && isEmpty(tags) && isEmpty(desired)) return {};
+  const body = { ...(tags != null && { tags }), ...(desired != null && { properties: { desired } }) };
+  try {
+    const change = readTwinChange(Buffer.from(JSON.stringify(body)), 'merge');
+    if (isTwins || change.kind !== 'merge') return { twin: change };
+    // A version stands there when the item was exported: it is not this twin's.
+    const { desiredVersion: _, ...merge } = change;
+    return { twin: merge };
+  } catch (error) {
+    if (!(error instanceof HubError)) throw error;
+    return { twin: error };
+  }
+}
+
+function isEmpty(section: unknown): boolean {
+  return section == null || (typeof section === 'object' && Object.keys(section).length === 0);
 }
 
 type DraftFields = Partial<Pick<z.output<typeof bulkItemSchema>, Exclude<keyof IdentityDraft, keyof IdentityKey>>>;
@@ -139,7 +165,15 @@ function shownFields(view: IdentityView) {
 }
 
 export function bulkResultJson(result: BulkResult): BulkResultJson {
-  return { isSuccessful: result.isSuccessful, errors: [...result.errors], warnings: [] };
+  return {
+    isSuccessful: result.isSuccessful,
+    errors: result.errors.map(({ isTold: _, ...error }) => error),
+    warnings: result.withoutTwin.map(({ deviceId, reason }) => ({
+      deviceId,
+      warningCode: 'DeviceRegisteredWithoutTwin',
+      warningStatus: reason,
+    })),
+  };
 }
 
 export function consumerGroupJson(group: ConsumerGroup): ConsumerGroupJson {
