@@ -92,9 +92,14 @@ export class TwinBackEnd implements AsyncDisposable {
     return this.client.must('invoke', deviceId, moduleId ?? null, wish);
   }
 
+  /** All rows of a query, page by page as the SDK tells them; Java's turns pages by itself, and tells one. */
+  query<Row>(text: string, pageSize: number, kind: 'twins' | 'raw'): Promise<readonly (readonly Row[])[]> {
+    return this.client.must('query', text, pageSize, kind);
+  }
+
   /** What the SDK makes of a refusal, with the hub's answer in it: class, message, body. Undefined = it was none. */
   async refusal(
-    op: 'patch' | 'replace' | 'invoke' | 'get' | 'absent',
+    op: 'patch' | 'replace' | 'invoke' | 'get' | 'absent' | 'query',
     ...args: readonly unknown[]
   ): Promise<string | undefined> {
     const { error } = await this.client.call(op, ...args);

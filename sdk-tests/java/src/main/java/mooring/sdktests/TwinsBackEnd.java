@@ -9,12 +9,18 @@ import com.microsoft.azure.sdk.iot.service.jobs.ScheduledJobsClient;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodRequestOptions;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodResponse;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodsClient;
+import com.microsoft.azure.sdk.iot.service.query.QueryClient;
+import com.microsoft.azure.sdk.iot.service.query.QueryPageOptions;
+import com.microsoft.azure.sdk.iot.service.query.RawQueryResponse;
+import com.microsoft.azure.sdk.iot.service.query.TwinQueryResponse;
 import com.microsoft.azure.sdk.iot.service.registry.RegistryClient;
 import com.microsoft.azure.sdk.iot.service.twin.Twin;
 import com.microsoft.azure.sdk.iot.service.twin.TwinClient;
 import com.microsoft.azure.sdk.iot.service.twin.TwinCollection;
+import java.util.ArrayList;
 import java.util.Date;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /** iot-service-client: twins and methods over REST. */
@@ -25,6 +31,7 @@ final class TwinsBackEnd {
   private final ConfigurationsClient configurations;
   private final ScheduledJobsClient jobs;
   private final RegistryClient registry;
+  private final QueryClient queries;
 
   TwinsBackEnd(JsonObject job) {
     String connectionString = job.get("connectionString").getAsString();
@@ -33,6 +40,7 @@ final class TwinsBackEnd {
     configurations = new ConfigurationsClient(connectionString);
     jobs = new ScheduledJobsClient(connectionString);
     registry = new RegistryClient(connectionString);
+    queries = new QueryClient(connectionString);
   }
 
   /** What the service does and the hub does not, by the names that the test gives. */
@@ -47,6 +55,33 @@ final class TwinsBackEnd {
     };
   }
 
+  /** All rows in one page: the client turns pages by itself. */
+  private Object query(String text, int pageSize, String kind) throws Exception {
+    QueryPageOptions options = QueryPageOptions.builder().pageSize(pageSize).build();
+    List<Object> rows = new ArrayList<>();
+    if (kind.equals("twins")) {
+      TwinQueryResponse answer = queries.queryTwins(text, options);
+      while (answer.hasNext()) {
+        Twin twin = answer.next(turned(options, answer.getContinuationToken()));
+        Map<String, Object> row = shown(twin);
+        row.put("deviceId", twin.getDeviceId());
+        row.put("moduleId", twin.getModuleId());
+        rows.add(row);
+      }
+    } else {
+      RawQueryResponse answer = queries.queryRaw(text, options);
+      while (answer.hasNext()) {
+        rows.add(GSON.fromJson(answer.next(turned(options, answer.getContinuationToken())), JsonObject.class));
+      }
+    }
+    return List.of(rows);
+  }
+
+  /** The size of pages is forgotten behind the first one. */
+  private static QueryPageOptions turned(QueryPageOptions options, String token) {
+    return QueryPageOptions.builder().pageSize(options.getPageSize()).continuationToken(token).build();
+  }
+
   Map<String, Link.Operation> operations() {
     return Map.of(
         "get", args -> told(() -> shown(module(args.get(1)) == null
@@ -58,6 +93,8 @@ final class TwinsBackEnd {
         "replace", args -> told(() -> shown(twins.replace(
             wanted(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject()),
             args.get(3).getAsString()))),
+        "query", args -> told(() ->
+            query(args.get(0).getAsString(), args.get(1).getAsInt(), args.get(2).getAsString())),
         "absent", args -> told(() -> absent(args.get(0).getAsString())),
         "invoke", args -> told(() -> invoke(args.get(0).getAsString(), module(args.get(1)), args.get(2).getAsJsonObject())));
   }
