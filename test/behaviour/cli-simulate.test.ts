@@ -113,6 +113,25 @@ test('Ctrl-C ends it in an orderly way: the summary comes, the devices go', asyn
   assert.deepEqual(await deviceIds('stop-'), []);
 });
 
+test('devices report and answer methods, beside their telemetry', async () => {
+  const args = ['--devices', '3', '--report', '5', '--methods', '--rate', '1', '--prefix', 'twin-'];
+  await using run = startCli(['simulate', ...login(), ...args]);
+  await eventsOf('twin-', 3);
+  const invoked = await runMooring(['method', 'invoke', 'twin-2', 'echo', '--payload', '{"a":[1,null]}', ...login()]);
+  assert.equal(invoked.code, 0, invoked.stderr);
+  assert.deepEqual(JSON.parse(invoked.stdout), { status: 200, payload: { a: [1, null] } });
+  const reported = async (): Promise<number> => {
+    const { stdout } = await runMooring(['twin', 'show', 'twin-1', ...login()]);
+    return JSON.parse(stdout).properties.reported.reports ?? 0;
+  };
+  while ((await reported()) < 2);
+  run.signal('SIGINT');
+  assert.deepEqual(await run.end(), { code: 0, signal: null });
+  const { reported: sent, reportsAccepted, reportsRefused, methodsAnswered } = JSON.parse(run.stdout());
+  assert.ok(sent >= 6, `${sent}`);
+  assert.deepEqual([reportsAccepted, reportsRefused, methodsAnswered], [sent, 0, 1]);
+});
+
 test('a disabled device is told with its refusal', async () => {
   await runMooring(['device', 'create', 'shut-1', '--disabled', ...login()]);
   const { code, stdout, stderr } = await simulate('--devices', '1', '--count', '1', '--prefix', 'shut-');

@@ -13,7 +13,7 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
     .default(1, '1 a second')
     .conflicts('totalRate');
   const simulate = withLogin(program.command('simulate'))
-    .summary('many devices that send telemetry')
+    .summary('many devices that send telemetry, report and answer methods')
     .description(
       'Plays many devices over the real protocol (MQTT with TLS, a token of its own for each), until Ctrl-C, ' +
         '--duration or --count ends it. Creates the devices first and deletes them afterwards.\n\n' +
@@ -36,6 +36,8 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
       wholeNumber(1, limits.cliConnectsAtOnceMax),
       CONNECTS_AT_ONCE_DEFAULT,
     )
+    .option('--report <n>', 'reported patches of each device: 1, 0.1, 30/m (default: none)', reportRate)
+    .option('--methods', 'answer direct methods, with status 200 and the payload that came')
     .option('--prefix <text>', 'what stands before the numbers of the device ids (default: sim- and a random part)')
     .option('--keep', 'do not delete the devices afterwards')
     .action(async (options: CommonOptions & SimulationOptions) => {
@@ -46,6 +48,7 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
   examples(simulate, [
     'mooring simulate --devices 100 --duration 1m',
     'mooring simulate --devices 1000 --total-rate 5000 --payload 256',
+    'mooring simulate --devices 100 --report 6/m --methods',
     `mooring simulate --devices 3 --payload '{"t":{{random 18 25}}}' --property room=attic`,
   ]);
 }
@@ -56,6 +59,13 @@ function perSecond(text: string): number {
   const value = match === null ? 0 : Number(match[1]) / { s: 1, m: 60, h: 3600 }[match[2] ?? 's']!;
   if (value <= 0) throw new InvalidArgumentError('It looks like 5, 0.1, 30/m or max.');
   return value;
+}
+
+/** A device reports at a pace, not as fast as it can: nobody owes a report. */
+function reportRate(text: string): number {
+  const rate = perSecond(text);
+  if (rate === Number.POSITIVE_INFINITY) throw new InvalidArgumentError('It looks like 1, 0.1 or 30/m.');
+  return rate;
 }
 
 function qosLevel(text: string): 0 | 1 {

@@ -6,6 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { PacketReader } from '../../wire/mqtt/packet-reader.ts';
 import { packetTypes } from '../../wire/mqtt/packets.ts';
 import { Failure, networkFailure } from '../failure.ts';
+import { OwnSide, type OwnSideEvents, type OwnSideOptions } from './own-side.ts';
 
 /** Of one connection, not of the device: each connection has a new one. */
 const TOKEN_LIFE_MS = 24 * 3600_000;
@@ -27,7 +28,7 @@ export interface DeviceIdentity {
   readonly key: string;
 }
 
-export interface DeviceEvents {
+export interface DeviceEvents extends OwnSideEvents {
   /** QoS 1: the hub has taken a message, so long after it was first sent. */
   acknowledged(device: SimulatedDevice, latencyMs: number): void;
   /** There is room to send again. */
@@ -55,6 +56,7 @@ export class SimulatedDevice {
   readonly #windowMax: number;
   readonly #events: DeviceEvents;
   readonly #unacknowledged = new Map<number, Unacknowledged>();
+  readonly #ownSide: OwnSide;
   #socket: net.Socket | undefined;
   #connected = false;
   #congested = false;
@@ -64,7 +66,7 @@ export class SimulatedDevice {
 
   constructor(
     identity: DeviceIdentity,
-    options: { readonly qos: 0 | 1; readonly windowMax: number; readonly properties: string },
+    options: { readonly qos: 0 | 1; readonly windowMax: number; readonly properties: string } & OwnSideOptions,
     events: DeviceEvents,
   ) {
     this.id = identity.id;
@@ -73,6 +75,7 @@ export class SimulatedDevice {
     this.#qos = options.qos;
     this.#windowMax = options.windowMax;
     this.#events = events;
+    this.#ownSide = new OwnSide(options, events);
   }
 
   get connected(): boolean {
@@ -81,6 +84,10 @@ export class SimulatedDevice {
 
   get unacknowledged(): number {
     return this.#unacknowledged.size;
+  }
+
+  get unansweredReports(): number {
+    return this.#ownSide.unanswered;
   }
 
   /** Whether `send` may be called: connected, room in the window and in the socket. */
@@ -107,6 +114,7 @@ export class SimulatedDevice {
         const type = reader.bytes[reader.start] >> 4;
         if (accepted) {
           if (type === packetTypes.puback) this.#acknowledge(reader.bytes.readUInt16BE(reader.body));
+          else if (type === packetTypes.publish) this.#hear(reader);
           return;
         }
         const code = type === packetTypes.connack ? reader.bytes[reader.body + 1] : undefined;
@@ -163,7 +171,7 @@ export class SimulatedDevice {
   /** Sends one message; only when `canSend`. */
   send(payload: string): void {
     const now = performance.now();
-    this.#packetId = (this.#packetId % 0xffff) + 1;
+    const messageId = this.#nextId();
     const publish = {
       cmd: 'publish',
       topic: this.#topic,
@@ -171,12 +179,19 @@ export class SimulatedDevice {
       qos: this.#qos,
       dup: false,
       retain: false,
-      messageId: this.#packetId,
+      messageId,
     } as const;
     const bytes = mqtt.generate(publish);
-    if (this.#qos === 1) this.#unacknowledged.set(this.#packetId, { bytes, sentAt: now });
+    if (this.#qos === 1) this.#unacknowledged.set(messageId, { bytes, sentAt: now });
     this.sent += 1;
     this.#write(bytes, now);
+  }
+
+  /** Reports its state, if it is connected and the connection takes more; what is not reported now is not owed. */
+  report(): boolean {
+    if (!this.#connected || this.#congested) return false;
+    this.#write(this.#ownSide.report(Date.now()), performance.now());
+    return true;
   }
 
   /** Keeps the connection alive, and notices a peer that has gone silently. Called every few seconds. */
@@ -207,10 +222,24 @@ export class SimulatedDevice {
     this.#congested = false;
     const now = performance.now();
     this.#heardAt = now;
+    const subscribe = this.#ownSide.begin(this.#nextId());
+    if (subscribe !== undefined) this.#write(subscribe, now);
     for (const { bytes } of this.#unacknowledged.values()) {
       bytes[0] |= DUP;
       this.#write(bytes, now);
     }
+  }
+
+  #nextId(): number {
+    this.#packetId = (this.#packetId % 0xffff) + 1;
+    return this.#packetId;
+  }
+
+  /** At QoS 0, as it has subscribed. */
+  #hear({ bytes, body, end }: PacketReader): void {
+    const topicEnd = body + 2 + bytes.readUInt16BE(body);
+    const answer = this.#ownSide.heard(bytes.toString('utf8', body + 2, topicEnd), bytes.subarray(topicEnd, end));
+    if (answer !== undefined) this.#write(answer, performance.now());
   }
 
   #acknowledge(id: number): void {

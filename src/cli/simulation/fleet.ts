@@ -1,6 +1,7 @@
 import type { Failure } from '../failure.ts';
 import { type DeviceIdentity, type DeviceTarget, SimulatedDevice } from './device.ts';
 import { Histogram } from './histogram.ts';
+import type { OwnSideOptions } from './own-side.ts';
 import type { Payload } from './payload.ts';
 
 const TICK_MS = 10;
@@ -8,7 +9,7 @@ const KEEP_ALIVE_CHECK_MS = 5000;
 const BACKOFF_MS_MIN = 250;
 const BACKOFF_MS_MAX = 10_000;
 
-export interface FleetOptions {
+export interface FleetOptions extends OwnSideOptions {
   readonly target: DeviceTarget;
   readonly qos: 0 | 1;
   /** Unacknowledged messages of one device before it waits. */
@@ -18,6 +19,8 @@ export interface FleetOptions {
   readonly payload: Payload;
   /** Messages per second of all devices together; Infinity = as fast as the hub acknowledges. */
   readonly ratePerSecond: number;
+  /** Reported patches per second of all devices together. */
+  readonly reportsPerSecond: number;
   /** Messages of each device; Infinity = until stopped. */
   readonly messagesPerDevice: number;
   readonly connectsAtOnce: number;
@@ -32,6 +35,11 @@ export interface FleetFacts {
   /** Messages that were due and could not be sent yet. */
   readonly behind: number;
   readonly unacknowledged: number;
+  /** Reported patches: that were sent, that the hub took, that it refused. */
+  readonly reported: number;
+  readonly reportsAccepted: number;
+  readonly reportsRefused: number;
+  readonly methodsAnswered: number;
   /** Connections that ended unasked, and tries that failed. */
   readonly errors: number;
   readonly lastError: Failure | undefined;
@@ -54,12 +62,18 @@ export class Fleet {
   #connected = 0;
   #sent = 0;
   #acknowledged = 0;
+  #reported = 0;
+  #reportsAccepted = 0;
+  #reportsRefused = 0;
+  #methodsAnswered = 0;
   #errors = 0;
   #lastError: Failure | undefined;
   #closed = false;
   #running = false;
   /** How many messages have fallen due. */
   #due = 0;
+  /** The same of reports. */
+  #reportsDue = 0;
   #wake: () => void = () => {};
 
   constructor(identities: readonly DeviceIdentity[], options: FleetOptions) {
@@ -72,6 +86,14 @@ export class Fleet {
         this.#wake();
       },
       ready: (device: SimulatedDevice): void => this.#pump(device),
+      reported: (isAccepted: boolean): void => {
+        if (isAccepted) this.#reportsAccepted += 1;
+        else this.#reportsRefused += 1;
+        this.#wake();
+      },
+      methodAnswered: (): void => {
+        this.#methodsAnswered += 1;
+      },
       lost: (device: SimulatedDevice, failure: Failure): void => {
         this.#connected -= 1;
         this.#failed(device, failure);
@@ -93,6 +115,10 @@ export class Fleet {
       acknowledged: this.#acknowledged,
       behind: Math.max(0, this.#due - this.#sent),
       unacknowledged: this.#options.qos === 0 ? 0 : this.#sent - this.#acknowledged,
+      reported: this.#reported,
+      reportsAccepted: this.#reportsAccepted,
+      reportsRefused: this.#reportsRefused,
+      methodsAnswered: this.#methodsAnswered,
       errors: this.#errors,
       lastError: this.#lastError,
     };
@@ -122,20 +148,34 @@ export class Fleet {
     const pace = ratePerSecond === Number.POSITIVE_INFINITY ? undefined : setInterval(fallDue, TICK_MS);
     if (pace === undefined) this.#oweAll(messagesPerDevice);
     else this.#timers.add(pace);
+    const reporting = this.#options.reports ? setInterval(() => this.#reportWhatIsDue(startedAt), TICK_MS) : undefined;
+    if (reporting !== undefined) this.#timers.add(reporting);
     await this.#until(stop, () => this.#isDone(total));
     this.#running = false;
     clearInterval(pace);
+    clearInterval(reporting);
   }
 
-  /** Waits for the acknowledgements that are missing, at most `waitMs`. */
+  /** Waits for the acknowledgements and answers that are missing, at most `waitMs`. */
   async settle(waitMs: number): Promise<void> {
-    await this.#until(AbortSignal.timeout(waitMs), () => this.facts().unacknowledged === 0);
+    const isSettled = (): boolean =>
+      this.facts().unacknowledged === 0 && this.#devices.every(({ unansweredReports }) => unansweredReports === 0);
+    await this.#until(AbortSignal.timeout(waitMs), isSettled);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     await Promise.all(this.#devices.map((device) => device.close()));
+  }
+
+  /** Device after device, by the clock. One that is away does not report: its next report says more than the missed one. */
+  #reportWhatIsDue(startedAt: number): void {
+    const seconds = (performance.now() - startedAt) / 1000;
+    const due = Math.floor(seconds * this.#options.reportsPerSecond) + 1;
+    for (; this.#reportsDue < due; this.#reportsDue++) {
+      if (this.#devices[this.#reportsDue % this.#devices.length].report()) this.#reported += 1;
+    }
   }
 
   #isDone(total: number): boolean {

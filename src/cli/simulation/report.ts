@@ -1,7 +1,7 @@
 import { facts as factLines, paint } from '../output/table.ts';
 import { count, duration, latency, rate } from '../output/values.ts';
 import type { Output } from '../terminal.ts';
-import type { Fleet, FleetFacts } from './fleet.ts';
+import type { Fleet, FleetFacts, FleetOptions } from './fleet.ts';
 
 /** What a run came to. Times in milliseconds, rates in messages per second. */
 export interface SimulationSummary {
@@ -12,6 +12,12 @@ export interface SimulationSummary {
   readonly acknowledged?: number;
   readonly unacknowledged: number;
   readonly behind: number;
+  /** Where devices report: patches that were sent, taken and refused. */
+  readonly reported?: number;
+  readonly reportsAccepted?: number;
+  readonly reportsRefused?: number;
+  /** Where devices answer methods. */
+  readonly methodsAnswered?: number;
   readonly errors: number;
   readonly lastError?: string;
   readonly durationMs: number;
@@ -20,7 +26,12 @@ export interface SimulationSummary {
   readonly latencyMs?: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number };
 }
 
-export function summaryOf(fleet: Fleet, atEnd: FleetFacts, qos: 0 | 1, durationMs: number): SimulationSummary {
+export function summaryOf(
+  fleet: Fleet,
+  atEnd: FleetFacts,
+  { qos, reports, answersMethods }: Pick<FleetOptions, 'qos' | 'reports' | 'answersMethods'>,
+  durationMs: number,
+): SimulationSummary {
   const { latency: all } = fleet;
   const seconds = Math.max(durationMs, 1) / 1000;
   const rounded = (value: number): number => Math.round(value * 1000) / 1000;
@@ -33,6 +44,12 @@ export function summaryOf(fleet: Fleet, atEnd: FleetFacts, qos: 0 | 1, durationM
     ...(qos === 1 ? { acknowledged: now.acknowledged } : {}),
     unacknowledged: now.unacknowledged,
     behind: now.behind,
+    ...(reports && {
+      reported: now.reported,
+      reportsAccepted: now.reportsAccepted,
+      reportsRefused: now.reportsRefused,
+    }),
+    ...(answersMethods && { methodsAnswered: now.methodsAnswered }),
     errors: now.errors,
     ...(now.lastError === undefined ? {} : { lastError: now.lastError.message }),
     durationMs: Math.round(durationMs),
@@ -58,6 +75,13 @@ export function summaryText(output: Output, summary: SimulationSummary): string 
     ],
     ['not acknowledged', warn(summary.unacknowledged)],
     ['due, not sent', warn(summary.behind)],
+    [
+      'reported',
+      summary.reported === undefined
+        ? undefined
+        : `${count(summary.reported)}  (${count(summary.reportsAccepted ?? 0)} taken, ${count(summary.reportsRefused ?? 0)} refused)`,
+    ],
+    ['methods answered', summary.methodsAnswered === undefined ? undefined : count(summary.methodsAnswered)],
     [
       'latency',
       latencyMs === undefined

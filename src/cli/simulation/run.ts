@@ -36,6 +36,10 @@ export interface SimulationOptions {
   readonly qos: 0 | 1;
   readonly window: number;
   readonly connectsAtOnce: number;
+  /** Reported patches per second of each device; absent = they report nothing. */
+  readonly report?: number;
+  /** Whether they answer methods. */
+  readonly methods?: boolean;
   readonly prefix?: string;
   readonly keep?: boolean;
 }
@@ -73,7 +77,7 @@ export async function simulate(
         },
       }),
     );
-    if (!stop.aborted) summary = await play(new Fleet(devices, fleetOptions), options, stop, terminal);
+    if (!stop.aborted) summary = await play(new Fleet(devices, fleetOptions), fleetOptions, options, stop, terminal);
   } catch (error) {
     progress.end();
     // The first failure is the one to tell; that cleaning up failed as well is its consequence.
@@ -95,6 +99,7 @@ export async function simulate(
 /** Connects, sends, waits for what is missing, says good-bye. */
 async function play(
   fleet: Fleet,
+  plan: FleetOptions,
   options: SimulationOptions,
   stop: AbortSignal,
   terminal: Terminal,
@@ -121,7 +126,7 @@ async function play(
     const elapsedMs = performance.now() - startedAt;
     const atEnd = fleet.facts();
     await fleet.settle(SETTLE_MS);
-    return summaryOf(fleet, atEnd, options.qos, elapsedMs);
+    return summaryOf(fleet, atEnd, plan, elapsedMs);
   } finally {
     clearInterval(redraw);
     progress.end();
@@ -144,6 +149,9 @@ function planOf(login: Login, options: SimulationOptions, terminal: Terminal): F
     ratePerSecond: options.totalRate ?? options.rate * options.devices,
     messagesPerDevice: options.count ?? Number.POSITIVE_INFINITY,
     connectsAtOnce: options.connectsAtOnce,
+    reports: options.report !== undefined,
+    reportsPerSecond: (options.report ?? 0) * options.devices,
+    answersMethods: options.methods ?? false,
   };
 }
 
