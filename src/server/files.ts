@@ -15,6 +15,7 @@ import type { IdentityStore } from '../core/identity/ports.ts';
 import type { IdentityKey, Principal } from '../core/identity/types.ts';
 import type { Recorder } from '../core/monitoring/types.ts';
 import { createPace } from '../core/throttling/pace.ts';
+import { UploadRate } from '../core/throttling/upload-rate.ts';
 import type { Settings } from './config/config.ts';
 import { fileLimits } from './config/file-settings.ts';
 import { openStore } from './file-store.ts';
@@ -74,6 +75,7 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
     identities: parts.identities,
     limits: fileLimits(settings),
     pace: createPace(fileLimits(settings), clock),
+    uploadRate: new UploadRate(clock),
     secret: await parts.records.secret(parts.random.bytes(SECRET_BYTES)),
     hostName,
     recorder: parts.recorder,

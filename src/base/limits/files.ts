@@ -14,6 +14,9 @@ export const filesLimits = {
   /** Service: uploads that one device may have open, and how long a signed URL for one is good. */
   fileUploadsOpenMax: 10,
   fileUploadMs: HOUR_MS,
+  /** Uploads that one device may begin per second in the long run, and at once. */
+  fileUploadsPerSecond: 10,
+  fileUploadsAtOnceMax: 200,
   /** Service: how long back ends may take to fetch and to settle a notification of an upload, and how often one comes back. */
   fileNotificationTtlMs: HOUR_MS,
   fileNotificationLockMs: 60 * SECOND_MS,
@@ -24,6 +27,9 @@ export const filesLimits = {
   fileBlocksStagedMax: 100_000,
   /** Files of one device of which blocks are staged: each is a folder, which the device leaves behind by beginning another upload. */
   fileUnfinishedPerDeviceMax: 1000,
+  /** Blocks of those of one device together, and of all: each takes some 150 bytes of memory. */
+  fileBlocksPerDeviceMax: 200_000,
+  fileBlocksInAllMax: 4_000_000,
   fileBlockListBytesMax: 8 * MiB,
   /** Bytes of block lists that are being read, of all devices together; one device has those of one list at most. */
   fileBlockListsBytesMax: 64 * MiB,
@@ -58,6 +64,8 @@ export const filesLimits = {
   rolloutWaveMax: 1000,
   /** How often rollouts are carried on. */
   rolloutStepMs: 1 * SECOND_MS,
+  /** Devices of which it is asked then how far they are, of all rollouts together: the next step asks of the next ones. */
+  rolloutLooksMax: 200,
   /** How long the receipt of a file is kept after its grant was over. */
   fileReceiptsKeptMs: 30 * 24 * HOUR_MS,
   /** Grants or files in one page of a list. */

@@ -12,6 +12,7 @@ import { HubError } from '../errors.ts';
 import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { Principal } from '../identity/types.ts';
 import { silentRecorder } from '../monitoring/types.ts';
+import { UploadRate } from '../throttling/upload-rate.ts';
 import { BlobError } from './blob-error.ts';
 import { createFiles } from './files.ts';
 import { defaultFileLimits, type UploadTicket } from './types.ts';
@@ -46,6 +47,7 @@ function scene() {
     identities,
     limits: { ...defaultFileLimits, uploadsOpenMax: 2 },
     pace: { slowed: (source) => source },
+    uploadRate: new UploadRate(clock),
     secret: Buffer.alloc(32, 1),
     hostName: () => 'localhost',
     recorder: silentRecorder,
@@ -86,6 +88,19 @@ test('the time of an upload ends its URL, its word and its place', async () => {
     room.files.endUpload(device, key, first.correlationId, true),
     hubError('InvalidFileUploadCorrelationId'),
   );
+});
+
+test('a device begins so many uploads at once, then so many a second', async () => {
+  const { clock, room, begin } = scene();
+  const beginAndEnd = async (): Promise<void> => {
+    const { correlationId } = await begin('a');
+    await room.files.endUpload(device, key, correlationId, false);
+  };
+  for (let nth = 0; nth < limits.fileUploadsAtOnceMax; nth++) await beginAndEnd();
+  await assert.rejects(begin('a'), hubError('ThrottlingException'));
+  clock.advance(1000);
+  for (let nth = 0; nth < limits.fileUploadsPerSecond; nth++) await beginAndEnd();
+  await assert.rejects(begin('a'), hubError('ThrottlingException'));
 });
 
 test('what has begun in time is taken to its end', async () => {

@@ -7,6 +7,7 @@ import type { Guard, Guarded } from '../identity/guard.ts';
 import type { Identity, IdentityKey } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
+import type { UploadRate } from '../throttling/upload-rate.ts';
 import { fileCalls } from './calls.ts';
 import { createDownloads } from './downloads.ts';
 import { folderOf, pathOf, urlPathOf } from './names.ts';
@@ -51,6 +52,7 @@ export interface FilesParts {
   readonly identities: { get(key: IdentityKey): Promise<Owner | undefined> };
   readonly limits: FileLimits;
   readonly pace: Pace;
+  readonly uploadRate: Pick<UploadRate, 'demand'>;
   /** Signs URLs: `FileRecords.secret`. */
   readonly secret: Uint8Array;
   /**
@@ -110,6 +112,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
       const path = pathOf(key, name);
       const { direct } = demandStore();
       demandPath(demandStore(), path);
+      parts.uploadRate.demand(key);
       const { generationId } = await owner(key);
       await checkRoom(key);
       const now = clock.now();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
 import { createMemoryRollouts } from '../../stores/memory/file-rollouts.ts';
@@ -31,10 +32,16 @@ function scene() {
   const outcomes = new Map<string, CommandOutcome>();
   const gone = new Set<string>();
   const full = new Set<string>();
+  let found = 0;
   const room = createRollouts({
     guard: createGuard(clock, silentAudit),
     records: createMemoryRollouts(),
-    grants: { find: async (id) => grants.get(id) },
+    grants: {
+      async find(id) {
+        found += 1;
+        return grants.get(id);
+      },
+    },
     demandFile: async (name) => {
       if (name !== 'fw') throw new HubError('FileNotFound');
     },
@@ -76,7 +83,7 @@ function scene() {
     const fetched = { etag: 'e', bytes: 10, sentBytes, firstTime: 0, lastTime: 0, completedTime };
     grants.set(grant.id, { ...grant, fetched });
   };
-  return { clock, room, means, told, fetch, outcomes, gone, full, step: () => room.step(means) };
+  return { clock, room, means, told, fetch, outcomes, gone, full, finds: () => found, step: () => room.step(means) };
 }
 
 test('waves follow each other, each when the one before is over, and a pause has passed', async () => {
@@ -136,6 +143,31 @@ test('a wave in which too many fail is the last one, and each says why', async (
   clock.advance(100_000);
   await step();
   assert.equal(told.length, 4);
+});
+
+test('a large wave is looked at a part at a time, round and round until each device is over', async () => {
+  const { clock, room, told, fetch, finds, step } = scene();
+  const count = 2 * limits.rolloutLooksMax + 50;
+  const { id } = await room.rollouts.start(service, 'fw', devices(count + 1), { ...plan, waveSize: count });
+  await step();
+  assert.equal(told.length, count);
+  for (let nth = 0; nth < count; nth++) if (nth !== 1) fetch(`d${nth}`);
+  for (let steps = 0; steps < 3; steps++) {
+    const before = finds();
+    await step();
+    assert.ok(finds() - before <= limits.rolloutLooksMax);
+  }
+  assert.deepEqual((await room.rollouts.get(service, id)).counts, {
+    waiting: 1,
+    told: 1,
+    fetched: count - 1,
+    failed: 0,
+  });
+  fetch('d1');
+  await step();
+  clock.advance(1000);
+  await step();
+  assert.equal(told.length, count + 1, 'the next wave has begun');
 });
 
 test('one that is stopped begins no further wave, and what was told may still be fetched', async () => {

@@ -100,15 +100,22 @@ export function createRollouts(parts: RolloutsParts): RolloutsRoom {
     },
   };
 
-  async function step(rollout: Rollout, means: RolloutMeans): Promise<void> {
+  /** Behind which position the next look at the devices of a rollout begins; absent = at the first. */
+  const looked = new Map<string, number>();
+
+  async function step(rollout: Rollout, means: RolloutMeans, looksMax: number): Promise<void> {
     const { id, plan } = rollout;
-    const told = await records.targets(id, { state: 'told', limit: plan.waveSize });
+    const after = looked.get(id);
+    const told = await records.targets(id, { state: 'told', limit: looksMax, ...(after !== undefined && { after }) });
+    const last = told.at(looksMax - 1);
+    if (last === undefined) looked.delete(id);
+    else looked.set(id, last.position);
     const over = (await Promise.all(told.map((target) => overIs(rollout, target, means)))).filter(
       (each) => each !== undefined,
     );
     if (over.length > 0) await records.settle(id, over);
-    if (over.length < told.length) return;
     const { counts, notBefore } = over.length > 0 ? await known(id) : rollout;
+    if (counts.told > 0) return;
     const ended = counts.fetched + counts.failed;
     if (over.length > 0) await records.advance(id, { notBefore: clock.now() + plan.pauseMs });
     if (ended > 0 && counts.failed / ended >= plan.failedShareMax && counts.failed > 0) {
@@ -170,9 +177,11 @@ export function createRollouts(parts: RolloutsParts): RolloutsRoom {
   return {
     rollouts: parts.guard.room(rollouts, rolloutCalls),
     async step(means) {
-      for (const rollout of await records.running()) {
+      const running = await records.running();
+      const looksMax = Math.ceil(bounds.rolloutLooksMax / Math.max(1, running.length));
+      for (const rollout of running) {
         try {
-          await step(rollout, means);
+          await step(rollout, means, looksMax);
         } catch (error) {
           log.error({ rollout: rollout.id, error }, 'a rollout could not be carried on; it is tried again');
         }

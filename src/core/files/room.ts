@@ -11,7 +11,7 @@ export interface Files {
   /**
    * Gives a device the signed URL under which it may write one file.
    * @throws HubError ArgumentInvalid, ArgumentNull, DeviceMaximumActiveFileUploadLimitExceeded, IotHubQuotaExceeded,
-   *   IotHubUnauthorizedAccess, DeviceNotFound, ModuleNotFound
+   *   IotHubUnauthorizedAccess, DeviceNotFound, ModuleNotFound, ThrottlingException
    */
   beginUpload(principal: Principal, key: IdentityKey, name: string): Promise<UploadTicket>;
   /**

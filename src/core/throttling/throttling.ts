@@ -196,7 +196,7 @@ function throttled(gauge: Gauge, waitMs: number, clock: Clock): HubError {
 }
 
 /** The entry for `name`, moved to the end; the longest unused leave first. */
-function remembered<T>(entries: Map<string, T>, name: string, make: () => T): T {
+export function remembered<T>(entries: Map<string, T>, name: string, make: () => T): T {
   const entry = entries.get(name) ?? make();
   entries.delete(name);
   for (const oldest of entries.keys()) {

@@ -27,6 +27,7 @@ export function memoryFiles(
     identities,
     limits: defaultFileLimits,
     pace: { slowed: (source) => source },
+    uploadRate: { demand: () => {} },
     secret: random.bytes(32),
     hostName: () => 'localhost',
     recorder: silentRecorder,

@@ -16,6 +16,13 @@ import type { DiskTurns } from './disk-turns.ts';
 import { diskError, writeDurably } from './file-writer.ts';
 import { contiguousBytes, Placement, type Region } from './placement.ts';
 
+/** Where blocks are counted beside those of other objects. */
+export interface BlockPlaces {
+  /** False = there is none. */
+  take(): boolean;
+  give(count: number): void;
+}
+
 interface Files {
   readonly data: FileHandle;
   readonly index: FileHandle;
@@ -25,6 +32,8 @@ export class StagedBlocks {
   readonly objectPath: string;
   readonly #folder: string;
   readonly #turns: DiskTurns;
+  readonly #places: BlockPlaces;
+  #taken = 0;
   readonly #placement = new Placement();
   readonly #blocks = new Map<string, Region>();
   /** Bytes on the disk, and blocks that were ever put there: replaced ones included. */
@@ -35,20 +44,28 @@ export class StagedBlocks {
   #appending: Promise<unknown> = Promise.resolve();
   readonly #writing = new Set<Promise<unknown>>();
 
-  constructor(objectPath: string, folder: string, turns: DiskTurns) {
+  /** @param places for blocks, of which each takes one until all are removed */
+  constructor(objectPath: string, folder: string, turns: DiskTurns, places: BlockPlaces) {
     this.objectPath = objectPath;
+    this.#places = places;
     this.#folder = folder;
     this.#turns = turns;
   }
 
   /** What an earlier run of the program has left in a folder; undefined = nothing that can be used. */
-  static async reopen(folder: string, turns: DiskTurns): Promise<StagedBlocks | undefined> {
+  static async reopen(
+    folder: string,
+    turns: DiskTurns,
+    placesOf: (objectPath: string) => BlockPlaces,
+  ): Promise<StagedBlocks | undefined> {
     const text = await readFile(path.join(folder, 'index'), 'utf8').catch(() => '');
     const [first, ...lines] = text.split('\n').map(parsedLine);
     if (typeof first?.path !== 'string') return undefined;
-    const staged = new StagedBlocks(first.path, folder, turns);
+    const staged = new StagedBlocks(first.path, folder, turns, placesOf(first.path));
     for (const line of lines) {
       if (typeof line?.id !== 'string' || typeof line.offset !== 'number' || typeof line.bytes !== 'number') continue;
+      // Those that are there are kept, whether there is a place for them or not.
+      staged.#takePlace();
       staged.#keep(line.id, { offset: line.offset, bytes: line.bytes });
       staged.#placement.take({ offset: line.offset, bytes: line.bytes });
     }
@@ -64,10 +81,15 @@ export class StagedBlocks {
     const [known] = this.#blocks.keys();
     if (known !== undefined && known.length !== id.length) throw new ObjectError('blockId');
     if (this.#count + this.#writing.size >= limits.fileBlocksStagedMax) throw new ObjectError('tooManyBlocks');
+    if (!this.#takePlace()) throw new ObjectError('tooManyBlocks');
     const work = this.#turns.room.holding(bytes, (place) => this.#write(id, source, { bytes, offsetMax, place }));
     this.#writing.add(work);
     try {
       await work;
+    } catch (error) {
+      this.#taken -= 1;
+      this.#places.give(1);
+      throw error;
     } finally {
       this.#writing.delete(work);
       // An upload may rest for an hour: its files are open only while something is written.
@@ -90,6 +112,12 @@ export class StagedBlocks {
       throw error;
     }
     this.#keep(id, region);
+  }
+
+  #takePlace(): boolean {
+    const isTaken = this.#places.take();
+    if (isTaken) this.#taken += 1;
+    return isTaken;
   }
 
   #keep(id: string, region: Region): void {
@@ -176,6 +204,8 @@ export class StagedBlocks {
     await this.close();
     await discard(path.join(this.#folder, 'data'), this.#turns);
     await rm(this.#folder, { recursive: true, force: true });
+    if (this.#taken > 0) this.#places.give(this.#taken);
+    this.#taken = 0;
   }
 }
 

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
+import { Shares } from '../../../base/shares.ts';
 import { ObjectError } from '../../../core/files/object-store.ts';
 import type { PathLocks } from '../path-locks.ts';
 import type { DiskTurns } from './disk-turns.ts';
-import { StagedBlocks } from './staged-blocks.ts';
+import { type BlockPlaces, StagedBlocks } from './staged-blocks.ts';
 
 export const STAGING_FOLDER = '.staging';
 
@@ -14,6 +15,7 @@ export class Staging {
   readonly #folder: string;
   readonly #turns: DiskTurns;
   readonly #byPath = new Map<string, StagedBlocks>();
+  readonly #blocks = new Shares({ max: limits.fileBlocksInAllMax, perKeyMax: limits.fileBlocksPerDeviceMax });
 
   constructor(folder: string, turns: DiskTurns) {
     this.#folder = folder;
@@ -24,7 +26,9 @@ export class Staging {
   static async open(folder: string, turns: DiskTurns): Promise<Staging> {
     const staging = new Staging(folder, turns);
     for (const name of await readdir(folder)) {
-      const staged = await StagedBlocks.reopen(path.join(folder, name), turns);
+      const staged = await StagedBlocks.reopen(path.join(folder, name), turns, (objectPath) =>
+        staging.#placesOf(objectPath),
+      );
       // Whose bytes have become an object, or whose index a crash has torn in its first line, is nothing any more.
       const hasData = await stat(path.join(folder, name, 'data')).catch(() => undefined);
       if (staged !== undefined && hasData !== undefined) staging.#byPath.set(staged.objectPath, staged);
@@ -41,7 +45,7 @@ export class Staging {
     let count = 0;
     for (const other of this.#byPath.keys()) if (deviceOf(other) === device) count += 1;
     if (count >= limits.fileUnfinishedPerDeviceMax) throw new ObjectError('full', 'too many unfinished files');
-    const staged = new StagedBlocks(objectPath, this.#folderOf(objectPath), this.#turns);
+    const staged = new StagedBlocks(objectPath, this.#folderOf(objectPath), this.#turns, this.#placesOf(objectPath));
     this.#byPath.set(objectPath, staged);
     return staged;
   }
@@ -84,6 +88,11 @@ export class Staging {
 
   async close(): Promise<void> {
     await Promise.all(this.all().map((staged) => staged.close()));
+  }
+
+  #placesOf(objectPath: string): BlockPlaces {
+    const device = deviceOf(objectPath);
+    return { take: () => this.#blocks.take(device), give: (count) => this.#blocks.give(device, count) };
   }
 
   #folderOf(objectPath: string): string {

@@ -154,6 +154,7 @@ test('folder: a device leaves only so many files unfinished behind, and only so 
   await stage('d1/more');
   // As if it had been there before: the index says how many there were.
   const [name] = readdirSync(path.join(folder, '.staging'));
+  const filled = new Set<string>();
   await store.close();
   const line = `${JSON.stringify({ id: numbered(0), offset: 0, bytes: 1 })}\n`;
   appendFileSync(path.join(folder, '.staging', name, 'index'), line.repeat(limits.fileBlocksStagedMax - 1));
@@ -162,7 +163,26 @@ test('folder: a device leaves only so many files unfinished behind, and only so 
     again.stage('d1/more', numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 }),
     (error) => error instanceof ObjectError && error.kind === 'tooManyBlocks',
   );
+  // Those of all unfinished files of a device count together.
+  const [perFile, perDevice] = [limits.fileBlocksStagedMax, limits.fileBlocksPerDeviceMax];
+  assert.ok(perDevice < 3 * perFile);
+  await again.put('d1/more', once(Buffer.from('x')), plain);
+  for (const [nth, blocks] of [perFile - 1, perDevice - perFile].entries()) {
+    await again.stage(`d1/many-${nth}`, numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 });
+    const [added] = readdirSync(path.join(folder, '.staging')).filter((each) => !filled.has(each));
+    filled.add(added);
+    appendFileSync(path.join(folder, '.staging', added, 'index'), line.repeat(blocks - 1));
+  }
   await again.close();
+  const third = await openFolderStore({ folder, clock: systemClock });
+  const one = (objectPath: string) =>
+    third.stage(objectPath, numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 });
+  await one('d1/last');
+  await assert.rejects(one('d1/last'), (error) => error instanceof ObjectError && error.kind === 'tooManyBlocks');
+  await one('d10/last');
+  assert.equal((await third.put('d1/many-0', once(Buffer.from('x')), plain)).bytes, 1);
+  await one('d1/last');
+  await third.close();
 });
 
 test('folder: blocks that come in the moment in which old ones are dropped are not lost', async (context) => {
