@@ -7,6 +7,10 @@ import { HubError } from '../../src/core/errors.ts';
 import { hostNames } from '../../src/core/identity/host-names.ts';
 import { hasAcceptedHost, identityOf, parseResource } from '../../src/core/identity/resource.ts';
 import { decodings, isSignedBy, parseSasToken } from '../../src/core/identity/sas-token.ts';
+import { cursorOf } from '../../src/core/query/continuation.ts';
+import { routingDialect } from '../../src/core/query/dialects.ts';
+import { parseCondition } from '../../src/core/query/parser.ts';
+import { parseQuery } from '../../src/core/query/statement.ts';
 import { readAddress } from '../../src/protocols/amqp/addresses.ts';
 import { readSelector } from '../../src/protocols/amqp/back-ends/positions.ts';
 import { readPlainUser } from '../../src/protocols/amqp/engine/sasl.ts';
@@ -24,7 +28,7 @@ const names = hostNames('mooring', ['localhost', '127.0.0.1']);
 const key = { deviceId: 'd1' };
 export const refusals = [HubError, AmqpDecodeError, MalformedPacket, ConnectionStringError];
 
-export const texts = [...corpus('tokens'), ...corpus('addresses'), ...corpus('texts')];
+export const texts = [...corpus('tokens'), ...corpus('addresses'), ...corpus('texts'), ...corpus('queries')];
 export const textParsers: readonly ((text: string) => unknown)[] = [
   (text) => {
     const token = parseSasToken(text);
@@ -59,6 +63,10 @@ export const textParsers: readonly ((text: string) => unknown)[] = [
   (text) => telemetryOfHttp(['iothub-messageid', text, 'iothub-app-a', text, `iothub-app-${text}`, 'x'], Buffer.of(1)),
   (text) => telemetryOfHttp(['content-type', 'application/vnd.microsoft.iothub.json'], Buffer.from(text)),
   (text) => lockMsOf(['IotHub-MessageLockTimeout', text], { messageLockTimeout: text }),
+  (text) => parseQuery(text),
+  (text) => parseQuery(`SELECT * FROM devices WHERE ${text}`),
+  (text) => parseCondition(text, routingDialect),
+  (text) => cursorOf('SELECT * FROM devices', text),
   (text) => parseLogin(text),
   (text) => readCredential(text, 'a file'),
   (text) => splitHostPort(text),
