@@ -23,6 +23,7 @@ import { MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import { owner } from '../drivers/owner.ts';
 import { openPlainHub } from '../drivers/plain-hub.ts';
+import { until } from '../drivers/until.ts';
 
 const DEVICES = 4;
 /** Of each device: together far more than the hub may hold and the system's socket buffers do. */
@@ -129,7 +130,7 @@ test('a disk slower than what comes in: sockets are not read, memory is bounded,
     }
     /** One message of each device may come in the turn in which the bound is met. */
     const bytesMax = limits.writerBytesMax + DEVICES * (BODY_BYTES + 1024);
-    while (!log.writer.congested) await turn();
+    await until('the writer is congested', () => log.writer.congested);
     // A device may still come, and by its handshake there were many turns in which too much could have been read.
     const late = await device('late');
     for (let turns = 0; turns < 200; turns++) await turn();
@@ -204,11 +205,11 @@ test('over AMQP the same disk is told of by the same event', async () => {
     let sent = 0;
     sender.link.on('sendable', pump);
     pump();
-    while (!log.writer.congested) await turn();
+    await until('the writer is congested', () => log.writer.congested);
     const [first] = slowed(told) as { readonly deviceId?: string; readonly limit?: { readonly name: string } }[];
     assert.deepEqual([first?.limit?.name, first?.deviceId], ['writerBytesMax', undefined]);
     disk.end();
-    while (log.writer.congested) await turn();
+    await until('the writer is relieved', () => !log.writer.congested);
     clock.advance(2 * limits.monitoringSlowedMs);
     slowed(told);
     clock.advance(2 * limits.monitoringSlowedMs);

@@ -18,7 +18,10 @@ const waitingBytes = ({ telemetry }: HttpHub): number => (telemetry.writer as Ba
 
 /** Lets the hub work, request by request, until `done`. */
 async function until(device: HttpDevice, done: () => boolean): Promise<void> {
-  while (!done()) await device.request('GET', '/messages/devicebound');
+  for (const late = performance.now() + 20_000; !done(); ) {
+    assert.ok(performance.now() < late, 'what is waited for never happened');
+    await device.request('GET', '/messages/devicebound');
+  }
 }
 
 test('a message is stored with its body, system and application properties', async () => {

@@ -149,7 +149,7 @@ test('over AMQP a device gets credit for its rate and no more, and loses nothing
   assert.ok(accepted <= PER_SECOND * (seconds + 1) + limits.amqpThrottledCreditMax, `${accepted} in ${seconds} s`);
   assert.ok(accepted >= PER_SECOND * seconds * 0.7, `${accepted} in ${seconds} s`);
   sender.link.removeAllListeners('sendable');
-  while (accepted < sent) await new Promise((resolve) => sender.link.once('accepted', resolve));
+  await until('all messages are accepted', () => accepted >= sent);
   await client.close();
 
   // One device has so many connections at a time (`limits.connectionsPerDeviceMax`).

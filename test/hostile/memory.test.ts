@@ -14,6 +14,7 @@ import { attach, begin, HEADER, open } from '../drivers/amqp-bytes.ts';
 import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
+import { until } from '../drivers/until.ts';
 import { connectFields, rssOf } from './good-client.ts';
 
 const MiB = 1024 * 1024;
@@ -44,7 +45,7 @@ async function probed(run: (probed: Probed) => Promise<void>): Promise<void> {
     const alive = async (): Promise<number> => {
       rmSync(file, { force: true });
       hub.signal('SIGUSR2');
-      while (!existsSync(file)) await pause(20);
+      await until(`there is ${file}`, () => existsSync(file), { withinMs: 120_000 });
       return Number(readFileSync(file, 'utf8'));
     };
     const peak = async (doing: () => Promise<void>): Promise<number> => {

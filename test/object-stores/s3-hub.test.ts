@@ -5,13 +5,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { backEndOf } from '../drivers/back-end.ts';
 import { FaultyLink } from '../drivers/faulty-link.ts';
 import { type FileAnswer, type FileDevice, fileDevice, type Ticket } from '../drivers/file-device.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { type LoopbackCertificate, loopbackCertificate } from '../drivers/object-certificate.ts';
 import { makeBucket, missingS3, type S3Server, startS3 } from '../drivers/object-servers.ts';
+import { until } from '../drivers/until.ts';
 
 const skip = missingS3();
 const MIB = 1024 * 1024;
@@ -179,7 +179,8 @@ test('kill -9 when S3 has it and the device does not know: the list again is ans
     await isMute;
     // Until the bucket has it.
     const ask = await backEndOf(hub);
-    while (json(await ask('GET', '/mooring/v1/devices/d1/files')).files.length === 0) await pause(50);
+    const listed = async () => json(await ask('GET', '/mooring/v1/devices/d1/files')).files.length > 0;
+    await until('the bucket has it', listed, { everyMs: 50 });
     await hub.kill();
     link.heal();
     hub = await hub.restart();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import mqttPacket from 'mqtt-packet';
+import { until } from '../../../test/drivers/until.ts';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
@@ -96,7 +97,7 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
       clean: true,
     }),
   );
-  while (written.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('a packet is written', () => written.length > 0);
   const other = (at: number): Buffer =>
     mqttPacket.generate({
       cmd: 'publish',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import net from 'node:net';
 import { test } from 'node:test';
+import { until } from '../../../test/drivers/until.ts';
 import { limits } from '../../base/limits.ts';
 import { Handshakes } from './handshakes.ts';
 
@@ -32,7 +33,7 @@ async function begun(peers: readonly string[]): Promise<readonly { readonly peer
     if (order.length < peers.length) setImmediate(next);
   };
   next();
-  while (order.length < peers.length) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until('every peer has had its turn', () => order.length >= peers.length);
   for (const socket of [...clients, ...sockets]) socket.destroy();
   server.close();
   return order;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
+import { until } from '../../../test/drivers/until.ts';
 import { systemClock, VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
@@ -101,10 +102,10 @@ test('a failed batch fails all that wait behind it on its thread; health says wh
   await assert.rejects(first, /no room/);
   await assert.rejects(second, /no room/);
   assert.deepEqual(standIn.health(), { ok: false, reason: 'no room' });
-  while (other.standIn.health().ok) await new Promise((resolve) => setTimeout(resolve, 1));
+  await until('the other thread hears of the failure', () => !other.standIn.health().ok);
   assert.deepEqual(await readAll(log, 0), []);
   log.failWith(undefined);
-  while (!standIn.health().ok) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until('the thread hears that the log is well again', () => standIn.health().ok);
   await append(standIn, 0, ['third']);
   assert.deepEqual(await readAll(standIn, 0), ['third']);
 });

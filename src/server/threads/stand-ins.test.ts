@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
+import { until } from '../../../test/drivers/until.ts';
 import { systemClock, VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { type Log, type LogFields, silentLog } from '../../base/log.ts';
@@ -262,7 +263,7 @@ test('lines of a thread reach the log with its number, without secrets, from the
   const standIn = logStandIn(thread, { level: 'info', fields: { thread: 2 } });
   standIn.debug({}, 'not written');
   standIn.child({ door: 'mqtt' }).warn({ token: 'abc', error: new TypeError('bad') }, 'SharedAccessKey=abc;x');
-  while (lines.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  await until('it is logged', () => lines.length > 0);
   const [[{ error, ...fields }, sentence]] = lines;
   assert.deepEqual(fields, { thread: 2, door: 'mqtt', token: '[hidden]' });
   assert.equal((error as { message: string }).message, 'bad');

@@ -4,6 +4,7 @@ import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../../../../test/drivers/until.ts';
 import { sendBody } from './send-body.ts';
 import { streamedBody } from './streamed-body.ts';
 
@@ -63,19 +64,20 @@ test('a client that takes nothing of an answer is cut off, and the reading ends'
 
 test('a client that takes an answer slowly, with rests shorter than that, gets all of it', async () => {
   const counted = { count: 0, isOver: false };
-  await using scene = await served('GET / HTTP/1.1', (_, response) => sendBody(pieces(counted), response, 400));
+  await using scene = await served('GET / HTTP/1.1', (_, response) => sendBody(pieces(counted), response, 2000));
   const { socket } = scene;
   let received = 0;
   socket.on('data', (bytes) => {
     received += bytes.length;
   });
-  for (let rests = 0; rests < 8; rests++) {
+  // Together longer than the bound; each far shorter, also on a busy machine.
+  for (let rests = 0; rests < 15; rests++) {
     socket.pause();
     await sleep(150);
     socket.resume();
     await sleep(1);
   }
-  while (received < PIECES * PIECE.length) await sleep(10);
+  await until('all pieces have come', () => received >= PIECES * PIECE.length);
 });
 
 test('a piece that is long in coming cuts nobody off', async () => {
@@ -91,7 +93,7 @@ test('a piece that is long in coming cuts nobody off', async () => {
   });
   scene.socket.resume();
   await scene.done;
-  while (received < 2 * PIECE.length) await sleep(10);
+  await until('two pieces have come', () => received >= 2 * PIECE.length);
 });
 
 test('a client that is silent in the middle of what it sends is cut off', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { until } from '../../../../test/drivers/until.ts';
 import { limits } from '../../../base/limits.ts';
 import { type Log, silentLog } from '../../../base/log.ts';
 import { work, workBetween } from '../../../base/work.ts';
@@ -15,7 +16,7 @@ test('a loop that stands still is measured, and the log says what was worked off
     await new Promise((resolve) => setTimeout(resolve, 5 * limits.stallResolutionMs));
     const stallMs = limits.stallToldMs + 2 * limits.stallLookMs;
     for (const until = performance.now() + stallMs; performance.now() < until; ) work.amqpReads++;
-    while (lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until('the stall is logged', () => lines.length > 0);
     const [{ stalledMs, work: worked }] = lines;
     assert.ok((stalledMs as number) >= limits.stallToldMs, String(stalledMs));
     assert.ok((worked as { amqpReads: number }).amqpReads > 0);
