@@ -10,8 +10,8 @@
  *
  * `heap` is the runtime's own count of live objects, as a check: it knows neither free memory nor native objects. Linux only.
  *
- *     node bench/idle-connections.ts [--connections 4000] [--rounds 1] [--only hub-plain,bare-plain] [--json FILE]
- *     node bench/idle-connections.ts --only hub-plain,hub-plain-twins --rounds 3
+    server = await (isHub ? startHub(kind, folder, checkout) : startBare(kind, folder));
+    await openUpTo(baseConnections, sockets, server, kind);
  *
  * Devices come as stock SDKs do: CleanSession 0, subscribed to commands (not with `--no-subscribe`); those of `hub-plain-twins` to
  * answers and changes of twins and to methods as well. `--seconds N` is how
@@ -32,6 +32,7 @@ import { cpuSeconds, machine, residentMiB } from './process-facts.ts';
 import { printTable, show, spread, writeResult } from './report.ts';
 import { makeCertificate } from './servers/certificate.ts';
 import { createDevices } from './servers/hub.ts';
+import { checkoutOf } from './servers/revision.ts';
 import { freePort, freePorts, startProgram, stopProgram } from './servers/server.ts';
 
 const kinds = ['bare-plain', 'hub-plain', 'hub-plain-twins', 'bare-tls', 'hub-tls'] as const;
@@ -49,6 +50,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: usual.join(',') },
     subscribe: { type: 'boolean', default: true },
     seconds: { type: 'string', default: '5' },
+    compare: { type: 'string', multiple: true, default: [] },
     snapshot: { type: 'string' },
     json: { type: 'string' },
   },
@@ -57,6 +59,8 @@ const connections = Number(values.connections);
 const baseConnections = Number(values.base);
 const idleSeconds = Number(values.seconds);
 const wanted = kinds.filter((kind) => values.only.split(',').includes(kind));
+/** Other revisions of the hub, measured in the same rounds. */
+const compared = values.compare.map(checkoutOf);
 /** Connections that are opened at the same time. */
 const OPENING = 64;
 /** An address has few ports for outgoing connections, and others use them too; all of 127/8 is this machine. */
@@ -105,11 +109,11 @@ async function startBare(kind: Kind, folder: string): Promise<Server> {
   return { pid: child.pid as number, port, inspectorPort, ca, logins, stop: () => stopProgram(child) };
 }
 
-async function startHub(kind: Kind, folder: string): Promise<Server> {
+async function startHub(kind: Kind, folder: string, checkout: string): Promise<Server> {
   const inspectorPort = await freePort();
   const dataDir = path.join(folder, 'data');
   const ports = ['mqtt', 'mqtts', 'https', 'amqps', 'amqp', 'admin'].flatMap((name) => [`--${name}-port`, '0']);
-  const program = [path.join(root, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...ports];
+  const program = [path.join(checkout, 'src/main.ts'), 'serve', '--data-dir', dataDir, ...ports];
   const { child } = await startProgram(process.execPath, [inspect(inspectorPort), ...program], /^ready\b/m, 30_000);
   const stop = (): Promise<void> => stopProgram(child);
   try {
@@ -226,14 +230,14 @@ interface Measured {
   readonly timers: number;
 }
 
-async function measure(kind: Kind): Promise<Measured> {
+async function measure(kind: Kind, checkout: string): Promise<Measured> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-idle-'));
   const isHub = kind.startsWith('hub');
   let server: Server | undefined;
   const sockets: net.Socket[] = [];
   try {
-    server = await (isHub ? startHub(kind, folder) : startBare(kind, folder));
-    await openUpTo(baseConnections, sockets, server, kind);
+    server = await (isHub ? startHub(kind, folder, checkout) : startBare(kind, folder));
+    await openUpTo(baseConnections, sockets, server, isHub);
     const first = await reading(server);
     // Nothing is free now, so the next filling shows its own size.
     const before = await reading(server, `${kind}-base`);
@@ -294,32 +298,31 @@ async function collect(inspector: Inspector): Promise<void> {
   await sleep(700);
 }
 
-const rounds: Readonly<Record<Kind, Measured[]>> = {
-  'bare-plain': [],
-  'hub-plain': [],
-  'hub-plain-twins': [],
-  'bare-tls': [],
-  'hub-tls': [],
-};
+/** Of each kind, and of the hub's kinds also what they were at other revisions. */
+const servers = wanted.flatMap((kind) => [
+  { name: kind as string, kind, folder: root },
+  ...(kind.startsWith('hub') ? compared.map(({ name, folder }) => ({ name: nameAt(kind, name), kind, folder })) : []),
+]);
+const rounds: Readonly<Record<string, Measured[]>> = Object.fromEntries(servers.map(({ name }) => [name, []]));
 for (let round = 0; round < Number(values.rounds); round++) {
-  for (const kind of round % 2 === 0 ? wanted : wanted.toReversed()) rounds[kind].push(await measure(kind));
+  for (const { name, kind, folder } of round % 2 === 0 ? servers : servers.toReversed()) {
+    rounds[name].push(await measure(kind, folder));
+  }
 }
-const rows = wanted.map((kind) => [
-  kind,
-  show(spread(rounds[kind].map(({ kibPerConnection }) => kibPerConnection))),
-  show(spread(rounds[kind].map(({ heapKibPerConnection }) => heapKibPerConnection))),
-  show(spread(rounds[kind].map(({ idleCores }) => idleCores))),
-  show(spread(rounds[kind].map(({ timers }) => timers))),
+const rows = servers.map(({ name }) => [
+  name,
+  show(spread(rounds[name].map(({ kibPerConnection }) => kibPerConnection))),
+  show(spread(rounds[name].map(({ heapKibPerConnection }) => heapKibPerConnection))),
+  show(spread(rounds[name].map(({ idleCores }) => idleCores))),
+  show(spread(rounds[name].map(({ timers }) => timers))),
 ]);
 process.stdout.write(`${connections} idle connections, ${values.subscribe ? '' : 'not '}subscribed to commands\n\n`);
 printTable([['server', 'KiB per connection', 'of it heap', 'cores while idle', 'timers in all'], ...rows]);
 for (const layer of ['plain', 'tls'] as const) {
-  const [bare, hub] = [rounds[`bare-${layer}`], rounds[`hub-${layer}`]];
-  if (bare.length === 0 || hub.length === 0) continue;
-  const ratios = hub.map(({ kibPerConnection }, at) => kibPerConnection / bare[at].kibPerConnection);
-  process.stdout.write(`${layer}: hub / bare ${show(spread(ratios))}\n`);
+  printRatio(`hub-${layer}`, `bare-${layer}`);
+  for (const { name } of compared) printRatio(`hub-${layer}`, nameAt(`hub-${layer}`, name));
 }
-const [plain, withTwins] = [rounds['hub-plain'], rounds['hub-plain-twins']];
+const [plain, withTwins] = [rounds['hub-plain'] ?? [], rounds['hub-plain-twins'] ?? []];
 if (plain.length > 0 && withTwins.length > 0) {
   const more = withTwins.map(({ kibPerConnection }, at) => kibPerConnection - plain[at].kibPerConnection);
   process.stdout.write(`subscribed to twin, desired and methods: ${show(spread(more))} KiB more\n`);
@@ -328,3 +331,15 @@ const { json, ...options } = values;
 const file = writeResult('idle-connections', { machine: machine(), options, rounds }, json);
 process.stdout.write(`written to ${file}\n`);
 process.exit(0);
+
+function nameAt(kind: Kind, revision: string): string {
+  return `${kind} of ${revision}`;
+}
+
+/** Memory of the one over that of the other, round by round. */
+function printRatio(one: string, other: string): void {
+  const [over, under] = [rounds[one] ?? [], rounds[other] ?? []];
+  if (over.length === 0 || under.length === 0) return;
+  const ratios = over.map(({ kibPerConnection }, at) => kibPerConnection / under[at].kibPerConnection);
+  process.stdout.write(`${one} / ${other}: ${show(spread(ratios))}\n`);
+}

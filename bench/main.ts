@@ -8,11 +8,12 @@ import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { readOptions, USAGE, UsageError } from './options.ts';
-import { hubAt } from './servers/hub.ts';
+import { hub, hubAt } from './servers/hub.ts';
 import { hubWithFiles } from './servers/hub-files.ts';
 import { bridge, hubWithMethods } from './servers/method-servers.ts';
 import { nginx } from './servers/nginx.ts';
 import { checkoutOf, hubOfRevision } from './servers/revision.ts';
+import { startTime } from './start-time.ts';
 import { hubWithReaders, peers, type Shape, telemetryIn } from './telemetry-in.ts';
 import { telemetryOut } from './telemetry-out.ts';
 import { twinsDesired } from './twins-desired.ts';
@@ -23,6 +24,12 @@ import { underAttack } from './under-attack.ts';
 const ATTACKED_RATE = 5000;
 const BESIDE_FILES_RATE = 5000;
 const root = path.dirname(import.meta.dirname);
+if (process.argv[2] === 'idle-connections') {
+  process.argv.splice(2, 1);
+  // It has options of its own, and ends the process.
+  await import('./idle-connections.ts');
+}
+
 const { values, positionals } = options();
 
 try {
@@ -51,16 +58,17 @@ async function run(bench: string | undefined): Promise<void> {
     jsonFile: values.json,
   };
   if (bench === 'telemetry-in') {
+    const settings = values.settings?.split(' ') ?? [];
     await telemetryIn({
       ...common,
       shapes: values.shape.split(',').map(shapeOf),
       peers: [
         ...values.peer.flatMap((names) => names.split(',')).map(peerOf),
         ...(values['readers-while-writing'] === undefined ? [] : [hubWithReaders(count('readers-while-writing'))]),
-        ...values.compare.map(hubOfRevision),
+        ...values.compare.map((revision) => hubOfRevision(revision, settings)),
         ...values.variant.map((settings) => hubAt(`mooring ${settings}`, root, settings.split(' '))),
       ],
-      hub: !values['peers-only'],
+      hub: values['peers-only'] ? undefined : hubAt(hub.name, root, settings),
       fullPageCache: values['full-page-cache'],
       ...timing(),
       ratePerSecond: values.rate === undefined ? undefined : count('rate'),
@@ -76,7 +84,11 @@ async function run(bench: string | undefined): Promise<void> {
       readers: count('readers'),
       client: values.client,
       rheaPeer: values.peer.includes('rhea'),
+      compared: values.compare.map(checkoutOf),
     });
+  } else if (bench === 'start-time') {
+    const checkouts = [{ name: hub.name, folder: root }, ...values.compare.map(checkoutOf)];
+    await startTime({ ...common, checkouts });
   } else if (bench === 'message-path') {
     await messagePath(values.compare.map(checkoutOf));
   } else if (bench === 'command-roundtrip') {

@@ -3,7 +3,7 @@
  * nothing is recorded per message, and connections, where every one is two events.
  */
 import { type ConnectChurnOptions, connectChurn } from './connect-churn.ts';
-import { hubAt } from './servers/hub.ts';
+import { hub, hubAt } from './servers/hub.ts';
 import { type TelemetryInOptions, telemetryIn } from './telemetry-in.ts';
 
 const OFF = '--monitoring off';
@@ -15,7 +15,7 @@ export async function monitoringCost(options: MonitoringCostOptions, root: strin
   const { inFlight, jsonFile, ...common } = options;
   const file = (part: string): string | undefined => jsonFile?.replace(/(\.json)?$/, `-${part}.json`);
   const off = hubAt(`mooring ${OFF}`, root, OFF.split(' '));
-  await telemetryIn({ ...common, peers: [off], hub: true, jsonFile: file('telemetry') });
+  await telemetryIn({ ...common, peers: [off], hub, jsonFile: file('telemetry') });
   await connectChurn({
     ...common,
     kinds: ['connect and leave', 'wrong key'],

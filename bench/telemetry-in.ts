@@ -57,7 +57,8 @@ export interface TelemetryInOptions {
   readonly bag: string;
   /** Servers keep their data in folders made below this one: the disk that is measured. */
   readonly directory: string;
-  readonly hub: boolean;
+  /** This checkout's, the others' measure; undefined = only they are measured. */
+  readonly hub: ServerKind | undefined;
   /** Fill the page cache before each round. */
   readonly fullPageCache: boolean;
   readonly jsonFile?: string;
@@ -83,7 +84,7 @@ interface Round {
 export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
   mkdirSync(options.directory, { recursive: true });
   const fdatasyncMs = fdatasyncMedianMs(options.directory);
-  const systems = [...(options.hub ? [hub] : []), ...options.peers];
+  const systems = [...(options.hub === undefined ? [] : [options.hub]), ...options.peers];
   const pageCache = options.fullPageCache ? new PageCache(options.directory) : undefined;
   const results: { shape: Shape; rounds: Record<string, Round[]>; ratios: Record<string, Spread> }[] = [];
   for (const shape of options.shapes) {
@@ -166,7 +167,7 @@ function ratiosOf(rounds: Record<string, Round[]>, systems: readonly ServerKind[
   const ratios: Record<string, Spread> = {};
   const own = rounds[hub.name];
   if (own === undefined) return ratios;
-  for (const { name } of systems.filter((system) => system !== hub)) {
+  for (const { name } of systems.filter((system) => system.name !== hub.name)) {
     const ratio = (of: (round: Round) => number): Spread =>
       spread(own.map((round, at) => of(round) / of(rounds[name][at])));
     ratios[`messages/s against ${name}`] = ratio((round) => round.acknowledgedPerSecond);

@@ -7,12 +7,15 @@ import type { ReaderOptions } from './readers/reader.ts';
 import { rheaReader } from './readers/rhea.ts';
 import { printTable, type Spread, show, spread, writeResult } from './report.ts';
 import { type RunningHub, startHub } from './servers/hub.ts';
+import type { Checkout } from './servers/revision.ts';
 import { startProgram, stopProgram } from './servers/server.ts';
 
 const CONNECTIONS = 50;
 const PRELOAD_IN_FLIGHT = 20;
 const PRELOAD_PER_SECOND = 50_000;
 const PARTITIONS = 4;
+/** This checkout's hub. */
+const OWN = 'mooring';
 
 export interface TelemetryOutOptions {
   readonly events: number;
@@ -23,6 +26,8 @@ export interface TelemetryOutOptions {
   readonly tls: boolean;
   /** Also reads from a plain rhea sender (`servers/rhea-sender.ts`), in rounds that alternate with the hub's. */
   readonly rheaPeer: boolean;
+  /** Other revisions of the hub, each filled and read as this one is. */
+  readonly compared: readonly Checkout[];
   readonly rounds: number;
   readonly threads: number;
   readonly directory: string;
@@ -53,7 +58,8 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
   if (options.rheaPeer && options.tls) throw new Error('the rhea peer is measured over plain TCP only');
   const sources: Source[] = [];
   try {
-    sources.push(await filledHub(options, directory));
+    const own: Checkout = { name: OWN, folder: path.dirname(import.meta.dirname) };
+    for (const checkout of [own, ...options.compared]) sources.push(await filledHub(options, directory, checkout));
     if (options.rheaPeer) sources.push(await rheaSender(options));
     const rounds: Record<string, Round[]> = Object.fromEntries(sources.map(({ name }) => [name, []]));
     for (let round = 0; round < options.rounds; round++) {
@@ -72,8 +78,10 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
   }
 }
 
-async function filledHub(options: TelemetryOutOptions, directory: string): Promise<Source> {
-  const hub = await startHub({ connections: CONNECTIONS, tls: false, directory, bag: '', partitions: PARTITIONS });
+async function filledHub(options: TelemetryOutOptions, parent: string, { name, folder }: Checkout): Promise<Source> {
+  const directory = mkdtempSync(path.join(parent, 'hub-'));
+  const start = { connections: CONNECTIONS, tls: false, bag: '', partitions: PARTITIONS };
+  const hub = await startHub({ ...start, directory, checkout: folder });
   const { host, port } = hub;
   const target = { host, port, inFlight: PRELOAD_IN_FLIGHT, payloadBytes: options.payloadBytes };
   try {
@@ -82,7 +90,7 @@ async function filledHub(options: TelemetryOutOptions, directory: string): Promi
     await hub.stop();
     throw error;
   }
-  return { name: 'mooring', pid: hub.pid, place: placeOf(hub, options.tls), stop: () => hub.stop() };
+  return { name, pid: hub.pid, place: placeOf(hub, options.tls), stop: () => hub.stop() };
 }
 
 /** Where readers of a hub read, in the default consumer group. */
@@ -130,14 +138,15 @@ async function measure({ pid, place }: Source, { events, readers, client }: Tele
   };
 }
 
-/** The hub against the peer, round by round. */
-function ratiosOf({ mooring, rhea }: Record<string, Round[]>): Record<string, Spread> {
-  if (rhea === undefined) return {};
-  const ratio = (of: (round: Round) => number): Spread => spread(mooring.map((round, at) => of(round) / of(rhea[at])));
-  return {
-    'events/s against rhea': ratio((round) => round.eventsPerSecond),
-    'events per server CPU second against rhea': ratio((round) => round.perServerCpuSecond),
-  };
+/** This hub against each of the others, round by round. */
+function ratiosOf({ [OWN]: own, ...others }: Record<string, Round[]>): Record<string, Spread> {
+  const ratios: Record<string, Spread> = {};
+  for (const [name, rounds] of Object.entries(others)) {
+    const ratio = (of: (round: Round) => number): Spread => spread(own.map((round, at) => of(round) / of(rounds[at])));
+    ratios[`events/s against ${name}`] = ratio((round) => round.eventsPerSecond);
+    ratios[`events per server CPU second against ${name}`] = ratio((round) => round.perServerCpuSecond);
+  }
+  return ratios;
 }
 
 function print(

@@ -26,6 +26,8 @@ export interface HubOptions extends ServerOptions {
   readonly flags?: readonly string[];
   /** Where its inspector listens on the loopback address; absent = it has none. */
   readonly inspectorPort?: number;
+  /** Called as soon as it says that it is ready. */
+  readonly ready?: (pid: number) => void;
 }
 
 /** The hub of a checkout with these settings; every other one is on its default but the ports. */
@@ -63,6 +65,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
     /^ready\b/m,
     30_000,
   );
+  options.ready?.(child.pid as number);
   try {
     const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
     const ca = readFileSync(endpoints.caFile, 'utf8');

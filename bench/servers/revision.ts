@@ -7,14 +7,20 @@ import type { ServerKind } from './server.ts';
 
 const root = path.dirname(path.dirname(import.meta.dirname));
 
-/** The hub as it was at `revision`. */
-export function hubOfRevision(revision: string): ServerKind {
+/** A checkout of this project. */
+export interface Checkout {
+  readonly name: string;
+  readonly folder: string;
+}
+
+/** The hub as it was at `revision`, with these settings. */
+export function hubOfRevision(revision: string, settings: readonly string[] = []): ServerKind {
   const { name, folder } = checkoutOf(revision);
-  return hubAt(name, folder, []);
+  return hubAt(name, folder, settings);
 }
 
 /** A revision, checked out into a folder of its own, with this checkout's packages. */
-export function checkoutOf(revision: string): { readonly name: string; readonly folder: string } {
+export function checkoutOf(revision: string): Checkout {
   const commit = git(['rev-parse', '--short', `${revision}^{commit}`], `--compare ${revision}: no such revision`);
   const folder = path.join(os.tmpdir(), 'mooring-bench-revisions', commit);
   if (!existsSync(path.join(folder, 'src/main.ts'))) {
