@@ -110,6 +110,32 @@ test('rooms of core know identity, and of each other only types', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('the main thread of a hub loads no query builder and no store of files that it does not use', () => {
+  const start = 'src/server/serve.ts';
+  const seen = new Set([start]);
+  const packages = new Set<string>();
+  // What the start imports, and not what it imports later (`import()`) or starts as a thread (`new URL`).
+  for (const file of seen) {
+    const text = readFileSync(path.join(root, file), 'utf8');
+    for (const [, type, specifier] of text.matchAll(
+      /^(?:import|export)\s+(type\s+)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm,
+    )) {
+      if (type !== undefined) continue;
+      if (specifier.startsWith('.')) seen.add(resolveImport(file, specifier));
+      else packages.add(specifier);
+    }
+  }
+  assert.ok(packages.has('fastify') && seen.has('src/stores/embedded/tables/thread.ts'));
+  assert.deepEqual(
+    ['kysely', 'pg'].filter((name) => packages.has(name)),
+    [],
+  );
+  assert.deepEqual(
+    [...seen].filter((file) => /azure-store|s3-store/.test(file)),
+    [],
+  );
+});
+
 /** Folder with wings -> wing -> sibling wings that it may import. */
 const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   'src/server': {

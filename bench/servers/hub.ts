@@ -28,6 +28,8 @@ export interface HubOptions extends ServerOptions {
   readonly inspectorPort?: number;
   /** Called as soon as it says that it is ready. */
   readonly ready?: (pid: number) => void;
+  /** What is started, below the checkout; absent = its source. */
+  readonly program?: string;
 }
 
 /** The hub of a checkout with these settings; every other one is on its default but the ports. */
@@ -52,7 +54,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
     process.execPath,
     [
       ...(options.inspectorPort === undefined ? [] : [`--inspect=127.0.0.1:${options.inspectorPort}`]),
-      path.join(checkout, 'src/main.ts'),
+      path.join(checkout, options.program ?? 'src/main.ts'),
       'serve',
       '--data-dir',
       dataDir,

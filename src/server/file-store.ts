@@ -4,10 +4,8 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { ObjectError, type ObjectStore } from '../core/files/object-store.ts';
 import { readConnectionString } from '../stores/objects/azure/account.ts';
-import { openAzureStore } from '../stores/objects/azure/azure-store.ts';
 import { openFolderStore } from '../stores/objects/folder/folder-store.ts';
 import type { Outcome } from '../stores/objects/remote/store-client.ts';
-import { openS3Store } from '../stores/objects/s3/s3-store.ts';
 import type { Settings } from './config/config.ts';
 
 interface Around {
@@ -31,6 +29,8 @@ export async function openStore(settings: Settings, folder: string, around: Arou
     case 'folder':
       return openFolderStore({ folder: place, clock });
     case 'azure': {
+      // Loaded by the hubs that use it: a start has enough to read.
+      const { openAzureStore } = await import('../stores/objects/azure/azure-store.ts');
       const store = await openAzureStore({
         account: readConnectionString(settings.filesAzureConnectionString ?? ''),
         container: settings.filesAzureContainer,
@@ -46,6 +46,7 @@ export async function openStore(settings: Settings, folder: string, around: Arou
         filesS3AccessKeyId = '',
         filesS3SecretAccessKey = '',
       } = settings;
+      const { openS3Store } = await import('../stores/objects/s3/s3-store.ts');
       const store = await openS3Store({
         bucket: {
           ...{ endpoint: new URL(filesS3Endpoint), name: filesS3Bucket, isPathStyle: settings.filesS3PathStyle },

@@ -5,7 +5,7 @@ import { freshTwin } from '../../core/twins/rules.ts';
 import type { Twin } from '../../core/twins/types.ts';
 import type { Transaction } from './schema.ts';
 import { keepTwinEvents } from './twin-events.ts';
-import { twinOf } from './twins.ts';
+import { twinOf } from './twin-text.ts';
 
 /** Twins by module id ('' = the device's own): of a device with its modules, or of one module. */
 export async function twinsOf(

@@ -3,7 +3,7 @@ import { Turns } from '../../base/turns.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts';
 import type { TableCaller } from './caller.ts';
-import { type TwinText, twinOf } from './twins.ts';
+import { type TwinText, twinOf } from './twin-text.ts';
 
 /** Documents are put together by the reader, not on the thread of the tables. */
 export function createTableTwinStore(

@@ -6,7 +6,7 @@ import { CompiledQuery } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { carryOut, reportedContent } from '../../core/twins/changes.ts';
-import { mayFollow, reportAll, reportedSize, tailEntry, twinFrom } from '../../core/twins/kept.ts';
+import { mayFollow, reportAll, reportedSize, tailEntry } from '../../core/twins/kept.ts';
 import type {
   ChangeTerms,
   DesiredChanges,
@@ -22,18 +22,7 @@ import type { ReportedPatch, Twin, TwinChange } from '../../core/twins/types.ts'
 import { directOf, keepingRows, lockingRows, numbered } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { keepTwinEvents } from './twin-events.ts';
-
-/** A twin as it lies there. `document` is null while it is fresh but for its tail. */
-export interface TwinText {
-  readonly generationId: string;
-  readonly modelId: string;
-  readonly document: string | null;
-  readonly tail: string;
-}
-
-export function twinOf({ document, tail }: Pick<TwinText, 'document' | 'tail'>): Twin {
-  return twinFrom(document, tail);
-}
+import { type TwinText, twinOf } from './twin-text.ts';
 
 export async function loadTwin(
   tx: Transaction,
