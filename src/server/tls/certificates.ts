@@ -3,9 +3,8 @@
  * TLS stacks that know nothing else. The authority lives as long as its devices trust it, so it is made once; the
  * server certificates are renewed whenever their names or their end ask for it, which no client notices.
  */
-import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
-import * as x509 from '@peculiar/x509';
+import type * as X509 from '@peculiar/x509';
 import type { Random } from '../../base/random.ts';
 
 const DAY_MS = 86_400_000;
@@ -32,8 +31,16 @@ export interface PemPair {
   readonly key: string;
 }
 
+/** Loaded when a certificate is made, which few starts do: it takes longer to load than all of the hub's doors. */
+async function library(): Promise<typeof X509> {
+  // The library wants it to be there first.
+  await import('reflect-metadata');
+  return import('@peculiar/x509');
+}
+
 /** A new authority. `now` is UTC milliseconds. */
 export async function makeAuthority(hubName: string, now: number, random: Random): Promise<PemPair> {
+  const x509 = await library();
   const keys = await makeKeys('ecdsa');
   const serialNumber = serial(random);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -60,6 +67,7 @@ export async function makeServerCertificate(
   random: Random,
   kind: ServerKeyKind = 'ecdsa',
 ): Promise<PemPair> {
+  const x509 = await library();
   const issuer = new x509.X509Certificate(authority.cert);
   const signingKey = await webcrypto.subtle.importKey(
     'pkcs8',
@@ -117,8 +125,9 @@ function serial(random: Random): string {
   return bytes.toString('hex');
 }
 
-const pem = (certificate: x509.X509Certificate): string => `${certificate.toString('pem')}\n`;
+const pem = (certificate: X509.X509Certificate): string => `${certificate.toString('pem')}\n`;
 
 async function privatePem(key: webcrypto.CryptoKey): Promise<string> {
-  return `${x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`;
+  const { PemConverter } = await library();
+  return `${PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY')}\n`;
 }
