@@ -10,8 +10,8 @@
  *
  * `heap` is the runtime's own count of live objects, as a check: it knows neither free memory nor native objects. Linux only.
  *
-    server = await (isHub ? startHub(kind, folder, checkout) : startBare(kind, folder));
-    await openUpTo(baseConnections, sockets, server, kind);
+ *     npm run bench -- idle-connections [--connections 4000] [--rounds 1] [--only hub-plain,bare-plain] [--compare REVISION] [--json FILE]
+ *     npm run bench -- idle-connections --only hub-plain,hub-plain-twins --rounds 3
  *
  * Devices come as stock SDKs do: CleanSession 0, subscribed to commands (not with `--no-subscribe`); those of `hub-plain-twins` to
  * answers and changes of twins and to methods as well. `--seconds N` is how
@@ -237,7 +237,7 @@ async function measure(kind: Kind, checkout: string): Promise<Measured> {
   const sockets: net.Socket[] = [];
   try {
     server = await (isHub ? startHub(kind, folder, checkout) : startBare(kind, folder));
-    await openUpTo(baseConnections, sockets, server, isHub);
+    await openUpTo(baseConnections, sockets, server, kind);
     const first = await reading(server);
     // Nothing is free now, so the next filling shows its own size.
     const before = await reading(server, `${kind}-base`);
