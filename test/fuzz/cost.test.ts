@@ -1,19 +1,6 @@
 /** Campaigns that look for inputs that cost too much, rather than for crashes: small things, very many times. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { limits } from '../../src/base/limits.ts';
-import { readCommand } from '../../src/protocols/amqp/command-mapping.ts';
-import { readTelemetry } from '../../src/protocols/amqp/devices/telemetry-mapping.ts';
-import { BATCH_CONTENT_TYPE, telemetryOf as telemetryOfHttp } from '../../src/protocols/http/device-mapping.ts';
-import { parseJson } from '../../src/protocols/http/json-body.ts';
-import { grant, NO_GRANTS, publishTarget } from '../../src/protocols/mqtt/addresses.ts';
-import { telemetryOf } from '../../src/protocols/mqtt/mapping.ts';
-import { readMessageBatch } from '../../src/wire/amqp/bare-message.ts';
-import { FrameSplitter } from '../../src/wire/amqp/frames.ts';
-import { readCorrelationId, readMessage } from '../../src/wire/amqp/message.ts';
-import { decodePacket } from '../../src/wire/mqtt/decode.ts';
-import { PacketReader } from '../../src/wire/mqtt/packet-reader.ts';
-import { HEADER } from '../drivers/amqp-bytes.ts';
 import { without } from '../hostile/cost.ts';
 import { amqpFrame, amqpMessage, amqpSwollen } from './amqp-grammar.ts';
 import { type Chance, campaign } from './campaign.ts';
@@ -21,54 +8,11 @@ import { priced, reduced, TooDear } from './cost.ts';
 import { mqttBytes } from './mqtt-grammar.ts';
 import { damagedText, meanJson, swollen } from './mutate.ts';
 import { textParsers, texts } from './parsers.ts';
+import { bodies, feed, frames, messages, packet, topic } from './priced-parsers.ts';
 
 const SECONDS = 1;
 const TEXT_BYTES_MAX = 16 * 1024;
 const TOPIC_BYTES_MAX = 0xffff;
-const key = { deviceId: 'd1' };
-type Parser = readonly [name: string, parse: (input: Buffer) => unknown];
-
-const frames: Parser = [
-  'frames',
-  (input) => {
-    const splitter = new FrameSplitter(limits.amqpFrameBytesMax);
-    return [...splitter.push(Buffer.concat([HEADER, input]))];
-  },
-];
-const messages: readonly Parser[] = [
-  ['request', readMessage],
-  ['correlation id', readCorrelationId],
-  ['telemetry', (input) => readTelemetry(input)],
-  ['command', (input) => readCommand(input)],
-  ['batch', (input) => readMessageBatch(input)],
-];
-/** The first packet of the input: each costs what it costs, and a session has so many of them in a turn. */
-const packet: Parser = [
-  'packet',
-  (input) => {
-    const reader = new PacketReader();
-    reader.push(input);
-    if (!reader.next(limits.mqttPacketBytesMax)) return undefined;
-    return decodePacket(reader.bytes, reader.start, reader.body, reader.end);
-  },
-];
-const topic: Parser = [
-  'topic',
-  (input) => {
-    const text = input.toString();
-    const target = publishTarget(text, key);
-    return target?.kind === 'telemetry' ? telemetryOf(target.propertyBag, input, true) : grant(NO_GRANTS, key, text, 1);
-  },
-];
-const bodies: readonly Parser[] = [
-  ['JSON', (input) => parseJson(input, { valuesMax: limits.httpJsonValuesMax })],
-  ['batch', (input) => telemetryOfHttp(['content-type', BATCH_CONTENT_TYPE], input)],
-];
-
-function feed(parsers: readonly Parser[], input: Buffer): void {
-  for (const [name, parse] of parsers) priced(name, input, parse);
-}
-
 const amqpFrames = (chance: Chance): void =>
   feed([frames], chance.once(3) ? swollen(chance, amqpFrame(chance, ['$cbs']), 60_000) : amqpSwollen(chance, 'frame'));
 const amqpMessages = (chance: Chance): void =>

@@ -1,8 +1,13 @@
 /**
  * What one input costs its parser: bytes that are allocated, garbage included, and CPU time. An input over the bounds is a
- * failure like a crash, and is reduced: what is cut off without which it still costs too much is no part of the cause.
+ * failure like a crash, and is reduced: what is cut off without which it still costs too much is no part of the cause. With
+ * `MOORING_FUZZ_KEEP` set, what is found goes to `corpus/dear.jsonl`, where it is looked at each time from then on.
  */
+import { appendFileSync } from 'node:fs';
+import path from 'node:path';
 import { getHeapStatistics } from 'node:v8';
+
+const kept = path.join(import.meta.dirname, 'corpus', 'dear.jsonl');
 
 export interface Cost {
   /** Bytes of heap and of buffers outside of it. */
@@ -15,7 +20,7 @@ export interface Cost {
  * price takes an AMQP message apart, a MiB of values at most (`amqpMessageDecodedBytesMax`), in half a microsecond for each.
  */
 const ALLOCATED_AT_ONCE_MAX = 2 * 1024 * 1024;
-const ALLOCATED_PER_BYTE_MAX = 24;
+export const ALLOCATED_PER_BYTE_MAX = 24;
 const CPU_US_AT_ONCE_MAX = 8_000;
 const CPU_US_PER_BYTE_MAX = 0.06;
 
@@ -27,10 +32,9 @@ function allocatedNow(): number {
   return used_heap_size + external_memory;
 }
 
-export function isOver({ allocated, cpuUs }: Cost, bytes: number): boolean {
+export function isOver({ allocated, cpuUs }: Cost, bytes: number, perByteMax = ALLOCATED_PER_BYTE_MAX): boolean {
   return (
-    allocated > ALLOCATED_AT_ONCE_MAX + ALLOCATED_PER_BYTE_MAX * bytes ||
-    cpuUs > CPU_US_AT_ONCE_MAX + CPU_US_PER_BYTE_MAX * bytes
+    allocated > ALLOCATED_AT_ONCE_MAX + perByteMax * bytes || cpuUs > CPU_US_AT_ONCE_MAX + CPU_US_PER_BYTE_MAX * bytes
   );
 }
 
@@ -48,11 +52,11 @@ function once(parse: () => unknown): Cost {
 }
 
 /** Undefined = within the bounds, once at least. */
-export function overCost(parse: () => unknown, bytes: number): Cost | undefined {
+export function overCost(parse: () => unknown, bytes: number, perByteMax?: number): Cost | undefined {
   let cost: Cost | undefined;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     cost = once(parse);
-    if (!isOver(cost, bytes)) return undefined;
+    if (!isOver(cost, bytes, perByteMax)) return undefined;
   }
   return cost;
 }
@@ -76,22 +80,31 @@ export function reduced(input: Buffer, isDear: (input: Buffer) => boolean): Buff
 export class TooDear extends Error {
   override readonly name = 'TooDear';
   readonly input: Buffer;
+  /** For `corpus/dear.jsonl`. */
+  readonly line: string;
 
   constructor(parser: string, input: Buffer, { allocated, cpuUs }: Cost) {
     const shown = input.length > 200 ? `${input.toString('hex', 0, 200)}…` : input.toString('hex');
     super(`${parser}: ${input.length} bytes cost ${allocated} bytes of memory and ${cpuUs} µs: ${shown}`);
     this.input = input;
+    this.line = JSON.stringify(JSON.stringify({ parser, input: input.toString('base64') }));
   }
 }
 
-/** Feeds an input. @throws TooDear with the shortest input found that costs too much. */
-export function priced(parser: string, input: Buffer, parse: (input: Buffer) => unknown): void {
-  let cost = overCost(() => parse(input), input.length);
+/**
+ * Feeds an input.
+ * @param perByteMax bytes of memory for each byte
+ * @throws TooDear with the shortest input found that costs too much
+ */
+export function priced(parser: string, input: Buffer, parse: (input: Buffer) => unknown, perByteMax?: number): void {
+  let cost = overCost(() => parse(input), input.length, perByteMax);
   if (cost === undefined) return;
   const least = reduced(input, (each) => {
-    const dear = overCost(() => parse(each), each.length);
+    const dear = overCost(() => parse(each), each.length, perByteMax);
     cost = dear ?? cost;
     return dear !== undefined;
   });
-  throw new TooDear(parser, least, cost);
+  const found = new TooDear(parser, least, cost);
+  if (process.env.MOORING_FUZZ_KEEP !== undefined) appendFileSync(kept, `${found.line}\n`);
+  throw found;
 }

@@ -80,11 +80,18 @@ export function damagedText(chance: Chance, text: string, others: readonly strin
         out = chance.once(2) ? out.toUpperCase() : out.toLowerCase();
         break;
       default:
-        out = chance.once(20) ? out.repeat(1 + chance.below(2000)).slice(0, 400_000) : out + chance.pick(texts);
+        out = chance.once(20) ? repeated(out, 1 + chance.below(2000)) : out + chance.pick(texts);
     }
   }
   return out;
 }
+
+/** So many times, as far as that stays within `LENGTH_MAX`: a string of all of it may not be possible. */
+function repeated(text: string, times: number): string {
+  return text.repeat(Math.min(times, Math.ceil(LENGTH_MAX / Math.max(1, text.length)))).slice(0, LENGTH_MAX);
+}
+
+const LENGTH_MAX = 400_000;
 
 function encodeURIComponentLoosely(text: string): string {
   return encodeURIComponent(text.toWellFormed().slice(0, 20_000));
