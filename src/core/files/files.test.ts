@@ -114,6 +114,20 @@ test('what has begun in time is taken to its end', async () => {
   assert.equal((await blob.put({ source: late() }, facts)).bytes, 13);
 });
 
+test('but not for ever', async () => {
+  const { clock, store, begin, open } = scene();
+  const ticket = await begin('a');
+  const blob = await open(ticket);
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      clock.advance(60_000);
+      yield Buffer.from('x');
+    }
+  }
+  await assert.rejects(blob.put({ source: endless() }, facts), blobError('AuthenticationFailed'));
+  assert.equal(await store.head(ticket.blobName), undefined);
+});
+
 test('blocks that nobody commits stay for an hour behind their time, and no longer', async () => {
   const { clock, room, store, begin, open } = scene();
   const ticket = await begin('a');

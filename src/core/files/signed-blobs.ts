@@ -1,5 +1,6 @@
 /** What signed URLs open: the file of the upload or the grant that each was made for, with which it ends. */
 import type { Clock } from '../../base/clock.ts';
+import { limits as bounds } from '../../base/limits.ts';
 import type { Identity, IdentityKey } from '../identity/types.ts';
 import type { Pace } from '../throttling/pace.ts';
 import { openBlob } from './blob.ts';
@@ -64,12 +65,15 @@ export function createBlobs(parts: BlobsParts): Blobs {
 
   /**
    * What has begun goes on until a caller ends the upload or the grant, or the identity; its time alone ends only what has not
-   * begun. @throws BlobError
+   * begun, and the rest as long after it as blocks are kept. @throws BlobError
    */
   async function demandGoingOn(signed: BlobGrant, held: Bearer): Promise<void> {
     await demandEnabled(held.key);
-    if (clock.now() < signed.expiresAt) await bearer(signed);
-    else if (!(await isThere(held))) throw new BlobError('AuthenticationFailed');
+    const overTimeMs = clock.now() - signed.expiresAt;
+    if (overTimeMs < 0) await bearer(signed);
+    else if (overTimeMs >= bounds.stagedBlocksKeptMs || !(await isThere(held))) {
+      throw new BlobError('AuthenticationFailed');
+    }
   }
 
   return {

@@ -28,6 +28,11 @@ export class PathLocks {
     return this.#leaving(path, lock, done);
   }
 
+  /** Whether a call works on it, or waits to. */
+  isUsed(path: string): boolean {
+    return this.#locks.has(path);
+  }
+
   #enter(path: string): Lock {
     const lock = this.#locks.get(path) ?? { alone: Promise.resolve(), shared: new Set(), users: 0 };
     lock.users += 1;

@@ -67,9 +67,13 @@ export class Staging {
     dropped(staged.bytes);
   }
 
-  /** Drops those in which nothing was staged since `before` (UTC milliseconds), each when nobody else works on it. */
+  /**
+   * Drops those in which nothing was staged since `before` (UTC milliseconds). Where a client is at work it is left for the next
+   * time: one that sends a block slowly does not hold up all others.
+   */
   async expire(before: number, locks: PathLocks, dropped: (objectPath: string, bytes: number) => void): Promise<void> {
     for (const { objectPath } of this.all()) {
+      if (locks.isUsed(objectPath)) continue;
       await locks.run(objectPath, async () => {
         const found = await stat(path.join(this.#folderOf(objectPath), 'index')).catch(() => undefined);
         if (found !== undefined && found.mtimeMs >= before) return;

@@ -185,6 +185,29 @@ test('folder: a device leaves only so many files unfinished behind, and only so 
   await third.close();
 });
 
+test('folder: a client that sends a block slowly holds up no other whose time is over', async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  const block = { bytesMax: 1e9, bytes: 6 };
+  let goOn = (): void => {};
+  async function* slowly(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('fir');
+    await new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    yield Buffer.from('st.');
+  }
+  const slow = store.stage('d1/slow', numbered(0), slowly(), block);
+  await store.stage('d1/old', numbered(0), once(Buffer.from('second')), block);
+  await store.expire(Date.now() + 60_000);
+  assert.equal(await store.stagedBytes('d1/old'), 0);
+  goOn();
+  await slow;
+  assert.equal((await store.commit('d1/slow', [numbered(0)], plain)).bytes, 6);
+  await store.close();
+});
+
 test('folder: blocks that come in the moment in which old ones are dropped are not lost', async (context) => {
   const folder = newFolder();
   context.after(() => rmSync(folder, { recursive: true }));
