@@ -259,3 +259,34 @@ test('a subscription is answered only when every change behind that will be push
   assert.deepEqual(JSON.parse(bodyText(await pair.answers.next())), { n: 1, $version: 2 });
   await client.close();
 });
+
+test('a hub that stops answers the twin requests that it has taken, and ends the connection then', async () => {
+  await using hub = await openAmqpTestHub();
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const pair = await twinPair(client, device);
+  const reading = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const { readOwn } = hub.hub.twins;
+  Object.assign(hub.hub.twins, {
+    async readOwn(...args: Parameters<typeof readOwn>) {
+      reading.resolve();
+      await held.promise;
+      return readOwn(...args);
+    },
+  });
+  let isEnded = false;
+  const ended = client.ended.then(({ condition }) => {
+    isEnded = true;
+    return condition;
+  });
+  const asked = pair.ask('GET');
+  await reading.promise;
+  const stopped = hub.door.drain();
+  await sleep(50);
+  assert.equal(isEnded, false);
+  held.resolve();
+  assert.equal((await asked).status, 200);
+  assert.equal(await ended, 'amqp:connection:forced');
+  await stopped;
+});

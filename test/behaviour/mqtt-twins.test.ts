@@ -310,3 +310,35 @@ test('a subscription is confirmed only when every change behind that will be pus
   ]);
   client.destroy();
 });
+
+test('a hub that stops answers the twin requests that it has taken, and takes no more', async () => {
+  await using door = await openTestDoor();
+  const key = { deviceId: 'd1' };
+  await door.create(key);
+  const client = await connect(door, key);
+  await subscribe(client, responses);
+  const reading = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const { readOwn } = door.hub.twins;
+  Object.assign(door.hub.twins, {
+    async readOwn(...args: Parameters<typeof readOwn>) {
+      reading.resolve();
+      await held.promise;
+      return readOwn(...args);
+    },
+  });
+  client.publish({ topic: '$iothub/twin/GET/?$rid=taken' });
+  await reading.promise;
+  let isClosed = false;
+  const closed = client.closed.then(() => {
+    isClosed = true;
+  });
+  const stopped = door.door.drain();
+  client.publish({ topic: '$iothub/twin/GET/?$rid=late' });
+  await sleep(50);
+  assert.equal(isClosed, false);
+  held.resolve();
+  assert.equal((await received(client))[0], '$iothub/twin/res/200/?$rid=taken');
+  await Promise.all([stopped, closed]);
+  assert.deepEqual(client.unread, []);
+});

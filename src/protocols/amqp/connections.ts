@@ -82,7 +82,7 @@ export function amqpConnections(
           whenEmpty = resolve;
         });
         for (const served of open.values()) {
-          served.close({ condition: 'amqp:connection:forced', description: 'The hub is stopping.' }, 'hub-stopping');
+          served.drain({ condition: 'amqp:connection:forced', description: 'The hub is stopping.' }, 'hub-stopping');
         }
         const cancel = hub.clock.after(withinMs, () => {
           for (const stream of open.keys()) stream.destroy();

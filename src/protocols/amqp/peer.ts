@@ -128,6 +128,23 @@ export class AmqpPeer {
     this.#connection.close(error, reason);
   }
 
+  /**
+   * The hub stops: reads nothing more, answers the twin requests that were taken (some SDKs wait for ever for an answer that went down
+   * with its connection), then does as `close`.
+   */
+  drain(error: AmqpError, reason: DisconnectReason): void {
+    const idle = this.#devices.idle();
+    if (idle === undefined) {
+      this.close(error, reason);
+      return;
+    }
+    const release = this.#connection.hold();
+    idle.then(() => {
+      this.close(error, reason);
+      release();
+    });
+  }
+
   #managementNode(): RequestNode {
     const { events } = this.#hub;
     return new RequestNode(async (request) => {

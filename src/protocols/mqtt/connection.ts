@@ -163,7 +163,10 @@ export class MqttConnection extends Gated implements HandledConnection, Telemetr
 
   holdRequests(isFull: boolean): void {
     if (isFull) this.hold(holds.twin);
-    else this.release(holds.twin);
+    else {
+      this.release(holds.twin);
+      this.#endIfDrained();
+    }
   }
 
   twinFailed(error: unknown): void {
@@ -213,11 +216,20 @@ export class MqttConnection extends Gated implements HandledConnection, Telemetr
     else if (now >= this.#silentAt) this.close('keep-alive');
   }
 
-  /** The hub stops: takes no more packets, acknowledges what becomes durable, then ends the connection. */
+  /**
+   * The hub stops: takes no more packets, acknowledges what becomes durable and answers about the twin (some SDKs wait for ever for an
+   * answer that went down with its connection), then ends the connection.
+   */
   drain(): void {
     if (this.closed) return;
     this.hold(holds.drain);
-    if ((this.#uplink?.unacknowledged ?? 0) === 0) this.close('hub-stopping', 'end');
+    this.#endIfDrained();
+  }
+
+  #endIfDrained(): void {
+    if (this.closed || !this.has(holds.drain)) return;
+    const left = (this.#uplink?.unacknowledged ?? 0) + (this.#twin?.requests ?? 0);
+    if (left === 0) this.close('hub-stopping', 'end');
   }
 
   batchDurable(batch: number): void {
@@ -225,8 +237,8 @@ export class MqttConnection extends Gated implements HandledConnection, Telemetr
     if (this.closed || uplink === undefined) return;
     const bytes = uplink.settle(batch);
     if (bytes !== undefined) this.write(bytes);
-    if (this.has(holds.drain) && uplink.unacknowledged === 0) this.close('hub-stopping', 'end');
-    else uplink.relieve();
+    this.#endIfDrained();
+    if (!this.closed) uplink.relieve();
   }
 
   batchFailed(_batch: number, error: Error): void {

@@ -40,6 +40,11 @@ export class TwinWire implements DesiredWire, MethodWire {
     this.#connection = connection;
   }
 
+  /** Requests of the device that are not answered yet. */
+  get requests(): number {
+    return this.#requests;
+  }
+
   get twins(): Hub['twins'] {
     return this.#connection.hub.twins;
   }

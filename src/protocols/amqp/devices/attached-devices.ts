@@ -122,6 +122,12 @@ export class AttachedDevices {
     }
   }
 
+  /** Resolves when the twin requests of all devices that were taken are answered; undefined = they are. */
+  idle(): Promise<unknown> | undefined {
+    const waits = [...this.#places.values()].flatMap(({ device }) => device?.twin?.idle() ?? []);
+    return waits.length === 0 ? undefined : Promise.all(waits);
+  }
+
   get isEmpty(): boolean {
     return this.#places.size === 0;
   }

@@ -38,10 +38,20 @@ export class TwinLinks {
   readonly #pushes = new Map<OutgoingLink, DesiredPushes>();
   /** Links whose subscription is not answered yet. */
   readonly #unanswered = new Set<OutgoingLink>();
+  /** Requests that are not answered yet, of all links. */
+  #requests = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
 
   constructor(host: LinkHost, connection: DeviceConnection) {
     this.#host = host;
     this.#connection = connection;
+  }
+
+  /** Resolves when every request that was taken is answered; undefined = it is. */
+  idle(): Promise<void> | undefined {
+    if (this.#requests === 0) return undefined;
+    this.#idle ??= Promise.withResolvers();
+    return this.#idle.promise;
   }
 
   openAnswers(link: OutgoingLink): void {
@@ -70,10 +80,12 @@ export class TwinLinks {
     link.onMessage = (delivery) => {
       this.#connection.touch();
       if (++waiting >= REQUEST_CREDIT) goOn = link.withhold();
+      this.#requests++;
       this.#take(link, delivery).then(() => {
         waiting--;
         goOn?.();
         goOn = undefined;
+        if (--this.#requests === 0) this.#idle?.resolve();
       });
       // At once: clients wait for it before they look for the answer.
       link.settle(delivery, { kind: 'accepted' });
