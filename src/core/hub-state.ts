@@ -67,6 +67,8 @@ export interface HubLimits extends Partial<RegistryLimits> {
 /** With what is counted where it happens: a listener thread has none of it. */
 export interface OwnHubState extends HubState {
   readonly totals: { readonly reports: ReportTotals; readonly methods: MethodTotals };
+  /** The hub stops: answers who waits for a device to connect. */
+  closeMethods(): void;
 }
 
 export interface HubStateParts {
@@ -155,6 +157,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     methods: methods.methods,
     queries,
     totals: { reports: twins.totals, methods: methods.totals },
+    closeMethods: () => methods.close(),
   };
 }
 

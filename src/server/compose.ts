@@ -245,6 +245,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     threads,
     files: files.room,
   });
+  // Before the doors close: they wait for their answers, and these may wait for minutes.
+  shutdown.add('methods that wait', () => state.closeMethods());
   files.listens(ports.https ?? undefined);
   health.start();
 

@@ -230,7 +230,10 @@ test('a method waits for its device to connect and subscribe; a device that leav
   await answer(first, 200, '"came"');
   assert.deepEqual(await waiting, { status: 200, payload: '"came"' });
 
-  const lost = assert.rejects(invoke(door, key, 'lost', '1', 60_000), { code: 'DeviceConnectionClosedRemotely' });
+  const lost = assert.rejects(invoke(door, key, 'lost', '1', 60_000), {
+    code: 'DeviceConnectionClosedRemotely',
+    message: 'Device unavailable',
+  });
   await first.next('publish');
   const second = await connect(door, key);
   await lost;

@@ -49,7 +49,11 @@ export class OpenCalls {
   /** The connection has ended: nothing is answered any more. */
   end(): void {
     for (const call of this.#open) {
-      call.abort(new HubError(call.hasBegun ? 'DeviceConnectionClosedRemotely' : 'DeviceNotOnline'));
+      // The first in the words of the emulated service (twins reference 5).
+      const gone = call.hasBegun
+        ? new HubError('DeviceConnectionClosedRemotely', 'Device unavailable')
+        : new HubError('DeviceNotOnline');
+      call.abort(gone);
     }
   }
 }

@@ -139,7 +139,10 @@ test('with a connect timeout the hub waits for the device to connect and to list
   assert.equal(first.asked.length, 0);
 
   const late = methods.invoke(owner, { deviceId: 'd2' }, request({ connectMs: 20_000 }), patient);
-  const refused = assert.rejects(late, { code: 'DeviceNotOnline', message: /00:00:20/ });
+  const refused = assert.rejects(late, {
+    code: 'DeviceNotOnline',
+    message: 'Timed out waiting for device to connect.',
+  });
   await settled();
   const silent = await connect({ deviceId: 'd2' });
   await settled();

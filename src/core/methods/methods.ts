@@ -27,6 +27,8 @@ export interface MethodsRoom {
   readonly methods: Guarded<Methods>;
   /** To be called when an identity has its place: calls may wait for it. */
   connected(key: IdentityKey): void;
+  /** The hub stops: who waits for a device to connect is answered, and nobody waits any more. */
+  close(): void;
   readonly totals: MethodTotals;
 }
 
@@ -38,6 +40,7 @@ export interface MethodTotals {
 
 export function createMethods({ guard, identities, presence, clock }: MethodsParts): MethodsRoom {
   const arrivals = new Map<string, Set<() => void>>();
+  let isClosed = false;
   const underWay = new Map<string, number>();
   const ended = new Map<string, number>();
   const calls = new Shares({ max: limits.methodsMax, perKeyMax: limits.methodsPerPolicyMax });
@@ -113,9 +116,10 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
         return (await presence.invoke(key, { kind: METHOD, value: call }, signal)) as MethodResult;
       } catch (error) {
         if (!(error instanceof HubError) || error.code !== 'DeviceNotOnline') throw error;
-        if (next === undefined || clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
-        await next.arrived;
-        if (clock.monotonic() >= connectEnds) throw notOnline(request.connectMs);
+        if (next === undefined || clock.monotonic() >= connectEnds) throw notOnline();
+        if (!isClosed) await next.arrived;
+        if (isClosed) throw new HubError('ServiceUnavailable', 'The hub is stopping.');
+        if (clock.monotonic() >= connectEnds) throw notOnline();
       } finally {
         next?.forget();
       }
@@ -161,6 +165,10 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
     connected(key) {
       for (const come of arrivals.get(identityName(key)) ?? []) come();
     },
+    close() {
+      isClosed = true;
+      for (const waiting of arrivals.values()) for (const come of waiting) come();
+    },
   };
 }
 
@@ -173,10 +181,7 @@ function tooMany<Name extends keyof typeof limits>(of: string, shares: Shares, o
   return new HubError('ThrottlingException', 'Too many methods are under way.', { limit });
 }
 
-function notOnline(connectMs: number): HubError {
-  const seconds = Math.round(connectMs / 1000);
-  const text = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60]
-    .map((part) => String(part).padStart(2, '0'))
-    .join(':');
-  return new HubError('DeviceNotOnline', `Timed out waiting for device to connect. Waited ${text}.`);
+/** In the words of the emulated service (twins reference 5). */
+function notOnline(): HubError {
+  return new HubError('DeviceNotOnline', 'Timed out waiting for device to connect.');
 }
