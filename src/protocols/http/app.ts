@@ -209,8 +209,14 @@ function addMissingMethods(app: FastifyInstance, routes: readonly ApiRoute[]): v
     const known = routes
       .filter((entry) => entry.url === url)
       .flatMap((entry) => (entry.hasHead ? [entry.method, 'HEAD' as const] : [entry.method]));
+    // `/devices/query` is a device's address as well, with the methods of `/devices/:deviceId`.
+    const others = routes.filter((entry) => entry.url !== url && isOneOf(url, entry.url));
+    const meantElsewhere = (method: string): boolean =>
+      others.some((entry) => entry.method === method || (method === 'HEAD' && entry.hasHead === true));
     app.route({
-      method: [...methods, 'HEAD' as const, 'OPTIONS'].filter((method) => !known.some((each) => each === method)),
+      method: [...methods, 'HEAD' as const, 'OPTIONS'].filter(
+        (method) => !known.some((each) => each === method) && !meantElsewhere(method),
+      ),
       url,
       schema: { hide: true },
       handler: async (_request, reply) => {
@@ -219,6 +225,12 @@ function addMissingMethods(app: FastifyInstance, routes: readonly ApiRoute[]): v
       },
     });
   }
+}
+
+/** Whether a path that fits `url` also fits `wider`, which has parameters where `url` has words. */
+function isOneOf(url: string, wider: string): boolean {
+  const [own, theirs] = [url.split('/'), wider.split('/')];
+  return own.length === theirs.length && own.every((part, at) => theirs[at].startsWith(':') || part === theirs[at]);
 }
 
 /** Names the operation, so that a developer who sees the SDK's error knows what is missing; ids stand in it by their place only. */
