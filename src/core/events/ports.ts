@@ -76,7 +76,7 @@ export interface DurabilityWaiter {
   batchFailed(batch: number, error: Error): void;
 }
 
-/** Turns a stamped message into the bytes that the log keeps and readers receive (`protocols/shared`). */
+/** Turns a stamped message into the bytes that the log keeps and readers receive (`src/records`). */
 export interface RecordCodec {
   encode(stamp: EventStamp | HubEventStamp, telemetry: Telemetry, enqueuedTime: number): Buffer;
   /** The same record but for body and time, to be written many times. */

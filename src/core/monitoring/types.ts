@@ -1,4 +1,4 @@
-/** What the monitoring stream tells. Plain data; `events.ts` describes every kind, `docs/monitoring.md` shows the table. */
+/** What the monitoring stream tells. Plain data; `kinds.ts` describes every kind, `docs/monitoring.md` shows the table. */
 import type { AuthenticationCheck } from '../identity/types.ts';
 import type { ConnectionClaim, DisconnectReason } from '../presence/types.ts';
 

@@ -1,4 +1,4 @@
-/** What every protocol's `server.ts` gives to `server/compose.ts`. */
+/** What every protocol's `server.ts` gives to `server/doors.ts`. */
 export interface Door {
   /** The port that it accepts on, for `endpoints.json`. */
   readonly port: number;
