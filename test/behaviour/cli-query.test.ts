@@ -6,7 +6,7 @@ import { runMooring, startHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 
 test('query: rows as a table or JSON, what was said before, and refusals with their place', async () => {
-  await using hub = await startHub();
+  await using hub = await startHub({ args: ['--query-indexes', 'tags.site'] });
   const devices = await createDevices(hub.endpoints, hub.ca, 3, '');
   const [{ clientId, username, password }] = devices;
   const ids = devices.map((device) => device.clientId).sort();

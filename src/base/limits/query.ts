@@ -31,6 +31,8 @@ export const queryLimits = {
   queriesMax: 8,
   queriesPerPolicyMax: 4,
   queriesWaitingPerPolicyMax: 64,
+  /** Indexes that an operator may ask for: each is written with every change of a twin by a back end. */
+  queryIndexesMax: 8,
   /** Memory of the thread that reads for queries: a page of each, and the groups of each. */
   queryMemoryMiBMax: 256,
 } as const;

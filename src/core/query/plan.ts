@@ -66,9 +66,8 @@ function namedItems({ select = [], from }: Query) {
 }
 
 function groupsOf(query: Query): GroupPlan | undefined {
-  const { select, from, groupBy } = query;
-  const isAggregated = groupBy.length > 0 || select?.some(({ kind }) => kind === 'aggregate');
-  if (!isAggregated) return undefined;
+  const { from, groupBy } = query;
+  if (!isGrouped(query)) return undefined;
   const items = namedItems(query).map(({ item, name }): GroupItem => {
     if (item.kind === 'aggregate') {
       return {
@@ -83,6 +82,11 @@ function groupsOf(query: Query): GroupPlan | undefined {
     return { name, kind: 'key', at };
   });
   return { keys: groupBy.map((group) => expressionOf(group, from)), items };
+}
+
+/** Whether its rows are groups, and so hang on all of the fleet. */
+export function isGrouped({ select, groupBy }: Query): boolean {
+  return groupBy.length > 0 || (select?.some(({ kind }) => kind === 'aggregate') ?? false);
 }
 
 /** The paths that a query asks rows for; undefined = for the whole of them. */

@@ -28,10 +28,10 @@ export function byteSize(min: number, max: number, ...words: string[]): z.ZodTyp
 export const text = (pattern: RegExp) => z.string().max(4096).regex(pattern);
 
 /** Several texts: an array, or one text with commas. */
-export const list = (pattern: RegExp) =>
+export const list = (pattern: RegExp, countMax = 100) =>
   z.preprocess(
     (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
-    z.array(z.string().regex(pattern)).max(100),
+    z.array(z.string().regex(pattern)).max(countMax),
   );
 
 export const flag = () =>

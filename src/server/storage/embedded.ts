@@ -1,3 +1,4 @@
+import { fieldOf } from '../../core/query/fields.ts';
 import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../../stores/embedded/tables/tables.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
@@ -42,6 +43,9 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const tables = await openEmbeddedTables({
     ...{ file: folder.file('tables', 'hub.db'), generation, cipher, log, clock },
     keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
+    queryIndexes: settings.queryIndexes
+      .map((name) => fieldOf(name.split('.'), 'devices'))
+      .filter((path) => path !== undefined),
   });
   steps.add('tables', () => tables.close());
   if (generation === undefined) await folder.parts.keep({ tables: tables.generation });

@@ -138,7 +138,7 @@ function queriesOver(tables: Kysely<Tables>, { clock, log }: PostgresTablesParts
     async page(request, signal) {
       const end = performance.now() + limits.queryPageMs;
       try {
-        return await runPage(request, fleetReader(tables, request.query, clock.now()), {
+        return await runPage(request, fleetReader(tables, request, { now: clock.now() }), {
           async next() {
             await turn();
             signal.throwIfAborted();

@@ -5,6 +5,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { type FieldPath, fieldOf } from '../../core/query/fields.ts';
 import type { Collection, Comparison, Expression, Literal } from '../../core/query/syntax.ts';
+import { documentPath } from './document-paths.ts';
 import type { Engine } from './engine.ts';
 
 type Sql = RawBuilder<boolean>;
@@ -175,18 +176,19 @@ function boundJson(value: Literal): string | number | undefined {
 /** Whether databases hold the text as it is. */
 const isPlain = (text: string): boolean => text.isWellFormed() && !text.includes('\0');
 
-/** Where a value of tags or properties lies in the stored document; undefined = it is not one member of it. */
-export function documentPath({ field, below }: FieldPath): string | undefined {
-  if (field === 'tags') return pathText(['tags', ...below]);
-  if (field !== 'properties') return undefined;
-  const [section, ...rest] = below;
-  if ((section !== 'desired' && section !== 'reported') || rest.length === 0) return undefined;
-  if (rest[0] === '$metadata') return undefined;
-  return rest[0] === '$version'
-    ? pathText([section, 'version', ...rest.slice(1)])
-    : pathText([section, 'values', ...rest]);
-}
-
-function pathText(segments: readonly (string | number)[]): string {
-  return `$${segments.map((segment) => (typeof segment === 'number' ? `[${segment}]` : `.${JSON.stringify(segment)}`)).join('')}`;
+/** What a condition must have in a place of the documents that is indexed; undefined = nothing that is known. */
+export function indexedValue(
+  condition: Expression,
+  from: Collection,
+  places: ReadonlySet<string>,
+): { readonly place: string; readonly value: string | number } | undefined {
+  for (const part of condition.kind === 'and' ? condition.operands : [condition]) {
+    if (part.kind !== 'compare' || part.operator !== '=') continue;
+    const [name, literal] = part.left.kind === 'path' ? [part.left, part.right] : [part.right, part.left];
+    const path = name.kind === 'path' ? fieldOf(name.segments, from) : undefined;
+    const place = path && documentPath(path);
+    const value = literal.kind === 'literal' && literal.value !== undefined ? boundJson(literal.value) : undefined;
+    if (place !== undefined && value !== undefined && places.has(place)) return { place, value };
+  }
+  return undefined;
 }

@@ -6,15 +6,16 @@ import { type RawBuilder, sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { AuthenticationType, IdentityStatus } from '../../core/identity/types.ts';
 import { type FieldPath, fieldOf, type RowField } from '../../core/query/fields.ts';
-import { asksFor, pathsOf } from '../../core/query/plan.ts';
-import type { FleetPlace, FleetReader, FleetRow, FleetSlice } from '../../core/query/ports.ts';
+import { asksFor, isGrouped, pathsOf } from '../../core/query/plan.ts';
+import type { FleetPlace, FleetReader, FleetRow, FleetSlice, PageRequest } from '../../core/query/ports.ts';
 import type { Collection, Expression, Query } from '../../core/query/syntax.ts';
 import type { Value } from '../../core/query/values.ts';
 import { TwinRow } from '../../core/twins/document.ts';
 import { twinFrom } from '../../core/twins/kept.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
-import { engineOf } from './engine.ts';
-import { documentPath, filterOf } from './fleet-filter.ts';
+import { documentPath, jsonValue } from './document-paths.ts';
+import { engineOf, padded } from './engine.ts';
+import { filterOf, indexedValue } from './fleet-filter.ts';
 import type { Transaction } from './schema.ts';
 
 interface Row {
@@ -45,16 +46,31 @@ interface Row {
   readonly [value: `value${number}`]: string | null | undefined;
 }
 
-/** @param now UTC milliseconds: commands whose time is over do not count */
-export function fleetReader(tables: Transaction, query: Query, now: number): FleetReader {
+export interface ReaderOptions {
+  /** UTC milliseconds: commands whose time is over do not count. */
+  readonly now: number;
+  /** Places in documents (`documentPath`) whose values are indexed; none of reported properties. */
+  readonly indexes?: ReadonlySet<string>;
+}
+
+export function fleetReader(
+  tables: Transaction,
+  { query, countMax }: Pick<PageRequest, 'query' | 'countMax'>,
+  { now, indexes = new Set() }: ReaderOptions,
+): FleetReader {
   const { from, where } = query;
+  // One more than the page takes: whether there is another row is said with the page.
+  const sliceRows = Math.min(limits.querySliceRows, isGrouped(query) ? limits.querySliceRows : countMax + 1);
   const engine = engineOf(tables);
   const paths = pathsOf(query);
   const values = engine.looksIntoJson ? valuesOf(paths) : undefined;
   const selection = selectionOf(query, paths, values, now);
   const filter = filterOf(where, from, engine) ?? sql<boolean>`1 = 1`;
   const named = where && namedIn(where, from);
+  const indexed = where && from === 'devices' ? indexedValue(where, from, indexes) : undefined;
   const isOfModules = from === 'devices.modules';
+  // A condition passes over most of what a piece looks at, and modules lie among devices.
+  const scannedRows = where === undefined && !isOfModules ? sliceRows : limits.querySliceRows;
   const kind = isOfModules ? sql<boolean>`identity.module_id <> ''` : sql<boolean>`identity.module_id = ''`;
 
   const rowsOf = async (bounds: RawBuilder<boolean>): Promise<readonly FleetRow[]> => {
@@ -68,8 +84,16 @@ export function fleetReader(tables: Transaction, query: Query, now: number): Fle
     const { rows } = await sql<Pick<Row, 'device_id' | 'module_id'>>`
       select identity.device_id, identity.module_id from identities as identity
       where ${isOfModules ? sql<boolean>`1 = 1` : kind} and ${behind(after, isOfModules)} and ${within(prefix)}
-      order by identity.device_id, identity.module_id limit 1 offset ${limits.querySliceRows - 1}`.execute(tables);
+      order by identity.device_id, identity.module_id limit 1 offset ${scannedRows - 1}`.execute(tables);
     return rows[0] && { deviceId: rows[0].device_id, moduleId: rows[0].module_id };
+  };
+
+  /** The next devices that have the value of `indexed`, in order. */
+  const idsBehind = async (after: FleetPlace | undefined, { place, value }: Indexed): Promise<readonly string[]> => {
+    const { rows } = await sql<Pick<Row, 'device_id'>>`select text.device_id from twin_documents as text
+      where ${sql.raw(jsonValue('text.document', place))} = ${value} and text.device_id > ${after?.deviceId ?? ''}
+        and text.module_id = '' order by text.device_id limit ${sliceRows}`.execute(tables);
+    return rows.map((row) => row.device_id);
   };
 
   return {
@@ -84,6 +108,13 @@ export function fleetReader(tables: Transaction, query: Query, now: number): Fle
         const isEnd = last === ids[ids.length - 1];
         return { rows: await rowsOf(bounds), ...(!isEnd && { end: { deviceId: last, moduleId: LAST } }) };
       }
+      if (indexed !== undefined) {
+        const ids = await idsBehind(after, indexed);
+        if (ids.length === 0) return { rows: [] };
+        const rows = await rowsOf(sql<boolean>`identity.device_id in (${sql.join(padded(ids))})`);
+        const isEnd = ids.length < sliceRows;
+        return isEnd ? { rows } : { rows, end: { deviceId: ids[ids.length - 1], moduleId: LAST } };
+      }
       const prefix = named?.prefix;
       const end = await endOf(after, prefix);
       const rows = await rowsOf(
@@ -93,6 +124,8 @@ export function fleetReader(tables: Transaction, query: Query, now: number): Fle
     },
   };
 }
+
+type Indexed = NonNullable<ReturnType<typeof indexedValue>>;
 
 /** Devices that are named one by one, in one piece. */
 const ID_SLICE = 32;

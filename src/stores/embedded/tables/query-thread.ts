@@ -6,7 +6,7 @@ import type { Log } from '../../../base/log.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { FleetPage, FleetStore, PageRequest } from '../../../core/query/ports.ts';
 import { damagePattern } from './look.ts';
-import type { QueryReply, QueryRequest } from './query-worker.ts';
+import type { QueryReply, QueryRequest, QueryStart } from './query-worker.ts';
 
 interface Waiting {
   resolve(page: FleetPage): void;
@@ -16,6 +16,8 @@ interface Waiting {
 export interface QueryThreadParts {
   /** The database's file, which is there. */
   readonly file: string;
+  /** As `ReaderOptions.indexes`. */
+  readonly indexes: readonly string[];
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
   /** Hears what is damaged. */
@@ -67,11 +69,12 @@ export class QueryThread implements FleetStore {
 
   #begin(): Worker {
     if (this.#worker !== undefined) return this.#worker;
+    const { file, indexes } = this.#parts;
     const source = new URL('./query-worker.ts', import.meta.url);
     // The published package holds JavaScript, and the names of workers are not rewritten by the compiler.
     const compiled = new URL(source.href.replace(/\.ts$/, '.js'));
     const worker = new Worker(import.meta.url.endsWith('.ts') ? source : compiled, {
-      workerData: this.#parts.file,
+      workerData: { file, indexes } satisfies QueryStart,
       resourceLimits: { maxOldGenerationSizeMb: limits.queryMemoryMiBMax },
     });
     this.#worker = worker;

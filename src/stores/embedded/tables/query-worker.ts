@@ -36,13 +36,19 @@ export type QueryReply =
 const CACHE_KIB = 16 * 1024;
 const BUSY_TIMEOUT_MS = 5000;
 
-function serve(port: MessagePort, tables: Transaction): void {
+export interface QueryStart {
+  readonly file: string;
+  /** As `ReaderOptions.indexes`. */
+  readonly indexes: readonly string[];
+}
+
+function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<string>): void {
   const cancelled = new Set<number>();
 
   async function answer({ id, request, now }: QueryRequest & { readonly kind: 'page' }): Promise<QueryReply> {
     const end = performance.now() + limits.queryPageMs;
     try {
-      const page = await runPage(request, fleetReader(tables, request.query, now), {
+      const page = await runPage(request, fleetReader(tables, request, { now, indexes }), {
         async next() {
           await turn();
           if (cancelled.has(id)) throw new Error('nobody waits for it');
@@ -67,7 +73,8 @@ function serve(port: MessagePort, tables: Transaction): void {
 
 assert(parentPort !== null, 'this file is the start of a worker thread');
 lowerPriority(os.constants.priority.PRIORITY_BELOW_NORMAL);
-const database = new DatabaseSync(workerData as string, { readOnly: true });
+const start = workerData as QueryStart;
+const database = new DatabaseSync(start.file, { readOnly: true });
 database.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`);
 database.exec(`pragma cache_size = -${CACHE_KIB}`);
-serve(parentPort, kyselyOver(database));
+serve(parentPort, kyselyOver(database), new Set(start.indexes));

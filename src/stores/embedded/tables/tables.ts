@@ -3,7 +3,9 @@ import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
 import type { Log } from '../../../base/log.ts';
 import type { PresenceStateStore } from '../../../core/presence/states.ts';
+import type { FieldPath } from '../../../core/query/fields.ts';
 import type { FleetStore } from '../../../core/query/ports.ts';
+import { documentPath } from '../../tables/document-paths.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { createTableStores, type TableStores } from '../../tables/stores.ts';
 import { BackgroundLook, type LookReport } from './background-look.ts';
@@ -21,6 +23,8 @@ export interface EmbeddedTablesParts {
   readonly clock: Clock;
   /** Whether events of created and deleted identities are kept with them (`TwinStore.events`). Default: no. */
   readonly keepsLifecycle?: boolean;
+  /** Values of tags and desired properties that queries find by an index; absent = none. */
+  readonly queryIndexes?: readonly FieldPath[];
 }
 
 export interface EmbeddedTables extends TableStores {
@@ -48,13 +52,14 @@ export interface EmbeddedTables extends TableStores {
  */
 export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<EmbeddedTables> {
   mkdirSync(path.dirname(parts.file), { recursive: true, mode: 0o700 });
+  const indexes = (parts.queryIndexes ?? []).map(indexedPlace);
   const thread = await TableThread.open(
-    { file: parts.file, ring: parts.cipher, generation: parts.generation },
+    { file: parts.file, ring: parts.cipher, generation: parts.generation, indexes },
     parts.log,
   );
   const background = new BackgroundLook(parts.file, (what) => thread.foundDamaged(what));
   const { file, clock, log } = parts;
-  const queries = new QueryThread({ file, clock, log, damaged: (what) => thread.foundDamaged(what) });
+  const queries = new QueryThread({ file, indexes, clock, log, damaged: (what) => thread.foundDamaged(what) });
   return {
     ...createTableStores(thread, parts.clock, parts.keepsLifecycle),
     generation: thread.generation,
@@ -71,4 +76,14 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     lookThrough: () => background.look(),
     close: () => thread.close(Promise.all([background.close(), queries.close()]).then(() => {})),
   };
+}
+
+/** What is reported may be newer in a tail than in the document, and so cannot be found by an index of documents. */
+function indexedPlace(path: FieldPath): string {
+  const place = documentPath(path);
+  const isReported = path.field === 'properties' && path.below[0] !== 'desired';
+  if (place === undefined || isReported || path.below.length === 0) {
+    throw new Error(`${path.key} cannot be indexed: only values below tags and properties.desired can.`);
+  }
+  return place;
 }

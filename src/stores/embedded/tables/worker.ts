@@ -8,6 +8,7 @@ import { prepareTables } from '../../tables/prepare.ts';
 import { sameGeneration } from './generation.ts';
 import { type Answer, type Call, commitTogether, type Later, type Patient } from './group-commit.ts';
 import { lookForDamage, wasLeftUnfinished } from './look.ts';
+import { ensureQueryIndexes } from './query-indexes.ts';
 import { kyselyOver, openDatabase } from './sqlite.ts';
 
 export interface WorkerStart {
@@ -15,6 +16,8 @@ export interface WorkerStart {
   readonly ring: KeyRing;
   /** Which tables these must be; absent = any, also new ones. */
   readonly generation?: string;
+  /** Places in documents whose values are to be indexed (`query-indexes.ts`). */
+  readonly indexes: readonly string[];
 }
 
 export type Request =
@@ -32,7 +35,7 @@ export type Reply =
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'answers'; readonly number: number; readonly answers: readonly (Answer | Later)[] };
 
-async function serve(port: MessagePort, { file, ring, generation: wanted }: WorkerStart): Promise<void> {
+async function serve(port: MessagePort, { file, ring, generation: wanted, indexes }: WorkerStart): Promise<void> {
   const cipher = createKeyCipher(ring);
   const isUnclean = wasLeftUnfinished(file);
   const database = openDatabase(file);
@@ -43,6 +46,7 @@ async function serve(port: MessagePort, { file, ring, generation: wanted }: Work
     database.exec('begin immediate');
     await prepareTables(tables, cipher, ring);
     generation = await sameGeneration(tables, wanted);
+    ensureQueryIndexes(database, indexes);
     database.exec('commit');
   } catch (error) {
     database.close();
