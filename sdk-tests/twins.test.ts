@@ -338,6 +338,8 @@ describe('twins and methods', { skip: await whyNot() }, () => {
       assert.match(String(offline), codes.offline, offline);
       assert.match(String(await backEnd.refusal('invoke', 'nobody', null, wish)), codes.noDevice);
       assert.match(String(await backEnd.refusal('invoke', deviceId, 'nobody', wish)), codes.noModule);
+      const waited = await backEnd.refusal('invoke', deviceId, null, { ...wish, connectTimeoutInSeconds: 1 });
+      assert.match(String(waited), codes.offline, waited);
       const waits = backEnd.invoke(deviceId, {
         ...wish,
         connectTimeoutInSeconds: 12,
@@ -355,6 +357,11 @@ describe('twins and methods', { skip: await whyNot() }, () => {
       assert.match(String(late), codes.late, late);
       const bounds = await backEnd.refusal('invoke', deviceId, null, { ...wish, responseTimeoutInSeconds: 400 });
       assert.ok(bounds !== undefined, 'more than 300 seconds are refused');
+      own.client.takeAll('method');
+      const open = backEnd.refusal('invoke', deviceId, null, { ...wish, methodName: 'silent' });
+      await own.client.next('method', 10_000);
+      await registry.call('delete', deviceId);
+      assert.match(String(await open), codes.closed, 'its device is deleted meanwhile');
     } finally {
       await own[Symbol.asyncDispose]();
     }
