@@ -54,6 +54,12 @@ export function reportedContent({ text }: ReportedPatch, version: number): strin
   return `{"reported":{"version":${version},"patch":${text}}}`;
 }
 
+/** What `reportedContent` has written; undefined = the content is of another change. */
+export function reportedIn(content: string): { readonly version: number; readonly text: string } | undefined {
+  const found = /^\{"reported":\{"version":(\d+),"patch":/.exec(content);
+  return found === null ? undefined : { version: Number(found[1]), text: content.slice(found[0].length, -2) };
+}
+
 /** An identity comes or goes, with this twin. */
 export function lifecycleEvent(
   kind: 'created' | 'deleted',

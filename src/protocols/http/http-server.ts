@@ -98,7 +98,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
         return;
       }
       // RFC 9112 section 3.2: exactly one; HTTP/1.0 may do without.
-      const hosts = request.headersDistinct.host?.length ?? 0;
+      const hosts = hostsIn(request.rawHeaders);
       if (hosts > 1 || (hosts === 0 && request.httpVersion === '1.1')) {
         const error = new HubError('IotHubFormatError', 'The request must have one Host header.');
         const { status, headers, body } = closingRefusal(error, options);
@@ -172,6 +172,15 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
  * it the answer that this server is still sending.
  */
 export function answeredElsewhere(): void {}
+
+/** How many Host headers there are; names and values stand one after the other. */
+function hostsIn(rawHeaders: readonly string[]): number {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at].length === 4 && rawHeaders[at].toLowerCase() === 'host') count++;
+  }
+  return count;
+}
 
 /** Ends a request whose body does not come in time, as the runtime would. */
 function limitTime(request: http.IncomingMessage, response: http.ServerResponse, options: HttpServerOptions): void {

@@ -105,8 +105,16 @@ export function revoke(grants: Grants, key: IdentityKey, filter: string): Grants
   return place === -1 ? grants : revokePlace(grants, place);
 }
 
+/** The bits of the filters of each kind: asked for with every packet that is sent to a device. */
+const bitsOf = Object.fromEntries(
+  filters.map(({ kind }) => [
+    kind,
+    filters.reduce((bits, each, at) => bits | (each.kind === kind ? 1 << (2 * at) : 0), 0),
+  ]),
+) as Readonly<Record<FilterKind, number>>;
+
 export function isGranted(grants: Grants, kind: FilterKind): boolean {
-  return filters.some((entry, place) => entry.kind === kind && (grants >> (2 * place)) % 2 === 1);
+  return (grants & bitsOf[kind]) !== 0;
 }
 
 /** The highest QoS among the granted filters of the kind; undefined = none is granted. */
