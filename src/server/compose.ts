@@ -133,13 +133,13 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   };
   const refusalDelayMsMax = settings.refusalDelaySeconds * 1000;
   const refusalDelays = createRefusalDelays(clock, refusalDelayMsMax);
-  const sweeper = createSweeper(clock, log);
+  const sweeper = createSweeper(storage.clock, log);
   const common = {
     ...{ guard, identities, authorities, subscriptions: stores.subscriptions, recorder },
     ...{ limits: hubLimits, clock, random, log },
   };
   const files = await openFiles({
-    ...{ settings, guard, identities, recorder, clock, random, log, shutdown },
+    ...{ settings, guard, identities, recorder, clock: storage.clock, random, log, shutdown },
     folder: folder.file('files'),
     localName: reach.localName,
     records: stores.fileRecords,
@@ -148,6 +148,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   });
   const state = createHubState({
     ...common,
+    clock: storage.clock,
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
     fleet: () => stores.fleet,
@@ -176,10 +177,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     tracing,
   });
   const hub: WholeHub = { ...core, authentication: countFailures(core.authentication, metrics) };
-  metrics.watchCommands(core.commands, clock);
+  metrics.watchCommands(core.commands, storage.clock);
   sweeper.start(core.commands);
   shutdown.add('sweep of commands', () => sweeper.close());
-  shutdown.add('rollouts', carryRollouts(files, core.commands, stores.commandQueue, { clock, log }));
+  shutdown.add('rollouts', carryRollouts(files, core.commands, stores.commandQueue, { clock: storage.clock, log }));
   metrics.watchPresence(hub.presence);
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);

@@ -41,6 +41,8 @@ export const serverLimits = {
   /** How often an operation is tried that PostgreSQL has taken back because two of them waited for each other. */
   postgresAttemptsMax: 5,
   postgresConnectMs: 10 * SECOND_MS,
+  /** How often a node asks the database for its time: its own monotonic clock is off by some milliseconds by then. */
+  databaseClockMs: 30 * SECOND_MS,
   /** Table operations that wait for the store's thread before more are refused. */
   tableQueueMax: 10_000,
   /**

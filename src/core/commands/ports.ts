@@ -12,7 +12,8 @@ import type {
 
 /**
  * Where commands wait, and their receipts. Every operation is one atomic, durable step; it applies the rules of
- * `lifecycle.ts` to what is stored, at the time `now` (UTC milliseconds) that the caller gives. Ending a command and
+ * `lifecycle.ts` to what is stored, at the time `now`: UTC milliseconds of the store's own clock (`Storage.clock`), which the caller
+ * reads there, so that nodes with different clocks agree on when a lock is over. Ending a command and
  * writing the receipt that it asks for are the same step. One contract suite (`stores/contract/command-queue.ts`) runs
  * over every implementation.
  */

@@ -3,7 +3,7 @@ import type { FetchProgress, FileGrant, FileNotification, LockedNotification, Up
 
 /**
  * What the hub remembers of files beside their bytes: uploads under way, and notifications for back ends. Every operation
- * is one atomic, durable step at the time `now` (UTC milliseconds). One contract suite
+ * is one atomic, durable step at the time `now` (UTC milliseconds of the store's own clock, as in `CommandQueue`). One contract suite
  * (`stores/contract/file-records.ts`) runs over every implementation.
  */
 export interface FileRecords {
@@ -57,7 +57,7 @@ export interface NotificationRequest {
   readonly lockMs: number;
 }
 
-/** Which device may fetch what, and how far it has come. As `FileRecords`: atomic, durable, at the caller's time. */
+/** Which device may fetch what, and how far it has come. As `FileRecords`: atomic, durable, at the time of the store's clock. */
 export interface GrantRecords {
   /**
    * Keeps grants of which no two are of one identity and name; an older one of that name ends. Those of identities that are not there in that generation are left out;

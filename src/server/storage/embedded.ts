@@ -56,6 +56,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   steps.add('looks through the tables', () => look?.close());
 
   return {
+    clock,
     stores: tables,
     logs,
     places: createMemoryPlaces(),

@@ -3,6 +3,7 @@
  * SQLite on this machine; another way of keeping things is another function that gives this, and no other room changes.
  */
 import type { Metric } from 'prom-client';
+import type { Clock } from '../../base/clock.ts';
 import type { EventLog, EventWriter } from '../../core/events/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
@@ -34,6 +35,11 @@ export interface LogOnDisk {
 export interface Storage {
   readonly stores: Stores;
   readonly logs: { readonly telemetry: StoredLog; readonly monitoring: StoredLog };
+  /**
+   * The time by which the stores count locks, times to live and ages: this machine's where one process owns them, the database's
+   * where nodes share it. What the core passes to a store as `now` is from here.
+   */
+  readonly clock: Clock;
   /** Who holds the connection of an identity. */
   readonly places: Places;
   /** What of the events lies on the disk of the data folder; empty where they are kept elsewhere. */

@@ -1,6 +1,7 @@
 /** The contracts of the table stores over PostgreSQL, and what only several nodes can do to each other. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { systemClock } from '../../base/clock.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
 import { authorityStoreContract } from '../contract/authorities.ts';
 import { commandQueueContract } from '../contract/command-queue.ts';
@@ -160,6 +161,27 @@ withPostgres('the contracts of all table stores', (open) => {
       assert.equal((await queues[1].totals(now)).waiting, 0);
     } finally {
       await other.close();
+      await opened.close();
+    }
+  });
+
+  test('postgres: a node whose clock is an hour ahead does not end the locks of another', async () => {
+    const opened = await open();
+    const ahead = await opened.another({ ...systemClock, now: () => Date.now() + 3_600_000 });
+    try {
+      const { clock, commandQueue } = opened.tables;
+      assert.ok(Math.abs(clock.now() - ahead.clock.now()) < 1000);
+      const target = { deviceId: 'd1' };
+      await admitIdentities(opened.tables.identities, [target]);
+      const expiresAt = clock.now() + 600_000;
+      await commandQueue.enqueue(newCommand('m', { target, expiresAt }), defaultCommandLimits, clock.now());
+      const lock = (token: string) => ({ tokens: [token], holder: 'c', lockMs: 60_000 });
+      assert.equal((await commandQueue.lockNext(target, 'g1', lock('a'), clock.now())).length, 1);
+      assert.equal((await ahead.commandQueue.lockNext(target, 'g1', lock('b'), ahead.clock.now())).length, 0);
+      const outcome = await ahead.commandQueue.settle(target, 'a', 'complete', defaultCommandLimits, ahead.clock.now());
+      assert.deepEqual(outcome, { kind: 'ended', outcome: 'completed' });
+    } finally {
+      await ahead.close();
       await opened.close();
     }
   });

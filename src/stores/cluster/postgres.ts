@@ -21,6 +21,7 @@ import { type OperationArgs, type OperationName, type OperationResult, tableOper
 import { prepareTables } from '../tables/prepare.ts';
 import type { Tables, Transaction } from '../tables/schema.ts';
 import { createTableStores, type TableStores } from '../tables/stores.ts';
+import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
 
 export interface PostgresTablesParts {
@@ -34,6 +35,8 @@ export interface PostgresTablesParts {
 }
 
 export interface PostgresTables extends TableStores {
+  /** The database's own, by which locks are counted. */
+  readonly clock: Clock;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
   /** Finishes what runs and closes the connections. */
@@ -55,12 +58,14 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   const cipher = createKeyCipher(parts.cipher);
   const database = connect(parts, limits.postgresConnectionsMax);
   const queried = connect(parts, limits.postgresQueryConnectionsMax);
+  let clock: DatabaseClock;
   try {
     await database.transaction().execute(async (tx) => {
       await checkServer(tx);
       await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
       await prepareTables(tx, cipher, parts.cipher);
     });
+    clock = await DatabaseClock.open(() => timeOf(database), parts.clock);
   } catch (error) {
     await Promise.all([database.destroy(), queried.destroy()]);
     throw error;
@@ -108,9 +113,11 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
 
   const caller: TableCaller = { call: (name, ...args) => callThen(name, args, (value) => value), callThen };
   return {
-    ...createTableStores(caller, parts.clock),
+    ...createTableStores(caller, clock),
+    clock,
     fleet: queriesOver(queried, parts),
     close: async () => {
+      clock.close();
       await Promise.all([database.destroy(), queried.destroy()]);
     },
   };
@@ -177,6 +184,13 @@ function orderKey(name: OperationName, args: readonly unknown[]): string | undef
     default:
       return undefined;
   }
+}
+
+async function timeOf(database: Kysely<Tables>): Promise<number> {
+  const { rows } = await sql<{
+    time: number;
+  }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as time`.execute(database);
+  return rows[0].time;
 }
 
 async function checkServer(tx: Transaction): Promise<void> {

@@ -2,14 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import pg from 'pg';
-import { systemClock } from '../../base/clock.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { openPostgresTables, type PostgresTables } from '../cluster/postgres.ts';
 
 export interface OpenedPostgres {
   readonly tables: PostgresTables;
-  /** A second node on the same tables; closed by the caller. */
-  another(): Promise<PostgresTables>;
+  /** A second node on the same tables, with a clock of its own; closed by the caller. */
+  another(clock?: Clock): Promise<PostgresTables>;
   /** Closes, and removes the tables. */
   close(): Promise<void>;
 }
@@ -30,7 +30,7 @@ export function withPostgres(name: string, suites: (open: () => Promise<OpenedPo
 async function openPostgres(url: string): Promise<OpenedPostgres> {
   const schema = `test_${randomBytes(8).toString('hex')}`;
   const cipher = { keys: [Buffer.alloc(32, 3)], source: 'test' };
-  const open = () => openPostgresTables({ url, schema, cipher, log: silentLog, clock: systemClock });
+  const open = (clock: Clock = systemClock) => openPostgresTables({ url, schema, cipher, log: silentLog, clock });
   await query(url, `create schema ${schema}`);
   const tables = await open();
   return {
