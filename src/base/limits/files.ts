@@ -66,6 +66,9 @@ export const filesLimits = {
   rolloutStepMs: 1 * SECOND_MS,
   /** Devices of which it is asked then how far they are, of all rollouts together: the next step asks of the next ones. */
   rolloutLooksMax: 200,
+  /** How often monitoring is told of one grant while the device fetches, and of how many it is known when that was. */
+  fileFetchedEveryMs: 10 * SECOND_MS,
+  fileFetchesRememberedMax: 100_000,
   /** How long the receipt of a file is kept after its grant was over. */
   fileReceiptsKeptMs: 30 * 24 * HOUR_MS,
   /** Grants or files in one page of a list. */

@@ -12,7 +12,7 @@ import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
 import { downloadCalls } from './calls.ts';
-import { fetching } from './fetch-receipt.ts';
+import { type FetchTellings, fetching } from './fetch-receipt.ts';
 import { goingOn } from './going-on.ts';
 import { folderOf, HUB_FOLDER, hubPathOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -32,6 +32,7 @@ export interface DownloadsParts {
   readonly limits: FileLimits;
   readonly secret: Uint8Array;
   readonly space: FileSpace;
+  readonly tellings: FetchTellings;
   readonly pace: Pace;
   hostName(): string;
   readonly recorder: Recorder;

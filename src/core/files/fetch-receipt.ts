@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { ByteSource, OpenObject } from './object-store.ts';
@@ -9,8 +10,31 @@ import type { FetchProgress, FileGrant } from './types.ts';
 export interface ReceiptParts {
   readonly grants: Pick<GrantRecords, 'find' | 'progress'>;
   readonly recorder: Recorder;
+  readonly tellings: FetchTellings;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/**
+ * When monitoring was told last of each grant: a device that fetches in small ranges would fill the stream, while the receipt says
+ * the same.
+ */
+export class FetchTellings {
+  /** Monotonic times, the oldest first. */
+  readonly #told = new Map<string, number>();
+
+  /** Whether it is time to tell of a grant again; then it counts as told. @param isNews nothing of this was told before */
+  isDue(grantId: string, isNews: boolean, now: number): boolean {
+    const last = this.#told.get(grantId);
+    if (!isNews && last !== undefined && now - last < limits.fileFetchedEveryMs) return false;
+    this.#told.delete(grantId);
+    this.#told.set(grantId, now);
+    for (const [oldest, at] of this.#told) {
+      if (this.#told.size <= limits.fileFetchesRememberedMax && now - at < limits.fileFetchedEveryMs) break;
+      this.#told.delete(oldest);
+    }
+    return true;
+  }
 }
 
 /** The same open file; how far its bytes were taken is written into the grant's receipt when the reading ends, however it ends. */
@@ -46,6 +70,9 @@ async function note(
     const before = (await parts.grants.find(grant.id))?.fetched;
     const progress = progressOf(before, { etag, bytes, start, count, now: clock.now() });
     await parts.grants.progress(grant.id, progress);
+    const isNews =
+      before?.etag !== etag || (before.completedTime === undefined && progress.completedTime !== undefined);
+    if (!parts.tellings.isDue(grant.id, isNews, clock.monotonic())) return;
     const { deviceId, moduleId } = grant.key;
     recorder.record({
       type: 'fileFetched',

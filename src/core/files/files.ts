@@ -10,6 +10,7 @@ import type { Pace } from '../throttling/pace.ts';
 import type { UploadRate } from '../throttling/upload-rate.ts';
 import { fileCalls } from './calls.ts';
 import { createDownloads } from './downloads.ts';
+import { FetchTellings } from './fetch-receipt.ts';
 import { folderOf, pathOf, urlPathOf } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
 import type { FileRecords, GrantRecords } from './ports.ts';
@@ -192,8 +193,9 @@ export function createFiles(parts: FilesParts): FilesRoom {
   };
 
   const space = new FileSpace(limits);
-  const blobs = createBlobs({ ...parts, space });
-  const { downloads, grant, demandFile } = createDownloads({ ...parts, space });
+  const tellings = new FetchTellings();
+  const blobs = createBlobs({ ...parts, space, tellings });
+  const { downloads, grant, demandFile } = createDownloads({ ...parts, space, tellings });
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
     ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },

@@ -39,11 +39,10 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   commandRejected: kind('The device refused a command.', ['command', 'messageId']),
   commandGivenUp: kind('A command was abandoned as often as is allowed.', ['command', 'messageId']),
   fileUploaded: kind('A device or module has uploaded a file and said so.', ['file', 'bytes']),
-  fileFetched: kind('A device or module was sent a file, or a part of it, and until which byte.', [
-    'file',
-    'bytes',
-    'sentBytes',
-  ]),
+  fileFetched: kind(
+    'A device or module was sent a file, or a part of it, and until which byte: at first, each ten seconds, and when it has all.',
+    ['file', 'bytes', 'sentBytes'],
+  ),
   identityCreated: kind('An identity was added to the registry.', ['status']),
   identityChanged: kind('An identity was replaced; its status stayed.', ['status']),
   identityDisabled: kind('An identity was disabled: its connection ends, it cannot connect.', ['statusReason']),
