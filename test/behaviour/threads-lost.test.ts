@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import tls from 'node:tls';
+import { limits } from '../../src/base/limits.ts';
 import { readAll } from '../../src/stores/contract/event-log.ts';
 import type { MqttDriver } from '../drivers/mqtt.ts';
 import { openThreadedHub } from '../drivers/threads.ts';
@@ -54,6 +55,29 @@ test('a thread that ends loses its connections and nothing acknowledged; it is r
   const sentences = hub.log.filter(({ level }) => level === 'error').map(({ sentence }) => sentence);
   assert.deepEqual(sentences, ['a listener thread has ended; its connections are lost, and it is started again']);
   await until('every thread serves', () => hub.threads.serving >= hub.threads.size);
+});
+
+test('a thread that hangs is ended after ten seconds, and its devices come back on others', async () => {
+  await using hub = await openThreadedHub(2, new URL('../drivers/hanging-worker.ts', import.meta.url));
+  const clients = await Promise.all(ids.map((id) => hub.device(id)));
+  for (const [at, id] of ids.entries()) assert.ok(await publish(clients[at], id, `${id} before`));
+  const next = hub.nextWorker();
+  const ended = once(hub.workers[0], 'exit');
+  const begun = performance.now();
+  hub.workers[0].postMessage({ kind: 'note', note: 'hang' });
+  await ended;
+  const seconds = (performance.now() - begun) / 1000;
+  const bound = (limits.memberBeatMs * (limits.memberSilentBeatsMax + 2)) / 1000;
+  assert.ok(seconds < bound + 5, `${seconds} s`);
+  const sentences = hub.log.filter(({ level }) => level === 'error').map(({ sentence }) => sentence);
+  assert.equal(sentences[0], 'a listener thread does not answer and is ended');
+  // Nothing of it has its place any more.
+  const kept = await hub.hub.presence.connectedDevices();
+  assert.ok(kept > 0 && kept < ids.length, `${kept}`);
+  await once(await next, 'online');
+  const back = await Promise.all(ids.map((id) => hub.device(id)));
+  for (const [at, id] of ids.entries()) assert.ok(await publish(back[at], id, `${id} back`));
+  assert.equal(await hub.hub.presence.connectedDevices(), ids.length);
 });
 
 test('an error that nobody handles ends the thread, not the hub; one that dies again and again waits longer and longer', async () => {

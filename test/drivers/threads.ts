@@ -52,7 +52,8 @@ export interface ThreadedHub extends AsyncDisposable {
   device(deviceId: string): Promise<MqttDriver>;
 }
 
-export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
+/** @param program of the threads; absent = their own */
+export async function openThreadedHub(count = 2, program?: URL): Promise<ThreadedHub> {
   const clock = systemClock;
   const random = systemRandom;
   const log: LogLine[] = [];
@@ -111,6 +112,7 @@ export async function openThreadedHub(count = 2): Promise<ThreadedHub> {
     throttle: {},
     ...{ refusalDelays, refusalDelayMsMax: 0, recorder, tracing: undefined },
     logLevel: 'info',
+    ...(program && { program }),
     metrics: { authenticationFailed: () => {} },
     handshakes: { failed: () => {} },
   });

@@ -85,6 +85,9 @@ export const serverLimits = {
   memberFrameBytesMax: 16 * MiB,
   /** What waits for a node that does not read, before its link is given up. */
   memberUnsentBytesMax: 64 * MiB,
+  /** How often a member is asked whether it runs, and after how many questions without an answer it is given up: ten seconds. */
+  memberBeatMs: 2 * SECOND_MS,
+  memberSilentBeatsMax: 5,
   /** How long a listener thread may take to end by itself before it is ended. */
   threadEndMs: 2 * SECOND_MS,
   /** Calls of one listener thread that wait for the main thread. */

@@ -41,7 +41,12 @@ export interface ThreadLink {
   tell(note: string, value: unknown, transfer?: readonly ArrayBuffer[]): void;
   /** Calls `listener` with every note of that name. One listener per name. */
   on(note: string, listener: (value: never) => void): void;
-  /** The other side is gone: calls that wait are refused as `ServiceUnavailable`. */
+  /**
+   * Calls `listener` when the link has closed, behind the refusal of what waited: nothing that was let in by the other side may
+   * be served from then on. At once, if it has closed already.
+   */
+  onClose(listener: () => void): void;
+  /** The other side is gone: calls that wait are refused as `ServiceUnavailable`, and what still comes from it is ignored. */
   close(): void;
 }
 
@@ -88,6 +93,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   /** Calls of the other side that are not answered. */
   let underWay = 0;
   let closed = false;
+  const closeListeners: (() => void)[] = [];
 
   const gone = (): HubError =>
     new HubError('ServiceUnavailable', undefined, { reason: 'a thread of the hub has ended' });
@@ -151,6 +157,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   }
 
   port.on('message', (packet: Packet) => {
+    if (closed) return;
     switch (packet.kind) {
       case 'call':
         void answer(packet);
@@ -190,10 +197,16 @@ export function openThreadLink(port: MemberPort): ThreadLink {
     on(note, listener) {
       listeners.set(note, listener);
     },
+    onClose(listener) {
+      if (closed) listener();
+      else closeListeners.push(listener);
+    },
     close() {
+      if (closed) return;
       closed = true;
       for (const id of [...waiting.keys()]) answered(id)?.reject(gone());
       for (const controller of cancels.values()) controller.abort(gone());
+      for (const listener of closeListeners.splice(0)) listener();
     },
   };
 }

@@ -15,6 +15,8 @@ import { packBatch, SharedMemory } from './event-memory.ts';
 import { type PackedRuns, unpackRuns } from './event-runs.ts';
 import { SharedFacts } from './shared-facts.ts';
 
+const GONE = 'the member that keeps the event log is gone';
+
 export interface EventLogStandIn extends EventLog {
   /** True: nothing that was reserved waits for the journal. */
   isSettled(): boolean;
@@ -68,7 +70,16 @@ export function eventLogStandIn(link: ThreadLink, start: LogStart, log: Log, bou
     health = now;
   });
 
+  // Whether those on their way have arrived is not known: nobody is told that they are durable.
+  link.onClose(() => {
+    health = { ok: false, reason: GONE };
+    const [first] = sent.values();
+    sent.clear();
+    first?.reject(new Error(GONE));
+  });
+
   const send = (sealed: SealedBatch, epoch: number): Promise<void> => {
+    if (!link.isOpen) return Promise.reject(new Error(GONE));
     const id = ++lastId;
     const packed = packBatch(sealed, memory);
     return new Promise((resolve, reject) => {

@@ -191,6 +191,17 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
     if (connection !== undefined && !connection.hasEnded) call(connection, () => connection.claim.notify?.(note));
   });
 
+  // The places of these connections are given to others from here on.
+  link.onClose(() => {
+    const all = [...connections.values()];
+    connections.clear();
+    for (const connection of all) {
+      if (connection.hasEnded) continue;
+      connection.hasEnded = true;
+      call(connection, () => connection.claim.drop('connection-lost'));
+    }
+  });
+
   return {
     ...remote,
     async claim(claim) {

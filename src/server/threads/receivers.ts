@@ -70,6 +70,12 @@ export function receiversStandIn(link: ThreadLink): ReceiverPlaces {
       await receiver?.displaced(unpackError(reason));
     },
   } satisfies DisplacedCalls);
+  // Others read from their places from here on.
+  link.onClose(() => {
+    const all = [...receivers.values()];
+    receivers.clear();
+    for (const receiver of all) void receiver.displaced(new HubError('ServiceUnavailable'));
+  });
   return {
     async enter(place, receiver) {
       const id = ++lastId;

@@ -14,6 +14,7 @@ import { findPort } from '../../protocols/shared/listener.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { HandshakeFailures } from '../tls/handshake-failures.ts';
 import { type EveryCall, openThreadLink, type ThreadLink } from './calls.ts';
+import { watchMember } from './fence.ts';
 import { type HubHostParts, hubStart, serveHub } from './hub-host.ts';
 import { type LogStart, serveLog } from './log.ts';
 import type { SharedTls } from './tls.ts';
@@ -26,6 +27,8 @@ export interface ThreadsParts extends HubHostParts {
   readonly logLevel: LogStart['level'];
   readonly metrics: Pick<Metrics, 'authenticationFailed'>;
   readonly handshakes: Pick<HandshakeFailures, 'failed'>;
+  /** The program of the threads; absent = `worker.ts`. */
+  readonly program?: URL;
 }
 
 /** A thread that runs. */
@@ -39,6 +42,8 @@ interface Running {
   readonly exited: Promise<void>;
   /** Its doors are open. */
   serves: boolean;
+  /** Ends the asking whether it runs. */
+  stopAsking: Cancel;
   /** The error that ended it. */
   failure?: unknown;
 }
@@ -159,10 +164,23 @@ export class ListenerThreads {
       await running.calls.hello();
       for (const spec of this.#doors.values()) await running.calls.open(spec);
       running.serves = true;
+      this.#giveUpWhenSilent(slot, running);
     } catch (error) {
       await running.worker.terminate();
       throw running.failure ?? error;
     }
+  }
+
+  /** One that hangs serves nobody, and its devices' next connections would wait for it. */
+  #giveUpWhenSilent({ number }: Slot, running: Running): void {
+    running.stopAsking = watchMember(
+      this.#clock,
+      () => running.calls.hello(),
+      () => {
+        this.#log.error({ thread: number }, 'a listener thread does not answer and is ended');
+        void running.worker.terminate();
+      },
+    );
   }
 
   #start(slot: Slot): Running {
@@ -174,7 +192,7 @@ export class ListenerThreads {
       tls: parts.tls.current(),
       log: { level: parts.logLevel, fields: { thread: slot.number } },
     };
-    const worker = new Worker(workerFile(), { workerData: start });
+    const worker = new Worker(parts.program ?? workerFile(), { workerData: start });
     const link = openThreadLink(worker);
     const running: Running = {
       worker,
@@ -183,6 +201,7 @@ export class ListenerThreads {
       connections: new Map(),
       since: this.#clock.monotonic(),
       serves: false,
+      stopAsking: () => {},
       exited: new Promise((resolve) => worker.once('exit', () => resolve())),
     };
     const ends = [serveHub(link, parts, `thread ${++this.#started}`), parts.tls.serve(link)];
@@ -196,6 +215,7 @@ export class ListenerThreads {
     });
     worker.once('exit', (code) => {
       // What the thread had sent has arrived by now: its batches stand before those of its devices' next connections.
+      running.stopAsking();
       link.close();
       for (const end of ends) end();
       slot.running = undefined;
