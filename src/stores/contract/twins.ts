@@ -253,7 +253,10 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
     );
     assert.deepEqual(JSON.parse(events[3].content).twin.tags, { u: 1 });
     assert.deepEqual(plain(await store.events(2)), plain(events.slice(0, 2)));
-    await store.dropEvents(events.slice(0, 3).map(({ sequence }) => sequence));
+    // Those that are named, and none between them.
+    await store.dropEvents([events[0].sequence, events[2].sequence]);
+    assert.deepEqual(plain(await store.events(100)), plain([events[1], events[3]]));
+    await store.dropEvents([events[0].sequence, events[1].sequence, events[2].sequence]);
     assert.deepEqual(plain(await store.events(100)), plain(events.slice(3)));
     await store.dropEvents([]);
   });

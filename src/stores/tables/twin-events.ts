@@ -49,7 +49,7 @@ export async function twinEvents(tx: Transaction, countMax: number): Promise<rea
 export async function dropTwinEvents(tx: Transaction, sequences: readonly number[]): Promise<void> {
   const direct = directOf(tx);
   if (direct !== undefined) {
-    for (const sequence of sequences) direct.all('delete from twin_events where sequence = ?', [sequence]);
+    for (const run of runsOf(sequences)) direct.all('delete from twin_events where sequence between ? and ?', run);
     return;
   }
   for (let at = 0; at < sequences.length; at += EVENTS_PER_STATEMENT) {
@@ -60,4 +60,15 @@ export async function dropTwinEvents(tx: Transaction, sequences: readonly number
 
 export function keyOf(deviceId: string, moduleId: string): IdentityKey {
   return moduleId === '' ? { deviceId } : { deviceId, moduleId };
+}
+
+/** First and last of each run of numbers that follow one another: none stands in a run that is not among them. */
+function runsOf(sequences: readonly number[]): readonly (readonly [first: number, last: number])[] {
+  const runs: [number, number][] = [];
+  for (const sequence of sequences) {
+    const run = runs.at(-1);
+    if (run !== undefined && sequence === run[1] + 1) run[1] = sequence;
+    else runs.push([sequence, sequence]);
+  }
+  return runs;
 }
