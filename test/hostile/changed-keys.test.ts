@@ -3,6 +3,9 @@
  * by them ends, on every protocol and thread, and opens nothing more. One key replaced alone is a rotation and ends nothing.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type http from 'node:http';
+import https from 'node:https';
 import { test } from 'node:test';
 import { signSas } from '../../src/api/sas.ts';
 import { AmqpDriver, within } from '../drivers/amqp.ts';
@@ -33,14 +36,32 @@ async function amqp(hub: TestHub, deviceId: string, key: number): Promise<AmqpDr
   return client;
 }
 
+/** Of a message by HTTP. */
+async function statusOf(hub: TestHub, path: string, key: number): Promise<number | undefined> {
+  const url = `https://localhost:${hub.endpoints.ports.https}/devices/${path}/messages/events?api-version=2021-04-12`;
+  const headers = { authorization: await tokenOf(path, key) };
+  const request = https.request(url, { method: 'POST', ca: hub.ca, headers, agent: false });
+  request.end('x');
+  const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
+  answer.resume();
+  return answer.statusCode;
+}
+
 const address = (deviceId: string): string => `/devices/${deviceId}/messages/events`;
 
 for (const threads of ['1', '2']) {
   test(`changed keys end what the old ones opened (threads: ${threads})`, async () => {
     await using hub = await startHub({ args: ['--threads', threads, '--refusal-delay-seconds', '0'] });
     const api = apiOf(hub);
-    for (const id of ['m', 'a', 'granted', 'rotated', 'kind']) await api.devices.create(id, keys(1, 2));
+    for (const id of ['m', 'a', 'granted', 'rotated', 'kind', 'kind-a']) await api.devices.create(id, keys(1, 2));
     await api.modules.create('m', 'part', keys(5, 6));
+    for (const part of ['mqtt', 'amqp']) await api.modules.create('m', part, keys(5, 6));
+    const module = (await mqtt(hub, 'm/mqtt', 5)).client;
+    const ofModule = await amqp(hub, 'm/modules/amqp', 5);
+    const moduleSender = ofModule.send(address('m/modules/amqp'));
+    const ofKind = await amqp(hub, 'kind-a', 1);
+    const kindSender = ofKind.send(address('kind-a'));
+    await Promise.all([moduleSender.opened(), kindSender.opened()]);
     const device = (await mqtt(hub, 'm', 1)).client;
     const part = (await mqtt(hub, 'm/part', 5)).client;
     const rotated = (await mqtt(hub, 'rotated', 1)).client;
@@ -52,14 +73,30 @@ for (const threads of ['1', '2']) {
 
     for (const id of ['m', 'a', 'granted']) await api.devices.update(id, keys(3, 4));
     await api.devices.update('rotated', keys(3, 2));
-    await api.devices.update('kind', { authentication: { type: 'certificateAuthority' } });
+    for (const id of ['kind', 'kind-a']) {
+      await api.devices.update(id, { authentication: { type: 'certificateAuthority' } });
+    }
+    for (const part of ['mqtt', 'amqp']) await api.modules.update('m', part, keys(7, 8));
 
     await within('the end of the MQTT connection', device.untilClosed());
     await within('the end of the connection of another kind', kind.untilClosed());
-    assert.equal((await sender.ending()).condition, 'amqp:unauthorized-access');
+    await within('the end of the connection of a module', module.untilClosed());
+    for (const link of [sender, kindSender, moduleSender]) {
+      assert.equal((await link.ending()).condition, 'amqp:unauthorized-access');
+    }
+    assert.equal(await statusOf(hub, 'a', 3), 204, 'by HTTP with a key that it has now');
+    for (const [id, key] of [
+      ['a', 1],
+      ['kind', 1],
+      ['m/modules/mqtt', 5],
+    ] as const) {
+      assert.equal(await statusOf(hub, id, key), 401, `${id} by HTTP with a key that it had`);
+    }
     for (const [client, deviceId] of [
       [linked, 'a'],
       [granted, 'granted'],
+      [ofKind, 'kind-a'],
+      [ofModule, 'm/modules/amqp'],
     ] as const) {
       const again = client.send(address(deviceId));
       assert.equal((await again.ending()).condition, 'amqp:unauthorized-access', `a new link of ${deviceId}`);
@@ -77,7 +114,7 @@ for (const threads of ['1', '2']) {
     await api.devices.update('rotated', keys(3, 4));
     await within('the end of the rotated connection', rotated.untilClosed());
     for (const client of [part, back.client]) client.destroy();
-    for (const client of [linked, granted]) await client.close();
+    for (const client of [linked, granted, ofKind, ofModule]) await client.close();
     api.close();
   });
 }

@@ -183,6 +183,17 @@ export const doorAttacks: readonly DoorAttack[] = [
   {
     who: 'device',
     door: 'HTTPS',
+    name: 'calls of the tables by MQTT, AMQP and HTTPS at once',
+    run: (kit) =>
+      Promise.all([
+        flooding({ lanes: 1 }, 'MQTT', mqttOfDevice)(kit),
+        flooding({ lanes: 4, lingerMs: 1000 }, 'AMQP', () => deviceTwins(asDevice(kit), EVIL))(kit),
+        flooding({ lanes: 4 }, 'HTTPS', httpOfDevice)(kit),
+      ]).then(() => {}),
+  },
+  {
+    who: 'device',
+    door: 'HTTPS',
     name: 'pipelined polls, batches of nothing',
     run: flooding({}, 'HTTPS', httpOfDevice),
   },

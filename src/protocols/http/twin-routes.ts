@@ -1,6 +1,9 @@
 /** Twins and methods over REST (twins reference 2 and 5), for devices and modules alike. */
 import { methodRequestSchema, methodResultSchema, twinChangeSchema, twinSchema } from '../../api/twins.ts';
+import { limits } from '../../base/limits.ts';
+import { Turns } from '../../base/turns.ts';
 import type { Hub } from '../../core/hub.ts';
+import { shareName } from '../../core/identity/share-name.ts';
 import { readTwinChange } from '../../core/twins/rules.ts';
 import type { TwinChange } from '../../core/twins/types.ts';
 import { identityKey } from './addresses.ts';
@@ -11,6 +14,11 @@ const identities = [
   ['/twins/:deviceId', 'device'],
   ['/twins/:deviceId/modules/:moduleId', 'module'],
 ] as const;
+
+/** Of this thread. */
+const answers = new Turns(() => limits.twinCharsPerTurn);
+/** As what an answer counts: four in a turn. */
+const CHANGED_CHARS = 16 * 1024;
 
 type TwinHub = Pick<Hub, 'twins' | 'methods'>;
 
@@ -74,7 +82,11 @@ function changeRoute(
     answers: { 200: twinSchema },
     handle: async ({ principal, params, body, ifMatch }) => {
       const change = readTwinChange(body, kind);
-      const json = twinJson(await twins.change(principal, identityKey(params), change, ifMatch));
+      const view = await twins.change(principal, identityKey(params), change, ifMatch);
+      // Many are answered together, each with a document that nobody knows the length of.
+      const turn = answers.take(shareName(principal), CHANGED_CHARS);
+      if (turn !== undefined) await turn;
+      const json = twinJson(view);
       return { status: 200, body: json, etag: json.etag };
     },
   });

@@ -9,6 +9,7 @@ import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import { type Random, uuid } from '../../../base/random.ts';
 import { Shares } from '../../../base/shares.ts';
+import { Turns } from '../../../base/turns.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { Blob } from '../../../core/files/blob.ts';
 import { BlobError } from '../../../core/files/blob-error.ts';
@@ -31,6 +32,9 @@ import {
 import { checkBlockId, readBlockList } from './block-list.ts';
 import { sendBody } from './send-body.ts';
 import { streamedBody } from './streamed-body.ts';
+
+/** Lists of blocks are taken apart a few in a turn of the loop, as bodies are. */
+const turns = new Turns(() => limits.httpBodyBytesPerTurn);
 
 const PREFIX = `/${FILES_CONTAINER}/`;
 
@@ -204,7 +208,10 @@ async function commit(
   };
   let ids: readonly string[];
   try {
-    ids = readBlockList(await textOf(request, take));
+    const text = await textOf(request, take);
+    const turn = turns.take(by, text.length);
+    if (turn !== undefined) await turn;
+    ids = readBlockList(text);
   } finally {
     if (taken > 0) lists.give(by, taken);
   }
