@@ -2,7 +2,7 @@
  * Fills the page cache, as it is on any server that has run for a while, before a measurement. Linux only.
  *
  * On a virtual machine whose host takes back memory that the guest does not use (free page reporting, balloons) each page
- * that was free costs a fault in the host, 2 to 9 microseconds for 4 KiB here, which whoever writes files pays for: after
+ * that was free costs a fault in the host, 2 to 9 microseconds for 4 KiB here, which the writer of files pays for: after
  * some ten seconds of load half of the hub's CPU time. With a full cache the kernel takes old pages of files instead.
  */
 import { closeSync, ftruncateSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';

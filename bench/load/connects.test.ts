@@ -35,7 +35,7 @@ async function played(answers: readonly (number | 'cut')[], order: Partial<Conne
 
 const counts = ({ begun, accepted, refused, cut }: ConnectsResult) => ({ begun, accepted, refused, cut });
 
-test('each attempt is counted once, by how it ended, and whoever is let in says good-bye', async () => {
+test('each attempt is counted once, by how it ended, and a client that is let in disconnects in order', async () => {
   const { result, goodbyes } = await played([0, 5, 'cut'], {});
   assert.deepEqual(counts(result), { begun: 60, accepted: 20, refused: 20, cut: 20 });
   assert.deepEqual(result.codes, { 0: 20, 5: 20 });

@@ -17,7 +17,7 @@ export interface BufferPoolOptions {
 
 /**
  * Memory that is used again. The runtime counts memory outside of its heap, and marks the whole heap whenever some tens of
- * megabytes of it have been made: who makes a large buffer for every read and write pays two fifths of his CPU time for
+ * megabytes of it have been made: code that makes a large buffer for every read and write pays two fifths of its CPU time for
  * that (measured with `perf`: readers of events of 256 bytes).
  */
 export class BufferPool {

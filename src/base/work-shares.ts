@@ -59,7 +59,7 @@ export class WorkShares {
   /** Gives back a place. */
   give(key: string): void {
     this.#shares.give(key);
-    // Behind those who have had less than their share for longer: else who has all of his would have his place again for ever.
+    // Behind those who have had less than their share for longer: else a holder of all of its share would have its place again for ever.
     if (this.#lines.has(key)) this.#crowded.add(key);
     if (this.#crowded.size > 0) this.#beginFirst();
   }

@@ -40,7 +40,7 @@ test('every operation of the permission table has a row, or a reason why no door
 });
 
 for (const door of ['HTTP', 'MQTT', 'AMQP'] as const) {
-  test(`${door}: whoever is expected is let in, and nobody else; a refusal names the operation`, async (context) => {
+  test(`${door}: the expected callers are let in, and no others; a refusal names the operation`, async (context) => {
     const differences: string[] = [];
     const rows = cells.filter(({ row }) => row.door === door);
     let count = 0;

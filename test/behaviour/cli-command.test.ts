@@ -1,4 +1,4 @@
-/** Commands and receipts as somebody at a terminal works with them; the device polls by HTTP. */
+/** Commands and receipts as a person at a terminal works with them; the device polls by HTTP. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

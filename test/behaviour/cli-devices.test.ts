@@ -1,4 +1,4 @@
-/** The registry and the consumer groups as somebody at a terminal works with them. */
+/** The registry and the consumer groups as a person at a terminal works with them. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** Events as somebody at a terminal sees them come in. */
+/** Events as a person at a terminal sees them come in. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startCli } from '../drivers/cli.ts';

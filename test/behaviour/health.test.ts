@@ -96,7 +96,7 @@ test('beyond loopback the command line shows its key to see the checks', async (
   assert.match(shown.stdout, /^events +ok$/m);
 });
 
-test('tables that somebody else holds: silent at first, then not writable, then well again by themselves', async () => {
+test('tables that another process holds: silent at first, then not writable, then well again by themselves', async () => {
   await using hub = await startHub();
   const { admin } = hub.endpoints.ports;
   const other = new DatabaseSync(path.join(hub.dataDir, 'tables', 'hub.db'), { timeout: 5000 });

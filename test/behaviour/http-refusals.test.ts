@@ -18,7 +18,7 @@ function assertForm(answer: HttpAnswer): void {
   assert.equal(ExceptionMessage.slice(12, 44), answer.headers['x-ms-request-id'].replaceAll('-', ''));
 }
 
-test('whoever is not authenticated gets one and the same 401, and the log says why', async () => {
+test('every client that is not authenticated gets one and the same 401, and the log says why', async () => {
   await using http = await openHttpHub();
   await http
     .client()

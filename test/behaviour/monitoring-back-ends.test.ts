@@ -148,7 +148,7 @@ test('a policy that tries again and again is one event at once and one for all t
   assert.ok(!JSON.stringify(reader.all()).includes(key));
 });
 
-test('who shows no credential, or none that can be read, is told of like whoever shows a wrong one', async () => {
+test('a client without a credential, or with one that cannot be read, is told of like one with a wrong one', async () => {
   const heard = new HeardReports();
   await using http = await openHttpHub({ recorder: heard });
   for (const [path, authorization, check, deviceId] of [

@@ -204,7 +204,7 @@ test('a removed authority lets nobody in, and its connected devices are cut off 
     [['d1', 'authority-removed']],
   );
   await refused(enter('d1', await leaf('d1', root)), 'unknown-authority');
-  // Whoever was let in just before, and claims only now, meets the removal too.
+  // A device that was let in just before, and claims only now, meets the removal too.
   const drop = (reason: string): void => void dropped.push(`late ${reason}`);
   await hub.admission.claim(principal, { ...principal, protocol: 'mqtt', credential: 'x509', peer: '127.0.0.1', drop });
   assert.deepEqual(dropped.slice(1), ['late authority-removed']);

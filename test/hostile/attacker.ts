@@ -1,4 +1,4 @@
-/** A thread that attacks, so that whoever behaves and measures does not wait for his own process's attacks. */
+/** A thread that attacks, so that the well-behaved client that measures does not wait for its own process's attacks. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { attacks } from './attacks.ts';
 import type { Victim } from './good-client.ts';

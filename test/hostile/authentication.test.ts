@@ -1,5 +1,5 @@
 /**
- * Ways to be somebody else: tokens for one thing used for another, names that read as two, identities that were changed,
+ * Ways to be another identity: tokens for one thing used for another, names that read as two, identities that were changed,
  * links to the addresses of others. Each must end in a refusal, all of one form. How long refusals take is printed.
  */
 import assert from 'node:assert/strict';
@@ -166,7 +166,7 @@ test('over AMQP, a device opens its own addresses and nobody else’s', async ()
   }
 });
 
-test('refusals take as long whoever is refused: printed', async () => {
+test('refusals take as long for every kind of client: printed', async () => {
   const groups: Readonly<Record<string, () => string[]>> = {
     'wrong key': () => ['d1', sign('localhost/devices/d1', keyOf(9))],
     'unknown device': () => ['nobody', sign('localhost/devices/nobody', keyOf(9))],

@@ -119,7 +119,7 @@ for (const threads of ['1', '2']) {
   });
 }
 
-test('a token that lasts longer than the hub allows is refused, whoever signed it; off until set', async () => {
+test('a token that lasts longer than the hub allows is refused, whichever key signed it; off until set', async () => {
   await using hub = await startHub({ args: ['--token-life-hours-max', '1', '--refusal-delay-seconds', '0'] });
   const api = apiOf(hub);
   await api.devices.create('d1', keys(1, 2));

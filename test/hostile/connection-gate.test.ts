@@ -109,7 +109,7 @@ test('one address has only its own number of connections', async () => {
   assert.equal(await scene.isClosed((await scene.connect('127.0.0.2')).socket), false);
 });
 
-test('in a rush, whoever waits for his turn keeps it; who has been slow loses his place', async () => {
+test('in a rush, a client that waits for its turn keeps it; one that has been slow loses its place', async () => {
   await using scene = await open({ unprovedConnectionsMax: 2 });
   const first = await scene.connect();
   await scene.connect();

@@ -18,7 +18,7 @@ const TURN_MS_MAX = 250;
 
 const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
 
-test('whoever attacks whichever door, who behaves is served, and memory stays within bounds', {
+test('under each attack on each door, well-behaved clients are served, and memory stays within bounds', {
   timeout: 240_000 + doorAttacks.length * 2000 * seconds,
 }, async () => {
   await using watched = await watchedHub({ args: ['--refusal-delay-seconds', '1'] });

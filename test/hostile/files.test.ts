@@ -1,4 +1,4 @@
-/** Somebody with a good signed URL, or with a key, who wants more of the files than is his. */
+/** A client with a good signed URL, or with a key, that wants more of the files than it may have. */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';

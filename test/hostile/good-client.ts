@@ -104,7 +104,7 @@ export async function startGoodClient(hub: TestHub): Promise<GoodClient> {
     }
   };
   const running = Promise.all([steady(), returning()]);
-  // Whoever awaits `finish` hears of it.
+  // The caller of `finish` hears of it.
   running.catch(() => {});
   return {
     async measured(doing) {

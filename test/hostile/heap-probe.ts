@@ -30,7 +30,7 @@ function look(): void {
   closeSync(buffers);
   renameSync(`${file}.part`, `${file}.buffers`);
   v8.writeHeapSnapshot(`${file}.part`);
-  // Last: whoever waits for this file finds both.
+  // Last: the test that waits for this file finds both.
   renameSync(`${file}.part`, `${file}.heapsnapshot`);
 }
 

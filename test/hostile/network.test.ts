@@ -1,5 +1,5 @@
 /**
- * A hub under attack, as a process of its own: somebody who behaves sends and reads all the while, and loses nothing. What
+ * A hub under attack, as a process of its own: a well-behaved client sends and reads all the while, and loses nothing. What
  * it costs him is printed and goes to `docs/reliability.md`; it is not asserted, because machines differ.
  *
  *     MOORING_HOSTILE_SECONDS=60 node --test test/hostile/network.test.ts     # each attack for a minute

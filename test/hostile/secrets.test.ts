@@ -1,5 +1,5 @@
 /**
- * Planted secrets are looked for wherever the hub writes: its log at debug level, its answers to whoever may not ask, its
+ * Planted secrets are looked for wherever the hub writes: its log at debug level, its answers to callers that may not ask, its
  * metrics and documents, its arguments, its data folder. Each is looked for as text, in base64, in hexadecimal, and percent-encoded.
  */
 import assert from 'node:assert/strict';

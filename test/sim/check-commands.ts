@@ -1,6 +1,6 @@
 /**
- * Commands from what back ends and devices were told: each accepted one ends in one outcome, which somebody brought
- * about; one receipt record says so to whoever asked for it, at least once and not again when it was read; first
+ * Commands from what back ends and devices were told: each accepted one ends in one outcome, which a client or time brought
+ * about; one receipt record says so to the back end that asked for it, at least once and not again when it was read; first
  * deliveries of an identity are in order; nobody gets what is another's or a former generation's.
  */
 import { limits } from '../../src/base/limits.ts';

@@ -104,7 +104,7 @@ function statesBehind(
     const key = `${left.join()};${name}`;
     if (seen.has(key) || seen.size > STEPS_MAX) return;
     seen.add(key);
-    // Whoever was answered before another was asked comes before it.
+    // A call that was answered before another was made comes before it.
     const horizon = Math.min(...left.map((at) => calls[at].answeredAt));
     for (const at of left) {
       if (calls[at].invokedAt > horizon) continue;

@@ -52,7 +52,7 @@ export class TwinsChecker {
   readonly #listening = new Map<string, Listening[]>();
   readonly #changes = new Map<string, Changing>();
   readonly #observed: Observed[] = [];
-  /** Versions that somebody was told of: of desired and of reported properties, by device and generation. */
+  /** Versions that a client was told of: of desired and of reported properties, by device and generation. */
   readonly #known = new Map<string, { desired: number; reported: number }>();
 
   constructor(world: World, directory: Directory) {

@@ -10,7 +10,7 @@ import type { Authority, Principal } from './types.ts';
 
 /**
  * The certificate authorities whose devices may connect, as doors see them. A certificate is no secret, so a caller that adds
- * one proves first that its key is his: by a certificate that the authority signs for a code of the hub's.
+ * one proves first that it holds its key: by a certificate that the authority signs for a code of the hub's.
  */
 export interface Authorities {
   /** In order of name. */

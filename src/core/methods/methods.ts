@@ -172,7 +172,7 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
   };
 }
 
-/** Says which bound has been reached: the caller's own, where he has not kept within it, else the hub's. */
+/** Says which bound has been reached: the caller's own, where it was exceeded, else the hub's. */
 function tooMany<Name extends keyof typeof limits>(of: string, shares: Shares, ofHub: Name, ofCaller: Name): HubError {
   const limit =
     shares.used >= limits[ofHub]

@@ -78,7 +78,7 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
   const taken = new WeakMap<FastifyRequest, RequestShare>();
   app.addContentTypeParser('*', async (request: FastifyRequest, payload: Readable) => {
     const share = taken.get(request);
-    // Nobody has proved who he is: what he sends is not kept.
+    // No client has proved who it is: what was sent is not kept.
     if (share === undefined) return undefined;
     if ((request.routeOptions.config as RouteConfig).takesStream) return undefined;
     const length = request.headers['content-length'];

@@ -57,7 +57,7 @@ export function connectionLimits(
   return {
     connectionsMax: all,
     ...(perAddress !== 'off' && { connectionsPerAddressMax: share(perAddress) }),
-    // Else strangers could have all places, and who has proved who he is none.
+    // Else strangers could have all places, and authenticated clients none.
     unprovedConnectionsMax: Math.min(share(unprovedConnectionsMax), Math.ceil(all * limits.unprovedShareMax)),
     connectionsPerDeviceMax: Math.min(limits.connectionsPerDeviceMax, Math.ceil(all / 4)),
     connectionsPerPolicyMax: Math.ceil(all * limits.connectionsPerPolicyShareMax),
