@@ -4,6 +4,7 @@ import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
+import { fleetQuery } from './fleet-query.ts';
 import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
@@ -162,6 +163,8 @@ async function run(bench: string | undefined): Promise<void> {
   } else if (bench === 'twins-desired') {
     const [devices, underWay] = [Number(values.devices ?? 1000), Number(values['under-way'] ?? 16)];
     await twinsDesired({ ...common, ...timing(), devices, underWay });
+  } else if (bench === 'fleet-query') {
+    await fleetQuery({ ...common, devices: Number(values.devices ?? 100_000) });
   } else if (bench === 'methods') {
     await methods({
       ...common,
