@@ -64,52 +64,33 @@ export class TwinRow implements FleetRow {
   }
 
   get place(): FleetPlace {
-    const { deviceId, moduleId = '' } = this.#parts.identity;
-    return { deviceId, moduleId };
+    return this.#parts.place;
   }
 
   text(): string {
-    const { identity, modelId } = this.#parts;
+    const { modelId } = this.#parts;
+    const identity = this.#parts.identity();
     return JSON.stringify(twinDocument({ identity, modelId, twin: this.#whole() }));
   }
 
   value(path: FieldPath): Value {
-    const { identity, modelId, versions, known } = this.#parts;
+    const { place, modelId, versions, known } = this.#parts;
     switch (path.field) {
       case 'deviceId':
+        return below(place.deviceId, path.below);
       case 'moduleId':
-      case 'status':
-      case 'cloudToDeviceMessageCount':
-        return below(identity[path.field], path.below);
-      case 'statusReason':
-      case 'deviceScope':
-        return below(identity[path.field] ?? undefined, path.below);
-      case 'deviceEtag':
-        return below(identity.etag, path.below);
+        return below(place.moduleId || undefined, path.below);
       case 'etag':
         return below(twinETag({ changes: versions.changes }), path.below);
       case 'version':
         return below(versions.changes + versions.reported, path.below);
-      case 'statusUpdateTime':
-        return below(stampText(identity.statusUpdatedTime), path.below);
-      case 'connectionState':
-        return below(connectionState(identity), path.below);
-      case 'connectionStateUpdatedTime':
-      case 'lastActivityTime':
-        return below(stampText(identity[path.field]), path.below);
-      case 'authenticationType':
-        return below(identity.authentication.type, path.below);
-      case 'x509Thumbprint':
-        return below(thumbprints(identity), path.below);
       case 'modelId':
         return below(modelId, path.below);
-      case 'capabilities':
-        return below(identity.capabilities, path.below);
-      case 'parentScopes':
-        return below(identity.parentScopes.length > 0 ? identity.parentScopes : undefined, path.below);
       case 'tags':
       case 'properties':
         return known === undefined ? this.#ofTwin(path) : known(path.key);
+      default:
+        return ofIdentity(this.#parts.identity(), path);
     }
   }
 
@@ -130,7 +111,9 @@ export class TwinRow implements FleetRow {
 }
 
 export interface TwinRowParts {
-  readonly identity: TwinIdentity;
+  readonly place: FleetPlace;
+  /** Of what is asked for; not called when that is nothing of it. */
+  readonly identity: () => TwinIdentity;
   readonly modelId: string;
   /** As `Twin.changes`, and the version of the reported properties. */
   readonly versions: { readonly changes: number; readonly reported: number };
@@ -138,6 +121,37 @@ export interface TwinRowParts {
   readonly twin: () => Twin;
   /** Values of tags and properties that are known without the document, by `FieldPath.key`; absent = none is. */
   readonly known?: (key: string) => Value;
+}
+
+/** What the registry and presence know. */
+function ofIdentity(identity: TwinIdentity, path: FieldPath): Value {
+  switch (path.field) {
+    case 'status':
+    case 'cloudToDeviceMessageCount':
+      return below(identity[path.field], path.below);
+    case 'statusReason':
+    case 'deviceScope':
+      return below(identity[path.field] ?? undefined, path.below);
+    case 'deviceEtag':
+      return below(identity.etag, path.below);
+    case 'statusUpdateTime':
+      return below(stampText(identity.statusUpdatedTime), path.below);
+    case 'connectionState':
+      return below(connectionState(identity), path.below);
+    case 'connectionStateUpdatedTime':
+    case 'lastActivityTime':
+      return below(stampText(identity[path.field]), path.below);
+    case 'authenticationType':
+      return below(identity.authentication.type, path.below);
+    case 'x509Thumbprint':
+      return below(thumbprints(identity), path.below);
+    case 'capabilities':
+      return below(identity.capabilities, path.below);
+    case 'parentScopes':
+      return below(identity.parentScopes.length > 0 ? identity.parentScopes : undefined, path.below);
+    default:
+      return undefined;
+  }
 }
 
 /** @param path Begins with the section's name */

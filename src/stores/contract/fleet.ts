@@ -7,6 +7,7 @@ import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { twinDialect } from '../../core/query/dialects.ts';
 import { compileExpression } from '../../core/query/evaluate.ts';
+import { rowFields } from '../../core/query/fields.ts';
 import type { Cursor, FleetStore } from '../../core/query/ports.ts';
 import { parseQuery } from '../../core/query/statement.ts';
 import type { Value } from '../../core/query/values.ts';
@@ -94,6 +95,23 @@ export function fleetStoreContract(name: string, open: () => Promise<FleetTrial>
       { deviceId: 'a', moduleId: 'm1' },
       { deviceId: 'a', moduleId: 'm2' },
     ]);
+  });
+
+  trial('each field by itself is what the whole twin shows', async (parts) => {
+    await create(parts, { deviceId: 'a' }, { deviceId: 'b' }, { deviceId: 'a', moduleId: 'm' });
+    await change(parts, { deviceId: 'a' }, { tags: { site: 'x' }, properties: { desired: { t: 1 } } });
+    await report(parts, { deviceId: 'a' }, { t: 2 });
+    for (const from of ['devices', 'devices.modules']) {
+      const twins = await rowsOf(parts, `SELECT * FROM ${from}`);
+      for (const field of rowFields) {
+        const rows = await rowsOf(parts, `SELECT ${field} AS x FROM ${from}`);
+        assert.deepEqual(
+          rows.map(({ x }) => x),
+          twins.map((twin) => twin[field]),
+          `${field} of ${from}`,
+        );
+      }
+    }
   });
 
   trial('pages go on where the last one ended, also while the fleet changes', async (parts) => {

@@ -23,7 +23,8 @@ export function createMemoryFleetStore(
     const [state, [depth]] = await Promise.all([live.state(key), live.commandDepths([key])]);
     const { twin, modelId } = kept;
     return new TwinRow({
-      identity: { ...identity, ...state, cloudToDeviceMessageCount: depth },
+      place: { deviceId, moduleId: moduleId ?? '' },
+      identity: () => ({ ...identity, ...state, cloudToDeviceMessageCount: depth }),
       modelId,
       versions: { changes: twin.changes, reported: twin.reported.version },
       twin: () => twin,

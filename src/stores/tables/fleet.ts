@@ -200,6 +200,20 @@ const presenceFields: ReadonlySet<RowField> = new Set([
   'lastActivityTime',
 ]);
 const queueFields: ReadonlySet<RowField> = new Set(['cloudToDeviceMessageCount']);
+/** What stands in the identity of a row, its ids apart. */
+const identityFields: ReadonlySet<RowField> = new Set([
+  ...presenceFields,
+  ...queueFields,
+  'deviceEtag',
+  'status',
+  'statusReason',
+  'statusUpdateTime',
+  'authenticationType',
+  'x509Thumbprint',
+  'capabilities',
+  'deviceScope',
+  'parentScopes',
+]);
 const twinFields: ReadonlySet<RowField> = new Set(['etag', 'version', 'modelId', 'tags', 'properties']);
 
 /** Everything up to FROM and its joins: only what is asked for is read. */
@@ -209,11 +223,13 @@ function selectionOf(
   values: Values | undefined,
   now: number,
 ): RawBuilder<Row> {
-  const columns: RawBuilder<unknown>[] = [
-    sql`identity.device_id, identity.module_id, identity.etag, identity.status, identity.status_reason,
+  const columns: RawBuilder<unknown>[] = [sql`identity.device_id, identity.module_id`];
+  // Of a million rows each column costs.
+  if (asksFor(query, identityFields)) {
+    columns.push(sql`identity.etag, identity.status, identity.status_reason,
       identity.status_updated_time, identity.auth_type, identity.primary_thumbprint, identity.secondary_thumbprint,
-      identity.iot_edge, identity.device_scope, identity.parent_scopes`,
-  ];
+      identity.iot_edge, identity.device_scope, identity.parent_scopes`);
+  }
   const joins: RawBuilder<unknown>[] = [];
   const join = (table: string, alias: string, on: RawBuilder<unknown>): void => {
     joins.push(sql`left join ${sql.table(table)} as ${sql.id(alias)} on ${sql.id(alias)}.device_id = identity.device_id
@@ -255,7 +271,8 @@ function rowOf(row: Row, values: Values | undefined): FleetRow {
   const { tail } = row;
   const isWhole = values === undefined || (tail ?? '') !== '' || row.has_document !== 1;
   return new TwinRow({
-    identity: {
+    place: { deviceId: row.device_id, moduleId: row.module_id },
+    identity: () => ({
       deviceId: row.device_id,
       ...(row.module_id !== '' && { moduleId: row.module_id }),
       etag: row.etag,
@@ -273,7 +290,7 @@ function rowOf(row: Row, values: Values | undefined): FleetRow {
       connectionStateUpdatedTime: Number(row.state_time ?? 0),
       lastActivityTime: Number(row.activity_time ?? 0),
       cloudToDeviceMessageCount: Number(row.waiting ?? 0),
-    },
+    }),
     modelId: row.model_id ?? '',
     versions: {
       changes: Number(row.changes ?? fresh.changes),
