@@ -14,7 +14,7 @@ test('a grant is told at first, when there is news, and from time to time', () =
   assert.equal(tellings.isDue('a', false, 2 * every), true);
 });
 
-test('what was sent counts from the first byte on without a gap, and begins anew with another file', () => {
+test('what was sent counts from the first byte on without a gap, and restarts with another file', () => {
   const sent = (start: number, count: number, etag = 'e') => ({ etag, bytes: 100, start, count, now: 7 });
   const first = progressOf(undefined, sent(0, 40));
   assert.deepEqual([first.sentBytes, first.completedTime], [40, undefined]);
