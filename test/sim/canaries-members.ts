@@ -6,7 +6,7 @@ import type { Plan } from './plan.ts';
 
 /** Connections of a device meet on different members, one of them slow. */
 const meeting: Partial<Plan> = {
-  ...{ members: 3, memberDeathEveryMs: 0, crashEveryMs: 0, stopEveryMs: 0 },
+  ...{ members: 3, memberDeathEveryMs: 0, linkBreakEveryMs: 0, crashEveryMs: 0, stopEveryMs: 0 },
   ...{ breakEveryMs: 1500, vanishRate: 0.7, devices: 3 },
 };
 
@@ -20,6 +20,11 @@ export const memberCanaries: readonly Canary[] = [
     name: 'let in a device that was disabled while it claimed its place',
     plan: { ...meeting, identitiesChange: true, registrars: 10, amqpDevices: 0, breakEveryMs: 800 },
     presence: (presence) => ({ ...presence, claim: (claim) => claimedBlindly(presence, claim) }),
+  },
+  {
+    name: 'serve on at a member whose link has closed',
+    plan: { ...meeting, vanishRate: 0, breakEveryMs: 0, linkBreakEveryMs: 5000 },
+    isDeaf: true,
   },
   {
     name: 'give a place to two',

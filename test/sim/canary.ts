@@ -27,6 +27,8 @@ export interface Canary {
   hub?(hub: WholeHub): WholeHub;
   /** What a member claims places for, in the hub's own loop. */
   memberPresence?(presence: Presence): Presence;
+  /** A member does not hear that its link has closed. */
+  readonly isDeaf?: true;
   places?(places: Places): Places;
   amqp?(connections: AmqpConnections): AmqpConnections;
   /** The power has failed, and nothing runs. */
@@ -38,7 +40,7 @@ export interface Canary {
 }
 
 /** Bugs of one loop are looked for in one; those of members bring their own plan. */
-export const inOneLoop: Partial<Plan> = { members: 0, memberDeathEveryMs: 0 };
+export const inOneLoop: Partial<Plan> = { members: 0, memberDeathEveryMs: 0, linkBreakEveryMs: 0 };
 
 /** No bug but the hub's own. */
 export const none: Canary = { name: 'none' };

@@ -47,6 +47,8 @@ export interface Plan {
   /** Listener threads that accept the MQTT and AMQP connections; 0 = the hub's own loop does. */
   readonly members: number;
   readonly memberDeathEveryMs: number;
+  /** Of the links between the hub's own loop and its members. */
+  readonly linkBreakEveryMs: number;
   /** Back ends that change twins and invoke methods; 0 = devices have nothing to do with either. */
   readonly twinBackEnds: number;
 }
@@ -87,6 +89,7 @@ export function planOf(seed: number): Plan {
     members: some(0.5, () => between(2, 3)),
     memberDeathEveryMs: some(0.5, () => between(4, 30) * 1000),
     twinBackEnds: some(0.6, () => between(1, 2)),
+    linkBreakEveryMs: some(0.5, () => between(4, 30) * 1000),
   };
 }
 
@@ -121,6 +124,7 @@ export function reductions(plan: Plan): readonly Plan[] {
     'deafRate',
     'httpShare',
     'memberDeathEveryMs',
+    'linkBreakEveryMs',
   ] as const;
   for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
   for (const name of ['identitiesChange', 'purges', 'stalls', 'visits', 'tokensEnd'] as const) {

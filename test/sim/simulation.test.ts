@@ -29,7 +29,7 @@ test('the whole hub keeps its promises over faults of network, disk, power and c
 
 test('a seed gives the same simulation every time', async () => {
   const amqp = { amqpDevices: 2, amqpReaders: 1, amqpBackEnds: 1, visits: true, tokensEnd: true };
-  const members = { members: 2, memberDeathEveryMs: 5000 };
+  const members = { members: 2, memberDeathEveryMs: 5000, linkBreakEveryMs: 5000 };
   const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7, ...amqp, ...members };
   const [one, other] = [await simulate(plan), await simulate(plan)];
   assert.deepEqual(other.counters, one.counters);

@@ -30,6 +30,7 @@ export interface Counters {
   crashes: number;
   stops: number;
   memberDeaths: number;
+  linkBreaks: number;
   diskFaults: number;
   tableFaults: number;
   fullDisks: number;
@@ -61,6 +62,7 @@ export class World {
     crashes: 0,
     stops: 0,
     memberDeaths: 0,
+    linkBreaks: 0,
     diskFaults: 0,
     tableFaults: 0,
     fullDisks: 0,

@@ -87,7 +87,7 @@ function bench() {
     };
     return { connection, receiver, asked, state, listen };
   }
-  return { clock, methods, underWay: () => totals.underWay, connect };
+  return { clock, presence, methods, underWay: () => totals.underWay, connect };
 }
 
 test('a device that listens is asked once, and its answer comes back as it wrote it', async () => {
@@ -235,5 +235,21 @@ test('names, sizes, times and targets are checked, and calls are bounded per dev
   const ends = open.map((call) => assert.rejects(call, { code: 'DeviceConnectionClosedRemotely' }));
   device.connection.release('connection-lost');
   await Promise.all(ends);
+  assert.equal(underWay(), 0);
+});
+
+test('a caller is answered within its times also where the member that has the connection says nothing', async () => {
+  const { clock, presence, methods, underWay } = bench();
+  const silent = (_: unknown, signal: AbortSignal): Promise<never> =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  await presence.claim({
+    ...{ key: d1, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1', drop: () => {} },
+    invoke: silent,
+  });
+  const refused = assert.rejects(methods.invoke(owner, d1, request(), patient), { code: 'GatewayTimeout' });
+  await settled();
+  assert.equal(underWay(), 1);
+  clock.advance(5000);
+  await refused;
   assert.equal(underWay(), 0);
 });

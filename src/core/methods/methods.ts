@@ -112,8 +112,13 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
       };
       // Looked out for before it is asked: nothing that connects in between is missed.
       const next = connectMs > 0 ? arrival(identityName(key), connectMs, signal) : undefined;
+      // The connection keeps these times by itself. Its member may hang, or its link be broken, and then nobody does.
+      const silent = new AbortController();
+      const silentMs = Math.max(0, ends - now) + limits.methodAnswerEarlyMs / 2;
+      const forgetSilence = clock.after(silentMs, () => silent.abort(noAnswer()));
       try {
-        return (await presence.invoke(key, { kind: METHOD, value: call }, signal)) as MethodResult;
+        const either = AbortSignal.any([signal, silent.signal]);
+        return (await presence.invoke(key, { kind: METHOD, value: call }, either)) as MethodResult;
       } catch (error) {
         if (!(error instanceof HubError) || error.code !== 'DeviceNotOnline') throw error;
         if (next === undefined || clock.monotonic() >= connectEnds) throw notOnline();
@@ -121,6 +126,7 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
         if (isClosed) throw new HubError('ServiceUnavailable', 'The hub is stopping.');
         if (clock.monotonic() >= connectEnds) throw notOnline();
       } finally {
+        forgetSilence();
         next?.forget();
       }
     }
@@ -179,6 +185,10 @@ function tooMany<Name extends keyof typeof limits>(of: string, shares: Shares, o
       ? { name: ofHub, scope: 'hub', current: shares.used, max: limits[ofHub] }
       : { name: ofCaller, scope: of, current: shares.heldBy(of), max: limits[ofCaller] };
   return new HubError('ThrottlingException', 'Too many methods are under way.', { limit });
+}
+
+function noAnswer(): HubError {
+  return new HubError('GatewayTimeout', 'Timed out waiting for the response from device.');
 }
 
 /** In the words of the emulated service (twins reference 5). */
