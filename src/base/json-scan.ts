@@ -10,7 +10,10 @@ export interface JsonCost {
   readonly values: number;
   /** Elements of the outermost array, or members of the outermost object, at least. */
   readonly elements: number;
-  /** The largest absolute value of a number written without point and exponent: what a double may not hold exactly. */
+  /**
+   * The largest number that is written without point and exponent: what a double may not hold exactly. Of a negative one its absolute
+   * value less 1: integers of n bits reach one further below 0 than above.
+   */
   readonly integerMax: number;
 }
 
@@ -22,6 +25,7 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
+const MINUS = 0x2d;
 const ZERO = 0x30;
 const NINE = 0x39;
 
@@ -47,7 +51,7 @@ export function scanJson(bytes: Uint8Array, valuesMax = Number.POSITIVE_INFINITY
       if (byte === COMMA && depth === 1) elements++;
     } else if (byte >= ZERO && byte <= NINE) {
       const end = endOfNumber(bytes, at);
-      const integer = integerOf(bytes, at, end);
+      const integer = integerOf(bytes, at, end) - (bytes[at - 1] === MINUS ? 1 : 0);
       if (integer > integerMax) integerMax = integer;
       at = end - 1;
     }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import rhea, { type Message } from 'rhea';
+import { VirtualClock } from '../../src/base/clock.ts';
 import type { IdentityKey } from '../../src/core/identity/types.ts';
 import { readTwinChange } from '../../src/core/twins/rules.ts';
 import { AmqpDriver, bodyText, type DriverReceiver, type DriverSender } from '../drivers/amqp.ts';
@@ -96,6 +97,8 @@ for (const moduleId of [undefined, 'm1']) {
     assert.deepEqual([refused.status, JSON.parse(refused.text).errorCode], [400, 400004]);
     const stale = await ask('PATCH', { resource: REPORTED, body: '{"a":2}', version: types.wrap_long(9) });
     assert.equal(stale.status, 412);
+    const none = await ask('PATCH', { resource: REPORTED, body: '{"a":2}', version: types.wrap_long(-1) });
+    assert.equal(none.status, 412, 'a version that no section has is a condition all the same');
     assert.equal(
       (await ask('PATCH', { resource: REPORTED, body: '{"c":1}', version: types.wrap_long(2) })).status,
       204,
@@ -227,6 +230,28 @@ test('a device that gives no credit costs nothing, is told all when it does, and
   slow.credit(1);
   assert.ok((await slow.ending()).condition !== undefined, 'it has missed more than the hub remembers');
   await again.close();
+});
+
+test('a device that takes its methods one after the other has no more time for them than their callers', async () => {
+  const clock = new VirtualClock(Date.now());
+  await using hub = await openAmqpTestHub({ clock });
+  const device = await hub.device('d1');
+  const client = await connected(hub, device);
+  const calls = client.receive(device.address('methods/devicebound'), { snd_settle_mode: 1 });
+  await calls.opened();
+  const ends = ['m1', 'm2', 'm3', 'm4'].map((name) =>
+    assert.rejects(invoke(hub, { deviceId: 'd1' }, name), { code: 'GatewayTimeout' }),
+  );
+  for (const name of ['m1', 'm2', 'm3']) {
+    calls.credit(1);
+    assert.equal((await calls.next()).application_properties?.['IoThub-methodname'], name);
+    clock.advance(1500);
+  }
+  calls.credit(1);
+  await calls.next();
+  clock.advance(200);
+  assert.notEqual(await Promise.race([Promise.all(ends), sleep(1000, 'late')]), 'late');
+  await client.close();
 });
 
 test('a subscription is answered only when every change behind that will be pushed', async () => {

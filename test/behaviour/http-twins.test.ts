@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
+import { readReportedPatch } from '../../src/core/twins/rules.ts';
 import { openHttpHub, refusalIn } from '../drivers/http.ts';
+import { owner } from '../drivers/owner.ts';
 
 const version = 'api-version=2021-04-12';
 type Http = Awaited<ReturnType<typeof openHttpHub>>;
@@ -137,6 +139,28 @@ test('what may not be in a twin refuses all of a change, and says where', async 
     headers: { 'content-type': 'text/plain' },
   });
   assert.equal(text.status, 415);
+});
+
+test('integers have the bounds of the service, and every twin that the hub shows may be sent back', async () => {
+  await using http = await withDevice();
+  const { hub } = http;
+  const put = (text: string) =>
+    ask(http, 'PATCH', '/twins/d1', { body: Buffer.from(`{"tags":{"n":${text}}}`), headers });
+  const headers = { 'content-type': 'application/json' };
+  for (const text of ['4503599627370496', '-4503599627370497', '1e17', '12345678901234567890.0']) {
+    const { status, headers: had } = await put(text);
+    assert.deepEqual([status, had['iothub-errorcode']], [400, 'ArgumentInvalid'], text);
+  }
+  for (const text of ['4503599627370495', '-4503599627370496', '0.1', '1e300', '-1.7976931348623157e308']) {
+    assert.equal((await put(text)).json.tags.n, Number(text), text);
+  }
+  // A device may report such a number as what it is, and JSON writes it as an integer then.
+  const patch = readReportedPatch(Buffer.from('{"r":1e17}'));
+  await hub.twins.report(owner, { deviceId: 'd1' }, patch);
+  const { json } = await ask(http, 'GET', '/twins/d1');
+  assert.equal(json.properties.reported.r, 1e17);
+  for (const method of ['PATCH', 'PUT'])
+    assert.equal((await ask(http, method, '/twins/d1', { body: json })).status, 200);
 });
 
 test('unknown devices and modules have codes of their own; the twin goes with its identity', async () => {

@@ -145,7 +145,7 @@ const refusals: readonly (readonly [
   status: number,
   code: number,
   payload: string | Buffer,
-  version?: number,
+  version?: number | string,
 ])[] = [
   ['what is not JSON', 400, 400006, '{"a":'],
   ['what is no object', 400, 400006, '[1]'],
@@ -153,8 +153,11 @@ const refusals: readonly (readonly [
   ['bytes that are not UTF-8', 400, 400006, Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
   ['one bad name beside a good one', 400, 400004, '{"good":1,"$bad":2}'],
   ['null in an array', 400, 400004, '{"a":[null]}'],
-  ['a number that is too large', 400, 400004, '{"a":4503599627370497}'],
+  ['a number that is too large', 400, 400004, '{"a":4503599627370496}'],
+  ['a number that is too small', 400, 400004, '{"a":-4503599627370497}'],
   ['a stale version', 412, 412001, '{"a":1}', 9],
+  ['a version that is larger than any', 412, 412001, '{"a":1}', '18446744073709551615'],
+  ['a version that is none', 412, 412001, '{"a":1}', '1x'],
   ['more bytes than a section ever needs', 413, 413001, `{"a":"${'x'.repeat(limits.twinReportedBytesMax)}"}`],
   [
     'more than the section holds',
@@ -181,6 +184,24 @@ test('refused patches are answered with status and error body, change nothing, a
   assert.equal(twin.reported.version, 1);
   client.publish({ topic: '$iothub/twin/PATCH/properties/reported/?$rid=ok&$version=1', payload: '{"a":1}' });
   assert.deepEqual(await received(client), ['$iothub/twin/res/204/?$rid=ok&$version=2', '']);
+  client.destroy();
+});
+
+test('requests that have no id are not answered, and leave the connection', async () => {
+  await using door = await openTestDoor();
+  const client = await door.device('d1');
+  await subscribe(client, responses);
+  for (const query of ['', '$rid=', 'rid=1', '$version=1']) {
+    client.publish({ topic: `$iothub/twin/GET/?${query}` });
+    client.publish({ topic: `$iothub/twin/PATCH/properties/reported/?${query}`, payload: '{"$bad":1}' });
+  }
+  client.publish({ topic: '$iothub/twin/PATCH/properties/reported/?$rid=', payload: '{"good":1}' });
+  await client.ping();
+  client.publish({ topic: '$iothub/twin/GET/?$rid=named' });
+  assert.deepEqual(await received(client), [
+    '$iothub/twin/res/200/?$rid=named',
+    { desired: { $version: 1 }, reported: { good: 1, $version: 2 } },
+  ]);
   client.destroy();
 });
 

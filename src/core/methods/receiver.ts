@@ -28,6 +28,8 @@ interface Open {
   readonly begins: () => void;
   resolve(result: MethodResult): void;
   reject(error: unknown): void;
+  /** The device listens: its time to answer has begun, whether or not it takes the call at once. */
+  isLimited: boolean;
   isAsked: boolean;
   cancel: Cancel;
 }
@@ -55,7 +57,10 @@ export class MethodReceiver {
     if (kind !== METHOD) return Promise.reject(new HubError('OperationNotAvailable'));
     const call = value as MethodCall;
     return new Promise((resolve, reject) => {
-      const open: Open = { id: this.#nextId++, call, begins, resolve, reject, isAsked: false, cancel: () => {} };
+      const open: Open = {
+        ...{ id: this.#nextId++, call, begins, resolve, reject },
+        ...{ isLimited: false, isAsked: false, cancel: () => {} },
+      };
       this.#open.set(open.id, open);
       signal.addEventListener('abort', () => this.#end(open)?.reject(signal.reason), { once: true });
       if (this.#wire.listens()) {
@@ -90,8 +95,10 @@ export class MethodReceiver {
     }
   }
 
-  /** From here on the device has so much time. */
+  /** From here on the device has so much time, however often it says that it takes something. */
   #limit(open: Open): void {
+    if (open.isLimited) return;
+    open.isLimited = true;
     open.cancel();
     open.cancel = this.#clock.after(open.call.responseMs, () =>
       this.#end(open)?.reject(new HubError('GatewayTimeout', 'Timed out waiting for the response from device.')),

@@ -15,6 +15,8 @@ export interface JsonBounds {
   readonly bytesMax: number;
   readonly depthMax: number;
   readonly valuesMax: number;
+  /** Whether a number written as an integer that is out of range refuses all of the text. */
+  readonly checksIntegers: boolean;
 }
 
 /**
@@ -44,7 +46,7 @@ function parseValue(bytes: Uint8Array, bounds: JsonBounds, what: string): JsonVa
   const cost = scanJson(bytes);
   if (cost.depth > bounds.depthMax) throw invalid(`${what} nests deeper than ${limits.twinDepthMax} levels.`);
   if (cost.values > bounds.valuesMax) throw invalid(`${what} has more than ${bounds.valuesMax} values.`);
-  if (cost.integerMax > limits.twinIntegerMax + 1) throw invalid(integerText);
+  if (bounds.checksIntegers && cost.integerMax > limits.twinIntegerMax) throw invalid(integerText);
   return isUtf8(bytes) ? parsed(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()) : null;
 }
 
@@ -105,6 +107,28 @@ function checkedValue(value: JsonValue, place: string, level: number, isInArray:
     copy[name] = checkedValue(object[name], `${place}.${name}`, level + 1, isInArray);
   }
   return copy;
+}
+
+/**
+ * As `checkedContent`, of what a back end wants, with its integers: what the hub would write as one must be in range, or back ends
+ * could not send it back. @throws HubError ArgumentInvalid
+ */
+export function checkedRequest(content: JsonObject, place: string): JsonObject {
+  const copy = checkedContent(content, place);
+  checkIntegers(copy);
+  return copy;
+}
+
+function checkIntegers(value: JsonValue): void {
+  if (typeof value === 'number') {
+    const isTooLarge = value > limits.twinIntegerMax || value < -limits.twinIntegerMax - 1;
+    if (isTooLarge && Number.isInteger(value) && !String(value).includes('e')) throw invalid(integerText);
+  } else if (Array.isArray(value)) {
+    for (const item of value as readonly JsonValue[]) checkIntegers(item);
+  } else if (typeof value === 'object' && value !== null) {
+    const object = value as JsonObject;
+    for (const name of Object.keys(object)) checkIntegers(object[name]);
+  }
 }
 
 function checkName(name: string, place: string): void {

@@ -4,7 +4,7 @@
  */
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
-import { checkedContent, emptyObject, isObject, parseJsonArray } from './content.ts';
+import { checkedRequest, emptyObject, isObject, parseJsonArray } from './content.ts';
 import { stampText } from './json.ts';
 import type { JsonObject, JsonValue, Stamp, Twin, TwinChange } from './types.ts';
 
@@ -98,13 +98,14 @@ export function readDigitalPatch(bytes: Uint8Array): TwinChange {
     } else if (op === 'remove') desired[name] = null;
     else desired[name] = isObject(value) && '$metadata' in value ? componentOf(value) : checked(value);
   }
-  return { kind: 'merge', desired: checkedContent(desired, 'properties.desired') };
+  return { kind: 'merge', desired: checkedRequest(desired, 'properties.desired') };
 }
 
 const bounds = {
   bytesMax: limits.twinReportedBytesMax,
   depthMax: limits.twinDepthMax,
   valuesMax: limits.twinValuesMax,
+  checksIntegers: false,
 };
 
 function componentOf(value: JsonObject): JsonObject {

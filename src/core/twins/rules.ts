@@ -1,7 +1,7 @@
 /** A twin from one state to the next: versions, ETags, sizes. Pure; twins reference 1 has the rules. */
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
-import { checkedContent, isObject, parseObject, sizeOf } from './content.ts';
+import { checkedContent, checkedRequest, isObject, parseObject, sizeOf } from './content.ts';
 import { clearingPatch, freshSection, mergedSection, mergedValues, replacedSection } from './merge.ts';
 import type { DesiredPatch, JsonObject, JsonValue, ReportedPatch, SectionPatch, Twin, TwinChange } from './types.ts';
 
@@ -103,17 +103,31 @@ function checkGrowth(before: JsonObject, after: JsonObject, max: number, place: 
   });
 }
 
+/** What no section has as its version. */
+const NO_VERSION = -1;
+
+/** The version that a device names as a condition; what is none is a condition that does not hold. Nothing = no condition. */
+export function versionNamed(text: string | null | undefined): number | undefined {
+  if (text === undefined || text === null || text === '') return undefined;
+  return /^\d{1,15}$/.test(text) ? Number(text) : NO_VERSION;
+}
+
 const reportedBounds = {
   bytesMax: limits.twinReportedBytesMax,
   depthMax: limits.twinDepthMax + 1,
   valuesMax: limits.twinValuesMax,
+  checksIntegers: true,
 };
 
-/** A back end sends the whole twin back, with the hub's stamps of it. */
+/**
+ * A back end sends the whole twin back, with the hub's stamps of it, and with what the device has reported: its 1e17 among that is
+ * written as an integer there, and must not refuse what the back end wants. So integers are looked at where they are kept.
+ */
 const requestBounds = {
   bytesMax: limits.requestBytesMax,
   depthMax: limits.twinDepthMax + 6,
   valuesMax: limits.twinRequestValuesMax,
+  checksIntegers: false,
 };
 
 /** @throws HubError MessageTooLarge, ArgumentInvalid, IotHubFormatError */
@@ -138,8 +152,8 @@ export function readTwinChange(bytes: Uint8Array, kind: TwinChange['kind']): Twi
     const desired = objectOrNothing(sentDesired, 'properties.desired');
     return {
       kind,
-      ...(tags !== undefined && { tags: checkedContent(tags, 'tags') }),
-      ...(desired !== undefined && { desired: checkedContent(desired, 'properties.desired') }),
+      ...(tags !== undefined && { tags: checkedRequest(tags, 'tags') }),
+      ...(desired !== undefined && { desired: checkedRequest(desired, 'properties.desired') }),
     };
   }
   const desiredVersion = isObject(sentDesired) ? own(sentDesired, '$version') : undefined;
@@ -154,7 +168,7 @@ export function readTwinChange(bytes: Uint8Array, kind: TwinChange['kind']): Twi
 function sectionPatch(value: JsonValue, place: string): SectionPatch {
   if (value === null) return null;
   if (!isObject(value)) throw new HubError('ArgumentInvalid', `${place} is an object or null.`);
-  return checkedContent(value, place);
+  return checkedRequest(value, place);
 }
 
 function objectOrNothing(value: JsonValue | undefined, place: string): JsonObject | undefined {

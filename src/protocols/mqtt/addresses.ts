@@ -2,8 +2,9 @@
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
+import { versionNamed } from '../../core/twins/rules.ts';
 
-/** What a device may publish to. */
+/** What a device may publish to. `requestId` is empty where the device has not named its request: it is not answered then. */
 export type PublishTarget =
   | { readonly kind: 'telemetry'; readonly propertyBag: string }
   | { readonly kind: 'twinGet'; readonly requestId: string }
@@ -38,14 +39,10 @@ function telemetryTarget(rest: string): PublishTarget | undefined {
 function twinTarget(kind: 'twinGet' | 'twinPatch', query: string): PublishTarget | undefined {
   const items = query.split('&');
   const requestId = items.find((part) => part.startsWith('$rid='))?.slice(5) ?? '';
-  if (requestId === '' || requestId.length > limits.mqttRequestIdCharsMax) return undefined;
+  if (requestId.length > limits.mqttRequestIdCharsMax) return undefined;
   if (kind === 'twinGet') return { kind, requestId };
   const version = items.find((part) => part.startsWith('$version='))?.slice(9);
-  return {
-    kind,
-    requestId,
-    version: version !== undefined && /^\d{1,15}$/.test(version) ? Number(version) : undefined,
-  };
+  return { kind, requestId, version: versionNamed(version) };
 }
 
 /** Where a device is told of a change of its desired properties. */

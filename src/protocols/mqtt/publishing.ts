@@ -31,7 +31,8 @@ export function takePublish(connection: HandledConnection, packet: PublishPacket
       if (target.id !== undefined) connection.twinIfAny?.methodAnswered(target.id, target.status, packet.payload);
       return;
     case 'twinGet':
-      if (isGranted(connection.grants, 'twinResponses')) connection.twin.get(target.requestId);
+      if (target.requestId !== '' && isGranted(connection.grants, 'twinResponses'))
+        connection.twin.get(target.requestId);
       return;
     case 'twinPatch':
       // Carried out, whether or not the device wants to know what became of it.

@@ -130,7 +130,7 @@ export class TwinWire implements DesiredWire, MethodWire {
     this.#connection.twinFailed(error);
   }
 
-  /** Answers in whatever order; each request has its place among those that wait. */
+  /** Answers in whatever order; each request has its place among those that wait. One without an id has no answer. */
   #answer(requestId: string, work: () => Promise<Buffer>): void {
     if (++this.#requests >= limits.mqttTwinRequestsMax) this.#connection.holdRequests(true);
     const { hub } = this.#connection;
@@ -144,7 +144,7 @@ export class TwinWire implements DesiredWire, MethodWire {
       .then((answer) => {
         this.#requests--;
         if (this.#connection.closed) return;
-        if (this.#connection.isSubscribed('twinResponses')) this.#connection.write(answer);
+        if (requestId !== '' && this.#connection.isSubscribed('twinResponses')) this.#connection.write(answer);
         this.#connection.holdRequests(false);
       });
   }

@@ -1,5 +1,6 @@
 /** Messages of the twin and method links of a device <-> what they ask and answer (device reference 3.6 and 3.7). */
 import { HubError } from '../../../core/errors.ts';
+import { versionNamed } from '../../../core/twins/rules.ts';
 import { readCorrelationId } from '../../../wire/amqp/message.ts';
 import { AmqpWriter, format, section } from '../../../wire/amqp/writer.ts';
 import { readOrRefuse } from '../command-mapping.ts';
@@ -29,9 +30,7 @@ export function readTwinRequest(payload: Buffer): TwinRequest {
   if (kind !== `PATCH ${REPORTED}`) {
     return { correlationId, kind: 'refused', error: new HubError('InvalidOperation', 'No operation of the twin.') };
   }
-  const version = annotations.get('version');
-  const ifVersion = version != null && /^\d{1,15}$/.test(version) ? Number(version) : undefined;
-  return { correlationId, kind: 'patch', body, version: ifVersion };
+  return { correlationId, kind: 'patch', body, version: versionNamed(annotations.get('version')) };
 }
 
 const scratch = new AmqpWriter(4096);
