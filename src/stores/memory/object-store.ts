@@ -80,7 +80,12 @@ export function createMemoryObjectStore(clock: Pick<Clock, 'now'>): ObjectStore 
       const bytes = range === undefined ? kept.bytes : kept.bytes.subarray(range.start, range.end + 1);
       return { facts: kept.facts, body: once(bytes) };
     },
-    delete: async (path) => objects.delete(path),
+    async delete(path, condition = {}) {
+      const found = objects.get(path);
+      if (found === undefined) return false;
+      checkCondition(condition, found.facts);
+      return objects.delete(path);
+    },
     list: async (prefix, { after, limit }) =>
       listed(prefix)
         .filter(({ path }) => after === undefined || path > after)
