@@ -22,7 +22,17 @@ test('values of AMQP frames cost what their bytes cost', async () => {
 function twinText(chance: Chance): Buffer {
   const section = (): string => {
     const count = chance.below(3000);
-    const value = chance.pick(['1', '""', '{}', '[]', '{"a":{"b":{"c":1}}}', 'null', '1e400', '"\\u0000"']);
+    const value = chance.pick([
+      '1',
+      '""',
+      '{}',
+      '[]',
+      '{"a":{"b":{"c":1}}}',
+      '{"a":{"a":{"a":{"a":{"a":{}}}}}}',
+      'null',
+      '1e400',
+      '"\\u0000"',
+    ]);
     return `{${Array.from({ length: count }, (_, at) => `"${at.toString(36)}":${value}`).join()}}`;
   };
   const text = chance.pick([

@@ -103,10 +103,10 @@ export const values: readonly Parser[] = [
 ];
 
 /**
- * A section of short names is a hash table with a hundred bytes for each, once as it is parsed and once as it is checked: garbage of
- * some MiB, bounded by `twinValuesMax` and `twinRequestValuesMax`.
+ * A section is checked into objects without a prototype, each a hash table of some hundred bytes: of objects with one member of one
+ * character that is much for a byte. Garbage of some MiB, bounded by `twinValuesMax` and `twinRequestValuesMax`.
  */
-const SECTION_PER_BYTE_MAX = 64;
+const SECTION_PER_BYTE_MAX = 200;
 
 /** JSON of twins and methods, over whatever door. */
 export const documents: readonly Parser[] = [
