@@ -58,7 +58,7 @@ const invoke = (door: TestDoor, key: IdentityKey, name: string, payload?: string
 async function answer(
   client: MqttDriver,
   status: number,
-  body: string,
+  body: string | Buffer,
 ): Promise<readonly [topic: string, payload: string]> {
   const { topic, payload } = await client.next('publish');
   const rid = /\/\?\$rid=([0-9a-f]+)$/.exec(topic)?.[1];
@@ -278,9 +278,19 @@ test('no answer in time, an answer that is none, an answer to nothing', async ()
   const rid = topic.slice(topic.indexOf('=') + 1);
   for (const id of [rid, '1', 'zz', ''])
     client.publish({ topic: `$iothub/methods/res/200/?$rid=${id || 'x'}`, payload: '1' });
-  const broken = assert.rejects(invoke(door, key, 'broken'), { code: 'BadDeviceResponse' });
-  await answer(client, 200, '{"not json');
-  await broken;
+  for (const [status, body] of [
+    [200, '{"not json'],
+    [200, Buffer.from([0x22, 0xff, 0x22])],
+    [2 ** 31, '1'],
+    [-9999999999, '1'],
+  ] as const) {
+    const broken = assert.rejects(invoke(door, key, 'broken'), { code: 'BadDeviceResponse' });
+    await answer(client, status, body);
+    await broken;
+  }
+  const whole = invoke(door, key, 'whole');
+  await answer(client, -(2 ** 31), '"\u00fc"');
+  assert.deepEqual(await whole, { status: -(2 ** 31), payload: '"\u00fc"' });
   const caller = new AbortController();
   const given = assert.rejects(invoke(door, key, 'unwanted', '1', 0, caller.signal), HubError);
   await client.next('publish');

@@ -1,6 +1,7 @@
 /** Twins and methods of devices whose connections are on listener threads. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { readTwinChange } from '../../src/core/twins/rules.ts';
 import type { MqttDriver } from '../drivers/mqtt.ts';
 import { owner } from '../drivers/owner.ts';
@@ -56,4 +57,52 @@ test('pushes in order, reports and methods reach devices on every thread', async
       await lost;
     }),
   );
+});
+
+test('a device that takes its own place again and again is told each change once, and is asked each method once', async () => {
+  await using hub = await openThreadedHub(2);
+  const key = { deviceId: 'd0' };
+  await hub.hub.registry.put(owner, key);
+  let version = 1;
+  let isOver = false;
+  const desiring = (async () => {
+    while (!isOver) {
+      const body = Buffer.from(JSON.stringify({ properties: { desired: { n: version } } }));
+      await hub.hub.twins.change(owner, key, readTwinChange(body, 'merge'));
+      version++;
+      await sleep(1);
+    }
+  })();
+  const connections: { readonly client: MqttDriver; readonly before: number }[] = [];
+  const calls: Promise<unknown>[] = [];
+  for (let round = 0; round < 12; round++) {
+    // It reaches the connection before, or waits for this one.
+    const request = { name: 'once', payload: `${round}`, responseMs: 5000, connectMs: 5000 };
+    calls.push(hub.hub.methods.invoke(owner, key, request, patient).catch(({ code }) => code));
+    const client = await hub.device('d0');
+    const before = version;
+    connections.push({ client: await subscribed(client), before });
+    await sleep(50);
+  }
+  isOver = true;
+  await desiring;
+  await sleep(50);
+  connections[11].client.destroy();
+  for (const outcome of await Promise.all(calls)) assert.equal(outcome, 'DeviceConnectionClosedRemotely');
+  const asked: string[] = [];
+  let changes = 0;
+  for (const { client, before } of connections) {
+    const told: number[] = [];
+    for (const packet of client.unread) {
+      if (packet.cmd !== 'publish') continue;
+      const pushed = /desired\/\?\$version=(\d+)$/.exec(packet.topic)?.[1];
+      if (pushed === undefined) asked.push(packet.payload.toString());
+      else told.push(Number(pushed));
+    }
+    changes += told.length;
+    for (const [at, each] of told.entries()) assert.equal(each, told[0] + at, 'no gap, and nothing twice');
+    assert.ok(told.length === 0 || told[0] > before, `${told[0]} was there before the subscription`);
+  }
+  assert.ok(changes > 0);
+  assert.deepEqual(asked.toSorted(), calls.map((_, at) => `${at}`).toSorted(), 'each is asked once');
 });

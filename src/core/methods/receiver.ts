@@ -6,7 +6,7 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Call } from '../presence/types.ts';
-import { answeredPayload } from './rules.ts';
+import { answeredPayload, checkStatus } from './rules.ts';
 import { METHOD, type MethodCall, type MethodResult } from './types.ts';
 
 /** A door's end of it. */
@@ -89,6 +89,7 @@ export class MethodReceiver {
     if (open === undefined || !open.isAsked) return;
     this.#end(open);
     try {
+      checkStatus(status);
       open.resolve({ status, payload: answeredPayload(body) });
     } catch (error) {
       open.reject(error);

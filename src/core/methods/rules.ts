@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { scanJson } from '../../base/json-scan.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
@@ -27,6 +28,14 @@ function checkSeconds(name: string, ms: number, min: number, max: number): void 
   throw new HubError('ArgumentInvalid', `${name} lies between ${min / 1000} and ${max / 1000}.`);
 }
 
+const STATUS_MAX = 2 ** 31 - 1;
+
+/** Clients read the status as an integer of 32 bits. @throws HubError BadDeviceResponse */
+export function checkStatus(status: number): void {
+  if (Number.isInteger(status) && status <= STATUS_MAX && status >= -STATUS_MAX - 1) return;
+  throw new HubError('BadDeviceResponse', 'The device answered with a status that is no integer of 32 bits.');
+}
+
 /**
  * The payload of a device's answer as JSON text; `null` where it wrote nothing.
  * @throws HubError BadDeviceResponse
@@ -38,6 +47,7 @@ export function answeredPayload(bytes: Uint8Array): string {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8').trim();
   if (text === '') return 'null';
   try {
+    if (!isUtf8(bytes)) throw new Error('not UTF-8');
     if (scanJson(bytes).depth > limits.methodDepthMax) throw new Error('too deep');
     JSON.parse(text);
     return text;
