@@ -34,7 +34,6 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/protocols/mqtt': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
   'src/protocols/amqp': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
   'src/protocols/http': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
-  'src/protocols/gateway': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
   // How things are kept is known to `storage`, which opens it, and to `data`, which looks after the folder.
   'src/server': ['src/protocols', 'src/records', 'src/stores/objects', 'src/core', 'src/wire', 'src/api', 'src/base'],
   'src/server/storage': ['src/server', 'src/stores', 'src/core', 'src/base'],
