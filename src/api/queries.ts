@@ -1,5 +1,6 @@
 /** Queries of the fleet in the JSON of the service's REST API (query reference 1). */
 import { z } from 'zod';
+import { foreignObject } from './foreign-object.ts';
 
 /** Body of POST /devices/query. */
 export const queryRequestSchema = z.looseObject({
@@ -7,5 +8,5 @@ export const queryRequestSchema = z.looseObject({
 });
 
 /** Whole twins, or what the query selects of them. */
-export const queryRowsSchema = z.array(z.looseObject({}));
+export const queryRowsSchema = z.array(foreignObject);
 export type QueryRowJson = z.output<typeof queryRowsSchema>[number];

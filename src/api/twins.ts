@@ -1,8 +1,9 @@
 /** Twins and methods in the JSON of the service's REST API (twins reference 1 and 5). */
 import { z } from 'zod';
+import { foreignObject } from './foreign-object.ts';
 
-const section = z.looseObject({}).describe('names and values, with $metadata and $version');
-const change = z.looseObject({}).nullish().describe('null in place of a value deletes it');
+const section = foreignObject.describe('names and values, with $metadata and $version');
+const change = foreignObject.nullish().describe('null in place of a value deletes it');
 
 /** Body of PATCH and PUT: other members of a twin are ignored, because SDKs send back what they have read. */
 export const twinChangeSchema = z.looseObject({
@@ -29,7 +30,7 @@ export const twinSchema = z.object({
   x509Thumbprint: z.object({ primaryThumbprint: thumbprint, secondaryThumbprint: thumbprint }),
   modelId: z.string(),
   version: z.number().int(),
-  tags: z.looseObject({}),
+  tags: foreignObject,
   properties: z.object({ desired: section, reported: section }),
   capabilities: z.object({ iotEdge: z.boolean() }),
   deviceScope: z.string().optional(),

@@ -41,6 +41,11 @@ test('twin show, update, replace and watch; method invoke, with what the device 
     watched.lines().map((line) => JSON.parse(line).version),
     [3, 4],
   );
+  const odd = await runMooring(['twin', 'update', clientId, '--tags', '{"__proto__":{"t":3}}', ...login, '--json']);
+  assert.match(odd.stdout, /"tags":\{"t":1,"__proto__":\{"t":3\}\}/, 'a name is a name');
+  const rows = await runMooring(['query', 'SELECT tags FROM devices', ...login, '--json']);
+  assert.match(rows.stdout, /"__proto__": \{\s+"t": 3/);
+  await json('twin', 'update', clientId, '--tags', '{"__proto__":null}');
   watched.signal('SIGINT');
   assert.equal((await watched.end()).code, 0);
 
