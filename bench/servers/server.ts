@@ -42,13 +42,18 @@ export function anonymousLogins(connections: number, bag: string): readonly Publ
   }));
 }
 
+/** The environment without settings of the hub, and of tests of it: what a bench starts has only those that it is given. */
+export function plainEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MOORING_')));
+}
+
 /** Starts a program and resolves when its output matches `ready`; its last lines are in the error if it ends before. */
 export async function startProgram(
   command: string,
   args: readonly string[],
   ready: RegExp,
   timeoutMs: number,
-  environment: NodeJS.ProcessEnv = process.env,
+  environment: NodeJS.ProcessEnv = plainEnvironment(),
 ): Promise<{ readonly child: ChildProcess; readonly ready: RegExpExecArray }> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: environment });
   let output = '';

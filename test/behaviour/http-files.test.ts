@@ -157,6 +157,20 @@ test('what a storage library may get wrong is refused as the storage service doe
   assert.equal((await done(device, ticket)).status, 400, 'nothing was uploaded');
 });
 
+test('a client that is in the middle of sending a large file which is refused reads why', async () => {
+  await using hub = await startHub({ args: ['--file-bytes-max', '1MiB'] });
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('x');
+  const body = Buffer.alloc(32 * 1024 * 1024);
+  for (let round = 0; round < 4; round++) {
+    const answers = Array.from({ length: 8 }, (_, nth) => {
+      const length: Record<string, string> = nth % 2 === 0 ? {} : { 'transfer-encoding': 'chunked' };
+      return device.blob('PUT', ticket, { headers: { ...asBlob, ...length }, body });
+    });
+    for (const answer of await Promise.all(answers)) refused(answer, 413, 'RequestBodyTooLarge');
+  }
+});
+
 test('a signed URL opens one file of one device, for one upload', async () => {
   await using hub = await startHub();
   const device = await fileDevice(hub, 'd1');

@@ -234,8 +234,7 @@ test('many uploads at once leave the event log its room on the disk', {
       const { status, headers } = await upload();
       return status === 201 ? '201' : `${status} ${headers['x-ms-error-code']}`;
     }),
-  );
-  clearInterval(timer);
+  ).finally(() => clearInterval(timer));
   assert.deepEqual(
     [...new Set(answers)].filter((answer) => answer !== '201'),
     ['403 QuotaExceeded'],

@@ -277,18 +277,29 @@ function refuse(
   }
   const message = `${error.message}\nRequestId:${requestId}`;
   const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${error.code}</Code><Message>${escaped(message)}</Message></Error>`;
-  // What the client still sends is read and dropped where that is little, so that it reads this answer; else the
-  // connection ends.
-  const isUnread =
-    !request.complete && (lengthOf(request.headers) ?? Number.POSITIVE_INFINITY) > limits.fileRefusedBytesMax;
   response.writeHead(error.status, {
     'Content-Type': 'application/xml',
     'Content-Length': String(Buffer.byteLength(body)),
     'x-ms-error-code': error.code,
     ...(error.code === 'ServerBusy' && { 'Retry-After': '1' }),
-    ...(isUnread && { Connection: 'close' }),
   });
   response.end(request.method === 'HEAD' ? undefined : body);
+  dropRest(request);
+}
+
+/**
+ * Reads and drops what the client still sends, up to a bound, and ends the connection there. One that is closed while it sends
+ * finds its connection broken, and loses this answer; so the header `Connection: close`, on which the runtime closes at once, is
+ * not sent.
+ */
+function dropRest(request: http.IncomingMessage): void {
+  if (request.complete) return;
+  let dropped = 0;
+  request.on('data', (piece: Buffer) => {
+    dropped += piece.length;
+    if (dropped > limits.fileRefusedBytesMax) request.destroy();
+  });
+  request.resume();
 }
 
 function escaped(text: string): string {

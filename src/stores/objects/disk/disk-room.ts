@@ -8,14 +8,18 @@ import { ObjectError } from '../../../core/files/object-store.ts';
 
 /** Room for one file that comes. */
 export interface DiskPlace {
+  /** So many bytes of it are about to be written. @throws ObjectError full */
+  writes(bytes: number): Promise<void>;
   /** So many bytes of it are written. @throws ObjectError full */
   wrote(bytes: number): Promise<void>;
 }
 
 export class DiskRoom {
   readonly #folder: string;
-  /** Bytes that were let in and are not written. */
-  #promised = 0;
+  /** Bytes that were let in, of all files since the start. */
+  #granted = 0;
+  /** Those of them that were written, or are not to come any more. */
+  #done = 0;
   /** Bytes that were written, of whatever file, since the disk was looked at. */
   #unseen = 0;
 
@@ -24,32 +28,40 @@ export class DiskRoom {
   }
 
   /**
-   * Keeps room for `bytes` while `use` writes them; more may come than that, and is looked at as it comes.
+   * Keeps room for `bytes` while `use` writes them; more may come than that, and is let in as it comes.
    * @throws ObjectError full, before `use` is called or while it writes
    */
   async holding<Result>(bytes: number, use: (place: DiskPlace) => Promise<Result>): Promise<Result> {
-    await this.#demand(bytes);
-    this.#promised += bytes;
-    let left = bytes;
+    let left = await this.#grant(bytes, bytes);
     try {
       return await use({
+        writes: async (count) => {
+          const missing = count - left;
+          if (missing > 0) left += await this.#grant(Math.max(missing, limits.fileSyncBytes), missing);
+        },
         wrote: async (count) => {
-          const kept = Math.min(left, count);
-          left -= kept;
-          this.#promised -= kept;
+          left -= count;
+          this.#done += count;
           this.#unseen += count;
-          if (this.#unseen >= limits.fileSyncBytes) await this.#demand(0);
+          if (this.#unseen >= limits.fileSyncBytes) await this.#grant(0, 0);
         },
       });
     } finally {
-      this.#promised -= left;
+      this.#done += left;
     }
   }
 
-  async #demand(bytes: number): Promise<void> {
+  /** Lets in as many bytes as are wanted, or fewer where fewer are free; their number. @throws ObjectError full */
+  async #grant(wanted: number, atLeast: number): Promise<number> {
     this.#unseen = 0;
+    // What is written while the disk is looked at may be missing in what is found: it counts as not written.
+    const done = this.#done;
     const { bavail, blocks, bsize } = await statfs(this.#folder);
     const reserve = blocks * bsize * limits.filesDiskReserveShare;
-    if (bavail * bsize - this.#promised - bytes < reserve) throw new ObjectError('full', 'little room is left');
+    const free = bavail * bsize - (this.#granted - done) - reserve;
+    if (free < atLeast) throw new ObjectError('full', 'little room is left');
+    const given = Math.max(atLeast, Math.min(wanted, Math.floor(free)));
+    this.#granted += given;
+    return given;
   }
 }

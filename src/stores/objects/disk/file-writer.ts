@@ -26,6 +26,7 @@ export async function writeDurably(
 
   const flush = async (): Promise<void> => {
     if (filled === 0) return;
+    await place.writes(filled);
     await turns.run(() => writeAll(handle, gathered.subarray(0, filled), at));
     at += filled;
     unsynced += filled;
