@@ -29,6 +29,7 @@ import {
   rangeOf,
   sumsOf,
 } from './blob-headers.ts';
+import { refuseBlob } from './blob-refusal.ts';
 import { checkBlockId, readBlockList } from './block-list.ts';
 import { sendBody } from './send-body.ts';
 import { streamedBody } from './streamed-body.ts';
@@ -63,6 +64,8 @@ export function blobRequests(
     response.setHeader('x-ms-request-id', requestId);
     // Every date counts: the libraries move theirs with each release.
     response.setHeader('x-ms-version', headerText(request.headers['x-ms-version']) ?? '2020-10-02');
+    // One that waits for `100 Continue` and is refused has sent nothing, and need not.
+    let isSending = request.headers.expect?.toLowerCase() !== '100-continue';
     try {
       const { path, query } = addressOf(request.url ?? '');
       const blob = await blobs.blob(path, query);
@@ -70,7 +73,8 @@ export function blobRequests(
       parts.proved(request, by);
       if (!shares.requests.take(by)) throw new BlobError('ServerBusy');
       try {
-        if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
+        if (!isSending) response.writeContinue();
+        isSending = true;
         await answer(blob, request, response, query, shares);
       } finally {
         shares.requests.give(by);
@@ -84,7 +88,7 @@ export function blobRequests(
         { requestId, code: known.code, ...(known.cause !== undefined && { error: known.cause }) },
         'file request refused',
       );
-      refuse(known, requestId, request, response);
+      refuseBlob(known, requestId, request, response, isSending ? parts.clock : undefined);
       // So long it may go on sending what is not wanted.
       const cancel = parts.clock.after(limits.fileSilenceMs, () => request.complete || request.destroy());
       request.once('close', cancel);
@@ -262,46 +266,4 @@ async function textOf(request: http.IncomingMessage, take: (bytes: number) => vo
   } finally {
     request.setTimeout(0);
   }
-}
-
-/** In the storage service's form; libraries read the header before the body. */
-function refuse(
-  error: BlobError,
-  requestId: string,
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-): void {
-  if (response.headersSent || response.destroyed) {
-    response.destroy();
-    return;
-  }
-  const message = `${error.message}\nRequestId:${requestId}`;
-  const body = `<?xml version="1.0" encoding="utf-8"?><Error><Code>${error.code}</Code><Message>${escaped(message)}</Message></Error>`;
-  response.writeHead(error.status, {
-    'Content-Type': 'application/xml',
-    'Content-Length': String(Buffer.byteLength(body)),
-    'x-ms-error-code': error.code,
-    ...(error.code === 'ServerBusy' && { 'Retry-After': '1' }),
-  });
-  response.end(request.method === 'HEAD' ? undefined : body);
-  dropRest(request);
-}
-
-/**
- * Reads and drops what the client still sends, up to a bound, and ends the connection there. One that is closed while it sends
- * finds its connection broken, and loses this answer; so the header `Connection: close`, on which the runtime closes at once, is
- * not sent.
- */
-function dropRest(request: http.IncomingMessage): void {
-  if (request.complete) return;
-  let dropped = 0;
-  request.on('data', (piece: Buffer) => {
-    dropped += piece.length;
-    if (dropped > limits.fileRefusedBytesMax) request.destroy();
-  });
-  request.resume();
-}
-
-function escaped(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
