@@ -49,6 +49,7 @@ test('file put, list, get, send, grants, revoke and delete', async () => {
       name: NAME,
     });
     assert.equal((await failed('file', 'put', local, '--name', NAME, '--new')).code, 'PreconditionFailed');
+    assert.match(JSON.stringify(await failed('file', 'put', `${local}.none`)), /fw\.bin\.none cannot be used: ENOENT/);
     const [listed] = await json('file', 'list');
     assert.deepEqual([listed.name, listed.bytes, listed.contentType], [NAME, content.length, 'text/plain']);
     assert.deepEqual(await json('file', 'list', '--device', 'd1'), []);

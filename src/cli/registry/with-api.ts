@@ -57,6 +57,7 @@ function asFailure(error: unknown, login: Login, policyName: string): unknown {
   if (error instanceof UnexpectedAnswerError) {
     return new Failure(error.message, { cause: error, hint: `Is the port in ${login.source} the hub’s HTTPS port?` });
   }
+  if (error instanceof Failure) return error;
   // The client's own message says where and why; where the cause has a code, ours says what to do as well.
   if (error instanceof Error && error.cause instanceof Error) {
     const { code } = error.cause as NodeJS.ErrnoException;
