@@ -1,117 +1,18 @@
 import assert from 'node:assert/strict';
-import crypto, { createHmac } from 'node:crypto';
-import { syncBuiltinESMExports } from 'node:module';
 import { test } from 'node:test';
-import { VirtualClock } from '../../base/clock.ts';
-import { seededRandom } from '../../base/random.ts';
-import { createMemoryAuthorityStore } from '../../stores/memory/authorities.ts';
-import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
-import { createMemoryPolicyStore } from '../../stores/memory/policies.ts';
-import { HubError } from '../errors.ts';
-import { type Authentication, createAuthentication } from './authentication.ts';
+import {
+  decoded,
+  house,
+  inAnHour,
+  node,
+  primary,
+  python,
+  refusedFor,
+  sdks,
+  token,
+} from '../../../test/drivers/proofs.ts';
 import { credentialsOf } from './credentials.ts';
-import { hostNames } from './host-names.ts';
-import { IdentityCache } from './identity-cache.ts';
-import { ensurePolicies } from './policies.ts';
-import type { IdentityStore } from './ports.ts';
-import type { IdentityDraft } from './registry-room.ts';
-import { buildIdentity } from './rules.ts';
-import { Trust } from './trust.ts';
-import type { AuthenticationCheck, Identity, IdentityKey, PeerCertificate, Policy } from './types.ts';
-
-const names = hostNames('myhub', ['myhub.example', 'localhost', '127.0.0.1']);
-
-interface House {
-  readonly authentication: Authentication;
-  readonly store: IdentityStore;
-  readonly clock: VirtualClock;
-  readonly policy: (name: string) => Policy;
-  readonly add: (draft: IdentityDraft) => Promise<Identity>;
-}
-
-async function house(): Promise<House> {
-  const random = seededRandom(1);
-  const clock = new VirtualClock();
-  const store = createMemoryIdentityStore();
-  const policies = await ensurePolicies(createMemoryPolicyStore(), {}, random);
-  const identities = new IdentityCache(store);
-  return {
-    authentication: createAuthentication({
-      identities,
-      trust: new Trust(createMemoryAuthorityStore()),
-      policies,
-      hostNames: names,
-      clock,
-    }),
-    store,
-    clock,
-    policy: (name) => policies.find((policy) => policy.name === name)!,
-    async add(draft) {
-      const identity = buildIdentity(draft, random, 0);
-      const [outcome] = await store.write([{ kind: 'create', identity, countMax: 10 }]);
-      assert.equal(outcome.kind, 'done');
-      return identity;
-    },
-  };
-}
-
-const sign = (key: Buffer | string, text: string): string => createHmac('sha256', key).update(text).digest('base64');
-const decoded = (key: string): Buffer => Buffer.from(key, 'base64');
-const primary = (identity: Identity): string => identity.authentication.symmetricKey!.primaryKey;
-const lowerEscapes = (text: string): string => text.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase());
-const python = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
-/** Node leaves nothing unencoded either, but writes the escapes of `!'()*` in lower case. */
-const node = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
-
-/** How each SDK writes `sr` and orders its fields (the table of device reference 1.5). */
-const sdks: Readonly<
-  Record<string, { sr: (host: string, key: IdentityKey) => string; order: string; encode: (sig: string) => string }>
-> = {
-  Node: { sr: (host, key) => node(plain(host, key, (id) => id)), order: 'sr sig skn se', encode: node },
-  Python: { sr: (host, key) => python(plain(host, key, (id) => id)), order: 'sr sig se skn', encode: python },
-  C: { sr: (host, key) => plain(host, key, (id) => id), order: 'sr sig se skn', encode: lowerEscapesOf(python) },
-  Java: { sr: (host, key) => plain(host, key, python), order: 'sig se sr', encode: python },
-  'C#': { sr: (host, key) => python(plain(host, key, python)), order: 'sr sig se skn', encode: python },
-  CLI: {
-    sr: (host, key) => lowerEscapes(python(plain(host, key, (id) => id))),
-    order: 'sr sig se skn',
-    encode: lowerEscapesOf(python),
-  },
-};
-
-function lowerEscapesOf(encode: (text: string) => string): (text: string) => string {
-  return (text) => lowerEscapes(encode(text));
-}
-
-function plain(host: string, { deviceId, moduleId }: IdentityKey, id: (id: string) => string): string {
-  return `${host}/devices/${id(deviceId)}${moduleId === undefined ? '' : `/modules/${id(moduleId)}`}`;
-}
-
-function token(sr: string, seconds: number, key: Buffer | string, skn?: string, sdk = sdks.Python): string {
-  const fields: Record<string, string | undefined> = {
-    sr,
-    sig: sdk.encode(sign(key, `${sr}\n${seconds}`)),
-    se: String(seconds),
-    skn,
-  };
-  const pairs = sdk.order.split(' ').filter((name) => fields[name] !== undefined);
-  if (skn !== undefined && !pairs.includes('skn')) pairs.push('skn');
-  return `SharedAccessSignature ${pairs.map((name) => `${name}=${fields[name]}`).join('&')}`;
-}
-
-const inAnHour = (clock: VirtualClock): number => Math.floor(clock.now() / 1000) + 3600;
-
-async function refusedFor(reason: AuthenticationCheck, attempt: Promise<unknown>): Promise<void> {
-  await assert.rejects(attempt, (error: unknown) => {
-    assert.ok(error instanceof HubError);
-    assert.equal(error.code, 'IotHubUnauthorized');
-    assert.equal(error.message, new HubError('IotHubUnauthorized').message);
-    assert.equal(error.reason, reason);
-    return true;
-  });
-}
+import type { Identity } from './types.ts';
 
 const oddIds = ['d1', 'a b'.replace(' ', '+'), "x-:.+%_#*?!(),=@;$'", 'a%2fb', '100%', 'a%23b'];
 
@@ -328,90 +229,4 @@ test('an identity shows its own token for an audience that is its own, or wider'
   }
   await refusedFor('wrong-resource', authentication.token(text, 'localhost/devices/d2'));
   await refusedFor('wrong-resource', authentication.token(text, 'elsewhere/devices/d1'));
-});
-
-test('SASL PLAIN takes a policy by its name and one of its keys as they stand', async () => {
-  const { authentication, policy } = await house();
-  const principal = await authentication.policyKey('service', policy('service').secondaryKey);
-  assert.equal(principal.policyName, 'service');
-  assert.equal(principal.expiresAt, Number.POSITIVE_INFINITY);
-  await refusedFor('wrong-key', authentication.policyKey('service', policy('device').primaryKey));
-  await refusedFor('wrong-key', authentication.policyKey('service', ''));
-  await refusedFor('unknown-policy', authentication.policyKey('nobody', policy('service').primaryKey));
-});
-
-test('a self-signed certificate is known by either thumbprint while it is valid', async () => {
-  const { authentication, add, clock } = await house();
-  const sha1 = 'AB'.repeat(20);
-  const sha256 = 'CD'.repeat(32);
-  await add({
-    deviceId: 'd1',
-    authentication: { x509Thumbprint: { primaryThumbprint: sha1, secondaryThumbprint: sha256 } },
-  });
-  await add({ deviceId: 'ca', authentication: { type: 'certificateAuthority' } });
-  await add({ deviceId: 'sas' });
-  const certificate: PeerCertificate = {
-    commonName: 'd1',
-    sha1: sha1.toLowerCase(),
-    sha256: '00'.repeat(32),
-    validFrom: clock.now() - 1000,
-    validTo: clock.now() + 1000,
-    chain: [],
-  };
-  const show = (deviceId: string, shown: Partial<PeerCertificate>): Promise<unknown> =>
-    authentication.device({ deviceId }, { kind: 'certificate', certificate: { ...certificate, ...shown } });
-  assert.deepEqual(((await show('d1', {})) as { authType: string }).authType, 'x509');
-  await show('d1', { sha1: '00'.repeat(20), sha256: sha256.toLowerCase() });
-  await refusedFor('wrong-certificate', show('d1', { sha1: '00'.repeat(20) }));
-  await refusedFor('expired-certificate', show('d1', { validTo: clock.now() - 400_000 }));
-  await refusedFor('premature-certificate', show('d1', { validFrom: clock.now() + 400_000 }));
-  await // No chain at all.
-  await refusedFor('wrong-certificate', show('ca', {}));
-  await refusedFor('wrong-credential-kind', show('sas', {}));
-  await refusedFor('unknown-identity', show('nobody', {}));
-  const text = token('localhost/devices/d1', inAnHour(clock), Buffer.alloc(32, 1));
-  await refusedFor('wrong-credential-kind', authentication.device({ deviceId: 'd1' }, { kind: 'token', token: text }));
-});
-
-test('every refusal of a token costs the same number of HMACs', async (context) => {
-  const { authentication, add, clock, policy } = await house();
-  await add({ deviceId: 'good' });
-  await add({ deviceId: 'cert', authentication: { type: 'certificateAuthority' } });
-  const off = (await add({ deviceId: 'off2', status: 'disabled' })).authentication.symmetricKey!;
-  const stranger = Buffer.alloc(32, 1);
-  let hmacs = 0;
-  const real = crypto.createHmac;
-  context.mock.method(crypto, 'createHmac', (...args: Parameters<typeof crypto.createHmac>) => {
-    hmacs++;
-    return real(...args);
-  });
-  syncBuiltinESMExports();
-  context.after(() => {
-    context.mock.restoreAll();
-    syncBuiltinESMExports();
-  });
-  const cost = async (attempt: () => Promise<unknown>): Promise<number> => {
-    hmacs = 0;
-    await assert.rejects(attempt, { code: 'IotHubUnauthorized' });
-    return hmacs;
-  };
-  const shown = (deviceId: string, key: Buffer, seconds: number, skn?: string): Promise<number> => {
-    const text = token(`localhost%2Fdevices%2F${encodeURIComponent(deviceId)}`, seconds, key, skn);
-    return cost(() => authentication.device({ deviceId }, { kind: 'token', token: text }));
-  };
-  const soon = inAnHour(clock);
-  const byDevice = [
-    await shown('good', stranger, soon),
-    await shown('none', stranger, soon),
-    await shown('cert', stranger, soon),
-    await shown('off2', decoded(off.primaryKey), soon),
-    await shown('off2', stranger, soon),
-    await shown('good', stranger, 1000),
-    await shown('good', stranger, soon, 'device'),
-    await shown('good', stranger, soon, 'nobody'),
-    await shown('good', decoded(policy('service').primaryKey), soon, 'service'),
-    await shown('none', decoded(policy('device').primaryKey), soon, 'device'),
-  ];
-  assert.ok(byDevice[0] > 2);
-  assert.deepEqual(new Set(byDevice), new Set([byDevice[0]]));
 });

@@ -2,7 +2,8 @@
 import { rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Random } from '../../base/random.ts';
-import { type LostEvents, resumeAtCeilings } from '../../stores/embedded/event-log/repair.ts';
+import type { LostEvents } from '../../stores/embedded/event-log/gaps.ts';
+import { resumeAtCeilings } from '../../stores/embedded/event-log/resume.ts';
 import { monitoringName } from '../endpoints.ts';
 import { type HubFacts, writeFacts } from './data-folder.ts';
 import { forgetRunningTime } from './running-time.ts';

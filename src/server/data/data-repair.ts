@@ -6,8 +6,9 @@ import { constants, copyFileSync, existsSync, mkdirSync, renameSync, rmSync, sta
 import path from 'node:path';
 import type { Random } from '../../base/random.ts';
 import { systemFiles } from '../../stores/embedded/event-log/files.ts';
+import type { LostEvents } from '../../stores/embedded/event-log/gaps.ts';
 import { readMeta } from '../../stores/embedded/event-log/meta.ts';
-import { type LostEvents, repairEventLog } from '../../stores/embedded/event-log/repair.ts';
+import { repairEventLog } from '../../stores/embedded/event-log/repair.ts';
 import { syncFolder } from '../../stores/embedded/sync-folder.ts';
 import { KEY_CHECK_PROBLEM } from '../../stores/embedded/tables/check.ts';
 import { makeReadable, salvageTables } from '../../stores/embedded/tables/repair.ts';

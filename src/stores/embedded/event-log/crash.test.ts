@@ -14,7 +14,7 @@ import { append, readAll } from '../../contract/event-log.ts';
 import { fileLedger } from '../../contract/file-ledger.ts';
 import { checkEventLog } from './check.ts';
 import { openEmbeddedEventLog } from './event-log.ts';
-import { resumeAtCeilings } from './repair.ts';
+import { resumeAtCeilings } from './resume.ts';
 
 const PARTITIONS = 3;
 const ROUNDS = Number(process.env.KILLS ?? 6);

@@ -8,27 +8,21 @@
  */
 import path from 'node:path';
 import { assert } from '../../../base/assert.ts';
-import { silentLog } from '../../../base/log.ts';
 import type { Random } from '../../../base/random.ts';
 import { EventLogCorruption } from '../../event-log/errors.ts';
 import {
-  BATCH_FIXED_BYTES,
-  encodeGap,
   encodeSegmentHeader,
-  type LostRun,
   type PartitionState,
-  parseSegmentHeader,
-  RUN_BYTES,
   SALT_BYTES,
   type SegmentHeader,
   segmentHeaderBytes,
 } from '../../event-log/format.ts';
 import { type JournalFile, type JournalFiles, systemFiles } from './files.ts';
+import { describeLost, gapBytes, type LostEvents, writeGap } from './gaps.ts';
 import { readIndex, readSummary, writeIndex } from './index-file.ts';
-import type { LedgerEntry } from './ledger.ts';
 import { ignoreMissing, META_NAME, readMeta, writeMeta } from './meta.ts';
-import { recover } from './recovery.ts';
-import { findSalt, firstSequences, lostBetween, salvageSegment } from './salvage.ts';
+import { beginOf, EVENT_BYTES_MIN, guessBegin, readHeader } from './repair-begin.ts';
+import { findSalt, lostBetween, salvageSegment } from './salvage.ts';
 import { scanSegment, Window } from './scan.ts';
 import { follows, indexName, indexPath, journalName, journalPath, positionsOf, type Segment } from './segment.ts';
 import { createSegmentFile } from './segment-file.ts';
@@ -51,17 +45,6 @@ export interface EventLogRepair {
   /** Events that cannot be read any more. Their sequence numbers are not given again. */
   readonly lost: readonly LostEvents[];
 }
-
-export interface LostEvents extends LostRun {
-  /** True where nothing tells how many there were: the numbers then go on behind all that there can have been. */
-  readonly atMost: boolean;
-}
-
-/** Least bytes of one event in a journal: its length and one byte. */
-const EVENT_BYTES_MIN = 5;
-
-/** Longest batch that stands for lost events: a reader takes it from the disk as a whole. */
-const GAP_BYTES_MAX = 1024 * 1024;
 
 /** @throws Error when the log has a newer format, or a file cannot be read or written at all. */
 export async function repairEventLog(options: EventLogRepairOptions): Promise<EventLogRepair> {
@@ -189,7 +172,7 @@ async function mendDamage(work: Work, file: JournalFile, damaged: Damaged): Prom
   for (const { from, to, lost, time } of gaps) {
     await writeGap(file, { from, to, lost, time, salt, position });
     work.lost.push(...lost.map((run) => ({ ...run, atMost: false })));
-    actions.push(`${name}: bytes ${from} to ${to} cannot be read and were replaced by a gap${describe(lost)}`);
+    actions.push(`${name}: bytes ${from} to ${to} cannot be read and were replaced by a gap${describeLost(lost)}`);
   }
   let place = isTorn ? soundEnd : length;
   if (isTorn || isHopeless) await file.truncate(place);
@@ -208,7 +191,7 @@ async function mendDamage(work: Work, file: JournalFile, damaged: Damaged): Prom
       place += gapBytes(lost.length);
       work.lost.push(...lost.map((run) => ({ ...run, atMost: true })));
       actions.push(
-        `${name}: nothing tells what else was lost; numbers go on behind all that can have been${describe(lost)}`,
+        `${name}: nothing tells what else was lost; numbers go on behind all that can have been${describeLost(lost)}`,
       );
     }
   }
@@ -247,76 +230,13 @@ async function replaceMissing(work: Work, summary: SegmentSummary, before: Segme
     await writeGap(file, { from, to, lost, time: Math.max(1, lastTime), salt, position });
     await file.sync();
     work.lost.push(...lost.map((run) => ({ ...run, atMost: false })));
-    actions.push(`${journalName(position)} is missing and was replaced by a gap${describe(lost)}`);
+    actions.push(`${journalName(position)} is missing and was replaced by a gap${describeLost(lost)}`);
     const made = await scanStrictly(work, file, position, to);
     assert(made !== undefined, 'a segment that was just made is sound');
     await writeIndex(files, folder, made);
     return made;
   } finally {
     await file.close();
-  }
-}
-
-/**
- * A log that has lost its end, or everything: a new last segment, so that numbers go on at the ceilings and what is missing is
- * a gap. To be called on a log in which nothing else is wrong.
- * @returns what may be lost: numbers below the ceilings that have been given, or would have been next
- */
-export async function resumeAtCeilings(
-  { folder, random, files = systemFiles }: Pick<EventLogRepairOptions, 'folder' | 'random' | 'files'>,
-  meta: { readonly partitionCount: number; readonly createdTime: number },
-  { newest, ceilings }: LedgerEntry,
-): Promise<readonly LostEvents[]> {
-  await files.makeFolder(folder);
-  const { partitionCount } = meta;
-  if ((await readMeta(files, folder)) === undefined) await writeMeta(files, folder, meta);
-  const { segments } = await recover({ files, folder, partitionCount, log: silentLog });
-  const before = segments.at(-1);
-  const salt = random.bytes(SALT_BYTES);
-  const position = before === undefined ? newest : before.position + before.length;
-  const lastTimes = before?.end.lastTimes ?? new Array<number>(partitionCount).fill(0);
-  // Without anything before it the segment begins at the ceilings. Else it must follow, and begins with the gap.
-  const nextSequences = before?.end.nextSequences ?? ceilings;
-  const createdTime = Math.max(meta.createdTime, ...lastTimes);
-  const file = await createSegmentFile(files, folder, { salt, position, createdTime, nextSequences, lastTimes });
-  try {
-    const lost = before === undefined ? [] : lostBetween(nextSequences, ceilings);
-    const from = segmentHeaderBytes(partitionCount);
-    if (before !== undefined) {
-      const to = from + gapBytes(lost.length);
-      await writeGap(file, { from, to, lost, time: Math.max(1, ...lastTimes), salt, position });
-      await file.sync();
-    }
-    return lost.map((run) => ({ ...run, atMost: true }));
-  } finally {
-    await file.close();
-  }
-}
-
-interface Gap {
-  readonly from: number;
-  readonly to: number;
-  readonly lost: readonly LostRun[];
-  readonly time: number;
-  readonly salt: Buffer;
-  readonly position: number;
-}
-
-const gapBytes = (runs: number): number => BATCH_FIXED_BYTES + RUN_BYTES * runs;
-
-/** Fills the stretch with batches; the first one names what is lost. @throws Error when there is no room for that */
-async function writeGap(file: JournalFile, { from, to, lost, time, salt, position }: Gap): Promise<void> {
-  if (to - from < gapBytes(lost.length)) {
-    throw new Error(
-      `${journalName(position)}, byte ${from}: the stretch is too short to be mended. Restore the file from a copy.`,
-    );
-  }
-  for (let at = from; at < to; ) {
-    const isLastOne = to - at <= GAP_BYTES_MAX;
-    const length = isLastOne ? to - at : Math.min(GAP_BYTES_MAX, to - at - BATCH_FIXED_BYTES);
-    const bytes = encodeGap(at === from ? lost : [], length, { salt, position: position + at, time });
-    await file.write([bytes], at);
-    at += length;
   }
 }
 
@@ -339,11 +259,6 @@ async function mendIndex(work: Work, segment: Segment): Promise<void> {
   actions.push(`${name} was made again from its segment`);
 }
 
-async function readHeader(work: Work, file: JournalFile, position: number): Promise<SegmentHeader | undefined> {
-  const bytes = Buffer.alloc(segmentHeaderBytes(work.partitionCount));
-  return parseSegmentHeader(bytes.subarray(0, await file.read(bytes, 0)), position, work.partitionCount);
-}
-
 /** The segment if all of `length` is sound, else undefined. */
 async function scanStrictly(
   work: Work,
@@ -359,46 +274,4 @@ async function scanStrictly(
     if (error instanceof EventLogCorruption) return undefined;
     throw error;
   }
-}
-
-/** The next sequence numbers before the segment at `position`, as far as anything in it tells. */
-async function beginOf(work: Work, position: number): Promise<readonly (number | undefined)[] | undefined> {
-  const { folder, files, partitionCount } = work;
-  const summary = await readSummary(files, folder, position, partitionCount);
-  const file = await files.open(journalPath(folder, position)).catch(ignoreMissing);
-  if (file === undefined) return summary?.begin.nextSequences;
-  try {
-    const known = (await readHeader(work, file, position))?.nextSequences ?? summary?.begin.nextSequences;
-    if (known !== undefined) return known;
-    const window = new Window(file, await file.size());
-    const headerBytes = segmentHeaderBytes(partitionCount);
-    const salt = await findSalt(window, headerBytes, position, partitionCount);
-    return salt === undefined ? undefined : firstSequences(window, headerBytes, salt, position, partitionCount);
-  } finally {
-    await file.close();
-  }
-}
-
-/** Where the oldest segment begins if neither its header nor its index says so: where its batches do. */
-async function guessBegin(
-  work: Work,
-  window: Window,
-  salt: Buffer,
-  position: number,
-  nextBegin: readonly (number | undefined)[] | undefined,
-): Promise<PartitionState> {
-  const { partitionCount } = work;
-  const first = await firstSequences(window, segmentHeaderBytes(partitionCount), salt, position, partitionCount);
-  // Of what was before it only the journal's length is known: no number in it can have been higher than this.
-  const bound = Math.floor(position / EVENT_BYTES_MIN);
-  const nextSequences = first.map((sequence, partition) => sequence ?? nextBegin?.[partition] ?? bound);
-  return { nextSequences, lastTimes: new Array<number>(partitionCount).fill(0) };
-}
-
-function describe(lost: readonly LostRun[]): string {
-  if (lost.length === 0) return '';
-  const ranges = lost.map(
-    ({ partition, firstSequence, count }) => `${partition}: ${firstSequence} to ${firstSequence + count - 1}`,
-  );
-  return `; lost sequence numbers by partition: ${ranges.join(', ')}`;
 }
