@@ -7,6 +7,7 @@ import type { ReceiptBatch } from '../../src/core/commands/types.ts';
 import { HubError } from '../../src/core/errors.ts';
 import { createGuard, silentAudit } from '../../src/core/identity/guard.ts';
 import type { Permission, Principal } from '../../src/core/identity/types.ts';
+import { parseQuery } from '../../src/core/query/statement.ts';
 import { Channels } from '../../src/protocols/amqp/engine/channels.ts';
 import { Intake } from '../../src/protocols/amqp/engine/intake.ts';
 import { KeptBytes, UnprovedBytes } from '../../src/protocols/amqp/engine/kept-bytes.ts';
@@ -216,4 +217,16 @@ test('filters of one MQTT packet are counted before they are kept', async () => 
   const refused = await cpuMsOf(() => assert.throws(read, MalformedPacket), 5);
   const all = await without(['mqttFiltersPerPacketMax'], () => cpuMsOf(read, 5));
   assert.ok(all > 10 * refused, `${refused} ms; all of them ${all} ms`);
+});
+
+test('names to group by and aggregates are parts of a query: neither can be many of each other', async () => {
+  const many = (part: string, count: number): string => Array(count).fill(part).join();
+  const queries = [
+    `SELECT ${many('z', 250)} FROM devices GROUP BY ${many('a', 3700)},z`,
+    `SELECT ${many('COUNT()', 900)} FROM devices GROUP BY deviceId`,
+  ];
+  for (const text of queries) {
+    assert.throws(() => parseQuery(text), /more than 256 parts/);
+    await without(['queryTermsMax'], async () => assert.ok(parseQuery(text), 'without the bound'));
+  }
 });

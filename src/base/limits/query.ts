@@ -6,7 +6,7 @@ export const queryLimits = {
   queryCharsMax: 8192,
   /** Brackets, calls and signs inside each other: what the parser, the evaluator and a database's parser recurse for. */
   queryNestingMax: 32,
-  /** Operators, names and values of one query, lists apart: the work that each device costs. */
+  /** Operators, names, values and aggregates of one query, GROUP BY with them, lists apart: the work that each device costs. */
   queryTermsMax: 256,
   /** Names one below the other: a twin nests ten levels below its section, and has three above. */
   queryPathMax: 16,
@@ -26,6 +26,10 @@ export const queryLimits = {
   /** Different values of GROUP BY in one query, and characters of one of them: a token names it in a header. */
   queryGroupsMax: 10_000,
   queryGroupCharsMax: 1 * KiB,
+  /** Values that the groups of one query hold: the keys and aggregates of each. Some 100 bytes each. */
+  queryGroupValuesMax: 100_000,
+  /** Characters that they hold: of keys, and of the texts that MIN and MAX have found. */
+  queryGroupsCharsMax: 4 * MiB,
   queryContinuationCharsMax: 8 * KiB,
   /** Queries that are worked on at a time, of the hub and of the holders of one policy's key, and those of one policy that wait. */
   queriesMax: 8,

@@ -83,6 +83,6 @@ export function answerName(segments: Segments, from: Collection): string {
   return String(path.below.at(-1) ?? path.field);
 }
 
-export function isSameField(a: Segments, b: Segments, from: Collection): boolean {
-  return (fieldOf(a, from)?.key ?? JSON.stringify(a)) === (fieldOf(b, from)?.key ?? JSON.stringify(b));
-}
+/** The same text for all names of one field, also of one that no row has. */
+export const fieldKey = (segments: Segments, from: Collection): string =>
+  fieldOf(segments, from)?.key ?? JSON.stringify(segments);

@@ -12,41 +12,51 @@ interface Group {
   readonly sums: readonly Sum[];
 }
 
-/** What all aggregates need of the values that they have seen. */
+/** What an aggregate needs of the values that it has seen. */
 class Sum {
+  readonly #name: AggregateName;
   count = 0;
   total = 0;
   numbers = 0;
-  least: Value;
-  most: Value;
+  /** The least or the most, of the aggregate that asks for it. */
+  end: Value;
 
-  add(value: Value): void {
-    if (value === undefined) return;
+  constructor(name: AggregateName) {
+    this.#name = name;
+  }
+
+  /** @returns how many more characters it holds than before */
+  add(value: Value): number {
+    if (value === undefined) return 0;
     this.count++;
     if (typeof value === 'number') {
       this.total += value;
       this.numbers++;
     }
-    if (value === null || typeof value === 'object') return;
-    if (this.least === undefined || order(value, this.least) < 0) this.least = value;
-    if (this.most === undefined || order(value, this.most) > 0) this.most = value;
+    if (value === null || typeof value === 'object') return 0;
+    if (this.#name !== 'MIN' && this.#name !== 'MAX') return 0;
+    const { end } = this;
+    const isFurther = end === undefined || (this.#name === 'MIN' ? order(value, end) < 0 : order(value, end) > 0);
+    if (!isFurther) return 0;
+    this.end = value;
+    return charsOf(value) - charsOf(end);
   }
 
-  result(name: AggregateName): Value {
-    switch (name) {
+  result(): Value {
+    switch (this.#name) {
       case 'COUNT':
         return this.count;
       case 'SUM':
         return this.numbers === 0 ? undefined : this.total;
       case 'AVG':
         return this.numbers === 0 ? undefined : this.total / this.numbers;
-      case 'MIN':
-        return this.least;
-      case 'MAX':
-        return this.most;
+      default:
+        return this.end;
     }
   }
 }
+
+const charsOf = (value: Value): number => (typeof value === 'string' ? value.length : 0);
 
 const ranks: readonly string[] = ['boolean', 'number', 'string'];
 
@@ -58,15 +68,19 @@ function order(a: Value, b: Value): number {
 
 export class Groups {
   readonly #plan: GroupPlan;
+  readonly #aggregates: readonly (GroupItem & { readonly kind: 'aggregate' })[];
   readonly #groups = new Map<string, Group>();
+  /** Characters that all of them hold. */
+  #chars = 0;
 
   constructor(plan: GroupPlan) {
     this.#plan = plan;
+    this.#aggregates = plan.items.filter((item) => item.kind === 'aggregate');
     // Without GROUP BY there is one group, also of no rows.
     if (plan.keys.length === 0) this.#group('[]', []);
   }
 
-  /** @throws HubError ThrottlingException: too many groups, ArgumentInvalid: a value is too long to group by */
+  /** @throws HubError ThrottlingException: the groups hold too much, ArgumentInvalid: a value is too long to group by */
   add(row: FleetRow): void {
     const values = this.#plan.keys.map((key) => key(row));
     // Undefined is another key than null.
@@ -77,27 +91,31 @@ export class Groups {
       });
     }
     const { sums } = this.#groups.get(key) ?? this.#group(key, values);
-    let at = 0;
-    for (const item of this.#plan.items) {
-      if (item.kind === 'aggregate') sums[at++].add(item.of === undefined ? true : item.of(row));
-    }
+    for (const [at, { of }] of this.#aggregates.entries()) this.#holds(sums[at].add(of === undefined ? true : of(row)));
   }
 
   #group(key: string, values: readonly Value[]): Group {
-    const max = limits.queryGroupsMax;
-    if (this.#groups.size >= max) {
-      throw new HubError(
-        'ThrottlingException',
-        'The query has too many groups: group by something with fewer values.',
-        {
-          limit: { name: 'queryGroupsMax', scope: 'query', current: this.#groups.size + 1, max },
-        },
-      );
-    }
-    const sums = this.#plan.items.filter(({ kind }) => kind === 'aggregate').map(() => new Sum());
+    const groups = this.#groups.size + 1;
+    check('queryGroupsMax', groups, 'The query has too many groups: group by something with fewer values.');
+    check(
+      'queryGroupValuesMax',
+      groups * (values.length + this.#aggregates.length),
+      'The groups of the query hold too many values: ask for fewer aggregates at a time, or group by something with fewer values.',
+    );
+    this.#holds(key.length);
+    const sums = this.#aggregates.map(({ aggregate }) => new Sum(aggregate));
     const group = { values, sums };
     this.#groups.set(key, group);
     return group;
+  }
+
+  #holds(chars: number): void {
+    this.#chars += chars;
+    check(
+      'queryGroupsCharsMax',
+      this.#chars,
+      'The groups of the query hold too much text: group by something with fewer or shorter values, or ask for MIN and MAX of shorter texts.',
+    );
   }
 
   /** Keys and answers of the groups behind `after`, in the order of keys. */
@@ -109,7 +127,14 @@ export class Groups {
   }
 }
 
+/** @throws HubError ThrottlingException */
+function check(name: 'queryGroupsMax' | 'queryGroupValuesMax' | 'queryGroupsCharsMax', current: number, text: string) {
+  const max = limits[name];
+  if (current <= max) return;
+  throw new HubError('ThrottlingException', text, { limit: { name, scope: 'query', current, max } });
+}
+
 function entriesOf({ values, sums }: Group, items: readonly GroupItem[]): (readonly [string, Value])[] {
   let at = 0;
-  return items.map((item) => [item.name, item.kind === 'key' ? values[item.at] : sums[at++].result(item.aggregate)]);
+  return items.map((item) => [item.name, item.kind === 'key' ? values[item.at] : sums[at++].result()]);
 }

@@ -108,7 +108,7 @@ export class Parser {
 
   /** The right side of an operator, which binds to the left first. */
   #behind(left: Expression, operator: Operator, at: number): Expression {
-    this.#count(at);
+    this.countPart(at);
     if (operator.kind === 'in' || operator.kind === 'nin') {
       return { kind: 'in', at, operand: left, values: this.#list(), isNegated: operator.kind === 'nin' };
     }
@@ -175,7 +175,7 @@ export class Parser {
   /** What stands between operators, with the signs before it. */
   #operand(): Expression {
     const { at } = this.token;
-    this.#count(at);
+    this.countPart(at);
     if (this.takeWord('NOT')) return { kind: 'not', at, operand: this.expression(this.dialect.precedence.not) };
     if (this.takeSymbol('-')) {
       const operand = this.expression(this.dialect.precedence.product + 1);
@@ -309,7 +309,8 @@ export class Parser {
     return Number(token.text);
   }
 
-  #count(at: number): void {
+  /** Counts a part of the query that begins there: each is work of its own, for this parser and for every device. */
+  countPart(at: number): void {
     if (++this.#terms > limits.queryTermsMax) this.fail(`it has more than ${limits.queryTermsMax} parts`, at);
   }
 }

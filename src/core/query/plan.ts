@@ -1,7 +1,7 @@
 /** A query as functions of a row: whether it passes, and what is answered of it. */
 import { twinDialect } from './dialects.ts';
 import { compileExpression, type ValueOf } from './evaluate.ts';
-import { answerName, type FieldPath, fieldOf, isSameField, type RowField } from './fields.ts';
+import { answerName, type FieldPath, fieldKey, fieldOf, type RowField } from './fields.ts';
 import type { FleetRow } from './ports.ts';
 import type { AggregateName, Collection, Expression, Query } from './syntax.ts';
 import type { Value } from './values.ts';
@@ -68,6 +68,7 @@ function namedItems({ select = [], from }: Query) {
 function groupsOf(query: Query): GroupPlan | undefined {
   const { from, groupBy } = query;
   if (!isGrouped(query)) return undefined;
+  const keys = groupBy.map(({ segments }) => fieldKey(segments, from));
   const items = namedItems(query).map(({ item, name }): GroupItem => {
     if (item.kind === 'aggregate') {
       return {
@@ -78,7 +79,7 @@ function groupsOf(query: Query): GroupPlan | undefined {
       };
     }
     const { value } = item;
-    const at = groupBy.findIndex((group) => value.kind === 'path' && isSameField(group.segments, value.segments, from));
+    const at = value.kind === 'path' ? keys.indexOf(fieldKey(value.segments, from)) : -1;
     return { name, kind: 'key', at };
   });
   return { keys: groupBy.map((group) => expressionOf(group, from)), items };

@@ -9,7 +9,7 @@ export interface FleetStore {
    * One page of a query. It holds what was durable when the page began, and what became durable meanwhile perhaps. Over all pages
    * no identity comes twice, and none that was there throughout is left out.
    * @param signal The caller has gone
-   * @throws HubError ThrottlingException (an aggregate took too long, or has too many groups), ServiceUnavailable
+   * @throws HubError ThrottlingException (an aggregate took too long, or its groups hold too much), ServiceUnavailable
    */
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage>;
 }

@@ -62,6 +62,13 @@ test('what a query cannot be is refused with its place', () => {
   assert.match(refusal("SELECT 'a' + 1 FROM devices"), /takes a number/);
 });
 
+test('what groups and aggregates cost is counted, as all other parts', () => {
+  const many = (part: string, count: number): string => Array(count).fill(part).join(',');
+  assert.match(refusal(`SELECT ${many('z', 250)} FROM devices GROUP BY ${many('a', 3700)},z`), /more than 256 parts/);
+  assert.match(refusal(`SELECT ${many('COUNT()', 900)} FROM devices GROUP BY tags.a`), /more than 256 parts/);
+  assert.ok(parseQuery(`SELECT ${many('COUNT()', 128)} FROM devices GROUP BY ${many('a', 128)}`));
+});
+
 const found = (segments: readonly string[], from: Collection) => {
   const { field, below } = fieldOf(segments, from) ?? assert.fail('it is a field');
   return { field, below };

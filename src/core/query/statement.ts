@@ -1,9 +1,9 @@
 /** Queries from text (query reference 1.1): what they select, of which collection, and what the parts of them may be. */
 import { twinDialect } from './dialects.ts';
-import { isSameField } from './fields.ts';
+import { fieldKey } from './fields.ts';
 import { Parser } from './parser.ts';
 import { checkCondition, staticType } from './static-types.ts';
-import type { AggregateName, Collection, Expression, Query, SelectItem } from './syntax.ts';
+import type { AggregateName, Collection, Query, SelectItem } from './syntax.ts';
 
 const aggregates: readonly string[] = ['COUNT', 'SUM', 'AVG', 'MIN', 'MAX'] satisfies readonly AggregateName[];
 const collections: readonly string[] = ['devices', 'devices.modules', 'devices.jobs'] satisfies readonly Collection[];
@@ -48,6 +48,7 @@ function selectItem(parser: Parser): SelectItem {
     staticType(value, parser.text, twinDialect);
     return { kind: 'value', at, value, ...alias(parser) };
   }
+  parser.countPart(at);
   parser.take();
   parser.take();
   const isOfRows = name === 'COUNT' && (parser.takeSymbol('*') || parser.isSymbol(')'));
@@ -73,7 +74,11 @@ function collection(parser: Parser): Collection {
 
 function groups(parser: Parser): Query['groupBy'] {
   if (!parser.takeWord('BY')) parser.fail('BY is expected here');
-  return list(parser, (each) => each.path());
+  return list(parser, (each) => {
+    const name = each.path();
+    each.countPart(name.at);
+    return name;
+  });
 }
 
 /** In a query with groups or aggregates, a name stands for the value of a group. */
@@ -81,12 +86,10 @@ function checkGroups(parser: Parser, { select, from, groupBy }: Query): void {
   const hasAggregates = select?.some(({ kind }) => kind === 'aggregate') ?? false;
   if (!hasAggregates && groupBy.length === 0) return;
   if (select === undefined) parser.fail('a query with GROUP BY names what it selects', groupBy[0]?.at);
+  const keys = new Set(groupBy.map(({ segments }) => fieldKey(segments, from)));
   for (const item of select) {
-    if (item.kind === 'aggregate' || isGrouped(item.value, groupBy, from)) continue;
+    if (item.kind === 'aggregate') continue;
+    if (item.value.kind === 'path' && keys.has(fieldKey(item.value.segments, from))) continue;
     parser.fail('beside an aggregate stands only what GROUP BY names', item.at);
   }
-}
-
-function isGrouped(value: Expression, groupBy: Query['groupBy'], from: Collection): boolean {
-  return value.kind === 'path' && groupBy.some((group) => isSameField(group.segments, value.segments, from));
 }

@@ -201,6 +201,27 @@ export function fleetStoreContract(name: string, open: () => Promise<FleetTrial>
     });
   });
 
+  trial('groups that hold too many values, or too much text, are refused with the limit', async (parts) => {
+    const aggregates = 249;
+    const devices = Math.floor(limits.queryGroupValuesMax / (aggregates + 1)) + 1;
+    const ids = Array.from({ length: devices }, (_, at) => `d${at}`);
+    await create(parts, ...ids.map((deviceId) => ({ deviceId })));
+    const select = (aggregate: string, count: number) =>
+      `SELECT ${Array.from({ length: count }, (_, at) => `${aggregate} AS a${at}`).join()} FROM devices GROUP BY deviceId`;
+    await assert.rejects(rowsOf(parts, select('COUNT()', aggregates)), {
+      code: 'ThrottlingException',
+      limit: { name: 'queryGroupValuesMax', scope: 'query', current: devices * (aggregates + 1), max: 100_000 },
+    });
+    assert.equal((await rowsOf(parts, select('COUNT()', aggregates - 1))).length, devices);
+    const long = 'x'.repeat(4000);
+    for (const deviceId of ids.slice(0, 6)) await change(parts, { deviceId }, { tags: { long } });
+    await assert.rejects(rowsOf(parts, select('MIN(tags.long)', 180)), {
+      code: 'ThrottlingException',
+      message: /MIN and MAX of shorter texts/,
+    });
+    assert.equal((await rowsOf(parts, select('SUM(tags.long)', 180))).length, devices);
+  });
+
   trial('what is found is what the evaluator says of each twin, for random fleets and conditions', async (parts) => {
     const seed = Number(process.env.SEED ?? 20261129);
     const keys = Array.from({ length: 40 }, (_, at) => ({ deviceId: `d${at}` }));
