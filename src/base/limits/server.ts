@@ -90,7 +90,7 @@ export const serverLimits = {
   memberSilentBeatsMax: 5,
   /** How long a listener thread may take to end by itself before it is ended. */
   threadEndMs: 2 * SECOND_MS,
-  /** Calls of one listener thread that wait for the main thread. */
+  /** Calls that wait for the answer of one member (a thread, a node); those that end a connection or ask whether it runs go beside. */
   threadCallsMax: 10_000,
   /** What the tables write to see whether there is room again: as much as the largest command. */
   tablesRoomBytes: 128 * KiB,

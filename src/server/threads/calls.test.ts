@@ -151,6 +151,30 @@ for (const [form, links] of Object.entries(forms)) {
     await assert.rejects(greeter.greet('you', new Uint8Array()), { code: 'ThrottlingException' });
   });
 
+  test(`${form}: an uncounted call is not refused where all places are taken, and takes none`, async () => {
+    const { here, there } = pair(links);
+    let heard = 0;
+    const ends: (() => void)[] = [];
+    there.serve('deaf', {
+      hear: () => new Promise<void>((resolve) => ends.push(resolve)),
+      drop: async () => void heard++,
+      hang: () => new Promise(() => {}),
+    });
+    type Deaf = { hear(): Promise<void>; drop(): Promise<void>; hang(): Promise<void> };
+    const deaf = here.remote<Deaf>('deaf', { hear: true, drop: 'uncounted', hang: 'uncounted' });
+    void deaf.hang().catch(() => {});
+    const counted = Array.from({ length: limits.threadCallsMax }, () => deaf.hear());
+    await assert.rejects(deaf.hear(), { code: 'ThrottlingException' });
+    await Promise.all([deaf.drop(), deaf.drop()]);
+    assert.equal(heard, 2);
+    for (const end of ends) end();
+    await Promise.all(counted);
+    const again = deaf.hear();
+    await deaf.drop();
+    ends.at(-1)?.();
+    await again;
+  });
+
   test(`${form}: what every object has is no operation`, async () => {
     const { here } = pair(links);
     const service = here.remote<{ valueOf(): Promise<object> }>('greeter', { valueOf: true });

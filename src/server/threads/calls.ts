@@ -23,8 +23,11 @@ export interface MemberPort {
   on(event: 'message', listener: (packet: Packet) => void): unknown;
 }
 
-/** Every operation of a service, by name: one that is left out does not compile. */
-export type EveryCall<Service> = { readonly [Name in keyof Service]-?: true };
+/**
+ * Every operation of a service, by name: one that is left out does not compile. `threadCallsMax` does not bound those that are
+ * `uncounted`: they must not be refused, and something else bounds their number.
+ */
+export type EveryCall<Service> = { readonly [Name in keyof Service]-?: true | 'uncounted' };
 
 /** What crosses a port besides calls: one-way notes, by name. */
 export interface ThreadLink {
@@ -60,6 +63,8 @@ export type Packet =
       readonly args: unknown[];
       /** The asker may stop waiting: the operation gets an `AbortSignal` behind its arguments. */
       readonly canCancel: boolean;
+      /** As in `EveryCall`; absent = it is counted. */
+      readonly uncounted?: true;
     }
   | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'answer'; readonly id: number; readonly value: unknown }
@@ -78,6 +83,7 @@ export interface SentError {
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
+  readonly isCounted: boolean;
   /** To the signal by which the asker may stop waiting. */
   stopListening(): void;
 }
@@ -90,7 +96,9 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   /** Calls of the other side that it may stop waiting for. */
   const cancels = new Map<number, AbortController>();
   let lastId = 0;
-  /** Calls of the other side that are not answered. */
+  /** Of those that wait, the counted ones. */
+  let counted = 0;
+  /** Counted calls of the other side that are not answered. */
   let underWay = 0;
   let closed = false;
   const closeListeners: (() => void)[] = [];
@@ -98,18 +106,19 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   const gone = (): HubError =>
     new HubError('ServiceUnavailable', undefined, { reason: 'a thread of the hub has ended' });
 
-  function call(service: string, operation: string, parameters: unknown[]): Promise<unknown> {
+  function call(service: string, operation: string, isCounted: boolean, parameters: unknown[]): Promise<unknown> {
     const last = parameters.at(-1);
     const signal = last instanceof AbortSignal ? last : undefined;
     const args = signal === undefined ? parameters : parameters.slice(0, -1);
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (closed) return Promise.reject(gone());
-    if (waiting.size >= limits.threadCallsMax) return Promise.reject(tooMany(waiting.size));
+    if (isCounted && counted >= limits.threadCallsMax) return Promise.reject(tooMany(counted));
     const id = ++lastId;
     return new Promise((resolve, reject) => {
       // What is not plain data throws here, and nothing waits for it.
       port.postMessage({
         ...{ kind: 'call', id, service, operation, args, canCancel: signal !== undefined },
+        ...(!isCounted && { uncounted: true }),
       } satisfies Packet);
       const abort = (): void => {
         answered(id);
@@ -117,7 +126,9 @@ export function openThreadLink(port: MemberPort): ThreadLink {
         reject(signal?.reason);
       };
       signal?.addEventListener('abort', abort);
-      waiting.set(id, { resolve, reject, stopListening: () => signal?.removeEventListener('abort', abort) });
+      const stopListening = (): void => signal?.removeEventListener('abort', abort);
+      waiting.set(id, { resolve, reject, isCounted, stopListening });
+      if (isCounted) counted++;
     });
   }
 
@@ -126,6 +137,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
     const entry = waiting.get(id);
     waiting.delete(id);
     entry?.stopListening();
+    if (entry?.isCounted) counted--;
     return entry;
   }
 
@@ -138,10 +150,11 @@ export function openThreadLink(port: MemberPort): ThreadLink {
   }
 
   async function answer(packet: Extract<Packet, { kind: 'call' }>): Promise<void> {
-    underWay++;
+    const weight = packet.uncounted ? 0 : 1;
+    underWay += weight;
     try {
       // The other side bounds what it asks for by itself; one that does not is not served.
-      if (underWay > limits.threadCallsMax) throw tooMany(underWay);
+      if (weight > 0 && underWay > limits.threadCallsMax) throw tooMany(underWay);
       const service = services.get(packet.service) as Record<string, (...args: unknown[]) => unknown> | undefined;
       const operation = packet.operation in Object.prototype ? undefined : service?.[packet.operation];
       if (typeof operation !== 'function') throw new Error(`no operation ${packet.service}.${packet.operation}`);
@@ -151,7 +164,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
     } catch (error) {
       if (!closed) port.postMessage({ kind: 'refusal', id: packet.id, error: packError(error) } satisfies Packet);
     } finally {
-      underWay--;
+      underWay -= weight;
       cancels.delete(packet.id);
     }
   }
@@ -182,9 +195,9 @@ export function openThreadLink(port: MemberPort): ThreadLink {
       return !closed;
     },
     remote<Service extends object>(name: string, calls: EveryCall<Service>): Service {
-      const entries = Object.keys(calls).map((operation) => [
+      const entries = Object.entries(calls).map(([operation, kind]) => [
         operation,
-        (...args: unknown[]) => call(name, operation, args),
+        (...args: unknown[]) => call(name, operation, kind !== 'uncounted', args),
       ]);
       return Object.fromEntries(entries) as Service;
     },

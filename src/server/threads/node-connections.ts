@@ -21,7 +21,7 @@ export function serveConnections(link: ThreadLink, connections: Connections): vo
 
 /** The other node's connections. @throws HubError ServiceUnavailable by `drop` and `invoke`, when the link has closed */
 export function connectionsOver(link: ThreadLink): Connections {
-  const remote = link.remote<NodeCalls>('node', { drop: true, invoke: true });
+  const remote = link.remote<NodeCalls>('node', { drop: 'uncounted', invoke: true });
   // A holder is more than crosses.
   const plain = ({ key, connection }: PlaceRef): PlaceRef => ({ key, connection });
   return {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import { systemClock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { HubError } from '../../core/errors.ts';
 import { createPresence } from '../../core/presence/presence.ts';
@@ -177,6 +178,25 @@ test('the connections of a thread that has ended are lost, and claims that wait 
   sides[0].die();
   await second;
   assert.equal(await inner.connectedDevices(), 1);
+});
+
+test('a removed authority ends every connection of a thread, also more than calls may wait for it', async (t) => {
+  const { inner, sides, close } = threads();
+  t.after(close);
+  const told: string[] = [];
+  const count = limits.threadCallsMax + 1;
+  const claim = (at: number) => {
+    const own = { key: { deviceId: `d${at}` }, authority: 'removed' };
+    return sides[0].presence.claim({ ...claimOf(told, `d${at}`), ...own });
+  };
+  for (let at = 0; at < count; at += 1000) {
+    const length = Math.min(1000, count - at);
+    await Promise.all(Array.from({ length }, (_, nth) => claim(at + nth)));
+  }
+  assert.equal(await inner.connectedDevices(), count);
+  await inner.dropAuthority('removed', 'authority-removed');
+  await until(() => told.length >= count);
+  assert.equal(await inner.connectedDevices(), 0);
 });
 
 test('activity of a connection is known in the main thread a little later', async (t) => {

@@ -44,7 +44,8 @@ const calls: EveryCall<PresenceCalls> = {
  */
 export function servePresence(link: ThreadLink, presence: Presence, member: string): () => void {
   const tickets = new Map<number, PresenceTicket>();
-  const connections = link.remote<ConnectionCalls>('connections', { drop: true, invoke: true });
+  // Of a connection there is one drop, and one that is refused would leave its connection without a place.
+  const connections = link.remote<ConnectionCalls>('connections', { drop: 'uncounted', invoke: true });
   const drop = async (id: number, reason: DisconnectReason): Promise<void> => {
     try {
       await connections.drop(id, reason);

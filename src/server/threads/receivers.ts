@@ -31,7 +31,7 @@ export function receiverPlacesOf(events: EventHubs & Pick<Events, 'enterReceiver
 /** Lets receivers of a listener thread take their places among all. The returned function ends it. */
 export function serveReceivers(link: ThreadLink, places: ReceiverPlaces): () => void {
   const leaves = new Map<number, () => void>();
-  const remote = link.remote<DisplacedCalls>('displaced receivers', { displaced: true });
+  const remote = link.remote<DisplacedCalls>('displaced receivers', { displaced: 'uncounted' });
   link.serve('receivers', {
     async enter(id, place, receiver) {
       let isDisplaced = false;
