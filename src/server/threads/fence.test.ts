@@ -73,6 +73,35 @@ test('one question is under way at a time, and none when the asking has ended', 
   assert.equal(questions, 1);
 });
 
+test('a question that is refused on its way is no answer: it is asked again, and the member given up if none gets through', async () => {
+  const clock = new VirtualClock();
+  let questions = 0;
+  let givenUp = 0;
+  let isRefused = true;
+  const ask = async (): Promise<void> => {
+    questions++;
+    if (isRefused) throw new Error('too many calls wait');
+  };
+  watchMember(clock, ask, () => givenUp++);
+  const beat = async (): Promise<void> => {
+    clock.advance(limits.memberBeatMs);
+    await turns();
+  };
+  for (let nth = 0; nth < limits.memberSilentBeatsMax; nth++) await beat();
+  assert.deepEqual([questions, givenUp], [limits.memberSilentBeatsMax, 0]);
+  isRefused = false;
+  await beat();
+  assert.equal(givenUp, 1, 'none was answered in time');
+
+  // One that gets through counts.
+  watchMember(clock, ask, () => givenUp++);
+  for (const refused of [true, true, false, true, true, false]) {
+    isRefused = refused;
+    await beat();
+  }
+  assert.equal(givenUp, 1);
+});
+
 /** What a member has of the main thread's hub, over a link that the test closes on either side. */
 function member() {
   const { port1, port2 } = new MessageChannel();
