@@ -17,20 +17,22 @@ export class Leaving {
     this.#log = log;
   }
 
-  /** @param settled resolves when what the connection had handed over is durable or has failed */
+  /**
+   * @param settled resolves when what the connection had handed over is durable or has failed; a rejection says that this is not
+   *   known, and reaches those who wait
+   */
   add(name: string, member: Member, settled: Promise<void>): void {
     const all = this.#byName.get(name) ?? new Set<Entry>();
-    const done = settled
-      .catch((error: unknown) => this.#log.error({ identity: name, error }, 'a connection could not be dropped'))
-      .then(() => {
-        all.delete(entry);
-        if (all.size === 0 && this.#byName.get(name) === all) this.#byName.delete(name);
-      });
+    const done = settled.finally(() => {
+      all.delete(entry);
+      if (all.size === 0 && this.#byName.get(name) === all) this.#byName.delete(name);
+    });
+    done.catch((error: unknown) => this.#log.error({ identity: name, error }, 'a connection could not be dropped'));
     const entry: Entry = { member, done };
     this.#byName.set(name, all.add(entry));
   }
 
-  /** Resolves when those of other members have settled. */
+  /** Resolves when those of other members have settled. @throws what one of them rejected with */
   async others(name: string, member: Member): Promise<void> {
     const entries = this.#byName.get(name);
     if (entries === undefined) return;

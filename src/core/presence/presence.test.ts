@@ -244,6 +244,49 @@ test('a connection of another node is woken, told and asked; one whose node has 
   await a.claim(claimOf('newer'));
 });
 
+test('a claim is refused, and gives its place back, when it is not known whether what the older one has handed over is settled', async () => {
+  const errors: string[] = [];
+  const log: Log = { ...silentLog, error: (_, sentence) => errors.push(sentence) };
+  const places = createMemoryPlaces();
+  const presence = createPresence({ places, clock: new VirtualClock(), log });
+  const watched: string[] = [];
+  presence.watch({
+    connected: ({ peer }) => watched.push(`${peer} in`),
+    disconnected: ({ peer }) => watched.push(`${peer} out`),
+  });
+  const on = (member: string) => ({ ...named('d1'), member, peer: member });
+  await presence.claim({ ...on('thread 1'), drop: () => Promise.reject(new Error('a bug')) });
+  const newer = { ...on('thread 2'), drop: () => assert.fail('the door has its answer') };
+  await assert.rejects(presence.claim(newer), { code: 'ServiceUnavailable' });
+  assert.equal(await places.find(device('d1')), undefined);
+  assert.equal((await presence.state(device('d1'))).connected, false);
+  assert.deepEqual(watched, ['thread 1 in', 'thread 1 out']);
+  assert.deepEqual(errors, ['a connection could not be dropped']);
+  // Its next attempt gets in.
+  await presence.claim({ ...on('thread 2'), drop: () => {} });
+  assert.equal((await presence.state(device('d1'))).connected, true);
+  assert.deepEqual(watched, ['thread 1 in', 'thread 1 out', 'thread 2 in']);
+});
+
+test('over nodes a drop that fails refuses the claim, unless the older one has gone with its node', async () => {
+  const { a, b, rooms, claimOf } = twoNodes();
+  const broken = (isGone: boolean): void => {
+    const drop = async (): Promise<void> => {
+      if (isGone) rooms.delete('a');
+      throw new Error('the link has closed');
+    };
+    rooms.set('a', { ...a, connections: { ...a.connections, drop } });
+  };
+  await a.claim(claimOf('older'));
+  broken(false);
+  await assert.rejects(b.claim(claimOf('newer')), { code: 'ServiceUnavailable' });
+  assert.equal(await b.connectedDevices(), 0);
+  await a.claim(claimOf('older again'));
+  broken(true);
+  await b.claim(claimOf('newest'));
+  assert.equal((await b.state({ deviceId: 'd1' })).connected, true);
+});
+
 /** Places whose answers the test lets go. */
 function heldPlaces(change: (outcome: PlaceOutcome) => PlaceOutcome = (outcome) => outcome) {
   const inner = createMemoryPlaces();

@@ -182,7 +182,11 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       return;
     }
     const settled = nodes?.of(displaced.node)?.drop(displaced, 'taken-over');
-    if (settled !== undefined) leaving.add(name, displaced.node, settled);
+    if (settled === undefined) return;
+    const orGone = settled.catch((error: unknown) => {
+      if (nodes?.of(displaced.node) !== undefined) throw error;
+    });
+    leaving.add(name, displaced.node, orGone);
   };
 
   const holderElsewhere = async (key: IdentityKey): Promise<{ holder: Holder; at: Connections } | undefined> => {
@@ -216,7 +220,16 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         modules.add(claim.key);
         seen.delete(name);
       }
-      await leaving.others(name, claim.member);
+      try {
+        await leaving.others(name, claim.member);
+      } catch (error) {
+        // What the older connection had handed over may still come, behind what this one would hand over.
+        if ((session.state as Session['state']) === 'held') {
+          session.state = 'ended';
+          forget(session, claim.key);
+          throw new HubError('ServiceUnavailable', undefined, { cause: error });
+        }
+      }
       // It may have been ended meanwhile, and been told then.
       if ((session.state as Session['state']) === 'held') {
         session.state = 'connected';

@@ -34,7 +34,8 @@ export interface ConnectionClaim {
   readonly member?: string;
   /**
    * Ends the connection. Called at most once, never after `release`. The promise, where there is one, resolves when what
-   * the connection had handed over is durable or has failed; without one it shares its writer with the node's own loop.
+   * the connection had handed over is durable or has failed, or nothing of it can come any more; it rejects when that is not
+   * known. Without one it shares its writer with the node's own loop.
    */
   drop(reason: DisconnectReason): Promise<void> | void;
   /** Something may wait for the device (a command): look. */
