@@ -74,7 +74,7 @@ async function pageOfGroups(
   const left = (query.top ?? Number.POSITIVE_INFINITY) - given;
   const shown = answers.slice(0, Math.max(0, Math.min(countMax, left)));
   const text = `[${shown.map((answer) => answer[1]).join(',')}]`;
-  const isLast = shown.length === answers.length || shown.length === left;
+  const isLast = shown.length === answers.length || left <= shown.length;
   const next = { kind: 'group' as const, key: shown.at(-1)?.[0] ?? '', given: given + shown.length };
   return { text, count: shown.length, ...(!isLast && { next }) };
 }

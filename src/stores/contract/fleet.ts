@@ -172,6 +172,10 @@ export function fleetStoreContract(name: string, open: () => Promise<FleetTrial>
       MIN(properties.reported.t) AS lo, MAX(deviceId) AS hi, MAX(tags.none) AS none FROM devices`;
     assert.deepEqual(await rowsOf(parts, text), [{ $1: 7, s: 21, a: 3, lo: 0, hi: 'd6' }]);
     assert.deepEqual(await rowsOf(parts, `${text} WHERE deviceId = 'none'`), [{ $1: 0 }]);
+    // A token that says so is none that a page has ended with, but a client can write one.
+    const query = parseQuery('SELECT TOP 2 deviceId, COUNT() FROM devices GROUP BY deviceId');
+    const after = { kind: 'group', key: '[["d0"]]', given: 5 } as const;
+    assert.deepEqual(await parts.fleet.page({ query, countMax: 10, after }, never), { text: '[]', count: 0 });
   });
 
   trial('a value of a query comes with its type, whatever its name', async (parts) => {

@@ -68,6 +68,7 @@ test('many queries share the thread; one whose caller has gone ends, and the oth
     const others = Array.from({ length: 8 }, () => tables.fleet.page(count, never));
     gone.abort(new Error('the caller has gone'));
     await left;
+    await assert.rejects(tables.fleet.page(count, gone.signal), /the caller has gone/, 'it had gone before');
     for (const { text } of await Promise.all(others)) assert.equal(text, `[{"n":${limits.querySliceRows * 3}}]`);
   });
 });

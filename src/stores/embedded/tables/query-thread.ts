@@ -37,6 +37,8 @@ export class QueryThread implements FleetStore {
 
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage> {
     if (this.#isClosed) return Promise.reject(unavailable('the tables are being closed'));
+    // Nothing tells of it again.
+    if (signal.aborted) return Promise.reject(signal.reason);
     const id = ++this.#last;
     return new Promise<FleetPage>((resolve, reject) => {
       const worker = this.#begin();

@@ -43,15 +43,17 @@ export interface QueryStart {
 }
 
 function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<string>): void {
-  const cancelled = new Set<number>();
+  /** Pages that somebody waits for. */
+  const wanted = new Set<number>();
 
   async function answer({ id, request, now }: QueryRequest & { readonly kind: 'page' }): Promise<QueryReply> {
     const end = performance.now() + limits.queryPageMs;
+    wanted.add(id);
     try {
       const page = await runPage(request, fleetReader(tables, request, { now, indexes }), {
         async next() {
           await turn();
-          if (cancelled.has(id)) throw new Error('nobody waits for it');
+          if (!wanted.has(id)) throw new Error('nobody waits for it');
           return performance.now() > end ? 'late' : 'go';
         },
       });
@@ -61,12 +63,12 @@ function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<stri
       if (!(error instanceof HubError)) return { kind: 'refused', id, message };
       return { kind: 'refused', id, message, code: error.code, ...(error.limit && { limit: error.limit }) };
     } finally {
-      cancelled.delete(id);
+      wanted.delete(id);
     }
   }
 
   port.on('message', async (request: QueryRequest) => {
-    if (request.kind === 'cancel') cancelled.add(request.id);
+    if (request.kind === 'cancel') wanted.delete(request.id);
     else port.postMessage(await answer(request));
   });
 }
