@@ -44,6 +44,32 @@ function scene() {
   return { clock, kept, saved, ends, connect, settle };
 }
 
+test('who asks for the states of now waits for those that had changed then, and for no later ones', async () => {
+  const { clock, kept, saved, ends, connect, settle } = scene();
+  clock.advance(1000);
+  const done: string[] = [];
+  const ask = (name: string): void => void kept.settle().then(() => done.push(name));
+  ask('of nothing');
+  await settle();
+  assert.deepEqual(done.splice(0), ['of nothing']);
+  await connect('d1');
+  ask('of d1');
+  await connect('d2');
+  ask('of both');
+  await settle();
+  assert.deepEqual([saved, done], [[['d1 true']], []]);
+  await connect('d3');
+  ends.shift()?.();
+  await settle();
+  assert.deepEqual(done.splice(0), ['of d1'], 'while others are written');
+  assert.deepEqual(saved.slice(1), [['d2 true', 'd3 true']]);
+  ask('of those on their way');
+  ends.shift()?.();
+  await settle();
+  assert.deepEqual(done, ['of both', 'of those on their way']);
+  assert.equal(kept.pending(), 0);
+});
+
 test('a write that takes longer than the next change waits does not end all writing', async () => {
   const { clock, kept, saved, ends, connect, settle } = scene();
   clock.advance(1000);

@@ -38,7 +38,10 @@ export interface PresenceStateStore {
 export interface KeptPresence {
   /** The same presence, which also knows of who connected before this run. */
   readonly presence: WatchedPresence;
-  /** Writes what waits, so that the store holds who is connected now. A write that fails is logged, and tried again later. */
+  /**
+   * Writes what waits now, so that the store holds who is connected; what changes meanwhile is not waited for. A write that fails is
+   * logged, and tried again later.
+   */
   settle(): Promise<void>;
   /** Identities whose state waits to be written. */
   pending(): number;
@@ -60,6 +63,9 @@ export function keepPresence(
   let flushing: Promise<void> | undefined;
   /** Of a write that is on its way. */
   let writing = 0;
+  /** States whose write has ended well, and who waits until there are so many: they are written in the order in which they change. */
+  let written = 0;
+  let settling: { readonly until: number; resolve(): void }[] = [];
   let soon: Cancel | undefined;
   let later: Cancel | undefined;
   let closed = false;
@@ -82,9 +88,23 @@ export function keepPresence(
     });
   };
 
+  const settled = (count: number): void => {
+    for (const each of settling) if (each.until <= count) each.resolve();
+    settling = settling.filter(({ until }) => until > count);
+  };
+
+  const settle = (): Promise<void> => {
+    const until = written + writing + dirty.size;
+    if (until === written) return Promise.resolve();
+    return new Promise((resolve) => {
+      settling.push({ until, resolve });
+      void flush();
+    });
+  };
+
   /** Writes all that waits; what fails is kept, and tried again after a minute. */
   const flush = (): Promise<void> => {
-    flushing ??= (async () => {
+    flushing ??= (async (): Promise<boolean> => {
       soon?.();
       soon = undefined;
       while (dirty.size > 0) {
@@ -96,16 +116,22 @@ export function keepPresence(
             batch.map(async ([, named]) => ({ ...named, ...(await inner.state(named.key)) })),
           );
           await store.save(states.filter((state) => state.connectionStateUpdatedTime > 0));
+          written += batch.length;
+          settled(written);
         } catch (error) {
           for (const [name, named] of batch) if (!dirty.has(name)) dirty.set(name, named);
           log.error({ error, identities: dirty.size }, 'presence could not be written to the registry');
-          return;
+          return false;
         } finally {
           writing = 0;
         }
       }
-    })().finally(() => {
+      return true;
+    })().then((isWritten) => {
       flushing = undefined;
+      // Who came when the last write had ended waits for one more; who meets a failure waits no longer.
+      if (isWritten && settling.length > 0) void flush();
+      else settled(Number.POSITIVE_INFINITY);
       if (dirty.size > 0) flushWithin(limits.presenceActivityMs);
     });
     return flushing;
@@ -156,7 +182,7 @@ export function keepPresence(
         return known.connectionStateUpdatedTime > 0 ? known : stored(key);
       },
     },
-    settle: flush,
+    settle,
     pending: () => dirty.size + writing,
     async close() {
       closed = true;
