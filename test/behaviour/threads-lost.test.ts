@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import tls from 'node:tls';
+import type { Worker } from 'node:worker_threads';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
 import { readAll } from '../../src/stores/contract/event-log.ts';
 import type { MqttDriver } from '../drivers/mqtt.ts';
@@ -78,6 +80,31 @@ test('a thread that hangs is ended after ten seconds, and its devices come back 
   const back = await Promise.all(ids.map((id) => hub.device(id)));
   for (const [at, id] of ids.entries()) assert.ok(await publish(back[at], id, `${id} back`));
   assert.equal(await hub.hub.presence.connectedDevices(), ids.length);
+});
+
+test('a thread that hangs while it starts is ended, and the start fails', async () => {
+  const late: (() => void)[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    after(delayMs, callback) {
+      if (delayMs === limits.threadStartMs) late.push(callback);
+      return systemClock.after(delayMs, callback);
+    },
+  };
+  const runs: Promise<unknown>[] = [];
+  const ended: Promise<unknown>[] = [];
+  const onWorker = (worker: Worker): void => {
+    runs.push(once(worker, 'online'));
+    ended.push(once(worker, 'exit'));
+  };
+  process.on('worker', onWorker);
+  const opening = openThreadedHub(1, new URL('../drivers/stuck-worker.ts', import.meta.url), clock);
+  const refused = assert.rejects(opening, { code: 'ServiceUnavailable' });
+  await until('the thread is started', () => ended.length === 1 && late.length === 1);
+  process.off('worker', onWorker);
+  await Promise.all(runs);
+  late[0]();
+  await Promise.all([refused, ...ended]);
 });
 
 test('an error that nobody handles ends the thread, not the hub; one that dies again and again waits longer and longer', async () => {

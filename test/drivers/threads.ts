@@ -2,7 +2,7 @@
 
 import type { Worker } from 'node:worker_threads';
 import { signSas } from '../../src/api/sas.ts';
-import { systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import { createHub, type WholeHub } from '../../src/core/hub.ts';
@@ -53,8 +53,7 @@ export interface ThreadedHub extends AsyncDisposable {
 }
 
 /** @param program of the threads; absent = their own */
-export async function openThreadedHub(count = 2, program?: URL): Promise<ThreadedHub> {
-  const clock = systemClock;
+export async function openThreadedHub(count = 2, program?: URL, clock: Clock = systemClock): Promise<ThreadedHub> {
   const random = systemRandom;
   const log: LogLine[] = [];
   const telemetry = createMemoryEventLog({ name: 'mooring', partitionCount: 4 });

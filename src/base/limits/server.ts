@@ -88,6 +88,8 @@ export const serverLimits = {
   /** How often a member is asked whether it runs, and after how many questions without an answer it is given up: ten seconds. */
   memberBeatMs: 2 * SECOND_MS,
   memberSilentBeatsMax: 5,
+  /** How long a listener thread may take until its doors are open: a small board that is busy needs some seconds. */
+  threadStartMs: 60 * SECOND_MS,
   /** How long a listener thread may take to end by itself before it is ended. */
   threadEndMs: 2 * SECOND_MS,
   /** Calls that wait for the answer of one member (a thread, a node); those that end a connection or ask whether it runs go beside. */

@@ -161,27 +161,23 @@ export class ListenerThreads {
   async #run(slot: Slot): Promise<void> {
     const running = this.#start(slot);
     slot.running = running;
+    const giveUp = (): void => {
+      this.#log.error({ thread: slot.number }, 'a listener thread does not answer and is ended');
+      void running.worker.terminate();
+    };
+    const late = this.#clock.after(limits.threadStartMs, giveUp);
     try {
       await running.calls.hello();
       for (const spec of this.#doors.values()) await running.calls.open(spec);
       running.serves = true;
-      this.#giveUpWhenSilent(slot, running);
+      // One that hangs serves nobody, and its devices' next connections would wait for it.
+      running.stopAsking = watchMember(this.#clock, () => running.calls.hello(), giveUp);
     } catch (error) {
       await running.worker.terminate();
       throw running.failure ?? error;
+    } finally {
+      late();
     }
-  }
-
-  /** One that hangs serves nobody, and its devices' next connections would wait for it. */
-  #giveUpWhenSilent({ number }: Slot, running: Running): void {
-    running.stopAsking = watchMember(
-      this.#clock,
-      () => running.calls.hello(),
-      () => {
-        this.#log.error({ thread: number }, 'a listener thread does not answer and is ended');
-        void running.worker.terminate();
-      },
-    );
   }
 
   #start(slot: Slot): Running {

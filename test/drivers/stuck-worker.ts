@@ -1,0 +1,2 @@
+/** A listener thread that hangs while it starts. */
+for (;;);
