@@ -29,7 +29,7 @@ import {
   pathOf,
 } from './addresses.ts';
 import { sendBody } from './files/send-body.ts';
-import { answeredElsewhere } from './http-server.ts';
+import { answeredElsewhere, awaitsContinue } from './http-server.ts';
 import { type JsonBounds, parseJson, refusePrototypeName } from './json-body.ts';
 import { openApiOptions, routeSchema } from './openapi.ts';
 import { readBody } from './read-body.ts';
@@ -96,7 +96,7 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     const share = shares.begin(principal, waits);
     taken.set(request, share);
     reply.raw.once('close', () => share.end());
-    if (request.headers.expect?.toLowerCase() === '100-continue') reply.raw.writeContinue();
+    if (awaitsContinue(request.raw)) reply.raw.writeContinue();
   };
   // Checks happen in `call` below, where zod's types are known; the schemas of routes are for OpenAPI.
   app.setValidatorCompiler(() => () => true);

@@ -83,7 +83,7 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
       socket.destroy();
       return;
     }
-    pipeline.begin(() => {
+    pipeline.begin(response, () => {
       work.httpRequests++;
       request.url = originForm(request.url ?? '');
       if (draining) response.setHeader('connection', 'close');
@@ -105,7 +105,11 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
         response.writeHead(status, headers).end(body);
         return;
       }
-      if (options.streams?.(request) === false) limitTime(request, response, options);
+      if (options.streams !== undefined) {
+        if (!options.streams(request)) limitTime(request, response, options);
+        // The runtime reads and drops what comes behind an answer.
+        else response.once('close', () => limitTime(request, response, options));
+      }
       handler(request, response);
     });
   }
@@ -116,7 +120,9 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
   server.maxRequestsPerSocket = limits.httpRequestsPerConnectionMax;
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     options.log.debug({ error: error.code ?? error.message }, 'HTTP request could not be read');
-    if (socket.writable && !socket.destroyed) refuseRaw(socket as net.Socket, brokenRequest(error), options);
+    // Behind an answer that has begun a second one would count as that of another request.
+    const isAnswered = busy.get(socket as net.Socket)?.isAnswering === true;
+    if (socket.writable && !isAnswered) refuseRaw(socket as net.Socket, brokenRequest(error), options);
     else socket.destroy();
   });
   server.on('upgrade', (request, socket: net.Socket, head) => {
@@ -173,6 +179,11 @@ export function createHttpServer(handler: http.RequestListener, options: HttpSer
  */
 export function answeredElsewhere(): void {}
 
+/** Whether the client sends its body only after `100 Continue`: those that the runtime does not answer by itself (`checkContinue`). */
+export function awaitsContinue({ headers, httpVersion }: http.IncomingMessage): boolean {
+  return headers.expect !== undefined && httpVersion === '1.1' && /(?:^|\W)100-continue(?:$|\W)/i.test(headers.expect);
+}
+
 /** How many Host headers there are; names and values stand one after the other. */
 function hostsIn(rawHeaders: readonly string[]): number {
   let count = 0;
@@ -182,17 +193,22 @@ function hostsIn(rawHeaders: readonly string[]): number {
   return count;
 }
 
-/** Ends a request whose body does not come in time, as the runtime would. */
+/** Ends a request whose body does not come in time, as the runtime would; also behind its answer. */
 function limitTime(request: http.IncomingMessage, response: http.ServerResponse, options: HttpServerOptions): void {
   const { 'content-length': length, 'transfer-encoding': coding } = request.headers;
-  if (options.requestMs === 0 || (coding === undefined && (length === undefined || length === '0'))) return;
+  if (
+    options.requestMs === 0 ||
+    request.complete ||
+    request.destroyed ||
+    (coding === undefined && (length === undefined || length === '0'))
+  )
+    return;
   const cancel = options.clock.after(options.requestMs, () => {
     if (request.complete) return;
     if (response.headersSent) request.socket.destroy();
     else refuseRaw(request.socket, lateRequest(), options);
   });
-  request.once('end', cancel);
-  response.once('close', cancel);
+  request.once('close', cancel);
 }
 
 function findUpgrade(request: http.IncomingMessage, routes: readonly UpgradeRoute[]): UpgradeRoute | undefined {

@@ -1,3 +1,4 @@
+import type http from 'node:http';
 import type net from 'node:net';
 import { limits } from '../../base/limits.ts';
 
@@ -8,8 +9,9 @@ import { limits } from '../../base/limits.ts';
  */
 export class Pipeline {
   readonly #socket: net.Socket;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: { readonly response: http.ServerResponse; readonly carryOut: () => void }[] = [];
   #isBusy = false;
+  #response: http.ServerResponse | undefined;
 
   constructor(socket: net.Socket) {
     this.#socket = socket;
@@ -19,19 +21,29 @@ export class Pipeline {
     return !this.#isBusy;
   }
 
+  /** Whether an answer has begun whose request still comes, or that is still being sent. */
+  get isAnswering(): boolean {
+    return this.#response?.headersSent === true && !(this.#response.writableEnded && this.#response.req.complete);
+  }
+
   /** Carries the request out, at once or when those before it have been answered; `ended` must follow. */
-  begin(carryOut: () => void): void {
+  begin(response: http.ServerResponse, carryOut: () => void): void {
     if (!this.#isBusy) {
       this.#isBusy = true;
+      this.#response = response;
       carryOut();
-    } else if (this.#waiting.length < limits.httpPipelinedMax) this.#waiting.push(carryOut);
+    } else if (this.#waiting.length < limits.httpPipelinedMax) this.#waiting.push({ response, carryOut });
     else this.#socket.destroy();
   }
 
   /** A request has been answered, or its connection has gone. */
   ended(): void {
+    // Nothing is kept for a connection that rests.
+    if (this.#response?.req.complete) this.#response = undefined;
     const next = this.#waiting.shift();
     this.#isBusy = next !== undefined && !this.#socket.destroyed;
-    if (this.#isBusy) next?.();
+    if (next === undefined || !this.#isBusy) return;
+    this.#response = next.response;
+    next.carryOut();
   }
 }
