@@ -171,6 +171,25 @@ test('a client that is in the middle of sending a large file which is refused re
   }
 });
 
+test('a refusal says whether its connection is cut: it is where the client has much more to send', async () => {
+  await using hub = await startHub({ args: ['--file-bytes-max', '1MiB'] });
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('x');
+  const [KIB, MIB] = [1024, 1024 * 1024];
+  const said = async (which: Ticket, bytes: number, more: Record<string, string> = {}) => {
+    const headers = { ...asBlob, connection: 'keep-alive', ...more };
+    const answer = await device.blob('PUT', which, { headers, body: Buffer.alloc(bytes) });
+    return `${answer.status} ${answer.headers.connection}`;
+  };
+  assert.equal(await said(ticket, 2 * MIB), '413 keep-alive');
+  assert.equal(await said(ticket, 9 * MIB), '413 close');
+  assert.equal(await said(ticket, 9 * MIB, { 'transfer-encoding': 'chunked' }), '413 close');
+  // Who has shown no good URL has less of it read.
+  const wrong = { ...ticket, sasToken: `${ticket.sasToken}x` };
+  assert.equal(await said(wrong, 200 * KIB), '403 keep-alive');
+  assert.equal(await said(wrong, 2 * MIB), '403 close');
+});
+
 test('a signed URL opens one file of one device, for one upload', async () => {
   await using hub = await startHub();
   const device = await fileDevice(hub, 'd1');

@@ -282,6 +282,24 @@ test('a signed URL in another spelling, with a part of another, or beyond its nu
   }
 });
 
+test('uploads that are refused count as requests while their clients still send; one that waits to be let in may ask in any words', async () => {
+  await using hub = await startHub();
+  const device = await fileDevice(hub, 'd1');
+  const ticket = await device.begin('x');
+  const refused = () => opened(hub, `PUT ${urlOf(ticket)}`, ['x-ms-blob-type: PageBlob', 'Content-Length: 1000']);
+  const all = await Promise.all(Array.from({ length: limits.httpRequestsPerDeviceMax }, refused));
+  for (const each of all) assert.equal(await each.answered(), '400 InvalidHeaderValue');
+  assert.equal(codeOf(await device.blob('GET', ticket)), '503 ServerBusy');
+  for (const { socket } of all) socket.write(Buffer.alloc(1000));
+  await until('they count no longer', async () => codeOf(await device.blob('GET', ticket)) === '404 BlobNotFound');
+  for (const { socket } of all) socket.destroy();
+
+  const wait = ['x-ms-blob-type: BlockBlob', 'Content-Length: 1', 'Expect: 100-continue, x'];
+  const { socket, answered } = await opened(hub, `PUT ${urlOf(ticket)}`, wait);
+  assert.equal(await answered(), '100');
+  socket.destroy();
+});
+
 test('a length, a sum or a block id that lies is refused, and leaves nothing', async () => {
   await using hub = await startHub();
   const device = await fileDevice(hub, 'd1');

@@ -53,6 +53,8 @@ export const filesLimits = {
   sweepFilesMs: 30 * SECOND_MS,
   /** Bytes of a file that is refused that are read and dropped, so that the client reads the answer: a block of most libraries. */
   fileRefusedBytesMax: 8 * MiB,
+  /** The same of a client whose signed URL is not good. */
+  fileRefusedUnprovedBytesMax: 256 * KiB,
   /** For so long a client that sends more than that may still read the answer. */
   fileRefusedLingerMs: 5 * SECOND_MS,
   /** Longest time for which a device may be let fetch a file; the setting's default. */

@@ -16,6 +16,7 @@ import { BlobError } from '../../../core/files/blob-error.ts';
 import type { Blobs } from '../../../core/files/room.ts';
 import { FILES_CONTAINER } from '../../../core/files/types.ts';
 import { deviceShare } from '../../../core/identity/share-name.ts';
+import { awaitsContinue } from '../http-server.ts';
 import { readBody } from '../read-body.ts';
 import {
   blobMd5Of,
@@ -65,19 +66,23 @@ export function blobRequests(
     // Every date counts: the libraries move theirs with each release.
     response.setHeader('x-ms-version', headerText(request.headers['x-ms-version']) ?? '2020-10-02');
     // One that waits for `100 Continue` and is refused has sent nothing, and need not.
-    let isSending = request.headers.expect?.toLowerCase() !== '100-continue';
+    let isSending = !awaitsContinue(request);
+    let restBytesMax: number = limits.fileRefusedUnprovedBytesMax;
+    const closed = new Promise<void>((resolve) => response.once('close', resolve));
     try {
       const { path, query } = addressOf(request.url ?? '');
       const blob = await blobs.blob(path, query);
       const by = deviceShare(blob.bearer);
       parts.proved(request, by);
+      restBytesMax = limits.fileRefusedBytesMax;
       if (!shares.requests.take(by)) throw new BlobError('ServerBusy');
       try {
         if (!isSending) response.writeContinue();
         isSending = true;
         await answer(blob, request, response, query, shares);
       } finally {
-        shares.requests.give(by);
+        // A refused client may go on sending for a while.
+        void closed.then(() => shares.requests.give(by));
       }
     } catch (error) {
       const known = error instanceof BlobError ? error : new BlobError('InternalError', undefined, error);
@@ -88,10 +93,7 @@ export function blobRequests(
         { requestId, code: known.code, ...(known.cause !== undefined && { error: known.cause }) },
         'file request refused',
       );
-      refuseBlob(known, requestId, request, response, isSending ? parts.clock : undefined);
-      // So long it may go on sending what is not wanted.
-      const cancel = parts.clock.after(limits.fileSilenceMs, () => request.complete || request.destroy());
-      request.once('close', cancel);
+      refuseBlob(known, requestId, request, response, { clock: parts.clock, isSending, restBytesMax });
     }
   };
 }
