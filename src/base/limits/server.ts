@@ -8,6 +8,8 @@ export const serverLimits = {
   placeClaimsMax: 256,
   /** How long claims wait for the batch before theirs; then they go beside it, which costs a transaction of their own. */
   placeClaimPatienceMs: 50,
+  /** Claims that are not answered, of all connections: a store that hangs is waited for by so many, each with its connection. */
+  placeClaimsWaitingMax: 50_000,
   /** Batches of claims that are not answered: each is a connection to the store. */
   placeBatchesMax: 16,
   /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */

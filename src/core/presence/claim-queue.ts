@@ -1,6 +1,7 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { HubError } from '../errors.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { Holder, PlaceOutcome, Places } from './places.ts';
 
@@ -19,9 +20,12 @@ export class ClaimQueue {
   readonly #places: Places;
   readonly #clock: Clock;
   readonly #log: Log;
-  #waiting: Waiting[] = [];
-  /** Identities of which the store has not answered a claim. */
-  readonly #asked = new Set<string>();
+  /** Claims that are not answered, in order, by identity. Of each the first one is `#ready` or in a batch. */
+  readonly #lines = new Map<string, Waiting[]>();
+  /** The next batches. */
+  readonly #ready: Waiting[] = [];
+  /** Of all lines. */
+  #unanswered = 0;
   /** Batches that the store has not answered. */
   #batches = 0;
   /** The one that the next waits for: the newest, until it has taken too long. */
@@ -34,10 +38,23 @@ export class ClaimQueue {
     this.#log = log;
   }
 
-  /** Never rejects. */
+  /** The promise never rejects. @throws HubError ServiceUnavailable at once, when too many wait: the store has not been asked */
   claim(claim: Holder): Promise<PlaceOutcome> {
+    if (this.#unanswered >= limits.placeClaimsWaitingMax) {
+      const fields = { scope: 'hub', current: this.#unanswered, max: limits.placeClaimsWaitingMax };
+      throw new HubError('ServiceUnavailable', undefined, { limit: { name: 'placeClaimsWaitingMax', ...fields } });
+    }
+    this.#unanswered++;
     return new Promise((resolve) => {
-      this.#waiting.push({ name: identityName(claim.key), claim, resolve });
+      const name = identityName(claim.key);
+      const each = { name, claim, resolve };
+      const line = this.#lines.get(name);
+      if (line !== undefined) {
+        line.push(each);
+        return;
+      }
+      this.#lines.set(name, [each]);
+      this.#ready.push(each);
       this.#goOn();
     });
   }
@@ -50,8 +67,8 @@ export class ClaimQueue {
   }
 
   #goOn(): void {
-    if (this.#waiting.length === 0 || this.#batches >= limits.placeBatchesMax) return;
-    if (this.#awaited === undefined) void this.#run(this.#takeBatch());
+    if (this.#ready.length === 0 || this.#batches >= limits.placeBatchesMax) return;
+    if (this.#awaited === undefined) void this.#run(this.#ready.splice(0, limits.placeClaimsMax));
     else this.#cancelPatience ??= this.#clock.after(limits.placeClaimPatienceMs, () => this.#waitNoMore());
   }
 
@@ -62,28 +79,23 @@ export class ClaimQueue {
     this.#goOn();
   }
 
-  /** Of those that wait, in order: as many as a batch holds, and of each identity one. */
-  #takeBatch(): readonly Waiting[] {
-    const batch: Waiting[] = [];
-    const rest: Waiting[] = [];
-    for (const each of this.#waiting) {
-      const isTaken = batch.length < limits.placeClaimsMax && !this.#asked.has(each.name);
-      if (isTaken) this.#asked.add(each.name);
-      (isTaken ? batch : rest).push(each);
-    }
-    this.#waiting = rest;
-    return batch;
+  /** The first one of the line has its answer. */
+  #answered(name: string): void {
+    const line = this.#lines.get(name);
+    line?.shift();
+    this.#unanswered--;
+    const next = line?.[0];
+    if (next === undefined) this.#lines.delete(name);
+    else this.#ready.push(next);
   }
 
   async #run(batch: readonly Waiting[]): Promise<void> {
-    // All that wait are behind claims of their own identities, whose answers begin this again.
-    if (batch.length === 0) return;
     this.#awaited = batch;
     this.#batches++;
-    if (this.#waiting.length > 0) this.#goOn();
+    this.#goOn();
     const outcomes = await this.#take(batch.map(({ claim }) => claim));
     this.#batches--;
-    for (const { name } of batch) this.#asked.delete(name);
+    for (const { name } of batch) this.#answered(name);
     batch.forEach(({ resolve }, at) => {
       resolve(outcomes[at]);
     });

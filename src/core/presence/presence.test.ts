@@ -392,6 +392,38 @@ test('a claim that the store takes long to answer holds up nobody but the next o
   assert.deepEqual(batches, [['slow'], ['d1'], ['d2'], ['slow']]);
 });
 
+test('claims of a store that hangs cost no more for those that wait; beyond a bound they are refused, and all others get in', async () => {
+  const clock = new VirtualClock();
+  const inner = createMemoryPlaces();
+  const { promise: goesOn, resolve: goOn } = Promise.withResolvers<void>();
+  const sizes: number[] = [];
+  const released: number[] = [];
+  const places: Places = {
+    ...inner,
+    async claim(claims) {
+      sizes.push(claims.length);
+      await goesOn;
+      return inner.claim(claims);
+    },
+    async release(holders) {
+      released.push(holders.length);
+      return inner.release(holders);
+    },
+  };
+  const presence = createPresence({ places, clock });
+  const claim = (at: number) => presence.claim({ ...named(`d${at}`), drop: () => {} });
+  const all = Array.from({ length: limits.placeClaimsWaitingMax }, (_, at) => claim(at));
+  for (let nth = 0; nth < 2 * limits.placeBatchesMax; nth++) clock.advance(limits.placeClaimPatienceMs);
+  assert.deepEqual(sizes, [1, ...Array.from({ length: limits.placeBatchesMax - 1 }, () => limits.placeClaimsMax)]);
+  await assert.rejects(claim(-1), { code: 'ServiceUnavailable' });
+  assert.deepEqual(released, [], 'the store has not been asked');
+  await presence.drop(device('d-1'), 'disabled');
+  goOn();
+  await Promise.all(all);
+  assert.equal(await presence.connectedDevices(), limits.placeClaimsWaitingMax);
+  await claim(-1);
+});
+
 test('claims of a store that answers nothing are held in a bounded number of batches, and all get in when it does', async () => {
   const clock = new VirtualClock();
   const inner = createMemoryPlaces();

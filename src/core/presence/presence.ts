@@ -199,8 +199,10 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   return {
     async claim(claim): Promise<PresenceTicket> {
       const session = new Session(claim, ++connections, room);
+      // Throws where too many wait; else it claims from this step on.
+      const asked = claims.claim(session);
       claiming.add(session);
-      const outcome = await claims.claim(session);
+      const outcome = await asked;
       claiming.delete(session);
       const name = identityName(claim.key);
       if (outcome.kind === 'unknown') {
