@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { QueryRowJson } from '../../api/queries.ts';
+import { limits } from '../../base/limits.ts';
 import type { Login } from '../login/login.ts';
 import { type Column, printable, table } from '../output/table.ts';
 import { count } from '../output/values.ts';
@@ -35,7 +36,7 @@ export function addQueryCommand(program: Command, terminal: Terminal): void {
 async function ask(text: string, login: Login, { top }: QueryOptions, terminal: Terminal): Promise<void> {
   const { rows, hasMore } = await withApi(login, ['service'], async (api) => {
     const found: QueryRowJson[] = [];
-    for await (const row of api.queries.rows(text, { countMax: Math.min(top, 1000) })) {
+    for await (const row of api.queries.rows(text, { countMax: Math.min(top, limits.queryPageMax) })) {
       if (found.length === top) return { rows: found, hasMore: true };
       found.push(row);
     }

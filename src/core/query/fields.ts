@@ -30,6 +30,13 @@ export const rowFields = [
 
 export type RowField = (typeof rowFields)[number];
 
+/** Those that presence knows. */
+export const presenceFields: ReadonlySet<RowField> = new Set([
+  'connectionState',
+  'connectionStateUpdatedTime',
+  'lastActivityTime',
+]);
+
 /** Members of those members that the hub gives. */
 const membersOf: Partial<Record<RowField, readonly string[]>> = {
   properties: ['desired', 'reported'],

@@ -3,7 +3,7 @@ import { twinDialect } from './dialects.ts';
 import { compileExpression, type ValueOf } from './evaluate.ts';
 import { answerName, type FieldPath, fieldKey, fieldOf, type RowField } from './fields.ts';
 import type { FleetRow } from './ports.ts';
-import type { AggregateName, Collection, Expression, Query } from './syntax.ts';
+import { type AggregateName, type Collection, type Expression, isGrouped, type Query } from './syntax.ts';
 import type { Value } from './values.ts';
 
 export interface Plan {
@@ -85,11 +85,6 @@ function groupsOf(query: Query): GroupPlan | undefined {
   return { keys: groupBy.map((group) => expressionOf(group, from)), items };
 }
 
-/** Whether its rows are groups, and so hang on all of the fleet. */
-export function isGrouped({ select, groupBy }: Query): boolean {
-  return groupBy.length > 0 || (select?.some(({ kind }) => kind === 'aggregate') ?? false);
-}
-
 /** The paths that a query asks rows for; undefined = for the whole of them. */
 export function pathsOf({ select, from, where, groupBy }: Query): readonly FieldPath[] | undefined {
   if (select === undefined) return undefined;
@@ -106,9 +101,9 @@ export function pathsOf({ select, from, where, groupBy }: Query): readonly Field
   return [...found.values()];
 }
 
-/** Whether the answer hangs on a field of the rows. */
-export function asksFor(query: Query, fields: ReadonlySet<RowField>): boolean {
-  return pathsOf(query)?.some(({ field }) => fields.has(field)) ?? true;
+/** Whether an answer hangs on a field of the rows. @param paths As `pathsOf` */
+export function asksFor(paths: readonly FieldPath[] | undefined, fields: ReadonlySet<RowField>): boolean {
+  return paths?.some(({ field }) => fields.has(field)) ?? true;
 }
 
 type Name = Expression & { readonly kind: 'path' };

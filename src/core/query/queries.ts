@@ -7,8 +7,8 @@ import { shareName } from '../identity/share-name.ts';
 import type { Principal } from '../identity/types.ts';
 import { queryCalls } from './calls.ts';
 import { continuationOf, cursorOf } from './continuation.ts';
-import type { RowField } from './fields.ts';
-import { asksFor } from './plan.ts';
+import { presenceFields } from './fields.ts';
+import { asksFor, pathsOf } from './plan.ts';
 import type { FleetStore } from './ports.ts';
 import type { Queries } from './room.ts';
 import { parseQuery } from './statement.ts';
@@ -19,12 +19,6 @@ export interface QueriesParts {
   /** Resolves when the fleet's store holds all that presence knows; absent = it always does. */
   readonly settlePresence?: () => Promise<void>;
 }
-
-const presenceFields: ReadonlySet<RowField> = new Set([
-  'connectionState',
-  'connectionStateUpdatedTime',
-  'lastActivityTime',
-]);
 
 export function createQueries({ guard, fleet, settlePresence }: QueriesParts): Guarded<Queries> {
   // Apart from other calls: a policy whose queries are long still gets answers to the rest, and others to their queries.
@@ -68,7 +62,7 @@ export function createQueries({ guard, fleet, settlePresence }: QueriesParts): G
       };
       const page = await inTurn(principal, async () => {
         signal.throwIfAborted();
-        if (asksFor(query, presenceFields)) await settlePresence?.();
+        if (asksFor(pathsOf(query), presenceFields)) await settlePresence?.();
         return fleet.page(request, signal);
       });
       return {

@@ -3,7 +3,7 @@ import { twinDialect } from './dialects.ts';
 import { fieldKey } from './fields.ts';
 import { Parser } from './parser.ts';
 import { checkCondition, staticType } from './static-types.ts';
-import type { AggregateName, Collection, Query, SelectItem } from './syntax.ts';
+import { type AggregateName, type Collection, isGrouped, type Query, type SelectItem } from './syntax.ts';
 
 const aggregates: readonly string[] = ['COUNT', 'SUM', 'AVG', 'MIN', 'MAX'] satisfies readonly AggregateName[];
 const collections: readonly string[] = ['devices', 'devices.modules', 'devices.jobs'] satisfies readonly Collection[];
@@ -82,9 +82,9 @@ function groups(parser: Parser): Query['groupBy'] {
 }
 
 /** In a query with groups or aggregates, a name stands for the value of a group. */
-function checkGroups(parser: Parser, { select, from, groupBy }: Query): void {
-  const hasAggregates = select?.some(({ kind }) => kind === 'aggregate') ?? false;
-  if (!hasAggregates && groupBy.length === 0) return;
+function checkGroups(parser: Parser, query: Query): void {
+  if (!isGrouped(query)) return;
+  const { select, from, groupBy } = query;
   if (select === undefined) parser.fail('a query with GROUP BY names what it selects', groupBy[0]?.at);
   const keys = new Set(groupBy.map(({ segments }) => fieldKey(segments, from)));
   for (const item of select) {

@@ -70,3 +70,8 @@ export interface Query {
   /** Empty = none. */
   readonly groupBy: readonly (Expression & { readonly kind: 'path' })[];
 }
+
+/** Whether its rows are groups, and so hang on all of the fleet. */
+export function isGrouped({ select, groupBy }: Query): boolean {
+  return groupBy.length > 0 || (select?.some(({ kind }) => kind === 'aggregate') ?? false);
+}

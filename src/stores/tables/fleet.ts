@@ -5,10 +5,10 @@
 import { type RawBuilder, sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { AuthenticationType, IdentityStatus } from '../../core/identity/types.ts';
-import { type FieldPath, fieldOf, type RowField } from '../../core/query/fields.ts';
-import { asksFor, isGrouped, pathsOf } from '../../core/query/plan.ts';
+import { type FieldPath, fieldOf, presenceFields, type RowField } from '../../core/query/fields.ts';
+import { asksFor, pathsOf } from '../../core/query/plan.ts';
 import type { FleetPlace, FleetReader, FleetRow, FleetSlice, PageRequest } from '../../core/query/ports.ts';
-import type { Collection, Expression, Query } from '../../core/query/syntax.ts';
+import { type Collection, type Expression, isGrouped } from '../../core/query/syntax.ts';
 import type { Value } from '../../core/query/values.ts';
 import { TwinRow } from '../../core/twins/document.ts';
 import { twinFrom } from '../../core/twins/kept.ts';
@@ -64,7 +64,7 @@ export function fleetReader(
   const engine = engineOf(tables);
   const paths = pathsOf(query);
   const values = engine.looksIntoJson ? valuesOf(paths) : undefined;
-  const selection = selectionOf(query, paths, values, now);
+  const selection = selectionOf(paths, values, now);
   const filter = filterOf(where, from, engine) ?? sql<boolean>`1 = 1`;
   const named = where && namedIn(where, from);
   const indexed = where && from === 'devices' ? indexedValue(where, from, indexes) : undefined;
@@ -103,7 +103,7 @@ export function fleetReader(
         const first = after === undefined ? 0 : ids.findIndex((id) => id >= after.deviceId);
         const some = first === -1 ? [] : ids.slice(first, first + ID_SLICE);
         if (some.length === 0) return { rows: [] };
-        const bounds = sql<boolean>`identity.device_id in (${sql.join(some)}) and ${behind(after, isOfModules)}`;
+        const bounds = sql<boolean>`identity.device_id in (${sql.join(padded(some))}) and ${behind(after, isOfModules)}`;
         const last = some[some.length - 1];
         const isEnd = last === ids[ids.length - 1];
         return { rows: await rowsOf(bounds), ...(!isEnd && { end: { deviceId: last, moduleId: LAST } }) };
@@ -194,11 +194,6 @@ function valuesOf(paths: readonly FieldPath[] | undefined): Values | undefined {
 
 const isOfDocument = ({ field }: FieldPath): boolean => field === 'tags' || field === 'properties';
 
-const presenceFields: ReadonlySet<RowField> = new Set([
-  'connectionState',
-  'connectionStateUpdatedTime',
-  'lastActivityTime',
-]);
 const queueFields: ReadonlySet<RowField> = new Set(['cloudToDeviceMessageCount']);
 /** What stands in the identity of a row, its ids apart. */
 const identityFields: ReadonlySet<RowField> = new Set([
@@ -218,14 +213,13 @@ const twinFields: ReadonlySet<RowField> = new Set(['etag', 'version', 'modelId',
 
 /** Everything up to FROM and its joins: only what is asked for is read. */
 function selectionOf(
-  query: Query,
   paths: readonly FieldPath[] | undefined,
   values: Values | undefined,
   now: number,
 ): RawBuilder<Row> {
   const columns: RawBuilder<unknown>[] = [sql`identity.device_id, identity.module_id`];
   // Of a million rows each column costs.
-  if (asksFor(query, identityFields)) {
+  if (asksFor(paths, identityFields)) {
     columns.push(sql`identity.etag, identity.status, identity.status_reason,
       identity.status_updated_time, identity.auth_type, identity.primary_thumbprint, identity.secondary_thumbprint,
       identity.iot_edge, identity.device_scope, identity.parent_scopes`);
@@ -236,7 +230,7 @@ function selectionOf(
       and ${sql.id(alias)}.module_id = identity.module_id ${on}`);
   };
   const ofGeneration = (alias: string) => sql`and ${sql.id(alias)}.generation_id = identity.generation_id`;
-  if (asksFor(query, twinFields)) {
+  if (asksFor(paths, twinFields)) {
     columns.push(sql`twin.changes, twin.reported_version, twin.model_id`);
     join('twins', 'twin', ofGeneration('twin'));
   }
@@ -252,11 +246,11 @@ function selectionOf(
       }
     }
   }
-  if (asksFor(query, presenceFields)) {
+  if (asksFor(paths, presenceFields)) {
     columns.push(sql`presence.connected, presence.state_time, presence.activity_time`);
     join('presence_states', 'presence', ofGeneration('presence'));
   }
-  if (asksFor(query, queueFields)) {
+  if (asksFor(paths, queueFields)) {
     columns.push(sql`queue.waiting + queue.locked - case when queue.next_due <= ${now} then (
       select count(*) from commands as command where command.device_id = identity.device_id
         and command.module_id = identity.module_id and command.state <= 1 and command.due <= ${now}
