@@ -13,7 +13,7 @@ import type { IdentityKey } from '../identity/types.ts';
 import type { Presence } from '../presence/ports.ts';
 import { methodCalls } from './calls.ts';
 import type { Methods } from './room.ts';
-import { checkMethod } from './rules.ts';
+import { checkMethod, noAnswer } from './rules.ts';
 import { METHOD, type MethodCall, type MethodRequest, type MethodResult } from './types.ts';
 
 export interface MethodsParts {
@@ -185,10 +185,6 @@ function tooMany<Name extends keyof typeof limits>(of: string, shares: Shares, o
       ? { name: ofHub, scope: 'hub', current: shares.used, max: limits[ofHub] }
       : { name: ofCaller, scope: of, current: shares.heldBy(of), max: limits[ofCaller] };
   return new HubError('ThrottlingException', 'Too many methods are under way.', { limit });
-}
-
-function noAnswer(): HubError {
-  return new HubError('GatewayTimeout', 'Timed out waiting for the response from device.');
 }
 
 /** In the words of the emulated service (twins reference 5). */

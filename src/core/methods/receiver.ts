@@ -6,7 +6,7 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Call } from '../presence/types.ts';
-import { answeredPayload, checkStatus } from './rules.ts';
+import { answeredPayload, checkStatus, noAnswer } from './rules.ts';
 import { METHOD, type MethodCall, type MethodResult } from './types.ts';
 
 /** A door's end of it. */
@@ -101,9 +101,7 @@ export class MethodReceiver {
     if (open.isLimited) return;
     open.isLimited = true;
     open.cancel();
-    open.cancel = this.#clock.after(open.call.responseMs, () =>
-      this.#end(open)?.reject(new HubError('GatewayTimeout', 'Timed out waiting for the response from device.')),
-    );
+    open.cancel = this.#clock.after(open.call.responseMs, () => this.#end(open)?.reject(noAnswer()));
   }
 
   #ask(open: Open): void {

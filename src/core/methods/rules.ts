@@ -55,3 +55,7 @@ export function answeredPayload(bytes: Uint8Array): string {
     throw new HubError('BadDeviceResponse', 'The device answered with something that is not JSON.');
   }
 }
+
+/** The device was asked, and has not answered in its time: in the words of the emulated service (twins reference 5). */
+export const noAnswer = (): HubError =>
+  new HubError('GatewayTimeout', 'Timed out waiting for the response from device.');
