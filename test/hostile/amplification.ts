@@ -254,6 +254,11 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
     ['methodsPerPolicyMax', 'methodsBytesPerPolicyMax'],
     'have places of their own, so that its other requests go on',
   ],
+  [
+    'HTTP: queries of one back end, each over the whole fleet',
+    ['queriesPerPolicyMax', 'queriesWaitingPerPolicyMax', 'queryTermsMax', 'queryPageMs'],
+    'on a thread of their own, a piece of the fleet of each in turn; the others of the same back end wait',
+  ],
   ['MQTT: packets of one turn', ['mqttPacketsPerTurn'], 'a long packet counts as many, a patch of a twin as more'],
   [
     'MQTT, AMQP, HTTP: large twins that are read or changed, over all connections',
