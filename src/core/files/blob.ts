@@ -59,8 +59,8 @@ export interface BlobParts {
   readonly clock: Pick<Clock, 'monotonic'>;
   /** Asked while something is under way, and before it is stored. @throws BlobError when it may not go on */
   demandGoingOn(): Promise<void>;
-  /** Something is stored under the path. @throws BlobError when it was removed again */
-  stored(): Promise<void>;
+  /** Something is stored under the path. @throws BlobError when it was removed again, ObjectError */
+  stored(facts: ObjectFacts): Promise<void>;
 }
 
 export function openBlob(parts: BlobParts): Blob {
@@ -85,16 +85,20 @@ export function openBlob(parts: BlobParts): Blob {
     );
   }
 
+  async function lasting(work: Promise<ObjectFacts>): Promise<ObjectFacts> {
+    const facts = await work;
+    await parts.stored(facts);
+    return facts;
+  }
+
   return {
     path,
     bearer,
     async put(content, facts) {
       demand('write');
-      const put = await translated(
-        taken(content, (source, options) => store.put(path, source, { ...options, ...facts })),
+      return translated(
+        lasting(taken(content, (source, options) => store.put(path, source, { ...options, ...facts }))),
       );
-      await parts.stored();
-      return put;
     },
     async stage(blockId, content) {
       demand('write');
@@ -108,9 +112,7 @@ export function openBlob(parts: BlobParts): Blob {
       demand('write');
       // The list may have come slowly.
       await parts.demandGoingOn();
-      const put = await translated(store.commit(path, blockIds, { bytesMax: limits.fileBytesMax, ...facts }));
-      await parts.stored();
-      return put;
+      return translated(lasting(store.commit(path, blockIds, { bytesMax: limits.fileBytesMax, ...facts })));
     },
     async head() {
       demand('read');

@@ -21,7 +21,7 @@ import type { GrantRecords } from './ports.ts';
 import type { Downloads, FileOwner, GrantAnswer } from './room.ts';
 import { signQuery } from './signed-url.ts';
 import type { FileSpace } from './space.ts';
-import { demandPath, tooLarge, translated } from './store-refusals.ts';
+import { demandPath, removeStored, tooLarge, translated } from './store-refusals.ts';
 import { FILES_CONTAINER, type FileGrant, type FileLimits } from './types.ts';
 
 export interface DownloadsParts {
@@ -54,6 +54,9 @@ export interface DownloadsRoom {
   readonly demandFile: (name: string) => Promise<void>;
 }
 
+const noIdentity = ({ moduleId }: IdentityKey): HubError =>
+  new HubError(moduleId === undefined ? 'DeviceNotFound' : 'ModuleNotFound');
+
 export function createDownloads(parts: DownloadsParts): DownloadsRoom {
   const { grants, identities, limits, secret, space, pace, clock, random } = parts;
 
@@ -67,7 +70,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
   async function known(key: IdentityKey): Promise<Pick<Identity, 'generationId'>> {
     const identity = await identities.get(key);
     if (identity !== undefined) return identity;
-    throw new HubError(key.moduleId === undefined ? 'DeviceNotFound' : 'ModuleNotFound');
+    throw noIdentity(key);
   }
 
   /** @param deviceId whose bandwidth it takes; undefined = a back end reads */
@@ -81,7 +84,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     async put(_principal, owner, name, { source, bytes, sums }, facts) {
       const path = pathIn(owner, name);
       demandPath(store(), path);
-      if (owner !== 'hub') await known(owner);
+      const generationId = owner === 'hub' ? undefined : (await known(owner)).generationId;
       const bytesMax = limits.fileBytesMax;
       if (bytes !== undefined && bytes > bytesMax) throw tooLarge();
       const stated = bytes === undefined ? {} : { bytes };
@@ -91,7 +94,14 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
           ? { folder: undefined, deviceId: undefined }
           : { folder: folderOf(owner), deviceId: owner.deviceId };
       const content = { source: pace.slowed(source, undefined), ...stated };
-      return translated(space.letIn(store(), whose, content, (admitted) => store().put(path, admitted, options)));
+      const stored = await translated(
+        space.letIn(store(), whose, content, (admitted) => store().put(path, admitted, options)),
+      );
+      // As of signed URLs: stored in the moment in which the files of its identity were removed.
+      if (owner === 'hub' || !limits.deletesWithIdentity) return stored;
+      if ((await identities.get(owner))?.generationId === generationId) return stored;
+      await translated(removeStored(store(), path, stored));
+      throw noIdentity(owner);
     },
     read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose, undefined),
     list: (_principal, owner, page) => translated(store().list(folderIn(owner), page)),

@@ -15,6 +15,7 @@ import { silentRecorder } from '../monitoring/types.ts';
 import { UploadRate } from '../throttling/upload-rate.ts';
 import { BlobError } from './blob-error.ts';
 import { createFiles } from './files.ts';
+import { ObjectError, type ObjectStore } from './object-store.ts';
 import { defaultFileLimits, type UploadTicket } from './types.ts';
 
 const key = { deviceId: 'd1' };
@@ -24,6 +25,13 @@ const device: Principal = {
   generationId: 'g',
   authScope: 'device',
   authType: 'sas',
+  expiresAt: Number.POSITIVE_INFINITY,
+};
+const service: Principal = {
+  kind: 'policy',
+  policyName: 'service',
+  permissions: new Set(['ServiceConnect']),
+  scope: [],
   expiresAt: Number.POSITIVE_INFINITY,
 };
 const facts = { contentType: 'text/plain', condition: {} };
@@ -37,7 +45,17 @@ function scene() {
   const clock = new VirtualClock();
   const identity = { generationId: 'g', status: 'enabled' as const };
   const identities = { get: async () => identity } as never;
-  const store = createMemoryObjectStore(clock);
+  const memory = createMemoryObjectStore(clock);
+  /** What happens when something has just been stored. */
+  const behind = { put: async (): Promise<void> => {} };
+  const store: ObjectStore = {
+    ...memory,
+    async put(...args) {
+      const stored = await memory.put(...args);
+      await behind.put();
+      return stored;
+    },
+  };
   const room = createFiles({
     guard: createGuard(clock, silentAudit),
     store,
@@ -45,7 +63,7 @@ function scene() {
     grants: createMemoryFileGrants(identities),
     rollouts: createMemoryRollouts(),
     identities,
-    limits: { ...defaultFileLimits, uploadsOpenMax: 2 },
+    limits: { ...defaultFileLimits, uploadsOpenMax: 2, deletesWithIdentity: true },
     pace: { slowed: (source) => source },
     uploadRate: new UploadRate(clock),
     secret: Buffer.alloc(32, 1),
@@ -57,7 +75,7 @@ function scene() {
   });
   const begin = (name: string) => room.files.beginUpload(device, key, name);
   const open = ({ blobName, sasToken }: UploadTicket) => room.blobs.blob(blobName, new URLSearchParams(sasToken));
-  return { clock, room, store, begin, open };
+  return { clock, room, store, begin, open, identity, memory, behind };
 }
 
 const hubError = (code: string) => (error: unknown) => error instanceof HubError && error.code === code;
@@ -147,15 +165,41 @@ test('a notification that nobody takes ends in time', async () => {
   const ticket = await begin('a');
   await (await open(ticket)).put({ source: once('x') }, facts);
   await room.files.endUpload(device, key, ticket.correlationId, true);
-  const service: Principal = {
-    kind: 'policy',
-    policyName: 'service',
-    permissions: new Set(['ServiceConnect']),
-    scope: [],
-    expiresAt: Number.POSITIVE_INFINITY,
-  };
   assert.equal((await room.totals()).notifications, 1);
   clock.advance(limits.fileNotificationTtlMs);
   assert.equal(await room.files.takeNotification(service), undefined);
   assert.equal((await room.totals()).notifications, 0);
+});
+
+test('what is stored while its identity goes is removed again, and nothing that another has stored there since', async () => {
+  const { room, store, memory, begin, open, identity, behind } = scene();
+  const blob = await open(await begin('a'));
+  const bySignedUrl = () => blob.put({ source: once('own') }, facts);
+  const byBackEnd = () => room.downloads.put(service, key, 'a', { source: once('own') }, facts);
+  const all = [
+    [bySignedUrl, blobError('AuthenticationFailed')],
+    [byBackEnd, hubError('DeviceNotFound')],
+  ] as const;
+  for (const [put, refused] of all) {
+    for (const isReplaced of [false, true]) {
+      behind.put = async () => {
+        identity.generationId = 'another';
+        if (isReplaced) await memory.put(blob.path, once('of another'), { ...facts, bytesMax: 100 });
+      };
+      identity.generationId = 'g';
+      await assert.rejects(put(), refused);
+      assert.equal((await memory.head(blob.path))?.bytes, isReplaced ? 10 : undefined);
+      await memory.delete(blob.path);
+    }
+  }
+  // The store that fails then is told as one that fails.
+  behind.put = async () => {
+    identity.generationId = 'another';
+  };
+  identity.generationId = 'g';
+  const failing = async (): Promise<never> => {
+    throw new ObjectError('unavailable');
+  };
+  store.delete = failing;
+  await assert.rejects(bySignedUrl(), blobError('ServerBusy'));
 });

@@ -12,6 +12,7 @@ import type { FileRecords, GrantRecords } from './ports.ts';
 import type { Blobs } from './room.ts';
 import { type BlobGrant, verifyQuery } from './signed-url.ts';
 import type { FileSpace } from './space.ts';
+import { removeStored } from './store-refusals.ts';
 import type { FileGrant, FileLimits } from './types.ts';
 
 export interface BlobsParts extends ReceiptParts {
@@ -88,9 +89,9 @@ export function createBlobs(parts: BlobsParts): Blobs {
         grant: { ...signed, path: meant },
         demandGoingOn: () => demandGoingOn(signed, held),
         // Stored in the moment in which the files of its identity were removed: its turn has not come then.
-        async stored() {
+        async stored(facts) {
           if (!limits.deletesWithIdentity || (await isThere(held))) return;
-          await store.delete(meant);
+          await removeStored(store, meant, facts);
           throw new BlobError('AuthenticationFailed');
         },
       });

@@ -1,6 +1,6 @@
 /** What a store refuses, as the hub's own refusals. */
 import { HubError } from '../errors.ts';
-import { ObjectError, type ObjectStore } from './object-store.ts';
+import { ObjectError, type ObjectFacts, type ObjectStore } from './object-store.ts';
 
 /** @throws HubError ArgumentInvalid where the store takes no path as long as this */
 export function demandPath({ pathBytesMax }: Pick<ObjectStore, 'pathBytesMax'>, path: string): void {
@@ -38,3 +38,16 @@ export async function translated<Result>(work: Promise<Result>): Promise<Result>
 
 export const tooLarge = (options?: { readonly cause: unknown }): HubError =>
   new HubError('MessageTooLarge', 'The file is larger than allowed.', options);
+
+/** Removes what was stored, unless something else is there by now. @throws ObjectError */
+export async function removeStored(
+  store: Pick<ObjectStore, 'delete'>,
+  path: string,
+  { etag }: Pick<ObjectFacts, 'etag'>,
+): Promise<void> {
+  try {
+    await store.delete(path, { ifMatch: etag });
+  } catch (error) {
+    if (!(error instanceof ObjectError && error.kind === 'condition')) throw error;
+  }
+}
