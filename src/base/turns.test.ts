@@ -29,3 +29,8 @@ test('who asks for much waits for himself', async () => {
   assert.deepEqual(done.slice(0, 5), ['greedy', 'b', 'c', 'greedy', 'greedy'].slice(0, done.length));
   assert.ok(done.includes('b') && done.includes('c'));
 });
+
+test('a turn without room for work is a fault, not a wait for ever', () => {
+  const turns = new Turns(() => 0);
+  assert.throws(() => turns.take('a', 1), /a turn has room for work/);
+});

@@ -1,3 +1,5 @@
+import { assert } from './assert.ts';
+
 /**
  * Work of one thread that is cheap once and is asked for in heaps: a large document is put together, a batch is taken apart. In one turn
  * of the event loop so much of it is done, for all callers together; the rest waits for the next turns, a queue for each caller, and the
@@ -24,7 +26,7 @@ export class Turns {
    * @returns undefined = the work is to be done now; else it is to be done as soon as that resolves
    */
   take(key: string, units: number): Promise<void> | undefined {
-    if (this.#lines.size === 0 && this.#spent < this.#unitsPerTurn()) {
+    if (this.#lines.size === 0 && this.#spent < this.#budget()) {
       this.#spend(units);
       return undefined;
     }
@@ -33,6 +35,13 @@ export class Turns {
       if (line === undefined) this.#lines.set(key, [{ units, begin }]);
       else line.push({ units, begin });
     });
+  }
+
+  /** Without one nothing would ever begin. */
+  #budget(): number {
+    const units = this.#unitsPerTurn();
+    assert(units > 0, 'a turn has room for work');
+    return units;
   }
 
   #spend(units: number): void {
@@ -46,7 +55,7 @@ export class Turns {
     this.#isCounting = false;
     this.#spent = 0;
     for (const [key, line] of this.#lines) {
-      if (this.#spent >= this.#unitsPerTurn()) return;
+      if (this.#spent >= this.#budget()) return;
       const [first] = line;
       line.shift();
       // Behind the others.

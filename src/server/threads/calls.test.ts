@@ -98,6 +98,18 @@ for (const [form, links] of Object.entries(forms)) {
     await assert.rejects(greeter.never(), /cannot store or serve/);
   });
 
+  test(`${form}: a listener that fails while the link closes keeps no other from hearing`, () => {
+    const { here } = pair(links);
+    const heard: string[] = [];
+    here.onClose(() => {
+      throw new Error('a bug');
+    });
+    here.onClose(() => heard.push('second'));
+    assert.throws(() => here.close(), /a bug/);
+    assert.deepEqual([heard, here.isOpen], [['second'], false]);
+    here.close();
+  });
+
   test(`${form}: notes arrive in order, with their buffers`, async () => {
     const { here, there } = pair(links);
     const seen: number[] = [];

@@ -49,7 +49,10 @@ export interface ThreadLink {
    * be served from then on. At once, if it has closed already.
    */
   onClose(listener: () => void): void;
-  /** The other side is gone: calls that wait are refused as `ServiceUnavailable`, and what still comes from it is ignored. */
+  /**
+   * The other side is gone: calls that wait are refused as `ServiceUnavailable`, and what still comes from it is ignored.
+   * @throws what a listener of `onClose` has thrown first, when all have heard
+   */
   close(): void;
 }
 
@@ -219,7 +222,15 @@ export function openThreadLink(port: MemberPort): ThreadLink {
       closed = true;
       for (const id of [...waiting.keys()]) answered(id)?.reject(gone());
       for (const controller of cancels.values()) controller.abort(gone());
-      for (const listener of closeListeners.splice(0)) listener();
+      const failures: unknown[] = [];
+      for (const listener of closeListeners.splice(0)) {
+        try {
+          listener();
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+      if (failures.length > 0) throw failures[0];
     },
   };
 }

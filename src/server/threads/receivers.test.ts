@@ -33,7 +33,7 @@ function over(link: ThreadLink, own: ThreadLink, places: ReceiverPlaces) {
     link.close();
     end();
   };
-  return { places: receiversStandIn(own), die };
+  return { places: receiversStandIn(own), die, close: () => own.close() };
 }
 
 receiverPlacesContract('one process', () => {
@@ -72,6 +72,24 @@ test('receivers of a thread that has ended are out, and nobody waits for them', 
   await entered;
   second.die();
   await places.enter(place, { name: 'shares', displaced: () => assert.fail() });
+});
+
+test('receivers that fail while their link closes keep no other from hearing', async () => {
+  const { places, close } = onThread(createReceiverPlaces());
+  const place = { eventHub: 'hub', consumerGroup: '$Default', partition: 0 };
+  const told: string[] = [];
+  await places.enter(place, { name: 'rejects', displaced: async () => Promise.reject(new Error('a bug')) });
+  await places.enter(place, {
+    name: 'throws',
+    displaced: () => {
+      throw new Error('a bug');
+    },
+  });
+  await places.enter(place, { name: 'hears', displaced: ({ code }) => void told.push(code) });
+  close();
+  assert.deepEqual(told, ['ServiceUnavailable']);
+  // A rejection that nobody handles would fail this test by now.
+  await new Promise((resolve) => setImmediate(resolve));
 });
 
 test('receivers of an event hub that is not there are refused', async () => {

@@ -58,6 +58,13 @@ export function serveReceivers(link: ThreadLink, places: ReceiverPlaces): () => 
   };
 }
 
+/** Nobody waits for one whose link has closed, so what keeps it from ending is told to nobody. */
+async function displace(receiver: Receiver): Promise<void> {
+  try {
+    await receiver.displaced(new HubError('ServiceUnavailable'));
+  } catch {}
+}
+
 /** The places as doors of a listener thread see them. */
 export function receiversStandIn(link: ThreadLink): ReceiverPlaces {
   const remote = link.remote<ReceiverCalls>('receivers', { enter: true });
@@ -74,7 +81,7 @@ export function receiversStandIn(link: ThreadLink): ReceiverPlaces {
   link.onClose(() => {
     const all = [...receivers.values()];
     receivers.clear();
-    for (const receiver of all) void receiver.displaced(new HubError('ServiceUnavailable'));
+    for (const receiver of all) void displace(receiver);
   });
   return {
     async enter(place, receiver) {
