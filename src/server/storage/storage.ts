@@ -4,11 +4,10 @@
  */
 import type { Metric } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
-import type { EventLog, EventWriter } from '../../core/events/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
-import type { BatchRuns } from '../../stores/event-log/format.ts';
+import type { StoredLog } from '../../stores/event-log/stored-log.ts';
 import type { TableStores } from '../../stores/tables/stores.ts';
 import type { HealthCheck } from '../observe/health/health.ts';
 
@@ -16,13 +15,6 @@ import type { HealthCheck } from '../observe/health/health.ts';
 export interface Stores extends TableStores {
   readonly presenceStates: PresenceStateStore;
   readonly fleet: FleetStore;
-}
-
-/** An event log that the doors of this process write, and that takes whole batches of its listener threads. */
-export interface StoredLog extends EventLog {
-  readonly writer: EventWriter & { append(batch: BatchRuns, bytes: number): void };
-  /** Calls `listener` after facts of partitions have changed, before waiters and watchers hear of it. One listener. */
-  followFacts(listener: () => void): void;
 }
 
 /** A log as it takes room on the disk of the data folder. */

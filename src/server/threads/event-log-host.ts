@@ -8,17 +8,15 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import type { EventPosition, PartitionFacts } from '../../core/events/types.ts';
-import type { BatchRuns } from '../../stores/event-log/format.ts';
+import type { StoredLog } from '../../stores/event-log/stored-log.ts';
 import { Moved, type ThreadLink } from './calls.ts';
 import type { SentBatch } from './event-memory.ts';
 import { unpackBatch } from './event-memory.ts';
 import { packRuns } from './event-runs.ts';
 import { SharedFacts } from './shared-facts.ts';
 
-/** A log that takes sealed batches of other writers; `batchBytesMax` of both must be the same. */
-export interface HostedLog extends EventLog {
-  readonly writer: EventLog['writer'] & { append(batch: BatchRuns, bytes: number): void };
-}
+/** Whoever makes the host tells it of facts that have changed. */
+export type HostedLog = Omit<StoredLog, 'followFacts'>;
 
 /** What a listener thread is told of a log at its start. */
 export interface LogStart {

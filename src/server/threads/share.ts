@@ -4,8 +4,9 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { canSharePorts, type TlsSource } from '../../protocols/shared/listener.ts';
+import type { StoredLog } from '../../stores/event-log/stored-log.ts';
 import type { Shutdown } from '../lifecycle.ts';
-import { EventLogHost, type HostedLog } from './event-log-host.ts';
+import { EventLogHost } from './event-log-host.ts';
 import { ListenerThreads, type ThreadsParts } from './threads.ts';
 import { SharedTls } from './tls.ts';
 
@@ -25,7 +26,7 @@ export async function usableThreads(wanted: number | undefined, log: Log): Promi
 
 /** The logs as listener threads see them. */
 export function hostLogs(
-  logs: readonly (HostedLog & { followFacts(listener: () => void): void })[],
+  logs: readonly StoredLog[],
   { clock, shutdown }: { readonly clock: Clock; readonly shutdown: Shutdown },
 ): readonly EventLogHost[] {
   return logs.map((log) => {
