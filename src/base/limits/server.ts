@@ -87,7 +87,7 @@ export const serverLimits = {
   memberFrameBytesMax: 16 * MiB,
   /** What waits for a node that does not read, before its link is given up. */
   memberUnsentBytesMax: 64 * MiB,
-  /** How often a member is asked whether it runs, and after how many questions without an answer it is given up: ten seconds. */
+  /** How often a member is asked whether it runs, and after how many questions without an answer it is given up: ten to twelve seconds. */
   memberBeatMs: 2 * SECOND_MS,
   memberSilentBeatsMax: 5,
   /** How long a listener thread may take until its doors are open: a small board that is busy needs some seconds. */

@@ -14,10 +14,10 @@ import { findPort } from '../../protocols/shared/listener.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { HandshakeFailures } from '../tls/handshake-failures.ts';
 import { type EveryCall, openThreadLink, type ThreadLink } from './calls.ts';
-import { watchMember } from './fence.ts';
 import { type HubHostParts, hubStart, serveHub } from './hub-host.ts';
 import { type LogStart, serveLog } from './log.ts';
 import type { SharedTls } from './tls.ts';
+import { watchMember } from './watch-member.ts';
 import type { DoorSpec, ThreadCalls, ThreadStart } from './worker.ts';
 
 export interface ThreadsParts extends HubHostParts {

@@ -29,13 +29,13 @@ export class AttachedDevice implements DeviceReceiver {
   twin: TwinLinks | undefined;
   readonly #hub: DeviceHub;
   #methods: MethodLinks | undefined;
-  readonly #onLost: (peer: AttachedDevice, reason: DisconnectReason) => void;
+  readonly #onLost: (device: AttachedDevice, reason: DisconnectReason) => void;
 
   constructor(
     hub: DeviceHub,
     principal: DevicePrincipal,
     origin: AmqpOrigin,
-    onLost: (peer: AttachedDevice, reason: DisconnectReason) => void,
+    onLost: (device: AttachedDevice, reason: DisconnectReason) => void,
   ) {
     this.#hub = hub;
     this.connection = new DeviceConnection(hub, principal, origin, this);

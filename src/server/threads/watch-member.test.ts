@@ -13,9 +13,9 @@ import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { openThreadLink } from './calls.ts';
 import { EventLogHost } from './event-log-host.ts';
 import { eventLogStandIn } from './event-log-stand-in.ts';
-import { watchMember } from './fence.ts';
 import { presenceStandIn, servePresence } from './presence.ts';
 import { receiversStandIn, serveReceivers } from './receivers.ts';
+import { watchMember } from './watch-member.ts';
 
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
