@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
+import { parseQuery } from '../../core/query/statement.ts';
 import { authorityStoreContract } from '../contract/authorities.ts';
 import { commandQueueContract } from '../contract/command-queue.ts';
 import { commandQueueModelTest } from '../contract/command-queue-model.ts';
@@ -175,6 +176,10 @@ withPostgres('the contracts of all table stores', (open) => {
       await admitIdentities(opened.tables.identities, [target]);
       const expiresAt = clock.now() + 600_000;
       await commandQueue.enqueue(newCommand('m', { target, expiresAt }), defaultCommandLimits, clock.now());
+      // Nor does it count as ended, in a query, what has its time.
+      const query = parseQuery('SELECT cloudToDeviceMessageCount AS count FROM devices');
+      const page = await ahead.fleet.page({ query, countMax: 10 }, new AbortController().signal);
+      assert.deepEqual(JSON.parse(page.text), [{ count: 1 }]);
       const lock = (token: string) => ({ tokens: [token], holder: 'c', lockMs: 60_000 });
       assert.equal((await commandQueue.lockNext(target, 'g1', lock('a'), clock.now())).length, 1);
       assert.equal((await ahead.commandQueue.lockNext(target, 'g1', lock('b'), ahead.clock.now())).length, 0);

@@ -115,7 +115,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   return {
     ...createTableStores(caller, clock),
     clock,
-    fleet: queriesOver(queried, parts),
+    fleet: queriesOver(queried, clock, log),
     close: async () => {
       clock.close();
       await Promise.all([database.destroy(), queried.destroy()]);
@@ -140,7 +140,7 @@ function connect({ url, schema, log }: PostgresTablesParts, max: number): Kysely
 }
 
 /** Piece by piece, so that neither a connection nor this node's loop is held by one query. */
-function queriesOver(tables: Kysely<Tables>, { clock, log }: PostgresTablesParts): FleetStore {
+function queriesOver(tables: Kysely<Tables>, clock: Clock, log: Log): FleetStore {
   return {
     async page(request, signal) {
       const end = performance.now() + limits.queryPageMs;
