@@ -210,6 +210,8 @@ test('a disk that fills up in the middle of a file: the file is refused, telemet
 test('many uploads at once leave the event log its room on the disk', {
   skip: isMounted ? false : 'no file system can be mounted here',
 }, async () => {
+  // What the full disk of the test before holds is in the way.
+  rmSync(path.join(place, 'data'), { recursive: true, force: true });
   await using hub = await startHub({ dataDir: path.join(place, 'many'), args: ['--segment-bytes', '1MiB'] });
   const device = await fileDevice(hub, 'd1');
   const free = (): number => {
@@ -239,10 +241,11 @@ test('many uploads at once leave the event log its room on the disk', {
     [...new Set(answers)].filter((answer) => answer !== '201'),
     ['403 QuotaExceeded'],
   );
-  assert.ok(answers.filter((answer) => answer === '201').length <= 2, answers.join());
+  const stored = answers.filter((answer) => answer === '201').length;
+  assert.ok(stored >= 1 && stored <= 2, answers.join());
   assert.ok(least > 0.02, `${(100 * least).toFixed(1)} % were free`);
   assert.equal((await device.ask('POST', '/messages/events?api-version=2020-03-13', { t: 1 })).status, 204);
-  assert.equal(visible(hub, 'd1').length, answers.filter((answer) => answer === '201').length);
+  assert.equal(visible(hub, 'd1').length, stored);
   assert.deepEqual(readdirSync(path.join(filesOf(hub), '.staging')), [], 'what was refused has left nothing');
 });
 

@@ -5,6 +5,10 @@
 import { statfs } from 'node:fs/promises';
 import { limits } from '../../../base/limits.ts';
 import { ObjectError } from '../../../core/files/object-store.ts';
+import { diskError } from './disk-error.ts';
+
+/** What is asked of a disk. */
+type Disk = () => Promise<{ readonly bavail: number; readonly blocks: number; readonly bsize: number }>;
 
 /** Room for one file that comes. */
 export interface DiskPlace {
@@ -15,7 +19,7 @@ export interface DiskPlace {
 }
 
 export class DiskRoom {
-  readonly #folder: string;
+  readonly #disk: Disk;
   /** Bytes that were let in, of all files since the start. */
   #granted = 0;
   /** Those of them that were written, or are not to come any more. */
@@ -23,8 +27,9 @@ export class DiskRoom {
   /** Bytes that were written, of whatever file, since the disk was looked at. */
   #unseen = 0;
 
-  constructor(folder: string) {
-    this.#folder = folder;
+  /** @param disk the one that the folder is on */
+  constructor(folder: string, disk: Disk = () => statfs(folder)) {
+    this.#disk = disk;
   }
 
   /**
@@ -43,7 +48,7 @@ export class DiskRoom {
           left -= count;
           this.#done += count;
           this.#unseen += count;
-          if (this.#unseen >= limits.fileSyncBytes) await this.#grant(0, 0);
+          if (this.#unseen >= limits.fileSyncBytes) await this.#demandReserve();
         },
       });
     } finally {
@@ -51,17 +56,30 @@ export class DiskRoom {
     }
   }
 
-  /** Lets in as many bytes as are wanted, or fewer where fewer are free; their number. @throws ObjectError full */
+  /** Lets in as many bytes as are wanted, or fewer where fewer are free; their number. @throws ObjectError full, unavailable */
   async #grant(wanted: number, atLeast: number): Promise<number> {
-    this.#unseen = 0;
     // What is written while the disk is looked at may be missing in what is found: it counts as not written.
     const done = this.#done;
-    const { bavail, blocks, bsize } = await statfs(this.#folder);
-    const reserve = blocks * bsize * limits.filesDiskReserveShare;
-    const free = bavail * bsize - (this.#granted - done) - reserve;
-    if (free < atLeast) throw new ObjectError('full', 'little room is left');
+    const free = (await this.#free()) - (this.#granted - done);
+    if (free < atLeast) throw noRoom();
     const given = Math.max(atLeast, Math.min(wanted, Math.floor(free)));
     this.#granted += given;
     return given;
   }
+
+  /** What was let in goes on while the reserve itself is free: it holds what others write meanwhile. @throws ObjectError full, unavailable */
+  async #demandReserve(): Promise<void> {
+    if ((await this.#free()) < 0) throw noRoom();
+  }
+
+  /** Bytes beside the reserve. */
+  async #free(): Promise<number> {
+    this.#unseen = 0;
+    const { bavail, blocks, bsize } = await this.#disk().catch((error) => {
+      throw diskError(error);
+    });
+    return bavail * bsize - blocks * bsize * limits.filesDiskReserveShare;
+  }
 }
+
+const noRoom = (): ObjectError => new ObjectError('full', 'little room is left');

@@ -4,7 +4,8 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { limits } from '../../../base/limits.ts';
-import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
+import type { ByteSource } from '../../../core/files/object-store.ts';
+import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 
@@ -64,12 +65,4 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
     const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written);
     written += bytesWritten;
   }
-}
-
-/** What a failure of the disk means for who asked. */
-export function diskError(error: unknown): ObjectError {
-  if (error instanceof ObjectError) return error;
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  const isFull = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG';
-  return new ObjectError(isFull ? 'full' : 'unavailable', `the folder of files: ${code ?? 'failed'}`, error);
 }

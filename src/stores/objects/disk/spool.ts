@@ -8,9 +8,10 @@ import path from 'node:path';
 import type { ByteSource, ContentOptions } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
 import { discard } from './discard.ts';
+import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
-import { diskError, writeDurably } from './file-writer.ts';
+import { writeDurably } from './file-writer.ts';
 import { readRegion } from './staged-blocks.ts';
 
 /** Content that can be read from any place, as often as is wanted. */

@@ -11,9 +11,10 @@ import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
 import { discard } from './discard.ts';
+import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
-import { diskError, writeDurably } from './file-writer.ts';
+import { writeDurably } from './file-writer.ts';
 import { contiguousBytes, Placement, type Region } from './placement.ts';
 
 /** Where blocks are counted beside those of other objects. */

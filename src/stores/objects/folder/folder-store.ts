@@ -36,8 +36,9 @@ import {
 } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
 import { discard } from '../disk/discard.ts';
+import { diskError } from '../disk/disk-error.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
-import { diskError, writeDurably } from '../disk/file-writer.ts';
+import { writeDurably } from '../disk/file-writer.ts';
 import { readRegion } from '../disk/staged-blocks.ts';
 import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
 import { PathLocks } from '../path-locks.ts';
