@@ -46,6 +46,12 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'src/base',
   ],
   'src/server/threads': ['src/server', 'src/protocols', 'src/records', 'src/stores/event-log', 'src/core', 'src/base'],
+  // The public entry of adapters and what all their hosts share; it knows no hub, and adapters know nothing else.
+  'src/gateway': ['src/base'],
+  'src/gateway/testing': ['src/gateway', 'src/base'],
+  'src/gateway/remote': ['src/gateway', 'src/adapters/built-in.ts', 'src/api', 'src/wire', 'src/base'],
+  'src/adapters': ['src/gateway', 'src/base'],
+  'src/server/adapters': ['src/server', 'src/gateway', 'src/adapters/built-in.ts', 'src/core', 'src/base'],
   'src/cli': ['src/api', 'src/wire', 'src/base'],
   'src/main.ts': ['src/server', 'src/cli', 'src/base'],
 };
@@ -75,6 +81,14 @@ const coreRooms = [
   'methods',
   'query',
 ];
+
+/** What other programs import (`exports` of package.json). */
+const { exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+  exports: Record<string, { default: string }>;
+};
+const publicEntries = Object.values(exports).map((entry) =>
+  entry.default.replace(/^\.\/dist\//, 'src/').replace(/\.js$/, '.ts'),
+);
 
 const importsOf = (file: string): readonly Import[] => readImports(root, file);
 const resolve = resolveImport;
@@ -210,6 +224,7 @@ test('no files import each other in a circle, not for types either', () => {
 test('every file of src is used from main.ts, a test, a bench or an example', () => {
   const roots = [
     'src/main.ts',
+    ...publicEntries,
     ...files.filter(isTest),
     ...globSync(['test/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts', 'scripts/**/*.ts', 'sdk-tests/*.ts'], {
       cwd: root,
