@@ -41,6 +41,10 @@ export const mqttLimits = {
    * what commands alone may make wait, so that a peer which must write before it reads on is not held up by them.
    */
   mqttOutputBytesMax: 256 * KiB,
+  /** User properties of one MQTT 5 packet: each becomes a property of a message, of which there are no more. */
+  mqtt5UserPropertiesMax: 64,
+  /** Bytes of all properties of one MQTT 5 packet, before any of them is read. */
+  mqtt5PropertiesBytesMax: 16 * KiB,
   /** How long a connection that the hub has ended may take to read its last bytes. */
   mqttLingerMs: 2 * SECOND_MS,
 } as const;

@@ -2,8 +2,8 @@
  * One whole packet of a client -> a value. Everything that the standard calls malformed or a protocol violation, and
  * that can be seen in the packet alone, is refused here, each with its clause.
  */
-import { isUtf8 } from 'node:buffer';
 import { limits } from '../../base/limits.ts';
+import { Fields } from './fields.ts';
 import { type ClientPacket, type ConnectPacket, MalformedPacket, packetTypes } from './packets.ts';
 
 const PROTOCOL_NAME = 'MQTT';
@@ -129,77 +129,4 @@ function boundFilters(count: number): void {
 
 function requireFlags(flags: number, required: number): void {
   if (flags !== required) throw new MalformedPacket(`reserved flags are ${flags}, not ${required} [MQTT-2.2.2-2]`);
-}
-
-/** The fields of one packet in order; nothing is read over its end. */
-class Fields {
-  readonly #bytes: Buffer;
-  readonly #end: number;
-  #at: number;
-
-  constructor(bytes: Buffer, at: number, end: number) {
-    this.#bytes = bytes;
-    this.#at = at;
-    this.#end = end;
-  }
-
-  get done(): boolean {
-    return this.#at === this.#end;
-  }
-
-  byte(): number {
-    return this.#bytes[this.#advance(1)];
-  }
-
-  number(): number {
-    return this.#bytes.readUInt16BE(this.#advance(2));
-  }
-
-  packetId(): number {
-    const id = this.number();
-    if (id === 0) throw new MalformedPacket('packet identifier is 0 [MQTT-2.3.1-1]');
-    return id;
-  }
-
-  /** Binary data behind its length, as wills and passwords are. */
-  block(): Buffer {
-    const length = this.number();
-    const at = this.#advance(length);
-    return this.#bytes.subarray(at, at + length);
-  }
-
-  /** UTF-8 text, section 1.5.3. */
-  text(): string {
-    const bytes = this.block();
-    if (!isUtf8(bytes)) throw new MalformedPacket('text is not UTF-8 [MQTT-1.5.3-1]');
-    if (bytes.includes(0)) throw new MalformedPacket('text holds U+0000 [MQTT-1.5.3-2]');
-    return bytes.toString('utf8');
-  }
-
-  /**
-   * A topic's name or a filter. Wildcards in a name [MQTT-3.3.2-2] are not refused here: device ids and property values
-   * may hold `+` and `#` (device reference 2.3, 5.2), so only the addresses know which are wrong.
-   */
-  topic(): string {
-    const name = this.text();
-    if (name === '') throw new MalformedPacket('an empty topic [MQTT-4.7.3-1]');
-    return name;
-  }
-
-  rest(): Buffer {
-    const at = this.#at;
-    this.#at = this.#end;
-    return this.#bytes.subarray(at, this.#end);
-  }
-
-  finish(): void {
-    if (!this.done) throw new MalformedPacket(`${this.#end - this.#at} bytes too many behind the last field (2.2.3)`);
-  }
-
-  #advance(count: number): number {
-    const at = this.#at;
-    if (at + count > this.#end) throw new MalformedPacket('the packet ends within a field (2.2.3)');
-    this.#at = at + count;
-    return at;
-  }
 }
