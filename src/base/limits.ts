@@ -5,6 +5,7 @@
  */
 import { amqpLimits } from './limits/amqp.ts';
 import { cliLimits } from './limits/cli.ts';
+import { coapLimits } from './limits/coap.ts';
 import { commandsLimits } from './limits/commands.ts';
 import { connectionsLimits } from './limits/connections.ts';
 import { eventsLimits } from './limits/events.ts';
@@ -20,6 +21,7 @@ import { twinsLimits } from './limits/twins.ts';
 export const limits = {
   ...amqpLimits,
   ...cliLimits,
+  ...coapLimits,
   ...commandsLimits,
   ...connectionsLimits,
   ...eventsLimits,
