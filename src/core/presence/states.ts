@@ -16,21 +16,27 @@ export interface StoredPresence extends PresenceState {
 }
 
 /**
- * Where presence is kept, by one node: `begin`, `end` and `recover` are about all states that are there. A store that nodes share
- * needs the node beside each state first. One contract suite (`stores/contract/presence-states.ts`) runs over every implementation.
+ * Where one node keeps presence: `begin`, `end` and `recover` are about this node's runs and what it has said, and nodes that share
+ * the tables have such a value each. One contract suite (`stores/contract/presence-states.ts`) runs over every implementation.
  */
 export interface PresenceStateStore {
-  /** A run of the hub begins. True: the run before it did not end by `end`, and left `connected` states that are not. */
+  /** A run of this node begins. True: its run before did not end by `end`, and left `connected` states that are not. */
   begin(): Promise<boolean>;
   /** The run ends in an orderly way. */
   end(): Promise<void>;
-  /** In the order asked for; undefined = never seen. States of an older generation of the identity do not count. */
+  /**
+   * In the order asked for, whichever node has said it; undefined = never seen. States of an older generation of the identity do
+   * not count.
+   */
   get(keys: readonly IdentityKey[]): Promise<readonly (PresenceState | undefined)[]>;
-  /** Replaces the states of those identities that still exist in that generation, and leaves out the others. */
+  /**
+   * Replaces the states of those identities that still exist in that generation, and leaves out the others. That a connection has ended
+   * does not replace that another node holds one: the device has moved there meanwhile.
+   */
   save(states: readonly StoredPresence[]): Promise<void>;
   /**
-   * Turns at most `count` states that say `connected` into disconnected ones, as of their last known activity, and tells
-   * which; none = all are done.
+   * Turns at most `count` of this node's states that say `connected` into disconnected ones, as of their last known activity, and
+   * tells which; none = all are done.
    */
   recover(count: number): Promise<readonly StoredPresence[]>;
 }

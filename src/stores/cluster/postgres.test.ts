@@ -1,5 +1,7 @@
 /** The contracts of the table stores over PostgreSQL, and what only several nodes can do to each other. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net, { type AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
@@ -12,9 +14,10 @@ import { fileGrantsContract } from '../contract/file-grants.ts';
 import { fileRecordsContract } from '../contract/file-records.ts';
 import { fleetStoreContract } from '../contract/fleet.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
-import { identityStoreContract } from '../contract/identities.ts';
+import { exampleIdentity, identityStoreContract } from '../contract/identities.ts';
 import { policyStoreContract } from '../contract/policies.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
+import { presenceStateStoreContract } from '../contract/presence-states.ts';
 import { subscriptionStoreContract } from '../contract/subscriptions.ts';
 import { twinStoreContract } from '../contract/twins.ts';
 import type { TableStores } from '../tables/stores.ts';
@@ -31,6 +34,26 @@ withPostgres('the contracts of all table stores', (open) => {
   policyStoreContract('postgres', store('policies'));
   consumerGroupStoreContract('postgres', store('consumerGroups'));
   subscriptionStoreContract('postgres', store('subscriptions'));
+
+  presenceStateStoreContract('postgres', async () => {
+    const opened = await open();
+    const another = await opened.another(systemClock, { node: 'another' });
+    const { identities, presenceStates } = opened.tables;
+    return {
+      store: presenceStates,
+      another: another.presenceStates,
+      register: async (deviceId, moduleId, generationId) => {
+        const identity = exampleIdentity({ deviceId, ...(moduleId !== undefined && { moduleId }) }, { generationId });
+        await identities.write([{ kind: 'create', identity, countMax: 1000 }]);
+      },
+      unregister: async (deviceId) =>
+        void (await identities.write([{ kind: 'delete', key: { deviceId }, ifMatch: '*' }])),
+      close: async () => {
+        await another.close();
+        await opened.close();
+      },
+    };
+  });
 
   fileGrantsContract('postgres', async () => {
     const { tables, close } = await open();
@@ -164,6 +187,50 @@ withPostgres('the contracts of all table stores', (open) => {
       await other.close();
       await opened.close();
     }
+  });
+
+  test('postgres: a statement that waits too long is refused, and the connection serves the next', async () => {
+    const opened = await open();
+    const node = await opened.another(systemClock, { statementMs: 2000 });
+    const unlock = await opened.lock('policies');
+    try {
+      await assert.rejects(node.policies.load(), { code: 'ServiceUnavailable' });
+    } finally {
+      await unlock();
+    }
+    assert.deepEqual(await node.policies.load(), []);
+    await node.close();
+    await opened.close();
+  });
+
+  test('postgres: a server that is silent is given up, and the next call goes by a new connection', async () => {
+    const opened = await open();
+    let isSilent = false;
+    const proxy = net.createServer((client) => {
+      const { hostname, port } = new URL(opened.url);
+      const server = net.connect(Number(port), hostname);
+      client.on('data', (bytes) => isSilent || server.write(bytes));
+      server.on('data', (bytes) => client.write(bytes));
+      for (const [one, other] of [
+        [client, server],
+        [server, client],
+      ]) {
+        one.on('error', () => {});
+        one.on('close', () => other.destroy());
+      }
+    });
+    proxy.listen(0, '127.0.0.1');
+    await once(proxy, 'listening');
+    const url = new URL(opened.url);
+    url.host = `127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const node = await opened.another(systemClock, { url: url.href, statementMs: 2000 });
+    isSilent = true;
+    await assert.rejects(node.policies.load(), { code: 'ServiceUnavailable' });
+    isSilent = false;
+    assert.deepEqual(await node.policies.load(), []);
+    await node.close();
+    proxy.close();
+    await opened.close();
   });
 
   test('postgres: a node whose clock is an hour ahead does not end the locks of another', async () => {

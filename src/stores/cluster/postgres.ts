@@ -2,6 +2,7 @@
  * Everything but events in PostgreSQL, by the operations that SQLite runs as well: each in a transaction of its own, and
  * answered after its commit. Nodes share the database, and nothing else.
  */
+import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
@@ -11,16 +12,17 @@ import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import type { PresenceStateStore } from '../../core/presence/states.ts';
 import { runPage } from '../../core/query/page.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
 import type { TableCaller } from '../tables/caller.ts';
 import { declaring } from '../tables/engine.ts';
 import { fleetReader } from '../tables/fleet.ts';
-import { createKeyCipher, type KeyRing } from '../tables/key-cipher.ts';
+import { createKeyCipher, type KeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
 import { prepareTables } from '../tables/prepare.ts';
 import type { Tables, Transaction } from '../tables/schema.ts';
-import { createTableStores, type TableStores } from '../tables/stores.ts';
+import { createTablePresence, createTableStores, type TableStores } from '../tables/stores.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
 
@@ -32,11 +34,17 @@ export interface PostgresTablesParts {
   readonly cipher: KeyRing;
   readonly log: Log;
   readonly clock: Clock;
+  /** The name of this node among those that share the tables; absent = the only one. */
+  readonly node?: string;
+  /** How long one statement may take; absent = `postgresStatementMs`. */
+  readonly statementMs?: number;
 }
 
 export interface PostgresTables extends TableStores {
   /** The database's own, by which locks are counted. */
   readonly clock: Clock;
+  /** Who is connected, as this node says it. */
+  readonly presenceStates: PresenceStateStore;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
   /** Finishes what runs and closes the connections. */
@@ -56,15 +64,12 @@ const UNAVAILABLE = new Set(['08', '53', '57', '58']);
 export async function openPostgresTables(parts: PostgresTablesParts): Promise<PostgresTables> {
   const { log } = parts;
   const cipher = createKeyCipher(parts.cipher);
-  const database = connect(parts, limits.postgresConnectionsMax);
-  const queried = connect(parts, limits.postgresQueryConnectionsMax);
+  await prepare(parts, cipher);
+  const statementMs = parts.statementMs ?? limits.postgresStatementMs;
+  const database = connect(parts, limits.postgresConnectionsMax, statementMs);
+  const queried = connect(parts, limits.postgresQueryConnectionsMax, statementMs);
   let clock: DatabaseClock;
   try {
-    await database.transaction().execute(async (tx) => {
-      await checkServer(tx);
-      await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
-      await prepareTables(tx, cipher, parts.cipher);
-    });
     clock = await DatabaseClock.open(() => timeOf(database), parts.clock);
   } catch (error) {
     await Promise.all([database.destroy(), queried.destroy()]);
@@ -115,6 +120,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   return {
     ...createTableStores(caller, clock),
     clock,
+    presenceStates: createTablePresence(caller, parts.node ?? ''),
     fleet: queriesOver(queried, clock, log),
     close: async () => {
       clock.close();
@@ -123,17 +129,44 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   };
 }
 
-function connect({ url, schema, log }: PostgresTablesParts, max: number): Kysely<Tables> {
+/** By a connection of its own: a change of the format, or the wait for another node's, takes as long as it takes. */
+async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<void> {
+  const database = connect(parts, 1);
+  try {
+    await database.transaction().execute(async (tx) => {
+      await checkServer(tx);
+      await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
+      await prepareTables(tx, cipher, parts.cipher);
+    });
+  } finally {
+    await database.destroy();
+  }
+}
+
+/** @param statementMs absent = no bound. The server ends a statement that takes longer; a server that is silent is given up later. */
+function connect({ url, schema, log }: PostgresTablesParts, max: number, statementMs?: number): Kysely<Tables> {
   const pool = new pg.Pool({
     connectionString: url,
     max,
     connectionTimeoutMillis: limits.postgresConnectMs,
+    keepAlive: true,
+    ...(statementMs !== undefined && { statement_timeout: statementMs }),
     application_name: 'mooring',
     options: `-c search_path=${schema}`,
     types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
   });
-  // A connection that breaks while nobody uses it; the next call gets a new one.
-  pool.on('error', (error) => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke'));
+  const broke = (error: Error): void => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke');
+  // While nobody uses it; the next call gets a new one.
+  pool.on('error', broke);
+  pool.on('connect', (client) => {
+    // While it is used its query is refused; without a listener the error would end the process as well.
+    client.on('error', broke);
+    // Not the client's own timeout of queries: it leaves the transaction open, and the connection to the next who needs one.
+    const { stream } = client.connection;
+    if (statementMs === undefined || !('setTimeout' in stream)) return;
+    const socket = stream as Socket;
+    socket.setTimeout(2 * statementMs, () => socket.destroy(new Error('PostgreSQL says nothing')));
+  });
   return new Kysely<Tables>({
     dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
   });

@@ -4,12 +4,19 @@ import { test } from 'node:test';
 import pg from 'pg';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
-import { openPostgresTables, type PostgresTables } from '../cluster/postgres.ts';
+import { openPostgresTables, type PostgresTables, type PostgresTablesParts } from '../cluster/postgres.ts';
 
 export interface OpenedPostgres {
   readonly tables: PostgresTables;
   /** A second node on the same tables, with a clock of its own; closed by the caller. */
-  another(clock?: Clock): Promise<PostgresTables>;
+  another(
+    clock?: Clock,
+    parts?: Pick<Partial<PostgresTablesParts>, 'url' | 'statementMs' | 'node'>,
+  ): Promise<PostgresTables>;
+  /** Where PostgreSQL is. */
+  readonly url: string;
+  /** Holds a lock on a whole table until the returned function is called. */
+  lock(table: string): Promise<() => Promise<void>>;
   /** Closes, and removes the tables. */
   close(): Promise<void>;
 }
@@ -30,12 +37,20 @@ export function withPostgres(name: string, suites: (open: () => Promise<OpenedPo
 async function openPostgres(url: string): Promise<OpenedPostgres> {
   const schema = `test_${randomBytes(8).toString('hex')}`;
   const cipher = { keys: [Buffer.alloc(32, 3)], source: 'test' };
-  const open = (clock: Clock = systemClock) => openPostgresTables({ url, schema, cipher, log: silentLog, clock });
+  const open: OpenedPostgres['another'] = (clock = systemClock, parts = {}) =>
+    openPostgresTables({ url, schema, cipher, log: silentLog, clock, ...parts });
   await query(url, `create schema ${schema}`);
   const tables = await open();
   return {
     tables,
     another: open,
+    url,
+    async lock(table) {
+      const client = new pg.Client(url);
+      await client.connect();
+      await client.query(`begin; lock table ${schema}.${table} in access exclusive mode`);
+      return () => client.end();
+    },
     async close() {
       await tables.close();
       await query(url, `drop schema ${schema} cascade`);

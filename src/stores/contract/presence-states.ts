@@ -4,6 +4,8 @@ import type { PresenceStateStore, StoredPresence } from '../../core/presence/sta
 
 export interface PresenceTrial {
   readonly store: PresenceStateStore;
+  /** What another node on the same tables keeps; absent where there is one node only. */
+  readonly another?: PresenceStateStore;
   /** Adds the identity to the registry, in a generation. */
   register(deviceId: string, moduleId: string | undefined, generationId: string): Promise<void>;
   /** Removes a device, with its modules. */
@@ -75,6 +77,31 @@ export function presenceStateStoreContract(name: string, open: () => Promise<Pre
     assert.equal(await store.begin(), true);
     await store.end();
     assert.equal(await store.begin(), false);
+  });
+
+  trial('of what nodes share, each recovers what it has said itself', async ({ store, another, register }) => {
+    if (another === undefined) return;
+    assert.equal(await store.begin(), false);
+    assert.equal(await another.begin(), false, 'the other node runs; this one is new');
+    for (const id of ['here', 'there', 'moved', 'left']) await register(id, undefined, 'g1');
+    await store.save([state('here', true, 10), state('moved', true, 10), state('left', true, 10)]);
+    await another.save([state('there', true, 20), state('moved', true, 20)]);
+    // What the first node says of connections that it has lost arrives after the second has taken one of them.
+    await store.save([state('moved', false, 15), state('left', false, 15)]);
+    const keys = ['here', 'there', 'moved', 'left'].map((deviceId) => ({ deviceId }));
+    const connected = async () => (await another.get(keys)).map((each) => each?.connected);
+    assert.deepEqual(await connected(), [true, true, true, false]);
+    assert.equal(await store.begin(), true, 'the first was killed');
+    assert.deepEqual(
+      (await store.recover(10)).map(({ key }) => key.deviceId),
+      ['here'],
+    );
+    assert.deepEqual(await connected(), [false, true, true, false]);
+    await another.save([state('moved', false, 30)]);
+    await store.save([state('moved', true, 40)]);
+    assert.deepEqual(await another.recover(10).then((all) => all.map(({ key }) => key.deviceId)), ['there']);
+    assert.deepEqual(await connected(), [false, false, true, false]);
+    await another.end();
   });
 
   trial('after a crash each connection ends once, at its last known activity', async ({ store, register }) => {

@@ -1,12 +1,14 @@
 import { exampleIdentity } from '../contract/identities.ts';
 import { presenceStateStoreContract } from '../contract/presence-states.ts';
 import { createMemoryIdentityStore } from './identities.ts';
-import { createMemoryPresenceStates } from './presence-states.ts';
+import { createMemoryPresenceStates, MemoryPresence } from './presence-states.ts';
 
 presenceStateStoreContract('memory', async () => {
   const identities = createMemoryIdentityStore();
+  const shared = new MemoryPresence();
   return {
-    store: createMemoryPresenceStates(identities),
+    store: createMemoryPresenceStates(identities, 'a', shared),
+    another: createMemoryPresenceStates(identities, 'b', shared),
     register: async (deviceId, moduleId, generationId) => {
       const identity = exampleIdentity({ deviceId, ...(moduleId !== undefined && { moduleId }) }, { generationId });
       await identities.write([{ kind: 'create', identity, countMax: 1000 }]);

@@ -4,18 +4,19 @@ import type { StoredPresence } from '../../core/presence/states.ts';
 import { readFact, writeFact } from './migrations.ts';
 import type { PresenceRow, Transaction } from './schema.ts';
 
-const RUNNING = 'presence_running';
+/** The name of the fact of one node. */
+const runningOf = (node: string): string => `presence_running/${node}`;
 /** Keys of one `in`: below what SQLite and PostgreSQL take as parameters. */
 const KEYS_PER_QUESTION = 500;
 
-export async function beginPresence(tx: Transaction): Promise<boolean> {
-  const isRunning = (await readFact(tx, RUNNING)) === '1';
-  await writeFact(tx, RUNNING, '1');
+export async function beginPresence(tx: Transaction, node: string): Promise<boolean> {
+  const isRunning = (await readFact(tx, runningOf(node))) === '1';
+  await writeFact(tx, runningOf(node), '1');
   return isRunning;
 }
 
-export async function endPresence(tx: Transaction): Promise<void> {
-  await writeFact(tx, RUNNING, '0');
+export async function endPresence(tx: Transaction, node: string): Promise<void> {
+  await writeFact(tx, runningOf(node), '0');
 }
 
 export async function getPresence(
@@ -41,26 +42,33 @@ export async function getPresence(
   return keys.map(({ deviceId, moduleId }) => found.get(nameOf(deviceId, moduleId ?? '')));
 }
 
-export async function savePresence(tx: Transaction, states: readonly StoredPresence[]): Promise<void> {
+export async function savePresence(tx: Transaction, node: string, states: readonly StoredPresence[]): Promise<void> {
   for (const { key, generationId, connected, connectionStateUpdatedTime, lastActivityTime } of states) {
     // Written late, so the identity may be gone by now, or be another one of the same name.
     await sql`
-      insert into presence_states (device_id, module_id, generation_id, connected, state_time, activity_time)
-      select device_id, module_id, generation_id, ${connected ? 1 : 0}, ${connectionStateUpdatedTime}, ${lastActivityTime}
+      insert into presence_states (device_id, module_id, generation_id, connected, state_time, activity_time, node)
+      select device_id, module_id, generation_id, ${connected ? 1 : 0}, ${connectionStateUpdatedTime}, ${lastActivityTime}, ${node}
       from identities
       where device_id = ${key.deviceId} and module_id = ${key.moduleId ?? ''} and generation_id = ${generationId}
       on conflict (device_id, module_id) do update set
         generation_id = excluded.generation_id, connected = excluded.connected,
-        state_time = excluded.state_time, activity_time = excluded.activity_time
+        state_time = excluded.state_time, activity_time = excluded.activity_time, node = excluded.node
+      where excluded.connected = 1 or presence_states.connected = 0 or presence_states.node = excluded.node
+        or presence_states.generation_id <> excluded.generation_id
     `.execute(tx);
   }
 }
 
-export async function recoverPresence(tx: Transaction, count: number): Promise<readonly StoredPresence[]> {
+export async function recoverPresence(
+  tx: Transaction,
+  node: string,
+  count: number,
+): Promise<readonly StoredPresence[]> {
   const rows = await tx
     .selectFrom('presence_states')
     .selectAll()
     .where('connected', '=', 1)
+    .where('node', '=', node)
     .orderBy('device_id')
     .orderBy('module_id')
     .limit(count)

@@ -213,6 +213,8 @@ export interface PresenceRow {
   connected: number;
   state_time: number;
   activity_time: number;
+  /** Who has said so; empty where there is one node only. */
+  node: string;
 }
 
 /** There is none while a twin is fresh. Its document is in `twin_documents`; `core/twins/kept.ts` says what a tail is. */

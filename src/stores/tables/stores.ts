@@ -11,6 +11,7 @@ import type {
   PolicyStore,
 } from '../../core/identity/ports.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import type { TableCaller } from './caller.ts';
@@ -30,6 +31,15 @@ export interface TableStores {
   readonly fileGrants: GrantRecords;
   readonly fileRollouts: RolloutRecords;
 }
+
+/** Presence as one node says it; empty = the only one. */
+export const createTablePresence = (tables: TableCaller, node: string): PresenceStateStore => ({
+  begin: () => tables.call('presence.begin', node),
+  end: () => tables.call('presence.end', node),
+  get: (keys) => tables.call('presence.get', keys),
+  save: (states) => tables.call('presence.save', node, states),
+  recover: (count) => tables.call('presence.recover', node, count),
+});
 
 export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecycle = false): TableStores {
   const identities = tableIdentities(tables, keepsLifecycle ? clock : undefined);

@@ -246,6 +246,12 @@ const tablesSince: Readonly<Record<string, number>> = {
   twin_documents: 5,
   twin_patches: 5,
   twin_events: 5,
+  secrets: 5,
+  file_uploads: 5,
+  file_notifications: 5,
+  file_grants: 5,
+  file_rollouts: 5,
+  file_rollout_targets: 5,
 };
 
 /** Tables that a database of the format lacks. */

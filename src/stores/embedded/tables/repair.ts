@@ -50,7 +50,7 @@ export async function salvageTables(
     }
     keepReceiptNumbers(source, target);
     // The next start then looks at every identity that is marked as connected, as after a crash.
-    target.exec(`insert or replace into facts (name, value) values ('presence_running', '1')`);
+    target.exec(`insert or replace into facts (name, value) values ('presence_running/', '1')`);
     actions.push(...setRight(target));
     actions.push(...replaceUnreadableKeys(target, cipher, random));
     target.exec('commit');

@@ -7,7 +7,7 @@ import type { FieldPath } from '../../../core/query/fields.ts';
 import type { FleetStore } from '../../../core/query/ports.ts';
 import { documentPath } from '../../tables/document-paths.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
-import { createTableStores, type TableStores } from '../../tables/stores.ts';
+import { createTablePresence, createTableStores, type TableStores } from '../../tables/stores.ts';
 import { BackgroundLook, type LookReport } from './background-look.ts';
 import { QueryThread } from './query-thread.ts';
 import { type TablesHealth, TableThread } from './thread.ts';
@@ -63,13 +63,7 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
   return {
     ...createTableStores(thread, parts.clock, parts.keepsLifecycle),
     generation: thread.generation,
-    presenceStates: {
-      begin: () => thread.call('presence.begin'),
-      end: () => thread.call('presence.end'),
-      get: (keys) => thread.call('presence.get', keys),
-      save: (states) => thread.call('presence.save', states),
-      recover: (count) => thread.call('presence.recover', count),
-    },
+    presenceStates: createTablePresence(thread, ''),
     fleet: queries,
     health: () => thread.health(),
     probe: () => thread.probe(),
