@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,6 +25,14 @@ const told = (device: FileDevice, { correlationId }: Ticket, isSuccess: boolean)
   device.ask('POST', '/files/notifications?api-version=2020-09-30', { correlationId, isSuccess });
 const json = (answer: FileAnswer) => JSON.parse(answer.body.toString());
 const staged = (hub: TestHub): number => readdirSync(path.join(hub.dataDir, 'files', '.staging')).length;
+/** Files that hold a piece or more of what is not stored yet. */
+const largeStaged = (hub: TestHub): number => {
+  const folder = path.join(hub.dataDir, 'files', '.staging');
+  const sizes = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map(
+    (name) => statSync(path.join(folder, name), { throwIfNoEntry: false })?.size ?? 0,
+  );
+  return sizes.filter((size) => size >= limits.filePieceBytes).length;
+};
 const urlOf = ({ containerName, blobName, sasToken }: Ticket): string => `/${containerName}/${blobName}${sasToken}`;
 
 /** A request of which the rest is sent later, and what is answered. */
@@ -95,7 +103,8 @@ test('an upload that is ended, disabled or deleted while it comes is not stored'
   await using hub = await startHub({ args: ['--files-deleted-with-device', 'on'] });
   const ask = await backEndOf(hub);
   const api = apiOf(hub);
-  const bytes = 100 * KIB;
+  // More than one piece: the first is written before the last has come.
+  const bytes = limits.filePieceBytes + 100 * KIB;
   const endings: Readonly<Record<string, (device: FileDevice, ticket: Ticket) => Promise<unknown>>> = {
     ended: (device, ticket) => told(device, ticket, true),
     disabled: () => api.devices.update('disabled', { status: 'disabled' }),
@@ -109,13 +118,14 @@ test('an upload that is ended, disabled or deleted while it comes is not stored'
     const ticket = await device.begin('x');
     assert.equal(codeOf(await device.blob('PUT', ticket, { headers: asBlob, body: 'before' })), '201');
     assert.equal(codeOf(await device.blob('PUT', ticket, { query: asBlock(idOf(0)), body: 'block' })), '201');
+    const before = largeStaged(hub);
     const whole = await opened(hub, `PUT ${urlOf(ticket)}`, ['x-ms-blob-type: BlockBlob', `Content-Length: ${bytes}`]);
     const block = await opened(hub, `PUT ${urlOf(ticket)}${asBlock(idOf(1))}`, [`Content-Length: ${bytes}`]);
     const text = listOf([idOf(0)]);
     const list = await opened(hub, `PUT ${urlOf(ticket)}&comp=blocklist`, [`Content-Length: ${text.length}`]);
     for (const { socket } of [whole, block]) socket.write(Buffer.alloc(bytes - 1));
     list.socket.write(text.slice(0, -1));
-    await sleep(200);
+    await until('pieces of both are on the disk', () => largeStaged(hub) === before + 2);
     await end(device, ticket);
     for (const { socket } of [whole, block]) socket.write('x');
     list.socket.write('>');

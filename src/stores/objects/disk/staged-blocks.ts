@@ -203,6 +203,8 @@ export class StagedBlocks {
 
   async remove(): Promise<void> {
     await this.close();
+    // Where the rest fails nothing of it is an object's any more.
+    this.#blocks.clear();
     await discard(path.join(this.#folder, 'data'), this.#turns);
     await rm(this.#folder, { recursive: true, force: true });
     if (this.#taken > 0) this.#places.give(this.#taken);

@@ -15,6 +15,8 @@ export class Staging {
   readonly #folder: string;
   readonly #turns: DiskTurns;
   readonly #byPath = new Map<string, StagedBlocks>();
+  /** How many of them are of each device. */
+  readonly #countOf = new Map<string, number>();
   readonly #blocks = new Shares({ max: limits.fileBlocksInAllMax, perKeyMax: limits.fileBlocksPerDeviceMax });
 
   constructor(folder: string, turns: DiskTurns) {
@@ -31,7 +33,7 @@ export class Staging {
       );
       // Whose bytes have become an object, or whose index a crash has torn in its first line, is nothing any more.
       const hasData = await stat(path.join(folder, name, 'data')).catch(() => undefined);
-      if (staged !== undefined && hasData !== undefined) staging.#byPath.set(staged.objectPath, staged);
+      if (staged !== undefined && hasData !== undefined) staging.#add(staged);
       else await rm(path.join(folder, name), { recursive: true, force: true });
     }
     return staging;
@@ -41,13 +43,16 @@ export class Staging {
   of(objectPath: string): StagedBlocks {
     const known = this.#byPath.get(objectPath);
     if (known !== undefined) return known;
-    const device = deviceOf(objectPath);
-    let count = 0;
-    for (const other of this.#byPath.keys()) if (deviceOf(other) === device) count += 1;
-    if (count >= limits.fileUnfinishedPerDeviceMax) throw new ObjectError('full', 'too many unfinished files');
+    if ((this.#countOf.get(deviceOf(objectPath)) ?? 0) >= limits.fileUnfinishedPerDeviceMax)
+      throw new ObjectError('full', 'too many unfinished files');
     const staged = new StagedBlocks(objectPath, this.#folderOf(objectPath), this.#turns, this.#placesOf(objectPath));
-    this.#byPath.set(objectPath, staged);
+    this.#add(staged);
     return staged;
+  }
+
+  /** Undefined = nothing is staged under the path. */
+  find(objectPath: string): StagedBlocks | undefined {
+    return this.#byPath.get(objectPath);
   }
 
   all(): readonly StagedBlocks[] {
@@ -62,8 +67,13 @@ export class Staging {
   async drop(objectPath: string, dropped: (bytes: number) => void): Promise<void> {
     const staged = this.#byPath.get(objectPath);
     if (staged === undefined) return;
-    this.#byPath.delete(objectPath);
+    // What cannot be removed now is so at a later call.
     await staged.remove();
+    this.#byPath.delete(objectPath);
+    const device = deviceOf(objectPath);
+    const left = (this.#countOf.get(device) ?? 0) - 1;
+    if (left > 0) this.#countOf.set(device, left);
+    else this.#countOf.delete(device);
     dropped(staged.bytes);
   }
 
@@ -92,6 +102,13 @@ export class Staging {
 
   async close(): Promise<void> {
     await Promise.all(this.all().map((staged) => staged.close()));
+  }
+
+  #add(staged: StagedBlocks): void {
+    const known = this.#byPath.has(staged.objectPath);
+    this.#byPath.set(staged.objectPath, staged);
+    const device = deviceOf(staged.objectPath);
+    if (!known) this.#countOf.set(device, (this.#countOf.get(device) ?? 0) + 1);
   }
 
   #placesOf(objectPath: string): BlockPlaces {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
+  existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -230,3 +233,69 @@ async function bytesOf(body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): 
   for await (const piece of body) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
 }
+
+test('folder: lists of blocks of which none was staged take no place among the unfinished files', async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  const isUnknown = (error: unknown): boolean => error instanceof ObjectError && error.kind === 'unknownBlock';
+  for (let nth = 0; nth < limits.fileUnfinishedPerDeviceMax; nth++) {
+    await assert.rejects(store.commit(`d1/${nth}`, [numbered(0)], plain), isUnknown);
+  }
+  await store.stage('d1/x', numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 });
+  assert.equal((await store.commit('d1/of-none', [], plain)).bytes, 0);
+  await store.close();
+});
+
+test('folder: a list that cannot be carried out leaves nothing open', {
+  skip: existsSync('/proc/self/fd') ? false : 'open files cannot be seen here',
+}, async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  for (const nth of [0, 1]) {
+    await store.stage('d1/x', numbered(nth), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 });
+  }
+  const opened = (): readonly string[] =>
+    readdirSync('/proc/self/fd').flatMap((fd) => {
+      try {
+        const target = readlinkSync(`/proc/self/fd/${fd}`);
+        return target.startsWith(folder) ? [target] : [];
+      } catch {
+        return []; // closed meanwhile
+      }
+    });
+  assert.deepEqual(opened(), []);
+  // In the place of the device's folder.
+  writeFileSync(path.join(folder, 'd1'), '');
+  for (const list of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    await assert.rejects(store.commit('d1/x', list.map(numbered), plain), ObjectError);
+    assert.deepEqual(opened(), []);
+  }
+  rmSync(path.join(folder, 'd1'));
+  assert.equal((await store.commit('d1/x', [0, 1].map(numbered), plain)).bytes, 2);
+  assert.deepEqual(opened(), []);
+  await store.close();
+});
+
+test('folder: blocks that cannot be removed are removed later, and count until then', async (context) => {
+  const folder = newFolder();
+  context.after(() => rmSync(folder, { recursive: true }));
+  const store = await openFolderStore({ folder, clock: systemClock });
+  await store.stage('d1/x', numbered(0), once(Buffer.from('x')), { bytesMax: 1e9, bytes: 1 });
+  const [name] = readdirSync(path.join(folder, '.staging'));
+  const data = path.join(folder, '.staging', name, 'data');
+  rmSync(data);
+  mkdirSync(data);
+  await assert.rejects(store.expire(Date.now() + 60_000), ObjectError);
+  assert.equal((await store.usage(''))?.bytes, 1);
+  await assert.rejects(store.commit('d1/x', [numbered(0)], plain), ObjectError);
+  rmSync(data, { recursive: true });
+  await store.expire(Date.now() + 60_000);
+  assert.equal((await store.usage(''))?.bytes, 0);
+  assert.deepEqual(readdirSync(path.join(folder, '.staging')), []);
+  await store.close();
+});

@@ -192,7 +192,9 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     commit: (objectPath, ids, options) =>
       guarded(() =>
         locks.run(objectPath, async () => {
-          const staged = staging.of(objectPath);
+          // No block, no entry: but an object of none may be wanted.
+          const staged = ids.length === 0 ? staging.of(objectPath) : staging.find(objectPath);
+          if (staged === undefined) throw new ObjectError('unknownBlock');
           const regions = staged.regions(ids);
           const bytes = regions.reduce((sum, region) => sum + region.bytes, 0);
           if (bytes > options.bytesMax) throw new ObjectError('tooLarge');
@@ -205,6 +207,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
             await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
             return facts;
           } finally {
+            await staged.close();
             await discard(copy, turns);
           }
         }),
