@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { messagePaths } from './message-path.ts';
 
 /** As decision 0016 counts them. One more is one more that a reader has to know: it wants a reason, there. */
-const FILES_MAX = { first: 42, repeated: 34, command: 54 };
+const FILES_MAX = { first: 43, repeated: 34, command: 55 };
 
 test('a message passes no more files than are written down', async () => {
   const paths = await messagePaths();
