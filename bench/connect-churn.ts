@@ -8,23 +8,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startConnects } from './load/connects.ts';
 import { streamFacts } from './monitoring-stream.ts';
 import { cpuSeconds, machine, machineBusySeconds } from './process-facts.ts';
-import { printTable, type Spread, show, spread, writeResult } from './report.ts';
+import { printTable, type RoundOptions, type Spread, show, spread, writeResult } from './report.ts';
 import { type RunningHub, startHub, token } from './servers/hub.ts';
 
 /** What happens to each connection. */
 export type ChurnKind = 'connect and leave' | 'wrong key';
 
-export interface ConnectChurnOptions {
+export interface ConnectChurnOptions extends RoundOptions {
   readonly kinds: readonly ChurnKind[];
   readonly tls: boolean;
   /** Settings to compare with the defaults, e.g. `--monitoring off`. */
   readonly variants: readonly string[];
   readonly inFlight: number;
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly warmupSeconds: number;
-  readonly directory: string;
-  readonly jsonFile?: string;
 }
 
 interface Round {

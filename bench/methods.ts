@@ -9,20 +9,15 @@ import { Histogram } from './load/histogram.ts';
 import { HttpsLane } from './load/https-lane.ts';
 import { openDevices } from './load/topic-device.ts';
 import { machine, machineBusySeconds } from './process-facts.ts';
-import { printTable, type Spread, show, spread, writeResult } from './report.ts';
+import { printTable, type RoundOptions, type Spread, show, spread, writeResult } from './report.ts';
 import type { MethodServer, MethodServerKind } from './servers/method-servers.ts';
 
-export interface MethodsOptions {
+export interface MethodsOptions extends RoundOptions {
   /** The hub first. */
   readonly systems: readonly MethodServerKind[];
   readonly devices: number;
   /** Calls under way, one measurement each. */
   readonly underWay: readonly number[];
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly warmupSeconds: number;
-  readonly directory: string;
-  readonly jsonFile?: string;
 }
 
 interface Round {

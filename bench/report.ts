@@ -3,6 +3,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { median } from './process-facts.ts';
 
+/** How long a bench measures, and where its servers keep what they store. */
+export interface RoundOptions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmupSeconds: number;
+  readonly directory: string;
+  readonly jsonFile?: string;
+}
+
 /** Median, smallest and largest of the rounds. */
 export interface Spread {
   readonly median: number;

@@ -6,17 +6,12 @@ import { Histogram } from './load/histogram.ts';
 import { HttpsLane } from './load/https-lane.ts';
 import { openDevices, type TopicDevice } from './load/topic-device.ts';
 import { cpuSeconds, fdatasyncMedianMs, machine, machineBusySeconds } from './process-facts.ts';
-import { printTable, show, spread, writeResult } from './report.ts';
+import { printTable, type RoundOptions, show, spread, writeResult } from './report.ts';
 import { ownerToken, startHub } from './servers/hub.ts';
 
-export interface TwinsDesiredOptions {
+export interface TwinsDesiredOptions extends RoundOptions {
   readonly devices: number;
   readonly underWay: number;
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly warmupSeconds: number;
-  readonly directory: string;
-  readonly jsonFile?: string;
 }
 
 interface Round {

@@ -9,12 +9,12 @@ import { Histogram } from './load/histogram.ts';
 import { openDevices, type TopicDevice } from './load/topic-device.ts';
 import { cpuSeconds, fdatasyncMedianMs, machine, machineBusySeconds } from './process-facts.ts';
 import { countingReader } from './readers/counting.ts';
-import { printTable, type Spread, show, spread, writeResult } from './report.ts';
+import { printTable, type RoundOptions, type Spread, show, spread, writeResult } from './report.ts';
 import { callHub, type RunningHub, startHub } from './servers/hub.ts';
 import { type RunningPostgres, startPostgres } from './servers/postgresql.ts';
 import { placeOf } from './telemetry-out.ts';
 
-export interface TwinsReportedOptions {
+export interface TwinsReportedOptions extends RoundOptions {
   readonly devices: number;
   /** Sizes of each twin's reported section. */
   readonly twinKiB: readonly number[];
@@ -22,11 +22,6 @@ export interface TwinsReportedOptions {
   readonly clients: readonly number[];
   /** With events of twins beside. */
   readonly withEvents: boolean;
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly warmupSeconds: number;
-  readonly directory: string;
-  readonly jsonFile?: string;
 }
 
 interface Round {
