@@ -12,6 +12,43 @@ export interface FleetStore {
    * @throws HubError ThrottlingException (an aggregate took too long, or its groups hold too much), ServiceUnavailable
    */
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage>;
+  /** Queries that are asked again and again of single rows. */
+  readonly matcher: FleetMatcher;
+}
+
+/**
+ * Says of rows which of the queries that it knows they pass now. What it says is at least as new as what was durable when it was asked;
+ * of two answers, the one that was asked for after the other had come is not older. Rows of whole queries: no groups, no TOP.
+ */
+export interface FleetMatcher {
+  /** Makes a query known, until `remove`. @returns its number */
+  add(query: Query): number;
+  remove(query: number): void;
+  /** In the order of `asks`, of each row what it passes; nothing of one that is not there. @throws HubError ServiceUnavailable, ServerError */
+  match(asks: readonly RowAsk[]): Promise<readonly (readonly RowMatch[])[]>;
+  /** What a query finds, piece by piece. @param after Undefined = from the beginning @throws HubError ServiceUnavailable, ServerError */
+  piece(query: number, after: FleetPlace | undefined): Promise<MatchedPiece>;
+}
+
+export interface RowAsk {
+  readonly place: FleetPlace;
+  /** `rowParts`: only of queries that hang on one of these. */
+  readonly parts: number;
+}
+
+/** A query that a row passes, with what it answers. */
+export interface RowMatch {
+  readonly query: number;
+  /** JSON. */
+  readonly text: string;
+  /** The same of the same text, and of no other. */
+  readonly digest: string;
+}
+
+export interface MatchedPiece {
+  readonly rows: readonly (Omit<RowMatch, 'query'> & { readonly place: FleetPlace })[];
+  /** All up to here were looked at; absent = all. */
+  readonly end?: FleetPlace;
 }
 
 export interface PageRequest {

@@ -31,6 +31,7 @@ function house() {
   const queries = createQueries({
     guard: createGuard(new VirtualClock(), silentAudit),
     fleet: {
+      matcher: inner.matcher,
       async page(request, signal) {
         await new Promise<void>((resolve) => held.push(resolve));
         return inner.page(request, signal);

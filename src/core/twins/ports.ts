@@ -32,12 +32,17 @@ export interface TwinStore {
   ): Promise<DesiredChanges | undefined>;
   /** Tells of each change of desired properties made by this node, once it is durable. The returned function ends it. */
   watchOwnWrites(listener: (note: DesiredNote) => void): () => void;
+  /** Tells of each part of a twin that this node has changed, once it is durable and before its writer is answered. The returned function ends it. */
+  watchChanges(listener: (key: IdentityKey, part: TwinPart) => void): () => void;
   /** The oldest events that are not dropped yet, in order of `sequence`; those of one identity in the order of its changes. */
   events(countMax: number): Promise<readonly KeptTwinEvent[]>;
   dropEvents(sequences: readonly number[]): Promise<void>;
   /** Tells that events may have been kept. The returned function ends it. */
   watchEvents(listener: () => void): () => void;
 }
+
+/** What of a twin changes by itself. `model`: the name of its model. */
+export type TwinPart = 'tags' | 'desired' | 'reported' | 'model';
 
 export interface KeptTwin {
   readonly generationId: string;

@@ -12,7 +12,8 @@ import { commandQueueModelTest } from '../contract/command-queue-model.ts';
 import { consumerGroupStoreContract } from '../contract/consumer-groups.ts';
 import { fileGrantsContract } from '../contract/file-grants.ts';
 import { fileRecordsContract } from '../contract/file-records.ts';
-import { fleetStoreContract } from '../contract/fleet.ts';
+import { type FleetTrial, fleetStoreContract } from '../contract/fleet.ts';
+import { fleetMatcherContract } from '../contract/fleet-matcher.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { exampleIdentity, identityStoreContract } from '../contract/identities.ts';
 import { policyStoreContract } from '../contract/policies.ts';
@@ -64,10 +65,12 @@ withPostgres('the contracts of all table stores', (open) => {
     return { records: tables.fileRecords, identities: tables.identities, close };
   });
 
-  fleetStoreContract('postgres', async () => {
+  const openFleet = async (): Promise<FleetTrial> => {
     const { tables, close } = await open();
     return { ...tables, close };
-  });
+  };
+  fleetStoreContract('postgres', openFleet);
+  fleetMatcherContract('postgres', openFleet);
 
   twinStoreContract('postgres', async () => {
     const opened = await open();

@@ -3,7 +3,6 @@
  * answered after its commit. Nodes share the database, and nothing else.
  */
 import type { Socket } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
 import type { Clock } from '../../base/clock.ts';
@@ -13,11 +12,9 @@ import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
-import { runPage } from '../../core/query/page.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
 import type { TableCaller } from '../tables/caller.ts';
 import { declaring } from '../tables/engine.ts';
-import { fleetReader } from '../tables/fleet.ts';
 import { createKeyCipher, type KeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
 import { prepareTables } from '../tables/prepare.ts';
@@ -25,6 +22,7 @@ import type { Tables, Transaction } from '../tables/schema.ts';
 import { createTablePresence, createTableStores, type TableStores } from '../tables/stores.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
+import { queriesOver } from './queries.ts';
 
 export interface PostgresTablesParts {
   /** `postgres://user:password@host:port/database`; never logged. */
@@ -121,7 +119,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     ...createTableStores(caller, clock),
     clock,
     presenceStates: createTablePresence(caller, parts.node ?? ''),
-    fleet: queriesOver(queried, clock, log),
+    fleet: queriesOver(queried, clock, (error) => refusal('query', error, log)),
     close: async () => {
       clock.close();
       await Promise.all([database.destroy(), queried.destroy()]);
@@ -170,26 +168,6 @@ function connect({ url, schema, log }: PostgresTablesParts, max: number, stateme
   return new Kysely<Tables>({
     dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
   });
-}
-
-/** Piece by piece, so that neither a connection nor this node's loop is held by one query. */
-function queriesOver(tables: Kysely<Tables>, clock: Clock, log: Log): FleetStore {
-  return {
-    async page(request, signal) {
-      const end = performance.now() + limits.queryPageMs;
-      try {
-        return await runPage(request, fleetReader(tables, request, { now: clock.now() }), {
-          async next() {
-            await turn();
-            signal.throwIfAborted();
-            return performance.now() > end ? 'late' : 'go';
-          },
-        });
-      } catch (error) {
-        throw error instanceof HubError || signal.aborted ? error : refusal('query', error, log);
-      }
-    },
-  };
 }
 
 /**

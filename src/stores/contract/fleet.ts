@@ -27,17 +27,17 @@ const never = new AbortController().signal;
 const bytes = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 const idsOf = (rows: readonly Row[]): readonly unknown[] => rows.map(({ deviceId }) => deviceId);
 
-async function create({ identities }: FleetTrial, ...keys: readonly IdentityKey[]): Promise<void> {
+export async function create({ identities }: FleetTrial, ...keys: readonly IdentityKey[]): Promise<void> {
   const writes = keys.map((key) => ({ kind: 'create' as const, identity: exampleIdentity(key), countMax: 10_000 }));
   for (const { kind } of await identities.write(writes)) assert.equal(kind, 'done');
 }
 
-async function change({ twins }: FleetTrial, key: IdentityKey, body: unknown): Promise<void> {
+export async function change({ twins }: FleetTrial, key: IdentityKey, body: unknown): Promise<void> {
   const terms = { ifMatch: '*', time: 1, withEvents: false };
   assert.equal((await twins.change(key, readTwinChange(bytes(body), 'merge'), terms)).kind, 'done');
 }
 
-async function report({ twins }: FleetTrial, key: IdentityKey, patch: unknown): Promise<void> {
+export async function report({ twins }: FleetTrial, key: IdentityKey, patch: unknown): Promise<void> {
   const { generationId } = exampleIdentity(key);
   const reports = [{ key, generationId, patch: readReportedPatch(bytes(patch)) }];
   const [outcome] = await twins.report(reports, { time: 2, withEvents: false });
@@ -276,7 +276,7 @@ const objects = fc.dictionary(
   fc.oneof(scalars, scalars, fc.array(scalars, { maxLength: 2 }), fc.dictionary(member, scalars, { maxKeys: 2 })),
   { maxKeys: 4 },
 );
-const bodies = fc.record({ tags: objects, desired: objects, reports: fc.array(objects, { maxLength: 3 }) });
+export const bodies = fc.record({ tags: objects, desired: objects, reports: fc.array(objects, { maxLength: 3 }) });
 
 const section = fc.constantFrom('tags', 'tags', 'properties.desired', 'properties.reported', 'properties.reported');
 const path = fc.oneof(
@@ -301,7 +301,7 @@ const leaf = fc.oneof(
   fc.tuple(path, literal).map(([of, item]) => `ARRAY_CONTAINS(${of}, ${item})`),
   fc.tuple(section, member).map(([of, name]) => `${of}.[[${name}]]`),
 );
-const conditions: fc.Arbitrary<string> = fc.letrec<{ condition: string }>((tie) => ({
+export const conditions: fc.Arbitrary<string> = fc.letrec<{ condition: string }>((tie) => ({
   condition: fc.oneof(
     { maxDepth: 3, depthSize: 'small' },
     leaf,

@@ -1,9 +1,10 @@
-import { fleetStoreContract } from '../contract/fleet.ts';
+import { type FleetTrial, fleetStoreContract } from '../contract/fleet.ts';
+import { fleetMatcherContract } from '../contract/fleet-matcher.ts';
 import { createMemoryFleetStore } from './fleet.ts';
 import { createMemoryIdentityStore } from './identities.ts';
 import { createMemoryTwinStore } from './twins.ts';
 
-fleetStoreContract('memory', async () => {
+async function open(): Promise<FleetTrial> {
   const identities = createMemoryIdentityStore();
   const twins = createMemoryTwinStore(identities);
   const fleet = createMemoryFleetStore(identities, twins, {
@@ -11,4 +12,7 @@ fleetStoreContract('memory', async () => {
     commandDepths: async (keys) => keys.map(() => 0),
   });
   return { fleet, twins, identities, close: async () => {} };
-});
+}
+
+fleetStoreContract('memory', open);
+fleetMatcherContract('memory', open);

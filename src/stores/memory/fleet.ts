@@ -3,15 +3,23 @@ import { limits } from '../../base/limits.ts';
 import type { LiveStates } from '../../core/hub-state.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
+import { RowMatching } from '../../core/query/matching.ts';
 import { runPage } from '../../core/query/page.ts';
-import type { FleetPlace, FleetReader, FleetRow, FleetSlice, FleetStore } from '../../core/query/ports.ts';
+import type {
+  FleetMatcher,
+  FleetPlace,
+  FleetReader,
+  FleetRow,
+  FleetSlice,
+  FleetStore,
+} from '../../core/query/ports.ts';
 import type { Collection } from '../../core/query/syntax.ts';
 import { TwinRow } from '../../core/twins/document.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
 
 /** The fleet as its stores answer for one identity after the other: for stores in memory, where that costs nothing. */
 export function createMemoryFleetStore(
-  identities: Pick<IdentityStore, 'listDevices' | 'listModules'>,
+  identities: Pick<IdentityStore, 'get' | 'listDevices' | 'listModules'>,
   twins: Pick<TwinStore, 'load'>,
   live: LiveStates,
 ): FleetStore {
@@ -51,7 +59,26 @@ export function createMemoryFleetStore(
       return devices.length < limits.querySliceRows ? { rows } : { rows, end: endOf(devices) };
     },
   });
+  const matching = new RowMatching();
+  let last = 0;
+  const matcher: FleetMatcher = {
+    add(query) {
+      matching.add(++last, query);
+      return last;
+    },
+    remove: (query) => matching.remove(query),
+    match: (asks) =>
+      Promise.all(
+        asks.map(async ({ place: { deviceId, moduleId }, parts }) => {
+          const identity = await identities.get(moduleId === '' ? { deviceId } : { deviceId, moduleId });
+          const row = identity && (await rowOf(identity));
+          return row === undefined ? [] : matching.match(row, parts);
+        }),
+      ),
+    piece: (query, after) => matching.piece(query, readerOf(matching.query(query)?.from ?? 'devices'), after),
+  };
   return {
+    matcher,
     page(request, signal) {
       const end = performance.now() + limits.queryPageMs;
       return runPage(request, readerOf(request.query.from), {

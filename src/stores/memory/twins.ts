@@ -3,8 +3,16 @@ import { limits } from '../../base/limits.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { carryOut, lifecycleEvent, reportedContent } from '../../core/twins/changes.ts';
+import { TwinChanges } from '../../core/twins/changes-told.ts';
 import { reportAll } from '../../core/twins/kept.ts';
-import type { DesiredNote, DesiredText, KeptTwinEvent, TwinEvent, TwinStore } from '../../core/twins/ports.ts';
+import type {
+  DesiredNote,
+  DesiredText,
+  KeptTwinEvent,
+  ReportOutcome,
+  TwinEvent,
+  TwinStore,
+} from '../../core/twins/ports.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
 import type { Twin } from '../../core/twins/types.ts';
 import type { MemoryIdentityStore } from './identities.ts';
@@ -40,6 +48,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
     return fresh;
   };
   const eventListeners = new Set<() => void>();
+  const changes = new TwinChanges();
   const keep = (event: TwinEvent): void => {
     events = [...events, { ...event, sequence: ++lastSequence }];
     for (const listener of eventListeners) listener();
@@ -71,10 +80,11 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
         entry.patches = [...entry.patches, desired].slice(-limits.twinPatchesKept);
         for (const listener of listeners) listener({ key: keyOf(key), generationId, version: desired.version });
       }
+      changes.changed(key, change);
       return { kind: 'done', kept: { generationId, modelId: entry.modelId, twin } };
     },
     async report(reports, { time, withEvents }) {
-      return reports.map(({ key, generationId, patch }) => {
+      const all = reports.map(({ key, generationId, patch }): ReportOutcome => {
         const entry = entryOf(key, generationId);
         if (entry === undefined) return { kind: 'gone' };
         const before = entry.twin;
@@ -87,12 +97,17 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
         }
         return outcomes[0];
       });
+      changes.reported(reports, all);
+      return all;
     },
     async nameModel(key, generationId, modelId) {
       const entry = entryOf(key, generationId);
-      if (entry !== undefined) entry.modelId = modelId;
-      return entry !== undefined;
+      if (entry === undefined) return false;
+      entry.modelId = modelId;
+      changes.tell(key, 'model');
+      return true;
     },
+    watchChanges: (listener) => changes.watch(listener),
     desiredVersion: async (key, generationId) => entryOf(key, generationId)?.twin.desired.version,
     async desiredSince(key, generationId, version, countMax) {
       const entry = entryOf(key, generationId);

@@ -1,6 +1,7 @@
 import { limits } from '../../base/limits.ts';
 import { Turns } from '../../base/turns.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
+import { TwinChanges } from '../../core/twins/changes-told.ts';
 import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts';
 import type { TableCaller } from './caller.ts';
 import { type TwinText, twinOf } from './twin-text.ts';
@@ -19,6 +20,7 @@ export function createTableTwinStore(
   };
   const listeners = new Set<(note: DesiredNote) => void>();
   const eventListeners = new Set<() => void>();
+  const changes = new TwinChanges();
   const eventsMayWait = (): void => {
     for (const listener of eventListeners) listener();
   };
@@ -34,6 +36,7 @@ export function createTableTwinStore(
       const outcome = await tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
         if (terms.withEvents) eventsMayWait();
         if (note !== undefined) for (const listener of listeners) listener(note);
+        if (outcome.kind === 'done') changes.changed(key, change);
         return outcome;
       });
       if (outcome.kind !== 'done') return outcome;
@@ -42,9 +45,15 @@ export function createTableTwinStore(
     report: (reports, terms) =>
       tables.callThen('twins.report', [reports, terms], (outcomes) => {
         if (terms.withEvents) eventsMayWait();
+        changes.reported(reports, outcomes);
         return outcomes;
       }),
-    nameModel: (key, generationId, modelId) => tables.call('twins.nameModel', key, generationId, modelId),
+    nameModel: (key, generationId, modelId) =>
+      tables.callThen('twins.nameModel', [key, generationId, modelId], (isThere) => {
+        if (isThere) changes.tell(key, 'model');
+        return isThere;
+      }),
+    watchChanges: (listener) => changes.watch(listener),
     desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
     desiredSince: (key, generationId, version, countMax) =>
       tables.call('twins.desiredSince', key, generationId, version, countMax),

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { systemClock } from '../../../base/clock.ts';
 import { silentLog } from '../../../base/log.ts';
 import { fieldOf } from '../../../core/query/fields.ts';
-import { fleetStoreContract } from '../../contract/fleet.ts';
+import { type FleetTrial, fleetStoreContract } from '../../contract/fleet.ts';
+import { fleetMatcherContract } from '../../contract/fleet-matcher.ts';
 import { openEmbeddedTables } from './tables.ts';
 
 const cipher = { keys: [Buffer.alloc(32, 1)], source: 'test' };
@@ -20,8 +21,8 @@ const indexed = [
 for (const [name, paths] of [
   ['embedded', []],
   ['embedded with indexes', indexed],
-] as const)
-  fleetStoreContract(name, async () => {
+] as const) {
+  const open = async (): Promise<FleetTrial> => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-fleet-'));
     const file = path.join(folder, 'hub.db');
     const tables = await openEmbeddedTables({
@@ -35,4 +36,7 @@ for (const [name, paths] of [
         rmSync(folder, { recursive: true });
       },
     };
-  });
+  };
+  fleetStoreContract(name, open);
+  fleetMatcherContract(name, open);
+}

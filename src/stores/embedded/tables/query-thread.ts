@@ -4,12 +4,13 @@ import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import { HubError } from '../../../core/errors.ts';
-import type { FleetPage, FleetStore, PageRequest } from '../../../core/query/ports.ts';
+import type { FleetMatcher, FleetPage, FleetStore, MatchedPiece, PageRequest } from '../../../core/query/ports.ts';
+import type { Query } from '../../../core/query/syntax.ts';
 import { damagePattern } from './look.ts';
-import type { QueryReply, QueryRequest, QueryStart } from './query-worker.ts';
+import type { Matches, QueryReply, QueryRequest, QueryStart } from './query-worker.ts';
 
 interface Waiting {
-  resolve(page: FleetPage): void;
+  resolve(answer: unknown): void;
   reject(error: unknown): void;
 }
 
@@ -27,6 +28,7 @@ export interface QueryThreadParts {
 export class QueryThread implements FleetStore {
   readonly #parts: QueryThreadParts;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #known = new Map<number, Query>();
   #worker: Worker | undefined;
   #last = 0;
   #isClosed = false;
@@ -36,30 +38,56 @@ export class QueryThread implements FleetStore {
   }
 
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage> {
-    if (this.#isClosed) return Promise.reject(unavailable('the tables are being closed'));
     // Nothing tells of it again.
     if (signal.aborted) return Promise.reject(signal.reason);
+    const now = this.#parts.clock.now();
+    return this.#ask<FleetPage>((id) => ({ kind: 'page', id, request, now }), signal);
+  }
+
+  /** Known by the thread, and by the next one if it ends. */
+  readonly matcher: FleetMatcher = {
+    add: (query) => {
+      const id = ++this.#last;
+      this.#known.set(id, query);
+      this.#worker?.postMessage({ kind: 'add', query: id, what: query } satisfies QueryRequest);
+      return id;
+    },
+    remove: (query) => {
+      if (!this.#known.delete(query)) return;
+      this.#worker?.postMessage({ kind: 'remove', query } satisfies QueryRequest);
+    },
+    match: (asks) => {
+      const now = this.#parts.clock.now();
+      return this.#ask<Matches>((id) => ({ kind: 'match', id, asks, now }));
+    },
+    piece: (query, after) => {
+      const now = this.#parts.clock.now();
+      return this.#ask<MatchedPiece>((id) => ({ kind: 'piece', id, query, after, now }));
+    },
+  };
+
+  #ask<Answer>(requestOf: (id: number) => QueryRequest, signal?: AbortSignal): Promise<Answer> {
+    if (this.#isClosed) return Promise.reject(unavailable('the tables are being closed'));
     const id = ++this.#last;
-    return new Promise<FleetPage>((resolve, reject) => {
+    return new Promise<Answer>((resolve, reject) => {
       const worker = this.#begin();
       const cancel = (): void => {
         if (this.#waiting.delete(id)) worker.postMessage({ kind: 'cancel', id } satisfies QueryRequest);
-        reject(signal.reason);
+        reject(signal?.reason);
       };
-      const ended = (): void => signal.removeEventListener('abort', cancel);
+      const ended = (): void => signal?.removeEventListener('abort', cancel);
       this.#waiting.set(id, {
-        resolve(page) {
+        resolve(answer) {
           ended();
-          resolve(page);
+          resolve(answer as Answer);
         },
         reject(error) {
           ended();
           reject(error);
         },
       });
-      signal.addEventListener('abort', cancel, { once: true });
-      const now = this.#parts.clock.now();
-      worker.postMessage({ kind: 'page', id, request, now } satisfies QueryRequest);
+      signal?.addEventListener('abort', cancel, { once: true });
+      worker.postMessage(requestOf(id));
     });
   }
 
@@ -80,6 +108,9 @@ export class QueryThread implements FleetStore {
       resourceLimits: { maxOldGenerationSizeMb: limits.queryMemoryMiBMax },
     });
     this.#worker = worker;
+    for (const [query, what] of this.#known) {
+      worker.postMessage({ kind: 'add', query, what } satisfies QueryRequest);
+    }
     worker.unref();
     let why = 'the thread of queries has ended';
     worker.on('message', (reply: QueryReply) => this.#answered(reply));
@@ -100,7 +131,7 @@ export class QueryThread implements FleetStore {
   #answered(reply: QueryReply): void {
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
-    if (reply.kind === 'page') waiting?.resolve(reply.page);
+    if (reply.kind === 'answer') waiting?.resolve(reply.answer);
     else if (reply.code !== undefined) {
       waiting?.reject(new HubError(reply.code, reply.message, { ...(reply.limit && { limit: reply.limit }) }));
     } else if (waiting !== undefined) {

@@ -10,8 +10,17 @@ import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
 import { type ErrorCode, HubError, type LimitHit } from '../../../core/errors.ts';
 import { runPage } from '../../../core/query/page.ts';
-import type { FleetPage, PageRequest } from '../../../core/query/ports.ts';
+import type {
+  FleetMatcher,
+  FleetPage,
+  FleetPlace,
+  MatchedPiece,
+  PageRequest,
+  RowAsk,
+} from '../../../core/query/ports.ts';
+import type { Query } from '../../../core/query/syntax.ts';
 import { fleetReader } from '../../tables/fleet.ts';
+import { TableMatching } from '../../tables/fleet-matcher.ts';
 import type { Transaction } from '../../tables/schema.ts';
 import { lowerPriority } from '../thread-priority.ts';
 import { kyselyOver } from './sqlite.ts';
@@ -19,11 +28,22 @@ import { kyselyOver } from './sqlite.ts';
 /** `now`: UTC milliseconds. */
 export type QueryRequest =
   | { readonly kind: 'page'; readonly id: number; readonly request: PageRequest; readonly now: number }
-  | { readonly kind: 'cancel'; readonly id: number };
+  | { readonly kind: 'cancel'; readonly id: number }
+  | { readonly kind: 'match'; readonly id: number; readonly asks: readonly RowAsk[]; readonly now: number }
+  | {
+      readonly kind: 'piece';
+      readonly id: number;
+      readonly query: number;
+      readonly after: FleetPlace | undefined;
+      readonly now: number;
+    }
+  // Neither of these is answered.
+  | { readonly kind: 'add'; readonly query: number; readonly what: Query }
+  | { readonly kind: 'remove'; readonly query: number };
 
 /** Without a code it is a failure, and no refusal. */
 export type QueryReply =
-  | { readonly kind: 'page'; readonly id: number; readonly page: FleetPage }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: FleetPage | MatchedPiece | Matches }
   | {
       readonly kind: 'refused';
       readonly id: number;
@@ -31,6 +51,8 @@ export type QueryReply =
       readonly code?: ErrorCode;
       readonly limit?: LimitHit;
     };
+
+export type Matches = Awaited<ReturnType<FleetMatcher['match']>>;
 
 /** Pages that are kept in memory: the tables' own connection has most of what is asked often. */
 const CACHE_KIB = 16 * 1024;
@@ -46,30 +68,50 @@ function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<stri
   /** Pages that somebody waits for. */
   const wanted = new Set<number>();
 
-  async function answer({ id, request, now }: QueryRequest & { readonly kind: 'page' }): Promise<QueryReply> {
+  const matching = new TableMatching(tables, indexes);
+
+  async function page({ id, request, now }: QueryRequest & { readonly kind: 'page' }): Promise<FleetPage> {
     const end = performance.now() + limits.queryPageMs;
     wanted.add(id);
     try {
-      const page = await runPage(request, fleetReader(tables, request, { now, indexes }), {
+      return await runPage(request, fleetReader(tables, request, { now, indexes }), {
         async next() {
           await turn();
           if (!wanted.has(id)) throw new Error('nobody waits for it');
           return performance.now() > end ? 'late' : 'go';
         },
       });
-      return { kind: 'page', id, page };
-    } catch (error) {
-      const { message } = error as Error;
-      if (!(error instanceof HubError)) return { kind: 'refused', id, message };
-      return { kind: 'refused', id, message, code: error.code, ...(error.limit && { limit: error.limit }) };
     } finally {
       wanted.delete(id);
     }
   }
 
-  port.on('message', async (request: QueryRequest) => {
-    if (request.kind === 'cancel') wanted.delete(request.id);
-    else port.postMessage(await answer(request));
+  async function answer(id: number, work: () => Promise<FleetPage | MatchedPiece | Matches>): Promise<void> {
+    try {
+      port.postMessage({ kind: 'answer', id, answer: await work() } satisfies QueryReply);
+    } catch (error) {
+      const { message } = error as Error;
+      const refusal =
+        error instanceof HubError ? { code: error.code, ...(error.limit && { limit: error.limit }) } : undefined;
+      port.postMessage({ kind: 'refused', id, message, ...refusal } satisfies QueryReply);
+    }
+  }
+
+  port.on('message', (request: QueryRequest) => {
+    switch (request.kind) {
+      case 'page':
+        return answer(request.id, () => page(request));
+      case 'cancel':
+        return wanted.delete(request.id);
+      case 'match':
+        return answer(request.id, () => matching.match(request.asks, request.now));
+      case 'piece':
+        return answer(request.id, () => matching.piece(request.query, request.after, request.now));
+      case 'add':
+        return matching.add(request.query, request.what);
+      case 'remove':
+        return matching.remove(request.query);
+    }
   });
 }
 
