@@ -167,7 +167,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     storage: ['config', 'data', 'observe'],
     threads: ['observe', 'tls'],
   },
-  'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'] },
+  'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'], gateways: ['engine'] },
 };
 /** These know nothing of the folder that they stand in either. */
 const selfContained = ['src/server/config', 'src/server/tls', 'src/protocols/amqp/engine'];

@@ -10,6 +10,7 @@ import { commandsLimits } from './limits/commands.ts';
 import { connectionsLimits } from './limits/connections.ts';
 import { eventsLimits } from './limits/events.ts';
 import { filesLimits } from './limits/files.ts';
+import { gatewayLimits } from './limits/gateway.ts';
 import { httpLimits } from './limits/http.ts';
 import { identityLimits } from './limits/identity.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
@@ -26,6 +27,7 @@ export const limits = {
   ...connectionsLimits,
   ...eventsLimits,
   ...filesLimits,
+  ...gatewayLimits,
   ...httpLimits,
   ...identityLimits,
   ...monitoringLimits,

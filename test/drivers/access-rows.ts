@@ -244,6 +244,13 @@ export const matrix: Readonly<
       ...ofEach((of, path) => amqp(of, `send telemetry of ${path}`, sends(`/devices/${path}/messages/events`))),
     ],
   },
+  'devices.speakFor': {
+    who: () => policies.speaks,
+    rows: [
+      amqp('hub', 'send batches of a gateway', sends('gateway/messages/events')),
+      amqp('hub', 'ask as a gateway', receives('$gateway')),
+    ],
+  },
   'commands.receive': {
     who: devices,
     rows: [

@@ -44,6 +44,11 @@ export interface Authentication {
    * protocol states one; the token's `sr` must be a prefix of it by whole segments. Undefined: the peer has shown none.
    */
   token(token: string | undefined, audience?: string, peer?: string): Promise<Principal>;
+  /**
+   * A device or module for which a policy speaks whose token was judged before, as a gateway's is: the identity alone is judged. The
+   * refusal's `reason` says whether it is unknown or disabled. Known identities cost no store access and no signature.
+   */
+  spokenFor(policy: PolicyPrincipal, key: IdentityKey): Promise<DevicePrincipal>;
   /** SASL PLAIN to the event endpoint: a policy's name and its key as it stands (service reference 1.2). */
   policyKey(policyName: string, key: string, peer?: string): Promise<PolicyPrincipal>;
 }
@@ -230,6 +235,16 @@ export function createAuthentication(parts: AuthenticationParts): Authentication
       if (token === undefined || (audience?.length ?? 0) > limits.audienceCharsMax)
         throw unauthorized('malformed-token');
       return token.policyName === undefined ? byOwnToken(token, audience) : byPolicyToken(token, audience, peer);
+    },
+    async spokenFor(policy, key) {
+      let refusal: AuthenticationCheck | undefined;
+      if (policy.expiresAt <= clock.now()) refusal = 'expired-token';
+      else if (!policy.permissions.has('DeviceConnect')) refusal = 'missing-permission';
+      else if (!covers(policy.scope, pathOf(key))) refusal = 'wrong-resource';
+      if (refusal !== undefined) throw unauthorized(refusal);
+      const found = await standing(key);
+      if (found.refusal !== undefined) throw unauthorized(found.refusal);
+      return devicePrincipal(found.identity!, 'hub', 'sas', policy.expiresAt);
     },
     async policyKey(policyName, key, peer) {
       const policy = policies.get(policyName);

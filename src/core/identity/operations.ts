@@ -34,6 +34,8 @@ export const operationTable = {
   'telemetry.send': ofDevice,
   'commands.receive': ofDevice,
   'commands.settle': ofDevice,
+  // What a gateway asks for all devices behind it at once: batches of their telemetry, and who they are.
+  'devices.speakFor': does('DeviceConnect'),
   'commands.send': does('ServiceConnect'),
   'commands.read': reads('ServiceConnect'),
   'commands.purge': does('ServiceConnect'),

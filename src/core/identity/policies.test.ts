@@ -70,6 +70,7 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'telemetry.send': 'device',
   'commands.receive': 'device',
   'commands.settle': 'device',
+  'devices.speakFor': 'device',
   'commands.send': 'service',
   'commands.read': 'service',
   'commands.purge': 'service',

@@ -34,6 +34,8 @@ export function watchedAuthentication(authentication: Authentication, recorder: 
         ...(token !== undefined && { ...claimedBy(token), credential: 'sas' }),
         ...at(peer),
       })),
+    spokenFor: (policy, key) =>
+      watched(authentication.spokenFor(policy, key), () => ({ ...concerning(key), ...at(policy.peer) })),
     policyKey: (policyName, key, peer) =>
       watched(authentication.policyKey(policyName, key, peer), () => ({
         policyName: clipped(policyName),

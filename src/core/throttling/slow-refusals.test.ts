@@ -20,6 +20,7 @@ function scene(delayMsMax = 5000, dropped?: (peer: string) => void) {
   const inner: Authentication = {
     device: (_, credential) => decide(credential?.kind === 'token' ? credential.token : ''),
     token: (token = '') => decide(token),
+    spokenFor: (_, { deviceId }) => decide(deviceId),
     policyKey: (_, key) => decide(key) as never,
   };
   const authentication = slowRefusals(inner, clock, createRefusalDelays(clock, delayMsMax), dropped);

@@ -91,6 +91,8 @@ export function slowRefusals(
         () => claimedBy(token),
         peer,
       ),
+    // Who asks has proved a policy: nothing is guessed.
+    spokenFor: (policy, key) => inner.spokenFor(policy, key),
     policyKey: (policyName, key, peer) =>
       guarded(
         () => inner.policyKey(policyName, key, peer),

@@ -3,6 +3,8 @@ import type { IdentityKey } from '../../core/identity/types.ts';
 /** What an address of a link means. Names are as the peer wrote them. */
 export type Address =
   | { readonly kind: 'cbs' }
+  /** A gateway sends batches of telemetry to the first, and asks the second about devices. */
+  | { readonly kind: 'gateway'; readonly endpoint: GatewayEndpoint }
   | { readonly kind: 'management' }
   | PartitionAddress
   /** Where senders of an event hub would go: `{eh}` or `{eh}/Partitions/{n}`. */
@@ -34,6 +36,8 @@ export interface DeviceAddress {
   readonly endpoint: DeviceEndpoint;
 }
 
+export type GatewayEndpoint = 'events' | 'node';
+
 export type DeviceEndpoint = 'events' | 'commands' | 'twin' | 'methods';
 
 const serviceAddresses: ReadonlyMap<string, 'commands' | 'receipts' | 'fileNotifications'> = new Map([
@@ -58,6 +62,8 @@ export function readAddress(address: string): Address {
   const segments = path.split('/');
   const words = segments.map((segment) => segment.toLowerCase());
   if (path.toLowerCase() === '$cbs') return { kind: 'cbs' };
+  if (words.join('/') === 'gateway/messages/events') return { kind: 'gateway', endpoint: 'events' };
+  if (words.join('/') === '$gateway') return { kind: 'gateway', endpoint: 'node' };
   const service = serviceAddresses.get(words.join('/'));
   if (service !== undefined) return { kind: service };
   if (words[0] === 'devices' && segments.length > 2) return readDeviceAddress(segments, words);

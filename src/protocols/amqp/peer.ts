@@ -25,6 +25,7 @@ import type { UnprovedBytes } from './engine/kept-bytes.ts';
 import { OutgoingLink } from './engine/outgoing-link.ts';
 import type { Pulse } from './engine/pulse.ts';
 import { readPlainUser, type SaslInit } from './engine/sasl.ts';
+import { GatewayLinks } from './gateways/gateway-links.ts';
 import { Grants } from './grants.ts';
 import type { LinkHost } from './link-host.ts';
 import { amqpError } from './refusals.ts';
@@ -61,6 +62,7 @@ export class AmqpPeer {
   readonly #devices: AttachedDevices;
   readonly #deviceLinks: DeviceLinks;
   readonly #serviceLinks: ServiceLinks;
+  readonly #gatewayLinks: GatewayLinks;
   /** Tokens of policies by which devices are yet to be renewed, by the name for which they were put. */
   readonly #renewals = new Map<string, { readonly token: string; readonly principal: PolicyPrincipal }>();
   #isRenewing = false;
@@ -111,6 +113,7 @@ export class AmqpPeer {
       lost: (device, refusal) => device.detach(() => this.#error(refusal), this.#devices.isEmpty),
     });
     this.#deviceLinks = new DeviceLinks(this.#devices, host);
+    this.#gatewayLinks = new GatewayLinks(host, this.#grants, options.origin);
     this.#serviceLinks = new ServiceLinks({
       host,
       grants: this.#grants,
@@ -256,6 +259,7 @@ export class AmqpPeer {
     this.#grants.expire(now);
     this.#devices.expire(now);
     this.#serviceLinks.expire(ended);
+    this.#gatewayLinks.expire(ended);
     if (this.#grants.isEmpty && this.#devices.isEmpty) this.#connection.close(this.#error(ended), 'token-expired');
     else {
       this.#expiryAt = Number.POSITIVE_INFINITY;
@@ -283,7 +287,8 @@ export class AmqpPeer {
       // A certificate proves its device without a token: here is where it has done so.
       this.#proved(deviceShare(address.key));
       this.#watchExpiry(expiresAt);
-    } else await this.#serviceLinks.open(link, address);
+    } else if (address.kind === 'gateway') this.#gatewayLinks.open(link, address.endpoint);
+    else await this.#serviceLinks.open(link, address);
   }
 
   /** The texts that SDKs look for, in place of the core's own (service reference 5.2). */

@@ -74,6 +74,7 @@ async function run(messages: readonly Publish[], chunkBytes: number, slowly: boo
         authType: 'sas',
       }),
       token: () => Promise.reject(new Error('not used')),
+      spokenFor: () => Promise.reject(new Error('not used')),
       policyKey: () => Promise.reject(new Error('not used')),
     },
   };

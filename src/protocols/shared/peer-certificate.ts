@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import { limits } from '../../base/limits.ts';
@@ -14,7 +14,22 @@ import type { PeerCertificate } from '../../core/identity/types.ts';
 export function peerCertificate(socket: Duplex): PeerCertificate | undefined {
   if (!(socket instanceof tls.TLSSocket)) return undefined;
   const leaf = socket.getPeerX509Certificate();
-  if (leaf === undefined) return undefined;
+  return leaf && factsOf(leaf, chainOf(leaf));
+}
+
+/**
+ * The same of a certificate that somebody else's TLS layer has seen, as a gateway's has. @param chain DER, leaf first
+ * @returns undefined where the first is no certificate
+ */
+export function certificateOf(chain: readonly Uint8Array[]): PeerCertificate | undefined {
+  try {
+    return factsOf(new X509Certificate(chain[0]), chain);
+  } catch {
+    return undefined;
+  }
+}
+
+function factsOf(leaf: X509Certificate, chain: readonly Uint8Array[]): PeerCertificate {
   const { CN } = leaf.toLegacyObject().subject as { readonly CN?: unknown };
   return {
     // Several common names are none.
@@ -23,7 +38,7 @@ export function peerCertificate(socket: Duplex): PeerCertificate | undefined {
     sha256: hexadecimal(leaf.fingerprint256),
     validFrom: leaf.validFromDate.getTime(),
     validTo: leaf.validToDate.getTime(),
-    chain: chainOf(leaf),
+    chain,
   };
 }
 

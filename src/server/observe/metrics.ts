@@ -185,6 +185,7 @@ export function countFailures(inner: Authentication, metrics: Pick<Metrics, 'aut
   return {
     device: (key, credential, peer) => counted(inner.device(key, credential, peer)),
     token: (token, audience, peer) => counted(inner.token(token, audience, peer)),
+    spokenFor: (policy, key) => counted(inner.spokenFor(policy, key)),
     policyKey: (policyName, key, peer) => counted(inner.policyKey(policyName, key, peer)),
   };
 }

@@ -14,6 +14,8 @@ import { openEventReader, redirection, streamName } from './event-reader.ts';
 import { LockedDelivery } from './locked-delivery.ts';
 import { fileNotifications, receipts } from './locked-sources.ts';
 
+type ServiceAddress = Exclude<Address, { readonly kind: 'cbs' | 'device' | 'gateway' }>;
+
 export interface ServiceLinksParts {
   readonly host: LinkHost;
   readonly grants: Grants;
@@ -33,7 +35,7 @@ export class ServiceLinks {
   }
 
   /** @throws HubError; the link is still to be refused then. */
-  async open(link: AnyLink, address: Exclude<Address, { readonly kind: 'cbs' | 'device' }>): Promise<void> {
+  async open(link: AnyLink, address: ServiceAddress): Promise<void> {
     const { host, management } = this.#parts;
     if (address.kind === 'management') {
       // Each request is judged by itself, and may bring its own token.

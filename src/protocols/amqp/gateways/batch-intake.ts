@@ -1,0 +1,235 @@
+import { limits } from '../../../base/limits.ts';
+import { Turns } from '../../../base/turns.ts';
+import type { DeviceOrigin } from '../../../core/devices/connection.ts';
+import { asHubError, HubError } from '../../../core/errors.ts';
+import type { DurabilityWaiter } from '../../../core/events/ports.ts';
+import type { EventSender } from '../../../core/events/room.ts';
+import { claimsSender } from '../../../core/events/rules.ts';
+import type { Telemetry } from '../../../core/events/types.ts';
+import { identityName } from '../../../core/identity/permissions.ts';
+import { shareName } from '../../../core/identity/share-name.ts';
+import type { PolicyPrincipal, Proof } from '../../../core/identity/types.ts';
+import { binary } from '../../../wire/amqp/fields.ts';
+import { type ForwardedMessage, readBatch } from '../../../wire/gateway/batch.ts';
+import { GatewayDecodeError } from '../../../wire/gateway/bytes.ts';
+import { PARTLY_REFUSED, type RefusedKind, type RefusedMessage, writeRefused } from '../../../wire/gateway/refused.ts';
+import { readOrRefuse } from '../command-mapping.ts';
+import type { Delivery, DeliveryMark, IncomingLink } from '../engine/incoming-link.ts';
+import type { LinkHost } from '../link-host.ts';
+
+/** Of this thread, as for the batches of devices. */
+const turns = new Turns(() => limits.amqpBatchBytesPerTurn);
+
+interface Waiting extends DeliveryMark {
+  /** Number of the batch of the log that its last message is in. */
+  readonly batch: number;
+  readonly refused: readonly RefusedMessage[];
+}
+
+/**
+ * Batches of a gateway on their way to the disk, one after the other, so that each device's messages keep their order. A batch is
+ * accepted when all of it is durable. What the hub refuses of it (an unknown device, a message that is too large) is named by the
+ * outcome and keeps back nothing else.
+ */
+export class BatchIntake implements DurabilityWaiter {
+  readonly #link: IncomingLink;
+  readonly #host: LinkHost;
+  readonly #principal: () => PolicyPrincipal;
+  readonly #origin: DeviceOrigin;
+  /** By the identity's name. */
+  readonly #senders = new Map<string, EventSender>();
+  readonly #line: Delivery[] = [];
+  #isWorking = false;
+  /** In the order in which they came, so batch numbers do not go down. */
+  #waiting: Waiting[] = [];
+  /** The right of each message, renewed with the gateway's token. */
+  readonly #proof: Proof;
+
+  constructor(link: IncomingLink, host: LinkHost, principal: () => PolicyPrincipal, origin: DeviceOrigin) {
+    this.#link = link;
+    this.#host = host;
+    this.#principal = principal;
+    this.#origin = origin;
+    this.#proof = {
+      get expiresAt(): number {
+        return principal().expiresAt;
+      },
+    };
+    link.onMessage = (delivery) => this.#take(delivery);
+    link.open({ creditMax: limits.gatewayBatchesInflightMax, messageBytesMax: limits.gatewayTransferBytesMax });
+  }
+
+  batchDurable(batch: number): void {
+    const durable = this.#waiting.filter((waiting) => waiting.batch <= batch);
+    this.#waiting = this.#waiting.filter((waiting) => waiting.batch > batch);
+    for (const waiting of durable) this.#settle(waiting);
+  }
+
+  /** What a failed batch of the log held comes again in order, on a new link: see `devices/telemetry-intake.ts`. */
+  batchFailed(batch: number, cause: Error): void {
+    const failed = this.#waiting.filter((waiting) => waiting.batch <= batch);
+    if (failed.length === 0) return;
+    this.#waiting = this.#waiting.filter((waiting) => waiting.batch > batch);
+    this.#fail(failed, new HubError('ServiceUnavailable', undefined, { cause }));
+  }
+
+  #take(delivery: Delivery): void {
+    // What it is read into is used again for the next reads.
+    this.#line.push({ ...delivery, payload: Buffer.from(delivery.payload) });
+    if (this.#isWorking) return;
+    this.#isWorking = true;
+    void this.#work();
+  }
+
+  /** Never rejects. */
+  async #work(): Promise<void> {
+    for (let next = this.#line.shift(); next !== undefined && this.#link.isOpen; next = this.#line.shift()) {
+      try {
+        await turns.take(shareName(this.#principal()), next.payload.length);
+        if (this.#link.isOpen) await this.#store(next);
+      } catch (error) {
+        this.#fail([next], error);
+      }
+    }
+    this.#isWorking = false;
+  }
+
+  /** @throws HubError for a batch of which nothing was taken, or that the log cannot take now */
+  async #store(delivery: Delivery): Promise<void> {
+    const messages = readMessages(delivery.payload);
+    this.#link.session.worked(messages.length);
+    const refused: RefusedMessage[] = [];
+    const used = new Set<EventSender>();
+    const openings = await this.#open(messages);
+    let batch = 0;
+    for (const [at, message] of messages.entries()) {
+      const sender = openings.get(identityName(message));
+      if (sender === undefined || typeof sender === 'string') {
+        refused.push({ at, kind: sender ?? 'unknown' });
+        continue;
+      }
+      try {
+        batch = this.#host.hub.events.enqueue(sender, telemetryOf(message), this);
+        used.add(sender);
+      } catch (error) {
+        refused.push({ at, kind: kindOf(error) });
+      }
+    }
+    const waiting = { id: delivery.id, isSettled: delivery.isSettled, batch, refused };
+    if (used.size === 0) this.#settle(waiting);
+    else this.#waiting.push(waiting);
+    await this.#heed(used);
+  }
+
+  /** A sender for each device of the batch, or why it has none. */
+  async #open(messages: readonly ForwardedMessage[]): Promise<ReadonlyMap<string, EventSender | RefusedKind>> {
+    const { authentication, events, guard } = this.#host.hub;
+    const { protocol, peer } = this.#origin;
+    const policy = this.#principal();
+    const found = new Map<string, EventSender | RefusedKind>();
+    for (const { deviceId, moduleId } of messages) {
+      const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+      const name = identityName(key);
+      if (found.has(name)) continue;
+      try {
+        const principal = await authentication.spokenFor(policy, key);
+        let sender = this.#senders.get(name);
+        if (sender?.stamp.generationId !== principal.generationId) {
+          sender = events.openSender(principal, key, { via: { protocol, peer }, proof: this.#proof });
+          this.#remember(name, sender);
+        }
+        found.set(name, sender);
+      } catch (error) {
+        const { code, reason } = asHubError(error);
+        if (code !== 'IotHubUnauthorized') throw error;
+        guard.refused({ operation: 'devices.speakFor', principal: policy, target: key }, error);
+        found.set(name, reason === 'disabled-identity' ? 'disabled' : 'unknown');
+      }
+    }
+    return found;
+  }
+
+  #remember(name: string, sender: EventSender): void {
+    if (this.#senders.size >= limits.gatewaySendersMax) {
+      for (const oldest of this.#senders.keys()) {
+        this.#senders.delete(oldest);
+        break;
+      }
+    }
+    this.#senders.set(name, sender);
+  }
+
+  /**
+   * Takes no further batch while a device of this one is over its rate, or too much waits for the disk. A device that is slowed slows its
+   * gateway, which has messages of others in the same batches; the gateway's credit runs out meanwhile.
+   */
+  async #heed(senders: ReadonlySet<EventSender>): Promise<void> {
+    const { events, clock } = this.#host.hub;
+    for (const sender of senders) {
+      if (sender.log.writer.congested) {
+        const goOn = events.slowed(sender, 'congestion');
+        await new Promise<void>((resolve) => sender.log.writer.whenRelieved(resolve));
+        goOn();
+      }
+      if (sender.meter === undefined) continue;
+      for (let waitMs = events.waitMs(sender); waitMs > 0 && this.#link.isOpen; waitMs = events.waitMs(sender)) {
+        const goOn = events.slowed(sender, 'rate');
+        await new Promise<void>((resolve) => clock.after(Math.min(waitMs, limits.gatewayLookMs), resolve));
+        goOn();
+      }
+    }
+  }
+
+  #settle({ refused, ...mark }: Waiting): void {
+    if (refused.length === 0) {
+      this.#link.settle(mark, { kind: 'accepted' });
+      return;
+    }
+    const error = {
+      condition: PARTLY_REFUSED,
+      description: `${refused.length} messages of the batch are refused, the others are stored.`,
+      info: [['refused', binary(writeRefused(refused))]] as const,
+    };
+    this.#link.settle(mark, { kind: 'rejected', error });
+  }
+
+  /** Nothing of these batches may count as stored. Where the log has failed, or the proof has ended, the link ends too. */
+  #fail(marks: readonly DeliveryMark[], refusal: unknown): void {
+    const error = this.#host.error(refusal);
+    for (const mark of marks) this.#link.settle(mark, { kind: 'rejected', error });
+    if (asHubError(refusal).code !== 'IotHubFormatError') this.#link.detach(error);
+  }
+}
+
+/** @throws HubError IotHubFormatError */
+function readMessages(payload: Buffer): readonly ForwardedMessage[] {
+  try {
+    return readBatch(readOrRefuse(payload).body);
+  } catch (error) {
+    if (error instanceof GatewayDecodeError) throw new HubError('IotHubFormatError', `Not a batch: ${error.message}.`);
+    throw error;
+  }
+}
+
+/** Of one message. @throws whatever keeps all others from being taken too */
+function kindOf(error: unknown): RefusedKind {
+  const { code } = asHubError(error);
+  if (code === 'MessageTooLarge') return 'tooLarge';
+  if (code === 'ArgumentInvalid') return 'invalid';
+  throw error;
+}
+
+function telemetryOf(message: ForwardedMessage): Telemetry {
+  const { created, messageId, correlationId, contentType, contentEncoding, properties, body } = message;
+  return {
+    system: {
+      ...(created >= 0 && { creationTime: created }),
+      ...(messageId !== undefined && { messageId }),
+      ...(correlationId !== undefined && { correlationId }),
+      ...(contentType !== undefined && { contentType }),
+      ...(contentEncoding !== undefined && { contentEncoding }),
+    },
+    properties: properties.filter(([name]) => !claimsSender(name)),
+    body,
+  };
+}

@@ -1,0 +1,212 @@
+/**
+ * Telemetry of many devices in one piece, as a gateway keeps it on its disk and sends it to the hub. The layout is ours;
+ * `docs/gateway-remote.md` shows it. A message costs some ten bytes over its body, a device's name comes once in a batch.
+ */
+import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
+import { limits } from '../../base/limits.ts';
+import { ByteReader, ByteWriter, GatewayDecodeError } from './bytes.ts';
+
+/** A message of a device behind a gateway. */
+export interface ForwardedMessage {
+  readonly deviceId: string;
+  readonly moduleId?: string;
+  /** When the gateway received it, or the device says it was made: UTC milliseconds. */
+  readonly created: number;
+  readonly messageId?: string;
+  readonly correlationId?: string;
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+  /** Application properties, in the order sent. */
+  readonly properties: readonly (readonly [name: string, value: string | null])[];
+  readonly body: Uint8Array;
+}
+
+const VERSION = 1;
+const PLAIN = 0;
+const DEFLATED = 1;
+/** Instead of a number of the device table: a new name follows. */
+const NEW_DEVICE = 0;
+/** Instead of a number of the header table: nothing but a body; a new header follows. */
+const NO_HEADER = 0;
+const NEW_HEADER = 1;
+const HEADERS_FROM = 2;
+/** Entries of a header. */
+const APPLICATION = 0;
+const named = ['correlationId', 'contentType', 'contentEncoding'] as const;
+
+/** Collects messages into one batch. */
+export class BatchWriter {
+  readonly #out = new ByteWriter(16 * 1024);
+  readonly #header = new ByteWriter(256);
+  readonly #devices = new Map<string, number>();
+  readonly #headers = new Map<string, number>();
+  #lastCreated = 0;
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Of what was added, before it is compressed. */
+  get byteLength(): number {
+    return this.#out.length;
+  }
+
+  add(message: ForwardedMessage): void {
+    const out = this.#out;
+    this.#addDevice(message.moduleId === undefined ? message.deviceId : `${message.deviceId}/${message.moduleId}`);
+    this.#addHeader(message);
+    const created = Math.trunc(message.created);
+    out.signed(created - this.#lastCreated);
+    this.#lastCreated = created;
+    out.text(message.messageId ?? '');
+    out.bytes(message.body);
+    this.#count++;
+  }
+
+  /** The messages as bytes, and begins anew. @param level of zlib; 0 = not compressed */
+  finish(level: number): Buffer {
+    const plain = this.#out.copy();
+    this.#out.reset();
+    this.#devices.clear();
+    this.#headers.clear();
+    this.#lastCreated = 0;
+    this.#count = 0;
+    if (level === 0) return Buffer.concat([Buffer.from([VERSION, PLAIN]), plain]);
+    const deflated = deflateRawSync(plain, { level, memLevel: 9, strategy: constants.Z_DEFAULT_STRATEGY });
+    return Buffer.concat([Buffer.from([VERSION, DEFLATED]), deflated]);
+  }
+
+  #addDevice(name: string): void {
+    const known = this.#devices.get(name);
+    if (known !== undefined) {
+      this.#out.varint(known);
+      return;
+    }
+    this.#devices.set(name, this.#devices.size + 1);
+    this.#out.varint(NEW_DEVICE);
+    this.#out.text(name);
+  }
+
+  #addHeader(message: ForwardedMessage): void {
+    const header = this.#header;
+    header.reset();
+    for (const [at, name] of named.entries()) {
+      const value = message[name];
+      if (value === undefined) continue;
+      header.byte(at + 1);
+      header.text(value);
+    }
+    for (const [name, value] of message.properties) {
+      header.byte(APPLICATION);
+      header.text(name);
+      header.byte(value === null ? 0 : 1);
+      if (value !== null) header.text(value);
+    }
+    if (header.length === 0) {
+      this.#out.varint(NO_HEADER);
+      return;
+    }
+    const bytes = header.copy();
+    const key = bytes.toString('latin1');
+    const known = this.#headers.get(key);
+    if (known !== undefined) {
+      this.#out.varint(known);
+      return;
+    }
+    this.#headers.set(key, this.#headers.size + HEADERS_FROM);
+    this.#out.varint(NEW_HEADER);
+    this.#out.bytes(bytes);
+  }
+}
+
+type Header = Pick<ForwardedMessage, (typeof named)[number] | 'properties'>;
+
+const empty: Header = { properties: [] };
+
+/**
+ * The messages of a batch, in the order in which they were added. Bodies are views of one buffer.
+ * @throws GatewayDecodeError for bytes that are no batch, and for one that is larger than `limits` allow when it is inflated
+ */
+export function readBatch(bytes: Buffer): readonly ForwardedMessage[] {
+  const reader = new ByteReader(plainOf(bytes));
+  const devices: Pick<ForwardedMessage, 'deviceId' | 'moduleId'>[] = [];
+  const headers: Header[] = [];
+  const messages: ForwardedMessage[] = [];
+  let created = 0;
+  while (!reader.isDone) {
+    if (messages.length === limits.gatewayBatchMessagesMax) {
+      throw new GatewayDecodeError(`a batch holds at most ${limits.gatewayBatchMessagesMax} messages`);
+    }
+    const device = readDevice(reader, devices);
+    const header = readHeader(reader, headers);
+    created += reader.signed();
+    const messageId = reader.text();
+    messages.push({ ...device, ...header, created, ...(messageId !== '' && { messageId }), body: reader.bytes() });
+  }
+  return messages;
+}
+
+function plainOf(bytes: Buffer): Buffer {
+  const [version, encoding] = bytes;
+  if (version !== VERSION) throw new GatewayDecodeError('this is no batch of version 1');
+  const content = bytes.subarray(2);
+  const max = limits.gatewayBatchBytesMax;
+  const tooLarge = (): GatewayDecodeError => new GatewayDecodeError(`a batch has at most ${max} bytes when inflated`);
+  if (encoding === PLAIN) {
+    if (content.length > max) throw tooLarge();
+    return content;
+  }
+  if (encoding !== DEFLATED) throw new GatewayDecodeError('the compression of the batch is not known');
+  try {
+    return inflateRawSync(content, { maxOutputLength: max });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
+    throw new GatewayDecodeError('the batch cannot be inflated');
+  }
+}
+
+function readDevice(
+  reader: ByteReader,
+  devices: Pick<ForwardedMessage, 'deviceId' | 'moduleId'>[],
+): Pick<ForwardedMessage, 'deviceId' | 'moduleId'> {
+  const at = reader.varint();
+  if (at === NEW_DEVICE) {
+    const name = reader.text();
+    const slash = name.indexOf('/');
+    const device =
+      slash === -1 ? { deviceId: name } : { deviceId: name.slice(0, slash), moduleId: name.slice(slash + 1) };
+    devices.push(device);
+    return device;
+  }
+  const known = devices[at - 1];
+  if (known === undefined) throw new GatewayDecodeError('a device is named that the batch has not told');
+  return known;
+}
+
+function readHeader(reader: ByteReader, headers: Header[]): Header {
+  const at = reader.varint();
+  if (at === NO_HEADER) return empty;
+  if (at === NEW_HEADER) {
+    const header = headerOf(new ByteReader(reader.bytes()));
+    headers.push(header);
+    return header;
+  }
+  const known = headers[at - HEADERS_FROM];
+  if (known === undefined) throw new GatewayDecodeError('properties are named that the batch has not told');
+  return known;
+}
+
+function headerOf(reader: ByteReader): Header {
+  const system: { -readonly [Name in (typeof named)[number]]?: string } = {};
+  const properties: [string, string | null][] = [];
+  while (!reader.isDone) {
+    const kind = reader.byte();
+    if (kind === APPLICATION) {
+      const name = reader.text();
+      properties.push([name, reader.byte() === 0 ? null : reader.text()]);
+    } else if (kind <= named.length) system[named[kind - 1]] = reader.text();
+    else throw new GatewayDecodeError('a property is of a kind that is not known');
+  }
+  return { ...system, properties };
+}
