@@ -7,11 +7,10 @@
 import { AssertionError } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { HubError } from '../errors.ts';
-import type { Concerned } from '../monitoring/types.ts';
 import { CallShares } from './call-shares.ts';
 import { type Operation, type OperationRule, operationTable } from './operations.ts';
 import { authorize, type HubPlace, isAuthorized } from './permissions.ts';
-import type { IdentityKey, Principal } from './types.ts';
+import type { IdentityKey, Origin, Principal } from './types.ts';
 
 /** What an operation concerns: an identity (an object with more fields will do), several, a place, or the whole hub. */
 export type Target = IdentityKey | HubPlace | readonly IdentityKey[] | undefined;
@@ -21,7 +20,7 @@ export interface Attempt {
   readonly operation: Operation;
   readonly principal?: Principal;
   readonly target?: IdentityKey;
-  readonly where?: Pick<Concerned, 'protocol' | 'credential' | 'peer'>;
+  readonly where?: Origin;
 }
 
 /** Hears of refusals, whatever refused: a missing permission, a rule, a limit. */

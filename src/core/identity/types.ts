@@ -60,6 +60,14 @@ export interface Policy {
   readonly permissions: readonly Permission[];
 }
 
+/** From where a caller speaks, and how, as far as that is known. */
+export interface Origin {
+  readonly protocol?: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http';
+  readonly credential?: 'sas' | 'x509';
+  /** Address without its port; masked or absent by setting where it is told. */
+  readonly peer?: string;
+}
+
 /** How a peer proves who it is. */
 export type Credential =
   | { readonly kind: 'token'; readonly token: string }

@@ -1,18 +1,14 @@
 /** What the monitoring stream tells. Plain data; `kinds.ts` describes every kind, `docs/monitoring.md` shows the table. */
-import type { AuthenticationCheck } from '../identity/types.ts';
-import type { ConnectionClaim, DisconnectReason } from '../presence/types.ts';
+import type { AuthenticationCheck, Origin } from '../identity/types.ts';
+import type { DisconnectReason } from '../presence/types.ts';
 
 /** Raised when a field changes its meaning or goes; new fields and new kinds do not raise it. */
 export const MONITORING_SCHEMA_VERSION = 1;
 
 /** Who and where, as far as it is known. Common to all kinds. */
-export interface Concerned {
+export interface Concerned extends Origin {
   readonly deviceId?: string;
   readonly moduleId?: string;
-  readonly protocol?: ConnectionClaim['protocol'];
-  readonly credential?: ConnectionClaim['credential'];
-  /** Address without its port; masked or absent by setting. */
-  readonly peer?: string;
   /** Joins the events of one connection, or of one command. */
   readonly correlationId?: string;
 }

@@ -1,4 +1,4 @@
-import type { IdentityKey } from '../identity/types.ts';
+import type { IdentityKey, Origin } from '../identity/types.ts';
 
 /** Why the hub ended a connection, or saw it end. The monitoring stream and the log use these words. */
 export type DisconnectReason =
@@ -19,8 +19,8 @@ export type DisconnectReason =
 export interface ConnectionClaim {
   readonly key: IdentityKey;
   readonly generationId: string;
-  readonly protocol: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http';
-  readonly credential: 'sas' | 'x509';
+  readonly protocol: NonNullable<Origin['protocol']>;
+  readonly credential: NonNullable<Origin['credential']>;
   /** `DevicePrincipal.authority`: the connection ends when that authority is removed. */
   readonly authority?: string;
   /** `DevicePrincipal.credentials`: the connection ends when none of them stands any more. */

@@ -1,6 +1,5 @@
 /** Caps on the bandwidth of files: contents of uploads and downloads are passed on more slowly, never refused. */
 import type { Clock } from '../../base/clock.ts';
-import type { ByteSource } from '../files/object-store.ts';
 import { Bucket } from './bucket.ts';
 
 export interface PaceLimits {
@@ -10,9 +9,11 @@ export interface PaceLimits {
   readonly deviceBytesPerSecond: number | undefined;
 }
 
+type Bytes = AsyncIterable<Uint8Array>;
+
 export interface Pace {
   /** The same bytes, at the pace of the hub and of the device that takes or sends them; undefined = a back end does. */
-  slowed(source: ByteSource, deviceId: string | undefined): ByteSource;
+  slowed(source: Bytes, deviceId: string | undefined): Bytes;
 }
 
 interface Used {
@@ -45,7 +46,7 @@ export function createPace({ bytesPerSecond, deviceBytesPerSecond }: PaceLimits,
     });
   }
 
-  async function* paced(source: ByteSource, deviceId: string | undefined): ByteSource {
+  async function* paced(source: Bytes, deviceId: string | undefined): Bytes {
     const device =
       deviceId === undefined || deviceBytesPerSecond === undefined ? undefined : enter(deviceId, deviceBytesPerSecond);
     try {

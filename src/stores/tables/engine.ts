@@ -1,11 +1,12 @@
 import type { Dialect, DialectAdapter, Kysely } from 'kysely';
 import { assert } from '../../base/assert.ts';
+import type { EngineName } from './formats/counted-key.ts';
 import type { Tables } from './schema.ts';
 
 /** What the tables must know of the database that they live in, declared by the store that opens it. */
 export interface Engine {
   /** By which the migrations choose what the two write differently. */
-  readonly name: 'sqlite' | 'postgres';
+  readonly name: EngineName;
   /** Transactions run beside each other, and rows can be held. Without it there is one writer at a time, and no need. */
   readonly locksRows: boolean;
   /** A value inside of a text that is JSON can be asked for, by `->` and `->>` and a path that begins with `$`. */

@@ -1,11 +1,12 @@
 import { type Kysely, sql } from 'kysely';
-import { type Engine, engineOf } from './engine.ts';
+import { engineOf } from './engine.ts';
+import type { EngineName } from './formats/counted-key.ts';
 import { released } from './formats/released.ts';
 import { unreleased } from './formats/unreleased.ts';
 import type { Tables } from './schema.ts';
 
 /** From each format to the next; the last one may be changed until it is released. */
-const steps = (engine: Engine['name']): readonly (readonly string[])[] => [...released(engine), unreleased(engine)];
+const steps = (engine: EngineName): readonly (readonly string[])[] => [...released(engine), unreleased(engine)];
 
 /** The format that this program writes. */
 export const TABLES_FORMAT = steps('sqlite').length;

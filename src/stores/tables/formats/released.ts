@@ -1,11 +1,10 @@
-import type { Engine } from '../engine.ts';
-import { countedKey } from './counted-key.ts';
+import { countedKey, type EngineName } from './counted-key.ts';
 
 /**
  * From each format to the next, in SQL that SQLite and PostgreSQL both read (a column of type `bytea` takes bytes as they
  * are in SQLite, too). A step that has been released is never changed: data folders of its format exist.
  */
-export const released = (engine: Engine['name']): readonly (readonly string[])[] => [
+export const released = (engine: EngineName): readonly (readonly string[])[] => [
   [
     `create table identities (
       device_id text not null,
