@@ -13,12 +13,15 @@ once() {
   state="$(cd "$folder" && cat $pins | sha256sum)"
   if [ -f "$folder/$place/.installed-pins" ] && [ "$(cat "$folder/$place/.installed-pins")" = "$state" ]; then return; fi
   echo "Installing what test-servers/$folder names (once) ..." >&2
-  (cd "$folder" && "$@")
+  (cd "$folder" && mkdir -p "$place" && "$@")
   printf '%s\n' "$state" >"$folder/$place/.installed-pins"
 }
 
 once azurite node_modules package-lock.json npm ci --ignore-scripts --no-audit --no-fund --loglevel=error &
 azurite=$!
+once kafka jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars &
+kafka=$!
 # Some distributions keep Go from loading the version that go.mod names.
 once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
 wait "$azurite"
+wait "$kafka"

@@ -29,6 +29,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/stores/memory': ['src/stores/event-log', 'src/stores/objects/checked-source.ts', 'src/core', 'src/base'],
   'src/stores/tables': ['src/core', 'src/base'],
   'src/stores/cluster': ['src/stores/tables', 'src/stores/event-log', 'src/core', 'src/base'],
+  'src/stores/kafka': ['src/stores/event-log', 'src/records', 'src/wire', 'src/core', 'src/base'],
   'src/stores/event-log': ['src/core', 'src/base'],
   'src/protocols/shared': ['src/core', 'src/wire', 'src/api', 'src/base'],
   'src/protocols/mqtt': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],

@@ -13,6 +13,7 @@ import { filesLimits } from './limits/files.ts';
 import { gatewayLimits } from './limits/gateway.ts';
 import { httpLimits } from './limits/http.ts';
 import { identityLimits } from './limits/identity.ts';
+import { kafkaLimits } from './limits/kafka.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
 import { queryLimits } from './limits/query.ts';
@@ -31,6 +32,7 @@ export const limits = {
   ...httpLimits,
   ...identityLimits,
   ...monitoringLimits,
+  ...kafkaLimits,
   ...mqttLimits,
   ...queryLimits,
   ...serverLimits,
