@@ -20,7 +20,7 @@ function message(chance: Chance): CoapMessage {
       number: chance.once(4) ? chance.below(65_536) : chance.pick([3, 6, 8, 9, 11, 12, 15, 23, 27, 60, 292]),
       value: chance.bytes(chance.below(chance.once(6) ? limits.coapOptionBytesMax + 1 : 12)),
     })).sort((a, b) => a.number - b.number),
-    payload: chance.bytes(chance.once(8) ? chance.below(1500) : chance.below(40)),
+    payload: chance.bytes(chance.once(8) ? chance.below(900) : chance.below(40)),
   };
 }
 
@@ -49,7 +49,9 @@ test('datagrams: what is whole comes back, what is damaged is refused or is anot
 
 test('streams, cut anywhere', async () => {
   const { inputs } = await campaign('coap streams', SECONDS, (chance) => {
-    const sent = Array.from({ length: 1 + chance.below(4) }, () => message(chance));
+    const sent = Array.from({ length: 1 + chance.below(4) }, () => message(chance)).filter(
+      (one) => encodeStream(one).length < limits.coapStreamMessageBytesMax,
+    );
     const whole = Buffer.concat(sent.map(encodeStream));
     const read: CoapMessage[] = [];
     const isDamaged = chance.once(2);

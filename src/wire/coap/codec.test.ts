@@ -89,7 +89,7 @@ test('an empty message is four bytes', () => {
 });
 
 test('messages on a stream come back whole, wherever the stream is cut', () => {
-  const sent = [0, 1, 12, 13, 268, 269, 300, 5000].map((length, at) => ({
+  const sent = [0, 1, 12, 13, 268, 269, 300, 1100].map((length, at) => ({
     code: at === 0 ? codes.csm : codes.content,
     token: Buffer.alloc(at, at),
     options: [uintOption(options.observe, at)],
@@ -106,7 +106,7 @@ test('messages on a stream come back whole, wherever the stream is cut', () => {
 });
 
 test('a stream that announces more than the hub reads is refused before it comes', () => {
-  for (const head of ['f0 ffffffff 01', 'e0 ffff 01', '09 01', '0f 01'])
+  for (const head of ['f0 ffffffff 01', 'e0 0400 01', '09 01', '0f 01'])
     assert.throws(() => [...new StreamReader().read(hex(head))], MalformedCoap, head);
 });
 
