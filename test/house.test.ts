@@ -81,6 +81,7 @@ const coreRooms = [
   'twins',
   'methods',
   'query',
+  'registry-jobs',
 ];
 
 /** What other programs import (`exports` of package.json). */
@@ -167,6 +168,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     observe: ['config', 'data', 'tls', 'threads'],
     storage: ['config', 'data', 'observe'],
     threads: ['observe', 'tls'],
+    'registry-jobs': ['config', 'observe'],
   },
   'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'], gateways: ['engine'] },
 };

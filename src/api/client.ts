@@ -7,7 +7,14 @@ import { pipeline } from 'node:stream/promises';
 import { limits } from '../base/limits.ts';
 import { type ApiCalls, type ApiRequest, type ApiResponse, apiCalls } from './calls.ts';
 import { type Login, parseLogin, splitHostPort } from './connection-string.ts';
-import { type FileCalls, fileCalls, type StreamRequest, type StreamResponse } from './file-calls.ts';
+import {
+  type FileCalls,
+  fileCalls,
+  type StreamRequest,
+  type StreamResponse,
+  type StreamTransport,
+} from './file-calls.ts';
+import { type RegistryJobCalls, registryJobCalls } from './registry-job-calls.ts';
 import { signSas } from './sas.ts';
 
 export interface ApiClientOptions {
@@ -28,6 +35,8 @@ export interface ApiClientOptions {
 export interface ApiClient extends ApiCalls {
   /** Contents stream: a time limit is for silence, not for the whole. */
   readonly files: FileCalls;
+  /** Likewise. */
+  readonly registryJobs: RegistryJobCalls;
   /** Closes the connections that wait for a next call. */
   close(): void;
 }
@@ -49,8 +58,9 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
   const now = options.now ?? Date.now;
   const target: Target = { host, port: port ?? options.port ?? DEFAULT_PORT, agent, timeoutMs };
   const ask = async (request: ApiRequest) => send(target, request, await tokenOf(login, host, now()));
-  const files = fileCalls(ask, async (request) => stream(target, request, await tokenOf(login, host, now())));
-  return { ...apiCalls(ask), files, close: () => agent.destroy() };
+  const streams: StreamTransport = async (request) => stream(target, request, await tokenOf(login, host, now()));
+  const [files, registryJobs] = [fileCalls(ask, streams), registryJobCalls(ask, streams)];
+  return { ...apiCalls(ask), files, registryJobs, close: () => agent.destroy() };
 }
 
 async function tokenOf(login: Login, host: string, now: number): Promise<string> {

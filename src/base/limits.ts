@@ -17,6 +17,7 @@ import { kafkaLimits } from './limits/kafka.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
 import { queryLimits } from './limits/query.ts';
+import { registryJobsLimits } from './limits/registry-jobs.ts';
 import { serverLimits } from './limits/server.ts';
 import { twinsLimits } from './limits/twins.ts';
 
@@ -35,6 +36,7 @@ export const limits = {
   ...kafkaLimits,
   ...mqttLimits,
   ...queryLimits,
+  ...registryJobsLimits,
   ...serverLimits,
   ...twinsLimits,
 } as const;

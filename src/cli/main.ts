@@ -9,6 +9,7 @@ import { addHealthCommand } from './commands/health.ts';
 import { addMethodCommands } from './commands/method.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
 import { addQueryCommand } from './commands/query.ts';
+import { addRegistryCommands } from './commands/registry.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { addSimulateCommand } from './commands/simulate.ts';
 import { addTraceCommand } from './commands/trace.ts';
@@ -67,6 +68,7 @@ function buildProgram(terminal: Terminal): Command {
   addCommandCommands(program, terminal);
   addTwinCommands(program, terminal);
   addQueryCommand(program, terminal);
+  addRegistryCommands(program, terminal);
   addMethodCommands(program, terminal);
   addFileCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);

@@ -30,6 +30,12 @@ export const errorTable = {
     retry: false,
     meaning: 'one bulk request names an identity twice',
   },
+  BlobContainerValidationError: {
+    number: 400008,
+    status: 400,
+    retry: false,
+    meaning: 'the container of an import or export cannot be used',
+  },
   BulkRegistryOperationFailure: {
     number: 400013,
     status: 400,
@@ -80,6 +86,7 @@ export const errorTable = {
     retry: false,
     meaning: 'a module of the edge runtime stays as long as its device is an edge device',
   },
+  JobQuotaExceeded: { number: 403003, status: 403, retry: true, meaning: 'an import or export is under way' },
   IotHubQuotaExceeded: { number: 403002, status: 403, retry: true, meaning: 'a quota of the hub is used up' },
   DeviceMaximumQueueDepthExceeded: {
     number: 403004,
@@ -113,6 +120,7 @@ export const errorTable = {
     meaning: 'too many methods of the device are under way',
   },
   DeviceNotFound: { number: 404001, status: 404, retry: false, meaning: 'no such device' },
+  JobNotFound: { number: 404002, status: 404, retry: false, meaning: 'no such job' },
   AmqpAddressNotFound: { number: 404006, status: 404, retry: false, meaning: 'no such address' },
   ModuleNotFound: { number: 404010, status: 404, retry: false, meaning: 'no such module' },
   DeviceNotOnline: { number: 404103, status: 404, retry: true, meaning: 'the device is not connected' },

@@ -44,7 +44,9 @@ import { watchStalls } from './observe/health/stalls.ts';
 import type { ServerLog } from './observe/log.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
+import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
 import { reachOf, subjectNames } from './reach.ts';
+import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
 import { openEmbedded } from './storage/embedded.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed } from './threads/change-feed.ts';
@@ -182,6 +184,16 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('sweep of commands', () => sweeper.close());
   shutdown.add('rollouts', carryRollouts(files, core.commands, stores.commandQueue, { clock: storage.clock, log }));
   metrics.watchPresence(hub.presence);
+  const registryJobs = openRegistryJobs({
+    ...{ settings, guard, identities, recorder, clock: storage.clock, random, log, shutdown },
+    ...{ records: stores.registryJobs, pages: stores.registryPages, twins: stores.twins },
+    twinEvents: wantsSource(settings, 'twinChangeEvents'),
+    areas: files.room.areas,
+    limits: { devicesMax: settings.devicesMax, modulesPerDeviceMax: limits.modulesPerDeviceMax },
+    // One process has these stores, and takes up what the one before it has left.
+    holder: 'hub',
+  });
+  measureRegistryJobs(metrics.registry, registryJobs.totals);
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);
   const handshakes = new HandshakeFailures({ clock, log, recorder, count });
@@ -245,6 +257,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     health,
     threads,
     files: files.room,
+    registryJobs: registryJobs.jobs,
   });
   // Before the doors close: they wait for their answers, and these may wait for minutes.
   shutdown.add('methods that wait', () => state.closeMethods());

@@ -3,6 +3,8 @@ import type { Endpoints } from '../api/endpoints.ts';
 import { limits } from '../base/limits.ts';
 import type { FilesRoom } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
+import type { Guarded } from '../core/identity/guard.ts';
+import type { RegistryJobs } from '../core/registry-jobs/room.ts';
 import { DeliveryTurns } from '../protocols/amqp/back-ends/delivery-turns.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
 import { amqpWebSocketPaths, amqpWebSockets } from '../protocols/amqp/websocket.ts';
@@ -43,6 +45,7 @@ export interface DoorParts {
   /** For `/readyz`. */
   readonly health: Health;
   readonly files: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
+  readonly registryJobs: Guarded<RegistryJobs>;
 }
 
 export interface OpenDoors {
@@ -153,6 +156,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         authority: tls.authority,
         upgrades,
         files: parts.files,
+        registryJobs: parts.registryJobs,
       }),
     );
     if (notice !== undefined) notices.push(notice);

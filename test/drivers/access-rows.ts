@@ -220,6 +220,18 @@ export const matrix: Readonly<
     who: readers,
     rows: [rest('hub', 'GET', '/statistics/devices'), rest('hub', 'GET', '/statistics/service')],
   },
+  'registryJobs.read': {
+    who: readers,
+    rows: [rest('hub', 'GET', '/jobs'), rest('hub', 'GET', `/jobs/${lock}`)],
+  },
+  'registryJobs.write': {
+    who: writers,
+    rows: [
+      rest('hub', 'POST', '/jobs/create', { type: 'import', inputBlobContainerUri: 'https://nowhere.example/c?sig=x' }),
+      rest('hub', 'DELETE', `/jobs/${lock}`),
+      rest('hub', 'POST', '/mooring/v1/registry/areas', {}),
+    ],
+  },
   connect: {
     who: devices,
     rows: identities.map(([of]) => mqtt(of, 'connect')),

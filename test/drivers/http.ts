@@ -15,6 +15,7 @@ import type { FilesRoom } from '../../src/core/files/files.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
+import type { RegistryJobsRoom } from '../../src/core/registry-jobs/registry-jobs.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
@@ -42,6 +43,7 @@ export interface MemoryHub {
   readonly log: readonly LogLine[];
   readonly telemetry: MemoryEventLog;
   readonly files: FilesRoom;
+  readonly registryJobs: RegistryJobsRoom;
 }
 
 /** A hub on memory stores that remembers what it logs. */
@@ -54,7 +56,7 @@ export async function createMemoryHub(
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
-  const { hub, policies, files } = await openPlainHub({
+  const { hub, policies, files, registryJobs } = await openPlainHub({
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1', '::1', 'hub.example'],
     events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
@@ -63,7 +65,7 @@ export async function createMemoryHub(
     log: recordingLog(log),
     recorder,
   });
-  return { hub, policies, files, log, telemetry };
+  return { hub, policies, files, registryJobs, log, telemetry };
 }
 
 export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {
@@ -153,6 +155,7 @@ export async function openHttpHub(
     addresses: ['127.0.0.1'],
     tls: tlsSource,
     files: memory.files,
+    registryJobs: memory.registryJobs.jobs,
     ...options,
   });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';

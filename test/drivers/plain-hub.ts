@@ -16,6 +16,7 @@ import type { Policy } from '../../src/core/identity/types.ts';
 import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import { type Recorder, silentRecorder } from '../../src/core/monitoring/types.ts';
 import { createPresence } from '../../src/core/presence/presence.ts';
+import type { RegistryJobsRoom } from '../../src/core/registry-jobs/registry-jobs.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
@@ -26,6 +27,7 @@ import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
+import { memoryRegistryJobs } from '../../src/stores/memory/registry-jobs-room.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 
@@ -53,6 +55,7 @@ export interface PlainHub {
   readonly policies: readonly Policy[];
   /** On memory. */
   readonly files: FilesRoom;
+  readonly registryJobs: RegistryJobsRoom;
 }
 
 export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
@@ -86,5 +89,17 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     refusalDelays: createRefusalDelays(clock, 0),
     tracing,
   });
-  return { hub, policies, files };
+  const bounds = { devicesMax: 1_000_000, modulesPerDeviceMax: 50, ...limits };
+  const registryJobs = memoryRegistryJobs({
+    guard,
+    identities,
+    twins,
+    files,
+    limits: bounds,
+    recorder,
+    clock,
+    random,
+    log,
+  });
+  return { hub, policies, files, registryJobs };
 }

@@ -8,6 +8,7 @@ import type { Identity, IdentityKey } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import type { Pace } from '../throttling/pace.ts';
 import type { UploadRate } from '../throttling/upload-rate.ts';
+import { AREAS_FOLDER, type Areas, createAreas } from './areas.ts';
 import { fileCalls } from './calls.ts';
 import { createDownloads } from './downloads.ts';
 import { FetchTellings } from './fetch-receipt.ts';
@@ -32,6 +33,8 @@ export interface FilesRoom {
   step(means: Omit<RolloutMeans, 'grant'>): Promise<void>;
   /** A signed URL is its own proof: there is no principal to ask for. */
   readonly blobs: Blobs;
+  /** Containers for imports and exports of the registry. */
+  readonly areas: Pick<Areas, 'make' | 'open'>;
   /** The identity is gone, and its signed URLs with it. */
   forget(key: IdentityKey): Promise<void>;
   /** For the hub's own metrics. */
@@ -194,7 +197,12 @@ export function createFiles(parts: FilesParts): FilesRoom {
 
   const space = new FileSpace(limits);
   const tellings = new FetchTellings();
-  const blobs = createBlobs({ ...parts, space, tellings });
+  const areas = createAreas({ ...parts, space });
+  const ofIdentities = createBlobs({ ...parts, space, tellings });
+  const blobs: Blobs = {
+    blob: async (path, query) =>
+      path.startsWith(AREAS_FOLDER) ? areas.blob(path, query) : ofIdentities.blob(path, query),
+  };
   const { downloads, grant, demandFile } = createDownloads({ ...parts, space, tellings });
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
@@ -208,6 +216,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
     rollouts,
     step: (means) => step({ ...means, grant }),
     blobs,
+    areas,
     async forget(key) {
       await Promise.all([records.forget(key), parts.grants.forget(key)]);
       if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
@@ -217,6 +226,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
       const now = clock.now();
       await records.sweep(bounds.sweepFilesMax, now);
       await parts.grants.sweep(now - bounds.fileReceiptsKeptMs, bounds.sweepFilesMax);
+      await areas.sweep();
       await parts.store?.expire(now - limits.uploadMs - bounds.stagedBlocksKeptMs);
     },
   };

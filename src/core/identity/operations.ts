@@ -27,6 +27,9 @@ export const operationTable = {
   // A registry's part with its keys: the runtime of an edge device lets its children in by them.
   'scopes.read': { policy: ['RegistryRead', 'DeviceConnect'], self: true, told: 'permission' },
   'statistics.read': reads('RegistryRead'),
+  'registryJobs.read': reads('RegistryRead'),
+  // An export shows what is in the registry, keys as well; an import changes it.
+  'registryJobs.write': does(['RegistryRead', 'RegistryWrite']),
   // Until the connection that it displaces has settled what it has sent.
   connect: { ...ofDevice, isLong: true },
   'subscriptions.read': { ...ofDevice, told: 'permission' },

@@ -64,6 +64,8 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'registry.write': 'writes',
   'scopes.read': 'owner',
   'statistics.read': 'reads',
+  'registryJobs.read': 'reads',
+  'registryJobs.write': 'writes',
   connect: 'device',
   'subscriptions.read': 'device',
   'subscriptions.write': 'device',

@@ -48,6 +48,18 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   identityDisabled: kind('An identity was disabled: its connection ends, it cannot connect.', ['statusReason']),
   identityEnabled: kind('A disabled identity may connect again.', ['statusReason']),
   identityDeleted: kind('An identity was removed from the registry.'),
+  registryJobStarted: kind('A back end has asked for an import or export of the registry.', [
+    'job',
+    'kind',
+    'policyName',
+  ]),
+  registryJobEnded: kind('It has ended, and how: what was dealt with, and what of it could not be taken.', [
+    'job',
+    'kind',
+    'outcome',
+    'done',
+    'refused',
+  ]),
   hubStarted: kind('The hub opens its doors.'),
   hubStopped: kind('The hub has drained its connections and ends in an orderly way.'),
   hubRecovered: kind('The run before this one ended without a stop; each connection that it held is told as ended.', [

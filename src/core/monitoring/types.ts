@@ -131,6 +131,20 @@ export interface MonitoringFacts {
   readonly identityDisabled: { readonly statusReason: string | null };
   readonly identityEnabled: { readonly statusReason: string | null };
   readonly identityDeleted: object;
+  readonly registryJobStarted: {
+    readonly job: string;
+    readonly kind: 'import' | 'export';
+    /** Of the back end that has asked for it. */
+    readonly policyName: string;
+  };
+  readonly registryJobEnded: {
+    readonly job: string;
+    readonly kind: 'import' | 'export';
+    readonly outcome: 'completed' | 'failed' | 'cancelled';
+    /** Lines or identities that were dealt with, and those of them that could not be taken. */
+    readonly done: number;
+    readonly refused: number;
+  };
   readonly hubStarted: object;
   readonly hubStopped: object;
   readonly hubRecovered: { readonly connectionsLost: number };

@@ -6,10 +6,7 @@ import type { AbsentRoute } from './route.ts';
  */
 export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/devices/:deviceId/applyConfigurationContent' },
-  { url: '/jobs' },
-  { url: '/jobs/create' },
   { url: '/jobs/v2/*' },
-  { url: '/jobs/*' },
   { url: '/configurations' },
   { url: '/configurations/*' },
   { url: '/messages/serviceBound/filenotifications' },

@@ -19,6 +19,7 @@ import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
 import { queryRoutes } from './query-routes.ts';
+import { registryJobRoutes } from './registry-job-routes.ts';
 import { registryRoutes } from './registry-routes.ts';
 import { rolloutRoutes } from './rollout-routes.ts';
 import { serverAuthorityRoutes } from './server-authority-routes.ts';
@@ -46,7 +47,7 @@ export interface HttpConnections {
 /** The whole API on streams of bytes: what the HTTPS port serves, without the port. */
 export async function httpConnections(
   hub: Hub,
-  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'files' | 'requestMs'>,
+  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'files' | 'registryJobs' | 'requestMs'>,
 ): Promise<HttpConnections> {
   let machinery: HttpServer | undefined;
   const files =
@@ -86,6 +87,7 @@ export async function httpConnections(
       ...fileRoutes(hub, options.files?.downloads),
       ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),
       ...(options.files === undefined ? [] : rolloutRoutes(options.files.rollouts)),
+      ...(options.registryJobs === undefined ? [] : registryJobRoutes(options.registryJobs)),
       ...hubRoutes(hub),
       ...authorityRoutes(hub),
       ...serverAuthorityRoutes(hub, options.authority),

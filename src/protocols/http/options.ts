@@ -2,6 +2,8 @@ import type { HealthReport } from '../../api/health.ts';
 import type { Log } from '../../base/log.ts';
 import type { FilesRoom } from '../../core/files/files.ts';
 import type { Hub } from '../../core/hub.ts';
+import type { Guarded } from '../../core/identity/guard.ts';
+import type { RegistryJobs } from '../../core/registry-jobs/room.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
@@ -24,6 +26,8 @@ export interface HttpsDoorOptions {
   readonly upgrades?: readonly UpgradeRoute[];
   /** What signed URLs open, and files as back ends see them; absent = there are none. */
   readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
+  /** Imports and exports of the registry; absent = there are none. */
+  readonly registryJobs?: Guarded<RegistryJobs>;
   /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`; 0 = without end. */
   readonly requestMs?: number;
 }

@@ -2,9 +2,11 @@
 import type { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import type { FileLimits } from '../../core/files/types.ts';
-import { byteSize, flag, text, whole } from './config-kinds.ts';
+import { byteSize, flag, list, text, whole } from './config-kinds.ts';
 import { type Documented, storeSettings } from './file-store-settings.ts';
 
+/** A host, or `*.` and the end of its name; with its port where that is not 443. */
+const BLOB_HOST = /^(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/;
 const BYTES_MAX = 2 ** 50;
 /** With less, one piece of a stream (64 KiB) would take longer than clients wait. */
 const RATE_MIN = 16 * 1024;
@@ -76,6 +78,14 @@ export function fileSettings(documented: Documented) {
       3650,
       'Longest time for which a back end may let a device fetch a file.',
     ),
+    registryBlobHosts: documented(list(BLOB_HOST).default(['*.blob.core.windows.net']), {
+      topic: 'Files',
+      meaning:
+        'Hosts of blob containers that imports and exports of the registry may name, beside areas of the hub itself. `*.` ' +
+        'stands for the beginning of a name, and opens public addresses only; a host that is named in full may also have a ' +
+        'private one. Others are refused. May be given several times.',
+      form: 'host names, also with a port or beginning with *., separated by commas',
+    }),
     filesDeletedWithDevice: documented(flag().default(false), {
       topic: 'Files',
       meaning: 'Whether the files of a device go when its identity is deleted; else they stay for the operator.',

@@ -19,6 +19,7 @@ import { exampleIdentity, identityStoreContract } from '../contract/identities.t
 import { policyStoreContract } from '../contract/policies.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
 import { presenceStateStoreContract } from '../contract/presence-states.ts';
+import { registryJobContract } from '../contract/registry-jobs.ts';
 import { subscriptionStoreContract } from '../contract/subscriptions.ts';
 import { twinStoreContract } from '../contract/twins.ts';
 import type { TableStores } from '../tables/stores.ts';
@@ -69,6 +70,12 @@ withPostgres('the contracts of all table stores', (open) => {
     const { tables, close } = await open();
     return { ...tables, close };
   };
+  registryJobContract('postgres', async () => {
+    const { tables, close } = await open();
+    const { registryJobs: jobs, registryPages: pages, identities, twins } = tables;
+    return { jobs, pages, identities, twins, close };
+  });
+
   fleetStoreContract('postgres', openFleet);
   fleetMatcherContract('postgres', openFleet);
 

@@ -256,7 +256,7 @@ function toRow(identity: Identity, cipher: KeyCipher): IdentityRow {
   };
 }
 
-function toIdentity(row: IdentityRow, cipher: KeyCipher): Identity {
+export function toIdentity(row: IdentityRow, cipher: KeyCipher): Identity {
   const key = row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id };
   const open = (field: 'primary_key' | 'secondary_key'): string => {
     try {

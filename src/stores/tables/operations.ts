@@ -7,6 +7,7 @@ import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { IdentityKey, Policy } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
 import type { StoredPresence } from '../../core/presence/states.ts';
+import type { RegistryJob } from '../../core/registry-jobs/types.ts';
 import {
   createAuthority,
   deleteAuthority,
@@ -63,6 +64,19 @@ import type { KeyCipher } from './key-cipher.ts';
 import { touchFacts } from './migrations.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
 import { beginPresence, endPresence, getPresence, recoverPresence, savePresence } from './presence-states.ts';
+import {
+  advanceRegistryJob,
+  cancelRegistryJob,
+  claimRegistryJob,
+  createRegistryJob,
+  endRegistryJob,
+  findRegistryJob,
+  listRegistryJobs,
+  registryJobErrors,
+  registryPage,
+  releaseRegistryJob,
+  sweepRegistryJobs,
+} from './registry-jobs.ts';
 import type { Transaction } from './schema.ts';
 import { hubSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
@@ -99,6 +113,21 @@ export function tableOperations(cipher: KeyCipher) {
     'identities.counts': read((tx) => countIdentities(tx)),
     'identities.write': write((tx, writes: readonly IdentityWrite[], eventTime?: number) =>
       writeIdentities(tx, cipher, writes, eventTime),
+    ),
+    'registryJobs.create': write((tx, job: RegistryJob) => createRegistryJob(tx, cipher, job)),
+    'registryJobs.find': read((tx, id: string) => findRegistryJob(tx, cipher, id)),
+    'registryJobs.list': read((tx, limit: number) => listRegistryJobs(tx, cipher, limit)),
+    'registryJobs.claim': write((tx, holder: string, leaseMs: number, now: number) =>
+      claimRegistryJob(tx, cipher, holder, leaseMs, now),
+    ),
+    'registryJobs.advance': write(advanceRegistryJob),
+    'registryJobs.end': write(endRegistryJob),
+    'registryJobs.cancel': write(cancelRegistryJob),
+    'registryJobs.release': write(releaseRegistryJob),
+    'registryJobs.errors': read(registryJobErrors),
+    'registryJobs.sweep': write(sweepRegistryJobs),
+    'registryJobs.page': read((tx, after: IdentityKey | undefined, limit: number) =>
+      registryPage(tx, cipher, after, limit),
     ),
     'policies.load': read((tx) => loadPolicies(tx, cipher)),
     'policies.save': write((tx, policies: readonly Policy[]) => savePolicies(tx, cipher, policies)),

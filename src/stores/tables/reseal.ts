@@ -1,6 +1,7 @@
 import { sealContext } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
+import { resealRegistryJobs } from './registry-jobs.ts';
 import type { Transaction } from './schema.ts';
 import { resealSecrets } from './secrets.ts';
 
@@ -15,6 +16,7 @@ const PAGE_ROWS = 1000;
 export async function resealAll(tx: Transaction, cipher: KeyCipher): Promise<void> {
   await savePolicies(tx, cipher, await loadPolicies(tx, cipher));
   await resealSecrets(tx, cipher);
+  await resealRegistryJobs(tx, cipher);
   let after = { device_id: '', module_id: '' };
   for (;;) {
     const rows = await tx

@@ -1,4 +1,5 @@
 import type { Generated, Kysely } from 'kysely';
+import type { RegistryJobErrorRow, RegistryJobRow } from './registry-job-rows.ts';
 
 /** The tables, as both engines hold them. Absent text is null; times are UTC milliseconds; lists are JSON text. */
 export interface Tables {
@@ -28,6 +29,8 @@ export interface Tables {
   twin_patches: { device_id: string; module_id: string; version: number; patch: string };
   twin_events: TwinEventRow;
   file_grants: FileGrantRow;
+  registry_jobs: RegistryJobRow;
+  registry_job_errors: RegistryJobErrorRow;
   file_rollouts: FileRolloutRow;
   file_rollout_targets: FileRolloutTargetRow;
   authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };

@@ -12,10 +12,12 @@ import type {
 } from '../../core/identity/ports.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
+import type { RegistryJobStore, RegistryPages } from '../../core/registry-jobs/ports.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import type { TableCaller } from './caller.ts';
 import { createTableCommandQueue } from './command-queue.ts';
+import { tableRegistryJobs, tableRegistryPages } from './registry-job-store.ts';
 import { createTableTwinStore } from './twin-store.ts';
 
 /** The stores that live in the tables. */
@@ -30,6 +32,8 @@ export interface TableStores {
   readonly twins: TwinStore;
   readonly fileGrants: GrantRecords;
   readonly fileRollouts: RolloutRecords;
+  readonly registryJobs: RegistryJobStore;
+  readonly registryPages: RegistryPages;
 }
 
 /** Presence as one node says it; empty = the only one. */
@@ -62,6 +66,8 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
       remove: (key) => tables.call('subscriptions.remove', key),
     },
     commandQueue: createTableCommandQueue((name, ...args) => tables.call(name, ...args)),
+    registryJobs: tableRegistryJobs(tables),
+    registryPages: tableRegistryPages(tables),
     fileRollouts: {
       create: (rollout, keys, runningMax) => tables.call('rollouts.create', rollout, keys, runningMax),
       find: (id) => tables.call('rollouts.find', id),

@@ -252,6 +252,8 @@ const tablesSince: Readonly<Record<string, number>> = {
   file_grants: 5,
   file_rollouts: 5,
   file_rollout_targets: 5,
+  registry_jobs: 6,
+  registry_job_errors: 6,
 };
 
 /** Tables that a database of the format lacks. */

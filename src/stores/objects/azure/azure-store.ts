@@ -22,7 +22,7 @@ import { PathLocks } from '../path-locks.ts';
 import { Places } from '../places.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
-import { type AzureAccount, serviceSas } from './account.ts';
+import { type AzureAccount, serviceSas, sharedKey } from './account.ts';
 import { type BlobOptions, BlobService } from './blob-service.ts';
 
 export interface AzureStoreParts {
@@ -51,7 +51,10 @@ export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore
   // Removes what a crash has left.
   const staging = await Staging.open(folder, turns);
   const client = new StoreClient(parts);
-  const service = new BlobService({ account, container, client, now: () => clock.now() });
+  const service = new BlobService({
+    ...{ endpoint: account.endpoint, container, client, now: () => clock.now() },
+    sign: (...request) => ({ Authorization: sharedKey(account, ...request) }),
+  });
   const locks = new PathLocks();
   const places = new Places(limits.fileStorePutsMax);
 

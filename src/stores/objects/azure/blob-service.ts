@@ -17,14 +17,18 @@ import {
   type TextAnswer,
 } from '../remote/store-client.ts';
 import { elements, encoded, textIn } from '../remote/xml.ts';
-import { type AzureAccount, sharedKey } from './account.ts';
 
 /** The newest version whose answers this reads. */
 const VERSION = '2021-12-02';
 
 export interface BlobServiceParts {
-  readonly account: AzureAccount;
+  /** Of the blob service, without a slash at the end. */
+  readonly endpoint: string;
   readonly container: string;
+  /** Headers that prove who asks; none where `query` does. */
+  sign(method: string, url: URL, headers: Readonly<Record<string, string>>, bytes: number): Record<string, string>;
+  /** A signature that goes with each address; absent = none. */
+  readonly query?: URLSearchParams;
   readonly client: StoreClient;
   /** UTC milliseconds. */
   now(): number;
@@ -168,9 +172,10 @@ export class BlobService {
   }
 
   #request({ method, path, query = {}, headers = {}, body, isProbe = false }: Call): StoreRequest {
-    const { account, container, now } = this.#parts;
+    const { endpoint, container, query: signature, now } = this.#parts;
     const encodedPath = path === undefined ? '' : `/${path.split('/').map(encodeURIComponent).join('/')}`;
-    const url = new URL(`${account.endpoint}/${container}${encodedPath}`);
+    const url = new URL(`${endpoint}/${container}${encodedPath}`);
+    for (const [name, value] of signature ?? []) url.searchParams.set(name, value);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     return {
       method,
@@ -179,7 +184,7 @@ export class BlobService {
       ...(body !== undefined && { body }),
       headers: () => {
         const sent = { 'x-ms-version': VERSION, 'x-ms-date': new Date(now()).toUTCString(), ...headers };
-        return { ...sent, Authorization: sharedKey(account, method, url, sent, body?.bytes ?? 0) };
+        return { ...sent, ...this.#parts.sign(method, url, sent, body?.bytes ?? 0) };
       },
     };
   }

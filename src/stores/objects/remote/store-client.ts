@@ -5,6 +5,7 @@
  */
 import http from 'node:http';
 import https from 'node:https';
+import type { LookupFunction } from 'node:net';
 import tls from 'node:tls';
 import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
@@ -59,6 +60,8 @@ export interface StoreClientParts {
   readonly clock: Clock;
   /** Certificate (PEM) that the store's is trusted by, beside those that the runtime trusts. */
   readonly ca: string | undefined;
+  /** Finds addresses of hosts that a client has named, and refuses those that are not to be reached. Absent = the system's. */
+  readonly lookup?: LookupFunction;
   /** @param seconds until the head of the answer */
   observe(outcome: Outcome, seconds: number): void;
 }
@@ -72,7 +75,12 @@ export class StoreClient {
 
   constructor(parts: StoreClientParts) {
     this.#parts = parts;
-    const options = { keepAlive: true, maxSockets: limits.fileStoreConnectionsMax, scheduling: 'lifo' } as const;
+    const options = {
+      keepAlive: true,
+      maxSockets: limits.fileStoreConnectionsMax,
+      scheduling: 'lifo',
+      ...(parts.lookup && { lookup: parts.lookup }),
+    } as const;
     this.#agents = {
       http: new http.Agent(options),
       https: new https.Agent({ ...options, ...(parts.ca !== undefined && { ca: trusted(parts.ca) }) }),
