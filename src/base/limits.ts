@@ -3,6 +3,7 @@
  * move are defaults of settings (`server/config/config.ts`); the others are fixed by a protocol or protect the process.
  * "Service" means the emulated service's documented quota (device reference section 5, service reference section 4).
  */
+import { adaptersLimits } from './limits/adapters.ts';
 import { amqpLimits } from './limits/amqp.ts';
 import { cliLimits } from './limits/cli.ts';
 import { coapLimits } from './limits/coap.ts';
@@ -22,6 +23,7 @@ import { serverLimits } from './limits/server.ts';
 import { twinsLimits } from './limits/twins.ts';
 
 export const limits = {
+  ...adaptersLimits,
   ...amqpLimits,
   ...cliLimits,
   ...coapLimits,

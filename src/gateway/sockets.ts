@@ -35,9 +35,9 @@ export interface TcpOptions extends ListenOptions {
   readonly silenceSeconds?: number;
 }
 
-/** `'host'` = the certificate that the host has: the hub's own, or the one `mooring gateway run` was given. */
 export interface TlsOptions {
-  readonly certificate: 'host' | { readonly certificateFile: string; readonly keyFile: string };
+  /** `'host'` = what the host has: the hub's own, or what `mooring gateway run` was given. `'none'` = with `sharedKeys` alone. */
+  readonly certificate: 'host' | 'none' | { readonly certificateFile: string; readonly keyFile: string };
   /** Asks the client for a certificate, whose key it then has proved to hold; the hub judges the rest. */
   readonly clientCertificates?: boolean;
   /** Lets clients in by pre-shared keys too (TLS 1.2), as `Host.sharedKey` answers them; the identity is the device. */
@@ -46,7 +46,10 @@ export interface TlsOptions {
   readonly alpn?: readonly string[];
 }
 
-/** A connection of a device, a stream of bytes both ways. Reading it no faster than it is served is what slows the device. */
+/**
+ * A connection of a device, a stream of bytes both ways. Reading it no faster than it is served is what slows the device. Once `end` was
+ * called, what the peer still sends is ignored, and the connection is closed two seconds later at most.
+ */
 export interface Connection extends Duplex {
   /** Address of the peer without its port. */
   readonly peer: string;

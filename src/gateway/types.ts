@@ -86,7 +86,7 @@ export interface DeviceSession {
   readonly signal: AbortSignal;
   /**
    * Sends a message. `'hub'` resolves when the hub has it on its disk; `'stored'` when it is on a disk, the hub's or the host's: this is
-   * what lets a device forget it. Messages of a session keep their order. Absent = `'stored'`.
+   * what lets a device forget it. Messages of a session keep their order, and are answered in it. Absent = `'stored'`.
    * @throws Refused tooLarge, invalid, throttled, queueFull, unreachable, closed: nothing was taken, and the device is to be told
    */
   send(message: Telemetry, until?: 'hub' | 'stored'): Promise<void>;

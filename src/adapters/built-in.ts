@@ -1,0 +1,6 @@
+/** The adapters that ship; none is loaded, nor listens, before an operator asks for it by its name. */
+import type { BuiltIns } from '../gateway/load.ts';
+
+export const builtInAdapters: BuiltIns = {
+  line: () => import('./line/line.ts'),
+};

@@ -1,0 +1,177 @@
+/**
+ * What every adapter keeps, in every host. An author writes a driver, which speaks the adapter's protocol as a device does; a rig is a
+ * host with its hub: `fakeRig`, or the project's own ones with a real hub. Each case is a title and a function that rejects.
+ */
+import assert from 'node:assert/strict';
+import type { AdapterDefinition, JsonObject, MethodAnswer, Settlement } from '../types.ts';
+
+export interface ContractDriver {
+  /** Of the adapter, with port 0 for its listener. */
+  readonly settings: unknown;
+  /** Rejects when the adapter refuses the device. @param port Of the adapter's first listener */
+  connect(port: number, device: string, key: string): Promise<TestDevice>;
+}
+
+/** A device of the driver. What a protocol cannot do is left out, and its cases with it. */
+export interface TestDevice {
+  /** Sends a message with that text in it; resolves when the device may forget it. */
+  send(text: string): Promise<void>;
+  /** The next command: its text, and how to settle it. */
+  command?(): Promise<{ readonly text: string; settle(how: Settlement): void }>;
+  /** Answers the next method. */
+  method?(answer: (name: string, payload: unknown) => MethodAnswer): Promise<void>;
+  desired?(): Promise<JsonObject>;
+  report?(patch: JsonObject): Promise<void>;
+  /** Resolves when the adapter has ended the connection. */
+  readonly ended?: Promise<void>;
+  leave(): Promise<void>;
+}
+
+export interface ContractRig {
+  /** Starts the adapter; resolves with the port of its first listener. */
+  start(definition: AdapterDefinition, settings: unknown): Promise<number>;
+  /** @returns its key */
+  addDevice(device: string): Promise<string>;
+  /** Bodies of its messages that the hub has, in order. */
+  texts(device: string): Promise<readonly string[]>;
+  /** Resolves with how it was settled in the end. */
+  sendCommand(device: string, text: string): Promise<Settlement>;
+  callMethod(device: string, name: string, payload: unknown): Promise<MethodAnswer>;
+  setDesired(device: string, patch: JsonObject): Promise<void>;
+  reported(device: string): Promise<JsonObject>;
+  disable(device: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface ContractCase {
+  readonly title: string;
+  run(): Promise<void>;
+}
+
+/** The cases for one adapter in one rig; each starts it anew. A test runner calls `run` of each. */
+export function adapterContract(
+  definition: AdapterDefinition,
+  driver: ContractDriver,
+  makeRig: () => Promise<ContractRig>,
+): readonly ContractCase[] {
+  const wanted = (title: string, check: (rig: ContractRig, port: number) => Promise<void>): ContractCase => ({
+    title,
+    async run() {
+      const rig = await makeRig();
+      try {
+        await check(rig, await rig.start(definition, driver.settings));
+      } finally {
+        await rig.stop();
+      }
+    },
+  });
+  const enter = async (rig: ContractRig, port: number, device: string): Promise<TestDevice> =>
+    driver.connect(port, device, await rig.addDevice(device));
+
+  return [
+    wanted('a device that shows a wrong key, or does not exist, is refused', async (rig, port) => {
+      await rig.addDevice('meter-1');
+      const wrong = Buffer.alloc(32, 7).toString('base64');
+      await assert.rejects(driver.connect(port, 'meter-1', wrong));
+      await assert.rejects(driver.connect(port, 'nobody', wrong));
+    }),
+    wanted('messages that were taken are in the hub, in order', async (rig, port) => {
+      const device = await enter(rig, port, 'meter-1');
+      const texts = Array.from({ length: 50 }, (_, at) => `{"n":${1000 + at}}`);
+      await Promise.all(texts.map((text) => device.send(text)));
+      const kept = await rig.texts('meter-1');
+      assert.equal(kept.length, texts.length);
+      for (const [at, text] of texts.entries()) assert.ok(kept[at].includes(text), `message ${at}: ${kept[at]}`);
+      await device.leave();
+    }),
+    wanted('devices do not meet: each one has its own messages', async (rig, port) => {
+      const names = ['meter-1', 'meter-2', 'meter-3'];
+      const devices = await Promise.all(names.map((name) => enter(rig, port, name)));
+      await Promise.all(devices.map((device, at) => device.send(`{"from":"${names[at]}"}`)));
+      for (const name of names) {
+        const kept = await rig.texts(name);
+        assert.equal(kept.length, 1);
+        assert.ok(kept[0].includes(name));
+      }
+      await Promise.all(devices.map((device) => device.leave()));
+    }),
+    wanted(
+      'a command is settled as the device says: completed, rejected, abandoned and delivered again',
+      async (rig, port) => {
+        const device = await enter(rig, port, 'meter-1');
+        if (device.command === undefined) return;
+        for (const how of ['complete', 'reject'] as const) {
+          const settled = rig.sendCommand('meter-1', `do-${how}`);
+          const command = await device.command();
+          assert.ok(command.text.includes(`do-${how}`));
+          command.settle(how);
+          assert.equal(await settled, how);
+        }
+        const settled = rig.sendCommand('meter-1', 'again');
+        (await device.command()).settle('abandon');
+        const second = await device.command();
+        assert.ok(second.text.includes('again'));
+        second.settle('complete');
+        assert.equal(await settled, 'complete');
+        await device.leave();
+      },
+    ),
+    wanted(
+      'a command that a device has not settled when it leaves is delivered to its next connection',
+      async (rig, port) => {
+        const key = await rig.addDevice('meter-1');
+        const first = await driver.connect(port, 'meter-1', key);
+        if (first.command === undefined) return;
+        const settled = rig.sendCommand('meter-1', 'kept');
+        await first.command();
+        await first.leave();
+        const second = await driver.connect(port, 'meter-1', key);
+        const command = await second.command?.();
+        assert.ok(command?.text.includes('kept'));
+        command?.settle('complete');
+        assert.equal(await settled, 'complete');
+        await second.leave();
+      },
+    ),
+    wanted('a method is answered by the device', async (rig, port) => {
+      const device = await enter(rig, port, 'meter-1');
+      if (device.method === undefined) return;
+      const answering = device.method((name, payload) => ({ status: 207, payload: { name, payload } }));
+      const answer = await rig.callMethod('meter-1', 'reboot', { in: 5 });
+      await answering;
+      assert.deepEqual(answer, { status: 207, payload: { name: 'reboot', payload: { in: 5 } } });
+      await device.leave();
+    }),
+    wanted('desired properties reach the device, reported ones the hub', async (rig, port) => {
+      const device = await enter(rig, port, 'meter-1');
+      if (device.desired !== undefined) {
+        await rig.setDesired('meter-1', { interval: 30 });
+        const patch = await device.desired();
+        assert.equal(patch.interval, 30);
+      }
+      if (device.report !== undefined) {
+        await device.report({ firmware: '1.2' });
+        assert.equal((await rig.reported('meter-1')).firmware, '1.2');
+      }
+      await device.leave();
+    }),
+    wanted('a newer connection of a device ends the older one, and works', async (rig, port) => {
+      const key = await rig.addDevice('meter-1');
+      const first = await driver.connect(port, 'meter-1', key);
+      if (first.ended === undefined) return;
+      const second = await driver.connect(port, 'meter-1', key);
+      await first.ended;
+      await second.send('{"second":true}');
+      assert.equal((await rig.texts('meter-1')).length, 1);
+      await second.leave();
+    }),
+    wanted('a device that is disabled loses its connection, and does not come back', async (rig, port) => {
+      const key = await rig.addDevice('meter-1');
+      const device = await driver.connect(port, 'meter-1', key);
+      await device.send('{"before":true}');
+      await rig.disable('meter-1');
+      await device.ended;
+      await assert.rejects(driver.connect(port, 'meter-1', key));
+    }),
+  ];
+}
