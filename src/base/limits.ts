@@ -14,6 +14,7 @@ import { filesLimits } from './limits/files.ts';
 import { gatewayLimits } from './limits/gateway.ts';
 import { httpLimits } from './limits/http.ts';
 import { identityLimits } from './limits/identity.ts';
+import { jobsLimits } from './limits/jobs.ts';
 import { kafkaLimits } from './limits/kafka.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
@@ -34,6 +35,7 @@ export const limits = {
   ...gatewayLimits,
   ...httpLimits,
   ...identityLimits,
+  ...jobsLimits,
   ...monitoringLimits,
   ...kafkaLimits,
   ...mqttLimits,
