@@ -52,6 +52,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/gateway/testing': ['src/gateway', 'src/base'],
   'src/gateway/remote': ['src/gateway', 'src/adapters/built-in.ts', 'src/api', 'src/wire', 'src/base'],
   'src/adapters': ['src/gateway', 'src/base'],
+  'src/adapters/mqtt-topics': ['src/gateway', 'src/wire', 'src/base'],
   'src/server/adapters': ['src/server', 'src/gateway', 'src/adapters/built-in.ts', 'src/core', 'src/base'],
   'src/cli': ['src/api', 'src/wire', 'src/base'],
   'src/main.ts': ['src/server', 'src/cli', 'src/base'],
@@ -64,6 +65,7 @@ const testParts = [
   'src/protocols/shared',
   'src/core',
   'test/drivers/until.ts',
+  'test/drivers/lorawan-samples.ts',
   'test/drivers/condition-values.ts',
   'test/drivers/proofs.ts',
 ];
@@ -82,7 +84,6 @@ const coreRooms = [
   'methods',
   'query',
   'registry-jobs',
-  'jobs',
 ];
 
 /** What other programs import (`exports` of package.json). */

@@ -3,4 +3,6 @@ import type { BuiltIns } from '../gateway/load.ts';
 
 export const builtInAdapters: BuiltIns = {
   line: () => import('./line/line.ts'),
+  lorawan: () => import('./lorawan/index.ts'),
+  'mqtt-topics': () => import('./mqtt-topics/index.ts'),
 };

@@ -14,10 +14,11 @@ import { filesLimits } from './limits/files.ts';
 import { gatewayLimits } from './limits/gateway.ts';
 import { httpLimits } from './limits/http.ts';
 import { identityLimits } from './limits/identity.ts';
-import { jobsLimits } from './limits/jobs.ts';
 import { kafkaLimits } from './limits/kafka.ts';
+import { lorawanLimits } from './limits/lorawan.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
+import { mqttTopicsLimits } from './limits/mqtt-topics.ts';
 import { queryLimits } from './limits/query.ts';
 import { registryJobsLimits } from './limits/registry-jobs.ts';
 import { serverLimits } from './limits/server.ts';
@@ -35,10 +36,11 @@ export const limits = {
   ...gatewayLimits,
   ...httpLimits,
   ...identityLimits,
-  ...jobsLimits,
+  ...lorawanLimits,
   ...monitoringLimits,
   ...kafkaLimits,
   ...mqttLimits,
+  ...mqttTopicsLimits,
   ...queryLimits,
   ...registryJobsLimits,
   ...serverLimits,

@@ -9,7 +9,7 @@ import { freshTwin, twinETag, twinVersion } from './rules.ts';
 import type { JsonObject, JsonValue, Twin } from './types.ts';
 
 /** As `eventSources` names them. */
-export type TwinEventSource = 'twinChangeEvents' | 'deviceLifecycleEvents' | 'deviceJobLifecycleEvents';
+export type TwinEventSource = 'twinChangeEvents' | 'deviceLifecycleEvents';
 
 interface Form {
   readonly source: TwinEventSource;
@@ -24,7 +24,6 @@ const forms: Readonly<Record<TwinEvent['kind'], Form>> = {
   replace: { source: 'twinChangeEvents', schema: 'twinChangeNotification', opType: 'replaceTwin' },
   created: lifecycle('create'),
   deleted: lifecycle('delete'),
-  job: { source: 'deviceJobLifecycleEvents', schema: 'deviceJobLifecycleNotification', opType: 'deviceJobEnded' },
 };
 
 function lifecycle(verb: string): Form {
@@ -67,7 +66,7 @@ export function twinEventMessage(event: KeptTwinEvent, hubName: string): TwinEve
         correlationId: event.sequence.toString(16),
       },
       properties,
-      body: Buffer.from(reportedText(event) ?? bodyText(event)),
+      body: Buffer.from(reportedText(event) ?? JSON.stringify(bodyOf(event))),
     },
   };
 }
@@ -88,9 +87,6 @@ function reportedText({ version, time, content }: TwinEvent): string | undefined
   const section = `{${members}"$metadata":${metadata},"$version":${patch.version}}`;
   return `{"version":${version},"properties":{"reported":${section}}}`;
 }
-
-/** The record of a job is written down as it is shown. */
-const bodyText = (event: TwinEvent): string => (event.kind === 'job' ? event.content : JSON.stringify(bodyOf(event)));
 
 function bodyOf({ key, version, time, content }: TwinEvent): JsonObject {
   const read = JSON.parse(content) as TwinEventContent;

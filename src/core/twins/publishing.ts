@@ -155,8 +155,4 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
 }
 
 /** Which of the sources come this way. */
-export const twinEventSources: readonly TwinEventSource[] = [
-  'twinChangeEvents',
-  'deviceLifecycleEvents',
-  'deviceJobLifecycleEvents',
-];
+export const twinEventSources: readonly TwinEventSource[] = ['twinChangeEvents', 'deviceLifecycleEvents'];

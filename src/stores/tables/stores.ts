@@ -10,7 +10,6 @@ import type {
   IdentityStore,
   PolicyStore,
 } from '../../core/identity/ports.ts';
-import type { JobStore } from '../../core/jobs/ports.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { RegistryJobStore, RegistryPages } from '../../core/registry-jobs/ports.ts';
@@ -18,7 +17,6 @@ import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import type { TableCaller } from './caller.ts';
 import { createTableCommandQueue } from './command-queue.ts';
-import { createTableJobStore } from './job-store.ts';
 import { tableRegistryJobs, tableRegistryPages } from './registry-job-store.ts';
 import { createTableTwinStore } from './twin-store.ts';
 
@@ -36,7 +34,6 @@ export interface TableStores {
   readonly fileRollouts: RolloutRecords;
   readonly registryJobs: RegistryJobStore;
   readonly registryPages: RegistryPages;
-  readonly jobs: JobStore;
 }
 
 /** Presence as one node says it; empty = the only one. */
@@ -50,7 +47,6 @@ export const createTablePresence = (tables: TableCaller, node: string): Presence
 
 export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecycle = false): TableStores {
   const identities = tableIdentities(tables, keepsLifecycle ? clock : undefined);
-  const twins = createTableTwinStore(tables, identities);
   return {
     identities,
     authorities: tableAuthorities(tables),
@@ -106,8 +102,7 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
       sweep: (count, now) => tables.call('files.sweep', count, now),
       totals: (now) => tables.call('files.totals', now),
     },
-    twins,
-    jobs: createTableJobStore(tables, twins),
+    twins: createTableTwinStore(tables, identities),
   };
 }
 

@@ -236,9 +236,9 @@ export class TableThread {
   }
 }
 
-/** Calls that read or write whole documents of twins, of which nobody knows before how long they are. */
+/** Calls that read or write the whole document of a twin, of which nobody knows before how long it is. */
 function isPatient({ name }: Call): boolean {
-  return name === 'twins.load' || name === 'twins.change' || name === 'twins.report' || name === 'jobs.updateTwins';
+  return name === 'twins.load' || name === 'twins.change' || name === 'twins.report';
 }
 
 /** Bytes that take as long as a row to be handed over and stored. */

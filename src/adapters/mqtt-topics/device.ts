@@ -1,0 +1,233 @@
+/** One device: its session in the hub, and what reaches it from there. */
+import { limits } from '../../base/limits.ts';
+import {
+  type Command,
+  type DeviceSession,
+  type Handlers,
+  type Host,
+  type MethodAnswer,
+  type MethodCall,
+  Refused,
+  type Settlement,
+  type Telemetry,
+} from '../../gateway/index.ts';
+import { reportOf, telemetryOf } from './body.ts';
+import { Calls } from './calls.ts';
+import { Lost, type Route } from './route.ts';
+import type { Asked, Mapping, Match, Outgoing } from './rules.ts';
+
+export class Device {
+  /** Its name in topics; of a device that has logged in, until it has told, its user name. */
+  name: string;
+  /** Rules that it is known to speak by. */
+  dialect: string | undefined;
+  readonly #host: Host;
+  readonly #mapping: Mapping;
+  readonly #route: Route;
+  readonly #calls = new Calls();
+  #session: DeviceSession | undefined;
+  #opening: Promise<DeviceSession> | undefined;
+  /** Why the hub does not let it in, and until when that counts: its messages come on meanwhile. */
+  #refused: { readonly error: unknown; readonly until: number } | undefined;
+
+  constructor(host: Host, mapping: Mapping, route: Route, name: string) {
+    this.#host = host;
+    this.#mapping = mapping;
+    this.#route = route;
+    this.name = name;
+  }
+
+  /** Whether the hub takes more for now; without a session it does. */
+  get writable(): boolean {
+    return this.#session?.writable !== false;
+  }
+
+  drained(): Promise<void> {
+    return this.#session?.drained() ?? Promise.resolve();
+  }
+
+  /** @throws Refused as `Host.connect` */
+  open(connect: (handlers: Handlers) => Promise<DeviceSession>, closed: () => void): Promise<DeviceSession> {
+    const gone = (): void => {
+      this.#session = undefined;
+      closed();
+    };
+    this.#opening = connect({ ...this.#handlers(), closed: gone }).then(
+      (session) => {
+        this.#opening = undefined;
+        this.#session = session;
+        return session;
+      },
+      (error: unknown) => {
+        this.#opening = undefined;
+        this.#refused = { error, until: this.#host.clock.monotonic() + limits.mqttTopicsRefusedMs };
+        throw error;
+      },
+    );
+    return this.#opening;
+  }
+
+  /** It was refused, and may be tried again. */
+  get isRefused(): boolean {
+    return this.#refused !== undefined && this.#host.clock.monotonic() >= this.#refused.until;
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => {});
+    const session = this.#session;
+    this.#session = undefined;
+    await session?.close();
+  }
+
+  /** Takes a message of the device. Resolves when it is on a disk. @throws Refused, and Error for a body that cannot be reported */
+  take(match: Match, payload: Buffer, topic: string): Promise<void> {
+    const { rule } = match;
+    let to = rule.to;
+    if (to === 'answer') to = this.#calls.take(match, payload) ? 'nothing' : rule.otherwise;
+    if (to === 'telemetry') return this.#send(telemetryOf(match, payload, topic));
+    if (to === 'reported') return this.#report(match, payload);
+    return Promise.resolve();
+  }
+
+  #send(message: Telemetry): Promise<void> {
+    const session = this.#session;
+    if (session === undefined) return this.#awaited((opened) => this.#sendOver(opened, message));
+    return this.#sendOver(session, message);
+  }
+
+  #sendOver(session: DeviceSession, message: Telemetry): Promise<void> {
+    return session
+      .send(message, 'stored')
+      .catch((error: unknown) => this.#again(error, () => session.send(message, 'stored')));
+  }
+
+  #report(match: Match, payload: Buffer): Promise<void> {
+    const patch = reportOf(match, payload);
+    return this.#awaited(async (session) => {
+      const work = async (): Promise<void> => void (await session.report(patch));
+      await work().catch((error: unknown) => this.#again(error, work));
+    });
+  }
+
+  /** For the session that is being opened; without one, the device has gone meanwhile. */
+  async #awaited(work: (session: DeviceSession) => Promise<void>): Promise<void> {
+    const session = this.#session ?? (await this.#opening);
+    if (this.#refused !== undefined) throw this.#refused.error;
+    if (session === undefined) throw new Refused('closed', 'the session of the device has ended');
+    await work(session);
+  }
+
+  /** What the hub does not take for now is tried again, so that a device which cannot be told "later" need not be cut off. */
+  async #again(error: unknown, work: () => Promise<void>): Promise<void> {
+    const until = this.#host.clock.monotonic() + limits.mqttTopicsRetryMs;
+    for (let refusal = error; ; ) {
+      if (!(refusal instanceof Refused) || !refusal.retry || this.#host.clock.monotonic() >= until) throw refusal;
+      const pauseMs = Math.min((refusal.retryAfterSeconds ?? 1) * 1000, limits.mqttTopicsRetryMs);
+      await new Promise<void>((resolve) => this.#host.clock.after(pauseMs, resolve));
+      try {
+        return await work();
+      } catch (next) {
+        refusal = next;
+      }
+    }
+  }
+
+  #handlers(): Handlers {
+    return {
+      ...(this.#mapping.has('command') && { command: (command, signal) => this.#command(command, signal) }),
+      ...(this.#mapping.has('method') && { method: (call, signal) => this.#method(call, signal) }),
+      ...(this.#mapping.has('desired') && { desired: (patch, version) => this.#desired(patch, version) }),
+    };
+  }
+
+  /** Waits for a subscription, if need be until the command's lock is over, which costs it no delivery. */
+  async #command(command: Command, signal: AbortSignal): Promise<Settlement> {
+    const { properties, body } = command;
+    const { log } = this.#host;
+    for (;;) {
+      let options: Outgoing[];
+      try {
+        // Its name and the rules that it speaks by may become known while a command waits.
+        const variables = { ...properties, device: this.name };
+        options = this.#mapping.outgoing(
+          { from: 'command', variables, payload: jsonOf(body), bytes: body },
+          this.dialect,
+        );
+      } catch (error) {
+        const reason = (error as Error).message;
+        log.warn('A command fits no topic and is rejected: name it in its properties, or in "defaults" of the rule', {
+          device: this.name,
+          reason,
+        });
+        return 'reject';
+      }
+      const chosen = this.#route.choose(options);
+      if (chosen === undefined) {
+        await this.#route.changed(signal);
+        continue;
+      }
+      try {
+        return await this.#route.publish(chosen, signal);
+      } catch (error) {
+        if (!(error instanceof Lost) || signal.aborted) throw error;
+      }
+    }
+  }
+
+  async #method(call: MethodCall, signal: AbortSignal): Promise<MethodAnswer> {
+    if (this.#calls.isFull) return { status: 429, payload: 'the device has too many calls that wait for its answer' };
+    const id = this.#calls.next();
+    const bytes = call.payload === undefined ? Buffer.alloc(0) : bytesOf(call.payload);
+    const variables = { device: this.name, name: call.name, id: String(id) };
+    let options: Outgoing[];
+    try {
+      options = this.#mapping.outgoing({ from: 'method', variables, payload: call.payload, bytes }, this.dialect);
+    } catch (error) {
+      return { status: 400, payload: `the method fits no topic: ${(error as Error).message}` };
+    }
+    const chosen = this.#route.choose(options);
+    if (chosen === undefined)
+      return { status: 503, payload: 'the device has not subscribed to the topic of this method' };
+    if (!chosen.rule.answered) {
+      return answerOf(await this.#route.publish(chosen, signal));
+    }
+    const waiting = this.#calls.wait(id, chosen.dialect, this.#host.clock, chosen.rule.answerSeconds, signal);
+    try {
+      await this.#route.publish(chosen, signal);
+      return await waiting.answer;
+    } finally {
+      waiting.end();
+    }
+  }
+
+  async #desired(patch: object, version: number): Promise<void> {
+    const asked: Asked = {
+      from: 'desired',
+      variables: { device: this.name, version: String(version) },
+      payload: patch,
+      bytes: Buffer.from(JSON.stringify(patch)),
+    };
+    const chosen = this.#route.choose(this.#mapping.outgoing(asked, this.dialect));
+    if (chosen === undefined) return;
+    await this.#route.publish(chosen, AbortSignal.timeout(limits.mqttTopicsRetryMs));
+  }
+}
+
+function answerOf(settlement: Settlement): MethodAnswer {
+  return settlement === 'complete' ? { status: 202 } : { status: 500, payload: 'the device has refused it' };
+}
+
+/** What a rule with a body of its own puts in for `{payload}`. */
+function jsonOf(body: Uint8Array): unknown {
+  const text = Buffer.from(body).toString('utf8');
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** A text is sent as it is: `cmnd/plug/POWER` takes `ON`, not `"ON"`. */
+function bytesOf(payload: unknown): Buffer {
+  return Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload));
+}
