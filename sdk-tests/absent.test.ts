@@ -10,8 +10,6 @@ import { TwinBackEnd, twinSdks } from './support/twins.ts';
 /** By the names under which the clients know them; of the answer, what names the operation. */
 const operations: readonly (readonly [name: string, named: RegExp])[] = [
   ['configurations', /does not offer GET \/configurations/],
-  ['schedule job', /does not offer PUT \/jobs\/v2/],
-  ['get job', /does not offer GET \/jobs\/v2/],
   ['import job', /does not offer POST \/jobs\/create/],
   ['list jobs', /does not offer GET \/jobs/],
 ];

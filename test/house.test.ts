@@ -84,6 +84,7 @@ const coreRooms = [
   'methods',
   'query',
   'registry-jobs',
+  'jobs',
 ];
 
 /** What other programs import (`exports` of package.json). */

@@ -27,6 +27,7 @@ import {
   moduleSchema,
   serviceStatisticsSchema,
 } from './identities.ts';
+import { type JobCalls, jobCalls } from './job-calls.ts';
 import { type QueryCalls, queryCalls } from './query-calls.ts';
 import { type TwinCalls, twinCalls } from './twin-calls.ts';
 
@@ -84,6 +85,7 @@ export interface ApiCalls {
   readonly commands: CommandCalls;
   readonly twins: TwinCalls;
   readonly queries: QueryCalls;
+  readonly jobs: JobCalls;
   /** The authority behind the hub's own certificate, and its roll-over. */
   readonly serverAuthority: {
     get(): Promise<ServerAuthorityJson>;
@@ -148,6 +150,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
     commands: commandCalls(transport),
     twins: twinCalls(transport),
     queries: queryCalls(transport),
+    jobs: jobCalls(transport),
     serverAuthority: {
       get: () => call(serverAuthoritySchema, 'GET', serverAuthority),
       offer: () => call(serverAuthoritySchema, 'POST', `${serverAuthority}/offer`),

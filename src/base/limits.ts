@@ -14,6 +14,7 @@ import { filesLimits } from './limits/files.ts';
 import { gatewayLimits } from './limits/gateway.ts';
 import { httpLimits } from './limits/http.ts';
 import { identityLimits } from './limits/identity.ts';
+import { jobsLimits } from './limits/jobs.ts';
 import { kafkaLimits } from './limits/kafka.ts';
 import { lorawanLimits } from './limits/lorawan.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
@@ -36,6 +37,7 @@ export const limits = {
   ...gatewayLimits,
   ...httpLimits,
   ...identityLimits,
+  ...jobsLimits,
   ...lorawanLimits,
   ...monitoringLimits,
   ...kafkaLimits,

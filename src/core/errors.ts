@@ -141,6 +141,7 @@ export const errorTable = {
   },
   DeviceAlreadyExists: { number: 409001, status: 409, retry: false, meaning: 'the device exists already' },
   LinkCreationConflict: { number: 409002, status: 409, retry: true, meaning: 'a newer connection took this place' },
+  JobAlreadyExists: { number: 409104, status: 409, retry: false, meaning: 'the job exists already' },
   ModuleAlreadyExistsOnDevice: { number: 409301, status: 409, retry: false, meaning: 'the module exists already' },
   ConsumerGroupAlreadyExists: {
     number: 409201,
@@ -156,6 +157,7 @@ export const errorTable = {
   },
   PreconditionFailed: { number: 412001, status: 412, retry: false, meaning: 'the ETag is not the current one' },
   DeviceMessageLockLost: { number: 412002, status: 412, retry: false, meaning: 'the lock on the command is gone' },
+  JobRunPreconditionFailed: { number: 412003, status: 412, retry: false, meaning: 'the job has ended already' },
   MessageTooLarge: { number: 413001, status: 413, retry: false, meaning: 'the message is larger than allowed' },
   TooManyDevices: { number: 413002, status: 413, retry: false, meaning: 'the hub holds as many devices as allowed' },
   TooManyModulesOnDevice: {
@@ -172,6 +174,12 @@ export const errorTable = {
   },
   InvalidRange: { number: 416001, status: 416, retry: false, meaning: 'the range lies behind the end of the file' },
   ThrottlingException: { number: 429001, status: 429, retry: true, meaning: 'too many requests for now' },
+  ThrottlingMaxActiveJobCountExceeded: {
+    number: 429004,
+    status: 429,
+    retry: true,
+    meaning: 'too many jobs have not ended yet',
+  },
   /** Not 403: two service SDKs read that as too many devices, and drop the text. */
   OperationNotOffered: {
     number: 501000,

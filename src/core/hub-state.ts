@@ -20,9 +20,14 @@ import { identityName } from './identity/permissions.ts';
 import type { AuthorityStore, IdentityChange, IdentityStore } from './identity/ports.ts';
 import type { RegistryLimits } from './identity/registry-writes.ts';
 import { Trust } from './identity/trust.ts';
-import type { IdentityAuthentication, IdentityKey, PresenceState } from './identity/types.ts';
+import type { IdentityAuthentication, IdentityKey, PresenceState, Principal } from './identity/types.ts';
+import { createJobs } from './jobs/jobs.ts';
+import type { JobStore } from './jobs/ports.ts';
+import type { Jobs } from './jobs/room.ts';
+import { createJobRunner, type JobRunner } from './jobs/runner.ts';
 import { createMethods, type MethodTotals } from './methods/methods.ts';
 import type { Methods } from './methods/room.ts';
+import { checkMethod } from './methods/rules.ts';
 import { type CommandFollower, followedCommands } from './monitoring/followed-commands.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
@@ -31,6 +36,8 @@ import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
 import type { FleetStore } from './query/ports.ts';
 import { createQueries } from './query/queries.ts';
 import type { Queries } from './query/room.ts';
+import { parseTarget } from './query/statement.ts';
+import { targetsOf } from './query/targets.ts';
 import type { Throttling } from './throttling/throttling.ts';
 import type { TwinStore } from './twins/ports.ts';
 import type { Twins } from './twins/room.ts';
@@ -46,6 +53,7 @@ export interface HubState {
   readonly twins: Guarded<Twins>;
   readonly methods: Guarded<Methods>;
   readonly queries: Guarded<Queries>;
+  readonly jobs: Guarded<Jobs>;
 }
 
 /** What changes too often to be in every store of the fleet: a store that does not hold it asks. */
@@ -69,6 +77,8 @@ export interface OwnHubState extends HubState {
   readonly totals: { readonly reports: ReportTotals; readonly methods: MethodTotals };
   /** The hub stops: answers who waits for a device to connect. */
   closeMethods(): void;
+  /** Carries jobs on, once it is started. */
+  readonly jobRunner: JobRunner;
 }
 
 export interface HubStateParts {
@@ -79,6 +89,11 @@ export interface HubStateParts {
   readonly commandQueue: CommandQueue;
   readonly files: FilesRoom;
   readonly twins: TwinStore;
+  readonly jobs: JobStore;
+  /** Names this node among those that carry jobs of the same store on; absent = it is the only one. */
+  readonly node?: string;
+  /** Whether what became of devices in jobs is kept as events; absent = no. */
+  readonly jobEvents?: boolean;
   /** Whether changes of twins are kept as events; absent = no. */
   readonly twinEvents?: boolean;
   readonly fleet: (live: LiveStates) => FleetStore;
@@ -106,7 +121,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
   const cache = new IdentityCache(identities, parts.limits.identityCacheMax);
   const trust = new Trust(authorities);
   parts.presence.watch(connectionReports(recorder, numberedUuids(random)));
-  parts.presence.watch({ connected: ({ key }) => methods.connected(key), disconnected: () => {} });
+  parts.presence.watch({ connected: ({ key }) => hasConnected(key), disconnected: () => {} });
   const presence = admittedPresence(parts.presence, parts, cache, trust);
   const commands = createCommands({
     guard,
@@ -126,10 +141,26 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     commandDepths: commands.depths,
     withEvents: parts.twinEvents ?? false,
   });
-  const queries = createQueries({
-    guard,
-    fleet: parts.fleet({ state: (key) => presence.state(key), commandDepths: commands.depths }),
-    ...(parts.settlePresence && { settlePresence: parts.settlePresence }),
+  const fleet = parts.fleet({ state: (key) => presence.state(key), commandDepths: commands.depths });
+  const asked = { fleet, ...(parts.settlePresence && { settlePresence: parts.settlePresence }) };
+  const queries = createQueries({ guard, ...asked });
+  const jobRunner = createJobRunner({
+    ...{ store: parts.jobs, node: parts.node ?? '', recorder, clock, log },
+    withTwinEvents: parts.twinEvents ?? false,
+    withJobEvents: parts.jobEvents ?? false,
+    select: (condition, place, signal) =>
+      targetsOf(asked, { condition, place, countMax: limits.jobSelectRows }, signal),
+    invoke: (key, request, signal) => methods.methods.invoke(jobPrincipal, key, request, signal),
+    isConnected: async (key) => (await presence.state(key)).connected,
+  });
+  const hasConnected = (key: IdentityKey): void => {
+    methods.connected(key);
+    jobRunner.connected(key);
+  };
+  const jobs = createJobs({
+    ...{ guard, store: parts.jobs, checkMethod, recorder, clock },
+    checkCondition: (condition) => void parseTarget(condition),
+    wake: () => jobRunner.wake(),
   });
   parts.twins.watchOwnWrites(({ key, generationId, version }) => {
     presence.notify(key, { kind: DESIRED, value: { generationId, version } }).catch((error) => {
@@ -156,10 +187,21 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     twins: twins.twins,
     methods: methods.methods,
     queries,
+    jobs,
+    jobRunner,
     totals: { reports: twins.totals, methods: methods.totals },
     closeMethods: () => methods.close(),
   };
 }
+
+/** In whose name devices of jobs are asked: the job was allowed when it was taken. */
+const jobPrincipal: Principal = {
+  kind: 'policy',
+  policyName: 'job',
+  permissions: new Set(['ServiceConnect']),
+  scope: [],
+  expiresAt: Number.POSITIVE_INFINITY,
+};
 
 /** What other rooms do when an identity changes. Synchronous up to the drop: nothing slips in between. */
 function applyChange(

@@ -10,6 +10,7 @@ import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
 import { memoryFiles } from '../stores/memory/files.ts';
 import { createMemoryFleetStore } from '../stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
+import { createMemoryJobStore } from '../stores/memory/jobs.ts';
 import { createMemoryPlaces } from '../stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../stores/memory/subscriptions.ts';
@@ -51,6 +52,7 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
     ...common,
     commandQueue: createMemoryCommandQueue(identities),
     twins,
+    jobs: createMemoryJobStore(twins),
     fleet: (live) => createMemoryFleetStore(identities, twins, live),
     files: memoryFiles(common.guard, identities, clock, random),
     presence: createPresence({ places: createMemoryPlaces(), clock }),
@@ -217,6 +219,7 @@ test('every room that doors see stands behind the guard', () => {
     admission: true,
     subscriptions: true,
     queries: true,
+    jobs: true,
   };
   assert.ok(Object.values(rooms).every(Boolean));
 });

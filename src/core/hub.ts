@@ -14,6 +14,7 @@ import type { AuthorityStore, IdentityStore } from './identity/ports.ts';
 import { createRegistry } from './identity/registry.ts';
 import type { Registry } from './identity/registry-room.ts';
 import type { Policy } from './identity/types.ts';
+import type { Jobs } from './jobs/room.ts';
 import type { Methods } from './methods/room.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import type { Recorder } from './monitoring/types.ts';
@@ -40,6 +41,7 @@ export interface Hub {
   readonly twins: Guarded<Twins>;
   readonly methods: Guarded<Methods>;
   readonly queries: Guarded<Queries>;
+  readonly jobs: Guarded<Jobs>;
   readonly admission: Guarded<Admission>;
   readonly subscriptions: Guarded<Subscriptions>;
   readonly clock: Clock;
@@ -81,7 +83,7 @@ export interface HubParts {
 /** Puts the rooms together, for the process that owns the state and for its listener threads alike. */
 export function createHub(parts: HubParts): WholeHub {
   const { name, hostNames, guard, recorder, tracing, clock, random, log } = parts;
-  const { cache, trust, presence, commands, files, twins, methods, queries } = parts.state;
+  const { cache, trust, presence, commands, files, twins, methods, queries, jobs } = parts.state;
   const authentication = createAuthentication({
     identities: cache,
     trust,
@@ -119,6 +121,7 @@ export function createHub(parts: HubParts): WholeHub {
     twins,
     methods,
     queries,
+    jobs,
     presence,
     admission: createAdmission(guard, presence),
     subscriptions: createSubscriptions(guard, parts.subscriptions),

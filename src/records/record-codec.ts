@@ -43,7 +43,7 @@ export const recordCodec: RecordCodec = {
   },
 };
 
-const twinSources = ['twinChangeEvents', 'deviceLifecycleEvents'] as const;
+const twinSources = ['twinChangeEvents', 'deviceLifecycleEvents', 'deviceJobLifecycleEvents'] as const;
 
 /** The annotation of a traced message; others do not have it. */
 const TRACE_KEY = 'x-opt-mooring-trace';

@@ -153,6 +153,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     clock: storage.clock,
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
+    jobs: stores.jobs,
+    jobEvents: wantsSource(settings, 'deviceJobLifecycleEvents'),
     fleet: () => stores.fleet,
     settlePresence: () => keptPresence.settle(),
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
@@ -194,6 +196,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     holder: 'hub',
   });
   measureRegistryJobs(metrics.registry, registryJobs.totals);
+  state.jobRunner.start();
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);
   const handshakes = new HandshakeFailures({ clock, log, recorder, count });
@@ -261,6 +264,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   });
   // Before the doors close: they wait for their answers, and these may wait for minutes.
   shutdown.add('methods that wait', () => state.closeMethods());
+  // Before those, so that no device is asked any more; what was asked has a moment to be answered.
+  shutdown.add('jobs', () => state.jobRunner.close());
   files.listens(ports.https ?? undefined);
   health.start();
 

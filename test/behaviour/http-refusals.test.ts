@@ -200,7 +200,6 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
   await expect('POST', '/statistics/devices', 405, 'GenericMethodNotAllowed');
   for (const [method, path] of [
     ['POST', '/devices/d1/applyConfigurationContent'],
-    ['PUT', '/jobs/v2/j1'],
     ['GET', '/configurations'],
     ['GET', '/messages/serviceBound/filenotifications'],
   ]) {

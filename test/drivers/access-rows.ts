@@ -42,6 +42,9 @@ const backEnds = (of: Whom): readonly CallerName[] => {
 };
 const readers = () => policies.readsRegistry;
 const writers = () => policies.writesRegistry;
+/** Back ends, and those who may do as much by the registry's permissions. */
+const jobReaders = () => [...policies.readsRegistry, 'service'] as const;
+const jobWriters = () => [...policies.writesRegistry, 'service'] as const;
 const devices = (of: Whom): readonly CallerName[] => {
   const own = self[of];
   return own === undefined ? [] : [own, ...policies.speaks];
@@ -351,6 +354,21 @@ export const matrix: Readonly<
       ...ofTwins((of, twin) => rest(of, 'POST', `${twin}/methods`, { methodName: 'reboot' })),
       rest('d1', 'POST', '/digitaltwins/d1/commands/reboot', 1),
       rest('d1', 'POST', '/digitaltwins/d1/components/c/commands/reboot', 1),
+    ],
+  },
+  'jobs.read': {
+    who: jobReaders,
+    rows: [rest('hub', 'GET', '/jobs/v2/query'), rest('hub', 'GET', '/jobs/v2/no-such-job')],
+  },
+  'jobs.write': {
+    who: jobWriters,
+    rows: [
+      rest('hub', 'PUT', '/jobs/v2/a-job', {
+        type: 'scheduleUpdateTwin',
+        updateTwin: { tags: { a: 1 } },
+        queryCondition: "deviceId = 'nobody'",
+      }),
+      rest('hub', 'POST', '/jobs/v2/no-such-job/cancel'),
     ],
   },
   'methods.receive': {

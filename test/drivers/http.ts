@@ -14,6 +14,7 @@ import { createEvents } from '../../src/core/events/events.ts';
 import type { FilesRoom } from '../../src/core/files/files.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
+import type { JobRunner } from '../../src/core/jobs/runner.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { RegistryJobsRoom } from '../../src/core/registry-jobs/registry-jobs.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
@@ -44,6 +45,8 @@ export interface MemoryHub {
   readonly telemetry: MemoryEventLog;
   readonly files: FilesRoom;
   readonly registryJobs: RegistryJobsRoom;
+  /** Not started. */
+  readonly jobRunner: JobRunner;
 }
 
 /** A hub on memory stores that remembers what it logs. */
@@ -56,7 +59,7 @@ export async function createMemoryHub(
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
-  const { hub, policies, files, registryJobs } = await openPlainHub({
+  const { hub, policies, files, registryJobs, jobRunner } = await openPlainHub({
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1', '::1', 'hub.example'],
     events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
@@ -65,7 +68,7 @@ export async function createMemoryHub(
     log: recordingLog(log),
     recorder,
   });
-  return { hub, policies, files, registryJobs, log, telemetry };
+  return { hub, policies, files, registryJobs, jobRunner, log, telemetry };
 }
 
 export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {

@@ -13,6 +13,7 @@ import { hostNames } from '../../src/core/identity/host-names.ts';
 import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { AuthorityStore, IdentityStore } from '../../src/core/identity/ports.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
+import type { JobRunner } from '../../src/core/jobs/runner.ts';
 import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
 import { type Recorder, silentRecorder } from '../../src/core/monitoring/types.ts';
 import { createPresence } from '../../src/core/presence/presence.ts';
@@ -25,6 +26,7 @@ import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryJobStore } from '../../src/stores/memory/jobs.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { memoryRegistryJobs } from '../../src/stores/memory/registry-jobs-room.ts';
@@ -56,6 +58,8 @@ export interface PlainHub {
   /** On memory. */
   readonly files: FilesRoom;
   readonly registryJobs: RegistryJobsRoom;
+  /** Not started. */
+  readonly jobRunner: JobRunner;
 }
 
 export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
@@ -67,13 +71,16 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
   const subscriptions = createMemorySubscriptionStore();
   const guard = createGuard(clock, refusalAudit(recorder));
   const common = { guard, identities, authorities, subscriptions, recorder, limits, clock, random, log };
-  const twins = parts.twins ?? createMemoryTwinStore(memory);
+  const ownTwins = createMemoryTwinStore(memory);
+  const twins = parts.twins ?? ownTwins;
+  const jobs = createMemoryJobStore({ change: twins.change, keepEvent: ownTwins.keepEvent });
   const files = memoryFiles(guard, identities, clock, random);
   const state = createHubState({
     ...common,
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
     twins,
-    fleet: (live) => createMemoryFleetStore(identities, twins, live),
+    jobs,
+    fleet: (live) => createMemoryFleetStore(identities, twins, live, jobs),
     files,
     presence: createPresence({ places: createMemoryPlaces(), clock, log }),
     throttling: createThrottling({}, clock),
@@ -101,5 +108,5 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     random,
     log,
   });
-  return { hub, policies, files, registryJobs };
+  return { hub, policies, files, registryJobs, jobRunner: state.jobRunner };
 }

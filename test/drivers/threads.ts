@@ -28,6 +28,7 @@ import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memo
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryJobStore } from '../../src/stores/memory/jobs.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
@@ -76,6 +77,7 @@ export async function openThreadedHub(count = 2, program?: URL, clock: Clock = s
     ...common,
     commandQueue: createMemoryCommandQueue(store),
     twins,
+    jobs: createMemoryJobStore(twins),
     fleet: (live) => createMemoryFleetStore(store, twins, live),
     files: memoryFiles(common.guard, store, clock),
     presence: createPresence({ places: createMemoryPlaces(), clock }),

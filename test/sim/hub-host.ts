@@ -39,6 +39,7 @@ import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
+import { createMemoryJobStore } from '../../src/stores/memory/jobs.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
@@ -289,6 +290,8 @@ export class HubHost {
       ...common,
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
       twins,
+      // Nobody asks for jobs here.
+      jobs: createMemoryJobStore({ change: twins.change, keepEvent: () => {} }),
       twinEvents: plan.twinBackEnds > 0,
       fleet: (live) => createMemoryFleetStore(identities, twins, live),
       files: memoryFiles(common.guard, identities, clock, random),

@@ -4,6 +4,8 @@ import type { Permission } from './types.ts';
 export interface OperationRule {
   /** The permission that a policy needs, or all of several (service reference 1.5). */
   readonly policy: Permission | readonly Permission[];
+  /** All of these do as well. */
+  readonly orPolicy?: readonly Permission[];
   /** Whether a device or module may do it to itself. It never acts for another identity, nor for its own modules. */
   readonly self: boolean;
   /**
@@ -52,6 +54,9 @@ export const operationTable = {
   'fleet.query': { ...reads('ServiceConnect'), isLong: true },
   'methods.invoke': { ...does('ServiceConnect'), isLong: true },
   'methods.receive': ofDevice,
+  // The service's how-to asks for the registry's permissions, its other calls of this kind for ServiceConnect: either will do.
+  'jobs.read': { ...reads('ServiceConnect'), orPolicy: ['RegistryRead'] },
+  'jobs.write': { ...does('ServiceConnect'), orPolicy: ['RegistryRead', 'RegistryWrite'] },
   'events.read': does('ServiceConnect'),
   'eventHubs.read': reads('ServiceConnect'),
   'consumerGroups.read': reads('ServiceConnect'),

@@ -1,6 +1,6 @@
 import { HubError } from '../errors.ts';
 import { type Operation, type OperationRule, operationTable } from './operations.ts';
-import type { IdentityKey, Principal, Proof } from './types.ts';
+import type { IdentityKey, Permission, Principal, Proof } from './types.ts';
 
 /** A place that belongs to no identity: the path segments behind the host, as `['myhub', 'ConsumerGroups', '$Default']`. */
 export interface HubPlace {
@@ -49,10 +49,11 @@ function isAllowed(principal: Principal, operation: Operation, target: IdentityK
   if (principal.kind === 'device') {
     return rule.self && target !== undefined && !('path' in target) && sameIdentity(principal.key, target);
   }
+  const holds = (permissions: readonly Permission[]): boolean =>
+    permissions.every((permission) => principal.permissions.has(permission));
   const isPermitted =
-    typeof rule.policy === 'string'
-      ? principal.permissions.has(rule.policy)
-      : rule.policy.every((permission) => principal.permissions.has(permission));
+    (typeof rule.policy === 'string' ? principal.permissions.has(rule.policy) : holds(rule.policy)) ||
+    (rule.orPolicy !== undefined && holds(rule.orPolicy));
   return isPermitted && inScope(principal.scope, operation, target);
 }
 

@@ -58,7 +58,7 @@ test('a given key of the wrong form or for no policy is refused without showing 
 });
 
 /** Which default policy an operation is for, said apart from the table; an operation that is left out does not compile. */
-type Kind = 'device' | 'service' | 'reads' | 'writes' | 'owner';
+type Kind = 'device' | 'service' | 'reads' | 'writes' | 'owner' | 'serviceOrReads' | 'serviceOrWrites';
 const kindOf: Readonly<Record<Operation, Kind>> = {
   'registry.read': 'reads',
   'registry.write': 'writes',
@@ -85,6 +85,8 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'twins.report': 'device',
   'methods.invoke': 'service',
   'methods.receive': 'device',
+  'jobs.read': 'serviceOrReads',
+  'jobs.write': 'serviceOrWrites',
   'events.read': 'service',
   'eventHubs.read': 'service',
   'consumerGroups.read': 'service',
@@ -128,10 +130,10 @@ test('each default policy may do what the service lets it, and nothing else', as
   const whole = Object.fromEntries(defaultPolicyNames.map((name) => [name, allowed(name, [])]));
   assert.deepEqual(whole, {
     iothubowner: operations,
-    service: of('service'),
+    service: of('service', 'serviceOrReads', 'serviceOrWrites'),
     device: of('device'),
-    registryRead: of('reads'),
-    registryReadWrite: of('reads', 'writes'),
+    registryRead: of('reads', 'serviceOrReads'),
+    registryReadWrite: of('reads', 'writes', 'serviceOrReads', 'serviceOrWrites'),
   });
   // A token for an event hub reads events and nothing else; with a place stated, only there.
   assert.deepEqual(allowed('iothubowner', ['myhub']), ['events.read', 'eventHubs.read', 'consumerGroups.read']);

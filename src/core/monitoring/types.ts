@@ -126,6 +126,11 @@ export interface MonitoringFacts {
   readonly fileUploaded: FileFacts;
   /** `sentBytes`: until which byte, from the first on; the file is there when that is all of them. */
   readonly fileFetched: FileFacts & { readonly sentBytes: number };
+  readonly jobCreated: { readonly job: string; readonly jobType: string; readonly policyName: string };
+  /** Of a job that is over: how many of its devices came to what. */
+  readonly jobEnded: { readonly job: string; readonly jobType: string; readonly status: string } & Readonly<
+    Record<'completed' | 'failed' | 'cancelled' | 'unknown', number>
+  >;
   readonly identityCreated: { readonly status: string };
   readonly identityChanged: { readonly status: string };
   readonly identityDisabled: { readonly statusReason: string | null };

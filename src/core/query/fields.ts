@@ -28,7 +28,22 @@ export const rowFields = [
   'parentScopes',
 ] as const;
 
-export type RowField = (typeof rowFields)[number];
+/** The same of the records of jobs: of one device in one job each. */
+export const jobFields = [
+  'deviceId',
+  'moduleId',
+  'jobId',
+  'jobType',
+  'status',
+  'startTimeUtc',
+  'endTimeUtc',
+  'createdDateTimeUtc',
+  'lastUpdatedDateTimeUtc',
+  'outcome',
+  'error',
+] as const;
+
+export type RowField = (typeof rowFields)[number] | (typeof jobFields)[number];
 
 /** Those that presence knows. */
 export const presenceFields: ReadonlySet<RowField> = new Set([
@@ -42,6 +57,8 @@ const membersOf: Partial<Record<RowField, readonly string[]>> = {
   properties: ['desired', 'reported'],
   capabilities: ['iotEdge'],
   x509Thumbprint: ['primaryThumbprint', 'secondaryThumbprint'],
+  outcome: ['deviceMethodResponse'],
+  error: ['code', 'description'],
 };
 
 const bySmallName = new Map<string, RowField>([
@@ -49,6 +66,8 @@ const bySmallName = new Map<string, RowField>([
   // The name that device explorers ask for.
   ['statusupdatedtime', 'statusUpdateTime'],
 ]);
+
+const ofJobs = new Map<string, RowField>(jobFields.map((name) => [name.toLowerCase(), name]));
 
 /** A field of a row, with what is asked for below it. */
 export interface FieldPath {
@@ -61,7 +80,7 @@ export interface FieldPath {
 /** Undefined = no row has it. */
 export function fieldOf(segments: Segments, from: Collection): FieldPath | undefined {
   const own = withoutCollection(segments, from);
-  const field = bySmallName.get(String(own[0]).toLowerCase());
+  const field = (from === 'devices.jobs' ? ofJobs : bySmallName).get(String(own[0]).toLowerCase());
   if (field === undefined || typeof own[0] === 'number') return undefined;
   const [first, ...rest] = own.slice(1);
   if (first === undefined) return pathTo(field, []);

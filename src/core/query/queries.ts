@@ -50,9 +50,6 @@ export function createQueries({ guard, fleet, settlePresence }: QueriesParts): G
   const room: Queries = {
     async page(principal, text, { countMax, continuation }, signal) {
       const query = parseQuery(text);
-      if (query.from === 'devices.jobs') {
-        throw new HubError('OperationNotOffered', 'This hub runs no jobs yet, so that there are no devices.jobs.');
-      }
       const after = continuation === undefined ? undefined : cursorOf(text, continuation);
       const wanted = countMax === undefined || countMax < 1 ? limits.queryPageDefault : countMax;
       const request = {
@@ -62,11 +59,11 @@ export function createQueries({ guard, fleet, settlePresence }: QueriesParts): G
       };
       const page = await inTurn(principal, async () => {
         signal.throwIfAborted();
-        if (asksFor(pathsOf(query), presenceFields)) await settlePresence?.();
+        if (query.from !== 'devices.jobs' && asksFor(pathsOf(query), presenceFields)) await settlePresence?.();
         return fleet.page(request, signal);
       });
       return {
-        itemType: query.select === undefined ? 'Twin' : 'Raw',
+        itemType: query.select !== undefined ? 'Raw' : query.from === 'devices.jobs' ? 'DeviceJob' : 'Twin',
         text: page.text,
         count: page.count,
         ...(page.next !== undefined && { continuation: continuationOf(text, page.next) }),

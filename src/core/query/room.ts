@@ -18,8 +18,8 @@ export interface PageOptions {
 }
 
 export interface QueryPage {
-  /** `Twin`: whole twins, as they are read one by one. */
-  readonly itemType: 'Twin' | 'Raw';
+  /** `Twin`: whole twins, as they are read one by one; `DeviceJob`: whole records of jobs. */
+  readonly itemType: 'Twin' | 'DeviceJob' | 'Raw';
   /** A JSON array. */
   readonly text: string;
   readonly count: number;

@@ -26,6 +26,28 @@ export function parseQuery(text: string): Query {
   return query;
 }
 
+/**
+ * A condition that says of which devices something is to be done: `*`, the condition itself, or `FROM devices.modules WHERE …`, as a
+ * query of their ids. @throws HubError ArgumentInvalid, with the place
+ */
+export function parseTarget(text: string): Query {
+  const parser = new Parser(text, twinDialect);
+  const isOf = parser.takeWord('FROM');
+  const from = isOf ? collection(parser) : 'devices';
+  if (from === 'devices.jobs')
+    parser.fail('nothing can be done with records of jobs, only devices and devices.modules', 0);
+  const hasCondition = isOf ? parser.takeWord('WHERE') : !parser.takeSymbol('*');
+  const where = hasCondition ? parser.expression() : undefined;
+  if (where !== undefined) checkCondition(where, text, twinDialect);
+  parser.end();
+  return { select: ids(from), from, ...(where && { where }), groupBy: [] };
+}
+
+const ids = (from: Collection): readonly SelectItem[] =>
+  (from === 'devices' ? ['deviceId'] : ['deviceId', 'moduleId']).map((name) => {
+    return { kind: 'value', at: 0, value: { kind: 'path', at: 0, segments: [name] } };
+  });
+
 function list<Item>(parser: Parser, item: (parser: Parser) => Item): readonly Item[] {
   const items = [item(parser)];
   while (parser.takeSymbol(',')) items.push(item(parser));

@@ -9,7 +9,7 @@ import { freshTwin, twinETag, twinVersion } from './rules.ts';
 import type { JsonObject, JsonValue, Twin } from './types.ts';
 
 /** As `eventSources` names them. */
-export type TwinEventSource = 'twinChangeEvents' | 'deviceLifecycleEvents';
+export type TwinEventSource = 'twinChangeEvents' | 'deviceLifecycleEvents' | 'deviceJobLifecycleEvents';
 
 interface Form {
   readonly source: TwinEventSource;
@@ -24,6 +24,7 @@ const forms: Readonly<Record<TwinEvent['kind'], Form>> = {
   replace: { source: 'twinChangeEvents', schema: 'twinChangeNotification', opType: 'replaceTwin' },
   created: lifecycle('create'),
   deleted: lifecycle('delete'),
+  job: { source: 'deviceJobLifecycleEvents', schema: 'deviceJobLifecycleNotification', opType: 'deviceJobEnded' },
 };
 
 function lifecycle(verb: string): Form {
@@ -66,7 +67,7 @@ export function twinEventMessage(event: KeptTwinEvent, hubName: string): TwinEve
         correlationId: event.sequence.toString(16),
       },
       properties,
-      body: Buffer.from(reportedText(event) ?? JSON.stringify(bodyOf(event))),
+      body: Buffer.from(reportedText(event) ?? bodyText(event)),
     },
   };
 }
@@ -87,6 +88,9 @@ function reportedText({ version, time, content }: TwinEvent): string | undefined
   const section = `{${members}"$metadata":${metadata},"$version":${patch.version}}`;
   return `{"version":${version},"properties":{"reported":${section}}}`;
 }
+
+/** The record of a job is written down as it is shown. */
+const bodyText = (event: TwinEvent): string => (event.kind === 'job' ? event.content : JSON.stringify(bodyOf(event)));
 
 function bodyOf({ key, version, time, content }: TwinEvent): JsonObject {
   const read = JSON.parse(content) as TwinEventContent;

@@ -121,9 +121,9 @@ export interface TwinEvent {
   readonly version: number;
   /** UTC milliseconds. */
   readonly time: number;
-  /** `created` and `deleted` are of the identity, with its first and its last twin. */
-  readonly kind: 'update' | 'replace' | 'created' | 'deleted';
-  /** JSON text, see `TwinEventContent`. */
+  /** `created` and `deleted` are of the identity, with its first and its last twin; `job` is of a job's record of it, and of no twin. */
+  readonly kind: 'update' | 'replace' | 'created' | 'deleted' | 'job';
+  /** JSON text, see `TwinEventContent`; of a job the record itself. */
   readonly content: string;
 }
 

@@ -155,4 +155,8 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
 }
 
 /** Which of the sources come this way. */
-export const twinEventSources: readonly TwinEventSource[] = ['twinChangeEvents', 'deviceLifecycleEvents'];
+export const twinEventSources: readonly TwinEventSource[] = [
+  'twinChangeEvents',
+  'deviceLifecycleEvents',
+  'deviceJobLifecycleEvents',
+];

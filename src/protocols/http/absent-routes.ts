@@ -6,7 +6,6 @@ import type { AbsentRoute } from './route.ts';
  */
 export const absentRoutes: readonly AbsentRoute[] = [
   { url: '/devices/:deviceId/applyConfigurationContent' },
-  { url: '/jobs/v2/*' },
   { url: '/configurations' },
   { url: '/configurations/*' },
   { url: '/messages/serviceBound/filenotifications' },

@@ -17,6 +17,7 @@ import { fileRoutes } from './file-routes.ts';
 import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
+import { jobRoutes } from './job-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
 import { queryRoutes } from './query-routes.ts';
 import { registryJobRoutes } from './registry-job-routes.ts';
@@ -81,6 +82,7 @@ export async function httpConnections(
       ...edgeScopeRoutes(hub),
       ...twinRoutes(hub),
       ...queryRoutes(hub),
+      ...jobRoutes(hub),
       ...digitalRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),

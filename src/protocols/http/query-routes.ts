@@ -3,6 +3,7 @@ import { queryRequestSchema, queryRowsSchema } from '../../api/queries.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
+import { pageCount, pageHeader, pageHeaders } from './page-headers.ts';
 import { type ApiRoute, route } from './route.ts';
 
 export function queryRoutes({ queries }: Pick<Hub, 'queries'>): readonly ApiRoute[] {
@@ -19,8 +20,8 @@ export function queryRoutes({ queries }: Pick<Hub, 'queries'>): readonly ApiRout
       handle: async ({ principal, body, headers, signal }) => {
         if (body.query === undefined || body.query === null)
           throw new HubError('ArgumentNull', 'The query is missing.');
-        const countMax = countOf(headerOf(headers['x-ms-max-item-count']));
-        const continuation = headerOf(headers['x-ms-continuation']);
+        const countMax = pageCount(headers);
+        const continuation = pageHeader(headers, 'x-ms-continuation');
         const options = {
           ...(countMax !== undefined && { countMax }),
           ...(continuation !== undefined && { continuation }),
@@ -29,23 +30,9 @@ export function queryRoutes({ queries }: Pick<Hub, 'queries'>): readonly ApiRout
         return {
           status: 200,
           jsonText: page.text,
-          headers: [
-            // Read by the value's case as well; and at the end the other one must not be there at all.
-            ['x-ms-item-type', page.itemType],
-            ...(page.continuation === undefined ? [] : ([['x-ms-continuation', page.continuation]] as const)),
-          ],
+          headers: pageHeaders(page.itemType, page.continuation),
         };
       },
     }),
   ];
-}
-
-/** An empty one is none. */
-function headerOf(value: string | readonly string[] | undefined): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-/** A wish: whatever is no number from 1 on is left to the hub. */
-function countOf(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }

@@ -168,15 +168,15 @@ export const settingsSchema = z.strictObject({
     form: 'bytes, also as 128MiB, from 64KiB to 4GiB',
   }),
   eventSources: documented(
-    list(/^(DeviceMessages|twinChangeEvents|deviceLifecycleEvents|deviceConnectionStateEvents)$/).default([
-      'DeviceMessages',
-    ]),
+    list(
+      /^(DeviceMessages|twinChangeEvents|deviceLifecycleEvents|deviceConnectionStateEvents|deviceJobLifecycleEvents)$/,
+    ).default(['DeviceMessages']),
     {
       topic: 'Events',
       meaning:
         'What goes to the telemetry event hub: `DeviceMessages`, which always does, `twinChangeEvents`, ' +
-        '`deviceLifecycleEvents`, `deviceConnectionStateEvents`, in the form of the emulated service. Changes of twins and ' +
-        'identities are told exactly once each, in order per identity; connections as far as monitoring sees them.',
+        '`deviceLifecycleEvents`, `deviceConnectionStateEvents`, `deviceJobLifecycleEvents`, in the form of the emulated service. ' +
+        'Changes of twins and identities, and what became of devices in jobs, are told exactly once each, in order per identity; connections as far as monitoring sees them.',
       form: 'some of these names, separated by commas',
     },
   ),

@@ -186,7 +186,7 @@ async function recover(
 /** Whether events of that source go to the telemetry event hub. */
 export function wantsSource(
   { eventSources, monitoringServiceEvents }: Pick<Settings, 'eventSources' | 'monitoringServiceEvents'>,
-  source: 'twinChangeEvents' | 'deviceLifecycleEvents' | 'deviceConnectionStateEvents',
+  source: 'twinChangeEvents' | 'deviceLifecycleEvents' | 'deviceConnectionStateEvents' | 'deviceJobLifecycleEvents',
 ): boolean {
   if (eventSources.includes(source)) return true;
   if (source === 'deviceLifecycleEvents') return monitoringServiceEvents.includes('lifecycle');

@@ -11,6 +11,7 @@ import { hostNames } from '../../core/identity/host-names.ts';
 import { IdentityCache } from '../../core/identity/identity-cache.ts';
 import type { AuthorityStore, IdentityStore } from '../../core/identity/ports.ts';
 import { Trust } from '../../core/identity/trust.ts';
+import type { Jobs } from '../../core/jobs/room.ts';
 import type { Methods } from '../../core/methods/room.ts';
 import { refusalAudit } from '../../core/monitoring/refused-operations.ts';
 import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
@@ -89,7 +90,9 @@ export function hubStandIn(
     files: filesStandIn(link, guard),
     twins: guardedElsewhere<Twins>(inTurns(guard, link.remote<Twins>('twins', twinCalls), keysOf(twinCalls))),
     methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
-    queries: guardedElsewhere<Queries>({ page: () => Promise.reject(new HubError('OperationNotAvailable')) }),
+    // Asked for at the HTTPS port, which the main thread has.
+    queries: guardedElsewhere<Queries>({ page: notHere }),
+    jobs: guardedElsewhere<Jobs>({ create: notHere, get: notHere, cancel: notHere, list: notHere }),
   };
   const hub = createHub({
     name: start.name,
@@ -113,4 +116,5 @@ export function hubStandIn(
   return { hub, settled };
 }
 
+const notHere = (): Promise<never> => Promise.reject(new HubError('OperationNotAvailable'));
 const keysOf = <Service extends object>(calls: Service) => Object.keys(calls) as (keyof Service)[];

@@ -16,6 +16,7 @@ import { type FleetTrial, fleetStoreContract } from '../contract/fleet.ts';
 import { fleetMatcherContract } from '../contract/fleet-matcher.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { exampleIdentity, identityStoreContract } from '../contract/identities.ts';
+import { jobStoreContract } from '../contract/jobs.ts';
 import { policyStoreContract } from '../contract/policies.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
 import { presenceStateStoreContract } from '../contract/presence-states.ts';
@@ -78,6 +79,12 @@ withPostgres('the contracts of all table stores', (open) => {
 
   fleetStoreContract('postgres', openFleet);
   fleetMatcherContract('postgres', openFleet);
+
+  jobStoreContract('postgres', async () => {
+    const opened = await open();
+    const { jobs: store, identities, twins, fleet } = opened.tables;
+    return { store, identities, twins, fleet, close: opened.close };
+  });
 
   twinStoreContract('postgres', async () => {
     const opened = await open();

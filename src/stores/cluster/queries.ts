@@ -6,7 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
 import { runPage } from '../../core/query/page.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
-import { fleetReader } from '../tables/fleet.ts';
+import { collectionReader } from '../tables/collections.ts';
 import { TableMatching } from '../tables/fleet-matcher.ts';
 import type { Tables } from '../tables/schema.ts';
 
@@ -25,7 +25,7 @@ export function queriesOver(tables: Kysely<Tables>, clock: Clock, refusal: (erro
     async page(request, signal) {
       const end = performance.now() + limits.queryPageMs;
       try {
-        return await runPage(request, fleetReader(tables, request, { now: clock.now() }), {
+        return await runPage(request, collectionReader(tables, request, { now: clock.now() }), {
           async next() {
             await turn();
             signal.throwIfAborted();

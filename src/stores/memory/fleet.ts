@@ -3,6 +3,7 @@ import { limits } from '../../base/limits.ts';
 import type { LiveStates } from '../../core/hub-state.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
+import { DeviceJobRow, partsOfPlace } from '../../core/jobs/device-job.ts';
 import { RowMatching } from '../../core/query/matching.ts';
 import { runPage } from '../../core/query/page.ts';
 import type {
@@ -16,12 +17,14 @@ import type {
 import type { Collection } from '../../core/query/syntax.ts';
 import { TwinRow } from '../../core/twins/document.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
+import type { MemoryJobStore } from './jobs.ts';
 
 /** The fleet as its stores answer for one identity after the other: for stores in memory, where that costs nothing. */
 export function createMemoryFleetStore(
   identities: Pick<IdentityStore, 'get' | 'listDevices' | 'listModules'>,
   twins: Pick<TwinStore, 'load'>,
   live: LiveStates,
+  jobs?: Pick<MemoryJobStore, 'records'>,
 ): FleetStore {
   const rowOf = async (identity: Identity): Promise<FleetRow | undefined> => {
     const { deviceId, moduleId } = identity;
@@ -77,11 +80,20 @@ export function createMemoryFleetStore(
       ),
     piece: (query, after) => matching.piece(query, readerOf(matching.query(query)?.from ?? 'devices'), after),
   };
+  const jobRecords: FleetReader = {
+    async read(after): Promise<FleetSlice> {
+      const place = after === undefined ? (['', '', ''] as const) : partsOfPlace(after);
+      const rows = (jobs?.records(place, limits.querySliceRows) ?? []).map((record) => new DeviceJobRow(record));
+      const last = rows.at(-1);
+      return rows.length < limits.querySliceRows || last === undefined ? { rows } : { rows, end: last.place };
+    },
+  };
   return {
     matcher,
     page(request, signal) {
       const end = performance.now() + limits.queryPageMs;
-      return runPage(request, readerOf(request.query.from), {
+      const { from } = request.query;
+      return runPage(request, from === 'devices.jobs' ? jobRecords : readerOf(from), {
         async next() {
           await turn();
           signal.throwIfAborted();

@@ -24,11 +24,19 @@ interface Entry {
   patches: readonly DesiredText[];
 }
 
+/** With events of other stores in memory among its own. */
+export interface MemoryTwinStore extends TwinStore {
+  keepEvent(event: TwinEvent): void;
+}
+
 /**
  * Twins of the identities of `identities`, in memory.
  * @param lifecycleClock Given where events of created and deleted identities are to be kept
  */
-export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycleClock?: Pick<Clock, 'now'>): TwinStore {
+export function createMemoryTwinStore(
+  identities: MemoryIdentityStore,
+  lifecycleClock?: Pick<Clock, 'now'>,
+): MemoryTwinStore {
   const entries = new Map<string, Entry>();
   const listeners = new Set<(note: DesiredNote) => void>();
   let events: readonly KeptTwinEvent[] = [];
@@ -63,6 +71,7 @@ export function createMemoryTwinStore(identities: MemoryIdentityStore, lifecycle
     keep(lifecycleEvent(kind, { key, generationId, time: lifecycleClock.now() }, twin));
   });
   return {
+    keepEvent: keep,
     async load(key, generationId) {
       const entry = entryOf(key, generationId);
       return entry && { generationId: entry.generationId, modelId: entry.modelId, twin: entry.twin };

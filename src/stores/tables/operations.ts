@@ -60,6 +60,15 @@ import {
   sweepRollouts,
 } from './file-rollouts.ts';
 import { countIdentities, getIdentity, listChildren, listDevices, listModules, writeIdentities } from './identities.ts';
+import {
+  beginDevices,
+  dismissDevices,
+  selectDevices,
+  settleDevices,
+  updateJobTwins,
+  waitingDevices,
+} from './job-devices.ts';
+import { cancelJob, claimJobs, createJob, endJob, findJob, jobTotals, listJobs, sweepJobs } from './jobs.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { touchFacts } from './migrations.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
@@ -204,6 +213,20 @@ export function tableOperations(cipher: KeyCipher) {
     'rollouts.settle': write(settleTargets),
     'rollouts.advance': write(advanceRollout),
     'rollouts.sweep': write(sweepRollouts),
+    'jobs.create': write(createJob),
+    'jobs.find': read(findJob),
+    'jobs.list': read(listJobs),
+    'jobs.cancel': write(cancelJob),
+    'jobs.claim': write(claimJobs),
+    'jobs.select': write(selectDevices),
+    'jobs.updateTwins': write(updateJobTwins),
+    'jobs.waiting': read(waitingDevices),
+    'jobs.begin': write(beginDevices),
+    'jobs.settle': write(settleDevices),
+    'jobs.dismiss': write(dismissDevices),
+    'jobs.end': write(endJob),
+    'jobs.sweep': write(sweepJobs),
+    'jobs.totals': read(jobTotals),
     'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }

@@ -1,4 +1,5 @@
 import type { Generated, Kysely } from 'kysely';
+import type { JobDeviceRow, JobRow } from './job-tables.ts';
 import type { RegistryJobErrorRow, RegistryJobRow } from './registry-job-rows.ts';
 
 /** The tables, as both engines hold them. Absent text is null; times are UTC milliseconds; lists are JSON text. */
@@ -28,6 +29,8 @@ export interface Tables {
   twin_documents: { device_id: string; module_id: string; document: string };
   twin_patches: { device_id: string; module_id: string; version: number; patch: string };
   twin_events: TwinEventRow;
+  jobs: JobRow;
+  job_devices: JobDeviceRow;
   file_grants: FileGrantRow;
   registry_jobs: RegistryJobRow;
   registry_job_errors: RegistryJobErrorRow;

@@ -10,6 +10,7 @@ import type {
   IdentityStore,
   PolicyStore,
 } from '../../core/identity/ports.ts';
+import type { JobStore } from '../../core/jobs/ports.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { RegistryJobStore, RegistryPages } from '../../core/registry-jobs/ports.ts';
@@ -17,6 +18,7 @@ import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import type { TableCaller } from './caller.ts';
 import { createTableCommandQueue } from './command-queue.ts';
+import { createTableJobStore } from './job-store.ts';
 import { tableRegistryJobs, tableRegistryPages } from './registry-job-store.ts';
 import { createTableTwinStore } from './twin-store.ts';
 
@@ -34,6 +36,7 @@ export interface TableStores {
   readonly fileRollouts: RolloutRecords;
   readonly registryJobs: RegistryJobStore;
   readonly registryPages: RegistryPages;
+  readonly jobs: JobStore;
 }
 
 /** Presence as one node says it; empty = the only one. */
@@ -47,6 +50,7 @@ export const createTablePresence = (tables: TableCaller, node: string): Presence
 
 export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecycle = false): TableStores {
   const identities = tableIdentities(tables, keepsLifecycle ? clock : undefined);
+  const twins = createTableTwinStore(tables, identities);
   return {
     identities,
     authorities: tableAuthorities(tables),
@@ -102,7 +106,8 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
       sweep: (count, now) => tables.call('files.sweep', count, now),
       totals: (now) => tables.call('files.totals', now),
     },
-    twins: createTableTwinStore(tables, identities),
+    twins,
+    jobs: createTableJobStore(tables, twins),
   };
 }
 

@@ -1,16 +1,26 @@
 import { limits } from '../../base/limits.ts';
 import { Turns } from '../../base/turns.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
 import { TwinChanges } from '../../core/twins/changes-told.ts';
 import type { DesiredNote, KeptTwin, TwinStore } from '../../core/twins/ports.ts';
+import type { TwinChange } from '../../core/twins/types.ts';
 import type { TableCaller } from './caller.ts';
 import { type TwinText, twinOf } from './twin-text.ts';
+
+/** With what tells of changes that other stores have made, in the same tables. */
+export interface ToldTwinStore extends TwinStore {
+  /** @param withEvents Whether events may have been kept */
+  tell(notes: readonly DesiredNote[], withEvents: boolean): void;
+  /** These twins have been changed so. */
+  changed(keys: readonly IdentityKey[], change: TwinChange): void;
+}
 
 /** Documents are put together by the reader, not on the thread of the tables. */
 export function createTableTwinStore(
   tables: TableCaller,
   identities: Pick<IdentityStore, 'watchOwnWrites'>,
-): TwinStore {
+): ToldTwinStore {
   const turns = new Turns(() => limits.twinCharsPerTurn);
   /** Answers come in heaps, and a large document takes a millisecond and more. */
   const putTogether = async (text: TwinText, share: string): Promise<KeptTwin> => {
@@ -27,15 +37,22 @@ export function createTableTwinStore(
   identities.watchOwnWrites(({ kind }) => {
     if (kind !== 'replaced') eventsMayWait();
   });
+  const tell = (notes: readonly DesiredNote[], withEvents: boolean): void => {
+    if (withEvents) eventsMayWait();
+    for (const note of notes) for (const listener of listeners) listener(note);
+  };
   return {
+    tell,
+    changed(keys, change) {
+      for (const key of keys) changes.changed(key, change);
+    },
     async load(key, generationId, share = '') {
       const text = await tables.call('twins.load', key, generationId);
       return text && putTogether(text, share);
     },
     async change(key, change, terms) {
       const outcome = await tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
-        if (terms.withEvents) eventsMayWait();
-        if (note !== undefined) for (const listener of listeners) listener(note);
+        tell(note === undefined ? [] : [note], terms.withEvents);
         if (outcome.kind === 'done') changes.changed(key, change);
         return outcome;
       });

@@ -11,6 +11,7 @@ import type {
   ChangeTerms,
   DesiredChanges,
   DesiredNote,
+  DesiredText,
   Report,
   ReportOutcome,
   ReportTerms,
@@ -69,23 +70,41 @@ export async function changeTwin(
   if (twin === before) return { outcome: { kind: 'done', text: held } };
   const document = await saveTwin(tx, key, twin);
   if (event && terms.withEvents) await keepTwinEvents(tx, [{ key, generationId, time: terms.time, ...event }]);
-  if (desired !== undefined) {
-    const place = { device_id: key.deviceId, module_id: key.moduleId ?? '' };
-    await tx
-      .insertInto('twin_patches')
-      .values({ ...place, version: desired.version, patch: desired.text })
-      .execute();
-    await tx
-      .deleteFrom('twin_patches')
-      .where('device_id', '=', place.device_id)
-      .where('module_id', '=', place.module_id)
-      .where('version', '<=', desired.version - limits.twinPatchesKept)
-      .execute();
-  }
+  if (desired !== undefined) await keepPatch(tx, key, desired);
   return {
     outcome: { kind: 'done', text: { generationId, modelId: held.modelId, document, tail: '' } },
     ...(desired && { note: { key, generationId, version: desired.version } }),
   };
+}
+
+const ADD_PATCH = 'insert into twin_patches (device_id, module_id, version, patch) values (?, ?, ?, ?)';
+const DROP_PATCHES = 'delete from twin_patches where device_id = ? and module_id = ? and version <= ?';
+
+/** Keeps what the device is told, and drops the oldest of what it was. */
+async function keepPatch(
+  tx: Transaction,
+  { deviceId, moduleId = '' }: IdentityKey,
+  desired: DesiredText,
+): Promise<void> {
+  const { version, text } = desired;
+  const old = version - limits.twinPatchesKept;
+  const direct = directOf(tx);
+  if (direct !== undefined) {
+    direct.all(ADD_PATCH, [deviceId, moduleId, version, text]);
+    if (old > 0) direct.all(DROP_PATCHES, [deviceId, moduleId, old]);
+    return;
+  }
+  const place = { device_id: deviceId, module_id: moduleId };
+  await tx
+    .insertInto('twin_patches')
+    .values({ ...place, version, patch: text })
+    .execute();
+  await tx
+    .deleteFrom('twin_patches')
+    .where('device_id', '=', deviceId)
+    .where('module_id', '=', moduleId)
+    .where('version', '<=', old)
+    .execute();
 }
 
 export async function reportTwins(
@@ -204,8 +223,34 @@ async function addToTail(
   };
 }
 
+const HELD = `select identity.generation_id, twin.tail, twin.model_id, text.document from identities as identity
+  left join twins as twin on twin.device_id = identity.device_id and twin.module_id = identity.module_id
+  left join twin_documents as text on text.device_id = identity.device_id and text.module_id = identity.module_id
+  where identity.device_id = ? and identity.module_id = ?`;
+
+interface HeldRow {
+  readonly generation_id: string;
+  readonly tail: string | null;
+  readonly model_id: string | null;
+  readonly document: string | null;
+}
+
 /** The twin, held until the transaction ends; undefined when there is no such identity (of that generation). */
 async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string): Promise<TwinText | undefined> {
+  const direct = directOf(tx);
+  if (direct !== undefined) {
+    const [row] = direct.all(HELD, [key.deviceId, key.moduleId ?? '']) as readonly HeldRow[];
+    if (row === undefined || (generationId !== undefined && row.generation_id !== generationId)) return undefined;
+    // Nobody else is in this transaction: a fresh one gets its row when it is looked at this way, as below.
+    if (row.tail !== null) {
+      return {
+        generationId: row.generation_id,
+        modelId: row.model_id ?? '',
+        document: row.document,
+        tail: row.tail,
+      };
+    }
+  }
   const identity = await keepingRows(
     tx,
     tx
@@ -250,8 +295,21 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
   return { generationId: generation, modelId: row.model_id, document: text?.document ?? null, tail: row.tail };
 }
 
+const SAVE_DOCUMENT = `insert into twin_documents (device_id, module_id, document) values (?, ?, ?)
+  on conflict (device_id, module_id) do update set document = excluded.document`;
+const SAVE_TWIN = `update twins set changes = ?, desired_version = ?, reported_version = ?, reported_size = ?, tail = ''
+  where device_id = ? and module_id = ?`;
+
 async function saveTwin(tx: Transaction, key: IdentityKey, twin: Twin): Promise<string> {
   const document = JSON.stringify(twin);
+  const direct = directOf(tx);
+  if (direct !== undefined) {
+    const { deviceId, moduleId = '' } = key;
+    direct.all(SAVE_DOCUMENT, [deviceId, moduleId, document]);
+    const versions = [twin.changes, twin.desired.version, twin.reported.version, reportedSize(twin)];
+    direct.all(SAVE_TWIN, [...versions, deviceId, moduleId]);
+    return document;
+  }
   const place = { device_id: key.deviceId, module_id: key.moduleId ?? '' };
   await tx
     .insertInto('twin_documents')

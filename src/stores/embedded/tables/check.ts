@@ -146,6 +146,27 @@ const invariants: readonly Invariant[] = [
       (select 1 from twins t where ${same('p', 't')} and p.version <= t.desired_version)`,
   },
   {
+    table: 'jobs',
+    needs: [],
+    what: 'jobs with words that are none of theirs',
+    count: `select count(*) as n from jobs where kind not in ('scheduleUpdateTwin', 'scheduleDeviceMethod')
+      or status not in ('queued', 'running', 'completed', 'failed', 'cancelled') or is_open not in (0, 1) or not json_valid(work)`,
+  },
+  {
+    table: 'jobs',
+    needs: ['job_devices'],
+    what: 'jobs that are carried on and whose counts are not those of their records',
+    count: `select count(*) as n from jobs j where is_open = 1 and waiting + running + completed + failed + cancelled + unknown <>
+      (select count(*) from job_devices d where d.job = j.id)`,
+  },
+  {
+    table: 'job_devices',
+    needs: ['jobs'],
+    what: 'records that cannot be read, or without their job',
+    count: `select count(*) as n from job_devices d where state not between 0 and 5 or (result <> '' and not json_valid(result))
+      or not exists (select 1 from jobs j where j.id = d.job)`,
+  },
+  {
     table: 'twin_events',
     needs: [],
     what: 'events that cannot be read',
@@ -254,6 +275,8 @@ const tablesSince: Readonly<Record<string, number>> = {
   file_rollout_targets: 5,
   registry_jobs: 6,
   registry_job_errors: 6,
+  jobs: 6,
+  job_devices: 6,
 };
 
 /** Tables that a database of the format lacks. */

@@ -19,7 +19,7 @@ import type {
   RowAsk,
 } from '../../../core/query/ports.ts';
 import type { Query } from '../../../core/query/syntax.ts';
-import { fleetReader } from '../../tables/fleet.ts';
+import { collectionReader } from '../../tables/collections.ts';
 import { TableMatching } from '../../tables/fleet-matcher.ts';
 import type { Transaction } from '../../tables/schema.ts';
 import { lowerPriority } from '../thread-priority.ts';
@@ -74,7 +74,7 @@ function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<stri
     const end = performance.now() + limits.queryPageMs;
     wanted.add(id);
     try {
-      return await runPage(request, fleetReader(tables, request, { now, indexes }), {
+      return await runPage(request, collectionReader(tables, request, { now, indexes }), {
         async next() {
           await turn();
           if (!wanted.has(id)) throw new Error('nobody waits for it');

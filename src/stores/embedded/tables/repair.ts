@@ -240,6 +240,24 @@ function setRight(target: DatabaseSync): string[] {
       (select 1 from twins t where ${same('t', 'twin_patches')} and twin_patches.version <= t.desired_version)`,
   );
   run('events of twins that cannot be read were removed', 'delete from twin_events where not json_valid(content)');
+  run(
+    'jobs that cannot be read were removed',
+    `delete from jobs where not json_valid(work) or kind not in ('scheduleUpdateTwin', 'scheduleDeviceMethod')
+      or status not in ('queued', 'running', 'completed', 'failed', 'cancelled')`,
+  );
+  run(
+    'records of jobs that cannot be read, or that lost their job, were removed',
+    `delete from job_devices where state not between 0 and 5 or (result <> '' and not json_valid(result))
+      or job not in (select id from jobs)`,
+  );
+  run(
+    'jobs were counted again',
+    `update jobs set ${['waiting', 'running', 'completed', 'failed', 'cancelled', 'unknown']
+      .map(
+        (name, state) => `${name} = (select count(*) from job_devices d where d.job = jobs.id and d.state = ${state})`,
+      )
+      .join(', ')} where is_open = 1`,
+  );
   run('policies that cannot be read were removed', 'delete from policies where not json_valid(permissions)');
   run('MQTT sessions that cannot be read were removed', 'delete from subscriptions where not json_valid(filters)');
   run(

@@ -236,9 +236,9 @@ export class TableThread {
   }
 }
 
-/** Calls that read or write the whole document of a twin, of which nobody knows before how long it is. */
+/** Calls that read or write whole documents of twins, of which nobody knows before how long they are. */
 function isPatient({ name }: Call): boolean {
-  return name === 'twins.load' || name === 'twins.change' || name === 'twins.report';
+  return name === 'twins.load' || name === 'twins.change' || name === 'twins.report' || name === 'jobs.updateTwins';
 }
 
 /** Bytes that take as long as a row to be handed over and stored. */

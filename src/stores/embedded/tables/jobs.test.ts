@@ -1,0 +1,33 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { systemClock } from '../../../base/clock.ts';
+import { silentLog } from '../../../base/log.ts';
+import { jobStoreContract } from '../../contract/jobs.ts';
+import { openEmbeddedTables } from './tables.ts';
+
+jobStoreContract('embedded', async () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-jobs-'));
+  const cipher = { keys: [Buffer.alloc(32, 1)], source: 'test' };
+  const open = () =>
+    openEmbeddedTables({ file: path.join(folder, 'hub.db'), cipher, log: silentLog, clock: systemClock });
+  let tables = await open();
+  const trial = {
+    store: tables.jobs,
+    identities: tables.identities,
+    twins: tables.twins,
+    fleet: tables.fleet,
+    async reopen() {
+      await tables.close();
+      tables = await open();
+      // The trial's own are those of the tables that are open.
+      Object.assign(trial, { identities: tables.identities, twins: tables.twins, fleet: tables.fleet });
+      return tables.jobs;
+    },
+    async close() {
+      await tables.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+  return trial;
+});

@@ -1,0 +1,336 @@
+/** What jobs do for their devices, in tables: each step and the record of it are one transaction. */
+import { sql } from 'kysely';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import type {
+  DismissTerms,
+  Hold,
+  RecordTerms,
+  SelectedPiece,
+  SettledDevice,
+  TwinBatch,
+  TwinBatchTerms,
+} from '../../core/jobs/ports.ts';
+import type { DeviceJob, JobCounts, JobError, JobKind } from '../../core/jobs/types.ts';
+import type { DesiredNote, TwinEvent } from '../../core/twins/ports.ts';
+import type { TwinChange } from '../../core/twins/types.ts';
+import { directOf } from './engine.ts';
+import { COMPLETED, deviceJobOf, deviceStates, eventOf, FAILED, RUNNING, WAITING, workOf } from './job-rows.ts';
+import { heldJob } from './jobs.ts';
+import type { Transaction } from './schema.ts';
+import { keepTwinEvents, keyOf } from './twin-events.ts';
+import { changeTwin } from './twins.ts';
+
+/** Rows of one statement: both engines bound the values that it may have. */
+const ROWS_AT_ONCE = 100;
+
+const INSERT = `insert into job_devices (job, device_id, module_id, state, asks, created_time, start_time, end_time, result)
+  values (?, ?, ?, ?, ?, ?, 0, 0, '') on conflict (job, device_id, module_id) do nothing`;
+
+export async function selectDevices(
+  tx: Transaction,
+  hold: Hold,
+  { keys, next }: SelectedPiece,
+  now: number,
+): Promise<boolean> {
+  const job = await heldJob(tx, hold);
+  if (job === undefined || job.status !== 'running') return false;
+  const asks = job.kind === 'scheduleDeviceMethod' ? 1 : 0;
+  const direct = directOf(tx);
+  if (direct !== undefined) {
+    for (const { deviceId, moduleId } of keys) {
+      direct.all(INSERT, [hold.id, deviceId, moduleId ?? '', WAITING, asks, now]);
+    }
+  } else {
+    for (let at = 0; at < keys.length; at += ROWS_AT_ONCE) {
+      const rows = keys.slice(at, at + ROWS_AT_ONCE).map(({ deviceId, moduleId = '' }) => ({
+        ...{ job: hold.id, device_id: deviceId, module_id: moduleId, state: WAITING, asks, created_time: now },
+        ...{ start_time: 0, end_time: 0, result: '' },
+      }));
+      await tx
+        .insertInto('job_devices')
+        .values(rows)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    }
+  }
+  // A piece is added once: its place in the selection is kept with it.
+  await tx
+    .updateTable('jobs')
+    .set({ selection: next ?? null, waiting: Number(job.waiting) + keys.length, held_until: now + hold.leaseMs })
+    .where('id', '=', hold.id)
+    .execute();
+  return true;
+}
+
+const NEXT = `select device_id, module_id, created_time from job_devices
+  where job = ? and (device_id, module_id) > (?, ?) order by device_id, module_id limit ?`;
+const DONE = `update job_devices set state = ${COMPLETED}, start_time = ?, end_time = ?
+  where job = ? and (device_id, module_id) > (?, ?) and (device_id, module_id) <= (?, ?) and state = ${WAITING}`;
+
+export interface TwinBatchDone {
+  readonly batch: TwinBatch;
+  /** What is to be told: which twins were changed, how, and which devices hear of it. */
+  readonly keys: readonly IdentityKey[];
+  readonly change: TwinChange;
+  readonly notes: readonly DesiredNote[];
+}
+
+export async function updateJobTwins(
+  tx: Transaction,
+  hold: Hold,
+  terms: TwinBatchTerms,
+): Promise<TwinBatchDone | undefined> {
+  const begun = performance.now();
+  const job = await heldJob(tx, hold);
+  const work = job && workOf(job);
+  if (job?.status !== 'running' || work?.kind !== 'scheduleUpdateTwin') return undefined;
+  const { now, countMax, msMax } = terms;
+  const direct = directOf(tx);
+  const from = [job.done_device, job.done_module];
+  const rows = (
+    direct !== undefined
+      ? direct.all(NEXT, [hold.id, ...from, countMax])
+      : await tx
+          .selectFrom('job_devices')
+          .select(['device_id', 'module_id', 'created_time'])
+          .where('job', '=', hold.id)
+          .where(sql<boolean>`(device_id, module_id) > (${from[0]}, ${from[1]})`)
+          .orderBy('device_id')
+          .orderBy('module_id')
+          .limit(countMax)
+          .execute()
+  ) as readonly { device_id: string; module_id: string; created_time: number }[];
+  const change = { ifMatch: '*', time: now, withEvents: terms.withTwinEvents };
+  const notes: DesiredNote[] = [];
+  const keys: IdentityKey[] = [];
+  const events: TwinEvent[] = [];
+  let failed = 0;
+  let done = 0;
+  for (const row of rows) {
+    const key = keyOf(row.device_id, row.module_id);
+    const { outcome, note } = await changeTwin(tx, key, work.change, change);
+    if (note !== undefined) notes.push(note);
+    const error = outcome.kind === 'done' ? undefined : refusedBy(outcome, key);
+    const record: DeviceJob = {
+      ...{ key, jobId: hold.id, kind: work.kind, state: error === undefined ? 'completed' : 'failed' },
+      ...{ createdTime: Number(row.created_time), startTime: now, endTime: now },
+      result: error && { kind: 'error', ...error },
+    };
+    if (error === undefined) keys.push(key);
+    else {
+      failed += 1;
+      await keepRecord(tx, record);
+    }
+    if (terms.withEvents) events.push(eventOf(record, now));
+    done += 1;
+    // The others of this batch wait for the whole of it.
+    if (performance.now() - begun >= msMax) break;
+  }
+  if (events.length > 0) await keepTwinEvents(tx, events);
+  const last = rows[done - 1];
+  if (last !== undefined) {
+    const to = [last.device_id, last.module_id];
+    if (direct !== undefined) direct.all(DONE, [now, now, hold.id, ...from, ...to]);
+    else {
+      await tx
+        .updateTable('job_devices')
+        .set({ state: COMPLETED, start_time: now, end_time: now })
+        .where('job', '=', hold.id)
+        .where(sql<boolean>`(device_id, module_id) > (${from[0]}, ${from[1]})`)
+        .where(sql<boolean>`(device_id, module_id) <= (${to[0]}, ${to[1]})`)
+        .where('state', '=', WAITING)
+        .execute();
+    }
+    await tx
+      .updateTable('jobs')
+      .set({
+        waiting: Number(job.waiting) - done,
+        completed: Number(job.completed) + done - failed,
+        failed: Number(job.failed) + failed,
+        ...{ done_device: to[0], done_module: to[1], held_until: now + hold.leaseMs },
+      })
+      .where('id', '=', hold.id)
+      .execute();
+  }
+  const goesOn = done < rows.length || rows.length === countMax;
+  return { batch: { completed: done - failed, failed, goesOn }, keys, change: work.change, notes };
+}
+
+type Outcome = Awaited<ReturnType<typeof changeTwin>>['outcome'];
+
+function refusedBy(outcome: Exclude<Outcome, { kind: 'done' }>, { deviceId, moduleId }: IdentityKey): JobError {
+  if (outcome.kind === 'refused') return { code: outcome.code, message: outcome.message };
+  return moduleId === undefined
+    ? { code: 'DeviceNotFound', message: `The device ${deviceId} does not exist.` }
+    : { code: 'ModuleNotFound', message: `The module ${moduleId} of ${deviceId} does not exist.` };
+}
+
+async function keepRecord(tx: Transaction, record: DeviceJob): Promise<void> {
+  const { key, jobId, state, startTime, endTime, result, kind } = record;
+  await tx
+    .updateTable('job_devices')
+    .set({
+      state: deviceStates.indexOf(state),
+      asks: kind === 'scheduleDeviceMethod' && (state === 'waiting' || state === 'running') ? 1 : 0,
+      start_time: startTime,
+      end_time: endTime,
+      result: result === undefined ? '' : JSON.stringify(result),
+    })
+    .where('job', '=', jobId)
+    .where('device_id', '=', key.deviceId)
+    .where('module_id', '=', key.moduleId ?? '')
+    .execute();
+}
+
+export async function waitingDevices(
+  tx: Transaction,
+  id: string,
+  after: IdentityKey | undefined,
+  countMax: number,
+): Promise<readonly IdentityKey[]> {
+  let query = tx
+    .selectFrom('job_devices')
+    .select(['device_id', 'module_id'])
+    .where('job', '=', id)
+    .where('asks', '=', 1)
+    .where('state', '=', WAITING);
+  if (after !== undefined) {
+    query = query.where(sql<boolean>`(device_id, module_id) > (${after.deviceId}, ${after.moduleId ?? ''})`);
+  }
+  const rows = await query.orderBy('device_id').orderBy('module_id').limit(countMax).execute();
+  return rows.map((row) => keyOf(row.device_id, row.module_id));
+}
+
+export async function beginDevices(
+  tx: Transaction,
+  hold: Hold,
+  keys: readonly IdentityKey[],
+  now: number,
+): Promise<readonly IdentityKey[] | undefined> {
+  const job = await heldJob(tx, hold);
+  if (job === undefined || job.status !== 'running') return undefined;
+  const begun: IdentityKey[] = [];
+  for (const key of keys) {
+    const { numUpdatedRows } = await tx
+      .updateTable('job_devices')
+      .set({ state: RUNNING, start_time: now })
+      .where('job', '=', hold.id)
+      .where('device_id', '=', key.deviceId)
+      .where('module_id', '=', key.moduleId ?? '')
+      .where('asks', '=', 1)
+      .where('state', '=', WAITING)
+      .executeTakeFirst();
+    if (Number(numUpdatedRows) === 1) begun.push(key);
+  }
+  await tx
+    .updateTable('jobs')
+    .set({
+      waiting: Number(job.waiting) - begun.length,
+      running: Number(job.running) + begun.length,
+      held_until: now + hold.leaseMs,
+    })
+    .where('id', '=', hold.id)
+    .execute();
+  return begun;
+}
+
+export async function settleDevices(
+  tx: Transaction,
+  hold: Hold,
+  results: readonly SettledDevice[],
+  { now, withEvents }: RecordTerms,
+): Promise<boolean> {
+  const job = await heldJob(tx, hold);
+  if (job === undefined) return false;
+  const counts: Record<keyof JobCounts, number> = countsOf(job);
+  const events: TwinEvent[] = [];
+  for (const { key, state, result } of results) {
+    const row = await tx
+      .selectFrom('job_devices')
+      .selectAll()
+      .where('job', '=', hold.id)
+      .where('device_id', '=', key.deviceId)
+      .where('module_id', '=', key.moduleId ?? '')
+      .executeTakeFirst();
+    if (row === undefined || Number(row.state) !== RUNNING) continue;
+    const isAgain = state === 'waiting';
+    const record: DeviceJob = {
+      ...deviceJobOf(row, job.kind as JobKind),
+      ...{ state, result, endTime: isAgain ? 0 : now },
+      ...(isAgain && { startTime: 0 }),
+    };
+    await keepRecord(tx, record);
+    counts.running -= 1;
+    counts[state] += 1;
+    if (withEvents && !isAgain) events.push(eventOf(record, now));
+  }
+  if (events.length > 0) await keepTwinEvents(tx, events);
+  await tx
+    .updateTable('jobs')
+    .set({ ...counts, held_until: now + hold.leaseMs })
+    .where('id', '=', hold.id)
+    .execute();
+  return true;
+}
+
+export async function dismissDevices(
+  tx: Transaction,
+  hold: Hold,
+  state: 'failed' | 'cancelled',
+  error: JobError,
+  { now, withEvents, countMax }: DismissTerms,
+): Promise<number | undefined> {
+  const job = await heldJob(tx, hold);
+  if (job === undefined) return undefined;
+  let query = tx.selectFrom('job_devices').selectAll().where('job', '=', hold.id).where('state', '=', WAITING);
+  query =
+    job.kind === 'scheduleDeviceMethod'
+      ? query.where('asks', '=', 1)
+      : query.where(sql<boolean>`(device_id, module_id) > (${job.done_device}, ${job.done_module})`);
+  const rows = await query.orderBy('device_id').orderBy('module_id').limit(countMax).execute();
+  const last = rows.at(-1);
+  if (last === undefined) return 0;
+  const result = { kind: 'error' as const, ...error };
+  let ending = tx
+    .updateTable('job_devices')
+    .set({
+      state: state === 'failed' ? FAILED : deviceStates.indexOf(state),
+      asks: 0,
+      end_time: now,
+      result: JSON.stringify(result),
+    })
+    .where('job', '=', hold.id)
+    .where('state', '=', WAITING)
+    .where(sql<boolean>`(device_id, module_id) <= (${last.device_id}, ${last.module_id})`);
+  ending =
+    job.kind === 'scheduleDeviceMethod'
+      ? ending.where('asks', '=', 1)
+      : ending.where(sql<boolean>`(device_id, module_id) > (${job.done_device}, ${job.done_module})`);
+  await ending.execute();
+  if (withEvents) {
+    const records = rows.map((row) => ({ ...deviceJobOf(row, job.kind as JobKind), state, endTime: now, result }));
+    await keepTwinEvents(
+      tx,
+      records.map((record) => eventOf(record, now)),
+    );
+  }
+  const counts = countsOf(job);
+  counts.waiting -= rows.length;
+  counts[state] += rows.length;
+  // The next piece begins behind this one.
+  const place = job.kind === 'scheduleDeviceMethod' ? {} : { done_device: last.device_id, done_module: last.module_id };
+  await tx
+    .updateTable('jobs')
+    .set({ ...counts, ...place, held_until: now + hold.leaseMs })
+    .where('id', '=', hold.id)
+    .execute();
+  return rows.length;
+}
+
+function countsOf(job: Readonly<Record<keyof JobCounts, number>>): Record<keyof JobCounts, number> {
+  const { waiting, running, completed, failed, cancelled, unknown } = job;
+  return {
+    ...{ waiting: Number(waiting), running: Number(running), completed: Number(completed) },
+    ...{ failed: Number(failed), cancelled: Number(cancelled), unknown: Number(unknown) },
+  };
+}
