@@ -7,8 +7,27 @@ export const kafkaLimits = {
   kafkaAcknowledgeMs: 5 * SECOND_MS,
   /** How long the hub waits for the answer to a request beyond what the broker itself may wait. */
   kafkaAnswerMs: 3 * SECOND_MS,
+  /** Who has waited so long for an answer asks who leads now. */
+  kafkaSlowMs: SECOND_MS / 2,
+  /**
+   * How long a batch may wait to be taken. A broker that dies costs seconds, until the others go on without it; the doors stop reading
+   * meanwhile. What takes longer is refused, so that devices try elsewhere or later.
+   */
+  kafkaDeliveryMs: 60 * SECOND_MS,
   /** An answer that says to be longer is not believed: the largest fetch, and a batch that is larger than was asked for. */
   kafkaAnswerBytesMax: 32 * MiB,
+  /** Of what is committed at a time, and so of a record batch, as topics must allow it. */
+  kafkaBatchBytesMax: 4 * MiB,
+  /** What a batch of another program may become when it is inflated; the hub's own are not compressed. */
+  kafkaInflatedBytesMax: 64 * MiB,
+  /** Bytes of one partition that a fetch asks for at least: a batch is fetched as a whole, however little a reader wants of it. */
+  kafkaFetchBytesMin: 256 * KiB,
+  /** Of all partitions in one answer, while news is waited for. */
+  kafkaFollowBytesMax: 4 * MiB,
+  /** How long a broker waits for news before it answers that there is none. */
+  kafkaFollowMs: 5 * SECOND_MS,
+  /** Events of a log that are kept as they were read last, for further readers. */
+  kafkaChunkBytesMax: 32 * MiB,
   /** Bytes of one message of a login; a server's first message of SCRAM has about 100. */
   kafkaLoginBytesMax: 4 * KiB,
   /** A server that asks for more rounds of SCRAM would keep the hub's processor busy; servers have 4,096 to 16,384 by default. */

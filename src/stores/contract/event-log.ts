@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '../../../test/drivers/until.ts';
 import { VirtualClock } from '../../base/clock.ts';
 import type { DurabilityWaiter, EventLog } from '../../core/events/ports.ts';
 import type { EventRun } from '../../core/events/types.ts';
@@ -8,6 +9,8 @@ import type { EventRun } from '../../core/events/types.ts';
 export interface EventLogFactory {
   readonly name: string;
   open(options: EventLogTestOptions): Promise<OpenedEventLog>;
+  /** Its engine has a clock and a retention of its own: what needs the test's clock is left out, and tested beside this suite. */
+  readonly hasOwnTime?: true;
 }
 
 export interface EventLogTestOptions {
@@ -33,7 +36,9 @@ export function eventLogContract(factory: EventLogFactory): void {
   const withLog = (
     behaviour: string,
     body: (opened: OpenedEventLog, clock: VirtualClock) => Promise<OpenedEventLog | undefined>,
+    needs?: 'clock',
   ): void => {
+    if (needs === 'clock' && factory.hasOwnTime === true) return;
     test(`${factory.name}: ${behaviour}`, async () => {
       const clock = new VirtualClock(START);
       const first = await factory.open({ clock, retentionMs: HOUR_MS });
@@ -104,7 +109,7 @@ export function eventLogContract(factory: EventLogFactory): void {
     }
     const batch = log.writer.batch;
     assert.deepEqual(told, []);
-    assert.equal((await log.partition(0)).lastSequence, -1);
+    assert.equal(log.lastKnown(0).lastSequence, -1);
     await durable(log);
     assert.deepEqual(told, [`w durable ${batch}`]);
     assert.deepEqual(await readAll(log, 1), ['r1', 'r4', 'r7']);
@@ -150,8 +155,10 @@ export function eventLogContract(factory: EventLogFactory): void {
     put(log, 1, 'x');
     log.writer.await({ batchDurable: () => look('waiter'), batchFailed: (_, error) => assert.fail(error) });
     await durable(log);
+    await until('the watcher is told', () => seen.includes('watcher 0'));
     await Promise.all(reads);
-    assert.deepEqual(seen, ['waiter 0', 'watcher 0', 'waiter read 1', 'watcher read 1']);
+    assert.equal(seen[0], 'waiter 0');
+    assert.deepEqual(seen.toSorted(), ['waiter 0', 'waiter read 1', 'watcher 0', 'watcher read 1']);
     stop();
     stop();
     await append(log, 1, ['y']);
@@ -182,6 +189,7 @@ export function eventLogContract(factory: EventLogFactory): void {
       sent.push(...texts);
       await append(log, 0, texts);
     }
+    await until('the reader has read as many', () => got.length >= sent.length);
     await reading;
     stop();
     assert.deepEqual(got, sent);
@@ -224,102 +232,120 @@ export function eventLogContract(factory: EventLogFactory): void {
     return undefined;
   });
 
-  withLog('enqueued time is the clock’s and never goes back', async ({ log }, clock) => {
-    await append(log, 0, ['a']);
-    clock.advance(5000);
-    await append(log, 0, ['b']);
-    clock.setWall(START - 1_000_000);
-    await append(log, 0, ['c']);
-    await append(log, 1, ['d']);
-    clock.setWall(START + 9000);
-    await append(log, 0, ['e']);
-    const times = (await log.read(0, 0, 10_000)).flatMap((run) => new Array<number>(run.count).fill(run.time - START));
-    assert.deepEqual(times, [0, 5000, 5000, 9000]);
-    assert.equal((await log.partition(0)).lastTime, START + 9000);
-    assert.equal((await log.partition(1)).lastTime, START + 5000);
-    return undefined;
-  });
-
-  withLog('a reader begins at a sequence number or a time, with it or behind it', async ({ log }, clock) => {
-    for (let at = 0; at < 10; at++) {
-      await append(log, 0, [`a${at}`, `b${at}`]);
-      if (at % 3 === 0) await append(log, 1, [`c${at}`]);
-      clock.advance(1000);
-    }
-    const seek = (partition: number, kind: 'sequence' | 'time', value: number, inclusive: boolean) =>
-      log.seek(
-        partition,
-        kind === 'time' ? { kind, time: START + value, inclusive } : { kind, sequence: value, inclusive },
+  withLog(
+    'enqueued time is the clock’s and never goes back',
+    async ({ log }, clock) => {
+      await append(log, 0, ['a']);
+      clock.advance(5000);
+      await append(log, 0, ['b']);
+      clock.setWall(START - 1_000_000);
+      await append(log, 0, ['c']);
+      await append(log, 1, ['d']);
+      clock.setWall(START + 9000);
+      await append(log, 0, ['e']);
+      const times = (await log.read(0, 0, 10_000)).flatMap((run) =>
+        new Array<number>(run.count).fill(run.time - START),
       );
-    assert.equal(await log.seek(0, { kind: 'start' }), 0);
-    assert.equal(await log.seek(0, { kind: 'end' }), 20);
-    assert.equal(await seek(0, 'sequence', 7, true), 7);
-    assert.equal(await seek(0, 'sequence', 7, false), 8);
-    assert.equal(await seek(0, 'sequence', -1, false), 0);
-    assert.equal(await seek(0, 'sequence', 99, true), 99);
-    assert.equal(await seek(0, 'time', 3000, true), 6);
-    assert.equal(await seek(0, 'time', 3000, false), 8);
-    assert.equal(await seek(0, 'time', 2500, true), 6);
-    assert.equal(await seek(0, 'time', -5000, true), 0);
-    assert.equal(await seek(0, 'time', 9000, true), 18);
-    assert.equal(await seek(0, 'time', 9000, false), 20);
-    assert.equal(await seek(0, 'time', 99_000, true), 20);
-    assert.equal(await seek(1, 'time', 1000, true), 1);
-    assert.equal(await seek(1, 'time', 6000, false), 3);
-    assert.equal(await seek(2, 'time', 0, true), 0);
-    return undefined;
-  });
+      assert.deepEqual(times, [0, 5000, 5000, 9000]);
+      assert.equal((await log.partition(0)).lastTime, START + 9000);
+      assert.equal((await log.partition(1)).lastTime, START + 5000);
+      return undefined;
+    },
+    'clock',
+  );
 
-  withLog('retention removes the oldest and never restarts sequence numbers', async (opened, clock) => {
-    const { log } = opened;
-    await append(log, 0, ['old 0', 'old 1', 'old 2']);
-    clock.advance(2 * HOUR_MS);
-    await append(log, 1, ['young']);
-    await opened.retain();
-    assert.deepEqual(await log.partition(0), { partition: 0, firstSequence: 3, lastSequence: 2, lastTime: START });
-    assert.deepEqual(await log.read(0, 0, 1000), []);
-    assert.equal(await log.seek(0, { kind: 'start' }), 3);
-    assert.equal(await log.seek(0, { kind: 'time', time: 0, inclusive: true }), 3);
-    await append(log, 0, ['new']);
-    const [run] = await log.read(0, 0, 1000);
-    assert.deepEqual([run.firstSequence, textsOf(run)], [3, ['new']]);
-    assert.deepEqual(await readAll(log, 1), ['young']);
-    clock.advance(2 * HOUR_MS);
-    await opened.retain();
-    await opened.retain();
-    assert.deepEqual([(await log.partition(0)).firstSequence, (await log.partition(1)).firstSequence], [4, 1]);
-    return undefined;
-  });
+  withLog(
+    'a reader begins at a sequence number or a time, with it or behind it',
+    async ({ log }, clock) => {
+      for (let at = 0; at < 10; at++) {
+        await append(log, 0, [`a${at}`, `b${at}`]);
+        if (at % 3 === 0) await append(log, 1, [`c${at}`]);
+        clock.advance(1000);
+      }
+      const seek = (partition: number, kind: 'sequence' | 'time', value: number, inclusive: boolean) =>
+        log.seek(
+          partition,
+          kind === 'time' ? { kind, time: START + value, inclusive } : { kind, sequence: value, inclusive },
+        );
+      assert.equal(await log.seek(0, { kind: 'start' }), 0);
+      assert.equal(await log.seek(0, { kind: 'end' }), 20);
+      assert.equal(await seek(0, 'sequence', 7, true), 7);
+      assert.equal(await seek(0, 'sequence', 7, false), 8);
+      assert.equal(await seek(0, 'sequence', -1, false), 0);
+      assert.equal(await seek(0, 'sequence', 99, true), 99);
+      assert.equal(await seek(0, 'time', 3000, true), 6);
+      assert.equal(await seek(0, 'time', 3000, false), 8);
+      assert.equal(await seek(0, 'time', 2500, true), 6);
+      assert.equal(await seek(0, 'time', -5000, true), 0);
+      assert.equal(await seek(0, 'time', 9000, true), 18);
+      assert.equal(await seek(0, 'time', 9000, false), 20);
+      assert.equal(await seek(0, 'time', 99_000, true), 20);
+      assert.equal(await seek(1, 'time', 1000, true), 1);
+      assert.equal(await seek(1, 'time', 6000, false), 3);
+      assert.equal(await seek(2, 'time', 0, true), 0);
+      return undefined;
+    },
+    'clock',
+  );
 
-  withLog('a log that is opened again goes on where it was', async (opened, clock) => {
-    if (opened.reopen === undefined) return undefined;
-    await append(opened.log, 0, ['a', 'b']);
-    clock.advance(1000);
-    await append(opened.log, 2, ['c']);
-    clock.setWall(START - 5000);
-    const second = await opened.reopen();
-    assert.equal(second.log.createdTime, START);
-    assert.deepEqual(await second.log.partition(0), {
-      partition: 0,
-      firstSequence: 0,
-      lastSequence: 1,
-      lastTime: START,
-    });
-    await append(second.log, 0, ['d']);
-    assert.equal((await second.log.partition(0)).lastTime, START + 1000);
-    const third = await second.reopen?.();
-    assert.ok(third !== undefined);
-    assert.deepEqual(await readAll(third.log, 0), ['a', 'b', 'd']);
-    assert.deepEqual(await readAll(third.log, 2), ['c']);
-    clock.advance(3 * HOUR_MS);
-    await third.retain();
-    const fourth = await third.reopen?.();
-    assert.ok(fourth !== undefined);
-    assert.equal((await fourth.log.partition(0)).firstSequence, 3);
-    await append(fourth.log, 0, ['e']);
-    assert.equal((await fourth.log.read(0, 0, 100))[0].firstSequence, 3);
-    return fourth;
-  });
+  withLog(
+    'retention removes the oldest and never restarts sequence numbers',
+    async (opened, clock) => {
+      const { log } = opened;
+      await append(log, 0, ['old 0', 'old 1', 'old 2']);
+      clock.advance(2 * HOUR_MS);
+      await append(log, 1, ['young']);
+      await opened.retain();
+      assert.deepEqual(await log.partition(0), { partition: 0, firstSequence: 3, lastSequence: 2, lastTime: START });
+      assert.deepEqual(await log.read(0, 0, 1000), []);
+      assert.equal(await log.seek(0, { kind: 'start' }), 3);
+      assert.equal(await log.seek(0, { kind: 'time', time: 0, inclusive: true }), 3);
+      await append(log, 0, ['new']);
+      const [run] = await log.read(0, 0, 1000);
+      assert.deepEqual([run.firstSequence, textsOf(run)], [3, ['new']]);
+      assert.deepEqual(await readAll(log, 1), ['young']);
+      clock.advance(2 * HOUR_MS);
+      await opened.retain();
+      await opened.retain();
+      assert.deepEqual([(await log.partition(0)).firstSequence, (await log.partition(1)).firstSequence], [4, 1]);
+      return undefined;
+    },
+    'clock',
+  );
+
+  withLog(
+    'a log that is opened again goes on where it was',
+    async (opened, clock) => {
+      if (opened.reopen === undefined) return undefined;
+      await append(opened.log, 0, ['a', 'b']);
+      clock.advance(1000);
+      await append(opened.log, 2, ['c']);
+      clock.setWall(START - 5000);
+      const second = await opened.reopen();
+      assert.equal(second.log.createdTime, START);
+      assert.deepEqual(await second.log.partition(0), {
+        partition: 0,
+        firstSequence: 0,
+        lastSequence: 1,
+        lastTime: START,
+      });
+      await append(second.log, 0, ['d']);
+      assert.equal((await second.log.partition(0)).lastTime, START + 1000);
+      const third = await second.reopen?.();
+      assert.ok(third !== undefined);
+      assert.deepEqual(await readAll(third.log, 0), ['a', 'b', 'd']);
+      assert.deepEqual(await readAll(third.log, 2), ['c']);
+      clock.advance(3 * HOUR_MS);
+      await third.retain();
+      const fourth = await third.reopen?.();
+      assert.ok(fourth !== undefined);
+      assert.equal((await fourth.log.partition(0)).firstSequence, 3);
+      await append(fourth.log, 0, ['e']);
+      assert.equal((await fourth.log.read(0, 0, 100))[0].firstSequence, 3);
+      return fourth;
+    },
+    'clock',
+  );
 }
 
 /** Reserves and fills a record without waiting. */

@@ -1,8 +1,23 @@
 import type { DurabilityWaiter } from '../../core/events/ports.ts';
 import type { BatchRuns, RunPiece } from './format.ts';
 
-/** Bytes before each record of a run: its length. */
-export const LENGTH_BYTES = 4;
+/** How the records of a run stand one behind the other. */
+export interface RunLayout {
+  /** Bytes before the first record. */
+  readonly headBytes: number;
+  /** Bytes that stand before a record at the most. */
+  readonly recordHeadBytesMax: number;
+  /** Writes what stands before record `nth` (from 0) of `size` bytes at `at`, and returns the record's place. */
+  writeRecordHead(run: Buffer, at: number, nth: number, size: number): number;
+}
+
+/** As the journal keeps them: each behind its length. */
+export const lengthsLayout: RunLayout = {
+  headBytes: 0,
+  recordHeadBytesMax: 4,
+  writeRecordHead: (run, at, _nth, size) => run.writeUInt32LE(size, at),
+};
+
 const RUN_BYTES_FIRST = 16 * 1024;
 /** A run of this size has room for half as much again made, and not for twice as much: what stays unused is large. */
 const RUN_BYTES_LARGE = 1024 * 1024;
@@ -30,11 +45,13 @@ export class Batch implements SealedBatch {
   readonly lengths: number[];
   readonly counts: number[];
   readonly #ownLengths: number[];
+  readonly #layout: RunLayout;
   #guests: Guest[][] = [];
   readonly waiters = new Set<DurabilityWaiter>();
   lastWaiter: DurabilityWaiter | undefined;
 
-  constructor(partitionCount: number) {
+  constructor(partitionCount: number, layout: RunLayout = lengthsLayout) {
+    this.#layout = layout;
     this.runs = new Array<Buffer>(partitionCount).fill(EMPTY);
     this.lengths = new Array<number>(partitionCount).fill(0);
     this.#ownLengths = new Array<number>(partitionCount).fill(0);
@@ -46,16 +63,18 @@ export class Batch implements SealedBatch {
   }
 
   reserve(partition: number, size: number): number {
-    const at = this.#ownLengths[partition];
-    const end = at + LENGTH_BYTES + size;
+    const layout = this.#layout;
+    const before = this.#ownLengths[partition];
+    const at = before === 0 ? layout.headBytes : before;
+    const endMax = at + layout.recordHeadBytesMax + size;
     let run = this.runs[partition];
-    if (end > run.length) run = this.#grow(partition, end);
-    run.writeUInt32LE(size, at);
-    this.#ownLengths[partition] = end;
-    this.lengths[partition] += end - at;
-    this.counts[partition]++;
-    this.bytes += LENGTH_BYTES + size;
-    return at + LENGTH_BYTES;
+    if (endMax > run.length) run = this.#grow(partition, endMax);
+    const place = layout.writeRecordHead(run, at, this.counts[partition]++, size);
+    const added = place + size - before;
+    this.#ownLengths[partition] = place + size;
+    this.lengths[partition] += added;
+    this.bytes += added;
+    return place;
   }
 
   /** Takes the runs of another batch behind those that are here. Their bytes stay where they are. */

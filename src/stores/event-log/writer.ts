@@ -3,7 +3,7 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { DurabilityWaiter, EventWriter } from '../../core/events/ports.ts';
-import { Batch, LENGTH_BYTES, type SealedBatch } from './batch.ts';
+import { Batch, lengthsLayout, type RunLayout, type SealedBatch } from './batch.ts';
 import type { BatchRuns } from './format.ts';
 
 export type { SealedBatch } from './batch.ts';
@@ -29,6 +29,8 @@ export interface BatchWriterOptions {
   readonly defer?: (callback: () => void) => void;
   /** Present = commits are paced: see `CommitPace`. */
   readonly pace?: CommitPace;
+  /** How records stand in a run; absent = each behind its length. */
+  readonly layout?: RunLayout;
   readonly batchBytesMax?: number;
   readonly writerBytesMax?: number;
   /** Commits under way at the same time; absent = 1. */
@@ -62,6 +64,7 @@ export class BatchWriter implements EventWriter {
   batch = 1;
   congested = false;
   readonly #options: BatchWriterOptions;
+  readonly #layout: RunLayout;
   readonly #batchBytesMax: number;
   readonly #writerBytesMax: number;
   readonly #commitsMax: number;
@@ -86,12 +89,13 @@ export class BatchWriter implements EventWriter {
 
   constructor(options: BatchWriterOptions) {
     this.#options = options;
+    this.#layout = options.layout ?? lengthsLayout;
     this.#batchBytesMax = options.batchBytesMax ?? limits.batchBytesMax;
     this.#writerBytesMax = options.writerBytesMax ?? limits.writerBytesMax;
     this.#commitsMax = options.commitsMax ?? 1;
     this.#commitBytesMin = options.commitBytesMin ?? 0;
     this.#sparesMax = this.#commitsMax + Math.ceil(this.#writerBytesMax / this.#batchBytesMax);
-    this.#open = new Batch(options.partitionCount);
+    this.#open = new Batch(options.partitionCount, this.#layout);
     this.#open.number = this.batch;
   }
 
@@ -104,11 +108,13 @@ export class BatchWriter implements EventWriter {
   }
 
   reserve(partition: number, size: number): number {
-    const needed = size + LENGTH_BYTES;
+    const { headBytes, recordHeadBytesMax } = this.#layout;
+    const needed = size + headBytes + recordHeadBytesMax;
     assert(size >= 0 && needed <= this.#batchBytesMax, 'a record fits into a batch');
     if (this.#open.bytes + needed > this.#batchBytesMax) this.#seal();
+    const before = this.#open.bytes;
     const at = this.#open.reserve(partition, size);
-    this.#added(needed);
+    this.#added(this.#open.bytes - before);
     return at;
   }
 
@@ -203,7 +209,7 @@ export class BatchWriter implements EventWriter {
 
   #seal(): void {
     this.#sealed.push(this.#open);
-    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount);
+    this.#open = this.#spare.pop() ?? new Batch(this.#options.partitionCount, this.#layout);
     this.#open.number = ++this.batch;
   }
 

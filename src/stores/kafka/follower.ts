@@ -1,0 +1,114 @@
+/**
+ * Waits for news of the partitions that someone watches: one fetch at each broker, at the ends of those that it leads, which the broker
+ * answers when there is something. What it brings is kept for the readers that are woken then.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { apis } from '../../wire/kafka/apis.ts';
+import {
+  type FetchedPartition,
+  type FetchPlace,
+  fetchRequest,
+  readFetched,
+} from '../../wire/kafka/records-requests.ts';
+import type { KafkaCluster } from './cluster.ts';
+import type { Facts } from './facts.ts';
+
+export interface FollowerParts {
+  readonly cluster: KafkaCluster;
+  readonly topic: string;
+  readonly facts: Facts;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Takes what a fetch has brought of a partition, from `offset` on; throws where it cannot be read. */
+  take(fetched: FetchedPartition, offset: number): void;
+  /** Wakes those who watch the partition. */
+  tell(partition: number): void;
+}
+
+export class Follower {
+  readonly #parts: FollowerParts;
+  readonly #watched = new Map<number, number>();
+  /** Brokers at which a fetch waits. */
+  readonly #waiting = new Set<number>();
+  #closed = false;
+
+  constructor(parts: FollowerParts) {
+    this.#parts = parts;
+    parts.cluster.whenLeadersChange(() => this.#start());
+  }
+
+  watch(partition: number): () => void {
+    this.#watched.set(partition, (this.#watched.get(partition) ?? 0) + 1);
+    this.#start();
+    let isOn = true;
+    return () => {
+      if (!isOn) return;
+      isOn = false;
+      const left = (this.#watched.get(partition) ?? 0) - 1;
+      if (left > 0) this.#watched.set(partition, left);
+      else this.#watched.delete(partition);
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #start(): void {
+    const { cluster, topic } = this.#parts;
+    for (const partition of this.#watched.keys()) {
+      const broker = cluster.leaderOf(topic, partition);
+      if (broker >= 0 && !this.#waiting.has(broker)) void this.#follow(broker);
+    }
+  }
+
+  async #follow(broker: number): Promise<void> {
+    this.#waiting.add(broker);
+    const { cluster, topic, clock, log } = this.#parts;
+    try {
+      for (;;) {
+        const places = [...this.#watched.keys()]
+          .filter((partition) => cluster.leaderOf(topic, partition) === broker)
+          .map((partition) => this.#placeOf(partition));
+        if (places.length === 0 || this.#closed) return;
+        try {
+          await this.#fetch(broker, places);
+        } catch (error) {
+          if (this.#closed) return;
+          log.debug({ broker, error: (error as Error).message }, 'news of Kafka cannot be waited for');
+          await new Promise<void>((resolve) => void clock.after(limits.kafkaSlowMs, resolve));
+          await cluster.refresh().catch(() => {});
+        }
+      }
+    } finally {
+      this.#waiting.delete(broker);
+      if (!this.#closed) queueMicrotask(() => this.#start());
+    }
+  }
+
+  #placeOf(partition: number): FetchPlace {
+    return { partition, offset: this.#parts.facts.next(partition), bytesMax: limits.kafkaFetchBytesMin };
+  }
+
+  async #fetch(broker: number, places: readonly FetchPlace[]): Promise<void> {
+    const { cluster, topic, facts } = this.#parts;
+    const connection = await cluster.connection(broker, 'follow');
+    const bounds = { waitMs: limits.kafkaFollowMs, bytesMin: 1, bytesMax: limits.kafkaFollowBytesMax };
+    const request = fetchRequest(topic, places, bounds);
+    const { error, partitions } = readFetched(await connection.request(apis.fetch, [request], bounds.waitMs));
+    if (error !== 0) throw new Error(`fetch: error ${error}`);
+    let failed = 0;
+    for (const fetched of partitions) {
+      if (fetched.error !== 0) failed = fetched.error;
+      else {
+        const offset = places.find(({ partition }) => partition === fetched.partition)?.offset ?? 0;
+        this.#parts.take(fetched, offset);
+        facts.hear(fetched.partition, { first: fetched.logStart, next: fetched.highWatermark });
+        if (fetched.highWatermark > offset) this.#parts.tell(fetched.partition);
+      }
+    }
+    if (failed !== 0) throw new Error(`fetch: error ${failed}`);
+  }
+}

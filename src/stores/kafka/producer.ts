@@ -1,0 +1,315 @@
+/**
+ * Appends sealed batches to the partitions of one topic: in order and once each, across broken connections and brokers that die.
+ * What is not answered is sent again as it was, with the same sequence number, and the broker leaves out what it has already.
+ *
+ * A broker remembers the last five batches of a producer and partition, so no more are under way, and nothing new is sent before
+ * what must be sent again. Giving up is for all partitions: what fails is followed by nothing of the same time, so the producer's
+ * epoch rises in each partition, and whatever of the older epoch arrives late is refused (error 47).
+ */
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { apis } from '../../wire/kafka/apis.ts';
+import { initProducerIdRequest, readProducerId } from '../../wire/kafka/cluster-requests.ts';
+import { kafkaErrorName } from '../../wire/kafka/errors.ts';
+import { sealBatch } from '../../wire/kafka/record-batch.ts';
+import { type ProduceAnswer, produceRequest, readProduceAnswers } from '../../wire/kafka/records-requests.ts';
+import { EventLogUnavailable } from '../event-log/errors.ts';
+import type { BrokerConnection } from './broker-connection.ts';
+import type { KafkaCluster } from './cluster.ts';
+
+export interface ProducerParts {
+  readonly cluster: KafkaCluster;
+  readonly topic: string;
+  readonly partitionCount: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A batch as it is filled: room for its head, then records up to `end`. It must stay as it is until the append has settled. */
+export interface FilledBatch {
+  readonly bytes: Buffer;
+  readonly end: number;
+  readonly count: number;
+}
+
+interface Pending {
+  readonly batch: FilledBatch;
+  readonly since: number;
+  resolve(answer: ProduceAnswer): void;
+  reject(error: Error): void;
+}
+
+interface Line {
+  readonly partition: number;
+  epoch: number;
+  sequence: number;
+  /** Oldest first; the first `sent` are on their way. */
+  pending: Pending[];
+  sent: number;
+  /** Where they are on their way to. */
+  broker: number;
+  via: BrokerConnection | undefined;
+  /** An answer has said "again": nothing is sent before all that is on its way is answered. */
+  isRecovering: boolean;
+}
+
+/** Not appended, or perhaps appended and not yet held by enough replicas: to be sent again, in order. */
+const AGAIN = new Set([3, 5, 6, 7, 9, 13, 19, 20, 56, 74, 75]);
+const OUT_OF_ORDER = 45;
+/** The broker has the batch, and no longer knows where. */
+const DUPLICATE = 46;
+const UNDER_WAY_MAX = 5;
+const SEQUENCES = 2 ** 31;
+const EPOCH_MAX = 32_767;
+/** Of the broker, while it starts: it gives no producer ids yet. */
+const NOT_YET = new Set([14, 15, 16]);
+
+export class KafkaProducer {
+  readonly #parts: ProducerParts;
+  readonly #lines: Line[];
+  #id: bigint;
+  #scheduled = false;
+  #closed = false;
+  /** How often everything was given up: what was on its way before is not listened to. */
+  #generation = 0;
+  #failure: string | undefined;
+  #watch: Cancel | undefined;
+
+  private constructor(parts: ProducerParts, id: bigint) {
+    this.#parts = parts;
+    this.#id = id;
+    this.#lines = Array.from({ length: parts.partitionCount }, (_, partition) => ({
+      partition,
+      epoch: 0,
+      sequence: 0,
+      pending: [],
+      sent: 0,
+      broker: -1,
+      via: undefined,
+      isRecovering: false,
+    }));
+    parts.cluster.whenLeadersChange(() => this.#leadersChanged());
+    this.#look();
+  }
+
+  /** @throws Error no broker gives a producer id in time */
+  static async open(parts: ProducerParts): Promise<KafkaProducer> {
+    return new KafkaProducer(parts, await newProducerId(parts));
+  }
+
+  /** Why nothing is appended at the moment; undefined = it is, as far as is known. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * @returns where the batch stands and since when
+   * @throws EventLogUnavailable it, and everything else that waits, was given up: whether it stands there is not known
+   */
+  append(partition: number, batch: FilledBatch): Promise<ProduceAnswer> {
+    if (this.#closed) return Promise.reject(new EventLogUnavailable('the event log is closed'));
+    const line = this.#lines[partition];
+    const { bytes, end, count } = batch;
+    const mark = { id: this.#id, epoch: line.epoch, sequence: line.sequence };
+    sealBatch(bytes, end, count, mark, this.#parts.clock.now());
+    line.sequence = (line.sequence + count) % SEQUENCES;
+    const answer = new Promise<ProduceAnswer>((resolve, reject) => {
+      line.pending.push({ batch, since: this.#parts.clock.monotonic(), resolve, reject });
+    });
+    this.#pump();
+    return answer;
+  }
+
+  /**
+   * What is on its way to a broker that leads no more comes back unanswered, and goes to the one that does: else the new leader
+   * would get later batches first.
+   */
+  #leadersChanged(): void {
+    const { cluster, topic } = this.#parts;
+    for (const { partition, sent, broker, via } of this.#lines) {
+      if (sent > 0 && cluster.leaderOf(topic, partition) !== broker)
+        via?.close(new Error('another broker leads a partition now'));
+    }
+    this.#pump();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watch?.();
+    this.#giveUp('the event log is closed');
+  }
+
+  /** At the end of this turn: batches for the same broker share a request, which is what brokers pay for. */
+  #pump(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      for (const [broker, lines] of this.#ready()) void this.#sendTo(broker, lines);
+    });
+  }
+
+  #isReady(line: Line): boolean {
+    return !line.isRecovering && line.sent < Math.min(line.pending.length, UNDER_WAY_MAX);
+  }
+
+  #ready(): Map<number, Line[]> {
+    const { cluster, topic } = this.#parts;
+    const byBroker = new Map<number, Line[]>();
+    for (const line of this.#lines) {
+      const broker = this.#isReady(line) ? cluster.leaderOf(topic, line.partition) : -1;
+      if (broker < 0) continue;
+      const lines = byBroker.get(broker);
+      if (lines === undefined) byBroker.set(broker, [line]);
+      else lines.push(line);
+    }
+    return byBroker;
+  }
+
+  async #sendTo(broker: number, lines: readonly Line[]): Promise<void> {
+    const { cluster, topic } = this.#parts;
+    let connection: BrokerConnection;
+    try {
+      connection = await cluster.connection(broker, 'write');
+    } catch (error) {
+      // `#look` asks who leads now, and pumps again.
+      this.#failure = (error as Error).message;
+      return;
+    }
+    for (;;) {
+      // The connection may have taken a while: what was to be sent may have been given up, or go elsewhere now.
+      const now = lines.filter((line) => this.#isReady(line) && cluster.leaderOf(topic, line.partition) === broker);
+      if (now.length === 0 || connection.isGone) return;
+      // A request holds one batch of a partition.
+      this.#send(connection, broker, now);
+    }
+  }
+
+  #send(connection: BrokerConnection, broker: number, lines: readonly Line[]): void {
+    const batches = lines.map((line) => {
+      line.broker = broker;
+      line.via = connection;
+      const { bytes, end } = line.pending[line.sent++].batch;
+      return { partition: line.partition, batch: [bytes.subarray(0, end)], bytes: end };
+    });
+    const generation = this.#generation;
+    const { topic } = this.#parts;
+    const waitMs = limits.kafkaAcknowledgeMs;
+    connection
+      .request(apis.produce, produceRequest(topic, batches, waitMs), waitMs)
+      .then(readProduceAnswers)
+      .then(
+        (answers) => {
+          if (generation !== this.#generation) return;
+          const byPartition = new Map(answers.map((answer) => [answer.partition, answer]));
+          for (const line of lines) this.#answered(line, byPartition.get(line.partition));
+        },
+        (error: Error) => {
+          if (generation !== this.#generation) return;
+          this.#failure = error.message;
+          for (const line of lines) this.#answered(line, undefined);
+        },
+      )
+      .finally(() => this.#pump());
+  }
+
+  /** @param answer undefined = it is not known what became of the batch */
+  #answered(line: Line, answer: ProduceAnswer | undefined): void {
+    line.sent--;
+    const error = answer?.error ?? 0;
+    if (answer !== undefined && !line.isRecovering && (error === 0 || error === DUPLICATE)) {
+      this.#failure = undefined;
+      line.pending.shift()?.resolve(answer);
+      return;
+    }
+    if (line.isRecovering) {
+      // Behind one that is sent again: whatever is said of it, it is sent again as well.
+    } else if (answer === undefined || AGAIN.has(error)) {
+      line.isRecovering = true;
+      if (answer !== undefined)
+        this.#failure = `partition ${line.partition}: ${kafkaErrorName(error)} ${answer.message}`;
+    } else {
+      const what = error === OUT_OF_ORDER ? 'the topic has lost events that were acknowledged' : answer.message;
+      this.#giveUp(`Kafka refuses a batch of partition ${line.partition}: ${kafkaErrorName(error)} ${what}`);
+      return;
+    }
+    if (line.sent > 0) return;
+    line.isRecovering = false;
+    this.#refresh();
+  }
+
+  /** Fails everything that waits, in every partition, and sees to it that nothing of it is taken any more. */
+  #giveUp(reason: string): void {
+    this.#generation++;
+    this.#failure = reason;
+    const failed = this.#lines.flatMap((line) => line.pending);
+    if (failed.length > 0 && !this.#closed)
+      this.#parts.log.error({ reason, batches: failed.length }, 'batches of events were given up');
+    let isUsedUp = false;
+    for (const line of this.#lines) {
+      if (line.pending.length === 0) continue;
+      // Its batches are filled again soon: nothing of them may be sent any more.
+      if (line.sent > 0) line.via?.close(new Error(reason));
+      line.pending = [];
+      line.sent = 0;
+      line.isRecovering = false;
+      line.sequence = 0;
+      line.epoch++;
+      if (line.epoch > EPOCH_MAX) isUsedUp = true;
+    }
+    if (isUsedUp) void this.#renew();
+    const error = new EventLogUnavailable(reason);
+    for (const { reject } of failed) reject(error);
+  }
+
+  /** A producer of a new id begins where its epochs would not fit any more: after 32,767 failures. */
+  async #renew(): Promise<void> {
+    try {
+      this.#id = await newProducerId(this.#parts);
+      for (const line of this.#lines) Object.assign(line, { epoch: 0, sequence: 0 });
+    } catch (error) {
+      this.#failure = (error as Error).message;
+    }
+  }
+
+  #refresh(): void {
+    void this.#parts.cluster
+      .refresh()
+      .catch((error: Error) => {
+        this.#failure = error.message;
+      })
+      .finally(() => this.#pump());
+  }
+
+  /**
+   * Who waits for long asks who leads now, because a broker that hangs does not close its connections; and what has waited for too
+   * long is given up.
+   */
+  #look(): void {
+    this.#watch = this.#parts.clock.after(limits.kafkaSlowMs / 2, () => {
+      if (this.#closed) return;
+      this.#look();
+      const now = this.#parts.clock.monotonic();
+      const oldest = Math.min(...this.#lines.map(({ pending }) => pending[0]?.since ?? now));
+      if (now - oldest > limits.kafkaDeliveryMs) {
+        this.#giveUp(
+          `Kafka has not taken a batch for ${limits.kafkaDeliveryMs / 1000} s: ${this.#failure ?? 'no answer'}`,
+        );
+      } else if (now - oldest > limits.kafkaSlowMs) this.#refresh();
+    });
+  }
+}
+
+async function newProducerId({ cluster, clock }: ProducerParts): Promise<bigint> {
+  const until = clock.monotonic() + limits.kafkaConnectMs;
+  for (;;) {
+    const connection = await cluster.anyConnection();
+    const { error, id } = readProducerId(await connection.request(apis.initProducerId, [initProducerIdRequest()]));
+    if (error === 0) return id;
+    if (!NOT_YET.has(error) || clock.monotonic() > until) {
+      throw new EventLogUnavailable(`Kafka gives the hub no producer id: ${kafkaErrorName(error)}`);
+    }
+    await new Promise<void>((resolve) => void clock.after(100, resolve));
+  }
+}
