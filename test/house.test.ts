@@ -52,6 +52,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/gateway/testing': ['src/gateway', 'src/base'],
   'src/gateway/remote': ['src/gateway', 'src/adapters/built-in.ts', 'src/api', 'src/wire', 'src/base'],
   'src/adapters': ['src/gateway', 'src/base'],
+  'src/adapters/coap': ['src/gateway', 'src/wire', 'src/base'],
   'src/adapters/mqtt-topics': ['src/gateway', 'src/wire', 'src/base'],
   'src/server/adapters': ['src/server', 'src/gateway', 'src/adapters/built-in.ts', 'src/core', 'src/base'],
   'src/cli': ['src/api', 'src/wire', 'src/base'],

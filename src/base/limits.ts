@@ -9,6 +9,7 @@ import { cliLimits } from './limits/cli.ts';
 import { coapLimits } from './limits/coap.ts';
 import { commandsLimits } from './limits/commands.ts';
 import { connectionsLimits } from './limits/connections.ts';
+import { dtlsLimits } from './limits/dtls.ts';
 import { eventsLimits } from './limits/events.ts';
 import { filesLimits } from './limits/files.ts';
 import { gatewayLimits } from './limits/gateway.ts';
@@ -32,6 +33,7 @@ export const limits = {
   ...coapLimits,
   ...commandsLimits,
   ...connectionsLimits,
+  ...dtlsLimits,
   ...eventsLimits,
   ...filesLimits,
   ...gatewayLimits,

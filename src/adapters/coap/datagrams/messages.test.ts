@@ -1,0 +1,189 @@
+/** The message layer by its bytes, on a clock that the test moves. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { VirtualClock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
+import { decodeDatagram, encodeDatagram, encodeEmpty } from '../../../wire/coap/datagram.ts';
+import { type CoapDatagram, codes, empty, textOption, types } from '../../../wire/coap/messages.ts';
+import type { Answer, Caller } from '../exchange.ts';
+import type { Carrier } from './endpoint.ts';
+import { MessageLayer } from './messages.ts';
+
+const request = (messageId: number, given: Partial<CoapDatagram> = {}): CoapDatagram => ({
+  type: types.confirmable,
+  code: codes.post,
+  messageId,
+  token: Buffer.of(messageId & 0xff),
+  options: [textOption(11, 'x')],
+  payload: empty,
+  ...given,
+});
+
+/** A layer with one peer, whose requests are answered as the test says. */
+class Rig {
+  readonly clock = new VirtualClock();
+  readonly sent: CoapDatagram[] = [];
+  readonly counts: string[] = [];
+  served = 0;
+  caller: Caller | undefined;
+  answer: (caller: Caller) => Answer | Promise<Answer> = async (caller) => {
+    caller.proved({ kind: 'key', device: 'd', key: 'k' });
+    return { code: codes.changed };
+  };
+  readonly layer = new MessageLayer(
+    (_, caller) => {
+      this.served++;
+      this.caller = caller;
+      return this.answer(caller);
+    },
+    { clock: this.clock, chance: () => 0, messageId: () => 500 },
+    (what) => void this.counts.push(what),
+  );
+
+  carrier(key: string): Carrier {
+    const send = (bytes: Buffer): void => void this.sent.push(decodeDatagram(Buffer.from(bytes))!);
+    return { key, peer: '192.0.2.1', via: 'udp', proof: undefined, send };
+  }
+
+  async receive(message: CoapDatagram | Buffer, key = 'udp a'): Promise<void> {
+    this.layer.receive(this.carrier(key), Buffer.isBuffer(message) ? message : encodeDatagram(message));
+    await turn();
+  }
+}
+
+test('a duplicate is answered from what is kept, as long as an exchange may last', async () => {
+  const rig = new Rig();
+  await rig.receive(request(1));
+  await rig.receive(request(1));
+  assert.equal(rig.served, 1);
+  assert.deepEqual(rig.sent[0], rig.sent[1]);
+  rig.clock.advance(limits.coapExchangeMs + 1);
+  await rig.receive(request(1));
+  assert.equal(rig.served, 2);
+  // Of other endpoints the same ids are other messages.
+  await rig.receive(request(1), 'udp b');
+  assert.equal(rig.served, 3);
+});
+
+test('the answers of one endpoint that are kept are bounded', async () => {
+  const rig = new Rig();
+  for (let id = 0; id <= limits.coapSeenPerEndpointMax; id++) await rig.receive(request(id));
+  await rig.receive(request(limits.coapSeenPerEndpointMax));
+  assert.equal(rig.served, limits.coapSeenPerEndpointMax + 1);
+  await rig.receive(request(0));
+  assert.equal(rig.served, limits.coapSeenPerEndpointMax + 2);
+});
+
+test('an answer that takes long is separate: acknowledged first, then sent until it is acknowledged', async () => {
+  const rig = new Rig();
+  await rig.receive(request(100));
+  rig.sent.length = 0;
+  const { promise, resolve } = Promise.withResolvers<Answer>();
+  rig.answer = () => promise;
+  await rig.receive(request(1));
+  assert.equal(rig.sent.length, 0);
+  rig.clock.advance(limits.coapSeparateMs);
+  assert.deepEqual(
+    [rig.sent[0].type, rig.sent[0].code, rig.sent[0].messageId],
+    [types.acknowledgement, codes.empty, 1],
+  );
+  await rig.receive(request(1));
+  assert.equal(rig.sent.length, 2, 'the duplicate is acknowledged');
+  resolve({ code: codes.changed });
+  await turn();
+  const answer = rig.sent[2];
+  assert.deepEqual([answer.type, answer.code, answer.token], [types.confirmable, codes.changed, Buffer.of(1)]);
+  rig.clock.advance(limits.coapAcknowledgeMs);
+  assert.deepEqual(rig.sent[3], answer, 'again');
+  await rig.receive(encodeEmpty(types.acknowledgement, answer.messageId));
+  rig.clock.advance(limits.coapExchangeMs);
+  assert.equal(rig.sent.length, 4);
+});
+
+test('an answer that takes long is sent once to an address that has proved nothing', async () => {
+  const rig = new Rig();
+  const { promise, resolve } = Promise.withResolvers<Answer>();
+  rig.answer = () => promise;
+  await rig.receive(request(1));
+  rig.clock.advance(limits.coapSeparateMs);
+  resolve({ code: codes.unauthorized });
+  await turn();
+  rig.clock.advance(limits.coapExchangeMs);
+  assert.equal(rig.sent.map(({ type }) => type).join(), [types.acknowledgement, types.nonConfirmable].join());
+});
+
+test('a notification is sent five times, with growing pauses, before its peer counts as lost', async () => {
+  const rig = new Rig();
+  await rig.receive(request(1));
+  rig.sent.length = 0;
+  let delivery: string | undefined;
+  void rig.caller!.notify(Buffer.of(9), { code: codes.content }).then((settled) => {
+    delivery = settled;
+  });
+  const pauses: number[] = [];
+  for (let last = 0, now = 0; delivery === undefined && now < 200_000; now += 500) {
+    if (rig.sent.length > pauses.length + 1) {
+      pauses.push(now - last);
+      last = now;
+    }
+    rig.clock.advance(500);
+    await turn();
+  }
+  assert.equal(delivery, 'lost');
+  assert.equal(rig.sent.length, 1 + limits.coapRetransmissions);
+  assert.deepEqual(pauses, [2000, 4000, 8000, 16_000]);
+});
+
+test('a reset refuses a notification; resets and acknowledgements that nobody waits for are ignored', async () => {
+  const rig = new Rig();
+  await rig.receive(encodeEmpty(types.reset, 1));
+  await rig.receive(encodeEmpty(types.acknowledgement, 1));
+  assert.equal(rig.sent.length, 0);
+  await rig.receive(request(1));
+  const delivery = rig.caller!.notify(Buffer.of(9), { code: codes.content });
+  await rig.receive(encodeEmpty(types.reset, rig.sent.at(-1)!.messageId), 'udp b');
+  await rig.receive(encodeEmpty(types.reset, rig.sent.at(-1)!.messageId));
+  assert.equal(await delivery, 'refused');
+});
+
+test('who has proved nothing is not remembered, and how many are judged at a time is bounded', async () => {
+  const rig = new Rig();
+  rig.answer = () => ({ code: codes.unauthorized });
+  for (let port = 0; port < 100; port++) await rig.receive(request(1), `udp ${port}`);
+  assert.equal(rig.layer.size, 0);
+  const { promise, resolve } = Promise.withResolvers<Answer>();
+  rig.answer = () => promise;
+  const before = rig.served;
+  for (let port = 0; port < limits.coapJudgedMax + 50; port++) await rig.receive(request(1), `udp ${port}`);
+  assert.equal(rig.served - before, limits.coapJudgedMax);
+  assert.equal(rig.counts.filter((what) => what === 'dropped').length, 50);
+  resolve({ code: codes.unauthorized });
+  await turn();
+  rig.answer = async () => ({ code: codes.unauthorized });
+  await rig.receive(request(2), 'udp late');
+  assert.equal(rig.served - before, limits.coapJudgedMax + 1);
+  assert.equal(rig.layer.size, 0);
+});
+
+test('endpoints are forgotten when they are silent, and when there are too many', async () => {
+  const rig = new Rig();
+  await rig.receive(request(1));
+  assert.equal(rig.layer.size, 1);
+  rig.clock.advance(limits.coapExchangeMs + 1);
+  rig.layer.sweep();
+  assert.equal(rig.layer.size, 0);
+  for (let port = 0; port < limits.coapEndpointsMax + 5; port++)
+    rig.layer.receive(rig.carrier(`udp ${port}`), encodeDatagram(request(1)));
+  await turn();
+  assert.equal(rig.layer.size <= limits.coapEndpointsMax, true);
+});
+
+test('an error to an unproved address is at most three times as long as what asked for it', async () => {
+  const rig = new Rig();
+  rig.answer = () => ({ code: codes.badRequest, payload: Buffer.alloc(200, 'x') });
+  const small = request(1, { token: empty, options: [] });
+  await rig.receive(small);
+  assert.ok(encodeDatagram(rig.sent[0]).length <= 3 * encodeDatagram(small).length);
+  assert.equal(rig.sent[0].code, codes.badRequest);
+});

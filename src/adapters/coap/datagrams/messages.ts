@@ -1,0 +1,179 @@
+/**
+ * The message layer of RFC 7252, section 4: acknowledgements, duplicates, resets. What an address has sent that has not proved
+ * itself leaves nothing behind, but while its credentials are judged.
+ */
+import { limits } from '../../../base/limits.ts';
+import { decodeDatagram, encodeDatagram, encodeEmpty } from '../../../wire/coap/datagram.ts';
+import {
+  type CoapDatagram,
+  type CoapMessage,
+  codes,
+  empty,
+  isRequest,
+  MalformedCoap,
+  options,
+  types,
+  uintOf,
+} from '../../../wire/coap/messages.ts';
+import { type Answer, messageOf, type Serve } from '../exchange.ts';
+import { type Carrier, Endpoint, type Pace, type Seen } from './endpoint.ts';
+
+/** Bytes that an unproved address is sent for each byte that came from it: the same bound as QUIC's (RFC 9000 section 8). */
+const AMPLIFICATION_MAX = 3;
+
+type Received = CoapDatagram & { readonly bytes: number };
+
+export class MessageLayer {
+  readonly #serve: Serve;
+  readonly #pace: Pace;
+  readonly #count: (what: string) => void;
+  /** In order of their last message. */
+  readonly #endpoints = new Map<string, Endpoint>();
+  /** Addresses whose first credentials are being judged. */
+  readonly #judged = new Map<string, Endpoint>();
+
+  constructor(serve: Serve, pace: Pace, count: (what: string) => void) {
+    this.#serve = serve;
+    this.#pace = pace;
+    this.#count = count;
+  }
+
+  get size(): number {
+    return this.#endpoints.size;
+  }
+
+  receive(carrier: Carrier, bytes: Buffer): void {
+    let message: CoapDatagram | undefined;
+    try {
+      message = decodeDatagram(bytes);
+    } catch (error) {
+      if (!(error instanceof MalformedCoap)) throw error;
+      this.#count('malformed');
+      if (error.messageId !== undefined) carrier.send(encodeEmpty(types.reset, error.messageId));
+      return;
+    }
+    if (message === undefined) this.#count('malformed');
+    else this.#take(carrier, message, bytes.length);
+  }
+
+  /** Forgets endpoints that have been silent for as long as an exchange may take. */
+  sweep(): void {
+    const now = this.#pace.clock.monotonic();
+    for (const [key, endpoint] of this.#endpoints) if (endpoint.isIdle(now)) this.#endpoints.delete(key);
+  }
+
+  /** A carrier has ended: nothing more reaches its peer. */
+  forget(key: string): void {
+    this.#endpoints.get(key)?.lost();
+    this.#endpoints.delete(key);
+  }
+
+  #take(carrier: Carrier, message: CoapDatagram, bytes: number): void {
+    const { type, messageId } = message;
+    const known = this.#endpoints.get(carrier.key) ?? this.#judged.get(carrier.key);
+    if (known !== undefined) known.heardAt = this.#pace.clock.monotonic();
+    if (type === types.acknowledgement) known?.settle(messageId, 'acknowledged');
+    else if (type === types.reset) known?.settle(messageId, 'refused');
+    else if (isRequest(message.code)) this.#request({ ...message, bytes }, known ?? new Endpoint(carrier, this.#pace));
+    // An empty confirmable message is a ping; a response to nothing, and codes of no class, are refused alike (4.2, 4.3).
+    else if (type === types.confirmable) carrier.send(encodeEmpty(types.reset, messageId));
+  }
+
+  #request(request: Received, endpoint: Endpoint): void {
+    const now = this.#pace.clock.monotonic();
+    const { messageId } = request;
+    const before = endpoint.seen(messageId, now);
+    if (before !== undefined) {
+      this.#count('duplicates');
+      if (before.sent !== undefined && request.type === types.confirmable) endpoint.carrier.send(before.sent);
+      return;
+    }
+    const isNew = !this.#endpoints.has(endpoint.key) && !this.#judged.has(endpoint.key);
+    const isTooMuch = isNew && !endpoint.isAddressProved && this.#judged.size >= limits.coapJudgedMax;
+    if (isTooMuch || endpoint.working >= limits.coapWorkingPerEndpointMax) {
+      this.#count('dropped');
+      return;
+    }
+    const given = this.#serve(request, endpoint);
+    if (!(given instanceof Promise)) {
+      if (endpoint.isAddressProved) this.#keep(endpoint);
+      this.#answer(request, endpoint, undefined, given);
+      return;
+    }
+    if (endpoint.isAddressProved) this.#keep(endpoint);
+    else if (isNew) this.#judged.set(endpoint.key, endpoint);
+    endpoint.working++;
+    void this.#work(request, endpoint, endpoint.see(messageId, now), given);
+  }
+
+  async #work(message: Received, endpoint: Endpoint, seen: Seen, given: Promise<Answer>): Promise<void> {
+    let isSeparate = false;
+    const cancel =
+      message.type === types.confirmable
+        ? this.#pace.clock.after(limits.coapSeparateMs, () => {
+            isSeparate = true;
+            seen.sent = encodeEmpty(types.acknowledgement, message.messageId);
+            endpoint.carrier.send(seen.sent);
+          })
+        : undefined;
+    try {
+      const answer = await given;
+      cancel?.();
+      if (endpoint.isAddressProved) this.#keep(endpoint);
+      // Behind an empty acknowledgement the answer is a message of its own, which the peer acknowledges (5.2.2).
+      // To an address that may be another's it goes once.
+      if (isSeparate && endpoint.isAddressProved) void endpoint.confirmed(messageOf(message.token, answer));
+      else if (isSeparate) this.#answer({ ...message, type: types.nonConfirmable }, endpoint, undefined, answer);
+      else this.#answer(message, endpoint, seen, answer);
+    } finally {
+      endpoint.working--;
+      if (endpoint.working === 0) this.#judged.delete(endpoint.key);
+    }
+  }
+
+  #answer(request: Received, endpoint: Endpoint, seen: Seen | undefined, answer: Answer): void {
+    const isConfirmable = request.type === types.confirmable;
+    let bytes: Buffer;
+    if (isSuppressed(request, answer)) {
+      if (!isConfirmable) return;
+      bytes = encodeEmpty(types.acknowledgement, request.messageId);
+    } else {
+      const message: CoapDatagram = {
+        ...messageOf(request.token, answer),
+        type: isConfirmable ? types.acknowledgement : types.nonConfirmable,
+        messageId: isConfirmable ? request.messageId : endpoint.nextMessageId(),
+      };
+      bytes = encodeDatagram(message);
+      // What an address is sent that may not have asked for it is small: an error goes without its sentence.
+      if (!endpoint.isAddressProved && bytes.length > AMPLIFICATION_MAX * request.bytes)
+        bytes = encodeDatagram({ ...message, options: [], payload: empty });
+    }
+    if (seen !== undefined) {
+      seen.sent = bytes;
+      // To read again costs less than to keep what was read.
+      if (request.code === codes.get && bytes.length > limits.coapKeptAnswerBytesMax) endpoint.unsee(request.messageId);
+    }
+    endpoint.carrier.send(bytes);
+  }
+
+  /** Keeps an endpoint that has proved itself, as the one that was heard last; the one that was heard first makes room. */
+  #keep(endpoint: Endpoint): void {
+    this.#judged.delete(endpoint.key);
+    const known = this.#endpoints.get(endpoint.key);
+    if (known === endpoint && this.#endpoints.size < limits.coapEndpointsMax) return;
+    this.#endpoints.delete(endpoint.key);
+    this.#endpoints.set(endpoint.key, endpoint);
+    if (this.#endpoints.size <= limits.coapEndpointsMax) return;
+    for (const [key, oldest] of this.#endpoints) {
+      oldest.lost();
+      this.#endpoints.delete(key);
+      break;
+    }
+  }
+}
+
+/** The client asks for no answer of this class (RFC 7967); it still gets an acknowledgement. */
+function isSuppressed(request: CoapMessage, answer: Answer): boolean {
+  const classes = uintOf(request, options.noResponse);
+  return classes !== undefined && (classes & (1 << ((answer.code >> 5) - 1))) !== 0;
+}
