@@ -14,6 +14,7 @@ import {
   type StreamResponse,
   type StreamTransport,
 } from './file-calls.ts';
+import { type LiveCalls, liveCalls } from './live-calls.ts';
 import { type RegistryJobCalls, registryJobCalls } from './registry-job-calls.ts';
 import { signSas } from './sas.ts';
 
@@ -35,6 +36,8 @@ export interface ApiClientOptions {
 export interface ApiClient extends ApiCalls {
   /** Contents stream: a time limit is for silence, not for the whole. */
   readonly files: FileCalls;
+  /** Likewise. */
+  readonly live: LiveCalls;
   /** Likewise. */
   readonly registryJobs: RegistryJobCalls;
   /** Closes the connections that wait for a next call. */
@@ -60,7 +63,8 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
   const ask = async (request: ApiRequest) => send(target, request, await tokenOf(login, host, now()));
   const streams: StreamTransport = async (request) => stream(target, request, await tokenOf(login, host, now()));
   const [files, registryJobs] = [fileCalls(ask, streams), registryJobCalls(ask, streams)];
-  return { ...apiCalls(ask), files, registryJobs, close: () => agent.destroy() };
+  const live = liveCalls(streams);
+  return { ...apiCalls(ask), files, live, registryJobs, close: () => agent.destroy() };
 }
 
 async function tokenOf(login: Login, host: string, now: number): Promise<string> {
@@ -117,11 +121,11 @@ function send(target: Target, request: ApiRequest, token: string): Promise<ApiRe
 /** The answer may come while the body is still being sent: the hub has refused it then, and the rest is not sent. */
 function stream(target: Target, request: StreamRequest, token: string): Promise<StreamResponse> {
   const { host, port, agent, timeoutMs } = target;
-  const { method, path } = request;
+  const { method, path, signal } = request;
   return new Promise((resolve, reject) => {
     const servername = isIP(host) === 0 ? host : '';
     const headers = { ...request.headers, authorization: token };
-    const call = https.request({ host, port, agent, method, path, servername, headers }, (response) => {
+    const call = https.request({ host, port, agent, method, path, servername, headers, signal }, (response) => {
       resolve({ status: response.statusCode ?? 0, headers: plainHeaders(response), body: response });
     });
     call.setTimeout(timeoutMs, () => call.destroy(Object.assign(new Error('silence'), { name: 'TimeoutError' })));

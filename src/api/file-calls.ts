@@ -22,6 +22,8 @@ export type FilePart = 'hub' | { readonly deviceId: string; readonly moduleId?: 
 /** A request whose body comes as it is sent. */
 export interface StreamRequest extends Omit<ApiRequest, 'body'> {
   readonly body?: AsyncIterable<Uint8Array>;
+  /** Aborted = the answer is wanted no more. */
+  readonly signal?: AbortSignal;
 }
 
 /** An answer whose body is read as it comes; it must be read to its end or returned. */

@@ -10,3 +10,20 @@ export const queryRequestSchema = z.looseObject({
 /** Whole twins, or what the query selects of them. */
 export const queryRowsSchema = z.array(foreignObject);
 export type QueryRowJson = z.output<typeof queryRowsSchema>[number];
+
+/** Query string of GET /mooring/v1/query/live. */
+export const liveQuerySchema = z.looseObject({
+  query: z.string().describe('as SELECT deviceId, tags FROM devices WHERE tags.site = "north": without groups and TOP'),
+});
+
+const place = { deviceId: z.string(), moduleId: z.string().optional() };
+
+/** The data of each kind of event of a live query. */
+export const liveDataSchemas = {
+  reset: z.looseObject({ why: z.string() }),
+  enter: z.looseObject({ ...place, row: foreignObject }),
+  change: z.looseObject({ ...place, row: foreignObject }),
+  leave: z.looseObject(place),
+  ready: z.looseObject({ rows: z.number() }),
+  end: z.looseObject({ code: z.string(), message: z.string() }),
+};

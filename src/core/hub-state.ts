@@ -33,9 +33,11 @@ import type { Recorder } from './monitoring/types.ts';
 import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
 import type { Presence, SubscriptionStore, WatchedPresence } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
+import { LiveQueries, type LiveTotals } from './query/live-queries.ts';
 import type { FleetStore } from './query/ports.ts';
 import { createQueries } from './query/queries.ts';
 import type { Queries } from './query/room.ts';
+import { RowChanges } from './query/row-changes.ts';
 import { parseTarget } from './query/statement.ts';
 import { targetsOf } from './query/targets.ts';
 import type { Throttling } from './throttling/throttling.ts';
@@ -74,11 +76,13 @@ export interface HubLimits extends Partial<RegistryLimits> {
 
 /** With what is counted where it happens: a listener thread has none of it. */
 export interface OwnHubState extends HubState {
-  readonly totals: { readonly reports: ReportTotals; readonly methods: MethodTotals };
+  readonly totals: { readonly reports: ReportTotals; readonly methods: MethodTotals; live(): LiveTotals };
   /** The hub stops: answers who waits for a device to connect. */
   closeMethods(): void;
   /** Carries jobs on, once it is started. */
   readonly jobRunner: JobRunner;
+  /** The hub stops: ends what clients follow. */
+  closeLive(): void;
 }
 
 export interface HubStateParts {
@@ -143,7 +147,13 @@ export function createHubState(parts: HubStateParts): OwnHubState {
   });
   const fleet = parts.fleet({ state: (key) => presence.state(key), commandDepths: commands.depths });
   const asked = { fleet, ...(parts.settlePresence && { settlePresence: parts.settlePresence }) };
-  const queries = createQueries({ guard, ...asked });
+  const changes = new RowChanges({ identities, twins: parts.twins, presence: parts.presence });
+  const { settlePresence } = parts;
+  const live = new LiveQueries({
+    ...{ matcher: fleet.matcher, changes, clock, random, log },
+    ...(settlePresence && { settlePresence }),
+  });
+  const queries = createQueries({ guard, live, ...asked });
   const jobRunner = createJobRunner({
     ...{ store: parts.jobs, node: parts.node ?? '', recorder, clock, log },
     withTwinEvents: parts.twinEvents ?? false,
@@ -189,8 +199,9 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     queries,
     jobs,
     jobRunner,
-    totals: { reports: twins.totals, methods: methods.totals },
+    totals: { reports: twins.totals, methods: methods.totals, live: () => live.totals },
     closeMethods: () => methods.close(),
+    closeLive: () => live.close(),
   };
 }
 

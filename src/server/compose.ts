@@ -44,6 +44,7 @@ import { watchStalls } from './observe/health/stalls.ts';
 import type { ServerLog } from './observe/log.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
+import { measureLiveQueries } from './observe/query-metrics.ts';
 import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
@@ -169,6 +170,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
   metrics.watchTwins(state.totals, publisher);
+  measureLiveQueries(metrics.registry, state.totals.live);
   shutdown.add('events of twins', () => publisher.close());
   const core = createHub({
     ...common,
@@ -266,6 +268,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('methods that wait', () => state.closeMethods());
   // Before those, so that no device is asked any more; what was asked has a moment to be answered.
   shutdown.add('jobs', () => state.jobRunner.close());
+  shutdown.add('live queries', () => state.closeLive());
   files.listens(ports.https ?? undefined);
   health.start();
 

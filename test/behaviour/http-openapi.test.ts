@@ -66,6 +66,7 @@ test('the description lists each operation with its shapes, and none that is not
     'GET /jobs/v2/{jobId}',
     'POST /jobs/v2/{jobId}/cancel',
     'GET /jobs/v2/query',
+    'GET /mooring/v1/query/live',
     'GET /mooring/v1/files',
     'PUT /mooring/v1/files/{*}',
     'GET /mooring/v1/files/{*}',

@@ -334,7 +334,10 @@ export const matrix: Readonly<
   },
   'fleet.query': {
     who: backEnds,
-    rows: [rest('hub', 'POST', '/devices/query', { query: 'SELECT deviceId FROM devices' })],
+    rows: [
+      rest('hub', 'POST', '/devices/query', { query: 'SELECT deviceId FROM devices' }),
+      rest('hub', 'GET', '/mooring/v1/query/live', undefined, { query: 'query=SELECT%20deviceId%20FROM%20devices' }),
+    ],
   },
   'twins.readOwn': {
     who: devices,

@@ -146,6 +146,12 @@ function request(
         },
       },
       (response) => {
+        // It goes on for as long as the caller likes.
+        if (response.headers['content-type']?.startsWith('text/event-stream')) {
+          resolve(response.statusCode ?? 0);
+          response.destroy();
+          return;
+        }
         response.resume();
         response.once('end', () => resolve(response.statusCode ?? 0));
       },

@@ -37,6 +37,31 @@ export const queryLimits = {
   queriesWaitingPerPolicyMax: 64,
   /** Indexes that an operator may ask for: each is written with every change of a twin by a back end. */
   queryIndexesMax: 8,
+  /** Live queries that are followed at a time, in the hub and by the holders of one policy's key. */
+  liveQueriesMax: 160,
+  liveQueriesPerPolicyMax: 128,
+  /** Rows of one live query, and of all of them, those included that may come back: some 100 bytes of memory each. */
+  liveQueryRowsMax: 100_000,
+  liveQueriesRowsMax: 500_000,
+  /** Characters that wait for a client which reads slowly, of one and of all: beyond that it is behind, and gets its rows anew. */
+  liveQueryCharsMax: 1 * MiB,
+  liveQueriesCharsMax: 64 * MiB,
+  /** Characters of the rows that are read at a time for one that begins. */
+  liveQueryPieceCharsMax: 256 * KiB,
+  /** How long changes are gathered before their rows are read together: most of the time from a change to its being told. */
+  liveQueryRoundMs: 10,
+  /** Rows that are read together. */
+  liveQueryRoundRowsMax: 512,
+  /** Rows of which it may not be known yet who is to be told; beyond that, who follows gets the rows anew. */
+  liveQueryChangedMax: 100_000,
+  /** How often a client hears that nothing has happened. */
+  liveQueryHeartbeatMs: 15 * SECOND_MS,
+  /** After a failure to read rows. */
+  liveQueryRetryMs: 1 * SECOND_MS,
+  /** How long, and of how many clients that have gone, it is known what they were told; and how many changes are remembered for them. */
+  liveQueryLingerMs: 60 * SECOND_MS,
+  liveQueriesLingeringMax: 256,
+  liveQueryChangesKept: 65_536,
   /** Memory of the thread that reads for queries: a page of each, and the groups of each. */
   queryMemoryMiBMax: 256,
 } as const;

@@ -7,9 +7,11 @@ import { count } from '../output/values.ts';
 import { withApi } from '../registry/with-api.ts';
 import { note, print, type Terminal } from '../terminal.ts';
 import { type CommonOptions, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
+import { watchQuery } from './query-watch.ts';
 
 interface QueryOptions extends CommonOptions {
   readonly top: number;
+  readonly watch?: true;
 }
 
 const ROWS_DEFAULT = 100;
@@ -25,11 +27,17 @@ export function addQueryCommand(program: Command, terminal: Terminal): void {
     .addOption(
       new Option('--top <n>', 'how many rows at most').argParser(wholeNumber(1, ROWS_MAX)).default(ROWS_DEFAULT),
     )
-    .action((text: string, options: QueryOptions) => ask(text, loginFrom(options, terminal), options, terminal));
+    .option('--watch', 'go on: show which rows enter (+), change (~) and leave (-), until Ctrl-C')
+    .action((text: string, options: QueryOptions) => {
+      const login = loginFrom(options, terminal);
+      if (options.watch !== true) return ask(text, login, options, terminal);
+      return terminal.untilStopped((stop) => watchQuery(text, login, stop, terminal));
+    });
   examples(query, [
     'mooring query "SELECT deviceId, tags.site FROM devices WHERE connectionState = \'Connected\'"',
     'mooring query "SELECT tags.site AS site, COUNT() AS n FROM devices GROUP BY tags.site"',
     'mooring query "SELECT * FROM devices WHERE properties.reported.battery < 20" --json | jq -r ".[].deviceId"',
+    'mooring query "SELECT deviceId FROM devices WHERE connectionState = \'Connected\'" --watch',
   ]);
 }
 

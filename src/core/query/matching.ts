@@ -79,7 +79,7 @@ export class RowMatching {
       const answer = answerOf(known.plan, row);
       found.push({ place: row.place, ...answer });
       chars += answer.text.length;
-      if (chars > limits.queryPageCharsMax) return { rows: found, end: row.place };
+      if (chars > limits.liveQueryPieceCharsMax) return { rows: found, end: row.place };
     }
     return { rows: found, ...(end !== undefined && { end }) };
   }

@@ -3,13 +3,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import { silentLog } from '../../base/log.ts';
+import { systemRandom } from '../../base/random.ts';
 import { createMemoryFleetStore } from '../../stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { createMemoryTwinStore } from '../../stores/memory/twins.ts';
 import { createGuard, silentAudit } from '../identity/guard.ts';
 import type { PolicyPrincipal } from '../identity/types.ts';
+import { LiveQueries } from './live-queries.ts';
 import { createQueries } from './queries.ts';
 import type { QueryPage } from './room.ts';
+import { RowChanges } from './row-changes.ts';
 
 const policy = (policyName: string): PolicyPrincipal => ({
   kind: 'policy',
@@ -28,8 +32,12 @@ function house() {
   });
   const held: (() => void)[] = [];
   let settled = 0;
+  const clock = new VirtualClock();
+  const twins = createMemoryTwinStore(identities);
+  const changes = new RowChanges({ identities, twins, presence: { watch: () => {} } });
   const queries = createQueries({
-    guard: createGuard(new VirtualClock(), silentAudit),
+    guard: createGuard(clock, silentAudit),
+    live: new LiveQueries({ matcher: inner.matcher, changes, clock, random: systemRandom, log: silentLog }),
     fleet: {
       matcher: inner.matcher,
       async page(request, signal) {

@@ -8,6 +8,7 @@ import type { Principal } from '../identity/types.ts';
 import { queryCalls } from './calls.ts';
 import { continuationOf, cursorOf } from './continuation.ts';
 import { presenceFields } from './fields.ts';
+import type { LiveQueries } from './live-queries.ts';
 import { asksFor, pathsOf } from './plan.ts';
 import type { FleetStore } from './ports.ts';
 import type { Queries } from './room.ts';
@@ -16,11 +17,12 @@ import { parseQuery } from './statement.ts';
 export interface QueriesParts {
   readonly guard: Guard;
   readonly fleet: FleetStore;
+  readonly live: LiveQueries;
   /** Resolves when the fleet's store holds all that presence knows; absent = it always does. */
   readonly settlePresence?: () => Promise<void>;
 }
 
-export function createQueries({ guard, fleet, settlePresence }: QueriesParts): Guarded<Queries> {
+export function createQueries({ guard, fleet, live, settlePresence }: QueriesParts): Guarded<Queries> {
   // Apart from other calls: a policy whose queries are long still gets answers to the rest, and others to their queries.
   const shares = new WorkShares({
     max: limits.queriesMax,
@@ -69,6 +71,7 @@ export function createQueries({ guard, fleet, settlePresence }: QueriesParts): G
         ...(page.next !== undefined && { continuation: continuationOf(text, page.next) }),
       };
     },
+    live: async (principal, text, options, signal) => live.follow(principal, text, parseQuery(text), options, signal),
   };
   return guard.room(room, queryCalls);
 }

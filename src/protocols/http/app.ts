@@ -89,11 +89,11 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
     return parseBody(request, body);
   });
   /** The caller is known: its request counts, and its body may come. */
-  const begin: Begin = (request, reply, principal, waits) => {
+  const begin: Begin = (request, reply, principal, kind) => {
     proved?.(request.socket, principal);
     // Its end has been told already: what it took would never be given back.
     if (reply.raw.destroyed) throw new HubError('ServiceUnavailable', 'The client has gone.');
-    const share = shares.begin(principal, waits);
+    const share = shares.begin(principal, kind);
     taken.set(request, share);
     reply.raw.once('close', () => share.end());
     if (awaitsContinue(request.raw)) reply.raw.writeContinue();
@@ -129,10 +129,15 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
 }
 
 /** Told as soon as it is known whose a request is. @throws HubError ThrottlingException */
-type Begin = (request: FastifyRequest, reply: FastifyReply, principal: Principal, waits?: boolean) => void;
+type Begin = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  principal: Principal,
+  kind: Pick<ApiRoute, 'waits' | 'isLive'>,
+) => void;
 
 function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: Begin): void {
-  const { method, url, caller, body, query, waits } = definition;
+  const { method, url, caller, body, query } = definition;
   const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
   const add = (served: Method | 'HEAD', schema: FastifySchema) =>
@@ -150,7 +155,7 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
       onRequest: async (request, reply) => {
         const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
         principals.set(request, principal);
-        begin(request, reply, principal, waits);
+        begin(request, reply, principal, definition);
         if (isVersioned) checkApiVersion(request.query);
       },
       handler: async (request, reply) => {

@@ -18,6 +18,7 @@ import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
 import { hubRoutes } from './hub-routes.ts';
 import { jobRoutes } from './job-routes.ts';
+import { liveRoutes } from './live-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
 import { queryRoutes } from './query-routes.ts';
 import { registryJobRoutes } from './registry-job-routes.ts';
@@ -83,6 +84,7 @@ export async function httpConnections(
       ...twinRoutes(hub),
       ...queryRoutes(hub),
       ...jobRoutes(hub),
+      ...liveRoutes(hub),
       ...digitalRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),

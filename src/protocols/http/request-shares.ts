@@ -10,6 +10,7 @@ import { Turns } from '../../base/turns.ts';
 import { HubError } from '../../core/errors.ts';
 import { isPolicyShare, shareName } from '../../core/identity/share-name.ts';
 import type { Principal } from '../../core/identity/types.ts';
+import type { ApiRoute } from './route.ts';
 
 /** What one request has taken. */
 export interface RequestShare {
@@ -47,11 +48,13 @@ export class RequestShares {
   readonly #policies = poolOf(limits.httpRequestsPerPolicyMax, limits.httpBodiesBytesPerPolicyMax);
 
   readonly #waiting = poolOf(limits.methodsPerPolicyMax, limits.httpBodiesBytesPerPolicyMax, limits.methodsMax);
+  readonly #live = poolOf(limits.liveQueriesPerPolicyMax, limits.httpBodiesBytesPerPolicyMax, limits.liveQueriesMax);
 
-  /** @param waits the answer waits for a device @throws HubError ThrottlingException */
-  begin(principal: Principal, waits = false): RequestShare {
+  /** @param kind `waits` and `isLive` of the route @throws HubError ThrottlingException */
+  begin(principal: Principal, { waits, isLive }: Pick<ApiRoute, 'waits' | 'isLive'> = {}): RequestShare {
     const name = shareName(principal);
-    const { requests, bytes } = !isPolicyShare(name) ? this.#devices : waits ? this.#waiting : this.#policies;
+    const ofPolicies = waits ? this.#waiting : isLive ? this.#live : this.#policies;
+    const { requests, bytes } = isPolicyShare(name) ? ofPolicies : this.#devices;
     if (!requests.take(name)) throw tooMuch('requests');
     let taken = 0;
     let hasEnded = false;

@@ -24,6 +24,8 @@ export interface ApiRoute<Body = unknown, Query = unknown> {
   readonly body?: z.ZodType<Body> | 'bytes' | 'stream';
   /** The answer waits for a device, perhaps for minutes: such requests do not count among the others of their caller. */
   readonly waits?: true;
+  /** The answer goes on for as long as the client likes; the operation itself bounds how many there are. */
+  readonly isLive?: true;
   /** How much JSON the body may be; absent = `limits.httpJsonValuesMax`. */
   readonly bodyBounds?: JsonBounds;
   readonly query?: z.ZodType<Query>;

@@ -91,7 +91,7 @@ export function hubStandIn(
     twins: guardedElsewhere<Twins>(inTurns(guard, link.remote<Twins>('twins', twinCalls), keysOf(twinCalls))),
     methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
     // Asked for at the HTTPS port, which the main thread has.
-    queries: guardedElsewhere<Queries>({ page: notHere }),
+    queries: guardedElsewhere<Queries>({ page: notHere, live: notHere }),
     jobs: guardedElsewhere<Jobs>({ create: notHere, get: notHere, cancel: notHere, list: notHere }),
   };
   const hub = createHub({

@@ -17,6 +17,7 @@ import { fleetMatcherContract } from '../contract/fleet-matcher.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { exampleIdentity, identityStoreContract } from '../contract/identities.ts';
 import { jobStoreContract } from '../contract/jobs.ts';
+import { liveQueriesContract } from '../contract/live-queries.ts';
 import { policyStoreContract } from '../contract/policies.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
 import { presenceStateStoreContract } from '../contract/presence-states.ts';
@@ -79,6 +80,7 @@ withPostgres('the contracts of all table stores', (open) => {
 
   fleetStoreContract('postgres', openFleet);
   fleetMatcherContract('postgres', openFleet);
+  liveQueriesContract('postgres', openFleet);
 
   jobStoreContract('postgres', async () => {
     const opened = await open();

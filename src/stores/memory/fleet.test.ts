@@ -1,5 +1,6 @@
 import { type FleetTrial, fleetStoreContract } from '../contract/fleet.ts';
 import { fleetMatcherContract } from '../contract/fleet-matcher.ts';
+import { liveQueriesContract } from '../contract/live-queries.ts';
 import { createMemoryFleetStore } from './fleet.ts';
 import { createMemoryIdentityStore } from './identities.ts';
 import { createMemoryTwinStore } from './twins.ts';
@@ -16,3 +17,4 @@ async function open(): Promise<FleetTrial> {
 
 fleetStoreContract('memory', open);
 fleetMatcherContract('memory', open);
+liveQueriesContract('memory', open);

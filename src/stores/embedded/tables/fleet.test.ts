@@ -7,6 +7,7 @@ import { silentLog } from '../../../base/log.ts';
 import { fieldOf } from '../../../core/query/fields.ts';
 import { type FleetTrial, fleetStoreContract } from '../../contract/fleet.ts';
 import { fleetMatcherContract } from '../../contract/fleet-matcher.ts';
+import { liveQueriesContract } from '../../contract/live-queries.ts';
 import { openEmbeddedTables } from './tables.ts';
 
 const cipher = { keys: [Buffer.alloc(32, 1)], source: 'test' };
@@ -39,4 +40,5 @@ for (const [name, paths] of [
   };
   fleetStoreContract(name, open);
   fleetMatcherContract(name, open);
+  liveQueriesContract(name, open);
 }

@@ -1,0 +1,199 @@
+/**
+ * Live queries: clients that follow what becomes of a query's rows. Each has a set of its own (`live-set.ts`); rows are read once for all
+ * (`live-rounds.ts`). A client that comes back within a minute goes on where it was; else its rows come anew.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { type Random, uuid } from '../../base/random.ts';
+import { Shares } from '../../base/shares.ts';
+import { HubError } from '../errors.ts';
+import { shareName } from '../identity/share-name.ts';
+import type { Principal } from '../identity/types.ts';
+import { ChangeLog } from './change-log.ts';
+import { LiveFollower } from './live-follower.ts';
+import { LiveRounds } from './live-rounds.ts';
+import { LiveSet, type LiveSums } from './live-set.ts';
+import { checkLive } from './live-statement.ts';
+import { partsOf } from './parts.ts';
+import type { FleetMatcher, FleetPlace } from './ports.ts';
+import type { LiveBatch, LiveOptions } from './room.ts';
+import type { RowChanges } from './row-changes.ts';
+import type { Query } from './syntax.ts';
+
+export interface LiveQueriesParts {
+  readonly matcher: FleetMatcher;
+  readonly changes: RowChanges;
+  /** As `QueriesParts.settlePresence`. */
+  readonly settlePresence?: () => Promise<void>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** Counts, for metrics. */
+export interface LiveTotals {
+  /** Clients that follow now, and rows that they and those who may come back hold. */
+  readonly followers: number;
+  readonly rows: number;
+  /** Events that were told, and clients that fell behind. */
+  readonly told: number;
+  readonly behind: number;
+}
+
+/** One that has gone and may come back. */
+interface Lingering {
+  readonly set: LiveSet;
+  readonly text: string;
+  readonly share: string;
+  forget(): void;
+}
+
+export class LiveQueries {
+  readonly #parts: LiveQueriesParts;
+  readonly #rounds: LiveRounds;
+  readonly #log = new ChangeLog(limits.liveQueryChangesKept);
+  readonly #sums: LiveSums = { rows: 0, chars: 0 };
+  readonly #places = new Shares({ max: limits.liveQueriesMax, perKeyMax: limits.liveQueriesPerPolicyMax });
+  /** By their names; and those that have gone. */
+  readonly #followers = new Map<string, LiveFollower>();
+  readonly #lingering = new Map<string, Lingering>();
+  /** Numbers at the matcher, by text. */
+  readonly #queries = new Map<string, { readonly id: number; users: number }>();
+  readonly #counts = { told: 0, behind: 0 };
+  #unwatch: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(parts: LiveQueriesParts) {
+    this.#parts = parts;
+    this.#rounds = new LiveRounds(parts);
+  }
+
+  /** As `Queries.live`, of a query that was parsed from `text`. */
+  follow(
+    principal: Principal,
+    text: string,
+    query: Query,
+    { after }: LiveOptions,
+    signal: AbortSignal,
+  ): AsyncIterable<LiveBatch> {
+    checkLive(text, query);
+    const { clock, random } = this.#parts;
+    const share = shareName(principal);
+    if (this.#isClosed) throw new HubError('ServiceUnavailable', 'The hub is stopping.');
+    const [name, number] = namesIn(after);
+    // The client has come back before its end was noticed.
+    this.#followers.get(name)?.leave();
+    if (!this.#places.take(share)) throw this.#tooMany(share);
+    this.#begin();
+    const known = this.#lingering.get(name);
+    const since = known?.text === text && known.share === share ? this.#log.since(number) : undefined;
+    const from = since && known;
+    if (from !== undefined) this.#lingering.delete(name);
+    const set =
+      from?.set ?? new LiveSet(this.#use(text, query), { from: query.from, parts: partsOf(query) }, this.#sums);
+    // It keeps its name: the client may be lost again before it hears of another one.
+    const own = from === undefined ? uuid(random) : name;
+    const follower = new LiveFollower({
+      ...{ set, clock, signal },
+      name: own,
+      rounds: this.#rounds,
+      at: this.#log.last,
+      begins: from !== undefined ? undefined : after === undefined ? 'new' : 'forgotten',
+      expiresAt: principal.expiresAt,
+      counts: this.#counts,
+      ended: (mayComeBack) => {
+        this.#followers.delete(own);
+        this.#places.give(share);
+        if (mayComeBack && !this.#isClosed) this.#linger(own, { set, text, share });
+        else this.#forget(set, text);
+      },
+    });
+    this.#followers.set(own, follower);
+    if (from !== undefined) {
+      from.forget();
+      const changed = new Map<string, FleetPlace>();
+      for (const { place, parts } of since ?? []) {
+        if (set.concerns(place, parts)) changed.set(`${place.deviceId}/${place.moduleId}`, place);
+      }
+      set.resume(changed.values());
+    }
+    this.#rounds.add(follower);
+    // All that may be new to the client is read again: whoever else hears of it finds nothing new.
+    for (const { place, parts } of since ?? []) this.#rounds.changed({ place, parts }, this.#log.last);
+    return follower;
+  }
+
+  get totals(): LiveTotals {
+    return { followers: this.#followers.size, rows: this.#sums.rows, ...this.#counts };
+  }
+
+  /** The hub stops: tells all, and takes no more. */
+  close(): void {
+    this.#isClosed = true;
+    for (const follower of [...this.#followers.values()]) follower.end('ServiceUnavailable', 'The hub is stopping.');
+    for (const each of [...this.#lingering.values()]) this.#drop(each);
+  }
+
+  #tooMany(share: string): HubError {
+    const current = this.#places.heldBy(share);
+    const isOwn = current >= limits.liveQueriesPerPolicyMax;
+    return new HubError('ThrottlingException', 'Too many live queries are followed: end one of them first.', {
+      limit: isOwn
+        ? { name: 'liveQueriesPerPolicyMax', scope: share, current, max: limits.liveQueriesPerPolicyMax }
+        : { name: 'liveQueriesMax', scope: 'hub', current: this.#places.used, max: limits.liveQueriesMax },
+    });
+  }
+
+  /** Changes are heard of while there is a client, or one that may come back. */
+  #begin(): void {
+    this.#unwatch ??= this.#parts.changes.watch((change) => {
+      this.#log.add(change);
+      this.#rounds.changed(change, this.#log.last);
+    });
+  }
+
+  #endIfIdle(): void {
+    if (this.#followers.size > 0 || this.#lingering.size > 0) return;
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+    this.#log.clear();
+  }
+
+  #use(text: string, query: Query): number {
+    const known = this.#queries.get(text) ?? { id: this.#parts.matcher.add(query), users: 0 };
+    known.users++;
+    this.#queries.set(text, known);
+    return known.id;
+  }
+
+  #linger(name: string, { set, text, share }: Omit<Lingering, 'forget'>): void {
+    const [oldest] = this.#lingering.values();
+    if (this.#lingering.size >= limits.liveQueriesLingeringMax) this.#drop(oldest);
+    const cancel = this.#parts.clock.after(limits.liveQueryLingerMs, () => this.#drop(this.#lingering.get(name)));
+    this.#lingering.set(name, { set, text, share, forget: cancel });
+  }
+
+  #drop(lingering: Lingering | undefined): void {
+    if (lingering === undefined) return;
+    lingering.forget();
+    for (const [name, each] of this.#lingering) if (each === lingering) this.#lingering.delete(name);
+    this.#forget(lingering.set, lingering.text);
+  }
+
+  #forget(set: LiveSet, text: string): void {
+    set.end();
+    const known = this.#queries.get(text);
+    if (known !== undefined && --known.users === 0) {
+      this.#queries.delete(text);
+      this.#parts.matcher.remove(known.id);
+    }
+    this.#endIfIdle();
+  }
+}
+
+/** What `LiveFollower` has put into an id: whose it is, and the number of the last change. */
+function namesIn(id: string | undefined): readonly [name: string, number: number] {
+  const [, name = '', number = ''] = /^([0-9a-f-]{36})\.(\d{1,15})$/.exec(id ?? '') ?? [];
+  return [name, name === '' ? -1 : Number(number)];
+}
