@@ -1,5 +1,5 @@
 /** Gateways. Read as part of `limits` (`../limits.ts`), which says what stands here. */
-import { KiB, MiB, SECOND_MS } from './units.ts';
+import { HOUR_MS, KiB, MiB, SECOND_MS } from './units.ts';
 
 export const gatewayLimits = {
   /** Bytes of one batch of a gateway when it is inflated: some of the largest telemetry messages. */
@@ -35,4 +35,35 @@ export const gatewayLimits = {
   gatewaySentBatchBytesMax: 128 * KiB,
   /** Bytes of messages whose devices wait for the hub's own answer. */
   gatewayDirectBytesMax: 16 * MiB,
+  /** Until the hub has let a gateway in; for an answer of its nodes; for the end of a connection. */
+  gatewayOpenMs: 60 * SECOND_MS,
+  gatewayAnswerMs: 60 * SECOND_MS,
+  gatewayCloseMs: 2 * SECOND_MS,
+  /** Silence after which the gateway takes its connection for lost: an empty frame goes each way within half of it. */
+  gatewayIdleMs: 240 * SECOND_MS,
+  /** Life of the token that a gateway makes of its policy's key. */
+  gatewayTokenMs: HOUR_MS,
+  /** Devices whose links share an AMQP session. */
+  gatewayDevicesPerSession: 16,
+  /** Outcomes of commands that a gateway remembers, and how long on its disk where the hub could not be told: as long as commands live. */
+  gatewayRecentOutcomesMax: 10_000,
+  gatewayOutcomeMs: 48 * HOUR_MS,
+  /** Devices whose reported properties wait for the hub on a gateway's disk, and the bytes of one patch: a section of a twin. */
+  gatewayReportsMax: 20_000,
+  gatewayReportBytesMax: 32 * KiB,
+  /** Proofs of devices that a gateway remembers for the time that the hub is away. */
+  gatewayProofsMax: 50_000,
+  /** Life of the token that a gateway makes of a key which a device has shown, to have it judged. */
+  gatewayProofTokenMs: 10 * 60 * SECOND_MS,
+  /** Times of messages beyond this, in either direction, are no times: the last one that a text of a date has. */
+  gatewayCreatedMsMax: 8.64e15,
+  /** Pauses of a gateway between two attempts to reach its hub: they double from the first to the longest. */
+  gatewayPauseMsMin: 1 * SECOND_MS,
+  gatewayPauseMsMax: 60 * SECOND_MS,
+  /** Messages of a gateway that wait on its disk, unless the operator says otherwise: three days of a thousand devices once a minute. */
+  gatewayQueueBytesDefault: 1024 * MiB,
+  /** Links of devices on a gateway's connection: the hub has room for `amqpLinksMax`, and some are the gateway's own. */
+  gatewayLinksMax: 8000,
+  /** Devices whose links are opened at a time. */
+  gatewayAttachesAtOnce: 16,
 } as const;

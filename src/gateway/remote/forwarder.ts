@@ -114,9 +114,8 @@ export class Forwarder {
     });
   }
 
-  /** Whether more may be sent past the disk. */
-  get writable(): boolean {
-    return this.#directBytes < limits.gatewayDirectBytesMax / 2;
+  get isLinked(): boolean {
+    return this.#link !== undefined;
   }
 
   /** After what else comes in this turn of the event loop. */

@@ -89,6 +89,7 @@ export class Queue {
   /** By device and message id, the oldest first: what a device sends again while it waits for our answer. */
   readonly #recent = new Map<string, Promise<void>>();
   #waiters: (() => void)[] = [];
+  #takenWaiters: (() => void)[] = [];
   #isHigh = false;
   /** Called when there may be something to take. */
   onMessages: () => void = () => {};
@@ -177,11 +178,18 @@ export class Queue {
     this.#cursors.backlog = first ?? this.#next;
     this.#cursors.live = this.#horizon + 1;
     this.#liveBytes = 0;
+    this.#wakeTaken();
   }
 
   /** Messages of the backlog that were not taken yet are there. */
   get hasBacklog(): boolean {
     return this.#cursors.backlog <= this.#horizon;
+  }
+
+  /** Resolves as soon as everything that has come until now was taken by the live lane, or was not live. */
+  liveTaken(): Promise<void> {
+    if (this.#pending === 0 && this.#liveBytes === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#takenWaiters.push(resolve));
   }
 
   /** Bytes of live messages that were not taken yet. */
@@ -198,6 +206,7 @@ export class Queue {
     // Dropped ones were never taken: at the end there are none, whatever was counted.
     if (lane === 'live') this.#liveBytes = taken === undefined ? 0 : Math.max(1, this.#liveBytes - taken.size);
     if (lane === 'live' && this.#cursors.live >= this.#next) this.#liveBytes = 0;
+    this.#wakeTaken();
     return taken;
   }
 
@@ -359,8 +368,14 @@ export class Queue {
     else if (this.#bytes < this.#bytesMax * LOW) this.#isHigh = false;
   }
 
+  #wakeTaken(): void {
+    if (this.#pending > 0 || this.#liveBytes > 0) return;
+    for (const waiter of this.#takenWaiters.splice(0)) waiter();
+  }
+
   #wake(): void {
     this.#setHigh();
+    this.#wakeTaken();
     if (!this.writable) return;
     const waiters = this.#waiters;
     this.#waiters = [];

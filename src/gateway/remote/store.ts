@@ -10,8 +10,6 @@ const FORMAT = 1;
 
 const tables = `
   create table block (n integer primary key, messages integer not null, size integer not null, body blob not null) strict;
-  create table memory (adapter text not null, key text not null, value text not null, primary key (adapter, key))
-    strict, without rowid;
   create table report (device text primary key, patch text not null) strict, without rowid;
   create table settled (device text not null, command text not null, outcome text not null, expires integer not null,
     primary key (device, command)) strict, without rowid;
@@ -42,7 +40,7 @@ interface Write {
 }
 
 /**
- * The file in which a gateway keeps what must survive it: messages, memory of adapters, patches, outcomes. Writes share commits, and a
+ * The file in which a gateway keeps what must survive it: messages, patches, outcomes, proofs. Writes share commits, and a
  * commit is synced (WAL, `synchronous = full`) before any of its writes is told: they survive a kill and a loss of power.
  */
 export class GatewayStore {

@@ -1,0 +1,161 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { signSas } from '../../api/sas.ts';
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { ByteWriter } from '../../wire/gateway/bytes.ts';
+import { Refused } from '../refused.ts';
+import type { Proof } from '../types.ts';
+import type { NodeAnswer } from './amqp/request-node.ts';
+import type { GatewayStore } from './store.ts';
+
+/** Asks the hub's node `$gateway`. @throws HubFailure when there is no answer */
+export type AskHub = (properties: Readonly<Record<string, string>>, body: unknown) => Promise<NodeAnswer>;
+
+export interface ProofsParts {
+  readonly store: GatewayStore;
+  readonly clock: Clock;
+  /** Name of the hub in tokens. */
+  readonly hubName: string;
+  /** Devices for which the adapter may vouch. */
+  readonly mayVouchFor: (device: string) => boolean;
+  /** Makes devices that do not exist, where the adapter vouches for them. */
+  readonly creates: boolean;
+  /** Undefined while the hub cannot be reached. */
+  readonly hub: () => AskHub | undefined;
+}
+
+const ENDLESS = Number.POSITIVE_INFINITY;
+
+/**
+ * Whether what a device has shown proves it. The hub judges; what it has believed is remembered as a hash, so that devices are let in while
+ * the hub is away: a device that was disabled meanwhile stays in until then, and the hub takes nothing of it.
+ */
+export class Proofs {
+  readonly #parts: ProofsParts;
+  readonly #salt: Buffer;
+  readonly #sql;
+
+  constructor(parts: ProofsParts) {
+    this.#parts = parts;
+    const { store } = parts;
+    this.#sql = {
+      find: store.prepare('select seen from proof where device = ? and hash = ?'),
+      keep: store.prepare('insert or replace into proof (device, hash, seen) values (?, ?, ?)'),
+      forget: store.prepare('delete from proof where device = ?'),
+      count: store.prepare('select count(*) as count from proof'),
+      oldest: store.prepare('delete from proof where seen <= (select seen from proof order by seen limit 1 offset ?)'),
+      fact: store.prepare("select value from fact where name = 'salt'"),
+      keepFact: store.prepare("insert into fact (name, value) values ('salt', ?)"),
+    };
+    const known = this.#sql.fact.get() as { value: Uint8Array } | undefined;
+    this.#salt = known === undefined ? randomBytes(32) : Buffer.from(known.value);
+    if (known === undefined) store.write(() => void this.#sql.keepFact.run(this.#salt)).catch(() => {});
+  }
+
+  /** Resolves with the UTC milliseconds at which the proof ends. @throws Refused unauthorized, disabled, throttled, unreachable, invalid */
+  async check(proof: Proof): Promise<number> {
+    if (!/^[^/\s]{1,128}(\/[^/\s]{1,128})?$/.test(proof.device)) throw unauthorized();
+    if (proof.kind === 'vouched' && !this.#parts.mayVouchFor(proof.device)) throw unauthorized();
+    const ask = this.#parts.hub();
+    const hash = this.#hash(proof);
+    if (ask === undefined) return this.#remembered(proof, hash);
+    let expiresAt: number;
+    try {
+      expiresAt = await this.#judged(proof, ask);
+    } catch (error) {
+      if (!(error instanceof Refused)) return this.#remembered(proof, hash);
+      // A wrong one costs no disk: somebody may try many.
+      if (error.code === 'disabled') this.forget(proof.device);
+      throw error;
+    }
+    this.#keep(proof.device, hash);
+    return expiresAt;
+  }
+
+  /** What was believed of a device counts no more. */
+  forget(device: string): void {
+    this.#parts.store.write(() => void this.#sql.forget.run(device)).catch(() => {});
+  }
+
+  async #judged(proof: Proof, ask: AskHub): Promise<number> {
+    const { device } = proof;
+    const judge = async (kind: string, body: unknown): Promise<NodeAnswer> =>
+      ask({ operation: 'judge', device, kind }, body);
+    let answer = await this.#shown(proof, judge);
+    if (answer.status === 401 && proof.kind === 'vouched' && this.#parts.creates) {
+      const made = await ask({ operation: 'create', device }, '');
+      if (made.status !== 200) throw refusalOf(made);
+      answer = await judge('vouched', '');
+    }
+    if (answer.status !== 200) throw refusalOf(answer);
+    const { expiresAt } = JSON.parse(String(answer.body)) as { expiresAt?: number };
+    // The token that the gateway has made of a key says nothing of the device's.
+    return proof.kind === 'key' ? ENDLESS : (expiresAt ?? ENDLESS);
+  }
+
+  async #shown(proof: Proof, judge: (kind: string, body: unknown) => Promise<NodeAnswer>): Promise<NodeAnswer> {
+    const { device } = proof;
+    switch (proof.kind) {
+      case 'key': {
+        const [deviceId, moduleId] = device.split('/');
+        const path = moduleId === undefined ? deviceId : `${deviceId}/modules/${moduleId}`;
+        if (!/^[A-Za-z0-9+/]+={0,2}$/.test(proof.key)) throw unauthorized();
+        const resource = `${this.#parts.hubName}/devices/${path}`;
+        const expiresAt = this.#parts.clock.now() + limits.gatewayProofTokenMs;
+        return judge('token', await signSas({ resource, key: proof.key, expiresAt }));
+      }
+      case 'token':
+        return judge('token', proof.token);
+      case 'certificate': {
+        const writer = new ByteWriter();
+        for (const certificate of proof.chain) writer.bytes(certificate);
+        return judge('certificate', writer.copy());
+      }
+      // The adapter has seen the device prove what only `sharedKey` could have told it.
+      case 'psk':
+      case 'vouched':
+        return judge('vouched', '');
+    }
+  }
+
+  #remembered(proof: Proof, hash: Buffer): number {
+    const known = this.#sql.find.get(proof.device, hash) as { seen: number } | undefined;
+    if (known !== undefined) return proof.kind === 'token' ? (endOf(proof.token) ?? ENDLESS) : ENDLESS;
+    throw new Refused('unreachable', 'The hub cannot be reached, and the gateway does not know this proof.', 60);
+  }
+
+  #keep(device: string, hash: Buffer): void {
+    if (this.#sql.find.get(device, hash) !== undefined) return;
+    const keep = (): void => {
+      const { count } = this.#sql.count.get() as { count: number };
+      if (count >= limits.gatewayProofsMax) this.#sql.oldest.run(Math.floor(limits.gatewayProofsMax / 10));
+      this.#sql.keep.run(device, hash, this.#parts.clock.now());
+    };
+    this.#parts.store.write(keep).catch(() => {});
+  }
+
+  /** Salted, so that the hashes of two gateways cannot be compared; keys are random and cannot be guessed. */
+  #hash(proof: Proof): Buffer {
+    const hash = createHmac('sha256', this.#salt).update(`${proof.kind}\n${proof.device}\n`);
+    if (proof.kind === 'key') hash.update(proof.key);
+    else if (proof.kind === 'token') hash.update(proof.token);
+    else if (proof.kind === 'certificate') for (const each of proof.chain) hash.update(each);
+    return hash.digest();
+  }
+}
+
+/** `se` of a SAS token, in milliseconds. */
+function endOf(token: string): number | undefined {
+  const seconds = Number(/[?&\s]se=(\d{1,12})(&|$)/.exec(token)?.[1]);
+  return Number.isNaN(seconds) ? undefined : seconds * 1000;
+}
+
+const unauthorized = (): Refused => new Refused('unauthorized', 'The device is unknown, or its proof is wrong.');
+
+function refusalOf({ status, description }: NodeAnswer): Refused {
+  if (status === 403) return new Refused('disabled', 'The device is disabled.');
+  if (status === 429) return new Refused('throttled', 'The hub does not judge so many proofs now.', 10);
+  if (status >= 500) return new Refused('unreachable', `The hub cannot judge now: ${description}`);
+  if (status === 400) return new Refused('invalid', description);
+  return unauthorized();
+}

@@ -1,0 +1,295 @@
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { ForwardedMessage } from '../../wire/gateway/batch.ts';
+import { Refused } from '../refused.ts';
+import type { SessionEnd, SessionWire } from '../session.ts';
+import type {
+  CloseReason,
+  Command,
+  JsonObject,
+  MethodAnswer,
+  MethodCall,
+  Settlement,
+  Telemetry,
+  Twin,
+} from '../types.ts';
+import { type DeviceEvents, DeviceLinks, type DeviceWants } from './amqp/device-links.ts';
+import type { AmqpEnding } from './amqp/failure.ts';
+import type { SessionPool } from './amqp/session-pool.ts';
+import type { Forwarder } from './forwarder.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Queue } from './queue.ts';
+import { difference, type Reports } from './reports.ts';
+
+export interface RemoteSessionParts {
+  readonly device: string;
+  readonly wants: DeviceWants;
+  readonly modelId?: string;
+  readonly clock: Clock;
+  readonly queue: Queue;
+  readonly forwarder: Forwarder;
+  readonly outcomes: Outcomes;
+  readonly reports: Reports;
+  /** The session as the adapter has it. */
+  readonly end: SessionEnd;
+  /** Its links ended for a reason that may pass: they are to be opened again. */
+  readonly lost: (session: RemoteSession) => void;
+  readonly closed: (session: RemoteSession) => void;
+}
+
+/** One device's way to the hub: messages by queue and batches, the rest by links of its own, which come and go with the connection. */
+export class RemoteSession implements SessionWire, DeviceEvents {
+  readonly device: string;
+  readonly #parts: RemoteSessionParts;
+  #links: DeviceLinks | undefined;
+  #isClosed = false;
+  /** Messages past the disk that the hub has not answered. */
+  #direct = new Set<Promise<void>>();
+  /** A message of this session is on the gateway's disk, or on its way there. */
+  #hasStored = false;
+  /** Names of commands that are with the device, by their delivery. */
+  readonly #names = new Map<string, string>();
+  /** Desired properties as the device knows them, as far as it has read them. */
+  #known: { version: number; properties: JsonObject | undefined } | undefined;
+  /** Changes that the handler has not been given yet: it has one at a time. */
+  readonly #changes: { readonly patch: JsonObject; readonly version: number }[] = [];
+  #isTelling = false;
+  #isSlowed = false;
+
+  constructor(parts: RemoteSessionParts) {
+    this.#parts = parts;
+    this.device = parts.device;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get isAttached(): boolean {
+    return this.#links !== undefined;
+  }
+
+  /** Opens the device's links. Resolves when the hub has let them in. @throws Refused, HubFailure */
+  async attach(pool: SessionPool): Promise<void> {
+    if (this.#isClosed || this.#links !== undefined) return;
+    const { clock, device, wants, modelId } = this.#parts;
+    const links = new DeviceLinks({ pool, clock, device, wants, modelId, events: this });
+    this.#links = links;
+    await links.opened();
+    if (this.#links !== links) return;
+    await this.#catchUp(links);
+    await this.flushReport();
+  }
+
+  /** The connection is gone. */
+  detach(): void {
+    const links = this.#links;
+    this.#links = undefined;
+    links?.abandon();
+  }
+
+  async send(message: Telemetry, until: 'hub' | 'stored'): Promise<void> {
+    const forwarded = forwardedOf(this.device, message, this.#parts.clock.now());
+    if (until === 'stored') {
+      // In order behind those whose answer is awaited.
+      if (this.#direct.size > 0) await Promise.allSettled(this.#direct);
+      this.#hasStored = true;
+      const stored = this.#parts.queue.put(forwarded);
+      this.#heedQueue();
+      return stored;
+    }
+    if (this.#hasStored && this.#parts.forwarder.isLinked) {
+      await this.#parts.queue.liveTaken();
+      this.#hasStored = false;
+    }
+    const sent = this.#parts.forwarder.send(forwarded);
+    this.#direct.add(sent);
+    const settled = (): void => void this.#direct.delete(sent);
+    sent.then(settled, settled);
+    return sent;
+  }
+
+  async report(patch: JsonObject): Promise<number | undefined> {
+    const { reports } = this.#parts;
+    if (this.#links !== undefined) {
+      await this.flushReport();
+      try {
+        if (!reports.has(this.device)) return await this.#links.report(patch);
+      } catch (error) {
+        if (!(error instanceof Refused) || error.code !== 'unreachable') throw error;
+      }
+    }
+    await reports.keep(this.device, patch);
+    return undefined;
+  }
+
+  /** Tells the hub what was reported while it was away. */
+  async flushReport(): Promise<void> {
+    const { reports, device } = this.#parts;
+    const waiting = reports.has(device) ? reports.find(device) : undefined;
+    if (waiting === undefined || this.#links === undefined) return;
+    try {
+      await this.#links.report(waiting);
+    } catch (error) {
+      // What the hub refuses for good waits for nothing.
+      if (error instanceof Refused && error.retry) return;
+    }
+    await reports.done(device, waiting);
+  }
+
+  async twin(): Promise<Twin> {
+    if (this.#links === undefined) throw new Refused('unreachable', 'The hub cannot be reached.');
+    const twin = await this.#links.twin();
+    this.#known = { version: twin.desiredVersion, properties: twin.desired };
+    return twin;
+  }
+
+  settle(id: string, settlement: Settlement | 'release'): void {
+    const name = this.#names.get(id);
+    this.#names.delete(id);
+    // Given back: its lock ends by itself.
+    if (settlement === 'release') return;
+    const isTold = this.#links?.settle(id, settlement) ?? false;
+    if (name !== undefined) this.#parts.outcomes.settled(this.device, name, settlement, isTold);
+  }
+
+  answer(id: string, answer: MethodAnswer): void {
+    this.#links?.answer(id, answer);
+  }
+
+  desiredTaken(): void {
+    this.#isTelling = false;
+    this.#tellNext();
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const links = this.#links;
+    this.#links = undefined;
+    links?.close();
+    this.#parts.closed(this);
+  }
+
+  command(command: Command, name: string): void {
+    const known = this.#parts.outcomes.find(this.device, name);
+    if (known !== undefined) {
+      this.#links?.settle(command.id, known);
+      return;
+    }
+    this.#names.set(command.id, name);
+    this.#parts.end.command(command);
+  }
+
+  commandOver(id: string): void {
+    this.#parts.end.commandOver(id);
+  }
+
+  method(id: string, call: MethodCall): void {
+    this.#parts.end.method(id, call);
+  }
+
+  methodOver(id: string): void {
+    this.#parts.end.methodOver(id);
+  }
+
+  desired(patch: JsonObject, version: number): void {
+    if (this.#known !== undefined && version <= this.#known.version) return;
+    this.#known = { version, properties: this.#known?.properties && applied(this.#known.properties, patch) };
+    this.#changes.push({ patch, version });
+    this.#tellNext();
+  }
+
+  ended(ending: AmqpEnding): void {
+    this.#links = undefined;
+    const reason = reasonOf(ending);
+    if (reason === undefined) this.#parts.lost(this);
+    else this.end(reason);
+  }
+
+  /** The session ends by the hub's will, or the host's. */
+  end(reason: CloseReason): void {
+    if (this.#isClosed) return;
+    this.#parts.end.closed(reason);
+    void this.close();
+  }
+
+  setWritable(isWritable: boolean): void {
+    this.#parts.end.setWritable(isWritable);
+  }
+
+  /** Changes that were made while the connection was away: told as one, with what was deleted where the device had read the whole. */
+  async #catchUp(links: DeviceLinks): Promise<void> {
+    if (!this.#parts.wants.desired) return;
+    if (this.#known === undefined) {
+      // Nothing was missed before the first connection; from here on something may be.
+      this.#known = { version: 0, properties: undefined };
+      return;
+    }
+    const { desired, desiredVersion } = await links.twin();
+    const { version, properties } = this.#known;
+    if (desiredVersion <= version) return;
+    this.#known = { version: desiredVersion, properties: desired };
+    const patch = properties === undefined ? desired : difference(properties, desired);
+    this.#changes.push({ patch, version: desiredVersion });
+    this.#tellNext();
+  }
+
+  #tellNext(): void {
+    if (this.#isTelling || this.#isClosed) return;
+    const next = this.#changes.shift();
+    if (next === undefined) return;
+    this.#isTelling = true;
+    this.#parts.end.desired(next.patch, next.version);
+  }
+
+  #heedQueue(): void {
+    const { queue } = this.#parts;
+    if (this.#isSlowed || queue.writable) return;
+    this.#isSlowed = true;
+    this.setWritable(false);
+    void queue.drained().then(() => {
+      this.#isSlowed = false;
+      this.setWritable(true);
+    });
+  }
+}
+
+/** Undefined = it may pass: the links are opened again. */
+function reasonOf({ condition }: AmqpEnding): CloseReason | undefined {
+  if (condition === 'amqp:link:stolen') return 'replaced';
+  if (condition === 'amqp:not-found') return 'deleted';
+  return condition === 'amqp:unauthorized-access' ? 'disabled' : undefined;
+}
+
+function forwardedOf(device: string, message: Telemetry, now: number): ForwardedMessage {
+  const [deviceId, moduleId] = device.split('/');
+  const { body, messageId, correlationId, created, contentType, contentEncoding, properties = {} } = message;
+  const at = created?.getTime() ?? now;
+  return {
+    deviceId,
+    ...(moduleId !== undefined && { moduleId }),
+    // A time that is none, or out of the calendar, says nothing.
+    created: Math.abs(at) <= limits.gatewayCreatedMsMax ? at : now,
+    ...(messageId !== undefined && messageId !== '' && { messageId }),
+    ...(correlationId !== undefined && { correlationId }),
+    ...(contentType !== undefined && { contentType }),
+    ...(contentEncoding !== undefined && { contentEncoding }),
+    properties: Object.entries(properties),
+    body: typeof body === 'string' ? Buffer.from(body) : body,
+  };
+}
+
+function applied(properties: JsonObject, patch: JsonObject): JsonObject {
+  const entries = new Map(Object.entries(properties));
+  for (const [name, value] of Object.entries(patch)) {
+    const before = entries.get(name);
+    if (value === null) entries.delete(name);
+    else if (typeof value !== 'object' || Array.isArray(value)) entries.set(name, value);
+    else {
+      const inner = typeof before === 'object' && before !== null && !Array.isArray(before) ? before : {};
+      entries.set(name, applied(inner as JsonObject, value as JsonObject));
+    }
+  }
+  return Object.fromEntries(entries);
+}
