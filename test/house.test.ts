@@ -86,6 +86,7 @@ const coreRooms = [
   'query',
   'registry-jobs',
   'jobs',
+  'configurations',
 ];
 
 /** What other programs import (`exports` of package.json). */

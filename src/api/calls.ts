@@ -7,6 +7,7 @@ import {
   serverAuthoritySchema,
 } from './authorities.ts';
 import { type CommandCalls, commandCalls } from './command-calls.ts';
+import { type ConfigurationCalls, configurationCalls } from './configuration-calls.ts';
 import { type ApiRequest, type ApiTransport, type Extra, exchange } from './exchange.ts';
 import type { ConsumerGroupJson, HubFacts } from './hub.ts';
 import { consumerGroupSchema, hubFactsSchema } from './hub.ts';
@@ -86,6 +87,7 @@ export interface ApiCalls {
   readonly twins: TwinCalls;
   readonly queries: QueryCalls;
   readonly jobs: JobCalls;
+  readonly configurations: ConfigurationCalls;
   /** The authority behind the hub's own certificate, and its roll-over. */
   readonly serverAuthority: {
     get(): Promise<ServerAuthorityJson>;
@@ -151,6 +153,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
     twins: twinCalls(transport),
     queries: queryCalls(transport),
     jobs: jobCalls(transport),
+    configurations: configurationCalls(transport),
     serverAuthority: {
       get: () => call(serverAuthoritySchema, 'GET', serverAuthority),
       offer: () => call(serverAuthoritySchema, 'POST', `${serverAuthority}/offer`),

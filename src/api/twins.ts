@@ -33,6 +33,10 @@ export const twinSchema = z.object({
   tags: foreignObject,
   properties: z.object({ desired: section, reported: section }),
   capabilities: z.object({ iotEdge: z.boolean() }),
+  configurations: z
+    .record(z.string(), z.object({ status: z.enum(['targeted', 'applied']) }))
+    .optional()
+    .describe('those that are for it'),
   deviceScope: z.string().optional(),
   parentScopes: z.array(z.string()).optional(),
 });

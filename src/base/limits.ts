@@ -8,6 +8,7 @@ import { amqpLimits } from './limits/amqp.ts';
 import { cliLimits } from './limits/cli.ts';
 import { coapLimits } from './limits/coap.ts';
 import { commandsLimits } from './limits/commands.ts';
+import { configurationsLimits } from './limits/configurations.ts';
 import { connectionsLimits } from './limits/connections.ts';
 import { dtlsLimits } from './limits/dtls.ts';
 import { eventsLimits } from './limits/events.ts';
@@ -32,6 +33,7 @@ export const limits = {
   ...cliLimits,
   ...coapLimits,
   ...commandsLimits,
+  ...configurationsLimits,
   ...connectionsLimits,
   ...dtlsLimits,
   ...eventsLimits,

@@ -73,6 +73,30 @@ export const errorTable = {
     meaning: 'the scope is not that of an edge device, or may not be set here',
   },
   CannotRegisterModuleToModule: { number: 400301, status: 400, retry: false, meaning: 'a module cannot hold modules' },
+  InvalidConfigurationTargetCondition: {
+    number: 400401,
+    status: 400,
+    retry: false,
+    meaning: 'the target condition of the configuration is not allowed',
+  },
+  InvalidConfigurationContent: {
+    number: 400402,
+    status: 400,
+    retry: false,
+    meaning: 'the content of the configuration is not allowed',
+  },
+  CannotModifyImmutableConfigurationContent: {
+    number: 400403,
+    status: 400,
+    retry: false,
+    meaning: 'the content of a configuration stays as it was created',
+  },
+  InvalidConfigurationCustomMetricsQuery: {
+    number: 400404,
+    status: 400,
+    retry: false,
+    meaning: 'a metric of the configuration is no query that can be counted',
+  },
   IotHubUnauthorized: { number: 401003, status: 401, retry: false, meaning: 'authentication failed' },
   IotHubUnauthorizedAccess: {
     number: 401002,
@@ -133,6 +157,7 @@ export const errorTable = {
   ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
   CertificateAuthorityNotFound: { number: 404202, status: 404, retry: false, meaning: 'no such certificate authority' },
   FileNotFound: { number: 404203, status: 404, retry: false, meaning: 'no such file' },
+  ConfigurationNotFound: { number: 404301, status: 404, retry: false, meaning: 'no such configuration' },
   GenericMethodNotAllowed: {
     number: 405000,
     status: 405,
@@ -154,6 +179,18 @@ export const errorTable = {
     status: 409,
     retry: false,
     meaning: 'the certificate authority exists already',
+  },
+  ConfigurationAlreadyExists: {
+    number: 409401,
+    status: 409,
+    retry: false,
+    meaning: 'the configuration exists already',
+  },
+  ApplyConfigurationAlreadyInProgressOnDevice: {
+    number: 409402,
+    status: 409,
+    retry: true,
+    meaning: 'configuration content is being applied to the device by another request',
   },
   PreconditionFailed: { number: 412001, status: 412, retry: false, meaning: 'the ETag is not the current one' },
   DeviceMessageLockLost: { number: 412002, status: 412, retry: false, meaning: 'the lock on the command is gone' },

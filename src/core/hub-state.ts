@@ -11,6 +11,9 @@ import type { CommandQueue } from './commands/ports.ts';
 import type { CommandKeeping, Commands } from './commands/room.ts';
 import { defaultCommandLimits } from './commands/rules.ts';
 import type { CommandLimits } from './commands/types.ts';
+import { createConfigurations } from './configurations/configurations.ts';
+import type { ConfigurationStore } from './configurations/ports.ts';
+import type { Configurations } from './configurations/room.ts';
 import type { FilesRoom } from './files/files.ts';
 import type { Files } from './files/room.ts';
 import { stillStand } from './identity/credentials.ts';
@@ -33,6 +36,7 @@ import type { Recorder } from './monitoring/types.ts';
 import { connectionReports, reportEndedCommands, reportIdentityChange } from './monitoring/watched-rooms.ts';
 import type { Presence, SubscriptionStore, WatchedPresence } from './presence/ports.ts';
 import type { ConnectionClaim, DisconnectReason } from './presence/types.ts';
+import { conditionLanguage } from './query/kept-conditions.ts';
 import { LiveQueries, type LiveTotals } from './query/live-queries.ts';
 import type { FleetStore } from './query/ports.ts';
 import { createQueries } from './query/queries.ts';
@@ -41,6 +45,7 @@ import { RowChanges } from './query/row-changes.ts';
 import { parseTarget } from './query/statement.ts';
 import { targetsOf } from './query/targets.ts';
 import type { Throttling } from './throttling/throttling.ts';
+import { checkedRequest } from './twins/content.ts';
 import type { TwinStore } from './twins/ports.ts';
 import type { Twins } from './twins/room.ts';
 import { createTwins, type ReportTotals } from './twins/twins.ts';
@@ -56,6 +61,7 @@ export interface HubState {
   readonly methods: Guarded<Methods>;
   readonly queries: Guarded<Queries>;
   readonly jobs: Guarded<Jobs>;
+  readonly configurations: Guarded<Configurations>;
 }
 
 /** What changes too often to be in every store of the fleet: a store that does not hold it asks. */
@@ -98,6 +104,7 @@ export interface HubStateParts {
   readonly node?: string;
   /** Whether what became of devices in jobs is kept as events; absent = no. */
   readonly jobEvents?: boolean;
+  readonly configurations: ConfigurationStore;
   /** Whether changes of twins are kept as events; absent = no. */
   readonly twinEvents?: boolean;
   readonly fleet: (live: LiveStates) => FleetStore;
@@ -172,6 +179,13 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     checkCondition: (condition) => void parseTarget(condition),
     wake: () => jobRunner.wake(),
   });
+  const configurations = createConfigurations({
+    ...{ guard, store: parts.configurations, identities, twins: parts.twins, clock, random },
+    withEvents: parts.twinEvents ?? false,
+    modulesPerDeviceMax: parts.limits.modulesPerDeviceMax ?? limits.modulesPerDeviceMax,
+    language: conditionLanguage,
+    checkSection: checkedRequest,
+  });
   parts.twins.watchOwnWrites(({ key, generationId, version }) => {
     presence.notify(key, { kind: DESIRED, value: { generationId, version } }).catch((error) => {
       log.error({ identity: identityName(key), error }, 'not told of its desired properties');
@@ -199,6 +213,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     queries,
     jobs,
     jobRunner,
+    configurations,
     totals: { reports: twins.totals, methods: methods.totals, live: () => live.totals },
     closeMethods: () => methods.close(),
     closeLive: () => live.close(),

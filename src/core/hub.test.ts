@@ -7,6 +7,7 @@ import { silentLog } from '../base/log.ts';
 import { seededRandom } from '../base/random.ts';
 import { createMemoryAuthorityStore } from '../stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../stores/memory/command-queue.ts';
+import { createMemoryConfigurationStore } from '../stores/memory/configurations.ts';
 import { memoryFiles } from '../stores/memory/files.ts';
 import { createMemoryFleetStore } from '../stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../stores/memory/identities.ts';
@@ -53,6 +54,7 @@ async function house(told?: MonitoringReport[]): Promise<WholeHub> {
     commandQueue: createMemoryCommandQueue(identities),
     twins,
     jobs: createMemoryJobStore(twins),
+    configurations: createMemoryConfigurationStore(identities, twins),
     fleet: (live) => createMemoryFleetStore(identities, twins, live),
     files: memoryFiles(common.guard, identities, clock, random),
     presence: createPresence({ places: createMemoryPlaces(), clock }),
@@ -220,6 +222,7 @@ test('every room that doors see stands behind the guard', () => {
     subscriptions: true,
     queries: true,
     jobs: true,
+    configurations: true,
   };
   assert.ok(Object.values(rooms).every(Boolean));
 });

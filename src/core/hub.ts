@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import type { Random } from '../base/random.ts';
 import type { CommandKeeping, Commands } from './commands/room.ts';
+import type { Configurations } from './configurations/room.ts';
 import type { TraceReader } from './events/ports.ts';
 import type { EventHubs, Events } from './events/room.ts';
 import type { Files } from './files/room.ts';
@@ -42,6 +43,7 @@ export interface Hub {
   readonly methods: Guarded<Methods>;
   readonly queries: Guarded<Queries>;
   readonly jobs: Guarded<Jobs>;
+  readonly configurations: Guarded<Configurations>;
   readonly admission: Guarded<Admission>;
   readonly subscriptions: Guarded<Subscriptions>;
   readonly clock: Clock;
@@ -83,7 +85,7 @@ export interface HubParts {
 /** Puts the rooms together, for the process that owns the state and for its listener threads alike. */
 export function createHub(parts: HubParts): WholeHub {
   const { name, hostNames, guard, recorder, tracing, clock, random, log } = parts;
-  const { cache, trust, presence, commands, files, twins, methods, queries, jobs } = parts.state;
+  const { cache, trust, presence, commands, files, twins, methods, queries, jobs, configurations } = parts.state;
   const authentication = createAuthentication({
     identities: cache,
     trust,
@@ -122,6 +124,7 @@ export function createHub(parts: HubParts): WholeHub {
     methods,
     queries,
     jobs,
+    configurations,
     presence,
     admission: createAdmission(guard, presence),
     subscriptions: createSubscriptions(guard, parts.subscriptions),

@@ -9,6 +9,7 @@ import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
 import type { Random } from '../base/random.ts';
+import { carryConfigurations } from '../core/configurations/carrying.ts';
 import { createEvents } from '../core/events/events.ts';
 import { partitionOf } from '../core/events/rules.ts';
 import { createHub, type WholeHub } from '../core/hub.ts';
@@ -16,6 +17,7 @@ import { createHubState } from '../core/hub-state.ts';
 import { createGuard } from '../core/identity/guard.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
+import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
@@ -156,6 +158,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     twins: stores.twins,
     jobs: stores.jobs,
     jobEvents: wantsSource(settings, 'deviceJobLifecycleEvents'),
+    configurations: stores.configurations,
     fleet: () => stores.fleet,
     settlePresence: () => keptPresence.settle(),
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
@@ -169,6 +172,13 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     correlationOf: twinEventCorrelation,
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
+  const carrying = carryConfigurations({
+    ...{ store: stores.configurations, identities, clock: storage.clock, random, log },
+    withEvents: wantsSource(settings, 'twinChangeEvents'),
+    modulesPerDeviceMax: limits.modulesPerDeviceMax,
+    notApplied: (key, reason) => recorder.record({ type: 'configurationNotApplied', ...concerning(key), reason }),
+  });
+  shutdown.add('configurations', () => carrying.close());
   metrics.watchTwins(state.totals, publisher);
   measureLiveQueries(metrics.registry, state.totals.live);
   shutdown.add('events of twins', () => publisher.close());

@@ -198,16 +198,12 @@ test('unknown paths, wrong methods and absent rooms are told apart', async () =>
   const wrong = await expect('PATCH', '/devices/d1', 405, 'GenericMethodNotAllowed');
   assert.deepEqual(wrong.headers.allow.split(', ').sort(), ['DELETE', 'GET', 'PUT']);
   await expect('POST', '/statistics/devices', 405, 'GenericMethodNotAllowed');
-  for (const [method, path] of [
-    ['POST', '/devices/d1/applyConfigurationContent'],
-    ['GET', '/configurations'],
-    ['GET', '/messages/serviceBound/filenotifications'],
-  ]) {
+  for (const [method, path] of [['GET', '/messages/serviceBound/filenotifications']]) {
     const answer = await expect(method, path, 501, 'OperationNotOffered');
     const { Message } = JSON.parse(answer.body);
     assert.ok(Message.includes(`does not offer ${method} ${path.split('/').slice(0, 2).join('/')}`), Message);
   }
-  const unknown = await http.request('GET', `/configurations?${version}`, { headers: { authorization: 'nonsense' } });
+  const unknown = await http.request('GET', `/jobs?${version}`, { headers: { authorization: 'nonsense' } });
   assert.equal(unknown.status, 401);
 });
 

@@ -339,6 +339,25 @@ export const matrix: Readonly<
       rest('hub', 'GET', '/mooring/v1/query/live', undefined, { query: 'query=SELECT%20deviceId%20FROM%20devices' }),
     ],
   },
+  'configurations.read': {
+    who: readers,
+    rows: [
+      rest('hub', 'GET', '/configurations'),
+      rest('hub', 'GET', '/configurations/c1'),
+      rest('hub', 'POST', '/configurations/testQueries', { targetCondition: '*' }),
+    ],
+  },
+  'configurations.write': {
+    who: writers,
+    rows: [
+      rest('hub', 'PUT', '/configurations/c1', { id: 'c1', content: {}, targetCondition: '' }),
+      rest('hub', 'DELETE', '/configurations/c1'),
+    ],
+  },
+  'configurations.apply': {
+    who: writers,
+    rows: [rest('d1', 'POST', '/devices/d1/applyConfigurationContent', { modulesContent: {} })],
+  },
   'twins.readOwn': {
     who: devices,
     rows: [

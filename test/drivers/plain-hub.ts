@@ -4,6 +4,7 @@ import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import { carryConfigurations } from '../../src/core/configurations/carrying.ts';
 import type { EventHubs, Events } from '../../src/core/events/room.ts';
 import type { FilesRoom } from '../../src/core/files/files.ts';
 import { createHub, type HubParts, type WholeHub } from '../../src/core/hub.ts';
@@ -23,6 +24,7 @@ import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryConfigurationStore } from '../../src/stores/memory/configurations.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
@@ -74,17 +76,26 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
   const ownTwins = createMemoryTwinStore(memory);
   const twins = parts.twins ?? ownTwins;
   const jobs = createMemoryJobStore({ change: twins.change, keepEvent: ownTwins.keepEvent });
+  const configurations = createMemoryConfigurationStore(memory, ownTwins);
   const files = memoryFiles(guard, identities, clock, random);
   const state = createHubState({
     ...common,
     commandQueue: parts.commandQueue ?? createMemoryCommandQueue(memory),
     twins,
+    configurations,
     jobs,
     fleet: (live) => createMemoryFleetStore(identities, twins, live, jobs),
     files,
     presence: createPresence({ places: createMemoryPlaces(), clock, log }),
     throttling: createThrottling({}, clock),
     commandFollower: undefined,
+  });
+  const bounds = { devicesMax: 1_000_000, modulesPerDeviceMax: 50, ...limits };
+  // Over the stores in memory; it has no timer while there is nothing to do.
+  carryConfigurations({
+    ...{ store: configurations, identities, clock, random, log, withEvents: false },
+    modulesPerDeviceMax: bounds.modulesPerDeviceMax,
+    notApplied: () => {},
   });
   const hub = createHub({
     ...common,
@@ -96,7 +107,6 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     refusalDelays: createRefusalDelays(clock, 0),
     tracing,
   });
-  const bounds = { devicesMax: 1_000_000, modulesPerDeviceMax: 50, ...limits };
   const registryJobs = memoryRegistryJobs({
     guard,
     identities,

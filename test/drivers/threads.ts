@@ -23,6 +23,7 @@ import { ListenerThreads } from '../../src/server/threads/threads.ts';
 import { SharedTls } from '../../src/server/threads/tls.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryConfigurationStore } from '../../src/stores/memory/configurations.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { createMemoryEventLog, type MemoryEventLog } from '../../src/stores/memory/event-log.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
@@ -78,6 +79,7 @@ export async function openThreadedHub(count = 2, program?: URL, clock: Clock = s
     commandQueue: createMemoryCommandQueue(store),
     twins,
     jobs: createMemoryJobStore(twins),
+    configurations: createMemoryConfigurationStore(store, twins),
     fleet: (live) => createMemoryFleetStore(store, twins, live),
     files: memoryFiles(common.guard, store, clock),
     presence: createPresence({ places: createMemoryPlaces(), clock }),

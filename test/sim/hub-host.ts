@@ -35,6 +35,7 @@ import { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
+import { createMemoryConfigurationStore } from '../../src/stores/memory/configurations.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import { memoryFiles } from '../../src/stores/memory/files.ts';
 import { createMemoryFleetStore } from '../../src/stores/memory/fleet.ts';
@@ -111,13 +112,15 @@ export class HubHost {
     this.#dice = world.dice('hub');
     this.#monitoring = new MonitoringChecker(world);
     const identities = createMemoryIdentityStore();
+    const twins = createMemoryTwinStore(identities, world.plan.twinBackEnds > 0 ? world.scheduler : undefined);
     this.tables = {
       identities,
       authorities: createMemoryAuthorityStore(),
       policies: createMemoryPolicyStore(),
       subscriptions: createMemorySubscriptionStore(),
       commandQueue: createMemoryCommandQueue(identities),
-      twins: createMemoryTwinStore(identities, world.plan.twinBackEnds > 0 ? world.scheduler : undefined),
+      twins,
+      configurations: createMemoryConfigurationStore(identities, twins),
       consumerGroups: createMemoryConsumerGroupStore(),
       presenceStates: createMemoryPresenceStates(identities),
     };
@@ -292,6 +295,7 @@ export class HubHost {
       twins,
       // Nobody asks for jobs here.
       jobs: createMemoryJobStore({ change: twins.change, keepEvent: () => {} }),
+      configurations: behind(thread, tables.configurations),
       twinEvents: plan.twinBackEnds > 0,
       fleet: (live) => createMemoryFleetStore(identities, twins, live),
       files: memoryFiles(common.guard, identities, clock, random),

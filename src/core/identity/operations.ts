@@ -52,6 +52,9 @@ export const operationTable = {
   'twins.report': ofDevice,
   // For seconds perhaps; queries have places of their own (`core/query/queries.ts`).
   'fleet.query': { ...reads('ServiceConnect'), isLong: true },
+  'configurations.read': reads('RegistryRead'),
+  'configurations.write': does('RegistryWrite'),
+  'configurations.apply': does('RegistryWrite'),
   'methods.invoke': { ...does('ServiceConnect'), isLong: true },
   'methods.receive': ofDevice,
   // The service's how-to asks for the registry's permissions, its other calls of this kind for ServiceConnect: either will do.

@@ -70,6 +70,9 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'done',
     'refused',
   ]),
+  configurationNotApplied: kind('What configurations set does not fit on a twin, or a device takes no more modules.', [
+    'reason',
+  ]),
   hubStarted: kind('The hub opens its doors.'),
   hubStopped: kind('The hub has drained its connections and ends in an orderly way.'),
   hubRecovered: kind('The run before this one ended without a stop; each connection that it held is told as ended.', [

@@ -151,6 +151,7 @@ export interface MonitoringFacts {
     readonly refused: number;
   };
   readonly hubStarted: object;
+  readonly configurationNotApplied: { readonly reason: string };
   readonly hubStopped: object;
   readonly hubRecovered: { readonly connectionsLost: number };
   /** Below 0 = back. The time of the event is what the clock shows since. */

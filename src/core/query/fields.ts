@@ -24,6 +24,7 @@ export const rowFields = [
   'tags',
   'properties',
   'capabilities',
+  'configurations',
   'deviceScope',
   'parentScopes',
 ] as const;

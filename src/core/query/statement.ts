@@ -3,6 +3,7 @@ import { twinDialect } from './dialects.ts';
 import { fieldKey } from './fields.ts';
 import { Parser } from './parser.ts';
 import { checkCondition, staticType } from './static-types.ts';
+import { foldStatuses } from './statuses.ts';
 import { type AggregateName, type Collection, isGrouped, type Query, type SelectItem } from './syntax.ts';
 
 const aggregates: readonly string[] = ['COUNT', 'SUM', 'AVG', 'MIN', 'MAX'] satisfies readonly AggregateName[];
@@ -21,7 +22,13 @@ export function parseQuery(text: string): Query {
   const groupBy = parser.takeWord('GROUP') ? groups(parser) : [];
   if (parser.isWord('ORDER')) parser.fail('queries have no ORDER BY: rows come in the order of their ids');
   parser.end();
-  const query: Query = { select, ...(top !== undefined && { top }), from, ...(where && { where }), groupBy };
+  const query: Query = {
+    select,
+    ...(top !== undefined && { top }),
+    from,
+    ...(where && { where: foldStatuses(where, from) }),
+    groupBy,
+  };
   checkGroups(parser, query);
   return query;
 }
@@ -40,7 +47,7 @@ export function parseTarget(text: string): Query {
   const where = hasCondition ? parser.expression() : undefined;
   if (where !== undefined) checkCondition(where, text, twinDialect);
   parser.end();
-  return { select: ids(from), from, ...(where && { where }), groupBy: [] };
+  return { select: ids(from), from, ...(where && { where: foldStatuses(where, from) }), groupBy: [] };
 }
 
 const ids = (from: Collection): readonly SelectItem[] =>

@@ -1,4 +1,5 @@
 /** A twin as back ends see it (twins reference 1.1): the whole document, and single values of it for queries. */
+import type { ConfigurationStates, ConfigurationStatus } from '../configurations/types.ts';
 import type { IdentityView } from '../identity/registry-room.ts';
 import type { IdentityAuthentication } from '../identity/types.ts';
 import type { FieldPath } from '../query/fields.ts';
@@ -17,9 +18,11 @@ export interface TwinFacts {
   readonly identity: TwinIdentity;
   readonly modelId: string;
   readonly twin: Twin;
+  /** Absent = it has none. */
+  readonly configurations?: ConfigurationStates;
 }
 
-export function twinDocument({ identity, twin, modelId }: TwinFacts) {
+export function twinDocument({ identity, twin, modelId, configurations }: TwinFacts) {
   return {
     deviceId: identity.deviceId,
     ...(identity.moduleId !== undefined && { moduleId: identity.moduleId }),
@@ -39,9 +42,17 @@ export function twinDocument({ identity, twin, modelId }: TwinFacts) {
     tags: twin.tags,
     properties: { desired: sectionJson(twin.desired), reported: sectionJson(twin.reported) },
     capabilities: identity.capabilities,
+    ...(configurations !== undefined && { configurations: configurationsJson(configurations) }),
     ...(identity.deviceScope !== null && { deviceScope: identity.deviceScope }),
     ...(identity.parentScopes.length > 0 && { parentScopes: [...identity.parentScopes] }),
   };
+}
+
+/** As the service shows them: `{"<id>": {"status": "applied"}}`. */
+function configurationsJson(states: ConfigurationStates) {
+  const json = Object.create(null) as Record<string, { status: ConfigurationStatus }>;
+  for (const id of Object.keys(states)) json[id] = { status: states[id] };
+  return json;
 }
 
 const connectionState = ({ connected }: TwinIdentity) =>
@@ -70,7 +81,10 @@ export class TwinRow implements FleetRow {
   text(): string {
     const { modelId } = this.#parts;
     const identity = this.#parts.identity();
-    return JSON.stringify(twinDocument({ identity, modelId, twin: this.#whole() }));
+    const configurations = this.#parts.configurations?.();
+    return JSON.stringify(
+      twinDocument({ identity, modelId, twin: this.#whole(), ...(configurations && { configurations }) }),
+    );
   }
 
   value(path: FieldPath): Value {
@@ -86,6 +100,10 @@ export class TwinRow implements FleetRow {
         return below(versions.changes + versions.reported, path.below);
       case 'modelId':
         return below(modelId, path.below);
+      case 'configurations': {
+        const states = this.#parts.configurations?.();
+        return states && below(configurationsJson(states), path.below);
+      }
       case 'tags':
       case 'properties':
         return known === undefined ? this.#ofTwin(path) : known(path.key);
@@ -119,6 +137,8 @@ export interface TwinRowParts {
   readonly versions: { readonly changes: number; readonly reported: number };
   /** Called once at most. */
   readonly twin: () => Twin;
+  /** Undefined = it has none; absent the same. */
+  readonly configurations?: () => ConfigurationStates | undefined;
   /** Values of tags and properties that are known without the document, by `FieldPath.key`; absent = none is. */
   readonly known?: (key: string) => Value;
 }

@@ -1,3 +1,4 @@
+import type { ConfigurationStates } from '../configurations/types.ts';
 import type { ErrorCode, LimitHit } from '../errors.ts';
 import type { IdentityKey } from '../identity/types.ts';
 import type { ReportedPatch, Twin, TwinChange } from './types.ts';
@@ -49,6 +50,8 @@ export interface KeptTwin {
   /** The model that the device has named last; '' = none. */
   readonly modelId: string;
   readonly twin: Twin;
+  /** Of the configurations that are for it; absent = none is. */
+  readonly configurations?: ConfigurationStates;
 }
 
 export interface ReportTerms {

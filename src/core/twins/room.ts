@@ -1,3 +1,4 @@
+import type { ConfigurationStates } from '../configurations/types.ts';
 import type { IdentityView } from '../identity/registry-room.ts';
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { DesiredChanges } from './ports.ts';
@@ -33,4 +34,5 @@ export interface TwinView {
   readonly identity: IdentityView;
   readonly twin: Twin;
   readonly modelId: string;
+  readonly configurations?: ConfigurationStates;
 }

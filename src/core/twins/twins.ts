@@ -41,11 +41,12 @@ export function createTwins(parts: TwinsParts): TwinsRoom {
   const factsOf = (key: IdentityKey) => Promise.all([parts.presence.state(key), parts.commandDepths([key])]);
   const viewOf = async (
     identity: Identity,
-    { twin, modelId }: KeptTwin,
+    { twin, modelId, configurations }: KeptTwin,
     facts = factsOf(keyOf(identity)),
   ): Promise<TwinView> => {
     const [state, [depth]] = await facts;
-    return { identity: { ...identity, ...state, cloudToDeviceMessageCount: depth }, twin, modelId };
+    const view = { ...identity, ...state, cloudToDeviceMessageCount: depth };
+    return { identity: view, twin, modelId, ...(configurations && { configurations }) };
   };
   const notThere = async (key: IdentityKey): Promise<HubError> => {
     const { deviceId, moduleId } = key;

@@ -5,9 +5,6 @@ import type { AbsentRoute } from './route.ts';
  * 4): answered 501000 with the name of the operation, so that a caller learns "not offered here" and not "wrong address".
  */
 export const absentRoutes: readonly AbsentRoute[] = [
-  { url: '/devices/:deviceId/applyConfigurationContent' },
-  { url: '/configurations' },
-  { url: '/configurations/*' },
   { url: '/messages/serviceBound/filenotifications' },
   { url: '/messages/serviceBound/filenotifications/*' },
 ];

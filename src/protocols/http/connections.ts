@@ -10,6 +10,7 @@ import { buildApp } from './app.ts';
 import { authorityRoutes } from './authority-routes.ts';
 import { backEndFileRoutes } from './back-end-file-routes.ts';
 import { commandRoutes } from './command-routes.ts';
+import { configurationRoutes } from './configuration-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { digitalRoutes } from './digital-routes.ts';
 import { edgeScopeRoutes } from './edge-scope-routes.ts';
@@ -85,6 +86,7 @@ export async function httpConnections(
       ...queryRoutes(hub),
       ...jobRoutes(hub),
       ...liveRoutes(hub),
+      ...configurationRoutes(hub),
       ...digitalRoutes(hub),
       ...commandRoutes(hub),
       ...deviceRoutes(hub),

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import type { Configurations } from '../../core/configurations/room.ts';
 import { HubError } from '../../core/errors.ts';
 import { createEvents } from '../../core/events/events.ts';
 import { createHub, type Hub } from '../../core/hub.ts';
@@ -93,6 +94,9 @@ export function hubStandIn(
     // Asked for at the HTTPS port, which the main thread has.
     queries: guardedElsewhere<Queries>({ page: notHere, live: notHere }),
     jobs: guardedElsewhere<Jobs>({ create: notHere, get: notHere, cancel: notHere, list: notHere }),
+    configurations: guardedElsewhere<Configurations>({
+      ...{ get: notHere, list: notHere, put: notHere, delete: notHere, test: notHere, apply: notHere },
+    }),
   };
   const hub = createHub({
     name: start.name,

@@ -32,13 +32,14 @@ export function createMemoryFleetStore(
     const kept = await twins.load(key, identity.generationId);
     if (kept === undefined) return undefined;
     const [state, [depth]] = await Promise.all([live.state(key), live.commandDepths([key])]);
-    const { twin, modelId } = kept;
+    const { twin, modelId, configurations } = kept;
     return new TwinRow({
       place: { deviceId, moduleId: moduleId ?? '' },
       identity: () => ({ ...identity, ...state, cloudToDeviceMessageCount: depth }),
       modelId,
       versions: { changes: twin.changes, reported: twin.reported.version },
       twin: () => twin,
+      configurations: () => configurations,
     });
   };
   const readerOf = (from: Collection): FleetReader => ({

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import type { ConfigurationStates } from '../../core/configurations/types.ts';
 import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { carryOut, lifecycleEvent, reportedContent } from '../../core/twins/changes.ts';
@@ -8,6 +9,7 @@ import { reportAll } from '../../core/twins/kept.ts';
 import type {
   DesiredNote,
   DesiredText,
+  KeptTwin,
   KeptTwinEvent,
   ReportOutcome,
   TwinEvent,
@@ -17,8 +19,15 @@ import { freshTwin } from '../../core/twins/rules.ts';
 import type { Twin } from '../../core/twins/types.ts';
 import type { MemoryIdentityStore } from './identities.ts';
 
+export interface MemoryTwinStore extends TwinStore {
+  peek(key: IdentityKey): KeptTwin | undefined;
+  /** What configurations have made of it; it goes with its generation. */
+  configure(key: IdentityKey, states: ConfigurationStates | undefined): void;
+}
+
 interface Entry {
   readonly generationId: string;
+  configurations?: ConfigurationStates;
   modelId: string;
   twin: Twin;
   patches: readonly DesiredText[];
@@ -55,6 +64,10 @@ export function createMemoryTwinStore(
     entries.set(identityName(key), fresh);
     return fresh;
   };
+  const keptOf = ({ generationId, modelId, twin, configurations }: Entry): KeptTwin => ({
+    ...{ generationId, modelId, twin },
+    ...(configurations !== undefined && { configurations }),
+  });
   const eventListeners = new Set<() => void>();
   const changes = new TwinChanges();
   const keep = (event: TwinEvent): void => {
@@ -74,7 +87,7 @@ export function createMemoryTwinStore(
     keepEvent: keep,
     async load(key, generationId) {
       const entry = entryOf(key, generationId);
-      return entry && { generationId: entry.generationId, modelId: entry.modelId, twin: entry.twin };
+      return entry && keptOf(entry);
     },
     async change(key, change, terms) {
       const entry = entryOf(key);
@@ -90,7 +103,7 @@ export function createMemoryTwinStore(
         for (const listener of listeners) listener({ key: keyOf(key), generationId, version: desired.version });
       }
       changes.changed(key, change);
-      return { kind: 'done', kept: { generationId, modelId: entry.modelId, twin } };
+      return { kind: 'done', kept: keptOf(entry) };
     },
     async report(reports, { time, withEvents }) {
       const all = reports.map(({ key, generationId, patch }): ReportOutcome => {
@@ -130,6 +143,16 @@ export function createMemoryTwinStore(
       const own = (note: DesiredNote): void => listener(note);
       listeners.add(own);
       return () => listeners.delete(own);
+    },
+    peek(key) {
+      const entry = entryOf(key);
+      return entry && keptOf(entry);
+    },
+    configure(key, states) {
+      const entry = entryOf(key);
+      if (entry === undefined) return;
+      if (states === undefined || Object.keys(states).length === 0) delete entry.configurations;
+      else entry.configurations = states;
     },
     events: async (countMax) => events.slice(0, countMax),
     async dropEvents(sequences) {

@@ -1,5 +1,6 @@
 /** A row of the fleet as tables give it: only what a query asks for is read, and no secret of an identity. */
 import { type RawBuilder, sql } from 'kysely';
+import type { ConfigurationStates } from '../../core/configurations/types.ts';
 import type { AuthenticationType, IdentityStatus } from '../../core/identity/types.ts';
 import { type FieldPath, presenceFields, type RowField } from '../../core/query/fields.ts';
 import { asksFor } from '../../core/query/plan.ts';
@@ -83,6 +84,7 @@ interface Row {
   readonly state_time?: number | null;
   readonly activity_time?: number | null;
   readonly waiting?: number | null;
+  readonly states?: string | null;
   /** JSON of single values, `value0`, `value1` … */
   readonly [value: `value${number}`]: string | null | undefined;
 }
@@ -118,6 +120,7 @@ const identityFields: ReadonlySet<RowField> = new Set([
   'deviceScope',
   'parentScopes',
 ]);
+const configurationFields: ReadonlySet<RowField> = new Set(['configurations']);
 const twinFields: ReadonlySet<RowField> = new Set(['etag', 'version', 'modelId', 'tags', 'properties']);
 
 /** Everything up to FROM and its joins: only what is asked for is read. */
@@ -167,6 +170,10 @@ function selectionOf(
     ) else 0 end as waiting`);
     join('command_queues', 'queue', sql``);
   }
+  if (asksFor(paths, configurationFields)) {
+    columns.push(sql`configured.states`);
+    join('configured', 'configured', ofGeneration('configured'));
+  }
   return sql<Row>`select ${sql.join(columns)} from identities as identity ${sql.join(joins, sql` `)}`;
 }
 
@@ -200,6 +207,12 @@ function rowOf(row: Row, values: Values | undefined): FleetRow {
       reported: Number(row.reported_version ?? fresh.reported.version),
     },
     twin: () => twinFrom(row.document ?? null, tail ?? ''),
+    configurations: () => {
+      const { states } = row;
+      return states === undefined || states === null || states === '{}'
+        ? undefined
+        : (JSON.parse(states) as ConfigurationStates);
+    },
     ...(!isWhole && { known: knownOf(row, values) }),
   });
 }

@@ -3,6 +3,7 @@ import { identityName } from '../../core/identity/permissions.ts';
 import type { IdentityChange, IdentityCounts, IdentityWrite, IdentityWriteOutcome } from '../../core/identity/ports.ts';
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus } from '../../core/identity/types.ts';
 import { forgetCommands } from './commands.ts';
+import { markIdentities } from './configuration-marks.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { keepLifecycle, twinsOf } from './lifecycle-events.ts';
 import type { IdentityRow, Transaction } from './schema.ts';
@@ -65,7 +66,12 @@ export async function writeIdentities(
   cipher: KeyCipher,
   writes: readonly IdentityWrite[],
   eventTime?: number,
-): Promise<{ readonly outcomes: readonly IdentityWriteOutcome[]; readonly changes: readonly IdentityChange[] }> {
+): Promise<{
+  readonly outcomes: readonly IdentityWriteOutcome[];
+  readonly changes: readonly IdentityChange[];
+  /** Configurations are to be looked at. */
+  readonly isMarked: boolean;
+}> {
   const changes: IdentityChange[] = [];
   const outcomes: IdentityWriteOutcome[] = [];
   for (const write of writes) {
@@ -76,7 +82,7 @@ export async function writeIdentities(
     outcomes.push(outcome);
     if (eventTime !== undefined) await keepLifecycle(tx, changes.slice(before), last, eventTime);
   }
-  return { outcomes, changes };
+  return { outcomes, changes, isMarked: await markIdentities(tx, changes) };
 }
 
 function apply(

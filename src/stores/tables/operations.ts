@@ -2,6 +2,7 @@
  * Every operation of the tables by name: what crosses a thread is a name and plain data, never a function. Each runs in a
  * transaction that is open, and is atomic in it: the embedded store commits many together, a cluster each on its own.
  */
+import type { StepTerms } from '../../core/configurations/ports.ts';
 import type { ConsumerGroup } from '../../core/events/ports.ts';
 import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { IdentityKey, Policy } from '../../core/identity/types.ts';
@@ -28,6 +29,16 @@ import {
   settleCommand,
   sweepCommands,
 } from './commands.ts';
+import { settleMissing, stepConfigurations, unprepared } from './configuration-steps.ts';
+import {
+  createConfiguration,
+  deleteConfiguration,
+  getConfiguration,
+  listConfigurations,
+  replaceConfiguration,
+  restConfigurations,
+  waitingIdentities,
+} from './configurations.ts';
 import { createConsumerGroup, deleteConsumerGroup, listConsumerGroups } from './consumer-groups.ts';
 import {
   findGrant,
@@ -110,6 +121,7 @@ const write = <Args extends readonly unknown[], Result>(run: Run<Args, Result>):
 });
 
 export function tableOperations(cipher: KeyCipher) {
+  const prepared = unprepared();
   return {
     'identities.get': read((tx, key: IdentityKey) => getIdentity(tx, cipher, key)),
     'identities.listDevices': read((tx, page: { readonly after?: string; readonly limit: number }) =>
@@ -197,6 +209,15 @@ export function tableOperations(cipher: KeyCipher) {
     'twins.nameModel': write(nameModel),
     'twins.events': read(twinEvents),
     'twins.dropEvents': write(dropTwinEvents),
+    'configurations.get': read(getConfiguration),
+    'configurations.list': read(listConfigurations),
+    'configurations.create': write(createConfiguration),
+    'configurations.replace': write(replaceConfiguration),
+    'configurations.delete': write(deleteConfiguration),
+    'configurations.step': write((tx, terms: StepTerms) => stepConfigurations(tx, terms, prepared)),
+    'configurations.settle': write(settleMissing),
+    'configurations.rest': write(restConfigurations),
+    'configurations.waiting': read(waitingIdentities),
     'grants.grant': write(grantFiles),
     'grants.find': read(findGrant),
     'grants.findByName': read(findGrantByName),

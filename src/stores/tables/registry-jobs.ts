@@ -179,7 +179,13 @@ export async function registryPage(
     order by identity.device_id, identity.module_id limit ${limit}`.execute(tx);
   return rows.map((row) => ({
     identity: toIdentity(row, cipher),
-    text: { generationId: row.generation_id, modelId: row.model ?? '', document: row.document, tail: row.tail ?? '' },
+    text: {
+      generationId: row.generation_id,
+      modelId: row.model ?? '',
+      document: row.document,
+      tail: row.tail ?? '',
+      states: null,
+    },
   }));
 }
 

@@ -31,6 +31,7 @@ export interface Tables {
   twin_events: TwinEventRow;
   jobs: JobRow;
   job_devices: JobDeviceRow;
+  configured: ConfiguredRow;
   file_grants: FileGrantRow;
   registry_jobs: RegistryJobRow;
   registry_job_errors: RegistryJobErrorRow;
@@ -237,6 +238,17 @@ export interface TwinRow {
   /** As the device named it last, when it connected; empty = none. */
   model_id: string;
   tail: string;
+}
+
+/** What configurations have made of an identity; none where they have nothing to do with it (`configuration-rows.ts`). */
+export interface ConfiguredRow {
+  device_id: string;
+  module_id: string;
+  generation_id: string;
+  /** JSON, `ConfigurationStates`. */
+  states: string;
+  /** JSON, the rest of `Configured`. */
+  kept: string;
 }
 
 export interface TwinEventRow {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
+import type { ConfigurationStore } from '../../core/configurations/ports.ts';
 import type { ConsumerGroupStore } from '../../core/events/ports.ts';
 import type { FileRecords, GrantRecords } from '../../core/files/ports.ts';
 import type { RolloutRecords } from '../../core/files/rollout-types.ts';
@@ -18,6 +19,7 @@ import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import type { TableCaller } from './caller.ts';
 import { createTableCommandQueue } from './command-queue.ts';
+import { createTableConfigurationStore, Listeners } from './configuration-store.ts';
 import { createTableJobStore } from './job-store.ts';
 import { tableRegistryJobs, tableRegistryPages } from './registry-job-store.ts';
 import { createTableTwinStore } from './twin-store.ts';
@@ -32,6 +34,7 @@ export interface TableStores {
   readonly commandQueue: CommandQueue;
   readonly fileRecords: FileRecords;
   readonly twins: TwinStore;
+  readonly configurations: ConfigurationStore;
   readonly fileGrants: GrantRecords;
   readonly fileRollouts: RolloutRecords;
   readonly registryJobs: RegistryJobStore;
@@ -49,8 +52,9 @@ export const createTablePresence = (tables: TableCaller, node: string): Presence
 });
 
 export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecycle = false): TableStores {
-  const identities = tableIdentities(tables, keepsLifecycle ? clock : undefined);
-  const twins = createTableTwinStore(tables, identities);
+  const marks = new Listeners();
+  const identities = tableIdentities(tables, keepsLifecycle ? clock : undefined, () => marks.tell());
+  const twins = createTableTwinStore(tables, identities, () => marks.tell());
   return {
     identities,
     authorities: tableAuthorities(tables),
@@ -107,12 +111,24 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
       totals: (now) => tables.call('files.totals', now),
     },
     twins,
-    jobs: createTableJobStore(tables, twins),
+    jobs: createTableJobStore(tables, {
+      ...twins,
+      changed: (keys, change) => {
+        twins.changed(keys, change);
+        // Whether it has left marks is seen when they are looked for.
+        marks.tell();
+      },
+    }),
+    configurations: createTableConfigurationStore(tables, marks, (notes, withEvents) => {
+      twins.tell(notes, withEvents);
+      const keys = notes.map(({ key }) => key);
+      twins.changed(keys, { kind: 'merge', desired: {} });
+    }),
   };
 }
 
 /** @param lifecycleClock Given where events of created and deleted identities are to be kept. */
-function tableIdentities(tables: TableCaller, lifecycleClock: Clock | undefined): IdentityStore {
+function tableIdentities(tables: TableCaller, lifecycleClock: Clock | undefined, marked: () => void): IdentityStore {
   const listeners = new Set<(change: IdentityChange) => void>();
   return {
     get: (key) => tables.call('identities.get', key),
@@ -121,7 +137,8 @@ function tableIdentities(tables: TableCaller, lifecycleClock: Clock | undefined)
     listChildren: (scope, page) => tables.call('identities.listChildren', scope, page),
     counts: () => tables.call('identities.counts'),
     write: (writes) =>
-      tables.callThen('identities.write', [writes, lifecycleClock?.now()], ({ outcomes, changes }) => {
+      tables.callThen('identities.write', [writes, lifecycleClock?.now()], ({ outcomes, changes, isMarked }) => {
+        if (isMarked) marked();
         for (const change of changes) for (const listener of listeners) listener(change);
         return outcomes;
       }),

@@ -1,5 +1,6 @@
 import { limits } from '../../base/limits.ts';
 import { Turns } from '../../base/turns.ts';
+import type { ConfigurationStates } from '../../core/configurations/types.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { TwinChanges } from '../../core/twins/changes-told.ts';
@@ -16,10 +17,14 @@ export interface ToldTwinStore extends TwinStore {
   changed(keys: readonly IdentityKey[], change: TwinChange): void;
 }
 
-/** Documents are put together by the reader, not on the thread of the tables. */
+/**
+ * Documents are put together by the reader, not on the thread of the tables.
+ * @param marked Called when a change has left a mark for configurations
+ */
 export function createTableTwinStore(
   tables: TableCaller,
   identities: Pick<IdentityStore, 'watchOwnWrites'>,
+  marked: () => void,
 ): ToldTwinStore {
   const turns = new Turns(() => limits.twinCharsPerTurn);
   /** Answers come in heaps, and a large document takes a millisecond and more. */
@@ -51,7 +56,8 @@ export function createTableTwinStore(
       return text && putTogether(text, share);
     },
     async change(key, change, terms) {
-      const outcome = await tables.callThen('twins.change', [key, change, terms], ({ outcome, note }) => {
+      const outcome = await tables.callThen('twins.change', [key, change, terms], ({ outcome, note, isMarked }) => {
+        if (isMarked) marked();
         tell(note === undefined ? [] : [note], terms.withEvents);
         if (outcome.kind === 'done') changes.changed(key, change);
         return outcome;
@@ -60,15 +66,17 @@ export function createTableTwinStore(
       return { kind: 'done', kept: await putTogether(outcome.text, terms.share ?? '') };
     },
     report: (reports, terms) =>
-      tables.callThen('twins.report', [reports, terms], (outcomes) => {
+      tables.callThen('twins.report', [reports, terms], ({ outcomes, isMarked }) => {
+        if (isMarked) marked();
         if (terms.withEvents) eventsMayWait();
         changes.reported(reports, outcomes);
         return outcomes;
       }),
     nameModel: (key, generationId, modelId) =>
-      tables.callThen('twins.nameModel', [key, generationId, modelId], (isThere) => {
-        if (isThere) changes.tell(key, 'model');
-        return isThere;
+      tables.callThen('twins.nameModel', [key, generationId, modelId], ({ isNamed, isMarked }) => {
+        if (isMarked) marked();
+        if (isNamed) changes.tell(key, 'model');
+        return isNamed;
       }),
     watchChanges: (listener) => changes.watch(listener),
     desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
@@ -90,5 +98,7 @@ export function createTableTwinStore(
 }
 
 function keptOf(text: TwinText): KeptTwin {
-  return { generationId: text.generationId, modelId: text.modelId, twin: twinOf(text) };
+  const { generationId, modelId, states } = text;
+  const configurations = states === null || states === '{}' ? undefined : (JSON.parse(states) as ConfigurationStates);
+  return { generationId, modelId, twin: twinOf(text), ...(configurations && { configurations }) };
 }

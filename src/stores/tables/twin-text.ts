@@ -8,6 +8,8 @@ export interface TwinText {
   readonly modelId: string;
   readonly document: string | null;
   readonly tail: string;
+  /** JSON, `ConfigurationStates`; null = none. */
+  readonly states: string | null;
 }
 
 export function twinOf({ document, tail }: Pick<TwinText, 'document' | 'tail'>): Twin {

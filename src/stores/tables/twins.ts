@@ -20,6 +20,8 @@ import type {
 } from '../../core/twins/ports.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
 import type { ReportedPatch, Twin, TwinChange } from '../../core/twins/types.ts';
+import { markReported, markTwin } from './configuration-marks.ts';
+import { statesOf } from './configuration-rows.ts';
 import { directOf, keepingRows, lockingRows, numbered } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { keepTwinEvents } from './twin-events.ts';
@@ -41,20 +43,56 @@ export async function loadTwin(
     .leftJoin('twin_documents as text', (join) =>
       join.onRef('text.device_id', '=', 'twin.device_id').onRef('text.module_id', '=', 'twin.module_id'),
     )
-    .select(['identity.generation_id as generation', 'text.document', 'twin.tail', 'twin.model_id as model'])
+    .leftJoin('configured as own', (join) =>
+      join
+        .onRef('own.device_id', '=', 'identity.device_id')
+        .onRef('own.module_id', '=', 'identity.module_id')
+        .onRef('own.generation_id', '=', 'identity.generation_id'),
+    )
+    .select([
+      'identity.generation_id as generation',
+      'text.document',
+      'twin.tail',
+      'twin.model_id as model',
+      'own.states',
+    ])
     .where('identity.device_id', '=', key.deviceId)
     .where('identity.module_id', '=', key.moduleId ?? '')
     .executeTakeFirst();
   if (row === undefined || (generationId !== undefined && row.generation !== generationId)) return undefined;
-  return { generationId: row.generation, modelId: row.model ?? '', document: row.document, tail: row.tail ?? '' };
+  return {
+    generationId: row.generation,
+    modelId: row.model ?? '',
+    document: row.document,
+    tail: row.tail ?? '',
+    states: row.states,
+  };
 }
 
 export interface TwinChanged {
+  /** Configurations are to be looked at. */
+  readonly isMarked?: boolean;
   readonly outcome: { readonly kind: 'done'; readonly text: TwinText } | { readonly kind: 'gone' } | TwinRefusal;
   readonly note?: DesiredNote;
 }
 
+/** What a back end wants, which leaves a mark for configurations. */
 export async function changeTwin(
+  tx: Transaction,
+  key: IdentityKey,
+  change: TwinChange,
+  terms: ChangeTerms,
+): Promise<TwinChanged> {
+  const changed = await carryTwinChange(tx, key, change, terms);
+  const { outcome } = changed;
+  if (outcome.kind !== 'done') return changed;
+  const states = await statesOf(tx, key, outcome.text.generationId);
+  const isMarked = await markTwin(tx, key);
+  return { ...changed, outcome: { kind: 'done', text: { ...outcome.text, states } }, isMarked };
+}
+
+/** The change alone, which configurations make as well. */
+export async function carryTwinChange(
   tx: Transaction,
   key: IdentityKey,
   change: TwinChange,
@@ -72,7 +110,7 @@ export async function changeTwin(
   if (event && terms.withEvents) await keepTwinEvents(tx, [{ key, generationId, time: terms.time, ...event }]);
   if (desired !== undefined) await keepPatch(tx, key, desired);
   return {
-    outcome: { kind: 'done', text: { generationId, modelId: held.modelId, document, tail: '' } },
+    outcome: { kind: 'done', text: { generationId, modelId: held.modelId, document, tail: '', states: null } },
     ...(desired && { note: { key, generationId, version: desired.version } }),
   };
 }
@@ -111,13 +149,15 @@ export async function reportTwins(
   tx: Transaction,
   reports: readonly Report[],
   terms: ReportTerms,
-): Promise<readonly ReportOutcome[]> {
+): Promise<{ readonly outcomes: readonly ReportOutcome[]; readonly isMarked: boolean }> {
   const outcomes: ReportOutcome[] = new Array(reports.length);
   const events: TwinEvent[] = [];
+  const changed: IdentityKey[] = [];
   for (const places of placesOfTwins(reports)) {
     const { key, generationId } = reports[places[0]];
     const patches = places.map((at) => reports[at].patch);
     const done = await reportOne(tx, key, generationId, patches, terms.time);
+    if (done.versions.some((version) => version !== undefined)) changed.push(key);
     for (const [at, place] of places.entries()) {
       outcomes[place] = done.outcomes[at];
       const version = done.versions[at];
@@ -127,7 +167,7 @@ export async function reportTwins(
     }
   }
   if (events.length > 0) await keepTwinEvents(tx, events);
-  return outcomes;
+  return { outcomes, isMarked: await markReported(tx, changed) };
 }
 
 /** Which of the reports concern the same twin, in order. */
@@ -235,7 +275,10 @@ interface HeldRow {
   readonly document: string | null;
 }
 
-/** The twin, held until the transaction ends; undefined when there is no such identity (of that generation). */
+/**
+ * The twin, held until the transaction ends, without the states of configurations; undefined when there is no such identity (of that
+ * generation).
+ */
 async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string): Promise<TwinText | undefined> {
   const direct = directOf(tx);
   if (direct !== undefined) {
@@ -248,6 +291,7 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
         modelId: row.model_id ?? '',
         document: row.document,
         tail: row.tail,
+        states: null,
       };
     }
   }
@@ -292,7 +336,13 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
     .where('device_id', '=', key.deviceId)
     .where('module_id', '=', key.moduleId ?? '')
     .executeTakeFirst();
-  return { generationId: generation, modelId: row.model_id, document: text?.document ?? null, tail: row.tail };
+  return {
+    generationId: generation,
+    modelId: row.model_id,
+    document: text?.document ?? null,
+    tail: row.tail,
+    states: null,
+  };
 }
 
 const SAVE_DOCUMENT = `insert into twin_documents (device_id, module_id, document) values (?, ?, ?)
@@ -336,15 +386,15 @@ export async function nameModel(
   key: IdentityKey,
   generationId: string,
   modelId: string,
-): Promise<boolean> {
-  if ((await holdTwin(tx, key, generationId)) === undefined) return false;
+): Promise<{ readonly isNamed: boolean; readonly isMarked: boolean }> {
+  if ((await holdTwin(tx, key, generationId)) === undefined) return { isNamed: false, isMarked: false };
   await tx
     .updateTable('twins')
     .set({ model_id: modelId })
     .where('device_id', '=', key.deviceId)
     .where('module_id', '=', key.moduleId ?? '')
     .execute();
-  return true;
+  return { isNamed: true, isMarked: await markTwin(tx, key) };
 }
 
 export async function desiredVersion(

@@ -236,9 +236,17 @@ export class TableThread {
   }
 }
 
+const patient: ReadonlySet<OperationName> = new Set([
+  'twins.load',
+  'twins.change',
+  'twins.report',
+  'jobs.updateTwins',
+  'configurations.step',
+]);
+
 /** Calls that read or write whole documents of twins, of which nobody knows before how long they are. */
 function isPatient({ name }: Call): boolean {
-  return name === 'twins.load' || name === 'twins.change' || name === 'twins.report' || name === 'jobs.updateTwins';
+  return patient.has(name);
 }
 
 /** Bytes that take as long as a row to be handed over and stored. */

@@ -1,3 +1,4 @@
+import { configurations } from './configurations.ts';
 import type { EngineName } from './counted-key.ts';
 import { jobsFormat } from './jobs.ts';
 import { presenceOfNodes } from './presence-of-nodes.ts';
@@ -11,4 +12,5 @@ export const unreleased = (_engine: EngineName): readonly string[] => [
   ...presenceOfNodes,
   ...registryJobs,
   ...jobsFormat,
+  ...configurations,
 ];

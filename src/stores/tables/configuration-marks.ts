@@ -1,0 +1,76 @@
+/**
+ * Marks of identities that configurations are to be looked at for, left in the transaction of what has changed. Each is left behind
+ * the change itself: who takes a step holds the identity and its twin before it reads them, so that it has either seen the change
+ * or finds the mark.
+ */
+import type { IdentityChange } from '../../core/identity/ports.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { configuredOf, readFacts } from './configuration-rows.ts';
+import { DEVICES, MODULES } from './configurations.ts';
+import type { Transaction } from './schema.ts';
+import { rowsBy } from './statements.ts';
+
+const MARK = `insert into configuration_marks (device_id, module_id, touched) values (?, ?, 0)
+  on conflict (device_id, module_id) do update set touched = configuration_marks.touched + 1`;
+
+/** @returns whether there is something to look at */
+export async function markTwin(tx: Transaction, key: IdentityKey): Promise<boolean> {
+  const [facts] = await rowsBy<{ is_any: number }>(tx, 'select is_any from configuration_facts where id = 1');
+  if (facts.is_any !== 1) return false;
+  await mark(tx, key);
+  return true;
+}
+
+/** Of twins whose reported properties have changed: nothing where no condition looks at those. */
+export async function markReported(tx: Transaction, keys: Iterable<IdentityKey>): Promise<boolean> {
+  const [facts] = await rowsBy<{ reported: number }>(tx, 'select reported from configuration_facts where id = 1');
+  if (facts.reported === 0) return false;
+  let isMarked = false;
+  for (const key of keys) {
+    if ((facts.reported & (key.moduleId === undefined ? DEVICES : MODULES)) === 0) continue;
+    await mark(tx, key);
+    isMarked = true;
+  }
+  return isMarked;
+}
+
+/** Of identities: those that are there are marked, and what was kept of those that are not goes with them. */
+export async function markIdentities(tx: Transaction, changes: readonly IdentityChange[]): Promise<boolean> {
+  if (changes.length === 0) return false;
+  // Held, unlike for twins: a walk that passes before a new identity is there must know the same configurations.
+  const { isAny } = await readFacts(tx, 'keep');
+  if (!isAny) return false;
+  for (const { kind, identity } of changes) {
+    const { deviceId, moduleId } = identity;
+    const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+    if (kind === 'deleted') {
+      await forget(tx, key);
+      // A module that a deployment wants comes back.
+      if (moduleId !== undefined) await mark(tx, { deviceId });
+    } else await mark(tx, key);
+  }
+  return true;
+}
+
+export async function mark(tx: Transaction, { deviceId, moduleId }: IdentityKey): Promise<void> {
+  await rowsBy(tx, MARK, [deviceId, moduleId ?? '']);
+}
+
+async function forget(tx: Transaction, { deviceId, moduleId = '' }: IdentityKey): Promise<void> {
+  const [row] = await rowsBy<{ states: string; kept: string }>(
+    tx,
+    'delete from configured where device_id = ? and module_id = ? returning states, kept',
+    [deviceId, moduleId],
+  );
+  if (row !== undefined) {
+    await addToCounters(tx, new Map(configuredOf(row.states, row.kept).counted.map((counter) => [counter, -1])));
+  }
+}
+
+/** Counters that are gone are not counted any more. */
+export async function addToCounters(tx: Transaction, differences: ReadonlyMap<number, number>): Promise<void> {
+  for (const [counter, difference] of [...differences].sort(([a], [b]) => a - b)) {
+    if (difference === 0) continue;
+    await rowsBy(tx, 'update configuration_counts set count = count + ? where counter = ?', [difference, counter]);
+  }
+}
