@@ -28,6 +28,10 @@ export const kafkaLimits = {
   kafkaFollowMs: 5 * SECOND_MS,
   /** Events of a log that are kept as they were read last, for further readers. */
   kafkaChunkBytesMax: 32 * MiB,
+  /** Devices of which a reader keeps the head of their last message's record. */
+  kafkaHeadsMax: 10_000,
+  /** Of the headers that such a head is kept for. */
+  kafkaHeadBytesMax: 4 * KiB,
   /** Bytes of one message of a login; a server's first message of SCRAM has about 100. */
   kafkaLoginBytesMax: 4 * KiB,
   /** A server that asks for more rounds of SCRAM would keep the hub's processor busy; servers have 4,096 to 16,384 by default. */

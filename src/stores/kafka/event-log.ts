@@ -7,6 +7,7 @@ import type { EventPosition, PartitionFacts } from '../../core/events/types.ts';
 import { apis } from '../../wire/kafka/apis.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
 import { BATCH_HEAD_BYTES, RECORD_HEAD_BYTES_MAX, writeRecordHead } from '../../wire/kafka/record-batch.ts';
+import type { RecordForm } from '../../wire/kafka/record-form.ts';
 import {
   type FetchedPartition,
   fetchRequest,
@@ -26,8 +27,8 @@ import type { KafkaCluster } from './cluster.ts';
 import { Facts } from './facts.ts';
 import { type Chunk, FetchedRecords } from './fetched.ts';
 import { Follower } from './follower.ts';
+import { opaqueForm, opaqueWriter } from './opaque-form.ts';
 import { KafkaProducer } from './producer.ts';
-import { opaqueForm, opaqueWriter, type RecordForm } from './record-form.ts';
 
 export interface KafkaEventLogOptions {
   readonly cluster: KafkaCluster;

@@ -5,7 +5,7 @@ import type { Log } from '../../base/log.ts';
 import type { EventRun } from '../../core/events/types.ts';
 import { MalformedKafka } from '../../wire/kafka/fields.ts';
 import { type BatchHead, RecordCursor, readBatchHead } from '../../wire/kafka/record-batch.ts';
-import type { RecordForm } from './record-form.ts';
+import type { RecordForm } from '../../wire/kafka/record-form.ts';
 
 /** Records of one fetch from `from` on, up to `next`: offsets between them that no run holds cannot be read, and never will. */
 export interface Chunk {
@@ -81,7 +81,8 @@ export class FetchedRecords {
     let size = 0;
     cursor.open(source, start, end, head.count);
     while (cursor.next())
-      if (head.firstOffset + cursor.offsetDelta >= from) size += LENGTH_BYTES + this.#form.size(cursor);
+      if (head.firstOffset + cursor.offsetDelta >= from)
+        size += LENGTH_BYTES + this.#form.size(cursor, timeOf(head, cursor));
     const bytes = Buffer.allocUnsafeSlow(size);
     const runs: { firstSequence: number; count: number; time: number; bytes: Buffer; start: number; end: number }[] =
       [];
@@ -90,10 +91,10 @@ export class FetchedRecords {
     while (cursor.next()) {
       const offset = head.firstOffset + cursor.offsetDelta;
       if (offset < from) continue;
-      const length = this.#form.size(cursor);
+      const time = timeOf(head, cursor);
+      const length = this.#form.size(cursor, time);
       bytes.writeUInt32LE(length, at);
-      this.#form.write(cursor, bytes, at + LENGTH_BYTES);
-      const time = head.isBrokerTime ? head.time : head.time + cursor.timeDelta;
+      this.#form.write(cursor, time, bytes, at + LENGTH_BYTES);
       const last = runs.at(-1);
       const place = at;
       at += LENGTH_BYTES + length;
@@ -104,6 +105,10 @@ export class FetchedRecords {
     }
     return runs;
   }
+}
+
+function timeOf(head: BatchHead, { timeDelta }: RecordCursor): number {
+  return head.isBrokerTime ? head.time : Math.max(0, head.time + timeDelta);
 }
 
 /** @returns undefined for what the hub does not know */

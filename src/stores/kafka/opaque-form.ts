@@ -1,25 +1,12 @@
-/**
- * How a log's records, which it does not look into, become records of Kafka and back. The log of messages has a form of its own, so
- * that Kafka's own consumers find a key, a value and headers; this is the plain one, of any bytes.
- */
-
+/** Records of any bytes, as values of Kafka's records that have neither key nor headers. */
 import type { EventWriter } from '../../core/events/ports.ts';
-import { type RecordCursor, varintBytes, writeVarint } from '../../wire/kafka/record-batch.ts';
-
-export interface RecordForm {
-  /**
-   * Bytes that `write` will need for the record that the cursor has found, behind its length.
-   * `write` follows at once, for the same record.
-   */
-  size(cursor: RecordCursor): number;
-  /** Writes the log's record at `at`. */
-  write(cursor: RecordCursor, target: Buffer, at: number): void;
-}
+import { varintBytes, writeVarint } from '../../wire/kafka/record-batch.ts';
+import type { RecordForm } from '../../wire/kafka/record-form.ts';
 
 /** The record is the value; there are no key and no headers. */
 export const opaqueForm: RecordForm = {
   size: ({ valueStart, valueEnd }) => Math.max(0, valueEnd - valueStart),
-  write({ bytes, valueStart, valueEnd }, target, at) {
+  write({ bytes, valueStart, valueEnd }, _time, target, at) {
     if (valueEnd > valueStart) bytes.copy(target, at, valueStart, valueEnd);
   },
 };

@@ -1,0 +1,75 @@
+/**
+ * Messages as plain records of Kafka, which its own consumers read: what stands behind a record's head is the key, the value and the
+ * headers, each behind its length. A template holds the bytes before and behind the body.
+ */
+import type { RecordCodec, RecordTemplate } from '../../core/events/ports.ts';
+import type { HubEventStamp, Telemetry } from '../../core/events/types.ts';
+import { varintBytes, writeVarint } from '../../wire/kafka/record-batch.ts';
+import { HUB_TIME, headersOf, TIME_DIGITS } from './headers.ts';
+
+export const kafkaRecordCodec: RecordCodec = {
+  encode(stamp, telemetry, enqueuedTime) {
+    const template = new KafkaTemplate(stamp, telemetry);
+    const { body } = telemetry;
+    const bytes = Buffer.allocUnsafe(template.size(body.length));
+    template.write(bytes, 0, enqueuedTime, body, 0, body.length);
+    return bytes;
+  },
+  template: (stamp, message) => new KafkaTemplate(stamp, message),
+};
+
+const ZERO = 0x30;
+
+class KafkaTemplate implements RecordTemplate {
+  /** The key, behind its length. */
+  readonly #before: Buffer;
+  /** Headers, of which the last one's value is the time. */
+  readonly #behind: Buffer;
+
+  constructor(stamp: HubEventStamp, message: Omit<Telemetry, 'body'>) {
+    const { deviceId } = stamp;
+    this.#before = withLength(deviceId === undefined ? null : Buffer.from(deviceId));
+    const headers = headersOf(stamp, message);
+    const pieces: Buffer[] = [varint(headers.length + 1)];
+    for (const [name, value] of headers) {
+      pieces.push(withLength(Buffer.from(name)), withLength(value === null ? null : Buffer.from(value)));
+    }
+    pieces.push(withLength(Buffer.from(HUB_TIME)), withLength(Buffer.alloc(TIME_DIGITS, ZERO)));
+    this.#behind = Buffer.concat(pieces);
+  }
+
+  size(bodyBytes: number): number {
+    return this.#before.length + varintBytes(bodyBytes) + bodyBytes + this.#behind.length;
+  }
+
+  write(
+    target: Buffer,
+    at: number,
+    enqueuedTime: number,
+    source: Uint8Array,
+    bodyStart: number,
+    bodyEnd: number,
+  ): void {
+    target.set(this.#before, at);
+    let place = writeVarint(target, at + this.#before.length, bodyEnd - bodyStart);
+    target.set(bodyStart === 0 && bodyEnd === source.length ? source : source.subarray(bodyStart, bodyEnd), place);
+    place += bodyEnd - bodyStart;
+    target.set(this.#behind, place);
+    place += this.#behind.length;
+    for (let rest = enqueuedTime, digit = 1; digit <= TIME_DIGITS; digit++) {
+      const tenth = Math.floor(rest / 10);
+      target[place - digit] = ZERO + rest - 10 * tenth;
+      rest = tenth;
+    }
+  }
+}
+
+function varint(value: number): Buffer {
+  const bytes = Buffer.alloc(5);
+  return bytes.subarray(0, writeVarint(bytes, 0, value));
+}
+
+/** Behind its length; null is a length of -1. */
+function withLength(bytes: Buffer | null): Buffer {
+  return bytes === null ? varint(-1) : Buffer.concat([varint(bytes.length), bytes]);
+}
