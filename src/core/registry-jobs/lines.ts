@@ -18,9 +18,12 @@ export interface LineStart {
   readonly line: number;
 }
 
+/** Lines that are looked at, blank ones as well, before the reader may let others have their turn. */
+const LINES_AT_ONCE = 500;
+
 /**
- * The lines of each piece together, so that what waits for the next piece is not many small promises. The list is empty where a piece
- * has ended no line that says something.
+ * Some lines together, so that what waits for the next piece is not many small promises; none where so many blank ones came. Their bytes
+ * are good until the next ones are asked for.
  * @param start where in the file the first piece begins
  */
 export async function* linesOf(
@@ -28,53 +31,53 @@ export async function* linesOf(
   start: LineStart,
   lineBytesMax: number,
 ): AsyncGenerator<readonly Line[]> {
-  let { offset: pieceOffset, line: number } = start;
-  let offset = pieceOffset;
-  /** Of the line that has begun. */
+  let { offset, line: number } = start;
+  /** Of the line that has begun in an earlier piece. */
   let begun: Uint8Array[] = [];
-  let bytes = 0;
-  const add = (part: Uint8Array): void => {
-    bytes += part.length;
-    // What is too long is not kept, however long it is.
-    if (bytes > lineBytesMax) begun = [];
-    else if (part.length > 0) begun.push(Buffer.from(part));
-  };
-  const take = (end: number): Line | undefined => {
-    const isTooLong = bytes > lineBytesMax;
-    const whole = begun.length === 1 ? begun[0] : Buffer.concat(begun);
-    const line = { number, offset, end, bytes: isTooLong ? undefined : trimmed(whole, number) };
-    [begun, bytes, offset] = [[], 0, end];
-    number++;
-    return line.bytes?.length === 0 ? undefined : line;
-  };
+  let begunBytes = 0;
   for await (const piece of pieces) {
-    const found: Line[] = [];
+    const pieceOffset = offset + begunBytes;
+    let found: Line[] = [];
+    let looked = 0;
     let at = 0;
     while (at < piece.length) {
-      const end = piece.indexOf(LF, at);
-      if (end === at && bytes === 0) {
-        // Empty lines in heaps.
-        number++;
-        at++;
-        offset = pieceOffset + at;
-        continue;
-      }
-      add(piece.subarray(at, end === -1 ? piece.length : end));
+      const end = piece[at] === LF ? at : piece.indexOf(LF, at);
       if (end === -1) break;
+      const bytes = begunBytes + end - at;
+      const whole = bytes > lineBytesMax ? undefined : trimmed(joined(begun, piece.subarray(at, end)), number === 1);
       at = end + 1;
-      const line = take(pieceOffset + at);
-      if (line !== undefined) found.push(line);
+      if (whole === undefined || whole.length > 0) {
+        found.push({ number, offset, end: pieceOffset + at, bytes: whole });
+      }
+      number++;
+      offset = pieceOffset + at;
+      [begun, begunBytes] = [[], 0];
+      if (++looked % LINES_AT_ONCE === 0) {
+        yield found;
+        found = [];
+      }
     }
-    pieceOffset += piece.length;
+    const rest = piece.subarray(at);
+    begunBytes += rest.length;
+    // What is too long is not kept, however long it is.
+    if (begunBytes > lineBytesMax) begun = [];
+    else if (rest.length > 0) begun.push(Buffer.from(rest));
     yield found;
   }
-  const last = bytes === 0 ? undefined : take(pieceOffset);
-  if (last !== undefined) yield [last];
+  const last = begunBytes > lineBytesMax ? undefined : trimmed(joined(begun, NOTHING), number === 1);
+  if (last?.length !== 0) yield [{ number, offset, end: offset + begunBytes, bytes: last }];
+}
+
+const NOTHING = new Uint8Array();
+
+function joined(begun: readonly Uint8Array[], rest: Uint8Array): Uint8Array {
+  return begun.length === 0 ? rest : Buffer.concat([...begun, rest]);
 }
 
 /** Without blanks around it, and without the mark of UTF-8 that some editors put before a file. */
-function trimmed(line: Uint8Array, number: number): Uint8Array {
-  let [from, to] = [number === 1 && line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? 3 : 0, line.length];
+function trimmed(line: Uint8Array, isFirst: boolean): Uint8Array {
+  if (line.length === 0) return line;
+  let [from, to] = [isFirst && line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? 3 : 0, line.length];
   while (from < to && isBlank(line[from])) from++;
   while (to > from && isBlank(line[to - 1])) to--;
   return line.subarray(from, to);
