@@ -5,14 +5,14 @@ import sys
 
 os.environ["REQUESTS_CA_BUNDLE"] = os.environ["NODE_EXTRA_CA_CERTS"]
 
-from azure.iot.hub import IoTHubConfigurationManager, IoTHubJobManager, IoTHubRegistryManager
-from azure.iot.hub.models import CloudToDeviceMethod, JobProperties, JobRequest, QuerySpecification, Twin, TwinProperties
+from azure.iot.hub import IoTHubJobManager, IoTHubRegistryManager
+from azure.iot.hub.models import CloudToDeviceMethod, JobProperties, QuerySpecification, Twin, TwinProperties
+from azure.storage.blob import ContainerClient
 from msrest.exceptions import HttpOperationError
 
 from link import report, serve
 
 job = json.loads(sys.stdin.readline())
-configurations = IoTHubConfigurationManager.from_connection_string(job["connectionString"])
 jobs = IoTHubJobManager.from_connection_string(job["connectionString"])
 manager = IoTHubRegistryManager.from_connection_string(job["connectionString"])
 
@@ -84,16 +84,37 @@ def query(text, page_size, kind):
             return pages
 
 
-# What the service does and the hub does not, by the names that the test gives.
-ABSENT = {
-    "configurations": configurations.get_configurations,
-    "schedule job": lambda: jobs.create_scheduled_job(
-        "j1", JobRequest(job_id="j1", type="scheduleDeviceMethod", query_condition="deviceId = 'd1'")
-    ),
-    "get job": lambda: jobs.get_scheduled_job("j1"),
-    "import job": lambda: jobs.create_import_export_job(JobProperties(type="export")),
-    "list jobs": jobs.get_import_export_jobs,
-}
+def registry_job(made):
+    return {"jobId": made.job_id, "type": made.type, "status": made.status, "failureReason": made.failure_reason}
 
 
-serve({"query": query, "absent": lambda name: told(ABSENT[name]), "get": get, "patch": patch, "replace": replace, "invoke": invoke})
+def export_registry(uri, excludes_keys):
+    wish = JobProperties(type="export", output_blob_container_uri=uri, exclude_keys_in_export=excludes_keys)
+    return registry_job(told(lambda: jobs.create_import_export_job(wish)))
+
+
+def import_registry(source, target):
+    wish = JobProperties(type="import", input_blob_container_uri=source, output_blob_container_uri=target)
+    return registry_job(told(lambda: jobs.create_import_export_job(wish)))
+
+
+def blob(uri, name):
+    container = ContainerClient.from_container_url(uri)
+    return container.download_blob(name).readall().decode()
+
+
+serve(
+    {
+        "query": query,
+        "get": get,
+        "patch": patch,
+        "replace": replace,
+        "invoke": invoke,
+        "exportRegistry": export_registry,
+        "importRegistry": import_registry,
+        "registryJob": lambda job_id: registry_job(told(lambda: jobs.get_import_export_job(job_id))),
+        "registryJobs": lambda: [registry_job(each) for each in told(jobs.get_import_export_jobs)],
+        "cancelRegistryJob": lambda job_id: told(lambda: jobs.cancel_import_export_job(job_id)),
+        "blob": blob,
+    }
+)
