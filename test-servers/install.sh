@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests of the stores of files run against, unless that is done for these pins.
+# Installs the servers and clients that tests run against, unless that is done for these pins.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/local/go/bin"
@@ -21,7 +21,13 @@ once azurite node_modules package-lock.json npm ci --ignore-scripts --no-audit -
 azurite=$!
 once kafka jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars &
 kafka=$!
+once coap jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars &
+californium=$!
+once coap .venv requirements.txt sh -c 'python3 -m venv .venv && .venv/bin/pip install -q --no-deps -r requirements.txt' &
+aiocoap=$!
 # Some distributions keep Go from loading the version that go.mod names.
 once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
 wait "$azurite"
 wait "$kafka"
+wait "$californium"
+wait "$aiocoap"

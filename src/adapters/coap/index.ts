@@ -1,4 +1,4 @@
-/** The adapter `coap`: devices that speak CoAP (RFC 7252) over UDP, TCP, TLS or DTLS. What a device does. */
+/** The adapter `coap`: devices that speak CoAP (RFC 7252) over UDP, TCP, TLS or DTLS. What a device does: `docs/coap.md`. */
 import type { AdapterDefinition } from '../../gateway/index.ts';
 import { CoapAdapter } from './adapter.ts';
 import { type Settings, settingsSchema } from './settings.ts';

@@ -36,6 +36,8 @@ export class Link {
   #handled = new Set<Observed>();
   readonly #wantedAt = new Map<Observed, number>();
   #turn: Promise<unknown> = Promise.resolve();
+  /** Requests whose proof is being judged. */
+  #judging = 0;
   usedAt: number;
   /** Requests that use it now. */
   users = 0;
@@ -58,14 +60,20 @@ export class Link {
     return !this.isOpen && this.users === 0 && this.observers.size === 0;
   }
 
-  /** The session, where this proof has been judged for it already. */
+  /** The session, where this proof has been judged for it already, and no request before this one waits for that. */
   known(proof: Shown): DeviceSession | undefined {
-    return this.isOpen && this.#proofs.includes(fingerprint(proof)) ? this.#session : undefined;
+    return this.#judging === 0 ? this.#judged(proof) : undefined;
   }
 
   /** The session that this proof opens. @throws Refused */
-  session(proof: Shown, peer: string): Promise<DeviceSession> {
-    return this.#inTurn(async () => this.known(proof) ?? (await this.#open(proof, peer)));
+  async session(proof: Shown, peer: string): Promise<DeviceSession> {
+    this.#judging++;
+    try {
+      return await this.#inTurn(async () => this.#judged(proof) ?? (await this.#open(proof, peer)));
+    } finally {
+      // Once the request that has waited goes on: one that comes meanwhile is behind it.
+      setImmediate(() => this.#judging--);
+    }
   }
 
   /** From now on the device is given this. @throws Refused */
@@ -179,6 +187,10 @@ export class Link {
           this.#parts.host.log.debug('desired properties were not told', { device: this.device, error: String(error) }),
         );
     }
+  }
+
+  #judged(proof: Shown): DeviceSession | undefined {
+    return this.isOpen && this.#proofs.includes(fingerprint(proof)) ? this.#session : undefined;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
