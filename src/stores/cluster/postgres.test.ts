@@ -9,6 +9,7 @@ import { parseQuery } from '../../core/query/statement.ts';
 import { authorityStoreContract } from '../contract/authorities.ts';
 import { commandQueueContract } from '../contract/command-queue.ts';
 import { commandQueueModelTest } from '../contract/command-queue-model.ts';
+import { configurationStoreContract } from '../contract/configurations.ts';
 import { consumerGroupStoreContract } from '../contract/consumer-groups.ts';
 import { fileGrantsContract } from '../contract/file-grants.ts';
 import { fileRecordsContract } from '../contract/file-records.ts';
@@ -72,6 +73,18 @@ withPostgres('the contracts of all table stores', (open) => {
     const { tables, close } = await open();
     return { ...tables, close };
   };
+  configurationStoreContract('postgres', async () => {
+    const opened = await open();
+    const another = await opened.another();
+    const { configurations: store, twins, identities } = opened.tables;
+    return {
+      ...{ store, twins, identities, another: another.configurations },
+      close: async () => {
+        await another.close();
+        await opened.close();
+      },
+    };
+  });
   registryJobContract('postgres', async () => {
     const { tables, close } = await open();
     const { registryJobs: jobs, registryPages: pages, identities, twins } = tables;

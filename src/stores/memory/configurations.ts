@@ -61,8 +61,11 @@ export function createMemoryConfigurationStore(
     for (const counter of configured.get(identityName(key))?.counted ?? []) add(counter, -1);
     configured.delete(identityName(key));
   };
+  let isStepping = false;
+  /** What configurations change by themselves they do not look at again. */
+  let isOwn = false;
   twins.watchChanges((key) => {
-    if (!isAny) return;
+    if (!isAny || isOwn) return;
     mark(key);
     due();
   });
@@ -150,6 +153,10 @@ export function createMemoryConfigurationStore(
       return 'deleted';
     },
     async step(terms) {
+      if (isStepping) {
+        return { kind: 'busy', isEmpty: false, marked: 0, walked: 0, changed: 0, missing: [], refused: [] };
+      }
+      isStepping = true;
       const work: Work = { changed: 0, missing: [], refused: [] };
       const some = [...marks.values()].slice(0, terms.countMax);
       for (const { key, touched } of some) {
@@ -158,8 +165,9 @@ export function createMemoryConfigurationStore(
         const isWhole = await configure(key, touched, terms, work);
         if (isWhole && marks.get(name)?.touched === touched) marks.delete(name);
       }
+      isStepping = false;
       return {
-        kind: marks.size > work.missing.length ? 'more' : 'idle',
+        kind: marks.size > 0 ? 'more' : 'idle',
         isEmpty: entries.size === 0,
         marked: some.length,
         walked: 0,
@@ -202,7 +210,10 @@ export function createMemoryConfigurationStore(
     let { twin } = kept;
     if (wanted.patch !== undefined) {
       const change = { kind: 'merge', desired: wanted.patch } as const;
-      const outcome = await twins.change(key, change, { ifMatch: '*', ...terms });
+      isOwn = true;
+      const changing = twins.change(key, change, { ifMatch: '*', ...terms });
+      isOwn = false;
+      const outcome = await changing;
       if (outcome.kind === 'done') {
         work.changed++;
         twin = outcome.kept.twin;

@@ -186,7 +186,7 @@ export async function waitingIdentities(
 ): Promise<{ readonly marks: number; readonly walks: boolean }> {
   const [row] = await rowsBy<{ count: number }>(
     tx,
-    'select count(*) as count from (select 1 from configuration_marks limit ?) as some',
+    'select count(*) as count from (select 1 from configuration_marks limit ?) as marked',
     [countMax],
   );
   const [goal] = await rowsBy<{ goal_lap: number; goal_device: string; goal_module: string }>(
