@@ -5,6 +5,7 @@ import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
 import { fleetQuery } from './fleet-query.ts';
+import { jobTwins } from './job-twins.ts';
 import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
@@ -165,6 +166,8 @@ async function run(bench: string | undefined): Promise<void> {
     await twinsDesired({ ...common, ...timing(), devices, underWay });
   } else if (bench === 'fleet-query') {
     await fleetQuery({ ...common, devices: Number(values.devices ?? 100_000) });
+  } else if (bench === 'job-twins') {
+    await jobTwins({ ...common, devices: Number(values.devices ?? 10_000) });
   } else if (bench === 'methods') {
     await methods({
       ...common,

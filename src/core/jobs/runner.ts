@@ -117,8 +117,16 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
         log.error({ error }, 'jobs could not be carried on; it is tried again');
         isWoken = false;
       }
-      if (!isBusy && !mustLook) await idle(Math.max(0, lookedAt + limits.jobClaimMs - clock.monotonic()));
+      if (!isBusy && !mustLook) await idle(restMs());
     }
+  }
+
+  /** Until there may be something to do without that anything happens. */
+  function restMs(): number {
+    const look = Math.max(0, lookedAt + limits.jobClaimMs - clock.monotonic());
+    const pace = methodPace.waitMs();
+    const isPaced = pace > 0 && [...held.values()].some(({ calls }) => calls !== undefined);
+    return isPaced ? Math.min(look, pace) : look;
   }
 
   async function claim(): Promise<void> {

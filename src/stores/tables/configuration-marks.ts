@@ -14,10 +14,15 @@ const MARK = `insert into configuration_marks (device_id, module_id, touched) va
   on conflict (device_id, module_id) do update set touched = configuration_marks.touched + 1`;
 
 /** @returns whether there is something to look at */
-export async function markTwin(tx: Transaction, key: IdentityKey): Promise<boolean> {
+export function markTwin(tx: Transaction, key: IdentityKey): Promise<boolean> {
+  return markTwins(tx, [key]);
+}
+
+/** The same of several. */
+export async function markTwins(tx: Transaction, keys: readonly IdentityKey[]): Promise<boolean> {
   const [facts] = await rowsBy<{ is_any: number }>(tx, 'select is_any from configuration_facts where id = 1');
-  if (facts.is_any !== 1) return false;
-  await mark(tx, key);
+  if (facts.is_any !== 1 || keys.length === 0) return false;
+  for (const key of keys) await mark(tx, key);
   return true;
 }
 

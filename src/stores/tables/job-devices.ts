@@ -13,12 +13,13 @@ import type {
 import type { DeviceJob, JobCounts, JobError, JobKind } from '../../core/jobs/types.ts';
 import type { DesiredNote, TwinEvent } from '../../core/twins/ports.ts';
 import type { TwinChange } from '../../core/twins/types.ts';
+import { markTwins } from './configuration-marks.ts';
 import { directOf } from './engine.ts';
 import { COMPLETED, deviceJobOf, deviceStates, eventOf, FAILED, RUNNING, WAITING, workOf } from './job-rows.ts';
 import { heldJob } from './jobs.ts';
 import type { Transaction } from './schema.ts';
 import { keepTwinEvents, keyOf } from './twin-events.ts';
-import { changeTwin } from './twins.ts';
+import { carryTwinChange } from './twins.ts';
 
 /** Rows of one statement: both engines bound the values that it may have. */
 const ROWS_AT_ONCE = 100;
@@ -73,6 +74,8 @@ export interface TwinBatchDone {
   readonly keys: readonly IdentityKey[];
   readonly change: TwinChange;
   readonly notes: readonly DesiredNote[];
+  /** Configurations are to be looked at. */
+  readonly isMarked: boolean;
 }
 
 export async function updateJobTwins(
@@ -108,7 +111,7 @@ export async function updateJobTwins(
   let done = 0;
   for (const row of rows) {
     const key = keyOf(row.device_id, row.module_id);
-    const { outcome, note } = await changeTwin(tx, key, work.change, change);
+    const { outcome, note } = await carryTwinChange(tx, key, work.change, change);
     if (note !== undefined) notes.push(note);
     const error = outcome.kind === 'done' ? undefined : refusedBy(outcome, key);
     const record: DeviceJob = {
@@ -127,6 +130,7 @@ export async function updateJobTwins(
     if (performance.now() - begun >= msMax) break;
   }
   if (events.length > 0) await keepTwinEvents(tx, events);
+  const isMarked = await markTwins(tx, keys);
   const last = rows[done - 1];
   if (last !== undefined) {
     const to = [last.device_id, last.module_id];
@@ -153,10 +157,10 @@ export async function updateJobTwins(
       .execute();
   }
   const goesOn = done < rows.length || rows.length === countMax;
-  return { batch: { completed: done - failed, failed, goesOn }, keys, change: work.change, notes };
+  return { batch: { completed: done - failed, failed, goesOn }, keys, change: work.change, notes, isMarked };
 }
 
-type Outcome = Awaited<ReturnType<typeof changeTwin>>['outcome'];
+type Outcome = Awaited<ReturnType<typeof carryTwinChange>>['outcome'];
 
 function refusedBy(outcome: Exclude<Outcome, { kind: 'done' }>, { deviceId, moduleId }: IdentityKey): JobError {
   if (outcome.kind === 'refused') return { code: outcome.code, message: outcome.message };

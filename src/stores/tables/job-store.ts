@@ -2,8 +2,15 @@ import type { JobStore } from '../../core/jobs/ports.ts';
 import type { TableCaller } from './caller.ts';
 import type { ToldTwinStore } from './twin-store.ts';
 
-/** @param twins Hears of twins that were updated, and of events that were kept */
-export function createTableJobStore(tables: TableCaller, twins: Pick<ToldTwinStore, 'tell' | 'changed'>): JobStore {
+/**
+ * @param twins Hears of twins that were updated, and of events that were kept
+ * @param marked As of `createTableTwinStore`
+ */
+export function createTableJobStore(
+  tables: TableCaller,
+  twins: Pick<ToldTwinStore, 'tell' | 'changed'>,
+  marked: () => void,
+): JobStore {
   return {
     create: (job, openMax) => tables.call('jobs.create', job, openMax),
     find: (id, now) => tables.call('jobs.find', id, now),
@@ -14,6 +21,7 @@ export function createTableJobStore(tables: TableCaller, twins: Pick<ToldTwinSto
     updateTwins: (hold, terms) =>
       tables.callThen('jobs.updateTwins', [hold, terms], (done) => {
         twins.tell(done?.notes ?? [], terms.withEvents || terms.withTwinEvents);
+        if (done?.isMarked) marked();
         if (done !== undefined) twins.changed(done.keys, done.change);
         return done?.batch;
       }),

@@ -268,6 +268,10 @@ const HELD = `select identity.generation_id, twin.tail, twin.model_id, text.docu
   left join twin_documents as text on text.device_id = identity.device_id and text.module_id = identity.module_id
   where identity.device_id = ? and identity.module_id = ?`;
 
+const ADD_TWIN = `insert into twins
+    (device_id, module_id, generation_id, changes, desired_version, reported_version, reported_size, model_id, tail)
+  values (?, ?, ?, ?, ?, ?, 0, '', '')`;
+
 interface HeldRow {
   readonly generation_id: string;
   readonly tail: string | null;
@@ -284,16 +288,11 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
   if (direct !== undefined) {
     const [row] = direct.all(HELD, [key.deviceId, key.moduleId ?? '']) as readonly HeldRow[];
     if (row === undefined || (generationId !== undefined && row.generation_id !== generationId)) return undefined;
-    // Nobody else is in this transaction: a fresh one gets its row when it is looked at this way, as below.
-    if (row.tail !== null) {
-      return {
-        generationId: row.generation_id,
-        modelId: row.model_id ?? '',
-        document: row.document,
-        tail: row.tail,
-        states: null,
-      };
-    }
+    const { generation_id: generation, tail, model_id: modelId, document } = row;
+    if (tail !== null) return { generationId: generation, modelId: modelId ?? '', document, tail, states: null };
+    const { changes, desired, reported } = freshTwin();
+    direct.all(ADD_TWIN, [key.deviceId, key.moduleId ?? '', generation, changes, desired.version, reported.version]);
+    return { generationId: generation, modelId: '', document: null, tail: '', states: null };
   }
   const identity = await keepingRows(
     tx,

@@ -1,0 +1,229 @@
+/** Who carries a job on, and what is done once: two nodes over one store, one that hangs, one that comes back. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { VirtualClock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import { silentLog } from '../../base/log.ts';
+import { exampleIdentity } from '../../stores/contract/identities.ts';
+import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
+import { createMemoryJobStore } from '../../stores/memory/jobs.ts';
+import { createMemoryTwinStore } from '../../stores/memory/twins.ts';
+import { HubError } from '../errors.ts';
+import type { IdentityKey } from '../identity/types.ts';
+import type { MethodRequest, MethodResult } from '../methods/types.ts';
+import { type MonitoringReport, silentRecorder } from '../monitoring/types.ts';
+import type { JobStore } from './ports.ts';
+import { createJobRunner, type RunnerParts } from './runner.ts';
+import type { JobWork } from './types.ts';
+
+const patch: JobWork = { kind: 'scheduleUpdateTwin', change: { kind: 'merge', desired: { a: 1 } } };
+const method: JobWork = {
+  kind: 'scheduleDeviceMethod',
+  method: { name: 'm', responseMs: 30_000, connectMs: 5000 },
+};
+const PIECE = 100;
+
+async function bench(devices: number) {
+  const clock = new VirtualClock();
+  const identities = createMemoryIdentityStore();
+  const twins = createMemoryTwinStore(identities);
+  const store = createMemoryJobStore(twins);
+  const keys = Array.from({ length: devices }, (_, at) => ({ deviceId: `d${String(at).padStart(5, '0')}` }));
+  await identities.write(keys.map((key) => ({ kind: 'create', identity: exampleIdentity(key), countMax: devices })));
+  const asked = new Map<string, number>();
+  const told: MonitoringReport[] = [];
+  const answers: { answer: (key: IdentityKey, signal: AbortSignal) => Promise<MethodResult> } = {
+    answer: async () => ({ status: 200, payload: 'null' }),
+  };
+  const connected = new Set(keys.map(({ deviceId }) => deviceId));
+
+  /** A node; while it hangs, nothing that it asks of the store is answered, and nothing of it is carried out. */
+  function node(name: string, change: Partial<RunnerParts> = {}) {
+    const state = { hangs: false };
+    const behind = new Proxy(store, {
+      get(of, call) {
+        const own = Reflect.get(of, call) as (...args: unknown[]) => Promise<unknown>;
+        return async (...args: unknown[]) => {
+          while (state.hangs) await new Promise<void>((resolve) => clock.after(100, resolve));
+          return own(...args);
+        };
+      },
+    }) as JobStore;
+    const runner = createJobRunner({
+      ...{ store: behind, node: name, withTwinEvents: true, withJobEvents: true, clock, log: silentLog },
+      recorder: { record: (report) => void told.push(report) },
+      async select(_condition, place) {
+        const from = Number(place ?? 0);
+        const next = from + PIECE < keys.length ? String(from + PIECE) : undefined;
+        return { keys: keys.slice(from, from + PIECE), next };
+      },
+      async invoke({ deviceId }: IdentityKey, request: MethodRequest, signal: AbortSignal) {
+        assert.equal(request.connectMs, 0, 'who is not there is not asked');
+        asked.set(deviceId, (asked.get(deviceId) ?? 0) + 1);
+        return answers.answer({ deviceId }, signal);
+      },
+      isConnected: async ({ deviceId }) => connected.has(deviceId),
+      ...change,
+    });
+    runner.start();
+    return Object.assign(runner, { state });
+  }
+
+  async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 600_000): Promise<void> {
+    for (const end = clock.monotonic() + withinMs; !(await holds()); clock.advance(20)) {
+      for (let times = 0; times < 3; times++) await turn();
+      assert.ok(clock.monotonic() < end, what);
+    }
+  }
+  const create = async (work: JobWork, maxExecutionMs = 300_000): Promise<void> => {
+    const now = clock.now();
+    const job = { id: 'j', condition: '*', work, createdTime: now, createdBy: 'p', startTime: now, maxExecutionMs };
+    assert.equal(await store.create(job, 10), 'created');
+  };
+  const counts = async () => (await store.find('j', clock.now()))?.counts;
+  const isOver = async (): Promise<boolean> => (await store.find('j', clock.now()))?.status === 'completed';
+  return { clock, store, twins, keys, asked, told, answers, connected, node, until, create, counts, isOver };
+}
+
+test('a node that hangs loses its job to the other one, and does nothing more of it when it comes back', async () => {
+  const { store, twins, keys, told, node, until, create, counts, isOver, clock } = await bench(1000);
+  const first = node('a');
+  const second = node('b');
+  await create(patch);
+  const [, begun] = [
+    await until('half is done', async () => ((await counts())?.completed ?? 0) >= 300),
+    await counts(),
+  ];
+  const holder = await store.claim({
+    ...{ node: 'nobody', isFirst: false, now: clock.now(), leaseMs: 1, runningMax: 10 },
+  });
+  assert.deepEqual(holder, [], 'one node holds it, and says so');
+  const [hanging, other] = first.ended.completed > 0 ? [first, second] : [second, first];
+  assert.equal(other.ended.completed, 0, 'the other one has left it alone');
+  hanging.state.hangs = true;
+  await until('the other one has it all', isOver);
+  assert.ok(other.ended.completed > 0);
+  const before = { ...other.ended };
+  hanging.state.hangs = false;
+  await until('time passes', () => clock.monotonic() > 0);
+  clock.advance(limits.jobLeaseMs);
+  for (let times = 0; times < 200; times++) await turn();
+  assert.deepEqual({ ...other.ended }, before);
+  assert.equal(first.ended.completed + second.ended.completed >= 1000, true);
+  assert.ok((begun?.completed ?? 0) < 1000);
+  for (const key of keys) assert.equal((await twins.load(key))?.twin.desired.version, 2, `${key.deviceId} once`);
+  const events = await twins.events(10_000);
+  assert.equal(events.filter(({ kind }) => kind === 'update').length, 1000);
+  assert.equal(events.filter(({ kind }) => kind === 'job').length, 1000);
+  const ends = told.filter(({ type }) => type === 'jobEnded');
+  assert.deepEqual(
+    ends.map((report) => 'completed' in report && report.completed),
+    [1000],
+  );
+  await Promise.all([first.close(), second.close()]);
+});
+
+test('methods that a node was asking when it hung are not known, and no other device is asked twice', async () => {
+  const { asked, answers, node, until, create, counts, isOver, clock, keys } = await bench(200);
+  answers.answer = (_key, signal) =>
+    new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      clock.after(400, () => resolve({ status: 200, payload: '1' }));
+    });
+  const first = node('a');
+  await create(method);
+  await until('devices are being asked', async () => ((await counts())?.running ?? 0) > 0);
+  const second = node('b');
+  first.state.hangs = true;
+  await until('the other one has it all', isOver);
+  first.state.hangs = false;
+  for (let times = 0; times < 50; times++) {
+    clock.advance(1000);
+    await turn();
+  }
+  assert.equal(asked.size, keys.length);
+  for (const [deviceId, times] of asked) assert.equal(times, 1, deviceId);
+  const ended = await counts();
+  assert.ok((ended?.unknown ?? 0) > 0);
+  assert.equal((ended?.unknown ?? 0) + (ended?.completed ?? 0), keys.length);
+  await Promise.all([first.close(), second.close()]);
+});
+
+test('as many methods are under way as may be, and those who are not connected are not asked until they are', async () => {
+  const { asked, answers, connected, keys, node, until, create, counts, isOver, clock } = await bench(300);
+  let underWay = 0;
+  let most = 0;
+  answers.answer = async () => {
+    most = Math.max(most, ++underWay);
+    await new Promise<void>((resolve) => clock.after(50, resolve));
+    underWay -= 1;
+    return { status: 200, payload: '1' };
+  };
+  for (const { deviceId } of keys.slice(0, 50)) connected.delete(deviceId);
+  const runner = node('a');
+  await create(method);
+  await until('all that are there are over', async () => (await counts())?.completed === 250);
+  assert.equal(most, limits.jobMethodsAtOnceMax);
+  assert.equal(asked.size, 250);
+  connected.add(keys[7].deviceId);
+  runner.connected(keys[7]);
+  await until('the one that came is over', async () => (await counts())?.completed === 251, 500);
+  for (const { deviceId } of keys) connected.add(deviceId);
+  await until('the job is over', isOver);
+  assert.equal(asked.size, 300);
+  await runner.close();
+});
+
+test('a device that does not take its method is left alone for a while, and asked again', async () => {
+  const { asked, answers, node, until, create, counts, isOver } = await bench(1);
+  answers.answer = async () => {
+    if ((asked.get('d00000') ?? 0) < 3) throw new HubError('DeviceNotOnline');
+    return { status: 200, payload: '1' };
+  };
+  const runner = node('a');
+  await create(method);
+  await until('it was asked', () => asked.size === 1);
+  await until('it waits again', async () => (await counts())?.waiting === 1);
+  assert.equal(asked.get('d00000'), 1, 'not at once');
+  await until('the job is over', isOver);
+  assert.equal(asked.get('d00000'), 3, 'the first two were certainly not carried out');
+  await runner.close();
+});
+
+test('a stop waits for the devices that are being asked, and keeps what became of them', async () => {
+  const { answers, node, until, create, counts, clock } = await bench(2);
+  answers.answer = ({ deviceId }, signal) =>
+    new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      if (deviceId === 'd00000') clock.after(500, () => resolve({ status: 200, payload: '1' }));
+    });
+  const runner = node('a', { recorder: silentRecorder });
+  await create(method);
+  await until('both are being asked', async () => (await counts())?.running === 2);
+  let isClosed = false;
+  const closing = runner.close().then(() => {
+    isClosed = true;
+  });
+  await until('it is closed', () => isClosed);
+  await closing;
+  const { completed, unknown, running } = (await counts()) ?? {};
+  assert.deepEqual([completed, unknown, running], [1, 1, 0]);
+});
+
+test('a job whose time is over before all are selected has failed; one of twins ends what waits', async () => {
+  const { store, node, until, create, clock } = await bench(1000);
+  let isSlow = true;
+  const runner = node('a', {
+    async select(_condition, place) {
+      await new Promise<void>((resolve) => clock.after(isSlow ? 3000 : 0, resolve));
+      return { keys: [{ deviceId: `d${place ?? 0}` }], next: String(Number(place ?? 0) + 1) };
+    },
+  });
+  await create(patch, 10_000);
+  await until('the job has failed', async () => (await store.find('j', clock.now()))?.status === 'failed');
+  const job = await store.find('j', clock.now());
+  assert.match(job?.reason ?? '', /before all devices were selected/);
+  isSlow = false;
+  await runner.close();
+});
