@@ -6,6 +6,7 @@ import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
 import { addFileCommands } from './commands/file.ts';
 import { addHealthCommand } from './commands/health.ts';
+import { addJobCommands } from './commands/job.ts';
 import { addMethodCommands } from './commands/method.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
 import { addQueryCommand } from './commands/query.ts';
@@ -70,6 +71,7 @@ function buildProgram(terminal: Terminal): Command {
   addQueryCommand(program, terminal);
   addRegistryCommands(program, terminal);
   addMethodCommands(program, terminal);
+  addJobCommands(program, terminal);
   addFileCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
   addMonitorCommands(program, terminal);

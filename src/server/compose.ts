@@ -43,6 +43,7 @@ import { filesCheck } from './observe/health/file-checks.ts';
 import { Health } from './observe/health/health.ts';
 import { measureHealth } from './observe/health/metrics.ts';
 import { watchStalls } from './observe/health/stalls.ts';
+import { measureJobs } from './observe/job-metrics.ts';
 import type { ServerLog } from './observe/log.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
@@ -209,6 +210,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   });
   measureRegistryJobs(metrics.registry, registryJobs.totals);
   state.jobRunner.start();
+  measureJobs(metrics.registry, state.jobRunner, stores.jobs, storage.clock);
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);
   const handshakes = new HandshakeFailures({ clock, log, recorder, count });

@@ -311,6 +311,19 @@ test('what is no job is refused by its form, with the place of a fault in the co
   assert.deepEqual(await refused('/jobs/v2/a', good), [409, 'JobAlreadyExists']);
 });
 
+test('an import or export is known here, and says that another address tells of it', async () => {
+  await using http = await openFleet(1);
+  const { json } = await ask(http, 'POST', '/mooring/v1/registry/areas', { expiresInSeconds: 600 });
+  const body = { type: 'export', outputBlobContainerUri: json.containerUri, excludeKeysInExport: true };
+  const created = await ask(http, 'POST', '/jobs/create', body);
+  assert.equal(created.status, 200, created.answer.body);
+  const { status, json: shown } = await ask(http, 'GET', `/jobs/v2/${created.json.jobId}`);
+  assert.deepEqual([status, shown.jobId, shown.status, shown.type], [200, created.json.jobId, 'unknown', 'export']);
+  const service = { authorization: await http.token('service') };
+  const hidden = await ask(http, 'GET', `/jobs/v2/${created.json.jobId}`, undefined, service);
+  assert.equal(hidden.status, 404, 'whoever may not see imports and exports learns nothing of them here');
+});
+
 test('jobs that have not ended are bounded', async () => {
   await using http = await openFleet(1);
   const startTime = Date.now() + 3_600_000;

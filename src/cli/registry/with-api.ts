@@ -33,6 +33,7 @@ const hints: Readonly<Record<string, string>> = {
   DeviceNotFound: 'mooring device list shows the devices there are; ids are case-sensitive.',
   DeviceAlreadyExists: 'Choose another id, or look at it: mooring device show ID.',
   ConsumerGroupNotFound: 'mooring consumer-group list shows the ones there are.',
+  JobNotFound: 'mooring job list shows the ones there are.',
   FileNotFound: 'mooring file list shows the files there are; names are case-sensitive.',
   DeviceMaximumQueueDepthExceeded: 'The device must take some first; mooring command purge ID throws away what waits.',
   PreconditionFailed: 'Another client changed it at the same time; try again.',

@@ -84,7 +84,7 @@ export async function httpConnections(
       ...edgeScopeRoutes(hub),
       ...twinRoutes(hub),
       ...queryRoutes(hub),
-      ...jobRoutes(hub),
+      ...jobRoutes(hub, options.registryJobs),
       ...liveRoutes(hub),
       ...configurationRoutes(hub),
       ...digitalRoutes(hub),

@@ -8,6 +8,7 @@ import { HubError } from '../../core/errors.ts';
 import type { JobRequest } from '../../core/jobs/room.ts';
 import { deviceCount } from '../../core/jobs/rules.ts';
 import type { Job, JobKind, JobStatus, JobWork } from '../../core/jobs/types.ts';
+import type { RegistryJob } from '../../core/registry-jobs/types.ts';
 import { readTwinChange } from '../../core/twins/rules.ts';
 import { parseJson } from './json-body.ts';
 import { invalidArgument } from './refusals.ts';
@@ -92,6 +93,16 @@ export function jobJson(job: Job): JobJson {
       cancelledCount: counts.cancelled,
       unknownCount: counts.unknown,
     },
+  };
+}
+
+/** An import or export, of which another address tells: a tool goes there when it reads this status, and fails at a 404 (query reference 0.10). */
+export function otherJobJson({ id, plan, createdTime }: Pick<RegistryJob, 'id' | 'plan' | 'createdTime'>): JobJson {
+  const none = { deviceCount: 0, failedCount: 0, succeededCount: 0, runningCount: 0, pendingCount: 0 };
+  return {
+    ...{ jobId: id, queryCondition: '', createdTime: timeText(createdTime), startTime: timeText(createdTime) },
+    ...{ maxExecutionTimeInSeconds: 0, type: plan.kind, status: 'unknown' },
+    deviceJobStatistics: { ...none, cancelledCount: 0, unknownCount: 0 },
   };
 }
 

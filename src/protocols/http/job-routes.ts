@@ -2,15 +2,19 @@
 import type { z } from 'zod';
 import { jobListQuery, jobRequestSchema, jobSchema, jobsSchema } from '../../api/jobs.ts';
 import { limits } from '../../base/limits.ts';
+import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
-import { jobJson, jobRequest, kindOf, statusOf } from './job-mapping.ts';
+import type { Guarded } from '../../core/identity/guard.ts';
+import type { RegistryJobs } from '../../core/registry-jobs/room.ts';
+import { jobJson, jobRequest, kindOf, otherJobJson, statusOf } from './job-mapping.ts';
 import { pageCount, pageHeader, pageHeaders } from './page-headers.ts';
 import { type ApiRoute, bytesRoute, route } from './route.ts';
 
 const url = '/jobs/v2/:jobId';
 const tag = 'jobs';
 
-export function jobRoutes({ jobs }: Pick<Hub, 'jobs'>): readonly ApiRoute[] {
+/** @param registryJobs Imports and exports, of which tools ask here first */
+export function jobRoutes({ jobs }: Pick<Hub, 'jobs'>, registryJobs?: Guarded<RegistryJobs>): readonly ApiRoute[] {
   return [
     bytesRoute({
       method: 'PUT',
@@ -57,7 +61,12 @@ export function jobRoutes({ jobs }: Pick<Hub, 'jobs'>): readonly ApiRoute[] {
       answers: { 200: jobSchema },
       handle: async ({ principal, params }) => ({
         status: 200,
-        body: jobJson(await jobs.get(principal, params.jobId ?? '')),
+        body: await jobs.get(principal, params.jobId ?? '').then(jobJson, async (error) => {
+          if (!(error instanceof HubError) || error.code !== 'JobNotFound') throw error;
+          const other = await registryJobs?.get(principal, params.jobId ?? '').catch(() => undefined);
+          if (other === undefined) throw error;
+          return otherJobJson(other);
+        }),
       }),
     }),
     route({

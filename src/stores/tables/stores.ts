@@ -111,14 +111,7 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
       totals: (now) => tables.call('files.totals', now),
     },
     twins,
-    jobs: createTableJobStore(tables, {
-      ...twins,
-      changed: (keys, change) => {
-        twins.changed(keys, change);
-        // Whether it has left marks is seen when they are looked for.
-        marks.tell();
-      },
-    }),
+    jobs: createTableJobStore(tables, twins, () => marks.tell()),
     configurations: createTableConfigurationStore(tables, marks, (notes, withEvents) => {
       twins.tell(notes, withEvents);
       const keys = notes.map(({ key }) => key);
