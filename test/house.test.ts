@@ -55,7 +55,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/adapters/coap': ['src/gateway', 'src/wire', 'src/base'],
   'src/adapters/mqtt-topics': ['src/gateway', 'src/wire', 'src/base'],
   'src/server/adapters': ['src/server', 'src/gateway', 'src/adapters/built-in.ts', 'src/core', 'src/base'],
-  'src/cli': ['src/api', 'src/wire', 'src/base'],
+  'src/cli': ['src/gateway/remote', 'src/api', 'src/wire', 'src/base'],
   'src/main.ts': ['src/server', 'src/cli', 'src/base'],
 };
 

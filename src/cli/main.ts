@@ -5,6 +5,7 @@ import { addCommandCommands } from './commands/command.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
 import { addFileCommands } from './commands/file.ts';
+import { addGatewayCommands } from './commands/gateway.ts';
 import { addHealthCommand } from './commands/health.ts';
 import { addJobCommands } from './commands/job.ts';
 import { addMethodCommands } from './commands/method.ts';
@@ -78,6 +79,7 @@ function buildProgram(terminal: Terminal): Command {
   addTraceCommand(program, terminal);
   addHealthCommand(program, terminal);
   addSimulateCommand(program, terminal);
+  addGatewayCommands(program, terminal);
   addSasCommand(program, terminal);
   addCaCommands(program, terminal);
   addX509Commands(program, terminal);

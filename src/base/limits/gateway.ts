@@ -66,4 +66,12 @@ export const gatewayLimits = {
   gatewayLinksMax: 8000,
   /** Devices whose links are opened at a time. */
   gatewayAttachesAtOnce: 16,
+  /** Devices that a gateway makes on sight, unless the operator says otherwise. */
+  gatewayCreatedMax: 1000,
+  /** How often a gateway says how far its backlog is; how long its adapter may take to finish what it does. */
+  gatewayProgressMs: 10 * SECOND_MS,
+  gatewayStopMs: 10 * SECOND_MS,
+  /** Shared keys of devices that a gateway keeps in memory, and how long one counts while the hub is reached. */
+  gatewaySharedKeysMax: 10_000,
+  gatewaySharedKeyMs: 60 * SECOND_MS,
 } as const;

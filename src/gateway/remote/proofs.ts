@@ -16,10 +16,10 @@ export interface ProofsParts {
   readonly clock: Clock;
   /** Name of the hub in tokens. */
   readonly hubName: string;
-  /** Devices for which the adapter may vouch. */
-  readonly mayVouchFor: (device: string) => boolean;
-  /** Makes devices that do not exist, where the adapter vouches for them. */
-  readonly creates: boolean;
+  /** Of which devices the adapter may say so by itself, by the kind of what it says. */
+  readonly may: Readonly<Record<'vouched' | 'certificate' | 'psk', (device: string) => boolean>>;
+  /** Devices that may be made, where the adapter vouches for them and they do not exist. */
+  readonly createMax: number;
   /** Undefined while the hub cannot be reached. */
   readonly hub: () => AskHub | undefined;
 }
@@ -34,6 +34,9 @@ export class Proofs {
   readonly #parts: ProofsParts;
   readonly #salt: Buffer;
   readonly #sql;
+  #created = 0;
+  /** By device; what the hub has answered last. */
+  readonly #sharedKeys = new Map<string, { readonly key: Uint8Array | undefined; readonly at: number }>();
 
   constructor(parts: ProofsParts) {
     this.#parts = parts;
@@ -55,7 +58,8 @@ export class Proofs {
   /** Resolves with the UTC milliseconds at which the proof ends. @throws Refused unauthorized, disabled, throttled, unreachable, invalid */
   async check(proof: Proof): Promise<number> {
     if (!/^[^/\s]{1,128}(\/[^/\s]{1,128})?$/.test(proof.device)) throw unauthorized();
-    if (proof.kind === 'vouched' && !this.#parts.mayVouchFor(proof.device)) throw unauthorized();
+    if (proof.kind !== 'key' && proof.kind !== 'token' && !this.#parts.may[proof.kind](proof.device))
+      throw unauthorized();
     const ask = this.#parts.hub();
     const hash = this.#hash(proof);
     if (ask === undefined) return this.#remembered(proof, hash);
@@ -72,8 +76,30 @@ export class Proofs {
     return expiresAt;
   }
 
+  /** As `Host.sharedKey`. One that is known counts for a minute, and for as long as the hub is away. */
+  async sharedKey(device: string): Promise<Uint8Array | undefined> {
+    const { clock, hub, may } = this.#parts;
+    if (!may.psk(device)) return undefined;
+    const ask = hub();
+    const known = this.#sharedKeys.get(device);
+    const isFresh = known !== undefined && clock.monotonic() - known.at < limits.gatewaySharedKeyMs;
+    if (isFresh || ask === undefined) return known?.key;
+    const answer = await ask({ operation: 'sharedKey', device }, '').catch(() => undefined);
+    if (answer?.status !== 200) return answer === undefined ? known?.key : undefined;
+    const { key } = JSON.parse(String(answer.body)) as { key: string | null };
+    const bytes = key === null ? undefined : Buffer.from(key, 'base64');
+    this.#sharedKeys.delete(device);
+    this.#sharedKeys.set(device, { key: bytes, at: clock.monotonic() });
+    for (const oldest of this.#sharedKeys.keys()) {
+      if (this.#sharedKeys.size <= limits.gatewaySharedKeysMax) break;
+      this.#sharedKeys.delete(oldest);
+    }
+    return bytes;
+  }
+
   /** What was believed of a device counts no more. */
   forget(device: string): void {
+    this.#sharedKeys.delete(device);
     this.#parts.store.write(() => void this.#sql.forget.run(device)).catch(() => {});
   }
 
@@ -82,7 +108,8 @@ export class Proofs {
     const judge = async (kind: string, body: unknown): Promise<NodeAnswer> =>
       ask({ operation: 'judge', device, kind }, body);
     let answer = await this.#shown(proof, judge);
-    if (answer.status === 401 && proof.kind === 'vouched' && this.#parts.creates) {
+    if (answer.status === 401 && proof.kind === 'vouched' && this.#created < this.#parts.createMax) {
+      this.#created++;
       const made = await ask({ operation: 'create', device }, '');
       if (made.status !== 200) throw refusalOf(made);
       answer = await judge('vouched', '');

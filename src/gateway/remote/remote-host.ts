@@ -31,10 +31,12 @@ export interface RemoteHostOptions {
   readonly commitMs?: number;
   readonly lingerMs?: number;
   readonly idleMs?: number;
-  /** Devices for which the adapter may vouch: whole ids, or beginnings with `*`. */
+  /** Devices for which the adapter may vouch: whole ids, or beginnings with `*`; whose certificates it may say to have seen; whose shared keys it may have. */
   readonly vouchFor?: readonly string[];
-  /** Makes devices that do not exist, where the adapter vouches for them. */
-  readonly creates?: boolean;
+  readonly certificatesOf?: readonly string[];
+  readonly sharedKeysOf?: readonly string[];
+  /** Makes devices that do not exist, where the adapter vouches for them; so many since the gateway has started. */
+  readonly create?: { readonly max: number };
   /** What the adapter's TLS listeners show for `certificate: 'host'`. */
   readonly certificate?: () => TlsMaterial | undefined;
   /** A listener of the adapter is open. */
@@ -92,8 +94,12 @@ export class RemoteHost {
       lost: () => this.#lost(),
     });
     this.#proofs = new Proofs({
-      ...{ store, clock, hubName: hub.host, creates: options.creates ?? false },
-      mayVouchFor: vouching(options.vouchFor ?? []),
+      ...{ store, clock, hubName: hub.host, createMax: options.create?.max ?? 0 },
+      may: {
+        vouched: matching(options.vouchFor),
+        certificate: matching(options.certificatesOf),
+        psk: matching(options.sharedKeysOf),
+      },
       hub: () => {
         const node = this.link.connection?.node;
         return node && ((properties, body) => node.request(properties, body));
@@ -102,7 +108,7 @@ export class RemoteHost {
     this.parts = createHostParts({
       log,
       certificate: options.certificate ?? (() => undefined),
-      sharedKey: async () => undefined,
+      sharedKey: (device) => this.#proofs.sharedKey(device),
       listening: options.listening,
     });
     this.host = this.#hostOf();
@@ -140,7 +146,7 @@ export class RemoteHost {
         return link.connection !== undefined;
       },
       health: parts.health,
-      sharedKey: async () => undefined,
+      sharedKey: (device) => this.#proofs.sharedKey(device),
       connect: (proof, handlers, options = {}) => this.#connect(proof, handlers, options),
     };
   }
@@ -261,7 +267,7 @@ export class RemoteHost {
 }
 
 /** @param patterns Whole ids, or beginnings with `*` */
-function vouching(patterns: readonly string[]): (device: string) => boolean {
+function matching(patterns: readonly string[] = []): (device: string) => boolean {
   return (device) =>
     patterns.some((pattern) => (pattern.endsWith('*') ? device.startsWith(pattern.slice(0, -1)) : device === pattern));
 }

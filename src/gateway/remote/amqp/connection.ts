@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { isIP } from 'node:net';
 import rhea, { type Connection, type ConnectionOptions, type EventContext, type Message, type Session } from 'rhea';
 import { signSas } from '../../../api/sas.ts';
 import type { Cancel, Clock } from '../../../base/clock.ts';
@@ -9,8 +10,10 @@ import { RequestNode } from './request-node.ts';
 
 /** Where a hub is. */
 export interface HubPlace {
-  /** As the hub knows itself by: for TLS, and in tokens. */
+  /** Name by which the hub knows itself: for TLS, and in tokens. */
   readonly host: string;
+  /** Where to connect to; absent = `host`. */
+  readonly address?: string;
   readonly port: number;
   readonly isTls: boolean;
   /** Authority of the hub's certificate, PEM; absent = those of the system. */
@@ -187,16 +190,17 @@ export class HubConnection {
 /** Share of a token's life after which it is renewed. */
 const RENEWED_AT = 0.75;
 
-function connectionTo({ host, port, isTls, ca }: HubPlace, idleMs: number): Connection {
+function connectionTo({ host, address = host, port, isTls, ca }: HubPlace, idleMs: number): Connection {
   // A container of its own: the default one shares handlers between connections.
   const container = rhea.create_container({ id: `mooring-gateway-${randomUUID()}` });
   container.on('error', () => {});
   const options = {
-    host,
+    host: address,
     port,
     hostname: host,
     transport: isTls ? 'tls' : 'tcp',
-    servername: host,
+    // Names only (RFC 6066 section 3).
+    servername: isIP(host) === 0 ? host : '',
     ...(ca === undefined ? {} : { ca }),
     reconnect: false,
     idle_time_out: idleMs,
