@@ -21,7 +21,7 @@ export async function coapSubjects({ ca, ...tls }: Certificate): Promise<Adapter
   const shared = createHmac('sha256', Buffer.from(key, 'base64')).update('mooring psk').digest();
   const settings = {
     udp: { port: 0, plain: true },
-    tls: { port: 0, clientCertificates: false, sharedKeys: false, ...tls },
+    tls: { port: 0, sharedKeys: false, ...tls },
     dtls: { port: 0, experimental: true },
   };
   const adapters = await Promise.all(

@@ -189,6 +189,8 @@ function handshakes(
   const makeContext = (): tls.SecureContext =>
     tls.createSecureContext({
       ...{ cert: [...material.cert], key: [...material.key], minVersion: 'TLSv1.2' },
+      // Without it a listener that asks for certificates ends each connection that resumes a session, instead of resuming it.
+      sessionIdContext: 'mooring-adapter',
       // The runtime asks for pre-shared keys in 1.2 only.
       ...(sharedKeys && { maxVersion: 'TLSv1.2', ciphers: PSK_CIPHERS }),
     });

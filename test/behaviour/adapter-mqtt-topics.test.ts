@@ -4,10 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
+import type tls from 'node:tls';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import mqttTopics from '../../src/adapters/mqtt-topics/index.ts';
 import { limits } from '../../src/base/limits.ts';
 import { adapterContract, FakeHub, fakeRig, type RunningAdapter, runAdapter } from '../../src/gateway/testing/index.ts';
+import { makeCertificate } from '../drivers/certificates.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
 import { mqttTopicsDriver } from '../drivers/mqtt-topics-device.ts';
 import { until } from '../drivers/until.ts';
@@ -217,6 +219,26 @@ test('wrong passwords, unknown devices and other protocols are refused, each in 
   const answer = await old.next();
   assert.ok(answer.cmd === 'connack' && answer.returnCode === 1);
   await old.closed;
+});
+
+test('over TLS, with and without asking for certificates, a session is resumed', async (context) => {
+  const { pem, keyPem } = await makeCertificate('localhost');
+  const files = { certificateFile: path.join(folder, 'tls.pem'), keyFile: path.join(folder, 'tls.key') };
+  writeFileSync(files.certificateFile, pem);
+  writeFileSync(files.keyFile, keyPem);
+  for (const clientCertificates of [false, true]) {
+    const { hub, port } = await site(context, { listen: { port: 0, tls: files, clientCertificates } });
+    const login = { username: 'd', password: Buffer.from(hub.addDevice('d')) };
+    let session: Buffer | undefined;
+    for (const isResumed of [false, true]) {
+      const { client: device } = await MqttDriver.connect({ port, ca: pem, ...(session && { session }) }, login);
+      const socket = device.socket as tls.TLSSocket;
+      assert.equal(socket.isSessionReused(), isResumed);
+      await device.ping();
+      session = socket.getSession();
+      await device.disconnect();
+    }
+  }
 });
 
 test('a newer connection of a client, or of a device, ends the older one', async (context) => {
