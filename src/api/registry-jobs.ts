@@ -33,6 +33,8 @@ export const registryJobSchema = z.object({
   inputBlobName: z.string().optional(),
   outputBlobName: z.string().optional(),
   excludeKeysInExport: z.boolean().optional(),
+  includeConfigurations: z.boolean().optional(),
+  configurationsBlobName: z.string().optional(),
   storageAuthenticationType: z.string().optional(),
   failureReason: z.string().optional(),
   /** This hub's own: lines of an import, or identities of an export. */

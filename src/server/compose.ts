@@ -204,6 +204,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ records: stores.registryJobs, pages: stores.registryPages, twins: stores.twins },
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
     areas: files.room.areas,
+    configurations: hub.configurations,
     limits: { devicesMax: settings.devicesMax, modulesPerDeviceMax: limits.modulesPerDeviceMax },
     // One process has these stores, and takes up what the one before it has left.
     holder: 'hub',

@@ -100,7 +100,9 @@ test('registry import takes an export of Azure, says what it could not take, and
     assert.match(again.stderr, /Took 2 of 2 lines; 2 were there already just so\./);
 
     const out = path.join(folder, 'out.txt');
-    const exported = await runMooring(['registry', 'export', out, ...login, '--json']);
+    const settings = path.join(folder, 'configurations.txt');
+    const exported = await runMooring(['registry', 'export', out, '--configurations', settings, ...login, '--json']);
+    assert.equal(readFileSync(settings, 'utf8').trim(), '', 'there are none');
     assert.equal(exported.code, 0, exported.stderr);
     assert.equal(JSON.parse(exported.stdout).identities, 4);
     assert.equal(statSync(out).mode & 0o777, 0o600);
@@ -113,6 +115,11 @@ test('registry import takes an export of Azure, says what it could not take, and
       ['gateway', '$edgeAgent', '$edgeHub', 'leaf-1'],
     );
     assert.equal(lines[3].authentication.symmetricKey.primaryKey, key(1));
+    const configuration = { id: 'c1', targetCondition: '*', content: { deviceContent: { 'properties.desired.a': 1 } } };
+    writeFileSync(settings, JSON.stringify(configuration));
+    const both = await runMooring(['registry', 'import', out, '--configurations', settings, ...login, '--json']);
+    assert.equal(both.code, 0, both.stderr);
+    assert.deepEqual([JSON.parse(both.stdout).taken, JSON.parse(both.stdout).unchanged], [5, 4]);
     const bare = path.join(folder, 'bare.txt');
     assert.equal((await runMooring(['registry', 'export', bare, '--no-keys', ...login])).code, 0);
     assert.ok(!readFileSync(bare, 'utf8').includes(key(1)));
@@ -121,9 +128,9 @@ test('registry import takes an export of Azure, says what it could not take, and
     const listed = JSON.parse(jobs.stdout);
     assert.deepEqual(
       listed.map(({ type, status }: { type: string; status: string }) => `${type} ${status}`),
-      ['export completed', 'export completed', 'import completed', 'import completed'],
+      ['export completed', 'import completed', 'export completed', 'import completed', 'import completed'],
     );
-    assert.equal(listed[3].jobId, jobId);
+    assert.equal(listed[4].jobId, jobId);
     const text = await runMooring(['registry', 'jobs', ...login]);
     assert.match(text.stdout, /import\s+completed\s+3\s+1/);
     assert.equal((await runMooring(['registry', 'cancel', jobId, ...login])).code, 0);

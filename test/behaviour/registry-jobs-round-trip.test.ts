@@ -4,27 +4,21 @@ import { test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { seededRandom, systemRandom } from '../../src/base/random.ts';
-import type { PolicyPrincipal } from '../../src/core/identity/types.ts';
 import type { JobRequest } from '../../src/core/registry-jobs/types.ts';
 import { readReportedPatch } from '../../src/core/twins/rules.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
+import { owner } from '../drivers/owner.ts';
 import { openPlainHub } from '../drivers/plain-hub.ts';
 import { type FleetMember, keyOf, randomFleet } from '../drivers/random-fleet.ts';
 
 const ROUNDS = Number(process.env.MOORING_TEST_ROUND_TRIPS ?? 40);
 const seed = Number(process.env.MOORING_TEST_SEED ?? Date.now() % 1e9);
 
-const owner: PolicyPrincipal = {
-  kind: 'policy',
-  policyName: 'iothubowner',
-  permissions: new Set(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
-  expiresAt: Number.POSITIVE_INFINITY,
-  scope: [],
-};
 const base: JobRequest = {
   ...{ kind: 'export', inputUri: null, outputUri: null, inputName: 'devices.txt', outputName: 'devices.txt' },
   excludesKeys: false,
+  configurationsName: null,
 };
 
 async function openHub() {

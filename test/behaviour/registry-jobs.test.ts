@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { apiOf } from '../drivers/api.ts';
-import { backEndOf } from '../drivers/back-end.ts';
+import { backEndOf, ownerOf } from '../drivers/back-end.ts';
 import { startHub } from '../drivers/hub.ts';
-import { endOf, exported, fileOf, imported } from '../drivers/registry-jobs.ts';
+import { endOf, exported, fileOf, imported, putFile } from '../drivers/registry-jobs.ts';
 
 const key = (fill: number): string => Buffer.alloc(32, fill).toString('base64');
 const sas = (fill: number) => ({ type: 'sas', symmetricKey: { primaryKey: key(fill), secondaryKey: key(fill + 1) } });
@@ -203,4 +203,61 @@ test('one at a time, by permission, cancelled, listed, without keys and without 
   assert.equal(after.job.status, 'completed');
   assert.ok(after.devices.length < 20_000, 'the rest was not begun');
   api.close();
+});
+
+test('configurations go along in a file of their own; a job is known among the jobs over many devices', async () => {
+  await using hub = await startHub();
+  const [api, owner] = [apiOf(hub), await ownerOf(hub)];
+  const version = 'api-version=2021-04-12';
+  const configuration = {
+    ...{ id: 'climate', labels: { by: 'me' }, targetCondition: "tags.site = 'n'", priority: 7 },
+    content: { deviceContent: { 'properties.desired.climate': { mode: 'auto', steps: [1, 2] } } },
+    metrics: { queries: { n: 'SELECT deviceId FROM devices' } },
+  };
+  assert.equal((await owner('PUT', `/configurations/climate?${version}`, { body: configuration })).status, 200);
+  const { job, containerUri } = await exported(api, { includeConfigurations: true, configurationsBlobName: 'c.txt' });
+  assert.deepEqual([job.includeConfigurations, job.configurationsBlobName], [true, 'c.txt']);
+  const text = (await fileOf(api, containerUri, 'c.txt')) ?? '';
+  const { content, priority, etag } = JSON.parse(text);
+  assert.deepEqual([content, priority], [configuration.content, 7]);
+  assert.ok(etag);
+  const other = await owner('GET', `/jobs/v2/${job.jobId}?${version}`);
+  assert.deepEqual([other.status, JSON.parse(other.body.toString()).status], [200, 'unknown']);
+  assert.equal((await owner('GET', `/jobs/v2/none?${version}`)).status, 404);
+
+  await using second = await startHub();
+  const [there, its] = [apiOf(second), await ownerOf(second)];
+  const area = (await there.registryJobs.openArea()).containerUri;
+  await putFile(there, area, 'devices.txt', [{ id: 'd1', tags: { site: 'n' } }]);
+  const request = { type: 'import', inputBlobContainerUri: area, includeConfigurations: true };
+  await assert.rejects(there.registryJobs.create(request), { code: 'BlobContainerValidationError' });
+  await putFile(there, area, 'configurations.txt', `${text}{"id":"Bad Id"}\nnothing\n`);
+  for (const unchanged of [0, 2]) {
+    const ended = await endOf(there, (await there.registryJobs.create(request)).jobId);
+    assert.deepEqual([ended.status, ended.counts], ['completed', { total: 4, done: 4, unchanged, failed: 2 }]);
+  }
+  const errors = ((await fileOf(there, area, 'importErrors.log')) ?? '')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    errors.map(({ file, line, errorCode }) => [file, line, errorCode]),
+    [
+      ['configurations.txt', 2, 400004],
+      ['configurations.txt', 3, 400006],
+    ],
+  );
+  const back = JSON.parse((await its('GET', `/configurations/climate?${version}`)).body.toString());
+  assert.deepEqual(
+    [back.content, back.labels, back.targetCondition, back.metrics.queries],
+    [configuration.content, configuration.labels, configuration.targetCondition, configuration.metrics.queries],
+  );
+  // And it is carried out.
+  for (;;) {
+    const { properties } = await there.twins.get({ deviceId: 'd1' });
+    if (properties.desired.climate !== undefined) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  api.close();
+  there.close();
 });

@@ -10,8 +10,11 @@ export type Ask = (
   more?: { readonly headers?: Record<string, string>; readonly body?: Buffer | object },
 ) => Promise<FileAnswer>;
 
-export async function backEndOf(hub: TestHub): Promise<Ask> {
-  const parts = parseConnectionString(hub.endpoints.connectionStrings.service);
+/** The same with the policy that may do everything. */
+export const ownerOf = (hub: TestHub): Promise<Ask> => backEndOf(hub, 'iothubowner');
+
+export async function backEndOf(hub: TestHub, policy: 'service' | 'iothubowner' = 'service'): Promise<Ask> {
+  const parts = parseConnectionString(hub.endpoints.connectionStrings[policy]);
   const [key, policyName] = [parts.get('sharedaccesskey') ?? '', parts.get('sharedaccesskeyname') ?? ''];
   const authorization = await signSas({ resource: 'localhost', key, policyName, expiresAt: Date.now() + 3_600_000 });
   return (method, path, { headers = {}, body = Buffer.alloc(0) } = {}) => {

@@ -20,6 +20,8 @@ export const registryJobsLimits = {
   registryJobTwinsAtOnce: 32,
   /** Bytes from which on an export writes a block. */
   registryJobBlockBytes: 4 * MiB,
+  /** Lines of a file of configurations: twice as many as a hub has at most. */
+  registryJobConfigurationsMax: 200,
   /** Edge devices below others in one file: their order is kept in memory. */
   registryJobEdgesMax: 100_000,
   /** Characters of a container's address. */

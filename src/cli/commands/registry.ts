@@ -19,11 +19,18 @@ import { type CommonOptions, examples, loginFrom, withLogin } from './options.ts
 /** Twins are in the file: that is what `registryReadWrite` may not see. */
 const credentials = ['iothubowner'];
 const DEVICES_FILE = 'devices.txt';
+const CONFIGURATIONS_FILE = 'configurations.txt';
 const ERRORS_FILE = 'importErrors.log';
 const POLL_MS = 250;
 
-interface ContainerOptions extends CommonOptions {
-  readonly container?: string;
+interface ExportOptions extends CommonOptions {
+  readonly keys: boolean;
+  readonly configurations?: string;
+}
+
+interface ImportOptions extends CommonOptions {
+  readonly report?: string;
+  readonly configurations?: string;
 }
 
 export function addRegistryCommands(program: Command, terminal: Terminal): void {
@@ -38,18 +45,24 @@ export function addRegistryCommands(program: Command, terminal: Terminal): void 
   const out = withLogin(registry.command('export'))
     .argument('<file>', 'where to write it; readable for you alone, for there are keys in it')
     .option('--no-keys', 'leave out the keys')
+    .option('--configurations <file>', 'where to write configurations and Edge deployments as well')
     .description('Exports all devices and modules with their twins to a file of this machine.')
-    .action((file: string, options: CommonOptions & { keys: boolean }) => exportFile(file, options, terminal));
-  examples(out, ['mooring registry export devices.txt', 'mooring registry export fleet.txt --no-keys']);
+    .action((file: string, options: ExportOptions) => exportFile(file, options, terminal));
+  examples(out, [
+    'mooring registry export devices.txt --configurations configurations.txt',
+    'mooring registry export devices.txt',
+    'mooring registry export fleet.txt --no-keys',
+  ]);
 
   const into = withLogin(registry.command('import'))
     .argument('<file>', 'an export of this or another hub, also one of Azure (devices.txt)')
+    .option('--configurations <file>', 'configurations and Edge deployments, as an export writes them')
     .option('--report <file>', 'where to write what could not be taken (default: the file with .errors.log)')
     .description(
       'Imports devices, modules and twins from a file of this machine. What is there already just so stays untouched: the same ' +
         'file may be imported again.',
     )
-    .action((file: string, options: CommonOptions & { report?: string }) => importFile(file, options, terminal));
+    .action((file: string, options: ImportOptions) => importFile(file, options, terminal));
   examples(into, [
     'mooring registry import devices.txt',
     'mooring registry import azure/devices.txt --report left.log',
@@ -57,7 +70,7 @@ export function addRegistryCommands(program: Command, terminal: Terminal): void 
 
   const list = withLogin(registry.command('jobs'))
     .description('Shows imports and exports, newest first.')
-    .action((options: ContainerOptions) => listJobs(options, terminal));
+    .action((options: CommonOptions) => listJobs(options, terminal));
   examples(list, ['mooring registry jobs', 'mooring registry jobs --json']);
 
   const cancel = withLogin(registry.command('cancel'))
@@ -72,52 +85,76 @@ export function addRegistryCommands(program: Command, terminal: Terminal): void 
   examples(cancel, ['mooring registry cancel 5b0f4f6e-6c1e-4c39-9a53-3c1b5a6d2f10']);
 }
 
-async function exportFile(file: string, options: CommonOptions & { readonly keys: boolean }, terminal: Terminal) {
+async function exportFile(file: string, options: ExportOptions, terminal: Terminal) {
   const to = path.resolve(terminal.cwd, file);
+  const beside = options.configurations && path.resolve(terminal.cwd, options.configurations);
   await withApi(loginFrom(options, terminal), credentials, async (api) => {
     const begun = performance.now();
     const { containerUri } = await api.registryJobs.openArea();
-    const request = { type: 'export', outputBlobContainerUri: containerUri, excludeKeysInExport: !options.keys };
+    const request = {
+      type: 'export',
+      outputBlobContainerUri: containerUri,
+      excludeKeysInExport: !options.keys,
+      includeConfigurations: beside !== undefined,
+    };
     const job = await followed(api, await api.registryJobs.create(request), terminal);
-    const partial = `${to}.partial`;
-    let bytes = 0;
-    try {
-      const found = await api.registryJobs.getFile(containerUri, DEVICES_FILE);
-      if (found === undefined) throw new Failure('The hub has not written the file.');
-      bytes = found.bytes;
-      await rm(partial, { force: true });
-      const shown = metered(found.body, { name: path.basename(to), total: bytes }, terminal);
-      await pipeline(shown, createWriteStream(partial, { mode: 0o600, flags: 'wx' }));
-      await rename(partial, to);
-    } catch (error) {
-      await rm(partial, { force: true });
-      throw fileFailure(error, to);
-    }
-    // Keys are in it: it need not lie there until its time is over.
-    await api.registryJobs.deleteFile(containerUri, DEVICES_FILE);
+    const bytes = await fetched(api, containerUri, DEVICES_FILE, to, terminal);
+    if (beside !== undefined) await fetched(api, containerUri, CONFIGURATIONS_FILE, beside, terminal);
     const { done } = job.counts;
+    const took = duration(performance.now() - begun);
     if (terminal.json) await print(terminal, JSON.stringify({ jobId: job.jobId, identities: done, bytes, file: to }));
-    else
-      note(
-        terminal,
-        `Exported ${count(done)} identities, ${byteCount(bytes)}, to ${to} in ${duration(performance.now() - begun)}.`,
-      );
+    else note(terminal, `Exported ${count(done)} identities, ${byteCount(bytes)}, to ${to} in ${took}.`);
   });
 }
 
-async function importFile(file: string, options: CommonOptions & { readonly report?: string }, terminal: Terminal) {
+/** Fetches a file, readable for its owner alone, and removes it at the hub: keys are in it. @returns its bytes */
+async function fetched(
+  api: ApiClient,
+  containerUri: string,
+  name: string,
+  to: string,
+  terminal: Terminal,
+): Promise<number> {
+  const partial = `${to}.partial`;
+  try {
+    const found = await api.registryJobs.getFile(containerUri, name);
+    if (found === undefined) throw new Failure('The hub has not written the file.');
+    await rm(partial, { force: true });
+    const shown = metered(found.body, { name: path.basename(to), total: found.bytes }, terminal);
+    await pipeline(shown, createWriteStream(partial, { mode: 0o600, flags: 'wx' }));
+    await rename(partial, to);
+    await api.registryJobs.deleteFile(containerUri, name);
+    return found.bytes;
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw fileFailure(error, to);
+  }
+}
+
+async function sent(api: ApiClient, containerUri: string, name: string, from: string, terminal: Terminal) {
+  try {
+    const { size } = await stat(from);
+    const shown = metered(createReadStream(from), { name: path.basename(from), total: size }, terminal);
+    await api.registryJobs.putFile(containerUri, name, { body: shown, bytes: size });
+  } catch (error) {
+    throw fileFailure(error, from);
+  }
+}
+
+async function importFile(file: string, options: ImportOptions, terminal: Terminal) {
   const from = path.resolve(terminal.cwd, file);
+  const beside = options.configurations && path.resolve(terminal.cwd, options.configurations);
   const report = path.resolve(terminal.cwd, options.report ?? `${from}.errors.log`);
   await withApi(loginFrom(options, terminal), credentials, async (api) => {
     const { containerUri } = await api.registryJobs.openArea();
-    try {
-      const { size } = await stat(from);
-      const shown = metered(createReadStream(from), { name: path.basename(from), total: size }, terminal);
-      await api.registryJobs.putFile(containerUri, DEVICES_FILE, { body: shown, bytes: size });
-    } catch (error) {
-      throw fileFailure(error, from);
-    }
-    const request = { type: 'import', inputBlobContainerUri: containerUri, outputBlobContainerUri: containerUri };
+    await sent(api, containerUri, DEVICES_FILE, from, terminal);
+    if (beside !== undefined) await sent(api, containerUri, CONFIGURATIONS_FILE, beside, terminal);
+    const request = {
+      type: 'import',
+      inputBlobContainerUri: containerUri,
+      outputBlobContainerUri: containerUri,
+      includeConfigurations: beside !== undefined,
+    };
     const job = await followed(api, await api.registryJobs.create(request), terminal).finally(() =>
       api.registryJobs.deleteFile(containerUri, DEVICES_FILE).catch(() => {}),
     );
@@ -127,8 +164,9 @@ async function importFile(file: string, options: CommonOptions & { readonly repo
     if (terminal.json) {
       const shown = { jobId: job.jobId, lines: done, taken, unchanged, failed, ...(failed > 0 && { report }) };
       await print(terminal, JSON.stringify(shown));
-    } else
+    } else {
       note(terminal, `Took ${count(taken)} of ${count(done)} lines; ${count(unchanged)} were there already just so.`);
+    }
     if (failed === 0) return;
     throw new Failure(`${count(failed)} lines could not be taken.`, {
       code: 'BulkRegistryOperationFailure',

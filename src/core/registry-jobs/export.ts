@@ -2,6 +2,7 @@
 import { limits } from '../../base/limits.ts';
 import type { Identity } from '../identity/types.ts';
 import type { JsonObject, Section, Twin } from '../twins/types.ts';
+import { type ConfigurationLines, writeConfigurations } from './configuration-file.ts';
 import type { JobContainer, RegistryPages } from './ports.ts';
 import { type ExportRow, freshCursor, type JobCounts, type JobCursor } from './types.ts';
 import { blockId, type HeldJob, JobFailed, objectErrorOf } from './work.ts';
@@ -11,6 +12,7 @@ export interface ExportParts {
   /** Identities that there are, about. */
   total(): Promise<number>;
   readonly twins: TwinForms;
+  readonly configurations: ConfigurationLines | undefined;
 }
 
 /** As the room of twins writes them. */
@@ -22,7 +24,10 @@ export interface TwinForms {
 
 /** @throws JobStopped, JobFailed, ObjectError, HubError */
 export async function runExport(held: HeldJob, container: JobContainer, parts: ExportParts): Promise<void> {
-  const { outputName } = held.job.plan;
+  const { outputName, configurationsName } = held.job.plan;
+  if (configurationsName !== null && parts.configurations !== undefined) {
+    await writeConfigurations(container, configurationsName, parts.configurations);
+  }
   // Begun again where the blocks of before are gone; then they are all new.
   for (const isLast of [false, true]) {
     const isResumed = held.job.cursor.blocks > 0 && !isLast;

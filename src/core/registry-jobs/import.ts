@@ -5,11 +5,12 @@ import { HubError } from '../errors.ts';
 import type { IdentityStore } from '../identity/ports.ts';
 import type { RegistryLimits } from '../identity/registry-writes.ts';
 import type { JsonObject } from '../twins/types.ts';
+import { type ConfigurationLines, takeConfigurations } from './configuration-file.ts';
 import { namedIn, parseLine, type ReadTwin, readItem } from './device-line.ts';
 import { importPage, type PageEntry } from './import-page.ts';
 import type { ImportTwins } from './import-twins.ts';
 import { type Line, linesOf } from './lines.ts';
-import { Passes } from './passes.ts';
+import { Passes, passes as passNames } from './passes.ts';
 import type { JobContainer, RegistryJobStore } from './ports.ts';
 import { ERRORS_FILE, type JobCursor } from './types.ts';
 import { blockId, type HeldJob, JobFailed } from './work.ts';
@@ -18,6 +19,7 @@ export interface ImportParts {
   readonly store: IdentityStore;
   readonly twins: ImportTwins;
   readonly readTwin: ReadTwin;
+  readonly configurations: ConfigurationLines | undefined;
   readonly records: Pick<RegistryJobStore, 'errors'>;
   readonly limits: RegistryLimits;
   readonly random: Random;
@@ -101,6 +103,19 @@ export async function runImport(held: HeldJob, container: JobContainer, parts: I
       }
     }
     if (page.entries.length > 0) await carryOut();
+  }
+  const { configurationsName } = plan;
+  // They come last: devices are there then, which they are for.
+  if (configurationsName !== null && parts.configurations !== undefined && cursor.pass < passNames.length) {
+    const { done, ...taken } = await takeConfigurations(container, configurationsName, parts.configurations, goOn);
+    counts = {
+      total: counts.total + done,
+      done: counts.done + done,
+      unchanged: counts.unchanged + taken.unchanged,
+      failed: counts.failed + taken.failed,
+    };
+    cursor = { ...cursor, pass: passNames.length };
+    await held.keep(cursor, counts, taken.errors);
   }
   if (counts.failed > 0) await writeErrors(held, container, parts.records);
 }

@@ -10,6 +10,7 @@ import type { RegistryLimits } from '../identity/registry-writes.ts';
 import type { Principal } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import { registryJobCalls } from './calls.ts';
+import type { ConfigurationLines } from './configuration-file.ts';
 import type { ReadTwin } from './device-line.ts';
 import { runExport, type TwinForms } from './export.ts';
 import { runImport } from './import.ts';
@@ -26,6 +27,8 @@ export interface RegistryJobsParts {
   readonly identities: IdentityStore;
   readonly twins: Omit<ImportTwinsParts, 'isAllowed'> & { readonly forms: TwinForms; readonly read: ReadTwin };
   readonly open: OpenContainer;
+  /** Absent = a hub without configurations. */
+  readonly configurations?: ConfigurationLines;
   /** Makes a container of the hub's own. @throws HubError DefaultStorageEndpointNotConfigured */
   makeArea(lifeMs: number): JobArea;
   readonly limits: RegistryLimits;
@@ -74,6 +77,9 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
   const jobs: RegistryJobs = {
     async create(principal, request) {
       const plan = planOf(principal, request, () => parts.makeArea(limits.registryJobAreaMs).uri);
+      if (plan.configurationsName !== null && parts.configurations === undefined) {
+        throw new HubError('OperationNotAvailable', 'This hub has no configurations.');
+      }
       await demandContainers(plan, parts.open);
       const now = clock.now();
       const job: RegistryJob = {
@@ -119,12 +125,14 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
           pages: parts.pages,
           total: async () => (await parts.identities.counts()).devices,
           twins: parts.twins.forms,
+          configurations: parts.configurations,
         });
       }
       const input = plan.inputUri === plan.outputUri ? output : await open(plan.inputUri ?? '');
       return await runImport(held, both(input, output), {
         ...{ store: parts.identities, readTwin: parts.twins.read, records, limits: parts.limits, random },
         twins: importTwins({ ...parts.twins, isAllowed: plan.withTwins }),
+        configurations: parts.configurations,
         now: () => clock.now(),
       });
     } finally {
@@ -253,8 +261,10 @@ async function demandContainers(plan: JobPlan, open: OpenContainer): Promise<voi
     return using(plan.outputUri, (container) => container.stage(plan.outputName, blockId(0), Buffer.from('\n')));
   }
   await using(plan.inputUri ?? '', async (container) => {
-    if ((await container.head(plan.inputName)) !== undefined) return;
-    throw new HubError('BlobContainerValidationError', `There is no file ${plan.inputName} in the container.`);
+    for (const name of [plan.inputName, plan.configurationsName]) {
+      if (name === null || (await container.head(name)) !== undefined) continue;
+      throw new HubError('BlobContainerValidationError', `There is no file ${name} in the container.`);
+    }
   });
   if (plan.outputUri !== plan.inputUri) await using(plan.outputUri, async () => {});
 }

@@ -5,6 +5,7 @@ import type { Twin, TwinChange } from '../twins/types.ts';
 
 /** Names of the files in a container, where the request names none (query reference 3). */
 export const DEVICES_FILE = 'devices.txt';
+export const CONFIGURATIONS_FILE = 'configurations.txt';
 export const ERRORS_FILE = 'importErrors.log';
 
 export type JobState = 'enqueued' | 'running' | 'completed' | 'failed' | 'cancelled';
@@ -19,6 +20,8 @@ export interface JobRequest {
   readonly inputName: string;
   readonly outputName: string;
   readonly excludesKeys: boolean;
+  /** Name of the file of configurations; null = they are not asked for. */
+  readonly configurationsName: string | null;
 }
 
 /** What is fixed when the job is created. */

@@ -10,7 +10,12 @@ import {
 import { HubError } from '../../core/errors.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
 import type { RegistryJobs } from '../../core/registry-jobs/room.ts';
-import { DEVICES_FILE, type JobRequest, type RegistryJob } from '../../core/registry-jobs/types.ts';
+import {
+  CONFIGURATIONS_FILE,
+  DEVICES_FILE,
+  type JobRequest,
+  type RegistryJob,
+} from '../../core/registry-jobs/types.ts';
 import { type ApiRoute, route } from './route.ts';
 
 const TAG = 'import and export';
@@ -91,9 +96,6 @@ function requestOf(body: z.output<typeof registryJobRequestSchema>): JobRequest 
       'This hub has no identity at the storage account: storageAuthenticationType must be keyBased, with a signed address.',
     );
   }
-  if (body.includeConfigurations === true) {
-    throw new HubError('ArgumentInvalid', 'This hub does not import or export configurations yet.');
-  }
   const [inputUri, outputUri] = [body.inputBlobContainerUri, body.outputBlobContainerUri];
   return {
     kind,
@@ -102,6 +104,7 @@ function requestOf(body: z.output<typeof registryJobRequestSchema>): JobRequest 
     inputName: body.inputBlobName || DEVICES_FILE,
     outputName: body.outputBlobName || DEVICES_FILE,
     excludesKeys: body.excludeKeysInExport === true,
+    configurationsName: body.includeConfigurations === true ? body.configurationsBlobName || CONFIGURATIONS_FILE : null,
   };
 }
 
@@ -123,6 +126,10 @@ function jobJson(
     outputBlobContainerUri: isSigned ? outputUri : unsigned(outputUri),
     ...(kind === 'import' ? { inputBlobName: inputName } : { outputBlobName: outputName }),
     ...(kind === 'export' && { excludeKeysInExport: plan.excludesKeys }),
+    ...(plan.configurationsName !== null && {
+      includeConfigurations: true,
+      configurationsBlobName: plan.configurationsName,
+    }),
     storageAuthenticationType: 'keyBased',
     ...(reason !== '' && { failureReason: reason }),
     counts,

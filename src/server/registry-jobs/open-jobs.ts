@@ -5,8 +5,9 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import type { Configurations } from '../../core/configurations/room.ts';
 import type { FilesRoom } from '../../core/files/files.ts';
-import type { Guard } from '../../core/identity/guard.ts';
+import type { Guard, Guarded } from '../../core/identity/guard.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { RegistryLimits } from '../../core/identity/registry-writes.ts';
 import type { Recorder } from '../../core/monitoring/types.ts';
@@ -19,6 +20,7 @@ import { twinETag } from '../../core/twins/rules.ts';
 import type { Settings } from '../config/config.ts';
 import type { Shutdown } from '../lifecycle.ts';
 import { allowedHost } from './blob-hosts.ts';
+import { configurationLines } from './configuration-lines.ts';
 
 export interface OpenJobsParts {
   readonly settings: Settings;
@@ -29,6 +31,7 @@ export interface OpenJobsParts {
   readonly twins: TwinStore;
   readonly twinEvents: boolean;
   readonly areas: FilesRoom['areas'];
+  readonly configurations: Guarded<Configurations>;
   readonly limits: RegistryLimits;
   /** Names this node to the others that share the stores. */
   readonly holder: string;
@@ -44,6 +47,7 @@ export function openRegistryJobs(parts: OpenJobsParts): RegistryJobsRoom {
   const room = createRegistryJobs({
     ...parts,
     open: containers(parts),
+    configurations: configurationLines(parts.configurations),
     makeArea: (lifeMs) => parts.areas.make(lifeMs),
     twins: {
       store: parts.twins,

@@ -26,6 +26,7 @@ const job = (id: string, createdTime = NOW): RegistryJob => ({
     inputName: 'devices.txt',
     outputName: 'devices.txt',
     excludesKeys: false,
+    configurationsName: null,
     withTwins: true,
     createdBy: 'iothubowner',
   },

@@ -40,7 +40,7 @@ test('the signature of a container does not stand in the file of the tables', as
     id: 'a',
     plan: {
       ...{ kind: 'export', inputUri: null, outputUri: uri, inputName: '', outputName: 'devices.txt' },
-      ...{ excludesKeys: false, withTwins: true, createdBy: 'owner' },
+      ...{ excludesKeys: false, configurationsName: null, withTwins: true, createdBy: 'owner' },
     },
     ...{ state: 'enqueued', reason: '', counts: noCounts, cursor: freshCursor, createdTime: 1 },
     ...{ startedTime: undefined, endedTime: undefined },
