@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { addCaCommands } from './commands/ca.ts';
 import { addCommandCommands } from './commands/command.ts';
+import { addConfigurationCommands } from './commands/configuration.ts';
 import { addConsumerGroupCommands } from './commands/consumer-group.ts';
 import { addDeviceCommands } from './commands/device.ts';
 import { addFileCommands } from './commands/file.ts';
@@ -71,6 +72,7 @@ function buildProgram(terminal: Terminal): Command {
   addTwinCommands(program, terminal);
   addQueryCommand(program, terminal);
   addRegistryCommands(program, terminal);
+  addConfigurationCommands(program, terminal);
   addMethodCommands(program, terminal);
   addJobCommands(program, terminal);
   addFileCommands(program, terminal);

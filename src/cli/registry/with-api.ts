@@ -32,6 +32,8 @@ const hostForUrl = (host: string): string => (host.includes(':') ? `[${host}]` :
 const hints: Readonly<Record<string, string>> = {
   DeviceNotFound: 'mooring device list shows the devices there are; ids are case-sensitive.',
   DeviceAlreadyExists: 'Choose another id, or look at it: mooring device show ID.',
+  ConfigurationNotFound: 'mooring configuration list and mooring edge deployment list show the ones there are.',
+  ConfigurationAlreadyExists: 'Its content stays; what else it has changes: mooring configuration update ID.',
   ConsumerGroupNotFound: 'mooring consumer-group list shows the ones there are.',
   JobNotFound: 'mooring job list shows the ones there are.',
   FileNotFound: 'mooring file list shows the files there are; names are case-sensitive.',
