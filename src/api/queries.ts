@@ -11,6 +11,26 @@ export const queryRequestSchema = z.looseObject({
 export const queryRowsSchema = z.array(foreignObject);
 export type QueryRowJson = z.output<typeof queryRowsSchema>[number];
 
+/** Query string of POST /devices/query. */
+export const queryOptionsSchema = z.looseObject({
+  explain: z.string().optional().describe('in place of the rows, how they are found'),
+});
+
+/** How a page of a query is found. */
+export const explanationSchema = z.looseObject({
+  summary: z.string(),
+  way: z.looseObject({ kind: z.string().describe('names, prefix, index or scan') }),
+  looked: z.number().describe('rows of the collection that were looked at'),
+  read: z.number().describe('rows that the database gave'),
+  found: z.number().describe('rows of the answer'),
+  isWhole: z.boolean().describe('false = the page was full before the end, or its time was over'),
+  wholeTwins: z.boolean(),
+  ms: z.number(),
+  database: z.array(z.string()).describe('what the database says of it'),
+  advice: z.array(z.string()),
+});
+export type ExplanationJson = z.output<typeof explanationSchema>;
+
 /** Query string of GET /mooring/v1/query/live. */
 export const liveQuerySchema = z.looseObject({
   query: z.string().describe('as SELECT deviceId, tags FROM devices WHERE tags.site = "north": without groups and TOP'),

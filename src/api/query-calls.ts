@@ -1,6 +1,6 @@
 /** Calls of queries. */
 import { type ApiTransport, exchange } from './exchange.ts';
-import { type QueryRowJson, queryRowsSchema } from './queries.ts';
+import { type ExplanationJson, explanationSchema, type QueryRowJson, queryRowsSchema } from './queries.ts';
 
 export interface QueryPageJson {
   readonly rows: readonly QueryRowJson[];
@@ -13,6 +13,8 @@ export interface QueryPageJson {
 export interface QueryCalls {
   /** One page, of 100 rows unless told. */
   page(query: string, options?: { readonly countMax?: number; readonly continuation?: string }): Promise<QueryPageJson>;
+  /** How the first page is found: the same work, without its rows. */
+  explain(query: string, options?: { readonly countMax?: number }): Promise<ExplanationJson>;
   /** All rows, page by page. */
   rows(query: string, options?: { readonly countMax?: number }): AsyncIterable<QueryRowJson>;
 }
@@ -33,6 +35,11 @@ export function queryCalls(transport: ApiTransport): QueryCalls {
   };
   return {
     page,
+    async explain(query, { countMax } = {}) {
+      const headers = { ...(countMax !== undefined && { 'x-ms-max-item-count': String(countMax) }) };
+      const extra = { body: { query }, headers, query: { explain: '' } };
+      return (await exchange(transport, explanationSchema, 'POST', '/devices/query', extra)).data;
+    },
     async *rows(query, { countMax } = {}) {
       let continuation: string | undefined;
       do {

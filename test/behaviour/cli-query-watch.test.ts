@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDevices } from '../../bench/servers/hub.ts';
+import { apiOf } from '../drivers/api.ts';
 import { startCli } from '../drivers/cli.ts';
 import { runMooring, startHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
+import { until } from '../drivers/until.ts';
 
 test('query --watch: rows enter, change and leave, whichever thread serves the device, and over a restart', async () => {
   await using hub = await startHub({ args: ['--threads', '2'] });
@@ -61,4 +63,31 @@ test('query --watch: rows enter, change and leave, whichever thread serves the d
   const refused = await runMooring(['query', 'SELECT COUNT() FROM devices', '--watch', ...login]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /neither GROUP BY nor aggregates/);
+});
+
+test('what a configuration sets, and how it stands, is told like any other change', async () => {
+  await using hub = await startHub();
+  const api = apiOf(hub);
+  await api.devices.create('d1');
+  await using watch = startCli([
+    ...[
+      'query',
+      'SELECT configurations.c1.status AS c, properties.desired.mode AS m FROM devices',
+      '--watch',
+      '--json',
+    ],
+    ...['--data-dir', hub.dataDir],
+  ]);
+  await watch.printed(3);
+  const last = () => JSON.parse(watch.lines().at(-1) ?? '{}') as { readonly row?: unknown };
+  await api.configurations.create('c1', {
+    content: { deviceContent: { 'properties.desired.mode': 'low' } },
+    targetCondition: "tags.site = 'n'",
+    priority: 1,
+  });
+  await api.twins.update({ deviceId: 'd1' }, { tags: { site: 'n' } });
+  await until('the device is told of', async () => JSON.stringify(last().row) === '{"c":"applied","m":"low"}');
+  await api.twins.update({ deviceId: 'd1' }, { tags: { site: null } });
+  await until('the device has left it', async () => JSON.stringify(last().row) === '{}');
+  api.close();
 });

@@ -26,6 +26,16 @@ test('query: rows as a table or JSON, what was said before, and refusals with th
     ids,
   );
 
+  const explained = await run('query', "SELECT * FROM devices WHERE tags.site = 'n'", '--explain');
+  assert.equal(explained.code, 0, explained.stderr);
+  assert.match(
+    explained.stdout,
+    /^By the index on tags\.site: 1 looked at, 1 whole twins read, 1 answered, to the end/,
+  );
+  assert.match(explained.stdout, /database: SEARCH text USING INDEX query_index/);
+  const scanned = await run('query', "SELECT * FROM devices WHERE tags.floor = 'n'", '--explain');
+  assert.match(scanned.stdout, /^One after the other: 3 looked at.*\n--query-indexes tags\.floor/);
+
   const { client } = await MqttDriver.connect(
     { port: hub.endpoints.ports.mqtt as number },
     { clientId, username, password: Buffer.from(password) },

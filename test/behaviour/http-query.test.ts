@@ -158,3 +158,23 @@ test('only who may read twins may query, and not under a token that is confined 
   assert.equal(await as(await http.token('device')), 401);
   assert.equal(await as(await http.token('service', '/devices/d1')), 401);
 });
+
+test('?explain says how the rows are found, in place of them', async () => {
+  await using http = await withFleet();
+  const body = { query: "SELECT * FROM devices WHERE tags.site = 'n'" };
+  const answer = await http.request('POST', `/devices/query?${version}&explain`, { body });
+  assert.equal(answer.status, 200);
+  const { way, looked, read, found, isWhole, wholeTwins, advice, summary } = JSON.parse(answer.body);
+  assert.deepEqual(
+    { way, looked, read, found, isWhole, wholeTwins },
+    {
+      ...{ way: { kind: 'scan' }, looked: 4, read: 4, found: 1, isWhole: true, wholeTwins: true },
+    },
+  );
+  assert.match(advice.join(), /--query-indexes tags\.site/);
+  assert.match(summary, /4 looked at/);
+  const explained = await http.client().queries.explain('SELECT deviceId FROM devices', { countMax: 2 });
+  assert.deepEqual([explained.found, explained.isWhole], [2, false]);
+  const rows = await http.request('POST', `/devices/query?${version}&explain=false`, { body });
+  assert.equal(JSON.parse(rows.body).length, 1);
+});

@@ -12,6 +12,7 @@ import { watchQuery } from './query-watch.ts';
 interface QueryOptions extends CommonOptions {
   readonly top: number;
   readonly watch?: true;
+  readonly explain?: true;
 }
 
 const ROWS_DEFAULT = 100;
@@ -27,9 +28,11 @@ export function addQueryCommand(program: Command, terminal: Terminal): void {
     .addOption(
       new Option('--top <n>', 'how many rows at most').argParser(wholeNumber(1, ROWS_MAX)).default(ROWS_DEFAULT),
     )
+    .option('--explain', 'show how the rows are found, and what would find them faster')
     .option('--watch', 'go on: show which rows enter (+), change (~) and leave (-), until Ctrl-C')
     .action((text: string, options: QueryOptions) => {
       const login = loginFrom(options, terminal);
+      if (options.explain === true) return explain(text, login, options, terminal);
       if (options.watch !== true) return ask(text, login, options, terminal);
       return terminal.untilStopped((stop) => watchQuery(text, login, stop, terminal));
     });
@@ -37,6 +40,7 @@ export function addQueryCommand(program: Command, terminal: Terminal): void {
     'mooring query "SELECT deviceId, tags.site FROM devices WHERE connectionState = \'Connected\'"',
     'mooring query "SELECT tags.site AS site, COUNT() AS n FROM devices GROUP BY tags.site"',
     'mooring query "SELECT * FROM devices WHERE properties.reported.battery < 20" --json | jq -r ".[].deviceId"',
+    'mooring query "SELECT * FROM devices WHERE tags.site = \'north\'" --explain',
     'mooring query "SELECT deviceId FROM devices WHERE connectionState = \'Connected\'" --watch',
   ]);
 }
@@ -54,6 +58,15 @@ async function ask(text: string, login: Login, { top }: QueryOptions, terminal: 
   else if (rows.length === 0) note(terminal, 'No row is like that.');
   else await print(terminal, table(terminal.out, columnsOf(rows), rows));
   if (hasMore) note(terminal, `These are the first ${count(rows.length)} rows. Ask for more with --top.`);
+}
+
+async function explain(text: string, login: Login, { top }: QueryOptions, terminal: Terminal): Promise<void> {
+  const countMax = Math.min(top, limits.queryPageMax);
+  const explanation = await withApi(login, ['service'], (api) => api.queries.explain(text, { countMax }));
+  if (terminal.json) return print(terminal, JSON.stringify(explanation, undefined, 2));
+  const { summary, advice, database } = explanation;
+  const lines = [summary, ...advice, ...database.map((line) => `  database: ${line}`)];
+  return print(terminal, lines.map(printable).join('\n'));
 }
 
 /** Of a whole twin what tells it apart; of other rows all that they have. */

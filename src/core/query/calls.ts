@@ -4,5 +4,6 @@ import type { Queries } from './room.ts';
 /** How queries are asked for. */
 export const queryCalls: Sheet<Queries> = {
   page: { operation: 'fleet.query' },
+  explain: { operation: 'fleet.query' },
   live: { operation: 'fleet.query' },
 };

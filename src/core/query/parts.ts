@@ -16,10 +16,11 @@ export const rowParts = {
   reported: 16,
   presence: 32,
   model: 64,
+  configurations: 128,
 } as const;
 
 /** Of a row that comes, goes or is made anew. */
-export const everyPart = 127;
+export const everyPart = 255;
 
 /** The parts that an answer to `query` can hang on. */
 export function partsOf(query: Pick<Query, 'select' | 'from' | 'where' | 'groupBy'>): number {
@@ -45,6 +46,8 @@ export function partsOfPath({ field, below: [section] }: FieldPath): number {
       return tags | desired | reported;
     case 'modelId':
       return model;
+    case 'configurations':
+      return rowParts.configurations;
     case 'connectionState':
     case 'connectionStateUpdatedTime':
     case 'lastActivityTime':

@@ -12,6 +12,8 @@ export interface FleetStore {
    * @throws HubError ThrottlingException (an aggregate took too long, or its groups hold too much), ServiceUnavailable
    */
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage>;
+  /** How a page is found: does the same work, and says what it was. @throws as `page` */
+  explain(request: PageRequest, signal: AbortSignal): Promise<Explanation>;
   /** Queries that are asked again and again of single rows. */
   readonly matcher: FleetMatcher;
 }
@@ -85,7 +87,36 @@ export interface FleetRow {
   text(): string;
 }
 
+/** How rows are found: by names that the condition has, by an index, or by looking at one after the other. */
+export type ReadWay =
+  | { readonly kind: 'names'; readonly count: number }
+  | { readonly kind: 'prefix'; readonly prefix: string }
+  /** `name`: as the setting `queryIndexes` names it. */
+  | { readonly kind: 'index'; readonly name: string }
+  | { readonly kind: 'scan' };
+
+export interface Explanation {
+  /** One sentence for people. */
+  readonly summary: string;
+  readonly way: ReadWay;
+  /** Rows of the collection that were looked at; of those what the database found to fit perhaps; and of those what the page has. */
+  readonly looked: number;
+  readonly read: number;
+  readonly found: number;
+  /** False = the page was full, or its time was over, before the end of the fleet. */
+  readonly isWhole: boolean;
+  /** Whether twins were read as a whole; else the values alone that the query names. */
+  readonly wholeTwins: boolean;
+  readonly ms: number;
+  /** What the database says of how it reads a piece: its own words. */
+  readonly database: readonly string[];
+  /** What would find it faster, in sentences; empty = nothing that is known. */
+  readonly advice: readonly string[];
+}
+
 export interface FleetSlice {
+  /** Rows that were looked at for it; absent = as many as there are. */
+  readonly looked?: number;
   /** In the order of their places. Such for which the condition can be true: others may be left out. */
   readonly rows: readonly FleetRow[];
   /** All up to here were looked at; absent = all. */
@@ -96,6 +127,9 @@ export interface FleetSlice {
 export interface FleetReader {
   /** @param after Undefined = from the beginning */
   read(after: FleetPlace | undefined): FleetSlice | Promise<FleetSlice>;
+  readonly way?: ReadWay;
+  /** As `Explanation.database`. */
+  database?(): Promise<readonly string[]>;
 }
 
 /** Is asked between two pieces; waits until it is this query's turn again. */

@@ -40,6 +40,7 @@ function house() {
     live: new LiveQueries({ matcher: inner.matcher, changes, clock, random: systemRandom, log: silentLog }),
     fleet: {
       matcher: inner.matcher,
+      explain: inner.explain,
       async page(request, signal) {
         await new Promise<void>((resolve) => held.push(resolve));
         return inner.page(request, signal);

@@ -10,9 +10,10 @@ import { continuationOf, cursorOf } from './continuation.ts';
 import { presenceFields } from './fields.ts';
 import type { LiveQueries } from './live-queries.ts';
 import { asksFor, pathsOf } from './plan.ts';
-import type { FleetStore } from './ports.ts';
-import type { Queries } from './room.ts';
+import type { FleetStore, PageRequest } from './ports.ts';
+import type { PageOptions, Queries } from './room.ts';
 import { parseQuery } from './statement.ts';
+import type { Query } from './syntax.ts';
 
 export interface QueriesParts {
   readonly guard: Guard;
@@ -49,21 +50,18 @@ export function createQueries({ guard, fleet, live, settlePresence }: QueriesPar
     }
   };
 
+  /** Whose turn has come, and who has not gone by then. */
+  const settled = async <Answer>(query: Query, signal: AbortSignal, work: () => Promise<Answer>): Promise<Answer> => {
+    signal.throwIfAborted();
+    if (query.from !== 'devices.jobs' && asksFor(pathsOf(query), presenceFields)) await settlePresence?.();
+    return work();
+  };
+
   const room: Queries = {
-    async page(principal, text, { countMax, continuation }, signal) {
-      const query = parseQuery(text);
-      const after = continuation === undefined ? undefined : cursorOf(text, continuation);
-      const wanted = countMax === undefined || countMax < 1 ? limits.queryPageDefault : countMax;
-      const request = {
-        query,
-        countMax: Math.min(wanted, limits.queryPageMax),
-        ...(after !== undefined && { after }),
-      };
-      const page = await inTurn(principal, async () => {
-        signal.throwIfAborted();
-        if (query.from !== 'devices.jobs' && asksFor(pathsOf(query), presenceFields)) await settlePresence?.();
-        return fleet.page(request, signal);
-      });
+    async page(principal, text, options, signal) {
+      const request = requestOf(text, options);
+      const { query } = request;
+      const page = await inTurn(principal, () => settled(query, signal, () => fleet.page(request, signal)));
       return {
         itemType: query.select !== undefined ? 'Raw' : query.from === 'devices.jobs' ? 'DeviceJob' : 'Twin',
         text: page.text,
@@ -71,7 +69,19 @@ export function createQueries({ guard, fleet, live, settlePresence }: QueriesPar
         ...(page.next !== undefined && { continuation: continuationOf(text, page.next) }),
       };
     },
+    explain(principal, text, options, signal) {
+      const request = requestOf(text, options);
+      return inTurn(principal, () => settled(request.query, signal, () => fleet.explain(request, signal)));
+    },
     live: async (principal, text, options, signal) => live.follow(principal, text, parseQuery(text), options, signal),
   };
   return guard.room(room, queryCalls);
+}
+
+/** @throws HubError ArgumentInvalid */
+function requestOf(text: string, { countMax, continuation }: PageOptions): PageRequest {
+  const query = parseQuery(text);
+  const after = continuation === undefined ? undefined : cursorOf(text, continuation);
+  const wanted = countMax === undefined || countMax < 1 ? limits.queryPageDefault : countMax;
+  return { query, countMax: Math.min(wanted, limits.queryPageMax), ...(after !== undefined && { after }) };
 }

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Principal } from '../identity/types.ts';
-import type { FleetPlace } from './ports.ts';
+import type { Explanation, FleetPlace } from './ports.ts';
 
 /** Queries of the fleet as doors see them. */
 export interface Queries {
@@ -10,6 +10,8 @@ export interface Queries {
    * @throws HubError ArgumentInvalid (with the place), ThrottlingException, OperationNotOffered, ServiceUnavailable
    */
   page(principal: Principal, query: string, options: PageOptions, signal: AbortSignal): Promise<QueryPage>;
+  /** How the first page of a query is found. @throws as `page` */
+  explain(principal: Principal, query: string, options: PageOptions, signal: AbortSignal): Promise<Explanation>;
   /**
    * Follows what becomes of a query's rows. Ends with an `end` or when the client has gone; who follows it no more ends the iteration.
    * @param signal Aborted when the client has gone

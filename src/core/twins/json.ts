@@ -1,4 +1,5 @@
 /** A twin as JSON (twins reference 1.1): the sections as devices see them, and with the metadata that back ends see. */
+import type { IdentityAuthentication } from '../identity/types.ts';
 import { emptyObject } from './content.ts';
 import type { DesiredPatch, JsonObject, Section, Stamp, Twin } from './types.ts';
 
@@ -44,16 +45,25 @@ function copied(values: JsonObject): ReturnType<typeof emptyObject> {
   return json;
 }
 
-let lastTime = 0;
-let lastText = '';
+/** Most stamps of twins are of a few changes. */
+const texts = new Map<number, string>();
+const TEXTS_MAX = 1024;
 
 /** ISO 8601 with seven decimals, as the service writes it; the first instant of its calendar for "never". */
 export function stampText(time: number): string {
   if (time === 0) return '0001-01-01T00:00:00Z';
-  // Most stamps of a twin are of a few changes.
-  if (time !== lastTime) {
-    lastText = `${new Date(time).toISOString().slice(0, -1)}0000Z`;
-    lastTime = time;
+  let text = texts.get(time);
+  if (text === undefined) {
+    text = `${new Date(time).toISOString().slice(0, -1)}0000Z`;
+    if (texts.size >= TEXTS_MAX) texts.clear();
+    texts.set(time, text);
   }
-  return lastText;
+  return text;
+}
+
+export function thumbprintsJson({ x509Thumbprint }: Pick<IdentityAuthentication, 'x509Thumbprint'>) {
+  return {
+    primaryThumbprint: x509Thumbprint?.primaryThumbprint ?? null,
+    secondaryThumbprint: x509Thumbprint?.secondaryThumbprint ?? null,
+  };
 }

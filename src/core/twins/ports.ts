@@ -42,8 +42,8 @@ export interface TwinStore {
   watchEvents(listener: () => void): () => void;
 }
 
-/** What of a twin changes by itself. `model`: the name of its model. */
-export type TwinPart = 'tags' | 'desired' | 'reported' | 'model';
+/** What of a twin changes by itself. `model`: the name of its model; `configurations`: how they stand. */
+export type TwinPart = 'tags' | 'desired' | 'reported' | 'model' | 'configurations';
 
 export interface KeptTwin {
   readonly generationId: string;

@@ -92,7 +92,7 @@ export function hubStandIn(
     twins: guardedElsewhere<Twins>(inTurns(guard, link.remote<Twins>('twins', twinCalls), keysOf(twinCalls))),
     methods: guardedElsewhere<Methods>(link.remote('methods', methodCalls)),
     // Asked for at the HTTPS port, which the main thread has.
-    queries: guardedElsewhere<Queries>({ page: notHere, live: notHere }),
+    queries: guardedElsewhere<Queries>({ page: notHere, explain: notHere, live: notHere }),
     jobs: guardedElsewhere<Jobs>({ create: notHere, get: notHere, cancel: notHere, list: notHere }),
     configurations: guardedElsewhere<Configurations>({
       ...{ get: notHere, list: notHere, put: notHere, delete: notHere, test: notHere, apply: notHere },

@@ -4,8 +4,9 @@ import type { Kysely } from 'kysely';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
+import { explainPage } from '../../core/query/explain.ts';
 import { runPage } from '../../core/query/page.ts';
-import type { FleetStore } from '../../core/query/ports.ts';
+import type { FleetReader, FleetStore, Pace, PageRequest } from '../../core/query/ports.ts';
 import { collectionReader } from '../tables/collections.ts';
 import { TableMatching } from '../tables/fleet-matcher.ts';
 import type { Tables } from '../tables/schema.ts';
@@ -21,21 +22,25 @@ export function queriesOver(tables: Kysely<Tables>, clock: Clock, refusal: (erro
       throw error instanceof HubError ? error : refusal(error);
     }
   };
+  const work = async <Answer>(signal: AbortSignal, on: (pace: Pace) => Promise<Answer>): Promise<Answer> => {
+    const end = performance.now() + limits.queryPageMs;
+    try {
+      return await on({
+        async next() {
+          await turn();
+          signal.throwIfAborted();
+          return performance.now() > end ? 'late' : 'go';
+        },
+      });
+    } catch (error) {
+      throw error instanceof HubError || signal.aborted ? error : refusal(error);
+    }
+  };
+  const readerOf = (request: PageRequest, counts?: true): FleetReader =>
+    collectionReader(tables, request, { now: clock.now(), ...(counts && { counts }) });
   return {
-    async page(request, signal) {
-      const end = performance.now() + limits.queryPageMs;
-      try {
-        return await runPage(request, collectionReader(tables, request, { now: clock.now() }), {
-          async next() {
-            await turn();
-            signal.throwIfAborted();
-            return performance.now() > end ? 'late' : 'go';
-          },
-        });
-      } catch (error) {
-        throw error instanceof HubError || signal.aborted ? error : refusal(error);
-      }
-    },
+    page: (request, signal) => work(signal, (pace) => runPage(request, readerOf(request), pace)),
+    explain: (request, signal) => work(signal, (pace) => explainPage(request, readerOf(request, true), pace)),
     matcher: {
       add(query) {
         matching.add(++last, query);

@@ -226,6 +226,33 @@ export function fleetStoreContract(name: string, open: () => Promise<FleetTrial>
     assert.equal((await rowsOf(parts, select('SUM(tags.long)', 180))).length, devices);
   });
 
+  trial('an explanation says how rows are found, and what it took', async (parts) => {
+    const ids = Array.from({ length: 20 }, (_, at) => `d${at}`);
+    await create(parts, ...ids.map((deviceId) => ({ deviceId })));
+    for (const deviceId of ids.slice(0, 5)) await change(parts, { deviceId }, { tags: { site: 'n' } });
+    const explain = (text: string, countMax = 100) => parts.fleet.explain({ query: parseQuery(text), countMax }, never);
+    const all = await explain('SELECT * FROM devices');
+    assert.deepEqual([all.looked, all.found, all.isWhole, all.wholeTwins], [20, 20, true, true]);
+    assert.match(all.summary, /20 looked at, 20 whole twins read, 20 answered, to the end/);
+    const page = await explain('SELECT deviceId FROM devices', 7);
+    assert.deepEqual([page.found, page.isWhole, page.wholeTwins], [7, false, false]);
+    const count = await explain('SELECT COUNT() FROM devices WHERE properties.reported.a = 1');
+    assert.deepEqual([count.looked, count.found, count.isWhole], [20, 1, true]);
+    assert.deepEqual(count.advice, ['Reported properties cannot be indexed: keep what you search by in tags.']);
+    const tagged = await explain("SELECT deviceId FROM devices WHERE tags.site = 'n'");
+    assert.equal(tagged.found, 5);
+    if (tagged.way.kind === 'index') {
+      assert.deepEqual([tagged.way.name, tagged.looked, tagged.advice], ['tags.site', 5, []]);
+    } else {
+      assert.equal(tagged.looked, 20);
+      assert.match(tagged.advice.join(), /^--query-indexes tags\.site \(setting queryIndexes\)/);
+    }
+    const odd = await explain("SELECT deviceId FROM devices WHERE tags.a > 1 OR tags.b = 'x'");
+    assert.match(odd.advice.join(), /Only a comparison by =/);
+    const modules = await explain("SELECT moduleId FROM devices.modules WHERE tags.site = 'n'");
+    assert.match(modules.advice.join(), /FROM devices only/);
+  });
+
   trial('what is found is what the evaluator says of each twin, for random fleets and conditions', async (parts) => {
     const seed = Number(process.env.SEED ?? 20261129);
     const keys = Array.from({ length: 40 }, (_, at) => ({ deviceId: `d${at}` }));

@@ -64,8 +64,8 @@ export function createMemoryConfigurationStore(
   let isStepping = false;
   /** What configurations change by themselves they do not look at again. */
   let isOwn = false;
-  twins.watchChanges((key) => {
-    if (!isAny || isOwn) return;
+  twins.watchChanges((key, part) => {
+    if (!isAny || isOwn || part === 'configurations') return;
     mark(key);
     due();
   });

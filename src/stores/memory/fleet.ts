@@ -4,6 +4,7 @@ import type { LiveStates } from '../../core/hub-state.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 import { DeviceJobRow, partsOfPlace } from '../../core/jobs/device-job.ts';
+import { explainPage } from '../../core/query/explain.ts';
 import { RowMatching } from '../../core/query/matching.ts';
 import { runPage } from '../../core/query/page.ts';
 import type {
@@ -13,6 +14,8 @@ import type {
   FleetRow,
   FleetSlice,
   FleetStore,
+  Pace,
+  PageRequest,
 } from '../../core/query/ports.ts';
 import type { Collection } from '../../core/query/syntax.ts';
 import { TwinRow } from '../../core/twins/document.ts';
@@ -89,18 +92,21 @@ export function createMemoryFleetStore(
       return rows.length < limits.querySliceRows || last === undefined ? { rows } : { rows, end: last.place };
     },
   };
+  const collectionOf = ({ query: { from } }: PageRequest) => (from === 'devices.jobs' ? jobRecords : readerOf(from));
   return {
     matcher,
-    page(request, signal) {
-      const end = performance.now() + limits.queryPageMs;
-      const { from } = request.query;
-      return runPage(request, from === 'devices.jobs' ? jobRecords : readerOf(from), {
-        async next() {
-          await turn();
-          signal.throwIfAborted();
-          return performance.now() > end ? 'late' : 'go';
-        },
-      });
+    page: (request, signal) => runPage(request, collectionOf(request), paceOf(signal)),
+    explain: (request, signal) => explainPage(request, collectionOf(request), paceOf(signal)),
+  };
+}
+
+function paceOf(signal: AbortSignal): Pace {
+  const end = performance.now() + limits.queryPageMs;
+  return {
+    async next() {
+      await turn();
+      signal.throwIfAborted();
+      return performance.now() > end ? 'late' : 'go';
     },
   };
 }

@@ -151,8 +151,10 @@ export function createMemoryTwinStore(
     configure(key, states) {
       const entry = entryOf(key);
       if (entry === undefined) return;
+      const before = JSON.stringify(entry.configurations ?? {});
       if (states === undefined || Object.keys(states).length === 0) delete entry.configurations;
       else entry.configurations = states;
+      if (before !== JSON.stringify(entry.configurations ?? {})) changes.tell(key, 'configurations');
     },
     events: async (countMax) => events.slice(0, countMax),
     async dropEvents(sequences) {

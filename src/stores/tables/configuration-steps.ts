@@ -11,7 +11,7 @@ import {
 import type { MissingModules, Step, StepTerms } from '../../core/configurations/ports.ts';
 import { type ConfigurationSet, prepareSet } from '../../core/configurations/prepared.ts';
 import type { ConfigurationStates, Configured } from '../../core/configurations/types.ts';
-import type { AuthenticationType, IdentityStatus } from '../../core/identity/types.ts';
+import type { AuthenticationType, IdentityKey, IdentityStatus } from '../../core/identity/types.ts';
 import { conditionLanguage } from '../../core/query/kept-conditions.ts';
 import type { FleetPlace, FleetRow } from '../../core/query/ports.ts';
 import { TwinRow } from '../../core/twins/document.ts';
@@ -39,6 +39,8 @@ export interface StepTaken {
   readonly step: Step;
   /** What devices are to be told. */
   readonly notes: readonly DesiredNote[];
+  /** Whose configurations stand otherwise than before. */
+  readonly restated: readonly IdentityKey[];
 }
 
 interface Turn extends LapPlace {
@@ -65,7 +67,7 @@ export async function stepConfigurations(
   known: Prepared,
 ): Promise<StepTaken> {
   const turn = await takeTurn(tx);
-  if (turn === undefined) return { step: { ...nothing, kind: 'busy' }, notes: [] };
+  if (turn === undefined) return { step: { ...nothing, kind: 'busy' }, notes: [], restated: [] };
   const facts = await readFacts(tx, 'keep');
   const set = await setOf(tx, facts, known);
   const work = new Work(tx, set, { time, withEvents });
@@ -106,6 +108,7 @@ export async function stepConfigurations(
       refused: work.refused,
     },
     notes: work.notes,
+    restated: work.restated,
   };
 }
 
@@ -293,6 +296,7 @@ class Work {
   readonly missing: MissingModules[] = [];
   readonly refused: Step['refused'][number][] = [];
   readonly notes: DesiredNote[] = [];
+  readonly restated: IdentityKey[] = [];
   changed = 0;
   hasMarked = false;
   readonly #tx: Transaction;
@@ -356,10 +360,12 @@ class Work {
     for (const counter of after.counted) this.#add(counter, 1);
     if (isNothing(after)) {
       if (before === undefined) return;
+      if (JSON.stringify(before.states) !== '{}') this.restated.push(keyOf(deviceId, moduleId));
       await rowsBy(this.#tx, 'delete from configured where device_id = ? and module_id = ?', [deviceId, moduleId]);
       return;
     }
     const [states, kept] = [JSON.stringify(after.states), keptTextOf(after)];
+    if (states !== JSON.stringify(before?.states ?? {})) this.restated.push(keyOf(deviceId, moduleId));
     if (before !== undefined && states === JSON.stringify(before.states) && kept === keptTextOf(before)) return;
     await rowsBy(this.#tx, KEEP, [deviceId, moduleId, generationId, states, kept]);
   }

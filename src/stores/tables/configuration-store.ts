@@ -1,4 +1,5 @@
 import type { ConfigurationStore } from '../../core/configurations/ports.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
 import type { DesiredNote } from '../../core/twins/ports.ts';
 import type { TableCaller } from './caller.ts';
 
@@ -18,11 +19,15 @@ export class Listeners {
   }
 }
 
-/** @param tell Of twins that have changed, as their own store tells */
+/**
+ * @param tell Of twins that have changed, as their own store tells
+ * @param restated Whose configurations stand otherwise
+ */
 export function createTableConfigurationStore(
   tables: TableCaller,
   due: Listeners,
   tell: (notes: readonly DesiredNote[], withEvents: boolean) => void,
+  restated: (keys: readonly IdentityKey[]) => void,
 ): ConfigurationStore {
   const told = <Outcome>(outcome: Outcome): Outcome => {
     due.tell();
@@ -35,8 +40,9 @@ export function createTableConfigurationStore(
     replace: (change, ifMatch) => tables.callThen('configurations.replace', [change, ifMatch], told),
     delete: (id, ifMatch) => tables.callThen('configurations.delete', [id, ifMatch], told),
     step: (terms) =>
-      tables.callThen('configurations.step', [terms], ({ step, notes }) => {
+      tables.callThen('configurations.step', [terms], ({ step, notes, restated: keys }) => {
         if (step.changed > 0) tell(notes, terms.withEvents);
+        restated(keys);
         return step;
       }),
     settle: (missing) => tables.call('configurations.settle', missing),

@@ -24,16 +24,31 @@ export interface Asked {
 /** Reads rows of identities (`identity`), whose conditions the caller writes. */
 export interface RowReader {
   read(condition: RawBuilder<unknown>): Promise<readonly FleetRow[]>;
+  /** Rows whose document has a value in an indexed place, in order. @param condition Of `text`, the document */
+  readIndexed(condition: RawBuilder<unknown>): Promise<readonly FleetRow[]>;
+  /** How the database reads what `read` does, in its own words. */
+  explain(condition: RawBuilder<unknown>): Promise<readonly string[]>;
+  explainIndexed(condition: RawBuilder<unknown>): Promise<readonly string[]>;
 }
 
 export function rowReader(tables: Transaction, { paths, now }: Asked): RowReader {
-  const values = engineOf(tables).looksIntoJson ? valuesOf(paths) : undefined;
-  const selection = selectionOf(paths, values, now);
+  const { name, looksIntoJson } = engineOf(tables);
+  const values = looksIntoJson ? valuesOf(paths) : undefined;
+  const [byIdentity, byDocument] = [false, true].map((isIndexed) => selectionOf(paths, values, now, isIndexed));
+  const read = async (selection: RawBuilder<Row>, condition: RawBuilder<unknown>): Promise<readonly FleetRow[]> => {
+    const { rows } = await sql<Row>`${selection} where ${condition}`.execute(tables);
+    return rows.map((row) => rowOf(row, values));
+  };
+  const explain = async (selection: RawBuilder<Row>, condition: RawBuilder<unknown>): Promise<readonly string[]> => {
+    const how = sql.raw(name === 'sqlite' ? 'explain query plan' : 'explain');
+    const { rows } = await sql<Record<string, unknown>>`${how} ${selection} where ${condition}`.execute(tables);
+    return rows.map((row) => String(row.detail ?? row['QUERY PLAN']));
+  };
   return {
-    async read(condition) {
-      const { rows } = await sql<Row>`${selection} where ${condition}`.execute(tables);
-      return rows.map((row) => rowOf(row, values));
-    },
+    read: (condition) => read(byIdentity, condition),
+    readIndexed: (condition) => read(byDocument, condition),
+    explain: (condition) => explain(byIdentity, condition),
+    explainIndexed: (condition) => explain(byDocument, condition),
   };
 }
 
@@ -128,6 +143,8 @@ function selectionOf(
   paths: readonly FieldPath[] | undefined,
   values: Values | undefined,
   now: number,
+  /** Documents lead, and identities follow. */
+  isIndexed: boolean,
 ): RawBuilder<Row> {
   const columns: RawBuilder<unknown>[] = [sql`identity.device_id, identity.module_id`];
   // Of a million rows each column costs.
@@ -144,10 +161,10 @@ function selectionOf(
   const ofGeneration = (alias: string) => sql`and ${sql.id(alias)}.generation_id = identity.generation_id`;
   if (asksFor(paths, twinFields)) {
     columns.push(sql`twin.changes, twin.reported_version, twin.model_id`);
-    join('twins', 'twin', ofGeneration('twin'));
+    if (!isIndexed) join('twins', 'twin', ofGeneration('twin'));
   }
   if (paths?.some(isOfDocument) ?? true) {
-    join('twin_documents', 'text', sql`and twin.device_id is not null`);
+    if (!isIndexed) join('twin_documents', 'text', sql`and twin.device_id is not null`);
     columns.push(sql`twin.tail`);
     if (values === undefined) columns.push(sql`text.document`);
     else {
@@ -174,7 +191,12 @@ function selectionOf(
     columns.push(sql`configured.states`);
     join('configured', 'configured', ofGeneration('configured'));
   }
-  return sql<Row>`select ${sql.join(columns)} from identities as identity ${sql.join(joins, sql` `)}`;
+  const from = isIndexed
+    ? sql`twin_documents as text
+        join identities as identity on identity.device_id = text.device_id and identity.module_id = text.module_id
+        join twins as twin on twin.device_id = text.device_id and twin.module_id = text.module_id ${ofGeneration('twin')}`
+    : sql`identities as identity`;
+  return sql<Row>`select ${sql.join(columns)} from ${from} ${sql.join(joins, sql` `)}`;
 }
 
 function rowOf(row: Row, values: Values | undefined): FleetRow {
@@ -195,7 +217,7 @@ function rowOf(row: Row, values: Values | undefined): FleetRow {
       },
       capabilities: { iotEdge: row.iot_edge === 1 },
       deviceScope: row.device_scope,
-      parentScopes: JSON.parse(row.parent_scopes) as readonly string[],
+      parentScopes: row.parent_scopes === '[]' ? [] : (JSON.parse(row.parent_scopes) as readonly string[]),
       connected: row.connected === 1,
       connectionStateUpdatedTime: Number(row.state_time ?? 0),
       lastActivityTime: Number(row.activity_time ?? 0),

@@ -19,12 +19,14 @@ export interface ReaderOptions {
   readonly now: number;
   /** Places in documents (`documentPath`) whose values are indexed; none of reported properties. */
   readonly indexes?: ReadonlySet<string>;
+  /** The rows that are looked at are counted: that costs as much again where the fleet ends. */
+  readonly counts?: true;
 }
 
 export function fleetReader(
   tables: Transaction,
   { query, countMax }: Pick<PageRequest, 'query' | 'countMax'>,
-  { now, indexes = new Set() }: ReaderOptions,
+  { now, indexes = new Set(), counts }: ReaderOptions,
 ): FleetReader {
   const { from, where } = query;
   // One more than the page takes: whether there is another row is said with the page.
@@ -39,8 +41,9 @@ export function fleetReader(
   const scannedRows = where === undefined && !isOfModules ? sliceRows : limits.querySliceRows;
   const kind = isOfModules ? sql<boolean>`identity.module_id <> ''` : sql<boolean>`identity.module_id = ''`;
 
-  const rowsOf = (bounds: RawBuilder<boolean>): Promise<readonly FleetRow[]> =>
-    reader.read(sql`${kind} and ${bounds} and ${filter} order by identity.device_id, identity.module_id`);
+  const condition = (bounds: RawBuilder<boolean>): RawBuilder<unknown> =>
+    sql`${kind} and ${bounds} and ${filter} order by identity.device_id, identity.module_id`;
+  const rowsOf = (bounds: RawBuilder<boolean>): Promise<readonly FleetRow[]> => reader.read(condition(bounds));
   /** Where the piece behind `after` ends; undefined = with the last identity. */
   const endOf = async (after: FleetPlace | undefined, prefix: string | undefined): Promise<FleetPlace | undefined> => {
     // Of modules all identities count, because all of them are passed on the way to the next module.
@@ -51,15 +54,43 @@ export function fleetReader(
     return rows[0] && { deviceId: rows[0].device_id, moduleId: rows[0].module_id };
   };
 
+  /** The condition is that of the index alone: what the index finds needs no other look. */
+  const isIndexAlone = indexed !== undefined && where?.kind !== 'and';
+  const hasValue = ({ place, value }: Indexed, after: FleetPlace | undefined): RawBuilder<boolean> =>
+    sql`${sql.raw(jsonValue('text.document', place))} = ${value} and text.device_id > ${after?.deviceId ?? ''}
+      and text.module_id = '' order by text.device_id limit ${sliceRows}`;
   /** The next devices that have the value of `indexed`, in order. */
-  const idsBehind = async (after: FleetPlace | undefined, { place, value }: Indexed): Promise<readonly string[]> => {
-    const { rows } = await sql<{ readonly device_id: string }>`select text.device_id from twin_documents as text
-      where ${sql.raw(jsonValue('text.document', place))} = ${value} and text.device_id > ${after?.deviceId ?? ''}
-        and text.module_id = '' order by text.device_id limit ${sliceRows}`.execute(tables);
+  const idsBehind = async (after: FleetPlace | undefined, of: Indexed): Promise<readonly string[]> => {
+    const { rows } = await sql<{ readonly device_id: string }>`
+      select text.device_id from twin_documents as text where ${hasValue(of, after)}`.execute(tables);
     return rows.map((row) => row.device_id);
+  };
+  const prefix = named?.prefix;
+  const piece = (after: FleetPlace | undefined, end: FleetPlace | undefined): RawBuilder<boolean> =>
+    sql`${behind(after, isOfModules)} and ${within(prefix)} and ${end === undefined ? sql`1 = 1` : upTo(end, isOfModules)}`;
+  const countOf = async (bounds: RawBuilder<boolean>): Promise<number> => {
+    const { rows } = await sql<{ readonly n: number }>`
+      select count(*) as n from identities as identity where ${kind} and ${bounds}`.execute(tables);
+    return Number(rows[0].n);
   };
 
   return {
+    way:
+      named?.ids !== undefined
+        ? { kind: 'names', count: named.ids.length }
+        : indexed !== undefined
+          ? { kind: 'index', name: indexed.name }
+          : prefix !== undefined
+            ? { kind: 'prefix', prefix }
+            : { kind: 'scan' },
+    database() {
+      if (indexed !== undefined && named?.ids === undefined) return reader.explainIndexed(hasValue(indexed, undefined));
+      const bounds =
+        named?.ids === undefined
+          ? piece(undefined, undefined)
+          : sql<boolean>`identity.device_id in (${named.ids[0] ?? ''})`;
+      return reader.explain(condition(bounds));
+    },
     async read(after): Promise<FleetSlice> {
       if (named?.ids !== undefined) {
         const { ids } = named;
@@ -71,19 +102,23 @@ export function fleetReader(
         const isEnd = last === ids[ids.length - 1];
         return { rows: await rowsOf(bounds), ...(!isEnd && { end: { deviceId: last, moduleId: LAST } }) };
       }
+      if (isIndexAlone) {
+        const rows = await reader.readIndexed(hasValue(indexed, after));
+        return rows.length < sliceRows ? { rows } : { rows, end: rows[rows.length - 1].place };
+      }
       if (indexed !== undefined) {
         const ids = await idsBehind(after, indexed);
         if (ids.length === 0) return { rows: [] };
         const rows = await rowsOf(sql<boolean>`identity.device_id in (${sql.join(padded(ids))})`);
-        const isEnd = ids.length < sliceRows;
-        return isEnd ? { rows } : { rows, end: { deviceId: ids[ids.length - 1], moduleId: LAST } };
+        const looked = ids.length;
+        const isEnd = looked < sliceRows;
+        return isEnd ? { rows, looked } : { rows, looked, end: { deviceId: ids[looked - 1], moduleId: LAST } };
       }
-      const prefix = named?.prefix;
       const end = await endOf(after, prefix);
-      const rows = await rowsOf(
-        sql`${behind(after, isOfModules)} and ${within(prefix)} and ${end === undefined ? sql`1 = 1` : upTo(end, isOfModules)}`,
-      );
-      return end === undefined ? { rows } : { rows, end };
+      const bounds = piece(after, end);
+      const rows = await rowsOf(bounds);
+      const looked = counts && (await countOf(bounds));
+      return { rows, ...(end !== undefined && { end }), ...(looked !== undefined && { looked }) };
     },
   };
 }

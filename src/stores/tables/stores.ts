@@ -112,11 +112,16 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
     },
     twins,
     jobs: createTableJobStore(tables, twins, () => marks.tell()),
-    configurations: createTableConfigurationStore(tables, marks, (notes, withEvents) => {
-      twins.tell(notes, withEvents);
-      const keys = notes.map(({ key }) => key);
-      twins.changed(keys, { kind: 'merge', desired: {} });
-    }),
+    configurations: createTableConfigurationStore(
+      tables,
+      marks,
+      (notes, withEvents) => {
+        twins.tell(notes, withEvents);
+        const keys = notes.map(({ key }) => key);
+        twins.changed(keys, { kind: 'merge', desired: {} });
+      },
+      (keys) => twins.restated(keys),
+    ),
   };
 }
 

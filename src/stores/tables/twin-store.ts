@@ -15,6 +15,8 @@ export interface ToldTwinStore extends TwinStore {
   tell(notes: readonly DesiredNote[], withEvents: boolean): void;
   /** These twins have been changed so. */
   changed(keys: readonly IdentityKey[], change: TwinChange): void;
+  /** Their configurations stand otherwise than before. */
+  restated(keys: readonly IdentityKey[]): void;
 }
 
 /**
@@ -50,6 +52,9 @@ export function createTableTwinStore(
     tell,
     changed(keys, change) {
       for (const key of keys) changes.changed(key, change);
+    },
+    restated(keys) {
+      for (const key of keys) changes.tell(key, 'configurations');
     },
     async load(key, generationId, share = '') {
       const text = await tables.call('twins.load', key, generationId);

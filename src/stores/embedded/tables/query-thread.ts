@@ -4,7 +4,14 @@ import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import type { Log } from '../../../base/log.ts';
 import { HubError } from '../../../core/errors.ts';
-import type { FleetMatcher, FleetPage, FleetStore, MatchedPiece, PageRequest } from '../../../core/query/ports.ts';
+import type {
+  Explanation,
+  FleetMatcher,
+  FleetPage,
+  FleetStore,
+  MatchedPiece,
+  PageRequest,
+} from '../../../core/query/ports.ts';
 import type { Query } from '../../../core/query/syntax.ts';
 import { damagePattern } from './look.ts';
 import type { Matches, QueryReply, QueryRequest, QueryStart } from './query-worker.ts';
@@ -38,10 +45,13 @@ export class QueryThread implements FleetStore {
   }
 
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage> {
-    // Nothing tells of it again.
-    if (signal.aborted) return Promise.reject(signal.reason);
     const now = this.#parts.clock.now();
     return this.#ask<FleetPage>((id) => ({ kind: 'page', id, request, now }), signal);
+  }
+
+  explain(request: PageRequest, signal: AbortSignal): Promise<Explanation> {
+    const now = this.#parts.clock.now();
+    return this.#ask<Explanation>((id) => ({ kind: 'explain', id, request, now }), signal);
   }
 
   /** Known by the thread, and by the next one if it ends. */
@@ -68,6 +78,8 @@ export class QueryThread implements FleetStore {
 
   #ask<Answer>(requestOf: (id: number) => QueryRequest, signal?: AbortSignal): Promise<Answer> {
     if (this.#isClosed) return Promise.reject(unavailable('the tables are being closed'));
+    // Nothing tells of it again.
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const id = ++this.#last;
     return new Promise<Answer>((resolve, reject) => {
       const worker = this.#begin();

@@ -9,12 +9,15 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
 import { type ErrorCode, HubError, type LimitHit } from '../../../core/errors.ts';
+import { explainPage } from '../../../core/query/explain.ts';
 import { runPage } from '../../../core/query/page.ts';
 import type {
+  Explanation,
   FleetMatcher,
   FleetPage,
   FleetPlace,
   MatchedPiece,
+  Pace,
   PageRequest,
   RowAsk,
 } from '../../../core/query/ports.ts';
@@ -27,7 +30,7 @@ import { kyselyOver } from './sqlite.ts';
 
 /** `now`: UTC milliseconds. */
 export type QueryRequest =
-  | { readonly kind: 'page'; readonly id: number; readonly request: PageRequest; readonly now: number }
+  | { readonly kind: 'page' | 'explain'; readonly id: number; readonly request: PageRequest; readonly now: number }
   | { readonly kind: 'cancel'; readonly id: number }
   | { readonly kind: 'match'; readonly id: number; readonly asks: readonly RowAsk[]; readonly now: number }
   | {
@@ -43,7 +46,7 @@ export type QueryRequest =
 
 /** Without a code it is a failure, and no refusal. */
 export type QueryReply =
-  | { readonly kind: 'answer'; readonly id: number; readonly answer: FleetPage | MatchedPiece | Matches }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: QueryAnswer }
   | {
       readonly kind: 'refused';
       readonly id: number;
@@ -51,6 +54,9 @@ export type QueryReply =
       readonly code?: ErrorCode;
       readonly limit?: LimitHit;
     };
+
+type PageWork = QueryRequest & { readonly kind: 'page' | 'explain' };
+type QueryAnswer = FleetPage | Explanation | MatchedPiece | Matches;
 
 export type Matches = Awaited<ReturnType<FleetMatcher['match']>>;
 
@@ -70,23 +76,25 @@ function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<stri
 
   const matching = new TableMatching(tables, indexes);
 
-  async function page({ id, request, now }: QueryRequest & { readonly kind: 'page' }): Promise<FleetPage> {
+  async function page({ kind, id, request, now }: PageWork): Promise<FleetPage | Explanation> {
     const end = performance.now() + limits.queryPageMs;
     wanted.add(id);
+    const pace: Pace = {
+      async next() {
+        await turn();
+        if (!wanted.has(id)) throw new Error('nobody waits for it');
+        return performance.now() > end ? 'late' : 'go';
+      },
+    };
     try {
-      return await runPage(request, collectionReader(tables, request, { now, indexes }), {
-        async next() {
-          await turn();
-          if (!wanted.has(id)) throw new Error('nobody waits for it');
-          return performance.now() > end ? 'late' : 'go';
-        },
-      });
+      if (kind === 'page') return await runPage(request, collectionReader(tables, request, { now, indexes }), pace);
+      return await explainPage(request, collectionReader(tables, request, { now, indexes, counts: true }), pace);
     } finally {
       wanted.delete(id);
     }
   }
 
-  async function answer(id: number, work: () => Promise<FleetPage | MatchedPiece | Matches>): Promise<void> {
+  async function answer(id: number, work: () => Promise<QueryAnswer>): Promise<void> {
     try {
       port.postMessage({ kind: 'answer', id, answer: await work() } satisfies QueryReply);
     } catch (error) {
@@ -100,6 +108,7 @@ function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<stri
   port.on('message', (request: QueryRequest) => {
     switch (request.kind) {
       case 'page':
+      case 'explain':
         return answer(request.id, () => page(request));
       case 'cancel':
         return wanted.delete(request.id);
