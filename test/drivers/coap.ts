@@ -34,13 +34,14 @@ export interface CoapCarrier {
 }
 
 export function udpCarrier(port: number, host = '127.0.0.1'): Promise<CoapCarrier> {
+  // A test that fails leaves it behind; it keeps no process.
   const socket = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
   return new Promise((resolve, reject) => {
     socket.once('error', reject);
     socket.connect(port, host, () =>
       resolve({
         send: (bytes) => socket.send(bytes),
-        onDatagram: (take) => void socket.on('message', (bytes) => take(bytes)),
+        onDatagram: (take) => void socket.unref().on('message', (bytes) => take(bytes)),
         close: () => void socket.close(),
       }),
     );
