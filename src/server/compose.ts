@@ -23,7 +23,7 @@ import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
-import { recordCodec, twinEventCorrelation } from '../records/record-codec.ts';
+import { twinEventCorrelation } from '../records/record-codec.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
@@ -88,7 +88,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const runningTime = openRunningTime(folder.path, clock, log);
   shutdown.add('running time', () => runningTime.close());
 
-  const storage = await openEmbedded({ settings, folder, runningTime, clock, random, log });
+  // What a hub does not use it does not load.
+  const open = settings.storage === 'cluster' ? (await import('./storage/cluster.ts')).openCluster : openEmbedded;
+  const storage = await open({ settings, folder, runningTime, clock, random, log });
   shutdown.add('storage', () => storage.close());
   for (const metric of storage.metrics) metrics.registry.registerMetric(metric);
   const { stores } = storage;
@@ -111,7 +113,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const throttle = throttleLimits(settings);
   const throttling = createThrottling(throttle, clock);
   const monitored = await openMonitoring({
-    ...{ settings, hubName, telemetry, monitoring, metrics, clock, random, log, shutdown },
+    ...{ settings, hubName, telemetry, monitoring, codec: storage.codec, metrics, clock, random, log, shutdown },
     presenceStates: stores.presenceStates,
     places: storage.places,
     commandQueue: stores.commandQueue,
@@ -124,7 +126,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     telemetry,
     monitoring,
     consumerGroups: stores.consumerGroups,
-    codec: recordCodec,
+    codec: storage.codec,
     clock,
     throttling,
     limits: eventLimits,
@@ -169,7 +171,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandFollower: monitored.commandFollower,
   });
   const publisher = publishTwinEvents({
-    ...{ store: stores.twins, eventLog: telemetry, codec: recordCodec, partitionOf, hubName, clock, log },
+    ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
@@ -215,7 +217,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
 
   const count = (failure: HandshakeFailure): void => metrics.handshakeFailed(failure);
   const handshakes = new HandshakeFailures({ clock, log, recorder, count });
-  const threadCount = await usableThreads(settings.threads, log);
+  const threadCount = await usableThreads(settings.storage === 'cluster' ? 1 : settings.threads, log);
   const threads =
     threadCount === 1
       ? undefined

@@ -6,9 +6,11 @@
  *
  * `await using` stops the hub and removes its folder. A test that outlives its hub may also call `stop`, `kill` and
  * `restart` itself. A hub never outlives the process that started it. `MOORING_TEST_THREADS` gives every hub
- * that many listener threads, unless the test says how many.
+ * that many listener threads, unless the test says how many; `MOORING_TEST_KAFKA` with `MOORING_TEST_POSTGRES` has every hub keep what
+ * it has in these, in topics and a schema of its own.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -89,7 +91,11 @@ async function launch(options: HubOptions & { dataDir: string }, ownFolder: stri
   const threads = process.env.MOORING_TEST_THREADS;
   const chosen = threads === undefined || args.includes('--threads') ? [] : ['--threads', threads];
   const started = performance.now();
-  const run = watched(['serve', '--data-dir', dataDir, ...free, ...chosen, ...args], env);
+  const cluster = clusterOf(dataDir, args);
+  const run = watched(['serve', '--data-dir', dataDir, ...free, ...chosen, ...cluster.args, ...args], {
+    ...cluster.env,
+    ...env,
+  });
   await readyOf(run);
   const readyMs = performance.now() - started;
   const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
@@ -123,6 +129,20 @@ async function launch(options: HubOptions & { dataDir: string }, ownFolder: stri
       if (run.child.exitCode === null && run.child.signalCode === null) await stop();
       if (ownFolder !== undefined) rmSync(ownFolder, { recursive: true, force: true });
     },
+  };
+}
+
+/** Where the hub of a data folder keeps what it has; the same for each of its runs. */
+function clusterOf(dataDir: string, args: readonly string[]): Required<Pick<HubOptions, 'args' | 'env'>> {
+  const { MOORING_TEST_KAFKA: kafka, MOORING_TEST_POSTGRES: postgres } = process.env;
+  if (kafka === undefined || postgres === undefined || args.includes('--storage')) return { args: [], env: {} };
+  const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
+  return {
+    args: [
+      ...['--storage', 'cluster', '--kafka-brokers', kafka, '--kafka-topic-prefix', `${name}-`],
+      ...['--kafka-replicas', '1', '--kafka-in-sync-min', '1', '--postgres-schema', `hub_${name}`],
+    ],
+    env: { MOORING_POSTGRES_URL: postgres },
   };
 }
 

@@ -5,6 +5,7 @@ import type { SettingMeta } from './setting.ts';
 
 const topics: readonly SettingMeta['topic'][] = [
   'Data',
+  'Cluster',
   'Names and reach',
   'Ports',
   'Certificates',

@@ -1,5 +1,6 @@
 /** Collects settings from flags, variables and a file, and checks them against the schema, all at once. */
 import { readFileSync } from 'node:fs';
+import { clusterProblems } from './cluster-settings.ts';
 import {
   type SettingFacts,
   type SettingName,
@@ -71,6 +72,7 @@ export function loadSettings(
   if (settings.otlpEndpoint !== undefined && settings.monitoring === false) {
     problems.push('otlpEndpoint: traces are made of monitoring events. Switch monitoring on, or leave it out.');
   }
+  problems.push(...clusterProblems(settings));
   problems.push(...storeProblems(settings, (name) => sources[name] !== 'default'));
   if (problems.length > 0) throw new SettingsError(problems);
   return { settings: settings as Settings, sources: sources as LoadedSettings['sources'] };

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { limits } from '../../base/limits.ts';
+import { clusterSettings } from './cluster-settings.ts';
 import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
 import { fileSettings } from './file-settings.ts';
@@ -51,6 +52,7 @@ export const settingsSchema = z.strictObject({
     meaning: 'Folder that holds everything the hub knows. Made when missing; delete it and the hub is new.',
     form: 'a path',
   }),
+  ...clusterSettings(documented),
   tablesCheckSeconds: documented(rate(1, 366 * DAY_SECONDS).default(DAY_SECONDS), {
     topic: 'Data',
     meaning:

@@ -2,6 +2,7 @@
 export interface SettingMeta {
   readonly topic:
     | 'Data'
+    | 'Cluster'
     | 'Names and reach'
     | 'Ports'
     | 'Certificates'

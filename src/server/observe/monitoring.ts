@@ -8,7 +8,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
-import type { EventLog } from '../../core/events/ports.ts';
+import type { EventLog, RecordCodec } from '../../core/events/ports.ts';
 import { partitionOf } from '../../core/events/rules.ts';
 import type { PartitionFacts } from '../../core/events/types.ts';
 import type { HubParts } from '../../core/hub.ts';
@@ -24,7 +24,7 @@ import type { Places } from '../../core/presence/places.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../../core/presence/states.ts';
 import type { LiveEvents } from '../../protocols/http/monitoring-routes.ts';
-import { readTrace, recordCodec } from '../../records/record-codec.ts';
+import { readTrace } from '../../records/record-codec.ts';
 import type { Settings } from '../config/config.ts';
 import type { Shutdown } from '../lifecycle.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,6 +36,7 @@ export interface MonitoringParts {
   readonly hubName: string;
   readonly telemetry: EventLog;
   readonly monitoring: EventLog;
+  readonly codec: RecordCodec;
   readonly presenceStates: PresenceStateStore;
   readonly places: Places;
   readonly commandQueue: CommandQueue;
@@ -111,7 +112,7 @@ interface RunningMonitor {
 }
 
 function startMonitor(
-  { settings, hubName, telemetry, monitoring, metrics, clock, log }: MonitoringParts,
+  { settings, hubName, telemetry, monitoring, codec, metrics, clock, log }: MonitoringParts,
   stored: PartitionFacts,
 ): RunningMonitor {
   const monitor = createMonitor({
@@ -123,14 +124,14 @@ function startMonitor(
     peer: settings.monitoringPeer,
     windowMs: settings.monitoringWindowSeconds * 1000,
   });
-  const stream = createEventStream({ log: monitoring, codec: recordCodec, clock, recorder: monitor });
+  const stream = createEventStream({ log: monitoring, codec, clock, recorder: monitor });
   monitor.watch((event) => stream.append(monitoringMessage(event)));
   const streams = [stream];
   const wanted: ReadonlySet<string> = new Set(
     wantsSource(settings, 'deviceConnectionStateEvents') ? ['connection-state'] : [],
   );
   if (wanted.size > 0) {
-    const own = createEventStream({ log: telemetry, codec: recordCodec, clock, recorder: monitor });
+    const own = createEventStream({ log: telemetry, codec, clock, recorder: monitor });
     streams.push(own);
     monitor.watch((event) => {
       const partition = partitionOf(event.deviceId ?? '', telemetry.partitionCount);

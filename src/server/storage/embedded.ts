@@ -1,4 +1,5 @@
 import { fieldOf } from '../../core/query/fields.ts';
+import { recordCodec } from '../../records/record-codec.ts';
 import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../../stores/embedded/tables/tables.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
@@ -59,6 +60,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     clock,
     stores: tables,
     logs,
+    codec: recordCodec,
     places: createMemoryPlaces(),
     onDisk: eventLogs,
     checks: [tablesCheck(tables, () => look?.problem()), eventsCheck(logs.telemetry), monitoringCheck(logs.monitoring)],

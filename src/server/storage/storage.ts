@@ -4,6 +4,7 @@
  */
 import type { Metric } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
+import type { RecordCodec } from '../../core/events/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
@@ -27,6 +28,8 @@ export interface LogOnDisk {
 export interface Storage {
   readonly stores: Stores;
   readonly logs: { readonly telemetry: StoredLog; readonly monitoring: StoredLog };
+  /** How messages are written into the logs. */
+  readonly codec: RecordCodec;
   /**
    * The time by which the stores count locks, times to live and ages: this machine's where one process owns them, the database's
    * where nodes share it. What the core passes to a store as `now` is from here.

@@ -27,13 +27,15 @@ import { queriesOver } from './queries.ts';
 export interface PostgresTablesParts {
   /** `postgres://user:password@host:port/database`; never logged. */
   readonly url: string;
-  /** The schema that holds the tables; it exists. */
+  /** The schema that holds the tables; made when missing. */
   readonly schema: string;
   readonly cipher: KeyRing;
   readonly log: Log;
   readonly clock: Clock;
   /** The name of this node among those that share the tables; absent = the only one. */
   readonly node?: string;
+  /** Whether events of created and deleted identities are kept with them (`TwinStore.events`). Default: no. */
+  readonly keepsLifecycle?: boolean;
   /** How long one statement may take; absent = `postgresStatementMs`. */
   readonly statementMs?: number;
 }
@@ -45,6 +47,8 @@ export interface PostgresTables extends TableStores {
   readonly presenceStates: PresenceStateStore;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
+  /** Writes a row and waits until that is durable. @throws HubError whose `reason` says why it could not */
+  probe(): Promise<void>;
   /** Finishes what runs and closes the connections. */
   close(): Promise<void>;
 }
@@ -116,10 +120,11 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
 
   const caller: TableCaller = { call: (name, ...args) => callThen(name, args, (value) => value), callThen };
   return {
-    ...createTableStores(caller, clock),
+    ...createTableStores(caller, clock, parts.keepsLifecycle),
     clock,
     presenceStates: createTablePresence(caller, parts.node ?? ''),
     fleet: queriesOver(queried, clock, (error) => refusal('query', error, log)),
+    probe: () => caller.call('facts.touch', 1),
     close: async () => {
       clock.close();
       await Promise.all([database.destroy(), queried.destroy()]);
@@ -134,6 +139,7 @@ async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<v
     await database.transaction().execute(async (tx) => {
       await checkServer(tx);
       await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
+      await ensureSchema(tx, parts.schema);
       await prepareTables(tx, cipher, parts.cipher);
     });
   } finally {
@@ -202,6 +208,12 @@ async function timeOf(database: Kysely<Tables>): Promise<number> {
     time: number;
   }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as time`.execute(database);
   return rows[0].time;
+}
+
+/** A user who may not make one can use what is there. */
+async function ensureSchema(tx: Transaction, schema: string): Promise<void> {
+  const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema}`.execute(tx);
+  if (rows.length === 0) await sql`create schema ${sql.id(schema)}`.execute(tx);
 }
 
 async function checkServer(tx: Transaction): Promise<void> {

@@ -4,7 +4,12 @@
  */
 import type { Log } from '../../base/log.ts';
 import { apis } from '../../wire/kafka/apis.ts';
-import { type BrokerAddress, metadataRequest, readMetadata } from '../../wire/kafka/cluster-requests.ts';
+import {
+  type BrokerAddress,
+  metadataRequest,
+  type PartitionPlace,
+  readMetadata,
+} from '../../wire/kafka/cluster-requests.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
 import { type BrokerAccess, BrokerConnection } from './broker-connection.ts';
 
@@ -32,6 +37,7 @@ interface Leader {
 export class KafkaCluster {
   readonly #parts: KafkaClusterParts;
   readonly #leaders = new Map<string, Leader[]>();
+  readonly #places = new Map<string, readonly PartitionPlace[]>();
   #brokers = new Map<number, BrokerAddress>();
   readonly #connections = new Map<string, Promise<BrokerConnection>>();
   #refreshing: Promise<void> | undefined;
@@ -66,6 +72,11 @@ export class KafkaCluster {
   /** The broker that leads the partition as far as is known; -1 = none. */
   leaderOf(topic: string, partition: number): number {
     return this.#leaders.get(topic)?.[partition]?.broker ?? -1;
+  }
+
+  /** Of each partition of the topic, as the last answer has it: whether it has a leader, and how many of its replicas are in sync. */
+  replicasOf(topic: string): readonly PartitionPlace[] {
+    return this.#places.get(topic) ?? [];
   }
 
   /** Calls `listener` after another broker leads a partition. */
@@ -147,6 +158,7 @@ export class KafkaCluster {
     for (const { name, error, partitions } of facts.topics) {
       const leaders = this.#leaders.get(name);
       if (leaders === undefined) continue;
+      this.#places.set(name, partitions);
       if (error !== 0)
         this.#parts.log.warn({ topic: name, error: kafkaErrorName(error) }, 'Kafka does not tell who leads a topic');
       for (const { partition, leader, leaderEpoch } of partitions) {

@@ -2,7 +2,6 @@ import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { EventLog } from '../../core/events/ports.ts';
 import type { EventPosition, PartitionFacts } from '../../core/events/types.ts';
 import { apis } from '../../wire/kafka/apis.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
@@ -20,6 +19,7 @@ import {
 import type { RunLayout } from '../event-log/batch.ts';
 import { EventLogUnavailable } from '../event-log/errors.ts';
 import { earliestTime, takeRuns } from '../event-log/runs.ts';
+import type { StoredLog } from '../event-log/stored-log.ts';
 import { Watchers } from '../event-log/watchers.ts';
 import { BatchWriter, type SealedBatch } from '../event-log/writer.ts';
 import { Chunks } from './chunks.ts';
@@ -43,11 +43,26 @@ export interface KafkaEventLogOptions {
   readonly form?: RecordForm;
   readonly clock: Clock;
   readonly log: Log;
+  /** Called with each batch that became durable; `seconds` since it was handed over. */
+  readonly committed?: (bytes: number, seconds: number) => void;
 }
 
-export interface KafkaEventLog extends EventLog {
-  /** Calls `listener` after facts of partitions have changed, before waiters and watchers hear of it. One listener. */
-  followFacts(listener: () => void): void;
+/** Counters run from the start of the process. */
+export interface KafkaLogStats {
+  readonly batchesTotal: number;
+  readonly recordsTotal: number;
+  readonly writtenBytesTotal: number;
+  readonly failuresTotal: number;
+  /** Bytes of records that wait for the brokers. */
+  readonly pendingBytes: number;
+  /** Of what was read and is kept for further readers. */
+  readonly keptBytes: number;
+}
+
+/** A log whose batches are written by this thread alone: it takes none of listener threads. */
+export interface KafkaEventLog extends StoredLog {
+  readonly topic: string;
+  stats(): KafkaLogStats;
   /** Makes everything reserved so far durable, and takes no more records. The cluster stays open. */
   close(): Promise<void>;
 }
@@ -83,6 +98,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   const fetchedRecords = new FetchedRecords(form ?? opaqueForm, log);
   const producer = await KafkaProducer.open({ cluster, topic, partitionCount, clock, log });
   const counts = new Array<number>(partitionCount).fill(0);
+  const counters = { batchesTotal: 0, recordsTotal: 0, writtenBytesTotal: 0, failuresTotal: 0 };
   const keep = (fetched: FetchedPartition, from: number): Chunk => {
     const chunk = fetchedRecords.chunk(fetched.records, from);
     chunks.add(fetched.partition, chunk);
@@ -110,7 +126,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
     batchBytesMax: limits.kafkaBatchBytesMax,
     commitsMax: COMMITS_MAX,
     commitBytesMin: COMMIT_BYTES_MIN,
-    sink: { commit: committer(producer, facts), committed: () => {} },
+    sink: { commit: committer({ producer, facts, counters, committed: options.committed }), committed: () => {} },
   });
 
   const known = (partition: number): number => {
@@ -194,6 +210,8 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   await Promise.all(Array.from({ length: partitionCount }, (_, partition) => ask(partition)));
   return {
     name,
+    topic,
+    stats: () => ({ ...counters, pendingBytes: writer.pendingBytes, keptBytes: chunks.bytes }),
     partitionCount,
     createdTime: options.createdTime,
     writer: form === undefined ? opaqueWriter(writer) : writer,
@@ -255,15 +273,30 @@ const healthy = { ok: true } as const;
 const READ_ATTEMPTS = 5;
 const READ_PAUSE_MS = 200;
 
+interface CommitterParts {
+  readonly producer: KafkaProducer;
+  readonly facts: Facts;
+  readonly counters: { batchesTotal: number; recordsTotal: number; writtenBytesTotal: number; failuresTotal: number };
+  readonly committed: KafkaEventLogOptions['committed'];
+}
+
 /** One that fails is followed by nothing of its epoch: the producer gives up all that waits, and what comes later is refused here. */
-function committer(producer: KafkaProducer, facts: Facts): (batch: SealedBatch, epoch: number) => Promise<void> {
+function committer({
+  producer,
+  facts,
+  counters,
+  committed,
+}: CommitterParts): (batch: SealedBatch, epoch: number) => Promise<void> {
   let failures = 0;
   return async (batch, epoch) => {
     if (epoch !== failures) throw new EventLogUnavailable('a batch before this one could not be made durable');
+    const begun = performance.now();
+    let records = 0;
     try {
       await Promise.all(
         Array.from(batch.counts, async (count, partition) => {
           if (count === 0) return;
+          records += count;
           const pieces = batch.pieces(partition);
           assert(pieces.length === 1, 'a batch for Kafka has one writer');
           const [{ bytes }] = pieces;
@@ -272,8 +305,13 @@ function committer(producer: KafkaProducer, facts: Facts): (batch: SealedBatch, 
         }),
       );
     } catch (error) {
+      counters.failuresTotal++;
       if (epoch === failures) failures++;
       throw error;
     }
+    counters.batchesTotal++;
+    counters.recordsTotal += records;
+    counters.writtenBytesTotal += batch.bytes;
+    committed?.(batch.bytes, (performance.now() - begun) / 1000);
   };
 }

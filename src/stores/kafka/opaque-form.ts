@@ -1,7 +1,8 @@
 /** Records of any bytes, as values of Kafka's records that have neither key nor headers. */
-import type { EventWriter } from '../../core/events/ports.ts';
+import { assert } from '../../base/assert.ts';
 import { varintBytes, writeVarint } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
+import type { StoredLog } from '../event-log/stored-log.ts';
 
 /** The record is the value; there are no key and no headers. */
 export const opaqueForm: RecordForm = {
@@ -12,7 +13,7 @@ export const opaqueForm: RecordForm = {
 };
 
 /** What a writer fills through this stands as a value in Kafka's record. */
-export function opaqueWriter<Writer extends EventWriter>(inner: Writer): EventWriter {
+export function opaqueWriter(inner: StoredLog['writer']): StoredLog['writer'] {
   return {
     get batch() {
       return inner.batch;
@@ -33,6 +34,7 @@ export function opaqueWriter<Writer extends EventWriter>(inner: Writer): EventWr
       writeVarint(bytes, place + size, 0);
       return place;
     },
+    append: () => assert(false, 'sealed batches of other writers have no values of this form'),
     bytes: (partition) => inner.bytes(partition),
     await: (waiter) => inner.await(waiter),
     whenRelieved: (listener) => inner.whenRelieved(listener),

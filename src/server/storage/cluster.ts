@@ -1,0 +1,97 @@
+import { readFileSync } from 'node:fs';
+import { kafkaRecordCodec } from '../../records/kafka/record-codec.ts';
+import { kafkaRecordForm } from '../../records/kafka/record-form.ts';
+import { openPostgresTables } from '../../stores/cluster/postgres.ts';
+import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
+import type { BrokerAccess } from '../../stores/kafka/broker-connection.ts';
+import { KafkaCluster } from '../../stores/kafka/cluster.ts';
+import { type KafkaEventLog, openKafkaEventLog } from '../../stores/kafka/event-log.ts';
+import { ensureTopic } from '../../stores/kafka/topics.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
+import { monitoringName } from '../endpoints.ts';
+import { Shutdown } from '../lifecycle.ts';
+import { wantsSource } from '../observe/monitoring.ts';
+import { databaseCheck, kafkaCheck } from './cluster-checks.ts';
+import type { EmbeddedParts } from './embedded-parts.ts';
+import { createLogMetrics } from './log-metrics.ts';
+import type { Storage } from './storage.ts';
+
+const DAY_MS = 86_400_000;
+
+/**
+ * Events in Kafka, everything else in PostgreSQL. The data folder holds what is this machine's: certificates, the key that seals keys,
+ * files of devices where `filesStore` is `folder`, and the facts of the hub.
+ * @throws Error whose message says what to do; nothing is left open then.
+ */
+export async function openCluster(parts: EmbeddedParts): Promise<Storage> {
+  const steps = new Shutdown(parts.log);
+  try {
+    return await open(parts, steps);
+  } catch (error) {
+    await steps.run();
+    throw error;
+  }
+}
+
+async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
+  const { settings, folder, clock, random, log } = parts;
+  const { hubName } = folder.facts;
+  const cluster = await KafkaCluster.open({ brokers: settings.kafkaBrokers, access: accessOf(parts), log });
+  steps.add('connections to Kafka', async () => cluster.close());
+  const metrics = createLogMetrics();
+  const openLog = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
+    const topic = settings.kafkaTopicPrefix + name;
+    const { kafkaReplicas: replicas, kafkaInSyncMin: inSyncMin } = settings;
+    const wish = { name: topic, partitions: partitionCount, retentionMs: days * DAY_MS, replicas, inSyncMin };
+    await ensureTopic(cluster, wish, clock);
+    const { createdTime } = folder.facts;
+    const eventLog = await openKafkaEventLog({
+      ...{ cluster, topic, name, partitionCount, createdTime, clock, log },
+      form: kafkaRecordForm(),
+      committed: metrics.committedOf(name),
+    });
+    steps.add(`event log ${name}`, () => eventLog.close());
+    return eventLog;
+  };
+  const telemetry = await openLog(hubName, folder.facts.partitions, settings.retentionDays);
+  const monitoring = await openLog(monitoringName(hubName), 1, settings.monitoringRetentionDays);
+
+  const cipher = openKeyCipher({
+    file: folder.file('keys', 'tables.key'),
+    given: settings.keyEncryptionKey,
+    previous: settings.previousKeyEncryptionKey,
+    random,
+    log,
+  });
+  const tables = await openPostgresTables({
+    ...{ url: settings.postgresUrl ?? '', schema: settings.postgresSchema, cipher, log, clock },
+    keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
+  });
+  steps.add('tables', () => tables.close());
+  const { kafkaInSyncMin: inSyncMin } = settings;
+  return {
+    clock: tables.clock,
+    stores: tables,
+    logs: { telemetry, monitoring },
+    codec: kafkaRecordCodec,
+    places: createMemoryPlaces(),
+    onDisk: [],
+    checks: [
+      databaseCheck(tables),
+      kafkaCheck('events', { cluster, log: telemetry, inSyncMin }, 'fail'),
+      kafkaCheck('monitoring', { cluster, log: monitoring, inSyncMin }, 'warn'),
+    ],
+    metrics: metrics.ofBrokers([telemetry, monitoring]),
+    close: () => steps.run(),
+  };
+}
+
+function accessOf({ settings, clock }: EmbeddedParts): BrokerAccess {
+  const { kafkaTls, kafkaCaFile, kafkaLogin, kafkaUser = '', kafkaPassword = '' } = settings;
+  return {
+    clientId: 'mooring',
+    clock,
+    ...(kafkaTls && { tls: kafkaCaFile === undefined ? {} : { ca: readFileSync(kafkaCaFile, 'utf8') } }),
+    ...(kafkaLogin !== 'off' && { login: { mechanism: kafkaLogin, user: kafkaUser, password: kafkaPassword } }),
+  };
+}
