@@ -3,6 +3,7 @@
  * (opentelemetry-proto 1.x, trace.proto and common.proto): a field that they do not have, or of another type, is refused, as a
  * Protobuf library refuses it.
  */
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -38,6 +39,11 @@ export class Collector implements AsyncDisposable {
   readonly faults: string[] = [];
   readonly bodies: string[] = [];
   answering: Answering = takes;
+  /**
+   * A loopback address of its own: on the common one another program may take the port while nothing listens, and answer in the
+   * place of a collector that is not there.
+   */
+  readonly #address = `127.${randomInt(1, 255)}.${randomInt(256)}.${randomInt(1, 255)}`;
   #server: http.Server;
   #port = 0;
   #wake: () => void = () => {};
@@ -56,13 +62,13 @@ export class Collector implements AsyncDisposable {
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://${this.#address}:${this.#port}`;
   }
 
   /** Takes connections, at the port that it had. */
   async start(): Promise<void> {
     this.#server = this.#listening();
-    this.#server.listen(this.#port, '127.0.0.1');
+    this.#server.listen(this.#port, this.#address);
     await once(this.#server, 'listening');
     this.#port = (this.#server.address() as AddressInfo).port;
   }

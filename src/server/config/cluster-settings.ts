@@ -60,7 +60,7 @@ export function clusterSettings(documented: Documented) {
       meaning: 'How the hub logs in at the brokers, as `kafkaUser`. `PLAIN` sends the password: with `kafkaTls` only.',
       form: ['off', ...saslMechanisms].join(', ').replace(/, ([^,]*)$/, ' or $1'),
     }),
-    kafkaUser: documented(text(/^[^\0]{1,256}$/).optional(), {
+    kafkaUser: documented(text(/^[^\0\r\n]{1,256}$/).optional(), {
       topic,
       meaning:
         'User of `kafkaLogin`. It may describe, read and write the topics, describe their settings, and write idempotently; create them ' +
@@ -68,7 +68,7 @@ export function clusterSettings(documented: Documented) {
       otherwise: 'none',
       form: '1 to 256 characters',
     }),
-    kafkaPassword: documented(text(/^[^\0]{1,1024}$/).optional(), {
+    kafkaPassword: documented(text(/^[^\0\r\n]{1,1024}$/).optional(), {
       topic,
       meaning: 'Password of `kafkaUser`.',
       otherwise: 'none',

@@ -115,6 +115,7 @@ test('values of the wrong form are refused with the right one', () => {
 /** Of those that hold more than the secret. */
 const secretForms: Partial<Record<SettingName, (secret: string) => string>> = {
   otlpHeaders: (secret) => `authorization=Bearer%20${secret}`,
+  postgresUrl: (secret) => `postgres://mooring:${secret}@db.example/mooring`,
   filesAzureConnectionString: (secret) => `AccountName=a;AccountKey=${secret}`,
 };
 
