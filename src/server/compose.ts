@@ -35,6 +35,7 @@ import { describeEndpoints } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
+import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
 import { certificateCheck, threadsCheck, tracesCheck } from './observe/health/checks.ts';
 import { clockCheck } from './observe/health/clock-check.ts';
@@ -182,6 +183,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     notApplied: (key, reason) => recorder.record({ type: 'configurationNotApplied', ...concerning(key), reason }),
   });
   shutdown.add('configurations', () => carrying.close());
+  measureConfigurations(metrics.registry, carrying.totals, stores.configurations);
   metrics.watchTwins(state.totals, publisher);
   measureLiveQueries(metrics.registry, state.totals.live);
   shutdown.add('events of twins', () => publisher.close());

@@ -28,6 +28,8 @@ export const configurationsLimits = {
   configurationAttemptsMax: 8,
   /** Until a step that failed, or that another node has the turn of, is tried again. */
   configurationRetryMs: 1 * SECOND_MS,
+  /** Marks that a metric counts: each costs a look at a row. */
+  configurationMarksCounted: 10_000,
   /** How often a node looks for what another one has left. */
   configurationLookMs: 10 * SECOND_MS,
 } as const;

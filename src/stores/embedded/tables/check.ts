@@ -11,6 +11,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { states } from '../../tables/command-rows.ts';
 import { createKeyCipher, type KeyCipher, type KeyRing } from '../../tables/key-cipher.ts';
 import { TABLES_FORMAT } from '../../tables/migrations.ts';
+import { configurationInvariants } from './configuration-invariants.ts';
 
 /**
  * `damaged`: the file is not what was written; a repair saves the rows that can be read. `rows`: rows that contradict each
@@ -166,6 +167,7 @@ const invariants: readonly Invariant[] = [
     count: `select count(*) as n from job_devices d where state not between 0 and 5 or (result <> '' and not json_valid(result))
       or not exists (select 1 from jobs j where j.id = d.job)`,
   },
+  ...configurationInvariants,
   {
     table: 'twin_events',
     needs: [],
@@ -277,6 +279,12 @@ const tablesSince: Readonly<Record<string, number>> = {
   registry_job_errors: 6,
   jobs: 6,
   job_devices: 6,
+  configurations: 6,
+  configuration_counts: 6,
+  configuration_marks: 6,
+  configuration_facts: 6,
+  configuration_turn: 6,
+  configured: 6,
 };
 
 /** Tables that a database of the format lacks. */

@@ -9,6 +9,7 @@ import { NEVER, states } from '../../tables/command-rows.ts';
 import { createKeyCipher, KEY_BYTES, type KeyCipher, type KeyRing } from '../../tables/key-cipher.ts';
 import { prepareTables } from '../../tables/prepare.ts';
 import { sealedTexts } from './check.ts';
+import { configurationRepairs, configurationSingles } from './configuration-invariants.ts';
 import { kyselyOver, openDatabase } from './sqlite.ts';
 
 export interface TablesRepair {
@@ -123,7 +124,8 @@ function copyTable(source: DatabaseSync, target: DatabaseSync, table: string): C
     .all(table)
     .map((row) => String(row.name));
   // A count row that is there already is replaced; of two rows with one key the first is kept.
-  const verb = table === 'identity_counts' ? 'insert or replace' : 'insert or ignore';
+  const verb =
+    table === 'identity_counts' || configurationSingles.has(table) ? 'insert or replace' : 'insert or ignore';
   const insert = target.prepare(
     `${verb} into "${table}" (${columns.join(', ')}) values (${columns.map(() => '?').join(', ')})`,
   );
@@ -258,6 +260,7 @@ function setRight(target: DatabaseSync): string[] {
       )
       .join(', ')} where is_open = 1`,
   );
+  for (const [what, sql] of configurationRepairs) run(what, sql);
   run('policies that cannot be read were removed', 'delete from policies where not json_valid(permissions)');
   run('MQTT sessions that cannot be read were removed', 'delete from subscriptions where not json_valid(filters)');
   run(
