@@ -10,6 +10,7 @@ import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { readOptions, USAGE, UsageError } from './options.ts';
+import { registryJobs } from './registry-jobs.ts';
 import { hub, hubAt } from './servers/hub.ts';
 import { hubWithFiles } from './servers/hub-files.ts';
 import { bridge, hubWithMethods } from './servers/method-servers.ts';
@@ -168,6 +169,8 @@ async function run(bench: string | undefined): Promise<void> {
     await fleetQuery({ ...common, devices: Number(values.devices ?? 100_000) });
   } else if (bench === 'job-twins') {
     await jobTwins({ ...common, devices: Number(values.devices ?? 10_000) });
+  } else if (bench === 'registry-jobs') {
+    await registryJobs({ ...common, devices: Number(values.devices ?? 100_000) });
   } else if (bench === 'methods') {
     await methods({
       ...common,

@@ -20,6 +20,7 @@ npm run bench -- twins-reported [--devices 200] [--twin-kib 0.5,16] [--clients 1
 npm run bench -- twins-desired  [--devices 1000] [--under-way 16] [common]
 npm run bench -- methods        [--devices 100] [--under-way 1,64] [common]
 npm run bench -- job-twins      [--devices 10000] [--rounds N] [--directory DIR] [--json FILE]
+npm run bench -- registry-jobs  [--devices 100000] [--rounds N] [--directory DIR] [--json FILE]
 npm run bench -- fleet-query    [--devices 100000] [--rounds N] [--directory DIR] [--json FILE]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
