@@ -17,11 +17,12 @@ export const registryJobsLimits = {
   /** Identities that an export reads at a time. */
   registryJobPageRows: 100,
   /** Twins that an import changes at a time. */
-  registryJobTwinsAtOnce: 32,
+  registryJobTwinsAtOnce: 100,
   /** Bytes from which on an export writes a block. */
   registryJobBlockBytes: 4 * MiB,
   /** Lines of a file of configurations: twice as many as a hub has at most. */
   registryJobConfigurationsMax: 200,
+  registryJobConfigurationsBytesMax: 64 * MiB,
   /** Edge devices below others in one file: their order is kept in memory. */
   registryJobEdgesMax: 100_000,
   /** Characters of a container's address. */

@@ -72,7 +72,9 @@ export function createAreas(parts: AreasParts): Areas {
       const { pathname, searchParams } = new URL(uri);
       const prefix = `/${FILES_CONTAINER}/`;
       if (!pathname.startsWith(prefix)) return undefined;
-      const found = opened(pathname.slice(prefix.length).replace(/\/$/, ''), searchParams);
+      // Some clients encode the `~`.
+      const path = pathname.slice(prefix.length).replace(/%7e/gi, '~').replace(/\/$/, '');
+      const found = opened(path, searchParams);
       return found === undefined || found.name !== '' ? undefined : areaContainer(store, space, `${found.area}/`);
     },
     blob(path, query) {

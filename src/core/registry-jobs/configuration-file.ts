@@ -42,6 +42,9 @@ export async function takeConfigurations(
 ): Promise<TakenConfigurations> {
   const file = await container.read(name, 0);
   if (file === undefined) throw new JobFailed(`There is no file ${name} in the container.`);
+  if (file.bytes > limits.registryJobConfigurationsBytesMax) {
+    throw new JobFailed(`${name} is larger than ${limits.registryJobConfigurationsBytesMax} bytes.`);
+  }
   let [done, unchanged, failed, errors] = [0, 0, 0, ''];
   for await (const lines of linesOf(file.body, { offset: 0, line: 1 }, limits.registryJobLineBytesMax)) {
     for (const line of lines) {

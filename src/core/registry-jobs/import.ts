@@ -54,7 +54,7 @@ export async function runImport(held: HeldJob, container: JobContainer, parts: I
     if (found === undefined || found.etag !== file.etag) {
       throw new JobFailed(`${plan.inputName} was changed while it was being imported; what was done by then stays.`);
     }
-    return found.body;
+    return bounded(found.body, file.bytes - start);
   };
 
   const passes = new Passes();
@@ -118,6 +118,16 @@ export async function runImport(held: HeldJob, container: JobContainer, parts: I
     await held.keep(cursor, counts, taken.errors);
   }
   if (counts.failed > 0) await writeErrors(held, container, parts.records);
+}
+
+/** A container elsewhere may send more than it has said. */
+async function* bounded(body: AsyncIterable<Uint8Array>, bytesMax: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const piece of body) {
+    bytes += piece.length;
+    if (bytes > bytesMax) throw new JobFailed('The container sends more than the file has.');
+    yield piece;
+  }
 }
 
 /** Lines that are carried out together: no two of them name the same identity. */

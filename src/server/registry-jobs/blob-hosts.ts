@@ -52,12 +52,10 @@ export function allowedHost(address: string, allowed: readonly string[]): Allowe
   if (!URL.canParse(address)) throw refused('is no URL');
   const uri = new URL(address);
   const isNamed = allowed.some((entry) => hostOf(entry) === hostOf(uri.host));
-  const isMatched = allowed.some(
-    (entry) =>
-      entry.startsWith('*.') &&
-      hostOf(uri.host).endsWith(hostOf(entry).slice(1)) &&
-      hostOf(entry).length < hostOf(uri.host).length,
-  );
+  const isMatched = allowed.some((entry) => {
+    const ending = hostOf(entry).slice(1);
+    return entry.startsWith('*.') && hostOf(uri.host).endsWith(ending) && hostOf(uri.host).length > ending.length;
+  });
   if (uri.username !== '' || uri.password !== '' || uri.hash !== '')
     throw refused('holds a user, a password or a fragment');
   if (!isNamed && !isMatched) {

@@ -2,7 +2,7 @@
 import { type Selectable, sql } from 'kysely';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { JobEnd, JobStep, KeptErrors } from '../../core/registry-jobs/ports.ts';
-import type { JobState, RegistryJob } from '../../core/registry-jobs/types.ts';
+import type { JobPlan, JobState, RegistryJob } from '../../core/registry-jobs/types.ts';
 import { lockingRows } from './engine.ts';
 import { toIdentity } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
@@ -56,6 +56,12 @@ export async function claimRegistryJob(
   const query = tx.selectFrom('registry_jobs').selectAll().where('ended_time', 'is', null);
   const row = await lockingRows(tx, query).executeTakeFirst();
   if (row === undefined || (row.holder !== holder && Number(row.held_until) > now)) return undefined;
+  if (planOf(row, cipher) === undefined) {
+    // Nobody can carry it out, and no other job could begin.
+    const failed = { state: 'failed', reason: UNREADABLE, ended_time: now };
+    await tx.updateTable('registry_jobs').set(failed).where('id', '=', row.id).execute();
+    return undefined;
+  }
   const set = { state: 'running', started_time: row.started_time ?? now, holder, held_until: now + leaseMs };
   await tx.updateTable('registry_jobs').set(set).where('id', '=', row.id).execute();
   return jobOf({ ...row, ...set }, cipher);
@@ -192,6 +198,7 @@ export async function registryPage(
 /** Seals with the key that seals now. */
 export async function resealRegistryJobs(tx: Transaction, cipher: KeyCipher): Promise<void> {
   for (const { id, plan } of await tx.selectFrom('registry_jobs').select(['id', 'plan']).execute()) {
+    if (planOf({ id, plan }, cipher) === undefined) continue;
     const sealed = cipher.seal(cipher.open(plan, contextOf(id)), contextOf(id));
     await tx.updateTable('registry_jobs').set({ plan: sealed }).where('id', '=', id).execute();
   }
@@ -201,7 +208,7 @@ function jobOf(row: Selectable<RegistryJobRow>, cipher: KeyCipher): RegistryJob 
   const time = (value: number | null): number | undefined => (value === null ? undefined : Number(value));
   return {
     id: row.id,
-    plan: JSON.parse(cipher.open(row.plan, contextOf(row.id))),
+    plan: planOf(row, cipher) ?? unreadablePlan,
     state: row.state as JobState,
     reason: row.reason,
     counts: JSON.parse(row.counts),
@@ -213,3 +220,18 @@ function jobOf(row: Selectable<RegistryJobRow>, cipher: KeyCipher): RegistryJob 
 }
 
 const contextOf = (id: string): readonly string[] => ['registry_jobs', id, 'plan'];
+
+/** Undefined = it was sealed with a key that is not there any more. */
+function planOf({ id, plan }: Pick<Selectable<RegistryJobRow>, 'id' | 'plan'>, cipher: KeyCipher): JobPlan | undefined {
+  try {
+    return JSON.parse(cipher.open(plan, contextOf(id)));
+  } catch {
+    return undefined;
+  }
+}
+
+const UNREADABLE = 'What was asked for was sealed with a key that this hub does not have any more.';
+const unreadablePlan: JobPlan = {
+  ...{ kind: 'export', inputUri: null, outputUri: '', inputName: '', outputName: '', configurationsName: null },
+  ...{ excludesKeys: false, withTwins: false, createdBy: '' },
+};
