@@ -22,7 +22,7 @@ npm run bench -- methods        [--devices 100] [--under-way 1,64] [common]
 npm run bench -- job-twins      [--devices 10000] [--rounds N] [--directory DIR] [--json FILE]
 npm run bench -- registry-jobs  [--devices 100000] [--rounds N] [--directory DIR] [--json FILE]
 npm run bench -- fleet-query    [--devices 100000] [--rounds N] [--directory DIR] [--json FILE]
-common: [--peer mosquitto,rabbitmq,bare,bare-paced] [--peers-only] [--compare REVISION] [--variant="--setting value"]
+common: [--peer mosquitto,rabbitmq,bare,bare-paced,mqtt-topics,mqtt-topics-in-hub] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
 

@@ -7,6 +7,7 @@ import { countingReader } from './readers/counting.ts';
 import { figure, printTable, type Spread, show, spread, writeResult } from './report.ts';
 import { bareIngest } from './servers/bare.ts';
 import { createConsumerGroups, hub, type RunningHub, startHub } from './servers/hub.ts';
+import { hubWithMqttTopics } from './servers/hub-adapter.ts';
 import { mosquitto } from './servers/mosquitto.ts';
 import { rabbitmq } from './servers/rabbitmq.ts';
 import type { ServerKind } from './servers/server.ts';
@@ -17,6 +18,8 @@ export const peers: Readonly<Record<string, ServerKind>> = {
   rabbitmq,
   bare: bareIngest('bare', 0),
   'bare-paced': bareIngest('bare-paced', 1),
+  'mqtt-topics': hubWithMqttTopics('process'),
+  'mqtt-topics-in-hub': hubWithMqttTopics('hub'),
 };
 
 /** The hub while so many consumer groups each read everything as it comes. */
@@ -132,7 +135,7 @@ async function measure(system: ServerKind, shape: Shape, options: TelemetryInOpt
         seconds: options.seconds,
         ratePerSecond: options.ratePerSecond,
         mark(end) {
-          cpu[end] = cpuSeconds(server.pid);
+          cpu[end] = server.cpuSeconds?.() ?? cpuSeconds(server.pid);
           busy[end] = machineBusySeconds();
           at[end] = performance.now() / 1000;
           read[end] = server.eventsRead?.() ?? 0;

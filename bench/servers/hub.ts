@@ -13,8 +13,14 @@ const BULK_ITEMS = 100;
 
 export interface RunningHub extends RunningServer {
   readonly endpoints: Endpoints;
+  readonly logins: readonly HubLogin[];
   /** PEM of the hub's own authority, whether the load goes over TLS or not. */
   readonly caText: string;
+}
+
+/** A device's way in, and its key in base64. */
+export interface HubLogin extends PublisherLogin {
+  readonly key: string;
 }
 
 export interface HubOptions extends ServerOptions {
@@ -96,7 +102,7 @@ export async function createDevices(
   ca: string,
   count: number,
   bag: string,
-): Promise<readonly PublisherLogin[]> {
+): Promise<readonly HubLogin[]> {
   const { HostName } = connectionFields(endpoints.connectionStrings.iothubowner);
   const authorization = ownerToken(endpoints);
   const devices = Array.from({ length: count }, (_, at) => ({ id: `bench-${at}`, key: randomBytes(32) }));
@@ -117,6 +123,7 @@ export async function createDevices(
     username: `${HostName}/${id}/?api-version=${API_VERSION}`,
     password: token(`${HostName}/devices/${id}`, key.toString('base64')),
     topic: `devices/${id}/messages/events/${bag}`,
+    key: key.toString('base64'),
   }));
 }
 

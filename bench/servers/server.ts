@@ -27,6 +27,8 @@ export interface RunningServer {
   /** PEM of the authority to trust; absent = plain TCP. */
   readonly ca?: string;
   readonly logins: readonly PublisherLogin[];
+  /** Of all its processes, where it has more than the one of `pid`. */
+  cpuSeconds?(): number;
   /** Events that readers beside the load have been given so far; absent = there are none. */
   eventsRead?(): number;
   stop(): Promise<void>;
