@@ -1,5 +1,6 @@
 /** Acknowledgements that wait for the hub. They leave in the order in which their messages came [MQTT-4.6.0-2]. */
-import type { Outcome } from './dialogue.ts';
+import { PUBACK_BYTES, writePuback } from '../../wire/mqtt/encode.ts';
+import { type Dialogue, type Outcome, outcomes } from './dialogue.ts';
 
 interface Slot {
   readonly kind: 'puback' | 'pubrec';
@@ -29,15 +30,32 @@ export class Acknowledgements {
     return slot;
   }
 
-  /** Those that may leave now, in their order. */
-  take(write: (kind: Slot['kind'], packetId: number, outcome: Outcome) => void): void {
-    while (this.#first < this.#slots.length) {
-      const { kind, packetId, bytes, outcome } = this.#slots[this.#first];
-      if (outcome === undefined) break;
-      this.#first++;
-      this.#bytes -= bytes;
-      write(kind, packetId, outcome);
+  /** Those that may leave now, in their order; undefined = none. */
+  take(dialogue: Dialogue): Buffer | undefined {
+    const slots = this.#slots;
+    let end = this.#first;
+    let isPlain = true;
+    for (; end < slots.length && slots[end].outcome !== undefined; end++) {
+      isPlain &&= slots[end].kind === 'puback' && slots[end].outcome === outcomes.success;
     }
+    const ready = slots.slice(this.#first, end);
+    if (ready.length === 0) return undefined;
+    this.#first = end;
+    for (const { bytes } of ready) this.#bytes -= bytes;
+    this.#cut();
+    if (!isPlain) {
+      return Buffer.concat(
+        ready.map(({ kind, packetId, outcome = 0 }) => dialogue.acknowledgement(kind, packetId, outcome)),
+      );
+    }
+    // Both versions write it the same way.
+    const target = Buffer.allocUnsafe(ready.length * PUBACK_BYTES);
+    let at = 0;
+    for (const { packetId } of ready) at = writePuback(target, at, packetId);
+    return target;
+  }
+
+  #cut(): void {
     // The list is cut when half of it is past.
     if (this.#first > 64 && this.#first * 2 > this.#slots.length) {
       this.#slots.splice(0, this.#first);

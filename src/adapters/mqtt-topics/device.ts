@@ -5,6 +5,7 @@ import {
   type DeviceSession,
   type Handlers,
   type Host,
+  type JsonObject,
   type MethodAnswer,
   type MethodCall,
   Refused,
@@ -13,6 +14,7 @@ import {
 } from '../../gateway/index.ts';
 import { reportOf, telemetryOf } from './body.ts';
 import { Calls } from './calls.ts';
+import type { Done } from './inbox.ts';
 import { Lost, type Route } from './route.ts';
 import type { Asked, Mapping, Match, Outgoing } from './rules.ts';
 
@@ -79,53 +81,62 @@ export class Device {
     await session?.close();
   }
 
-  /** Takes a message of the device. Resolves when it is on a disk. @throws Refused, and Error for a body that cannot be reported */
-  take(match: Match, payload: Buffer, topic: string): Promise<void> {
+  /** Takes a message of the device. @throws Error for a body that cannot be reported; then `done` is not called */
+  take(match: Match, payload: Buffer, topic: string, done: Done): void {
     const { rule } = match;
     let to = rule.to;
     if (to === 'answer') to = this.#calls.take(match, payload) ? 'nothing' : rule.otherwise;
-    if (to === 'telemetry') return this.#send(telemetryOf(match, payload, topic));
-    if (to === 'reported') return this.#report(match, payload);
-    return Promise.resolve();
+    if (to === 'telemetry') this.#send(telemetryOf(match, payload, topic), done);
+    else if (to === 'reported') this.#report(reportOf(match, payload), done);
+    else done();
   }
 
-  #send(message: Telemetry): Promise<void> {
+  /** The usual way has one promise for each message. */
+  #send(message: Telemetry, done: Done): void {
     const session = this.#session;
-    if (session === undefined) return this.#awaited((opened) => this.#sendOver(opened, message));
-    return this.#sendOver(session, message);
+    if (session !== undefined) {
+      session.send(message, 'stored').then(done, (error: unknown) => {
+        this.#again(error, () => session.send(message, 'stored')).then(done, done);
+      });
+    } else {
+      this.#awaited((opened) => this.#deliver(() => opened.send(message, 'stored'), done), done);
+    }
   }
 
-  #sendOver(session: DeviceSession, message: Telemetry): Promise<void> {
-    return session
-      .send(message, 'stored')
-      .catch((error: unknown) => this.#again(error, () => session.send(message, 'stored')));
+  #report(patch: JsonObject, done: Done): void {
+    this.#awaited((session) => this.#deliver(() => session.report(patch), done), done);
   }
 
-  #report(match: Match, payload: Buffer): Promise<void> {
-    const patch = reportOf(match, payload);
-    return this.#awaited(async (session) => {
-      const work = async (): Promise<void> => void (await session.report(patch));
-      await work().catch((error: unknown) => this.#again(error, work));
-    });
+  #deliver(work: () => Promise<unknown>, done: Done): void {
+    work().then(
+      () => done(),
+      (error: unknown) => {
+        this.#again(error, work).then(() => done(), done);
+      },
+    );
   }
 
   /** For the session that is being opened; without one, the device has gone meanwhile. */
-  async #awaited(work: (session: DeviceSession) => Promise<void>): Promise<void> {
-    const session = this.#session ?? (await this.#opening);
-    if (this.#refused !== undefined) throw this.#refused.error;
-    if (session === undefined) throw new Refused('closed', 'the session of the device has ended');
-    await work(session);
+  #awaited(work: (session: DeviceSession) => void, done: Done): void {
+    const ready = async (): Promise<void> => {
+      const session = this.#session ?? (await this.#opening);
+      if (this.#refused !== undefined) throw this.#refused.error;
+      if (session === undefined) throw new Refused('closed', 'the session of the device has ended');
+      work(session);
+    };
+    ready().catch(done);
   }
 
   /** What the hub does not take for now is tried again, so that a device which cannot be told "later" need not be cut off. */
-  async #again(error: unknown, work: () => Promise<void>): Promise<void> {
+  async #again(error: unknown, work: () => Promise<unknown>): Promise<void> {
     const until = this.#host.clock.monotonic() + limits.mqttTopicsRetryMs;
     for (let refusal = error; ; ) {
       if (!(refusal instanceof Refused) || !refusal.retry || this.#host.clock.monotonic() >= until) throw refusal;
       const pauseMs = Math.min((refusal.retryAfterSeconds ?? 1) * 1000, limits.mqttTopicsRetryMs);
       await new Promise<void>((resolve) => this.#host.clock.after(pauseMs, resolve));
       try {
-        return await work();
+        await work();
+        return;
       } catch (next) {
         refusal = next;
       }

@@ -7,6 +7,7 @@ import { type DeviceSession, type Handlers, type Host, type Proof, Refused } fro
 import { isOnline } from './body.ts';
 import { Device } from './device.ts';
 import { deviceId } from './device-id.ts';
+import type { Done } from './inbox.ts';
 import type { Route } from './route.ts';
 import type { Mapping, Match } from './rules.ts';
 
@@ -82,25 +83,28 @@ export class Devices {
 
   #lastUsed: Device | undefined;
 
-  /**
-   * Takes a message. Undefined = there is nothing to wait for; otherwise resolves when it is on a disk.
-   * @param payload a view, used before this returns
-   * @throws Refused, also by the promise
-   */
-  receive(topic: string, payload: Buffer): Promise<void> | undefined {
+  /** Takes a message. @param payload a view, used before this returns @throws Refused; then `done` is not called */
+  receive(topic: string, payload: Buffer, done: Done): void {
     const match = this.#match(topic);
-    if (match === null) {
-      this.#host.metrics.count('unmapped');
-      return undefined;
+    if (match === null) this.#host.metrics.count('unmapped');
+    const to = match?.rule.to ?? 'nothing';
+    if (match === null || to === 'nothing') {
+      done();
+      return;
     }
-    if (match.rule.to === 'nothing') return undefined;
-    if (match.rule.to === 'presence') return this.#presence(match, payload);
+    if (to === 'presence') {
+      this.#presence(match, payload, done);
+      return;
+    }
     const device = this.#single ?? this.#deviceOf(match);
-    if (device === undefined) return undefined;
+    if (device === undefined) {
+      done();
+      return;
+    }
     if (this.#single !== undefined && match.device !== undefined) device.name = match.device;
     device.dialect = match.dialect;
     this.#lastUsed = device;
-    return device.take(match, payload, topic);
+    device.take(match, payload, topic, done);
   }
 
   async close(): Promise<void> {
@@ -159,25 +163,23 @@ export class Devices {
   }
 
   /** A device that logs in by itself is there as long as its connection is. */
-  #presence(match: Match, payload: Buffer): Promise<void> | undefined {
+  #presence(match: Match, payload: Buffer, done: Done): void {
     if (this.#single !== undefined) {
       if (match.device !== undefined) this.#single.name = match.device;
       this.#single.dialect = match.dialect;
-      return undefined;
+      done();
+      return;
     }
-    const online = isOnline(match, payload);
-    if (match.rule.of === 'all') {
-      if (online) return undefined;
-      return this.close();
-    }
-    if (online) {
-      const device = this.#deviceOf(match);
+    if (isOnline(match, payload)) {
+      const device = match.rule.of === 'all' ? undefined : this.#deviceOf(match);
       if (device !== undefined) device.dialect = match.dialect;
-      return undefined;
+      done();
+      return;
     }
-    const device = this.#many.get(match.device ?? '');
-    if (device === undefined) return undefined;
-    this.#many.delete(match.device ?? '');
-    return device.close();
+    const name = match.device ?? '';
+    const closed = match.rule.of === 'all' ? this.close() : this.#many.get(name)?.close();
+    this.#many.delete(name);
+    if (closed === undefined) done();
+    else closed.then(() => done(), done);
   }
 }

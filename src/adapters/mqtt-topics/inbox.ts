@@ -6,14 +6,17 @@ import { Acknowledgements } from './acknowledgements.ts';
 import { type Dialogue, type Outcome, outcomes } from './dialogue.ts';
 import { checkTopicShape } from './pattern.ts';
 
+/** Undefined = it is on a disk, or there was nothing to store; otherwise why it is not. */
+export type Done = (error?: unknown) => void;
+
 /** Where they go. */
 export interface Sink {
   /** For the log. */
   readonly name: string;
   /** Whether a message on that topic has come before. */
   knows(topic: string): boolean;
-  /** Undefined = nothing to wait for. @param payload a view, used before this returns @throws Refused, also by the promise */
-  receive(topic: string, payload: Buffer, retain: boolean): Promise<void> | undefined;
+  /** @param payload a view, used before this returns @param done called once unless this throws @throws Refused */
+  receive(topic: string, payload: Buffer, retain: boolean, done: Done): void;
   /** Resolves when more may come; undefined = it may. */
   readonly congested: Promise<void> | undefined;
 }
@@ -55,23 +58,21 @@ export class Inbox {
   /** @throws MalformedPacket */
   publish({ topic, payload, qos, packetId, retain }: PublishPacket): void {
     if (qos === 2 && !this.#isNew(packetId)) return;
-    const taken = this.take(topic, payload, retain);
     if (qos === 0) {
-      if (taken !== undefined) this.#countUntil(taken);
+      this.#unacknowledged++;
+      this.take(topic, payload, retain, () => {
+        this.#unacknowledged--;
+        this.#owner.resume();
+      });
       return;
     }
     const slot = this.#acknowledgements.add(qos === 1 ? 'puback' : 'pubrec', packetId, payload.length);
-    if (taken === undefined) {
-      slot.outcome = this.#taken(qos, packetId, outcomes.success);
-      this.#flushSoon();
-      return;
-    }
-    void taken.then((outcome) => {
+    this.take(topic, payload, retain, (outcome) => {
       if (outcome === 'later') {
         this.#owner.giveUp();
         return;
       }
-      slot.outcome = this.#taken(qos, packetId, outcome);
+      slot.outcome = qos === 2 ? this.#taken(packetId, outcome) : outcome;
       this.#flushSoon();
     });
   }
@@ -82,26 +83,25 @@ export class Inbox {
   }
 
   /**
-   * Never rejects. `later` = the client is to send it again. Undefined = taken, and nothing to wait for.
+   * Never throws. @param settled called once, maybe at once; `later` = the client is to send it again
    * @param payload a view, used before this returns
    */
-  take(topic: string, payload: Buffer, retain: boolean): Promise<Outcome | 'later'> | undefined {
+  take(topic: string, payload: Buffer, retain: boolean, settled: (outcome: Outcome | 'later') => void): void {
     const sink = this.#sink;
     try {
       if (!sink.knows(topic)) {
         checkTopicShape(topic, 'topic');
-        if (topic.startsWith('$') || /[+#]/.test(topic))
+        if (topic.startsWith('$') || /[+#]/.test(topic)) {
           throw new Refused('invalid', 'the topic has a wildcard, or begins with $');
+        }
       }
-      const stored = sink.receive(topic, payload, retain);
+      sink.receive(topic, payload, retain, (error) => {
+        settled(error === undefined ? outcomes.success : this.#refused(error, topic));
+      });
       const { congested } = sink;
       if (congested !== undefined) this.#owner.hold(congested);
-      return stored?.then(
-        () => outcomes.success,
-        (error: unknown) => this.#refused(error, topic),
-      );
     } catch (error) {
-      return Promise.resolve(this.#refused(error, topic));
+      settled(this.#refused(error, topic));
     }
   }
 
@@ -116,20 +116,11 @@ export class Inbox {
     return true;
   }
 
-  #taken(qos: number, packetId: number, outcome: Outcome): Outcome {
-    if (qos !== 2) return outcome;
+  #taken(packetId: number, outcome: Outcome): Outcome {
     // A PUBREC with an error ends the exchange in MQTT 5 (4.3.3); a client of 3.1.1 goes on with its PUBREL.
     if (outcome >= outcomes.unspecifiedError && this.#dialogue.version === 5) this.#unreleased.delete(packetId);
     else this.#unreleased.set(packetId, true);
     return outcome;
-  }
-
-  #countUntil(taken: Promise<unknown>): void {
-    this.#unacknowledged++;
-    void taken.then(() => {
-      this.#unacknowledged--;
-      this.#owner.resume();
-    });
   }
 
   /** A message that will never be taken is answered: a client of 3.1.1 would send it again for ever, and hold up what is behind it. */
@@ -150,11 +141,8 @@ export class Inbox {
     this.#flushing = true;
     process.nextTick(() => {
       this.#flushing = false;
-      const packets: Buffer[] = [];
-      this.#acknowledgements.take((kind, id, outcome) =>
-        packets.push(this.#dialogue.acknowledgement(kind, id, outcome)),
-      );
-      if (packets.length > 0) this.#owner.write(packets.length === 1 ? packets[0] : Buffer.concat(packets));
+      const bytes = this.#acknowledgements.take(this.#dialogue);
+      if (bytes !== undefined) this.#owner.write(bytes);
       this.#owner.resume();
     });
   }

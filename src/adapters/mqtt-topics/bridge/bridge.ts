@@ -2,7 +2,7 @@
 import { limits } from '../../../base/limits.ts';
 import type { Adapter, Host, Settlement } from '../../../gateway/index.ts';
 import { Devices } from '../devices.ts';
-import type { Sink } from '../inbox.ts';
+import type { Done, Sink } from '../inbox.ts';
 import { fewestFilters } from '../pattern.ts';
 import { Lost, type Route } from '../route.ts';
 import type { Mapping, Outgoing } from '../rules.ts';
@@ -63,9 +63,9 @@ class Bridge implements Route, Sink {
   }
 
   /** What the broker had kept is the past: only presence counts of it. */
-  receive(topic: string, payload: Buffer, retain: boolean): Promise<void> | undefined {
-    if (retain && !this.#devices.isPresence(topic)) return undefined;
-    return this.#devices.receive(topic, payload);
+  receive(topic: string, payload: Buffer, retain: boolean, done: Done): void {
+    if (retain && !this.#devices.isPresence(topic)) done();
+    else this.#devices.receive(topic, payload, done);
   }
 
   get congested(): Promise<void> | undefined {

@@ -13,6 +13,7 @@ import { Lost } from '../route.ts';
 import type { Outgoing } from '../rules.ts';
 import { connect, type Doorkeeper } from './connecting.ts';
 import { Deliveries } from './deliveries.ts';
+import { KnownTopic } from './known-topic.ts';
 import type { Speaker, SpeakerConnection } from './speakers.ts';
 import { type Request, Subscriptions } from './subscriptions.ts';
 
@@ -34,6 +35,7 @@ interface Ending {
 interface Accepted {
   readonly speaker: Speaker;
   readonly inbox: Inbox;
+  readonly known: KnownTopic;
   readonly deliveries: Deliveries;
   readonly will: Will | undefined;
 }
@@ -97,7 +99,7 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
     if (clients.get(this.#client) === this) clients.delete(this.#client);
     if (accepted !== undefined) {
       const { speaker, will, inbox, deliveries } = accepted;
-      if (will !== undefined && quiet !== true) void inbox.take(will.topic, will.payload, will.retain);
+      if (will !== undefined && quiet !== true) inbox.take(will.topic, will.payload, will.retain, () => {});
       deliveries.close();
       if (speaker.remove(this)) void speakers.leave(speaker);
     }
@@ -167,7 +169,7 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
       for (;;) {
         if (this.#ended || this.#mustWait() || !reader.next(this.#packetBytesMax)) break;
         if (this.#accepted === undefined) this.#first(reader);
-        else this.#packet(this.#accepted, this.#dialogue.decode(reader.bytes, reader.start, reader.body, reader.end));
+        else this.#next(this.#accepted, reader);
       }
     } catch (error) {
       const why = (error as Error).message;
@@ -189,6 +191,12 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
       this.#accepted?.inbox.isFull === true ||
       this.#socket.writableLength > limits.mqttTopicsOutputBytesMax
     );
+  }
+
+  #next(accepted: Accepted, { bytes, start, body, end }: PacketReader): void {
+    const plain = accepted.known.read(bytes, start, body, end);
+    if (plain !== undefined) accepted.inbox.publish(plain);
+    else this.#packet(accepted, this.#dialogue.decode(bytes, start, body, end));
   }
 
   /** Only a CONNECT is read first [MQTT-3.1.0-1]. */
@@ -231,7 +239,13 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
     this.#silenceMs = silenceMs;
     this.#heardAt = host.clock.monotonic();
     const inbox = new Inbox(host, speaker, this.#dialogue, this);
-    this.#accepted = { speaker, inbox, deliveries: new Deliveries(receiveMax), will };
+    this.#accepted = {
+      speaker,
+      inbox,
+      known: new KnownTopic(this.#dialogue.version),
+      deliveries: new Deliveries(receiveMax),
+      will,
+    };
     this.#packetBytesMax = speaker.isCoordinator ? limits.mqttTopicsListBytesMax : limits.mqttPacketBytesMax;
     this.write(
       this.#dialogue.accepted({
@@ -243,10 +257,11 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
     );
   }
 
-  #packet({ inbox, deliveries, speaker }: Accepted, packet: Packet): void {
+  #packet({ inbox, deliveries, speaker, known }: Accepted, packet: Packet): void {
     switch (packet.kind) {
       case 'publish':
         inbox.publish(packet);
+        known.remember(packet.topic);
         break;
       case 'puback':
         deliveries.acknowledged(packet.packetId, 'reason' in packet ? packet.reason : outcomes.success);

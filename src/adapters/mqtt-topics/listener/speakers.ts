@@ -1,7 +1,7 @@
 /** Those who are logged in, each with its connections, its devices and what it has retained. */
 import { type Host, Refused, type Settlement } from '../../../gateway/index.ts';
 import { Devices, type Speaker as Who } from '../devices.ts';
-import type { Sink } from '../inbox.ts';
+import type { Done, Sink } from '../inbox.ts';
 import { Retained, type RetainedBytes } from '../retained.ts';
 import { Lost, type Route } from '../route.ts';
 import type { Mapping, Outgoing } from '../rules.ts';
@@ -41,9 +41,9 @@ export class Speaker implements Route, Sink {
     return this.devices.knows(topic);
   }
 
-  receive(topic: string, payload: Buffer, retain: boolean): Promise<void> | undefined {
+  receive(topic: string, payload: Buffer, retain: boolean, done: Done): void {
     if (retain && !this.retained.set(topic, payload)) this.#host.metrics.count('retained_refused');
-    return this.devices.receive(topic, payload);
+    this.devices.receive(topic, payload, done);
   }
 
   get congested(): Promise<void> | undefined {
