@@ -20,7 +20,7 @@ import type { Methods } from './methods/room.ts';
 import { type TraceWishes, tracedEvents } from './monitoring/traced-events.ts';
 import type { Recorder } from './monitoring/types.ts';
 import { watchedAuthentication } from './monitoring/watched-authentication.ts';
-import { watchedSlowing } from './monitoring/watched-rooms.ts';
+import { watchedSharedKeys, watchedSlowing } from './monitoring/watched-rooms.ts';
 import { type Admission, createAdmission, createSubscriptions, type Subscriptions } from './presence/calls.ts';
 import type { Presence, SubscriptionStore } from './presence/ports.ts';
 import type { Queries } from './query/room.ts';
@@ -106,16 +106,19 @@ export function createHub(parts: HubParts): WholeHub {
       recorder.record({ type: 'authenticationFailed', check: 'not-judged', peer }),
     ),
     guard,
-    registry: createRegistry({
-      guard,
-      store: parts.identities,
-      clock,
-      random,
-      presence,
-      commandDepths: commands.depths,
-      changeTwin: (...args) => twins.change(...args),
-      limits: parts.limits,
-    }),
+    registry: watchedSharedKeys(
+      createRegistry({
+        guard,
+        store: parts.identities,
+        clock,
+        random,
+        presence,
+        commandDepths: commands.depths,
+        changeTwin: (...args) => twins.change(...args),
+        limits: parts.limits,
+      }),
+      recorder,
+    ),
     authorities: createAuthorities({ guard, store: parts.authorities, clock, random }),
     events: watchedSlowing(events, recorder, clock),
     commands,

@@ -142,6 +142,11 @@ const opens = (attach: (client: AmqpDriver) => DriverReceiver | DriverSender) =>
 };
 const receives = (address: string) => opens((client) => client.receive(address));
 const sends = (address: string) => opens((client) => client.send(address));
+const asksSharedKey = (device: string) => async (client: AmqpDriver) => {
+  const ask = await client.node('$gateway');
+  const properties = { operation: 'sharedKey', device };
+  return (await ask({ application_properties: properties })).application_properties?.['status-code'] === 200;
+};
 const asksManagement = async (client: AmqpDriver): Promise<boolean> => {
   const ask = await client.node('$management');
   const properties = { operation: 'READ', name: 'testhub', type: 'com.microsoft:eventhub' };
@@ -265,6 +270,10 @@ export const matrix: Readonly<
       amqp('hub', 'send batches of a gateway', sends('gateway/messages/events')),
       amqp('hub', 'ask as a gateway', receives('$gateway')),
     ],
+  },
+  'sharedKeys.derive': {
+    who: () => policies.speaks,
+    rows: [amqp('d1', 'ask for the shared key of a device', asksSharedKey('d1'))],
   },
   'commands.receive': {
     who: devices,

@@ -17,6 +17,8 @@ export interface DeviceOrigin {
   readonly protocol: ConnectionClaim['protocol'];
   /** Peer address without its port. */
   readonly peer: string;
+  /** As `ConnectionClaim.address`. */
+  readonly address?: string;
 }
 
 /**
@@ -30,6 +32,7 @@ export class DeviceConnection implements ConnectionClaim {
   principal: DevicePrincipal;
   readonly protocol: ConnectionClaim['protocol'];
   readonly peer: string;
+  readonly address: string | undefined;
   /** Why it has lost its place, or will not get it; undefined while nothing ends it. */
   ended: DisconnectReason | undefined;
   readonly #hub: DeviceHub;
@@ -41,11 +44,17 @@ export class DeviceConnection implements ConnectionClaim {
   /** Set once the device has been asked something. */
   #calls: OpenCalls | undefined;
 
-  constructor(hub: DeviceHub, principal: DevicePrincipal, { protocol, peer }: DeviceOrigin, receiver: DeviceReceiver) {
+  constructor(
+    hub: DeviceHub,
+    principal: DevicePrincipal,
+    { protocol, peer, address }: DeviceOrigin,
+    receiver: DeviceReceiver,
+  ) {
     this.#hub = hub;
     this.principal = principal;
     this.protocol = protocol;
     this.peer = peer;
+    this.address = address;
     this.#receiver = receiver;
   }
 
@@ -133,8 +142,9 @@ export class DeviceConnection implements ConnectionClaim {
   }
 
   #openSender(modelId: string | undefined, proof: Proof): EventSender {
-    const { protocol, peer } = this;
-    const options: SenderOptions = { via: { protocol, peer }, proof, ...(modelId !== undefined && { modelId }) };
+    const { protocol, peer, address } = this;
+    const via = { protocol, peer, ...(address !== undefined && { address }) };
+    const options: SenderOptions = { via, proof, ...(modelId !== undefined && { modelId }) };
     return this.#hub.events.openSender(this.principal, this.key, options);
   }
 

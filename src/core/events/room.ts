@@ -94,7 +94,7 @@ export interface SenderOptions {
   readonly proof?: Proof;
 }
 
-export type SenderOrigin = Pick<ConnectionClaim, 'protocol'> & Partial<Pick<ConnectionClaim, 'peer'>>;
+export type SenderOrigin = Pick<ConnectionClaim, 'protocol'> & Partial<Pick<ConnectionClaim, 'peer' | 'address'>>;
 
 /** A partition that a back end may read. */
 export interface EventSource {

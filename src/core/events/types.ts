@@ -9,6 +9,8 @@ export interface Telemetry {
   readonly body: Uint8Array;
   /** The hub's own id of a message that it traces (`core/monitoring/traced-events.ts`); no door sets it. */
   readonly traceId?: string;
+  /** Where exactly an adapter has it from (a topic, a path), for its trace; it is not stored. */
+  readonly address?: string;
 }
 
 /** System properties (device reference 2.3). Values are text as the device sent them, decoded once. */

@@ -41,6 +41,8 @@ export const operationTable = {
   'commands.settle': ofDevice,
   // What a gateway asks for all devices behind it at once: batches of their telemetry, and who they are.
   'devices.speakFor': does('DeviceConnect'),
+  // The key of one identity, for a handshake that it proves itself in; it reads nothing of the registry.
+  'sharedKeys.derive': does('DeviceConnect'),
   'commands.send': does('ServiceConnect'),
   'commands.read': reads('ServiceConnect'),
   'commands.purge': does('ServiceConnect'),

@@ -73,6 +73,7 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'commands.receive': 'device',
   'commands.settle': 'device',
   'devices.speakFor': 'device',
+  'sharedKeys.derive': 'device',
   'commands.send': 'service',
   'commands.read': 'service',
   'commands.purge': 'service',

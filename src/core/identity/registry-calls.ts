@@ -31,6 +31,7 @@ export const registryCalls: Sheet<Registry> = {
   },
   listInScope: { operation: 'scopes.read', target: (edgeHub) => edgeHub },
   getInScope: { operation: 'scopes.read', target: (edgeHub) => edgeHub },
+  deriveSharedKey: { operation: 'sharedKeys.derive', target: (key) => key },
   statistics: { operation: 'statistics.read' },
   unseenSince: { operation: 'registry.read' },
 };

@@ -39,6 +39,11 @@ export interface Registry {
    * @throws HubError DeviceNotFound, ModuleNotFound
    */
   getInScope(principal: Principal, edgeHub: IdentityKey, target: IdentityKey, behalf?: string): Promise<InScope>;
+  /**
+   * What a device proves itself by over TLS or DTLS with pre-shared keys: 32 bytes, derived from its primary key, which they do not lead
+   * back to. Undefined = there is no such identity, it may not connect, or it has no key.
+   */
+  deriveSharedKey(principal: Principal, key: IdentityKey): Promise<Uint8Array | undefined>;
   statistics(principal: Principal): Promise<RegistryStatistics>;
   /** Which enabled devices have done nothing since `time` (UTC milliseconds); as many of them as `top` says by name. */
   unseenSince(principal: Principal, time: number, top: number): Promise<UnseenDevices>;

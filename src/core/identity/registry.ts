@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
@@ -11,6 +12,9 @@ import { registryCalls } from './registry-calls.ts';
 import type { IdentityView, Registry } from './registry-room.ts';
 import { carryOut, keyOf, notFound, type RegistryLimits, type Wish } from './registry-writes.ts';
 import type { Identity, IdentityKey, PresenceState } from './types.ts';
+
+/** Part of the interface: a device derives the same (`docs/gateway.md`). */
+const SHARED_KEY_PURPOSE = 'mooring psk';
 
 export interface RegistryParts {
   readonly guard: Guard;
@@ -114,6 +118,13 @@ export function createRegistry(parts: RegistryParts): Guarded<Registry> {
     async getInScope(...args) {
       const { devices, modules } = await scopes.get(...args);
       return { devices: await views(devices), modules: await views(modules) };
+    },
+    async deriveSharedKey(_principal, key) {
+      const identity = await store.get(key);
+      const device = key.moduleId === undefined ? identity : await store.get({ deviceId: key.deviceId });
+      const primaryKey = identity?.authentication.symmetricKey?.primaryKey;
+      if (primaryKey === undefined || device?.status !== 'enabled') return undefined;
+      return createHmac('sha256', Buffer.from(primaryKey, 'base64')).update(SHARED_KEY_PURPOSE).digest();
     },
     async statistics(_principal) {
       const [counts, connected] = await Promise.all([store.counts(), presence.connectedDevices()]);

@@ -62,10 +62,13 @@ export interface Policy {
 
 /** From where a caller speaks, and how, as far as that is known. */
 export interface Origin {
-  readonly protocol?: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http';
+  /** `adapter:<name>` behind an adapter of a protocol of its own. */
+  readonly protocol?: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http' | `adapter:${string}`;
   readonly credential?: 'sas' | 'x509';
   /** Address without its port; masked or absent by setting where it is told. */
   readonly peer?: string;
+  /** What names the device outside, behind an adapter: a Dev EUI, a topic, a path. */
+  readonly address?: string;
 }
 
 /** How a peer proves who it is. */

@@ -135,7 +135,8 @@ const isLike =
     other.step === step && other.time === time;
 
 /** The connection's name begins with its protocol; a request by HTTP has none. */
-const protocolOf = (holder: string): string => /^(mqtt-ws|mqtt|amqp-ws|amqp)-/.exec(holder)?.[1] ?? 'http';
+const protocolOf = (holder: string): string =>
+  /^(mqtt-ws|mqtt|amqp-ws|amqp|adapter:.+?(?=-[\da-f]{8}-))-/.exec(holder)?.[1] ?? 'http';
 
 function attributesOf(target: IdentityKey, { messageId, correlationId, ack }: CommandMessage): Span['attributes'] {
   return {

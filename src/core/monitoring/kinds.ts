@@ -72,6 +72,14 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   ]),
   configurationNotApplied: kind('What configurations set does not fit on a twin, or a device takes no more modules.', [
     'reason',
+  sharedKeyDerived: kind('A gateway or an adapter was given the key by which a device proves itself (TLS, DTLS).', [
+    'policyName',
+  ]),
+  adapterStarted: kind('An adapter of a protocol of its own serves devices.', ['adapter']),
+  adapterEnded: kind('It has ended, and how; its devices have lost their connections, and it is started again.', [
+    'adapter',
+    'reason',
+    'detail',
   ]),
   hubStarted: kind('The hub opens its doors.'),
   hubStopped: kind('The hub has drained its connections and ends in an orderly way.'),

@@ -61,6 +61,7 @@ export function tracedEvents<Room extends Guarded<Events>>(events: Room, parts: 
   const begin = ({ stamp, partition, via, openedTime }: EventSender, message: Telemetry): TraceMark => {
     const { messageId, diagnosticId } = message.system;
     const { deviceId, moduleId } = stamp;
+    const { address } = message;
     const traceparent = traceParentOf(message.properties, diagnosticId);
     const mark: TraceMark = {
       traceId: uuid(random),
@@ -71,7 +72,13 @@ export function tracedEvents<Room extends Guarded<Events>>(events: Room, parts: 
     };
     const now = clock.now();
     const received = { type: 'traceStep', step: 'received', time: now } as const;
-    recorder.record({ ...received, ...concerning(mark), ...knownOf(mark), ...via });
+    recorder.record({
+      ...received,
+      ...concerning(mark),
+      ...knownOf(mark),
+      ...via,
+      ...(address !== undefined && { address }),
+    });
     tell(mark, now, { step: 'authorised', operation: 'telemetry.send', checkedTime: openedTime });
     finder?.expect(partition, mark);
     return mark;

@@ -150,6 +150,11 @@ export interface MonitoringFacts {
     readonly done: number;
     readonly refused: number;
   };
+  /** A key was derived for who asked: that a device proves it, over TLS or DTLS. */
+  readonly sharedKeyDerived: { readonly policyName?: string };
+  readonly adapterStarted: { readonly adapter: string };
+  /** `reason`: how it ended; `detail`: its last words. It is started again unless the hub stops. */
+  readonly adapterEnded: { readonly adapter: string; readonly reason: string; readonly detail?: string };
   readonly hubStarted: object;
   readonly configurationNotApplied: { readonly reason: string };
   readonly hubStopped: object;

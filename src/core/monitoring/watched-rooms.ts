@@ -6,6 +6,7 @@ import type { CommandOutcome } from '../commands/types.ts';
 import type { Events } from '../events/room.ts';
 import type { Guarded } from '../identity/guard.ts';
 import type { IdentityChange } from '../identity/ports.ts';
+import type { Registry } from '../identity/registry-room.ts';
 import type { ConnectionWatcher } from '../presence/ports.ts';
 import { clipped, concerning } from './concerned.ts';
 import { SlowedSenders } from './slowed-senders.ts';
@@ -17,11 +18,15 @@ import type { Recorder } from './types.ts';
  */
 export function connectionReports(recorder: Recorder, idOf: (connection: number) => string): ConnectionWatcher {
   return {
-    connected: ({ key, protocol, credential, peer }, connection) =>
-      recorder.record({ type: 'connected', ...key, protocol, credential, peer, correlationId: idOf(connection) }),
-    disconnected: ({ key, protocol, credential, peer }, connection, reason, detail) =>
+    connected: ({ key, protocol, credential, peer, address }, connection) =>
+      recorder.record({
+        ...{ type: 'connected', ...key, protocol, credential, peer, correlationId: idOf(connection) },
+        ...(address !== undefined && { address }),
+      }),
+    disconnected: ({ key, protocol, credential, peer, address }, connection, reason, detail) =>
       recorder.record({
         ...{ type: 'disconnected', ...key, protocol, credential, peer, correlationId: idOf(connection), reason },
+        ...(address !== undefined && { address }),
         ...(detail !== undefined && { detail }),
       }),
   };
@@ -35,6 +40,19 @@ export function reportIdentityChange({ kind, identity, statusChanged }: Identity
   else if (kind === 'deleted') recorder.record({ type: 'identityDeleted', ...who });
   else if (statusChanged !== true) recorder.record({ type: 'identityChanged', ...who, status });
   else recorder.record({ type: status === 'disabled' ? 'identityDisabled' : 'identityEnabled', ...who, statusReason });
+}
+
+/** The same registry; who was given a shared key is recorded. */
+export function watchedSharedKeys<Room extends Guarded<Registry>>(registry: Room, recorder: Recorder): Room {
+  return {
+    ...registry,
+    async deriveSharedKey(principal, key) {
+      const derived = await registry.deriveSharedKey(principal, key);
+      const by = principal.kind === 'policy' ? { policyName: principal.policyName } : {};
+      if (derived !== undefined) recorder.record({ type: 'sharedKeyDerived', ...concerning(key), ...by });
+      return derived;
+    },
+  };
 }
 
 const endings: Readonly<Partial<Record<CommandOutcome, 'commandExpired' | 'commandRejected' | 'commandGivenUp'>>> = {

@@ -27,6 +27,8 @@ export interface ConnectionClaim {
   readonly credentials?: string;
   /** Peer address without its port. */
   readonly peer: string;
+  /** What names the device outside, behind an adapter: a Dev EUI, a topic. */
+  readonly address?: string | undefined;
   /**
    * The member of the node that serves the connection, if that is not its own loop: a thread. Connections of one member
    * share a writer, which keeps their order.

@@ -17,13 +17,27 @@ export async function answerGateway(request: Message, hub: Hub, principal: () =>
   try {
     const policy = principal();
     const operation = request.applicationProperties.get('operation');
-    if (operation !== 'judge') throw new HubError('ArgumentInvalid', 'This node knows the operation judge.');
+    if (operation === 'sharedKey') return await sharedKey(request, hub, policy);
+    if (operation !== 'judge') {
+      throw new HubError('ArgumentInvalid', 'This node knows the operations judge and sharedKey.');
+    }
     const { key, expiresAt } = await judge(request, hub, policy);
     const body = { device: key, ...(Number.isFinite(expiresAt) && { expiresAt }) };
     return { status: 200, description: 'OK', body: string(JSON.stringify(body)) };
   } catch (error) {
     return refusedAnswer(error instanceof HubError ? error : new HubError('ServerError', undefined, { cause: error }));
   }
+}
+
+/** The key by which a device proves itself to the gateway (`Registry.deriveSharedKey`), in base64; null = it has none. */
+async function sharedKey(
+  { applicationProperties }: Message,
+  { registry }: Hub,
+  policy: PolicyPrincipal,
+): Promise<Answer> {
+  const derived = await registry.deriveSharedKey(policy, keyOf(applicationProperties.get('device')));
+  const key = derived === undefined ? null : Buffer.from(derived).toString('base64');
+  return { status: 200, description: 'OK', body: string(JSON.stringify({ key })) };
 }
 
 async function judge(
