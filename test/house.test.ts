@@ -54,8 +54,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/adapters': ['src/gateway', 'src/base'],
   'src/adapters/coap': ['src/gateway', 'src/wire', 'src/base'],
   'src/adapters/mqtt-topics': ['src/gateway', 'src/wire', 'src/base'],
-  'src/server/adapters': ['src/server', 'src/gateway', 'src/adapters/built-in.ts', 'src/core', 'src/base'],
-  'src/cli': ['src/gateway/remote', 'src/api', 'src/wire', 'src/base'],
+  'src/server/adapters': [
+    'src/server',
+    'src/gateway',
+    'src/adapters/built-in.ts',
+    'src/protocols/shared',
+    'src/core',
+    'src/api',
+    'src/base',
+  ],
+  'src/cli': ['src/api', 'src/wire', 'src/base'],
   'src/main.ts': ['src/server', 'src/cli', 'src/base'],
 };
 
@@ -173,6 +181,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     observe: ['config', 'data', 'tls', 'threads'],
     storage: ['config', 'data', 'observe'],
     threads: ['observe', 'tls'],
+    adapters: ['config', 'data', 'observe', 'tls'],
     'registry-jobs': ['config', 'observe'],
   },
   'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'], gateways: ['engine'] },

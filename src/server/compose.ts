@@ -24,6 +24,8 @@ import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
+import { recordCodec, twinEventCorrelation } from '../records/record-codec.ts';
+import { openAdapters } from './adapters/adapters.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
@@ -281,6 +283,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     files: files.room,
     registryJobs: registryJobs.jobs,
   });
+  const stopAdapters = openAdapters({
+    ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },
+    metrics: metrics.registry,
+  });
+  shutdown.add('adapters', () => stopAdapters(settings.drainSeconds * 1000));
   // Before the doors close: they wait for their answers, and these may wait for minutes.
   shutdown.add('methods that wait', () => state.closeMethods());
   // Before those, so that no device is asked any more; what was asked has a moment to be answered.

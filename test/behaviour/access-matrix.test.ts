@@ -26,6 +26,7 @@ const cells: readonly Cells[] = [
 /** Of what a client asks on its way to an operation, beside the operation itself. */
 const onTheWay: Readonly<Partial<Record<Operation, readonly Operation[]>>> = {
   'eventHubs.read': ['events.read'],
+  'sharedKeys.derive': ['devices.speakFor'],
 };
 
 let scene: AccessScene;

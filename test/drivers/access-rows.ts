@@ -143,6 +143,7 @@ const opens = (attach: (client: AmqpDriver) => DriverReceiver | DriverSender) =>
 const receives = (address: string) => opens((client) => client.receive(address));
 const sends = (address: string) => opens((client) => client.send(address));
 const asksSharedKey = (device: string) => async (client: AmqpDriver) => {
+  if (!(await receives('$gateway')(client))) return false;
   const ask = await client.node('$gateway');
   const properties = { operation: 'sharedKey', device };
   return (await ask({ application_properties: properties })).application_properties?.['status-code'] === 200;

@@ -32,4 +32,43 @@ export const adaptersLimits = {
   adapterMetricsMax: 100,
   /** Sessions of one adapter at a time. */
   adapterSessionsMax: 100_000,
+  /**
+   * A frame between an adapter's process and the hub: one message of the largest kind with its properties, a twin, or the answer to a
+   * method.
+   */
+  adapterFrameBytesMax: 1 * MiB,
+  /** Frames that wait to be read by the adapter's process, before the hub reads nothing more of it. */
+  adapterLinkBytesMax: 4 * MiB,
+  /** Messages of one adapter that wait for the disk before its process is not read, and what they may hold. */
+  adapterInflightMax: 8192,
+  adapterInflightBytesMax: 16 * MiB,
+  /** Logins of one adapter that are judged at a time; further ones are told to come again. */
+  adapterLoginsMax: 1000,
+  /** Messages of a session that is slowed and sends on: those that were on their way. */
+  adapterSlowedMessagesMax: 1000,
+  /** Questions of one session (twin, reports) that wait for the store. */
+  adapterQuestionsMax: 64,
+  /** Messages of one adapter in a second, of all its devices, unless the operator says otherwise; and how many at once. */
+  adapterMessagesPerSecond: 50_000,
+  /** Memory of an adapter's process, unless the operator says otherwise: its heap, and everything together. */
+  adapterMemoryMiB: 512,
+  /** How often an adapter's process is asked whether it lives, and how long it may be silent. */
+  adapterPingMs: 2 * SECOND_MS,
+  adapterSilenceMs: 15 * SECOND_MS,
+  /** How long an adapter may take until it serves devices. */
+  adapterStartMs: 30 * SECOND_MS,
+  /** Pauses before an adapter that has ended is started again: doubled from the first to the last; anew after so long a life. */
+  adapterPauseMsMin: 1 * SECOND_MS,
+  adapterPauseMsMax: 60 * SECOND_MS,
+  adapterLifeMs: 60 * SECOND_MS,
+  /** Lines of an adapter's log in a second; further ones are counted. */
+  adapterLogLinesPerSecond: 50,
+  /** Last words of an adapter's process that are kept. */
+  adapterLastWordsCharsMax: 1024,
+  /** Devices that an adapter may bring into the registry on sight, in a second and in all, unless the operator says otherwise. */
+  adapterCreatedPerSecond: 10,
+  adapterCreatedMax: 1000,
+  /** How long a shared key is kept by an adapter's host, for the handshakes of one device. */
+  adapterKeyKeptMs: 60 * SECOND_MS,
+  adapterKeysKeptMax: 10_000,
 } as const;

@@ -72,6 +72,7 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
   ]),
   configurationNotApplied: kind('What configurations set does not fit on a twin, or a device takes no more modules.', [
     'reason',
+  ]),
   sharedKeyDerived: kind('A gateway or an adapter was given the key by which a device proves itself (TLS, DTLS).', [
     'policyName',
   ]),

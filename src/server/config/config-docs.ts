@@ -11,6 +11,7 @@ const topics: readonly SettingMeta['topic'][] = [
   'Certificates',
   'Events',
   'Files',
+  'Adapters',
   'Limits',
   'Monitoring',
   'Keys',

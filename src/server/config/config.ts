@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import { clusterSettings } from './cluster-settings.ts';
+import { adapterSettings } from './adapter-settings.ts';
 import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
 import { fileSettings } from './file-settings.ts';
@@ -236,6 +237,7 @@ export const settingsSchema = z.strictObject({
   ),
 
   ...fileSettings(documented),
+  ...adapterSettings(documented),
 
   ...monitoringSettings(documented),
   ...traceSettings(documented),

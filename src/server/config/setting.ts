@@ -8,6 +8,7 @@ export interface SettingMeta {
     | 'Certificates'
     | 'Events'
     | 'Files'
+    | 'Adapters'
     | 'Limits'
     | 'Monitoring'
     | 'Keys'

@@ -1,0 +1,165 @@
+/**
+ * What an adapter's process and the hub say to each other, as bytes. A frame is its length (u32), a kind (u8) and a payload:
+ *
+ *     word       JSON: everything that is seldom
+ *     message    session (u32), length of the head (u16), head (JSON, '' = none), body      adapter -> hub
+ *     done       pairs of a session (u32) and how many of its messages are durable (u32)   hub -> adapter
+ *     command    length of the head (u32), head (JSON), body                               hub -> adapter
+ *
+ * Lengths are bounded before anything of a frame is kept: the other end may be broken.
+ */
+import { limits } from '../../base/limits.ts';
+
+export const frameKinds = { word: 1, message: 2, done: 3, command: 4 } as const;
+export type FrameKind = (typeof frameKinds)[keyof typeof frameKinds];
+
+const HEAD_BYTES = 5;
+const SIZE_MIN = 64 * 1024;
+
+/** The other end does not keep to the layout: nothing more can be read of it. */
+export class FrameFault extends Error {
+  override readonly name = 'FrameFault';
+}
+
+/** Collects frames until `take`. */
+export class FrameWriter {
+  #bytes = Buffer.allocUnsafe(SIZE_MIN);
+  #end = 0;
+  /** Of a `done` frame that is being written, or -1. */
+  #doneAt = -1;
+
+  get isEmpty(): boolean {
+    return this.#end === 0;
+  }
+
+  get length(): number {
+    return this.#end;
+  }
+
+  word(value: unknown): void {
+    const text = JSON.stringify(value);
+    const bytes = Buffer.byteLength(text);
+    this.#begin(frameKinds.word, bytes);
+    this.#end += this.#bytes.write(text, this.#end, 'utf8');
+  }
+
+  message(session: number, head: Buffer, body: Uint8Array | string): void {
+    const bodyBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+    this.#begin(frameKinds.message, 6 + head.length + bodyBytes);
+    this.#end = this.#bytes.writeUInt32LE(session, this.#end);
+    this.#end = this.#bytes.writeUInt16LE(head.length, this.#end);
+    this.#end += head.copy(this.#bytes, this.#end);
+    if (typeof body === 'string') this.#end += this.#bytes.write(body, this.#end, 'utf8');
+    else {
+      this.#bytes.set(body, this.#end);
+      this.#end += body.length;
+    }
+  }
+
+  command(head: unknown, body: Uint8Array): void {
+    const text = JSON.stringify(head);
+    const headBytes = Buffer.byteLength(text);
+    this.#begin(frameKinds.command, 4 + headBytes + body.length);
+    this.#end = this.#bytes.writeUInt32LE(headBytes, this.#end);
+    this.#end += this.#bytes.write(text, this.#end, 'utf8');
+    this.#bytes.set(body, this.#end);
+    this.#end += body.length;
+  }
+
+  /** Pairs that follow each other share a frame. */
+  done(session: number, count: number): void {
+    if (this.#doneAt === -1 || this.#end - this.#doneAt > limits.adapterFrameBytesMax / 2) {
+      this.#begin(frameKinds.done, 8);
+      this.#doneAt = this.#end - HEAD_BYTES;
+    } else {
+      this.#grow(8);
+      this.#bytes.writeUInt32LE(this.#bytes.readUInt32LE(this.#doneAt) + 8, this.#doneAt);
+    }
+    this.#end = this.#bytes.writeUInt32LE(session, this.#end);
+    this.#end = this.#bytes.writeUInt32LE(count, this.#end);
+  }
+
+  /** What was collected; the writer begins anew. */
+  take(): Buffer {
+    const taken = this.#bytes.subarray(0, this.#end);
+    this.#bytes = Buffer.allocUnsafe(SIZE_MIN);
+    this.#end = 0;
+    this.#doneAt = -1;
+    return taken;
+  }
+
+  #begin(kind: FrameKind, payload: number): void {
+    this.#doneAt = -1;
+    this.#grow(HEAD_BYTES + payload);
+    this.#end = this.#bytes.writeUInt32LE(payload + 1, this.#end);
+    this.#end = this.#bytes.writeUInt8(kind, this.#end);
+  }
+
+  #grow(by: number): void {
+    if (this.#end + by <= this.#bytes.length) return;
+    const larger = Buffer.allocUnsafe(2 * (this.#end + by));
+    this.#bytes.copy(larger, 0, 0, this.#end);
+    this.#bytes = larger;
+  }
+}
+
+/** One frame: its payload lies in `bytes` from `start` to `end`, and is the reader's until the call is over. */
+export type TakeFrame = (kind: number, bytes: Buffer, start: number, end: number) => void;
+
+export class FrameReader {
+  #rest: Buffer | undefined;
+  readonly #bytesMax: number;
+
+  constructor(bytesMax: number = limits.adapterFrameBytesMax) {
+    this.#bytesMax = bytesMax;
+  }
+
+  /** @throws FrameFault, and what `take` throws */
+  push(chunk: Buffer, take: TakeFrame): void {
+    const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    let at = 0;
+    while (bytes.length - at >= HEAD_BYTES) {
+      const length = bytes.readUInt32LE(at);
+      if (length < 1 || length > this.#bytesMax) throw new FrameFault(`a frame of ${length} bytes`);
+      if (bytes.length - at < 4 + length) break;
+      take(bytes[at + 4], bytes, at + HEAD_BYTES, at + 4 + length);
+      at += 4 + length;
+    }
+    // A copy: what is left of a chunk must not keep the whole of it.
+    this.#rest = at === bytes.length ? undefined : Buffer.from(bytes.subarray(at));
+  }
+}
+
+/** @throws FrameFault */
+export function readWord(bytes: Buffer, start: number, end: number): { readonly kind: string } {
+  try {
+    const word: unknown = JSON.parse(bytes.toString('utf8', start, end));
+    if (typeof word === 'object' && word !== null && 'kind' in word && typeof word.kind === 'string') {
+      return word as { readonly kind: string };
+    }
+  } catch {
+    // Told below.
+  }
+  throw new FrameFault('a word that cannot be read');
+}
+
+/** The parts of a `message`. @throws FrameFault */
+export function messageAt(bytes: Buffer, start: number, end: number) {
+  const headAt = start + 6;
+  if (headAt > end) throw new FrameFault('a message without a head');
+  const bodyAt = headAt + bytes.readUInt16LE(start + 4);
+  if (bodyAt > end) throw new FrameFault('a message whose head is longer than itself');
+  return { session: bytes.readUInt32LE(start), headAt, bodyAt };
+}
+
+/** @throws FrameFault */
+export function commandAt(
+  bytes: Buffer,
+  start: number,
+  end: number,
+): { readonly head: unknown; readonly body: Buffer } {
+  const headAt = start + 4;
+  const bodyAt = headAt > end ? end + 1 : headAt + bytes.readUInt32LE(start);
+  if (bodyAt > end) throw new FrameFault('a command whose head is longer than itself');
+  return { head: JSON.parse(bytes.toString('utf8', headAt, bodyAt)), body: Buffer.from(bytes.subarray(bodyAt, end)) };
+}
