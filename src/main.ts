@@ -24,10 +24,12 @@ async function run(): Promise<number> {
   }
   if (command === 'config') {
     const { runConfig } = await import('./server/config/config-command.ts');
-    return runConfig(rest, process.env, {
-      out: (text) => process.stdout.write(text),
-      err: (text) => process.stderr.write(text),
-    });
+    const { checkAdapters } = await import('./server/adapters/check.ts');
+    const output = {
+      out: (text: string) => void process.stdout.write(text),
+      err: (text: string) => void process.stderr.write(text),
+    };
+    return runConfig(rest, process.env, output, checkAdapters);
   }
   if (command === 'data') {
     const { runData } = await import('./server/data/data-command.ts');

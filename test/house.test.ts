@@ -63,7 +63,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'src/api',
     'src/base',
   ],
-  'src/cli': ['src/api', 'src/wire', 'src/base'],
+  'src/cli': ['src/gateway', 'src/adapters/built-in.ts', 'src/api', 'src/wire', 'src/base'],
   'src/main.ts': ['src/server', 'src/cli', 'src/base'],
 };
 

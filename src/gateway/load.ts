@@ -56,7 +56,7 @@ export const ADAPTER_NAME = new RegExp(`^[a-z][a-z0-9-]{0,${limits.adapterNameCh
 let isResolving = false;
 
 /** Modules outside of this package need no installed copy of it: `mooring/gateway` is what runs. */
-function resolveGateway(): void {
+export function resolveGateway(): void {
   if (isResolving) return;
   isResolving = true;
   const extension = path.extname(import.meta.url);

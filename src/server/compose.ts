@@ -24,7 +24,6 @@ import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
-import { recordCodec, twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';

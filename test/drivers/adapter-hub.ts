@@ -42,10 +42,12 @@ export async function startAdapterHub(
     async port(adapter = 'line') {
       const pattern = new RegExp(`"adapter":"${adapter}","ports":\\["[^"]*:(\\d+)"`, 'g');
       let found: number | undefined;
-      await until(`the adapter ${adapter} serves devices`, () => {
+      const isServing = (): boolean => {
         found = Number([...hub.stderr().matchAll(pattern)].pop()?.[1] ?? Number.NaN);
         return !Number.isNaN(found);
-      });
+      };
+      // Several processes may start at once.
+      await until(`the adapter ${adapter} serves devices`, isServing, { withinMs: 60_000 });
       return found ?? 0;
     },
     async addDevice(device) {

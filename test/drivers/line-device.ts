@@ -30,7 +30,9 @@ export async function openLine(port: number, open?: net.Socket): Promise<LineDev
       resolve();
     });
   });
-  readline.createInterface({ input: socket }).on('line', (line) => {
+  const lines = readline.createInterface({ input: socket });
+  lines.on('error', () => {});
+  lines.on('line', (line) => {
     if (/^(ok|no|twin)\b/.test(line)) waiting.shift()?.(line);
     else {
       said.push(line);

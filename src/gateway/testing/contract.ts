@@ -10,6 +10,8 @@ export interface ContractDriver {
   readonly settings: unknown;
   /** Rejects when the adapter refuses the device. @param port Of the adapter's first listener */
   connect(port: number, device: string, key: string): Promise<TestDevice>;
+  /** Whether a body that the hub keeps is of the message with that text; absent = it holds the text. */
+  matches?(kept: string, text: string): boolean;
 }
 
 /** A device of the driver. What a protocol cannot do is left out, and its cases with it. */
@@ -65,6 +67,7 @@ export function adapterContract(
       }
     },
   });
+  const matches = driver.matches ?? ((kept, text) => kept.includes(text));
   const enter = async (rig: ContractRig, port: number, device: string): Promise<TestDevice> =>
     driver.connect(port, device, await rig.addDevice(device));
 
@@ -81,7 +84,7 @@ export function adapterContract(
       await Promise.all(texts.map((text) => device.send(text)));
       const kept = await rig.texts('meter-1');
       assert.equal(kept.length, texts.length);
-      for (const [at, text] of texts.entries()) assert.ok(kept[at].includes(text), `message ${at}: ${kept[at]}`);
+      for (const [at, text] of texts.entries()) assert.ok(matches(kept[at], text), `message ${at}: ${kept[at]}`);
       await device.leave();
     }),
     wanted('devices do not meet: each one has its own messages', async (rig, port) => {
@@ -91,7 +94,7 @@ export function adapterContract(
       for (const name of names) {
         const kept = await rig.texts(name);
         assert.equal(kept.length, 1);
-        assert.ok(kept[0].includes(name));
+        assert.ok(matches(kept[0], `{"from":"${name}"}`));
       }
       await Promise.all(devices.map((device) => device.leave()));
     }),

@@ -69,6 +69,8 @@ export class AdapterEnd implements SessionOwner {
   #cancelRate: Cancel | undefined;
   readonly #stopPulse: () => void;
   #isOver = false;
+  /** Of refusals in the log, in this second. */
+  #lines = { second: 0, count: 0 };
 
   constructor(parts: AdapterEndParts) {
     this.#parts = parts;
@@ -234,17 +236,21 @@ export class AdapterEnd implements SessionOwner {
     }
     const refusal = asHubError(error);
     this.counts.refusedLogins++;
-    if (refusal.code === 'ServerError')
-      this.hub.log.error({ adapter: this.#parts.name, error }, 'a login could not be judged');
-    else
-      this.hub.log.info(
-        { adapter: this.#parts.name, check: refusal.reason, code: refusal.code },
-        'a device of an adapter is refused',
-      );
+    this.#logRefusal(refusal, error);
     const code = refusedCodeOf(refusal);
     // A device that has not proved itself learns nothing else.
     const text = code === 'unauthorized' ? 'The proof is wrong.' : refusal.message;
     this.say({ kind: 'refused', s, code, text });
+  }
+
+  /** An adapter may bring more of them than a log can hold. */
+  #logRefusal(refusal: HubError, error: unknown): void {
+    const second = Math.floor(this.hub.clock.monotonic() / 1000);
+    if (this.#lines.second !== second) this.#lines = { second, count: 0 };
+    if (++this.#lines.count > limits.adapterLogLinesPerSecond) return;
+    const facts = { adapter: this.#parts.name, check: refusal.reason, code: refusal.code };
+    if (refusal.code === 'ServerError') this.hub.log.error({ ...facts, error }, 'a login could not be judged');
+    else this.hub.log.info(facts, 'a device of an adapter is refused');
   }
 
   /** Sessions whose proof has ended. */

@@ -7,7 +7,7 @@ import { openMemory } from '../../gateway/memory.ts';
 import { Refused } from '../../gateway/refused.ts';
 import { HostedSession, type SessionWire } from '../../gateway/session.ts';
 import type { ConnectOptions, Facts, Handlers, Host, Log, Proof, Telemetry, Twin } from '../../gateway/types.ts';
-import { commandAt, FrameFault, FrameReader, FrameWriter, frameKinds, readWord } from './frames.ts';
+import { commandAt, FrameFault, FrameWriter, frameKinds, readWord } from './frames.ts';
 import type { CommandHead, MessageHead, SentProof, ToAdapter, ToHub } from './words.ts';
 
 /** The way to the hub. */
@@ -34,7 +34,6 @@ export class ChildHost {
   readonly host: Host;
   readonly parts: ReturnType<typeof createHostParts>;
   readonly #link: Link;
-  readonly #reader = new FrameReader(2 * limits.adapterFrameBytesMax);
   readonly #writer = new FrameWriter();
   #isFlushing = false;
   #isCongested = false;
@@ -75,17 +74,15 @@ export class ChildHost {
     };
   }
 
-  /** Bytes of the hub. @throws FrameFault */
-  received(chunk: Buffer): void {
-    this.#reader.push(chunk, (kind, bytes, start, end) => {
-      if (kind === frameKinds.done) this.#done(bytes, start, end);
-      else if (kind === frameKinds.command) {
-        const { head, body } = commandAt(bytes, start, end);
-        const { s, expires, ...command } = head as CommandHead;
-        this.#sessions.get(s)?.session.command({ ...command, body, expires: new Date(expires) });
-      } else if (kind === frameKinds.word) this.#word(readWord(bytes, start, end) as ToAdapter);
-      else throw new FrameFault(`a frame of kind ${kind}`);
-    });
+  /** A frame of the hub, as `FrameReader` gives it. @throws FrameFault */
+  take(kind: number, bytes: Buffer, start: number, end: number): void {
+    if (kind === frameKinds.done) this.#done(bytes, start, end);
+    else if (kind === frameKinds.command) {
+      const { head, body } = commandAt(bytes, start, end);
+      const { s, expires, ...command } = head as CommandHead;
+      this.#sessions.get(s)?.session.command({ ...command, body, expires: new Date(expires) });
+    } else if (kind === frameKinds.word) this.#word(readWord(bytes, start, end) as ToAdapter);
+    else throw new FrameFault(`a frame of kind ${kind}`);
   }
 
   /** The link takes more again. */

@@ -1,5 +1,6 @@
 /** One adapter as a program: loads it, starts it, and does what the hub says. In a process of its own, or beside the hub's loop. */
 import { builtInAdapters } from '../../adapters/built-in.ts';
+import { limits } from '../../base/limits.ts';
 import { loadAdapter } from '../../gateway/load.ts';
 import { checkSettings } from '../../gateway/settings.ts';
 import type { Adapter } from '../../gateway/types.ts';
@@ -19,7 +20,7 @@ export interface RunningChild {
 export function runChild(link: Link, exit: (code: number) => void): RunningChild {
   let host: ChildHost | undefined;
   let adapter: Adapter | undefined;
-  const first = new FrameReader();
+  const reader = new FrameReader(2 * limits.adapterFrameBytesMax);
 
   const begin = async (word: Extract<ToAdapter, { kind: 'start' }>): Promise<void> => {
     host = new ChildHost(link, word.memory, control);
@@ -55,9 +56,11 @@ export function runChild(link: Link, exit: (code: number) => void): RunningChild
   };
   return {
     received(chunk) {
-      if (host !== undefined) host.received(chunk);
-      // The start is the first frame, and comes alone.
-      else first.push(chunk, (_, bytes, start, end) => void begin(readWord(bytes, start, end) as never));
+      reader.push(chunk, (kind, bytes, start, end) => {
+        // The start is the first frame; others may have come with it.
+        if (host === undefined) void begin(readWord(bytes, start, end) as never);
+        else host.take(kind, bytes, start, end);
+      });
     },
     drained: () => host?.drained(),
     abandon: () => void host?.close(),

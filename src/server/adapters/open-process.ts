@@ -7,7 +7,8 @@ import type { AdapterSettings } from '../config/adapter-settings.ts';
 import type { AdapterProcess, ProcessEvents } from './supervisor-types.ts';
 
 export function openProcess({ memoryMiB }: AdapterSettings, events: ProcessEvents): AdapterProcess {
-  const program = new URL(import.meta.url.endsWith('.ts') ? './process.ts' : './process.js', import.meta.url);
+  const source = new URL('./process.ts', import.meta.url);
+  const program = import.meta.url.endsWith('.ts') ? source : new URL(source.href.replace(/\.ts$/, '.js'));
   // The heap is half of what it may take: buffers, code and stacks are the rest.
   const args = [`--max-old-space-size=${Math.ceil(memoryMiB / 2)}`, fileURLToPath(program)];
   const child = spawn(process.execPath, args, {

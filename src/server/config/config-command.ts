@@ -13,12 +13,18 @@ interface Output {
   err(text: string): void;
 }
 
+/** What is wrong with the settings of adapters, by their own schemas. */
+export type CheckAdapters = (settings: Loaded['settings'], env: Env) => Promise<readonly string[]>;
+
+type Env = Readonly<Record<string, string | undefined>>;
+
 /** @returns the exit code: 0 fine, 1 settings refused, 2 wrong use */
 export function runConfig(
   argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
+  env: Env,
   { out, err }: Output,
-): number {
+  checkAdapters: CheckAdapters = async () => [],
+): number | Promise<number> {
   const [action, ...rest] = argv;
   const { json, help, args } = ownFlags(rest);
   if (help || action === '--help' || action === '-h') {
@@ -29,16 +35,27 @@ export function runConfig(
     err(usage);
     return 2;
   }
+  const refuse = (problems: readonly string[]): number => {
+    if (json) out(`${JSON.stringify({ ok: false, problems })}\n`);
+    else err(`${problems.join('\n')}\n`);
+    return 1;
+  };
   try {
     const loaded = loadSettings(args, env);
-    if (action === 'check') out(json ? '{"ok":true}\n' : 'The settings can be used.\n');
-    else out(json ? printJson(loaded) : printText(loaded));
+    if (action === 'check') {
+      const checked = (problems: readonly string[]): number => {
+        if (problems.length > 0) return refuse(problems);
+        out(json ? '{"ok":true}\n' : 'The settings can be used.\n');
+        return 0;
+      };
+      // Modules of adapters are loaded for it.
+      return loaded.settings.adapters.length === 0 ? checked([]) : checkAdapters(loaded.settings, env).then(checked);
+    }
+    out(json ? printJson(loaded) : printText(loaded));
     return 0;
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
-    if (json) out(`${JSON.stringify({ ok: false, problems: error.problems })}\n`);
-    else err(`${error.message}\n`);
-    return 1;
+    return refuse(error.problems);
   }
 }
 

@@ -116,6 +116,7 @@ test('values of the wrong form are refused with the right one', () => {
 const secretForms: Partial<Record<SettingName, (secret: string) => string>> = {
   otlpHeaders: (secret) => `authorization=Bearer%20${secret}`,
   postgresUrl: (secret) => `postgres://mooring:${secret}@db.example/mooring`,
+  adapters: (secret) => JSON.stringify([{ adapter: 'line', settings: { password: secret } }]),
   filesAzureConnectionString: (secret) => `AccountName=a;AccountKey=${secret}`,
 };
 

@@ -6,8 +6,8 @@
  */
 import { z } from 'zod';
 import { limits } from '../../base/limits.ts';
-import { clusterSettings } from './cluster-settings.ts';
 import { adapterSettings } from './adapter-settings.ts';
+import { clusterSettings } from './cluster-settings.ts';
 import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
 import { fileSettings } from './file-settings.ts';
