@@ -5,6 +5,7 @@ import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
 import { fleetQuery } from './fleet-query.ts';
+import { gatewayRemote } from './gateway-remote.ts';
 import { jobTwins } from './job-twins.ts';
 import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
@@ -171,6 +172,8 @@ async function run(bench: string | undefined): Promise<void> {
     await jobTwins({ ...common, devices: Number(values.devices ?? 10_000) });
   } else if (bench === 'registry-jobs') {
     await registryJobs({ ...common, devices: Number(values.devices ?? 100_000) });
+  } else if (bench === 'gateway-remote') {
+    await gatewayRemote({ ...common, ...timing(), shape: shapeOf(values.shape.split(',')[0]) });
   } else if (bench === 'methods') {
     await methods({
       ...common,

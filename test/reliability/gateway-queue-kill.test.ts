@@ -53,13 +53,13 @@ test(`kill -9 of a gateway's queue, ${ROUNDS} times: nothing that was told as st
         if (!taken.has(Number(rest))) waiting.add(Number(rest));
         next = Math.max(next, Number(rest) + 1);
       } else if (word === 'batch') {
-        for (const { deviceId, body } of readBatch(Buffer.from(rest, 'base64'))) {
+        for (const { device, body } of readBatch(Buffer.from(rest, 'base64'))) {
           const n = Number(Buffer.from(body).toString());
           if (taken.has(n)) repeated++;
           taken.add(n);
           waiting.delete(n);
           // The numbers of a lane go up; lanes are told apart by whether the message was made in this round.
-          const lane = `${deviceId} ${n >= firstOfRound ? 'live' : 'backlog'}`;
+          const lane = `${device.deviceId} ${n >= firstOfRound ? 'live' : 'backlog'}`;
           assert.ok(n > (ofRound.get(lane) ?? -1), `${lane}: ${n} behind ${ofRound.get(lane)}`);
           ofRound.set(lane, n);
         }

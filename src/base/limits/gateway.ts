@@ -74,4 +74,7 @@ export const gatewayLimits = {
   /** Shared keys of devices that a gateway keeps in memory, and how long one counts while the hub is reached. */
   gatewaySharedKeysMax: 10_000,
   gatewaySharedKeyMs: 60 * SECOND_MS,
+  /** A hub that answers within this time is not waited for by the gateway's own disk first. */
+  gatewayNearMsMax: 250,
+  gatewayDirectBytesHigh: 4 * MiB,
 } as const;

@@ -25,6 +25,8 @@ export interface ForwarderParts {
 interface Direct {
   readonly message: ForwardedMessage;
   readonly size: number;
+  /** It comes onto the disk where the hub does not answer; else its device is told. */
+  readonly isKept: boolean;
   resolve(): void;
   reject(error: Refused): void;
 }
@@ -37,10 +39,13 @@ interface Batch {
 
 /** Every so many batches one is of the backlog, whatever is live. */
 const BACKLOG_TURN = 4;
-/** Compression of zlib: the best for a link where it counts, the fastest where the processor does. */
-const SLOW_LEVEL = 6;
-const FAST_LEVEL = 1;
+/** Compression of zlib: none where answers come so fast that only the processor counts; the best where the link is slow. */
+const FAST_MS = 20;
 const SLOW_BYTES_PER_SECOND = 500_000;
+const levelOf = ({ roundTripMs, bytesPerSecond = 0 }: Pace): number => {
+  if (roundTripMs <= FAST_MS) return 0;
+  return bytesPerSecond < SLOW_BYTES_PER_SECOND ? 6 : 1;
+};
 
 /**
  * Moves messages to the hub while there is a link: those whose devices wait, and what has come onto the disk since the hub was reached, before the
@@ -94,21 +99,34 @@ export class Forwarder {
     this.#underway.clear();
     this.#direct = [];
     this.#directBytes = 0;
-    for (const { reject } of waiting) reject(unreachable());
+    for (const { message, isKept, resolve, reject } of waiting) {
+      if (isKept) this.#queue.put(message).then(resolve, reject);
+      else reject(unreachable());
+    }
+  }
+
+  /**
+   * Whether the hub answers about as soon as the gateway's own disk would, and nothing is before a message that comes now: then it is not
+   * written twice.
+   */
+  get isNear(): boolean {
+    if (this.#link === undefined || this.#directBytes > limits.gatewayDirectBytesHigh) return false;
+    return this.#pace.roundTripMs <= limits.gatewayNearMsMax && this.#queue.isLiveTaken;
   }
 
   /**
    * Sends a message past the disk. Resolves when it is on the hub's disk.
+   * @param isKept where the link is lost before the hub has answered, the message comes onto the gateway's disk: resolves then too
    * @throws Refused unreachable, throttled (too many wait), unauthorized, disabled, tooLarge, invalid
    */
-  send(message: ForwardedMessage): Promise<void> {
+  send(message: ForwardedMessage, isKept = false): Promise<void> {
     if (this.#link === undefined) return Promise.reject(unreachable());
     const size = message.body.length + message.deviceId.length + DIRECT_BYTES;
     if (this.#directBytes + size > limits.gatewayDirectBytesMax) {
       return Promise.reject(new Refused('throttled', 'More messages wait for the hub than the gateway may hold.', 1));
     }
     return new Promise((resolve, reject) => {
-      this.#direct.push({ message, size, resolve, reject });
+      this.#direct.push({ message, size, isKept, resolve, reject });
       this.#directBytes += size;
       this.#wake();
     });
@@ -183,8 +201,7 @@ export class Forwarder {
     for (const { message } of direct) this.#writer.add(message);
     for (const message of taken?.messages ?? []) this.#writer.add(message);
     const plainBytes = this.#writer.byteLength;
-    const isSlow = (this.bytesPerSecond ?? 0) < SLOW_BYTES_PER_SECOND;
-    const bytes = this.#writer.finish(isSlow ? SLOW_LEVEL : FAST_LEVEL);
+    const bytes = this.#writer.finish(levelOf(this.#pace));
     this.#ratio = Math.min(2, bytes.length / Math.max(1, plainBytes));
     return { bytes, direct, taken };
   }
@@ -193,7 +210,7 @@ export class Forwarder {
   async #send(link: BatchLink, batch: Batch): Promise<void> {
     this.#batches++;
     this.#underway.add(batch);
-    this.#pace.sent(batch.bytes.length);
+    const sentAt = this.#pace.sent(batch.bytes.length);
     let refused: readonly RefusedMessage[];
     try {
       refused = await link.send(batch.bytes);
@@ -203,7 +220,7 @@ export class Forwarder {
     }
     // Answered by a link that was lost meanwhile: it has been given back.
     if (!this.#underway.delete(batch)) return;
-    this.#pace.answered(batch.bytes.length);
+    this.#pace.answered(batch.bytes.length, sentAt);
     this.#settle(batch, refused);
     this.#pump();
   }

@@ -67,7 +67,8 @@ class SlowLink implements BatchLink {
   }
 
   #take(batch: Buffer): void {
-    for (const { deviceId, body } of readBatch(batch)) {
+    for (const { device: of, body } of readBatch(batch)) {
+      const { deviceId } = of;
       const device = Number(deviceId.slice(-4));
       const bytes = masked(Buffer.from(body));
       const n = bytes.readInt32LE(0);

@@ -15,6 +15,7 @@ export class Pace {
   /** Bytes per millisecond; undefined = nothing was answered yet. */
   #rate: number | undefined;
   #unanswered = 0;
+  #roundTripMs = Number.POSITIVE_INFINITY;
   /** When the measurement under way began: with the last one, or the first sending after silence. */
   #since = 0;
   /** Bytes that were answered since. */
@@ -50,13 +51,23 @@ export class Pace {
     return this.#rate === undefined ? undefined : this.#rate * 1000;
   }
 
-  sent(bytes: number): void {
+  /** How long an answer takes, as measured lately. Infinity = none has come. */
+  get roundTripMs(): number {
+    return this.#roundTripMs;
+  }
+
+  /** @returns when, for `answered` */
+  sent(bytes: number): number {
     if (this.#unanswered === 0) this.#begin();
     this.#unanswered += bytes;
     if (!this.hasRoom) this.#isFull = true;
+    return this.#clock.monotonic();
   }
 
-  answered(bytes: number): void {
+  answered(bytes: number, sentAt: number): void {
+    const took = this.#clock.monotonic() - sentAt;
+    const known = Number.isFinite(this.#roundTripMs);
+    this.#roundTripMs = known ? this.#roundTripMs * (1 - NEWEST) + took * NEWEST : took;
     this.#unanswered = Math.max(0, this.#unanswered - bytes);
     this.#answered += bytes;
     const elapsedMs = this.#clock.monotonic() - this.#since;
@@ -78,6 +89,7 @@ export class Pace {
   /** The connection is lost: nothing that was under way will be answered. */
   reset(): void {
     this.#unanswered = 0;
+    this.#roundTripMs = Number.POSITIVE_INFINITY;
   }
 }
 

@@ -1,5 +1,5 @@
 import { limits } from '../../base/limits.ts';
-import { BatchWriter, type ForwardedMessage, readBatch } from '../../wire/gateway/batch.ts';
+import { BatchWriter, type ForwardedMessage, forwarded, readBatch } from '../../wire/gateway/batch.ts';
 import { Refused } from '../refused.ts';
 import type { GatewayStore } from './store.ts';
 
@@ -186,9 +186,14 @@ export class Queue {
     return this.#cursors.backlog <= this.#horizon;
   }
 
+  /** Whether nothing waits to be taken by the live lane. */
+  get isLiveTaken(): boolean {
+    return this.#pending === 0 && this.#liveBytes === 0;
+  }
+
   /** Resolves as soon as everything that has come until now was taken by the live lane, or was not live. */
   liveTaken(): Promise<void> {
-    if (this.#pending === 0 && this.#liveBytes === 0) return Promise.resolve();
+    if (this.isLiveTaken) return Promise.resolve();
     return new Promise((resolve) => this.#takenWaiters.push(resolve));
   }
 
@@ -222,7 +227,7 @@ export class Queue {
       for (const block of blocks) {
         const isFull = size + block.size > bytesMax || messages.length + block.messages > messagesMax;
         if (first !== undefined && isFull) return { lane, first, last, messages, size };
-        for (const message of readBatch(Buffer.from(block.body))) messages.push(message);
+        for (const message of readBatch(Buffer.from(block.body))) messages.push(forwarded(message));
         size += block.size;
         first ??= block.n;
         last = block.n;
@@ -369,7 +374,7 @@ export class Queue {
   }
 
   #wakeTaken(): void {
-    if (this.#pending > 0 || this.#liveBytes > 0) return;
+    if (!this.isLiveTaken) return;
     for (const waiter of this.#takenWaiters.splice(0)) waiter();
   }
 

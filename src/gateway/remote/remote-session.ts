@@ -41,10 +41,10 @@ export interface RemoteSessionParts {
 export class RemoteSession implements SessionWire, DeviceEvents {
   readonly device: string;
   readonly #parts: RemoteSessionParts;
+  readonly #deviceId: string;
+  readonly #moduleId: string | undefined;
   #links: DeviceLinks | undefined;
   #isClosed = false;
-  /** Messages past the disk that the hub has not answered. */
-  #direct = new Set<Promise<void>>();
   /** A message of this session is on the gateway's disk, or on its way there. */
   #hasStored = false;
   /** Names of commands that are with the device, by their delivery. */
@@ -59,6 +59,7 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   constructor(parts: RemoteSessionParts) {
     this.#parts = parts;
     this.device = parts.device;
+    [this.#deviceId, this.#moduleId] = parts.device.split('/');
   }
 
   get isClosed(): boolean {
@@ -88,25 +89,42 @@ export class RemoteSession implements SessionWire, DeviceEvents {
     links?.abandon();
   }
 
-  async send(message: Telemetry, until: 'hub' | 'stored'): Promise<void> {
-    const forwarded = forwardedOf(this.device, message, this.#parts.clock.now());
-    if (until === 'stored') {
-      // In order behind those whose answer is awaited.
-      if (this.#direct.size > 0) await Promise.allSettled(this.#direct);
-      this.#hasStored = true;
-      const stored = this.#parts.queue.put(forwarded);
-      this.#heedQueue();
-      return stored;
-    }
-    if (this.#hasStored && this.#parts.forwarder.isLinked) {
-      await this.#parts.queue.liveTaken();
+  send(message: Telemetry, until: 'hub' | 'stored'): Promise<void> {
+    const { clock, forwarder, queue } = this.#parts;
+    const forwarded = this.#forwarded(message, clock.now());
+    if (until === 'hub') return this.#sendToHub(forwarded);
+    // What goes past the disk is before the queue's, on the same link: the order holds.
+    if (forwarder.isNear) return forwarder.send(forwarded, true);
+    this.#hasStored = true;
+    const stored = queue.put(forwarded);
+    this.#heedQueue();
+    return stored;
+  }
+
+  async #sendToHub(message: ForwardedMessage): Promise<void> {
+    const { forwarder, queue } = this.#parts;
+    if (this.#hasStored && forwarder.isLinked) {
+      await queue.liveTaken();
       this.#hasStored = false;
     }
-    const sent = this.#parts.forwarder.send(forwarded);
-    this.#direct.add(sent);
-    const settled = (): void => void this.#direct.delete(sent);
-    sent.then(settled, settled);
-    return sent;
+    return forwarder.send(message);
+  }
+
+  #forwarded({ body, messageId, correlationId, created, ...rest }: Telemetry, now: number): ForwardedMessage {
+    const { contentType, contentEncoding, properties } = rest;
+    const at = created?.getTime() ?? now;
+    return {
+      deviceId: this.#deviceId,
+      moduleId: this.#moduleId,
+      // A time that is none, or out of the calendar, says nothing.
+      created: Math.abs(at) <= limits.gatewayCreatedMsMax ? at : now,
+      messageId: messageId === '' ? undefined : messageId,
+      correlationId,
+      contentType,
+      contentEncoding,
+      properties: properties === undefined ? NONE : Object.entries(properties),
+      body: typeof body === 'string' ? Buffer.from(body) : body,
+    };
   }
 
   async report(patch: JsonObject): Promise<number | undefined> {
@@ -255,29 +273,13 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   }
 }
 
+const NONE: ForwardedMessage['properties'] = [];
+
 /** Undefined = it may pass: the links are opened again. */
 function reasonOf({ condition }: AmqpEnding): CloseReason | undefined {
   if (condition === 'amqp:link:stolen') return 'replaced';
   if (condition === 'amqp:not-found') return 'deleted';
   return condition === 'amqp:unauthorized-access' ? 'disabled' : undefined;
-}
-
-function forwardedOf(device: string, message: Telemetry, now: number): ForwardedMessage {
-  const [deviceId, moduleId] = device.split('/');
-  const { body, messageId, correlationId, created, contentType, contentEncoding, properties = {} } = message;
-  const at = created?.getTime() ?? now;
-  return {
-    deviceId,
-    ...(moduleId !== undefined && { moduleId }),
-    // A time that is none, or out of the calendar, says nothing.
-    created: Math.abs(at) <= limits.gatewayCreatedMsMax ? at : now,
-    ...(messageId !== undefined && messageId !== '' && { messageId }),
-    ...(correlationId !== undefined && { correlationId }),
-    ...(contentType !== undefined && { contentType }),
-    ...(contentEncoding !== undefined && { contentEncoding }),
-    properties: Object.entries(properties),
-    body: typeof body === 'string' ? Buffer.from(body) : body,
-  };
 }
 
 function applied(properties: JsonObject, patch: JsonObject): JsonObject {

@@ -21,6 +21,24 @@ export interface ForwardedMessage {
   readonly body: Uint8Array;
 }
 
+/** A device, once for a batch. */
+export interface BatchDevice {
+  readonly deviceId: string;
+  readonly moduleId?: string;
+}
+
+/** What messages of a batch have in common. */
+export type BatchHeader = Pick<ForwardedMessage, 'correlationId' | 'contentType' | 'contentEncoding' | 'properties'>;
+
+/** A message as it comes out of a batch: messages of one device share `device`, those with equal properties share `header`. */
+export interface ReceivedMessage {
+  readonly device: BatchDevice;
+  readonly header: BatchHeader;
+  readonly created: number;
+  readonly messageId: string | undefined;
+  readonly body: Buffer;
+}
+
 const VERSION = 1;
 const PLAIN = 0;
 const DEFLATED = 1;
@@ -40,6 +58,9 @@ export class BatchWriter {
   readonly #header = new ByteWriter(256);
   readonly #devices = new Map<string, number>();
   readonly #headers = new Map<string, number>();
+  /** The message before, if it had no properties of its own, and its header's number. */
+  #last: ForwardedMessage | undefined;
+  #lastHeader = NO_HEADER;
   #lastCreated = 0;
   #count = 0;
 
@@ -70,6 +91,7 @@ export class BatchWriter {
     this.#out.reset();
     this.#devices.clear();
     this.#headers.clear();
+    this.#last = undefined;
     this.#lastCreated = 0;
     this.#count = 0;
     if (level === 0) return Buffer.concat([Buffer.from([VERSION, PLAIN]), plain]);
@@ -89,6 +111,18 @@ export class BatchWriter {
   }
 
   #addHeader(message: ForwardedMessage): void {
+    // Most messages have what the one before had, and nothing of their own.
+    const last = this.#last;
+    if (last !== undefined && message.properties.length === 0 && named.every((name) => last[name] === message[name])) {
+      this.#out.varint(this.#lastHeader);
+      return;
+    }
+    this.#last = message.properties.length === 0 ? message : undefined;
+    this.#lastHeader = this.#headerOf(message);
+  }
+
+  /** Writes what names the message's header, with the header where it is new. @returns the number by which it is named again */
+  #headerOf(message: ForwardedMessage): number {
     const header = this.#header;
     header.reset();
     for (const [at, name] of named.entries()) {
@@ -105,34 +139,34 @@ export class BatchWriter {
     }
     if (header.length === 0) {
       this.#out.varint(NO_HEADER);
-      return;
+      return NO_HEADER;
     }
     const bytes = header.copy();
     const key = bytes.toString('latin1');
     const known = this.#headers.get(key);
     if (known !== undefined) {
       this.#out.varint(known);
-      return;
+      return known;
     }
-    this.#headers.set(key, this.#headers.size + HEADERS_FROM);
+    const made = this.#headers.size + HEADERS_FROM;
+    this.#headers.set(key, made);
     this.#out.varint(NEW_HEADER);
     this.#out.bytes(bytes);
+    return made;
   }
 }
 
-type Header = Pick<ForwardedMessage, (typeof named)[number] | 'properties'>;
-
-const empty: Header = { properties: [] };
+const empty: BatchHeader = { properties: [] };
 
 /**
  * The messages of a batch, in the order in which they were added. Bodies are views of one buffer.
  * @throws GatewayDecodeError for bytes that are no batch, and for one that is larger than `limits` allow when it is inflated
  */
-export function readBatch(bytes: Buffer): readonly ForwardedMessage[] {
+export function readBatch(bytes: Buffer): readonly ReceivedMessage[] {
   const reader = new ByteReader(plainOf(bytes));
-  const devices: Pick<ForwardedMessage, 'deviceId' | 'moduleId'>[] = [];
-  const headers: Header[] = [];
-  const messages: ForwardedMessage[] = [];
+  const devices: BatchDevice[] = [];
+  const headers: BatchHeader[] = [];
+  const messages: ReceivedMessage[] = [];
   let created = 0;
   while (!reader.isDone) {
     if (messages.length === limits.gatewayBatchMessagesMax) {
@@ -142,9 +176,20 @@ export function readBatch(bytes: Buffer): readonly ForwardedMessage[] {
     const header = readHeader(reader, headers);
     created += reader.signed();
     const messageId = reader.text();
-    messages.push({ ...device, ...header, created, ...(messageId !== '' && { messageId }), body: reader.bytes() });
+    messages.push({
+      device,
+      header,
+      created,
+      messageId: messageId === '' ? undefined : messageId,
+      body: reader.bytes(),
+    });
   }
   return messages;
+}
+
+/** A message that was received, as it is sent on. */
+export function forwarded({ device, header, created, messageId, body }: ReceivedMessage): ForwardedMessage {
+  return { ...device, ...header, created, ...(messageId !== undefined && { messageId }), body };
 }
 
 function plainOf(bytes: Buffer): Buffer {
@@ -166,10 +211,7 @@ function plainOf(bytes: Buffer): Buffer {
   }
 }
 
-function readDevice(
-  reader: ByteReader,
-  devices: Pick<ForwardedMessage, 'deviceId' | 'moduleId'>[],
-): Pick<ForwardedMessage, 'deviceId' | 'moduleId'> {
+function readDevice(reader: ByteReader, devices: BatchDevice[]): BatchDevice {
   const at = reader.varint();
   if (at === NEW_DEVICE) {
     const name = reader.text();
@@ -184,7 +226,7 @@ function readDevice(
   return known;
 }
 
-function readHeader(reader: ByteReader, headers: Header[]): Header {
+function readHeader(reader: ByteReader, headers: BatchHeader[]): BatchHeader {
   const at = reader.varint();
   if (at === NO_HEADER) return empty;
   if (at === NEW_HEADER) {
@@ -197,7 +239,7 @@ function readHeader(reader: ByteReader, headers: Header[]): Header {
   return known;
 }
 
-function headerOf(reader: ByteReader): Header {
+function headerOf(reader: ByteReader): BatchHeader {
   const system: { -readonly [Name in (typeof named)[number]]?: string } = {};
   const properties: [string, string | null][] = [];
   while (!reader.isDone) {

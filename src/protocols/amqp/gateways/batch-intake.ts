@@ -5,12 +5,12 @@ import { asHubError, HubError } from '../../../core/errors.ts';
 import type { DurabilityWaiter } from '../../../core/events/ports.ts';
 import type { EventSender } from '../../../core/events/room.ts';
 import { claimsSender } from '../../../core/events/rules.ts';
-import type { Telemetry } from '../../../core/events/types.ts';
+import type { Telemetry, TelemetrySystem } from '../../../core/events/types.ts';
 import { identityName } from '../../../core/identity/permissions.ts';
 import { shareName } from '../../../core/identity/share-name.ts';
 import type { PolicyPrincipal, Proof } from '../../../core/identity/types.ts';
 import { binary } from '../../../wire/amqp/fields.ts';
-import { type ForwardedMessage, readBatch } from '../../../wire/gateway/batch.ts';
+import { type BatchDevice, type ReceivedMessage, readBatch } from '../../../wire/gateway/batch.ts';
 import { GatewayDecodeError } from '../../../wire/gateway/bytes.ts';
 import { PARTLY_REFUSED, type RefusedKind, type RefusedMessage, writeRefused } from '../../../wire/gateway/refused.ts';
 import { readOrRefuse } from '../command-mapping.ts';
@@ -43,18 +43,14 @@ export class BatchIntake implements DurabilityWaiter {
   /** In the order in which they came, so batch numbers do not go down. */
   #waiting: Waiting[] = [];
   /** The right of each message, renewed with the gateway's token. */
-  readonly #proof: Proof;
+  readonly #proof: { -readonly [Name in keyof Proof]: Proof[Name] };
 
   constructor(link: IncomingLink, host: LinkHost, principal: () => PolicyPrincipal, origin: DeviceOrigin) {
     this.#link = link;
     this.#host = host;
     this.#principal = principal;
     this.#origin = origin;
-    this.#proof = {
-      get expiresAt(): number {
-        return principal().expiresAt;
-      },
-    };
+    this.#proof = { expiresAt: principal().expiresAt };
     link.onMessage = (delivery) => this.#take(delivery);
     link.open({ creditMax: limits.gatewayBatchesInflightMax, messageBytesMax: limits.gatewayTransferBytesMax });
   }
@@ -102,8 +98,9 @@ export class BatchIntake implements DurabilityWaiter {
     const used = new Set<EventSender>();
     const openings = await this.#open(messages);
     let batch = 0;
-    for (const [at, message] of messages.entries()) {
-      const sender = openings.get(identityName(message));
+    for (let at = 0; at < messages.length; at++) {
+      const message = messages[at];
+      const sender = openings.get(message.device);
       if (sender === undefined || typeof sender === 'string') {
         refused.push({ at, kind: sender ?? 'unknown' });
         continue;
@@ -122,15 +119,17 @@ export class BatchIntake implements DurabilityWaiter {
   }
 
   /** A sender for each device of the batch, or why it has none. */
-  async #open(messages: readonly ForwardedMessage[]): Promise<ReadonlyMap<string, EventSender | RefusedKind>> {
+  async #open(messages: readonly ReceivedMessage[]): Promise<ReadonlyMap<BatchDevice, EventSender | RefusedKind>> {
     const { authentication, events, guard } = this.#host.hub;
     const { protocol, peer } = this.#origin;
     const policy = this.#principal();
-    const found = new Map<string, EventSender | RefusedKind>();
-    for (const { deviceId, moduleId } of messages) {
+    this.#proof.expiresAt = policy.expiresAt;
+    const found = new Map<BatchDevice, EventSender | RefusedKind>();
+    for (const { device } of messages) {
+      if (found.has(device)) continue;
+      const { deviceId, moduleId } = device;
       const key = moduleId === undefined ? { deviceId } : { deviceId, moduleId };
       const name = identityName(key);
-      if (found.has(name)) continue;
       try {
         const principal = await authentication.spokenFor(policy, key);
         let sender = this.#senders.get(name);
@@ -138,12 +137,12 @@ export class BatchIntake implements DurabilityWaiter {
           sender = events.openSender(principal, key, { via: { protocol, peer }, proof: this.#proof });
           this.#remember(name, sender);
         }
-        found.set(name, sender);
+        found.set(device, sender);
       } catch (error) {
         const { code, reason } = asHubError(error);
         if (code !== 'IotHubUnauthorized') throw error;
         guard.refused({ operation: 'devices.speakFor', principal: policy, target: key }, error);
-        found.set(name, reason === 'disabled-identity' ? 'disabled' : 'unknown');
+        found.set(device, reason === 'disabled-identity' ? 'disabled' : 'unknown');
       }
     }
     return found;
@@ -202,7 +201,7 @@ export class BatchIntake implements DurabilityWaiter {
 }
 
 /** @throws HubError IotHubFormatError */
-function readMessages(payload: Buffer): readonly ForwardedMessage[] {
+function readMessages(payload: Buffer): readonly ReceivedMessage[] {
   try {
     return readBatch(readOrRefuse(payload).body);
   } catch (error) {
@@ -219,17 +218,14 @@ function kindOf(error: unknown): RefusedKind {
   throw error;
 }
 
-function telemetryOf(message: ForwardedMessage): Telemetry {
-  const { created, messageId, correlationId, contentType, contentEncoding, properties, body } = message;
-  return {
-    system: {
-      ...(created >= 0 && { creationTime: created }),
-      ...(messageId !== undefined && { messageId }),
-      ...(correlationId !== undefined && { correlationId }),
-      ...(contentType !== undefined && { contentType }),
-      ...(contentEncoding !== undefined && { contentEncoding }),
-    },
-    properties: properties.filter(([name]) => !claimsSender(name)),
-    body,
-  };
+function telemetryOf({ header, created, messageId, body }: ReceivedMessage): Telemetry {
+  const system: { -readonly [Name in keyof TelemetrySystem]: TelemetrySystem[Name] } = {};
+  if (created >= 0) system.creationTime = created;
+  if (messageId !== undefined) system.messageId = messageId;
+  if (header.correlationId !== undefined) system.correlationId = header.correlationId;
+  if (header.contentType !== undefined) system.contentType = header.contentType;
+  if (header.contentEncoding !== undefined) system.contentEncoding = header.contentEncoding;
+  const { properties } = header;
+  const isForged = properties.some(([name]) => claimsSender(name));
+  return { system, properties: isForged ? properties.filter(([name]) => !claimsSender(name)) : properties, body };
 }
