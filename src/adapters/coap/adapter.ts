@@ -1,7 +1,7 @@
 /** The adapter: its listeners, and what they share. */
 import { randomBytes, randomInt } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
-import type { Adapter, DatagramSocket, Host, ListenOptions, TcpOptions } from '../../gateway/index.ts';
+import type { Adapter, DatagramSocket, Host, TcpOptions, UdpOptions } from '../../gateway/index.ts';
 import { codes } from '../../wire/coap/messages.ts';
 import type { Carrier } from './datagrams/endpoint.ts';
 import { MessageLayer } from './datagrams/messages.ts';
@@ -82,7 +82,7 @@ export class CoapAdapter implements Adapter {
     });
   }
 
-  async #openDtls(listener: ListenOptions): Promise<void> {
+  async #openDtls(listener: UdpOptions): Promise<void> {
     const layer = this.#layer(this.#server.serve);
     const carriers = new Map<DtlsSession, Carrier>();
     let sessions = 0;

@@ -6,9 +6,15 @@ const port = z.number().int().min(0).max(65_535);
 /** An address that the listener is opened on. */
 const listener = z.object({ port, host: z.string().min(1).default('127.0.0.1') });
 
+/** Datagrams that are read in a second; more are dropped. Those of an address are of all devices behind one translator. */
+const datagramListener = listener.extend({
+  datagramsPerSecondMax: z.number().int().min(1).optional(),
+  datagramsPerAddressPerSecondMax: z.number().int().min(1).optional(),
+});
+
 export const settingsSchema = z
   .object({
-    udp: listener
+    udp: datagramListener
       .extend({
         oscore: z.boolean().default(true).describe('Requests may be protected by OSCORE (RFC 8613)'),
         plain: z
@@ -34,7 +40,7 @@ export const settingsSchema = z
       .describe(
         'coaps+tcp:// (RFC 8323): certificates, pre-shared keys (TLS 1.2), or a key or token in the first request',
       ),
-    dtls: listener
+    dtls: datagramListener
       .extend({ experimental: z.literal(true).describe('Must be there: DTLS is experimental') })
       .optional()
       .describe('coaps:// over UDP: DTLS 1.2 with pre-shared keys. Experimental'),
