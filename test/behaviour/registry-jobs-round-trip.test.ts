@@ -12,7 +12,7 @@ import { owner } from '../drivers/owner.ts';
 import { openPlainHub } from '../drivers/plain-hub.ts';
 import { type FleetMember, keyOf, randomFleet } from '../drivers/random-fleet.ts';
 
-const ROUNDS = Number(process.env.MOORING_TEST_ROUND_TRIPS ?? 40);
+const ROUNDS = Number(process.env.MOORING_TEST_ROUND_TRIPS ?? 25);
 const seed = Number(process.env.MOORING_TEST_SEED ?? Date.now() % 1e9);
 
 const base: JobRequest = {

@@ -9,7 +9,7 @@ import { startHub } from '../drivers/hub.ts';
 import { endOf, fileOf, putFile } from '../drivers/registry-jobs.ts';
 
 const KILLS = Number(process.env.MOORING_TEST_JOB_KILLS ?? 3);
-const DEVICES = Number(process.env.MOORING_TEST_JOB_DEVICES ?? 3000);
+const DEVICES = Number(process.env.MOORING_TEST_JOB_DEVICES ?? 2000);
 const seed = Number(process.env.MOORING_TEST_SEED ?? Date.now() % 1e9);
 
 const key = (nth: number): string => Buffer.from(`key of device ${nth}`.padEnd(32, '.')).toString('base64');

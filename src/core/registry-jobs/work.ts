@@ -8,7 +8,7 @@ export interface HeldJob {
   readonly job: RegistryJob;
   /** Milliseconds of a clock that nobody sets. */
   monotonic(): number;
-  /** Lets everything else have its turn. */
+  /** Lets everything else have its turn. @throws JobStopped when the hub stops */
   turn(): Promise<void>;
   /** Keeps a step, and prolongs the lease. @throws JobStopped */
   keep(cursor: JobCursor, counts: JobCounts, errors?: string): Promise<void>;
@@ -39,7 +39,10 @@ export function holdJob(
   return {
     job,
     monotonic: () => clock.monotonic(),
-    turn: () => parts.turn(),
+    async turn() {
+      if (signal.aborted) throw new JobStopped('the hub stops');
+      await parts.turn();
+    },
     async keep(cursor, counts, errors = '') {
       const step = { cursor, counts, errors };
       const outcome = await store.advance(job.id, holder, step, limits.registryJobLeaseMs, clock.now());
