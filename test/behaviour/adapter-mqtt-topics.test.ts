@@ -259,6 +259,15 @@ test('a newer connection of a client, or of a device, ends the older one', async
   await newer.endAsync();
 });
 
+test('a thousand QoS 2 messages that come before the first PUBREL are each stored once, in order', async (context) => {
+  const { hub, port } = await site(context);
+  const device = await client(port, { username: 'd', password: hub.addDevice('d'), protocolVersion: 4 });
+  const bodies = Array.from({ length: 1000 }, (_, at) => `{"n":${at}}`);
+  await Promise.all(bodies.map((body) => device.publishAsync('tele/p/STATE', body, { qos: 2 })));
+  assert.deepEqual(hub.textsOf('d'), bodies);
+  await device.endAsync();
+});
+
 test('a device that the hub slows is not read, and its messages come in order afterwards', async (context) => {
   const { hub, port } = await site(context);
   const device = await client(port, { username: 'd', password: hub.addDevice('d') });

@@ -28,8 +28,8 @@ export const mqttTopicsLimits = {
   mqttTopicsInflightMax: 256,
   /** Their bytes. */
   mqttTopicsInflightBytesMax: 1 * MiB,
-  /** QoS 2 messages of one connection between PUBREC and PUBREL. */
-  mqttTopicsReleasesMax: 256,
+  /** QoS 2 messages of one connection between PUBREC and PUBREL: a client of 3.1.1 may send many before its first PUBREL. */
+  mqttTopicsReleasesMax: 4096,
   /** What waits in the socket of a peer that does not read, before it is not read either. */
   mqttTopicsOutputBytesMax: 64 * KiB,
   /** And before it is cut off: one message of the largest size beyond that, and what is retained for one filter. */

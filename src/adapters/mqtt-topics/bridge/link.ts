@@ -97,8 +97,9 @@ export class Link implements InboxOwner {
 
   /** Resolves when the broker has it; at QoS 0, when it is written. @throws Lost; what `signal` was aborted with */
   async publish({ topic, body, rule }: Outgoing, signal: AbortSignal): Promise<void> {
-    if (!this.isReady || this.#deliveries.isFull)
-      throw new Lost('the broker cannot be reached, or takes no more for now');
+    if (!this.isReady) throw new Lost('the broker cannot be reached');
+    // Not `Lost`: that would be tried again at once.
+    if (this.#deliveries.isFull) throw new Error('the broker has too many unacknowledged messages');
     const waiting = rule.qos === 1 ? this.#deliveries.wait(signal) : undefined;
     this.write(
       version4.publish({
