@@ -39,6 +39,9 @@ export const jobsLimits = {
   jobStopMs: 2 * SECOND_MS,
   /** Service: how long a job and its device records are kept after it has ended. */
   jobsKeptMs: 30 * DAY_MS,
+  /** Jobs and records that are kept: beyond that those that ended longest ago go before their time. A record has some 200 bytes. */
+  jobsKeptMax: 10_000,
+  jobRecordsKeptMax: 10_000_000,
   /** Records that one sweep removes, and how often it comes. */
   jobSweepRows: 1000,
   jobSweepMs: 60 * SECOND_MS,

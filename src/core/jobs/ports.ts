@@ -41,8 +41,11 @@ export interface JobStore {
   dismiss(hold: Hold, state: 'failed' | 'cancelled', error: JobError, terms: DismissTerms): Promise<number | undefined>;
   /** Nothing is left to do. A job that was cancelled stays so. @returns false = the hold is lost */
   end(hold: Hold, status: 'completed' | 'failed', reason: string, now: number): Promise<boolean>;
-  /** Removes records of jobs that ended before `before`, at most about `countMax`, and then the jobs. @returns how many rows */
-  sweep(before: number, countMax: number): Promise<number>;
+  /**
+   * Removes records of jobs that ended before `before`, at most about `countMax`, and then the jobs; while there is more than may be kept, also of
+   * others that have ended, the oldest first. @returns how many rows
+   */
+  sweep(before: number, countMax: number, kept: KeptJobs): Promise<number>;
   /** Jobs by status, of all that are kept. */
   totals(now: number): Promise<JobTotals>;
 }
@@ -91,6 +94,12 @@ export interface SelectedPiece {
   readonly keys: readonly IdentityKey[];
   /** Undefined = this was the last piece. */
   readonly next: SelectionPlace | undefined;
+}
+
+/** How much is kept at most, while what is carried on allows it. */
+export interface KeptJobs {
+  readonly jobsMax: number;
+  readonly recordsMax: number;
 }
 
 export interface RecordTerms {

@@ -244,7 +244,9 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
 
   async function sweep(): Promise<void> {
     if (clock.monotonic() < sweptAt) return;
-    const rows = await store.sweep(clock.now() - limits.jobsKeptMs, limits.jobSweepRows);
+    const rows = await store.sweep(clock.now() - limits.jobsKeptMs, limits.jobSweepRows, {
+      ...{ jobsMax: limits.jobsKeptMax, recordsMax: limits.jobRecordsKeptMax },
+    });
     sweptAt = clock.monotonic() + (rows >= limits.jobSweepRows ? limits.jobClaimMs : limits.jobSweepMs);
   }
 

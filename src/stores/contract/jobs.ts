@@ -69,6 +69,7 @@ async function countsOf(store: JobStore, id: string): Promise<string> {
 }
 
 const never = new AbortController().signal;
+const plenty = { jobsMax: 100, recordsMax: 1000 };
 
 /** What every `JobStore` does. `open` gives a new, empty one, with what its jobs are about. */
 export function jobStoreContract(name: string, open: () => Promise<JobTrial>): void {
@@ -364,13 +365,36 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     const { hold } = await taken(store);
     await store.select(hold, { keys: keys('d1', 'd2', 'd3'), next: undefined }, 2100);
     await store.updateTwins(hold, batch);
-    assert.equal(await store.sweep(9999, 10), 0, 'it runs');
+    assert.equal(await store.sweep(9999, 10, plenty), 0, 'it runs');
     await store.end(hold, 'completed', '', 3000);
-    assert.equal(await store.sweep(3000, 10), 0, 'not before');
-    assert.equal(await store.sweep(3001, 2), 2);
+    assert.equal(await store.sweep(3000, 10, plenty), 0, 'not before');
+    assert.equal(await store.sweep(3001, 2, plenty), 2);
     assert.ok(await store.find('j1', 4000));
-    assert.equal(await store.sweep(3001, 10), 2);
+    assert.equal(await store.sweep(3001, 10, plenty), 2);
     assert.equal(await store.find('j1', 4000), undefined);
     assert.ok(await store.find('j2', 4000));
   });
+
+  trial(
+    'beyond what may be kept the oldest that has ended goes before its time, and none that is carried on',
+    async (parts) => {
+      const { store } = parts;
+      for (const [at, id] of ['a', 'b', 'c'].entries()) {
+        await store.create(newJob(id, { createdTime: 1000 + at, work: method }), 9);
+      }
+      for (const { hold } of await store.claim(terms('n1'))) {
+        await store.select(hold, { keys: keys('d1', 'd2'), next: undefined }, 2100);
+        if (hold.id === 'b') continue;
+        await store.dismiss(hold, 'failed', wasCancelled, { ...records, countMax: 9 });
+        await store.end(hold, 'completed', '', 2200);
+      }
+      const left = async () => (await store.list({ limit: 9 }, 3000)).map(({ id }) => id).join(' ');
+      assert.equal(await store.sweep(0, 100, { jobsMax: 3, recordsMax: 6 }), 0);
+      assert.equal(await store.sweep(0, 100, { jobsMax: 3, recordsMax: 5 }), 3);
+      assert.equal(await left(), 'c b');
+      assert.equal(await store.sweep(0, 100, { jobsMax: 1, recordsMax: 100 }), 3);
+      assert.equal(await store.sweep(0, 100, { jobsMax: 0, recordsMax: 0 }), 0);
+      assert.equal(await left(), 'b');
+    },
+  );
 }

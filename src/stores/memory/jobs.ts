@@ -209,10 +209,14 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
       kept.endedTime = now;
       return true;
     },
-    async sweep(before, countMax) {
+    async sweep(before, countMax, { jobsMax, recordsMax }) {
       let removed = 0;
-      for (const [id, kept] of [...jobs].sort(([, a], [, b]) => a.job.createdTime - b.job.createdTime)) {
-        if (kept.isOpen || kept.job.createdTime >= before || (kept.endedTime ?? before) >= before) continue;
+      const all = [...jobs].sort(([, a], [, b]) => a.job.createdTime - b.job.createdTime);
+      const records = all.reduce((sum, [, kept]) => sum + kept.records.length, 0);
+      const isTooMuch = all.length > jobsMax || records > recordsMax;
+      const isOver = ({ isOpen, job, endedTime }: Kept): boolean =>
+        !isOpen && (isTooMuch || (job.createdTime < before && (endedTime ?? before) < before));
+      for (const [id, kept] of all.filter(([, each]) => isOver(each)).slice(0, isTooMuch ? 1 : all.length)) {
         const some = kept.records.splice(0, countMax - removed).length;
         removed += some;
         if (removed >= countMax) return removed;

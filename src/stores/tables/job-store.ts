@@ -38,7 +38,7 @@ export function createTableJobStore(
         return count;
       }),
     end: (hold, status, reason, now) => tables.call('jobs.end', hold, status, reason, now),
-    sweep: (before, countMax) => tables.call('jobs.sweep', before, countMax),
+    sweep: (before, countMax, kept) => tables.call('jobs.sweep', before, countMax, kept),
     totals: (now) => tables.call('jobs.totals', now),
   };
 }

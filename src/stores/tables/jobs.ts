@@ -1,6 +1,6 @@
 /** Jobs in tables: taken, shown, cancelled, and which node carries them on. What is done for their devices is in `job-devices.ts`. */
 import { sql } from 'kysely';
-import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals } from '../../core/jobs/ports.ts';
+import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals, KeptJobs } from '../../core/jobs/ports.ts';
 import { outcomeUnknown, type StoredStatus } from '../../core/jobs/rules.ts';
 import type { Job, JobStatus, NewJob } from '../../core/jobs/types.ts';
 import { engineOf, lockingRows } from './engine.ts';
@@ -185,15 +185,29 @@ export async function endJob(
   return true;
 }
 
-export async function sweepJobs(tx: Transaction, before: number, countMax: number): Promise<number> {
-  const rows = await tx
+const JOBS_AT_ONCE = 100;
+
+export async function sweepJobs(
+  tx: Transaction,
+  before: number,
+  countMax: number,
+  { jobsMax, recordsMax }: KeptJobs,
+): Promise<number> {
+  const { jobs, records } = await tx
     .selectFrom('jobs')
-    .select('id')
-    .where('is_open', '=', 0)
-    .where('created_time', '<', before)
-    .where('ended_time', '<', before)
+    .select((build) => [
+      build.fn.countAll().as('jobs'),
+      sql<number>`coalesce(sum(waiting + running + completed + failed + cancelled + unknown), 0)`.as('records'),
+    ])
+    .executeTakeFirstOrThrow();
+  const isTooMuch = Number(jobs) > jobsMax || Number(records) > recordsMax;
+  let ended = tx.selectFrom('jobs').select('id').where('is_open', '=', 0);
+  if (!isTooMuch) ended = ended.where('created_time', '<', before).where('ended_time', '<', before);
+  // One at a time where it is too much: the next look says whether it still is.
+  const rows = await ended
     .orderBy('created_time')
-    .limit(Math.min(countMax, 100))
+    .orderBy('id')
+    .limit(isTooMuch ? 1 : Math.min(countMax, JOBS_AT_ONCE))
     .execute();
   let removed = 0;
   for (const { id } of rows) {

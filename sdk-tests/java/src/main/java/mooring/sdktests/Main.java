@@ -4,7 +4,7 @@ import com.google.gson.JsonObject;
 import java.nio.file.Path;
 import javax.net.ssl.SSLContext;
 
-/** `Main devices`, `files`, `back-end`, `twins-back-end` or `events`; the CA's file comes in NODE_EXTRA_CA_CERTS, as for the other clients. */
+/** `Main devices`, `files`, `back-end`, `twins-back-end`, `jobs-back-end` or `events`; the CA's file comes in NODE_EXTRA_CA_CERTS, as for the other clients. */
 public final class Main {
   public static void main(String[] args) throws Exception {
     Path caFile = Path.of(System.getenv("NODE_EXTRA_CA_CERTS"));
@@ -18,6 +18,7 @@ public final class Main {
       case "devices" -> link.serve(new Devices(trust, caFile).operations());
       case "files" -> link.serve(new Files(trust, job).operations());
       case "events" -> new Events(job).run();
+      case "jobs-back-end" -> link.serve(new JobsBackEnd(job).operations());
       case "twins-back-end" -> link.serve(new TwinsBackEnd(job).operations());
       case "back-end" -> link.serve(new BackEnd(trust, job).operations());
       default -> throw new IllegalArgumentException(args[0]);
