@@ -49,7 +49,13 @@ export async function jobTwins(options: JobTwinsOptions): Promise<void> {
       ],
     ]);
     process.stdout.write(`first round, of fresh twins: ${figure(rounds[0].devicesPerCpuSecond)} devices / CPU s\n`);
-    const result = { devices: options.devices, rounds, machine: machine() };
+    const beside = {
+      idle: await answers(hub, sleep(2000)),
+      job: await answers(hub, oneJob(hub, options.devices, options.rounds + 1)),
+    };
+    const shown = ({ p50, p99 }: Answers): string => `p50 ${figure(p50)} ms, p99 ${figure(p99)} ms`;
+    process.stdout.write(`GET of a twin meanwhile: ${shown(beside.job)}; without a job: ${shown(beside.idle)}\n`);
+    const result = { devices: options.devices, rounds, beside, machine: machine() };
     process.stdout.write(`${writeResult('job-twins', result, options.jsonFile)}\n`);
   } finally {
     await hub.stop();
@@ -74,6 +80,31 @@ async function oneJob(hub: RunningHub, devices: number, round: number): Promise<
     await look(hub, devices, round);
     return { devicesPerCpuSecond: devices / spent, wallMs, cpuMs: spent * 1000 };
   }
+}
+
+interface Answers {
+  readonly p50: number;
+  readonly p99: number;
+  readonly count: number;
+}
+
+/** How long others wait for the tables until `work` is over: milliseconds. */
+async function answers(hub: RunningHub, work: Promise<unknown>): Promise<Answers> {
+  const times: number[] = [];
+  let isOver = false;
+  const ended = work.finally(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    const began = performance.now();
+    await callHub(hub, 'GET', `/twins/bench-0?${VERSION}`, '');
+    times.push(performance.now() - began);
+    await sleep(10);
+  }
+  await ended;
+  times.sort((a, b) => a - b);
+  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(share * times.length))];
+  return { p50: at(0.5), p99: at(0.99), count: times.length };
 }
 
 /** Every twin has what this round has written, and was changed once by it. */
