@@ -5,6 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { defaultCommandLimits } from '../../core/commands/rules.ts';
+import { fieldOf } from '../../core/query/fields.ts';
 import { parseQuery } from '../../core/query/statement.ts';
 import { authorityStoreContract } from '../contract/authorities.ts';
 import { commandQueueContract } from '../contract/command-queue.ts';
@@ -94,6 +95,25 @@ withPostgres('the contracts of all table stores', (open) => {
   fleetStoreContract('postgres', openFleet);
   fleetMatcherContract('postgres', openFleet);
   liveQueriesContract('postgres', openFleet);
+  const indexed = [
+    ['tags', 'p'],
+    ['tags', 'site'],
+    ['tags', 'r-s', 'q'],
+    ['properties', 'desired', 'q'],
+  ].map((path) => fieldOf(path, 'devices') ?? assert.fail('it is a field'));
+  const openIndexed = async (): Promise<FleetTrial> => {
+    const opened = await open();
+    const tables = await opened.another(systemClock, { queryIndexes: indexed });
+    return {
+      ...tables,
+      async close() {
+        await tables.close();
+        await opened.close();
+      },
+    };
+  };
+  fleetStoreContract('postgres with indexes', openIndexed);
+  fleetMatcherContract('postgres with indexes', openIndexed);
 
   jobStoreContract('postgres', async () => {
     const opened = await open();

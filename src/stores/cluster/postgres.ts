@@ -12,8 +12,10 @@ import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
+import type { FieldPath } from '../../core/query/fields.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
 import type { TableCaller } from '../tables/caller.ts';
+import { indexedPlace } from '../tables/document-paths.ts';
 import { declaring } from '../tables/engine.ts';
 import { createKeyCipher, type KeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
@@ -23,6 +25,7 @@ import { createTablePresence, createTableStores, type TableStores } from '../tab
 import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
 import { queriesOver } from './queries.ts';
+import { ensureQueryIndexes } from './query-indexes.ts';
 
 export interface PostgresTablesParts {
   /** `postgres://user:password@host:port/database`; never logged. */
@@ -38,6 +41,8 @@ export interface PostgresTablesParts {
   readonly keepsLifecycle?: boolean;
   /** How long one statement may take; absent = `postgresStatementMs`. */
   readonly statementMs?: number;
+  /** As `EmbeddedTablesParts.queryIndexes`; the same on every node. */
+  readonly queryIndexes?: readonly FieldPath[];
 }
 
 export interface PostgresTables extends TableStores {
@@ -123,7 +128,9 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     ...createTableStores(caller, clock, parts.keepsLifecycle),
     clock,
     presenceStates: createTablePresence(caller, parts.node ?? ''),
-    fleet: queriesOver(queried, clock, (error) => refusal('query', error, log)),
+    fleet: queriesOver(queried, { clock, indexes: new Set((parts.queryIndexes ?? []).map(indexedPlace)) }, (error) =>
+      refusal('query', error, log),
+    ),
     probe: () => caller.call('facts.touch', 1),
     close: async () => {
       clock.close();
@@ -141,6 +148,7 @@ async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<v
       await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
       await ensureSchema(tx, parts.schema);
       await prepareTables(tx, cipher, parts.cipher);
+      await ensureQueryIndexes(tx, (parts.queryIndexes ?? []).map(indexedPlace));
     });
   } finally {
     await database.destroy();

@@ -12,8 +12,12 @@ import { TableMatching } from '../tables/fleet-matcher.ts';
 import type { Tables } from '../tables/schema.ts';
 
 /** @param refusal What is thrown in place of what the database throws */
-export function queriesOver(tables: Kysely<Tables>, clock: Clock, refusal: (error: unknown) => HubError): FleetStore {
-  const matching = new TableMatching(tables);
+export function queriesOver(
+  tables: Kysely<Tables>,
+  { clock, indexes }: { readonly clock: Clock; readonly indexes: ReadonlySet<string> },
+  refusal: (error: unknown) => HubError,
+): FleetStore {
+  const matching = new TableMatching(tables, indexes);
   let last = 0;
   const refused = async <Answer>(work: Promise<Answer>): Promise<Answer> => {
     try {
@@ -37,7 +41,7 @@ export function queriesOver(tables: Kysely<Tables>, clock: Clock, refusal: (erro
     }
   };
   const readerOf = (request: PageRequest, counts?: true): FleetReader =>
-    collectionReader(tables, request, { now: clock.now(), ...(counts && { counts }) });
+    collectionReader(tables, request, { now: clock.now(), indexes, ...(counts && { counts }) });
   return {
     page: (request, signal) => work(signal, (pace) => runPage(request, readerOf(request), pace)),
     explain: (request, signal) => work(signal, (pace) => explainPage(request, readerOf(request, true), pace)),

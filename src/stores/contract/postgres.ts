@@ -11,7 +11,7 @@ export interface OpenedPostgres {
   /** A second node on the same tables, with a clock of its own; closed by the caller. */
   another(
     clock?: Clock,
-    parts?: Pick<Partial<PostgresTablesParts>, 'url' | 'statementMs' | 'node'>,
+    parts?: Pick<Partial<PostgresTablesParts>, 'url' | 'statementMs' | 'node' | 'queryIndexes'>,
   ): Promise<PostgresTables>;
   /** Where PostgreSQL is. */
   readonly url: string;

@@ -24,3 +24,13 @@ export function documentPath({ field, below }: FieldPath): string | undefined {
 function pathText(segments: readonly (string | number)[]): string {
   return `$${segments.map((segment) => (typeof segment === 'number' ? `[${segment}]` : `.${JSON.stringify(segment)}`)).join('')}`;
 }
+
+/** What is reported may be newer in a tail than in the document, and so cannot be found by an index of documents. */
+export function indexedPlace(path: FieldPath): string {
+  const place = documentPath(path);
+  const isReported = path.field === 'properties' && path.below[0] !== 'desired';
+  if (place === undefined || isReported || path.below.length === 0) {
+    throw new Error(`${path.key} cannot be indexed: only values below tags and properties.desired can.`);
+  }
+  return place;
+}

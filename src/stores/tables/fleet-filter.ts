@@ -181,15 +181,20 @@ export function indexedValue(
   condition: Expression,
   from: Collection,
   places: ReadonlySet<string>,
-): { readonly place: string; readonly name: string; readonly value: string | number } | undefined {
+): { readonly place: string; readonly name: string; readonly value: string | number | boolean } | undefined {
   for (const part of condition.kind === 'and' ? condition.operands : [condition]) {
     if (part.kind !== 'compare' || part.operator !== '=') continue;
     const [name, literal] = part.left.kind === 'path' ? [part.left, part.right] : [part.right, part.left];
     const path = name.kind === 'path' ? fieldOf(name.segments, from) : undefined;
     const place = path && documentPath(path);
-    const value = literal.kind === 'literal' && literal.value !== undefined ? boundJson(literal.value) : undefined;
+    const value = literal.kind === 'literal' ? indexable(literal.value) : undefined;
     if (path === undefined || place === undefined || value === undefined || !places.has(place)) continue;
     return { place, name: [path.field, ...path.below].join('.'), value };
   }
   return undefined;
+}
+
+/** Null has no entry in an index. */
+function indexable(value: Literal): string | number | boolean | undefined {
+  return typeof value === 'boolean' || value === undefined || value === null ? (value ?? undefined) : boundJson(value);
 }

@@ -32,24 +32,28 @@ export interface RowReader {
 }
 
 export function rowReader(tables: Transaction, { paths, now }: Asked): RowReader {
-  const { name, looksIntoJson } = engineOf(tables);
+  const { looksIntoJson } = engineOf(tables);
   const values = looksIntoJson ? valuesOf(paths) : undefined;
   const [byIdentity, byDocument] = [false, true].map((isIndexed) => selectionOf(paths, values, now, isIndexed));
   const read = async (selection: RawBuilder<Row>, condition: RawBuilder<unknown>): Promise<readonly FleetRow[]> => {
     const { rows } = await sql<Row>`${selection} where ${condition}`.execute(tables);
     return rows.map((row) => rowOf(row, values));
   };
-  const explain = async (selection: RawBuilder<Row>, condition: RawBuilder<unknown>): Promise<readonly string[]> => {
-    const how = sql.raw(name === 'sqlite' ? 'explain query plan' : 'explain');
-    const { rows } = await sql<Record<string, unknown>>`${how} ${selection} where ${condition}`.execute(tables);
-    return rows.map((row) => String(row.detail ?? row['QUERY PLAN']));
-  };
+  const explain = (selection: RawBuilder<Row>, condition: RawBuilder<unknown>): Promise<readonly string[]> =>
+    explained(tables, sql`${selection} where ${condition}`);
   return {
     read: (condition) => read(byIdentity, condition),
     readIndexed: (condition) => read(byDocument, condition),
     explain: (condition) => explain(byIdentity, condition),
     explainIndexed: (condition) => explain(byDocument, condition),
   };
+}
+
+/** How the database carries a statement out, in its own words. */
+export async function explained(tables: Transaction, statement: RawBuilder<unknown>): Promise<readonly string[]> {
+  const how = sql.raw(engineOf(tables).name === 'sqlite' ? 'explain query plan' : 'explain');
+  const { rows } = await sql<Record<string, unknown>>`${how} ${statement}`.execute(tables);
+  return rows.map((row) => String(row.detail ?? row['QUERY PLAN']));
 }
 
 /** Identities that are read by one statement. */

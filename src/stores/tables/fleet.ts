@@ -8,10 +8,10 @@ import { fieldOf } from '../../core/query/fields.ts';
 import { pathsOf } from '../../core/query/plan.ts';
 import type { FleetPlace, FleetReader, FleetRow, FleetSlice, PageRequest } from '../../core/query/ports.ts';
 import { type Collection, type Expression, isGrouped } from '../../core/query/syntax.ts';
-import { jsonValue } from './document-paths.ts';
 import { engineOf, padded } from './engine.ts';
 import { filterOf, indexedValue } from './fleet-filter.ts';
-import { rowReader } from './fleet-rows.ts';
+import { explained, rowReader } from './fleet-rows.ts';
+import { devicesByValue, indexedExpression } from './indexed-values.ts';
 import type { Transaction } from './schema.ts';
 
 export interface ReaderOptions {
@@ -55,14 +55,14 @@ export function fleetReader(
   };
 
   /** The condition is that of the index alone: what the index finds needs no other look. */
-  const isIndexAlone = indexed !== undefined && where?.kind !== 'and';
+  const isIndexAlone = indexed !== undefined && where?.kind !== 'and' && engine.name === 'sqlite';
   const hasValue = ({ place, value }: Indexed, after: FleetPlace | undefined): RawBuilder<boolean> =>
-    sql`${sql.raw(jsonValue('text.document', place))} = ${value} and text.device_id > ${after?.deviceId ?? ''}
-      and text.module_id = '' order by text.device_id limit ${sliceRows}`;
+    sql`${sql.raw(indexedExpression('sqlite', 'text.document', place))} = ${typeof value === 'boolean' ? Number(value) : value}
+      and text.device_id > ${after?.deviceId ?? ''} and text.module_id = '' order by text.device_id limit ${sliceRows}`;
   /** The next devices that have the value of `indexed`, in order. */
   const idsBehind = async (after: FleetPlace | undefined, of: Indexed): Promise<readonly string[]> => {
-    const { rows } = await sql<{ readonly device_id: string }>`
-      select text.device_id from twin_documents as text where ${hasValue(of, after)}`.execute(tables);
+    const bounds = { after: after?.deviceId ?? '', countMax: sliceRows };
+    const { rows } = await devicesByValue(engine.name, of, bounds).execute(tables);
     return rows.map((row) => row.device_id);
   };
   const prefix = named?.prefix;
@@ -84,7 +84,10 @@ export function fleetReader(
             ? { kind: 'prefix', prefix }
             : { kind: 'scan' },
     database() {
-      if (indexed !== undefined && named?.ids === undefined) return reader.explainIndexed(hasValue(indexed, undefined));
+      if (indexed !== undefined && named?.ids === undefined) {
+        if (engine.name === 'sqlite') return reader.explainIndexed(hasValue(indexed, undefined));
+        return explained(tables, devicesByValue(engine.name, indexed, { after: '', countMax: sliceRows }));
+      }
       const bounds =
         named?.ids === undefined
           ? piece(undefined, undefined)

@@ -1,6 +1,6 @@
 /** Indexes that an operator asks for, over values inside of the twins' documents. Made and removed when the tables are opened. */
 import type { DatabaseSync } from 'node:sqlite';
-import { jsonValue } from '../../tables/document-paths.ts';
+import { indexedExpression } from '../../tables/indexed-values.ts';
 
 const PREFIX = 'query_index ';
 
@@ -13,7 +13,7 @@ export function ensureQueryIndexes(database: DatabaseSync, places: readonly stri
   for (const [name, place] of wanted) {
     // The devices of one value lie in their order, so that a page goes on behind the last one.
     database.exec(
-      `create index ${quoted(name)} on twin_documents (${jsonValue('document', place)}, device_id, module_id)`,
+      `create index ${quoted(name)} on twin_documents (${indexedExpression('sqlite', 'document', place)}, device_id, module_id)`,
     );
   }
 }

@@ -5,7 +5,7 @@ import type { Log } from '../../../base/log.ts';
 import type { PresenceStateStore } from '../../../core/presence/states.ts';
 import type { FieldPath } from '../../../core/query/fields.ts';
 import type { FleetStore } from '../../../core/query/ports.ts';
-import { documentPath } from '../../tables/document-paths.ts';
+import { indexedPlace } from '../../tables/document-paths.ts';
 import type { KeyRing } from '../../tables/key-cipher.ts';
 import { createTablePresence, createTableStores, type TableStores } from '../../tables/stores.ts';
 import { BackgroundLook, type LookReport } from './background-look.ts';
@@ -70,14 +70,4 @@ export async function openEmbeddedTables(parts: EmbeddedTablesParts): Promise<Em
     lookThrough: () => background.look(),
     close: () => thread.close(Promise.all([background.close(), queries.close()]).then(() => {})),
   };
-}
-
-/** What is reported may be newer in a tail than in the document, and so cannot be found by an index of documents. */
-function indexedPlace(path: FieldPath): string {
-  const place = documentPath(path);
-  const isReported = path.field === 'properties' && path.below[0] !== 'desired';
-  if (place === undefined || isReported || path.below.length === 0) {
-    throw new Error(`${path.key} cannot be indexed: only values below tags and properties.desired can.`);
-  }
-  return place;
 }
