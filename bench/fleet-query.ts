@@ -7,11 +7,10 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
-import type { Identity } from '../src/core/identity/types.ts';
 import { fieldOf } from '../src/core/query/fields.ts';
 import { parseQuery } from '../src/core/query/statement.ts';
-import { readReportedPatch, readTwinChange } from '../src/core/twins/rules.ts';
 import { type EmbeddedTables, openEmbeddedTables } from '../src/stores/embedded/tables/tables.ts';
+import { fillFleet, reportAgain } from './load/fleet.ts';
 import { machine, median } from './process-facts.ts';
 import { figure, printTable, writeResult } from './report.ts';
 
@@ -41,10 +40,7 @@ interface Measured {
 }
 
 const PAGE = 100;
-const BATCH = 250;
 const never = new AbortController().signal;
-const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
-const idOf = (at: number): string => `device-${String(at).padStart(8, '0')}`;
 const sameCount = (rows: readonly Row[], found: readonly Row[]): boolean => rows[0].n === found[0].n;
 const sameLength = (rows: readonly Row[], found: readonly Row[]): boolean => rows.length === found.length;
 
@@ -93,7 +89,7 @@ export async function fleetQuery(options: FleetQueryOptions): Promise<void> {
     queryIndexes: [fieldOf(['tags', 'site'], 'devices')].filter((field) => field !== undefined),
   });
   try {
-    await fill(tables, options.devices);
+    await fillFleet(tables, options.devices);
     const results = await measure(tables, file, false, options.rounds);
     await reportAgain(tables, options.devices);
     results.push(...(await measure(tables, file, true, options.rounds)));
@@ -105,46 +101,6 @@ export async function fleetQuery(options: FleetQueryOptions): Promise<void> {
     rmSync(directory, { recursive: true });
   }
 }
-
-async function fill(tables: EmbeddedTables, devices: number): Promise<void> {
-  const text = 'x'.repeat(300);
-  for (let from = 0; from < devices; from += BATCH) {
-    const places = Array.from({ length: Math.min(BATCH, devices - from) }, (_, at) => from + at);
-    const writes = places.map((at) => ({ kind: 'create' as const, identity: identityOf(idOf(at)), countMax: devices }));
-    await tables.identities.write(writes);
-    await Promise.all(
-      places.map((at) => {
-        const tags = { site: `site-${at % 500}`, room: at % 5000, text };
-        const change = readTwinChange(json({ tags, properties: { desired: { interval: 10, mode: 'auto' } } }), 'merge');
-        return tables.twins.change({ deviceId: idOf(at) }, change, { ifMatch: '*', time: 1, withEvents: false });
-      }),
-    );
-    // With a version it goes into the document at once.
-    const patch = (at: number) =>
-      json({ battery: at % 100, state: at % 50 === 0 ? 'failed' : 'ok', firmware: `1.${at % 20}`, text });
-    await tables.twins.report(
-      places.map((at) => ({ key: { deviceId: idOf(at) }, generationId: 'g', patch: readReportedPatch(patch(at), 1) })),
-      { time: 2, withEvents: false },
-    );
-  }
-}
-
-/** What each device has reported already, behind its document: so that the SQL over documents still says the same. */
-async function reportAgain(tables: EmbeddedTables, devices: number): Promise<void> {
-  for (let from = 0; from < devices; from += BATCH) {
-    const reports = Array.from({ length: Math.min(BATCH, devices - from) }, (_, at) => {
-      const patch = readReportedPatch(json({ battery: (from + at) % 100 }));
-      return { key: { deviceId: idOf(from + at) }, generationId: 'g', patch };
-    });
-    await tables.twins.report(reports, { time: 3, withEvents: false });
-  }
-}
-
-const identityOf = (deviceId: string): Identity => ({
-  ...{ deviceId, generationId: 'g', etag: 'e', status: 'enabled', statusReason: null, statusUpdatedTime: 0 },
-  authentication: { type: 'none', symmetricKey: null, x509Thumbprint: null },
-  ...{ capabilities: { iotEdge: false }, deviceScope: null, parentScopes: [], managedBy: null },
-});
 
 async function measure(tables: EmbeddedTables, file: string, tails: boolean, rounds: number): Promise<Measured[]> {
   const database = new DatabaseSync(file, { readOnly: true });

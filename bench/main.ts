@@ -4,9 +4,12 @@ import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
+import { fleetPostgres } from './fleet-postgres.ts';
 import { fleetQuery } from './fleet-query.ts';
+import { fleetRest } from './fleet-rest.ts';
 import { gatewayRemote } from './gateway-remote.ts';
 import { jobTwins } from './job-twins.ts';
+import { liveQuery } from './live-query.ts';
 import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
@@ -27,6 +30,9 @@ import { underAttack } from './under-attack.ts';
 /** Messages per second due where none other is asked for: far below what the hub takes, so that waiting shows. */
 const ATTACKED_RATE = 5000;
 const BESIDE_FILES_RATE = 5000;
+const BESIDE_QUERIES_RATE = 5000;
+/** Reports per second of all devices. */
+const LIVE_RATE = 1000;
 const root = path.dirname(import.meta.dirname);
 if (process.argv[2] === 'idle-connections') {
   process.argv.splice(2, 1);
@@ -168,6 +174,15 @@ async function run(bench: string | undefined): Promise<void> {
     await twinsDesired({ ...common, ...timing(), devices, underWay });
   } else if (bench === 'fleet-query') {
     await fleetQuery({ ...common, devices: Number(values.devices ?? 100_000) });
+  } else if (bench === 'fleet-rest') {
+    const ratePerSecond = values.rate === undefined ? BESIDE_QUERIES_RATE : count('rate');
+    await fleetRest({ ...common, ...timing(), devices: Number(values.devices ?? 100_000), ratePerSecond });
+  } else if (bench === 'fleet-postgres') {
+    await fleetPostgres({ ...common, ...timing(), devices: Number(values.devices ?? 1_000_000) });
+  } else if (bench === 'live-query') {
+    const ratePerSecond = values.rate === undefined ? LIVE_RATE : count('rate');
+    const [devices, followers] = [Number(values.devices ?? 200), Number(values.followers)];
+    await liveQuery({ ...common, ...timing(), devices, followers, ratePerSecond });
   } else if (bench === 'job-twins') {
     await jobTwins({ ...common, devices: Number(values.devices ?? 10_000) });
   } else if (bench === 'registry-jobs') {

@@ -23,6 +23,9 @@ npm run bench -- job-twins      [--devices 10000] [--rounds N] [--directory DIR]
 npm run bench -- registry-jobs  [--devices 100000] [--rounds N] [--directory DIR] [--json FILE]
 npm run bench -- gateway-remote [--shape 50x20x256] [common]
 npm run bench -- fleet-query    [--devices 100000] [--rounds N] [--directory DIR] [--json FILE]
+npm run bench -- fleet-rest     [--devices 100000] [--rate 5000] [--seconds N] [--warmup N] [--directory DIR] [--json FILE]
+npm run bench -- live-query     [--devices 200] [--followers 100] [--rate 1000] [--seconds N] [--warmup N] [--json FILE]
+scripts/postgres-for-tests.sh npm run bench -- fleet-postgres [--devices 1000000] [--seconds N] [--json FILE]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced,mqtt-topics,mqtt-topics-in-hub] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]
 `;
@@ -37,6 +40,7 @@ const options = {
   'peers-only': { type: 'boolean', default: false },
   tls: { type: 'boolean', default: false },
   devices: { type: 'string' },
+  followers: { type: 'string', default: '100' },
   'twin-kib': { type: 'string', default: '0.5,16' },
   clients: { type: 'string', default: '16,64' },
   'under-way': { type: 'string' },

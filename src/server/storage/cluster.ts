@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { fieldOf } from '../../core/query/fields.ts';
 import { kafkaRecordCodec } from '../../records/kafka/record-codec.ts';
 import { kafkaRecordForm } from '../../records/kafka/record-form.ts';
 import { openPostgresTables } from '../../stores/cluster/postgres.ts';
@@ -66,6 +67,9 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const tables = await openPostgresTables({
     ...{ url: settings.postgresUrl ?? '', schema: settings.postgresSchema, cipher, log, clock },
     keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
+    queryIndexes: settings.queryIndexes
+      .map((name) => fieldOf(name.split('.'), 'devices'))
+      .filter((path) => path !== undefined),
   });
   steps.add('tables', () => tables.close());
   const { kafkaInSyncMin: inSyncMin } = settings;
