@@ -221,3 +221,19 @@ test('a gateway asks whether a device has proved itself, and nothing of it is ke
   assert.equal(await judge('d1', 'certificate', messages.data_section(Buffer.from([1, 0]))), 401);
   await client.close();
 });
+
+test('a gateway makes a device that it has seen, where its policy may write the registry', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 1 });
+  const create = async (policyName: string, device: string): Promise<unknown> => {
+    const client = await gateway(hub, { policyName, resource: 'localhost' });
+    const ask = await client.node('$gateway');
+    const { application_properties: answer } = await ask({ application_properties: { operation: 'create', device } });
+    await client.close();
+    return answer?.['status-code'];
+  };
+  assert.equal(await create('device', 'seen'), 401);
+  assert.equal(await create('iothubowner', 'seen'), 200);
+  assert.equal((await hub.hub.registry.get(hub.owner, { deviceId: 'seen' })).status, 'enabled');
+  assert.equal(await create('iothubowner', 'seen'), 409);
+  assert.equal(await create('iothubowner', 'seen/m1'), 400);
+});

@@ -8,7 +8,7 @@ import { Refused } from '../refused.ts';
 import { HostedSession } from '../session.ts';
 import type { CloseReason, ConnectOptions, DeviceSession, Handlers, Host, Log, Proof } from '../types.ts';
 import type { HubConnection, HubCredential, HubPlace } from './amqp/connection.ts';
-import { DeviceLinks } from './amqp/device-links.ts';
+import { type DeviceEvents, DeviceLinks } from './amqp/device-links.ts';
 import { SessionPool } from './amqp/session-pool.ts';
 import { Forwarder } from './forwarder.ts';
 import { HubLink } from './hub-link.ts';
@@ -207,6 +207,29 @@ export class RemoteHost {
     this.forwarder.linked(connection.batches);
     for (const session of this.#sessions.values()) this.#unattached.add(session);
     this.#attachNext();
+    void this.#tellReports(this.#pool);
+  }
+
+  /** What devices have reported that are not connected any more, one after the other. Never rejects. */
+  async #tellReports(pool: SessionPool): Promise<void> {
+    for (const device of this.#reports.devices) {
+      if (this.#pool !== pool) return;
+      const patch = this.#sessions.has(device) ? undefined : this.#reports.find(device);
+      if (patch === undefined) continue;
+      const links = new DeviceLinks({
+        ...{ pool, clock: this.#options.clock, device, wants: { commands: 0, methods: false, desired: false } },
+        events: deaf,
+      });
+      try {
+        await links.report(patch);
+        await this.#reports.done(device, patch);
+      } catch (error) {
+        // What the hub refuses for good waits for nothing.
+        if (error instanceof Refused && !error.retry) await this.#reports.done(device, patch).catch(() => {});
+      } finally {
+        links.close();
+      }
+    }
   }
 
   #lost(): void {
@@ -241,7 +264,10 @@ export class RemoteHost {
 
   /** Never rejects: a session whose links cannot be opened now gets them later. */
   async #attach(session: RemoteSession, pool: SessionPool): Promise<void> {
-    const late = new Promise<void>((resolve) => void this.#options.clock.after(limits.gatewayAnswerMs, resolve));
+    let cancel = (): void => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.#options.clock.after(limits.gatewayAnswerMs, resolve);
+    });
     try {
       await Promise.race([session.attach(pool), late]);
     } catch (error) {
@@ -250,6 +276,8 @@ export class RemoteHost {
         device: session.device,
         error: error instanceof Error ? error.message : String(error),
       });
+    } finally {
+      cancel();
     }
   }
 
@@ -265,6 +293,16 @@ export class RemoteHost {
     this.counts.dropped += count;
   }
 }
+
+/** Of links that only tell. */
+const deaf: DeviceEvents = {
+  command: () => {},
+  commandOver: () => {},
+  method: () => {},
+  methodOver: () => {},
+  desired: () => {},
+  ended: () => {},
+};
 
 /** @param patterns Whole ids, or beginnings with `*` */
 function matching(patterns: readonly string[] = []): (device: string) => boolean {

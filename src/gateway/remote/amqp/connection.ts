@@ -77,8 +77,11 @@ export class HubConnection {
     const over = connection.ended.then((failure) => {
       throw failure;
     });
+    let cancel: Cancel = () => {};
     const late = new Promise<never>((_, reject) => {
-      clock.after(limits.gatewayOpenMs, () => reject(new HubFailure('unreachable', 'The hub does not answer.')));
+      cancel = clock.after(limits.gatewayOpenMs, () =>
+        reject(new HubFailure('unreachable', 'The hub does not answer.')),
+      );
     });
     try {
       await Promise.race([connection.#prepare(), over, late]);
@@ -88,6 +91,7 @@ export class HubConnection {
       connection.abandon(failure);
       throw failure;
     } finally {
+      cancel();
       over.catch(() => {});
       late.catch(() => {});
     }

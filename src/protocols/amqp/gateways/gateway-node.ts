@@ -18,8 +18,9 @@ export async function answerGateway(request: Message, hub: Hub, principal: () =>
     const policy = principal();
     const operation = request.applicationProperties.get('operation');
     if (operation === 'sharedKey') return await sharedKey(request, hub, policy);
+    if (operation === 'create') return await create(request, hub, policy);
     if (operation !== 'judge') {
-      throw new HubError('ArgumentInvalid', 'This node knows the operations judge and sharedKey.');
+      throw new HubError('ArgumentInvalid', 'This node knows the operations judge, sharedKey and create.');
     }
     const { key, expiresAt } = await judge(request, hub, policy);
     const body = { device: key, ...(Number.isFinite(expiresAt) && { expiresAt }) };
@@ -38,6 +39,14 @@ async function sharedKey(
   const derived = await registry.deriveSharedKey(policy, keyOf(applicationProperties.get('device')));
   const key = derived === undefined ? null : Buffer.from(derived).toString('base64');
   return { status: 200, description: 'OK', body: string(JSON.stringify({ key })) };
+}
+
+/** Makes a device that the gateway has seen and the hub does not know, with keys that nobody is told: its policy may write the registry. */
+async function create({ applicationProperties }: Message, { registry }: Hub, policy: PolicyPrincipal): Promise<Answer> {
+  const key = keyOf(applicationProperties.get('device'));
+  if (key.moduleId !== undefined) throw new HubError('ArgumentInvalid', 'A gateway makes devices, no modules.');
+  await registry.put(policy, key);
+  return { status: 200, description: 'OK', body: string(JSON.stringify({ device: key })) };
 }
 
 async function judge(
