@@ -5,6 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { seededRandom, systemRandom } from '../../src/base/random.ts';
 import type { JobRequest } from '../../src/core/registry-jobs/types.ts';
+import { blockId } from '../../src/core/registry-jobs/work.ts';
 import { readReportedPatch } from '../../src/core/twins/rules.ts';
 import { createMemoryIdentityStore } from '../../src/stores/memory/identities.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
@@ -115,4 +116,18 @@ test('a random fleet goes out and comes in again, in any order, also twice', asy
     assert.deepEqual(await to.lines(), back);
   }
   t.diagnostic(`${identities} identities`);
+});
+
+test('an export that is refused because another is under way leaves the blocks of that one alone', async () => {
+  const { registryJobs, files } = await openHub();
+  const { uri } = await registryJobs.jobs.openArea(owner, 600_000);
+  const container = files.areas.open(uri) ?? assert.fail('it is an area');
+  await registryJobs.jobs.create(owner, { ...base, outputUri: uri });
+  const first = blockId(0);
+  await container.stage('devices.txt', first, Buffer.from('mine'));
+  await assert.rejects(registryJobs.jobs.create(owner, { ...base, outputUri: uri }), { code: 'JobQuotaExceeded' });
+  await container.commit('devices.txt', [first], 4);
+  const found = await container.read('devices.txt', 0);
+  for await (const piece of found?.body ?? []) assert.equal(Buffer.from(piece).toString(), 'mine');
+  assert.equal(found?.bytes, 4);
 });

@@ -31,7 +31,8 @@ export const operationTable = {
   'statistics.read': reads('RegistryRead'),
   'registryJobs.read': reads('RegistryRead'),
   // An export shows what is in the registry, keys as well; an import changes it.
-  'registryJobs.write': does(['RegistryRead', 'RegistryWrite']),
+  // A container elsewhere is asked whether it can be used.
+  'registryJobs.write': { ...does(['RegistryRead', 'RegistryWrite']), isLong: true },
   // Until the connection that it displaces has settled what it has sent.
   connect: { ...ofDevice, isLong: true },
   'subscriptions.read': { ...ofDevice, told: 'permission' },

@@ -18,7 +18,7 @@ import { type ImportTwinsParts, importTwins } from './import-twins.ts';
 import type { JobContainer, OpenContainer, RegistryJobStore, RegistryPages } from './ports.ts';
 import type { JobArea, RegistryJobs } from './room.ts';
 import { freshCursor, type JobCounts, type JobPlan, type JobRequest, noCounts, type RegistryJob } from './types.ts';
-import { blockId, type HeldJob, holdJob, JobFailed, JobStopped, objectErrorOf } from './work.ts';
+import { type HeldJob, holdJob, JobFailed, JobStopped, objectErrorOf, PROBE_BLOCK } from './work.ts';
 
 export interface RegistryJobsParts {
   readonly guard: Guard;
@@ -258,7 +258,7 @@ async function demandContainers(plan: JobPlan, open: OpenContainer): Promise<voi
   };
   if (plan.kind === 'export') {
     // A block that belongs to no file: dropped with the first commit.
-    return using(plan.outputUri, (container) => container.stage(plan.outputName, blockId(0), Buffer.from('\n')));
+    return using(plan.outputUri, (container) => container.stage(plan.outputName, PROBE_BLOCK, Buffer.from('\n')));
   }
   await using(plan.inputUri ?? '', async (container) => {
     for (const name of [plan.inputName, plan.configurationsName]) {

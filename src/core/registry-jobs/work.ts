@@ -63,3 +63,6 @@ export function objectErrorOf(error: unknown): ObjectError | undefined {
 export function blockId(nth: number): string {
   return Buffer.from(`mooring-${String(nth).padStart(10, '0')}`).toString('base64');
 }
+
+/** As long as the others: only whether it can be written is asked. A job that is under way has none of this id. */
+export const PROBE_BLOCK = Buffer.from('mooring-probe-----').toString('base64');
