@@ -135,7 +135,10 @@ async function launch(options: HubOptions & { dataDir: string }, ownFolder: stri
 /** Where the hub of a data folder keeps what it has; the same for each of its runs. */
 function clusterOf(dataDir: string, args: readonly string[]): Required<Pick<HubOptions, 'args' | 'env'>> {
   const { MOORING_TEST_KAFKA: kafka, MOORING_TEST_POSTGRES: postgres } = process.env;
-  if (kafka === undefined || postgres === undefined || args.includes('--storage')) return { args: [], env: {} };
+  // Several listener threads are for a hub on its own disk.
+  const isEmbedded =
+    args.includes('--storage') || (args.includes('--threads') && args[args.indexOf('--threads') + 1] !== '1');
+  if (kafka === undefined || postgres === undefined || isEmbedded) return { args: [], env: {} };
   const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16);
   return {
     args: [

@@ -24,8 +24,8 @@ export const kafkaLimits = {
   kafkaFetchBytesMin: 256 * KiB,
   /** Of all partitions in one answer, while news is waited for. */
   kafkaFollowBytesMax: 4 * MiB,
-  /** How long a broker waits for news before it answers that there is none. */
-  kafkaFollowMs: 5 * SECOND_MS,
+  /** How long a broker waits for news before it answers that there is none; who begins to watch meanwhile waits for that. */
+  kafkaFollowMs: SECOND_MS / 2,
   /** Events of a log that are kept as they were read last, for further readers. */
   kafkaChunkBytesMax: 32 * MiB,
   /** Devices of which a reader keeps the head of their last message's record. */

@@ -119,6 +119,13 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
       counts[partition] = 0;
     },
   });
+  /** News of other nodes comes by a fetch, and so does what was written here while one waits: it then brings the bytes, too. */
+  const tellOwn = (batch: SealedBatch): void => {
+    const told = Array.from(batch.counts, (count, partition) =>
+      count === 0 || follower.brings(partition, facts.next(partition)) ? 0 : count,
+    );
+    watchers.tell(told);
+  };
   const writer = new BatchWriter({
     partitionCount,
     log,
@@ -126,7 +133,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
     batchBytesMax: limits.kafkaBatchBytesMax,
     commitsMax: COMMITS_MAX,
     commitBytesMin: COMMIT_BYTES_MIN,
-    sink: { commit: committer({ producer, facts, counters, committed: options.committed }), committed: () => {} },
+    sink: { commit: committer({ producer, facts, counters, committed: options.committed }), committed: tellOwn },
   });
 
   const known = (partition: number): number => {

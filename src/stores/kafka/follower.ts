@@ -27,9 +27,19 @@ export interface FollowerParts {
   tell(partition: number): void;
 }
 
+const OFFSET_OUT_OF_RANGE = 1;
+
+interface Watched {
+  count: number;
+  /** From where on there is news: the end, when the first of them began to watch. */
+  next: number;
+}
+
 export class Follower {
   readonly #parts: FollowerParts;
-  readonly #watched = new Map<number, number>();
+  readonly #watched = new Map<number, Watched>();
+  /** Partitions of which a fetch waits at the moment, and from where on. */
+  readonly #asked = new Map<number, number>();
   /** Brokers at which a fetch waits. */
   readonly #waiting = new Set<number>();
   #closed = false;
@@ -40,16 +50,21 @@ export class Follower {
   }
 
   watch(partition: number): () => void {
-    this.#watched.set(partition, (this.#watched.get(partition) ?? 0) + 1);
+    const watched = this.#watched.get(partition) ?? { count: 0, next: this.#parts.facts.next(partition) };
+    watched.count++;
+    this.#watched.set(partition, watched);
     this.#start();
     let isOn = true;
     return () => {
       if (!isOn) return;
       isOn = false;
-      const left = (this.#watched.get(partition) ?? 0) - 1;
-      if (left > 0) this.#watched.set(partition, left);
-      else this.#watched.delete(partition);
+      if (--watched.count === 0) this.#watched.delete(partition);
     };
+  }
+
+  /** Whether a fetch waits that will bring what has been written before `next`, and tell of it. */
+  brings(partition: number, next: number): boolean {
+    return (this.#asked.get(partition) ?? Number.POSITIVE_INFINITY) < next;
   }
 
   close(): void {
@@ -88,8 +103,14 @@ export class Follower {
     }
   }
 
+  /** What was asked for is gone: retention was faster, or the topic was made anew. */
+  #begin(partition: number): void {
+    const watched = this.#watched.get(partition);
+    if (watched !== undefined) watched.next = this.#parts.facts.next(partition);
+  }
+
   #placeOf(partition: number): FetchPlace {
-    return { partition, offset: this.#parts.facts.next(partition), bytesMax: limits.kafkaFetchBytesMin };
+    return { partition, offset: this.#watched.get(partition)?.next ?? 0, bytesMax: limits.kafkaFetchBytesMin };
   }
 
   async #fetch(broker: number, places: readonly FetchPlace[]): Promise<void> {
@@ -97,16 +118,24 @@ export class Follower {
     const connection = await cluster.connection(broker, 'follow');
     const bounds = { waitMs: limits.kafkaFollowMs, bytesMin: 1, bytesMax: limits.kafkaFollowBytesMax };
     const request = fetchRequest(topic, places, bounds);
-    const { error, partitions } = readFetched(await connection.request(apis.fetch, [request], bounds.waitMs));
+    for (const { partition, offset } of places) this.#asked.set(partition, offset);
+    const answer = connection.request(apis.fetch, [request], bounds.waitMs).finally(() => {
+      for (const { partition } of places) this.#asked.delete(partition);
+    });
+    const { error, partitions } = readFetched(await answer);
     if (error !== 0) throw new Error(`fetch: error ${error}`);
     let failed = 0;
     for (const fetched of partitions) {
+      if (fetched.error === OFFSET_OUT_OF_RANGE) this.#begin(fetched.partition);
       if (fetched.error !== 0) failed = fetched.error;
       else {
         const offset = places.find(({ partition }) => partition === fetched.partition)?.offset ?? 0;
         this.#parts.take(fetched, offset);
         facts.hear(fetched.partition, { first: fetched.logStart, next: fetched.highWatermark });
-        if (fetched.highWatermark > offset) this.#parts.tell(fetched.partition);
+        const watched = this.#watched.get(fetched.partition);
+        if (fetched.highWatermark <= offset) continue;
+        if (watched !== undefined) watched.next = Math.max(watched.next, fetched.highWatermark);
+        this.#parts.tell(fetched.partition);
       }
     }
     if (failed !== 0) throw new Error(`fetch: error ${failed}`);
