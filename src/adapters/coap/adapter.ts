@@ -138,7 +138,12 @@ export class CoapAdapter implements Adapter {
   #layer(serve: Serve): MessageLayer {
     const layer = new MessageLayer(
       serve,
-      { clock: this.#host.clock, chance: () => randomInt(1 << 24) / (1 << 24), messageId: () => randomInt(1 << 16) },
+      {
+        clock: this.#host.clock,
+        chance: () => randomInt(1 << 24) / (1 << 24),
+        messageId: () => randomInt(1 << 16),
+        unacknowledged: new Map(),
+      },
       (what) => this.#host.metrics.count(what),
     );
     this.#layers.push(layer);

@@ -93,7 +93,7 @@ export class Inbox {
     if (observer.resource === 'commands') for (const held of this.#held.values()) void this.#deliver(held);
     if (observer.resource === 'methods')
       for (const call of this.#calls.values())
-        void this.#observers.notify(observer, () => this.#callAnswer(observer, call));
+        this.#observers.notify(observer, () => this.#callAnswer(observer, call)).catch(() => undefined);
   }
 
   /** A method call of a back end's: resolves with the device's answer. @throws Error where the device does not hear of it */

@@ -36,8 +36,10 @@ export class Link {
   #handled = new Set<Observed>();
   readonly #wantedAt = new Map<Observed, number>();
   #turn: Promise<unknown> = Promise.resolve();
-  /** Requests whose proof is being judged. */
-  #judging = 0;
+  /** Proofs that are being judged. */
+  readonly #judging = new Map<string, Promise<DeviceSession>>();
+  /** Sessions that are being opened. */
+  #opening = 0;
   usedAt: number;
   /** Requests that use it now. */
   users = 0;
@@ -60,20 +62,26 @@ export class Link {
     return !this.isOpen && this.users === 0 && this.observers.size === 0;
   }
 
-  /** The session, where this proof has been judged for it already, and no request before this one waits for that. */
+  /** The session, where this proof has been judged for it already, and no request that has shown it waits for that. */
   known(proof: Shown): DeviceSession | undefined {
-    return this.#judging === 0 ? this.#judged(proof) : undefined;
+    const print = fingerprint(proof);
+    return this.#judging.has(print) ? undefined : this.#judged(print);
   }
 
-  /** The session that this proof opens. @throws Refused */
-  async session(proof: Shown, peer: string): Promise<DeviceSession> {
-    this.#judging++;
-    try {
-      return await this.#inTurn(async () => this.#judged(proof) ?? (await this.#open(proof, peer)));
-    } finally {
-      // Once the request that has waited goes on: one that comes meanwhile is behind it.
-      setImmediate(() => this.#judging--);
-    }
+  /**
+   * The session that this proof opens. Requests with one proof go on in their order; those with another proof, which may be wrong and
+   * so judged slowly, hold up nobody. @throws Refused
+   */
+  session(proof: Shown, peer: string): Promise<DeviceSession> {
+    const print = fingerprint(proof);
+    const judging = this.#judging.get(print);
+    if (judging !== undefined) return judging;
+    const session = this.#turn.then(() => this.#judged(print) ?? this.#open(proof, peer));
+    this.#judging.set(print, session);
+    // Once the requests that have waited go on: one that comes meanwhile is behind them.
+    const forget = (): void => void setImmediate(() => this.#judging.delete(print));
+    session.then(forget, forget);
+    return session;
   }
 
   /** From now on the device is given this. @throws Refused */
@@ -97,19 +105,10 @@ export class Link {
     if (this.isUnused) return true;
     if (!this.isOpen) return false;
     if (this.observers.size === 0 && now - this.usedAt > this.#parts.idleSeconds * 1000) {
-      void this.close();
+      this.close().catch(this.#failed);
       return false;
     }
-    const isTooMuch = [...this.#handled].some((kind) => !this.#wantedAt.has(kind));
-    const proof = this.#proof;
-    if (isTooMuch && proof !== undefined)
-      this.#inTurn(async () => {
-        if (!this.isOpen) return;
-        await this.#close();
-        await this.#open(proof, this.#peer);
-      }).catch((error) =>
-        this.#parts.host.log.warn('a session was not opened again', { device: this.device, error: String(error) }),
-      );
+    if (this.#isTooMuch) this.#inTurn(() => this.#narrow()).catch(this.#failed);
     return false;
   }
 
@@ -118,30 +117,52 @@ export class Link {
     return this.#inTurn(() => this.#close());
   }
 
+  /** True = the session gives the device what nobody there asks for any more. */
+  get #isTooMuch(): boolean {
+    return this.isOpen && [...this.#handled].some((kind) => !this.#wantedAt.has(kind));
+  }
+
+  async #narrow(): Promise<void> {
+    const proof = this.#proof;
+    if (!this.#isTooMuch || proof === undefined) return;
+    await this.#close();
+    await this.#open(proof, this.#peer);
+  }
+
+  readonly #failed = (error: unknown): void => {
+    this.#parts.host.log.warn('a session was not closed or opened again', {
+      device: this.device,
+      error: String(error),
+    });
+  };
+
+  /** The session before stays until the proof is good: the host ends it for the new one. */
   async #open(proof: Shown, peer: string): Promise<DeviceSession> {
     const { host } = this.#parts;
+    const { device } = this;
     if (proof.kind === 'psk') await this.#checkKey(proof.key, peer);
     const wanted = new Set(this.#wantedAt.keys());
     const handlers: Handlers = {
       closed: (reason) => {
-        if (this.#session === session) this.#closed(reason);
+        // One that is ended for another of this link's is not the end of the link.
+        if (this.#session === session && (reason !== 'replaced' || this.#opening === 0)) this.#closed(reason);
       },
       ...(wanted.has('commands') && { command: (command, signal) => this.inbox.command(command, signal) }),
       ...(wanted.has('methods') && { method: (call, signal) => this.inbox.method(call, signal) }),
       ...(wanted.has('desired') && { desired: () => this.#desiredChanged() }),
     };
-    // Another proof of the same device: the host ends the session before, and what it ended is not the end of this link.
-    const before = this.#session;
-    this.#session = undefined;
-    let session: DeviceSession;
+    const given = proof.kind === 'psk' ? { kind: 'psk' as const, device } : proof;
+    let session: DeviceSession | undefined;
+    this.#opening++;
     try {
-      const { device } = this;
-      const given = proof.kind === 'psk' ? { kind: 'psk' as const, device } : proof;
       session = await host.connect(given, handlers, { peer, address: `coap ${peer}` });
-    } catch (error) {
-      if (before !== undefined && !before.signal.aborted) this.#session = before;
-      throw error;
+    } finally {
+      this.#opening--;
+      // It was ended, and not for this one.
+      const isEnded = session === undefined && this.#opening === 0 && this.#session?.signal.aborted;
+      if (isEnded) this.#closed('replaced');
     }
+    if (session.signal.aborted && this.#session !== undefined && this.isOpen) return this.#session;
     const print = fingerprint(proof);
     this.#proofs = [...this.#proofs.filter((other) => other !== print), print].slice(-PROOFS_MAX);
     this.#proof = proof;
@@ -189,8 +210,8 @@ export class Link {
     }
   }
 
-  #judged(proof: Shown): DeviceSession | undefined {
-    return this.isOpen && this.#proofs.includes(fingerprint(proof)) ? this.#session : undefined;
+  #judged(print: string): DeviceSession | undefined {
+    return this.isOpen && this.#proofs.includes(print) ? this.#session : undefined;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -22,7 +22,7 @@ export interface Seen {
   sent: Buffer | undefined;
 }
 
-interface Waiting {
+export interface Waiting {
   cancel: () => void;
   settle(delivery: Delivery): void;
 }
@@ -34,6 +34,11 @@ export interface Pace {
   chance(): number;
   /** Where message ids begin: not to be guessed by who does not see the traffic. */
   messageId(): number;
+  /**
+   * What awaits an acknowledgement, of all endpoints, by carrier and message id: an observer may be silent for so long that its
+   * endpoint is forgotten, and still acknowledges.
+   */
+  readonly unacknowledged: Map<string, Waiting>;
 }
 
 export class Endpoint implements Caller {
@@ -119,13 +124,16 @@ export class Endpoint implements Caller {
   /** Sends a confirmable message until the peer has acknowledged it, has refused it, or is lost (RFC 7252 section 4.2). */
   confirmed(message: CoapMessage): Promise<Delivery> {
     if (this.#waiting.size >= limits.coapUnacknowledgedPerEndpointMax) return Promise.resolve('lost');
-    const messageId = this.nextMessageId();
+    let messageId = this.nextMessageId();
+    while (this.#pace.unacknowledged.has(waitingName(this.carrier, messageId))) messageId = this.nextMessageId();
+    const name = waitingName(this.carrier, messageId);
     const bytes = encodeDatagram({ ...message, type: types.confirmable, messageId });
     const { promise, resolve } = Promise.withResolvers<Delivery>();
     const waiting: Waiting = {
       cancel: () => {},
       settle: (delivery) => {
         this.#waiting.delete(messageId);
+        this.#pace.unacknowledged.delete(name);
         waiting.cancel();
         resolve(delivery);
       },
@@ -143,13 +151,9 @@ export class Endpoint implements Caller {
       timeoutMs *= 2;
     };
     this.#waiting.set(messageId, waiting);
+    this.#pace.unacknowledged.set(name, waiting);
     send();
     return promise;
-  }
-
-  /** The peer has acknowledged or refused a message; what it means nobody for is ignored. */
-  settle(messageId: number, delivery: Delivery): void {
-    this.#waiting.get(messageId)?.settle(delivery);
   }
 
   /** The carrier has ended. */
@@ -157,3 +161,5 @@ export class Endpoint implements Caller {
     for (const waiting of [...this.#waiting.values()]) waiting.settle('lost');
   }
 }
+
+export const waitingName = (carrier: Carrier, messageId: number): string => `${carrier.key} ${messageId}`;

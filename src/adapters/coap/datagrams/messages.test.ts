@@ -37,7 +37,7 @@ class Rig {
       this.caller = caller;
       return this.answer(caller);
     },
-    { clock: this.clock, chance: () => 0, messageId: () => 500 },
+    { clock: this.clock, chance: () => 0, messageId: () => 500, unacknowledged: new Map() },
     (what) => void this.counts.push(what),
   );
 
@@ -145,6 +145,22 @@ test('a reset refuses a notification; resets and acknowledgements that nobody wa
   await rig.receive(encodeEmpty(types.reset, rig.sent.at(-1)!.messageId), 'udp b');
   await rig.receive(encodeEmpty(types.reset, rig.sent.at(-1)!.messageId));
   assert.equal(await delivery, 'refused');
+});
+
+test('an observer that was silent for so long that it is forgotten still acknowledges', async () => {
+  const rig = new Rig();
+  await rig.receive(request(1));
+  const observer = rig.caller!;
+  rig.clock.advance(limits.coapExchangeMs + 1);
+  rig.layer.sweep();
+  assert.equal(rig.layer.size, 0);
+  // Another request makes the endpoint anew, whose ids are others.
+  await rig.receive(request(2));
+  const deliveries = [observer, rig.caller!].map((caller) => caller.notify(Buffer.of(9), { code: codes.content }));
+  const told = rig.sent.slice(-2).map(({ messageId }) => messageId);
+  assert.equal(new Set(told).size, 2);
+  for (const messageId of told) await rig.receive(encodeEmpty(types.acknowledgement, messageId));
+  assert.deepEqual(await Promise.all(deliveries), ['acknowledged', 'acknowledged']);
 });
 
 test('who has proved nothing is not remembered, and how many are judged at a time is bounded', async () => {

@@ -16,7 +16,7 @@ import {
   uintOf,
 } from '../../../wire/coap/messages.ts';
 import { type Answer, messageOf, type Serve } from '../exchange.ts';
-import { type Carrier, Endpoint, type Pace, type Seen } from './endpoint.ts';
+import { type Carrier, Endpoint, type Pace, type Seen, waitingName } from './endpoint.ts';
 
 /** Bytes that an unproved address is sent for each byte that came from it: the same bound as QUIC's (RFC 9000 section 8). */
 const AMPLIFICATION_MAX = 3;
@@ -72,9 +72,12 @@ export class MessageLayer {
     const { type, messageId } = message;
     const known = this.#endpoints.get(carrier.key) ?? this.#judged.get(carrier.key);
     if (known !== undefined) known.heardAt = this.#pace.clock.monotonic();
-    if (type === types.acknowledgement) known?.settle(messageId, 'acknowledged');
-    else if (type === types.reset) known?.settle(messageId, 'refused');
-    else if (isRequest(message.code)) this.#request({ ...message, bytes }, known ?? new Endpoint(carrier, this.#pace));
+    if (type === types.acknowledgement || type === types.reset) {
+      // What nobody waits for is ignored.
+      const waiting = this.#pace.unacknowledged.get(waitingName(carrier, messageId));
+      waiting?.settle(type === types.reset ? 'refused' : 'acknowledged');
+    } else if (isRequest(message.code))
+      this.#request({ ...message, bytes }, known ?? new Endpoint(carrier, this.#pace));
     // An empty confirmable message is a ping; a response to nothing, and codes of no class, are refused alike (4.2, 4.3).
     else if (type === types.confirmable) carrier.send(encodeEmpty(types.reset, messageId));
   }

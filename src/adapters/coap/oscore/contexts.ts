@@ -83,7 +83,9 @@ export class OscoreContexts {
     const known = this.#known.get(device);
     if (known !== undefined) return this.#open(known, request, message, caller);
     return this.#derive(device, caller.peer).then((context) =>
-      context === undefined ? refused(codes.unauthorized) : this.#open(context, request, message, caller),
+      context === undefined
+        ? refused(codes.unauthorized)
+        : this.#open(this.#known.get(device) ?? context, request, message, caller),
     );
   };
 
