@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [options]`: see bench/README.md. */
 import path from 'node:path';
+import { adapterLine } from './adapter-line.ts';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
@@ -202,6 +203,8 @@ async function run(bench: string | undefined): Promise<void> {
       devices: Number(values.devices ?? 100),
       underWay: (values['under-way'] ?? '1,64').split(',').map(Number),
     });
+  } else if (bench === 'adapter-line') {
+    await adapterLine({ ...common, ...timing(), ...shapeOf(values.shape) });
   } else throw new UsageError(bench === undefined ? 'Name a bench.' : `There is no bench ${bench}.`);
 }
 

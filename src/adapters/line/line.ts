@@ -30,7 +30,7 @@ const definition: AdapterDefinition<Settings> = {
     async start() {
       const options = { host: address, port, ...(tls && { tls: { certificate: tls } }) };
       const listening = await host.listeners.tcp(options, (connection) => serve(host, connection, format));
-      host.log.info('lines are read', { port: listening.port });
+      host.metrics.gauge('port', listening.port);
     },
   }),
 };
