@@ -305,6 +305,9 @@ test('what is no job is refused by its form, with the place of a fault in the co
   assert.deepEqual(await refused('/jobs/v2/a', methodJob('*', undefined)), [400, 'ArgumentNull']);
   assert.deepEqual(await refused('/jobs/v2/a', twinJob('FROM devices.jobs', { tags: {} })), invalid);
   assert.deepEqual(await refused('/jobs/v2/a', twinJob('tags.a = 1 GROUP BY tags.a', { tags: {} })), invalid);
+  const names = Array.from({ length: 400 }, (_, at) => [`n${at}`, 'x'.repeat(700)]);
+  const long = twinJob('*', { tags: Object.fromEntries(names) });
+  assert.deepEqual(await refused('/jobs/v2/a', long), [413, 'MessageTooLarge']);
   const fault = await ask(http, 'PUT', '/jobs/v2/a', twinJob('deviceId = ', { tags: {} }));
   assert.match(fault.json.Message, /Line 1, column 12/);
   assert.equal((await ask(http, 'PUT', '/jobs/v2/a', good)).status, 200);

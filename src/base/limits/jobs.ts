@@ -1,5 +1,5 @@
 /** Jobs over many devices. Read as part of `limits` (`../limits.ts`), which says what stands here. */
-import { HOUR_MS, KiB, SECOND_MS } from './units.ts';
+import { HOUR_MS, KiB, MiB, SECOND_MS } from './units.ts';
 
 const DAY_MS = 24 * HOUR_MS;
 
@@ -8,6 +8,8 @@ export const jobsLimits = {
   jobIdCharsMax: 64,
   /** Characters of a condition: a query of which it is a part has a little more. */
   jobConditionCharsMax: 8 * KiB - 64,
+  /** Characters, as JSON, of what a job does: a full section of tags and one of desired properties, with room for escapes; a method's payload. */
+  jobWorkCharsMax: 256 * KiB,
   /** Service: jobs that run at a time (its largest tier); others wait until one has ended. */
   jobsRunningMax: 10,
   /** Jobs that have not ended: those that run, wait, or begin later. */
@@ -48,6 +50,8 @@ export const jobsLimits = {
   /** Jobs in one page of a list, at most and unless told. */
   jobPageMax: 1000,
   jobPageDefault: 100,
+  /** Characters of the jobs of a page; one that is reached ends it. */
+  jobPageCharsMax: 2 * MiB,
   /** Characters of what a device or a refusal said that a record keeps; a method's payload counts by its own limit. */
   jobReasonCharsMax: 1 * KiB,
 } as const;

@@ -81,11 +81,9 @@ export function createJobs(parts: JobsParts): Guarded<Jobs> {
         ...(status !== undefined && { status }),
         ...(continuation !== undefined && { after: jobPlace(continuation) }),
       };
-      // One more, so that there is no token behind the last one.
-      const found = await store.list({ ...of, limit: limit + 1 }, clock.now());
-      const jobs = found.slice(0, limit);
+      const { jobs, goesOn } = await store.list({ ...of, limit, charsMax: limits.jobPageCharsMax }, clock.now());
       const last = jobs.at(-1);
-      return { jobs, ...(found.length > limit && last !== undefined && { continuation: jobContinuation(last) }) };
+      return { jobs, ...(goesOn && last !== undefined && { continuation: jobContinuation(last) }) };
     },
   };
   return parts.guard.room(room, jobCalls);

@@ -12,8 +12,8 @@ export interface JobStore {
   /** `full`: `openMax` jobs have not ended. */
   create(job: NewJob, openMax: number): Promise<'created' | 'exists' | 'full'>;
   find(id: string, now: number): Promise<Job | undefined>;
-  /** Newest first, behind `after`. */
-  list(of: JobFilter, now: number): Promise<readonly Job[]>;
+  /** Newest first, behind `after`: at most `limit`, and no more than `charsMax` of what they do, but one at least. */
+  list(of: JobFilter, now: number): Promise<ListedJobs>;
   /** No further device is begun from here on. `ended`: it had ended before. */
   cancel(id: string, now: number): Promise<'cancelled' | 'missing' | 'ended'>;
   /**
@@ -56,6 +56,13 @@ export interface JobFilter {
   /** The last one of the page before. */
   readonly after?: JobPlace;
   readonly limit: number;
+  readonly charsMax: number;
+}
+
+export interface ListedJobs {
+  readonly jobs: readonly Job[];
+  /** Whether there are others behind these. */
+  readonly goesOn: boolean;
 }
 
 export interface JobPlace {

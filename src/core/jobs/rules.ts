@@ -7,8 +7,8 @@ import type { Job, JobCounts, JobError, JobStatus, NewJob } from './types.ts';
 
 const idPattern = /^[A-Za-z0-9._:-]+$/;
 
-/** @throws HubError ArgumentInvalid */
-export function checkJob({ id, condition, startTime, maxExecutionMs }: JobRequest, now: number): void {
+/** @throws HubError ArgumentInvalid, MessageTooLarge */
+export function checkJob({ id, condition, work, startTime, maxExecutionMs }: JobRequest, now: number): void {
   if (id.length > limits.jobIdCharsMax || !idPattern.test(id)) {
     throw invalid(`A job's id has 1 to ${limits.jobIdCharsMax} letters, digits and . _ : -`);
   }
@@ -16,6 +16,13 @@ export function checkJob({ id, condition, startTime, maxExecutionMs }: JobReques
   if (id.toLowerCase() === 'query') throw invalid('A job cannot be called query: that is the address of the list.');
   if (condition.length > limits.jobConditionCharsMax) {
     throw invalid(`A job's condition has at most ${limits.jobConditionCharsMax} characters.`);
+  }
+  const chars = JSON.stringify(work).length;
+  if (chars > limits.jobWorkCharsMax) {
+    const max = limits.jobWorkCharsMax;
+    throw new HubError('MessageTooLarge', `What a job does has at most ${max} characters as JSON.`, {
+      limit: { name: 'jobWorkCharsMax', scope: 'job', current: chars, max },
+    });
   }
   if (startTime !== undefined && startTime > now + limits.jobStartAheadMsMax) {
     throw invalid(`A job begins within ${limits.jobStartAheadMsMax / 86_400_000} days.`);

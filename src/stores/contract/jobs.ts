@@ -113,7 +113,7 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
       await store.create(newJob(id, { createdTime: at < 2 ? 10 : 20 }), 9);
     await store.create(newJob('m', { createdTime: 5, work: method, startTime: 9000 }), 9);
     const ids = async (of: Partial<Parameters<JobStore['list']>[0]>) =>
-      (await store.list({ limit: 10, ...of }, 3000)).map(({ id }) => id).join(' ');
+      (await store.list({ limit: 10, charsMax: 1e6, ...of }, 3000)).jobs.map(({ id }) => id).join(' ');
     assert.equal(await ids({}), 'b c a m');
     assert.equal(await ids({ limit: 2 }), 'b c');
     assert.equal(await ids({ after: { createdTime: 10, id: 'c' } }), 'a m');
@@ -121,6 +121,15 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.equal(await ids({ status: 'scheduled' }), 'm');
     assert.equal(await ids({ status: 'queued' }), 'b c a');
     assert.equal(await ids({ status: 'running' }), '');
+    const goesOn = async (limit: number, charsMax: number) => {
+      const { jobs, goesOn } = await store.list({ limit, charsMax }, 3000);
+      return [jobs.length, goesOn];
+    };
+    assert.deepEqual(await goesOn(4, 1e6), [4, false]);
+    assert.deepEqual(await goesOn(3, 1e6), [3, true]);
+    assert.deepEqual(await goesOn(4, 1), [1, true], 'one at least');
+    const chars = JSON.stringify(patch).length + 1;
+    assert.deepEqual(await goesOn(4, 2 * chars), [2, true]);
   });
 
   trial('jobs begin in time, as many as may run, and belong to one node until its lease ends', async ({ store }) => {
@@ -388,7 +397,7 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
         await store.dismiss(hold, 'failed', wasCancelled, { ...records, countMax: 9 });
         await store.end(hold, 'completed', '', 2200);
       }
-      const left = async () => (await store.list({ limit: 9 }, 3000)).map(({ id }) => id).join(' ');
+      const left = async () => (await store.list({ limit: 9, charsMax: 1e6 }, 3000)).jobs.map(({ id }) => id).join(' ');
       assert.equal(await store.sweep(0, 100, { jobsMax: 3, recordsMax: 6 }), 0);
       assert.equal(await store.sweep(0, 100, { jobsMax: 3, recordsMax: 5 }), 3);
       assert.equal(await left(), 'c b');

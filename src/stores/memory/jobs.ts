@@ -73,13 +73,18 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
       const kept = jobs.get(id);
       return kept && shown(kept, now);
     },
-    async list({ kind, status, after, limit }, now) {
-      return byAge()
+    async list({ kind, status, after, limit, charsMax }, now) {
+      const found = byAge()
         .map((kept) => shown(kept, now))
         .filter((job) => kind === undefined || job.work.kind === kind)
         .filter((job) => status === undefined || job.status === status)
-        .filter((job) => after === undefined || isBehind(after, job))
-        .slice(0, limit);
+        .filter((job) => after === undefined || isBehind(after, job));
+      let chars = 0;
+      const fits = found.slice(0, limit).filter(({ work, condition }, at) => {
+        chars += JSON.stringify(work).length + condition.length;
+        return at === 0 || chars <= charsMax;
+      });
+      return { jobs: fits, goesOn: found.length > fits.length };
     },
     async cancel(id, now) {
       const kept = jobs.get(id);

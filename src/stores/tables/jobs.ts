@@ -1,12 +1,15 @@
 /** Jobs in tables: taken, shown, cancelled, and which node carries them on. What is done for their devices is in `job-devices.ts`. */
 import { sql } from 'kysely';
-import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals, KeptJobs } from '../../core/jobs/ports.ts';
+import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals, KeptJobs, ListedJobs } from '../../core/jobs/ports.ts';
 import { outcomeUnknown, type StoredStatus } from '../../core/jobs/rules.ts';
 import type { Job, JobStatus, NewJob } from '../../core/jobs/types.ts';
-import { engineOf, lockingRows } from './engine.ts';
+import { engineOf, lockingRows, padded } from './engine.ts';
 import { jobOf, RUNNING, UNKNOWN } from './job-rows.ts';
 import type { JobRow } from './job-tables.ts';
 import type { Transaction } from './schema.ts';
+
+/** Rows that one statement names, or one sweep removes. */
+const JOBS_AT_ONCE = 100;
 
 const fresh = {
   ...{ status: 'queued', is_open: 1, started_time: 0, ended_time: 0, reason: '' },
@@ -52,9 +55,10 @@ export async function findJob(tx: Transaction, id: string, now: number): Promise
   return row && jobOf(row, now);
 }
 
-export async function listJobs(tx: Transaction, of: JobFilter, now: number): Promise<readonly Job[]> {
-  const { kind, status, after, limit } = of;
-  let query = tx.selectFrom('jobs').selectAll();
+export async function listJobs(tx: Transaction, of: JobFilter, now: number): Promise<ListedJobs> {
+  const { kind, status, after, limit, charsMax } = of;
+  // How long they are first: what does not fit is not read.
+  let query = tx.selectFrom('jobs').select(['id', sql<number>`length(work) + length(condition)`.as('chars')]);
   if (kind !== undefined) query = query.where('kind', '=', kind);
   if (status !== undefined) query = query.where('status', '=', status === 'scheduled' ? 'queued' : status);
   if (status === 'scheduled') query = query.where('start_time', '>', now);
@@ -62,8 +66,24 @@ export async function listJobs(tx: Transaction, of: JobFilter, now: number): Pro
   if (after !== undefined) {
     query = query.where(sql<boolean>`(created_time, id) < (${after.createdTime}, ${after.id})`);
   }
-  const rows = await query.orderBy('created_time', 'desc').orderBy('id', 'desc').limit(limit).execute();
-  return rows.map((row) => jobOf(row, now));
+  const found = await query
+    .orderBy('created_time', 'desc')
+    .orderBy('id', 'desc')
+    .limit(limit + 1)
+    .execute();
+  let chars = 0;
+  const fits = found.slice(0, limit).filter((each, at) => {
+    chars += Number(each.chars);
+    return at === 0 || chars <= charsMax;
+  });
+  const rows: JobRow[] = [];
+  for (let at = 0; at < fits.length; at += JOBS_AT_ONCE) {
+    const ids = fits.slice(at, at + JOBS_AT_ONCE).map(({ id }) => id);
+    rows.push(...(await tx.selectFrom('jobs').selectAll().where('id', 'in', padded(ids)).execute()));
+  }
+  const byId = new Map(rows.map((row) => [row.id, jobOf(row, now)]));
+  const jobs = fits.map(({ id }) => byId.get(id)).filter((job) => job !== undefined);
+  return { jobs, goesOn: found.length > fits.length };
 }
 
 export async function cancelJob(tx: Transaction, id: string, now: number): Promise<'cancelled' | 'missing' | 'ended'> {
@@ -184,8 +204,6 @@ export async function endJob(
     .execute();
   return true;
 }
-
-const JOBS_AT_ONCE = 100;
 
 export async function sweepJobs(
   tx: Transaction,

@@ -261,6 +261,12 @@ function rowsOf({ name, args }: Call): number {
       return (args as OperationArgs<'identities.listDevices'>)[0].limit;
     case 'identities.listChildren':
       return (args as OperationArgs<'identities.listChildren'>)[1].limit;
+    case 'jobs.select':
+      return (args as OperationArgs<'jobs.select'>)[1].keys.length;
+    case 'jobs.settle':
+      return (args as OperationArgs<'jobs.settle'>)[1].length;
+    case 'jobs.dismiss':
+      return (args as OperationArgs<'jobs.dismiss'>)[3].countMax;
     case 'identities.listModules':
       return limits.modulesPerDeviceMax;
     case 'commands.enqueue':
