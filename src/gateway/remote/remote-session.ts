@@ -47,8 +47,10 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   #isClosed = false;
   /** A message of this session is on the gateway's disk, or on its way there. */
   #hasStored = false;
-  /** Names of commands that are with the device, by their delivery. */
+  /** Names of commands that are with the device, by the id under which it has them. */
   readonly #names = new Map<string, string>();
+  /** The newest delivery of each of them, by name, and the id under which the device has it: a lost link makes the hub deliver again. */
+  readonly #deliveries = new Map<string, { readonly given: string; readonly newest: string }>();
   /** Desired properties as the device knows them, as far as it has read them. */
   #known: { version: number; properties: JsonObject | undefined } | undefined;
   /** Changes that the handler has not been given yet: it has one at a time. */
@@ -164,11 +166,14 @@ export class RemoteSession implements SessionWire, DeviceEvents {
 
   settle(id: string, settlement: Settlement | 'release'): void {
     const name = this.#names.get(id);
+    if (name === undefined) return;
+    const newest = this.#deliveries.get(name)?.newest ?? id;
     this.#names.delete(id);
+    this.#deliveries.delete(name);
     // Given back: its lock ends by itself.
     if (settlement === 'release') return;
-    const isTold = this.#links?.settle(id, settlement) ?? false;
-    if (name !== undefined) this.#parts.outcomes.settled(this.device, name, settlement, isTold);
+    const isTold = this.#links?.settle(newest, settlement) ?? false;
+    this.#parts.outcomes.settled(this.device, name, settlement, isTold);
   }
 
   answer(id: string, answer: MethodAnswer): void {
@@ -195,12 +200,22 @@ export class RemoteSession implements SessionWire, DeviceEvents {
       this.#links?.settle(command.id, known);
       return;
     }
+    const before = this.#deliveries.get(name);
+    this.#deliveries.set(name, { given: before?.given ?? command.id, newest: command.id });
+    // The device is still at it.
+    if (before !== undefined) return;
     this.#names.set(command.id, name);
     this.#parts.end.command(command);
   }
 
-  commandOver(id: string): void {
-    this.#parts.end.commandOver(id);
+  /** @param newest the delivery whose lock is over */
+  commandOver(newest: string): void {
+    for (const [name, delivery] of this.#deliveries) {
+      if (delivery.newest !== newest) continue;
+      this.#deliveries.delete(name);
+      this.#names.delete(delivery.given);
+      this.#parts.end.commandOver(delivery.given);
+    }
   }
 
   method(id: string, call: MethodCall): void {

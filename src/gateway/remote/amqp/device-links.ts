@@ -197,10 +197,8 @@ export class DeviceLinks {
   #finish(): void {
     this.#isOver = true;
     this.#place.leave();
-    for (const [id, { cancel }] of this.#commands) {
-      cancel();
-      this.#parts.events.commandOver(id);
-    }
+    // The device goes on with them: the hub delivers them again, and hears then what became of them.
+    for (const { cancel } of this.#commands.values()) cancel();
     for (const [id, cancel] of this.#methods) {
       cancel();
       this.#parts.events.methodOver(id);
