@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { adapterLine } from './adapter-line.ts';
 import { commandRoundtrip } from './command-roundtrip.ts';
+import { configurations } from './configurations.ts';
 import { connectChurn } from './connect-churn.ts';
 import { doorsUnderAttack } from './doors-under-attack.ts';
 import { type FilePart, fileParts, fileTransfer } from './file-transfer.ts';
@@ -190,6 +191,8 @@ async function run(bench: string | undefined): Promise<void> {
     await registryJobs({ ...common, devices: Number(values.devices ?? 100_000) });
   } else if (bench === 'gateway-remote') {
     await gatewayRemote({ ...common, ...timing(), shape: shapeOf(values.shape.split(',')[0]) });
+  } else if (bench === 'configurations') {
+    await configurations({ ...common, devices: Number(values.devices ?? 5000) });
   } else if (bench === 'methods') {
     await methods({
       ...common,
