@@ -52,6 +52,25 @@ serve({
       }
       return pages;
     }),
+  /** One verb of configurations, with what each takes. */
+  configuration: (verb, ...args) =>
+    told(async () => {
+      const body = async (method) => (await registry[method](...args)).responseBody;
+      switch (verb) {
+        case 'create':
+          return body('addConfiguration');
+        case 'get':
+          return body('getConfiguration');
+        case 'list':
+          return body('getConfigurations');
+        case 'update':
+          return body('updateConfiguration');
+        case 'delete':
+          return void (await registry.removeConfiguration(args[0]));
+        default:
+          return void (await registry.applyConfigurationContentOnDevice(...args));
+      }
+    }),
   exportRegistry: (uri, excludesKeys) => told(() => registry.exportDevicesToBlob(uri, excludesKeys)),
   importRegistry: (input, output) => told(() => registry.importDevicesFromBlob(input, output)),
   registryJob: (id) => told(() => registry.getJob(id)),

@@ -5,8 +5,8 @@ import sys
 
 os.environ["REQUESTS_CA_BUNDLE"] = os.environ["NODE_EXTRA_CA_CERTS"]
 
-from azure.iot.hub import IoTHubJobManager, IoTHubRegistryManager
-from azure.iot.hub.models import CloudToDeviceMethod, JobProperties, QuerySpecification, Twin, TwinProperties
+from azure.iot.hub import IoTHubConfigurationManager, IoTHubJobManager, IoTHubRegistryManager
+from azure.iot.hub.models import CloudToDeviceMethod, Configuration, ConfigurationContent, JobProperties, QuerySpecification, Twin, TwinProperties
 from azure.storage.blob import ContainerClient
 from msrest.exceptions import HttpOperationError
 
@@ -14,6 +14,7 @@ from link import report, serve
 
 job = json.loads(sys.stdin.readline())
 jobs = IoTHubJobManager.from_connection_string(job["connectionString"])
+configurations = IoTHubConfigurationManager.from_connection_string(job["connectionString"])
 manager = IoTHubRegistryManager.from_connection_string(job["connectionString"])
 
 
@@ -98,6 +99,22 @@ def import_registry(source, target):
     return registry_job(told(lambda: jobs.create_import_export_job(wish)))
 
 
+def configuration(verb, *args):
+    if verb == "create" or verb == "update":
+        wish = Configuration.from_dict(args[0])
+        if verb == "create":
+            return told(lambda: configurations.create_configuration(wish)).serialize(keep_readonly=True)
+        return told(lambda: configurations.update_configuration(wish, wish.etag)).serialize(keep_readonly=True)
+    if verb == "get":
+        return told(lambda: configurations.get_configuration(args[0])).serialize(keep_readonly=True)
+    if verb == "list":
+        return [each.serialize(keep_readonly=True) for each in told(lambda: configurations.get_configurations())]
+    if verb == "delete":
+        return told(lambda: configurations.delete_configuration(args[0]))
+    content = ConfigurationContent.from_dict(args[1])
+    return told(lambda: configurations.apply_configuration_on_edge_device(args[0], content))
+
+
 def blob(uri, name):
     container = ContainerClient.from_container_url(uri)
     return container.download_blob(name).readall().decode()
@@ -110,6 +127,7 @@ serve(
         "patch": patch,
         "replace": replace,
         "invoke": invoke,
+        "configuration": configuration,
         "exportRegistry": export_registry,
         "importRegistry": import_registry,
         "registryJob": lambda job_id: registry_job(told(lambda: jobs.get_import_export_job(job_id))),

@@ -99,7 +99,16 @@ export class TwinBackEnd implements AsyncDisposable {
 
   /** What the SDK makes of a refusal, with the hub's answer in it: class, message, body. Undefined = it was none. */
   async refusal(
-    op: 'patch' | 'replace' | 'invoke' | 'get' | 'query' | 'exportRegistry' | 'importRegistry' | 'registryJob',
+    op:
+      | 'patch'
+      | 'replace'
+      | 'invoke'
+      | 'get'
+      | 'query'
+      | 'configuration'
+      | 'exportRegistry'
+      | 'importRegistry'
+      | 'registryJob',
     ...args: readonly unknown[]
   ): Promise<string | undefined> {
     const { error } = await this.client.call(op, ...args);

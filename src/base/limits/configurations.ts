@@ -21,7 +21,7 @@ export const configurationsLimits = {
   /** Service: the largest priority. */
   configurationPriorityMax: 2 ** 31 - 1,
   /** Identities that are looked at in one step of the store: some milliseconds of its thread, between which others have their turn. */
-  configurationsAtOnce: 64,
+  configurationsAtOnce: 32,
   /** Of the walk over the whole fleet, so much of the time is left to others: the pause behind a step, in times of the step. */
   configurationWalkPause: 1,
   /** How often content is set on a twin that others change at the same time. */

@@ -126,3 +126,9 @@ export function modulesOf(deployed: readonly number[], { bySerial }: Configurati
 export function isNothing({ states, paths, deployed, counted }: Configured): boolean {
   return Object.keys(states).length === 0 && paths.length === 0 && deployed.length === 0 && counted.length === 0;
 }
+
+/** Whether a refusal was told before: it comes again with each change of the twin. */
+export function isSameStates(a: ConfigurationStates, b: ConfigurationStates | undefined): boolean {
+  const names = Object.keys(a);
+  return b !== undefined && names.length === Object.keys(b).length && names.every((id) => a[id] === b[id]);
+}

@@ -63,7 +63,7 @@ export interface Step {
   readonly changed: number;
   /** Edge devices without a module that they should have; they stay marked. */
   readonly missing: readonly MissingModules[];
-  /** Twins that could not take what is set, and why. */
+  /** Twins that cannot take what is set since now, and why. */
   readonly refused: readonly { readonly key: IdentityKey; readonly message: string }[];
 }
 

@@ -179,6 +179,8 @@ export function configurationStoreContract(name: string, open: () => Promise<Con
     assert.equal(refused.length, 1);
     assert.deepEqual({ ...(await twins.load(key))?.configurations }, { c: 'targeted' });
     assert.deepEqual((await store.get('c'))?.systemCounts, { targetedCount: 1, appliedCount: 0 });
+    await change(parts, key, { tags: { any: 1 } });
+    assert.deepEqual((await store.step(terms(5))).refused, [], 'it is told once');
     await change(parts, key, { properties: { desired: { k0: null } } });
     await drain(parts);
     assert.deepEqual({ ...(await twins.load(key))?.configurations }, { c: 'applied' });

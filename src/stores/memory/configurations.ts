@@ -1,6 +1,7 @@
 import {
   countedBy,
   isNothing,
+  isSameStates,
   modulesOf,
   refusedOf,
   type Subject,
@@ -218,8 +219,10 @@ export function createMemoryConfigurationStore(
         work.changed++;
         twin = outcome.kept.twin;
       } else {
-        work.refused.push({ key, message: outcome.kind === 'refused' ? outcome.message : 'It is gone.' });
         wanted = refusedOf(subject, wanted);
+        if (!isSameStates(wanted.states, before?.states)) {
+          work.refused.push({ key, message: outcome.kind === 'refused' ? outcome.message : 'It is gone.' });
+        }
       }
     }
     const counted = countedBy(subject, wanted, rowOf(twin, wanted.states), set);

@@ -2,6 +2,7 @@
 import {
   countedBy,
   isNothing,
+  isSameStates,
   modulesOf,
   refusedOf,
   type Subject,
@@ -345,8 +346,10 @@ class Work {
       if (note !== undefined) this.notes.push(note);
       return { wanted, row: rowOf(twinOf(outcome.text), wanted.states) };
     }
-    this.refused.push({ key, message: outcome.kind === 'refused' ? outcome.message : 'It is gone.' });
     const instead = refusedOf(subject, wanted);
+    if (!isSameStates(instead.states, subject.before?.states)) {
+      this.refused.push({ key, message: outcome.kind === 'refused' ? outcome.message : 'It is gone.' });
+    }
     return { wanted: instead, row: rowOf(twin, instead.states) };
   }
 

@@ -1,8 +1,14 @@
 package mooring.sdktests;
 
 import com.google.gson.Gson;
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.google.gson.reflect.TypeToken;
+import com.microsoft.azure.sdk.iot.service.configurations.Configuration;
+import com.microsoft.azure.sdk.iot.service.configurations.ConfigurationContent;
+import com.microsoft.azure.sdk.iot.service.configurations.ConfigurationMetrics;
+import com.microsoft.azure.sdk.iot.service.configurations.ConfigurationsClient;
 import com.microsoft.azure.sdk.iot.service.exceptions.IotHubException;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodRequestOptions;
 import com.microsoft.azure.sdk.iot.service.methods.DirectMethodResponse;
@@ -28,6 +34,7 @@ final class TwinsBackEnd {
   private final DirectMethodsClient methods;
   private final RegistryClient registry;
   private final QueryClient queries;
+  private final ConfigurationsClient configurations;
 
   TwinsBackEnd(JsonObject job) {
     String connectionString = job.get("connectionString").getAsString();
@@ -35,6 +42,7 @@ final class TwinsBackEnd {
     methods = new DirectMethodsClient(connectionString);
     registry = new RegistryClient(connectionString);
     queries = new QueryClient(connectionString);
+    configurations = new ConfigurationsClient(connectionString);
   }
 
   private static Map<String, Object> shown(RegistryJob job) {
@@ -43,6 +51,71 @@ final class TwinsBackEnd {
     all.put("type", String.valueOf(job.getType()).toLowerCase());
     all.put("status", String.valueOf(job.getStatus()).toLowerCase());
     all.put("failureReason", job.getFailureReason());
+    return all;
+  }
+
+  /** One verb of configurations, with what each takes. */
+  private Object configuration(String verb, JsonArray args) throws Exception {
+    switch (verb) {
+      case "create":
+        return shown(configurations.create(wantedConfiguration(args.get(1).getAsJsonObject())));
+      case "get":
+        return shown(configurations.get(args.get(1).getAsString()));
+      case "list": {
+        List<Object> all = new ArrayList<>();
+        for (Configuration each : configurations.get(20)) all.add(shown(each));
+        return all;
+      }
+      case "update": {
+        JsonObject wanted = args.get(1).getAsJsonObject();
+        Configuration current = configurations.get(wanted.get("id").getAsString());
+        current.setPriority(wanted.get("priority").getAsInt());
+        current.setEtag(wanted.get("etag").getAsString());
+        return shown(configurations.replace(current));
+      }
+      case "delete":
+        configurations.delete(args.get(1).getAsString());
+        return Map.of();
+      default:
+        configurations.applyConfigurationContentOnDevice(args.get(1).getAsString(), content(args.get(2).getAsJsonObject()));
+        return Map.of();
+    }
+  }
+
+  private static Configuration wantedConfiguration(JsonObject wanted) {
+    Configuration configuration = new Configuration(wanted.get("id").getAsString());
+    configuration.setContent(content(wanted.getAsJsonObject("content")));
+    configuration.setTargetCondition(wanted.get("targetCondition").getAsString());
+    configuration.setPriority(wanted.get("priority").getAsInt());
+    ConfigurationMetrics metrics = new ConfigurationMetrics();
+    metrics.setQueries(GSON.fromJson(
+        wanted.getAsJsonObject("metrics").get("queries"), new TypeToken<Map<String, String>>() {}.getType()));
+    configuration.setMetrics(metrics);
+    return configuration;
+  }
+
+  private static ConfigurationContent content(JsonObject wanted) {
+    ConfigurationContent content = new ConfigurationContent();
+    if (wanted.has("deviceContent")) {
+      content.setDeviceContent(GSON.fromJson(
+          wanted.get("deviceContent"), new TypeToken<Map<String, Object>>() {}.getType()));
+    }
+    if (wanted.has("modulesContent")) {
+      content.setModulesContent(GSON.fromJson(
+          wanted.get("modulesContent"), new TypeToken<Map<String, Map<String, Object>>>() {}.getType()));
+    }
+    return content;
+  }
+
+  private static Map<String, Object> shown(Configuration configuration) {
+    Map<String, Object> all = new LinkedHashMap<>();
+    all.put("id", configuration.getId());
+    all.put("etag", configuration.getEtag());
+    all.put("priority", configuration.getPriority());
+    all.put("targetCondition", configuration.getTargetCondition());
+    all.put("content", configuration.getContent());
+    all.put("systemMetrics", configuration.getSystemMetrics());
+    all.put("metrics", configuration.getMetrics());
     return all;
   }
 
@@ -86,6 +159,7 @@ final class TwinsBackEnd {
             args.get(3).getAsString()))),
         "query", args -> told(() ->
             query(args.get(0).getAsString(), args.get(1).getAsInt(), args.get(2).getAsString())),
+        "configuration", args -> told(() -> configuration(args.get(0).getAsString(), args)),
         "exportRegistry", args -> told(() -> shown(
             registry.exportDevices(args.get(0).getAsString(), args.get(1).getAsBoolean()))),
         "importRegistry", args -> told(() -> shown(
