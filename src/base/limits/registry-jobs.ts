@@ -30,7 +30,9 @@ export const registryJobsLimits = {
   /** How long a node has a job without saying that it goes on. */
   registryJobLeaseMs: 30 * SECOND_MS,
   /** How often it is looked for a job that nobody works on. */
-  registryJobLookMs: 1 * SECOND_MS,
+  registryJobLookMs: 5 * SECOND_MS,
+  /** How often old jobs, and the errors of jobs that ended, are removed. */
+  registryJobsSweptMs: HOUR_MS,
   /** How long a container of the hub is good, unless its maker says; and at most. */
   registryJobAreaMs: HOUR_MS,
   registryJobAreaMsMax: DAY_MS,

@@ -9,6 +9,8 @@ export interface RegistryJobStore {
   /** `busy`: another one is enqueued or running. */
   create(job: RegistryJob): Promise<'created' | 'busy'>;
   find(id: string): Promise<RegistryJob | undefined>;
+  /** Whether one is enqueued or running; asked again and again. */
+  isOneOpen(): Promise<boolean>;
   /** Newest first, at most `limit`. */
   list(limit: number): Promise<readonly RegistryJob[]>;
   /**

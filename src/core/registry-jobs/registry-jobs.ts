@@ -174,6 +174,8 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
       return () => listeners.delete(listener);
     },
     async work(signal) {
+      // A look that finds none writes nothing.
+      if (!(await records.isOneOpen())) return;
       for (let nth = 1; ; nth++) {
         const job = signal.aborted ? undefined : await records.claim(holder, limits.registryJobLeaseMs, clock.now());
         if (job === undefined) return;

@@ -82,13 +82,19 @@ function carryOn(room: RegistryJobsRoom, clock: Clock, log: Log): () => Promise<
   let running: Promise<void> | undefined;
   let cancel = (): void => {};
   let isAsked = false;
+  let sweptAt = Number.NEGATIVE_INFINITY;
+  const sweep = async (): Promise<void> => {
+    if (clock.monotonic() - sweptAt < limits.registryJobsSweptMs) return;
+    sweptAt = clock.monotonic();
+    await room.sweep();
+  };
   const look = (): void => {
     cancel();
     isAsked = running !== undefined;
     if (running !== undefined || stop.signal.aborted) return;
     running = room
       .work(stop.signal)
-      .then(() => room.sweep())
+      .then(() => sweep())
       .catch((error) => log.error({ error }, 'imports and exports could not be carried on; it is tried again'))
       .finally(() => {
         running = undefined;

@@ -52,13 +52,16 @@ export function registryJobContract(name: string, open: () => Promise<OpenedJobs
     });
 
   trial('one job at a time is open, and comes back as it was given', async ({ jobs }) => {
+    assert.equal(await jobs.isOneOpen(), false);
     assert.equal(await jobs.find('a'), undefined);
     assert.equal(await jobs.create(job('a')), 'created');
     assert.deepEqual(await jobs.find('a'), job('a'));
+    assert.equal(await jobs.isOneOpen(), true);
     assert.equal(await jobs.create(job('b')), 'busy');
     const both = await Promise.all([jobs.cancel('a', NOW + 1), jobs.cancel('none', NOW)]);
     assert.deepEqual(both, ['enqueued', undefined]);
     assert.deepEqual(await jobs.find('a'), { ...job('a'), state: 'cancelled', endedTime: NOW + 1 });
+    assert.equal(await jobs.isOneOpen(), false);
     const created = await Promise.all(['c', 'd'].map((id) => jobs.create(job(id, NOW + 5))));
     assert.deepEqual(created.sort(), ['busy', 'created']);
     assert.deepEqual(

@@ -24,6 +24,7 @@ export function createMemoryRegistryJobs(): RegistryJobStore {
       return 'created';
     },
     find: async (id) => kept.get(id)?.job,
+    isOneOpen: async () => [...kept.values()].some(isOpen),
     list: async (limit) =>
       [...kept.values()]
         .map(({ job }) => job)

@@ -91,6 +91,7 @@ import {
   createRegistryJob,
   endRegistryJob,
   findRegistryJob,
+  isRegistryJobOpen,
   listRegistryJobs,
   registryJobErrors,
   registryPage,
@@ -137,6 +138,7 @@ export function tableOperations(cipher: KeyCipher) {
     ),
     'registryJobs.create': write((tx, job: RegistryJob) => createRegistryJob(tx, cipher, job)),
     'registryJobs.find': read((tx, id: string) => findRegistryJob(tx, cipher, id)),
+    'registryJobs.isOneOpen': read(isRegistryJobOpen),
     'registryJobs.list': read((tx, limit: number) => listRegistryJobs(tx, cipher, limit)),
     'registryJobs.claim': write((tx, holder: string, leaseMs: number, now: number) =>
       claimRegistryJob(tx, cipher, holder, leaseMs, now),

@@ -6,6 +6,7 @@ export function tableRegistryJobs(tables: TableCaller): RegistryJobStore {
   return {
     create: (job) => tables.call('registryJobs.create', job),
     find: (id) => tables.call('registryJobs.find', id),
+    isOneOpen: () => tables.call('registryJobs.isOneOpen'),
     list: (limit) => tables.call('registryJobs.list', limit),
     claim: (holder, leaseMs, now) => tables.call('registryJobs.claim', holder, leaseMs, now),
     advance: (id, holder, step, leaseMs, now) => tables.call('registryJobs.advance', id, holder, step, leaseMs, now),

@@ -46,6 +46,11 @@ export async function listRegistryJobs(
   return (await query.execute()).map((row) => jobOf(row, cipher));
 }
 
+export async function isRegistryJobOpen(tx: Transaction): Promise<boolean> {
+  const query = tx.selectFrom('registry_jobs').select('id').where('ended_time', 'is', null);
+  return (await query.executeTakeFirst()) !== undefined;
+}
+
 export async function claimRegistryJob(
   tx: Transaction,
   cipher: KeyCipher,
