@@ -227,3 +227,25 @@ test('a job whose time is over before all are selected has failed; one of twins 
   isSlow = false;
   await runner.close();
 });
+
+test('a selection that takes long holds up no other job', async () => {
+  const { store, node, until, clock, keys } = await bench(10);
+  let isSlow = true;
+  const runner = node('a', {
+    async select(condition) {
+      while (condition === 'slow' && isSlow) await new Promise<void>((resolve) => clock.after(100, resolve));
+      return { keys, next: undefined };
+    },
+  });
+  const now = clock.now();
+  for (const id of ['slow', 'quick']) {
+    const times = { createdTime: now, startTime: now, maxExecutionMs: 300_000 };
+    await store.create({ id, condition: id, work: patch, createdBy: 'p', ...times }, 10);
+  }
+  const statusOf = async (id: string) => (await store.find(id, clock.now()))?.status;
+  await until('the quick one is over', async () => (await statusOf('quick')) === 'completed', 5000);
+  assert.equal(await statusOf('slow'), 'running');
+  isSlow = false;
+  await until('the slow one is over', async () => (await statusOf('slow')) === 'completed', 5000);
+  await runner.close();
+});

@@ -59,7 +59,14 @@ type Turn = 'again' | 'waits' | 'gone';
 interface Running extends HeldJob {
   /** Changes with each piece that was selected. */
   selection: SelectionPlace | undefined;
+  /** The piece that is being looked for: a query may take long, and other jobs go on meanwhile. */
+  piece: Piece | undefined;
   readonly calls: MethodCalls | undefined;
+}
+
+interface Piece {
+  found?: SelectedKeys;
+  failure?: unknown;
 }
 
 export function createJobRunner(parts: RunnerParts): JobRunner {
@@ -146,7 +153,7 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
       const known = held.get(id);
       const isOfMethods = each.job.work.kind === 'scheduleDeviceMethod';
       const calls = known?.calls ?? (isOfMethods ? new MethodCalls(each.job, parts, goOn) : undefined);
-      held.set(id, { ...each, calls });
+      held.set(id, { ...each, piece: known?.piece, calls });
     }
   }
 
@@ -205,11 +212,37 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
   }
 
   async function select(running: Running): Promise<Turn> {
-    const { job, hold, selection } = running;
-    const { keys, next } = await parts.select(job.condition, selection === '' ? undefined : selection, stopped.signal);
+    const { job, hold, selection, piece } = running;
+    if (piece === undefined) {
+      running.piece = pieceOf(job.condition, selection);
+      return 'waits';
+    }
+    if (piece.found === undefined && piece.failure === undefined) return 'waits';
+    running.piece = undefined;
+    if (piece.found === undefined) throw piece.failure;
+    const { keys, next } = piece.found;
     if (!(await store.select(hold, { keys, next }, clock.now()))) return 'gone';
     running.selection = next;
-    return 'again';
+    if (next === undefined) return 'again';
+    running.piece = pieceOf(job.condition, next);
+    return 'waits';
+  }
+
+  /** Wakes the runner when it is there. */
+  function pieceOf(condition: string, place: SelectionPlace | undefined): Piece {
+    const piece: Piece = {};
+    parts
+      .select(condition, place === '' ? undefined : place, stopped.signal)
+      .then(
+        (found) => {
+          piece.found = found;
+        },
+        (error) => {
+          piece.failure = error ?? new Error('a selection failed');
+        },
+      )
+      .finally(goOn);
+    return piece;
   }
 
   /** Ends what waits; what is under way keeps its own time, unless the job was cancelled or is over. */
