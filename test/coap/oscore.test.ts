@@ -11,6 +11,7 @@ import { encodeDatagram } from '../../src/wire/coap/datagram.ts';
 import { codes, codeText, optionOf, options, types } from '../../src/wire/coap/messages.ts';
 import { CoapClient } from '../drivers/coap.ts';
 import { OscoreClient } from '../drivers/oscore-client.ts';
+import { until } from '../drivers/until.ts';
 
 const hub = new FakeHub();
 let adapter: RunningAdapter;
@@ -151,6 +152,21 @@ test('with a new key of the device the context of the old one opens nothing', as
   assert.equal(codeText((await client.answerTo(outer)).code), '4.00');
   const renewed = new OscoreClient(client, id, secretOf(key));
   assert.equal(codeText((await renewed.request('telemetry', post)).answer.code), '2.04');
+});
+
+test('a new key of a device that was away in the meantime counts within a second', async (t) => {
+  const { id, client, oscore } = await device(t);
+  await oscore.request('telemetry', post);
+  hub.end(id, 'idle');
+  const key = hub.addDevice(id);
+  const renewed = new OscoreClient(client, id, secretOf(key));
+  await until('it is taken', async () => {
+    const answer = await renewed.request('telemetry', post).catch(() => undefined);
+    return answer?.answer.code === codes.changed;
+  });
+  const { outer } = oscore.sealed('telemetry', post);
+  client.send(encodeDatagram(outer));
+  assert.equal(optionOf(await client.answerTo(outer), options.oscore), undefined, 'the old one opens nothing');
 });
 
 test('numbers of the adapter go on behind those that were reserved, also after a crash', async () => {

@@ -51,6 +51,8 @@ export const coapLimits = {
   coapOscoreContextsMax: 20_000,
   /** Requests that may overtake each other (RFC 8613 section 3.2.2). */
   coapOscoreWindow: 32,
+  /** How often a seal that a kept context does not open makes the adapter ask whether the device has a new key. */
+  coapOscoreKeyCheckMs: 1 * SECOND_MS,
   /** Numbers of the adapter's own that are reserved on the disk at a time. */
   coapOscoreNumbersReserved: 4096,
   /** How long a GET of commands waits for one. */

@@ -43,6 +43,8 @@ interface Context {
   readonly keys: OscoreKeys;
   /** What a request must show to prove that it is no older than this context (appendix B.1.2). */
   readonly echo: Buffer;
+  /** When it was last looked whether the device's key is still this one; monotonic milliseconds. */
+  checkedAt: number;
   /** Undefined = the hub does not know which numbers were taken: it has just begun to know the device. */
   window: ReplayWindow | undefined;
 }
@@ -95,13 +97,8 @@ export class OscoreContexts {
   }
 
   async #derive(device: string, peer: string): Promise<Context | undefined> {
-    const key = await this.#host.sharedKey(device, peer).catch(() => undefined);
-    if (key === undefined) return undefined;
-    const known = this.#known.get(device);
-    if (known !== undefined) return known;
-    const idContext = Buffer.from(device);
-    const secret = { masterSecret: key, masterSalt: empty, idContext, senderId: SERVER_ID, recipientId: CLIENT_ID };
-    return { device, key, keys: deriveKeys(secret), echo: randomBytes(8), window: undefined };
+    const key = await this.#keyOf(device, peer);
+    return key === undefined ? undefined : this.#contextOf(device, key);
   }
 
   #open(context: Context, request: RequestId, message: CoapMessage, caller: Caller): Answer | Promise<Answer> {
@@ -119,7 +116,7 @@ export class OscoreContexts {
     }
     if (inner === undefined) {
       this.#count('oscoreBroken');
-      return refused(codes.badRequest);
+      return this.#openAnew(context, request, message, caller) ?? refused(codes.badRequest);
     }
     this.#keep(context);
     if (context.window === undefined) {
@@ -139,6 +136,30 @@ export class OscoreContexts {
     const answered = (answer: Answer): Answer =>
       this.#sealed(context, request, answer, false) ?? refused(codes.serviceUnavailable);
     return given instanceof Promise ? given.then(answered) : answered(given);
+  }
+
+  /** A seal that a kept context does not open may be of a new key of the device. Looked at now and then: anybody can send such. */
+  #openAnew(context: Context, request: RequestId, message: CoapMessage, caller: Caller): Promise<Answer> | undefined {
+    const now = this.#host.clock.monotonic();
+    const isKept = this.#known.get(context.device) === context;
+    if (!isKept || now - context.checkedAt < limits.coapOscoreKeyCheckMs) return undefined;
+    context.checkedAt = now;
+    return this.#keyOf(context.device, caller.peer).then((key) => {
+      if (key === undefined || Buffer.compare(key, context.key) === 0) return refused(codes.badRequest);
+      if (this.#known.get(context.device) === context) this.#known.delete(context.device);
+      return this.#open(this.#contextOf(context.device, key), request, message, caller);
+    });
+  }
+
+  #keyOf(device: string, peer: string): Promise<Uint8Array | undefined> {
+    return this.#host.sharedKey(device, peer).catch(() => undefined);
+  }
+
+  #contextOf(device: string, key: Uint8Array): Context {
+    const idContext = Buffer.from(device);
+    const secret = { masterSecret: key, masterSalt: empty, idContext, senderId: SERVER_ID, recipientId: CLIENT_ID };
+    const checkedAt = this.#host.clock.monotonic();
+    return { device, key, keys: deriveKeys(secret), echo: randomBytes(8), checkedAt, window: undefined };
   }
 
   #callerOf(context: Context, request: RequestId, caller: Caller, proof: Shown): Caller {
