@@ -31,7 +31,8 @@ export interface SessionWire {
   answer(id: string, answer: MethodAnswer): void;
   /** The handler is done with a change: the next one may come. */
   desiredTaken(version: number): void;
-  close(): Promise<void>;
+  /** @param reason Of an end that the device has brought about by silence */
+  close(reason?: 'idle'): Promise<void>;
 }
 
 /** The session's end for the wire: what comes from the hub. */
@@ -222,7 +223,7 @@ export class HostedSession implements DeviceSession, SessionEnd {
         return;
       }
       this.closed('idle');
-      void this.wire.close();
+      this.wire.close('idle').catch(() => {});
     };
     this.#cancelIdle = clock.after(idleMs, look);
   }

@@ -199,9 +199,10 @@ export class ChildHost {
       settle: (id, how) => this.say({ kind: 'settle', s, id, how }),
       answer: (id, answer) => this.say({ kind: 'answer', s, id, answer }),
       desiredTaken: (version) => this.say({ kind: 'taken', s, version }),
-      close: async () => {
+      close: async (reason) => {
         if (!this.#sessions.has(s)) return;
-        await this.#ask((r) => ({ kind: 'close', s, r }));
+        // The hub may have ended it in the same moment.
+        await this.#ask((r) => ({ kind: 'close', s, r, ...(reason && { reason }) })).catch(() => {});
         this.#forget(s);
       },
     };

@@ -194,7 +194,7 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
         // Behind what was sent before it.
         this.#ask(word.r, async () => {
           await this.#settled();
-          this.end('by-client');
+          this.end(word.reason === 'idle' ? 'keep-alive' : 'by-client');
         });
         return;
       default:
