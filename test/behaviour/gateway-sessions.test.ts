@@ -7,6 +7,7 @@ import { HubFailure } from '../../src/gateway/remote/amqp/failure.ts';
 import type { Command, DeviceSession, Handlers, JsonObject, Settlement } from '../../src/gateway/types.ts';
 import { FaultyLink } from '../drivers/faulty-link.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { MonitoringReader } from '../drivers/monitoring.ts';
 import { apiOf, EventFollower, folderOf, type GatewayRun, hubOptions, runGateway } from '../drivers/remote-rig.ts';
 import { until } from '../drivers/until.ts';
 
@@ -20,7 +21,7 @@ interface Scene extends AsyncDisposable {
 }
 
 async function open(t: { after(end: () => unknown): void }, options: object = {}): Promise<Scene> {
-  const hub = await startHub();
+  const hub = await startHub({ args: ['--trace-devices', 'traced'] });
   const link = await FaultyLink.to(hub.endpoints.ports.amqps as number);
   const api = apiOf(hub);
   const folder = folderOf(t as Parameters<typeof folderOf>[0]);
@@ -140,8 +141,8 @@ test('reports of a device that has left reach the hub too; devices are made on s
   );
   const made = await scene.connect('seen-1');
   await made.send({ body: 'first' });
-  assert.equal((await api.devices.get('seen-1')).status, 'enabled');
-  await assert.rejects(scene.connect('seen-2'), { code: 'unauthorized' });
+  assert.equal((await api.devices.get('seen-1')).authentication.type, 'none');
+  await assert.rejects(scene.connect('seen-2'), { code: 'throttled' });
   await assert.rejects(scene.connect('other'), { code: 'unauthorized' });
   assert.equal(gateway.remote.counts.refused, 2);
 });
@@ -165,4 +166,27 @@ test('a shared key is asked of the hub, and known for the time that it is away',
   const session = await gateway.remote.host.connect({ kind: 'psk', device: 'd1' }, {}).catch(({ code }) => code);
   // Never proved by it before.
   assert.equal(session, 'unreachable');
+});
+
+test('the passport of a message says where exactly it came from', async (t) => {
+  await using scene = await open(t);
+  await scene.api.devices.create('traced', {});
+  await using reader = await MonitoringReader.open(scene.hub);
+  const { host } = scene.gateway.remote;
+  const proof = { kind: 'vouched', device: 'traced' } as const;
+  const session = await host.connect(proof, {}, { address: 'bus 7' });
+  await session.send({ body: 'x', messageId: 'm-1', address: 'bus 7/meter 3' });
+  await session.send({ body: 'y', messageId: 'm-2' });
+  const isReceived = ({ type, step }: Record<string, unknown>): boolean => type === 'traceStep' && step === 'received';
+  await reader.until((all) => all.filter(isReceived).length === 2);
+  assert.deepEqual(
+    reader
+      .all()
+      .filter(isReceived)
+      .map(({ messageId, protocol, address }) => [messageId, protocol, address]),
+    [
+      ['m-1', 'amqp', 'bus 7/meter 3'],
+      ['m-2', 'amqp', 'bus 7'],
+    ],
+  );
 });

@@ -108,7 +108,9 @@ export class Proofs {
     const judge = async (kind: string, body: unknown): Promise<NodeAnswer> =>
       ask({ operation: 'judge', device, kind }, body);
     let answer = await this.#shown(proof, judge);
-    if (answer.status === 401 && proof.kind === 'vouched' && this.#created < this.#parts.createMax) {
+    if (answer.status === 401 && proof.kind === 'vouched' && this.#parts.createMax > 0) {
+      if (this.#created >= this.#parts.createMax)
+        throw new Refused('throttled', 'The gateway makes no more devices.', 3600);
       this.#created++;
       const made = await ask({ operation: 'create', device }, '');
       if (made.status !== 200) throw refusalOf(made);

@@ -168,7 +168,7 @@ export class RemoteHost {
       ended: () => cancelExpiry(),
     });
     const session = new RemoteSession({
-      ...{ device, clock, end: hosted, modelId: options.modelId },
+      ...{ device, clock, end: hosted, modelId: options.modelId, address: options.address },
       ...{ queue: this.queue, forwarder: this.forwarder, outcomes: this.#outcomes, reports: this.#reports },
       wants: {
         commands: handlers.command === undefined ? 0 : (options.commandsAtOnce ?? 1),

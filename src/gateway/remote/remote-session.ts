@@ -25,6 +25,8 @@ export interface RemoteSessionParts {
   readonly device: string;
   readonly wants: DeviceWants;
   readonly modelId?: string;
+  /** What names the device outside. */
+  readonly address?: string;
   readonly clock: Clock;
   readonly queue: Queue;
   readonly forwarder: Forwarder;
@@ -113,7 +115,7 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   }
 
   #forwarded({ body, messageId, correlationId, created, ...rest }: Telemetry, now: number): ForwardedMessage {
-    const { contentType, contentEncoding, properties } = rest;
+    const { contentType, contentEncoding, properties, address = this.#parts.address } = rest;
     const at = created?.getTime() ?? now;
     return {
       deviceId: this.#deviceId,
@@ -124,6 +126,7 @@ export class RemoteSession implements SessionWire, DeviceEvents {
       correlationId,
       contentType,
       contentEncoding,
+      address,
       properties: properties === undefined ? NONE : Object.entries(properties),
       body: typeof body === 'string' ? Buffer.from(body) : body,
     };

@@ -24,6 +24,7 @@ const message = fc.record(
     correlationId: text,
     contentType: text,
     contentEncoding: text,
+    address: text,
     properties: fc.array(fc.tuple(text, fc.option(text, { nil: null })), { maxLength: 4 }),
     body: fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes)),
   },

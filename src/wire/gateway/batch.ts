@@ -16,6 +16,8 @@ export interface ForwardedMessage {
   readonly correlationId?: string;
   readonly contentType?: string;
   readonly contentEncoding?: string;
+  /** Where exactly it came from (a topic, a path): for its trace, not stored by the hub. */
+  readonly address?: string;
   /** Application properties, in the order sent. */
   readonly properties: readonly (readonly [name: string, value: string | null])[];
   readonly body: Uint8Array;
@@ -28,7 +30,7 @@ export interface BatchDevice {
 }
 
 /** What messages of a batch have in common. */
-export type BatchHeader = Pick<ForwardedMessage, 'correlationId' | 'contentType' | 'contentEncoding' | 'properties'>;
+export type BatchHeader = Pick<ForwardedMessage, (typeof named)[number] | 'properties'>;
 
 /** A message as it comes out of a batch: messages of one device share `device`, those with equal properties share `header`. */
 export interface ReceivedMessage {
@@ -50,7 +52,7 @@ const NEW_HEADER = 1;
 const HEADERS_FROM = 2;
 /** Entries of a header. */
 const APPLICATION = 0;
-const named = ['correlationId', 'contentType', 'contentEncoding'] as const;
+const named = ['correlationId', 'contentType', 'contentEncoding', 'address'] as const;
 
 /** Collects messages into one batch. */
 export class BatchWriter {

@@ -227,5 +227,11 @@ function telemetryOf({ header, created, messageId, body }: ReceivedMessage): Tel
   if (header.contentEncoding !== undefined) system.contentEncoding = header.contentEncoding;
   const { properties } = header;
   const isForged = properties.some(([name]) => claimsSender(name));
-  return { system, properties: isForged ? properties.filter(([name]) => !claimsSender(name)) : properties, body };
+  const telemetry = {
+    system,
+    properties: isForged ? properties.filter(([name]) => !claimsSender(name)) : properties,
+    body,
+  };
+  const { address } = header;
+  return address === undefined ? telemetry : { ...telemetry, address: address.slice(0, limits.adapterAddressCharsMax) };
 }

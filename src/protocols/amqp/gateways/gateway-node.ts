@@ -41,11 +41,11 @@ async function sharedKey(
   return { status: 200, description: 'OK', body: string(JSON.stringify({ key })) };
 }
 
-/** Makes a device that the gateway has seen and the hub does not know, with keys that nobody is told: its policy may write the registry. */
+/** Makes a device that the gateway has seen and the hub does not know: it can prove nothing by itself. The policy may write the registry. */
 async function create({ applicationProperties }: Message, { registry }: Hub, policy: PolicyPrincipal): Promise<Answer> {
   const key = keyOf(applicationProperties.get('device'));
   if (key.moduleId !== undefined) throw new HubError('ArgumentInvalid', 'A gateway makes devices, no modules.');
-  await registry.put(policy, key);
+  await registry.put(policy, { ...key, authentication: { type: 'none' } });
   return { status: 200, description: 'OK', body: string(JSON.stringify({ device: key })) };
 }
 
