@@ -4,7 +4,7 @@ import { HubError } from '../errors.ts';
 import { answerOf, type GroupItem, type GroupPlan } from './plan.ts';
 import type { FleetRow } from './ports.ts';
 import type { AggregateName } from './syntax.ts';
-import { compareTexts, type Value } from './values.ts';
+import { compareTexts, isComposite, type Value } from './values.ts';
 
 interface Group {
   readonly values: readonly Value[];
@@ -70,6 +70,8 @@ export class Groups {
   readonly #plan: GroupPlan;
   readonly #aggregates: readonly (GroupItem & { readonly kind: 'aggregate' })[];
   readonly #groups = new Map<string, Group>();
+  /** Of one key, by its value: most rows meet a group that is there, and need no text to find it. */
+  readonly #byValue = new Map<Value, Group>();
   /** Characters that all of them hold. */
   #chars = 0;
 
@@ -82,7 +84,14 @@ export class Groups {
 
   /** @throws HubError ThrottlingException: the groups hold too much, ArgumentInvalid: a value is too long to group by */
   add(row: FleetRow): void {
-    const values = this.#plan.keys.map((key) => key(row));
+    const { keys } = this.#plan;
+    const single = keys.length === 1 ? keys[0](row) : undefined;
+    const known = single === undefined ? undefined : this.#byValue.get(single);
+    if (known !== undefined) {
+      this.#count(row, known);
+      return;
+    }
+    const values = keys.map((key) => key(row));
     // Undefined is another key than null.
     const key = JSON.stringify(values.map((value) => (value === undefined ? 0 : [value])));
     if (key.length > limits.queryGroupCharsMax) {
@@ -90,7 +99,12 @@ export class Groups {
         limit: { name: 'queryGroupCharsMax', scope: 'group', current: key.length, max: limits.queryGroupCharsMax },
       });
     }
-    const { sums } = this.#groups.get(key) ?? this.#group(key, values);
+    const group = this.#groups.get(key) ?? this.#group(key, values);
+    if (single !== undefined && !isComposite(single)) this.#byValue.set(single, group);
+    this.#count(row, group);
+  }
+
+  #count(row: FleetRow, { sums }: Group): void {
     for (const [at, { of }] of this.#aggregates.entries()) this.#holds(sums[at].add(of === undefined ? true : of(row)));
   }
 

@@ -46,7 +46,6 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
     const gone = (): void => this.leave();
     signal.addEventListener('abort', gone, { once: true });
     this.#cancels.push(() => signal.removeEventListener('abort', gone));
-    if (signal.aborted) this.leave();
   }
 
   told(through: number): void {

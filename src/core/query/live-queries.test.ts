@@ -198,6 +198,14 @@ test('too many followers are refused with the limit, of one policy before of all
   assert.deepEqual(shown(await batchOf(follow(text).next())), ['reset']);
 });
 
+test('a client that has gone before it is served takes no place', async () => {
+  const { follow, live } = await openHouse();
+  const gone = new AbortController();
+  gone.abort(new HubError('ServiceUnavailable'));
+  assert.throws(() => follow('SELECT * FROM devices', { signal: gone.signal }), { code: 'ServiceUnavailable' });
+  assert.equal(live.totals.followers, 0);
+});
+
 test('a query that cannot be followed is refused with the place', async () => {
   const { follow } = await openHouse();
   const refused: readonly (readonly [string, RegExp])[] = [

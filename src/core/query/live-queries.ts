@@ -78,6 +78,8 @@ export class LiveQueries {
     signal: AbortSignal,
   ): AsyncIterable<LiveBatch> {
     checkLive(text, query);
+    // Nothing tells of it again.
+    signal.throwIfAborted();
     const { clock, random } = this.#parts;
     const share = shareName(principal);
     if (this.#isClosed) throw new HubError('ServiceUnavailable', 'The hub is stopping.');

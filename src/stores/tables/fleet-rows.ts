@@ -140,7 +140,9 @@ const identityFields: ReadonlySet<RowField> = new Set([
   'parentScopes',
 ]);
 const configurationFields: ReadonlySet<RowField> = new Set(['configurations']);
-const twinFields: ReadonlySet<RowField> = new Set(['etag', 'version', 'modelId', 'tags', 'properties']);
+/** What stands beside the document. */
+const versionFields: ReadonlySet<RowField> = new Set(['etag', 'version', 'modelId']);
+const twinFields: ReadonlySet<RowField> = new Set([...versionFields, 'tags', 'properties']);
 
 /** Everything up to FROM and its joins: only what is asked for is read. */
 function selectionOf(
@@ -164,7 +166,7 @@ function selectionOf(
   };
   const ofGeneration = (alias: string) => sql`and ${sql.id(alias)}.generation_id = identity.generation_id`;
   if (asksFor(paths, twinFields)) {
-    columns.push(sql`twin.changes, twin.reported_version, twin.model_id`);
+    if (asksFor(paths, versionFields)) columns.push(sql`twin.changes, twin.reported_version, twin.model_id`);
     if (!isIndexed) join('twins', 'twin', ofGeneration('twin'));
   }
   if (paths?.some(isOfDocument) ?? true) {
