@@ -51,6 +51,13 @@ describe('the rights of an adapter', { timeout: 120_000 }, () => {
     const made = await open.api.devices.get('zb-1');
     assert.equal(made.authentication.type, 'none');
     await assert.rejects(open.api.devices.get('zb-3'));
+    // A device that is made on sight has not failed to prove itself.
+    await event(({ type, deviceId }) => type === 'connected' && deviceId === 'zb-2');
+    const failed = reader.all().filter(({ type }) => type === 'authenticationFailed');
+    assert.deepEqual(
+      failed.map(({ deviceId }) => deviceId),
+      [],
+    );
   });
 
   test('the shared key of a device is derived for it where it may have it, and told; without that it proves nothing', async () => {

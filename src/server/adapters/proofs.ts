@@ -40,7 +40,7 @@ export class Proofs {
       scope: [],
     } as const;
     this.#adapter = { ...common, permissions: new Set(['DeviceConnect']) };
-    this.#creator = { ...common, permissions: new Set(['RegistryWrite']) };
+    this.#creator = { ...common, permissions: new Set(['RegistryRead', 'RegistryWrite']) };
     this.#rate = new Bucket(limits.adapterCreatedPerSecond, 10 * limits.adapterCreatedPerSecond, hub.clock.monotonic());
   }
 
@@ -95,27 +95,33 @@ export class Proofs {
 
   async #madeOnSight(key: IdentityKey): Promise<DevicePrincipal> {
     const { create } = this.#settings;
+    if (create === undefined || key.moduleId !== undefined || (await this.#exists(key))) return this.#spokenFor(key);
+    const { max } = create;
+    if (this.#created.count >= max) {
+      const limit = { name: 'create.max', scope: this.#adapter.policyName, current: this.#created.count, max };
+      throw new HubError('IotHubQuotaExceeded', 'The adapter has made as many devices as it may.', { limit });
+    }
+    if (this.#rate.take(1, this.#hub.clock.monotonic()) > 0) {
+      throw new HubError('ThrottlingException', 'The adapter makes devices faster than it may.');
+    }
     try {
-      return await this.#spokenFor(key);
+      // Nothing but this adapter's word lets it in.
+      await this.#hub.registry.put(this.#creator, { ...key, authentication: { type: 'none' } });
+      this.#created.add();
+    } catch (failure) {
+      if (!(failure instanceof HubError) || failure.code !== 'DeviceAlreadyExists') throw failure;
+    }
+    return this.#spokenFor(key);
+  }
+
+  /** Asked of the registry, not of the authentication, which tells of whom it does not know. */
+  async #exists(key: IdentityKey): Promise<boolean> {
+    try {
+      await this.#hub.registry.get(this.#creator, key);
+      return true;
     } catch (error) {
-      const isUnknown = error instanceof HubError && error.reason === 'unknown-identity';
-      if (!isUnknown || create === undefined || key.moduleId !== undefined) throw error;
-      const max = create.max;
-      if (this.#created.count >= max) {
-        const limit = { name: 'create.max', scope: this.#adapter.policyName, current: this.#created.count, max };
-        throw new HubError('IotHubQuotaExceeded', 'The adapter has made as many devices as it may.', { limit });
-      }
-      if (this.#rate.take(1, this.#hub.clock.monotonic()) > 0) {
-        throw new HubError('ThrottlingException', 'The adapter makes devices faster than it may.');
-      }
-      try {
-        // Nothing but this adapter's word lets it in.
-        await this.#hub.registry.put(this.#creator, { ...key, authentication: { type: 'none' } });
-        this.#created.add();
-      } catch (failure) {
-        if (!(failure instanceof HubError) || failure.code !== 'DeviceAlreadyExists') throw failure;
-      }
-      return this.#spokenFor(key);
+      if (error instanceof HubError && error.code === 'DeviceNotFound') return false;
+      throw error;
     }
   }
 
