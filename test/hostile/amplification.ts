@@ -259,6 +259,11 @@ export const counted: readonly (readonly [what: string, bounds: readonly LimitNa
     ['queriesPerPolicyMax', 'queriesWaitingPerPolicyMax', 'queryTermsMax', 'queryPageMs'],
     'on a thread of their own, a piece of the fleet of each in turn; the others of the same back end wait',
   ],
+  [
+    'MQTT, AMQP, HTTP: changes of twins while there are configurations, each asked by all of them',
+    ['configurationsMax', 'configurationMetricsMax', 'queryTermsMax', 'configurationsAtOnce'],
+    'a twin that changes often is looked at once; so many in one step of the tables, which other calls go past',
+  ],
   ['MQTT: packets of one turn', ['mqttPacketsPerTurn'], 'a long packet counts as many, a patch of a twin as more'],
   [
     'MQTT, AMQP, HTTP: large twins that are read or changed, over all connections',
