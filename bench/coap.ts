@@ -1,7 +1,7 @@
 /**
  * Confirmable POST over CoAP, answered when the message is on a disk: 200 clients with one request under way each, per CPU second of all
- * processes behind (gateway and hub), beside libcoap's own server, which stores nothing (Debian: libcoap3-bin), and beside the adapter alone
- * before a hub in memory, plain and with each protection. A minute for two rounds.
+ * processes behind: the adapter in the hub's machine, plain and with each protection; beside the devices, with its gateway; and alone before a
+ * hub in memory. Beside them libcoap's own server, which stores nothing (Debian: libcoap3-bin). A minute and a half for two rounds.
  *
  *     node scripts/run.mjs --script bench/coap.ts [--rounds 3] [--seconds 4] [--clients 200]
  */
@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { createApiClient } from '../src/api/client.ts';
 import { encodeDatagram } from '../src/wire/coap/datagram.ts';
 import { codes, types } from '../src/wire/coap/messages.ts';
+import { startAdapterHub } from '../test/drivers/adapter-hub.ts';
 import { type CoapCarrier, CoapClient, udpCarrier } from '../test/drivers/coap.ts';
 import { pskOf } from '../test/drivers/coap-clients.ts';
 import { DtlsClient } from '../test/drivers/dtls-client.ts';
@@ -99,16 +100,22 @@ async function plainLane(port: number, path_: string, query: readonly string[]):
   };
 }
 
+/** The next number of each device, over its lanes: one that was used is refused. */
+const numbers = new Map<string, number>();
+
 async function sealedLane(port: number, id: string, key: string): Promise<Lane> {
   const client = new CoapClient(repeating(await udpCarrier(port)));
-  const oscore = new OscoreClient(client, id, pskOf(key));
+  const oscore = new OscoreClient(client, id, pskOf(key), numbers.get(id));
   return {
     async exchange() {
       const { answer } = await oscore.request('telemetry', { code: codes.post, payload: BODY, format: 50 });
       succeeded(answer.code);
       client.received.length = 0;
     },
-    close: () => client.close(),
+    close() {
+      numbers.set(id, oscore.number);
+      client.close();
+    },
   };
 }
 
@@ -163,7 +170,13 @@ async function measure(system: System): Promise<{ perSecond: number; perCpuSecon
 }
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-bench-coap-'));
+const flood = { datagramsPerSecondMax: 1e6, datagramsPerAddressPerSecondMax: 1e6 };
+const [inside, insideDtls] = [await freePort(), await freePort()];
+const insideSettings = { udp: { port: inside, ...flood }, dtls: { port: insideDtls, experimental: true, ...flood } };
 const hub = await startHub();
+const withAdapter = await startAdapterHub([
+  { adapter: 'coap', settings: insideSettings, sharedKeysOf: ['*'], messagesPerSecond: 1e6 },
+]);
 const children: ReturnType<typeof spawn>[] = [];
 try {
   const api = createApiClient({
@@ -179,7 +192,6 @@ try {
   api.close();
 
   const [udp, foreign] = [await freePort(), await freePort()];
-  const flood = { datagramsPerSecondMax: 1e6, datagramsPerAddressPerSecondMax: 1e6 };
   const settings = { udp: { port: udp, ...flood } };
   writeFileSync(path.join(folder, 'gateway.json'), JSON.stringify({ settings }));
   writeFileSync(path.join(folder, 'login'), hub.endpoints.connectionStrings.iothubowner, { mode: 0o600 });
@@ -204,7 +216,10 @@ try {
   await once(server, 'spawn');
   await sleep(300);
 
-  const aloneSettings = { udp: { port: 0, ...flood }, dtls: { port: 0, experimental: true, ...flood } };
+  const insideDevices: { id: string; key: string }[] = [];
+  for (const { id } of devices) insideDevices.push({ id, key: await withAdapter.addDevice(id) });
+  await withAdapter.port('coap');
+  const aloneSettings = { udp: { port: 0, ...flood } };
   const alone = spawn(process.execPath, [
     path.join(import.meta.dirname, 'servers', 'coap-alone.ts'),
     JSON.stringify(aloneSettings),
@@ -212,7 +227,7 @@ try {
   ]);
   children.push(alone);
   const [line] = await once(alone.stdout, 'data');
-  const [aloneUdp, aloneDtls] = JSON.parse(String(line)) as number[];
+  const [aloneUdp] = JSON.parse(String(line)) as number[];
 
   const pids = [alone.pid as number];
   const queryOf = (at: number): string[] => [`device=${devices[at].id}`, `key=${devices[at].key}`];
@@ -227,9 +242,22 @@ try {
       pids: [hub.pid, gateway.pid as number],
       lane: (n) => plainLane(udp, 'telemetry', queryOf(n)),
     },
-    { name: 'coap alone, plain', pids, lane: (n) => plainLane(aloneUdp, 'telemetry', queryOf(n)) },
-    { name: 'coap alone, OSCORE', pids, lane: (n) => sealedLane(aloneUdp, devices[n].id, devices[n].key) },
-    { name: 'coap alone, DTLS', pids, lane: (n) => dtlsLane(aloneDtls, devices[n].id, devices[n].key) },
+    { name: 'coap alone, plain, keeps nothing', pids, lane: (n) => plainLane(aloneUdp, 'telemetry', queryOf(n)) },
+    {
+      name: "coap in the hub's machine, durable, plain",
+      pids: [withAdapter.hub.pid],
+      lane: (n) => plainLane(inside, 'telemetry', [`device=${insideDevices[n].id}`, `key=${insideDevices[n].key}`]),
+    },
+    {
+      name: 'the same, OSCORE',
+      pids: [withAdapter.hub.pid],
+      lane: (n) => sealedLane(inside, insideDevices[n].id, insideDevices[n].key),
+    },
+    {
+      name: 'the same, DTLS',
+      pids: [withAdapter.hub.pid],
+      lane: (n) => dtlsLane(insideDtls, insideDevices[n].id, insideDevices[n].key),
+    },
   ];
   const results = new Map<string, { perSecond: number; perCpuSecond: number; loadCores: number }[]>();
   for (let round = 0; round < rounds; round++)
@@ -259,5 +287,6 @@ try {
     if (child.exitCode === null) await once(child, 'close');
   }
   await hub[Symbol.asyncDispose]();
+  await withAdapter[Symbol.asyncDispose]();
   rmSync(folder, { recursive: true, force: true });
 }
