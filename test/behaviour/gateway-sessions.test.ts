@@ -17,6 +17,9 @@ interface Scene extends AsyncDisposable {
   readonly gateway: GatewayRun;
   /** Cuts the link and keeps it away until the returned function is called. */
   cut(): Promise<() => Promise<void>>;
+  /** Nothing of the hub comes through any more. Resolves when something was kept back. */
+  mute(): Promise<void>;
+  heal(): void;
   connect(device: string, handlers?: Handlers): Promise<DeviceSession>;
 }
 
@@ -43,6 +46,8 @@ async function open(t: { after(end: () => unknown): void }, options: object = {}
         await isReached();
       };
     },
+    mute: () => link.fail(() => 'mute'),
+    heal: () => link.heal(),
     connect: (device, handlers = {}) => remote.host.connect({ kind: 'vouched', device }, handlers),
     async [Symbol.asyncDispose]() {
       await gateway.stop();
@@ -189,4 +194,25 @@ test('the passport of a message says where exactly it came from', async (t) => {
       ['m-2', 'amqp', 'bus 7'],
     ],
   );
+});
+
+test('a line on which nothing comes any more is given up after its time of silence, and made again', async (t) => {
+  await using scene = await open(t, { idleMs: 2000 });
+  const { remote } = scene.gateway;
+  await scene.api.devices.create('d1', {});
+  const session = await scene.connect('d1');
+  await session.send({ body: 'before' }, 'hub');
+  // Idle for longer than that: empty frames keep the line.
+  await sleep(3000);
+  assert.equal(remote.link.connects, 1);
+  const silence = scene.mute();
+  const sent = session.send({ body: 'into the dark' });
+  await silence;
+  await until('the line is given up', () => !remote.host.hubReachable);
+  scene.heal();
+  await sent;
+  await until('the hub is reached again', () => remote.link.connects === 2 && remote.queue.messages === 0);
+  const follower = new EventFollower(scene.hub);
+  const bodies = async () => (await follower.read()).map(({ body }) => body.toString());
+  await until('the message is there', async () => (await bodies()).includes('into the dark'));
 });

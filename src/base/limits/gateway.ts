@@ -39,7 +39,7 @@ export const gatewayLimits = {
   gatewayOpenMs: 60 * SECOND_MS,
   gatewayAnswerMs: 60 * SECOND_MS,
   gatewayCloseMs: 2 * SECOND_MS,
-  /** Silence after which the gateway takes its connection for lost: an empty frame goes each way within half of it. */
+  /** Silence after which the gateway takes its connection for lost: the hub sends an empty frame in each quarter of it. */
   gatewayIdleMs: 240 * SECOND_MS,
   /** Life of the token that a gateway makes of its policy's key. */
   gatewayTokenMs: HOUR_MS,

@@ -31,7 +31,7 @@ const schema = z.strictObject({
   whenFull: z.enum(['refuse', 'dropOldest']).default('refuse'),
   /** How long live messages may wait for others, where the link is paid by the byte. */
   lingerSeconds: z.number().min(0).max(600).default(0),
-  /** Silence after which the connection counts as lost; an empty frame goes each way twice in it. */
+  /** Silence after which the connection counts as lost; the hub sends an empty frame in each quarter of it. */
   idleSeconds: z
     .number()
     .min(10)

@@ -64,7 +64,7 @@ export class HubConnection {
   }
 
   /**
-   * @param idleMs silence after which a side takes the connection for lost; an empty frame is sent twice in it
+   * @param idleMs silence after which this side takes the connection for lost; the hub sends four empty frames in it
    * @throws HubFailure
    */
   static async open(
@@ -207,7 +207,8 @@ function connectionTo({ host, address = host, port, isTls, ca }: HubPlace, idleM
     servername: isIP(host) === 0 ? host : '',
     ...(ca === undefined ? {} : { ca }),
     reconnect: false,
-    idle_time_out: idleMs,
+    // The library waits for twice what it asks the hub for.
+    idle_time_out: idleMs / 2,
     max_frame_size: limits.amqpFrameBytesMax,
     channel_max: limits.amqpSessionsMax - 1,
   };
