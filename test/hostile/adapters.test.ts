@@ -130,6 +130,23 @@ test('kill -9 of an adapter: what its devices were told is stored, is stored, an
   );
 });
 
+test('kill -9 of the hub: an adapter that hangs does not stay behind', { timeout: 60_000 }, async () => {
+  await using open = await startAdapterHub([badOne('hang')]);
+  await open.hub.logged(/the adapter serves devices/);
+  const child = childOf(open.hub.pid);
+  // It hangs a moment later.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await open.hub.kill();
+  const isThere = (): boolean => {
+    try {
+      return !/^State:\s*Z/m.test(readFileSync(`/proc/${child}/status`, 'utf8'));
+    } catch {
+      return false;
+    }
+  };
+  await until('the process of the adapter has ended', () => !isThere());
+});
+
 /** The one process that a hub has started. */
 function childOf(pid: number): number {
   const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
