@@ -60,13 +60,16 @@ export class MethodCalls {
     this.#wake();
   }
 
-  /** How calls have ended since the last time. */
-  takeEnded(): readonly SettledDevice[] {
-    const ended = this.#ended;
-    this.#ended = [];
+  /** How calls have ended, as far as that is not kept yet. */
+  get ended(): readonly SettledDevice[] {
+    return [...this.#ended];
+  }
+
+  /** The first `count` of those are kept. */
+  settled(count: number): void {
+    this.#ended.splice(0, count);
     // Perhaps that was the last one: whether anybody waits is looked at again.
-    if (ended.length > 0 && this.#calls.size === 0) this.#nextRound = 0;
-    return ended;
+    if (this.#calls.size === 0) this.#nextRound = 0;
   }
 
   /** Asks the next devices that are connected. `settled`: nobody waits, and nothing is under way. */
@@ -80,7 +83,14 @@ export class MethodCalls {
     const { keys, isEnd, isEmpty } = await this.#candidates(store, free);
     if (isEmpty && this.underWay === 0) return 'settled';
     if (keys.length === 0) return isEnd ? 'waits' : 'again';
-    const begun = await store.begin(hold, keys, this.#means.clock.now());
+    let begun: readonly IdentityKey[] | undefined;
+    try {
+      begun = await store.begin(hold, keys, this.#means.clock.now());
+    } catch (error) {
+      // It may be kept all the same. As none of them was asked, those that are kept as such wait again.
+      this.#ended.push(...keys.map((key): SettledDevice => ({ key, state: 'waiting' })));
+      throw error;
+    }
     if (begun === undefined) return 'gone';
     pace.take(begun.length);
     for (const key of begun) this.#ask(key);

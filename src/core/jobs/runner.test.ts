@@ -23,6 +23,8 @@ const method: JobWork = {
   method: { name: 'm', responseMs: 30_000, connectMs: 5000 },
 };
 const PIECE = 100;
+/** Of a call of the store: once before it is carried out, once after, or each time. */
+type Failure = 'before' | 'after' | 'always';
 
 async function bench(devices: number) {
   const clock = new VirtualClock();
@@ -40,13 +42,21 @@ async function bench(devices: number) {
 
   /** A node; while it hangs, nothing that it asks of the store is answered, and nothing of it is carried out. */
   function node(name: string, change: Partial<RunnerParts> = {}) {
-    const state = { hangs: false };
+    const state: { hangs: boolean; fails: Map<string, Failure> } = { hangs: false, fails: new Map() };
     const behind = new Proxy(store, {
       get(of, call) {
         const own = Reflect.get(of, call) as (...args: unknown[]) => Promise<unknown>;
         return async (...args: unknown[]) => {
           while (state.hangs) await new Promise<void>((resolve) => clock.after(100, resolve));
-          return own(...args);
+          const failure = state.fails.get(String(call));
+          if (failure === 'before' || failure === 'always') {
+            if (failure === 'before') state.fails.delete(String(call));
+            throw new HubError('ServiceUnavailable');
+          }
+          const answer = await own(...args);
+          if (failure === undefined) return answer;
+          state.fails.delete(String(call));
+          throw new HubError('ServiceUnavailable');
         };
       },
     }) as JobStore;
@@ -247,5 +257,36 @@ test('a selection that takes long holds up no other job', async () => {
   assert.equal(await statusOf('slow'), 'running');
   isSlow = false;
   await until('the slow one is over', async () => (await statusOf('slow')) === 'completed', 5000);
+  await runner.close();
+});
+
+for (const failure of ['before', 'after'] as const) {
+  for (const [work, calls] of [
+    [method, ['claim', 'select', 'begin', 'settle', 'find', 'end']],
+    [patch, ['claim', 'select', 'updateTwins', 'find', 'end']],
+  ] as const) {
+    test(`${work.kind}: a store that fails once, ${failure} each kind of step, leaves no device between two states`, async () => {
+      const { asked, keys, node, until, create, counts, isOver } = await bench(150);
+      const runner = node('a');
+      for (const call of calls) runner.state.fails.set(call, failure);
+      await create(work);
+      await until('the job is over', isOver, 60_000);
+      assert.equal((await counts())?.completed, keys.length);
+      assert.equal(runner.state.fails.size, 0, 'each has failed');
+      for (const [deviceId, times] of asked) assert.equal(times, 1, deviceId);
+      await runner.close();
+    });
+  }
+}
+
+test('while the store fails it is asked once a second, and so often the log says it', async () => {
+  const { node, until, clock } = await bench(1);
+  let said = 0;
+  const runner = node('a', { log: { ...silentLog, error: () => void said++ } });
+  runner.state.fails.set('claim', 'always');
+  runner.wake();
+  const end = clock.monotonic() + 10_000;
+  await until('time passes', () => clock.monotonic() >= end);
+  assert.ok(said >= 5 && said <= 12, `${said} times`);
   await runner.close();
 });

@@ -61,6 +61,8 @@ interface Running extends HeldJob {
   selection: SelectionPlace | undefined;
   /** The piece that is being looked for: a query may take long, and other jobs go on meanwhile. */
   piece: Piece | undefined;
+  /** Monotonic; before then it is left alone, because something has failed. */
+  restsUntil: number;
   readonly calls: MethodCalls | undefined;
 }
 
@@ -114,6 +116,8 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
       try {
         if (mustLook || clock.monotonic() >= lookedAt + limits.jobClaimMs) {
           mustLook = false;
+          // Also of a look that fails: the next one is not at once.
+          lookedAt = clock.monotonic();
           await claim();
           lookedAt = clock.monotonic();
           await sweep();
@@ -153,7 +157,7 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
       const known = held.get(id);
       const isOfMethods = each.job.work.kind === 'scheduleDeviceMethod';
       const calls = known?.calls ?? (isOfMethods ? new MethodCalls(each.job, parts, goOn) : undefined);
-      held.set(id, { ...each, piece: known?.piece, calls });
+      held.set(id, { ...each, piece: known?.piece, restsUntil: known?.restsUntil ?? 0, calls });
     }
   }
 
@@ -162,6 +166,7 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
     let isBusy = false;
     for (const [id, running] of [...held]) {
       if (stopped.signal.aborted) return false;
+      if (running.restsUntil > clock.monotonic()) continue;
       try {
         const turn = await turnOf(running);
         if (turn === 'again') isBusy = true;
@@ -172,6 +177,7 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
         }
       } catch (error) {
         if (stopped.signal.aborted) return false;
+        running.restsUntil = clock.monotonic() + limits.jobClaimMs;
         log.error({ job: id, error }, 'a job could not be carried on; it is tried again');
       }
     }
@@ -204,9 +210,11 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
 
   /** Keeps how the methods ended that have. @returns false = the hold is lost */
   async function settle({ calls, hold }: Running): Promise<boolean> {
-    const results = calls?.takeEnded() ?? [];
+    const results = calls?.ended ?? [];
     if (results.length === 0) return true;
+    // When it fails they stay what is to be kept: a record that was kept already is left as it is.
     const isHeld = await store.settle(hold, results, { now: clock.now(), withEvents: parts.withJobEvents });
+    calls?.settled(results.length);
     if (isHeld) for (const { state } of results) if (state !== 'waiting') totals[state] += 1;
     return isHeld;
   }

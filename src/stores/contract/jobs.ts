@@ -213,6 +213,21 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.deepEqual(await kept.updateTwins(after.hold, batch), { completed: 0, failed: 0, goesOn: false });
   });
 
+  trial('a piece of the selection that comes again counts once', async ({ store, identities }) => {
+    await create(identities, 'd1', 'd2', 'd3');
+    await store.create(newJob('j1'), 9);
+    const { hold } = await taken(store);
+    for (const ids of [
+      ['d1', 'd2'],
+      ['d1', 'd2', 'd3'],
+    ]) {
+      assert.equal(await store.select(hold, { keys: keys(...ids), next: undefined }, 2100), true);
+    }
+    assert.equal(await countsOf(store, 'j1'), 'waiting 3');
+    assert.deepEqual(await store.updateTwins(hold, batch), { completed: 3, failed: 0, goesOn: false });
+    assert.equal(await countsOf(store, 'j1'), 'completed 3');
+  });
+
   trial('a batch ends when it has taken its time, and goes on', async ({ store, identities }) => {
     await create(identities, 'd1', 'd2', 'd3');
     await store.create(newJob('j1'), 9);

@@ -25,7 +25,8 @@ import { carryTwinChange } from './twins.ts';
 const ROWS_AT_ONCE = 100;
 
 const INSERT = `insert into job_devices (job, device_id, module_id, state, asks, created_time, start_time, end_time, result)
-  values (?, ?, ?, ?, ?, ?, 0, 0, '') on conflict (job, device_id, module_id) do nothing`;
+  values (?, ?, ?, ?, ?, ?, 0, 0, '') on conflict (job, device_id, module_id) do nothing
+  returning device_id`;
 
 export async function selectDevices(
   tx: Transaction,
@@ -37,9 +38,10 @@ export async function selectDevices(
   if (job === undefined || job.status !== 'running') return false;
   const asks = job.kind === 'scheduleDeviceMethod' ? 1 : 0;
   const direct = directOf(tx);
+  let added = 0;
   if (direct !== undefined) {
     for (const { deviceId, moduleId } of keys) {
-      direct.all(INSERT, [hold.id, deviceId, moduleId ?? '', WAITING, asks, now]);
+      added += direct.all(INSERT, [hold.id, deviceId, moduleId ?? '', WAITING, asks, now]).length;
     }
   } else {
     for (let at = 0; at < keys.length; at += ROWS_AT_ONCE) {
@@ -47,17 +49,19 @@ export async function selectDevices(
         ...{ job: hold.id, device_id: deviceId, module_id: moduleId, state: WAITING, asks, created_time: now },
         ...{ start_time: 0, end_time: 0, result: '' },
       }));
-      await tx
+      const own = await tx
         .insertInto('job_devices')
         .values(rows)
         .onConflict((conflict) => conflict.doNothing())
+        .returning('device_id')
         .execute();
+      added += own.length;
     }
   }
-  // A piece is added once: its place in the selection is kept with it.
+  // A piece whose answer was lost comes again: what it has added before does not count twice.
   await tx
     .updateTable('jobs')
-    .set({ selection: next ?? null, waiting: Number(job.waiting) + keys.length, held_until: now + hold.leaseMs })
+    .set({ selection: next ?? null, waiting: Number(job.waiting) + added, held_until: now + hold.leaseMs })
     .where('id', '=', hold.id)
     .execute();
   return true;
