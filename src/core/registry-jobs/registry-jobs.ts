@@ -96,6 +96,7 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
       return job;
     },
     get: (_principal, id) => known(id),
+    glimpse: (_principal, id) => known(id),
     list: () => records.list(limits.registryJobsListedMax),
     async cancel(_principal, id) {
       const before = await records.cancel(id, clock.now());

@@ -10,6 +10,11 @@ export interface RegistryJobs {
   create(principal: Principal, request: JobRequest): Promise<RegistryJob>;
   /** @throws HubError JobNotFound */
   get(principal: Principal, id: string): Promise<RegistryJob>;
+  /**
+   * The same for a caller that asks for a job over devices by this id; a refusal is told to no one.
+   * @throws HubError JobNotFound
+   */
+  glimpse(principal: Principal, id: string): Promise<Pick<RegistryJob, 'id' | 'plan' | 'createdTime'>>;
   /** Newest first. */
   list(principal: Principal): Promise<readonly RegistryJob[]>;
   /** Ends it after the page that is under way; one that has ended stays as it is. @throws HubError JobNotFound */

@@ -63,7 +63,7 @@ export function jobRoutes({ jobs }: Pick<Hub, 'jobs'>, registryJobs?: Guarded<Re
         status: 200,
         body: await jobs.get(principal, params.jobId ?? '').then(jobJson, async (error) => {
           if (!(error instanceof HubError) || error.code !== 'JobNotFound') throw error;
-          const other = await registryJobs?.get(principal, params.jobId ?? '').catch(() => undefined);
+          const other = await registryJobs?.glimpse(principal, params.jobId ?? '').catch(() => undefined);
           if (other === undefined) throw error;
           return otherJobJson(other);
         }),
