@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub } from '../drivers/hub.ts';
 
@@ -142,6 +143,40 @@ test('registry import takes an export of Azure, says what it could not take, and
     assert.ok(!hub.stderr().includes('sig='), 'no signature stands in the log');
     api.close();
   } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('registry import goes on over a kill of the hub, and leaves no file with keys there, also when it is refused', async () => {
+  let hub = await startHub();
+  const folder = mkdtempSync(path.join(tmpdir(), 'mooring-cli-registry-'));
+  const file = path.join(folder, 'devices.txt');
+  const login = ['--data-dir', hub.dataDir];
+  const left = () =>
+    readdirSync(path.join(hub.dataDir, 'files'), { recursive: true, withFileTypes: true }).filter(
+      (entry) => entry.isFile() && entry.name.includes('devices'),
+    );
+  try {
+    const devices = Array.from({ length: 6000 }, (_, nth) => `{"id":"d${nth}","tags":{"nth":${nth}}}\n`);
+    writeFileSync(file, devices.join(''));
+    const none = path.join(folder, 'none');
+    const refused = await runMooring(['registry', 'import', file, '--configurations', none, ...login]);
+    assert.equal(refused.code, 1);
+    assert.deepEqual(left(), [], 'what was sent before the refusal');
+
+    const running = runMooring(['registry', 'import', file, ...login, '--json']);
+    const api = apiOf(hub);
+    while (((await api.registryJobs.list())[0]?.counts.done ?? 0) === 0) await sleep(10);
+    api.close();
+    await hub.kill();
+    hub = await hub.restart();
+    const run = await running;
+    assert.equal(run.code, 0, run.stderr);
+    const { taken, failed } = JSON.parse(run.stdout);
+    assert.deepEqual([taken, failed], [6000, 0]);
+    assert.deepEqual(left(), []);
+  } finally {
+    await hub[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true });
   }
 });

@@ -146,6 +146,16 @@ test('each line of an import stands for itself, and what could not be taken is t
   assert.deepEqual([twin.tags, twin.properties.reported.seen], [{ a: 1 }, true]);
   assert.deepEqual((await api.twins.get({ deviceId: 'twin' })).tags, { b: 2 });
   assert.deepEqual((await api.twins.get({ deviceId: 'bad' })).tags, {}, 'the identity was taken, its twin not');
+
+  // One key of two: the other is made once, and stays with the next import.
+  const one = { symmetricKey: { primaryKey: sas(3).symmetricKey.primaryKey, secondaryKey: null }, type: 'sas' };
+  await imported(api, [{ id: 'half', authentication: one }]);
+  const made = (await api.devices.get('half')).authentication.symmetricKey;
+  assert.equal(made?.primaryKey, one.symmetricKey.primaryKey);
+  assert.equal((await imported(api, [{ id: 'half', authentication: one }])).job.counts.unchanged, 1);
+  await imported(api, [{ id: 'half', status: 'disabled', authentication: one }]);
+  const half = await api.devices.get('half');
+  assert.deepEqual([half.status, half.authentication.symmetricKey], ['disabled', made]);
   api.close();
 });
 
@@ -166,6 +176,7 @@ test('one at a time, by permission, cancelled, listed, without keys and without 
   const forged = containerUri.replace(/sig=[^&]+/, `sig=${'0'.repeat(20)}`);
   await assert.rejects(api.registryJobs.create({ type: 'export', outputBlobContainerUri: forged }), {
     code: 'BlobContainerValidationError',
+    message: 'The address of the area is over, or it is not as this hub has signed it.',
   });
   for (const uri of [
     'http://127.0.0.1:1/c?sig=x',
@@ -187,6 +198,10 @@ test('one at a time, by permission, cancelled, listed, without keys and without 
     },
   );
   await assert.rejects(api.registryJobs.create({ type: 'import' }), { code: 'ArgumentNull' });
+  const oneFile = { includeConfigurations: true, configurationsBlobName: 'devices.txt' };
+  await assert.rejects(api.registryJobs.create({ type: 'export', ...oneFile }), { code: 'ArgumentInvalid' });
+  const fromOneFile = { type: 'import', inputBlobContainerUri: containerUri, ...oneFile };
+  await assert.rejects(api.registryJobs.create(fromOneFile), { code: 'ArgumentInvalid' });
   await assert.rejects(api.registryJobs.create({ type: 'both' }), { code: 'ArgumentInvalid' });
   await assert.rejects(api.registryJobs.get('00000000-0000-4000-8000-000000000000'), { code: 'JobNotFound' });
 

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { ApiError, UnexpectedAnswerError } from '../../api/calls.ts';
 import type { ApiClient } from '../../api/client.ts';
 import type { RegistryJobJson } from '../../api/registry-jobs.ts';
 import { Failure } from '../failure.ts';
@@ -22,6 +23,8 @@ const DEVICES_FILE = 'devices.txt';
 const CONFIGURATIONS_FILE = 'configurations.txt';
 const ERRORS_FILE = 'importErrors.log';
 const POLL_MS = 250;
+/** How long a hub that is asked about a job may be away. */
+const SILENCE_MS = 60_000;
 
 interface ExportOptions extends CommonOptions {
   readonly keys: boolean;
@@ -97,9 +100,14 @@ async function exportFile(file: string, options: ExportOptions, terminal: Termin
       excludeKeysInExport: !options.keys,
       includeConfigurations: beside !== undefined,
     };
-    const job = await followed(api, await api.registryJobs.create(request), terminal);
-    const bytes = await fetched(api, containerUri, DEVICES_FILE, to, terminal);
-    if (beside !== undefined) await fetched(api, containerUri, CONFIGURATIONS_FILE, beside, terminal);
+    const job = completed(await followed(api, await api.registryJobs.create(request), terminal));
+    let bytes: number;
+    try {
+      bytes = await fetched(api, containerUri, DEVICES_FILE, to, terminal);
+      if (beside !== undefined) await fetched(api, containerUri, CONFIGURATIONS_FILE, beside, terminal);
+    } finally {
+      await cleared(api, containerUri);
+    }
     const { done } = job.counts;
     const took = duration(performance.now() - begun);
     if (terminal.json) await print(terminal, JSON.stringify({ jobId: job.jobId, identities: done, bytes, file: to }));
@@ -107,7 +115,13 @@ async function exportFile(file: string, options: ExportOptions, terminal: Termin
   });
 }
 
-/** Fetches a file, readable for its owner alone, and removes it at the hub: keys are in it. @returns its bytes */
+/** Removes files at the hub: keys are in them. What cannot be removed goes when the time of the area is over. */
+async function cleared(api: ApiClient, containerUri: string): Promise<void> {
+  const files = [DEVICES_FILE, CONFIGURATIONS_FILE];
+  await Promise.allSettled(files.map((name) => api.registryJobs.deleteFile(containerUri, name)));
+}
+
+/** Fetches a file, readable for its owner alone. @returns its bytes */
 async function fetched(
   api: ApiClient,
   containerUri: string,
@@ -123,7 +137,6 @@ async function fetched(
     const shown = metered(found.body, { name: path.basename(to), total: found.bytes }, terminal);
     await pipeline(shown, createWriteStream(partial, { mode: 0o600, flags: 'wx' }));
     await rename(partial, to);
-    await api.registryJobs.deleteFile(containerUri, name);
     return found.bytes;
   } catch (error) {
     await rm(partial, { force: true });
@@ -147,18 +160,26 @@ async function importFile(file: string, options: ImportOptions, terminal: Termin
   const report = path.resolve(terminal.cwd, options.report ?? `${from}.errors.log`);
   await withApi(loginFrom(options, terminal), credentials, async (api) => {
     const { containerUri } = await api.registryJobs.openArea();
-    await sent(api, containerUri, DEVICES_FILE, from, terminal);
-    if (beside !== undefined) await sent(api, containerUri, CONFIGURATIONS_FILE, beside, terminal);
     const request = {
       type: 'import',
       inputBlobContainerUri: containerUri,
       outputBlobContainerUri: containerUri,
       includeConfigurations: beside !== undefined,
     };
-    const job = await followed(api, await api.registryJobs.create(request), terminal).finally(() =>
-      api.registryJobs.deleteFile(containerUri, DEVICES_FILE).catch(() => {}),
-    );
-    const { done, unchanged, failed } = job.counts;
+    let job: RegistryJobJson;
+    let isUnderWay = false;
+    try {
+      await sent(api, containerUri, DEVICES_FILE, from, terminal);
+      if (beside !== undefined) await sent(api, containerUri, CONFIGURATIONS_FILE, beside, terminal);
+      const created = await api.registryJobs.create(request);
+      // From here on the hub needs the file, also when it cannot be asked any more.
+      isUnderWay = true;
+      job = await followed(api, created, terminal);
+      isUnderWay = false;
+    } finally {
+      if (!isUnderWay) await cleared(api, containerUri);
+    }
+    const { done, unchanged, failed } = completed(job).counts;
     const taken = done - failed;
     if (failed > 0) await fetchReport(api, containerUri, report);
     if (terminal.json) {
@@ -185,19 +206,42 @@ async function fetchReport(api: ApiClient, containerUri: string, to: string): Pr
   }
 }
 
-/** Shows how far the job is until it has ended. @throws Failure when it did not complete */
+/** Shows how far the job is until it has ended; a hub that is started again meanwhile goes on with it. */
 async function followed(api: ApiClient, created: RegistryJobJson, terminal: Terminal): Promise<RegistryJobJson> {
   const line = progressLine(terminal);
   let job = created;
+  let answeredAt = performance.now();
   try {
     while (job.status === 'enqueued' || job.status === 'running') {
       await sleep(POLL_MS);
-      job = await api.registryJobs.get(job.jobId);
+      try {
+        job = await api.registryJobs.get(job.jobId);
+        answeredAt = performance.now();
+      } catch (error) {
+        if (mayPass(error) && performance.now() - answeredAt < SILENCE_MS) continue;
+        line.end();
+        note(
+          terminal,
+          `The ${job.type} ${job.jobId} has not ended: the hub goes on with it. mooring registry jobs shows it.`,
+        );
+        throw error;
+      }
       line.show(progressText(job, terminal.err.columns()));
     }
   } finally {
     line.end();
   }
+  return job;
+}
+
+/** Whether the hub may answer a little later. */
+function mayPass(error: unknown): boolean {
+  if (error instanceof ApiError) return error.status === 429 || error.status >= 500;
+  return !(error instanceof UnexpectedAnswerError);
+}
+
+/** @throws Failure when it did not complete */
+function completed(job: RegistryJobJson): RegistryJobJson {
   if (job.status === 'completed') return job;
   throw new Failure(`The ${job.type} has ${job.status === 'failed' ? 'failed' : 'been cancelled'}.`, {
     ...(job.failureReason !== undefined && { hint: job.failureReason }),

@@ -37,6 +37,8 @@ export interface Areas {
   make(lifeMs: number): JobArea;
   /** The container of an address that `make` has given; undefined = it is none of those, or is over. */
   open(uri: string): JobContainer | undefined;
+  /** Whether an address has the form of those, be it good or not. */
+  isAddress(uri: string): boolean;
   /** A file in one, by a path below the files' container. @throws BlobError AuthenticationFailed, InvalidUri */
   blob(path: string, query: URLSearchParams): Blob;
   /** Removes what lies in areas that are over. */
@@ -57,6 +59,16 @@ export function createAreas(parts: AreasParts): Areas {
     return grant?.correlationId === id ? { grant, area, name } : undefined;
   }
 
+  /** Below the files' container; undefined = it leads elsewhere. */
+  function pathIn(uri: string): string | undefined {
+    const prefix = `/${FILES_CONTAINER}/`;
+    const pathname = URL.canParse(uri) ? new URL(uri).pathname : '';
+    // Some clients encode the `~`.
+    return pathname.startsWith(prefix)
+      ? pathname.slice(prefix.length).replace(/%7e/gi, '~').replace(/\/$/, '')
+      : undefined;
+  }
+
   return {
     make(lifeMs) {
       if (store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
@@ -67,16 +79,13 @@ export function createAreas(parts: AreasParts): Areas {
       return { uri: `https://${parts.hostName()}/${FILES_CONTAINER}/${path}${query}`, expiresAt };
     },
     open(uri) {
-      if (store === undefined || !URL.canParse(uri)) return undefined;
+      const path = pathIn(uri);
+      if (store === undefined || path === undefined) return undefined;
       // Who signed it is what counts: the hub may have several names.
-      const { pathname, searchParams } = new URL(uri);
-      const prefix = `/${FILES_CONTAINER}/`;
-      if (!pathname.startsWith(prefix)) return undefined;
-      // Some clients encode the `~`.
-      const path = pathname.slice(prefix.length).replace(/%7e/gi, '~').replace(/\/$/, '');
-      const found = opened(path, searchParams);
+      const found = opened(path, new URL(uri).searchParams);
       return found === undefined || found.name !== '' ? undefined : areaContainer(store, space, `${found.area}/`);
     },
+    isAddress: (uri) => AREA.test(pathIn(uri) ?? ''),
     blob(path, query) {
       const found = opened(path, query);
       if (store === undefined || found === undefined) throw new BlobError('AuthenticationFailed');

@@ -34,7 +34,7 @@ export interface FilesRoom {
   /** A signed URL is its own proof: there is no principal to ask for. */
   readonly blobs: Blobs;
   /** Containers for imports and exports of the registry. */
-  readonly areas: Pick<Areas, 'make' | 'open'>;
+  readonly areas: Pick<Areas, 'make' | 'open' | 'isAddress'>;
   /** The identity is gone, and its signed URLs with it. */
   forget(key: IdentityKey): Promise<void>;
   /** For the hub's own metrics. */

@@ -146,14 +146,20 @@ async function known({ draft }: ImportItem, store: IdentityStore): Promise<Ident
   return store.get(keyOf(draft));
 }
 
-/** Keys that an export has left out are not made anew: the device has its own. */
+/** Keys that a line leaves out are not made anew: the device has its own. */
 function keepingKeys(draft: IdentityDraft, current: Identity): IdentityDraft {
   const { authentication, ...others } = draft;
   const { primaryKey, secondaryKey } = authentication?.symmetricKey ?? {};
   const { primaryThumbprint, secondaryThumbprint } = authentication?.x509Thumbprint ?? {};
   const isSas = (authentication?.type ?? (primaryThumbprint || secondaryThumbprint ? 'selfSigned' : 'sas')) === 'sas';
-  const hasNone = !primaryKey && !secondaryKey;
-  return isSas && hasNone && current.authentication.type === 'sas' ? others : draft;
+  const { symmetricKey: own } = current.authentication;
+  if (!isSas || own === null || (primaryKey && secondaryKey)) return draft;
+  if (!primaryKey && !secondaryKey) return others;
+  const symmetricKey = {
+    primaryKey: primaryKey || own.primaryKey,
+    secondaryKey: secondaryKey || own.secondaryKey,
+  };
+  return { ...draft, authentication: { ...authentication, symmetricKey } };
 }
 
 /** Whether the identity would be just what it is. @throws HubError ArgumentInvalid, InvalidDeviceScope */

@@ -87,6 +87,7 @@ export async function runImport(held: HeldJob, container: JobContainer, parts: I
       keptAt = held.monotonic();
       await held.keep(cursor, counts, errors);
       if (counts.failed > limits.registryJobErrorsMax) {
+        await writeErrors(held, container, parts.records);
         throw new JobFailed(`More than ${limits.registryJobErrorsMax} lines could not be taken.`);
       }
     };

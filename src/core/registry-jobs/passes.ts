@@ -91,9 +91,12 @@ function kindOf({ bytes }: Line): number | { readonly id: string; readonly paren
     return DEVICES;
   }
   if (typeof line.moduleId === 'string') return modeOf(line)?.startsWith('delete') === true ? 0 : MODULES;
-  const id = typeof line.id === 'string' ? line.id : '';
+  const named = line.id ?? line.deviceId;
+  const id = typeof named === 'string' ? named : '';
   const parent = parentOf(line, id);
-  if (parent === undefined) return DEVICES;
+  // What is longer than an id or a scope may be is refused in any pass, and must not be kept in mind.
+  if (parent === undefined || id.length > limits.identityIdCharsMax || parent.length > limits.scopeCharsMax)
+    return DEVICES;
   const capabilities = line.capabilities as JsonObject | null | undefined;
   return capabilities?.iotEdge === true ? { id, parent } : CHILDREN;
 }

@@ -59,7 +59,7 @@ export interface RegistryJobsRoom {
   sweep(): Promise<void>;
 }
 
-/** Tries of a job whose container or whose store is away for a while, and the first pause (each is twice the last). */
+/** Tries at one place of a job whose container or whose store is away for a while, and the first pause (each is twice the last). */
 const TRIES_MAX = 6;
 const PAUSE_MS = 500;
 
@@ -81,10 +81,9 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
         throw new HubError('OperationNotAvailable', 'This hub has no configurations.');
       }
       await demandContainers(plan, parts.open);
-      const now = clock.now();
       const job: RegistryJob = {
         ...{ id: uuid(random), plan, state: 'enqueued', reason: '', counts: noCounts, cursor: freshCursor },
-        ...{ createdTime: now, startedTime: undefined, endedTime: undefined },
+        ...{ createdTime: clock.now(), startedTime: undefined, endedTime: undefined },
       };
       if ((await records.create(job)) === 'busy') {
         throw new HubError('JobQuotaExceeded', undefined, {
@@ -177,9 +176,13 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
     async work(signal) {
       // A look that finds none writes nothing.
       if (!(await records.isOneOpen())) return;
+      let reached = '';
       for (let nth = 1; ; nth++) {
         const job = signal.aborted ? undefined : await records.claim(holder, limits.registryJobLeaseMs, clock.now());
         if (job === undefined) return;
+        // Only tries that bring it no further count: a long job meets many short breaks.
+        const place = JSON.stringify([job.id, job.cursor]);
+        if (place !== reached) [nth, reached] = [1, place];
         totals.running = job.plan.kind;
         const outcome = await attempt(job, signal).finally(() => {
           totals.running = undefined;
@@ -236,6 +239,10 @@ const both = (input: JobContainer, output: JobContainer): JobContainer => ({
 function planOf(principal: Principal, request: JobRequest, makeArea: () => string): JobPlan {
   if (request.kind === 'import' && request.inputUri === null) {
     throw new HubError('ArgumentNull', 'inputBlobContainerUri is missing.');
+  }
+  const { configurationsName, inputName, outputName } = request;
+  if (configurationsName !== null && configurationsName === (request.kind === 'import' ? inputName : outputName)) {
+    throw new HubError('ArgumentInvalid', 'configurationsBlobName must name another file than that of the devices.');
   }
   const isPolicy = principal.kind === 'policy';
   return {

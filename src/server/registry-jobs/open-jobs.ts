@@ -6,6 +6,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Configurations } from '../../core/configurations/room.ts';
+import { HubError } from '../../core/errors.ts';
 import type { FilesRoom } from '../../core/files/files.ts';
 import type { Guard, Guarded } from '../../core/identity/guard.ts';
 import type { IdentityStore } from '../../core/identity/ports.ts';
@@ -19,7 +20,7 @@ import type { TwinStore } from '../../core/twins/ports.ts';
 import { twinETag } from '../../core/twins/rules.ts';
 import type { Settings } from '../config/config.ts';
 import type { Shutdown } from '../lifecycle.ts';
-import { allowedHost } from './blob-hosts.ts';
+import { type AllowedHost, allowedHost } from './blob-hosts.ts';
 import { configurationLines } from './configuration-lines.ts';
 
 export interface OpenJobsParts {
@@ -64,10 +65,19 @@ export function openRegistryJobs(parts: OpenJobsParts): RegistryJobsRoom {
 
 /** An area of the hub, else a container elsewhere, where that is allowed. */
 function containers({ settings, areas, clock }: OpenJobsParts): OpenContainer {
+  // An area may be one of another hub.
+  const elsewhere = (uri: string): AllowedHost => {
+    try {
+      return allowedHost(uri, settings.registryBlobHosts);
+    } catch (error) {
+      if (!(error instanceof HubError) || !areas.isAddress(uri)) throw error;
+      throw new HubError(error.code, 'The address of the area is over, or it is not as this hub has signed it.');
+    }
+  };
   return async (uri) => {
     const own = areas.open(uri);
     if (own !== undefined) return own;
-    const allowed = allowedHost(uri, settings.registryBlobHosts);
+    const allowed = elsewhere(uri);
     // Only a hub that calls elsewhere needs it.
     const { openSasContainer } = await import('../../stores/objects/azure/sas-container.ts');
     const { filesStoreCaFile } = settings;
