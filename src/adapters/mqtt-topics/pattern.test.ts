@@ -14,6 +14,8 @@ test('a name stands for one level, or a part of one; {name...} for several', () 
   assert.deepEqual(matched('z/{device...}/set', 'z/hall/lamp/set'), { device: 'hall/lamp' });
   assert.deepEqual(matched('s/{model}-{id}/x', 's/shelly1pm-AB12/x'), { model: 'shelly1pm', id: 'AB12' });
   assert.deepEqual(matched('a/+/#', 'a/b/c/d'), {});
+  assert.deepEqual(matched('{a}-{b}/{c}_{d}.x', '-1-2-/3__4.x.x'), { a: '-1', b: '2-', c: '3', d: '_4.x' });
+  assert.equal(matched('{a}-{b}/x', 'a-b-/y'), undefined);
   assert.equal(matched('a.c/{x}', 'abc/1'), undefined, 'text is text');
 });
 
@@ -76,4 +78,13 @@ test('whatever topic comes, a match costs little and finds a filling that gives 
     { numRuns: 500 },
   );
   assert.throws(() => checkTopicShape('x\0', 'topic'));
+});
+
+test('levels with two names, each of which a topic could divide in many ways, cost no more', () => {
+  const pattern = parsePattern('{a}-{b}/{c}-{d}/{e}-{f}/{g}-{h}/{rest...}/end');
+  const level = '-'.repeat(90);
+  const began = process.cpuUsage();
+  assert.equal(pattern.match(`${level}/${level}/${level}/${level}/${level}/enx`), undefined);
+  const { user } = process.cpuUsage(began);
+  assert.ok(user < 500_000, `${user} µs`);
 });

@@ -53,7 +53,10 @@ export function parsePattern(text: string): Pattern {
   };
 }
 
-/** One level, or several with `{name...}`, as a regular expression. It has one wide part at most, so a match costs no more than its text. */
+/**
+ * One level, or several with `{name...}`, as a regular expression. A level with two names is divided in one way alone, the first: of
+ * several such levels, each with many ways, a topic of dashes would else try all combinations.
+ */
 function levelExpression(text: string, level: string, names: string[], isWide: () => void): string {
   let expression = '';
   let at = 0;
@@ -70,7 +73,9 @@ function levelExpression(text: string, level: string, names: string[], isWide: (
     } else throw new Error(`"${text}": {${found[1]}...} must be a level of its own`);
   }
   if (parts > 2) throw new Error(`"${text}": a level may have two names at most`);
-  return expression + escaped(text, level.slice(at));
+  expression += escaped(text, level.slice(at));
+  // What looks ahead is not tried again. The level's end is fixed by what it may hold.
+  return parts < 2 ? expression : `(?=${expression}(?:/|$))[^/]+`;
 }
 
 function escaped(text: string, literal: string): string {
