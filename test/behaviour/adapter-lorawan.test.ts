@@ -230,3 +230,57 @@ test('slow and broken requests end by themselves, and others are served meanwhil
   await until('what is no HTTP is closed', () => sockets[2].closed && sockets[3].closed);
   for (const socket of sockets) socket.destroy();
 });
+
+test('a path that is none looks like every other one, and is not told in the log', async (context) => {
+  const { adapter } = await site(context);
+  for (const target of ['//', 'http://[', '*']) {
+    const request = http.request({ port: adapter.ports[0], path: target, method: 'POST' }).end();
+    const status = await new Promise((resolve, reject) => {
+      request.on('error', reject).on('response', (response) => resolve(response.resume().statusCode));
+    });
+    assert.equal(status, 401, target);
+  }
+  assert.deepEqual(
+    adapter.lines.filter(({ level }) => level === 'warn'),
+    [],
+  );
+});
+
+test('an id of a command that is long comes back in its acknowledgement, which is stored', async (context) => {
+  const { hub, post } = await site(context);
+  hub.addDevice(meter7);
+  const { end_device_ids, received_at } = theThingsStackUplink;
+  const ids = [`command-${'x'.repeat(110)}`];
+  const ack = { end_device_ids, received_at, downlink_ack: { correlation_ids: ids } };
+  assert.deepEqual([await post('tts', ack), await post('tts', ack)], [204, 204]);
+  assert.equal(hub.messages.length, 1);
+  assert.ok((hub.messages[0].message.messageId ?? '').length <= limits.messageIdCharsMax);
+});
+
+test('names that would lead elsewhere in the API are not taken', async (context) => {
+  const { hub, post } = await site(context);
+  hub.addDevice(meter7);
+  const other = structuredClone(theThingsStackUplink);
+  other.end_device_ids.application_ids.application_id = '..';
+  assert.equal(await post('tts', other), 422);
+});
+
+test('one address that holds all the connections it may have keeps no server of another one out', async (context) => {
+  const hub = new FakeHub();
+  const networks = [{ name: 'tts', kind: 'the-things-stack', secret: { $file: secretFile } }];
+  const adapter = await runAdapter(lorawan, { port: 0, plain: true, connectionsMax: 8, networks }, hub);
+  context.after(() => adapter.stop());
+  hub.addDevice(meter7);
+  const sockets = Array.from({ length: 12 }, () => net.connect(adapter.ports[0], '127.0.0.1').on('error', () => {}));
+  context.after(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  await until('those that are too many are closed', () => sockets.filter(({ closed }) => closed).length >= 4);
+  const status = await new Promise((resolve, reject) => {
+    const options = { port: adapter.ports[0], localAddress: '127.0.0.2', path: '/lorawan/tts', method: 'POST' };
+    const request = http.request({ ...options, headers: bearer });
+    request.on('error', reject).on('response', (response) => resolve(response.resume().statusCode));
+    request.end(JSON.stringify(theThingsStackUplink));
+  });
+  assert.equal(status, 204);
+});

@@ -2,8 +2,9 @@
  * The devices of one network: sessions in the hub, made on sight up to a bound. They are remembered, so that after a restart commands
  * reach a device that sends once a day.
  */
+import { createHash } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
-import { type DeviceSession, type Host, Refused, type Telemetry } from '../../gateway/index.ts';
+import { type CloseReason, type DeviceSession, type Host, Refused, type Telemetry } from '../../gateway/index.ts';
 import { type DownlinkDefaults, Downlinks, type Send } from './downlinks.ts';
 import { type DeviceName, type LoraEvent, maybeMembers } from './events.ts';
 import type { NetworkSettings } from './settings.ts';
@@ -101,8 +102,10 @@ export class Devices {
     if (device.session !== undefined) return device.session;
     const { devEui } = device.name;
     const { downlink, devices, name } = this.#settings;
-    const ended = (): void => {
+    const ended = (reason: CloseReason): void => {
       device.session = undefined;
+      // Or else the next start would make it again, where devices are made on sight.
+      if (reason === 'deleted') this.#forget(devEui);
     };
     if (this.#send !== undefined && downlink !== undefined)
       device.downlinks ??= new Downlinks(this.#send, downlink as DownlinkDefaults, this.#host.clock);
@@ -129,12 +132,21 @@ export class Devices {
     device.session = session;
     session.then(
       () => this.#remember(device.name),
-      () => {
+      (error: unknown) => {
         device.session = undefined;
-        this.#devices.delete(devEui);
+        // Downlinks on their way are still known when the hub can be asked again.
+        const isForNow = error instanceof Refused && error.retry;
+        if (!isForNow || device.downlinks?.isIdle !== false) this.#devices.delete(devEui);
       },
     );
     return session;
+  }
+
+  #forget(devEui: string): void {
+    this.#devices.delete(devEui);
+    this.#host.memory.delete(this.#key(devEui)).catch((error: unknown) => {
+      this.#host.log.warn('A deleted device could not be forgotten', { devEui, reason: String(error) });
+    });
   }
 
   #remember({ devEui, reference }: DeviceName): void {
@@ -152,7 +164,7 @@ export class Devices {
 
   #telemetry(event: LoraEvent): Telemetry {
     const { id, device, time } = event;
-    const common = { messageId: id, address: device.devEui, ...(time && { created: time }) };
+    const common = { messageId: messageIdOf(id), address: device.devEui, ...(time && { created: time }) };
     const json = { contentType: 'application/json', contentEncoding: 'utf-8' };
     if (event.kind === 'report') {
       return { ...common, ...json, body: JSON.stringify(event.body), properties: { 'lorawan-event': event.event } };
@@ -174,4 +186,9 @@ export class Devices {
       return { ...common, ...json, properties, body: JSON.stringify(decoded) };
     return { ...common, properties, body: payload, contentType: 'application/octet-stream' };
   }
+}
+
+/** Servers' ids may be long, those of commands in them too. The same id has the same one. */
+function messageIdOf(id: string): string {
+  return id.length <= limits.messageIdCharsMax ? id : createHash('sha256').update(id).digest('hex');
 }

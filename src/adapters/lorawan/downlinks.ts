@@ -77,6 +77,11 @@ export class Downlinks {
     return 'abandon';
   }
 
+  /** None is on its way. */
+  get isIdle(): boolean {
+    return this.#pending.size === 0;
+  }
+
   /** What the server says of a downlink. */
   told(ids: readonly string[], outcome: 'arrived' | 'failed'): void {
     for (const [id, pending] of this.#pending) {

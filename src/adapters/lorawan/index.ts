@@ -22,9 +22,11 @@ const lorawan: AdapterDefinition<Settings> = {
         }
         const webhooks = createWebhooks(host, networks);
         const { port, connectionsMax, tls } = settings;
+        // One address alone cannot keep the servers of others out.
+        const connectionsPerAddressMax = settings.connectionsPerAddressMax ?? Math.ceil(connectionsMax / 2);
         const listening = await host.listeners.tcp(
           {
-            ...{ port, connectionsMax, connectionsPerAddressMax: connectionsMax, silenceSeconds: 120 },
+            ...{ port, connectionsMax, connectionsPerAddressMax, silenceSeconds: 120 },
             ...(settings.host !== undefined && { host: settings.host }),
             ...(tls !== undefined && { tls: { certificate: tls } }),
           },

@@ -45,6 +45,8 @@ export const settingsSchema = z
     /** Without TLS the secret is read by everyone on the way: only where this is said. */
     plain: z.boolean().default(false),
     connectionsMax: z.number().int().min(1).max(10_000).default(200),
+    /** Absent = half of them: more where all servers come through one proxy. */
+    connectionsPerAddressMax: z.number().int().min(1).max(10_000).optional(),
     networks: z.array(network).min(1).max(limits.lorawanNetworksMax),
   })
   .superRefine(({ tls, plain, networks }, context) => {

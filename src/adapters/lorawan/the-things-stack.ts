@@ -40,8 +40,8 @@ export function readTheThingsStack(body: unknown): LoraEvent {
   const all = membersOf(body, 'the body');
   const ids = membersOf(all.end_device_ids, 'end_device_ids');
   const reference = {
-    application: textOf(maybeMembers(ids.application_ids).application_id, 'application_id'),
-    device: textOf(ids.device_id, 'device_id'),
+    application: idOf(maybeMembers(ids.application_ids).application_id, 'application_id'),
+    device: idOf(ids.device_id, 'device_id'),
   };
   const device: DeviceName = { devEui: devEuiOf(ids.dev_eui), reference };
   const received = typeof all.received_at === 'string' ? all.received_at.slice(0, 40) : '';
@@ -64,6 +64,13 @@ export function readTheThingsStack(body: unknown): LoraEvent {
     };
   }
   throw new NotUnderstood('neither uplink_message nor an event that is known');
+}
+
+/** An id there: it becomes part of an address of the API, where `..` would lead elsewhere. */
+function idOf(value: unknown, what: string): string {
+  const id = textOf(value, what);
+  if (!/^[a-z0-9](-?[a-z0-9])*$/.test(id)) throw new NotUnderstood(`${what} is no id of The Things Stack`);
+  return id;
 }
 
 function uplink(device: DeviceName, message: Members, received: string): LoraEvent {

@@ -61,7 +61,7 @@ export function createWebhooks(host: Host, networks: ReadonlyMap<string, Served>
 }
 
 async function serve(request: http.IncomingMessage, networks: ReadonlyMap<string, Served>): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://adapter');
+  const url = URL.parse(request.url ?? '/', 'http://adapter') ?? new URL('http://adapter');
   // The Things Stack may be told to put a path of its own behind the base address for each kind of event.
   const name = url.pathname.startsWith(PREFIX) ? url.pathname.slice(PREFIX.length).split('/')[0] : '';
   const network = networks.get(name);
