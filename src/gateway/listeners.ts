@@ -256,7 +256,11 @@ function materialOf(wanted: TlsOptions, certificate: ListenersParts['certificate
     return { cert: [readFileSync(certificateFile, 'utf8')], key: [readFileSync(keyFile, 'utf8')] };
   }
   const found = certificate();
-  if (found === undefined) throw new Error('The host has no certificate: name certificateFile and keyFile.');
+  if (found === undefined) {
+    const hub = 'in the hub set "hubCertificate": true beside the adapter\'s settings';
+    const gateway = 'in a gateway its certificateFile and keyFile';
+    throw new Error(`The host has no certificate for this adapter: ${hub}, ${gateway}, or name files in the settings.`);
+  }
   return found;
 }
 

@@ -26,6 +26,8 @@ export class Proofs {
   readonly #creator: PolicyPrincipal;
   readonly #created: CreatedCount;
   readonly #rate: Bucket;
+  /** Devices that are being made, and not in `#created` yet. */
+  #making = 0;
   /** Devices whose shared keys it was given. */
   readonly #keysGiven = new Set<string>();
 
@@ -97,19 +99,24 @@ export class Proofs {
     const { create } = this.#settings;
     if (create === undefined || key.moduleId !== undefined || (await this.#exists(key))) return this.#spokenFor(key);
     const { max } = create;
-    if (this.#created.count >= max) {
-      const limit = { name: 'create.max', scope: this.#adapter.policyName, current: this.#created.count, max };
-      throw new HubError('IotHubQuotaExceeded', 'The adapter has made as many devices as it may.', { limit });
+    const current = this.#created.count + this.#making;
+    if (current >= max) {
+      const limit = { name: 'create.max', scope: this.#adapter.policyName, current, max };
+      const text = 'The adapter has made as many devices as it may.';
+      throw new HubError('IotHubQuotaExceeded', text, { reason: 'create.max', limit });
     }
     if (this.#rate.take(1, this.#hub.clock.monotonic()) > 0) {
       throw new HubError('ThrottlingException', 'The adapter makes devices faster than it may.');
     }
+    this.#making++;
     try {
       // Nothing but this adapter's word lets it in.
       await this.#hub.registry.put(this.#creator, { ...key, authentication: { type: 'none' } });
       this.#created.add();
     } catch (failure) {
       if (!(failure instanceof HubError) || failure.code !== 'DeviceAlreadyExists') throw failure;
+    } finally {
+      this.#making--;
     }
     return this.#spokenFor(key);
   }

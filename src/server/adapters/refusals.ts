@@ -12,8 +12,10 @@ export function refusedCodeOf({ code, reason }: HubError): RefusedCode {
     case 'DeviceDisabled':
       return 'disabled';
     case 'ThrottlingException':
-    case 'IotHubQuotaExceeded':
       return 'throttled';
+    case 'IotHubQuotaExceeded':
+      // That one is over all time: trying again helps nobody until the operator raises it.
+      return reason === 'create.max' ? 'unauthorized' : 'throttled';
     case 'MessageTooLarge':
       return 'tooLarge';
     case 'ServerError':
