@@ -50,7 +50,7 @@ export const answer = (code: Code, payload?: Buffer, ...more: readonly CoapOptio
   payload,
 });
 
-/** A refusal with a sentence for whoever looks at the device's log (RFC 7252 section 5.5.2). */
+/** A refusal with a sentence for the reader of the device's log (RFC 7252 section 5.5.2). */
 export const refusal = (code: Code, sentence: string): Answer => ({ code, payload: Buffer.from(sentence) });
 
 /** `Max-Age` of a refusal says when to try again (RFC 7252 section 5.9.3.4). */

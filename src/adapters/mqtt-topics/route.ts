@@ -8,7 +8,7 @@ export class Lost extends Error {
 
 /** The way to the devices of one user: its connections to the listener, or the broker that is bridged. */
 export interface Route {
-  /** The first that can be delivered now: somebody has subscribed to its topic. Undefined = none yet. */
+  /** The first that can be delivered now: a client has subscribed to its topic. Undefined = none yet. */
   choose(options: readonly Outgoing[]): Outgoing | undefined;
   /** Resolves when `choose` may have another answer. @throws what `signal` was aborted with */
   changed(signal: AbortSignal): Promise<void>;

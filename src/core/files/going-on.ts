@@ -16,7 +16,7 @@ export function goingOn(
     [Symbol.asyncIterator]() {
       const pieces = source[Symbol.asyncIterator]();
       let asked = clock.monotonic();
-      /** Whoever is refused takes nothing more. */
+      /** A sender that is refused takes nothing more. */
       const demanded = async <Result>(then: () => Result | Promise<Result>): Promise<Result> => {
         try {
           await demand();

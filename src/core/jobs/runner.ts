@@ -53,7 +53,7 @@ export interface JobRunner {
   readonly underWay: number;
 }
 
-/** What one turn of a job has come to: go on at once, wait for something, or leave it to whoever holds it now. */
+/** What one turn of a job has come to: go on at once, wait for something, or leave it to the node that holds it now. */
 type Turn = 'again' | 'waits' | 'gone';
 
 interface Running extends HeldJob {

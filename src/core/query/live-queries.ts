@@ -121,7 +121,7 @@ export class LiveQueries {
       set.resume(changed.values());
     }
     this.#rounds.add(follower);
-    // All that may be new to the client is read again: whoever else hears of it finds nothing new.
+    // All that may be new to the client is read again: the other listeners find nothing new.
     for (const { place, parts } of since ?? []) this.#rounds.changed({ place, parts }, this.#log.last);
     return follower;
   }

@@ -1,7 +1,7 @@
 /**
  * How stores write a twin down. Patches of the reported properties are the fleet's second stream after telemetry, and a twin may be
  * a hundred times as large as one of them: so they are written behind the document as they come (the tail), and merged into it when
- * the tail has grown long, or when someone reads.
+ * the tail has grown long, or when it is read.
  */
 import { limits } from '../../base/limits.ts';
 import { type ErrorCode, HubError } from '../errors.ts';

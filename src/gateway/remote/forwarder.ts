@@ -215,7 +215,7 @@ export class Forwarder {
     try {
       refused = await link.send(batch.bytes);
     } catch {
-      // Whoever has the link says that it is lost.
+      // The holder of the link says that it is lost.
       return;
     }
     // Answered by a link that was lost meanwhile: it has been given back.

@@ -68,7 +68,7 @@ export class Proofs {
       expiresAt = await this.#judged(proof, ask);
     } catch (error) {
       if (!(error instanceof Refused)) return this.#remembered(proof, hash);
-      // A wrong one costs no disk: somebody may try many.
+      // A wrong one costs no disk: a stranger may try many.
       if (error.code === 'disabled') this.forget(proof.device);
       throw error;
     }

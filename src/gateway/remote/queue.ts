@@ -242,7 +242,7 @@ export class Queue {
     const newest = this.#gone.at(-1);
     if (newest !== undefined && newest.last + 1 === first) newest.last = last;
     else this.#gone.push({ first, last });
-    // Its failure is told to whoever puts; the next flush tries again.
+    // Its failure is told to the caller of `put`; the next flush tries again.
     this.#flush().catch(() => {});
   }
 

@@ -18,7 +18,7 @@ export function peerCertificate(socket: Duplex): PeerCertificate | undefined {
 }
 
 /**
- * The same of a certificate that somebody else's TLS layer has seen, as a gateway's has. @param chain DER, leaf first
+ * The same of a certificate that another program's TLS layer has seen, as a gateway's has. @param chain DER, leaf first
  * @returns undefined where the first is no certificate
  */
 export function certificateOf(chain: readonly Uint8Array[]): PeerCertificate | undefined {

@@ -15,7 +15,7 @@ import { unpackBatch } from './event-memory.ts';
 import { packRuns } from './event-runs.ts';
 import { SharedFacts } from './shared-facts.ts';
 
-/** Whoever makes the host tells it of facts that have changed. */
+/** The maker of the host tells it of facts that have changed. */
 export type HostedLog = Omit<StoredLog, 'followFacts'>;
 
 /** What a listener thread is told of a log at its start. */

@@ -91,7 +91,7 @@ export class KafkaCluster {
     return this.#connectionTo(address.host, address.port, purpose);
   }
 
-  /** A connection to whoever leads the partition. @throws NoLeader, Error */
+  /** A connection to the broker that leads the partition. @throws NoLeader, Error */
   leaderConnection(topic: string, partition: number, purpose: Purpose): Promise<BrokerConnection> {
     const broker = this.leaderOf(topic, partition);
     if (broker < 0) return Promise.reject(new NoLeader(`no broker leads partition ${partition} of ${topic}`));

@@ -1,5 +1,5 @@
 /**
- * Waits for news of the partitions that someone watches: one fetch at each broker, at the ends of those that it leads, which the broker
+ * Waits for news of the partitions that are watched: one fetch at each broker, at the ends of those that it leads, which the broker
  * answers when there is something. What it brings is kept for the readers that are woken then.
  */
 import type { Clock } from '../../base/clock.ts';

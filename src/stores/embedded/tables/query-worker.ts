@@ -71,7 +71,7 @@ export interface QueryStart {
 }
 
 function serve(port: MessagePort, tables: Transaction, indexes: ReadonlySet<string>): void {
-  /** Pages that somebody waits for. */
+  /** Pages that a caller waits for. */
   const wanted = new Set<number>();
 
   const matching = new TableMatching(tables, indexes);
