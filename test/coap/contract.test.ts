@@ -20,6 +20,10 @@ describe('the contract of adapters: coap, beside the devices', () => {
     hub = await startHub();
   });
   after(() => hub[Symbol.asyncDispose]());
-  for (const { title, run } of adapterContract(coap, coapDriver, () => remoteRig(hub)))
-    test(title, { timeout: 20_000 }, run);
+  for (const [name, driver] of [
+    ['without protection', coapDriver],
+    ['by OSCORE', oscoreDriver],
+  ] as const)
+    for (const { title, run } of adapterContract(coap, driver, () => remoteRig(hub, { sharedKeysOf: ['*'] })))
+      test(`${name}: ${title}`, { timeout: 20_000 }, run);
 });

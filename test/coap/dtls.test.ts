@@ -258,6 +258,22 @@ test('a close is answered; a silent session, and one of a revoked key, is closed
   assert.equal(net.server.sessions, 0);
 });
 
+test('sessions of one identity are bounded: another one ends the one of it that was silent longest', async () => {
+  const net = new Net();
+  const clients: DtlsClient[] = [];
+  for (let port = 0; port < limits.dtlsSessionsPerIdentityMax; port++) {
+    clients.push(await net.connected(port));
+    net.clock.advance(1000);
+  }
+  clients[0].send(Buffer.from('still here'));
+  const last = await net.connected(3000);
+  await net.settle();
+  assert.equal(net.server.sessions, limits.dtlsSessionsPerIdentityMax);
+  assert.deepEqual([clients[0].alerts, clients[1].alerts, last.alerts], [[], [alerts.closeNotify], []]);
+  net.server.revoked('meter-1');
+  assert.equal(net.server.sessions, 0);
+});
+
 test('handshakes of one address and of all are bounded, and end by themselves', async () => {
   const net = new Net();
   // Clients that answer the cookie, and no more.

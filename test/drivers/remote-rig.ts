@@ -105,7 +105,10 @@ export function folderOf(t: { after(end: () => void): void }): string {
 }
 
 /** The contract's rig over one hub: what a case has made is gone behind it. */
-export async function remoteRig(hub: TestHub): Promise<ContractRig> {
+export async function remoteRig(
+  hub: TestHub,
+  rights: Pick<RemoteHostOptions, 'sharedKeysOf' | 'certificatesOf'> = {},
+): Promise<ContractRig> {
   const api = apiOf(hub);
   const folder = mkdtempSync(path.join(tmpdir(), 'mooring-gateway-'));
   const follower = new EventFollower(hub);
@@ -115,7 +118,7 @@ export async function remoteRig(hub: TestHub): Promise<ContractRig> {
   let running: GatewayRun | undefined;
   return {
     async start(definition, settings) {
-      running = await runGateway({ ...hubOptions(hub), folder }, definition, settings);
+      running = await runGateway({ ...hubOptions(hub), ...rights, folder }, definition, settings);
       const { remote } = running;
       await until('the gateway has reached the hub', () => remote.host.hubReachable);
       return running.ports[0];

@@ -198,8 +198,8 @@ export class Link {
   /** The state of the resource is the whole: who observes it is told of the newest (RFC 7641 section 1.3). */
   #desiredChanged(): void {
     for (const observer of this.observers.of('desired')) {
-      void this.observers
-        .notify(observer, async () => {
+      this.observers
+        .notifyNewest(observer, async () => {
           const session = this.#session;
           if (session === undefined) return { code: codes.serviceUnavailable };
           return this.#parts.sliced(this.device, observer, desiredAnswer(await session.twin()));

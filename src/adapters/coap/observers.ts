@@ -23,8 +23,10 @@ const SEQUENCE_MAX = 0xffffff;
 
 export class Observers {
   readonly #all = new Map<string, Observer>();
-  /** The end of what is being sent to each: one notification at a time, in order. */
-  readonly #sending = new Map<string, Promise<unknown>>();
+  /** What is being sent to each: one notification at a time, in order. */
+  readonly #sending = new Map<string, { end: Promise<unknown>; count: number }>();
+  /** Who will be told of the newest state: the notification waits behind another one. */
+  readonly #toBeTold = new WeakSet<Observer>();
   #sequence = 0;
 
   get size(): number {
@@ -69,10 +71,28 @@ export class Observers {
     return uintOption(options.observe, this.#sequence);
   }
 
-  /** Sends a notification behind those before it. One that does not arrive ends the observation. */
+  /**
+   * Sends the newest state behind what is sent before it. Changes that come while it waits are told by it: a client that is slow is not
+   * told of each (RFC 7641 section 1.3).
+   */
+  async notifyNewest(observer: Observer, render: () => Answer | Promise<Answer>): Promise<void> {
+    if (this.#toBeTold.has(observer)) return;
+    this.#toBeTold.add(observer);
+    await this.notify(observer, () => {
+      this.#toBeTold.delete(observer);
+      return render();
+    });
+  }
+
+  /** Sends a notification behind those before it. One that does not arrive ends the observation, as does one too many that waits. */
   async notify(observer: Observer, render: () => Answer | Promise<Answer>): Promise<Delivery> {
     const id = idOf(observer);
-    const sending = (this.#sending.get(id) ?? Promise.resolve()).then(async (): Promise<Delivery> => {
+    const before = this.#sending.get(id) ?? { end: Promise.resolve(), count: 0 };
+    if (before.count >= limits.coapNotificationsWaitingMax) {
+      this.#all.delete(id);
+      return 'lost';
+    }
+    const sending = before.end.then(async (): Promise<Delivery> => {
       if (!this.has(observer)) return 'lost';
       const answer = await render();
       if (!this.has(observer)) return 'lost';
@@ -81,11 +101,14 @@ export class Observers {
       if ((delivery === 'lost' || delivery === 'refused') && this.has(observer)) this.#all.delete(id);
       return delivery;
     });
-    const settled = sending.catch(() => undefined);
-    this.#sending.set(id, settled);
-    void settled.then(() => {
-      if (this.#sending.get(id) === settled) this.#sending.delete(id);
-    });
+    before.count++;
+    before.end = sending
+      .catch(() => undefined)
+      .then(() => {
+        before.count--;
+        if (before.count === 0) this.#sending.delete(id);
+      });
+    this.#sending.set(id, before);
     return sending;
   }
 

@@ -32,8 +32,9 @@ export const coapLimits = {
   coapWorkingPerEndpointMax: 16,
   /** Notifications and answers of the hub's that await the acknowledgement of one endpoint. */
   coapUnacknowledgedPerEndpointMax: 16,
-  /** Requests of addresses that have not proved anything, whose credentials are judged at a time. */
+  /** Requests of addresses that have not proved anything, whose credentials are judged at a time: of all, and of one address. */
   coapJudgedMax: 512,
+  coapJudgedPerAddressMax: 128,
   /** The largest block: 2 ** (6 + 4) = 1,024 bytes (RFC 7959), which fits into what every link carries in one piece. */
   coapBlockExponentMax: 6,
   /** Bodies in blocks that devices have begun, all together, and of one device. */
@@ -47,6 +48,8 @@ export const coapLimits = {
   coapBodyMs: 60 * SECOND_MS,
   /** Observations of one device. */
   coapObserversPerDeviceMax: 8,
+  /** Notifications that wait behind each other for one observer: as many as methods and commands wait for its device, twice. */
+  coapNotificationsWaitingMax: 32,
   /** Devices whose OSCORE contexts are kept; one that is not kept shows once more that it is alive (RFC 8613 B.1.2). */
   coapOscoreContextsMax: 20_000,
   /** Requests that may overtake each other (RFC 8613 section 3.2.2). */

@@ -28,6 +28,8 @@ export const dtlsLimits = {
   dtlsCookieMs: 30 * SECOND_MS,
   /** Sessions, all together; the one that was silent longest makes room. About 3 KiB each. */
   dtlsSessionsMax: 20_000,
+  /** Of one identity: a device that came back from other ports leaves some behind. Another one ends that which was silent longest. */
+  dtlsSessionsPerIdentityMax: 8,
   /** A session that was silent for so long is closed. */
   dtlsSessionIdleMs: 24 * 3600 * SECOND_MS,
   /** How far behind the newest record one may come (RFC 6347 section 4.1.2.6). */

@@ -41,13 +41,13 @@ class Rig {
     (what) => void this.counts.push(what),
   );
 
-  carrier(key: string): Carrier {
+  carrier(key: string, peer = '192.0.2.1'): Carrier {
     const send = (bytes: Buffer): void => void this.sent.push(decodeDatagram(Buffer.from(bytes))!);
-    return { key, peer: '192.0.2.1', via: 'udp', proof: undefined, send };
+    return { key, peer, via: 'udp', proof: undefined, send };
   }
 
-  async receive(message: CoapDatagram | Buffer, key = 'udp a'): Promise<void> {
-    this.layer.receive(this.carrier(key), Buffer.isBuffer(message) ? message : encodeDatagram(message));
+  async receive(message: CoapDatagram | Buffer, key = 'udp a', peer?: string): Promise<void> {
+    this.layer.receive(this.carrier(key, peer), Buffer.isBuffer(message) ? message : encodeDatagram(message));
     await turn();
   }
 }
@@ -171,7 +171,8 @@ test('who has proved nothing is not remembered, and how many are judged at a tim
   const { promise, resolve } = Promise.withResolvers<Answer>();
   rig.answer = () => promise;
   const before = rig.served;
-  for (let port = 0; port < limits.coapJudgedMax + 50; port++) await rig.receive(request(1), `udp ${port}`);
+  for (let port = 0; port < limits.coapJudgedMax + 50; port++)
+    await rig.receive(request(1), `udp ${port}`, `192.0.2.${port % 8}`);
   assert.equal(rig.served - before, limits.coapJudgedMax);
   assert.equal(rig.counts.filter((what) => what === 'dropped').length, 50);
   resolve({ code: codes.unauthorized });
@@ -180,6 +181,22 @@ test('who has proved nothing is not remembered, and how many are judged at a tim
   await rig.receive(request(2), 'udp late');
   assert.equal(rig.served - before, limits.coapJudgedMax + 1);
   assert.equal(rig.layer.size, 0);
+});
+
+test('one address cannot have all credentials of its own judged first', async () => {
+  const rig = new Rig();
+  const { promise, resolve } = Promise.withResolvers<Answer>();
+  rig.answer = () => promise;
+  // Of one IPv6 site, which has as many addresses as it likes.
+  for (let port = 0; port < limits.coapJudgedMax; port++)
+    await rig.receive(request(1), `udp ${port}`, `2001:db8::${port.toString(16)}`);
+  assert.equal(rig.served, limits.coapJudgedPerAddressMax);
+  await rig.receive(request(1), 'udp other', '2001:db8:0:1::1');
+  assert.equal(rig.served, limits.coapJudgedPerAddressMax + 1);
+  resolve({ code: codes.unauthorized });
+  await turn();
+  await rig.receive(request(2), 'udp again', '2001:db8::1');
+  assert.equal(rig.served, limits.coapJudgedPerAddressMax + 2);
 });
 
 test('endpoints are forgotten when they are silent, and when there are too many', async () => {

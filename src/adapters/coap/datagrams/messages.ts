@@ -2,6 +2,7 @@
  * The message layer of RFC 7252, section 4: acknowledgements, duplicates, resets. What an address has sent that has not proved
  * itself leaves nothing behind, but while its credentials are judged.
  */
+import { addressShare } from '../../../base/address.ts';
 import { limits } from '../../../base/limits.ts';
 import { decodeDatagram, encodeDatagram, encodeEmpty } from '../../../wire/coap/datagram.ts';
 import {
@@ -31,6 +32,8 @@ export class MessageLayer {
   readonly #endpoints = new Map<string, Endpoint>();
   /** Addresses whose first credentials are being judged. */
   readonly #judged = new Map<string, Endpoint>();
+  /** How many of them one address has. */
+  readonly #judgedOf = new Map<string, number>();
 
   constructor(serve: Serve, pace: Pace, count: (what: string) => void) {
     this.#serve = serve;
@@ -92,7 +95,7 @@ export class MessageLayer {
       return;
     }
     const isNew = !this.#endpoints.has(endpoint.key) && !this.#judged.has(endpoint.key);
-    const isTooMuch = isNew && !endpoint.isAddressProved && this.#judged.size >= limits.coapJudgedMax;
+    const isTooMuch = isNew && !endpoint.isAddressProved && !this.#hasRoomToJudge(endpoint);
     if (isTooMuch || endpoint.working >= limits.coapWorkingPerEndpointMax) {
       this.#count('dropped');
       return;
@@ -104,7 +107,7 @@ export class MessageLayer {
       return;
     }
     if (endpoint.isAddressProved) this.#keep(endpoint);
-    else if (isNew) this.#judged.set(endpoint.key, endpoint);
+    else if (isNew) this.#judge(endpoint);
     endpoint.working++;
     void this.#work(request, endpoint, endpoint.see(messageId, now), given);
   }
@@ -130,7 +133,7 @@ export class MessageLayer {
       else this.#answer(message, endpoint, seen, answer);
     } finally {
       endpoint.working--;
-      if (endpoint.working === 0) this.#judged.delete(endpoint.key);
+      if (endpoint.working === 0) this.#isJudged(endpoint);
     }
   }
 
@@ -159,9 +162,29 @@ export class MessageLayer {
     endpoint.carrier.send(bytes);
   }
 
+  #hasRoomToJudge({ peer }: Endpoint): boolean {
+    const ofOne = this.#judgedOf.get(addressShare(peer)) ?? 0;
+    return this.#judged.size < limits.coapJudgedMax && ofOne < limits.coapJudgedPerAddressMax;
+  }
+
+  #judge(endpoint: Endpoint): void {
+    const share = addressShare(endpoint.peer);
+    this.#judged.set(endpoint.key, endpoint);
+    this.#judgedOf.set(share, (this.#judgedOf.get(share) ?? 0) + 1);
+  }
+
+  #isJudged(endpoint: Endpoint): void {
+    if (this.#judged.get(endpoint.key) !== endpoint) return;
+    this.#judged.delete(endpoint.key);
+    const share = addressShare(endpoint.peer);
+    const left = (this.#judgedOf.get(share) ?? 1) - 1;
+    if (left === 0) this.#judgedOf.delete(share);
+    else this.#judgedOf.set(share, left);
+  }
+
   /** Keeps an endpoint that has proved itself, as the one that was heard last; the one that was heard first makes room. */
   #keep(endpoint: Endpoint): void {
-    this.#judged.delete(endpoint.key);
+    this.#isJudged(endpoint);
     const known = this.#endpoints.get(endpoint.key);
     if (known === endpoint && this.#endpoints.size < limits.coapEndpointsMax) return;
     this.#endpoints.delete(endpoint.key);

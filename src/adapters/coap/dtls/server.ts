@@ -42,6 +42,8 @@ export class DtlsServer {
   readonly #options: DtlsOptions;
   /** By address and port. Established ones in order of when they began. */
   readonly #sessions = new Map<string, DtlsSession>();
+  /** Established ones by the identity that they have proved. */
+  readonly #sessionsOf = new Map<string, Set<DtlsSession>>();
   readonly #handshakes = new Map<string, DtlsSession>();
   readonly #handshakesOf = new Map<string, number>();
   /** The newest first. */
@@ -84,8 +86,8 @@ export class DtlsServer {
   }
 
   revoked(identity: string): void {
-    for (const session of this.#sessions.values())
-      if (session.proved?.identity === identity) session.close(alerts.closeNotify, 'the key counts no more');
+    for (const session of [...(this.#sessionsOf.get(identity) ?? [])])
+      session.close(alerts.closeNotify, 'the key counts no more');
   }
 
   stop(): void {
@@ -156,8 +158,10 @@ export class DtlsServer {
       established: (session: DtlsSession) => {
         this.#leave(place, peer);
         this.#sessions.get(place)?.close(alerts.closeNotify, 'the client has a new session');
-        this.#makeRoom();
+        const { identity = '' } = session.proved ?? {};
+        this.#makeRoom(identity);
         this.#sessions.set(place, session);
+        this.#sessionsOf.set(identity, (this.#sessionsOf.get(identity) ?? new Set()).add(session));
         count('dtlsSessions');
         this.#options.established(session, peer);
       },
@@ -168,6 +172,7 @@ export class DtlsServer {
         }
         if (this.#sessions.get(place) !== session) return;
         this.#sessions.delete(place);
+        this.#forget(session);
         this.#options.ended(session);
       },
     };
@@ -183,13 +188,20 @@ export class DtlsServer {
     else this.#handshakesOf.set(peer, left);
   }
 
-  /** The one that was silent longest goes. */
-  #makeRoom(): void {
+  /** The one that was silent longest goes: of the identity itself first, so that one device does not end those of others. */
+  #makeRoom(identity: string): void {
+    const own = this.#sessionsOf.get(identity);
+    if (own !== undefined && own.size >= limits.dtlsSessionsPerIdentityMax)
+      silentLongest(own)?.close(alerts.closeNotify, 'the device has too many sessions');
     if (this.#sessions.size < limits.dtlsSessionsMax) return;
-    let oldest: DtlsSession | undefined;
-    for (const session of this.#sessions.values())
-      if (oldest === undefined || session.heardAt < oldest.heardAt) oldest = session;
-    oldest?.close(alerts.closeNotify, 'there are too many sessions');
+    silentLongest(this.#sessions.values())?.close(alerts.closeNotify, 'there are too many sessions');
+  }
+
+  #forget(session: DtlsSession): void {
+    const { identity = '' } = session.proved ?? {};
+    const own = this.#sessionsOf.get(identity);
+    own?.delete(session);
+    if (own?.size === 0) this.#sessionsOf.delete(identity);
   }
 
   #secret(): Buffer {
@@ -217,3 +229,9 @@ export class DtlsServer {
 
 const isClientHello = ({ type, epoch, fragment }: DtlsRecord): boolean =>
   type === contentTypes.handshake && epoch === 0 && fragment[0] === handshakeTypes.clientHello;
+
+function silentLongest(sessions: Iterable<DtlsSession>): DtlsSession | undefined {
+  let found: DtlsSession | undefined;
+  for (const session of sessions) if (found === undefined || session.heardAt < found.heardAt) found = session;
+  return found;
+}
