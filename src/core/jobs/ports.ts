@@ -77,6 +77,8 @@ export interface ClaimTerms {
   readonly now: number;
   readonly leaseMs: number;
   readonly runningMax: number;
+  /** As of `RecordTerms`: records that become `unknown` have ended. */
+  readonly withEvents: boolean;
 }
 
 /** What a node proves itself by: `fence` grows each time that a job is taken, so that who held it before holds nothing. */
@@ -90,6 +92,8 @@ export interface Hold {
 export interface HeldJob {
   readonly hold: Hold;
   readonly job: Job;
+  /** How many records have become `unknown` by this claim. */
+  readonly lost: number;
   /** Undefined = every device is selected. */
   readonly selection: SelectionPlace | undefined;
 }

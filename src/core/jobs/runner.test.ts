@@ -106,7 +106,7 @@ test('a node that hangs loses its job to the other one, and does nothing more of
     await counts(),
   ];
   const holder = await store.claim({
-    ...{ node: 'nobody', isFirst: false, now: clock.now(), leaseMs: 1, runningMax: 10 },
+    ...{ node: 'nobody', isFirst: false, now: clock.now(), leaseMs: 1, runningMax: 10, withEvents: false },
   });
   assert.deepEqual(holder, [], 'one node holds it, and says so');
   const [hanging, other] = first.ended.completed > 0 ? [first, second] : [second, first];
@@ -135,7 +135,7 @@ test('a node that hangs loses its job to the other one, and does nothing more of
 });
 
 test('methods that a node was asking when it hung are not known, and no other device is asked twice', async () => {
-  const { asked, answers, node, until, create, counts, isOver, clock, keys } = await bench(200);
+  const { asked, answers, node, until, create, counts, isOver, clock, keys, twins } = await bench(200);
   answers.answer = (_key, signal) =>
     new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason));
@@ -157,6 +157,8 @@ test('methods that a node was asking when it hung are not known, and no other de
   const ended = await counts();
   assert.ok((ended?.unknown ?? 0) > 0);
   assert.equal((ended?.unknown ?? 0) + (ended?.completed ?? 0), keys.length);
+  assert.equal(second.ended.unknown, ended?.unknown, 'counted where it was found');
+  assert.equal((await twins.events(1000)).length, keys.length, 'each record has its event');
   await Promise.all([first.close(), second.close()]);
 });
 

@@ -142,9 +142,12 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
 
   async function claim(): Promise<void> {
     const { node } = parts;
-    const terms = { node, isFirst, now: clock.now(), leaseMs: limits.jobLeaseMs, runningMax: limits.jobsRunningMax };
-    const jobs = await store.claim(terms);
+    const jobs = await store.claim({
+      ...{ node, isFirst, now: clock.now(), withEvents: parts.withJobEvents },
+      ...{ leaseMs: limits.jobLeaseMs, runningMax: limits.jobsRunningMax },
+    });
     isFirst = false;
+    for (const { lost } of jobs) totals.unknown += lost;
     const mine = new Map(jobs.map((each) => [each.hold.id, each]));
     for (const [id, running] of held) {
       const now = mine.get(id);

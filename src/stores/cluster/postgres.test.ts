@@ -18,6 +18,7 @@ import { type FleetTrial, fleetStoreContract } from '../contract/fleet.ts';
 import { fleetMatcherContract } from '../contract/fleet-matcher.ts';
 import { admitIdentities, newCommand, type OpenedQueue } from '../contract/fresh-queue.ts';
 import { exampleIdentity, identityStoreContract } from '../contract/identities.ts';
+import { jobRunnersContract } from '../contract/job-runners.ts';
 import { jobStoreContract } from '../contract/jobs.ts';
 import { liveQueriesContract } from '../contract/live-queries.ts';
 import { policyStoreContract } from '../contract/policies.ts';
@@ -119,6 +120,18 @@ withPostgres('the contracts of all table stores', (open) => {
     const opened = await open();
     const { jobs: store, identities, twins, fleet } = opened.tables;
     return { store, identities, twins, fleet, close: opened.close };
+  });
+  jobRunnersContract('postgres', async () => {
+    const opened = await open();
+    const another = await opened.another();
+    const { jobs: store, identities, twins, fleet } = opened.tables;
+    return {
+      ...{ store, another: another.jobs, identities, twins, fleet },
+      async close() {
+        await another.close();
+        await opened.close();
+      },
+    };
   });
 
   twinStoreContract('postgres', async () => {

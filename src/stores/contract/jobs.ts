@@ -33,7 +33,7 @@ const newJob = (id: string, change: Partial<NewJob> = {}): NewJob => ({
   ...{ maxExecutionMs: 60_000, ...change },
 });
 const terms = (node: string, change: Partial<ClaimTerms> = {}): ClaimTerms => ({
-  ...{ node, isFirst: false, now: 2000, leaseMs: 10_000, runningMax: 10 },
+  ...{ node, isFirst: false, now: 2000, leaseMs: 10_000, runningMax: 10, withEvents: false },
   ...change,
 });
 const keys = (...ids: readonly string[]): readonly IdentityKey[] => ids.map((deviceId) => ({ deviceId }));
@@ -292,6 +292,27 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.deepEqual(await kept.begin(after.hold, keys('d1', 'd2', 'd3'), 4100), []);
     await kept.settle(after.hold, [answered('d3')], records);
     assert.equal(await countsOf(kept, 'j1'), 'waiting 1, completed 1, failed 1, unknown 1', 'it stays unknown');
+  });
+
+  trial('records that become unknown have ended: each has its event', async ({ store, twins }) => {
+    await store.create(newJob('j1', { work: method }), 9);
+    const { hold } = await taken(store);
+    await store.select(hold, { keys: keys('d1', 'd2', 'd3'), next: undefined }, 2100);
+    await store.begin(hold, keys('d1', 'd2'), 2200);
+    let told = 0;
+    twins.watchEvents(() => void told++);
+    assert.equal((await taken(store, 'n1', { now: 2300, withEvents: true })).lost, 0, 'it remembers');
+    assert.deepEqual([told, await twins.events(9)], [0, []]);
+    const other = await taken(store, 'n2', { now: 13_000, withEvents: true });
+    assert.equal(other.lost, 2);
+    assert.ok(told > 0);
+    assert.equal((await taken(store, 'n2', { now: 13_100, withEvents: true, isFirst: true })).lost, 0);
+    const kept = (await twins.events(9)).toSorted((a, b) => (a.key.deviceId < b.key.deviceId ? -1 : 1));
+    const events = kept.map(({ kind, key, content }) => [kind, key.deviceId, JSON.parse(content)]);
+    assert.deepEqual(
+      events.map(([kind, id, { status, error, endTimeUtc }]) => [kind, id, status, error.code, Date.parse(endTimeUtc)]),
+      ['d1', 'd2'].map((id) => ['job', id, 'unknown', '503001', 13_000]),
+    );
   });
 
   trial(

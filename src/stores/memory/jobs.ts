@@ -95,7 +95,7 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
       kept.endedTime = now;
       return 'cancelled';
     },
-    async claim({ node, isFirst, now, leaseMs, runningMax }) {
+    async claim({ node, isFirst, now, leaseMs, runningMax, withEvents }) {
       const open = [...jobs.values()].filter(({ isOpen }) => isOpen).sort((a, b) => a.job.startTime - b.job.startTime);
       const running = open.filter(({ status }) => status !== 'queued');
       const free = runningMax - running.filter(({ status }) => status === 'running').length;
@@ -105,11 +105,15 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
       return [...running, ...due].flatMap((kept) => {
         const isOwn = kept.node === node;
         if (kept.node !== undefined && !isOwn && kept.heldUntil > now) return [];
+        let lost = 0;
         if (!isOwn || isFirst) {
           kept.fence += 1;
           for (const { key, state, startTime } of kept.records) {
             if (state !== 'running') continue;
-            put(kept, key, { state: 'unknown', startTime, endTime: now, result: { kind: 'error', ...outcomeUnknown } });
+            const result = { kind: 'error', ...outcomeUnknown } as const;
+            const record = put(kept, key, { state: 'unknown', startTime, endTime: now, result });
+            if (withEvents) tell(record, now);
+            lost += 1;
           }
         }
         kept.node = node;
@@ -119,7 +123,7 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
           kept.startedTime = now;
         }
         const hold = { id: kept.job.id, node, fence: kept.fence, leaseMs };
-        return [{ hold, job: shown(kept, now), selection: kept.selection }];
+        return [{ hold, job: shown(kept, now), lost, selection: kept.selection }];
       });
     },
     async select(hold, { keys, next }, now) {

@@ -16,7 +16,11 @@ export function createTableJobStore(
     find: (id, now) => tables.call('jobs.find', id, now),
     list: (of, now) => tables.call('jobs.list', of, now),
     cancel: (id, now) => tables.call('jobs.cancel', id, now),
-    claim: (terms) => tables.call('jobs.claim', terms),
+    claim: (terms) =>
+      tables.callThen('jobs.claim', [terms], (jobs) => {
+        if (jobs.some(({ lost }) => lost > 0)) twins.tell([], terms.withEvents);
+        return jobs;
+      }),
     select: (hold, piece, now) => tables.call('jobs.select', hold, piece, now),
     updateTwins: (hold, terms) =>
       tables.callThen('jobs.updateTwins', [hold, terms], (done) => {

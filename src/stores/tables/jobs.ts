@@ -2,11 +2,12 @@
 import { sql } from 'kysely';
 import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals, KeptJobs, ListedJobs } from '../../core/jobs/ports.ts';
 import { outcomeUnknown, type StoredStatus } from '../../core/jobs/rules.ts';
-import type { Job, JobStatus, NewJob } from '../../core/jobs/types.ts';
+import type { Job, JobKind, JobStatus, NewJob } from '../../core/jobs/types.ts';
 import { engineOf, lockingRows, padded } from './engine.ts';
-import { jobOf, RUNNING, UNKNOWN } from './job-rows.ts';
+import { deviceJobOf, eventOf, jobOf, RUNNING, UNKNOWN } from './job-rows.ts';
 import type { JobRow } from './job-tables.ts';
 import type { Transaction } from './schema.ts';
+import { keepTwinEvents } from './twin-events.ts';
 
 /** Rows that one statement names, or one sweep removes. */
 const JOBS_AT_ONCE = 100;
@@ -135,7 +136,7 @@ export async function claimJobs(tx: Transaction, terms: ClaimTerms): Promise<rea
 async function take(
   tx: Transaction,
   row: JobRow,
-  { node, isFirst, now, leaseMs }: ClaimTerms,
+  { node, isFirst, now, leaseMs, withEvents }: ClaimTerms,
 ): Promise<HeldJob | undefined> {
   const isOwn = row.node === node;
   if (row.node !== null && !isOwn && Number(row.held_until) > now) return undefined;
@@ -148,16 +149,22 @@ async function take(
     held_until: now + leaseMs,
     ...(begins && { status: 'running', started_time: now }),
   };
-  if (!isKept && Number(row.running) > 0) {
+  const lost = isKept ? 0 : Number(row.running);
+  if (lost > 0) {
     // Its holder has gone, or does not remember: what it was asking may have been carried out.
-    await tx
+    const ended = await tx
       .updateTable('job_devices')
       .set({ state: UNKNOWN, asks: 0, end_time: now, result: JSON.stringify({ kind: 'error', ...outcomeUnknown }) })
       .where('job', '=', row.id)
       .where('asks', '=', 1)
       .where('state', '=', RUNNING)
+      .returningAll()
       .execute();
-    after.unknown = Number(row.unknown) + Number(row.running);
+    if (withEvents) {
+      const events = ended.map((each) => eventOf(deviceJobOf(each, row.kind as JobKind), now));
+      await keepTwinEvents(tx, events);
+    }
+    after.unknown = Number(row.unknown) + lost;
     after.running = 0;
   }
   const { fence, held_until, status, started_time, unknown, running } = after;
@@ -169,6 +176,7 @@ async function take(
   return {
     hold: { id: row.id, node, fence, leaseMs },
     job: jobOf(after, now),
+    lost,
     selection: row.selection ?? undefined,
   };
 }
