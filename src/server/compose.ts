@@ -181,6 +181,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ store: stores.configurations, identities, clock: storage.clock, random, log },
     withEvents: wantsSource(settings, 'twinChangeEvents'),
     modulesPerDeviceMax: limits.modulesPerDeviceMax,
+    // Tables on a server may hold what another process has left since this one has started.
+    ...(settings.storage === 'cluster' && { lookMs: limits.configurationLookMs }),
     notApplied: (key, reason) => recorder.record({ type: 'configurationNotApplied', ...concerning(key), reason }),
   });
   shutdown.add('configurations', () => carrying.close());

@@ -100,6 +100,9 @@ test('a configuration is created, read, changed and deleted by its ETag', async 
   assert.deepEqual(await refused(http, 'PUT', '/configurations/chiller', sent, '*'), [404, 'ConfigurationNotFound']);
 });
 
+const modulesOf = (count: number): object =>
+  Object.fromEntries(Array.from({ length: count }, (_, at) => [`m${at}`, {}]));
+
 test('what a configuration may not be is refused with its own code', async () => {
   await using http = await openHttpHub();
   const put = (change: object, id = 'c') => refused(http, 'PUT', `/configurations/${id}`, { ...sent, id, ...change });
@@ -112,6 +115,8 @@ test('what a configuration may not be is refused with its own code', async () =>
     "configurations.[[c]].status = 'Applied'",
     "FROM devices.modules WHERE moduleId = 'm'",
     'FROM devices.jobs WHERE a = 1',
+    // Alone it is short enough, and in the query that the hub shows it is not.
+    `deviceId = '${'x'.repeat(limits.queryCharsMax - 20)}'`,
   ]) {
     assert.deepEqual(await put({ targetCondition }), [400, target], targetCondition);
   }
@@ -140,9 +145,20 @@ test('what a configuration may not be is refused with its own code', async () =>
     { deviceContent: {}, moduleContent: {} },
     { modulesContent: { 'a b': {} } },
     { modulesContent: { m: 1 } },
-    { modulesContent: Object.fromEntries(Array.from({ length: 51 }, (_, at) => [`m${at}`, {}])) },
+    { modulesContent: modulesOf(51) },
+    // Modules that the agent is to run are made by those names.
+    { modulesContent: { $edgeAgent: { 'properties.desired': { modules: { 'a/b': {} } } } } },
+    { modulesContent: { $edgeAgent: { 'properties.desired.modules.ä': {} } } },
+    { modulesContent: { $edgeAgent: { 'properties.desired.modules': { ['x'.repeat(129)]: {} } } } },
+    { modulesContent: { $edgeAgent: { 'properties.desired': { modules: modulesOf(50) } } } },
+    { deviceContent: { 'properties.desired.$version': 4 } },
+    { deviceContent: { 'properties.desired.$metadata.a': 4 } },
+    { devicesContent: { 'properties.desired.a': 1 } },
+    { 'properties.desired.a': 1 },
   ]) {
     assert.deepEqual(await put({ content: broken }), [400, wrong], JSON.stringify(broken).slice(0, 80));
+    const applied = await refused(http, 'POST', '/devices/d/applyConfigurationContent', broken);
+    assert.deepEqual(applied, [400, wrong], JSON.stringify(broken).slice(0, 80));
   }
   for (const id of ['Upper', 'a b', 'x'.repeat(129)]) {
     assert.deepEqual(await put({}, encodeURIComponent(id)).then(([status]) => status), 400, id);
@@ -150,6 +166,7 @@ test('what a configuration may not be is refused with its own code', async () =>
   assert.deepEqual(await put({ id: 'other' }), [400, 'ArgumentInvalid']);
   assert.deepEqual(await put({ priority: -1 }), [400, 'ArgumentInvalid']);
   assert.deepEqual(await put({ priority: 2 ** 31 }), [400, 'ArgumentInvalid']);
+  assert.deepEqual(await put({ schemaVersion: 'x'.repeat(257) }), [400, 'ArgumentInvalid']);
   assert.deepEqual((await ask(http, 'GET', '/configurations')).json, [], 'nothing of it is kept');
 });
 

@@ -8,7 +8,7 @@ export const configurationsLimits = {
   /** Service: queries of its own that one configuration counts by. */
   configurationMetricsMax: 5,
   configurationMetricNameCharsMax: 128,
-  /** Labels of one configuration, and characters of a name or a value of them. */
+  /** Labels of one configuration, and characters of a name or a value of them, and of its schemaVersion. */
   configurationLabelsMax: 64,
   configurationLabelCharsMax: 256,
   /** Paths that one configuration sets on a twin: all of them are compared with those of the others. */

@@ -46,6 +46,7 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
   let isClosed = false;
   let retry: Cancel | undefined;
   let look: Cancel | undefined;
+  let resume: (() => void) | undefined;
   let working: Promise<void> | undefined;
 
   const wake = (): void => {
@@ -81,9 +82,9 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
   /** Until there is nothing to do, or another node is at it. */
   async function stepOn(): Promise<Step['kind']> {
     while (!isClosed) {
-      const begun = clock.now();
+      const begun = clock.monotonic();
       const { withEvents } = parts;
-      const step = await store.step({ countMax: limits.configurationsAtOnce, time: begun, withEvents });
+      const step = await store.step({ countMax: limits.configurationsAtOnce, time: clock.now(), withEvents });
       totals.marked += step.marked;
       totals.walked += step.walked;
       totals.changed += step.changed;
@@ -93,7 +94,7 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
       if (step.missing.length > 0) await store.settle(step.missing);
       if (step.kind === 'idle' && step.isEmpty) await store.rest();
       if (step.kind !== 'more') return step.kind;
-      if (step.walked > 0) await pause((clock.now() - begun) * limits.configurationWalkPause);
+      if (step.walked > 0 && !isClosed) await pause((clock.monotonic() - begun) * limits.configurationWalkPause);
     }
     return 'idle';
   }
@@ -110,7 +111,13 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
 
   /** The tables are shared with all that devices and back ends ask for. */
   function pause(ms: number): Promise<void> {
-    return new Promise((resolve) => void clock.after(ms, resolve));
+    return new Promise((resolve) => {
+      const cancel = clock.after(ms, resolve);
+      resume = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   /** What other nodes have left behind is heard of by none. */
@@ -140,6 +147,7 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
       isClosed = true;
       retry?.();
       look?.();
+      resume?.();
       await working;
     },
   };

@@ -1,6 +1,7 @@
 /** What a configuration may set (query reference 4): checked when it is written, and as settings when it is evaluated. */
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
+import { isIdentityId } from '../identity/rules.ts';
 import type { JsonObject, JsonValue } from '../twins/types.ts';
 import type { Setting } from './overlay.ts';
 import type { ConfigurationContent } from './types.ts';
@@ -19,7 +20,11 @@ export function readContent(content: JsonObject, check: SectionCheck): Configura
   const given = kinds.filter((kind) => own(content, kind) !== undefined && own(content, kind) !== null);
   if (given.length > 1) throw invalid(`${given.join(' and ')}: a configuration has one kind of content.`);
   const [kind] = given;
-  if (kind === undefined) return {};
+  if (kind === undefined) {
+    const other = Object.keys(content).find((name) => (content[name] ?? null) !== null);
+    if (other === undefined) return {};
+    throw invalid(`"${other.slice(0, 128)}" is no kind of content: ${kinds.join(', ')}.`);
+  }
   if (JSON.stringify(content).length > limits.configurationContentCharsMax) {
     throw invalid(`The content has at most ${limits.configurationContentCharsMax} characters of JSON.`);
   }
@@ -30,19 +35,31 @@ export function readContent(content: JsonObject, check: SectionCheck): Configura
     return { [kind]: value };
   }
   const names = Object.keys(value);
-  if (names.length > limits.configurationModulesMax) {
-    throw invalid(`A deployment has at most ${limits.configurationModulesMax} modules.`);
-  }
+  checkModuleCount(names.length);
   const settings = names.flatMap((name) => {
     const module = value[name];
-    if (!/^[A-Za-z0-9\-:.+%_#*?!(),=@;$']{1,128}$/.test(name)) throw invalid(`${name} is no id of a module.`);
+    checkModuleId(name);
     if (!isObject(module)) throw invalid(`${kind}.${name} is an object.`);
     const own = settingsOf(module, `${kind}.${name}`);
     checkSettings(own, check);
     return own;
   });
   checkCount(settings);
+  const agent = own(value, '$edgeAgent');
+  const managed = isObject(agent) ? managedModules(settingsOf(agent, '$edgeAgent')) : [];
+  for (const name of managed) checkModuleId(name);
+  checkModuleCount(new Set([...names, ...managed]).size);
   return { modulesContent: value as Readonly<Record<string, JsonObject>> };
+}
+
+/** Modules are made by these names. */
+function checkModuleId(name: string): void {
+  if (!isIdentityId(name)) throw invalid(`"${name.slice(0, 128)}" is no id of a module.`);
+}
+
+function checkModuleCount(count: number): void {
+  const max = limits.configurationModulesMax;
+  if (count > max) throw invalid(`A deployment has at most ${max} modules.`);
 }
 
 function checkSettings(settings: readonly Setting[], check: SectionCheck): void {
@@ -81,7 +98,9 @@ export function settingsOf(content: JsonObject, place: string): readonly Setting
     if (!key.startsWith(`${ROOT}.`)) {
       throw invalid(`${place}: "${key.slice(0, 128)}" is not ${ROOT}, nor a path that begins with it.`);
     }
-    return { path: key.slice(ROOT.length + 1).split('.'), value };
+    const path = key.slice(ROOT.length + 1).split('.');
+    if (stamps.has(path[0])) throw invalid(`${place}: ${ROOT}.${path[0]} is the hub's own.`);
+    return { path, value };
   });
   return settings.sort((a, b) => a.path.length - b.path.length);
 }
@@ -95,10 +114,12 @@ export function settingsBeside(content: JsonObject, place: string): readonly Set
   });
 }
 
-/** What the hub sets itself in a section, and tools send along. */
+/** What the hub sets itself in a section, and tools send along with a whole one. */
+const stamps: ReadonlySet<string> = new Set(['$metadata', '$version']);
+
 function withoutStamps(section: JsonObject): JsonObject {
   const copy = Object.create(null) as Record<string, JsonValue>;
-  for (const name of Object.keys(section)) if (name !== '$metadata' && name !== '$version') copy[name] = section[name];
+  for (const name of Object.keys(section)) if (!stamps.has(name)) copy[name] = section[name];
   return copy;
 }
 

@@ -22,22 +22,62 @@ export interface Overlay<Owner> {
 
 /** @param settings The weakest first */
 export function overlay<Owner>(settings: readonly (Setting & { readonly owner: Owner })[]): Overlay<Owner> {
-  let left: (Setting & { readonly owner: Owner })[] = [];
-  for (const setting of settings) {
-    left = left.filter(({ path }) => !beginsWith(path, setting.path));
-    left.push(setting);
+  const root = new Place();
+  const isLeft = settings.map(() => true);
+  const drop = (place: Place): void => {
+    if (place.at !== undefined) isLeft[place.at] = false;
+    for (const below of place.below.values()) drop(below);
+  };
+  for (const [at, { path }] of settings.entries()) {
+    const place = root.reach(path);
+    drop(place);
+    place.below.clear();
+    place.at = at;
   }
-  return { settings: left, winners: new Set(left.map(({ owner }) => owner)), paths: outermost(left) };
+  const left = settings.filter((_, at) => isLeft[at]);
+  return {
+    settings: left,
+    winners: new Set(left.map(({ owner }) => owner)),
+    paths: left.map(({ path }) => path).filter((path) => !root.hasAbove(path)),
+  };
 }
 
-function outermost(settings: readonly Setting[]): readonly SettingPath[] {
-  const paths = settings.map(({ path }) => path);
-  return paths.filter((path) => !paths.some((other) => other !== path && beginsWith(path, other)));
-}
+/** Of a tree of paths: so none is compared with all others, of which there may be many thousands on one twin. */
+class Place {
+  readonly below = new Map<string, Place>();
+  /** Which of a list stands here. */
+  at: number | undefined;
 
-/** Whether `path` is `start`, or lies below it. */
-function beginsWith(path: SettingPath, start: SettingPath): boolean {
-  return path.length >= start.length && start.every((name, at) => path[at] === name);
+  static of(paths: readonly SettingPath[]): Place {
+    const root = new Place();
+    for (const [at, path] of paths.entries()) root.reach(path).at = at;
+    return root;
+  }
+
+  /** Made where it is not there yet. */
+  reach(path: SettingPath): Place {
+    let place: Place = this;
+    for (const name of path) {
+      let next = place.below.get(name);
+      if (next === undefined) {
+        next = new Place();
+        place.below.set(name, next);
+      }
+      place = next;
+    }
+    return place;
+  }
+
+  /** Whether something stands where the path passes before its end. */
+  hasAbove(path: SettingPath): boolean {
+    let place: Place | undefined = this;
+    for (const name of path) {
+      if (place === undefined) return false;
+      if (place.at !== undefined) return true;
+      place = place.below.get(name);
+    }
+    return false;
+  }
 }
 
 /**
@@ -49,10 +89,10 @@ export function withSettings(
   earlier: readonly SettingPath[],
   { settings }: Pick<Overlay<unknown>, 'settings'>,
 ): JsonObject {
-  let after = desired;
-  for (const path of earlier) after = without(after, path);
-  for (const { path, value } of settings) after = withAt(after, path, withoutNulls(value));
-  return after;
+  const gone = Place.of(earlier);
+  const rest = gone.at === undefined ? without(desired, gone) : emptyObject();
+  const after = settled(rest, Place.of(settings.map(({ path }) => path)), settings);
+  return isObject(after) ? after : emptyObject();
 }
 
 /** The merge that makes `after` of `before`; undefined = they are equal. */
@@ -71,27 +111,40 @@ export function mergeBetween(before: JsonObject, after: JsonObject): JsonObject 
   return Object.keys(patch).length === 0 ? undefined : patch;
 }
 
-function without(values: JsonObject, path: SettingPath): JsonObject {
-  const [name, ...rest] = path;
-  if (name === undefined) return emptyObject();
-  if (!Object.hasOwn(values, name)) return values;
-  const value = values[name];
-  if (rest.length === 0) return copyWithout(values, name);
-  if (!isObject(value)) return values;
-  const below = without(value, rest);
-  if (below === value) return values;
-  return Object.keys(below).length === 0 ? copyWithout(values, name) : copyWith(values, name, below);
+function without(values: JsonObject, place: Place): JsonObject {
+  let copy: Record<string, JsonValue> | undefined;
+  for (const [name, below] of place.below) {
+    if (!Object.hasOwn(values, name)) continue;
+    const value = values[name];
+    if (below.at === undefined && !isObject(value)) continue;
+    const left = below.at === undefined ? without(value as JsonObject, below) : undefined;
+    if (left === value) continue;
+    copy ??= copyOf(values);
+    if (left === undefined || Object.keys(left).length === 0) delete copy[name];
+    else copy[name] = left;
+  }
+  return copy ?? values;
 }
 
-/** @param value Undefined = nothing is to be there */
-function withAt(values: JsonObject, path: SettingPath, value: JsonValue | undefined): JsonObject {
-  const [name, ...rest] = path;
-  if (name === undefined) return isObject(value) ? value : emptyObject();
-  if (rest.length === 0) return value === undefined ? copyWithout(values, name) : copyWith(values, name, value);
-  const old = Object.hasOwn(values, name) ? values[name] : undefined;
-  // What is to be removed from where there is nothing makes no objects on the way.
-  if (!isObject(old) && value === undefined) return values;
-  return copyWith(values, name, withAt(isObject(old) ? old : emptyObject(), rest, value));
+/** @returns Undefined = nothing is to be there */
+function settled(
+  before: JsonValue | undefined,
+  place: Place,
+  settings: Overlay<unknown>['settings'],
+): JsonValue | undefined {
+  const value = place.at === undefined ? before : withoutNulls(settings[place.at].value);
+  const object = isObject(value) ? value : undefined;
+  let copy: Record<string, JsonValue> | undefined;
+  for (const [name, below] of place.below) {
+    const old = object !== undefined && Object.hasOwn(object, name) ? object[name] : undefined;
+    const after = settled(old, below, settings);
+    // What is to be removed from where there is nothing makes no objects on the way.
+    if (after === old) continue;
+    copy ??= copyOf(object ?? emptyObject());
+    if (after === undefined) delete copy[name];
+    else copy[name] = after;
+  }
+  return copy ?? value;
 }
 
 /** Null deletes, inside of a value as well. */
@@ -106,15 +159,9 @@ function withoutNulls(value: JsonValue): JsonValue | undefined {
   return copy;
 }
 
-function copyWith(values: JsonObject, name: string, value: JsonValue): JsonObject {
-  const copy = copyWithout(values, undefined);
-  copy[name] = value;
-  return copy;
-}
-
-function copyWithout(values: JsonObject, name: string | undefined): Record<string, JsonValue> {
+function copyOf(values: JsonObject): Record<string, JsonValue> {
   const copy = emptyObject();
-  for (const each of Object.keys(values)) if (each !== name) copy[each] = values[each];
+  for (const name of Object.keys(values)) copy[name] = values[name];
   return copy;
 }
 

@@ -2,7 +2,7 @@
 import { limits } from '../../base/limits.ts';
 import { type ErrorCode, HubError } from '../errors.ts';
 import type { FieldPath } from '../query/fields.ts';
-import { kindOf } from './metrics.ts';
+import { kindOf, systemQueries } from './metrics.ts';
 import type { ConditionLanguage } from './prepared.ts';
 import type { Configuration, ConfigurationContent } from './types.ts';
 
@@ -19,11 +19,12 @@ export function checkId(id: string): void {
 }
 
 /** @throws HubError ArgumentInvalid, InvalidConfigurationTargetCondition, InvalidConfigurationCustomMetricsQuery */
-export function checkConfiguration(
-  { id, priority, labels, metrics, targetCondition, content }: Configuration,
-  language: ConditionLanguage,
-): void {
+export function checkConfiguration(configuration: Configuration, language: ConditionLanguage): void {
+  const { id, schemaVersion, priority, labels, metrics, targetCondition, content } = configuration;
   checkId(id);
+  if (schemaVersion.length > limits.configurationLabelCharsMax) {
+    throw new HubError('ArgumentInvalid', `schemaVersion has at most ${limits.configurationLabelCharsMax} characters.`);
+  }
   if (!Number.isInteger(priority) || priority < 0 || priority > limits.configurationPriorityMax) {
     throw new HubError('ArgumentInvalid', `The priority is an integer from 0 to ${limits.configurationPriorityMax}.`);
   }
@@ -34,6 +35,9 @@ export function checkConfiguration(
     throw new HubError('ArgumentInvalid', `There are at most ${count} labels of ${characters} characters.`);
   }
   checkTarget(targetCondition, language, content);
+  // The hub shows the condition in queries of its own, which have the bounds of queries.
+  const { targetedCount } = systemQueries(configuration);
+  if (targetedCount !== undefined) as('InvalidConfigurationTargetCondition', () => language.counted(targetedCount));
   const queries = Object.keys(metrics);
   if (queries.length > limits.configurationMetricsMax) {
     throw new HubError(

@@ -30,10 +30,9 @@ export function configurationDraft(id: string, body: Draft): ConfigurationDraft 
   };
 }
 
-/** Undefined where it names no kind: SDKs send all kinds, those that are not meant as null. */
+/** Undefined where it is empty: SDKs send all kinds, those that are not meant as null. */
 function contentOf(content: NonNullable<Draft['content']>): ConfigurationContent | undefined {
-  const kinds = ['deviceContent', 'moduleContent', 'modulesContent'] as const;
-  return kinds.some((kind) => content[kind] != null) ? appliedContent(content) : undefined;
+  return Object.values(content).some((value) => value != null) ? appliedContent(content) : undefined;
 }
 
 export function appliedContent(content: object): ConfigurationContent {
