@@ -19,6 +19,8 @@ export const queryLimits = {
   queryPageDefault: 100,
   /** Characters of the rows of a page; one that is reached ends it. A twin has some 100,000 at most, with all its metadata. */
   queryPageCharsMax: 4 * MiB,
+  /** Characters of the objects in one row, whose query names its items: the largest twin as a whole is no longer. */
+  queryRowCharsMax: 4 * MiB,
   /** How long one page is worked on, turns of other queries included: then it ends with what it has. */
   queryPageMs: 20 * SECOND_MS,
   /** Identities that one piece of a query looks at, between two of which other queries have their turn: some milliseconds. */
@@ -48,6 +50,8 @@ export const queryLimits = {
   liveQueriesCharsMax: 64 * MiB,
   /** Characters of the rows that are read at a time for one that begins. */
   liveQueryPieceCharsMax: 256 * KiB,
+  /** Characters of rows that are matched with all live queries in one answer of the thread: what is behind comes in the next one. */
+  liveQueryMatchCharsMax: 16 * MiB,
   /** How long changes are gathered before their rows are read together: most of the time from a change to its being told. */
   liveQueryRoundMs: 10,
   /** Rows that are read together. */

@@ -5,6 +5,8 @@ export class ChangeLog {
   readonly #size: number;
   readonly #changes: RowChange[] = [];
   #last = 0;
+  /** Number before the first change that may be kept. */
+  #before = 0;
 
   /** @param size How many are kept */
   constructor(size: number) {
@@ -22,7 +24,7 @@ export class ChangeLog {
 
   /** The changes behind number `after`, the oldest first; undefined = they are not all kept, or there was no such number. */
   since(after: number): readonly RowChange[] | undefined {
-    if (after > this.#last || this.#last - after > this.#size) return undefined;
+    if (after < this.#before || after > this.#last || this.#last - after > this.#size) return undefined;
     const changes: RowChange[] = [];
     for (let at = after; at < this.#last; at++) changes.push(this.#changes[at % this.#size]);
     return changes;
@@ -33,5 +35,6 @@ export class ChangeLog {
     this.#changes.length = 0;
     // What was before is not kept: a number of then is refused.
     this.#last += this.#size + 1;
+    this.#before = this.#last;
   }
 }

@@ -8,6 +8,9 @@ import type { LiveBatch, LiveEvent, ResetReason } from './room.ts';
 
 export interface LiveFollowerParts {
   readonly name: string;
+  /** Whose it is (`shareName`), and what it follows. */
+  readonly share: string;
+  readonly text: string;
   readonly set: LiveSet;
   readonly rounds: LiveRounds;
   readonly clock: Clock;
@@ -51,6 +54,10 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
   told(through: number): void {
     this.#at = Math.max(this.#at, through);
     if (this.set.hasWaiting || this.set.isBehind || this.set.isFull) this.#wake?.();
+  }
+
+  isOf(share: string, text: string): boolean {
+    return this.#parts.share === share && this.#parts.text === text;
   }
 
   /** Tells the client that nothing comes any more. */

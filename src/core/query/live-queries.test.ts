@@ -50,8 +50,9 @@ async function openHouse(wrap: (matcher: FleetMatcher) => FleetMatcher = (matche
     }));
     await identities.write(writes);
   };
-  const tag = async (deviceId: string, tags: unknown): Promise<void> => {
-    const change = readTwinChange(Buffer.from(JSON.stringify({ tags })), 'merge');
+  const tag = async (deviceId: string, tags: unknown, desired?: unknown): Promise<void> => {
+    const body = { tags, ...(desired !== undefined && { properties: { desired } }) };
+    const change = readTwinChange(Buffer.from(JSON.stringify(body)), 'merge');
     const done = await twins.change({ deviceId }, change, { ifMatch: '*', time: clock.now(), withEvents: false });
     assert.equal(done.kind, 'done');
   };
@@ -178,6 +179,94 @@ test('a client that comes back too late, with another query or another key, gets
   const busy = await idOf();
   for (let at = 0; at <= limits.liveQueryChangesKept; at++) await tag('a', { n: at });
   assert.deepEqual(await first(busy), ['forgotten']);
+});
+
+test('an id that is made up is one that is not known, also with a number that was passed over', async () => {
+  const { follow, create, tag, pass, live } = await openHouse();
+  await create('a');
+  const text = 'SELECT deviceId, tags.n FROM devices';
+  const lost = new AbortController();
+  follow(text, { signal: lost.signal });
+  lost.abort();
+  // What was before is forgotten: the numbers go on behind a gap.
+  assert.equal(live.totals.followers, 0);
+  const gone = new AbortController();
+  const batches = follow(text, { signal: gone.signal });
+  await batchOf(batches.next());
+  const { id } = await batchOf(batches.next());
+  const [, name, number] = /^(.*)\.(\d+)$/.exec(id ?? '') ?? assert.fail('it has an id');
+  gone.abort();
+  assert.equal((await batches.next()).done, true);
+  for (const less of [1, 5, 60_000]) {
+    const again = new AbortController();
+    const next = follow(text, { after: `${name}.${Number(number) - less}`, signal: again.signal });
+    assert.deepEqual(shown(await batchOf(next.next())), ['reset'], `${less} less`);
+    again.abort();
+  }
+  const back = follow(text, { after: `${name}.${number}` });
+  const news = back.next();
+  await tag('a', { n: 1 });
+  await pass();
+  assert.deepEqual(shown(await batchOf(news)), ['change a {"deviceId":"a","n":1}'], 'the one who knows it goes on');
+});
+
+test('a client that is followed is ended by no other caller and no other query that names it', async () => {
+  const { follow, create, tag, pass, live } = await openHouse();
+  await create('a');
+  const text = 'SELECT deviceId, tags.n FROM devices';
+  const batches = follow(text);
+  await batchOf(batches.next());
+  const { id } = await batchOf(batches.next());
+  const gone = new AbortController();
+  const after = id ?? assert.fail('it has an id');
+  follow(text, { after, by: 'other', signal: gone.signal });
+  follow(`${text} WHERE tags.n = 1`, { after, signal: gone.signal });
+  assert.equal(live.totals.followers, 3);
+  const news = batches.next();
+  await tag('a', { n: 1 });
+  await pass();
+  assert.deepEqual(shown(await batchOf(news)), ['change a {"deviceId":"a","n":1}']);
+  gone.abort();
+});
+
+test('nothing is read for a client that has gone while it waited for its rows', async () => {
+  let pieces = 0;
+  const { follow, create, pass } = await openHouse((matcher) => ({
+    ...matcher,
+    piece: (...args) => {
+      pieces++;
+      return matcher.piece(...args);
+    },
+  }));
+  await create('a');
+  const gone = new AbortController();
+  const lost = Array.from({ length: 20 }, () => follow('SELECT deviceId FROM devices', { signal: gone.signal }));
+  for (const each of lost) await batchOf(each.next());
+  const waiting = lost.map((each) => each.next());
+  gone.abort();
+  await pass();
+  for (const each of waiting) assert.equal((await each).done, true);
+  assert.ok(pieces <= 1, `${pieces} pieces were read`);
+});
+
+test('a row that is too long ends its query with the reason, and no other query', async () => {
+  const { follow, create, tag, pass } = await openHouse();
+  await create('a', 'b');
+  const items = Array.from({ length: 220 }, (_, at) => `properties AS a${at}`).join(',');
+  const [long, other] = [follow(`SELECT ${items} FROM devices`), follow('SELECT tags.n FROM devices')];
+  const starts = async (batches: typeof long): Promise<void> => {
+    for (let at = 0; at < 2; at++) await batchOf(batches.next());
+  };
+  await Promise.all([starts(long), starts(other)]);
+  const [ofLong, ofOther] = [long.next(), other.next()];
+  await tag('a', { n: 1 }, { d: 'x'.repeat(4000), e: Array(6).fill('x'.repeat(4000)) });
+  await pass();
+  assert.deepEqual(shown(await batchOf(ofOther)), ['change a {"n":1}']);
+  assert.deepEqual(shown(await batchOf(ofLong)), ['reset']);
+  assert.match(
+    JSON.stringify(await batchOf(long.next())),
+    /"kind":"end","code":"ThrottlingException".*queryRowCharsMax/,
+  );
 });
 
 test('too many followers are refused with the limit, of one policy before of all', async () => {

@@ -84,8 +84,9 @@ export class LiveQueries {
     const share = shareName(principal);
     if (this.#isClosed) throw new HubError('ServiceUnavailable', 'The hub is stopping.');
     const [name, number] = namesIn(after);
-    // The client has come back before its end was noticed.
-    this.#followers.get(name)?.leave();
+    // The client has come back before its end was noticed. Another caller, or another query, ends nothing.
+    const before = this.#followers.get(name);
+    if (before?.isOf(share, text)) before.leave();
     if (!this.#places.take(share)) throw this.#tooMany(share);
     this.#begin();
     const known = this.#lingering.get(name);
@@ -99,6 +100,7 @@ export class LiveQueries {
     const follower = new LiveFollower({
       ...{ set, clock, signal },
       name: own,
+      ...{ share, text },
       rounds: this.#rounds,
       at: this.#log.last,
       begins: from !== undefined ? undefined : after === undefined ? 'new' : 'forgotten',

@@ -7,7 +7,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { type LiveSet, rowName } from './live-set.ts';
 import { rowParts } from './parts.ts';
-import type { FleetMatcher, RowAsk } from './ports.ts';
+import type { FleetMatcher, RowAsk, RowMatch } from './ports.ts';
 import type { RowChange } from './row-changes.ts';
 
 export interface Follower {
@@ -125,14 +125,11 @@ export class LiveRounds {
       const asks = taken.map(([, { ask }]) => ask);
       try {
         if (asks.some(({ parts }) => (parts & rowParts.presence) !== 0)) await settlePresence?.();
-        const matches = await matcher.match(asks);
-        const byQuery = matches.map((each) => new Map(each.map((match) => [match.query, match])));
-        for (const follower of followers) {
-          if (!this.#followers.has(follower)) continue;
-          const { set } = follower;
-          for (const [at, { place, parts }] of asks.entries()) {
-            if (set.concerns(place, parts)) set.see(place, taken[at][0], byQuery[at].get(set.query));
-          }
+        // Where the rows are long they come in several answers.
+        for (let done = 0; done < asks.length; ) {
+          const matches = await matcher.match(asks.slice(done));
+          this.#tell(followers, asks.slice(done, done + matches.length), matches);
+          done += matches.length;
         }
       } catch (error) {
         log.error({ error, rows: asks.length }, 'rows of live queries could not be read');
@@ -144,11 +141,25 @@ export class LiveRounds {
     return true;
   }
 
+  #tell(followers: readonly Follower[], asks: readonly RowAsk[], matches: readonly (readonly RowMatch[])[]): void {
+    const byQuery = matches.map((each) => new Map(each.map((match) => [match.query, match])));
+    const names = asks.map(({ place }) => rowName(place));
+    for (const follower of followers) {
+      if (!this.#followers.has(follower)) continue;
+      const { set } = follower;
+      for (const [at, { place, parts }] of asks.entries()) {
+        if (set.concerns(place, parts)) set.see(place, names[at], byQuery[at].get(set.query));
+      }
+    }
+  }
+
   async #piece(): Promise<void> {
     const beginning = this.#beginnings.shift();
     if (beginning === undefined) return;
     const { set, resolve, reject } = beginning;
     const { matcher, settlePresence } = this.#parts;
+    // Its client has gone, or is behind: nothing is read for nobody.
+    if (set.isBehind) return resolve();
     try {
       if (set.hangsOn(rowParts.presence)) await settlePresence?.();
       set.read(await matcher.piece(set.query, set.readTo));

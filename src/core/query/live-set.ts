@@ -101,6 +101,10 @@ export class LiveSet {
   see(place: FleetPlace, name: string, match: RowMatch | undefined): void {
     // Of what is not read yet a piece will tell.
     if (this.#isBehind || !this.#isRead(place)) return;
+    if (match?.isLeftOut) {
+      this.fallBehind();
+      return;
+    }
     const isUnsure = this.#unsure.delete(name);
     const before = this.#told.get(name);
     if (match === undefined) {

@@ -1,6 +1,7 @@
 /** Rows asked about by queries that are known beforehand: which of them a row passes, and what each answers of it. */
 import { createHash } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
 import { ConditionIndex } from './condition-index.ts';
 import type { FieldPath } from './fields.ts';
 import { partsOf } from './parts.ts';
@@ -53,13 +54,15 @@ export class RowMatching {
   match(row: FleetRow, parts: number): readonly RowMatch[] {
     const index = row.place.moduleId === '' ? this.#devices : this.#modules;
     const matches: RowMatch[] = [];
+    let chars = 0;
     /** Of whole twins, which are the same for all that ask for them. */
     let whole: Omit<RowMatch, 'query'> | undefined;
     for (const { id, query, plan, parts: own } of index.of(row)) {
       if ((own & parts) === 0 || !plan.passes(row)) continue;
-      const answer = (query.select === undefined && whole) || answerOf(plan, row);
+      const answer = (query.select === undefined && whole) || answerThatFits(plan, row);
       if (query.select === undefined) whole = answer;
-      matches.push({ query: id, ...answer });
+      chars += answer.text.length;
+      matches.push({ query: id, ...(chars > limits.liveQueryMatchCharsMax ? leftOut : answer) });
     }
     return matches;
   }
@@ -92,6 +95,31 @@ export class RowMatching {
 function answerOf(plan: Plan, row: FleetRow): { readonly text: string; readonly digest: string } {
   const text = plan.text(row);
   return { text, digest: digestOf(text) };
+}
+
+const leftOut = { text: '', digest: '', isLeftOut: true } as const;
+
+/** What is too long is said by `piece`, to those whom it concerns. */
+function answerThatFits(plan: Plan, row: FleetRow): Omit<RowMatch, 'query'> {
+  try {
+    return answerOf(plan, row);
+  } catch (error) {
+    if (error instanceof HubError) return leftOut;
+    throw error;
+  }
+}
+
+/** Whether an answer holds as much as one may: what is behind it is asked for again. */
+export class MatchSize {
+  #chars = 0;
+
+  add(matches: readonly RowMatch[]): void {
+    for (const { text } of matches) this.#chars += text.length;
+  }
+
+  get isFull(): boolean {
+    return this.#chars > limits.liveQueryMatchCharsMax;
+  }
 }
 
 /** Two texts with one digest are the same: a device must not be able to choose another one. */

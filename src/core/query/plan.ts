@@ -1,4 +1,6 @@
 /** A query as functions of a row: whether it passes, and what is answered of it. */
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../errors.ts';
 import { twinDialect } from './dialects.ts';
 import { compileExpression, type ValueOf } from './evaluate.ts';
 import { answerName, type FieldPath, fieldKey, fieldOf, type RowField } from './fields.ts';
@@ -35,7 +37,30 @@ export function planOf(query: Query): Plan {
   const items = namedItems(query).map(({ name, item }) => {
     return { name, value: item.kind === 'value' ? expressionOf(item.value, from) : () => undefined };
   });
-  return { passes, text: (row) => JSON.stringify(answerOf(items.map(({ name, value }) => [name, value(row)]))) };
+  return {
+    passes,
+    text(row) {
+      const entries = items.map(({ name, value }) => [name, value(row)] as const);
+      if (entries.length > ITEMS_OF_ANY_LENGTH) checkLength(entries);
+      return JSON.stringify(answerOf(entries));
+    },
+  };
+}
+
+/** So few of them are no longer than a twin is. */
+const ITEMS_OF_ANY_LENGTH = 2;
+
+/** Before the text is made: a query may ask for a whole twin in each of its items. @throws HubError ThrottlingException */
+function checkLength(entries: readonly (readonly [name: string, value: Value])[]): void {
+  let chars = 0;
+  for (const [, value] of entries) {
+    if (typeof value === 'object' && value !== null) chars += JSON.stringify(value).length;
+    if (chars <= limits.queryRowCharsMax) continue;
+    throw new HubError(
+      'ThrottlingException',
+      `A row of the query has more than ${limits.queryRowCharsMax} characters (queryRowCharsMax): select less of it.`,
+    );
+  }
 }
 
 /** What is not there, and what JSON cannot hold, is left out. */

@@ -9,7 +9,7 @@ export interface FleetStore {
    * One page of a query. It holds what was durable when the page began, and what became durable meanwhile perhaps. Over all pages
    * no identity comes twice, and none that was there throughout is left out.
    * @param signal The caller has gone
-   * @throws HubError ThrottlingException (an aggregate took too long, or its groups hold too much), ServiceUnavailable
+   * @throws HubError ThrottlingException (an aggregate took too long, its groups hold too much, a row is too long), ServiceUnavailable
    */
   page(request: PageRequest, signal: AbortSignal): Promise<FleetPage>;
   /** How a page is found: does the same work, and says what it was. @throws as `page` */
@@ -26,9 +26,15 @@ export interface FleetMatcher {
   /** Makes a query known, until `remove`. @returns its number */
   add(query: Query): number;
   remove(query: number): void;
-  /** In the order of `asks`, of each row what it passes; nothing of one that is not there. @throws HubError ServiceUnavailable, ServerError */
+  /**
+   * In the order of `asks`, of each row what it passes; nothing of one that is not there. Where texts are long, the answer is about
+   * the first of them alone, one at least. @throws HubError ServiceUnavailable, ServerError
+   */
   match(asks: readonly RowAsk[]): Promise<readonly (readonly RowMatch[])[]>;
-  /** What a query finds, piece by piece. @param after Undefined = from the beginning @throws HubError ServiceUnavailable, ServerError */
+  /**
+   * What a query finds, piece by piece. @param after Undefined = from the beginning
+   * @throws HubError ServiceUnavailable, ServerError, ThrottlingException (a row that is too long)
+   */
   piece(query: number, after: FleetPlace | undefined): Promise<MatchedPiece>;
 }
 
@@ -45,6 +51,8 @@ export interface RowMatch {
   readonly text: string;
   /** The same of the same text, and of no other. */
   readonly digest: string;
+  /** It passes, and its text is too long for this answer: it is to be had by `piece`. */
+  readonly isLeftOut?: true;
 }
 
 export interface MatchedPiece {

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { everyPart, partsOf, rowParts } from '../../core/query/parts.ts';
-import type { FleetPlace, MatchedPiece } from '../../core/query/ports.ts';
+import type { FleetPlace, MatchedPiece, RowMatch } from '../../core/query/ports.ts';
 import { parseQuery } from '../../core/query/statement.ts';
 import { bodies, change, conditions, create, type FleetTrial, report } from './fleet.ts';
 
@@ -102,6 +103,45 @@ export function fleetMatcherContract(name: string, open: () => Promise<FleetTria
       const [ofTags] = await matcher.match([{ place: placeOf(device), parts: rowParts.reported }]);
       assert.deepEqual(ofTags, [], 'neither query hangs on what is reported');
       assert.equal(partsOf(parseQuery('SELECT tags.n FROM devices')), rowParts.existence | rowParts.tags);
+    } finally {
+      await parts.close();
+    }
+  });
+
+  test(`${name}: a match is bounded: long texts come in several answers, and what is too long is left out`, async () => {
+    const parts = await open();
+    try {
+      const { matcher } = parts.fleet;
+      const keys = Array.from({ length: 70 }, (_, at) => ({ deviceId: `d${100 + at}` }));
+      await create(parts, ...keys);
+      const text = 'x'.repeat(2500);
+      for (const key of keys) await change(parts, key, { tags: { a: [text, text, text] } });
+      await change(parts, keys[1], { properties: { desired: { a: Array(10).fill(text) } } });
+      const items = (of: string, count: number) => Array.from({ length: count }, (_, at) => `${of} AS i${at}`).join();
+      const long = matcher.add(parseQuery(`SELECT ${items('tags.a', 100)} FROM devices`));
+      const longer = matcher.add(parseQuery(`SELECT ${items('properties.desired', 200)} FROM devices`));
+      const short = matcher.add(parseQuery('SELECT deviceId FROM devices'));
+      const asks = keys.map((key) => ({ place: placeOf(key), parts: everyPart }));
+      const matches: RowMatch[][] = [];
+      let answers = 0;
+      while (matches.length < asks.length) {
+        const some = await matcher.match(asks.slice(matches.length));
+        const chars = some.flat().reduce((sum, each) => sum + each.text.length, 0);
+        assert.ok(some.length > 0 && chars < limits.liveQueryMatchCharsMax + 2_000_000, `${some.length} of ${chars}`);
+        matches.push(...some.map((each) => [...each]));
+        answers++;
+      }
+      assert.ok(answers > 2, `${answers} answers`);
+      assert.deepEqual(
+        matches.map((found) => found.find(({ query }) => query === short)?.text),
+        keys.map(({ deviceId }) => JSON.stringify({ deviceId })),
+      );
+      const leftOut = matches.map((found) => found.filter(({ isLeftOut }) => isLeftOut).map(({ query }) => query));
+      assert.deepEqual(leftOut, [[], [longer], ...keys.slice(2).map(() => [])]);
+      for (const id of [long, short]) assert.equal((await allOf(parts, id)).length, keys.length);
+      await assert.rejects(allOf(parts, longer), { code: 'ThrottlingException', message: /queryRowCharsMax/ });
+      const query = parseQuery(`SELECT ${items('properties.desired', 200)} FROM devices`);
+      await assert.rejects(parts.fleet.page({ query, countMax: 10 }, never), { code: 'ThrottlingException' });
     } finally {
       await parts.close();
     }

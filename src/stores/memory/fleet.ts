@@ -5,7 +5,7 @@ import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 import { DeviceJobRow, partsOfPlace } from '../../core/jobs/device-job.ts';
 import { explainPage } from '../../core/query/explain.ts';
-import { RowMatching } from '../../core/query/matching.ts';
+import { MatchSize, RowMatching } from '../../core/query/matching.ts';
 import { runPage } from '../../core/query/page.ts';
 import type {
   FleetMatcher,
@@ -16,6 +16,7 @@ import type {
   FleetStore,
   Pace,
   PageRequest,
+  RowMatch,
 } from '../../core/query/ports.ts';
 import type { Collection } from '../../core/query/syntax.ts';
 import { TwinRow } from '../../core/twins/document.ts';
@@ -74,14 +75,20 @@ export function createMemoryFleetStore(
       return last;
     },
     remove: (query) => matching.remove(query),
-    match: (asks) =>
-      Promise.all(
-        asks.map(async ({ place: { deviceId, moduleId }, parts }) => {
-          const identity = await identities.get(moduleId === '' ? { deviceId } : { deviceId, moduleId });
-          const row = identity && (await rowOf(identity));
-          return row === undefined ? [] : matching.match(row, parts);
-        }),
-      ),
+    async match(asks) {
+      const matches: (readonly RowMatch[])[] = [];
+      const size = new MatchSize();
+      for (const { place, parts } of asks) {
+        if (size.isFull) break;
+        const { deviceId, moduleId } = place;
+        const identity = await identities.get(moduleId === '' ? { deviceId } : { deviceId, moduleId });
+        const row = identity && (await rowOf(identity));
+        const found = row === undefined ? [] : matching.match(row, parts);
+        size.add(found);
+        matches.push(found);
+      }
+      return matches;
+    },
     piece: (query, after) => matching.piece(query, readerOf(matching.query(query)?.from ?? 'devices'), after),
   };
   const jobRecords: FleetReader = {

@@ -1,6 +1,6 @@
 /** Queries that are asked again and again of single rows, over tables. */
 import { limits } from '../../base/limits.ts';
-import { RowMatching } from '../../core/query/matching.ts';
+import { MatchSize, RowMatching } from '../../core/query/matching.ts';
 import type { FleetPlace, MatchedPiece, RowAsk, RowMatch } from '../../core/query/ports.ts';
 import type { Query } from '../../core/query/syntax.ts';
 import { fleetReader, type ReaderOptions } from './fleet.ts';
@@ -27,13 +27,22 @@ export class TableMatching {
 
   /** As `FleetMatcher.match`. @param now UTC milliseconds */
   async match(asks: readonly RowAsk[], now: number): Promise<readonly (readonly RowMatch[])[]> {
-    const places = asks.map(({ place }) => place);
-    const rows = await rowsAt(this.#tables, places, { paths: this.#matching.paths, now });
-    const byName = new Map(rows.map((row) => [nameOf(row.place), row]));
-    return asks.map(({ place, parts }) => {
-      const row = byName.get(nameOf(place));
-      return row === undefined ? [] : this.#matching.match(row, parts);
-    });
+    const matches: (readonly RowMatch[])[] = [];
+    const size = new MatchSize();
+    while (matches.length < asks.length && !size.isFull) {
+      const some = asks.slice(matches.length, matches.length + ROWS_PER_READ);
+      const places = some.map(({ place }) => place);
+      const rows = await rowsAt(this.#tables, places, { paths: this.#matching.paths, now });
+      const byName = new Map(rows.map((row) => [nameOf(row.place), row]));
+      for (const { place, parts } of some) {
+        if (size.isFull) break;
+        const row = byName.get(nameOf(place));
+        const found = row === undefined ? [] : this.#matching.match(row, parts);
+        size.add(found);
+        matches.push(found);
+      }
+    }
+    return matches;
   }
 
   /** As `FleetMatcher.piece`. */
@@ -45,6 +54,9 @@ export class TableMatching {
     return this.#matching.piece(id, reader, after);
   }
 }
+
+/** As many as one statement reads. */
+const ROWS_PER_READ = 64;
 
 /** Neither id holds a slash. */
 const nameOf = ({ deviceId, moduleId }: FleetPlace): string => `${deviceId}/${moduleId}`;
