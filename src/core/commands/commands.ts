@@ -3,6 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { type Random, uuid } from '../../base/random.ts';
 import { HubError } from '../errors.ts';
 import type { Guard, Guarded } from '../identity/guard.ts';
+import { identityName } from '../identity/permissions.ts';
 import type { Identity, IdentityKey, Principal } from '../identity/types.ts';
 import { commandCalls } from './calls.ts';
 import type { CommandQueue, SettleOutcome } from './ports.ts';
@@ -63,7 +64,7 @@ export function createCommands(parts: CommandsParts): Guarded<Commands & Command
       throw new HubError('DeviceMaximumQueueDepthExceeded', undefined, {
         limit: {
           name: 'commandQueueDepthMax',
-          scope: `device ${target.deviceId}`,
+          scope: target.moduleId === undefined ? `device ${target.deviceId}` : `module ${identityName(target)}`,
           current: outcome.depth,
           max: parts.limits.queueDepthMax,
         },

@@ -103,7 +103,7 @@ export interface TrailEntry {
   readonly detail: string;
 }
 
-/** The bounds that the lifecycle obeys; each is a setting. */
+/** The bounds that the lifecycle obeys, each for one identity's queue; limits of `base/limits/commands.ts`. */
 export interface CommandLimits {
   readonly queueDepthMax: number;
   readonly lockMs: number;

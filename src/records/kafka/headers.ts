@@ -10,14 +10,20 @@ export const PROPERTY_MARK = '~';
 export const HUB_TIME = 'iothub-enqueuedtime';
 export const TIME_DIGITS = 13;
 
-/** What the hub says of a message; the device id is the key. */
+/** What the hub says of a message; the device id is the key. A field that is missing in these lists does not compile: it would be lost. */
 const ofStamp = {
   moduleId: 'iothub-connection-module-id',
   authMethod: 'iothub-connection-auth-method',
   generationId: 'iothub-connection-auth-generation-id',
   source: 'iothub-message-source',
   modelId: 'dt-dataschema',
-} as const satisfies Readonly<Partial<Record<keyof HubEventStamp, string>>>;
+} as const satisfies Readonly<Record<Exclude<keyof HubEventStamp, 'deviceId'>, string>>;
+
+/** UTC milliseconds, in digits. */
+const ofTimes = {
+  expiry: 'absolute-expiry-time',
+  creationTime: 'iothub-creation-time',
+} as const satisfies Partial<Readonly<Record<keyof TelemetrySystem, string>>>;
 
 const ofSystem = {
   messageId: 'message-id',
@@ -32,14 +38,7 @@ const ofSystem = {
   outputName: 'iothub-outputname',
   diagnosticId: 'Diagnostic-Id',
   correlationContext: 'Correlation-Context',
-} as const satisfies Readonly<Partial<Record<keyof TelemetrySystem, string>>>;
-
-/** UTC milliseconds, in digits. */
-const ofTimes = {
-  expiry: 'absolute-expiry-time',
-  creationTime: 'iothub-creation-time',
-} as const satisfies Readonly<Partial<Record<keyof TelemetrySystem, string>>>;
-
+} as const satisfies Readonly<Record<Exclude<keyof TelemetrySystem, keyof typeof ofTimes | 'idTypes'>, string>>;
 const ofIdTypes = { messageId: 'message-id-type', correlationId: 'correlation-id-type' } as const;
 const TRACE = 'x-opt-mooring-trace';
 

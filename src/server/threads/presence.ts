@@ -209,8 +209,11 @@ export function presenceStandIn(link: ThreadLink, { clock, log, isSettled, settl
       const id = ++lastId;
       const connection: Connection = { claim, activity: 'none', hasEnded: false };
       connections.set(id, connection);
-      const { key, generationId, protocol, credential, authority, credentials, peer } = claim;
-      const sent: SentClaim = { key, generationId, protocol, credential, authority, credentials, peer };
+      const { key, generationId, protocol, credential, authority, credentials, peer, address } = claim;
+      // Every field by name, those that may be missing too: one that is forgotten here does not compile.
+      const sent: Required<{ [Name in keyof SentClaim]: unknown }> & SentClaim = {
+        ...{ key, generationId, protocol, credential, authority, credentials, peer, address },
+      };
       try {
         await remote.claim(id, sent);
       } catch (error) {
