@@ -151,6 +151,17 @@ export class Device {
     };
   }
 
+  /** @throws Error that says why it fits no topic */
+  #outgoing(asked: Asked): Outgoing[] {
+    const options = this.#mapping.outgoing(asked, this.dialect);
+    if (!this.#route.hearsItself) return options;
+    // Who may call one device's methods must not speak for another one by it.
+    const fit = options.filter(({ topic }) => !this.#mapping.misleads(topic, this.name));
+    if (fit.length === 0)
+      throw new Error(`what is sent to "${options[0].topic}" would come back as a message of another device`);
+    return fit;
+  }
+
   /** Waits for a subscription, if need be until the command's lock is over, which costs it no delivery. */
   async #command(command: Command, signal: AbortSignal): Promise<Settlement> {
     const { properties, body } = command;
@@ -160,10 +171,7 @@ export class Device {
       try {
         // Its name and the rules that it speaks by may become known while a command waits.
         const variables = { ...properties, device: this.name };
-        options = this.#mapping.outgoing(
-          { from: 'command', variables, payload: jsonOf(body), bytes: body },
-          this.dialect,
-        );
+        options = this.#outgoing({ from: 'command', variables, payload: jsonOf(body), bytes: body });
       } catch (error) {
         const reason = (error as Error).message;
         log.warn('A command fits no topic and is rejected: name it in its properties, or in "defaults" of the rule', {
@@ -192,7 +200,7 @@ export class Device {
     const variables = { device: this.name, name: call.name, id: String(id) };
     let options: Outgoing[];
     try {
-      options = this.#mapping.outgoing({ from: 'method', variables, payload: call.payload, bytes }, this.dialect);
+      options = this.#outgoing({ from: 'method', variables, payload: call.payload, bytes });
     } catch (error) {
       return { status: 400, payload: `the method fits no topic: ${(error as Error).message}` };
     }
@@ -218,7 +226,7 @@ export class Device {
       payload: patch,
       bytes: Buffer.from(JSON.stringify(patch)),
     };
-    const chosen = this.#route.choose(this.#mapping.outgoing(asked, this.dialect));
+    const chosen = this.#route.choose(this.#outgoing(asked));
     if (chosen === undefined) return;
     await this.#route.publish(chosen, AbortSignal.timeout(limits.mqttTopicsRetryMs));
   }

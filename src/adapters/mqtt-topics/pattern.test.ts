@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { checkTopicShape, fewestFilters, fill, filterMatches, isFilter, parsePattern } from './pattern.ts';
+import { checkTopicShape, fewestFilters, fill, filterMatches, isFilter, parsePattern, takesAll } from './pattern.ts';
 
 const matched = (pattern: string, topic: string): object | undefined => {
   const found = parsePattern(pattern).match(topic);
@@ -38,6 +38,22 @@ test('a pattern becomes the filter that a bridge subscribes; filters that others
   assert.equal(parsePattern('tele/{device}/{kind}').filter, 'tele/+/+');
   assert.equal(parsePattern('z/{device...}/set').filter, 'z/#');
   assert.deepEqual(fewestFilters(['z/#', 'z/+/set', 'tele/+/LWT', 'tele/+/+', 'z/#']), ['z/#', 'tele/+/+']);
+});
+
+test('a pattern that takes all topics of another one is told, and none that leaves some', () => {
+  for (const [wide, narrow, expected] of [
+    ['a/{x}/{y}', 'a/{x}/b', true],
+    ['a/{x}/b', 'a/{x}/{y}', false],
+    ['a/#', 'a/b/{x...}', true],
+    ['a/{x...}', 'a', false],
+    ['a/{x...}/set', 'a/b/set', false],
+    ['a/{m}-{x}', 'a/b', false],
+    ['a/{x}', 'a/{m}-{y}', true],
+    ['a/{x}/b', 'a//b', false],
+    ['a/b', 'a/b', true],
+  ] as const) {
+    assert.equal(takesAll(parsePattern(wide), parsePattern(narrow)), expected, `${wide} ${narrow}`);
+  }
 });
 
 test('filters match as section 4.7 of the standard says', () => {

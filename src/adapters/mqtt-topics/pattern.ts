@@ -141,6 +141,18 @@ export function filterMatches(filter: string, topic: string): boolean {
   return wanted.length === levels.length;
 }
 
+/** Whether every topic of one pattern is surely one of the other, too. */
+export function takesAll(wide: Pattern, narrow: Pattern): boolean {
+  const topics = narrow.filter.split('/');
+  const levels = wide.text.split('/');
+  for (const [at, level] of levels.entries()) {
+    if (level === '#' || /^\{\w+\.\.\.\}$/.test(level)) return at === levels.length - 1 && at < topics.length;
+    const isAny = level === '+' || /^\{\w+\}$/.test(level);
+    if (at >= topics.length || topics[at] === '#' || (isAny ? topics[at] === '' : level !== topics[at])) return false;
+  }
+  return levels.length === topics.length;
+}
+
 /** Filters without those that another one covers. */
 export function fewestFilters(filters: Iterable<string>): string[] {
   const all = [...new Set(filters)];

@@ -8,6 +8,8 @@ export class Lost extends Error {
 
 /** The way to the devices of one user: its connections to the listener, or the broker that is bridged. */
 export interface Route {
+  /** What is sent over it comes back to it, as from a broker. */
+  readonly hearsItself: boolean;
   /** The first that can be delivered now: a client has subscribed to its topic. Undefined = none yet. */
   choose(options: readonly Outgoing[]): Outgoing | undefined;
   /** Resolves when `choose` may have another answer. @throws what `signal` was aborted with */

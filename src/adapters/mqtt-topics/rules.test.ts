@@ -199,6 +199,17 @@ const wrong: readonly (readonly [what: string, value: object, says: RegExp])[] =
     /has no \{nme\}/,
   ],
   [
+    'a rule that none is left for',
+    {
+      listen: { plain: true },
+      inbound: [
+        { topic: 'p/{device}/{sensor}', to: 'telemetry' },
+        { topic: 'p/{device}/state', to: 'reported' },
+      ],
+    },
+    /"p\/\{device\}\/state" is never reached: "p\/\{device\}\/\{sensor\}"/,
+  ],
+  [
     'a user without password',
     { listen: { plain: true, users: [{ name: 'u', device: 'd' }] }, presets: ['tasmota'] },
     /password or passwordSha256/,

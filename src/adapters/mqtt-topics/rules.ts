@@ -5,7 +5,7 @@
 
 import { limits } from '../../base/limits.ts';
 import { z } from '../../gateway/index.ts';
-import { fill, namesIn, type Pattern, parsePattern, type Variables } from './pattern.ts';
+import { checkTopicShape, fill, namesIn, type Pattern, parsePattern, takesAll, type Variables } from './pattern.ts';
 
 const names = z.record(z.string(), z.string());
 
@@ -124,6 +124,13 @@ export class Mapping {
     return undefined;
   }
 
+  /** Whether one that hears what it sends would take it for a message of another device, or for word of who is there. */
+  misleads(topic: string, device: string): boolean {
+    const match = this.match(topic);
+    if (match === undefined || match.rule.to === 'nothing') return false;
+    return match.rule.to === 'presence' || match.device !== device;
+  }
+
   /** Which kinds of messages have a topic at all. */
   has(from: OutboundRule['from']): boolean {
     return this.#outbound.some(({ rule }) => rule.from === from);
@@ -142,6 +149,7 @@ export class Mapping {
       try {
         const variables = { ...entry.rule.defaults, ...asked.variables };
         const topic = fill(entry.rule.topic, variables, this.#wide);
+        checkTopicShape(topic, 'topic');
         found.push({ dialect: entry.dialect, rule: entry.rule, topic, body: bodyOf(entry.rule, asked, variables) });
       } catch (error) {
         reason ??= error;
@@ -168,6 +176,19 @@ export class Mapping {
   /** What a bridge asks the broker for. */
   filters(): string[] {
     return this.#inbound.filter(({ rule }) => rule.to !== 'nothing').map(({ pattern }) => pattern.filter);
+  }
+}
+
+/** @throws Error that names a rule which no topic reaches, and the one before it that takes them all */
+export function checkReached(rules: readonly InboundRule[]): void {
+  const patterns = rules.map(({ topic }) => parsePattern(topic));
+  for (const [at, pattern] of patterns.entries()) {
+    const before = patterns.slice(0, at).find((other) => takesAll(other, pattern));
+    if (before !== undefined) {
+      throw new Error(
+        `topic "${pattern.text}" is never reached: "${before.text}" before it takes all of its topics. Put it first`,
+      );
+    }
   }
 }
 

@@ -3,7 +3,7 @@ import { limits } from '../../base/limits.ts';
 import { z } from '../../gateway/index.ts';
 import { parsePattern } from './pattern.ts';
 import { type PresetName, preset, presetNames } from './presets.ts';
-import { type Dialect, inboundRule, Mapping, outboundRule } from './rules.ts';
+import { checkReached, type Dialect, inboundRule, Mapping, outboundRule } from './rules.ts';
 
 const text = z.string().min(1).max(256);
 const certificate = z.union([z.literal('host'), z.strictObject({ certificateFile: text, keyFile: text })]);
@@ -128,6 +128,7 @@ export type UserSettings = ListenSettings['users'][number];
 
 /** @throws Error that names the rule */
 export function mappingOf(settings: Pick<Settings, 'presets' | 'inbound' | 'outbound'>): Mapping {
+  checkReached(settings.inbound);
   const own: Dialect = { name: 'rules', inbound: settings.inbound, outbound: settings.outbound };
   const chosen = settings.presets.flatMap(({ preset: name, base }: { preset: PresetName; base?: string | undefined }) =>
     preset(name, base),

@@ -18,6 +18,7 @@ export function createBridge(host: Host, settings: BridgeSettings, mapping: Mapp
 }
 
 class Bridge implements Route, Sink {
+  readonly hearsItself = true;
   readonly name = 'bridge';
   readonly #host: Host;
   readonly #settings: BridgeSettings;

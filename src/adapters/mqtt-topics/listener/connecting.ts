@@ -20,6 +20,11 @@ export type Connected =
       /** The longest silence that is allowed: section 3.1.2.10 has one and a half times the keep alive. */
       readonly silenceMs: number;
       readonly receiveMax: number;
+      /** The largest packet that the client takes; one that is larger is not sent [MQTT5-3.1.2-24]. */
+      readonly packetBytesMax: number;
+      /** Said to an MQTT 5 client whose own keep alive, or kept session, does not count. */
+      readonly keepAliveSeconds: number | undefined;
+      readonly sessionExpirySeconds: 0 | undefined;
     }
   | { readonly kind: 'refused'; readonly outcome: Outcome; readonly why: string };
 
@@ -48,10 +53,12 @@ export async function connect(
   const will = packet.will && { ...packet.will, payload: Buffer.from(packet.will.payload) };
   const { certificates, peer, peerPort } = socket;
   const login = keeper.logins.judge({ userName, password: packet.password, clientId, certificates });
-  if (login === undefined) {
+  /** Whoever judges, guessing costs the same, and does not tell which names there are. */
+  const refuseLate = async (why: string): Promise<Connected> => {
     await new Promise<void>((resolve) => keeper.host.clock.after(limits.mqttTopicsRefusalDelayMs, resolve));
-    return refuse(outcomes.badUserNameOrPassword, 'wrong user name or password');
-  }
+    return refuse(outcomes.badUserNameOrPassword, why);
+  };
+  if (login === undefined) return refuseLate('wrong user name or password');
   try {
     if (will !== undefined) checkTopicShape(will.topic, 'topic of the will');
     const speaker = await keeper.speakers.enter(login, peer, (clientId || userName || peer).slice(0, 200));
@@ -65,9 +72,13 @@ export async function connect(
       will,
       silenceMs: Math.min(allowedMs, limits.mqttKeepAliveMsMax),
       receiveMax: properties?.receiveMax ?? limits.mqttTopicsInflightMax,
+      packetBytesMax: properties?.packetBytesMax ?? Number.POSITIVE_INFINITY,
+      keepAliveSeconds:
+        allowedMs > limits.mqttKeepAliveMsMax ? Math.floor(limits.mqttKeepAliveMsMax / 1500) : undefined,
+      sessionExpirySeconds: (properties?.sessionExpirySeconds ?? 0) > 0 ? 0 : undefined,
     };
   } catch (error) {
-    const later = error instanceof Refused && error.retry;
-    return refuse(later ? outcomes.serverUnavailable : outcomes.badUserNameOrPassword, (error as Error).message);
+    const { message } = error as Error;
+    return error instanceof Refused && error.retry ? refuse(outcomes.serverUnavailable, message) : refuseLate(message);
   }
 }

@@ -37,6 +37,8 @@ interface Accepted {
   readonly inbox: Inbox;
   readonly known: KnownTopic;
   readonly deliveries: Deliveries;
+  /** Of what is sent to it. */
+  readonly packetBytesMax: number;
   readonly will: Will | undefined;
 }
 
@@ -113,13 +115,20 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
   }
 
   async deliver({ topic, body }: Outgoing, qos: 0 | 1, signal: AbortSignal): Promise<Settlement> {
-    const deliveries = this.#accepted?.deliveries;
+    const { deliveries, packetBytesMax = 0, speaker } = this.#accepted ?? {};
     if (this.#ended || deliveries === undefined) throw new Lost('the connection of the device has ended');
     if (qos === 1 && deliveries.isFull) throw new Error('the client has too many unacknowledged messages');
     const waiting = qos === 1 ? deliveries.wait(signal) : undefined;
     const message = { topic, payload: body, retain: false, duplicate: false, packetId: waiting?.packetId ?? 0 };
-    this.write(this.#dialogue.publish(message));
-    this.#shared.host.metrics.count('delivered');
+    const bytes = this.#dialogue.publish(message);
+    const { log, metrics } = this.#shared.host;
+    if (bytes.length > packetBytesMax) {
+      if (waiting !== undefined) deliveries.acknowledged(waiting.packetId);
+      log.warn('A message is larger than its client takes, and is rejected', { user: speaker?.name, packetBytesMax });
+      return 'reject';
+    }
+    this.write(bytes);
+    metrics.count('delivered');
     return waiting === undefined ? 'complete' : settlementOf(await waiting.acknowledged);
   }
 
@@ -227,7 +236,8 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
       this.#refuse(connected.outcome, connected.why);
       return;
     }
-    const { speaker, client, will, silenceMs, receiveMax, assignedClientId } = connected;
+    const { speaker, client, will, silenceMs, receiveMax, packetBytesMax } = connected;
+    const { assignedClientId, keepAliveSeconds, sessionExpirySeconds } = connected;
     speaker.add(this);
     if (this.#ended || this.#socket.destroyed) {
       if (speaker.remove(this)) await speakers.leave(speaker);
@@ -244,6 +254,7 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
       inbox,
       known: new KnownTopic(this.#dialogue.version),
       deliveries: new Deliveries(receiveMax),
+      packetBytesMax,
       will,
     };
     this.#packetBytesMax = speaker.isCoordinator ? limits.mqttTopicsListBytesMax : limits.mqttPacketBytesMax;
@@ -253,11 +264,14 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
         receiveMax: limits.mqttTopicsInflightMax,
         packetBytesMax: this.#packetBytesMax,
         ...(assignedClientId !== undefined && { assignedClientId }),
+        ...(keepAliveSeconds !== undefined && { keepAliveSeconds }),
+        ...(sessionExpirySeconds !== undefined && { sessionExpirySeconds }),
       }),
     );
   }
 
-  #packet({ inbox, deliveries, speaker, known }: Accepted, packet: Packet): void {
+  #packet(accepted: Accepted, packet: Packet): void {
+    const { inbox, deliveries, known } = accepted;
     switch (packet.kind) {
       case 'publish':
         inbox.publish(packet);
@@ -273,7 +287,7 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
         if ('properties' in packet && packet.properties.subscriptionIdentifier !== undefined) {
           throw new MalformedPacket('a subscription identifier, where none are offered [MQTT5-3.2.2.3.12]');
         }
-        this.#subscribe(speaker, packet.packetId, packet.requests);
+        this.#subscribe(accepted, packet.packetId, packet.requests);
         break;
       case 'unsubscribe':
         this.#subscriptions.remove(packet.filters);
@@ -292,13 +306,16 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
     }
   }
 
-  #subscribe(speaker: Speaker, packetId: number, requests: readonly Request[]): void {
+  #subscribe({ speaker, packetBytesMax }: Accepted, packetId: number, requests: readonly Request[]): void {
     const { codes, granted } = this.#subscriptions.add(requests);
     this.write(this.#dialogue.subscribed(packetId, codes));
     for (const { filter, wantsRetained } of granted) {
       speaker.devices.subscribed(filter);
       for (const [topic, payload] of wantsRetained ? speaker.retained.matching(filter) : []) {
-        this.write(this.#dialogue.publish({ topic, payload, retain: true, duplicate: false, packetId: 0 }));
+        // One that reads none of it is cut off, and costs no more.
+        if (this.#socket.destroyed) return;
+        const bytes = this.#dialogue.publish({ topic, payload, retain: true, duplicate: false, packetId: 0 });
+        if (bytes.length <= packetBytesMax) this.write(bytes);
       }
     }
     speaker.subscriptionsChanged();

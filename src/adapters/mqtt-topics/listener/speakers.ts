@@ -17,6 +17,7 @@ export interface SpeakerConnection {
 }
 
 export class Speaker implements Route, Sink {
+  readonly hearsItself = false;
   /** For the log. */
   readonly name: string;
   readonly devices: Devices;

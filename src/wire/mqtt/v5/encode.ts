@@ -34,6 +34,10 @@ export interface ConnackFacts {
   readonly packetBytesMax: number;
   /** Given to a client that brought no client id. */
   readonly assignedClientId?: string;
+  /** The client is to use that one instead of its own (3.2.2.3.14). */
+  readonly keepAliveSeconds?: number;
+  /** How long its session is kept, where that is not what it has asked for (3.2.2.3.2). */
+  readonly sessionExpirySeconds?: number;
 }
 
 /** An accepting CONNACK, section 3.2: no topic aliases, subscription identifiers or shared subscriptions. */
@@ -44,6 +48,8 @@ export function connackAccepted(facts: ConnackFacts): Buffer {
     numbered(0x29, 1, 0),
     numbered(0x2a, 1, 0),
   ];
+  if (facts.keepAliveSeconds !== undefined) properties.push(numbered(0x13, 2, facts.keepAliveSeconds));
+  if (facts.sessionExpirySeconds !== undefined) properties.push(numbered(0x11, 4, facts.sessionExpirySeconds));
   if (facts.assignedClientId !== undefined) properties.push(Buffer.from([0x12]), text(facts.assignedClientId));
   const sessionPresent = facts.sessionPresent ? 1 : 0;
   return packet(packetTypes.connack << 4, Buffer.from([sessionPresent, reasonCodes.success]), lengthAnd(properties));
