@@ -237,3 +237,42 @@ test('a gateway makes a device that it has seen, where its policy may write the 
   assert.equal(await create('iothubowner', 'seen'), 409);
   assert.equal(await create('iothubowner', 'seen/m1'), 400);
 });
+
+test('a batch of few bytes that names much is taken in pieces, and no faster than the disk takes it', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 1 });
+  await hub.device('d1');
+  const client = await gateway(hub);
+  const sender = client.send('gateway/messages/events');
+  await sender.opened();
+  const long = { deviceId: 'd1', properties: [['a', 'x'.repeat(200_000)]] as const };
+  const batch = batchOf(...Array.from({ length: 600 }, () => long), { deviceId: 'nobody' });
+  const { writer } = hub.telemetry;
+  let most = 0;
+  let isOver = false;
+  const look = (): void => {
+    most = Math.max(most, writer.pendingBytes);
+    if (!isOver) setImmediate(look);
+  };
+  look();
+  assert.deepEqual(refusedOf(await sender.outcome(batch)), [{ at: 600, kind: 'unknown' }]);
+  isOver = true;
+  // What was taken in the turn in which the log was full comes on top.
+  assert.ok(most < writer.pendingBytesMax + 2_000_000, `${most} bytes waited for the disk`);
+  const { firstSequence, lastSequence } = hub.telemetry.lastKnown(0);
+  assert.equal(lastSequence - firstSequence + 1, 600);
+  await client.close();
+});
+
+test('a message of a batch that says to be made out of the calendar is stored without that time', async () => {
+  await using hub = await openAmqpTestHub({ partitions: 1 });
+  await hub.device('d1');
+  const client = await gateway(hub);
+  const sender = client.send('gateway/messages/events');
+  await sender.opened();
+  // Times are told as differences, which add up to more than one of them can be.
+  const late = [4.4e15, 8.8e15].map((created) => ({ deviceId: 'd1', created }));
+  assert.equal(await sender.outcome(batchOf(...late)), 'accepted');
+  const [, { application_properties: own }] = await events(hub);
+  assert.equal(own?.['iothub-creation-time-utc'], undefined);
+  await client.close();
+});

@@ -119,3 +119,11 @@ test('numbers of every size are read as written', () => {
   }
   assert.ok(reader.isDone);
 });
+
+test('of a header with more properties than a message may have only so many are kept as show it', () => {
+  const properties = Array.from({ length: 100_000 }, () => ['', null] as const);
+  const one: ForwardedMessage = { deviceId: 'd1', created: 0, properties, body: Buffer.from('x') };
+  const [first, second] = readBatch(batchOf([one, one]));
+  assert.equal(first.header.properties.length, limits.messagePropertiesMax + 1);
+  assert.equal(second.header, first.header);
+});

@@ -39,6 +39,13 @@ export interface ReceivedMessage {
   readonly created: number;
   readonly messageId: string | undefined;
   readonly body: Buffer;
+  /** Bytes of its body and of its header, however often the header is named: what the message is when it stands alone. */
+  readonly size: number;
+}
+
+interface KnownHeader {
+  readonly header: BatchHeader;
+  readonly bytes: number;
 }
 
 const VERSION = 1;
@@ -158,7 +165,7 @@ export class BatchWriter {
   }
 }
 
-const empty: BatchHeader = { properties: [] };
+const empty: KnownHeader = { header: { properties: [] }, bytes: 0 };
 
 /**
  * The messages of a batch, in the order in which they were added. Bodies are views of one buffer.
@@ -167,7 +174,7 @@ const empty: BatchHeader = { properties: [] };
 export function readBatch(bytes: Buffer): readonly ReceivedMessage[] {
   const reader = new ByteReader(plainOf(bytes));
   const devices: BatchDevice[] = [];
-  const headers: BatchHeader[] = [];
+  const headers: KnownHeader[] = [];
   const messages: ReceivedMessage[] = [];
   let created = 0;
   while (!reader.isDone) {
@@ -175,15 +182,13 @@ export function readBatch(bytes: Buffer): readonly ReceivedMessage[] {
       throw new GatewayDecodeError(`a batch holds at most ${limits.gatewayBatchMessagesMax} messages`);
     }
     const device = readDevice(reader, devices);
-    const header = readHeader(reader, headers);
+    const { header, bytes: headerBytes } = readHeader(reader, headers);
     created += reader.signed();
     const messageId = reader.text();
+    const body = reader.bytes();
     messages.push({
-      device,
-      header,
-      created,
+      ...{ device, header, created, body, size: headerBytes + body.length },
       messageId: messageId === '' ? undefined : messageId,
-      body: reader.bytes(),
     });
   }
   return messages;
@@ -228,19 +233,21 @@ function readDevice(reader: ByteReader, devices: BatchDevice[]): BatchDevice {
   return known;
 }
 
-function readHeader(reader: ByteReader, headers: BatchHeader[]): BatchHeader {
+function readHeader(reader: ByteReader, headers: KnownHeader[]): KnownHeader {
   const at = reader.varint();
   if (at === NO_HEADER) return empty;
   if (at === NEW_HEADER) {
-    const header = headerOf(new ByteReader(reader.bytes()));
-    headers.push(header);
-    return header;
+    const bytes = reader.bytes();
+    const known = { header: headerOf(new ByteReader(bytes)), bytes: bytes.length };
+    headers.push(known);
+    return known;
   }
   const known = headers[at - HEADERS_FROM];
   if (known === undefined) throw new GatewayDecodeError('properties are named that the batch has not told');
   return known;
 }
 
+/** Of too many properties one too many is kept, by which each of its messages is refused: many messages may name one header. */
 function headerOf(reader: ByteReader): BatchHeader {
   const system: { -readonly [Name in (typeof named)[number]]?: string } = {};
   const properties: [string, string | null][] = [];
@@ -248,7 +255,8 @@ function headerOf(reader: ByteReader): BatchHeader {
     const kind = reader.byte();
     if (kind === APPLICATION) {
       const name = reader.text();
-      properties.push([name, reader.byte() === 0 ? null : reader.text()]);
+      const value = reader.byte() === 0 ? null : reader.text();
+      if (properties.length <= limits.messagePropertiesMax) properties.push([name, value]);
     } else if (kind <= named.length) system[named[kind - 1]] = reader.text();
     else throw new GatewayDecodeError('a property is of a kind that is not known');
   }

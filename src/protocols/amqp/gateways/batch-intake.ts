@@ -40,6 +40,10 @@ export class BatchIntake implements DurabilityWaiter {
   readonly #senders = new Map<string, EventSender>();
   readonly #line: Delivery[] = [];
   #isWorking = false;
+  /** The batch that is being taken, of which a part may be on the disk, or have failed to come there, already. */
+  #underway: { failure?: Error } | undefined;
+  /** Number of the newest batch of the log that is durable. */
+  #durable = -1;
   /** In the order in which they came, so batch numbers do not go down. */
   #waiting: Waiting[] = [];
   /** The right of each message, renewed with the gateway's token. */
@@ -56,6 +60,7 @@ export class BatchIntake implements DurabilityWaiter {
   }
 
   batchDurable(batch: number): void {
+    this.#durable = batch;
     const durable = this.#waiting.filter((waiting) => waiting.batch <= batch);
     this.#waiting = this.#waiting.filter((waiting) => waiting.batch > batch);
     for (const waiting of durable) this.#settle(waiting);
@@ -63,6 +68,7 @@ export class BatchIntake implements DurabilityWaiter {
 
   /** What a failed batch of the log held comes again in order, on a new link: see `devices/telemetry-intake.ts`. */
   batchFailed(batch: number, cause: Error): void {
+    if (this.#underway !== undefined) this.#underway.failure = cause;
     const failed = this.#waiting.filter((waiting) => waiting.batch <= batch);
     if (failed.length === 0) return;
     this.#waiting = this.#waiting.filter((waiting) => waiting.batch > batch);
@@ -85,6 +91,8 @@ export class BatchIntake implements DurabilityWaiter {
         if (this.#link.isOpen) await this.#store(next);
       } catch (error) {
         this.#fail([next], error);
+      } finally {
+        this.#underway = undefined;
       }
     }
     this.#isWorking = false;
@@ -97,9 +105,19 @@ export class BatchIntake implements DurabilityWaiter {
     const refused: RefusedMessage[] = [];
     const used = new Set<EventSender>();
     const openings = await this.#open(messages);
+    const underway: { failure?: Error } = {};
+    this.#underway = underway;
     let batch = 0;
+    let spent = 0;
     for (let at = 0; at < messages.length; at++) {
       const message = messages[at];
+      // Few bytes may name much: a long header for each of many messages.
+      if (spent > limits.amqpBatchBytesPerTurn) {
+        await this.#goOn(used, spent);
+        if (!this.#link.isOpen) return;
+        spent = 0;
+      }
+      spent += message.size;
       const sender = openings.get(message.device);
       if (sender === undefined || typeof sender === 'string') {
         refused.push({ at, kind: sender ?? 'unknown' });
@@ -112,8 +130,11 @@ export class BatchIntake implements DurabilityWaiter {
         refused.push({ at, kind: kindOf(error) });
       }
     }
+    if (underway.failure !== undefined) {
+      throw new HubError('ServiceUnavailable', undefined, { cause: underway.failure });
+    }
     const waiting = { id: delivery.id, isSettled: delivery.isSettled, batch, refused };
-    if (used.size === 0) this.#settle(waiting);
+    if (used.size === 0 || batch <= this.#durable) this.#settle(waiting);
     else this.#waiting.push(waiting);
     await this.#heed(used);
   }
@@ -165,11 +186,7 @@ export class BatchIntake implements DurabilityWaiter {
   async #heed(senders: ReadonlySet<EventSender>): Promise<void> {
     const { events, clock } = this.#host.hub;
     for (const sender of senders) {
-      if (sender.log.writer.congested) {
-        const goOn = events.slowed(sender, 'congestion');
-        await new Promise<void>((resolve) => sender.log.writer.whenRelieved(resolve));
-        goOn();
-      }
+      await this.#relieved(sender);
       if (sender.meter === undefined) continue;
       for (let waitMs = events.waitMs(sender); waitMs > 0 && this.#link.isOpen; waitMs = events.waitMs(sender)) {
         const goOn = events.slowed(sender, 'rate');
@@ -177,6 +194,19 @@ export class BatchIntake implements DurabilityWaiter {
         goOn();
       }
     }
+  }
+
+  /** In the midst of a batch: others are served, and the log is not given more than it may hold. */
+  async #goOn(senders: ReadonlySet<EventSender>, bytes: number): Promise<void> {
+    for (const sender of senders) await this.#relieved(sender);
+    await turns.take(shareName(this.#principal()), bytes);
+  }
+
+  async #relieved(sender: EventSender): Promise<void> {
+    if (!sender.log.writer.congested) return;
+    const goOn = this.#host.hub.events.slowed(sender, 'congestion');
+    await new Promise<void>((resolve) => sender.log.writer.whenRelieved(resolve));
+    goOn();
   }
 
   #settle({ refused, ...mark }: Waiting): void {
@@ -220,7 +250,8 @@ function kindOf(error: unknown): RefusedKind {
 
 function telemetryOf({ header, created, messageId, body }: ReceivedMessage): Telemetry {
   const system: { -readonly [Name in keyof TelemetrySystem]: TelemetrySystem[Name] } = {};
-  if (created >= 0) system.creationTime = created;
+  // What is out of the calendar says nothing.
+  if (created >= 0 && created <= limits.gatewayCreatedMsMax) system.creationTime = created;
   if (messageId !== undefined) system.messageId = messageId;
   if (header.correlationId !== undefined) system.correlationId = header.correlationId;
   if (header.contentType !== undefined) system.contentType = header.contentType;
