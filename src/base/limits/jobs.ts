@@ -44,7 +44,7 @@ export const jobsLimits = {
   /** Jobs and records that are kept: beyond that those that ended longest ago go before their time. A record has some 200 bytes. */
   jobsKeptMax: 10_000,
   jobRecordsKeptMax: 10_000_000,
-  /** Records that one sweep removes, and how often it comes. */
+  /** Records that one sweep removes, and how often it comes when there is nothing to remove. */
   jobSweepRows: 1000,
   jobSweepMs: 60 * SECOND_MS,
   /** Jobs in one page of a list, at most and unless told. */

@@ -72,14 +72,10 @@ export class MethodCalls {
     if (this.#calls.size === 0) this.#nextRound = 0;
   }
 
-  /** Asks the next devices that are connected. `settled`: nobody waits, and nothing is under way. */
-  async begin(store: JobStore, hold: Hold, pace: Pace): Promise<'again' | 'waits' | 'gone' | 'settled'> {
-    const free = Math.min(
-      limits.jobMethodsAtOnceMax - this.#calls.size,
-      pace.waitMs() > 0 ? 0 : limits.jobMethodsAtOnceMax,
-    );
+  /** Asks the next devices that are connected, at most `free`. `settled`: nobody waits, and nothing is under way. */
+  async begin(store: JobStore, hold: Hold, pace: Pace, free: number): Promise<'again' | 'waits' | 'gone' | 'settled'> {
     // An answer, or the next look for jobs, goes on with it.
-    if (free <= 0) return 'waits';
+    if (free <= 0 || pace.waitMs() > 0) return 'waits';
     const { keys, isEnd, isEmpty } = await this.#candidates(store, free);
     if (isEmpty && this.underWay === 0) return 'settled';
     if (keys.length === 0) return isEnd ? 'waits' : 'again';

@@ -292,3 +292,63 @@ test('while the store fails it is asked once a second, and so often the log says
   assert.ok(said >= 5 && said <= 12, `${said} times`);
   await runner.close();
 });
+
+test('all jobs of methods together have so many under way, and one whose devices are slow leaves a place to each other one', async () => {
+  const { store, node, until, clock, keys } = await bench(300);
+  let underWay = 0;
+  let most = 0;
+  let isSlow = true;
+  const runner = node('a', {
+    async invoke(_key, { name }) {
+      most = Math.max(most, ++underWay);
+      const isOver = (): boolean => name !== 'slow' || !isSlow;
+      do await new Promise<void>((resolve) => clock.after(50, resolve));
+      while (!isOver());
+      underWay -= 1;
+      return { status: 200, payload: '1' };
+    },
+  });
+  const now = clock.now();
+  const times = { createdTime: now, startTime: now, maxExecutionMs: 300_000 };
+  const create = (id: string): Promise<unknown> => {
+    const work: JobWork = { kind: 'scheduleDeviceMethod', method: { name: id, responseMs: 30_000, connectMs: 0 } };
+    return store.create({ id, condition: '*', work, createdBy: 'p', ...times }, 10);
+  };
+  await create('slow');
+  await create('other');
+  const completed = async (id: string) => (await store.find(id, clock.now()))?.counts.completed ?? 0;
+  await until('the other one is over', async () => (await completed('other')) === keys.length, 60_000);
+  assert.equal(await completed('slow'), 0);
+  isSlow = false;
+  await create('third');
+  await until('all are over', async () => (await completed('slow')) + (await completed('third')) === 2 * keys.length);
+  assert.equal(most, limits.jobMethodsAtOnceMax);
+  await runner.close();
+});
+
+test('what happens beside jobs of twins makes them no faster, and they take turns', async () => {
+  const { store, node, until, clock, keys, connected } = await bench(2000);
+  connected.clear();
+  const runner = node('a');
+  const now = clock.now();
+  const times = { createdTime: now, startTime: now, maxExecutionMs: 300_000 };
+  for (const id of ['one', 'two', 'waits']) {
+    const work = id === 'waits' ? method : patch;
+    await store.create({ id, condition: '*', work, createdBy: 'p', ...times }, 10);
+  }
+  const completed = async (id: string) => (await store.find(id, clock.now()))?.counts.completed ?? 0;
+  await until('both are begun', async () => (await completed('one')) > 0 && (await completed('two')) > 0);
+  const both = async () => (await completed('one')) + (await completed('two'));
+  const before = await both();
+  for (let times = 0; times < 10; times++) {
+    runner.connected(keys[times]);
+    for (let each = 0; each < 20; each++) await turn();
+  }
+  assert.ok((await both()) - before <= limits.jobBatchTwins, 'time stands still');
+  await until('one is half done', async () => (await completed('one')) >= 1000);
+  const apart = Math.abs((await completed('one')) - (await completed('two')));
+  assert.ok(apart <= 2 * limits.jobBatchTwins, `they are ${apart} apart`);
+  await store.cancel('waits', clock.now());
+  await until('they are over', async () => (await both()) === 2 * keys.length);
+  await runner.close();
+});

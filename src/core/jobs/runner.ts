@@ -135,9 +135,28 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
   /** Until there may be something to do without that anything happens. */
   function restMs(): number {
     const look = Math.max(0, lookedAt + limits.jobClaimMs - clock.monotonic());
-    const pace = methodPace.waitMs();
-    const isPaced = pace > 0 && [...held.values()].some(({ calls }) => calls !== undefined);
-    return isPaced ? Math.min(look, pace) : look;
+    const paces = [...held.values()].map(({ calls, selection }) => {
+      if (calls !== undefined) return methodPace.waitMs();
+      return selection === undefined ? twinPace.waitMs() : 0;
+    });
+    return Math.min(look, ...paces.filter((ms) => ms > 0));
+  }
+
+  /** Whoever has had a piece of what all share comes after the others. */
+  function letOthersGoFirst(running: Running): void {
+    const { id } = running.hold;
+    if (held.get(id) !== running) return;
+    held.delete(id);
+    held.set(id, running);
+  }
+
+  /** How many devices a job may begin to ask: all have their places together, and one is left for each job that has none. */
+  function placesFor(own: MethodCalls): number {
+    let free = limits.jobMethodsAtOnceMax;
+    for (const { calls } of held.values()) {
+      if (calls !== undefined) free -= calls === own ? calls.underWay : Math.max(1, calls.underWay);
+    }
+    return Math.max(0, free);
   }
 
   async function claim(): Promise<void> {
@@ -195,8 +214,7 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
     if (job.status === 'cancelled' || isOver) return dismiss(running, isOver);
     if (running.selection !== undefined) return select(running);
     if (calls === undefined) {
-      const ms = twinPace.waitMs();
-      if (ms > 0) await idle(ms);
+      if (twinPace.waitMs() > 0) return 'waits';
       const batch = await store.updateTwins(hold, {
         ...{ countMax: limits.jobBatchTwins, msMax: limits.jobBatchMs, now: clock.now() },
         ...{ withTwinEvents: parts.withTwinEvents, withEvents: parts.withJobEvents },
@@ -205,9 +223,12 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
       totals.completed += batch.completed;
       totals.failed += batch.failed;
       twinPace.take(batch.completed + batch.failed);
+      letOthersGoFirst(running);
       return batch.goesOn ? 'again' : end(running, 'completed', '');
     }
-    const turn = await calls.begin(store, hold, methodPace);
+    const before = calls.underWay;
+    const turn = await calls.begin(store, hold, methodPace, placesFor(calls));
+    if (calls.underWay > before) letOthersGoFirst(running);
     return turn === 'settled' ? end(running, 'completed', '') : turn;
   }
 
@@ -291,7 +312,7 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
     const rows = await store.sweep(clock.now() - limits.jobsKeptMs, limits.jobSweepRows, {
       ...{ jobsMax: limits.jobsKeptMax, recordsMax: limits.jobRecordsKeptMax },
     });
-    sweptAt = clock.monotonic() + (rows >= limits.jobSweepRows ? limits.jobClaimMs : limits.jobSweepMs);
+    sweptAt = clock.monotonic() + (rows > 0 ? limits.jobClaimMs : limits.jobSweepMs);
   }
 
   return {

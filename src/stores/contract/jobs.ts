@@ -420,6 +420,19 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.ok(await store.find('j2', 4000));
   });
 
+  trial('as many jobs as are too many go at once', async ({ store }) => {
+    for (const [at, id] of ['a', 'b', 'c', 'd', 'e'].entries()) {
+      await store.create(newJob(id, { createdTime: 1000 + at }), 9);
+      await store.cancel(id, 1500);
+    }
+    assert.equal(await store.sweep(0, 100, { jobsMax: 2, recordsMax: 0 }), 3);
+    const left = await store.list({ limit: 9, charsMax: 1e6 }, 3000);
+    assert.deepEqual(
+      left.jobs.map(({ id }) => id),
+      ['e', 'd'],
+    );
+  });
+
   trial(
     'beyond what may be kept the oldest that has ended goes before its time, and none that is carried on',
     async (parts) => {

@@ -225,7 +225,9 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
       const isTooMuch = all.length > jobsMax || records > recordsMax;
       const isOver = ({ isOpen, job, endedTime }: Kept): boolean =>
         !isOpen && (isTooMuch || (job.createdTime < before && (endedTime ?? before) < before));
-      for (const [id, kept] of all.filter(([, each]) => isOver(each)).slice(0, isTooMuch ? 1 : all.length)) {
+      for (const [id, kept] of all
+        .filter(([, each]) => isOver(each))
+        .slice(0, isTooMuch ? Math.max(1, all.length - jobsMax) : all.length)) {
         const some = kept.records.splice(0, countMax - removed).length;
         removed += some;
         if (removed >= countMax) return removed;

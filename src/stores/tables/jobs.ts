@@ -227,13 +227,14 @@ export async function sweepJobs(
     ])
     .executeTakeFirstOrThrow();
   const isTooMuch = Number(jobs) > jobsMax || Number(records) > recordsMax;
+  const surplus = Math.max(1, Number(jobs) - jobsMax);
   let ended = tx.selectFrom('jobs').select('id').where('is_open', '=', 0);
   if (!isTooMuch) ended = ended.where('created_time', '<', before).where('ended_time', '<', before);
-  // One at a time where it is too much: the next look says whether it still is.
+  // Of records that are too many one job's at a time: the next look says whether they still are.
   const rows = await ended
     .orderBy('created_time')
     .orderBy('id')
-    .limit(isTooMuch ? 1 : Math.min(countMax, JOBS_AT_ONCE))
+    .limit(Math.min(isTooMuch ? surplus : countMax, JOBS_AT_ONCE))
     .execute();
   let removed = 0;
   for (const { id } of rows) {
