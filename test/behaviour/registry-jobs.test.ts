@@ -147,6 +147,11 @@ test('each line of an import stands for itself, and what could not be taken is t
   assert.deepEqual((await api.twins.get({ deviceId: 'twin' })).tags, { b: 2 });
   assert.deepEqual((await api.twins.get({ deviceId: 'bad' })).tags, {}, 'the identity was taken, its twin not');
 
+  // A twinETag of another hub is no condition, unless the mode says so.
+  await imported(api, [{ id: 'moved', twinETag: 'AAAAAAAAAAc=', tags: { a: 1 } }]);
+  const fresher = await imported(api, [{ id: 'moved', twinETag: 'AAAAAAAAAAk=', tags: { a: 2 } }]);
+  assert.deepEqual([fresher.errors, (await api.twins.get({ deviceId: 'moved' })).tags], [[], { a: 2 }]);
+
   // One key of two: the other is made once, and stays with the next import.
   const one = { symmetricKey: { primaryKey: sas(3).symmetricKey.primaryKey, secondaryKey: null }, type: 'sas' };
   await imported(api, [{ id: 'half', authentication: one }]);

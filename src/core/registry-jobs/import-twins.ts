@@ -35,6 +35,8 @@ export function importTwins({ store, rules, withEvents, isAllowed }: ImportTwins
   async function change(taken: TakenTwin, twin: ImportedTwin, time: number): Promise<HubError | number | undefined> {
     const { item, identity, isNew } = taken;
     const key = keyOf(identity);
+    // Each line of an export has a twinETag, mostly one of another hub: it counts where the mode says so.
+    const isConditional = item.mode.endsWith('IfMatchETag');
     const conditionOf = item.mode === 'updateTwinIfMatchETag' ? (item.twinEtag ?? item.etag) : item.twinEtag;
     if (item.mode === 'updateTwinIfMatchETag' && !conditionOf) {
       return new HubError('ArgumentNull', `${item.mode} needs a twinETag.`);
@@ -45,7 +47,7 @@ export function importTwins({ store, rules, withEvents, isAllowed }: ImportTwins
     const version = kept?.twin.reported.version ?? FRESH;
     if (twin.change === undefined || (kept !== undefined && rules.isAsImported(kept.twin, twin.change))) return version;
     // The ETag of a twin that has just been made is of another hub's.
-    const ifMatch = isNew ? '*' : (conditionOf ?? '*');
+    const ifMatch = isNew || !isConditional ? '*' : (conditionOf ?? '*');
     const outcome = await store.change(key, twin.change, { ifMatch, time, withEvents });
     return outcome.kind === 'done' ? outcome.kept.twin.reported.version : errorOf(outcome, key);
   }

@@ -11,6 +11,7 @@ import type { Principal } from '../identity/types.ts';
 import type { Recorder } from '../monitoring/types.ts';
 import { registryJobCalls } from './calls.ts';
 import type { ConfigurationLines } from './configuration-file.ts';
+import { both, demandContainers, mayPass, reasonOf } from './containers.ts';
 import type { ReadTwin } from './device-line.ts';
 import { runExport, type TwinForms } from './export.ts';
 import { runImport } from './import.ts';
@@ -18,7 +19,7 @@ import { type ImportTwinsParts, importTwins } from './import-twins.ts';
 import type { JobContainer, OpenContainer, RegistryJobStore, RegistryPages } from './ports.ts';
 import type { JobArea, RegistryJobs } from './room.ts';
 import { freshCursor, type JobCounts, type JobPlan, type JobRequest, noCounts, type RegistryJob } from './types.ts';
-import { type HeldJob, holdJob, JobFailed, JobStopped, objectErrorOf, PROBE_BLOCK } from './work.ts';
+import { type HeldJob, holdJob, JobFailed, JobStopped, objectErrorOf } from './work.ts';
 
 export interface RegistryJobsParts {
   readonly guard: Guard;
@@ -110,9 +111,14 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
     parts.recorder.record({ type: 'registryJobEnded', job: id, kind: plan.kind, outcome, done, refused: failed });
   }
 
-  async function run(held: HeldJob): Promise<void> {
+  async function run(held: HeldJob, signal: AbortSignal): Promise<void> {
     const { plan } = held.job;
     const opened: JobContainer[] = [];
+    // A hub that stops waits for no container that is silent.
+    const letGo = (): void => {
+      for (const container of opened) void container.close();
+    };
+    signal.addEventListener('abort', letGo);
     const open = async (uri: string): Promise<JobContainer> => {
       const container = await parts.open(uri);
       opened.push(container);
@@ -136,6 +142,7 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
         now: () => clock.now(),
       });
     } finally {
+      signal.removeEventListener('abort', letGo);
       for (const container of opened) await container.close();
     }
   }
@@ -150,10 +157,10 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
     };
     const held = holdJob(job, { store: records, holder, clock, signal, kept, turn: () => parts.turn() });
     try {
-      await run(held);
+      await run(held, signal);
       return { state: 'completed', reason: '' };
     } catch (error) {
-      if (error instanceof JobStopped) return 'stopped';
+      if (error instanceof JobStopped || signal.aborted) return 'stopped';
       if (error instanceof JobFailed) return { state: 'failed', reason: error.message };
       if (mayPass(error)) {
         log.warn({ job: job.id, error }, 'an import or export waits for its container or for the tables');
@@ -229,13 +236,6 @@ function paused(ms: number, clock: Pick<Clock, 'after'>, signal: AbortSignal): P
   });
 }
 
-/** Reads from the one, writes to the other. */
-const both = (input: JobContainer, output: JobContainer): JobContainer => ({
-  ...output,
-  head: (name) => input.head(name),
-  read: (name, start) => input.read(name, start),
-});
-
 function planOf(principal: Principal, request: JobRequest, makeArea: () => string): JobPlan {
   if (request.kind === 'import' && request.inputUri === null) {
     throw new HubError('ArgumentNull', 'inputBlobContainerUri is missing.');
@@ -251,51 +251,4 @@ function planOf(principal: Principal, request: JobRequest, makeArea: () => strin
     withTwins: isPolicy && principal.permissions.has('ServiceConnect'),
     createdBy: isPolicy ? principal.policyName : '',
   };
-}
-
-/** What does not work now is told now, and not by a job that fails. @throws HubError BlobContainerValidationError */
-async function demandContainers(plan: JobPlan, open: OpenContainer): Promise<void> {
-  const using = async (uri: string, work: (container: JobContainer) => Promise<void>): Promise<void> => {
-    const container = await open(uri);
-    try {
-      await work(container);
-    } catch (error) {
-      if (objectErrorOf(error) === undefined) throw error;
-      throw new HubError('BlobContainerValidationError', reasonOf(error));
-    } finally {
-      await container.close();
-    }
-  };
-  if (plan.kind === 'export') {
-    // A block that belongs to no file: dropped with the first commit.
-    return using(plan.outputUri, (container) => container.stage(plan.outputName, PROBE_BLOCK, Buffer.from('\n')));
-  }
-  await using(plan.inputUri ?? '', async (container) => {
-    for (const name of [plan.inputName, plan.configurationsName]) {
-      if (name === null || (await container.head(name)) !== undefined) continue;
-      throw new HubError('BlobContainerValidationError', `There is no file ${name} in the container.`);
-    }
-  });
-  if (plan.outputUri !== plan.inputUri) await using(plan.outputUri, async () => {});
-}
-
-function mayPass(error: unknown): boolean {
-  if (objectErrorOf(error) !== undefined) return objectErrorOf(error)?.kind === 'unavailable';
-  return error instanceof HubError && (error.code === 'ServiceUnavailable' || error.code === 'ThrottlingException');
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof HubError) return error.message;
-  const refusal = objectErrorOf(error);
-  if (refusal === undefined) return 'The hub failed; its log says why.';
-  switch (refusal.kind) {
-    case 'denied':
-      return 'The container refuses the hub: its signed address must be good still, for reading an input, and for writing an output.';
-    case 'full':
-      return 'The container has no more room.';
-    case 'unavailable':
-      return 'The container cannot be reached.';
-    default:
-      return `The container refuses the file (${refusal.kind}).`;
-  }
 }

@@ -71,6 +71,7 @@ const PASSING = new Set([408, 429, 500, 502, 503, 504]);
 
 export class StoreClient {
   readonly #parts: StoreClientParts;
+  #isClosed = false;
   readonly #agents: { readonly http: http.Agent; readonly https: https.Agent };
 
   constructor(parts: StoreClientParts) {
@@ -101,7 +102,9 @@ export class StoreClient {
     });
   }
 
+  /** Ends what is under way, too; nothing is tried again. */
   close(): void {
+    this.#isClosed = true;
     this.#agents.http.destroy();
     this.#agents.https.destroy();
   }
@@ -126,7 +129,7 @@ export class StoreClient {
         // What the sender of the bytes has done is not the store's fault.
         if (error instanceof ObjectError && error.kind !== 'unavailable') throw error;
         observe('failed');
-        if (nth >= triesMax) throw unavailable(error);
+        if (nth >= triesMax || this.#isClosed) throw unavailable(error);
       }
       const pauseMs = limits.fileStorePauseMs * 4 ** (nth - 1);
       await new Promise<void>((resolve) => this.#parts.clock.after(pauseMs, resolve));
