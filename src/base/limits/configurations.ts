@@ -22,6 +22,8 @@ export const configurationsLimits = {
   configurationPriorityMax: 2 ** 31 - 1,
   /** Identities that are looked at in one step of the store: some milliseconds of its thread, between which others have their turn. */
   configurationsAtOnce: 32,
+  /** Of these, what those may be that have changed, while a walk over the whole fleet is under way. */
+  configurationMarksShare: 3 / 4,
   /** Of the walk over the whole fleet, so much of the time is left to others: the pause behind a step, in times of the step. */
   configurationWalkPause: 1,
   /** How often content is set on a twin that others change at the same time. */
@@ -30,6 +32,8 @@ export const configurationsLimits = {
   configurationRetryMs: 1 * SECOND_MS,
   /** Marks that a metric counts: each costs a look at a row. */
   configurationMarksCounted: 10_000,
+  /** Devices of which a node knows that it has told which modules they have no place for. */
+  configurationsToldMax: 10_000,
   /** How often a node looks for what another one has left. */
   configurationLookMs: 10 * SECOND_MS,
 } as const;

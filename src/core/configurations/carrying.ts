@@ -48,6 +48,8 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
   let look: Cancel | undefined;
   let resume: (() => void) | undefined;
   let working: Promise<void> | undefined;
+  /** Modules that a device has no place for: told once, and not with each change of the device. */
+  const told = new Map<string, string>();
 
   const wake = (): void => {
     isAgain = true;
@@ -101,11 +103,15 @@ export function carryConfigurations(parts: CarryingParts): Carrying {
 
   async function make(deviceId: string, modules: Step['missing'][number]['modules']): Promise<void> {
     const outcomes = await makeModules(parts, deviceId, modules);
-    for (const [at, { kind }] of outcomes.entries()) {
-      if (kind === 'full') {
-        const { moduleId } = modules[at];
-        parts.notApplied({ deviceId, moduleId }, `The device ${deviceId} holds as many modules as allowed.`);
-      }
+    const full = modules.filter((_, at) => outcomes[at].kind === 'full').map(({ moduleId }) => moduleId);
+    const before = told.get(deviceId);
+    told.delete(deviceId);
+    if (full.length === 0) return;
+    if (told.size >= limits.configurationsToldMax) told.clear();
+    told.set(deviceId, full.join('/'));
+    if (before === full.join('/')) return;
+    for (const moduleId of full) {
+      parts.notApplied({ deviceId, moduleId }, `The device ${deviceId} holds as many modules as allowed.`);
     }
   }
 

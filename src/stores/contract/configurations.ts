@@ -114,6 +114,20 @@ export function configurationStoreContract(name: string, open: () => Promise<Con
     assert.ok(again.kind === 'done' && again.kept.serial > serial);
   });
 
+  trial('who is quiet gets a new configuration while others change without end', async (parts) => {
+    const busy = devices(120);
+    await create(parts, devices(130));
+    assert.equal((await parts.store.create(configuration('c1'), 9)).kind, 'done');
+    for (const key of busy) await change(parts, key, { tags: { n: 0 } });
+    for (let n = 1; n <= 70; n++) {
+      await parts.store.step(terms(8));
+      for (let at = 0; at < 8; at++) await change(parts, busy[(n * 8 + at) % busy.length], { tags: { n } });
+    }
+    assert.deepEqual(await desired(parts, { deviceId: 'd129' }), { a: 'c1' });
+    await drain(parts);
+    assert.deepEqual((await parts.store.get('c1'))?.systemCounts, { targetedCount: 130, appliedCount: 130 });
+  });
+
   trial('a walk reaches everybody once, in steps, and goes on after a restart', async (parts) => {
     await create(parts, devices(50));
     const heard: DesiredNote[] = [];

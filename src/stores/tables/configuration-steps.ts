@@ -1,4 +1,5 @@
 /** One step over identities that are marked, and then over the fleet where the walk is: what configurations make of each is written. */
+import { limits } from '../../base/limits.ts';
 import {
   countedBy,
   isNothing,
@@ -73,7 +74,9 @@ export async function stepConfigurations(
   const set = await setOf(tx, facts, known);
   const work = new Work(tx, set, { time, withEvents });
 
-  const marks = await marksBehind(tx, turn, countMax);
+  // A fleet that changes without end leaves something of each step to a walk.
+  const marksMax = isBefore(turn, facts.goal) ? Math.ceil(countMax * limits.configurationMarksShare) : countMax;
+  const marks = await marksBehind(tx, turn, marksMax);
   const subjects = await subjectsAt(tx, marks);
   const bySubject = new Map(subjects.map((each) => [nameOf(each.subject.place), each]));
   for (const each of marks) {
@@ -94,9 +97,9 @@ export async function stepConfigurations(
         ? { lap: place.lap + 1, deviceId: '', moduleId: '' }
         : { lap: place.lap, ...end };
   }
-  await saveTurn(tx, place, marks.length < countMax ? undefined : marks.at(-1), turn);
+  await saveTurn(tx, place, marks.length < marksMax ? undefined : marks.at(-1), turn);
   await addToCounters(tx, work.differences);
-  const hasSeenAll = turn.markDevice === '' && marks.length < countMax && !work.hasMarked && work.missing.length === 0;
+  const hasSeenAll = turn.markDevice === '' && marks.length < marksMax && !work.hasMarked && work.missing.length === 0;
   const isDone = hasSeenAll && !isBefore(place, facts.goal);
   return {
     step: {
