@@ -237,7 +237,8 @@ const noHandler: MethodAnswer = { status: 501, payload: { error: 'The adapter ha
 const closed = (): Refused => new Refused('closed', 'The session has ended.');
 
 /** What a hub would refuse, found where the message is. */
-export function objectionTo({ body, properties, messageId, correlationId }: Telemetry): Refused | undefined {
+export function objectionTo({ body, properties, ...system }: Telemetry): Refused | undefined {
+  const { messageId, correlationId, contentType, contentEncoding } = system;
   let bytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
   if (properties !== undefined) {
     let count = 0;
@@ -252,6 +253,12 @@ export function objectionTo({ body, properties, messageId, correlationId }: Tele
   for (const id of [messageId, correlationId]) {
     if (id !== undefined && id.length > limits.messageIdCharsMax) {
       return new Refused('invalid', `An id of a message has up to ${limits.messageIdCharsMax} characters.`);
+    }
+  }
+  for (const type of [contentType, contentEncoding]) {
+    const max = limits.adapterContentTypeCharsMax;
+    if (type !== undefined && type.length > max) {
+      return new Refused('invalid', `The content type and the content encoding have up to ${max} characters.`);
     }
   }
   if (bytes <= limits.telemetryBytesMax) return undefined;

@@ -7,6 +7,8 @@ export const adaptersLimits = {
   /** Characters of an adapter's name, and of what names a device outside (a topic, a Dev EUI). */
   adapterNameCharsMax: 32,
   adapterAddressCharsMax: 200,
+  /** Characters of a message's content type, and of its content encoding. */
+  adapterContentTypeCharsMax: 1024,
   /** Open connections of a listener of an adapter, and of one address there, unless the adapter asks for other bounds. */
   adapterConnectionsMax: 1000,
   adapterConnectionsPerAddressMax: 100,

@@ -4,7 +4,7 @@ import { BatchWriter, type ForwardedMessage } from '../../wire/gateway/batch.ts'
 import type { RefusedKind, RefusedMessage } from '../../wire/gateway/refused.ts';
 import { Refused } from '../refused.ts';
 import { Pace } from './pace.ts';
-import type { Lane, Queue, Taken } from './queue.ts';
+import { type Lane, type Queue, sizeOf, type Taken } from './queue.ts';
 
 /** The link to the hub on which batches go. */
 export interface BatchLink {
@@ -121,7 +121,7 @@ export class Forwarder {
    */
   send(message: ForwardedMessage, isKept = false): Promise<void> {
     if (this.#link === undefined) return Promise.reject(unreachable());
-    const size = message.body.length + message.deviceId.length + DIRECT_BYTES;
+    const size = sizeOf(message) + DIRECT_BYTES;
     if (this.#directBytes + size > limits.gatewayDirectBytesMax) {
       return Promise.reject(new Refused('throttled', 'More messages wait for the hub than the gateway may hold.', 1));
     }
@@ -248,8 +248,8 @@ export class Forwarder {
   }
 }
 
-/** What a message takes beside its body. */
-const DIRECT_BYTES = 64;
+/** What a message takes in memory beside its parts. */
+const DIRECT_BYTES = 48;
 const MESSAGES_MAX = limits.gatewayBatchMessagesMax;
 
 const unreachable = (): Refused => new Refused('unreachable', 'The hub cannot be reached.');

@@ -8,6 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { ForwardedMessage } from '../../wire/gateway/batch.ts';
 import { type Lane, Queue, type QueueOptions } from './queue.ts';
+import { Reports } from './reports.ts';
 import { GatewayStore, type GatewayStoreOptions } from './store.ts';
 
 interface Scene {
@@ -249,4 +250,39 @@ test('the file is synced at each commit, has one owner, and no other may read it
   later.exec('pragma user_version = 99');
   later.close();
   assert.throws(() => new GatewayStore({ folder: path.dirname(file), clock: systemClock }), /later version/);
+});
+
+test('a block that the disk gives back broken is dropped and told; what is behind it goes on', async (t) => {
+  const first = scene(t);
+  for (const n of upTo(5)) await first.queue.put(message(n));
+  const { file } = first.store;
+  first.store.close();
+  const disk = new DatabaseSync(file);
+  disk.exec("update block set body = x'0100ff' where n = 2");
+  disk.close();
+  const { queue, again } = first.again();
+  const broken: number[] = [];
+  queue.onBroken = (count) => broken.push(count);
+  queue.begin();
+  assert.deepEqual(drain(queue, 'backlog'), [0, 2, 3, 4]);
+  assert.deepEqual([broken, queue.dropped], [[1], 1]);
+  const last = again().queue;
+  assert.deepEqual([last.messages, last.bytes], [0, 0]);
+});
+
+test('what a device reports is too large: the messages of others that share its commit are stored', async (t) => {
+  const { queue, store } = scene(t);
+  const reports = new Reports(store);
+  const [report, ...stored] = await Promise.allSettled([
+    reports.keep('d1', { text: 'x'.repeat(limits.gatewayReportBytesMax) }),
+    queue.put(message(1)),
+    reports.keep('d2', { n: 1 }),
+  ]);
+  assert.equal((report as PromiseRejectedResult).reason.code, 'tooLarge');
+  assert.deepEqual(
+    stored.map(({ status }) => status),
+    ['fulfilled', 'fulfilled'],
+  );
+  assert.equal(queue.messages, 1);
+  assert.deepEqual([reports.has('d1'), reports.find('d2')], [false, { n: 1 }]);
 });

@@ -1,5 +1,12 @@
 import { limits } from '../../base/limits.ts';
-import { BatchWriter, type ForwardedMessage, forwarded, readBatch } from '../../wire/gateway/batch.ts';
+import {
+  BatchWriter,
+  type ForwardedMessage,
+  forwarded,
+  type ReceivedMessage,
+  readBatch,
+} from '../../wire/gateway/batch.ts';
+import { GatewayDecodeError } from '../../wire/gateway/bytes.ts';
 import { Refused } from '../refused.ts';
 import type { GatewayStore } from './store.ts';
 
@@ -95,6 +102,8 @@ export class Queue {
   onMessages: () => void = () => {};
   /** Called with the number of messages that were dropped for newer ones. */
   onDropped: (count: number) => void = () => {};
+  /** Called with the number of messages that the disk has given back broken: they are dropped, the others go on. */
+  onBroken: (count: number) => void = () => {};
   readonly #sql;
 
   constructor({ store, bytesMax, whenFull }: QueueOptions) {
@@ -227,7 +236,12 @@ export class Queue {
       for (const block of blocks) {
         const isFull = size + block.size > bytesMax || messages.length + block.messages > messagesMax;
         if (first !== undefined && isFull) return { lane, first, last, messages, size };
-        for (const message of readBatch(Buffer.from(block.body))) messages.push(forwarded(message));
+        const found = this.#messagesOf(block);
+        if (found === undefined) {
+          this.#cursors[lane] = block.n + 1;
+          continue;
+        }
+        for (const message of found) messages.push(forwarded(message));
         size += block.size;
         first ??= block.n;
         last = block.n;
@@ -237,8 +251,21 @@ export class Queue {
     return first === undefined ? undefined : { lane, first, last, messages, size };
   }
 
+  /** Undefined = it is broken, and leaves the disk: else the gateway would come to it again after each start, and to nothing behind it. */
+  #messagesOf({ n, messages, body }: Block): readonly ReceivedMessage[] | undefined {
+    try {
+      return readBatch(Buffer.from(body));
+    } catch (error) {
+      if (!(error instanceof GatewayDecodeError)) throw error;
+      this.#dropped += messages;
+      this.onBroken(messages);
+      this.done({ first: n, last: n });
+      return undefined;
+    }
+  }
+
   /** The hub has them: they leave the disk. */
-  done({ first, last }: Taken): void {
+  done({ first, last }: Pick<Taken, 'first' | 'last'>): void {
     const newest = this.#gone.at(-1);
     if (newest !== undefined && newest.last + 1 === first) newest.last = last;
     else this.#gone.push({ first, last });
@@ -390,10 +417,10 @@ export class Queue {
 
 const BLOCKS_PER_READ = 64;
 
-/** Somewhat more than a message takes in a block. */
-function sizeOf({ body, deviceId, messageId, properties }: ForwardedMessage): number {
+/** About what a message takes in a block where nothing of it was told before. */
+export function sizeOf({ body, deviceId, messageId, properties }: ForwardedMessage): number {
   let size = body.length + deviceId.length + (messageId?.length ?? 0) + 16;
-  for (const [name, value] of properties) size += name.length + (value?.length ?? 0);
+  for (const [name, value] of properties) size += Buffer.byteLength(name) + Buffer.byteLength(value ?? '');
   return size;
 }
 

@@ -74,6 +74,10 @@ export class RemoteHost {
     const bytesMax = options.queueBytesMax ?? limits.gatewayQueueBytesDefault;
     this.queue = new Queue({ store, bytesMax, whenFull: options.whenFull ?? 'refuse' });
     this.queue.onDropped = (count) => this.#dropped(count);
+    this.queue.onBroken = (count) => {
+      this.counts.dropped += count;
+      log.error('the disk has given messages back broken: they are dropped', { count });
+    };
     this.forwarder = new Forwarder({
       queue: this.queue,
       clock,

@@ -126,7 +126,7 @@ export class RemoteSession implements SessionWire, DeviceEvents {
       correlationId,
       contentType,
       contentEncoding,
-      address,
+      address: address?.slice(0, limits.adapterAddressCharsMax),
       properties: properties === undefined ? NONE : Object.entries(properties),
       body: typeof body === 'string' ? Buffer.from(body) : body,
     };

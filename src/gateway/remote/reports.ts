@@ -46,8 +46,8 @@ export class Reports {
         throw new Refused('tooLarge', 'The reported properties that wait for the hub are larger than it takes.');
       }
       this.#sql.keep.run(device, text);
-      this.#waiting.add(device);
     });
+    if (this.find(device) !== undefined) this.#waiting.add(device);
   }
 
   /** The hub has it, or never takes it. A later one that was merged into it meanwhile stays. */

@@ -71,7 +71,8 @@ export class GatewayStore {
 
   /**
    * Has `run` make changes in the next commit, behind those that were asked for before. Resolves when they are durable.
-   * @throws Refused queueFull (the disk, or the file, is full), unreachable (the disk fails): nothing was changed then
+   * @param run throws Refused before it has changed anything: that ends nothing of the others
+   * @throws Refused queueFull (the disk, or the file, is full), unreachable (the disk fails): nothing was changed then; and what `run` throws
    */
   write(run: () => void): Promise<void> {
     if (this.#isClosed) return Promise.reject(new Refused('closed', 'The gateway is stopping.'));
@@ -86,9 +87,18 @@ export class GatewayStore {
     const writes = this.#writes;
     if (writes.length === 0) return;
     this.#writes = [];
+    const refused = new Map<Write, Refused>();
     try {
       this.#database.exec('begin immediate');
-      for (const { run } of writes) run();
+      for (const write of writes) {
+        try {
+          write.run();
+        } catch (error) {
+          // One device's change that is too large must not refuse the messages of all others.
+          if (!(error instanceof Refused)) throw error;
+          refused.set(write, error);
+        }
+      }
       this.#database.exec('commit');
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('rollback');
@@ -99,7 +109,11 @@ export class GatewayStore {
     }
     this.commits++;
     this.failure = undefined;
-    for (const { resolve } of writes) resolve();
+    for (const write of writes) {
+      const refusal = refused.get(write);
+      if (refusal === undefined) write.resolve();
+      else write.reject(refusal);
+    }
   }
 
   close(): void {
@@ -154,7 +168,6 @@ const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
 
 function refusalOf(error: unknown): Error {
-  if (error instanceof Refused) return error;
   const { errcode, message } = error as { errcode?: number; message: string };
   return errcode === SQLITE_FULL
     ? new Refused('queueFull', "The gateway's disk is full.")

@@ -10,8 +10,8 @@ const id = z.string().max(limits.messageIdCharsMax).optional();
 const headSchema: z.ZodType<MessageHead> = z.strictObject({
   ...{ m: id, c: id },
   t: z.number().min(0).max(8.64e15).optional(),
-  ct: z.string().max(1024).optional(),
-  ce: z.string().max(1024).optional(),
+  ct: z.string().max(limits.adapterContentTypeCharsMax).optional(),
+  ce: z.string().max(limits.adapterContentTypeCharsMax).optional(),
   p: z.record(z.string(), z.string()).optional(),
   a: z.string().optional(),
 });
