@@ -57,7 +57,8 @@ export interface Host {
   /**
    * The 32 bytes that prove an identity by a pre-shared key: HMAC-SHA256 of `mooring psk` under the device's primary key. Undefined =
    * no such device, or it is disabled or has no key. Kept for a short time, and so answered while the hub is away.
-   * @param peer Address of the peer without its port: who asks for many unknown identities is slowed
+   * @param peer Address of the peer without its port
+   * @throws Refused unreachable where the hub cannot say now: whoever asks tries again
    */
   sharedKey(device: string, peer?: string): Promise<Uint8Array | undefined>;
   /**

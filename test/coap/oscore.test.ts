@@ -5,10 +5,10 @@ import { after, before, test } from 'node:test';
 import coap from '../../src/adapters/coap/index.ts';
 import { OscoreNumbers } from '../../src/adapters/coap/oscore/numbers.ts';
 import { limits } from '../../src/base/limits.ts';
-import type { Host } from '../../src/gateway/index.ts';
+import { type Host, Refused } from '../../src/gateway/index.ts';
 import { FakeHub, type RunningAdapter, runAdapter } from '../../src/gateway/testing/index.ts';
 import { encodeDatagram } from '../../src/wire/coap/datagram.ts';
-import { codes, codeText, optionOf, options, types } from '../../src/wire/coap/messages.ts';
+import { codes, codeText, optionOf, options, types, uintOf } from '../../src/wire/coap/messages.ts';
 import { CoapClient } from '../drivers/coap.ts';
 import { OscoreClient } from '../drivers/oscore-client.ts';
 import { until } from '../drivers/until.ts';
@@ -167,6 +167,26 @@ test('a new key of a device that was away in the meantime counts within a second
   const { outer } = oscore.sealed('telemetry', post);
   client.send(encodeDatagram(outer));
   assert.equal(optionOf(await client.answerTo(outer), options.oscore), undefined, 'the old one opens nothing');
+});
+
+test('a hub that cannot be asked for the key now is no wrong key: the device is told when to come again', async (t) => {
+  const own = new FakeHub();
+  const secret = secretOf(own.addDevice('d'));
+  const { sharedKey } = own;
+  own.sharedKey = () => {
+    throw new Refused('unreachable', 'away', 7);
+  };
+  const running = await runAdapter(coap, { udp: { port: 0 } }, own);
+  t.after(() => running.stop());
+  const client = await CoapClient.open(running.ports[0]);
+  t.after(() => client.close());
+  const oscore = new OscoreClient(client, 'd', secret);
+  const { outer } = oscore.sealed('telemetry', post);
+  client.send(encodeDatagram(outer));
+  const told = await client.answerTo(outer);
+  assert.deepEqual([codeText(told.code), uintOf(told, options.maxAge)], ['5.03', 7]);
+  own.sharedKey = sharedKey;
+  assert.equal(codeText((await oscore.request('telemetry', post)).answer.code), '2.04');
 });
 
 test('numbers of the adapter go on behind those that were reserved, also after a crash', async () => {

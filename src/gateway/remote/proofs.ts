@@ -35,8 +35,9 @@ export class Proofs {
   readonly #salt: Buffer;
   readonly #sql;
   #created = 0;
-  /** By device; what the hub has answered last. */
-  readonly #sharedKeys = new Map<string, { readonly key: Uint8Array | undefined; readonly at: number }>();
+  /** By device; what the hub has answered last. Names that have no key push out none that have: anybody may ask for many of them. */
+  readonly #sharedKeys = new Map<string, { readonly key: Uint8Array; readonly at: number }>();
+  readonly #keyless = new Map<string, { readonly key: undefined; readonly at: number }>();
 
   constructor(parts: ProofsParts) {
     this.#parts = parts;
@@ -76,25 +77,30 @@ export class Proofs {
     return expiresAt;
   }
 
-  /** As `Host.sharedKey`. One that is known counts for a minute, and for as long as the hub is away. */
+  /** As `Host.sharedKey`. One that is known counts for a minute, and for as long as the hub is away. @throws Refused unreachable */
   async sharedKey(device: string): Promise<Uint8Array | undefined> {
     const { clock, hub, may } = this.#parts;
     if (!may.psk(device)) return undefined;
     const ask = hub();
-    const known = this.#sharedKeys.get(device);
-    const isFresh = known !== undefined && clock.monotonic() - known.at < limits.gatewaySharedKeyMs;
-    if (isFresh || ask === undefined) return known?.key;
-    const answer = await ask({ operation: 'sharedKey', device }, '').catch(() => undefined);
-    if (answer?.status !== 200) return answer === undefined ? known?.key : undefined;
-    const { key } = JSON.parse(String(answer.body)) as { key: string | null };
-    const bytes = key === null ? undefined : Buffer.from(key, 'base64');
-    this.#sharedKeys.delete(device);
-    this.#sharedKeys.set(device, { key: bytes, at: clock.monotonic() });
-    for (const oldest of this.#sharedKeys.keys()) {
-      if (this.#sharedKeys.size <= limits.gatewaySharedKeysMax) break;
-      this.#sharedKeys.delete(oldest);
+    const known = this.#sharedKeys.get(device) ?? this.#keyless.get(device);
+    if (known !== undefined && clock.monotonic() - known.at < limits.gatewaySharedKeyMs) return known.key;
+    const answer = await ask?.({ operation: 'sharedKey', device }, '').catch(() => undefined);
+    if (answer === undefined || answer.status === 429 || answer.status >= 500) {
+      // A hub that cannot say now has not said that there is none.
+      if (known !== undefined) return known.key;
+      throw new Refused('unreachable', 'The hub cannot be asked for the key of the device now.', 10);
     }
-    return bytes;
+    const text = answer.status === 200 ? (JSON.parse(String(answer.body)) as { key: string | null }).key : null;
+    this.#sharedKeys.delete(device);
+    this.#keyless.delete(device);
+    const at = clock.monotonic();
+    if (text === null) {
+      keep(this.#keyless, device, { key: undefined, at });
+      return undefined;
+    }
+    const key = Buffer.from(text, 'base64');
+    keep(this.#sharedKeys, device, { key, at });
+    return key;
   }
 
   /** What was believed of a device counts no more. */
@@ -170,6 +176,15 @@ export class Proofs {
     else if (proof.kind === 'token') hash.update(proof.token);
     else if (proof.kind === 'certificate') for (const each of proof.chain) hash.update(each);
     return hash.digest();
+  }
+}
+
+/** Keeps it as the newest; the oldest ones make room. */
+function keep<Value>(map: Map<string, Value>, device: string, value: Value): void {
+  map.set(device, value);
+  for (const oldest of map.keys()) {
+    if (map.size <= limits.gatewaySharedKeysMax) return;
+    map.delete(oldest);
   }
 }
 

@@ -172,11 +172,13 @@ export class AdapterEnd implements SessionOwner {
               value: key === undefined ? null : Buffer.from(key).toString('base64'),
             }),
           (error: unknown) => {
-            this.hub.log.info(
-              { adapter: this.#parts.name, check: asHubError(error).reason },
-              'a shared key is not given',
-            );
-            this.say({ kind: 'reply', r: word.r, value: null });
+            const refusal = asHubError(error);
+            this.#logRefusal(refusal, error, 'a shared key is not given');
+            const code = refusedCodeOf(refusal);
+            // What the adapter may not know is as if it were not there; a hub that cannot say has said nothing.
+            const isForNow = code === 'throttled' || code === 'unreachable';
+            if (isForNow) this.say({ kind: 'reply', r: word.r, code, text: refusal.message });
+            else this.say({ kind: 'reply', r: word.r, value: null });
           },
         );
         return;
@@ -244,13 +246,13 @@ export class AdapterEnd implements SessionOwner {
   }
 
   /** An adapter may bring more of them than a log can hold. */
-  #logRefusal(refusal: HubError, error: unknown): void {
+  #logRefusal(refusal: HubError, error: unknown, sentence = 'a device of an adapter is refused'): void {
     const second = Math.floor(this.hub.clock.monotonic() / 1000);
     if (this.#lines.second !== second) this.#lines = { second, count: 0 };
     if (++this.#lines.count > limits.adapterLogLinesPerSecond) return;
     const facts = { adapter: this.#parts.name, check: refusal.reason, code: refusal.code };
     if (refusal.code === 'ServerError') this.hub.log.error({ ...facts, error }, 'a login could not be judged');
-    else this.hub.log.info(facts, 'a device of an adapter is refused');
+    else this.hub.log.info(facts, sentence);
   }
 
   /** Sessions whose proof has ended. */

@@ -41,6 +41,8 @@ export class ChildHost {
   readonly #connecting = new Map<number, Waiting<void>>();
   readonly #questions = new Map<number, Waiting<unknown>>();
   readonly #keys = new Map<string, { readonly until: number; readonly key: Promise<Uint8Array | undefined> }>();
+  /** Until when it counts that they have none. */
+  readonly #keyless = new Map<string, number>();
   readonly #memory: ReturnType<typeof openMemory>;
   #certificate: TlsMaterial | undefined;
   #lastSession = 0;
@@ -297,8 +299,21 @@ export class ChildHost {
     const now = systemClock.monotonic();
     const known = this.#keys.get(device);
     if (known !== undefined && known.until > now) return known.key;
+    if ((this.#keyless.get(device) ?? 0) > now) return Promise.resolve(undefined);
     const asked = this.#ask<string | null>((r) => ({ kind: 'sharedKey', r, device, ...(peer && { peer }) }));
-    const key = asked.then((text) => (text === null ? undefined : Buffer.from(text, 'base64')));
+    const key: Promise<Uint8Array | undefined> = asked.then((text) => {
+      if (text !== null) return Buffer.from(text, 'base64');
+      // Anybody may ask for many names that have no key: they push out none that have.
+      if (this.#keys.get(device)?.key !== key) return undefined;
+      this.#keys.delete(device);
+      this.#keyless.delete(device);
+      this.#keyless.set(device, now + limits.adapterKeyKeptMs);
+      for (const oldest of this.#keyless.keys()) {
+        if (this.#keyless.size <= limits.adapterKeysKeptMax) break;
+        this.#keyless.delete(oldest);
+      }
+      return undefined;
+    });
     for (const oldest of this.#keys.keys()) {
       if (this.#keys.size < limits.adapterKeysKeptMax) break;
       this.#keys.delete(oldest);

@@ -8,7 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { limits } from '../../../base/limits.ts';
 import { ReplayWindow } from '../../../base/replay-window.ts';
-import type { Host } from '../../../gateway/index.ts';
+import { type Host, Refused } from '../../../gateway/index.ts';
 import {
   type CoapMessage,
   type CoapOption,
@@ -31,7 +31,7 @@ import {
   seal,
   unseal,
 } from '../../../wire/coap/oscore.ts';
-import { type Answer, type Caller, messageOf, type Serve, type Shown } from '../exchange.ts';
+import { type Answer, busy, type Caller, messageOf, type Serve, type Shown } from '../exchange.ts';
 import type { OscoreNumbers } from './numbers.ts';
 
 const SERVER_ID = Buffer.of(0x01);
@@ -84,10 +84,13 @@ export class OscoreContexts {
     }
     const known = this.#known.get(device);
     if (known !== undefined) return this.#open(known, request, message, caller);
-    return this.#derive(device, caller.peer).then((context) =>
-      context === undefined
-        ? refused(codes.unauthorized)
-        : this.#open(this.#known.get(device) ?? context, request, message, caller),
+    return this.#derive(device, caller.peer).then(
+      (context) =>
+        context === undefined
+          ? refused(codes.unauthorized)
+          : this.#open(this.#known.get(device) ?? context, request, message, caller),
+      // Not to be told from a wrong key would make the device give up.
+      (error) => busy((error instanceof Refused && error.retryAfterSeconds) || 5),
     );
   };
 
@@ -97,7 +100,7 @@ export class OscoreContexts {
   }
 
   async #derive(device: string, peer: string): Promise<Context | undefined> {
-    const key = await this.#keyOf(device, peer);
+    const key = await this.#host.sharedKey(device, peer);
     return key === undefined ? undefined : this.#contextOf(device, key);
   }
 
@@ -144,15 +147,11 @@ export class OscoreContexts {
     const isKept = this.#known.get(context.device) === context;
     if (!isKept || now - context.checkedAt < limits.coapOscoreKeyCheckMs) return undefined;
     context.checkedAt = now;
-    return this.#keyOf(context.device, caller.peer).then((key) => {
+    return this.#host.sharedKey(context.device, caller.peer).then((key) => {
       if (key === undefined || Buffer.compare(key, context.key) === 0) return refused(codes.badRequest);
       if (this.#known.get(context.device) === context) this.#known.delete(context.device);
       return this.#open(this.#contextOf(context.device, key), request, message, caller);
-    });
-  }
-
-  #keyOf(device: string, peer: string): Promise<Uint8Array | undefined> {
-    return this.#host.sharedKey(device, peer).catch(() => undefined);
+    }, broken);
   }
 
   #contextOf(device: string, key: Uint8Array): Context {
@@ -225,4 +224,5 @@ export class OscoreContexts {
 }
 
 /** Without a seal, without a word, and not to be kept (section 8.2). */
+const broken = (): Answer => refused(codes.badRequest);
 const refused = (code: number): Answer => ({ code, options: [uintOption(options.maxAge, 0)] });
