@@ -2,6 +2,7 @@
  * A session as the adapter has it, the same in every host: what handlers return becomes a settlement, what comes is handed over in
  * order, silence ends it. How the hub is reached is the `SessionWire`'s.
  */
+import { scanJson } from '../base/json-scan.ts';
 import { limits } from '../base/limits.ts';
 import { Refused } from './refused.ts';
 import type {
@@ -115,6 +116,7 @@ export class HostedSession implements DeviceSession, SessionEnd {
   async report(patch: JsonObject): Promise<number | undefined> {
     this.#active();
     if (this.#end.signal.aborted) throw closed();
+    demandJson(patch, 'A report');
     return this.wire.report(patch);
   }
 
@@ -142,15 +144,17 @@ export class HostedSession implements DeviceSession, SessionEnd {
 
   method(id: string, call: MethodCall): void {
     const { handlers } = this.#parts;
-    this.#run(id, (signal) => handlers.method?.(call, signal)).then(
-      (answer) => this.wire.answer(id, answer ?? noHandler),
-      (error) => {
+    this.#run(id, (signal) => handlers.method?.(call, signal))
+      .then((answer = noHandler) => {
+        demandJson(answer.payload, 'The answer of a method');
+        this.wire.answer(id, answer);
+      })
+      .catch((error: unknown) => {
         if (error instanceof Over) return;
         this.#failed('method', error);
         // The text of a fault is the log's, not the caller's.
         this.wire.answer(id, { status: 500, payload: { error: 'The adapter has failed.' } });
-      },
-    );
+      });
   }
 
   methodOver(id: string): void {
@@ -235,6 +239,21 @@ class Over extends Error {}
 const noHandler: MethodAnswer = { status: 501, payload: { error: 'The adapter has no methods.' } };
 
 const closed = (): Refused => new Refused('closed', 'The session has ended.');
+
+/**
+ * A device may nest JSON so deeply that it can be read and not be written again: it ends here, for it would end who writes it.
+ * @throws Refused invalid
+ */
+function demandJson(value: unknown, what: string): void {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    throw new Refused('invalid', `${what} is no JSON, or nests too deeply.`);
+  }
+  if (text !== undefined && scanJson(Buffer.from(text)).depth > limits.methodDepthMax)
+    throw new Refused('invalid', `${what} nests deeper than ${limits.methodDepthMax} levels.`);
+}
 
 /** What a hub would refuse, found where the message is. */
 export function objectionTo({ body, properties, ...system }: Telemetry): Refused | undefined {

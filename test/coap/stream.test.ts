@@ -9,19 +9,9 @@ import tls from 'node:tls';
 import coap from '../../src/adapters/coap/index.ts';
 import { limits } from '../../src/base/limits.ts';
 import { FakeHub, type RunningAdapter, runAdapter } from '../../src/gateway/testing/index.ts';
-import {
-  type CoapMessage,
-  codes,
-  codeText,
-  empty,
-  optionOf,
-  options,
-  textOption,
-  uintOf,
-  uintOption,
-} from '../../src/wire/coap/messages.ts';
-import { encodeStream, StreamReader } from '../../src/wire/coap/stream.ts';
+import { codes, codeText, optionOf, options, textOption, uintOf, uintOption } from '../../src/wire/coap/messages.ts';
 import { makeCertificate } from '../drivers/certificates.ts';
+import { CoapStream } from '../drivers/coap-stream.ts';
 import { until } from '../drivers/until.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'mooring-coap-'));
@@ -39,56 +29,8 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-class Stream {
-  readonly received: CoapMessage[] = [];
-  isClosed = false;
-  readonly #socket: net.Socket;
-  readonly #reader = new StreamReader();
-  #tokens = 0;
-
-  constructor(socket: net.Socket, isGreeted = true) {
-    this.#socket = socket;
-    socket.on('data', (chunk) => {
-      for (const message of this.#reader.read(chunk))
-        this.received.push({ ...message, token: Buffer.from(message.token), payload: Buffer.from(message.payload) });
-    });
-    socket.on('close', () => {
-      this.isClosed = true;
-    });
-    socket.on('error', () => {});
-    if (isGreeted) this.send({ code: codes.csm });
-  }
-
-  send(message: Partial<CoapMessage>): void {
-    this.#socket.write(encodeStream({ code: codes.get, token: empty, options: [], payload: empty, ...message }));
-  }
-
-  write(bytes: Buffer): void {
-    this.#socket.write(bytes);
-  }
-
-  async request(code: number, segments: string, query: readonly string[] = [], payload = ''): Promise<CoapMessage> {
-    const token = Buffer.of(++this.#tokens);
-    const asked = [
-      ...segments.split('/').map((segment) => textOption(options.uriPath, segment)),
-      ...query.map((text) => textOption(options.uriQuery, text)),
-    ];
-    this.send({ code, token, options: asked, payload: Buffer.from(payload) });
-    return this.until((message) => message.token.equals(token));
-  }
-
-  async until(is: (message: CoapMessage) => boolean): Promise<CoapMessage> {
-    await until('a message has come', () => this.received.some(is));
-    return this.received.find(is)!;
-  }
-
-  end(): void {
-    this.#socket.destroy();
-  }
-}
-
-const tcp = (t: { after(end: () => void): void }, isGreeted = true): Stream => {
-  const stream = new Stream(net.connect(adapter.ports[0], '127.0.0.1'), isGreeted);
+const tcp = (t: { after(end: () => void): void }, isGreeted = true): CoapStream => {
+  const stream = new CoapStream(net.connect(adapter.ports[0], '127.0.0.1'), isGreeted);
   t.after(() => stream.end());
   return stream;
 };
@@ -161,7 +103,7 @@ test('over TLS a certificate and a pre-shared key speak for their device', async
     cert: own.pem,
     key: own.keyPem,
   });
-  const byCertificate = new Stream(secure);
+  const byCertificate = new CoapStream(secure);
   t.after(() => byCertificate.end());
   assert.equal(codeText((await byCertificate.request(codes.post, 'telemetry', [], 'c')).code), '2.04');
   hub.addDevice('psk-device');
@@ -171,7 +113,7 @@ test('over TLS a certificate and a pre-shared key speak for their device', async
     pskCallback: () => ({ identity: 'psk-device', psk }),
     checkServerIdentity: () => undefined,
   });
-  const byKey = new Stream(shared);
+  const byKey = new CoapStream(shared);
   t.after(() => byKey.end());
   assert.equal(codeText((await byKey.request(codes.post, 'telemetry', [], 'p')).code), '2.04');
   assert.deepEqual([hub.textsOf('cert-device'), hub.textsOf('psk-device')], [['c'], ['p']]);

@@ -25,6 +25,8 @@ export class CoapServer {
   readonly #host: Host;
   readonly #options: ServerOptions;
   readonly #links = new Map<string, Link>();
+  /** Devices of whom a caller observes something, while it may end: callers by UDP do not. */
+  readonly #observed = new Map<string, Set<string>>();
   readonly #uploads: Uploads;
   readonly #bodies: Bodies;
 
@@ -47,13 +49,16 @@ export class CoapServer {
 
   /** A caller is gone: what it observed goes with it. */
   ended(callerKey: string): void {
-    for (const link of this.#links.values()) link.observers.removeOf(callerKey);
+    for (const device of this.#observed.get(callerKey) ?? []) this.#links.get(device)?.observers.removeOf(callerKey);
+    this.#observed.delete(callerKey);
   }
 
   sweep(): void {
     this.#uploads.sweep();
     this.#bodies.sweep();
     for (const [device, link] of this.#links) if (link.sweep()) this.#links.delete(device);
+    for (const [caller, devices] of this.#observed)
+      if (![...devices].some((device) => this.#links.get(device)?.observers.size)) this.#observed.delete(caller);
     this.#host.metrics.gauge('devices', this.#links.size);
   }
 
@@ -151,6 +156,8 @@ export class CoapServer {
     };
     await link.want(resource);
     const isRegistered = link.observers.add(observer);
+    if (caller.via === 'dtls' || caller.via === 'stream')
+      this.#observed.set(caller.key, (this.#observed.get(caller.key) ?? new Set()).add(link.device));
     return { isRegistered, begin: () => isRegistered && setImmediate(() => link.inbox.observed(observer)) };
   }
 }

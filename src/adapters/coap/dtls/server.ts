@@ -66,8 +66,11 @@ export class DtlsServer {
   receive(datagram: Buffer, peer: string, peerPort: number): void {
     const place = `${peer} ${peerPort}`;
     for (const record of readRecords(datagram)) {
-      if (isClientHello(record)) this.#hello(record, peer, peerPort, place);
-      else {
+      if (isClientHello(record)) {
+        this.#hello(record, peer, peerPort, place);
+        // Nobody sends more behind it, but who wants more cookies made than he sends datagrams.
+        return;
+      } else {
         // A handshake beside a session that lives: only what the new keys open is of it.
         const handshake = this.#handshakes.get(place);
         const session = this.#sessions.get(place);
