@@ -121,6 +121,16 @@ test('pages go on by a token of the same query, which is gone at the end', async
     const { status } = await ask(http, query, { 'x-ms-continuation': broken });
     assert.equal(status, 400, broken.slice(0, 20));
   }
+  const [mark] = JSON.parse(Buffer.from(String(first.headers['x-ms-continuation']), 'base64url').toString()) as [
+    string,
+  ];
+  for (const [id, status] of [
+    ['d1', 200],
+    ['\0', 400],
+  ] as const) {
+    const made = Buffer.from(JSON.stringify([mark, 1, id, ''])).toString('base64url');
+    assert.equal((await ask(http, query, { 'x-ms-continuation': made })).status, status, JSON.stringify(id));
+  }
   for (const wish of ['0', '-1', 'many', '100000']) {
     assert.equal((await ask(http, query, { 'x-ms-max-item-count': wish })).json.length, 4, wish);
   }

@@ -20,6 +20,8 @@ export function cursorOf(query: string, token: string): Cursor {
   if (typeof given !== 'number' || !Number.isSafeInteger(given) || given < 0 || typeof first !== 'string') {
     throw notOfThis();
   }
+  // No id and no key has it, and not every database takes it.
+  if (first.includes('\0') || String(second).includes('\0')) throw notOfThis();
   if (read.length === 3) return { kind: 'group', key: first, given };
   if (read.length !== 4 || typeof second !== 'string') throw notOfThis();
   return { kind: 'row', place: { deviceId: first, moduleId: second }, given };

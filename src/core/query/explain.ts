@@ -4,7 +4,7 @@ import { type FieldPath, fieldOf } from './fields.ts';
 import { runPage } from './page.ts';
 import { pathsOf } from './plan.ts';
 import type { Explanation, FleetReader, Pace, PageRequest, ReadWay } from './ports.ts';
-import type { Collection, Expression, Segments } from './syntax.ts';
+import type { Collection, Expression, Literal, Segments } from './syntax.ts';
 
 /**
  * Works on the page as `runPage` does, and counts. An aggregate that takes too long is explained as far as it came.
@@ -76,6 +76,12 @@ export function indexName({ field, below }: FieldPath): string | undefined {
   return isFit && own.every((name) => typeof name === 'string' && MEMBER.test(name)) ? own.join('.') : undefined;
 }
 
+/** Whether an index may be asked for a value: what databases hold as it is, and no null, which has no entry. */
+export function isIndexable(value: Literal): value is string | number | boolean {
+  if (typeof value === 'number') return Number.isSafeInteger(value);
+  return typeof value === 'boolean' || (typeof value === 'string' && value.isWellFormed() && !value.includes('\0'));
+}
+
 /** In words for an operator: each is a sentence. */
 function adviceOn(where: Expression | undefined, from: Collection): readonly string[] {
   if (where === undefined) return ['The query has no condition: every row is looked at.'];
@@ -89,15 +95,16 @@ function adviceOn(where: Expression | undefined, from: Collection): readonly str
   if (paths.some(({ field, below }) => field === 'properties' && below[0] === 'reported')) {
     return ['Reported properties cannot be indexed: keep what you search by in tags.'];
   }
-  const text = 'Only a comparison by = of a value in tags or properties.desired, alone or in an AND, can use an index';
+  const text =
+    'Only a comparison by = of a value in tags or properties.desired with a text, a whole number, true or false, ' +
+    'alone or in an AND, can use an index';
   return [`${text}; a condition on deviceId (=, IN, STARTSWITH) needs none.`];
 }
 
 function equalPath(part: Expression, from: Collection): FieldPath | undefined {
   if (part.kind !== 'compare' || part.operator !== '=') return undefined;
   const { left, right } = part;
-  const name = left.kind === 'path' && right.kind === 'literal' ? left : right;
-  return name.kind === 'path' && (left.kind === 'literal' || right.kind === 'literal')
-    ? fieldOf(name.segments, from)
-    : undefined;
+  const [name, value] = left.kind === 'path' ? [left, right] : [right, left];
+  const canBeIndexed = name.kind === 'path' && value.kind === 'literal' && isIndexable(value.value);
+  return canBeIndexed ? fieldOf(name.segments, from) : undefined;
 }

@@ -144,6 +144,36 @@ test('a client that reads too slowly is told that it is behind, and gets its row
   assert.equal(live.totals.behind, 1);
 });
 
+test('many that read slowly do not set back one that reads', async () => {
+  const { follow, create, tag, pass, live } = await openHouse();
+  // As much waits for the slow ones together as may wait at all.
+  const slowCount = 65;
+  const own = Math.floor(limits.liveQueriesCharsMax / slowCount);
+  const around = 200 + '{"long":""}'.length;
+  const count = Math.floor(own / (4000 + around));
+  const rest = own - count * (4000 + around) - around;
+  assert.ok(rest >= 0 && own < limits.liveQueryCharsMax, `${rest} characters are left`);
+  const ids = Array.from({ length: count }, (_, at) => `a${at}`);
+  await create(...ids, 'rest', 'b');
+  const text = 'SELECT tags.long FROM devices WHERE tags.n > 0';
+  const slow = Array.from({ length: slowCount }, () => follow(text, { by: 'slow' }));
+  const batches = follow('SELECT tags.m FROM devices WHERE tags.m > 0');
+  for (const each of [...slow, batches]) for (let at = 0; at < 2; at++) await batchOf(each.next());
+  for (const id of ids) await tag(id, { n: 1, long: 'x'.repeat(4000) });
+  await tag('rest', { n: 1, long: 'x'.repeat(rest) });
+  await pass();
+  assert.equal(live.totals.rows, slowCount * (count + 1), 'none is behind yet');
+  for (let m = 1; m <= 3; m++) {
+    const news = batches.next();
+    await tag('b', { m });
+    await pass();
+    assert.deepEqual(shown(await batchOf(news)), [`${m === 1 ? 'enter' : 'change'} b {"m":${m}}`]);
+  }
+  await tag('a0', { n: 2, long: 'y' });
+  await pass();
+  assert.equal(live.totals.rows, (slowCount - 1) * (count + 1) + 1, 'one that holds too much gives way');
+});
+
 test('a client that comes back too late, with another query or another key, gets its rows anew', async () => {
   const { follow, create, tag, pass, live } = await openHouse();
   await create('a');

@@ -115,7 +115,9 @@ export class LiveSet {
       this.#hold(name, match.digest);
       this.#push({ kind: before === undefined || isUnsure ? 'enter' : 'change', place, text: match.text });
     }
-    const isSlow = this.#chars > limits.liveQueryCharsMax || this.#sums.chars > limits.liveQueriesCharsMax;
+    // Where all together hold too much, those give way that hold more than their part: who reads fast enough is not disturbed.
+    const max = this.#sums.chars > limits.liveQueriesCharsMax ? FAIR_CHARS : limits.liveQueryCharsMax;
+    const isSlow = this.#chars > max;
     if (isSlow) this.fallBehind();
   }
 
@@ -173,6 +175,8 @@ export class LiveSet {
     this.#isFull = false;
   }
 }
+
+const FAIR_CHARS = limits.liveQueriesCharsMax / limits.liveQueriesMax;
 
 /** What an event takes beside its row. */
 const EVENT_CHARS = 200;

@@ -249,6 +249,11 @@ export function fleetStoreContract(name: string, open: () => Promise<FleetTrial>
     }
     const odd = await explain("SELECT deviceId FROM devices WHERE tags.a > 1 OR tags.b = 'x'");
     assert.match(odd.advice.join(), /Only a comparison by =/);
+    for (const value of ['0.5', '1e300', 'null', "'\\ud800'"]) {
+      const { way, advice } = await explain(`SELECT deviceId FROM devices WHERE tags.site = ${value}`);
+      assert.equal(way.kind, 'scan', value);
+      assert.match(advice.join(), /with a text, a whole number, true or false/, value);
+    }
     const modules = await explain("SELECT moduleId FROM devices.modules WHERE tags.site = 'n'");
     assert.match(modules.advice.join(), /FROM devices only/);
   });

@@ -3,6 +3,7 @@
  * evaluator, so that only speed hangs on it. What has no such SQL is left out.
  */
 import { type RawBuilder, sql } from 'kysely';
+import { isIndexable } from '../../core/query/explain.ts';
 import { type FieldPath, fieldOf } from '../../core/query/fields.ts';
 import type { Collection, Comparison, Expression, Literal } from '../../core/query/syntax.ts';
 import { documentPath } from './document-paths.ts';
@@ -187,14 +188,8 @@ export function indexedValue(
     const [name, literal] = part.left.kind === 'path' ? [part.left, part.right] : [part.right, part.left];
     const path = name.kind === 'path' ? fieldOf(name.segments, from) : undefined;
     const place = path && documentPath(path);
-    const value = literal.kind === 'literal' ? indexable(literal.value) : undefined;
-    if (path === undefined || place === undefined || value === undefined || !places.has(place)) continue;
-    return { place, name: [path.field, ...path.below].join('.'), value };
+    if (path === undefined || place === undefined || literal.kind !== 'literal' || !places.has(place)) continue;
+    if (isIndexable(literal.value)) return { place, name: [path.field, ...path.below].join('.'), value: literal.value };
   }
   return undefined;
-}
-
-/** Null has no entry in an index. */
-function indexable(value: Literal): string | number | boolean | undefined {
-  return typeof value === 'boolean' || value === undefined || value === null ? (value ?? undefined) : boundJson(value);
 }
