@@ -278,6 +278,9 @@ test('lists are filtered by type and status in any case, and paged', async () =>
   assert.ok(first.next);
   const rest = await ids('?jobStatus=completed', { 'x-ms-max-item-count': '2', 'x-ms-continuation': first.next });
   assert.deepEqual(rest, { ids: ['t0'], next: undefined });
+  const forged = Buffer.from(JSON.stringify([1, '\u0000'])).toString('base64url');
+  const strange = await ask(http, 'GET', '/jobs/v2/query', undefined, { 'x-ms-continuation': forged });
+  assert.deepEqual([strange.status, refusalIn(strange.answer).code], [400, 'ArgumentInvalid']);
   const wrong = await ask(http, 'GET', '/jobs/v2/query?jobType=import');
   assert.deepEqual([wrong.status, refusalIn(wrong.answer).code], [400, 'ArgumentInvalid']);
 });

@@ -230,5 +230,8 @@ async function showJob(api: ApiClient, id: string, terminal: Terminal): Promise<
   if (failedCount > rows.length) note(terminal, `These are the first ${rows.length} of ${count(failedCount)}.`);
 }
 
-const doesText = ({ type, cloudToDeviceMethod }: JobJson): string =>
-  type === 'scheduleUpdateTwin' ? 'update twins' : `method ${printable(String(cloudToDeviceMethod?.methodName))}`;
+function doesText({ type, cloudToDeviceMethod }: JobJson): string {
+  if (type === 'scheduleUpdateTwin') return 'update twins';
+  if (type === 'scheduleDeviceMethod') return `method ${printable(String(cloudToDeviceMethod?.methodName))}`;
+  return `${type} of the registry: see mooring registry jobs`;
+}

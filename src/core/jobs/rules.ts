@@ -7,9 +7,12 @@ import type { Job, JobCounts, JobError, JobStatus, NewJob } from './types.ts';
 
 const idPattern = /^[A-Za-z0-9._:-]+$/;
 
+/** Whether a job may be called so: of other names no store is asked, which may not take them. */
+export const isJobId = (id: string): boolean => id.length <= limits.jobIdCharsMax && idPattern.test(id);
+
 /** @throws HubError ArgumentInvalid, MessageTooLarge */
 export function checkJob({ id, condition, work, startTime, maxExecutionMs }: JobRequest, now: number): void {
-  if (id.length > limits.jobIdCharsMax || !idPattern.test(id)) {
+  if (!isJobId(id)) {
     throw invalid(`A job's id has 1 to ${limits.jobIdCharsMax} letters, digits and . _ : -`);
   }
   // `GET /jobs/v2/query` is the list.
@@ -114,7 +117,9 @@ export function jobPlace(continuation: string): JobPlace {
   const read = continuation.length > limits.queryContinuationCharsMax ? undefined : parsed(continuation);
   if (Array.isArray(read) && read.length === 2) {
     const [createdTime, id] = read as readonly unknown[];
-    if (Number.isSafeInteger(createdTime) && typeof id === 'string') return { createdTime: createdTime as number, id };
+    if (Number.isSafeInteger(createdTime) && typeof id === 'string' && isJobId(id)) {
+      return { createdTime: createdTime as number, id };
+    }
   }
   throw invalid('The continuation token is not one that a list of jobs was answered with.');
 }

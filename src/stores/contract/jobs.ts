@@ -420,6 +420,14 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.ok(await store.find('j2', 4000));
   });
 
+  trial('a name that no job can have is that of none', async ({ store, fleet }) => {
+    await store.create(newJob('j1'), 9);
+    assert.equal(await store.find('\u0000', 2000), undefined);
+    assert.equal(await store.cancel('\u0000', 2000), 'missing');
+    const query = parseQuery("SELECT * FROM devices.jobs WHERE jobId = '\\u0000'");
+    assert.equal((await fleet.page({ query, countMax: 9 }, never)).text, '[]');
+  });
+
   trial('as many jobs as are too many go at once', async ({ store }) => {
     for (const [at, id] of ['a', 'b', 'c', 'd', 'e'].entries()) {
       await store.create(newJob(id, { createdTime: 1000 + at }), 9);

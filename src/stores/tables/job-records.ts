@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import { DeviceJobRow, partsOfPlace } from '../../core/jobs/device-job.ts';
+import { isJobId } from '../../core/jobs/rules.ts';
 import type { JobKind } from '../../core/jobs/types.ts';
 import { fieldOf } from '../../core/query/fields.ts';
 import type { FleetPlace, FleetReader, FleetSlice, PageRequest } from '../../core/query/ports.ts';
@@ -13,6 +14,7 @@ import type { Transaction } from './schema.ts';
 export function jobRecordReader(tables: Transaction, { query }: Pick<PageRequest, 'query'>): FleetReader {
   // A condition that names one job reads its records alone.
   const job = query.where && jobNamedIn(query.where);
+  if (job !== undefined && !isJobId(job)) return { read: async () => ({ rows: [] }) };
   return {
     async read(after: FleetPlace | undefined): Promise<FleetSlice> {
       const [afterJob, afterDevice, afterModule] = after === undefined ? ['', '', ''] : partsOfPlace(after);

@@ -1,7 +1,7 @@
 /** Jobs in tables: taken, shown, cancelled, and which node carries them on. What is done for their devices is in `job-devices.ts`. */
 import { sql } from 'kysely';
 import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals, KeptJobs, ListedJobs } from '../../core/jobs/ports.ts';
-import { outcomeUnknown, type StoredStatus } from '../../core/jobs/rules.ts';
+import { isJobId, outcomeUnknown, type StoredStatus } from '../../core/jobs/rules.ts';
 import type { Job, JobKind, JobStatus, NewJob } from '../../core/jobs/types.ts';
 import { engineOf, lockingRows, padded } from './engine.ts';
 import { deviceJobOf, eventOf, jobOf, RUNNING, UNKNOWN } from './job-rows.ts';
@@ -52,6 +52,7 @@ async function oneLooks(tx: Transaction): Promise<void> {
 }
 
 export async function findJob(tx: Transaction, id: string, now: number): Promise<Job | undefined> {
+  if (!isJobId(id)) return undefined;
   const row = await tx.selectFrom('jobs').selectAll().where('id', '=', id).executeTakeFirst();
   return row && jobOf(row, now);
 }
@@ -88,6 +89,7 @@ export async function listJobs(tx: Transaction, of: JobFilter, now: number): Pro
 }
 
 export async function cancelJob(tx: Transaction, id: string, now: number): Promise<'cancelled' | 'missing' | 'ended'> {
+  if (!isJobId(id)) return 'missing';
   const row = await lockingRows(tx, tx.selectFrom('jobs').select('status').where('id', '=', id)).executeTakeFirst();
   if (row === undefined) return 'missing';
   if (row.status !== 'queued' && row.status !== 'running') return 'ended';
