@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { type AdapterDefinition, type DeviceSession, type Host, z } from '../../src/gateway/index.ts';
 
-const settings = z.strictObject({ how: z.enum(['throw', 'hang', 'leak', 'flood', 'junk', 'never-starts']) });
+const settings = z.strictObject({ how: z.enum(['throw', 'hang', 'leak', 'flood', 'junk', 'babble', 'never-starts']) });
 
 const definition: AdapterDefinition<z.infer<typeof settings>> = {
   name: 'bad',
@@ -26,6 +26,11 @@ async function misbehave(host: Host, how: string): Promise<void> {
   // Without the processor: the tests beside it need that.
   if (how === 'hang') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   if (how === 'junk') writeSync(3, Buffer.alloc(1024, 0xff));
+  if (how === 'babble') {
+    const word = Buffer.from('{"kind":"log","level":"error","text":"it babbles","facts":{}}');
+    const head = Buffer.from([word.length + 1, 0, 0, 0, 1]);
+    writeSync(3, Buffer.concat(Array.from({ length: 400 }, () => [head, word]).flat()));
+  }
   if (how === 'leak') {
     const kept: string[][] = [];
     for (;;) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { limits } from '../../src/base/limits.ts';
 import { type AdapterHub, startAdapterHub } from '../drivers/adapter-hub.ts';
 import { type LineDevice, openLine } from '../drivers/line-device.ts';
 import { until } from '../drivers/until.ts';
@@ -40,6 +41,7 @@ describe('adapters that do what none should, beside a device of another adapter'
     open = await startAdapterHub([
       { adapter: 'line', settings: { port: 0 } },
       ...[badOne('throw'), badOne('hang'), badOne('leak', { memoryMiB: 96 }), badOne('junk'), badOne('never-starts')],
+      badOne('babble'),
       badOne('flood', flood),
     ]);
     witness = await openLine(await open.port());
@@ -71,6 +73,12 @@ describe('adapters that do what none should, beside a device of another adapter'
   test('one that leaks ends by itself', () => ended('leak', /(exited|ended by|more memory)/));
   test('one that speaks junk to the hub is ended', () => ended('junk', /a frame of \d+ bytes/));
   test('one that hangs is ended', () => ended('hang', /it hangs/));
+  test('one that writes lines of the log without its host is bounded in them', async () => {
+    await open.hub.logged(/it babbles/);
+    // All of them come in one piece: at most the bounds of two seconds, whenever these begin.
+    const lines = open.hub.stderr().split('it babbles').length - 1;
+    assert.ok(lines <= 2 * limits.adapterLogLinesPerSecond, `${lines} lines`);
+  });
   test('one that floods makes as many devices as it may, and is read at its rate', async () => {
     await until(
       'its devices are let in',

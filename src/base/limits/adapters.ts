@@ -52,6 +52,8 @@ export const adaptersLimits = {
   adapterQuestionsMax: 64,
   /** Messages of one adapter in a second, of all its devices, unless the operator says otherwise; and how many at once. */
   adapterMessagesPerSecond: 50_000,
+  /** Everything else that an adapter says in a second: logins, settlements, questions, lines of its log. */
+  adapterWordsPerSecond: 20_000,
   /** Memory of an adapter's process, unless the operator says otherwise: its heap, and everything together. */
   adapterMemoryMiB: 512,
   /** How often an adapter's process is asked whether it lives, and how long it may be silent. */
@@ -65,6 +67,8 @@ export const adaptersLimits = {
   adapterLifeMs: 60 * SECOND_MS,
   /** Lines of an adapter's log in a second; further ones are counted. */
   adapterLogLinesPerSecond: 50,
+  /** Characters of what stands beside the text of such a line. */
+  adapterFactsCharsMax: 4096,
   /** Last words of an adapter's process that are kept. */
   adapterLastWordsCharsMax: 1024,
   /** Devices that an adapter may bring into the registry on sight, in a second and in all, unless the operator says otherwise. */

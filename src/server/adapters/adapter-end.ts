@@ -65,6 +65,8 @@ export class AdapterEnd implements SessionOwner {
   #waitingMessages = 0;
   #waitingBytes = 0;
   readonly #rate: Bucket;
+  readonly #wordRate: Bucket;
+  #words = 0;
   readonly #holds = new Set<'inflight' | 'rate' | 'output'>();
   #cancelRate: Cancel | undefined;
   readonly #stopPulse: () => void;
@@ -78,6 +80,8 @@ export class AdapterEnd implements SessionOwner {
     this.protocol = `adapter:${parts.name}`;
     const { clock } = parts.hub;
     this.#rate = new Bucket(parts.messagesPerSecond, parts.messagesPerSecond, clock.monotonic());
+    const { adapterWordsPerSecond: words } = limits;
+    this.#wordRate = new Bucket(words, words, clock.monotonic());
     let cancel: Cancel = () => {};
     const pulse = (): void => {
       this.#pulse(clock.now());
@@ -92,6 +96,7 @@ export class AdapterEnd implements SessionOwner {
     if (this.#isOver) return;
     try {
       const before = this.counts.messages;
+      this.#words = 0;
       this.#reader.push(chunk, (kind, bytes, start, end) => this.#frame(kind, bytes, start, end));
       this.#heedRate(this.counts.messages - before);
     } catch (error) {
@@ -154,8 +159,10 @@ export class AdapterEnd implements SessionOwner {
       this.counts.messages++;
       // One that has ended meanwhile has answered for what was on its way.
       this.#sessions.get(session)?.message(bytes, headAt, bodyAt, end);
-    } else if (kind === frameKinds.word) this.#word(readWord(bytes, start, end) as ToHub);
-    else throw new FrameFault(`a frame of kind ${kind}`);
+    } else if (kind === frameKinds.word) {
+      this.#words++;
+      this.#word(readWord(bytes, start, end) as ToHub);
+    } else throw new FrameFault(`a frame of kind ${kind}`);
   }
 
   #word(word: ToHub): void {
@@ -216,11 +223,7 @@ export class AdapterEnd implements SessionOwner {
         principal,
       );
       this.#entering.set(s, session);
-      const isOpen = !this.#isOver && (await session.open());
-      if (!isOpen || this.#isOver) {
-        session.end('connection-lost');
-        throw new HubError('ServiceUnavailable', 'The session was ended meanwhile.');
-      }
+      await this.#open(session);
       this.#sessions.set(s, session);
       this.counts.sessions = this.#sessions.size;
       this.counts.logins++;
@@ -229,6 +232,17 @@ export class AdapterEnd implements SessionOwner {
     } finally {
       this.#entering.delete(s);
     }
+  }
+
+  /** Whatever fails, the identity's place is not held by a session that nobody has. @throws HubError */
+  async #open(session: HubSession): Promise<void> {
+    let isOpen = false;
+    try {
+      isOpen = !this.#isOver && (await session.open()) && !this.#isOver;
+    } finally {
+      if (!isOpen) session.end('connection-lost');
+    }
+    if (!isOpen) throw new HubError('ServiceUnavailable', 'The session was ended meanwhile.');
   }
 
   #refuse(s: number, error: unknown): void {
@@ -263,9 +277,10 @@ export class AdapterEnd implements SessionOwner {
   }
 
   #heedRate(messages: number): void {
-    if (messages === 0) return;
     const { clock } = this.hub;
-    const waitMs = this.#rate.take(messages, clock.monotonic());
+    const now = clock.monotonic();
+    const ofMessages = messages === 0 ? 0 : this.#rate.take(messages, now);
+    const waitMs = this.#words === 0 ? ofMessages : Math.max(ofMessages, this.#wordRate.take(this.#words, now));
     if (waitMs === 0) return;
     this.#hold('rate', true);
     this.#cancelRate?.();

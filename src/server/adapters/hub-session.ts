@@ -191,10 +191,10 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
         });
         return;
       case 'close':
-        // Behind what was sent before it.
-        this.#ask(word.r, async () => {
-          await this.#settled();
+        // Behind what was sent before it, and however many questions wait: the adapter forgets the session now.
+        void this.#settled().then(() => {
           this.end(word.reason === 'idle' ? 'keep-alive' : 'by-client');
+          this.#owner.say({ kind: 'reply', r: word.r });
         });
         return;
       default:

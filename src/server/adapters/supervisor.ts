@@ -61,6 +61,8 @@ export class Supervisor {
   #problem: string | undefined;
   #told: Health = { status: 'ok', text: '' };
   #memoryBytes = 0;
+  /** Of its log, in this second. */
+  #lines = { second: 0, count: 0 };
   #ports: string[] = [];
   #numbers: Readonly<Record<string, number>> = {};
   #gauges: ReadonlySet<string> = new Set();
@@ -176,8 +178,10 @@ export class Supervisor {
         run.reason = `it cannot start: ${String(word.text).slice(0, limits.adapterLastWordsCharsMax)}`;
         return;
       case 'log': {
+        // Its host bounds them too, if it is what it should be.
+        if (this.#isTooLoud(run.heardAt)) return;
         const level = ['debug', 'info', 'warn', 'error'].includes(word.level) ? word.level : 'info';
-        this.#log[level]({ facts: word.facts }, String(word.text).slice(0, limits.adapterLastWordsCharsMax));
+        this.#log[level]({ facts: factsOf(word.facts) }, String(word.text).slice(0, limits.adapterLastWordsCharsMax));
         return;
       }
       case 'health':
@@ -193,6 +197,12 @@ export class Supervisor {
         return;
       default:
     }
+  }
+
+  #isTooLoud(now: number): boolean {
+    const second = Math.floor(now / 1000);
+    if (this.#lines.second !== second) this.#lines = { second, count: 0 };
+    return ++this.#lines.count > limits.adapterLogLinesPerSecond;
   }
 
   /** Whether it lives, and how large it is. */
@@ -242,4 +252,10 @@ export class Supervisor {
     const { cert, key } = this.#parts.certificate();
     return { cert, key };
   }
+}
+
+/** As an adapter says them, bounded: a line of the log is no place for a megabyte. */
+function factsOf(facts: unknown): unknown {
+  const text = JSON.stringify(facts) ?? '';
+  return text.length <= limits.adapterFactsCharsMax ? facts : `${text.slice(0, limits.adapterFactsCharsMax)}…`;
 }
