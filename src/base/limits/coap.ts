@@ -34,6 +34,8 @@ export const coapLimits = {
   coapUnacknowledgedPerEndpointMax: 16,
   /** Requests of addresses that have not proved anything, whose credentials are judged at a time: of all, and of one address. */
   coapJudgedMax: 512,
+  /** Of all, those without protection: a wrong key is judged slowly on purpose, and is not to hold up devices that use OSCORE. */
+  coapJudgedPlainMax: 256,
   coapJudgedPerAddressMax: 128,
   /** The largest block: 2 ** (6 + 4) = 1,024 bytes (RFC 7959), which fits into what every link carries in one piece. */
   coapBlockExponentMax: 6,

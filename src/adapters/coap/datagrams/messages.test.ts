@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { VirtualClock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import { decodeDatagram, encodeDatagram, encodeEmpty } from '../../../wire/coap/datagram.ts';
-import { type CoapDatagram, codes, empty, textOption, types } from '../../../wire/coap/messages.ts';
+import { type CoapDatagram, codes, empty, options, textOption, types } from '../../../wire/coap/messages.ts';
 import type { Answer, Caller } from '../exchange.ts';
 import type { Carrier } from './endpoint.ts';
 import { MessageLayer } from './messages.ts';
@@ -171,16 +171,30 @@ test('who has proved nothing is not remembered, and how many are judged at a tim
   const { promise, resolve } = Promise.withResolvers<Answer>();
   rig.answer = () => promise;
   const before = rig.served;
-  for (let port = 0; port < limits.coapJudgedMax + 50; port++)
+  for (let port = 0; port < limits.coapJudgedPlainMax + 50; port++)
     await rig.receive(request(1), `udp ${port}`, `192.0.2.${port % 8}`);
-  assert.equal(rig.served - before, limits.coapJudgedMax);
+  assert.equal(rig.served - before, limits.coapJudgedPlainMax);
   assert.equal(rig.counts.filter((what) => what === 'dropped').length, 50);
   resolve({ code: codes.unauthorized });
   await turn();
   rig.answer = async () => ({ code: codes.unauthorized });
   await rig.receive(request(2), 'udp late');
-  assert.equal(rig.served - before, limits.coapJudgedMax + 1);
+  assert.equal(rig.served - before, limits.coapJudgedPlainMax + 1);
   assert.equal(rig.layer.size, 0);
+});
+
+test('requests without protection that are judged slowly leave room for those with it', async () => {
+  const rig = new Rig();
+  rig.answer = () => new Promise(() => {});
+  for (let port = 0; port < limits.coapJudgedMax; port++)
+    await rig.receive(request(1), `udp ${port}`, `192.0.2.${port % 64}`);
+  assert.equal(rig.served, limits.coapJudgedPlainMax);
+  const sealed = request(1, {
+    options: [{ number: options.oscore, value: Buffer.of(0x09, 1) }],
+    payload: Buffer.of(1),
+  });
+  await rig.receive(sealed, 'udp sealed', '198.51.100.1');
+  assert.equal(rig.served, limits.coapJudgedPlainMax + 1);
 });
 
 test('one address cannot have all credentials of its own judged first', async () => {
@@ -188,7 +202,7 @@ test('one address cannot have all credentials of its own judged first', async ()
   const { promise, resolve } = Promise.withResolvers<Answer>();
   rig.answer = () => promise;
   // Of one IPv6 site, which has as many addresses as it likes.
-  for (let port = 0; port < limits.coapJudgedMax; port++)
+  for (let port = 0; port < limits.coapJudgedPlainMax; port++)
     await rig.receive(request(1), `udp ${port}`, `2001:db8::${port.toString(16)}`);
   assert.equal(rig.served, limits.coapJudgedPerAddressMax);
   await rig.receive(request(1), 'udp other', '2001:db8:0:1::1');

@@ -12,6 +12,7 @@ import {
   empty,
   isRequest,
   MalformedCoap,
+  optionOf,
   options,
   types,
   uintOf,
@@ -95,7 +96,7 @@ export class MessageLayer {
       return;
     }
     const isNew = !this.#endpoints.has(endpoint.key) && !this.#judged.has(endpoint.key);
-    const isTooMuch = isNew && !endpoint.isAddressProved && !this.#hasRoomToJudge(endpoint);
+    const isTooMuch = isNew && !endpoint.isAddressProved && !this.#hasRoomToJudge(endpoint, request);
     if (isTooMuch || endpoint.working >= limits.coapWorkingPerEndpointMax) {
       this.#count('dropped');
       return;
@@ -162,9 +163,10 @@ export class MessageLayer {
     endpoint.carrier.send(bytes);
   }
 
-  #hasRoomToJudge({ peer }: Endpoint): boolean {
+  #hasRoomToJudge({ peer }: Endpoint, request: CoapMessage): boolean {
     const ofOne = this.#judgedOf.get(addressShare(peer)) ?? 0;
-    return this.#judged.size < limits.coapJudgedMax && ofOne < limits.coapJudgedPerAddressMax;
+    const max = optionOf(request, options.oscore) === undefined ? limits.coapJudgedPlainMax : limits.coapJudgedMax;
+    return this.#judged.size < max && ofOne < limits.coapJudgedPerAddressMax;
   }
 
   #judge(endpoint: Endpoint): void {
