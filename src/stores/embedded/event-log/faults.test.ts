@@ -266,3 +266,8 @@ test('a batch whose sync failed is dead, also when its bytes reach the disk', as
   await trial.verify(again);
   assert.equal(again.lastKnown(0).lastSequence, 1);
 });
+
+test('seeds that have found a fault', async () => {
+  // A segment was removed but for its index, which failed; a write that failed then took the next one along, and the numbers with it.
+  assert.ok((await runWithCrashes(1251602100)) > 0);
+});

@@ -259,8 +259,21 @@ export class Journal implements Readable {
   async #removeOldest(oldest: Segment): Promise<void> {
     const { folder, files, log } = this.#options;
     const isTooOld = this.#isTooOld(oldest);
-    await removeSegmentFiles(files, folder, oldest.position);
-    this.segments.shift();
+    let isGone = false;
+    const gone = (): void => {
+      // Counted from here on, or a failed write would take the next one, without a batch yet, for one that follows it.
+      this.segments.shift();
+      isGone = true;
+    };
+    try {
+      await removeSegmentFiles(files, folder, oldest.position, gone);
+    } catch (error) {
+      if (!isGone) throw error;
+      log.warn(
+        { segment: oldest.position, error: reasonOf(error) },
+        'the index of a removed segment is left to the next start',
+      );
+    }
     // Last, so that no reader can open it again: an open file would keep its room on the disk.
     await this.extents.drop(oldest);
     this.counters.segmentsRemoved++;

@@ -21,11 +21,21 @@ export async function createSegmentFile(
   }
 }
 
-/** Removes a segment and its index, durably; files that are gone already are fine. */
-export async function removeSegmentFiles(files: JournalFiles, folder: string, position: number): Promise<void> {
+/**
+ * Removes a segment and its index, durably; files that are gone already are fine.
+ * @param isGone called when the segment's own file has gone: what fails from there on leaves an index without a segment, which the next
+ *   start removes
+ */
+export async function removeSegmentFiles(
+  files: JournalFiles,
+  folder: string,
+  position: number,
+  isGone: () => void = () => {},
+): Promise<void> {
   // Whatever went before is durably gone before this one goes: the journal never has a hole.
   await files.syncFolder(folder);
   await files.unlink(journalPath(folder, position)).catch(ignoreMissing);
+  isGone();
   await files.unlink(indexPath(folder, position)).catch(ignoreMissing);
   await files.syncFolder(folder);
 }
