@@ -6,6 +6,7 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import mqttPacket, { type Packet } from 'mqtt-packet';
 import mqttTopics from '../../src/adapters/mqtt-topics/index.ts';
 import { limits } from '../../src/base/limits.ts';
+import { Refused } from '../../src/gateway/index.ts';
 import { FakeHub, type RunningAdapter, runAdapter } from '../../src/gateway/testing/index.ts';
 import { until } from '../drivers/until.ts';
 
@@ -71,9 +72,10 @@ test('a command with a topic that is too long is rejected, and takes no place of
   await device.endAsync();
 });
 
-/** A broker for one client, which hears what it has published itself, as brokers do. */
+/** A broker for one client, which hears what it has published itself, as brokers do, and each time what it has not acknowledged. */
 async function broker(context: { after(work: () => void): void }): Promise<{ url: string; published: string[] }> {
   const published: string[] = [];
+  const acknowledged = new Set<number>();
   const server = net.createServer((socket) => {
     const parser = mqttPacket.parser();
     const say = (packet: Packet): void => void socket.write(mqttPacket.generate(packet));
@@ -81,13 +83,15 @@ async function broker(context: { after(work: () => void): void }): Promise<{ url
       if (packet.cmd === 'connect') say({ cmd: 'connack', returnCode: 0, sessionPresent: false });
       if (packet.cmd === 'subscribe') {
         say({ cmd: 'suback', messageId: packet.messageId ?? 1, granted: packet.subscriptions.map(() => 1) });
-        for (const device of ['hall', 'hall/lamp'])
-          say({ cmd: 'publish', topic: `zigbee2mqtt/${device}`, payload: '{}', qos: 0, dup: false, retain: false });
+        const common = { cmd: 'publish', payload: '{}', qos: 1, dup: false, retain: false } as const;
+        for (const [at, device] of ['hall', 'hall/lamp'].entries())
+          if (!acknowledged.has(at + 1)) say({ ...common, topic: `zigbee2mqtt/${device}`, messageId: at + 1 });
       }
+      if (packet.cmd === 'puback') acknowledged.add(packet.messageId ?? 0);
       if (packet.cmd !== 'publish') return;
       published.push(packet.topic);
       say({ cmd: 'puback', messageId: packet.messageId ?? 1 });
-      say({ ...packet, messageId: published.length });
+      say({ ...packet, messageId: 100 + published.length });
     });
     socket.on('data', (bytes) => void parser.parse(bytes)).on('error', () => {});
     context.after(() => socket.destroy());
@@ -111,4 +115,21 @@ test('over a bridge, who may call one device cannot speak for another one, nor s
   assert.equal(await hub.sendCommand('site-hall', '{"state":"ON"}'), 'complete');
   assert.deepEqual(published, ['zigbee2mqtt/hall/get', 'zigbee2mqtt/hall/set']);
   assert.equal(hub.messages.length, 2);
+});
+
+test('over a bridge, a device that the hub refuses for now comes in as soon as it may', async (context) => {
+  const { url } = await broker(context);
+  let asked = 0;
+  const hub = new FakeHub((device) => {
+    if (device === 'site-hall' && ++asked <= 2)
+      throw new Refused('throttled', 'The adapter makes devices faster than it may.');
+    return true;
+  });
+  for (const id of ['site-hall', 'site-hall%2Flamp']) hub.addDevice(id);
+  const settings = { bridge: { url, devices: 'site-{device}' }, presets: ['zigbee2mqtt'] };
+  const adapter = await runAdapter(mqttTopics, settings, hub);
+  context.after(() => adapter.stop());
+  // Otherwise it would be half a minute, in which the others of the bridge could not send, either.
+  await until('it is there', () => hub.textsOf('site-hall').length === 1, { withinMs: 15_000 });
+  assert.equal(asked, 3);
 });

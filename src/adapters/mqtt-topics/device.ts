@@ -62,7 +62,10 @@ export class Device {
       },
       (error: unknown) => {
         this.#opening = undefined;
-        this.#refused = { error, until: this.#host.clock.monotonic() + limits.mqttTopicsRefusedMs };
+        // One that is refused for now has its connection ended by its next message, and is tried when it comes again.
+        const isForNow = error instanceof Refused && error.retry;
+        const pauseMs = isForNow ? 0 : limits.mqttTopicsRefusedMs;
+        this.#refused = { error, until: this.#host.clock.monotonic() + pauseMs };
         throw error;
       },
     );
