@@ -31,6 +31,23 @@ export function mqttBytes(chance: Chance, isMild = false): Buffer {
   return chance.once(3) ? damagedBytes(chance, bytes) : bytes;
 }
 
+/** The same in MQTT 5, with properties: right ones, those of other packets, and many. @param topics they may name */
+export function mqtt5Bytes(chance: Chance, own: readonly string[]): Buffer {
+  const topic = chance.once(4) ? damagedText(chance, chance.pick(own), own).slice(0, 60_000) : chance.pick(own);
+  const packet = packetOf(chance, topic.toWellFormed());
+  const names = Array.from({ length: chance.once(10) ? 200 : chance.below(3) }, () => chance.pick(own));
+  const properties = {
+    ...(chance.once(3) && { userProperties: { a: names } }),
+    ...(chance.once(5) && { contentType: chance.pick(own) }),
+    ...(chance.once(8) && { topicAlias: 1 + chance.below(9) }),
+    ...(chance.once(8) && { subscriptionIdentifier: 1 + chance.below(9) }),
+    ...(chance.once(8) && { reasonString: chance.pick(own) }),
+    ...(chance.once(8) && { sessionExpiryInterval: chance.below(9) }),
+  };
+  const bytes = encoded({ ...packet, properties } as Packet, 5);
+  return chance.once(4) ? damagedBytes(chance, bytes) : bytes;
+}
+
 function packetOf(chance: Chance, topic: string, isMild = false): Packet {
   const messageId = 1 + chance.below(65_535);
   switch (chance.below(isMild ? 6 : 9)) {
@@ -73,9 +90,9 @@ function packetOf(chance: Chance, topic: string, isMild = false): Packet {
 }
 
 /** The library refuses some of what we want to send: then bytes. */
-function encoded(packet: Packet): Buffer {
+function encoded(packet: Packet, protocolVersion = 4): Buffer {
   try {
-    return mqttPacket.generate(packet);
+    return mqttPacket.generate(packet, { protocolVersion });
   } catch {
     return Buffer.of(0x30, 0x05, 0x00, 0x09, 0x61, 0x62, 0x63);
   }

@@ -2,6 +2,10 @@
  * Every decoder of what a peer sends, by a name, for campaigns that look at what an input costs and for the inputs that are kept
  * (`corpus/dear.jsonl`: what once cost too much, or does without its bound).
  */
+import { telemetryOf as telemetryOfTopic } from '../../src/adapters/mqtt-topics/body.ts';
+import { checkTopicShape, filterMatches } from '../../src/adapters/mqtt-topics/pattern.ts';
+import { presetNames } from '../../src/adapters/mqtt-topics/presets.ts';
+import { mappingOf, settingsSchema } from '../../src/adapters/mqtt-topics/settings.ts';
 import { limits } from '../../src/base/limits.ts';
 import { isMeant, objectionTo } from '../../src/core/files/names.ts';
 import type { ObjectFacts } from '../../src/core/files/object-store.ts';
@@ -35,6 +39,7 @@ import { readCorrelationId, readMessage } from '../../src/wire/amqp/message.ts';
 import { AmqpReader, HeapBudget } from '../../src/wire/amqp/values.ts';
 import { decodePacket } from '../../src/wire/mqtt/decode.ts';
 import { PacketReader } from '../../src/wire/mqtt/packet-reader.ts';
+import { decodePacket5 } from '../../src/wire/mqtt/v5/decode.ts';
 import { HEADER } from '../drivers/amqp-bytes.ts';
 import { priced } from './cost.ts';
 
@@ -64,6 +69,39 @@ export const packet: Parser = [
     reader.push(input);
     if (!reader.next(limits.mqttPacketBytesMax)) return undefined;
     return decodePacket(reader.bytes, reader.start, reader.body, reader.end);
+  },
+];
+/** The same of an MQTT 5 client. */
+export const packet5: Parser = [
+  'packet of MQTT 5',
+  (input) => {
+    const reader = new PacketReader();
+    reader.push(input);
+    if (!reader.next(limits.mqttPacketBytesMax)) return undefined;
+    return decodePacket5(reader.bytes, reader.start, reader.body, reader.end);
+  },
+];
+/** All presets, and rules with as many ways to divide a topic as there may be. */
+const mapping = mappingOf(
+  settingsSchema.parse({
+    listen: { plain: true },
+    presets: [...presetNames],
+    inbound: [
+      { topic: '{a}-{b}/{c}-{d}/{e}-{f}/{g}-{h}/{device...}/end', to: 'telemetry', wrap: '{b}' },
+      { topic: 'plant/{model}_{device}/{kind...}', to: 'reported' },
+    ],
+  }),
+);
+/** A topic of a device behind the adapter mqtt-topics, as a filter too; its body is what follows it. */
+export const mappedTopic: Parser = [
+  'topic of mqtt-topics',
+  (input) => {
+    const text = input.toString();
+    checkTopicShape(text, 'topic');
+    filterMatches(text, 'zigbee2mqtt/hall/lamp/set');
+    mapping.deviceInFilter(text);
+    const match = mapping.match(text);
+    return match === undefined ? undefined : telemetryOfTopic(match, input, text);
   },
 ];
 export const topic: Parser = [
@@ -167,7 +205,9 @@ const parsers: readonly Parser[] = [
   frames,
   ...messages,
   packet,
+  packet5,
   topic,
+  mappedTopic,
   ...bodies,
   ...values,
   ...documents,
