@@ -1,6 +1,6 @@
 /** The registry as a file, as a person at a terminal works with it; and a move in from Azure. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -99,6 +99,7 @@ test('registry import takes an export of Azure, says what it could not take, and
     const again = await runMooring(['registry', 'import', file, ...login]);
     assert.equal(again.code, 0, again.stderr);
     assert.match(again.stderr, /Took 2 of 2 lines; 2 were there already just so\./);
+    assert.ok(!existsSync(report), 'the report of before tells of a line that is mended');
 
     const out = path.join(folder, 'out.txt');
     const settings = path.join(folder, 'configurations.txt');

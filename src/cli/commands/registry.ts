@@ -181,7 +181,9 @@ async function importFile(file: string, options: ImportOptions, terminal: Termin
     }
     const { done, unchanged, failed } = completed(job).counts;
     const taken = done - failed;
+    // One of an earlier import would tell of lines that are mended.
     if (failed > 0) await fetchReport(api, containerUri, report);
+    else if (options.report === undefined) await rm(report, { force: true });
     if (terminal.json) {
       const shown = { jobId: job.jobId, lines: done, taken, unchanged, failed, ...(failed > 0 && { report }) };
       await print(terminal, JSON.stringify(shown));

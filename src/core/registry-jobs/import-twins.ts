@@ -76,7 +76,7 @@ export function importTwins({ store, rules, withEvents, isAllowed }: ImportTwins
         const { text, sizeMax } = (item.twin as ImportedTwin).reported ?? { text: '{}', sizeMax: 0 };
         return { key: keyOf(identity), generationId: identity.generationId, patch: { text, sizeMax } };
       });
-      const reported = await store.report(reports, { time: now, withEvents });
+      const reported = await store.report(reports, { time: now, withEvents, isFirstOnly: true });
       for (const [nth, outcome] of reported.entries()) {
         if (outcome.kind !== 'done') failures[places[nth]] = errorOf(outcome, reports[nth].key);
       }

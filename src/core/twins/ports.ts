@@ -54,14 +54,19 @@ export interface KeptTwin {
   readonly configurations?: ConfigurationStates;
 }
 
-export interface ReportTerms {
+interface WriteTerms {
   /** UTC milliseconds. */
   readonly time: number;
   /** Whether an event of each change is kept with it. */
   readonly withEvents: boolean;
 }
 
-export interface ChangeTerms extends ReportTerms {
+export interface ReportTerms extends WriteTerms {
+  /** Only into twins of which no device has reported anything yet; of others `done` says their version. One report for each twin. */
+  readonly isFirstOnly?: boolean;
+}
+
+export interface ChangeTerms extends WriteTerms {
   /** An unquoted ETag, or `*`. */
   readonly ifMatch: string;
   /** As of `load`. */

@@ -91,6 +91,30 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
     },
   );
 
+  trial('what is only for twins of which nobody has reported leaves the others as they are', async (parts) => {
+    const { store, identities } = parts;
+    const once = async (key: IdentityKey, patch: unknown): Promise<ReportOutcome> => {
+      const reports = [{ key, generationId: 'g1', patch: readReportedPatch(bytes(patch)) }];
+      return (await store.report(reports, { time: 1, withEvents: true, isFirstOnly: true }))[0];
+    };
+    await create(identities, d1);
+    await create(identities, m1);
+    await report(store, d1, { a: 1 });
+    assert.deepEqual(await once(d1, { a: 2, b: 2 }), { kind: 'done', version: 2 });
+    assert.deepEqual(plain((await twinOf(store, d1)).reported.values), { a: 1 });
+    assert.deepEqual(await store.events(10), [], 'nothing has changed');
+    assert.deepEqual(await once(m1, { a: 2 }), { kind: 'done', version: 2 });
+    assert.deepEqual(await once(m1, { a: 3 }), { kind: 'done', version: 2 });
+    assert.deepEqual(plain((await twinOf(store, m1)).reported.values), { a: 2 });
+    await store.change(m1, merge({ tags: { a: 1 } }), terms(2));
+    assert.deepEqual(await once(m1, { a: 4 }), { kind: 'done', version: 2 });
+    assert.deepEqual(await once({ deviceId: 'd2' }, { a: 1 }), { kind: 'gone' });
+    // A twin that a back end has changed, and whose device is silent still.
+    await create(identities, { deviceId: 'd3' });
+    await store.change({ deviceId: 'd3' }, merge({ tags: { a: 1 } }), terms(2));
+    assert.deepEqual(await once({ deviceId: 'd3' }, { a: 1 }), { kind: 'done', version: 2 });
+  });
+
   trial('device and module have twins of their own', async ({ store, identities }) => {
     await create(identities, d1);
     await create(identities, m1);

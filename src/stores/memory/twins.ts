@@ -105,11 +105,13 @@ export function createMemoryTwinStore(
       changes.changed(key, change);
       return { kind: 'done', kept: keptOf(entry) };
     },
-    async report(reports, { time, withEvents }) {
+    async report(reports, { time, withEvents, isFirstOnly = false }) {
       const all = reports.map(({ key, generationId, patch }): ReportOutcome => {
         const entry = entryOf(key, generationId);
         if (entry === undefined) return { kind: 'gone' };
         const before = entry.twin;
+        const { version: known } = before.reported;
+        if (isFirstOnly && known > freshTwin().reported.version) return { kind: 'done', version: known };
         const { twin, outcomes } = reportAll(before, [patch], time);
         entry.twin = twin;
         if (twin !== before && withEvents) {

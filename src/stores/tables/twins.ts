@@ -156,7 +156,7 @@ export async function reportTwins(
   for (const places of placesOfTwins(reports)) {
     const { key, generationId } = reports[places[0]];
     const patches = places.map((at) => reports[at].patch);
-    const done = await reportOne(tx, key, generationId, patches, terms.time);
+    const done = await reportOne(tx, key, generationId, patches, terms);
     if (done.versions.some((version) => version !== undefined)) changed.push(key);
     for (const [at, place] of places.entries()) {
       outcomes[place] = done.outcomes[at];
@@ -183,6 +183,9 @@ function placesOfTwins(reports: readonly Report[]): Iterable<readonly number[]> 
   return places.values();
 }
 
+/** Of reported properties of which no device has said anything. */
+const FIRST_VERSION = freshTwin().reported.version;
+
 interface Reported {
   readonly outcomes: readonly ReportOutcome[];
   /** The section's version after each patch; undefined where a patch changed nothing. */
@@ -195,8 +198,26 @@ async function reportOne(
   key: IdentityKey,
   generationId: string,
   patches: readonly ReportedPatch[],
-  time: number,
+  { time, isFirstOnly = false }: ReportTerms,
 ): Promise<Reported> {
+  const isLater = (version: number): boolean => isFirstOnly && version > FIRST_VERSION;
+  const asItIs = (version: number, changes: number): Reported => ({
+    outcomes: patches.map(() => ({ kind: 'done', version })),
+    versions: patches.map(() => undefined),
+    changes,
+  });
+  if (isFirstOnly) {
+    const query = tx
+      .selectFrom('twins')
+      .select(['reported_version', 'changes'])
+      .where('device_id', '=', key.deviceId)
+      .where('module_id', '=', key.moduleId ?? '')
+      .where('generation_id', '=', generationId);
+    const row = await lockingRows(tx, query).executeTakeFirst();
+    if (row !== undefined && isLater(Number(row.reported_version))) {
+      return asItIs(Number(row.reported_version), Number(row.changes));
+    }
+  }
   if (patches.every(mayFollow)) {
     const added = await addToTail(tx, key, generationId, patches, time);
     if (added !== undefined) return added;
@@ -206,6 +227,7 @@ async function reportOne(
     return { outcomes: patches.map(() => ({ kind: 'gone' })), versions: patches.map(() => undefined), changes: 0 };
   }
   const before = twinOf(held);
+  if (isLater(before.reported.version)) return asItIs(before.reported.version, before.changes);
   const { twin, outcomes } = reportAll(before, patches, time);
   if (twin !== before) await saveTwin(tx, key, twin);
   let last = before.reported.version;
