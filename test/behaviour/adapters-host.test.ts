@@ -9,11 +9,12 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import tls from 'node:tls';
 import { builtInAdapters } from '../../src/adapters/built-in.ts';
-import type { Refused } from '../../src/gateway/index.ts';
+import { type AdapterDefinition, type Refused, z } from '../../src/gateway/index.ts';
 import { createListeners } from '../../src/gateway/listeners.ts';
 import { loadAdapter } from '../../src/gateway/load.ts';
 import { openMemory } from '../../src/gateway/memory.ts';
 import { checkSettings, describeSettings } from '../../src/gateway/settings.ts';
+import { adapterContract, fakeRig } from '../../src/gateway/testing/index.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'mooring-adapters-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -127,4 +128,22 @@ test('datagrams beyond those of one address are dropped and counted', async () =
   assert.ok(served >= 10 && served <= 30, `${served} were served`);
   client.close();
   await listeners.close();
+});
+
+test('a case of the contract that the driver cannot do is told as left out, not as passed; its device leaves', async () => {
+  const definition: AdapterDefinition = {
+    ...{ name: 'mute', apiVersion: 1, settings: z.object({}) },
+    create: (host) => ({
+      start: async () => void (await host.listeners.tcp({ port: 0 }, () => {})),
+    }),
+  };
+  let left = 0;
+  const leave = async (): Promise<void> => void left++;
+  const driver = { settings: {}, connect: async () => ({ send: async () => {}, leave }) };
+  const skipped: string[] = [];
+  for (const { title, run } of adapterContract(definition, driver, fakeRig)) {
+    if (/command|method|properties|newer/.test(title)) await run({ skip: () => skipped.push(title) });
+  }
+  assert.equal(skipped.length, 5);
+  assert.equal(left, 5);
 });

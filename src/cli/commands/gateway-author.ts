@@ -67,7 +67,9 @@ async function testAdapters(places: readonly string[], terminal: Terminal): Prom
   const source = new URL('../../gateway/resolve.ts', import.meta.url);
   // The published package holds JavaScript, and the names of such files are not rewritten by the compiler.
   const resolve = import.meta.url.endsWith('.ts') ? source : new URL(source.href.replace(/\.ts$/, '.js'));
-  const tests = spawn(process.execPath, ['--import', resolve.href, '--test', ...files], { stdio: 'inherit' });
+  // A device that a failed case has left connected must not keep its result waiting.
+  const args = ['--import', resolve.href, '--test', '--test-force-exit', ...files];
+  const tests = spawn(process.execPath, args, { stdio: 'inherit' });
   const code = await new Promise<number | null>((done) => tests.once('exit', done));
   if (code !== 0) throw new Failure('Some tests have failed.');
 }
