@@ -42,8 +42,12 @@ export const queryLimits = {
   /** Live queries that are followed at a time, in the hub and by the holders of one policy's key. */
   liveQueriesMax: 160,
   liveQueriesPerPolicyMax: 128,
-  /** Rows of one live query, and of all of them, those included that may come back: some 100 bytes of memory each. */
+  /**
+   * Rows of one live query, of those of one policy's key, and of all of them, those included that may come back: some 100 bytes of
+   * memory each.
+   */
   liveQueryRowsMax: 100_000,
+  liveQueriesRowsPerPolicyMax: 300_000,
   liveQueriesRowsMax: 500_000,
   /** Characters that wait for a client which reads slowly, of one and of all: beyond that it is behind, and gets its rows anew. */
   liveQueryCharsMax: 1 * MiB,

@@ -130,8 +130,9 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
   #refuse(): void {
     this.end(
       'ThrottlingException',
-      `The query has more rows than a live query may have (liveQueryRowsMax ${limits.liveQueryRowsMax}, of all together ` +
-        `liveQueriesRowsMax ${limits.liveQueriesRowsMax}): narrow it down by a condition.`,
+      `The query has more rows than a live query may have (liveQueryRowsMax ${limits.liveQueryRowsMax}, of one policy ` +
+        `liveQueriesRowsPerPolicyMax ${limits.liveQueriesRowsPerPolicyMax}, of all together liveQueriesRowsMax ` +
+        `${limits.liveQueriesRowsMax}): narrow it down by a condition.`,
     );
   }
 

@@ -53,7 +53,10 @@ export class LiveQueries {
   readonly #parts: LiveQueriesParts;
   readonly #rounds: LiveRounds;
   readonly #log = new ChangeLog(limits.liveQueryChangesKept);
-  readonly #sums: LiveSums = { rows: 0, chars: 0 };
+  readonly #sums: LiveSums = {
+    rows: new Shares({ max: limits.liveQueriesRowsMax, perKeyMax: limits.liveQueriesRowsPerPolicyMax }),
+    chars: 0,
+  };
   readonly #places = new Shares({ max: limits.liveQueriesMax, perKeyMax: limits.liveQueriesPerPolicyMax });
   /** By their names; and those that have gone. */
   readonly #followers = new Map<string, LiveFollower>();
@@ -94,7 +97,7 @@ export class LiveQueries {
     const from = since && known;
     if (from !== undefined) this.#lingering.delete(name);
     const set =
-      from?.set ?? new LiveSet(this.#use(text, query), { from: query.from, parts: partsOf(query) }, this.#sums);
+      from?.set ?? new LiveSet(this.#use(text, query), share, { from: query.from, parts: partsOf(query) }, this.#sums);
     // It keeps its name: the client may be lost again before it hears of another one.
     const own = from === undefined ? uuid(random) : name;
     const follower = new LiveFollower({
@@ -129,7 +132,7 @@ export class LiveQueries {
   }
 
   get totals(): LiveTotals {
-    return { followers: this.#followers.size, rows: this.#sums.rows, ...this.#counts };
+    return { followers: this.#followers.size, rows: this.#sums.rows.used, ...this.#counts };
   }
 
   /** The hub stops: tells all, and takes no more. */

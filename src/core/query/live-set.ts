@@ -1,12 +1,14 @@
 /** What one client of a live query was told: which rows it holds, and what waits for it. */
 import { limits } from '../../base/limits.ts';
+import type { Shares } from '../../base/shares.ts';
 import type { FleetPlace, MatchedPiece, RowMatch } from './ports.ts';
 import type { LiveEvent, ResetReason } from './room.ts';
 import type { Collection } from './syntax.ts';
 
 /** What all sets together hold. */
 export interface LiveSums {
-  rows: number;
+  /** By whose they are (`shareName`). */
+  readonly rows: Shares;
   chars: number;
 }
 
@@ -18,6 +20,7 @@ export class LiveSet {
   readonly query: number;
   readonly #from: Collection;
   readonly #parts: number;
+  readonly #share: string;
   readonly #sums: LiveSums;
   /** Digests of the rows that the client holds, by name. */
   readonly #told = new Map<string, string>();
@@ -30,8 +33,15 @@ export class LiveSet {
   #isBehind = false;
   #isFull = false;
 
-  constructor(query: number, { from, parts }: { readonly from: Collection; readonly parts: number }, sums: LiveSums) {
+  /** @param share whose it is */
+  constructor(
+    query: number,
+    share: string,
+    { from, parts }: { readonly from: Collection; readonly parts: number },
+    sums: LiveSums,
+  ) {
     this.query = query;
+    this.#share = share;
     this.#from = from;
     this.#parts = parts;
     this.#sums = sums;
@@ -109,7 +119,7 @@ export class LiveSet {
     const before = this.#told.get(name);
     if (match === undefined) {
       if (before === undefined && !isUnsure) return;
-      if (this.#told.delete(name)) this.#sums.rows--;
+      if (this.#told.delete(name)) this.#sums.rows.give(this.#share);
       this.#push({ kind: 'leave', place });
     } else if (isUnsure || before !== match.digest) {
       this.#hold(name, match.digest);
@@ -147,9 +157,11 @@ export class LiveSet {
   }
 
   #hold(name: string, digest: string): void {
-    if (!this.#told.has(name)) {
-      this.#sums.rows++;
-      this.#isFull ||= this.#told.size >= limits.liveQueryRowsMax || this.#sums.rows > limits.liveQueriesRowsMax;
+    const isNew = !this.#told.has(name);
+    if (isNew && (this.#told.size >= limits.liveQueryRowsMax || !this.#sums.rows.take(this.#share))) {
+      // It is refused, whatever comes next.
+      this.#isFull = true;
+      return;
     }
     this.#told.set(name, digest);
   }
@@ -169,7 +181,7 @@ export class LiveSet {
 
   #forget(): void {
     this.#drop();
-    this.#sums.rows -= this.#told.size;
+    if (this.#told.size > 0) this.#sums.rows.give(this.#share, this.#told.size);
     this.#told.clear();
     this.#unsure.clear();
     this.#isFull = false;
