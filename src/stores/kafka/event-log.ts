@@ -121,10 +121,11 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   });
   /** News of other nodes comes by a fetch, and so does what was written here while one waits: it then brings the bytes, too. */
   const tellOwn = (batch: SealedBatch): void => {
-    const told = Array.from(batch.counts, (count, partition) =>
-      count === 0 || follower.brings(partition, facts.next(partition)) ? 0 : count,
+    watchers.tell(
+      Array.from(batch.counts, (count, partition) =>
+        count > 0 && follower.isNews(partition, facts.next(partition)) ? count : 0,
+      ),
     );
-    watchers.tell(told);
   };
   const writer = new BatchWriter({
     partitionCount,

@@ -62,9 +62,16 @@ export class Follower {
     };
   }
 
-  /** Whether a fetch waits that will bring what has been written before `next`, and tell of it. */
-  brings(partition: number, next: number): boolean {
-    return (this.#asked.get(partition) ?? Number.POSITIVE_INFINITY) < next;
+  /**
+   * What was written here is durable up to `next`. True = those who watch are to be told of it now: no fetch has brought it, and none waits
+   * that will.
+   */
+  isNews(partition: number, next: number): boolean {
+    const watched = this.#watched.get(partition);
+    const isComing = (this.#asked.get(partition) ?? Number.POSITIVE_INFINITY) < next;
+    if (watched === undefined || watched.next >= next || isComing) return false;
+    watched.next = next;
+    return true;
   }
 
   close(): void {
@@ -133,8 +140,9 @@ export class Follower {
         this.#parts.take(fetched, offset);
         facts.hear(fetched.partition, { first: fetched.logStart, next: fetched.highWatermark });
         const watched = this.#watched.get(fetched.partition);
-        if (fetched.highWatermark <= offset) continue;
-        if (watched !== undefined) watched.next = Math.max(watched.next, fetched.highWatermark);
+        // What was written here may have been told meanwhile.
+        if (watched === undefined || fetched.highWatermark <= watched.next) continue;
+        watched.next = fetched.highWatermark;
         this.#parts.tell(fetched.partition);
       }
     }
