@@ -79,3 +79,14 @@ export function endOnUnhandledErrors(log: ServerLog): void {
   process.on('uncaughtException', end);
   process.on('unhandledRejection', end);
 }
+
+/** Opens something of several parts, which add to the steps how they are closed: where one cannot be opened, none stays open. */
+export async function openWhole<Value>(log: ServerLog, open: (steps: Shutdown) => Promise<Value>): Promise<Value> {
+  const steps = new Shutdown(log);
+  try {
+    return await open(steps);
+  } catch (error) {
+    await steps.run();
+    throw error;
+  }
+}

@@ -11,9 +11,9 @@ export interface AdapterHub extends AsyncDisposable {
   /** Of the first listener of the adapter that was started last under that name. */
   port(adapter?: string): Promise<number>;
   addDevice(device: string): Promise<string>;
-  /** Bodies of a device's messages, in order, behind those that `skip` has left behind. */
+  /** Bodies of a device's messages, in order, behind those that `passOver` has left behind. */
   texts(device: string): Promise<readonly string[]>;
-  skip(): Promise<void>;
+  passOver(): Promise<void>;
   sendCommand(device: string, text: string): Promise<string>;
 }
 
@@ -59,7 +59,7 @@ export async function startAdapterHub(
       await read((from, text) => void (from === device && texts.push(text)));
       return texts;
     },
-    async skip() {
+    async passOver() {
       for (const [partition, sequence] of await read(() => {})) behind.set(partition, sequence);
     },
     async sendCommand(deviceId, bodyText) {
@@ -84,7 +84,7 @@ export async function startAdapterHub(
 /** Rigs of the contract in one hub: the devices of each case are new, the adapter goes on. */
 export function hubRig(open: AdapterHub, adapter: string): () => Promise<ContractRig> {
   return async () => {
-    await open.skip();
+    await open.passOver();
     const outcomes: Record<string, 'complete' | 'reject' | 'abandon'> = { completed: 'complete', rejected: 'reject' };
     return {
       // The hub has been given it by its settings.

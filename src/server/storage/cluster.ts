@@ -10,7 +10,7 @@ import { type KafkaEventLog, openKafkaEventLog } from '../../stores/kafka/event-
 import { ensureTopic } from '../../stores/kafka/topics.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { monitoringName } from '../endpoints.ts';
-import { Shutdown } from '../lifecycle.ts';
+import { openWhole, type Shutdown } from '../lifecycle.ts';
 import { wantsSource } from '../observe/monitoring.ts';
 import { databaseCheck, kafkaCheck } from './cluster-checks.ts';
 import type { EmbeddedParts } from './embedded-parts.ts';
@@ -24,14 +24,8 @@ const DAY_MS = 86_400_000;
  * files of devices where `filesStore` is `folder`, and the facts of the hub.
  * @throws Error whose message says what to do; nothing is left open then.
  */
-export async function openCluster(parts: EmbeddedParts): Promise<Storage> {
-  const steps = new Shutdown(parts.log);
-  try {
-    return await open(parts, steps);
-  } catch (error) {
-    await steps.run();
-    throw error;
-  }
+export function openCluster(parts: EmbeddedParts): Promise<Storage> {
+  return openWhole(parts.log, (steps) => open(parts, steps));
 }
 
 async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {

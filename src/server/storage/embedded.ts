@@ -3,7 +3,7 @@ import { recordCodec } from '../../records/record-codec.ts';
 import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import { openEmbeddedTables } from '../../stores/embedded/tables/tables.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
-import { Shutdown } from '../lifecycle.ts';
+import { openWhole, type Shutdown } from '../lifecycle.ts';
 import { eventsCheck, monitoringCheck, tablesCheck } from '../observe/health/checks.ts';
 import { wantsSource } from '../observe/monitoring.ts';
 import { openEventLogs } from './embedded-logs.ts';
@@ -16,14 +16,8 @@ import { createTablesMetrics, watchTables } from './tables-look.ts';
  * The logs come first: they are what may make room on a full disk, because retention removes without writing.
  * @throws Error whose message says what to do; nothing is left open then.
  */
-export async function openEmbedded(parts: EmbeddedParts): Promise<Storage> {
-  const steps = new Shutdown(parts.log);
-  try {
-    return await open(parts, steps);
-  } catch (error) {
-    await steps.run();
-    throw error;
-  }
+export function openEmbedded(parts: EmbeddedParts): Promise<Storage> {
+  return openWhole(parts.log, (steps) => open(parts, steps));
 }
 
 async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {

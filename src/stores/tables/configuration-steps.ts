@@ -6,23 +6,19 @@ import {
   isSameStates,
   modulesOf,
   refusedOf,
-  type Subject,
   type Wanted,
   wantedOf,
 } from '../../core/configurations/evaluate.ts';
 import type { MissingModules, Step, StepTerms } from '../../core/configurations/ports.ts';
 import { type ConfigurationSet, prepareSet } from '../../core/configurations/prepared.ts';
-import type { ConfigurationStates, Configured } from '../../core/configurations/types.ts';
-import type { AuthenticationType, IdentityKey, IdentityStatus } from '../../core/identity/types.ts';
+import type { Configured } from '../../core/configurations/types.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
 import { conditionLanguage } from '../../core/query/kept-conditions.ts';
 import type { FleetPlace, FleetRow } from '../../core/query/ports.ts';
-import { TwinRow } from '../../core/twins/document.ts';
 import type { DesiredNote } from '../../core/twins/ports.ts';
-import type { Twin } from '../../core/twins/types.ts';
 import { addToCounters, mark } from './configuration-marks.ts';
 import {
   type ConfigurationRow,
-  configuredOf,
   type Facts,
   isBefore,
   keptTextOf,
@@ -30,6 +26,7 @@ import {
   readFacts,
   storedOf,
 } from './configuration-rows.ts';
+import { type Found, subjectsAt } from './configuration-subjects.ts';
 import { engineOf } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { rowsBy } from './statements.ts';
@@ -190,109 +187,6 @@ async function placesBehind(tx: Transaction, place: FleetPlace, countMax: number
 }
 
 const nameOf = ({ deviceId, moduleId }: FleetPlace): string => `${deviceId}/${moduleId}`;
-
-interface Found {
-  readonly subject: Subject;
-  readonly generationId: string;
-  readonly twin: Twin;
-  readonly rowOf: (twin: Twin, states: ConfigurationStates) => FleetRow;
-}
-
-interface SubjectRow {
-  readonly device_id: string;
-  readonly module_id: string;
-  readonly generation_id: string;
-  readonly etag: string;
-  readonly status: string;
-  readonly status_reason: string | null;
-  readonly status_updated_time: number;
-  readonly auth_type: string;
-  readonly primary_thumbprint: string | null;
-  readonly secondary_thumbprint: string | null;
-  readonly iot_edge: number;
-  readonly device_scope: string | null;
-  readonly parent_scopes: string;
-  readonly document: string | null;
-  readonly tail: string | null;
-  readonly model_id: string | null;
-  readonly states: string | null;
-  readonly kept: string | null;
-  readonly parent: string | null;
-}
-
-const SUBJECT = `select identity.device_id, identity.module_id, identity.generation_id, identity.etag, identity.status,
-    identity.status_reason, identity.status_updated_time, identity.auth_type, identity.primary_thumbprint,
-    identity.secondary_thumbprint, identity.iot_edge, identity.device_scope, identity.parent_scopes,
-    text.document, twin.tail, twin.model_id, own.states, own.kept,
-    case when identity.module_id = '' then null else (
-      select parent.kept from configured as parent where parent.device_id = identity.device_id and parent.module_id = ''
-    ) end as parent
-  from identities as identity
-  left join twins as twin on twin.device_id = identity.device_id and twin.module_id = identity.module_id
-    and twin.generation_id = identity.generation_id
-  left join twin_documents as text on text.device_id = twin.device_id and text.module_id = twin.module_id
-  left join configured as own on own.device_id = identity.device_id and own.module_id = identity.module_id
-    and own.generation_id = identity.generation_id
-  where identity.device_id = ? and identity.module_id = ?`;
-
-/** Those of the places that are there, with their twins, held until the transaction ends. */
-async function subjectsAt(tx: Transaction, places: readonly FleetPlace[]): Promise<readonly Found[]> {
-  const found: Found[] = [];
-  for (const { deviceId, moduleId } of places) {
-    if (engineOf(tx).locksRows) {
-      const which = [deviceId, moduleId];
-      await rowsBy(tx, 'select 1 from identities where device_id = ? and module_id = ? for update', which);
-      await rowsBy(tx, 'select 1 from twins where device_id = ? and module_id = ? for update', which);
-    }
-    const [row] = await rowsBy<SubjectRow>(tx, SUBJECT, [deviceId, moduleId]);
-    if (row !== undefined) found.push(foundIn(row));
-  }
-  return found;
-}
-
-function foundIn(row: SubjectRow): Found {
-  const place = { deviceId: row.device_id, moduleId: row.module_id };
-  const twin = twinOf({ document: row.document, tail: row.tail ?? '' });
-  const before = row.states === null || row.kept === null ? undefined : configuredOf(row.states, row.kept);
-  const rowOf = (of: Twin, configurations: ConfigurationStates): FleetRow =>
-    new TwinRow({
-      place,
-      identity: () => ({
-        deviceId: row.device_id,
-        ...(row.module_id !== '' && { moduleId: row.module_id }),
-        etag: row.etag,
-        status: row.status as IdentityStatus,
-        statusReason: row.status_reason,
-        statusUpdatedTime: Number(row.status_updated_time),
-        authentication: {
-          type: row.auth_type as AuthenticationType,
-          x509Thumbprint: { primaryThumbprint: row.primary_thumbprint, secondaryThumbprint: row.secondary_thumbprint },
-        },
-        capabilities: { iotEdge: row.iot_edge === 1 },
-        deviceScope: row.device_scope,
-        parentScopes: JSON.parse(row.parent_scopes) as readonly string[],
-        // Conditions that ask for these are not taken (`core/query/targets.ts`).
-        ...{ connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0, cloudToDeviceMessageCount: 0 },
-      }),
-      modelId: row.model_id ?? '',
-      versions: { changes: of.changes, reported: of.reported.version },
-      twin: () => of,
-      configurations: () => configurations,
-    });
-  return {
-    generationId: row.generation_id,
-    twin,
-    rowOf,
-    subject: {
-      place,
-      isEdge: row.module_id === '' && row.iot_edge === 1,
-      desired: twin.desired.values,
-      before,
-      deployed: row.parent === null ? [] : (JSON.parse(row.parent) as Pick<Configured, 'deployed'>).deployed,
-      row: rowOf(twin, before?.states ?? {}),
-    },
-  };
-}
 
 /** What a step has done so far. */
 class Work {

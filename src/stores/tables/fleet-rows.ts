@@ -1,7 +1,6 @@
 /** A row of the fleet as tables give it: only what a query asks for is read, and no secret of an identity. */
 import { type RawBuilder, sql } from 'kysely';
 import type { ConfigurationStates } from '../../core/configurations/types.ts';
-import type { AuthenticationType, IdentityStatus } from '../../core/identity/types.ts';
 import { type FieldPath, presenceFields, type RowField } from '../../core/query/fields.ts';
 import { asksFor } from '../../core/query/plan.ts';
 import type { FleetPlace, FleetRow } from '../../core/query/ports.ts';
@@ -11,6 +10,7 @@ import { twinFrom } from '../../core/twins/kept.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
 import { documentPath } from './document-paths.ts';
 import { engineOf, padded } from './engine.ts';
+import { rowIdentity } from './row-identity.ts';
 import type { Transaction } from './schema.ts';
 
 /** What is asked of each row. */
@@ -211,19 +211,7 @@ function rowOf(row: Row, values: Values | undefined): FleetRow {
   return new TwinRow({
     place: { deviceId: row.device_id, moduleId: row.module_id },
     identity: () => ({
-      deviceId: row.device_id,
-      ...(row.module_id !== '' && { moduleId: row.module_id }),
-      etag: row.etag,
-      status: row.status as IdentityStatus,
-      statusReason: row.status_reason,
-      statusUpdatedTime: Number(row.status_updated_time),
-      authentication: {
-        type: row.auth_type as AuthenticationType,
-        x509Thumbprint: { primaryThumbprint: row.primary_thumbprint, secondaryThumbprint: row.secondary_thumbprint },
-      },
-      capabilities: { iotEdge: row.iot_edge === 1 },
-      deviceScope: row.device_scope,
-      parentScopes: row.parent_scopes === '[]' ? [] : (JSON.parse(row.parent_scopes) as readonly string[]),
+      ...rowIdentity(row),
       connected: row.connected === 1,
       connectionStateUpdatedTime: Number(row.state_time ?? 0),
       lastActivityTime: Number(row.activity_time ?? 0),

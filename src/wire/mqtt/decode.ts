@@ -2,8 +2,7 @@
  * One whole packet of a client -> a value. Everything that the standard calls malformed or a protocol violation, and
  * that can be seen in the packet alone, is refused here, each with its clause.
  */
-import { limits } from '../../base/limits.ts';
-import { Fields } from './fields.ts';
+import { boundFilters, Fields } from './fields.ts';
 import { type ClientPacket, type ConnectPacket, MalformedPacket, packetTypes } from './packets.ts';
 
 const PROTOCOL_NAME = 'MQTT';
@@ -119,12 +118,6 @@ function unsubscribe(fields: Fields): ClientPacket {
     filters.push(fields.topic());
   } while (!fields.done);
   return { kind: 'unsubscribe', packetId, filters };
-}
-
-/** Before one more is kept: a packet may hold eighty thousand. */
-function boundFilters(count: number): void {
-  const max = limits.mqttFiltersPerPacketMax;
-  if (count >= max) throw new MalformedPacket(`more filters in one packet than the ${max} that are allowed`);
 }
 
 function requireFlags(flags: number, required: number): void {

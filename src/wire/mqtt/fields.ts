@@ -1,5 +1,6 @@
 /** The fields that packets are made of, sections 1.5 and 2.2 to 2.3; MQTT 5 has them too, and some more (`v5`). */
 import { isUtf8 } from 'node:buffer';
+import { limits } from '../../base/limits.ts';
 import { MalformedPacket } from './packets.ts';
 
 /** The fields of one packet in order; nothing is read over its end. */
@@ -95,4 +96,10 @@ export class Fields {
     this.#at = at + count;
     return at;
   }
+}
+
+/** Before one more is kept: a packet may hold eighty thousand. */
+export function boundFilters(count: number): void {
+  const max = limits.mqttFiltersPerPacketMax;
+  if (count >= max) throw new MalformedPacket(`more filters in one packet than the ${max} that are allowed`);
 }

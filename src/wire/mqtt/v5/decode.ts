@@ -2,8 +2,7 @@
  * One whole MQTT 5 packet of a client -> a value: the values of 3.1.1, with what MQTT 5 adds. Section numbers are those of the
  * OASIS standard "MQTT Version 5.0". No topic aliases are granted, so that a topic is never looked up in what came before.
  */
-import { limits } from '../../../base/limits.ts';
-import { Fields } from '../fields.ts';
+import { boundFilters, Fields } from '../fields.ts';
 import { type ConnectPacket, MalformedPacket, type PublishPacket, packetTypes } from '../packets.ts';
 import { NO_PROPERTIES, type PacketKind, type Properties, readProperties } from './properties.ts';
 
@@ -171,11 +170,6 @@ function unsubscribe(fields: Fields): ClientPacket5 {
     filters.push(fields.topic());
   } while (!fields.done);
   return { kind: 'unsubscribe', packetId, filters };
-}
-
-function boundFilters(count: number): void {
-  const max = limits.mqttFiltersPerPacketMax;
-  if (count >= max) throw new MalformedPacket(`more filters in one packet than the ${max} that are allowed`);
 }
 
 function requireFlags<T>(flags: number, required: number, packet: T): T {

@@ -1,0 +1,120 @@
+/** Presence over two nodes that share their places. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { VirtualClock } from '../../base/clock.ts';
+import { type Log, silentLog } from '../../base/log.ts';
+import { createMemoryPlaces } from '../../stores/memory/places.ts';
+import type { IdentityKey } from '../identity/types.ts';
+import { createPresence, type PresenceRoom } from './presence.ts';
+import type { ConnectionClaim } from './types.ts';
+
+const device = (deviceId: string): IdentityKey => ({ deviceId });
+
+/** Two nodes that share the places; what the connections of each have handed over is settled when the test says so. */
+function twoNodes() {
+  const places = createMemoryPlaces();
+  const clock = new VirtualClock();
+  const rooms = new Map<string, PresenceRoom>();
+  const told: string[] = [];
+  const pending: (() => void)[] = [];
+  const state = { isSettled: true };
+  const open = (own: string): PresenceRoom => {
+    const settled = (): Promise<void> =>
+      state.isSettled ? Promise.resolve() : new Promise((resolve) => pending.push(resolve));
+    const room = createPresence({ places, clock, nodes: { own, of: (node) => rooms.get(node)?.connections, settled } });
+    rooms.set(own, room);
+    return room;
+  };
+  const claimOf = (name: string): ConnectionClaim => ({
+    ...{ key: { deviceId: 'd1' }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
+    drop: (reason) => void told.push(`${name} ${reason}`),
+    wake: () => void told.push(`${name} woken`),
+    notify: ({ kind }) => void told.push(`${name} ${kind}`),
+    invoke: async ({ value }) => [name, value],
+  });
+  return { a: open('a'), b: open('b'), rooms, told, pending, state, claimOf, clock };
+}
+
+test('over nodes the newer connection wins, and its claim waits for what the older one has handed over', async () => {
+  const { a, b, told, pending, state, claimOf } = twoNodes();
+  const older = await a.claim(claimOf('older'));
+  state.isSettled = false;
+  let isIn = false;
+  const newer = b.claim(claimOf('newer')).then((ticket) => {
+    isIn = true;
+    return ticket;
+  });
+  for (let turn = 0; turn < 50; turn++) await undefined;
+  assert.deepEqual(told, ['older taken-over']);
+  assert.equal(isIn, false);
+  for (const resolve of pending) resolve();
+  const ticket = await newer;
+  older.release('connection-lost');
+  assert.equal((await a.state({ deviceId: 'd1' })).connected, true);
+  assert.equal(await a.connectedDevices(), 1);
+  ticket.release('by-client');
+  assert.equal(await b.connectedDevices(), 0);
+});
+
+test('a connection of another node is woken, told and asked; one whose node has gone is not there', async () => {
+  const { a, b, rooms, told, claimOf } = twoNodes();
+  await b.claim(claimOf('it'));
+  const key = { deviceId: 'd1' };
+  const { signal } = new AbortController();
+  await a.wake(key);
+  assert.equal(await a.notify(key, { kind: 'desired' }), true);
+  assert.deepEqual(await a.invoke(key, { kind: 'echo', value: 1 }, signal), ['it', 1]);
+  assert.deepEqual(told, ['it woken', 'it desired']);
+  rooms.delete('b');
+  assert.equal(await a.notify(key, { kind: 'desired' }), false);
+  await assert.rejects(a.invoke(key, { kind: 'echo' }, signal), { code: 'DeviceNotOnline' });
+  // Nothing of a node that has gone is on its way.
+  await a.claim(claimOf('newer'));
+});
+
+test('a claim is refused, and gives its place back, when it is not known whether what the older one has handed over is settled', async () => {
+  const errors: string[] = [];
+  const log: Log = { ...silentLog, error: (_, sentence) => errors.push(sentence) };
+  const places = createMemoryPlaces();
+  const presence = createPresence({ places, clock: new VirtualClock(), log });
+  const watched: string[] = [];
+  presence.watch({
+    connected: ({ peer }) => watched.push(`${peer} in`),
+    disconnected: ({ peer }) => watched.push(`${peer} out`),
+  });
+  const on = (member: string) => ({ ...named('d1'), member, peer: member });
+  await presence.claim({ ...on('thread 1'), drop: () => Promise.reject(new Error('a bug')) });
+  const newer = { ...on('thread 2'), drop: () => assert.fail('the door has its answer') };
+  await assert.rejects(presence.claim(newer), { code: 'ServiceUnavailable' });
+  assert.equal(await places.find(device('d1')), undefined);
+  assert.equal((await presence.state(device('d1'))).connected, false);
+  assert.deepEqual(watched, ['thread 1 in', 'thread 1 out']);
+  assert.deepEqual(errors, ['a connection could not be dropped']);
+  // Its next attempt gets in.
+  await presence.claim({ ...on('thread 2'), drop: () => {} });
+  assert.equal((await presence.state(device('d1'))).connected, true);
+  assert.deepEqual(watched, ['thread 1 in', 'thread 1 out', 'thread 2 in']);
+});
+
+test('over nodes a drop that fails refuses the claim, unless the older one has gone with its node', async () => {
+  const { a, b, rooms, claimOf } = twoNodes();
+  const broken = (isGone: boolean): void => {
+    const drop = async (): Promise<void> => {
+      if (isGone) rooms.delete('a');
+      throw new Error('the link has closed');
+    };
+    rooms.set('a', { ...a, connections: { ...a.connections, drop } });
+  };
+  await a.claim(claimOf('older'));
+  broken(false);
+  await assert.rejects(b.claim(claimOf('newer')), { code: 'ServiceUnavailable' });
+  assert.equal(await b.connectedDevices(), 0);
+  await a.claim(claimOf('older again'));
+  broken(true);
+  await b.claim(claimOf('newest'));
+  assert.equal((await b.state({ deviceId: 'd1' })).connected, true);
+});
+
+function named(deviceId: string): Omit<ConnectionClaim, 'drop'> {
+  return { key: { deviceId }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' };
+}
