@@ -15,8 +15,8 @@ export function clusterSettings(documented: Documented) {
     storage: documented(z.enum(['embedded', 'cluster']).default('embedded'), {
       topic,
       meaning:
-        'Where events and everything else are kept: `embedded`, in the data folder; `cluster`, events in Apache Kafka (3.1 or newer) ' +
-        'and the rest in PostgreSQL (14 or newer). One hub at a time uses them today. See `docs/cluster.md`.',
+        'Where events and everything else are kept: `embedded`, in the data folder; `cluster`, events in Apache Kafka and the rest ' +
+        'in PostgreSQL. One hub at a time uses them today. See `docs/cluster.md`.',
       form: 'embedded or cluster',
     }),
     kafkaBrokers: documented(list(/^(\[[0-9A-Fa-f:.]+\]|[^\s:/,]+):\d{1,5}$/).default([]), {
