@@ -14,6 +14,7 @@ import { promisify } from 'node:util';
 import type { ApiClient } from '../src/api/client.ts';
 import { apiOf } from '../test/drivers/api.ts';
 import { makeCertificate } from '../test/drivers/certificates.ts';
+import { freePort } from '../test/drivers/free-ports.ts';
 import { startHub, type TestHub } from '../test/drivers/hub.ts';
 import { MonitoringReader, tokenOf } from '../test/drivers/monitoring.ts';
 
@@ -155,15 +156,6 @@ test('a device by the Paho C library, with a certificate', async () => {
   await assertSent(id);
   await assertCompleted(id, 'to-paho');
 });
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function listening(port: number): Promise<void> {
   const deadline = Date.now() + LISTEN_MS_MAX;

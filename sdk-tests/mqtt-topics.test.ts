@@ -12,6 +12,7 @@ import { after, test } from 'node:test';
 import { promisify } from 'node:util';
 import mqttTopics from '../src/adapters/mqtt-topics/index.ts';
 import { FakeHub, runAdapter } from '../src/gateway/testing/index.ts';
+import { freePort } from '../test/drivers/free-ports.ts';
 import { until } from '../test/drivers/until.ts';
 
 const run = promisify(execFile);
@@ -178,13 +179,4 @@ async function stop(broker: ChildProcess): Promise<void> {
 async function delayUntilSubscribed(here: readonly string[]): Promise<void> {
   await run('mosquitto_pub', [...here, '-t', 'marker', '-m', 'x', '-r']);
   await run('mosquitto_sub', [...here, '-t', 'marker', '-C', '1', '-W', '20']);
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -15,6 +15,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Endpoints } from '../../src/api/endpoints.ts';
+import { freePorts } from './free-ports.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const main = path.join(root, 'src', 'main.ts');
@@ -84,10 +85,12 @@ export async function startHub(options: HubOptions = {}): Promise<TestHub> {
 
 async function launch(options: HubOptions & { dataDir: string }, ownFolder: string | undefined): Promise<TestHub> {
   const { dataDir, args = [], env = {} } = options;
-  const free = Object.values(portFlags)
+  const flags = Object.values(portFlags)
     .map((name) => `--${name}-port`)
-    .filter((flag) => !args.some((argument) => argument === flag || argument.startsWith(`${flag}=`)))
-    .flatMap((flag) => [flag, '0']);
+    .filter((flag) => !args.some((argument) => argument === flag || argument.startsWith(`${flag}=`)));
+  // Not 0: while a hub is away, a client that tries to reach it may get its very port from the system, if that may give it.
+  const ports = await freePorts(flags.length);
+  const free = flags.flatMap((flag, at) => [flag, String(ports[at])]);
   const threads = process.env.MOORING_TEST_THREADS;
   const chosen = threads === undefined || args.includes('--threads') ? [] : ['--threads', threads];
   const started = performance.now();

@@ -9,6 +9,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePorts } from './free-ports.ts';
 
 const jars = path.join(import.meta.dirname, '..', '..', 'test-servers', 'kafka', 'jars');
 const START_MS = 90_000;
@@ -230,19 +231,6 @@ function securedSettings(folder: string, { secured }: KafkaOptions): readonly st
     lines.push(`${at}.ssl.keystore.type=PEM`, `${at}.ssl.keystore.location=${file}`);
   }
   return lines;
-}
-
-/** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    ports.push((server.address() as net.AddressInfo).port);
-  }
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 function accepts(port: number): Promise<boolean> {

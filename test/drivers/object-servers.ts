@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { signed } from '../../src/stores/objects/s3/signature.ts';
+import { freePort } from './free-ports.ts';
 
 const servers = path.join(import.meta.dirname, '..', '..', 'test-servers');
 const azuriteProgram = path.join(servers, 'azurite', 'node_modules', 'azurite', 'dist', 'src', 'blob', 'main.js');
@@ -159,17 +160,6 @@ async function start(
 }
 
 /** One that nobody has at the moment. */
-function freePort(): Promise<number> {
-  const probe = net.createServer();
-  return new Promise((resolve, reject) => {
-    probe.once('error', reject);
-    probe.listen(0, HOST, () => {
-      const { port } = probe.address() as net.AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
 async function listening(port: number, child: ChildProcess): Promise<void> {
   const until = performance.now() + UP_MS_MAX;
   for (;;) {
