@@ -3,7 +3,9 @@
  * processes behind: the adapter in the hub's machine, plain and with each protection; beside the devices, with its gateway; and alone before a
  * hub in memory. Beside them libcoap's own server, which stores nothing (Debian: libcoap3-bin). A minute and a half for two rounds.
  *
- *     node scripts/run.mjs --script bench/coap.ts [--rounds 3] [--seconds 4] [--clients 200]
+ *     node scripts/run.mjs --script bench/coap.ts [--rounds 3] [--seconds 4] [--clients 200] [--only plain]
+ *
+ * `--only TEXT`: libcoap's server and those whose name holds the text.
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '2' },
     seconds: { type: 'string', default: '4' },
     clients: { type: 'string', default: '200' },
+    only: { type: 'string', default: '' },
   },
 });
 const [rounds, seconds, count] = [Number(values.rounds), Number(values.seconds), Number(values.clients)];
@@ -231,7 +234,7 @@ try {
 
   const pids = [alone.pid as number];
   const queryOf = (at: number): string[] => [`device=${devices[at].id}`, `key=${devices[at].key}`];
-  const systems: readonly System[] = [
+  const all: readonly System[] = [
     {
       name: 'libcoap, stores nothing',
       pids: [server.pid as number],
@@ -259,6 +262,7 @@ try {
       lane: (n) => dtlsLane(insideDtls, insideDevices[n].id, insideDevices[n].key),
     },
   ];
+  const systems = all.filter(({ name }, at) => at === 0 || name.includes(values.only));
   const results = new Map<string, { perSecond: number; perCpuSecond: number; loadCores: number }[]>();
   for (let round = 0; round < rounds; round++)
     for (const system of round % 2 === 0 ? systems : systems.toReversed()) {

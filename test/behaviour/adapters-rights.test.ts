@@ -89,6 +89,9 @@ describe('the rights of an adapter', { timeout: 120_000 }, () => {
       [received.protocol, received.address, received.messageId],
       ['adapter:rights', 'port/zb-1/7', 'm1'],
     );
+    const repeated = (told: Told) =>
+      of('traceStep')(told) && told.step === 'received' && told.address === 'port/zb-1/8';
+    await reader.until((all) => all.filter(repeated).length === 3);
     const started = await event(({ type }) => type === 'adapterStarted');
     assert.equal(started.adapter, 'rights');
     assert.equal(await open.sendCommand('zb-1', 'open'), 'completed');

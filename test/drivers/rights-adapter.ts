@@ -19,7 +19,7 @@ const definition: AdapterDefinition<{ port: number }> = {
 };
 export default definition;
 
-/** `vouched NAME`, `psk NAME`: a session, which sends a message, and completes commands. `key NAME`: its shared key. */
+/** `vouched NAME`, `psk NAME`: a session, which sends a message, then three that have the same head, and completes commands. `key NAME`: its shared key. */
 async function serve(host: Host, connection: Connection): Promise<void> {
   for await (const line of readLines(connection, 1000)) {
     const [kind, device] = line.split(' ');
@@ -37,6 +37,7 @@ async function serve(host: Host, connection: Connection): Promise<void> {
         address: `port/${device}/7`,
         properties: { level: 'low' },
       });
+      for (let sent = 0; sent < 3; sent++) await session.send({ body: '{"n":2}', address: `port/${device}/8` });
       connection.write(`sent ${session.device}\n`);
     } catch (error) {
       connection.write(`${error instanceof Refused ? error.code : String(error)}\n`);

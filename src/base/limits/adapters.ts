@@ -41,6 +41,8 @@ export const adaptersLimits = {
   adapterFrameBytesMax: 1 * MiB,
   /** Frames that wait to be read by the adapter's process, before the hub reads nothing more of it. */
   adapterLinkBytesMax: 4 * MiB,
+  /** Heads of a session's messages (topic, properties, content type) that are kept as they are written: a device has few kinds of messages. */
+  adapterHeadsKeptMax: 4,
   /** Messages of one adapter that wait for the disk before its process is not read, and what they may hold. */
   adapterInflightMax: 8192,
   adapterInflightBytesMax: 16 * MiB,

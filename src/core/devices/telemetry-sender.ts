@@ -34,7 +34,7 @@ export class TelemetrySender {
   }
 
   /** @throws HubError as `Events.prepare` */
-  prepare(telemetry: Pick<Telemetry, 'system' | 'properties'>): PreparedTelemetry {
+  prepare(telemetry: Omit<Telemetry, 'body' | 'traceId'>): PreparedTelemetry {
     return this.#events.prepare(this.sender, telemetry);
   }
 

@@ -22,7 +22,7 @@ export interface Events {
    * Encodes once what messages of a sender with the same properties have in common, for doors that see them again and
    * again. @throws HubError MessageTooLarge, ArgumentInvalid
    */
-  prepare(sender: EventSender, message: Pick<Telemetry, 'system' | 'properties'>): PreparedTelemetry;
+  prepare(sender: EventSender, message: Omit<Telemetry, 'body' | 'traceId'>): PreparedTelemetry;
   /**
    * As `enqueue`, with the body in `source` from `bodyStart` to `bodyEnd`: nothing is allocated, the stored bytes are the
    * same. @throws HubError as `enqueue`
@@ -134,5 +134,5 @@ export interface PreparedTelemetry {
   /** What the properties count against the limit of a message. */
   readonly propertyBytes: number;
   /** What it was prepared from, where messages are followed; else it is not kept. */
-  readonly message?: Pick<Telemetry, 'system' | 'properties'>;
+  readonly message?: Omit<Telemetry, 'body' | 'traceId'>;
 }

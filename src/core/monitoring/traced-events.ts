@@ -109,9 +109,9 @@ export function tracedEvents<Room extends Guarded<Events>>(events: Room, parts: 
     ...events,
     enqueue: (sender, telemetry, waiter) =>
       isWanted(sender) ? enqueue(sender, telemetry, waiter) : events.enqueue(sender, telemetry, waiter),
-    prepare: (sender, { system, properties }) => ({
+    prepare: (sender, { system, properties, address }) => ({
       ...events.prepare(sender, { system, properties }),
-      message: { system, properties },
+      message: { system, properties, ...(address !== undefined && { address }) },
     }),
     enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter) {
       const { sender, message } = prepared;

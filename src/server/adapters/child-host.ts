@@ -8,7 +8,8 @@ import { Refused } from '../../gateway/refused.ts';
 import { HostedSession, type SessionWire } from '../../gateway/session.ts';
 import type { ConnectOptions, Facts, Handlers, Host, Log, Proof, Telemetry, Twin } from '../../gateway/types.ts';
 import { commandAt, FrameFault, FrameWriter, frameKinds, readWord } from './frames.ts';
-import type { CommandHead, MessageHead, SentProof, ToAdapter, ToHub } from './words.ts';
+import { Heads } from './heads.ts';
+import type { CommandHead, SentProof, ToAdapter, ToHub } from './words.ts';
 
 /** The way to the hub. */
 export interface Link {
@@ -23,6 +24,7 @@ interface Waiting<Value> {
 
 interface Open {
   readonly session: HostedSession;
+  readonly heads: Heads;
   /** Of messages that the hub has not answered, the oldest first; `first` of them are answered. */
   sent: Waiting<void>[];
   first: number;
@@ -47,7 +49,6 @@ export class ChildHost {
   #certificate: TlsMaterial | undefined;
   #lastSession = 0;
   #lastQuestion = 0;
-  #lastHead: { readonly ct?: string; readonly ce?: string; readonly bytes: Buffer } = { bytes: Buffer.alloc(0) };
   readonly #control: (word: ToAdapter) => void;
   #lines = { second: 0, count: 0 };
 
@@ -172,7 +173,7 @@ export class ChildHost {
     session.wire = this.#wire(s);
     const opened = new Promise<void>((resolve, reject) => this.#connecting.set(s, { resolve, reject }));
     // What comes right behind the answer finds its session.
-    this.#sessions.set(s, { session, sent: [], first: 0, isSlowed: false });
+    this.#sessions.set(s, { session, heads: new Heads(), sent: [], first: 0, isSlowed: false });
     this.say({
       ...{ kind: 'connect', s, proof: sentProof(proof), wants },
       ...{
@@ -214,51 +215,12 @@ export class ChildHost {
     const open = this.#sessions.get(s);
     if (open === undefined) return Promise.reject(new Refused('closed', 'The session has ended.'));
     try {
-      this.#writer.message(s, this.#headOf(message), message.body);
+      this.#writer.message(s, open.heads.of(message), message.body);
     } catch (error) {
       return Promise.reject(error);
     }
     this.#flushLater();
     return new Promise((resolve, reject) => open.sent.push({ resolve, reject }));
-  }
-
-  /** Most messages of an adapter have the same one. */
-  #headOf({
-    body: _,
-    messageId,
-    correlationId,
-    created,
-    contentType,
-    contentEncoding,
-    properties,
-    address,
-  }: Telemetry): Buffer {
-    const isPlain =
-      messageId === undefined &&
-      correlationId === undefined &&
-      created === undefined &&
-      properties === undefined &&
-      address === undefined;
-    if (isPlain && this.#lastHead.ct === contentType && this.#lastHead.ce === contentEncoding)
-      return this.#lastHead.bytes;
-    const head: MessageHead = {
-      ...(messageId !== undefined && { m: messageId }),
-      ...(correlationId !== undefined && { c: correlationId }),
-      ...(created !== undefined && { t: created.getTime() }),
-      ...(contentType !== undefined && { ct: contentType }),
-      ...(contentEncoding !== undefined && { ce: contentEncoding }),
-      ...(properties !== undefined && { p: properties }),
-      ...(address !== undefined && { a: address }),
-    };
-    const bytes = Buffer.from(Object.keys(head).length === 0 ? '' : JSON.stringify(head));
-    if (bytes.length > 0xffff) throw new Refused('tooLarge', 'The properties of a message have up to 64 KiB.');
-    if (isPlain)
-      this.#lastHead = {
-        ...(contentType && { ct: contentType }),
-        ...(contentEncoding && { ce: contentEncoding }),
-        bytes,
-      };
-    return bytes;
   }
 
   #done(bytes: Buffer, start: number, end: number): void {

@@ -14,7 +14,8 @@ export const frameKinds = { word: 1, message: 2, done: 3, command: 4 } as const;
 export type FrameKind = (typeof frameKinds)[keyof typeof frameKinds];
 
 const HEAD_BYTES = 5;
-const SIZE_MIN = 64 * 1024;
+/** Frames of many turns of the loop lie in one piece of memory, behind each other. */
+const SLAB_BYTES = 64 * 1024;
 
 /** The other end does not keep to the layout: nothing more can be read of it. */
 export class FrameFault extends Error {
@@ -23,17 +24,19 @@ export class FrameFault extends Error {
 
 /** Collects frames until `take`. */
 export class FrameWriter {
-  #bytes = Buffer.allocUnsafe(SIZE_MIN);
+  #bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  /** What is before it was taken. */
+  #start = 0;
   #end = 0;
   /** Of a `done` frame that is being written, or -1. */
   #doneAt = -1;
 
   get isEmpty(): boolean {
-    return this.#end === 0;
+    return this.#end === this.#start;
   }
 
   get length(): number {
-    return this.#end;
+    return this.#end - this.#start;
   }
 
   word(value: unknown): void {
@@ -81,9 +84,8 @@ export class FrameWriter {
 
   /** What was collected; the writer begins anew. */
   take(): Buffer {
-    const taken = this.#bytes.subarray(0, this.#end);
-    this.#bytes = Buffer.allocUnsafe(SIZE_MIN);
-    this.#end = 0;
+    const taken = this.#bytes.subarray(this.#start, this.#end);
+    this.#start = this.#end;
     this.#doneAt = -1;
     return taken;
   }
@@ -97,8 +99,12 @@ export class FrameWriter {
 
   #grow(by: number): void {
     if (this.#end + by <= this.#bytes.length) return;
-    const larger = Buffer.allocUnsafe(2 * (this.#end + by));
-    this.#bytes.copy(larger, 0, 0, this.#end);
+    const length = this.#end - this.#start;
+    const larger = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, 2 * (length + by)));
+    this.#bytes.copy(larger, 0, this.#start, this.#end);
+    if (this.#doneAt !== -1) this.#doneAt -= this.#start;
+    this.#start = 0;
+    this.#end = length;
     this.#bytes = larger;
   }
 }

@@ -44,6 +44,12 @@ interface Unanswered {
   readonly refusal?: HubError;
 }
 
+/** The head of messages that were sent before, and from the second one on what they have in common. */
+interface PreparedHead {
+  readonly head: Buffer;
+  prepared: PreparedTelemetry | undefined;
+}
+
 export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, DesiredWire, MethodWire {
   readonly device: DeviceConnection;
   readonly #owner: SessionOwner;
@@ -57,8 +63,7 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
   #unanswered: Unanswered[] = [];
   #lastBatch = 0;
   #whenSettled: () => void = () => {};
-  #head = Buffer.alloc(0);
-  #prepared: PreparedTelemetry | undefined;
+  readonly #heads: PreparedHead[] = [];
   #commands: CommandDelivery | undefined;
   readonly #held = new Set<string>();
   #pushes: DesiredPushes | undefined;
@@ -316,16 +321,15 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
   #enqueue(bytes: Buffer, headAt: number, bodyAt: number, end: number): number {
     const { device } = this;
     this.#telemetry ??= device.openTelemetry(this, this.#connect.modelId);
-    const isRepeated = this.#prepared !== undefined && this.#head.compare(bytes, headAt, bodyAt) === 0;
-    if (this.#prepared !== undefined && isRepeated) {
-      return this.#telemetry.enqueuePrepared(this.#prepared, bytes, bodyAt, end);
-    }
+    const known = this.#heads.find(({ head }) => head.compare(bytes, headAt, bodyAt) === 0);
+    if (known?.prepared !== undefined) return this.#telemetry.enqueuePrepared(known.prepared, bytes, bodyAt, end);
     const head = headOf(bytes, headAt, bodyAt);
     const telemetry = telemetryOf(head, Buffer.from(bytes.subarray(bodyAt, end)));
+    if (known !== undefined) known.prepared = this.#telemetry.prepare(telemetry);
     // What is the message's own is not met again.
-    if (head.m === undefined && head.t === undefined && head.c === undefined && head.a === undefined) {
-      this.#prepared = this.#telemetry.prepare(telemetry);
-      this.#head = Buffer.from(bytes.subarray(headAt, bodyAt));
+    else if (head.m === undefined && head.t === undefined && head.c === undefined) {
+      if (this.#heads.length >= limits.adapterHeadsKeptMax) this.#heads.shift();
+      this.#heads.push({ head: Buffer.from(bytes.subarray(headAt, bodyAt)), prepared: undefined });
     }
     return this.#telemetry.enqueue(telemetry);
   }
