@@ -95,6 +95,7 @@ const coreRooms = [
   'registry-jobs',
   'jobs',
   'configurations',
+  'routes',
 ];
 
 /** What other programs import (`exports` of package.json). */

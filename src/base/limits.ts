@@ -24,6 +24,7 @@ import { mqttLimits } from './limits/mqtt.ts';
 import { mqttTopicsLimits } from './limits/mqtt-topics.ts';
 import { queryLimits } from './limits/query.ts';
 import { registryJobsLimits } from './limits/registry-jobs.ts';
+import { routesLimits } from './limits/routes.ts';
 import { serverLimits } from './limits/server.ts';
 import { twinsLimits } from './limits/twins.ts';
 
@@ -49,6 +50,7 @@ export const limits = {
   ...mqttTopicsLimits,
   ...queryLimits,
   ...registryJobsLimits,
+  ...routesLimits,
   ...serverLimits,
   ...twinsLimits,
 } as const;

@@ -43,6 +43,8 @@ export const recordCodec: RecordCodec = {
   },
 };
 
+export { routingMark, writeRoutingMark } from '../wire/amqp/record.ts';
+
 const twinSources = ['twinChangeEvents', 'deviceLifecycleEvents', 'deviceJobLifecycleEvents'] as const;
 
 /** The annotation of a traced message; others do not have it. */

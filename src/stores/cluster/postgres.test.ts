@@ -25,6 +25,7 @@ import { policyStoreContract } from '../contract/policies.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
 import { presenceStateStoreContract } from '../contract/presence-states.ts';
 import { registryJobContract } from '../contract/registry-jobs.ts';
+import { routesContract } from '../contract/routes.ts';
 import { subscriptionStoreContract } from '../contract/subscriptions.ts';
 import { twinStoreContract } from '../contract/twins.ts';
 import type { TableStores } from '../tables/stores.ts';
@@ -91,6 +92,11 @@ withPostgres('the contracts of all table stores', (open) => {
     const { tables, close } = await open();
     const { registryJobs: jobs, registryPages: pages, identities, twins } = tables;
     return { jobs, pages, identities, twins, close };
+  });
+
+  routesContract('postgres', async () => {
+    const { tables, close } = await open();
+    return { routes: tables.routes, cursors: tables.cursors, close };
   });
 
   fleetStoreContract('postgres', openFleet);

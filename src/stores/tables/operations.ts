@@ -9,6 +9,7 @@ import type { IdentityKey, Policy } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
 import type { StoredPresence } from '../../core/presence/states.ts';
 import type { RegistryJob } from '../../core/registry-jobs/types.ts';
+import type { RouteSet } from '../../core/routes/types.ts';
 import {
   createAuthority,
   deleteAuthority,
@@ -98,6 +99,16 @@ import {
   releaseRegistryJob,
   sweepRegistryJobs,
 } from './registry-jobs.ts';
+import {
+  claimCursors,
+  cursorRows,
+  listCursors,
+  loadRoutes,
+  releaseCursor,
+  replaceRoutes,
+  routesNumber,
+  saveCursor,
+} from './routes.ts';
 import type { Transaction } from './schema.ts';
 import { hubSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
@@ -250,6 +261,14 @@ export function tableOperations(cipher: KeyCipher) {
     'jobs.end': write(endJob),
     'jobs.sweep': write(sweepJobs),
     'jobs.totals': read(jobTotals),
+    'routes.load': read((tx) => loadRoutes(tx, cipher)),
+    'routes.number': read(routesNumber),
+    'routes.replace': write((tx, set: RouteSet, begins: readonly number[]) => replaceRoutes(tx, cipher, set, begins)),
+    'cursors.claim': write(claimCursors),
+    'cursors.save': write(saveCursor),
+    'cursors.release': write(releaseCursor),
+    'cursors.rows': read(cursorRows),
+    'cursors.list': read(listCursors),
     'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
   };
 }

@@ -2,6 +2,7 @@ import { sealContext } from './identities.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { loadPolicies, savePolicies } from './policies.ts';
 import { resealRegistryJobs } from './registry-jobs.ts';
+import { resealRoutes } from './routes.ts';
 import type { Transaction } from './schema.ts';
 import { resealSecrets } from './secrets.ts';
 
@@ -17,6 +18,7 @@ export async function resealAll(tx: Transaction, cipher: KeyCipher): Promise<voi
   await savePolicies(tx, cipher, await loadPolicies(tx, cipher));
   await resealSecrets(tx, cipher);
   await resealRegistryJobs(tx, cipher);
+  await resealRoutes(tx, cipher);
   let after = { device_id: '', module_id: '' };
   for (;;) {
     const rows = await tx

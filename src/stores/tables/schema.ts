@@ -1,6 +1,7 @@
 import type { Generated, Kysely } from 'kysely';
 import type { JobDeviceRow, JobRow } from './job-tables.ts';
 import type { RegistryJobErrorRow, RegistryJobRow } from './registry-job-rows.ts';
+import type { RouteCursorRow, RouteExtraRow, RouteSetRow } from './route-tables.ts';
 
 /** The tables, as both engines hold them. Absent text is null; times are UTC milliseconds; lists are JSON text. */
 export interface Tables {
@@ -35,6 +36,9 @@ export interface Tables {
   file_grants: FileGrantRow;
   registry_jobs: RegistryJobRow;
   registry_job_errors: RegistryJobErrorRow;
+  route_sets: RouteSetRow;
+  route_cursors: RouteCursorRow;
+  route_rows: RouteExtraRow;
   file_rollouts: FileRolloutRow;
   file_rollout_targets: FileRolloutTargetRow;
   authority_intermediates: { thumbprint: string; authority: string; certificate: string; position: number };

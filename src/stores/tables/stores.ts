@@ -15,6 +15,7 @@ import type { JobStore } from '../../core/jobs/ports.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { RegistryJobStore, RegistryPages } from '../../core/registry-jobs/ports.ts';
+import type { CursorStore, RouteStore } from '../../core/routes/ports.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
 import type { AuthorityOutcome } from './authorities.ts';
 import type { TableCaller } from './caller.ts';
@@ -22,6 +23,7 @@ import { createTableCommandQueue } from './command-queue.ts';
 import { createTableConfigurationStore, Listeners } from './configuration-store.ts';
 import { createTableJobStore } from './job-store.ts';
 import { tableRegistryJobs, tableRegistryPages } from './registry-job-store.ts';
+import { tableCursors, tableRoutes } from './route-store.ts';
 import { createTableTwinStore } from './twin-store.ts';
 
 /** The stores that live in the tables. */
@@ -40,6 +42,8 @@ export interface TableStores {
   readonly registryJobs: RegistryJobStore;
   readonly registryPages: RegistryPages;
   readonly jobs: JobStore;
+  readonly routes: RouteStore;
+  readonly cursors: CursorStore;
 }
 
 /** Presence as one node says it; empty = the only one. */
@@ -75,6 +79,8 @@ export function createTableStores(tables: TableCaller, clock: Clock, keepsLifecy
     },
     commandQueue: createTableCommandQueue((name, ...args) => tables.call(name, ...args)),
     registryJobs: tableRegistryJobs(tables),
+    routes: tableRoutes(tables),
+    cursors: tableCursors(tables),
     registryPages: tableRegistryPages(tables),
     fileRollouts: {
       create: (rollout, keys, runningMax) => tables.call('rollouts.create', rollout, keys, runningMax),

@@ -5,8 +5,8 @@ import { format, section } from './writer.ts';
  * The bytes of one stored event: a header of 16 bytes and a finished AMQP 1.0 message.
  *
  *     0   u8     version (1)
- *     1   u8     flags (0)
- *     2   u16    reserved (0)
+ *     1   u8     flags: 1 = readers of the built-in event hub do not see it
+ *     2   u16le  a bit for each endpoint that gets it (0 in records from before there were routes)
  *     4   u32le  place of the properties section            \  from the record's start; a section that is absent
  *     8   u32le  place of the application-properties section  > begins where the next one begins, so that two
  *     12  u32le  place of the body section                  /  neighbours always bound a section
@@ -192,6 +192,21 @@ function writeOffset(sequence: number): void {
     }
   }
   offsetSequence = sequence;
+}
+
+/** Set in `routingMark` where readers of the built-in event hub do not see the record. */
+export const RECORD_HIDDEN = 0x10000;
+
+/** What the record at `start` says of its routing: a bit for each endpoint, and `RECORD_HIDDEN`. 0 = shown, and no endpoint gets it. */
+export function routingMark(bytes: Buffer, start: number): number {
+  return bytes[start + 2] | (bytes[start + 3] << 8) | ((bytes[start + 1] & 1) << 16);
+}
+
+/** Writes the mark into the record at `start`. */
+export function writeRoutingMark(bytes: Buffer, start: number, mark: number): void {
+  bytes[start + 1] = (mark >>> 16) & 1;
+  bytes[start + 2] = mark & 0xff;
+  bytes[start + 3] = (mark >>> 8) & 0xff;
 }
 
 /** Where the sections of a stored record begin, from the start of `bytes`. */

@@ -169,6 +169,13 @@ const invariants: readonly Invariant[] = [
   },
   ...configurationInvariants,
   {
+    table: 'route_rows',
+    needs: ['route_cursors'],
+    what: 'rows beside a cursor that is not there',
+    count: `select count(*) as n from route_rows r where not exists
+      (select 1 from route_cursors c where c.endpoint = r.endpoint and c.partition_number = r.partition_number)`,
+  },
+  {
     table: 'twin_events',
     needs: [],
     what: 'events that cannot be read',
@@ -285,6 +292,9 @@ const tablesSince: Readonly<Record<string, number>> = {
   configuration_facts: 6,
   configuration_turn: 6,
   configured: 6,
+  route_sets: 6,
+  route_cursors: 6,
+  route_rows: 6,
 };
 
 /** Tables that a database of the format lacks. */

@@ -3,6 +3,7 @@ import type { EngineName } from './counted-key.ts';
 import { jobsFormat } from './jobs.ts';
 import { presenceOfNodes } from './presence-of-nodes.ts';
 import { registryJobs } from './registry-jobs.ts';
+import { routesFormat } from './routes.ts';
 
 /**
  * The format that no hub has been released with yet: whatever else changes before that joins it, in a file of its own beside this one,
@@ -13,4 +14,5 @@ export const unreleased = (_engine: EngineName): readonly string[] => [
   ...registryJobs,
   ...jobsFormat,
   ...configurations,
+  ...routesFormat,
 ];

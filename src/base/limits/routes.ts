@@ -1,0 +1,29 @@
+/** Routes, endpoints and delivery. Read as part of `limits` (`../limits.ts`), which says what stands here. */
+import { KiB, MiB, SECOND_MS } from './units.ts';
+
+export const routesLimits = {
+  /** Service: routes of a hub. */
+  routesMax: 100,
+  /** Endpoints beside the built-in one: a record has a bit for each (`wire/amqp/record.ts`). */
+  endpointsMax: 16,
+  /** Service: characters of the name of a route or endpoint. */
+  routeNameCharsMax: 64,
+  /** Enrichments of a hub, and characters of the key and of the value of one. */
+  enrichmentsMax: 10,
+  enrichmentKeyCharsMax: 128,
+  enrichmentValueCharsMax: 2 * KiB,
+  /** Characters of a declaration as JSON, in a file or a request: a hundred routes with long conditions. */
+  routesDeclarationCharsMax: 1 * MiB,
+  /** Characters of a setting of an endpoint that is text (an address, a key, a certificate). */
+  endpointSettingCharsMax: 16 * KiB,
+  /** For so long the place of an endpoint that was removed is given to no other: by then every node has the set without it. */
+  endpointPlaceRestMs: 600 * SECOND_MS,
+  /** How long an endpoint's partition belongs to the node that delivers it: one that says nothing for so long has lost it. */
+  deliveryLeaseMs: 15 * SECOND_MS,
+  /** Rows that an owner of a cursor may keep beside it, per endpoint and partition, and characters of one. */
+  cursorRowsMax: 10_000,
+  cursorRowCharsMax: 16 * KiB,
+  /** Records that one reading of the log for endpoints takes, and bytes of the log that it looks through. */
+  deliveryBatchRecords: 1000,
+  deliveryReadBytes: 1 * MiB,
+} as const;
