@@ -25,9 +25,12 @@ once coap jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=run
 californium=$!
 once coap .venv requirements.txt sh -c 'python3 -m venv .venv && .venv/bin/pip install -q --no-deps -r requirements.txt' &
 aiocoap=$!
+once archive .venv requirements.txt sh -c 'python3 -m venv .venv && .venv/bin/pip install -q --no-deps -r requirements.txt' &
+archive=$!
 # Some distributions keep Go from loading the version that go.mod names.
 once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
 wait "$azurite"
 wait "$kafka"
 wait "$californium"
 wait "$aiocoap"
+wait "$archive"

@@ -5,6 +5,7 @@
  */
 import { adaptersLimits } from './limits/adapters.ts';
 import { amqpLimits } from './limits/amqp.ts';
+import { archiveLimits } from './limits/archive.ts';
 import { cliLimits } from './limits/cli.ts';
 import { coapLimits } from './limits/coap.ts';
 import { commandsLimits } from './limits/commands.ts';
@@ -31,6 +32,7 @@ import { twinsLimits } from './limits/twins.ts';
 export const limits = {
   ...adaptersLimits,
   ...amqpLimits,
+  ...archiveLimits,
   ...cliLimits,
   ...coapLimits,
   ...commandsLimits,
