@@ -40,6 +40,12 @@ export const serverLimits = {
   postgresConnectionsMax: 16,
   /** The same for queries alone, which may take seconds. */
   postgresQueryConnectionsMax: 2,
+  /** Statements that have a name: each connection of the server keeps the parsed ones, some ten KB each. */
+  postgresStatementNamesMax: 250,
+  /** Questions of one kind, and releases of places, that go in one statement: some milliseconds of the server. */
+  postgresBatchMax: 256,
+  /** Such statements of one kind on their way at a time; what comes meanwhile is collected for the next. */
+  postgresBatchesMax: 2,
   /** How often an operation is tried that PostgreSQL has taken back because two of them waited for each other. */
   postgresAttemptsMax: 5,
   postgresConnectMs: 10 * SECOND_MS,

@@ -8,7 +8,6 @@ import type { BrokerAccess } from '../../stores/kafka/broker-connection.ts';
 import { KafkaCluster } from '../../stores/kafka/cluster.ts';
 import { type KafkaEventLog, openKafkaEventLog } from '../../stores/kafka/event-log.ts';
 import { ensureTopic } from '../../stores/kafka/topics.ts';
-import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { monitoringName } from '../endpoints.ts';
 import { openWhole, type Shutdown } from '../lifecycle.ts';
 import { wantsSource } from '../observe/monitoring.ts';
@@ -18,6 +17,8 @@ import { createLogMetrics } from './log-metrics.ts';
 import type { Storage } from './storage.ts';
 
 const DAY_MS = 86_400_000;
+/** As presence names itself where no other node shares the places. */
+const THE_ONE_NODE = '';
 
 /**
  * Events in Kafka, everything else in PostgreSQL. The data folder holds what is this machine's: certificates, the key that seals keys,
@@ -66,13 +67,15 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
       .filter((path) => path !== undefined),
   });
   steps.add('tables', () => tables.close());
+  // What a run before this one has left: its connections are gone.
+  await tables.places.leave(THE_ONE_NODE);
   const { kafkaInSyncMin: inSyncMin } = settings;
   return {
     clock: tables.clock,
     stores: tables,
     logs: { telemetry, monitoring },
     codec: kafkaRecordCodec,
-    places: createMemoryPlaces(),
+    places: tables.places,
     onDisk: [],
     checks: [
       databaseCheck(tables),

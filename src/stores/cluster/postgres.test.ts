@@ -328,4 +328,38 @@ withPostgres('the contracts of all table stores', (open) => {
       await opened.close();
     }
   });
+
+  test('postgres: identities that are asked for at the same time are answered each by itself', async () => {
+    const opened = await open();
+    const { identities, subscriptions } = opened.tables;
+    const keys = Array.from({ length: 700 }, (_, nth) => ({ deviceId: `d${nth}` }));
+    const some = keys.filter((_, nth) => nth % 3 > 0);
+    await admitIdentities(identities, some);
+    await subscriptions.save(some[0], 'g1', [{ filter: 'f', qos: 1 }]);
+    await subscriptions.save(some[1], 'g0', [{ filter: 'f', qos: 1 }]);
+    const found = await Promise.all(keys.map((key) => identities.get(key)));
+    assert.deepEqual(
+      found.map((identity) => identity?.deviceId),
+      keys.map(({ deviceId }, nth) => (nth % 3 > 0 ? deviceId : undefined)),
+    );
+    const sessions = await Promise.all(some.map((key) => subscriptions.load(key, 'g1')));
+    assert.deepEqual(sessions.map((session) => session?.length).slice(0, 3), [1, undefined, undefined]);
+    await opened.close();
+  });
+
+  test('postgres: a table that a newer node changes is read on', async () => {
+    const opened = await open();
+    const { identities, consumerGroups } = opened.tables;
+    await admitIdentities(identities, [{ deviceId: 'd1' }]);
+    // Often enough to be parsed once, and the plan to be kept.
+    for (let time = 0; time < 12; time++) await identities.get({ deviceId: 'd1' });
+    await opened.query(
+      `alter table identities add column later text; alter table consumer_groups add column later text`,
+    );
+    assert.equal((await identities.get({ deviceId: 'd1' }))?.deviceId, 'd1');
+    const group = { name: 'g', createdTime: 1 };
+    assert.equal(await consumerGroups.create('e', group, 10), 'created');
+    assert.equal((await consumerGroups.list('e')).length, 1);
+    await opened.close();
+  });
 });

@@ -2,28 +2,30 @@
  * Everything but events in PostgreSQL, by the operations that SQLite runs as well: each in a transaction of its own, and
  * answered after its commit. Nodes share the database, and nothing else.
  */
-import type { Socket } from 'node:net';
-import { Kysely, PostgresDialect, sql } from 'kysely';
-import pg from 'pg';
+import { type Kysely, sql } from 'kysely';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FieldPath } from '../../core/query/fields.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
 import type { TableCaller } from '../tables/caller.ts';
 import { indexedPlace } from '../tables/document-paths.ts';
-import { declaring } from '../tables/engine.ts';
 import { createKeyCipher, type KeyCipher, type KeyRing } from '../tables/key-cipher.ts';
 import { type OperationArgs, type OperationName, type OperationResult, tableOperations } from '../tables/operations.ts';
 import { prepareTables } from '../tables/prepare.ts';
 import type { Tables, Transaction } from '../tables/schema.ts';
 import { createTablePresence, createTableStores, type TableStores } from '../tables/stores.ts';
+import { batchedReads } from './batched-reads.ts';
+import { connect } from './connections.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
+import { StatementNames } from './named-statements.ts';
+import { createPostgresPlaces } from './places.ts';
 import { queriesOver } from './queries.ts';
 import { ensureQueryIndexes } from './query-indexes.ts';
 
@@ -50,6 +52,8 @@ export interface PostgresTables extends TableStores {
   readonly clock: Clock;
   /** Who is connected, as this node says it. */
   readonly presenceStates: PresenceStateStore;
+  /** Who holds the connection of an identity, at whichever node. */
+  readonly places: Places;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
   /** Writes a row and waits until that is durable. @throws HubError whose `reason` says why it could not */
@@ -60,8 +64,6 @@ export interface PostgresTables extends TableStores {
 
 /** Any number: it stands for "the format of these tables", so that two nodes do not change it at the same time. */
 const FORMAT_LOCK = 0x4d4f4f52;
-/** PostgreSQL's type number of `bigint`: ours stay below 2^53, so they are read as numbers. */
-const INT8 = 20;
 /** SQLSTATE of a deadlock and of a serialization failure: the transaction is gone, and may be tried again. */
 const RETRIED = new Set(['40P01', '40001']);
 /** Classes of SQLSTATE that are about the server or the way to it, not about the operation. */
@@ -73,8 +75,11 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   const cipher = createKeyCipher(parts.cipher);
   await prepare(parts, cipher);
   const statementMs = parts.statementMs ?? limits.postgresStatementMs;
-  const database = connect(parts, limits.postgresConnectionsMax, statementMs);
-  const queried = connect(parts, limits.postgresQueryConnectionsMax, statementMs);
+  const { url, schema } = parts;
+  const names = new StatementNames();
+  const database = connect({ url, schema, log, statementMs, names, connectionsMax: limits.postgresConnectionsMax });
+  // Without names: a query's plan is made for what it asks.
+  const queried = connect({ url, schema, log, statementMs, connectionsMax: limits.postgresQueryConnectionsMax });
   let clock: DatabaseClock;
   try {
     clock = await DatabaseClock.open(() => timeOf(database), parts.clock);
@@ -86,22 +91,38 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   const inOrder = new InOrder();
   let calls = 0;
 
+  async function tried<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        const isOutdated = isOutdatedPlan(error);
+        if (isOutdated) names.renew();
+        if ((isOutdated || RETRIED.has(stateOf(error))) && attempt < limits.postgresAttemptsMax) continue;
+        throw refusal(name, error, log);
+      }
+    }
+  }
+
+  const reads = batchedReads(database, cipher, tried);
+  const places = createPostgresPlaces(database, tried);
+
   async function carryOut<Name extends OperationName>(
     name: Name,
     args: OperationArgs<Name>,
   ): Promise<OperationResult<Name>> {
-    const run = operations[name].run as (
-      tx: Transaction,
-      ...args: readonly unknown[]
-    ) => Promise<OperationResult<Name>>;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await database.transaction().execute((tx) => run(tx, ...args));
-      } catch (error) {
-        if (RETRIED.has(stateOf(error)) && attempt < limits.postgresAttemptsMax) continue;
-        throw refusal(name, error, log);
-      }
-    }
+    const together = await reads.answer(name, args);
+    if (together !== undefined) return together.answer;
+    const { writes, isOneStatement, run } = operations[name] as {
+      readonly writes: boolean;
+      readonly isOneStatement?: true;
+      readonly run: (tx: Transaction, ...args: readonly unknown[]) => Promise<OperationResult<Name>>;
+    };
+    // In a transaction, too, each statement would see what is committed by then: it would hold nothing together but writes.
+    const alone = !writes || isOneStatement === true;
+    return tried(name, () =>
+      alone ? run(database, ...args) : database.transaction().execute((tx) => run(tx, ...args)),
+    );
   }
 
   async function callThen<Name extends OperationName, Result>(
@@ -128,6 +149,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     ...createTableStores(caller, clock, parts.keepsLifecycle),
     clock,
     presenceStates: createTablePresence(caller, parts.node ?? ''),
+    places,
     fleet: queriesOver(queried, { clock, indexes: new Set((parts.queryIndexes ?? []).map(indexedPlace)) }, (error) =>
       refusal('query', error, log),
     ),
@@ -141,7 +163,8 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
 
 /** By a connection of its own: a change of the format, or the wait for another node's, takes as long as it takes. */
 async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<void> {
-  const database = connect(parts, 1);
+  const { url, schema, log } = parts;
+  const database = connect({ url, schema, log, connectionsMax: 1 });
   try {
     await database.transaction().execute(async (tx) => {
       await checkServer(tx);
@@ -153,35 +176,6 @@ async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<v
   } finally {
     await database.destroy();
   }
-}
-
-/** @param statementMs absent = no bound. The server ends a statement that takes longer; a server that is silent is given up later. */
-function connect({ url, schema, log }: PostgresTablesParts, max: number, statementMs?: number): Kysely<Tables> {
-  const pool = new pg.Pool({
-    connectionString: url,
-    max,
-    connectionTimeoutMillis: limits.postgresConnectMs,
-    keepAlive: true,
-    ...(statementMs !== undefined && { statement_timeout: statementMs }),
-    application_name: 'mooring',
-    options: `-c search_path=${schema}`,
-    types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
-  });
-  const broke = (error: Error): void => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke');
-  // While nobody uses it; the next call gets a new one.
-  pool.on('error', broke);
-  pool.on('connect', (client) => {
-    // While it is used its query is refused; without a listener the error would end the process as well.
-    client.on('error', broke);
-    // Not the client's own timeout of queries: it leaves the transaction open, and the connection to the next who needs one.
-    const { stream } = client.connection;
-    if (statementMs === undefined || !('setTimeout' in stream)) return;
-    const socket = stream as Socket;
-    socket.setTimeout(2 * statementMs, () => socket.destroy(new Error('PostgreSQL says nothing')));
-  });
-  return new Kysely<Tables>({
-    dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
-  });
 }
 
 /**
@@ -246,7 +240,12 @@ function stateOf(error: unknown): string {
   return typeof code === 'string' ? code : '';
 }
 
-function refusal(name: OperationName | 'query', error: unknown, log: Log): HubError {
+/** Another node, of a newer program, has changed a table since the statement was parsed. */
+function isOutdatedPlan(error: unknown): boolean {
+  return stateOf(error) === '0A000' && error instanceof Error && error.message.includes('cached plan');
+}
+
+function refusal(name: string, error: unknown, log: Log): HubError {
   const message = error instanceof Error ? error.message : String(error);
   log.error({ operation: name, error: message }, 'a table operation failed');
   const state = stateOf(error);

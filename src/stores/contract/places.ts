@@ -5,12 +5,19 @@ import { identityName } from '../../core/identity/permissions.ts';
 import type { Holder, Places } from '../../core/presence/places.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 
+/** The devices that the suite claims places for. */
+export const placesDevices = ['d0', 'd1', 'd2', 'd3', 'd4', 'd5', 'never'];
+
 /** What the identities say against a claim, where the implementation knows them; set by a test. */
 export interface Objections {
   of(claim: Holder): DisconnectReason | undefined;
 }
 
-/** What every implementation of `Places` keeps. @param open a new, empty one, which asks `objections` */
+/**
+ * What every implementation of `Places` keeps.
+ * @param open a new, empty one, which asks `objections`; or which knows identities by itself, and then `placesDevices` and a module m1 of
+ *   d1, each in generation g1
+ */
 export function placesContract(name: string, open: (objections: Objections) => Promise<Places>): void {
   const nothing: Objections = { of: () => undefined };
   const fresh = (): Promise<Places> => open(nothing);
@@ -59,18 +66,11 @@ export function placesContract(name: string, open: (objections: Objections) => P
   });
 
   test(`${name}: a claim that the identity speaks against is refused, and leaves the place as it is`, async () => {
-    const asked: string[] = [];
-    const places = await open({
-      of: (claim) => {
-        asked.push(claim.generationId);
-        return claim.generationId === 'g2' ? 'deleted' : undefined;
-      },
-    });
+    const places = await open({ of: (claim) => (claim.generationId === 'g2' ? 'deleted' : undefined) });
     await places.claim([holder('d1', 1, 'a')]);
     const late = { ...holder('d1', 2, 'b'), generationId: 'g2' };
     assert.deepEqual(await places.claim([late]), [{ kind: 'refused', reason: 'deleted' }]);
     assert.equal(nameOf(await places.find(late.key)), 'a1');
-    assert.deepEqual(asked, ['g1', 'g2']);
   });
 
   test(`${name}: a node that has gone leaves all its places, and no others`, async () => {

@@ -17,6 +17,8 @@ export interface OpenedPostgres {
   readonly url: string;
   /** Holds a lock on a whole table until the returned function is called. */
   lock(table: string): Promise<() => Promise<void>>;
+  /** Carries out statements on the tables, as another program would. */
+  query(text: string): Promise<void>;
   /** Closes, and removes the tables. */
   close(): Promise<void>;
 }
@@ -51,6 +53,7 @@ async function openPostgres(url: string): Promise<OpenedPostgres> {
       await client.query(`begin; lock table ${schema}.${table} in access exclusive mode`);
       return () => client.end();
     },
+    query: (text) => query(url, `set search_path to ${schema}; ${text}`),
     async close() {
       await tables.close();
       await query(url, `drop schema ${schema} cascade`);

@@ -120,6 +120,8 @@ type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: A
 interface Operation<Args extends readonly unknown[], Result> {
   /** Whether the answer must wait for the disk. */
   readonly writes: boolean;
+  /** It is one statement where `engineOf(tx).locksRows`, and so a transaction by itself there. */
+  readonly isOneStatement?: true;
   readonly run: Run<Args, Result>;
 }
 
@@ -129,6 +131,13 @@ const read = <Args extends readonly unknown[], Result>(run: Run<Args, Result>): 
 });
 const write = <Args extends readonly unknown[], Result>(run: Run<Args, Result>): Operation<Args, Result> => ({
   writes: true,
+  run,
+});
+
+/** @see Operation.isOneStatement */
+const writeAtOnce = <Args extends readonly unknown[], Result>(run: Run<Args, Result>): Operation<Args, Result> => ({
+  writes: true,
+  isOneStatement: true,
   run,
 });
 
@@ -179,16 +188,18 @@ export function tableOperations(cipher: KeyCipher) {
     'subscriptions.load': read((tx, key: IdentityKey, generationId: string) =>
       loadSubscriptions(tx, key, generationId),
     ),
-    'subscriptions.save': write(
+    'subscriptions.save': writeAtOnce(
       (tx, key: IdentityKey, generationId: string, subscriptions: readonly Subscription[], now: number) =>
         saveSubscriptions(tx, key, generationId, subscriptions, now),
     ),
     'presence.begin': write((tx, node: string) => beginPresence(tx, node)),
-    'presence.end': write((tx, node: string) => endPresence(tx, node)),
+    'presence.end': writeAtOnce((tx, node: string) => endPresence(tx, node)),
     'presence.get': read((tx, keys: readonly IdentityKey[]) => getPresence(tx, keys)),
-    'presence.save': write((tx, node: string, states: readonly StoredPresence[]) => savePresence(tx, node, states)),
+    'presence.save': writeAtOnce((tx, node: string, states: readonly StoredPresence[]) =>
+      savePresence(tx, node, states),
+    ),
     'presence.recover': write((tx, node: string, count: number) => recoverPresence(tx, node, count)),
-    'subscriptions.remove': write((tx, key: IdentityKey) => removeSubscriptions(tx, key)),
+    'subscriptions.remove': writeAtOnce((tx, key: IdentityKey) => removeSubscriptions(tx, key)),
     'commands.enqueue': write(enqueueCommand),
     'commands.lockNext': write(lockNextCommands),
     'commands.settle': write(settleCommand),
@@ -269,7 +280,7 @@ export function tableOperations(cipher: KeyCipher) {
     'cursors.release': write(releaseCursor),
     'cursors.rows': read(cursorRows),
     'cursors.list': read(listCursors),
-    'facts.touch': write((tx, characters: number) => touchFacts(tx, characters)),
+    'facts.touch': writeAtOnce((tx, characters: number) => touchFacts(tx, characters)),
   };
 }
 

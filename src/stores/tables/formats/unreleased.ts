@@ -1,6 +1,7 @@
 import { configurations } from './configurations.ts';
 import type { EngineName } from './counted-key.ts';
 import { jobsFormat } from './jobs.ts';
+import { places } from './places.ts';
 import { presenceOfNodes } from './presence-of-nodes.ts';
 import { registryJobs } from './registry-jobs.ts';
 import { routesFormat } from './routes.ts';
@@ -9,10 +10,11 @@ import { routesFormat } from './routes.ts';
  * The format that no hub has been released with yet: whatever else changes before that joins it, in a file of its own beside this one,
  * and needs no fixture. With the release it becomes the last step of `released.ts`.
  */
-export const unreleased = (_engine: EngineName): readonly string[] => [
+export const unreleased = (engine: EngineName): readonly string[] => [
   ...presenceOfNodes,
   ...registryJobs,
   ...jobsFormat,
   ...configurations,
   ...routesFormat,
+  ...places(engine),
 ];

@@ -1,0 +1,100 @@
+/** What is read whenever a device connects, of many devices in one statement. */
+import { type Kysely, sql } from 'kysely';
+import type { Identity, IdentityKey } from '../../core/identity/types.ts';
+import type { Subscription } from '../../core/presence/ports.ts';
+import { toIdentity } from '../tables/identities.ts';
+import type { KeyCipher } from '../tables/key-cipher.ts';
+import type { OperationArgs, OperationName, OperationResult } from '../tables/operations.ts';
+import type { IdentityRow, Tables } from '../tables/schema.ts';
+import { AskedTogether } from './asked-together.ts';
+
+/** Carries `work` out again where that helps. @throws HubError */
+export type Tried = <Result>(name: string, work: () => Promise<Result>) => Promise<Result>;
+
+type Nth<Row> = Row & { readonly nth: number };
+
+/** Operations that one statement answers for many; the others are not of this file. */
+export interface BatchedReads {
+  /** @returns undefined = it is to be carried out by itself @throws HubError */
+  answer<Name extends OperationName>(
+    name: Name,
+    args: OperationArgs<Name>,
+  ): Promise<{ readonly answer: OperationResult<Name> } | undefined>;
+}
+
+export function batchedReads(database: Kysely<Tables>, cipher: KeyCipher, tried: Tried): BatchedReads {
+  const identities = new AskedTogether<IdentityKey, Identity | undefined>((keys) =>
+    tried('identities.get', async () => {
+      const { rows } = await sql<Nth<IdentityRow>>`
+        select asked.nth, identities.* from ${keysOf(keys)} join identities using (device_id, module_id)`.execute(
+        database,
+      );
+      return inOrder(keys.length, rows, ({ nth: _, ...row }) => toIdentity(row, cipher));
+    }),
+  );
+
+  const sessions = new AskedTogether<Session, readonly Subscription[] | undefined>((all) =>
+    tried('subscriptions.load', async () => {
+      const { rows } = await sql<Nth<{ generation_id: string; filters: string }>>`
+        select asked.nth, generation_id, filters from ${keysOf(all.map(({ key }) => key))}
+        join subscriptions using (device_id, module_id)`.execute(database);
+      return inOrder(all.length, rows, ({ nth, generation_id, filters }) =>
+        generation_id === all[nth - 1].generationId ? (JSON.parse(filters) as readonly Subscription[]) : undefined,
+      );
+    }),
+  );
+
+  /** Whether there is anything for `lockNextCommands` to do. */
+  const queues = new AskedTogether<Queue, boolean | undefined>((all) =>
+    tried('commands.lockNext', async () => {
+      const { rows } = await sql<Nth<{ waiting: number; next_due: number }>>`
+        select asked.nth, waiting, next_due from ${keysOf(all.map(({ target }) => target))}
+        join command_queues using (device_id, module_id)`.execute(database);
+      return inOrder(all.length, rows, ({ nth, waiting, next_due }) => waiting > 0 || next_due <= all[nth - 1].now);
+    }),
+  );
+
+  return {
+    async answer(name, args) {
+      const told = (answer: unknown): { readonly answer: never } => ({ answer: answer as never });
+      const of = args as readonly unknown[];
+      switch (name) {
+        case 'identities.get':
+          return told(await identities.ask(of[0] as IdentityKey));
+        case 'subscriptions.load':
+          return told(await sessions.ask({ key: of[0] as IdentityKey, generationId: of[1] as string }));
+        case 'commands.lockNext': {
+          const mayHave = await queues.ask({ target: of[0] as IdentityKey, now: of[3] as number });
+          return mayHave === true ? undefined : told({ value: [], ended: [] });
+        }
+        default:
+          return undefined;
+      }
+    },
+  };
+}
+
+interface Session {
+  readonly key: IdentityKey;
+  readonly generationId: string;
+}
+
+interface Queue {
+  readonly target: IdentityKey;
+  readonly now: number;
+}
+
+const keysOf = (keys: readonly IdentityKey[]) => sql`unnest(
+  ${keys.map(({ deviceId }) => deviceId)}::text[], ${keys.map(({ moduleId }) => moduleId ?? '')}::text[]
+) with ordinality as asked (device_id, module_id, nth)`;
+
+/** Undefined where there is no row. */
+function inOrder<Row extends { readonly nth: number }, Answer>(
+  count: number,
+  rows: readonly Row[],
+  answerOf: (row: Row) => Answer,
+): readonly (Answer | undefined)[] {
+  const answers = new Array<Answer | undefined>(count).fill(undefined);
+  for (const row of rows) answers[row.nth - 1] = answerOf(row);
+  return answers;
+}

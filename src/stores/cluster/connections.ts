@@ -1,0 +1,52 @@
+/** Connections to PostgreSQL, as the query builder takes them. */
+import type { Socket } from 'node:net';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { declaring } from '../tables/engine.ts';
+import type { Tables } from '../tables/schema.ts';
+import { namingClient, type StatementNames } from './named-statements.ts';
+
+export interface ConnectionParts {
+  readonly url: string;
+  readonly schema: string;
+  readonly log: Log;
+  readonly connectionsMax: number;
+  /** The server ends a statement that takes longer; a server that is silent is given up later. Absent = no bound. */
+  readonly statementMs?: number;
+  /** Absent = statements have no names: each is planned for its own parameters. */
+  readonly names?: StatementNames;
+}
+
+/** PostgreSQL's type number of `bigint`: ours stay below 2^53, so they are read as numbers. */
+const INT8 = 20;
+
+export function connect({ url, schema, log, connectionsMax, statementMs, names }: ConnectionParts): Kysely<Tables> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connectionsMax,
+    connectionTimeoutMillis: limits.postgresConnectMs,
+    keepAlive: true,
+    ...(statementMs !== undefined && { statement_timeout: statementMs }),
+    ...(names !== undefined && { Client: namingClient(names) }),
+    application_name: 'mooring',
+    options: `-c search_path=${schema}`,
+    types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },
+  });
+  const broke = (error: Error): void => log.warn({ reason: error.message }, 'a connection to PostgreSQL broke');
+  // While nobody uses it; the next call gets a new one.
+  pool.on('error', broke);
+  pool.on('connect', (client) => {
+    // While it is used its query is refused; without a listener the error would end the process as well.
+    client.on('error', broke);
+    // Not the client's own timeout of queries: it leaves the transaction open, and the connection to the next who needs one.
+    const { stream } = client.connection;
+    if (statementMs === undefined || !('setTimeout' in stream)) return;
+    const socket = stream as Socket;
+    socket.setTimeout(2 * statementMs, () => socket.destroy(new Error('PostgreSQL says nothing')));
+  });
+  return new Kysely<Tables>({
+    dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
+  });
+}
