@@ -5,6 +5,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -33,10 +34,23 @@ install();
 const [first, ...others] = process.argv.slice(2);
 const [script, args] = first === '--script' ? [others[0], others.slice(1)] : ['src/main.ts', process.argv.slice(2)];
 const pinned = join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
-const child = spawn(existsSync(pinned) ? pinned : process.execPath, [join(root, script), ...args], {
+const node = existsSync(pinned) ? pinned : process.execPath;
+const child = spawn(node, [join(root, script), ...args], {
   // The channel ends with this process, whatever ends it: the program behind it stops then, and is not left behind.
   stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
 });
+// The page of the portal, beside the start of the hub, which does not wait for it and runs without it.
+if (first === 'serve' && !args.includes('--help')) {
+  const build = spawn(node, [join(root, 'scripts', 'build-portal.mjs')], { stdio: ['ignore', 'ignore', 'inherit'] });
+  build.on('error', () => {});
+  build.unref();
+  try {
+    setPriority(build.pid ?? 0, build.pid === undefined ? 0 : constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended already, or the system does not know such a thing.
+  }
+  process.on('exit', () => build.kill());
+}
 // A terminal sends Ctrl-C to the whole group; a service manager tells only this process. The hub takes it once.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -9,6 +9,8 @@ export const endpointsSchema = z.object({
   /** Null = not served. */
   ports: z.object({ mqtts: port, amqps: port, https: port, admin: port, amqp: port, mqtt: port }),
   caFile: z.string(),
+  /** The hub in a browser; null = not served, absent = the hub is older than that. */
+  portalUrl: z.string().nullable().optional(),
   connectionStrings: z.object({
     iothubowner: z.string(),
     service: z.string(),

@@ -23,6 +23,7 @@ import { lorawanLimits } from './limits/lorawan.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
 import { mqttTopicsLimits } from './limits/mqtt-topics.ts';
+import { portalLimits } from './limits/portal.ts';
 import { queryLimits } from './limits/query.ts';
 import { registryJobsLimits } from './limits/registry-jobs.ts';
 import { routesLimits } from './limits/routes.ts';
@@ -50,6 +51,7 @@ export const limits = {
   ...kafkaLimits,
   ...mqttLimits,
   ...mqttTopicsLimits,
+  ...portalLimits,
   ...queryLimits,
   ...registryJobsLimits,
   ...routesLimits,

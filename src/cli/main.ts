@@ -11,6 +11,7 @@ import { addHealthCommand } from './commands/health.ts';
 import { addJobCommands } from './commands/job.ts';
 import { addMethodCommands } from './commands/method.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
+import { addPortalCommand } from './commands/portal.ts';
 import { addQueryCommand } from './commands/query.ts';
 import { addRegistryCommands } from './commands/registry.ts';
 import { addSasCommand } from './commands/sas.ts';
@@ -80,6 +81,7 @@ function buildProgram(terminal: Terminal): Command {
   addMonitorCommands(program, terminal);
   addTraceCommand(program, terminal);
   addHealthCommand(program, terminal);
+  addPortalCommand(program, terminal);
   addSimulateCommand(program, terminal);
   addGatewayCommands(program, terminal);
   addSasCommand(program, terminal);

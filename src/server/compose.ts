@@ -22,6 +22,7 @@ import { refusalAudit } from '../core/monitoring/refused-operations.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
+import { isLoopback } from '../protocols/http/admin-guard.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
@@ -32,7 +33,7 @@ import { type DataFolder, openDataFolder, writeFileDurably } from './data/data-f
 import { type DiskReserve, keepReserve } from './data/disk-reserve.ts';
 import { openRunningTime } from './data/running-time.ts';
 import { openDoors } from './doors.ts';
-import { describeEndpoints } from './endpoints.ts';
+import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
@@ -51,6 +52,7 @@ import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
 import { measureLiveQueries } from './observe/query-metrics.ts';
 import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
+import { openPortal, startCode } from './portal/open-portal.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
 import { openEmbedded } from './storage/embedded.ts';
@@ -270,7 +272,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
+  const portal = openPortal({ settings, folder, policies, clock, random, log, shutdown });
   const { ports, notices } = await openDoors({
+    ...(portal !== undefined && { portal }),
     liveEvents: monitored.liveEvents,
     hub,
     loaded,
@@ -298,7 +302,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   health.start();
 
   const caFile = tls.caFile ?? path.resolve(settings.tlsCaFile ?? settings.tlsCertFile ?? '');
-  const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, policies);
+  const portalUrl =
+    portal === undefined || ports.admin === null
+      ? null
+      : portalUrlOf(reach.localName, ports.admin, !reach.admin.every(isLoopback));
+  const endpoints = describeEndpoints(hubName, reach.localName, ports, caFile, portalUrl, policies);
   writeFileDurably(endpointsFile, `${JSON.stringify(endpoints, undefined, 2)}\n`);
   // The last of what a start writes is written; what clients send takes the room that is left behind this.
   reserve = await keepReserve(folder.path, folder.gaveUpBytes, clock);
@@ -311,6 +319,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
       policies,
       dataDir: folder.path,
       endpointsFile,
+      ...(portal !== undefined && { portalCode: startCode(portal) }),
       notices,
     },
     reloadCertificate: () => tls.reload(),

@@ -8,6 +8,7 @@ import type { RegistryJobs } from '../core/registry-jobs/room.ts';
 import { DeliveryTurns } from '../protocols/amqp/back-ends/delivery-turns.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
 import { amqpWebSocketPaths, amqpWebSockets } from '../protocols/amqp/websocket.ts';
+import { isLoopback } from '../protocols/http/admin-guard.ts';
 import { openAdminDoor } from '../protocols/http/admin-server.ts';
 import type { LiveEvents } from '../protocols/http/monitoring-routes.ts';
 import type { HttpsDoor } from '../protocols/http/options.ts';
@@ -24,6 +25,7 @@ import { openHttpsPort } from './https-port.ts';
 import type { Shutdown } from './lifecycle.ts';
 import { fine, type Health } from './observe/health/health.ts';
 import type { Metrics } from './observe/metrics.ts';
+import type { OpenPortal } from './portal/open-portal.ts';
 import type { Reach } from './reach.ts';
 import type { ListenerThreads } from './threads/threads.ts';
 import type { DoorSpec } from './threads/worker.ts';
@@ -46,6 +48,8 @@ export interface DoorParts {
   readonly health: Health;
   readonly files: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
   readonly registryJobs: Guarded<RegistryJobs>;
+  /** Absent = the admin port serves none. */
+  readonly portal?: OpenPortal;
 }
 
 export interface OpenDoors {
@@ -79,6 +83,18 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     return door;
   };
 
+  const ports = (): Endpoints['ports'] => {
+    const port = (name: DoorName): number | null => doors.get(name)?.port ?? null;
+    return {
+      mqtts: port('mqtts'),
+      amqps: port('amqps'),
+      https: port('https'),
+      admin: port('admin'),
+      amqp: port('amqp'),
+      mqtt: port('mqtt'),
+    };
+  };
+
   parts.health.add({
     name: 'doors',
     isQuiet: true,
@@ -99,6 +115,16 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       metrics: () => metrics.page(),
       openApi: () => https?.openApi() ?? {},
       ...(parts.liveEvents !== undefined && { liveEvents: parts.liveEvents }),
+      // On loopback nobody else can listen.
+      ...(!reach.admin.every(isLoopback) && { tls }),
+      ...(parts.portal !== undefined && {
+        portal: {
+          ...parts.portal,
+          hub,
+          api: { authority: tls.authority, files: parts.files, registryJobs: parts.registryJobs },
+          ports: () => (isOpen ? ports() : null),
+        },
+      }),
     }),
   );
 
@@ -164,18 +190,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   });
   isOpen = true;
 
-  const port = (name: DoorName): number | null => doors.get(name)?.port ?? null;
-  return {
-    ports: {
-      mqtts: port('mqtts'),
-      amqps: port('amqps'),
-      https: port('https'),
-      admin: port('admin'),
-      amqp: port('amqp'),
-      mqtt: port('mqtt'),
-    },
-    notices,
-  };
+  return { ports: ports(), notices };
 }
 
 /** One port, one door: what came in as a WebSocket ends with the rest. */

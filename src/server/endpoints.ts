@@ -11,9 +11,19 @@ export function describeEndpoints(
   hostName: string,
   ports: Endpoints['ports'],
   caFile: string,
+  portalUrl: string | null,
   policies: readonly Policy[],
 ): Endpoints {
-  return { hubName, hostName, ports, caFile, connectionStrings: connectionStrings(hubName, hostName, ports, policies) };
+  return {
+    ...{ hubName, hostName, ports, caFile, portalUrl },
+    connectionStrings: connectionStrings(hubName, hostName, ports, policies),
+  };
+}
+
+/** Where browsers find the portal. @param port of the admin port @param secure it listens beyond this machine, so by TLS */
+export function portalUrlOf(hostName: string, port: number, secure: boolean): string {
+  const host = hostName.includes(':') ? `[${hostName}]` : hostName;
+  return `${secure ? 'https' : 'http'}://${host}:${port}/`;
 }
 
 /**

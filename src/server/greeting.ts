@@ -10,6 +10,8 @@ export interface GreetingFacts {
   readonly policies: readonly Policy[];
   readonly dataDir: string;
   readonly endpointsFile: string;
+  /** Opens the portal once; absent = there is none. */
+  readonly portalCode?: string;
   /** Whether keys may be shown. */
   readonly showConnectionStrings: boolean;
   /** What the user should know of this start, e.g. that 443 could not be bound. */
@@ -21,11 +23,25 @@ export function greeting(facts: GreetingFacts): string {
   const parts = [
     `Mooring hub "${endpoints.hubName}", data in ${facts.dataDir}`,
     ports(endpoints),
+    ...portal(facts),
     facts.showConnectionStrings ? strings(facts) : `Connection strings: ${facts.endpointsFile}`,
     `Clients must trust the hub's certificate authority:\n  export NODE_EXTRA_CA_CERTS=${endpoints.caFile}`,
     ...notices,
   ];
   return `${parts.join('\n\n')}\n\n`;
+}
+
+/** The link holds a code that gives every right, once: it is shown where keys are. */
+function portal({ endpoints, portalCode, showConnectionStrings }: GreetingFacts): readonly string[] {
+  const { portalUrl } = endpoints;
+  if (portalUrl === null || portalUrl === undefined) return [];
+  if (portalCode === undefined || !showConnectionStrings) {
+    return [`Portal: ${portalUrl} (mooring portal prints a link that signs in)`];
+  }
+  return [
+    'Portal: open this link once, within an hour, to sign in with every right (mooring portal prints a new one)\n' +
+      `  ${portalUrl}#code=${portalCode}`,
+  ];
 }
 
 function ports({ hostName, ports }: Endpoints): string {

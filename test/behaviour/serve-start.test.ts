@@ -48,7 +48,7 @@ test('endpoints.json has exactly the keys that users rely on, for this user alon
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const content = JSON.parse(readFileSync(file, 'utf8'));
   endpointsSchema.parse(content);
-  assert.deepEqual(Object.keys(content), ['hubName', 'hostName', 'ports', 'caFile', 'connectionStrings']);
+  assert.deepEqual(Object.keys(content), ['hubName', 'hostName', 'ports', 'caFile', 'portalUrl', 'connectionStrings']);
   assert.deepEqual(Object.keys(content.ports), ['mqtts', 'amqps', 'https', 'admin', 'amqp', 'mqtt']);
   assert.deepEqual(Object.keys(content.connectionStrings), connectionStringNames);
   assert.equal(content.hubName, 'factory');

@@ -139,6 +139,8 @@ export interface PolicyPrincipal {
   readonly scope: readonly string[];
   /** The address that it asked from, without its port, for the monitoring stream; absent where the door does not say. */
   readonly peer?: string;
+  /** The session of the portal that it speaks through, for the monitoring stream. */
+  readonly session?: string;
 }
 
 export type Principal = DevicePrincipal | PolicyPrincipal;

@@ -22,9 +22,13 @@ export function isOwnHost(host: string | undefined, acceptsName: (name: string) 
 }
 
 /** Whether a request that says where its page came from came from a page of this port. Absent = not a browser's. */
-export function isOwnOrigin(origin: string | undefined, host: string | undefined): boolean {
+export function isOwnOrigin(
+  origin: string | undefined,
+  host: string | undefined,
+  scheme: 'http' | 'https' = 'http',
+): boolean {
   if (origin === undefined) return true;
-  return host !== undefined && origin.toLowerCase() === `http://${host.toLowerCase()}`;
+  return host !== undefined && origin.toLowerCase() === `${scheme}://${host.toLowerCase()}`;
 }
 
 /**

@@ -10,15 +10,20 @@ import { HubError } from '../../core/errors.ts';
 import type { Door } from '../shared/door.ts';
 import { listen } from '../shared/listener.ts';
 import { isLoopback, isOwnHost, isOwnOrigin, tokenOf } from './admin-guard.ts';
+import { secured } from './admin-tls.ts';
+import { isFileUrl } from './api-routes.ts';
 import { answeredElsewhere, createHttpServer, type HttpServer } from './http-server.ts';
 import { addEventRoute } from './monitoring-routes.ts';
 import type { AdminDoorOptions } from './options.ts';
+import { isOwnPage, isPublicHost } from './portal/browser-rules.ts';
+import { addPortal } from './portal/portal.ts';
 import { hubErrorOf, refusalOf } from './refusals.ts';
 
 /** Opens the admin port. @throws Error naming the setting, when the port cannot be opened. */
 export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
   let machinery: HttpServer | undefined;
   let endStreams = (): void => {};
+  let port = 0;
   const app = await buildAdminApp(
     options,
     (handler) => {
@@ -28,12 +33,18 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
         log: options.log,
         upgrades: [],
         requestMs: options.requestMs ?? limits.httpRequestMs,
+        ...(options.portal !== undefined && { streams: ({ url }) => isFileUrl(url ?? '') }),
       });
       return machinery.server;
     },
     (close) => {
-      endStreams = close;
+      const others = endStreams;
+      endStreams = () => {
+        others();
+        close();
+      };
     },
+    () => port,
   );
   assert(machinery !== undefined, 'the app has made its server');
   const served = machinery;
@@ -43,10 +54,11 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
     addresses: options.addresses,
     log: options.log,
     gate: options.gate,
-    accept: (socket) => served.accept(socket),
+    accept: secured(options, (socket) => served.accept(socket)),
   });
+  port = listener.port;
   return {
-    port: listener.port,
+    port,
     stopAccepting: () => listener.close(),
     async drain(withinMs) {
       endStreams();
@@ -63,8 +75,10 @@ export async function buildAdminApp(
   serverFactory?: (handler: http.RequestListener) => http.Server,
   /** Is told how to end what would never end by itself. */
   streams?: (close: () => void) => void,
+  /** Of the door, once it is open. */
+  port: () => number = () => 0,
 ): Promise<FastifyInstance> {
-  const { hub } = options;
+  const { hub, portal } = options;
   const asksForToken = !options.addresses.every(isLoopback);
   const app = fastify({
     ...(serverFactory === undefined ? {} : { serverFactory }),
@@ -82,7 +96,9 @@ export async function buildAdminApp(
   app.addHook('onRequest', async (request, reply) => {
     reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
     const { host, origin } = request.headers;
-    if (!isOwnHost(host, hub.hostNames.accepts) || !isOwnOrigin(origin, host)) {
+    const origins = portal?.publicOrigins ?? [];
+    const isOwn = isOwnHost(host, hub.hostNames.accepts) || isPublicHost(host, origins);
+    if (!isOwn || !(portal === undefined ? isOwnOrigin(origin, host) : isOwnPage(request.raw, origins))) {
       throw new HubError('OperationNotAvailable', foreignRequest, { reason: 'wrong-host' });
     }
   });
@@ -118,6 +134,10 @@ export async function buildAdminApp(
   if (options.liveEvents !== undefined) {
     const route = addEventRoute(app, options.liveEvents, hub.clock, guarded);
     streams?.(() => route.close());
+  }
+  if (portal !== undefined) {
+    const opened = addPortal(app, portal, port);
+    streams?.(() => opened.close());
   }
   await app.ready();
   return app;

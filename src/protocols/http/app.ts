@@ -46,10 +46,19 @@ export interface AppOptions {
   serverFactory?(handler: http.RequestListener): http.Server;
   /** A request on the socket has proved whose it is. */
   proved?(socket: net.Socket, principal: Principal): void;
+  /** Who asks, where a token does not say it; such callers name no `api-version`. */
+  caller?(request: http.IncomingMessage): Principal | undefined;
 }
 
 /** The app without sockets: `inject` tests it, `server.ts` puts it behind TLS. */
-export async function buildApp({ hub, routes, absent, serverFactory, proved }: AppOptions): Promise<FastifyInstance> {
+export async function buildApp({
+  hub,
+  routes,
+  absent,
+  serverFactory,
+  proved,
+  caller,
+}: AppOptions): Promise<FastifyInstance> {
   const app = fastify({
     ...(serverFactory === undefined ? {} : { serverFactory }),
     bodyLimit: limits.requestBytesMax,
@@ -120,10 +129,11 @@ export async function buildApp({ hub, routes, absent, serverFactory, proved }: A
       'HTTP request answered',
     );
   });
-  await app.register(swagger, openApiOptions);
-  for (const definition of routes) addRoute(app, hub, definition, begin);
+  // The same routes are described once, by the HTTPS port.
+  if (caller === undefined) await app.register(swagger, openApiOptions);
+  for (const definition of routes) addRoute(app, hub, definition, begin, caller);
   addMissingMethods(app, routes);
-  for (const { url, method } of absent) addAbsent(app, hub, url, method);
+  for (const { url, method } of absent) addAbsent(app, hub, url, method, caller);
   await app.ready();
   return app;
 }
@@ -136,9 +146,15 @@ type Begin = (
   kind: Pick<ApiRoute, 'waits' | 'isLive'>,
 ) => void;
 
-function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: Begin): void {
+function addRoute(
+  app: FastifyInstance,
+  hub: Hub,
+  definition: ApiRoute,
+  begin: Begin,
+  known: AppOptions['caller'],
+): void {
   const { method, url, caller, body, query } = definition;
-  const isVersioned = !url.startsWith('/mooring/') && caller === undefined;
+  const isVersioned = !url.startsWith('/mooring/') && caller === undefined && known === undefined;
   const principals = new WeakMap<FastifyRequest, Principal>();
   const add = (served: Method | 'HEAD', schema: FastifySchema) =>
     app.route({
@@ -153,7 +169,10 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
       } satisfies RouteConfig,
       // Before the body is read: who is unknown does not get anything parsed.
       onRequest: async (request, reply) => {
-        const principal = await (caller === 'device' ? authenticateDevice : authenticate)(hub, request);
+        const principal =
+          known === undefined
+            ? await (caller === 'device' ? authenticateDevice : authenticate)(hub, request)
+            : calling(known(request.raw));
         principals.set(request, principal);
         begin(request, reply, principal, definition);
         if (isVersioned) checkApiVersion(request.query);
@@ -181,6 +200,12 @@ function addRoute(app: FastifyInstance, hub: Hub, definition: ApiRoute, begin: B
   add(method, routeSchema(definition, isVersioned));
   // Of GET, and said with it.
   if (definition.hasHead) add('HEAD', { hide: true });
+}
+
+/** @throws HubError IotHubUnauthorized */
+function calling(principal: Principal | undefined): Principal {
+  if (principal === undefined) throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
+  return principal;
 }
 
 /** What a route tells `parseBody`. */
@@ -243,13 +268,20 @@ const notOffered = (request: FastifyRequest): HubError =>
   new HubError('OperationNotOffered', `This hub does not offer ${request.method} ${request.routeOptions.url} yet.`);
 
 /** What the emulated service offers and this hub does not: told to any caller that may ask at all. */
-function addAbsent(app: FastifyInstance, hub: Hub, url: string, method: Method | undefined): void {
+function addAbsent(
+  app: FastifyInstance,
+  hub: Hub,
+  url: string,
+  method: Method | undefined,
+  known: AppOptions['caller'],
+): void {
   app.route({
     method: method ?? [...methods],
     url,
     schema: { hide: true },
     onRequest: async (request) => {
-      await authenticate(hub, request);
+      if (known === undefined) await authenticate(hub, request);
+      else calling(known(request.raw));
       throw notOffered(request);
     },
     handler: async (request) => {

@@ -6,32 +6,11 @@ import type { Hub } from '../../core/hub.ts';
 import { shareName } from '../../core/identity/share-name.ts';
 import type { Proved } from '../shared/connection-gate.ts';
 import { absentRoutes } from './absent-routes.ts';
+import { apiRoutes, isFileUrl } from './api-routes.ts';
 import { buildApp } from './app.ts';
-import { authorityRoutes } from './authority-routes.ts';
-import { backEndFileRoutes } from './back-end-file-routes.ts';
-import { commandRoutes } from './command-routes.ts';
-import { configurationRoutes } from './configuration-routes.ts';
-import { deviceRoutes } from './device-routes.ts';
-import { digitalRoutes } from './digital-routes.ts';
-import { edgeScopeRoutes } from './edge-scope-routes.ts';
-import { fileRoutes } from './file-routes.ts';
 import { blobRequests, isBlobUrl } from './files/blob-requests.ts';
 import { createHttpServer, type HttpServer } from './http-server.ts';
-import { hubRoutes } from './hub-routes.ts';
-import { jobRoutes } from './job-routes.ts';
-import { liveRoutes } from './live-routes.ts';
 import type { HttpsDoorOptions } from './options.ts';
-import { queryRoutes } from './query-routes.ts';
-import { registryJobRoutes } from './registry-job-routes.ts';
-import { registryRoutes } from './registry-routes.ts';
-import { rolloutRoutes } from './rollout-routes.ts';
-import { serverAuthorityRoutes } from './server-authority-routes.ts';
-import { twinRoutes } from './twin-routes.ts';
-
-/** Where back ends put files: a body there may take as long as it goes on. */
-function isFileUrl(url: string): boolean {
-  return /^\/mooring\/v1\/(?:devices\/[^/?]+\/(?:modules\/[^/?]+\/)?)?files\//i.test(url);
-}
 
 /** All HTTP connections of one door, over whatever kind of byte stream they come. */
 export interface HttpConnections {
@@ -79,25 +58,7 @@ export async function httpConnections(
   };
   const app = await buildApp({
     hub,
-    routes: [
-      ...registryRoutes(hub),
-      ...edgeScopeRoutes(hub),
-      ...twinRoutes(hub),
-      ...queryRoutes(hub),
-      ...jobRoutes(hub, options.registryJobs),
-      ...liveRoutes(hub),
-      ...configurationRoutes(hub),
-      ...digitalRoutes(hub),
-      ...commandRoutes(hub),
-      ...deviceRoutes(hub),
-      ...fileRoutes(hub, options.files?.downloads),
-      ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),
-      ...(options.files === undefined ? [] : rolloutRoutes(options.files.rollouts)),
-      ...(options.registryJobs === undefined ? [] : registryJobRoutes(options.registryJobs)),
-      ...hubRoutes(hub),
-      ...authorityRoutes(hub),
-      ...serverAuthorityRoutes(hub, options.authority),
-    ],
+    routes: apiRoutes(hub, options),
     absent: absentRoutes,
     proved: (socket, principal) => machinery?.provedOn(socket, shareName(principal)),
     serverFactory,

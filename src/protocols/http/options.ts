@@ -1,8 +1,10 @@
+import type { Endpoints } from '../../api/endpoints.ts';
 import type { HealthReport } from '../../api/health.ts';
 import type { Log } from '../../base/log.ts';
 import type { FilesRoom } from '../../core/files/files.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
+import type { Policy } from '../../core/identity/types.ts';
 import type { RegistryJobs } from '../../core/registry-jobs/room.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
@@ -10,8 +12,21 @@ import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
 import type { ServerAuthority } from '../shared/server-authority.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 import type { LiveEvents } from './monitoring-routes.ts';
+import type { PublicOrigins } from './portal/browser-rules.ts';
+import type { Pages } from './portal/pages.ts';
+import type { PortalSessions } from './portal/sessions.ts';
 
-export interface HttpsDoorOptions {
+/** What some routes of the API need beside the hub. */
+export interface ApiParts {
+  /** The private authority behind the port's certificate; absent where the certificate is the operator's own. */
+  readonly authority?: ServerAuthority;
+  /** What signed URLs open, and files as back ends see them; absent = there are none. */
+  readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
+  /** Imports and exports of the registry; absent = there are none. */
+  readonly registryJobs?: Guarded<RegistryJobs>;
+}
+
+export interface HttpsDoorOptions extends ApiParts {
   /** 0 = any free port. */
   readonly port: number;
   readonly addresses: readonly string[];
@@ -20,14 +35,8 @@ export interface HttpsDoorOptions {
   readonly gate?: ConnectionGate;
   /** See `ListenerOptions`. */
   readonly failed?: ListenerOptions['failed'];
-  /** The private authority behind `tls`; absent where the certificate is the operator's own. */
-  readonly authority?: ServerAuthority;
   /** WebSockets of other protocols on this port; none = every upgrade is refused. */
   readonly upgrades?: readonly UpgradeRoute[];
-  /** What signed URLs open, and files as back ends see them; absent = there are none. */
-  readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
-  /** Imports and exports of the registry; absent = there are none. */
-  readonly registryJobs?: Guarded<RegistryJobs>;
   /** Milliseconds from a request's first byte to its last; default `limits.httpRequestMs`; 0 = without end. */
   readonly requestMs?: number;
 }
@@ -55,4 +64,25 @@ export interface AdminDoorOptions {
   /** What `/events` tells; absent = there is nothing to follow. */
   readonly liveEvents?: LiveEvents;
   readonly requestMs?: number;
+  /** The portal at `/`; absent = there is none. */
+  readonly portal?: PortalOptions;
+  /** With it, TLS is spoken with clients that begin it, on the same port. */
+  readonly tls?: TlsSource;
+}
+
+export interface PortalOptions {
+  /** What the page may ask for, each by its session's rights. */
+  readonly hub: Hub;
+  readonly api: ApiParts;
+  readonly sessions: PortalSessions;
+  readonly pages: Pages;
+  /** What one-time codes stand for: the policy that may do everything. */
+  readonly owner: Policy;
+  /** Proves to this port that the caller may read the data folder; such a caller is given one-time codes. */
+  readonly secret: string;
+  /** See `browser-rules.ts`. */
+  readonly publicOrigins: PublicOrigins;
+  readonly version: string;
+  /** What the page shows of the hub's other ports; null before they are open. */
+  ports(): Endpoints['ports'] | null;
 }

@@ -296,7 +296,8 @@ const CIPHERS = [
   ]),
 ].join(':');
 
-function contextOf(source: TlsSource): tls.SecureContextOptions {
+/** What the runtime needs to speak TLS as all ports of the hub do. */
+export function contextOf(source: TlsSource): tls.SecureContextOptions {
   const { cert, key, ...rest } = source.current();
   return {
     ...rest,

@@ -12,6 +12,7 @@ import { byteSize, flag, key, list, type Port, port, rate, text, whole } from '.
 import { connectionSettings } from './connection-settings.ts';
 import { fileSettings } from './file-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
+import { portalSettings } from './portal-settings.ts';
 import type { SettingMeta } from './setting.ts';
 import { throttleSettings } from './throttle-settings.ts';
 import { traceSettings } from './trace-settings.ts';
@@ -88,10 +89,13 @@ export const settingsSchema = z.strictObject({
   }),
   adminBindAddress: documented(list(/^[0-9A-Fa-f:.]+$/).optional(), {
     topic: 'Names and reach',
-    meaning: 'Addresses on which the admin port listens. Where that is not loopback, it asks for a key.',
+    meaning:
+      'Addresses on which the admin port listens. Where that is not loopback, it asks for a key, and speaks TLS with clients ' +
+      'that begin it: the portal is served over TLS only then.',
     otherwise: 'loopback, IPv4 and IPv6',
     form: addressesForm,
   }),
+  ...portalSettings(documented),
 
   mqttsPort: portSetting(8883, 'MQTT over TLS: devices.'),
   amqpsPort: portSetting(5671, 'AMQP over TLS: back ends that read events, devices.'),

@@ -1,0 +1,118 @@
+/**
+ * The portal on the admin port: the files of the page, its sessions, and the management API with the session's rights. The rights
+ * are the guard's to judge; here stands only whose a request is.
+ */
+import type http from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { HubError } from '../../../core/errors.ts';
+import type { PolicyPrincipal } from '../../../core/identity/types.ts';
+import { absentRoutes } from '../absent-routes.ts';
+import { apiRoutes } from '../api-routes.ts';
+import { buildApp } from '../app.ts';
+import type { PortalOptions } from '../options.ts';
+import { cookieName, cookiesOf, isCrossSite, isPrivate } from './browser-rules.ts';
+import { pagePaths, pageSecurity, sendPage } from './pages.ts';
+import { addJsonParser, addSessionRoutes, type SessionGate } from './session-routes.ts';
+import type { Session } from './sessions.ts';
+
+const API = '/portal/api';
+const CSRF_HEADER = 'x-mooring-csrf';
+
+export interface Portal {
+  /** Ends what would never end by itself. */
+  close(): void;
+}
+
+/** @param port of the door, once it is open */
+export function addPortal(app: FastifyInstance, options: PortalOptions, port: () => number): Portal {
+  const { publicOrigins, sessions, pages } = options;
+  addJsonParser(app);
+
+  const gate: SessionGate = {
+    demand(request) {
+      const session = sessionOf(request);
+      if (session === undefined) {
+        throw new HubError('IotHubUnauthorized', undefined, { reason: 'missing-credential' });
+      }
+      return session;
+    },
+  };
+  const sessionOf = (request: http.IncomingMessage): Session | undefined => {
+    const csrf = request.headers[CSRF_HEADER];
+    if (typeof csrf !== 'string') return undefined;
+    for (const secure of [true, false]) {
+      for (const cookie of cookiesOf(request.headers.cookie, cookieName(port(), secure))) {
+        const session = sessions.find(cookie, csrf);
+        if (session !== undefined) return session;
+      }
+    }
+    return undefined;
+  };
+
+  app.addHook('onRequest', async (request, reply) => {
+    if (!isPortalPath(request)) return;
+    reply.headers(pageSecurity);
+    const { raw } = request;
+    if (!isPrivate(raw, publicOrigins)) throw new HubError('OperationNotAvailable', needsTls, { reason: 'wrong-host' });
+    // A link from elsewhere may lead to the page itself, which holds nothing; whose page has sent the request was asked of all.
+    if (request.url.startsWith('/portal/') && isCrossSite(raw)) {
+      throw new HubError('OperationNotAvailable', foreignPage, { reason: 'wrong-host' });
+    }
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (!isRead && request.headers.origin === undefined && request.headers.cookie !== undefined) {
+      throw new HubError('OperationNotAvailable', foreignPage, { reason: 'wrong-host' });
+    }
+  });
+
+  addSessionRoutes(app, options, port, gate);
+
+  const principals = new WeakMap<http.IncomingMessage, PolicyPrincipal>();
+  let api: Promise<FastifyInstance> | undefined;
+  // Made when a page asks for the first time: most starts of a hub are not for the portal.
+  const apiApp = (): Promise<FastifyInstance> => {
+    api ??= buildApp({
+      hub: options.hub,
+      routes: apiRoutes(options.hub, options.api).filter(({ caller }) => caller !== 'device'),
+      absent: absentRoutes,
+      caller: (request) => principals.get(request),
+    });
+    return api;
+  };
+  app.route({
+    method: ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH'],
+    url: `${API}/*`,
+    // Handed over before the body is read: the API reads it by its own bounds.
+    onRequest: async ({ raw }, reply) => {
+      const { principal } = gate.demand(raw);
+      const table = await apiApp();
+      principals.set(raw, principal);
+      reply.hijack();
+      for (const [name, value] of Object.entries(pageSecurity)) reply.raw.setHeader(name, value);
+      reply.raw.setHeader('cache-control', 'no-store');
+      raw.url = (raw.url ?? '').slice((raw.url ?? '').toLowerCase().indexOf(API) + API.length);
+      table.routing(raw, reply.raw);
+    },
+    handler: async () => {},
+  });
+
+  const index = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> =>
+    sendPage(pages, 'index.html', request, reply);
+  for (const path of pagePaths) app.get(`/${path}`, index);
+  app.get('/assets/*', async (request, reply) =>
+    sendPage(pages, `assets/${(request.params as Readonly<Record<string, string>>)['*']}`, request, reply),
+  );
+  for (const name of ['favicon.svg', 'license.md']) {
+    app.get(`/${name}`, async (request, reply) => sendPage(pages, name, request, reply));
+  }
+  return { close: () => sessions.end('all', 'stopping') };
+
+  function isPortalPath({ url }: FastifyRequest): boolean {
+    const path = url.split('?', 1)[0];
+    return path.startsWith('/portal/') || path.startsWith('/assets/') || pagePaths.some((own) => path === `/${own}`);
+  }
+}
+
+const needsTls =
+  'The portal is not served over a connection that others can read. Open it by https:// at the same port, or name in ' +
+  'portalOrigin the address of the proxy that speaks TLS for it.';
+const foreignPage = 'The portal answers only its own pages: the request came from a page of another origin.';

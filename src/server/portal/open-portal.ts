@@ -1,0 +1,85 @@
+/** Makes what the portal of the admin port needs: sessions, the files of the page, the secret for `mooring portal`. */
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { Policy } from '../../core/identity/types.ts';
+import { Pages } from '../../protocols/http/portal/pages.ts';
+import { PortalSessions } from '../../protocols/http/portal/sessions.ts';
+import type { Settings } from '../config/config.ts';
+import type { DataFolder } from '../data/data-folder.ts';
+import { writeFileDurably } from '../data/data-folder.ts';
+import type { Shutdown } from '../lifecycle.ts';
+
+/** In the data folder, readable by the hub's own user; `mooring portal` shows what is in it to the admin port. */
+export const PORTAL_SECRET_FILE = 'portal.secret';
+
+export interface PortalParts {
+  readonly settings: Pick<Settings, 'portal' | 'portalOrigin' | 'adminPort'>;
+  readonly folder: DataFolder;
+  readonly policies: readonly Policy[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly shutdown: Shutdown;
+}
+
+export interface OpenPortal {
+  readonly sessions: PortalSessions;
+  readonly pages: Pages;
+  readonly owner: Policy;
+  readonly secret: string;
+  readonly publicOrigins: readonly string[];
+  readonly version: string;
+}
+
+const OWNER = 'iothubowner';
+const SWEEP_MS = 60_000;
+
+/** Undefined where it is switched off, or has no port. */
+export function openPortal(parts: PortalParts): OpenPortal | undefined {
+  const { settings, folder, policies, clock, random, log, shutdown } = parts;
+  const file = folder.file(PORTAL_SECRET_FILE);
+  const owner = policies.find(({ name }) => name === OWNER);
+  if (!settings.portal || settings.adminPort === 'off' || owner === undefined) {
+    rmSync(file, { force: true });
+    return undefined;
+  }
+  const secret = random.bytes(32).toString('base64url');
+  writeFileDurably(file, `${secret}\n`);
+  shutdown.add('portal secret', () => rmSync(file, { force: true }));
+  const sessions = new PortalSessions(clock, random);
+  let cancel = (): void => {};
+  const sweep = (): void => {
+    cancel = clock.after(SWEEP_MS, () => {
+      sessions.sweep();
+      sweep();
+    });
+  };
+  sweep();
+  shutdown.add('portal sessions', () => cancel());
+  return {
+    sessions,
+    pages: new Pages(pagesFolder(), clock, log),
+    owner,
+    secret,
+    publicOrigins: settings.portalOrigin.map((origin) => origin.toLowerCase()),
+    version: version(),
+  };
+}
+
+/** A code for the link that the start prints. */
+export const startCode = ({ sessions }: OpenPortal): string => sessions.code(limits.portalStartCodeMs);
+
+/** Beside this program where it is built, else where `npm run portal` puts them. */
+function pagesFolder(): string {
+  const built = path.join(import.meta.dirname, '..', '..', 'portal');
+  return existsSync(path.join(built, 'index.html')) ? built : path.join(import.meta.dirname, '../../../portal/dist');
+}
+
+/** That of the package; the file lies three folders up from the source and from what is built of it alike. */
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version;
+}
