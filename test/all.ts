@@ -26,6 +26,7 @@ process.channel?.unref();
 const bin = (name: string): string => path.join(root, 'node_modules', '.bin', name);
 if (wanted.length === 0) {
   check('types', bin('tsc'), ['--noEmit']);
+  check('types of the portal', bin('tsc'), ['--noEmit', '-p', 'portal']);
   check('format and lint', bin('biome'), ['check', '--error-on-warnings', '.']);
 }
 const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts', 'examples/**/*.test.ts'], {

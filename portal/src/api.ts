@@ -1,0 +1,122 @@
+/** Calls of the hub: its own REST API below `/portal/api`, with the session's cookie in place of a token. */
+
+/** The hub said no, or could not be reached. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  /** 0 = no answer came. */
+  readonly status: number;
+  readonly code: string;
+  /** Finds the request in the hub's log. */
+  readonly trackingId: string | undefined;
+
+  constructor(message: string, facts: { status: number; code: string; trackingId?: string | undefined }) {
+    super(message);
+    this.status = facts.status;
+    this.code = facts.code;
+    this.trackingId = facts.trackingId;
+  }
+}
+
+export interface Call {
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export interface Answer<T> {
+  readonly data: T;
+  readonly headers: Headers;
+  readonly status: number;
+}
+
+export const API_VERSION = '2021-04-12';
+let csrf = '';
+let lost = (): void => {};
+
+/** The half of the session that the page shows by itself; the cookie is the other one. */
+export function setCsrf(token: string): void {
+  csrf = token;
+}
+
+export const csrfHeader = (): Readonly<Record<string, string>> => (csrf === '' ? {} : { 'x-mooring-csrf': csrf });
+
+/** Who is told when the hub knows this session no more. */
+export function onSessionLost(listener: () => void): void {
+  lost = listener;
+}
+
+/** A request of the portal's own: `/portal/…`. @throws Refusal */
+export async function ask<T>(method: string, path: string, call: Call = {}): Promise<Answer<T>> {
+  const query = new URLSearchParams(
+    Object.entries(call.query ?? {}).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  ).toString();
+  let response: Response;
+  try {
+    response = await fetch(query === '' ? path : `${path}?${query}`, {
+      method,
+      credentials: 'same-origin',
+      headers: {
+        accept: 'application/json',
+        ...csrfHeader(),
+        ...(call.body !== undefined && { 'content-type': 'application/json; charset=utf-8' }),
+        ...call.headers,
+      },
+      ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
+      ...(call.signal && { signal: call.signal }),
+    });
+  } catch (error) {
+    if (call.signal?.aborted) throw error;
+    throw new Refusal('The hub did not answer. Is it running? This page tries again when it is back.', {
+      status: 0,
+      code: 'NoAnswer',
+    });
+  }
+  const text = await response.text();
+  const data = parsed(text);
+  if (response.ok || isPartly(response.status, data)) {
+    return { data: data as T, headers: response.headers, status: response.status };
+  }
+  if (response.status === 401 && path !== '/portal/session') void checkSession();
+  throw refusalOf(response, data);
+}
+
+/** A request of the REST API, by its own path, e.g. `/devices/d1` (ids encoded). @throws Refusal */
+export function api<T>(method: string, path: string, call: Call = {}): Promise<Answer<T>> {
+  return ask<T>(method, `/portal/api${path}`, { ...call, query: { ...call.query, 'api-version': API_VERSION } });
+}
+
+/** A 401 is the hub's word about a permission, or the end of the session: asking for the session tells which. */
+export async function checkSession(): Promise<void> {
+  try {
+    await ask('GET', '/portal/session');
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 401) lost();
+  }
+}
+
+/** A bulk request that failed in part is answered 400 with the result itself. */
+const isPartly = (status: number, data: unknown): boolean =>
+  status === 400 && typeof data === 'object' && data !== null && 'isSuccessful' in data;
+
+function refusalOf(response: Response, data: unknown): Refusal {
+  const body = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>;
+  const message = typeof body.Message === 'string' ? body.Message : '';
+  const exception = typeof body.ExceptionMessage === 'string' ? body.ExceptionMessage : '';
+  const [, code, text] = /^ErrorCode:([^;]*);([\s\S]*)$/.exec(message) ?? [];
+  return new Refusal(text ?? (message || `The hub answered with status ${response.status}.`), {
+    status: response.status,
+    code: code ?? response.headers.get('iothub-errorcode') ?? `Status${response.status}`,
+    trackingId:
+      /Tracking ID:([0-9a-f-]+)/i.exec(exception)?.[1] ?? response.headers.get('x-ms-request-id') ?? undefined,
+  });
+}
+
+function parsed(text: string): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,157 @@
+/** A chart of lines over time, drawn by uPlot in the colours of the page. */
+import { useEffect, useRef } from 'preact/hooks';
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { theme, zone } from '../preferences.ts';
+import { useStore } from '../store.ts';
+import { rateText } from '../text.ts';
+
+export interface Line {
+  readonly label: string;
+  /** 1 to 5: a colour of the page. */
+  readonly colour: number;
+}
+
+/** Seconds since 1970, and the values of each line. */
+export type Columns = readonly ArrayLike<number | null>[];
+
+export interface ChartSource {
+  /** What is to be drawn now. */
+  columns(): Columns;
+  /** Calls `changed` when it has changed; the chart draws at its own pace. */
+  follow(changed: () => void): () => void;
+}
+
+const DRAW_MS = 80;
+
+export function Chart(props: {
+  readonly label: string;
+  readonly lines: readonly Line[];
+  readonly source: ChartSource;
+  readonly height?: number;
+  readonly text?: (value: number) => string;
+}) {
+  const { lines, source, height = 180, text = rateText } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const [look, where] = [useStore(theme), useStore(zone)];
+  const shape = JSON.stringify(lines);
+  useEffect(() => {
+    const element = place.current;
+    if (element === null) return;
+    const colours = getComputedStyle(element);
+    const colour = (name: string): string => colours.getPropertyValue(`--${name}`).trim();
+    const axis = { stroke: colour('quiet'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false } };
+    const chart = new uPlot(
+      {
+        width: Math.max(100, element.clientWidth),
+        height,
+        padding: [8, 8, 0, 0],
+        cursor: { y: false, points: { size: 6 } },
+        legend: { live: true },
+        ...(where === 'utc' && { tzDate: (at: number) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC') }),
+        series: [
+          {},
+          ...lines.map(({ label, colour: number }) => ({
+            label,
+            stroke: colour(`series-${number}`),
+            width: 1.5,
+            points: { show: false },
+            value: (_chart: uPlot, value: number | null) => (value === null ? '–' : text(value)),
+          })),
+        ],
+        axes: [axis, { ...axis, size: 56, values: (_chart, values) => values.map((value) => text(value)) }],
+        scales: { y: { range: (_chart, low, high) => rangeOf(low, high) } },
+      },
+      source.columns() as unknown as uPlot.AlignedData,
+      element,
+    );
+    let isDirty = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const draw = (): void => {
+      timer = undefined;
+      if (!isDirty || document.hidden) return;
+      isDirty = false;
+      chart.setData(source.columns() as unknown as uPlot.AlignedData);
+    };
+    const changed = (): void => {
+      isDirty = true;
+      timer ??= setTimeout(() => requestAnimationFrame(draw), DRAW_MS);
+    };
+    const end = source.follow(changed);
+    const size = new ResizeObserver(() => chart.setSize({ width: Math.max(100, element.clientWidth), height }));
+    size.observe(element);
+    const schemes = matchMedia('(prefers-color-scheme: dark)');
+    return () => {
+      end();
+      clearTimeout(timer);
+      size.disconnect();
+      chart.destroy();
+      void schemes;
+    };
+  }, [shape, source, height, look, where]);
+  return <div ref={place} class="chart" role="img" aria-label={props.label} />;
+}
+
+/** From zero where that is near, else around the values; a line that does not move still has room. */
+function rangeOf(low: number | null, high: number | null): [number, number] {
+  if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
+  if (low >= 0 && low < (high - low) * 1.5) return [0, high === 0 ? 1 : high * 1.1];
+  const room = (high - low || Math.abs(high) || 1) * 0.1;
+  return [low - room, high + room];
+}
+
+/** Columns that are given whole, each time anew. */
+export function fixedSource(columns: Columns): ChartSource {
+  return { columns: () => columns, follow: () => () => {} };
+}
+
+/** The newest points of lines over time, in memory that does not grow. */
+export class Ring implements ChartSource {
+  readonly pointsMax: number;
+  readonly #times: Float64Array;
+  readonly #values: Float64Array[];
+  #count = 0;
+  #at = 0;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(lines: number, pointsMax = 10_000) {
+    this.pointsMax = pointsMax;
+    this.#times = new Float64Array(pointsMax);
+    this.#values = Array.from({ length: lines }, () => new Float64Array(pointsMax));
+  }
+
+  get size(): number {
+    return this.#count;
+  }
+
+  /** @param at UTC milliseconds */
+  add(at: number, values: readonly (number | undefined)[]): void {
+    this.#times[this.#at] = at / 1000;
+    for (const [line, column] of this.#values.entries()) column[this.#at] = values[line] ?? Number.NaN;
+    this.#at = (this.#at + 1) % this.pointsMax;
+    this.#count = Math.min(this.#count + 1, this.pointsMax);
+    for (const listener of this.#listeners) listener();
+  }
+
+  columns(): Columns {
+    return [this.#times, ...this.#values].map((column) => this.#inOrder(column));
+  }
+
+  #inOrder(column: Float64Array): Float64Array | (number | null)[] {
+    if (this.#count < this.pointsMax) return nulls(column.subarray(0, this.#count));
+    const whole = new Float64Array(this.pointsMax);
+    whole.set(column.subarray(this.#at), 0);
+    whole.set(column.subarray(0, this.#at), this.pointsMax - this.#at);
+    return nulls(whole);
+  }
+
+  follow(changed: () => void): () => void {
+    this.#listeners.add(changed);
+    return () => void this.#listeners.delete(changed);
+  }
+}
+
+/** uPlot wants null where there is no value; a column without gaps stays as it is. */
+function nulls(column: Float64Array): Float64Array | (number | null)[] {
+  return column.some(Number.isNaN) ? Array.from(column, (value) => (Number.isNaN(value) ? null : value)) : column;
+}

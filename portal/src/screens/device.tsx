@@ -1,0 +1,90 @@
+/** One device: a tab for each side of it, each with an address of its own. */
+import type { ComponentType } from 'preact';
+import { Refusal } from '../api.ts';
+import { getDevice, type Identity } from '../devices.ts';
+import { Badge, Empty, Failure, Text, Time, timeOf, useAnswer } from '../parts/words.tsx';
+import { href, usePlace } from '../router.ts';
+import { type Permission, useSession } from '../session.ts';
+import { ConnectTab } from './device/connect.tsx';
+import { IdentityTab } from './device/identity.tsx';
+import { TelemetryTab } from './device/telemetry.tsx';
+
+export interface TabProps {
+  readonly device: Identity;
+  /** Reads the identity again, after a change of it. */
+  readonly again: () => void;
+}
+
+interface Tab {
+  readonly id: string;
+  readonly title: string;
+  readonly needs: Permission;
+  readonly View: ComponentType<TabProps>;
+}
+
+const tabs: readonly Tab[] = [
+  { id: 'identity', title: 'Identity', needs: 'RegistryRead', View: IdentityTab },
+  { id: 'telemetry', title: 'Telemetry', needs: 'ServiceConnect', View: TelemetryTab },
+  { id: 'connect', title: 'Connect', needs: 'RegistryRead', View: ConnectTab },
+];
+
+export function Device({ id }: { readonly id: string }) {
+  const { query } = usePlace();
+  const { permissions } = useSession();
+  const device = useAnswer(`device ${id}`, (signal) => getDevice(id, signal));
+  const open = tabs.filter(({ needs }) => permissions.includes(needs));
+  const chosen = open.find((tab) => tab.id === query.get('tab')) ?? open[0];
+  const { data, error } = device;
+  if (error instanceof Refusal && error.code === 'DeviceNotFound') {
+    return (
+      <Empty title="There is no such device">
+        <p>
+          <Text value={id} /> is not in the registry. It may have been deleted; capital letters count.
+        </p>
+        <a href="/devices">Go to the devices</a>
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <div class="stack tight">
+        <a class="small" href="/devices">
+          ← Devices
+        </a>
+        <div class="head">
+          <h1 tabIndex={-1}>
+            <Text value={id} />
+          </h1>
+          {data && <State device={data} />}
+        </div>
+      </div>
+      <Failure error={error} again={device.again} />
+      <nav class="tabs" aria-label="Sides of the device">
+        {open.map((tab) => (
+          <a
+            key={tab.id}
+            href={href('/device', { id, tab: tab.id })}
+            aria-current={tab === chosen ? 'page' : undefined}
+          >
+            {tab.title}
+          </a>
+        ))}
+      </nav>
+      {chosen === undefined && <p class="note">Your policy may see no side of a device.</p>}
+      {data && chosen && <chosen.View device={data} again={device.again} />}
+    </>
+  );
+}
+
+function State({ device }: { readonly device: Identity }) {
+  const isConnected = device.connectionState === 'Connected';
+  return (
+    <div class="row small">
+      {device.status === 'disabled' && <Badge mood="bad">disabled</Badge>}
+      <Badge mood={isConnected ? 'ok' : ''}>{isConnected ? 'connected' : 'not connected'}</Badge>
+      <span class="quiet">
+        since <Time at={timeOf(device.connectionStateUpdatedTime)} />
+      </span>
+    </div>
+  );
+}

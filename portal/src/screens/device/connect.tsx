@@ -1,0 +1,13 @@
+/** How a program connects as this device. */
+import { SimulatedDevice } from '../../simulation/simulated-device.tsx';
+import type { TabProps } from '../device.tsx';
+import { Programs } from '../programs.tsx';
+
+export function ConnectTab({ device }: TabProps) {
+  return (
+    <div class="card stack">
+      <SimulatedDevice device={device} />
+      <Programs device={device} />
+    </div>
+  );
+}

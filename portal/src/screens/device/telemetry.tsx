@@ -1,0 +1,254 @@
+/**
+ * What a device sends, as it comes. However many events there are, the page draws four times a second and keeps a bounded number;
+ * what it leaves out it says.
+ */
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { Chart, Ring } from '../../parts/chart.tsx';
+import { Choices, download } from '../../parts/controls.tsx';
+import { type EventForm, EventLine } from '../../parts/event-line.tsx';
+import { Empty, Text } from '../../parts/words.tsx';
+import { href } from '../../router.ts';
+import { decoded, numbersOf, type TelemetryEvent, useTelemetry } from '../../telemetry.ts';
+import { countText, rateText } from '../../text.ts';
+import type { TabProps } from '../device.tsx';
+
+const KEPT_MAX = 2000;
+const SHOWN_MAX = 100;
+const DRAW_MS = 250;
+const CHARTS_MAX = 4;
+const FIELDS_MAX = 24;
+const RATE_MS = 5000;
+
+/** Everything that has come since the tab was opened, as far as it is kept. */
+class Arrivals {
+  events: TelemetryEvent[] = [];
+  count = 0;
+  skipped = 0;
+  readonly fields = new Map<string, Ring>();
+  readonly #times: number[] = [];
+
+  take(events: readonly TelemetryEvent[], skipped: number): void {
+    this.count += events.length + skipped;
+    this.skipped += skipped;
+    this.#times.push(...events.map(() => performance.now()));
+    for (const event of events) {
+      const { json } = decoded(event);
+      if (json === undefined) continue;
+      for (const [path, value] of numbersOf(json)) {
+        let ring = this.fields.get(path);
+        if (ring === undefined && this.fields.size < FIELDS_MAX) {
+          ring = new Ring(1);
+          this.fields.set(path, ring);
+        }
+        ring?.add(event.time, [value]);
+      }
+    }
+    this.events.push(...events);
+    if (this.events.length > KEPT_MAX * 1.5) this.events = this.events.slice(-KEPT_MAX);
+  }
+
+  /** Events per second, of the last seconds. */
+  rate(): number {
+    const since = performance.now() - RATE_MS;
+    let at = 0;
+    while (at < this.#times.length && (this.#times[at] ?? 0) < since) at++;
+    if (at > 0) this.#times.splice(0, at);
+    return this.#times.length / (RATE_MS / 1000);
+  }
+}
+
+interface Shown {
+  readonly events: readonly TelemetryEvent[];
+  readonly count: number;
+  readonly skipped: number;
+  readonly rate: number;
+  readonly fields: readonly string[];
+}
+
+const nothing: Shown = { events: [], count: 0, skipped: 0, rate: 0, fields: [] };
+
+export function TelemetryTab({ device }: TabProps) {
+  const arrivals = useRef<Arrivals>(undefined);
+  arrivals.current ??= new Arrivals();
+  const all = arrivals.current;
+  const [shown, setShown] = useState<Shown>(nothing);
+  const [isPaused, setPaused] = useState(false);
+  const [filter, setFilter] = useState('');
+  const [form, setForm] = useState<EventForm>('json');
+  const [open, setOpen] = useState<TelemetryEvent>();
+  useTelemetry(device.deviceId, (events, skipped) => all.take(events, skipped));
+  useEffect(() => {
+    if (isPaused) return;
+    const draw = (): void => {
+      if (document.hidden) return;
+      const found = newest(all.events, filter);
+      setShown({
+        events: found,
+        count: all.count,
+        skipped: all.skipped,
+        rate: all.rate(),
+        fields: [...all.fields.keys()],
+      });
+    };
+    draw();
+    const timer = setInterval(draw, DRAW_MS);
+    return () => clearInterval(timer);
+  }, [isPaused, filter, all]);
+
+  const save = (): void => {
+    const lines = all.events.filter((event) => matches(event, filter)).map((event) => JSON.stringify(exported(event)));
+    download(`${fileName(device.deviceId)}-telemetry.jsonl`, [`${lines.join('\n')}\n`], 'application/jsonl');
+  };
+  if (shown.count === 0) {
+    return (
+      <div class="card">
+        <Empty title="No message since this page was opened">
+          <p>What the device sends appears here as soon as the hub has stored it.</p>
+          <a class="button" href={href('/device', { id: device.deviceId, tab: 'connect' })}>
+            Let it send
+          </a>
+        </Empty>
+      </div>
+    );
+  }
+  return (
+    <div class="stack">
+      <Fields names={shown.fields} arrivals={all} isPaused={isPaused} />
+      <section class="card stack" aria-label="Messages">
+        <div class="row">
+          <button type="button" aria-pressed={isPaused} onClick={() => setPaused(!isPaused)}>
+            {isPaused ? 'Go on' : 'Pause'}
+          </button>
+          <input
+            type="search"
+            class="grow"
+            aria-label="Show messages that contain"
+            placeholder="Show messages that contain …"
+            value={filter}
+            onInput={(event) => setFilter(event.currentTarget.value)}
+          />
+          <Choices<EventForm>
+            label="How bodies are shown"
+            value={form}
+            choices={[
+              { value: 'json', label: 'Tree' },
+              { value: 'text', label: 'Raw' },
+              { value: 'hex', label: 'Bytes' },
+            ]}
+            choose={setForm}
+          />
+          <button type="button" onClick={save}>
+            Download
+          </button>
+        </div>
+        <p class="quiet small numeric">
+          {countText(shown.count)} messages, {rateText(shown.rate)} per second
+          {shown.skipped > 0 && `; ${countText(shown.skipped)} were left out, because more came than a page can show`}
+          {shown.count > SHOWN_MAX &&
+            `; the newest ${SHOWN_MAX} are listed, the newest ${countText(KEPT_MAX)} kept for the download`}
+        </p>
+        <div class="events">
+          {shown.events.map((event) => (
+            <EventLine
+              key={`${event.partition}/${event.sequence}`}
+              event={event}
+              form={form}
+              isOpen={open === event}
+              toggle={() => {
+                // It would move away while it is read.
+                setOpen(open === event ? undefined : event);
+                if (open !== event) setPaused(true);
+              }}
+            />
+          ))}
+          {shown.events.length === 0 && <p class="quiet">None of the kept messages contains this.</p>}
+        </div>
+      </section>
+    </div>
+  );
+}
+
+function newest(events: readonly TelemetryEvent[], filter: string): readonly TelemetryEvent[] {
+  const found: TelemetryEvent[] = [];
+  for (let at = events.length - 1; at >= 0 && found.length < SHOWN_MAX; at--) {
+    const event = events[at] as TelemetryEvent;
+    if (matches(event, filter)) found.push(event);
+  }
+  return found;
+}
+
+function matches(event: TelemetryEvent, filter: string): boolean {
+  if (filter === '') return true;
+  const wanted = filter.toLowerCase();
+  if (decoded(event).text?.toLowerCase().includes(wanted)) return true;
+  return Object.entries(event.properties).some(([name, value]) => `${name}=${value}`.toLowerCase().includes(wanted));
+}
+
+function exported(event: TelemetryEvent): object {
+  const { body, time, ...rest } = event;
+  const { text, json } = decoded(event);
+  const shown = json !== undefined ? { body: json } : text !== undefined ? { bodyText: text } : { bodyBase64: body };
+  return { ...rest, time: new Date(time).toISOString(), ...shown };
+}
+
+/** An id as part of a file's name. */
+const fileName = (id: string): string => id.replace(/[^A-Za-z0-9._-]/g, '_').replace(/^\.+/, '_');
+
+/** Numbers of the bodies as charts; the user chooses which. */
+function Fields(props: { readonly names: readonly string[]; readonly arrivals: Arrivals; readonly isPaused: boolean }) {
+  const { names, arrivals, isPaused } = props;
+  const [off, setOff] = useState<ReadonlySet<string>>(new Set());
+  const on = names.filter((name) => !off.has(name)).slice(0, CHARTS_MAX);
+  if (names.length === 0) return null;
+  const toggle = (name: string): void => {
+    const next = new Set(off);
+    if (!next.delete(name)) next.add(name);
+    setOff(next);
+  };
+  return (
+    <section class="stack tight" aria-label="Charts of numbers">
+      <div class="row" role="group" aria-label="Fields to draw">
+        {names.map((name) => (
+          <button key={name} type="button" class="chip" aria-pressed={on.includes(name)} onClick={() => toggle(name)}>
+            <Text value={name} />
+          </button>
+        ))}
+      </div>
+      <div class="grid">
+        {on.map((name, at) => (
+          <FieldChart
+            key={name}
+            name={name}
+            colour={(at % 5) + 1}
+            ring={arrivals.fields.get(name)}
+            isPaused={isPaused}
+          />
+        ))}
+      </div>
+    </section>
+  );
+}
+
+function FieldChart(props: {
+  readonly name: string;
+  readonly colour: number;
+  readonly ring: Ring | undefined;
+  readonly isPaused: boolean;
+}) {
+  const { name, colour, ring, isPaused } = props;
+  const lines = useMemo(() => [{ label: 'value', colour }], [colour]);
+  const source = useMemo(() => {
+    if (ring === undefined || !isPaused) return ring;
+    const columns = ring.columns();
+    return { columns: () => columns, follow: () => () => {} };
+  }, [ring, isPaused]);
+  if (source === undefined) return null;
+  return (
+    <figure class="card">
+      <h3>
+        <Text value={name} />
+      </h3>
+      <Chart label={`Chart of ${name}`} lines={lines} source={source} height={140} />
+    </figure>
+  );
+}
