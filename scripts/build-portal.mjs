@@ -28,7 +28,10 @@ function sources() {
       .update(`${name}\0`)
       .update(readFileSync(join(portal, name)))
       .update('\0');
-  return hash.update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  // What the page takes from the rest of the project.
+  const examples = globSync('examples/devices/*', { cwd: root }).sort();
+  for (const name of ['package-lock.json', 'src/api/sas.ts', ...examples]) hash.update(readFileSync(join(root, name)));
+  return hash.digest('hex');
 }
 
 const stampOf = (folder) => join(folder, '.stamp');

@@ -108,7 +108,7 @@ function refusalOf(response: Response, data: unknown): Refusal {
     status: response.status,
     code: code ?? response.headers.get('iothub-errorcode') ?? `Status${response.status}`,
     trackingId:
-      /Tracking ID:([0-9a-f-]+)/i.exec(exception)?.[1] ?? response.headers.get('x-ms-request-id') ?? undefined,
+      /Tracking ID:([0-9a-f]{32})/i.exec(exception)?.[1] ?? response.headers.get('x-ms-request-id') ?? undefined,
   });
 }
 

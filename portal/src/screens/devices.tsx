@@ -93,11 +93,7 @@ function List({ filter }: { readonly filter: Filter }) {
       {chosen > 0 && (
         <section class="row bulk" aria-label="Chosen devices">
           <strong class="numeric">{countText(chosen)} chosen</strong>
-          {!selection.isAll && !list.isWhole && list.count !== undefined && (
-            <button type="button" class="flat tiny" onClick={() => setSelection({ ...selection, isAll: true })}>
-              Choose all {countText(list.count)} that match
-            </button>
-          )}
+          {selection.isAll && <span class="quiet small">all that match, seen or not</span>}
           {mayWrite && (
             <span class="row push">
               {(['enable', 'disable', 'tag', 'delete'] as const).map((one) => (

@@ -50,8 +50,7 @@ export function Table(props: {
     if (!ids.delete(id)) ids.add(id);
     select({ ids, isAll: false });
   };
-  const toggleAll = (): void =>
-    select(isEvery ? noSelection : { ids: new Set(rows.map(({ deviceId }) => deviceId)), isAll: list.isWhole });
+  const toggleAll = (): void => select(isEvery ? noSelection : { ids: new Set(), isAll: true });
   return (
     // A scrolling region must be reached by the keyboard.
     <div ref={box} class="list" onScroll={look} tabIndex={0} role="region" aria-label="Devices">
@@ -59,7 +58,7 @@ export function Table(props: {
         <thead>
           <tr>
             <th class="tick">
-              <input type="checkbox" aria-label="Select all that are loaded" checked={isEvery} onChange={toggleAll} />
+              <input type="checkbox" aria-label="Select all that match" checked={isEvery} onChange={toggleAll} />
             </th>
             <th>Device</th>
             <th>State</th>
