@@ -22,6 +22,13 @@ async function run(): Promise<number> {
       err: (text) => process.stderr.write(text),
     });
   }
+  if (command === 'data' && rest[0] === 'export') {
+    const { runExport } = await import('./server/export/export-command.ts');
+    return runExport(rest.slice(1), process.env, {
+      out: (text) => process.stdout.write(text),
+      err: (text) => process.stderr.write(text),
+    });
+  }
   if (command === 'config') {
     const { runConfig } = await import('./server/config/config-command.ts');
     const { checkAdapters } = await import('./server/adapters/check.ts');

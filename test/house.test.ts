@@ -46,6 +46,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     'src/core',
     'src/base',
   ],
+  // From one storage into the other: it knows both.
+  'src/server/export': ['src/server', 'src/stores', 'src/records', 'src/core', 'src/base'],
   'src/server/threads': ['src/server', 'src/protocols', 'src/records', 'src/stores/event-log', 'src/core', 'src/base'],
   // The public entry of adapters and what all their hosts share; it knows no hub, and adapters know nothing else.
   'src/gateway': ['src/base'],
@@ -181,6 +183,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     tls: ['data'],
     observe: ['config', 'data', 'tls', 'threads'],
     storage: ['config', 'data', 'observe'],
+    export: ['config', 'data', 'storage'],
     threads: ['observe', 'tls'],
     adapters: ['config', 'data', 'observe', 'tls'],
     'registry-jobs': ['config', 'observe'],

@@ -48,7 +48,7 @@ export { routingMark, writeRoutingMark } from '../wire/amqp/record.ts';
 const twinSources = ['twinChangeEvents', 'deviceLifecycleEvents', 'deviceJobLifecycleEvents'] as const;
 
 /** The annotation of a traced message; others do not have it. */
-const TRACE_KEY = 'x-opt-mooring-trace';
+export const TRACE_KEY = 'x-opt-mooring-trace';
 
 /** Untraced records, which is almost all, cost a search through their annotations; nothing is decoded. */
 export const readTrace: TraceReader = (bytes, start, end) => {

@@ -29,7 +29,7 @@ import { openAdapters } from './adapters/adapters.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
-import { type DataFolder, openDataFolder, writeFileDurably } from './data/data-folder.ts';
+import { type DataFolder, openDataFolder, refuseOtherStorage, writeFileDurably } from './data/data-folder.ts';
 import { type DiskReserve, keepReserve } from './data/disk-reserve.ts';
 import { openRunningTime } from './data/running-time.ts';
 import { openDoors } from './doors.ts';
@@ -84,6 +84,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
 
   const folder = openFolder(settings, clock);
   shutdown.add('data folder', () => folder.release());
+  refuseOtherStorage(folder.path, folder.facts, settings.storage);
   const hubName = folder.facts.hubName;
   const endpointsFile = folder.file('endpoints.json');
   // One that a killed hub has left would send clients to ports that are not open yet.

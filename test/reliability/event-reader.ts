@@ -8,6 +8,10 @@ export interface ReadEvent {
   readonly deviceId: string;
   readonly body: Buffer;
   readonly properties: Readonly<Record<string, string>>;
+  /** Message annotations: `x-opt-enqueued-time`, `iothub-…`. */
+  readonly annotations: Readonly<Record<string, unknown>>;
+  /** Fields of the properties section that are set. */
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 export interface ReaderPlace {
@@ -134,6 +138,10 @@ function readPartition(
           deviceId: String(message.message_annotations?.['iothub-connection-device-id']),
           body: bodyOf(message.body),
           properties: (message.application_properties ?? {}) as Record<string, string>,
+          annotations: message.message_annotations ?? {},
+          fields: Object.fromEntries(
+            fieldNames.map((name) => [name, message[name]]).filter(([, value]) => value !== undefined),
+          ),
         });
       } catch (error) {
         reject(error as Error);
@@ -144,6 +152,11 @@ function readPartition(
     });
   });
 }
+
+const fieldNames = [
+  ...(['message_id', 'correlation_id', 'user_id', 'to', 'content_type', 'content_encoding'] as const),
+  'absolute_expiry_time',
+] as const;
 
 /** rhea hands a data section over as `{typecode, content}`. */
 function bodyOf(body: unknown): Buffer {

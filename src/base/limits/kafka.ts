@@ -36,4 +36,10 @@ export const kafkaLimits = {
   kafkaLoginBytesMax: 4 * KiB,
   /** A server that asks for more rounds of SCRAM would keep the hub's processor busy; servers have 4,096 to 16,384 by default. */
   kafkaScramRoundsMax: 1_000_000,
+  /** Numbers without events that one batch of `data export` takes up: it is 4 MB before it is compressed, which a broker inflates. */
+  exportFillerRecords: 400_000,
+  /** Of such numbers in a whole event hub: a broker takes some millions a second. Where there are more, events get new numbers. */
+  exportFillersMax: 500_000_000,
+  /** Of one partition that `data export` reads at a time. */
+  exportReadBytes: MiB,
 } as const;

@@ -15,10 +15,13 @@ const usage = `Usage: mooring data check|repair [--data-dir DIR] [--accept-loss 
        mooring data backup TO [--data-dir DIR] [--keys] [--without-files] [--json]
        mooring data verify FROM [--json]
        mooring data restore FROM [--data-dir DIR] [--json]
+       mooring data export NEW --storage cluster|embedded … (mooring data export --help)
+       mooring data rotate-key [--data-dir DIR] [--json]
   backup   makes a consistent copy in the new folder TO, also of a hub that runs; with --keys also of the keys and
            certificates, without which the copy cannot be used: keep them apart, or keep the copy as safe as them
   verify   whether a backup is whole
   restore  makes a data folder of a backup; sequence numbers of events go on far behind those of the backup
+  export   takes a hub from its data folder into Kafka and PostgreSQL, or back, into the new data folder NEW
   check    reads everything in the data folder and says what is wrong; changes nothing
   repair   mends what it can; what it changes is kept in DIR/damaged first, with a report of what is lost
 

@@ -143,6 +143,21 @@ export function writeFileDurably(file: string, content: string): void {
   syncFolder(path.dirname(file));
 }
 
+/**
+ * A hub that were started with another `storage` than it was made with would be an empty one of the same name.
+ * @throws DataFolderError
+ */
+export function refuseOtherStorage(at: string, { parts }: HubFacts, storage: 'embedded' | 'cluster'): void {
+  const isCluster = parts?.storage === 'cluster';
+  const isEmbedded = parts?.tables !== undefined;
+  if (storage === 'cluster' ? !isEmbedded : !isCluster) return;
+  const [has, other] = isCluster ? ['cluster', 'embedded'] : ['embedded', 'cluster'];
+  throw new DataFolderError(
+    `The hub of the data folder ${at} has storage ${has}, and is started with storage ${storage}, where it would have nothing. ` +
+      `Start it with --storage ${has}, or take it along into a new folder: mooring data export NEW --storage ${other} --data-dir ${at}`,
+  );
+}
+
 function makeFolder(at: string): void {
   try {
     const made = mkdirSync(at, { recursive: true, mode: 0o700 });

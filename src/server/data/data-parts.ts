@@ -16,6 +16,8 @@ export const partsSchema = z.object({
   tables: z.string().optional(),
   /** The hub has made an authority of its own. */
   tls: z.boolean().optional(),
+  /** Events and everything else are not in the folder, but where the setting `storage` says. */
+  storage: z.literal('cluster').optional(),
   events: z
     .record(
       z.string().regex(/^[A-Za-z0-9-]{1,80}$/),

@@ -7,7 +7,8 @@ import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import type { BrokerAccess } from '../../stores/kafka/broker-connection.ts';
 import { KafkaCluster } from '../../stores/kafka/cluster.ts';
 import { type KafkaEventLog, openKafkaEventLog } from '../../stores/kafka/event-log.ts';
-import { ensureTopic } from '../../stores/kafka/topics.ts';
+import { ensureTopic, type TopicWish } from '../../stores/kafka/topics.ts';
+import type { Settings } from '../config/config.ts';
 import { monitoringName } from '../endpoints.ts';
 import { openWhole, type Shutdown } from '../lifecycle.ts';
 import { wantsSource } from '../observe/monitoring.ts';
@@ -36,9 +37,8 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   steps.add('connections to Kafka', async () => cluster.close());
   const metrics = createLogMetrics();
   const openLog = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
-    const topic = settings.kafkaTopicPrefix + name;
-    const { kafkaReplicas: replicas, kafkaInSyncMin: inSyncMin } = settings;
-    const wish = { name: topic, partitions: partitionCount, retentionMs: days * DAY_MS, replicas, inSyncMin };
+    const wish = topicWish(settings, { name, partitions: partitionCount, days });
+    const { name: topic } = wish;
     await ensureTopic(cluster, wish, clock);
     const { createdTime } = folder.facts;
     const eventLog = await openKafkaEventLog({
@@ -69,6 +69,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   steps.add('tables', () => tables.close());
   // What a run before this one has left: its connections are gone.
   await tables.places.leave(THE_ONE_NODE);
+  if (folder.parts.parts.storage === undefined) await folder.parts.keep({ storage: 'cluster' });
   const { kafkaInSyncMin: inSyncMin } = settings;
   return {
     clock: tables.clock,
@@ -87,7 +88,16 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   };
 }
 
-function accessOf({ settings, clock }: EmbeddedParts): BrokerAccess {
+/** The topic of an event hub. */
+export function topicWish(
+  { kafkaTopicPrefix, kafkaReplicas: replicas, kafkaInSyncMin: inSyncMin }: Settings,
+  { name, partitions, days }: { readonly name: string; readonly partitions: number; readonly days: number },
+): TopicWish {
+  return { name: kafkaTopicPrefix + name, partitions, retentionMs: days * DAY_MS, replicas, inSyncMin };
+}
+
+/** How the settings have the brokers spoken to. */
+export function accessOf({ settings, clock }: Pick<EmbeddedParts, 'settings' | 'clock'>): BrokerAccess {
   const { kafkaTls, kafkaCaFile, kafkaLogin, kafkaUser = '', kafkaPassword = '' } = settings;
   return {
     clientId: 'mooring',

@@ -26,6 +26,7 @@ import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
 import { StatementNames } from './named-statements.ts';
 import { createPostgresPlaces } from './places.ts';
+import { checkServer, ensureSchema, FORMAT_LOCK, refuseUnfinished } from './prepare-server.ts';
 import { queriesOver } from './queries.ts';
 import { ensureQueryIndexes } from './query-indexes.ts';
 
@@ -62,8 +63,6 @@ export interface PostgresTables extends TableStores {
   close(): Promise<void>;
 }
 
-/** Any number: it stands for "the format of these tables", so that two nodes do not change it at the same time. */
-const FORMAT_LOCK = 0x4d4f4f52;
 /** SQLSTATE of a deadlock and of a serialization failure: the transaction is gone, and may be tried again. */
 const RETRIED = new Set(['40P01', '40001']);
 /** Classes of SQLSTATE that are about the server or the way to it, not about the operation. */
@@ -170,6 +169,7 @@ async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<v
       await checkServer(tx);
       await sql`select pg_advisory_xact_lock(${FORMAT_LOCK})`.execute(tx);
       await ensureSchema(tx, parts.schema);
+      await refuseUnfinished(tx, parts.schema);
       await prepareTables(tx, cipher, parts.cipher);
       await ensureQueryIndexes(tx, (parts.queryIndexes ?? []).map(indexedPlace));
     });
@@ -210,29 +210,6 @@ async function timeOf(database: Kysely<Tables>): Promise<number> {
     time: number;
   }>`select (extract(epoch from clock_timestamp()) * 1000)::float8 as time`.execute(database);
   return rows[0].time;
-}
-
-/** A user who may not make one can use what is there. */
-async function ensureSchema(tx: Transaction, schema: string): Promise<void> {
-  const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema}`.execute(tx);
-  if (rows.length === 0) await sql`create schema ${sql.id(schema)}`.execute(tx);
-}
-
-async function checkServer(tx: Transaction): Promise<void> {
-  const { rows } = await sql<{ durable: string; collation: string }>`
-    select current_setting('synchronous_commit') as durable, datcollate as collation
-    from pg_database where datname = current_database()`.execute(tx);
-  const [{ durable, collation }] = rows;
-  if (durable === 'off') {
-    throw new Error('PostgreSQL has synchronous_commit off: it would lose what was acknowledged. Set it to on.');
-  }
-  // Pages of devices go on behind an id, in the order of bytes that SQLite has as well.
-  if (!['C', 'POSIX', 'C.UTF-8', 'C.utf8'].includes(collation)) {
-    throw new Error(
-      `The PostgreSQL database orders texts by ${collation}, and the hub needs the order of bytes. ` +
-        "Make one with: create database mooring template template0 encoding 'UTF8' locale 'C'",
-    );
-  }
 }
 
 function stateOf(error: unknown): string {

@@ -54,7 +54,7 @@ export class FetchedRecords {
   }
 
   #run(records: Buffer, head: BatchHead, from: number): readonly EventRun[] | undefined {
-    if (head.isControl || head.count === 0) return undefined;
+    if (head.isControl || head.isFiller || head.count === 0) return undefined;
     try {
       if (head.compression === 0) return this.#records(records, head.start, head.end, head, from);
       const plain = inflate(records.subarray(head.start, head.end), head.compression);

@@ -12,7 +12,7 @@ import type { Log } from '../../base/log.ts';
 import { apis } from '../../wire/kafka/apis.ts';
 import { initProducerIdRequest, readProducerId } from '../../wire/kafka/cluster-requests.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
-import { sealBatch } from '../../wire/kafka/record-batch.ts';
+import { type BatchNature, sealBatch } from '../../wire/kafka/record-batch.ts';
 import { type ProduceAnswer, produceRequest, readProduceAnswers } from '../../wire/kafka/records-requests.ts';
 import { EventLogUnavailable } from '../event-log/errors.ts';
 import type { BrokerConnection } from './broker-connection.ts';
@@ -31,6 +31,9 @@ export interface FilledBatch {
   readonly bytes: Buffer;
   readonly end: number;
   readonly count: number;
+  /** UTC milliseconds of its first record; absent = now. */
+  readonly time?: number;
+  readonly nature?: BatchNature;
 }
 
 interface Pending {
@@ -110,9 +113,9 @@ export class KafkaProducer {
   append(partition: number, batch: FilledBatch): Promise<ProduceAnswer> {
     if (this.#closed) return Promise.reject(new EventLogUnavailable('the event log is closed'));
     const line = this.#lines[partition];
-    const { bytes, end, count } = batch;
+    const { bytes, end, count, time = this.#parts.clock.now(), nature } = batch;
     const mark = { id: this.#id, epoch: line.epoch, sequence: line.sequence };
-    sealBatch(bytes, end, count, mark, this.#parts.clock.now());
+    sealBatch(bytes, end, count, mark, time, nature);
     line.sequence = (line.sequence + count) % SEQUENCES;
     const answer = new Promise<ProduceAnswer>((resolve, reject) => {
       line.pending.push({ batch, since: this.#parts.clock.monotonic(), resolve, reject });

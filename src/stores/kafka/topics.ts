@@ -3,9 +3,11 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { apis } from '../../wire/kafka/apis.ts';
 import {
+  alterTopicRequest,
   createTopicsRequest,
   describeTopicsRequest,
   metadataRequest,
+  readAlteredTopics,
   readCreatedTopics,
   readMetadata,
   readTopicSettings,
@@ -23,6 +25,7 @@ export interface TopicWish {
   readonly inSyncMin: number;
 }
 
+const TIMES = 'message.timestamp.type';
 const UNKNOWN_TOPIC = 3;
 const EXISTS = 36;
 
@@ -50,6 +53,44 @@ export async function ensureTopic(cluster: KafkaCluster, wish: TopicWish, clock:
   }
 }
 
+/**
+ * The topic for events that were enqueued before: made where it is not there, and keeping the times that it is told, until `endLoading`.
+ * A hub does not start on it meanwhile.
+ * @throws Error that names the topic and what is wrong
+ */
+export async function beginLoading(cluster: KafkaCluster, wish: TopicWish, clock: Clock): Promise<void> {
+  const { name } = wish;
+  const connection = await cluster.anyConnection();
+  const facts = readMetadata(await connection.request(apis.metadata, [metadataRequest([name])]));
+  if (facts.topics[0]?.error === UNKNOWN_TOPIC) await create(cluster, wish, facts.controller);
+  await describe(cluster, wish, clock);
+  await alter(cluster, name, { [TIMES]: 'CreateTime' });
+}
+
+/** From now on the topic takes its brokers' time, as a hub needs it. @throws Error as `ensureTopic` */
+export async function endLoading(cluster: KafkaCluster, wish: TopicWish, clock: Clock): Promise<void> {
+  await alter(cluster, wish.name, { [TIMES]: 'LogAppendTime' });
+  // Brokers hear of it one after the other.
+  for (const until = clock.monotonic() + limits.kafkaConnectMs; clock.monotonic() < until; ) {
+    const { settings } = await describe(cluster, wish, clock);
+    if (settings[TIMES] === 'LogAppendTime') break;
+    await new Promise<void>((resolve) => void clock.after(100, resolve));
+  }
+  await ensureTopic(cluster, wish, clock);
+}
+
+async function alter(cluster: KafkaCluster, topic: string, settings: Readonly<Record<string, string>>): Promise<void> {
+  const connection = await cluster.anyConnection();
+  const [altered] = readAlteredTopics(
+    await connection.request(apis.alterConfigs, [alterTopicRequest(topic, settings)], limits.kafkaConnectMs),
+  );
+  if (altered.error === 0) return;
+  throw new Error(
+    `The settings of Kafka's topic ${topic} cannot be changed: ${kafkaErrorName(altered.error)} ${altered.message}. ` +
+      "Let the export's user alter them.",
+  );
+}
+
 /** A topic that was just made is not known to every broker at once. */
 async function describe(cluster: KafkaCluster, wish: TopicWish, clock: Clock): Promise<TopicSettings> {
   const request = describeTopicsRequest([wish.name], Object.keys(settingsOf(wish)));
@@ -66,7 +107,7 @@ function settingsOf({ retentionMs, inSyncMin }: TopicWish): Readonly<Record<stri
     'cleanup.policy': 'delete',
     'compression.type': 'producer',
     'max.message.bytes': String(limits.kafkaBatchBytesMax),
-    'message.timestamp.type': 'LogAppendTime',
+    [TIMES]: 'LogAppendTime',
     'min.insync.replicas': String(inSyncMin),
     'retention.ms': String(retentionMs),
     'unclean.leader.election.enable': 'false',

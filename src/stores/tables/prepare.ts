@@ -3,7 +3,7 @@ import { migrate, readFact, writeFact } from './migrations.ts';
 import { resealAll } from './reseal.ts';
 import type { Transaction } from './schema.ts';
 
-const KEY_CHECK = { fact: 'key_check', secret: 'the right key', context: ['facts', 'key_check'] } as const;
+export const KEY_CHECK = { fact: 'key_check', secret: 'the right key', context: ['facts', 'key_check'] } as const;
 
 /**
  * Brings the tables to this program's format, makes sure that its keys open what is sealed in them, and seals everything
@@ -25,7 +25,8 @@ export async function prepareTables(tx: Transaction, cipher: KeyCipher, ring: Ke
   }
 }
 
-function checkKey(check: string, cipher: KeyCipher, ring: KeyRing): void {
+/** @param check the fact `key_check` of tables @throws Error that says what to do: no key of the ring opens it */
+export function checkKey(check: string, cipher: KeyCipher, ring: KeyRing): void {
   try {
     cipher.open(check, KEY_CHECK.context);
   } catch (error) {

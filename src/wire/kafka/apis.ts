@@ -28,9 +28,11 @@ export const apis = {
   /** Version 0: every broker answers it, whichever versions it has. */
   apiVersions: api('ApiVersions', 18, 0, false),
   createTopics: api('CreateTopics', 19, 7),
+  deleteRecords: api('DeleteRecords', 21, 2),
   initProducerId: api('InitProducerId', 22, 4),
   describeConfigs: api('DescribeConfigs', 32, 4),
   saslAuthenticate: api('SaslAuthenticate', 36, 2),
+  alterConfigs: api('IncrementalAlterConfigs', 44, 1),
 } as const satisfies Readonly<Record<string, Api>>;
 
 /** The head of a request, which stands before its body, behind a length of four bytes that counts both. */

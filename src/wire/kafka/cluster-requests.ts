@@ -180,3 +180,54 @@ function readSetting(reader: FieldReader): readonly [string, string] {
   reader.skipTags();
   return setting;
 }
+
+/** `IncrementalAlterConfigs` of one topic: each setting is set to its value. */
+export function alterTopicRequest(topic: string, settings: Readonly<Record<string, string>>): Buffer {
+  const out = new FieldWriter();
+  out.list([topic], (name) => {
+    out.int8(2).text(name);
+    // Operation 0 sets.
+    out.list(Object.entries(settings), ([setting, value]) => void out.text(setting).int8(0).text(value).noTags());
+    out.noTags();
+  });
+  return out.bool(false).noTags().done();
+}
+
+export function readAlteredTopics(reader: FieldReader): { readonly error: number; readonly message: string }[] {
+  reader.int32();
+  return reader.list(() => {
+    const altered = { error: reader.int16(), message: reader.text() ?? '' };
+    reader.int8();
+    reader.text();
+    reader.skipTags();
+    return altered;
+  });
+}
+
+/** `DeleteRecords`, to be asked of the partition's leader. @param before the first offset that stays */
+export function deleteRecordsRequest(topic: string, partition: number, before: number, timeoutMs: number): Buffer {
+  const out = new FieldWriter();
+  out.list([topic], (name) => {
+    out.text(name).list([partition], (each) => void out.int32(each).int64(before).noTags());
+    out.noTags();
+  });
+  return out.int32(timeoutMs).noTags().done();
+}
+
+/** @returns the error of each partition that was asked for */
+export function readDeletedRecords(reader: FieldReader): number[] {
+  reader.int32();
+  const topics = reader.list(() => {
+    reader.text();
+    const errors = reader.list(() => {
+      reader.int32();
+      reader.int64();
+      const error = reader.int16();
+      reader.skipTags();
+      return error;
+    });
+    reader.skipTags();
+    return errors;
+  });
+  return topics.flat();
+}

@@ -39,6 +39,7 @@ const FORMAT = 2;
 const COMPRESSION_MASK = 7;
 const LOG_APPEND_TIME = 8;
 const CONTROL = 32;
+const NO_TIME = -1n;
 
 /** Bytes of the zigzag varint of a number from 0 to 2^30. */
 export function varintBytes(value: number): number {
@@ -55,6 +56,20 @@ export function writeVarint(target: Uint8Array, at: number, value: number): numb
   for (; rest >= 0x80; rest >>>= 7) target[place++] = (rest & 0x7f) | 0x80;
   target[place++] = rest;
   return place;
+}
+
+/** The same of a record whose time is `timeDelta` milliseconds behind the batch's: from 0 to 2^30. */
+export function writeTimedRecordHead(
+  target: Uint8Array,
+  at: number,
+  nth: number,
+  timeDelta: number,
+  size: number,
+): number {
+  let place = writeVarint(target, at, 1 + varintBytes(timeDelta) + varintBytes(nth) + size);
+  target[place++] = 0;
+  place = writeVarint(target, place, timeDelta);
+  return writeVarint(target, place, nth);
 }
 
 /** Writes the head of record `nth` of a batch, with `size` bytes of key, value and headers behind it; returns the place of these. */
@@ -74,21 +89,44 @@ export interface ProducerMark {
   readonly sequence: number;
 }
 
-/** Fills in the head of a batch of `count` records that ends at `end`, and begins at 0. @param time UTC milliseconds */
-export function sealBatch(batch: Buffer, end: number, count: number, producer: ProducerMark, time: number): void {
+/** What is unusual of a batch that was not written at the time of its events. */
+export interface BatchNature {
+  /** UTC milliseconds of its last record; absent = of all of them. -1 with a time of -1 = numbers that no events have (`isFiller`). */
+  readonly largestTime?: number;
+  /** As `BatchHead.compression`; absent = its records are not compressed. */
+  readonly compression?: number;
+}
+
+/**
+ * Fills in the head of a batch of `count` records that ends at `end`, and begins at 0.
+ * @param time UTC milliseconds of its first record
+ */
+export function sealBatch(
+  batch: Buffer,
+  end: number,
+  count: number,
+  producer: ProducerMark,
+  time: number,
+  { largestTime = time, compression = 0 }: BatchNature = {},
+): void {
   writeUint64BE(batch, 0, 0);
   batch.writeInt32BE(end - COUNTED_FROM, LENGTH_AT);
   batch.writeInt32BE(-1, COUNTED_FROM);
   batch[FORMAT_AT] = FORMAT;
-  batch.writeInt16BE(0, ATTRIBUTES_AT);
+  batch.writeInt16BE(compression, ATTRIBUTES_AT);
   batch.writeInt32BE(count - 1, LAST_OFFSET_AT);
-  writeUint64BE(batch, FIRST_TIME_AT, time);
-  writeUint64BE(batch, LARGEST_TIME_AT, time);
+  writeTime(batch, FIRST_TIME_AT, time);
+  writeTime(batch, LARGEST_TIME_AT, largestTime);
   batch.writeBigInt64BE(producer.id, PRODUCER_AT);
   batch.writeInt16BE(producer.epoch, PRODUCER_EPOCH_AT);
   batch.writeInt32BE(producer.sequence, SEQUENCE_AT);
   batch.writeInt32BE(count, COUNT_AT);
   batch.writeUInt32BE(crc32c(batch, ATTRIBUTES_AT, end), CHECKSUM_AT);
+}
+
+function writeTime(batch: Buffer, at: number, time: number): void {
+  if (time < 0) batch.writeBigInt64BE(NO_TIME, at);
+  else writeUint64BE(batch, at, time);
 }
 
 export interface BatchHead {
@@ -101,6 +139,8 @@ export interface BatchHead {
   readonly isBrokerTime: boolean;
   /** Marks of transactions, not records. */
   readonly isControl: boolean;
+  /** Records without a time of either kind: they stand for numbers that no events have, as `data export` writes them. */
+  readonly isFiller: boolean;
   /** 0 = not compressed, 1 = gzip, 2 = snappy, 3 = lz4, 4 = zstd. */
   readonly compression: number;
   /** Where its records begin. */
@@ -126,13 +166,16 @@ export function readBatchHead(bytes: Buffer, at: number, end: number): BatchHead
   const attributes = bytes.readInt16BE(at + ATTRIBUTES_AT);
   const firstOffset = readUint64BE(bytes, at);
   const isBrokerTime = (attributes & LOG_APPEND_TIME) !== 0;
+  const firstTime = bytes.readBigInt64BE(at + FIRST_TIME_AT);
+  const time = isBrokerTime ? bytes.readBigInt64BE(at + LARGEST_TIME_AT) : firstTime;
   return {
     firstOffset,
     lastOffset: firstOffset + bytes.readInt32BE(at + LAST_OFFSET_AT),
     count: bytes.readInt32BE(at + COUNT_AT),
-    time: Math.max(0, Number(bytes.readBigInt64BE(at + (isBrokerTime ? LARGEST_TIME_AT : FIRST_TIME_AT)))),
+    time: Math.max(0, Number(time)),
     isBrokerTime,
     isControl: (attributes & CONTROL) !== 0,
+    isFiller: !isBrokerTime && firstTime === NO_TIME,
     compression: attributes & COMPRESSION_MASK,
     start: at + BATCH_HEAD_BYTES,
     end: batchEnd,
