@@ -98,6 +98,7 @@ const coreRooms = [
   'jobs',
   'configurations',
   'routes',
+  'archive',
 ];
 
 /** What other programs import (`exports` of package.json). */
@@ -187,6 +188,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     threads: ['observe', 'tls'],
     adapters: ['config', 'data', 'observe', 'tls'],
     'registry-jobs': ['config', 'observe'],
+    archive: ['config', 'observe'],
   },
   'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'], gateways: ['engine'] },
 };

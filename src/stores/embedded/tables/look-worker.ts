@@ -9,7 +9,7 @@ import { setTimeout as rest } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
-import { lowerPriority } from '../thread-priority.ts';
+import { lowerPriority } from '../../../base/thread-priority.ts';
 import { checkTable, damagePattern, tableNames } from './look.ts';
 
 export interface LookStart {

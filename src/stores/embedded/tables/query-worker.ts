@@ -8,6 +8,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
+import { lowerPriority } from '../../../base/thread-priority.ts';
 import { type ErrorCode, HubError, type LimitHit } from '../../../core/errors.ts';
 import { explainPage } from '../../../core/query/explain.ts';
 import { runPage } from '../../../core/query/page.ts';
@@ -25,7 +26,6 @@ import type { Query } from '../../../core/query/syntax.ts';
 import { collectionReader } from '../../tables/collections.ts';
 import { TableMatching } from '../../tables/fleet-matcher.ts';
 import type { Transaction } from '../../tables/schema.ts';
-import { lowerPriority } from '../thread-priority.ts';
 import { kyselyOver } from './sqlite.ts';
 
 /** `now`: UTC milliseconds. */

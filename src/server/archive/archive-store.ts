@@ -1,0 +1,52 @@
+/** Opens the store of an archive. */
+import path from 'node:path';
+import type { Clock } from '../../base/clock.ts';
+import type { ArchiveStore } from '../../core/archive/ports.ts';
+import type { ArchiveEndpoint } from '../../core/routes/endpoints/archive.ts';
+import { readConnectionString } from '../../stores/objects/azure/account.ts';
+import type { Outcome } from '../../stores/objects/remote/store-client.ts';
+
+export interface ArchiveStoreParts {
+  readonly endpoint: ArchiveEndpoint;
+  /** Of archives whose store is a folder (setting `archiveFolder`): the endpoint's prefix is a folder in it. */
+  readonly folder: string;
+  /** Where files lie on their way to another store. */
+  readonly staging: string;
+  /** Certificate (PEM) that a store's is trusted by, beside the usual ones. */
+  readonly ca: string | undefined;
+  readonly clock: Clock;
+  observe(outcome: Outcome, seconds: number): void;
+}
+
+/** Nothing is sent to the store yet. @throws Error whose message says what to do */
+export async function openArchiveStore(parts: ArchiveStoreParts): Promise<ArchiveStore> {
+  const { endpoint, ca, clock, observe } = parts;
+  // Loaded by the hubs that use it: a start has enough to read.
+  if (endpoint.store === 'folder') {
+    const { openTreeStore } = await import('../../stores/objects/tree/tree-store.ts');
+    return openTreeStore(parts.folder);
+  }
+  const folder = path.join(parts.staging, endpoint.name);
+  if (endpoint.store === 'azure') {
+    const { openAzureStore } = await import('../../stores/objects/azure/azure-store.ts');
+    const store = await openAzureStore({
+      account: readConnectionString(endpoint.connectionString ?? ''),
+      container: endpoint.container ?? '',
+      ...{ ca, folder, clock, observe },
+    });
+    // Each upload finds out by itself whether the container is there.
+    await store.prepare().catch(() => {});
+    return store;
+  }
+  const { openS3Store } = await import('../../stores/objects/s3/s3-store.ts');
+  const { accessKeyId = '', secretAccessKey = '', region = '' } = endpoint;
+  return openS3Store({
+    bucket: {
+      endpoint: new URL(endpoint.s3Endpoint ?? ''),
+      name: endpoint.bucket ?? '',
+      isPathStyle: endpoint.pathStyle ?? false,
+      key: { accessKeyId, secretAccessKey, region },
+    },
+    ...{ ca, folder, clock, observe },
+  });
+}

@@ -1,0 +1,123 @@
+/** Archives of the hub: one archiver for each endpoint of this kind that is in force. */
+import { readFileSync } from 'node:fs';
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import { type Archiver, startArchiver } from '../../core/archive/archiver.ts';
+import type { ArchiveStep } from '../../core/archive/ports.ts';
+import type { ArchiveEndpoint } from '../../core/routes/endpoints/archive.ts';
+import type { CursorStore, RoutedEvent, RoutedLog, RoutedRecord } from '../../core/routes/ports.ts';
+import type { PlacedEndpoint, RouteSet } from '../../core/routes/types.ts';
+import { type ArchiveStoreParts, openArchiveStore } from './archive-store.ts';
+import { createFileBuilders } from './file-builders.ts';
+
+/** The routes in force, and news of them. */
+export interface RouteSource {
+  current(): RouteSet;
+  /** The returned function ends it. */
+  onChange(listener: () => void): () => void;
+}
+
+export interface OpenArchivesParts extends Pick<ArchiveStoreParts, 'folder' | 'staging' | 'observe'> {
+  readonly routes: RouteSource;
+  readonly eventHub: string;
+  readonly log: RoutedLog;
+  readonly cursors: CursorStore;
+  readonly node: string;
+  /** Of the stores. */
+  readonly clock: Clock;
+  readonly logger: Log;
+  /** Certificate authority of stores elsewhere (PEM). */
+  readonly caFile: string | undefined;
+  readonly enrichmentsOf?: (record: RoutedRecord, endpoint: string) => RoutedEvent['enrichments'];
+  readonly reached?: (step: ArchiveStep) => void;
+}
+
+export interface OpenArchives {
+  /** Those that run here, in order of their names. */
+  archivers(): readonly Archiver[];
+  close(): Promise<void>;
+}
+
+interface Running {
+  readonly placed: PlacedEndpoint;
+  readonly archiver: Promise<Archiver | undefined>;
+  opened: Archiver | undefined;
+}
+
+export function openArchives(parts: OpenArchivesParts): OpenArchives {
+  const { routes, clock, logger, enrichmentsOf } = parts;
+  const builders = createFileBuilders({ clock, log: logger });
+  let running: readonly Running[] = [];
+  const ends = new Set<Promise<void>>();
+
+  async function start(placed: PlacedEndpoint, endpoint: ArchiveEndpoint): Promise<Archiver | undefined> {
+    try {
+      const ca = parts.caFile === undefined ? undefined : readFileSync(parts.caFile, 'utf8');
+      const store = await openArchiveStore({ ...parts, endpoint, ca });
+      return startArchiver({
+        ...{ endpoint, slot: placed.slot, since: placed.since, store, builders },
+        ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.node, clock, logger },
+        ...(enrichmentsOf !== undefined && {
+          enrichmentsOf: (record: RoutedRecord) => enrichmentsOf(record, endpoint.name),
+        }),
+        ...(parts.reached !== undefined && { reached: parts.reached }),
+      });
+    } catch (error) {
+      logger.error(
+        { endpoint: endpoint.name, error },
+        'the archive could not be opened; its events wait in the event hub',
+      );
+      return undefined;
+    }
+  }
+
+  function begin(placed: PlacedEndpoint, endpoint: ArchiveEndpoint, before: Promise<unknown>): Running {
+    const one: Running = { placed, archiver: before.then(() => start(placed, endpoint)), opened: undefined };
+    void one.archiver.then((archiver) => {
+      one.opened = archiver;
+    });
+    return one;
+  }
+
+  function end(one: Running): void {
+    const done = one.archiver
+      .then((archiver) => archiver?.close())
+      .catch((error) => logger.warn({ error }, 'an archive did not close well'))
+      .finally(() => ends.delete(done));
+    ends.add(done);
+  }
+
+  function follow(): void {
+    const wanted = routes.current().endpoints;
+    const stays = (one: Running): boolean => wanted.some((other) => isSame(one.placed, other));
+    const gone = running.filter((one) => !stays(one));
+    const kept = running.filter(stays);
+    const come = wanted.flatMap((placed) => {
+      const { endpoint } = placed;
+      if (endpoint.kind !== 'archive' || kept.some((one) => isSame(one.placed, placed))) return [];
+      return [{ placed, endpoint }];
+    });
+    for (const one of gone) end(one);
+    // One that changed its settings must have let go before it is opened again.
+    const before = Promise.all(ends);
+    running = [...kept, ...come.map(({ placed, endpoint }) => begin(placed, endpoint, before))];
+  }
+
+  follow();
+  const stop = routes.onChange(follow);
+  return {
+    archivers: () => running.flatMap(({ opened }) => opened ?? []),
+    async close() {
+      stop();
+      for (const one of running) end(one);
+      running = [];
+      await Promise.all(ends);
+      await builders.close();
+    },
+  };
+}
+
+/** The same endpoint with the same settings. */
+function isSame(a: PlacedEndpoint, b: PlacedEndpoint): boolean {
+  return a.since === b.since && a.slot === b.slot && JSON.stringify(a.endpoint) === JSON.stringify(b.endpoint);
+}
