@@ -49,6 +49,8 @@ export interface TestKafka extends AsyncDisposable {
   restart(id: number): Promise<void>;
   /** Runs one of Kafka's own programs by its class, and gives what it prints. */
   tool(name: string, ...args: readonly string[]): Promise<string>;
+  /** Lines as records, by Kafka's own console producer. */
+  produce(topic: string, lines: readonly string[], options: readonly string[]): Promise<void>;
 }
 
 export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka> {
@@ -98,8 +100,10 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
     await exited;
     clearTimeout(timer);
   };
-  const tool = async (name: string, ...args: readonly string[]): Promise<string> => {
-    const child = spawn('java', [...java('-Xmx128m'), name, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const tool = (name: string, ...args: readonly string[]): Promise<string> => run('', name, args);
+  const run = async (input: string, name: string, args: readonly string[]): Promise<string> => {
+    const child = spawn('java', [...java('-Xmx128m'), name, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stdin.on('error', () => {}).end(input);
     let [output, errors] = ['', ''];
     child.stdout.on('data', (chunk) => (output += chunk));
     child.stderr.on('data', (chunk) => (errors += chunk));
@@ -135,6 +139,11 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
       await isUp(id);
     },
     tool,
+    async produce(topic, lines, more) {
+      const server = ['--bootstrap-server', `127.0.0.1:${places[0].port}`, '--topic', topic];
+      const input = lines.map((line) => `${line}\n`).join('');
+      await run(input, 'org.apache.kafka.tools.ConsoleProducer', [...server, ...more]);
+    },
     [Symbol.asyncDispose]: dispose,
   };
 }

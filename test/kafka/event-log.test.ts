@@ -182,6 +182,34 @@ if (missing !== undefined) {
     await log.close();
   });
 
+  test("kafka: what Kafka's own console producer writes is read in each of its compressions", async () => {
+    const topic = await freshTopic();
+    const lines = (codec: string): string[] =>
+      Array.from(
+        { length: 300 },
+        (_, nth) => `${codec} ${nth} ${'temperature 21.5, '.repeat(nth % 40)}${Math.sqrt(nth)}`,
+      );
+    const codecs = ['gzip', 'snappy', 'lz4', 'zstd'];
+    await Promise.all(
+      codecs.map((codec) =>
+        kafka.produce(topic, lines(codec), ['--compression-codec', codec, '--max-partition-memory-bytes', '200000']),
+      ),
+    );
+    const log = await openLog(topic);
+    const found = (await Promise.all([0, 1, 2].map((partition) => readAll(log, partition)))).flat();
+    assert.equal(found.length, 4 * 300);
+    for (const codec of codecs) {
+      const own = found.filter((text) => text.startsWith(`${codec} `));
+      const byNumber = (text: string): number => Number(text.split(' ')[1]);
+      assert.deepEqual(
+        own.toSorted((a, b) => byNumber(a) - byNumber(b)),
+        lines(codec),
+        codec,
+      );
+    }
+    await log.close();
+  });
+
   test('kafka: a topic that would lose what was acknowledged is refused, with what to set', async () => {
     const topic = await freshTopic();
     await ensureTopic(cluster, wishOf(topic), systemClock);

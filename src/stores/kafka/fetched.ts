@@ -1,9 +1,9 @@
 /** Kafka's record batches as runs of the log's own records; the newest and the last read of each partition stay for the next reader. */
-import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventRun } from '../../core/events/types.ts';
 import { MalformedKafka } from '../../wire/kafka/fields.ts';
+import { inflate } from '../../wire/kafka/inflate.ts';
 import { type BatchHead, RecordCursor, readBatchHead } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
 
@@ -16,8 +16,6 @@ export interface Chunk {
 }
 
 const LENGTH_BYTES = 4;
-const GZIP = 1;
-const ZSTD = 4;
 
 export class FetchedRecords {
   readonly #form: RecordForm;
@@ -57,7 +55,7 @@ export class FetchedRecords {
     if (head.isControl || head.isFiller || head.count === 0) return undefined;
     try {
       if (head.compression === 0) return this.#records(records, head.start, head.end, head, from);
-      const plain = inflate(records.subarray(head.start, head.end), head.compression);
+      const plain = inflate(records.subarray(head.start, head.end), head.compression, limits.kafkaInflatedBytesMax);
       if (plain !== undefined) return this.#records(plain, 0, plain.length, head, from);
     } catch (error) {
       if (error instanceof MalformedKafka) throw error;
@@ -109,11 +107,4 @@ export class FetchedRecords {
 
 function timeOf(head: BatchHead, { timeDelta }: RecordCursor): number {
   return head.isBrokerTime ? head.time : Math.max(0, head.time + timeDelta);
-}
-
-/** @returns undefined for what the hub does not know */
-function inflate(bytes: Buffer, compression: number): Buffer | undefined {
-  const bounds = { maxOutputLength: limits.kafkaInflatedBytesMax };
-  if (compression === GZIP) return gunzipSync(bytes, bounds);
-  return compression === ZSTD ? zstdDecompressSync(bytes, bounds) : undefined;
 }
