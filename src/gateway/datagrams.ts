@@ -1,5 +1,7 @@
 /** A UDP listener of an adapter: as many datagrams of all senders, and of one address, as are allowed in a second. */
 import dgram from 'node:dgram';
+import dns from 'node:dns';
+import net from 'node:net';
 import { addressShare } from '../base/address.ts';
 import { limits } from '../base/limits.ts';
 import type { Datagram, DatagramSocket, UdpOptions } from './sockets.ts';
@@ -33,20 +35,22 @@ export async function openDatagrams(
     return ++all <= max && ofOne <= ofOneMax;
   };
 
-  const served = async (datagram: Datagram): Promise<void> => serve(datagram);
-  const socket = dgram.createSocket({ type: host.includes(':') ? 'udp6' : 'udp4' });
+  const failed = (peer: string, error: unknown): void =>
+    log.warn('a datagram could not be served', { peer, error: error instanceof Error ? error.message : String(error) });
+  const family = host.includes(':') ? 6 : 4;
+  const socket = dgram.createSocket({ type: `udp${family}`, lookup: addressOrName });
   socket.on('message', (bytes, { address: peer, port: peerPort }) => {
     if (isStopped) return;
     if (!isAllowed(peer)) {
       count('datagrams');
       return;
     }
-    served({ bytes, peer, peerPort }).catch((error: unknown) => {
-      log.warn('a datagram could not be served', {
-        peer,
-        error: error instanceof Error ? error.message : String(error),
-      });
-    });
+    try {
+      const served = serve({ bytes, peer, peerPort });
+      if (served instanceof Promise) served.catch((error: unknown) => failed(peer, error));
+    } catch (error) {
+      failed(peer, error);
+    }
   });
   await new Promise<void>((resolve, reject) => {
     socket.once('error', reject);
@@ -61,7 +65,8 @@ export async function openDatagrams(
     host,
     port: socket.address().port,
     send(bytes, peer, peerPort) {
-      if (isOpen) socket.send(bytes, peerPort, peer, () => {});
+      // Without a callback, what the system does not take is lost without a word.
+      if (isOpen) socket.send(bytes, peerPort, peer);
     },
     async stop() {
       isStopped = true;
@@ -73,3 +78,10 @@ export async function openDatagrams(
     },
   };
 }
+
+/** Peers are addresses, which need no look-up: the runtime would make one of each datagram that is sent. */
+const addressOrName: NonNullable<dgram.SocketOptions['lookup']> = (host, options, callback) => {
+  const family = net.isIP(host);
+  if (family === 0) dns.lookup(host, options, callback);
+  else callback(null, host, family);
+};

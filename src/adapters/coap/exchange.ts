@@ -39,6 +39,16 @@ export interface Caller {
   /** The request has shown who asks: the endpoint may be remembered. */
   proved(proof: Shown): void;
   notify(token: Buffer, answer: Answer): Promise<Delivery>;
+  /** A carrier that has this member knows options again: where the same bytes come, the message has the same list of them. */
+  repeated?: Repeated | undefined;
+}
+
+/** What the last telemetry of a caller was, but for its body. */
+export interface Repeated {
+  readonly code: Code;
+  readonly options: readonly CoapOption[];
+  /** @returns undefined where it no longer counts: the request is read anew */
+  take(payload: Buffer): Promise<Answer> | undefined;
 }
 
 /** Answers at once what costs nothing; everything else by a promise, which never rejects. */

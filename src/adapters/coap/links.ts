@@ -62,9 +62,8 @@ export class Link {
     return !this.isOpen && this.users === 0 && this.observers.size === 0;
   }
 
-  /** The session, where this proof has been judged for it already, and no request that has shown it waits for that. */
-  known(proof: Shown): DeviceSession | undefined {
-    const print = fingerprint(proof);
+  /** The session, where the proof of that fingerprint has been judged for it already, and no request that has shown it waits for that. */
+  known(print: string): DeviceSession | undefined {
     return this.#judging.has(print) ? undefined : this.#judged(print);
   }
 
@@ -222,7 +221,7 @@ export class Link {
 }
 
 /** What tells one proof from another; no secret can be read from it. */
-function fingerprint(proof: Shown): string {
+export function fingerprint(proof: Shown): string {
   const hash = createHash('sha256').update(proof.kind).update('\0');
   if (proof.kind === 'key') hash.update(proof.key);
   if (proof.kind === 'token') hash.update(proof.token);

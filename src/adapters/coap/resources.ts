@@ -49,9 +49,11 @@ export const discovery = (request: Request): Answer =>
 /** Names in a query that are the hub's, not properties of the message. */
 const OWN_NAMES = new Set(['device', 'key', 'token']);
 
+export const isTelemetry = ({ path }: Request): boolean => path[0] === 'telemetry';
+
 export async function serveResource(call: Call): Promise<Answer> {
   const { path } = call.request;
-  if (path[0] === 'telemetry') return telemetry(call);
+  if (isTelemetry(call.request)) return telemetry(call);
   if (path[0] === 'commands' && path.length === 1) return commands(call);
   if (path[0] === 'commands' && path.length === 2) return settle(call, path[1]);
   if (path[0] === 'methods' && path.length === 1) return methods(call);
@@ -61,6 +63,23 @@ export async function serveResource(call: Call): Promise<Answer> {
 }
 
 async function telemetry({ request, body, session, acknowledge }: Call): Promise<Answer> {
+  const message = readTelemetry(request);
+  return isMessage(message) ? sendTelemetry(session, { ...message, body }, acknowledge) : message;
+}
+
+const CHANGED: Answer = { code: codes.changed };
+
+/** Answers when the message is stored. @throws what `DeviceSession.send` throws */
+export function sendTelemetry(session: DeviceSession, message: Telemetry, until: 'stored' | 'hub'): Promise<Answer> {
+  return session.writable ? session.send(message, until).then(changed) : Promise.resolve(busy(2));
+}
+
+const changed = (): Answer => CHANGED;
+
+export const isMessage = (read: Omit<Telemetry, 'body'> | Answer): read is Omit<Telemetry, 'body'> => !('code' in read);
+
+/** What a request to `/telemetry` says of its message; or the answer that refuses it. */
+export function readTelemetry(request: Request): Omit<Telemetry, 'body'> | Answer {
   if (request.code !== codes.post && request.code !== codes.put) return { code: codes.methodNotAllowed };
   const format = request.contentFormat === undefined ? undefined : formatOf(request.contentFormat);
   const properties: Record<string, string> = Object.create(null);
@@ -68,7 +87,7 @@ async function telemetry({ request, body, session, acknowledge }: Call): Promise
   // A number that has no media type here is told by its number.
   if (request.contentFormat !== undefined && format === undefined)
     properties.contentFormat = String(request.contentFormat);
-  let message: Telemetry = { body };
+  let message: Omit<Telemetry, 'body'> = {};
   for (const [name, value] of request.query) {
     if (OWN_NAMES.has(name)) continue;
     if (name === '$mid') message = { ...message, messageId: value };
@@ -80,18 +99,13 @@ async function telemetry({ request, body, session, acknowledge }: Call): Promise
       message = { ...message, created };
     } else properties[name] = value;
   }
-  if (!session.writable) return busy(2);
-  await session.send(
-    {
-      ...message,
-      properties: { ...properties },
-      address: `/${request.path.join('/')}`.slice(0, 200),
-      ...(format && { contentType: format.contentType }),
-      ...(format?.contentEncoding && { contentEncoding: format.contentEncoding }),
-    },
-    acknowledge,
-  );
-  return { code: codes.changed };
+  return {
+    ...message,
+    properties: { ...properties },
+    address: `/${request.path.join('/')}`.slice(0, 200),
+    ...(format && { contentType: format.contentType }),
+    ...(format?.contentEncoding && { contentEncoding: format.contentEncoding }),
+  };
 }
 
 /** GET gives the command that waits longest; with Observe each one as it comes. It is settled at its own path. */

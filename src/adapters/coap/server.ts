@@ -1,14 +1,24 @@
 /** From a request to its answer: who asks, its whole body, its resource, and the blocks that the answer goes out in. */
 import { limits } from '../../base/limits.ts';
-import { type Host, Refused } from '../../gateway/index.ts';
+import { type DeviceSession, type Host, Refused } from '../../gateway/index.ts';
 import { blockBytes, encodeBlock } from '../../wire/coap/blocks.ts';
 import { type CoapMessage, codes, empty, options } from '../../wire/coap/messages.ts';
 import { Bodies, sliceOf, Uploads } from './blocks.ts';
 import { type Answer, type Caller, refusal, type Serve, type Shown } from './exchange.ts';
-import { Link } from './links.ts';
+import { fingerprint, Link } from './links.ts';
 import type { Observed, Observer } from './observers.ts';
 import { isRefusal, queryOf, type Request, readRequest } from './request.ts';
-import { discovery, isDiscovery, type Observation, refusedAnswer, serveResource } from './resources.ts';
+import {
+  discovery,
+  isDiscovery,
+  isMessage,
+  isTelemetry,
+  type Observation,
+  readTelemetry,
+  refusedAnswer,
+  sendTelemetry,
+  serveResource,
+} from './resources.ts';
 
 export interface ServerOptions {
   readonly acknowledge: 'stored' | 'hub';
@@ -38,6 +48,11 @@ export class CoapServer {
   }
 
   readonly serve: Serve = (message, caller) => {
+    const { repeated } = caller;
+    if (repeated !== undefined && repeated.options === message.options && repeated.code === message.code) {
+      const taken = repeated.take(message.payload);
+      if (taken !== undefined) return taken;
+    }
     const request = readRequest(message);
     if (isRefusal(request)) return request;
     if (isDiscovery(request)) return this.#discovery(request, caller);
@@ -80,18 +95,49 @@ export class CoapServer {
     const link = this.#linkOf(shown.device);
     link.users++;
     try {
-      const session = link.known(shown) ?? (await link.session(shown, caller.peer));
+      const print = fingerprint(shown);
+      const session = link.known(print) ?? (await link.session(shown, caller.peer));
       caller.proved(shown);
       link.usedAt = this.#host.clock.monotonic();
+      this.#remember(message, request, caller, link, session, print);
       return await this.#serveLink(message, request, caller, link, session);
     } catch (error) {
-      if (error instanceof Refused) return refusedAnswer(error);
-      this.#host.log.error('a request failed', { error: String(error) });
-      return { code: codes.internalServerError };
+      return this.#failed(error);
     } finally {
       link.users--;
       if (link.isUnused && this.#links.get(link.device) === link) this.#links.delete(link.device);
     }
+  }
+
+  readonly #failed = (error: unknown): Answer => {
+    if (error instanceof Refused) return refusedAnswer(error);
+    this.#host.log.error('a request failed', { error: String(error) });
+    return { code: codes.internalServerError };
+  };
+
+  /** A device sends most of its messages with the same options: those are neither read nor judged again while its session lasts. */
+  #remember(
+    { code, options: list }: CoapMessage,
+    request: Request,
+    caller: Caller,
+    link: Link,
+    session: DeviceSession,
+    print: string,
+  ): void {
+    if (!('repeated' in caller)) return;
+    caller.repeated = undefined;
+    if (!isTelemetry(request) || request.block1 !== undefined || request.block2 !== undefined) return;
+    const message = readTelemetry(request);
+    if (!isMessage(message)) return;
+    caller.repeated = {
+      code,
+      options: list,
+      take: (body) => {
+        if (link.known(print) !== session) return undefined;
+        link.usedAt = this.#host.clock.monotonic();
+        return sendTelemetry(session, { ...message, body }, this.#options.acknowledge).catch(this.#failed);
+      },
+    };
   }
 
   #linkOf(device: string): Link {

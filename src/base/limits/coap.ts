@@ -26,6 +26,8 @@ export const coapLimits = {
   coapEndpointsMax: 20_000,
   /** Requests of one endpoint whose duplicates are known. RFC 7252 (NSTART) lets a client have one open at a time. */
   coapSeenPerEndpointMax: 32,
+  /** A request of an endpoint that is kept, so that the options of the next one are known again. */
+  coapKeptRequestBytesMax: 512,
   /** Answers to GET that are kept for a duplicate; longer ones are read again. */
   coapKeptAnswerBytesMax: 128,
   /** Requests of one endpoint that are worked on at a time; more are dropped, and come again. */

@@ -36,6 +36,21 @@ export function decodeOptions(bytes: Buffer, from: number, end: number): { optio
   return { options, payload: empty };
 }
 
+/** Options that were read before, with the bytes that they were read from. */
+export interface KnownOptions {
+  readonly bytes: Buffer;
+  readonly options: readonly CoapOption[];
+}
+
+/** Where the payload of a message begins that has just these options from `from` on; undefined = it has others, or is broken. */
+export function knownPayload(bytes: Buffer, from: number, { bytes: known }: KnownOptions): number | undefined {
+  const end = from + known.length;
+  if (end > bytes.length || known.compare(bytes, from, end) !== 0) return undefined;
+  if (end === bytes.length) return end;
+  // A marker needs a payload behind it.
+  return bytes[end] === PAYLOAD_MARKER && end + 1 < bytes.length ? end + 1 : undefined;
+}
+
 /** How many bytes `encodeOptions` writes. Options need no order here. */
 export function optionsLength(options: readonly CoapOption[], payload: Buffer): number {
   let bytes = payload.length === 0 ? 0 : 1 + payload.length;

@@ -3,7 +3,8 @@ import { limits } from '../../../base/limits.ts';
 import type { HostClock } from '../../../gateway/index.ts';
 import { encodeDatagram } from '../../../wire/coap/datagram.ts';
 import { type CoapMessage, types } from '../../../wire/coap/messages.ts';
-import { type Answer, type Caller, type Delivery, messageOf, type Shown } from '../exchange.ts';
+import type { KnownOptions } from '../../../wire/coap/options.ts';
+import { type Answer, type Caller, type Delivery, messageOf, type Repeated, type Shown } from '../exchange.ts';
 
 /** Carries datagrams to one address, protected or not. */
 export interface Carrier {
@@ -52,6 +53,9 @@ export class Endpoint implements Caller {
   heardAt: number;
   /** Requests that are worked on. */
   working = 0;
+  /** Options of its last request: most devices send the same ones again and again. */
+  known: KnownOptions | undefined;
+  repeated: Repeated | undefined;
 
   constructor(carrier: Carrier, pace: Pace) {
     this.carrier = carrier;

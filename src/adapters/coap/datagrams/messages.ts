@@ -4,7 +4,7 @@
  */
 import { addressShare } from '../../../base/address.ts';
 import { limits } from '../../../base/limits.ts';
-import { decodeDatagram, encodeDatagram, encodeEmpty } from '../../../wire/coap/datagram.ts';
+import { decodeDatagram, encodeDatagram, encodeEmpty, knownOptionsOf } from '../../../wire/coap/datagram.ts';
 import {
   type CoapDatagram,
   type CoapMessage,
@@ -18,12 +18,21 @@ import {
   uintOf,
 } from '../../../wire/coap/messages.ts';
 import { type Answer, messageOf, type Serve } from '../exchange.ts';
+import { Deadlines } from './deadlines.ts';
 import { type Carrier, Endpoint, type Pace, type Seen, waitingName } from './endpoint.ts';
 
 /** Bytes that an unproved address is sent for each byte that came from it: the same bound as QUIC's (RFC 9000 section 8). */
 const AMPLIFICATION_MAX = 3;
 
-type Received = CoapDatagram & { readonly bytes: number };
+/** A request that is worked on. */
+interface Exchange {
+  readonly message: CoapDatagram;
+  readonly bytes: number;
+  readonly endpoint: Endpoint;
+  readonly seen: Seen;
+  /** It took so long that its acknowledgement has gone before its answer. */
+  isSeparate: boolean;
+}
 
 export class MessageLayer {
   readonly #serve: Serve;
@@ -35,11 +44,19 @@ export class MessageLayer {
   readonly #judged = new Map<string, Endpoint>();
   /** How many of them one address has. */
   readonly #judgedOf = new Map<string, number>();
+  /** Confirmable requests that have had no acknowledgement. */
+  readonly #unacknowledged: Deadlines<Exchange>;
 
   constructor(serve: Serve, pace: Pace, count: (what: string) => void) {
     this.#serve = serve;
     this.#pace = pace;
     this.#count = count;
+    this.#unacknowledged = new Deadlines(pace.clock, limits.coapSeparateMs, (exchange) => {
+      const { endpoint, seen, message } = exchange;
+      exchange.isSeparate = true;
+      seen.sent = encodeEmpty(types.acknowledgement, message.messageId);
+      endpoint.carrier.send(seen.sent);
+    });
   }
 
   get size(): number {
@@ -47,9 +64,10 @@ export class MessageLayer {
   }
 
   receive(carrier: Carrier, bytes: Buffer): void {
+    const kept = this.#endpoints.get(carrier.key);
     let message: CoapDatagram | undefined;
     try {
-      message = decodeDatagram(bytes);
+      message = decodeDatagram(bytes, kept?.known);
     } catch (error) {
       if (!(error instanceof MalformedCoap)) throw error;
       this.#count('malformed');
@@ -57,7 +75,7 @@ export class MessageLayer {
       return;
     }
     if (message === undefined) this.#count('malformed');
-    else this.#take(carrier, message, bytes.length);
+    else this.#take(carrier, kept, message, bytes);
   }
 
   /** Forgets endpoints that have been silent for as long as an exchange may take. */
@@ -72,21 +90,24 @@ export class MessageLayer {
     this.#endpoints.delete(key);
   }
 
-  #take(carrier: Carrier, message: CoapDatagram, bytes: number): void {
+  #take(carrier: Carrier, kept: Endpoint | undefined, message: CoapDatagram, bytes: Buffer): void {
     const { type, messageId } = message;
-    const known = this.#endpoints.get(carrier.key) ?? this.#judged.get(carrier.key);
+    const known = kept ?? this.#judged.get(carrier.key);
     if (known !== undefined) known.heardAt = this.#pace.clock.monotonic();
     if (type === types.acknowledgement || type === types.reset) {
       // What nobody waits for is ignored.
       const waiting = this.#pace.unacknowledged.get(waitingName(carrier, messageId));
       waiting?.settle(type === types.reset ? 'refused' : 'acknowledged');
-    } else if (isRequest(message.code))
-      this.#request({ ...message, bytes }, known ?? new Endpoint(carrier, this.#pace));
+    } else if (isRequest(message.code)) {
+      if (kept !== undefined && kept.known?.options !== message.options)
+        kept.known = bytes.length > limits.coapKeptRequestBytesMax ? undefined : knownOptionsOf(bytes, message);
+      this.#request(message, bytes.length, known ?? new Endpoint(carrier, this.#pace), kept === undefined);
+    }
     // An empty confirmable message is a ping; a response to nothing, and codes of no class, are refused alike (4.2, 4.3).
     else if (type === types.confirmable) carrier.send(encodeEmpty(types.reset, messageId));
   }
 
-  #request(request: Received, endpoint: Endpoint): void {
+  #request(request: CoapDatagram, bytes: number, endpoint: Endpoint, isUnkept: boolean): void {
     const now = this.#pace.clock.monotonic();
     const { messageId } = request;
     const before = endpoint.seen(messageId, now);
@@ -95,7 +116,7 @@ export class MessageLayer {
       if (before.sent !== undefined && request.type === types.confirmable) endpoint.carrier.send(before.sent);
       return;
     }
-    const isNew = !this.#endpoints.has(endpoint.key) && !this.#judged.has(endpoint.key);
+    const isNew = isUnkept && !this.#judged.has(endpoint.key);
     const isTooMuch = isNew && !endpoint.isAddressProved && !this.#hasRoomToJudge(endpoint, request);
     if (isTooMuch || endpoint.working >= limits.coapWorkingPerEndpointMax) {
       this.#count('dropped');
@@ -104,41 +125,38 @@ export class MessageLayer {
     const given = this.#serve(request, endpoint);
     if (!(given instanceof Promise)) {
       if (endpoint.isAddressProved) this.#keep(endpoint);
-      this.#answer(request, endpoint, undefined, given);
+      this.#answer(request, bytes, endpoint, undefined, given);
       return;
     }
     if (endpoint.isAddressProved) this.#keep(endpoint);
     else if (isNew) this.#judge(endpoint);
     endpoint.working++;
-    void this.#work(request, endpoint, endpoint.see(messageId, now), given);
+    void this.#work(
+      { message: request, bytes, endpoint, seen: endpoint.see(messageId, now), isSeparate: false },
+      given,
+    );
   }
 
-  async #work(message: Received, endpoint: Endpoint, seen: Seen, given: Promise<Answer>): Promise<void> {
-    let isSeparate = false;
-    const cancel =
-      message.type === types.confirmable
-        ? this.#pace.clock.after(limits.coapSeparateMs, () => {
-            isSeparate = true;
-            seen.sent = encodeEmpty(types.acknowledgement, message.messageId);
-            endpoint.carrier.send(seen.sent);
-          })
-        : undefined;
+  async #work(exchange: Exchange, given: Promise<Answer>): Promise<void> {
+    const { message, bytes, endpoint, seen } = exchange;
+    if (message.type === types.confirmable) this.#unacknowledged.add(exchange);
     try {
       const answer = await given;
-      cancel?.();
+      const { isSeparate } = exchange;
       if (endpoint.isAddressProved) this.#keep(endpoint);
       // Behind an empty acknowledgement the answer is a message of its own, which the peer acknowledges (5.2.2).
       // To an address that may be another's it goes once.
       if (isSeparate && endpoint.isAddressProved) void endpoint.confirmed(messageOf(message.token, answer));
-      else if (isSeparate) this.#answer({ ...message, type: types.nonConfirmable }, endpoint, undefined, answer);
-      else this.#answer(message, endpoint, seen, answer);
+      else if (isSeparate) this.#answer({ ...message, type: types.nonConfirmable }, bytes, endpoint, undefined, answer);
+      else this.#answer(message, bytes, endpoint, seen, answer);
     } finally {
+      this.#unacknowledged.delete(exchange);
       endpoint.working--;
       if (endpoint.working === 0) this.#isJudged(endpoint);
     }
   }
 
-  #answer(request: Received, endpoint: Endpoint, seen: Seen | undefined, answer: Answer): void {
+  #answer(request: CoapDatagram, from: number, endpoint: Endpoint, seen: Seen | undefined, answer: Answer): void {
     const isConfirmable = request.type === types.confirmable;
     let bytes: Buffer;
     if (isSuppressed(request, answer)) {
@@ -152,7 +170,7 @@ export class MessageLayer {
       };
       bytes = encodeDatagram(message);
       // What an address is sent that may not have asked for it is small: an error goes without its sentence.
-      if (!endpoint.isAddressProved && bytes.length > AMPLIFICATION_MAX * request.bytes)
+      if (!endpoint.isAddressProved && bytes.length > AMPLIFICATION_MAX * from)
         bytes = encodeDatagram({ ...message, options: [], payload: empty });
     }
     if (seen !== undefined) {
