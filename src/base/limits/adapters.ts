@@ -41,6 +41,12 @@ export const adaptersLimits = {
   adapterFrameBytesMax: 1 * MiB,
   /** Frames that wait to be read by the adapter's process, before the hub reads nothing more of it. */
   adapterLinkBytesMax: 4 * MiB,
+  /**
+   * How long an adapter's process gathers messages for one write while others are on their way to the hub's disk, and how many bytes: the
+   * hub's log gathers them too while a batch is being synced, so what comes meanwhile would wait there.
+   */
+  adapterGatheringMs: 1,
+  adapterGatheredBytesMax: 32 * KiB,
   /** Heads of a session's messages (topic, properties, content type) that are kept as they are written: a device has few kinds of messages. */
   adapterHeadsKeptMax: 4,
   /** Messages of one adapter that wait for the disk before its process is not read, and what they may hold. */

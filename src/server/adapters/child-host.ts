@@ -38,6 +38,10 @@ export class ChildHost {
   readonly #link: Link;
   readonly #writer = new FrameWriter();
   #isFlushing = false;
+  /** Messages that the hub has not answered. */
+  #unanswered = 0;
+  /** What was written waits for company. */
+  #gathering: NodeJS.Timeout | undefined;
   #isCongested = false;
   readonly #sessions = new Map<number, Open>();
   readonly #connecting = new Map<number, Waiting<void>>();
@@ -219,12 +223,15 @@ export class ChildHost {
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#flushLater();
+    if (this.#unanswered++ === 0 || this.#writer.length > limits.adapterGatheredBytesMax) this.#flushLater();
+    else if (!this.#isFlushing) this.#gathering ??= setTimeout(() => this.#flush(), limits.adapterGatheringMs);
     return new Promise((resolve, reject) => open.sent.push({ resolve, reject }));
   }
 
   #done(bytes: Buffer, start: number, end: number): void {
     for (let at = start; at + 8 <= end; at += 8) this.#answered(bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4));
+    // The hub has taken a batch: what was gathered meanwhile is the next one.
+    if (!this.#writer.isEmpty) this.#flushLater();
   }
 
   #answered(s: number, count: number, refusal?: Refused): void {
@@ -232,6 +239,7 @@ export class ChildHost {
     if (open === undefined) return;
     const { sent } = open;
     for (let at = 0; at < count && open.first < sent.length; at++) {
+      this.#unanswered--;
       const { resolve, reject } = sent[open.first++];
       if (refusal === undefined) resolve();
       else reject(refusal);
@@ -244,8 +252,10 @@ export class ChildHost {
   #forget(s: number): void {
     const open = this.#sessions.get(s);
     this.#sessions.delete(s);
-    for (const { reject } of open?.sent.slice(open.first) ?? [])
+    for (const { reject } of open?.sent.slice(open.first) ?? []) {
+      this.#unanswered--;
       reject(new Refused('closed', 'The session has ended.'));
+    }
   }
 
   #ask<Value>(word: (r: number) => ToHub): Promise<Value> {
@@ -301,6 +311,8 @@ export class ChildHost {
 
   #flush(): void {
     this.#isFlushing = false;
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
     if (!this.#writer.isEmpty && !this.#link.write(this.#writer.take())) this.#setCongested(true);
   }
 
