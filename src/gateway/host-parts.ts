@@ -9,6 +9,7 @@ export const hostLimits: HostLimits = {
   sessionsMax: limits.adapterSessionsMax,
   memoryKeysMax: limits.adapterMemoryKeysMax,
   memoryValueBytesMax: limits.adapterMemoryValueBytesMax,
+  filePartBytesMax: limits.adapterFilePartBytesMax,
 };
 
 export type Health = { readonly status: 'ok' | 'warn' | 'fail'; readonly text: string };

@@ -7,6 +7,8 @@ export type RefusedCode =
   | 'tooLarge'
   /** A value is not allowed; the text says which. */
   | 'invalid'
+  /** There is no such file, or the device may not have it. */
+  | 'notFound'
   /** The host's queue, or a bound of it, is full. */
   | 'queueFull'
   /** The hub, or its store, cannot be reached now. */

@@ -9,6 +9,7 @@ import type {
   CloseReason,
   Command,
   ConnectOptions,
+  DeviceFiles,
   DeviceSession,
   Handlers,
   HostClock,
@@ -30,6 +31,8 @@ export interface SessionWire {
   /** Of a command that was handed over; `release` gives it back without counting. */
   settle(id: string, settlement: Settlement | 'release'): void;
   answer(id: string, answer: MethodAnswer): void;
+  /** Absent = the host has no way to the hub's files. */
+  readonly files?: DeviceFiles;
   /** The handler is done with a change: the next one may come. */
   desiredTaken(version: number): void;
   /** @param reason Of an end that the device has brought about by silence */
@@ -118,6 +121,37 @@ export class HostedSession implements DeviceSession, SessionEnd {
     if (this.#end.signal.aborted) throw closed();
     demandJson(patch, 'A report');
     return this.wire.report(patch);
+  }
+
+  /** As the wire has them, while the session is open. */
+  get files(): DeviceFiles | undefined {
+    const { files } = this.wire;
+    if (files === undefined) return undefined;
+    const open = (): void => {
+      this.#active();
+      if (this.#end.signal.aborted) throw closed();
+    };
+    return {
+      read: async (name, from, length) => {
+        open();
+        return files.read(name, from, length);
+      },
+      upload: async (name, contentType) => {
+        open();
+        const upload = await files.upload(name, contentType);
+        return {
+          write: async (bytes) => {
+            open();
+            await upload.write(bytes);
+          },
+          finish: async () => {
+            open();
+            await upload.finish();
+          },
+          abandon: () => upload.abandon(),
+        };
+      },
+    };
   }
 
   async close(): Promise<void> {

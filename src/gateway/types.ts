@@ -101,8 +101,43 @@ export interface DeviceSession {
    * can be reached. @throws Refused invalid, tooLarge, throttled, queueFull, closed
    */
   report(patch: JsonObject): Promise<number | undefined>;
+  /** Absent = the host has no way to the hub's files. */
+  readonly files?: DeviceFiles | undefined;
   /** Ends it; what has been sent is still taken. */
   close(): Promise<void>;
+}
+
+/** Files of one device, in parts: those that a back end lets it fetch, its own, and those that it uploads. */
+export interface DeviceFiles {
+  /**
+   * The part that begins at byte `from`: `length` bytes (`HostLimits.filePartBytesMax` at most), fewer at the end of the file, none
+   * behind it. How far a device has come is its receipt, which the file's grant shows.
+   * @throws Refused notFound, invalid, throttled, unreachable, closed
+   */
+  read(name: string, from: number, length: number): Promise<FilePart>;
+  /** Begins an upload. @throws Refused invalid, throttled (too many are open), unreachable, closed */
+  upload(name: string, contentType?: string): Promise<FileUpload>;
+}
+
+export interface FilePart {
+  readonly bytes: Uint8Array;
+  /** Bytes of the whole file. */
+  readonly total: number;
+  /** Another one = another file: what was read before is not of it. */
+  readonly etag: string;
+  readonly contentType: string;
+}
+
+/** An upload that is open. One that is neither finished nor abandoned ends with the session, and nothing of it stays. */
+export interface FileUpload {
+  /**
+   * The next part, `HostLimits.filePartBytesMax` bytes at most. It resolves when it is on a disk: only then may the next one be written.
+   * @throws Refused tooLarge, queueFull (no more room for files), invalid, unreachable, closed
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** The file is there, and back ends are told of it. @throws Refused as `write` */
+  finish(): Promise<void>;
+  abandon(): Promise<void>;
 }
 
 /**
@@ -225,4 +260,6 @@ export interface HostLimits {
   readonly sessionsMax: number;
   readonly memoryKeysMax: number;
   readonly memoryValueBytesMax: number;
+  /** A part of a file that is read or written at once. */
+  readonly filePartBytesMax: number;
 }

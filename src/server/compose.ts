@@ -291,6 +291,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   });
   const stopAdapters = openAdapters({
     ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },
+    files: files.room,
     metrics: metrics.registry,
   });
   shutdown.add('adapters', () => stopAdapters(settings.drainSeconds * 1000));

@@ -28,6 +28,8 @@ async function ownNamesRig(rig: Promise<ContractRig>): Promise<ContractRig> {
     callMethod: (device, name, payload) => of.callMethod(named(device), name, payload),
     setDesired: (device, patch) => of.setDesired(named(device), patch),
     reported: (device) => of.reported(named(device)),
+    giveFile: async (device, name, bytes) => of.giveFile?.(named(device), name, bytes),
+    uploaded: async (device, name) => of.uploaded?.(named(device), name),
     disable: (device) => of.disable(named(device)),
   };
 }

@@ -110,6 +110,24 @@ test('coap-client by UDP without protection', { skip: missingLibcoap() }, async 
   assert.match(await coapClient('notls', [`${at}/.well-known/core`]), /^<\/telemetry>.*ct="50 52"\s*$/s);
 });
 
+test('coap-client fetches a file by Block2 and uploads one by Block1', { skip: missingLibcoap() }, async () => {
+  const { id, query } = device();
+  const bytes = Buffer.from(Array.from({ length: 150_001 }, (_, at) => (at * 31 + (at >> 8)) & 0xff));
+  hub.putFile(id, 'fw/7.bin', bytes);
+  const at = `coap://127.0.0.1:${port.udp}/files`;
+  const fetched = path.join(folder, 'fetched');
+  assert.equal(await coapClient('notls', ['-o', fetched, `${at}/fw/7.bin${query}`]), '');
+  assert.ok(bytes.equals(readFileSync(fetched)), 'it is the file');
+  rmSync(fetched);
+  // Small blocks, some of them lost on the way.
+  const small = file('small-file', bytes.subarray(0, 2000));
+  assert.equal(await coapClient('notls', ['-l', '10%', '-b', '64', '-m', 'put', '-f', small, `${at}/log${query}`]), '');
+  assert.ok(bytes.subarray(0, 2000).equals(hub.fileOf(id, 'log') ?? Buffer.alloc(0)), 'it is in the hub');
+  assert.equal(await coapClient('notls', ['-m', 'put', '-f', file('large-file', bytes), `${at}/day/1${query}`]), '');
+  assert.ok(bytes.equals(hub.fileOf(id, 'day/1') ?? Buffer.alloc(0)), 'all of it');
+  assert.match(await coapClient('notls', [`${at}/nothing${query}`]), /4\.04/);
+});
+
 test('coap-client that loses datagrams', { skip: missingLibcoap() }, async () => {
   const { id, query } = device();
   const at = `coap://127.0.0.1:${port.udp}/telemetry${query}`;

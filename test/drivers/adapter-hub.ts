@@ -99,6 +99,17 @@ export function hubRig(open: AdapterHub, adapter: string): () => Promise<Contrac
         await open.api.twins.update({ deviceId }, { properties: { desired } });
       },
       reported: async (deviceId) => (await open.api.twins.get({ deviceId })).properties.reported,
+      async giveFile(deviceId, name, bytes) {
+        await open.api.files.put('hub', name, { body: once(bytes), bytes: bytes.length });
+        const [{ error }] = await open.api.files.grant(name, [{ deviceId }], 3600);
+        if (error !== undefined) throw new Error(`the file is not granted: ${error}`);
+      },
+      async uploaded(deviceId, name) {
+        const { body } = await open.api.files.get({ deviceId }, name);
+        const pieces: Uint8Array[] = [];
+        for await (const piece of body) pieces.push(Buffer.from(piece));
+        return Buffer.concat(pieces);
+      },
       async disable(device) {
         const { authentication } = await open.api.devices.get(device);
         await open.api.devices.update(device, { status: 'disabled', authentication });
@@ -106,4 +117,8 @@ export function hubRig(open: AdapterHub, adapter: string): () => Promise<Contrac
       stop: async () => {},
     };
   };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }

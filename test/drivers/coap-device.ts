@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import type { ContractDriver, TestDevice } from '../../src/gateway/testing/contract.ts';
 import type { JsonObject } from '../../src/gateway/types.ts';
+import { decodeBlock, encodeBlock } from '../../src/wire/coap/blocks.ts';
 import { type CoapMessage, codes, codeText, optionOf, options, types } from '../../src/wire/coap/messages.ts';
 import { CoapClient, type Sending } from './coap.ts';
 import { OscoreClient } from './oscore-client.ts';
@@ -98,6 +99,26 @@ async function deviceOf(client: CoapClient, asking: Asking): Promise<TestDevice>
       });
     },
     desired: async () => JSON.parse((await desired.next()).payload.toString()) as JsonObject,
+    async fetch(name) {
+      const parts: Buffer[] = [];
+      for (let number = 0; ; number++) {
+        const wanted = { number: options.block2, value: encodeBlock({ number, more: false, exponent: 6 }) };
+        const answer = await asking.ask(`files/${name}`, number === 0 ? {} : { more: [wanted] });
+        parts.push(answer.payload);
+        const given = optionOf(answer, options.block2);
+        if (given === undefined || !decodeBlock(given)?.more) return Buffer.concat(parts);
+      }
+    },
+    async upload(name, bytes) {
+      for (let number = 0, more = true; more; number++) {
+        const payload = Buffer.from(bytes.subarray(1024 * number, 1024 * (number + 1)));
+        more = 1024 * (number + 1) < bytes.length;
+        const block = { number: options.block1, value: encodeBlock({ number, more, exponent: 6 }) };
+        const given = { code: codes.put, payload, ...(bytes.length > 1024 && { more: [block] }) };
+        const { code } = await asking.ask(`files/${name}`, given);
+        if (more && code !== codes.continue) throw new Error(`block ${number} was answered with ${codeText(code)}`);
+      }
+    },
     report: (patch) => inTurn('twin/reported', { code: codes.ipatch, format: 52, payload: JSON.stringify(patch) }),
     async leave() {
       client.close();

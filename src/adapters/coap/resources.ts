@@ -33,6 +33,7 @@ export const CORE_LINKS = [
   '</telemetry>;rt="mooring.telemetry";ct="0 42 50 60 110 112"',
   '</commands>;rt="mooring.commands";obs',
   '</methods>;rt="mooring.methods";ct=50;obs',
+  '</files>;rt="mooring.files"',
   '</twin>;rt="mooring.twin";ct=50',
   '</twin/desired>;rt="mooring.twin.desired";ct=50;obs',
   '</twin/reported>;rt="mooring.twin.reported";ct="50 52"',
@@ -217,6 +218,8 @@ export function refusedAnswer(error: Refused): Answer {
       return { code: codes.forbidden };
     case 'throttled':
       return answer(codes.tooManyRequests, undefined, uintOption(options.maxAge, seconds));
+    case 'notFound':
+      return { code: codes.notFound };
     case 'tooLarge':
       return { code: codes.requestEntityTooLarge };
     case 'invalid':

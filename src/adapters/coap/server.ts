@@ -5,6 +5,7 @@ import { blockBytes, encodeBlock } from '../../wire/coap/blocks.ts';
 import { type CoapMessage, codes, empty, options } from '../../wire/coap/messages.ts';
 import { Bodies, sliceOf, Uploads } from './blocks.ts';
 import { type Answer, type Caller, refusal, type Serve, type Shown } from './exchange.ts';
+import { FileTransfers, isFile } from './files.ts';
 import { fingerprint, Link } from './links.ts';
 import type { Observed, Observer } from './observers.ts';
 import { isRefusal, queryOf, type Request, readRequest } from './request.ts';
@@ -39,12 +40,14 @@ export class CoapServer {
   readonly #observed = new Map<string, Set<string>>();
   readonly #uploads: Uploads;
   readonly #bodies: Bodies;
+  readonly #files: FileTransfers;
 
   constructor(host: Host, serverOptions: ServerOptions) {
     this.#host = host;
     this.#options = serverOptions;
     this.#uploads = new Uploads(host.clock, host.limits.messageBytesMax);
     this.#bodies = new Bodies(host.clock);
+    this.#files = new FileTransfers(host);
   }
 
   readonly serve: Serve = (message, caller) => {
@@ -71,6 +74,7 @@ export class CoapServer {
   sweep(): void {
     this.#uploads.sweep();
     this.#bodies.sweep();
+    this.#files.sweep();
     for (const [device, link] of this.#links) if (link.sweep()) this.#links.delete(device);
     for (const [caller, devices] of this.#observed)
       if (![...devices].some((device) => this.#links.get(device)?.observers.size)) this.#observed.delete(caller);
@@ -162,6 +166,7 @@ export class CoapServer {
     link: Link,
     session: Awaited<ReturnType<Link['session']>>,
   ): Promise<Answer> {
+    if (isFile(request)) return this.#files.serve(request, link.device, caller.key, session);
     const place = `${caller.key} ${request.code} ${pathKey(message)}`;
     if (request.block2 !== undefined && request.block2.number > 0)
       return this.#bodies.next(place, request.block2) ?? refusal(codes.requestEntityIncomplete, 'begin with block 0');

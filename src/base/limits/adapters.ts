@@ -58,6 +58,9 @@ export const adaptersLimits = {
   adapterSlowedMessagesMax: 1000,
   /** Questions of one session (twin, reports) that wait for the store. */
   adapterQuestionsMax: 64,
+  /** A part of a file that an adapter reads or writes at once; and how many parts of all its devices are under way. */
+  adapterFilePartBytesMax: 64 * KiB,
+  adapterFilePartsMax: 64,
   /** Messages of one adapter in a second, of all its devices, unless the operator says otherwise; and how many at once. */
   adapterMessagesPerSecond: 50_000,
   /** Everything else that an adapter says in a second: logins, settlements, questions, lines of its log. */

@@ -50,6 +50,8 @@ export const coapLimits = {
   coapBodyBytesMax: 32 * MiB,
   coapBodiesPerDeviceMax: 4,
   coapBodyMs: 60 * SECOND_MS,
+  /** Files that devices fetch, and files that they upload, of which a part is here; the oldest part that is read makes room. */
+  coapFilesMax: 256,
   /** Observations of one device. */
   coapObserversPerDeviceMax: 8,
   /** Notifications that wait behind each other for one observer: as many as methods and commands wait for its device, twice. */

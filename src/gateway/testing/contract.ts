@@ -24,6 +24,10 @@ export interface TestDevice {
   method?(answer: (name: string, payload: unknown) => MethodAnswer): Promise<void>;
   desired?(): Promise<JsonObject>;
   report?(patch: JsonObject): Promise<void>;
+  /** A file that a back end lets the device have. */
+  fetch?(name: string): Promise<Uint8Array>;
+  /** Resolves when the device may forget the file. */
+  upload?(name: string, bytes: Uint8Array): Promise<void>;
   /** Resolves when the adapter has ended the connection. */
   readonly ended?: Promise<void>;
   leave(): Promise<void>;
@@ -42,6 +46,10 @@ export interface ContractRig {
   setDesired(device: string, patch: JsonObject): Promise<void>;
   reported(device: string): Promise<JsonObject>;
   disable(device: string): Promise<void>;
+  /** Lets the device fetch a file; absent = the rig's host has no files, and their case is left out. */
+  giveFile?(device: string, name: string, bytes: Uint8Array): Promise<void>;
+  /** A file that the device has uploaded; undefined = there is none. */
+  uploaded?(device: string, name: string): Promise<Uint8Array | undefined>;
   stop(): Promise<void>;
 }
 
@@ -166,6 +174,38 @@ export function adapterContract(
       }
       await device.leave();
     }),
+    wanted(
+      'a file that a back end lets the device have arrives whole; one that it uploads is in the hub',
+      async (rig, port) => {
+        const device = await enter(rig, port, 'meter-1');
+        const { giveFile, uploaded } = rig;
+        if (
+          (device.fetch === undefined && device.upload === undefined) ||
+          giveFile === undefined ||
+          uploaded === undefined
+        )
+          return leaveOut(device);
+        const file = Buffer.from(Array.from({ length: 150_001 }, (_, at) => (at * 31 + (at >> 8)) & 0xff));
+        if (device.fetch !== undefined) {
+          await rig.giveFile?.('meter-1', 'fw/7.bin', file);
+          assert.ok(file.equals(await device.fetch('fw/7.bin')), 'it arrives as it is');
+          await assert.rejects(device.fetch('fw/8.bin'));
+        }
+        if (device.upload !== undefined) {
+          for (const [name, bytes] of [
+            ['logs/day.bin', file],
+            ['small', Buffer.from('x')],
+          ] as const) {
+            await device.upload(name, bytes);
+            assert.ok(
+              bytes.equals((await rig.uploaded?.('meter-1', name)) ?? Buffer.alloc(0)),
+              `${name} is in the hub`,
+            );
+          }
+        }
+        await device.leave();
+      },
+    ),
     wanted('a newer connection of a device ends the older one, and works', async (rig, port) => {
       const key = await rig.addDevice('meter-1');
       const first = await driver.connect(port, 'meter-1', key);

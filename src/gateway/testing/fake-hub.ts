@@ -3,11 +3,13 @@
  * judges proofs as the hub does, but for tokens and certificates, which it believes.
  */
 import { createHmac, randomBytes } from 'node:crypto';
+import { hostLimits } from '../host-parts.ts';
 import { Refused } from '../refused.ts';
 import { HostedSession, type SessionParts, type SessionWire } from '../session.ts';
 import type {
   CloseReason,
   ConnectOptions,
+  DeviceFiles,
   DeviceSession,
   Handlers,
   JsonObject,
@@ -45,6 +47,8 @@ interface FakeDevice {
   desiredVersion: number;
   reported: Record<string, unknown>;
   reportedVersion: number;
+  /** By name. */
+  readonly files: Map<string, { readonly bytes: Buffer; readonly contentType: string; readonly etag: string }>;
 }
 
 const DELIVERIES_MAX = 10;
@@ -70,7 +74,7 @@ export class FakeHub {
   addDevice(device: string, key = randomBytes(32).toString('base64')): string {
     this.#devices.set(device, {
       ...{ key, isDisabled: false, session: undefined, receiver: undefined, commands: [], isDelivering: false },
-      ...{ desired: {}, desiredVersion: 1, reported: {}, reportedVersion: 1 },
+      ...{ desired: {}, desiredVersion: 1, reported: {}, reportedVersion: 1, files: new Map() },
     });
     return key;
   }
@@ -95,6 +99,17 @@ export class FakeHub {
       known.commands.push({ body: Buffer.from(text), properties, deliveryCount: 0, settled });
       this.#deliver(known);
     });
+  }
+
+  /** A file that the device may fetch. */
+  putFile(device: string, name: string, bytes: Uint8Array, contentType = 'application/octet-stream'): void {
+    const etag = String(++this.#lastId);
+    this.#known(device).files.set(name, { bytes: Buffer.from(bytes), contentType, etag });
+  }
+
+  /** A file of the device, one that it has uploaded or may fetch; undefined = there is none. */
+  fileOf(device: string, name: string): Buffer | undefined {
+    return this.#known(device).files.get(name)?.bytes;
   }
 
   callMethod(device: string, name: string, payload?: unknown): Promise<MethodAnswer> {
@@ -211,7 +226,44 @@ export class FakeHub {
         this.#answers.delete(id);
       },
       desiredTaken: () => {},
+      files: this.#files(device, known),
       close: async () => {},
+    };
+  }
+
+  #files(device: string, { files }: FakeDevice): DeviceFiles {
+    const demandHub = (): void => {
+      if (!this.#isReachable) throw new Refused('unreachable', 'The hub cannot be reached.');
+    };
+    const demandPart = (bytes: number): void => {
+      const { filePartBytesMax } = hostLimits;
+      if (bytes > filePartBytesMax) throw new Refused('invalid', `A part has up to ${filePartBytesMax} bytes.`);
+    };
+    return {
+      read: async (name, from, length) => {
+        demandHub();
+        demandPart(length);
+        const file = files.get(name);
+        if (file === undefined) throw new Refused('notFound', 'There is no such file.');
+        const { bytes, etag, contentType } = file;
+        return { bytes: bytes.subarray(from, from + length), total: bytes.length, etag, contentType };
+      },
+      upload: async (name, contentType) => {
+        demandHub();
+        const parts: Uint8Array[] = [];
+        return {
+          write: async (bytes) => {
+            demandHub();
+            demandPart(bytes.length);
+            parts.push(Buffer.from(bytes));
+          },
+          finish: async () => {
+            demandHub();
+            this.putFile(device, name, Buffer.concat(parts), contentType);
+          },
+          abandon: async () => {},
+        };
+      },
     };
   }
 

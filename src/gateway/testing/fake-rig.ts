@@ -17,6 +17,8 @@ export async function fakeRig(): Promise<ContractRig> {
     callMethod: (device, name, payload) => hub.callMethod(device, name, payload),
     setDesired: async (device, patch) => hub.setDesired(device, patch),
     reported: async (device) => hub.reportedBy(device),
+    giveFile: async (device, name, bytes) => hub.putFile(device, name, bytes),
+    uploaded: async (device, name) => hub.fileOf(device, name),
     disable: async (device) => hub.end(device, 'disabled'),
     stop: async () => running?.stop(),
   };

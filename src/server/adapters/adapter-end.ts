@@ -26,6 +26,8 @@ export interface AdapterEndParts {
   readonly hub: Hub;
   readonly name: string;
   readonly proofs: Proofs;
+  /** Absent = devices behind the adapter have no files. */
+  readonly files?: SessionOwner['fileRooms'];
   readonly link: AdapterLink;
   readonly messagesPerSecond: number;
   /** Words about the adapter itself. */
@@ -64,6 +66,7 @@ export class AdapterEnd implements SessionOwner {
   readonly #entering = new Map<number, HubSession | undefined>();
   #waitingMessages = 0;
   #waitingBytes = 0;
+  #fileParts = 0;
   readonly #rate: Bucket;
   readonly #wordRate: Bucket;
   #words = 0;
@@ -139,6 +142,20 @@ export class AdapterEnd implements SessionOwner {
     else if (part <= 0.5) this.#hold('inflight', false);
   }
 
+  get fileRooms(): SessionOwner['fileRooms'] {
+    return this.#parts.files;
+  }
+
+  takesFilePart(): boolean {
+    if (this.#fileParts >= limits.adapterFilePartsMax) return false;
+    this.#fileParts++;
+    return true;
+  }
+
+  filePartDone(): void {
+    this.#fileParts--;
+  }
+
   ended(session: number): void {
     this.#sessions.delete(session);
     this.counts.sessions = this.#sessions.size;
@@ -194,6 +211,10 @@ export class AdapterEnd implements SessionOwner {
       case 'settle':
       case 'answer':
       case 'taken':
+      case 'fileRead':
+      case 'fileBegin':
+      case 'fileWrite':
+      case 'fileEnd':
       case 'close': {
         const session = this.#sessions.get(word.s);
         if (session !== undefined) session.word(word);

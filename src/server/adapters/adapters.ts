@@ -9,13 +9,14 @@ import type { Health } from '../observe/health/health.ts';
 import type { ServerTls } from '../tls/tls-source.ts';
 import { openCreatedCount } from './created-count.ts';
 import { Proofs } from './proofs.ts';
-import { type AdapterFacts, Supervisor } from './supervisor.ts';
+import { type AdapterFacts, Supervisor, type SupervisorParts } from './supervisor.ts';
 
 export interface AdaptersParts {
   readonly settings: readonly AdapterSettings[];
   /** Where their memories lie; made when there is an adapter. */
   readonly folder: string;
   readonly hub: Hub;
+  readonly files?: SupervisorParts['files'];
   readonly recorder: Recorder;
   readonly tls: ServerTls;
   readonly health: Pick<Health, 'add'>;
@@ -24,14 +25,14 @@ export interface AdaptersParts {
 
 /** @returns what stops them, in so many milliseconds */
 export function openAdapters(parts: AdaptersParts): (graceMs: number) => Promise<void> {
-  const { settings, folder, hub, recorder, tls, health } = parts;
+  const { settings, folder, hub, files, recorder, tls, health } = parts;
   if (settings.length === 0) return async () => {};
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const supervisors = settings.map((each) => {
     const name = adapterNameOf(each);
     const created = openCreatedCount(path.join(folder, `${name}.created`));
     return new Supervisor({
-      ...{ settings: each, hub, recorder, proofs: new Proofs(hub, name, each, created) },
+      ...{ settings: each, hub, files, recorder, proofs: new Proofs(hub, name, each, created) },
       memory: path.join(folder, `${name}.sqlite`),
       certificate: () => tls.current(),
     });

@@ -6,10 +6,20 @@ import type { TlsMaterial } from '../../gateway/listeners.ts';
 import { openMemory } from '../../gateway/memory.ts';
 import { Refused } from '../../gateway/refused.ts';
 import { HostedSession, type SessionWire } from '../../gateway/session.ts';
-import type { ConnectOptions, Facts, Handlers, Host, Log, Proof, Telemetry, Twin } from '../../gateway/types.ts';
+import type {
+  ConnectOptions,
+  DeviceFiles,
+  Facts,
+  Handlers,
+  Host,
+  Log,
+  Proof,
+  Telemetry,
+  Twin,
+} from '../../gateway/types.ts';
 import { commandAt, FrameFault, FrameWriter, frameKinds, readWord } from './frames.ts';
 import { Heads } from './heads.ts';
-import type { CommandHead, SentProof, ToAdapter, ToHub } from './words.ts';
+import type { CommandHead, SentFilePart, SentProof, ToAdapter, ToHub } from './words.ts';
 
 /** The way to the hub. */
 export interface Link {
@@ -206,11 +216,37 @@ export class ChildHost {
       settle: (id, how) => this.say({ kind: 'settle', s, id, how }),
       answer: (id, answer) => this.say({ kind: 'answer', s, id, answer }),
       desiredTaken: (version) => this.say({ kind: 'taken', s, version }),
+      files: this.#files(s),
       close: async (reason) => {
         if (!this.#sessions.has(s)) return;
         // The hub may have ended it in the same moment.
         await this.#ask((r) => ({ kind: 'close', s, r, ...(reason && { reason }) })).catch(() => {});
         this.#forget(s);
+      },
+    };
+  }
+
+  #files(s: number): DeviceFiles {
+    return {
+      read: async (name, from, length) => {
+        const part = await this.#ask<SentFilePart>((r) => ({ kind: 'fileRead', s, r, name, from, length }));
+        return { ...part, bytes: Buffer.from(part.bytes, 'base64') };
+      },
+      upload: async (name, contentType) => {
+        const begin = { kind: 'fileBegin', s, name, ...(contentType !== undefined && { contentType }) } as const;
+        const u = await this.#ask<string>((r) => ({ ...begin, r }));
+        const end = (isWhole: boolean): Promise<void> => this.#ask((r) => ({ kind: 'fileEnd', s, r, u, isWhole }));
+        return {
+          write: async (bytes) => {
+            // More would not fit into a frame.
+            if (bytes.length > limits.adapterFilePartBytesMax)
+              throw new Refused('invalid', `A part of a file has up to ${limits.adapterFilePartBytesMax} bytes.`);
+            const text = Buffer.from(bytes).toString('base64');
+            await this.#ask((r) => ({ kind: 'fileWrite', s, r, u, bytes: text }));
+          },
+          finish: () => end(true),
+          abandon: () => end(false),
+        };
       },
     };
   }

@@ -20,10 +20,12 @@ import type { DesiredText } from '../../core/twins/ports.ts';
 import { DesiredPushes, type DesiredWire } from '../../core/twins/pushes.ts';
 import { readReportedPatch } from '../../core/twins/rules.ts';
 import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
+import { Refused } from '../../gateway/refused.ts';
 import type { MethodAnswer } from '../../gateway/types.ts';
 import { closeReasonOf, refusedCodeOf } from './refusals.ts';
+import { SessionFiles, type SessionFilesParts } from './session-files.ts';
 import { headOf, telemetryOf } from './telemetry.ts';
-import type { CommandHead, ToAdapter, ToHub } from './words.ts';
+import type { CommandHead, FileWord, ToAdapter, ToHub } from './words.ts';
 
 /** What a session needs of its adapter. */
 export interface SessionOwner {
@@ -34,6 +36,11 @@ export interface SessionOwner {
   done(session: number, count: number): void;
   /** Messages and bytes that wait for the disk; below 0 = they wait no more. */
   waits(messages: number, bytes: number): void;
+  /** Absent = the hub keeps no files. */
+  readonly fileRooms: SessionFilesParts['rooms'] | undefined;
+  /** False = as many parts of files are under way as may be; otherwise `filePartDone` is called once. */
+  takesFilePart(): boolean;
+  filePartDone(): void;
   ended(session: number): void;
 }
 
@@ -70,6 +77,7 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
   #isTelling = false;
   #methods: MethodReceiver | undefined;
   #questions = 0;
+  #files: SessionFiles | undefined;
 
   constructor(owner: SessionOwner, connect: Extract<ToHub, { kind: 'connect' }>, principal: DevicePrincipal) {
     this.#owner = owner;
@@ -194,6 +202,12 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
           const { $version: _, ...told } = reported;
           return { desired: wanted, desiredVersion, reported: told };
         });
+        return;
+      case 'fileRead':
+      case 'fileBegin':
+      case 'fileWrite':
+      case 'fileEnd':
+        this.#file(word);
         return;
       case 'close':
         // Behind what was sent before it, and however many questions wait: the adapter forgets the session now.
@@ -374,6 +388,10 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
       },
       (error: unknown) => {
         this.#questions--;
+        if (error instanceof Refused) {
+          this.#owner.say({ kind: 'reply', r, code: error.code, text: error.message });
+          return;
+        }
         const refusal = asHubError(error);
         if (refusal.code === 'ServerError') {
           this.#owner.hub.log.error({ identity: this.device.name, error }, 'a question of an adapter failed');
@@ -381,6 +399,22 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
         this.#owner.say({ kind: 'reply', r, code: refusedCodeOf(refusal), text: refusal.message });
       },
     );
+  }
+
+  #file(word: FileWord): void {
+    const { fileRooms, hub } = this.#owner;
+    const { principal } = this;
+    if (fileRooms === undefined) {
+      this.#owner.say({ kind: 'reply', r: word.r, code: 'invalid', text: 'The hub keeps no files.' });
+      return;
+    }
+    if (!this.#owner.takesFilePart()) {
+      this.#owner.say({ kind: 'reply', r: word.r, code: 'throttled', text: 'Too many parts of files are under way.' });
+      return;
+    }
+    this.#files ??= new SessionFiles({ hub, rooms: fileRooms, principal, key: this.device.key });
+    const files = this.#files;
+    this.#ask(word.r, () => fileWork(files, word).finally(() => this.#owner.filePartDone()));
   }
 
   #giveUp(): void {
@@ -394,7 +428,21 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
     this.#telemetry?.close();
     this.#commands?.close();
     this.#pushes?.close();
+    this.#files?.close();
     this.#giveUp();
     this.#owner.ended(this.#id);
+  }
+}
+
+async function fileWork(files: SessionFiles, word: FileWord): Promise<unknown> {
+  switch (word.kind) {
+    case 'fileRead':
+      return files.read(String(word.name), word.from, word.length);
+    case 'fileBegin':
+      return files.begin(String(word.name), String(word.contentType ?? 'application/octet-stream'));
+    case 'fileWrite':
+      return files.write(word.u, Buffer.from(String(word.bytes), 'base64'));
+    case 'fileEnd':
+      return files.end(word.u, word.isWhole === true);
   }
 }

@@ -18,6 +18,10 @@ export function refusedCodeOf({ code, reason }: HubError): RefusedCode {
       return reason === 'create.max' ? 'unauthorized' : 'throttled';
     case 'MessageTooLarge':
       return 'tooLarge';
+    case 'FileNotFound':
+      return 'notFound';
+    case 'DeviceMaximumActiveFileUploadLimitExceeded':
+      return 'throttled';
     case 'ServerError':
     case 'ServiceUnavailable':
       return 'unreachable';

@@ -10,7 +10,7 @@ import type { Recorder } from '../../core/monitoring/types.ts';
 import type { Health } from '../../gateway/host-parts.ts';
 import { type AdapterSettings, adapterNameOf } from '../config/adapter-settings.ts';
 import { type CheckResult, fine } from '../observe/health/health.ts';
-import { type AdapterCounts, AdapterEnd } from './adapter-end.ts';
+import { type AdapterCounts, AdapterEnd, type AdapterEndParts } from './adapter-end.ts';
 import { openBeside } from './beside.ts';
 import { openProcess } from './open-process.ts';
 import type { Proofs } from './proofs.ts';
@@ -22,6 +22,7 @@ export interface SupervisorParts {
   readonly hub: Hub;
   readonly recorder: Recorder;
   readonly proofs: Proofs;
+  readonly files?: AdapterEndParts['files'];
   /** File of the adapter's memory. */
   readonly memory: string;
   readonly certificate: () => { readonly cert: readonly string[]; readonly key: readonly string[] };
@@ -84,7 +85,7 @@ export class Supervisor {
 
   start(): void {
     if (this.#isStopping) return;
-    const { settings, hub, proofs } = this.#parts;
+    const { settings, hub, proofs, files } = this.#parts;
     const open: OpenAdapter = settings.run === 'process' ? openProcess : openBeside;
     const now = this.#clock.monotonic();
     let end: AdapterEnd | undefined;
@@ -104,6 +105,7 @@ export class Supervisor {
       hub,
       name: this.name,
       proofs,
+      files,
       link,
       messagesPerSecond: settings.messagesPerSecond,
       control,

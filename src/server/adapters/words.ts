@@ -1,7 +1,7 @@
 /** The words between an adapter's process and the hub (`frames.ts`). Plain data. */
 
 import type { RefusedCode } from '../../gateway/refused.ts';
-import type { CloseReason, Facts, JsonObject, MethodAnswer, Settlement } from '../../gateway/types.ts';
+import type { CloseReason, Facts, FilePart, JsonObject, MethodAnswer, Settlement } from '../../gateway/types.ts';
 
 /** A proof as it crosses: certificates in base64. */
 export type SentProof =
@@ -47,7 +47,31 @@ export type ToHub =
   | { readonly kind: 'answer'; readonly s: number; readonly id: string; readonly answer: MethodAnswer }
   | { readonly kind: 'taken'; readonly s: number; readonly version: number }
   | { readonly kind: 'close'; readonly s: number; readonly r: number; readonly reason?: 'idle' }
-  | { readonly kind: 'sharedKey'; readonly r: number; readonly device: string; readonly peer?: string };
+  | { readonly kind: 'sharedKey'; readonly r: number; readonly device: string; readonly peer?: string }
+  | FileWord;
+
+/** Questions about files; `u` names an upload, as the answer to its `begin` has said. Bytes are base64. */
+export type FileWord =
+  | {
+      readonly kind: 'fileRead';
+      readonly s: number;
+      readonly r: number;
+      readonly name: string;
+      readonly from: number;
+      readonly length: number;
+    }
+  | {
+      readonly kind: 'fileBegin';
+      readonly s: number;
+      readonly r: number;
+      readonly name: string;
+      readonly contentType?: string;
+    }
+  | { readonly kind: 'fileWrite'; readonly s: number; readonly r: number; readonly u: string; readonly bytes: string }
+  | { readonly kind: 'fileEnd'; readonly s: number; readonly r: number; readonly u: string; readonly isWhole: boolean };
+
+/** The answer to `fileRead`. */
+export type SentFilePart = Omit<FilePart, 'bytes'> & { readonly bytes: string };
 
 /** Hub -> adapter. */
 export type ToAdapter =
