@@ -99,6 +99,7 @@ const coreRooms = [
   'configurations',
   'routes',
   'archive',
+  'nodes',
 ];
 
 /** What other programs import (`exports` of package.json). */

@@ -23,6 +23,7 @@ import { lorawanLimits } from './limits/lorawan.ts';
 import { monitoringLimits } from './limits/monitoring.ts';
 import { mqttLimits } from './limits/mqtt.ts';
 import { mqttTopicsLimits } from './limits/mqtt-topics.ts';
+import { nodesLimits } from './limits/nodes.ts';
 import { portalLimits } from './limits/portal.ts';
 import { queryLimits } from './limits/query.ts';
 import { registryJobsLimits } from './limits/registry-jobs.ts';
@@ -52,6 +53,7 @@ export const limits = {
   ...mqttLimits,
   ...mqttTopicsLimits,
   ...portalLimits,
+  ...nodesLimits,
   ...queryLimits,
   ...registryJobsLimits,
   ...routesLimits,

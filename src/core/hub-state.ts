@@ -199,7 +199,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
       .catch((error) => log.error({ authority: name, error }, 'its devices are not cut off'));
   });
   identities.watchOwnWrites((change) => {
-    reportIdentityChange(change, recorder);
+    if (change.isElsewhere !== true) reportIdentityChange(change, recorder);
     applyChange(change, { ...parts, presence });
   });
   return {
@@ -231,7 +231,7 @@ const jobPrincipal: Principal = {
 
 /** What other rooms do when an identity changes. Synchronous up to the drop: nothing slips in between. */
 function applyChange(
-  { kind, identity }: IdentityChange,
+  { kind, identity, isElsewhere }: IdentityChange,
   {
     presence,
     subscriptions,
@@ -250,7 +250,7 @@ function applyChange(
   else
     presence.drop(key, 'credentials-changed', (claim) => hasCredentials(claim, identity.authentication)).catch(failed);
   // Sessions and commands belong to one generation: what a failure here leaves behind is never handed to the next.
-  if (kind === 'deleted') {
+  if (kind === 'deleted' && isElsewhere !== true) {
     subscriptions.remove(key).catch(failed);
     commandQueue.forget(key).catch(failed);
     files.forget(key).catch(failed);

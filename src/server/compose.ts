@@ -17,8 +17,10 @@ import { createHubState } from '../core/hub-state.ts';
 import { createGuard } from '../core/identity/guard.ts';
 import { hostNames } from '../core/identity/host-names.ts';
 import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.ts';
+import type { AuthorityChange, AuthorityStore, IdentityChange, IdentityStore } from '../core/identity/ports.ts';
 import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
+import type { DisconnectReason } from '../core/presence/types.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
@@ -37,9 +39,11 @@ import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
+import type { Nodes } from './nodes/nodes.ts';
+import { folderNameOf, nodeAddressOf, nodeNameOf, programVersion } from './nodes/place.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
-import { certificateCheck, threadsCheck, tracesCheck } from './observe/health/checks.ts';
+import { certificateCheck, nodesCheck, threadsCheck, tracesCheck } from './observe/health/checks.ts';
 import { clockCheck } from './observe/health/clock-check.ts';
 import { diskCheck } from './observe/health/disk-check.ts';
 import { filesCheck } from './observe/health/file-checks.ts';
@@ -56,8 +60,9 @@ import { openPortal, startCode } from './portal/open-portal.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
 import { openEmbedded } from './storage/embedded.ts';
+import type { SharedByNodes, Storage } from './storage/storage.ts';
 import { createSweeper } from './sweeper.ts';
-import { ChangeFeed } from './threads/change-feed.ts';
+import { ChangeFeed, overhearing } from './threads/change-feed.ts';
 import { hostLogs, startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { HandshakeFailures } from './tls/handshake-failures.ts';
@@ -101,6 +106,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const { stores } = storage;
   const { telemetry, monitoring } = storage.logs;
 
+  const nodes =
+    storage.nodes && (await openNodes({ settings, folder, storage, shared: storage.nodes, ...surroundings }));
+  const { places } = nodes ?? storage;
+
   const reach = reachOf(settings);
   const tls = await openTls(settings, folder, reach.names, surroundings);
   shutdown.add('certificate', () => tls.close());
@@ -120,7 +129,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const monitored = await openMonitoring({
     ...{ settings, hubName, telemetry, monitoring, codec: storage.codec, metrics, clock, random, log, shutdown },
     presenceStates: stores.presenceStates,
-    places: storage.places,
+    ...{ places, nodes: nodes?.presence },
     commandQueue: stores.commandQueue,
   });
   const { recorder, tracing, keptPresence } = monitored;
@@ -131,14 +140,20 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     telemetry,
     monitoring,
     consumerGroups: stores.consumerGroups,
+    ...(nodes && { receivers: nodes.receivers }),
     codec: storage.codec,
     clock,
     throttling,
     limits: eventLimits,
   });
-  const feed = new ChangeFeed(clock);
-  const identities = feed.telling(stores.identities, identityCalls);
-  const authorities = feed.telling(stores.authorities, authorityCalls);
+  const feed = new ChangeFeed(clock, nodes?.elsewhere);
+  const heardIdentities = overhearing<IdentityChange, IdentityStore>(
+    feed.telling(stores.identities, identityCalls, 'identities'),
+  );
+  const heardAuthorities = overhearing<AuthorityChange, AuthorityStore>(
+    feed.telling(stores.authorities, authorityCalls, 'authorities'),
+  );
+  const [identities, authorities] = [heardIdentities.store, heardAuthorities.store];
   const hubLimits = {
     devicesMax: settings.devicesMax,
     clockSkewMs: settings.clockSkewSeconds * 1000,
@@ -274,6 +289,19 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
   const portal = openPortal({ settings, folder, policies, clock, random, log, shutdown });
+  if (nodes !== undefined) {
+    health.add(nodesCheck(nodes));
+    const rooms = {
+      connections: monitored.connections,
+      dropAll: (reason: DisconnectReason) => keptPresence.presence.dropAll(reason),
+      forgetAll: () => {
+        state.cache.forgetAll();
+        state.trust.forgetAll();
+      },
+      heard: { 'changed identities': heardIdentities.hear, 'changed authorities': heardAuthorities.hear },
+    };
+    await nodes.join(rooms, { port: settings.nodePort, addresses: reach.open });
+  }
   const { ports, notices } = await openDoors({
     ...(portal !== undefined && { portal }),
     liveEvents: monitored.liveEvents,
@@ -326,6 +354,36 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     },
     reloadCertificate: () => tls.reload(),
   };
+}
+
+interface NodesSurroundings extends Surroundings {
+  readonly settings: Settings;
+  readonly folder: DataFolder;
+  readonly storage: Storage;
+  readonly shared: SharedByNodes;
+}
+
+async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
+  const { settings, folder, storage, shared, clock, random, log, shutdown } = parts;
+  const { Nodes: Opened } = await import('./nodes/nodes.ts');
+  const nodes = new Opened({
+    node: {
+      name: nodeNameOf(settings),
+      folder: folderNameOf(folder.path),
+      address: nodeAddressOf(settings),
+      version: programVersion(),
+    },
+    duties: [],
+    stores: shared,
+    places: storage.places,
+    logs: Object.values(storage.logs),
+    hubName: folder.facts.hubName,
+    ...{ clock, random, log },
+  });
+  // What is written before it joins is its own: that it has started.
+  shared.fence.mayAnswer = () => nodes.membership.isValid || !nodes.membership.hasJoined;
+  shutdown.add('node', () => nodes.close());
+  return nodes;
 }
 
 function openFolder(settings: Settings, clock: Clock): DataFolder {

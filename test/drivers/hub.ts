@@ -95,7 +95,9 @@ async function launch(options: HubOptions & { dataDir: string }, ownFolder: stri
   const chosen = threads === undefined || args.includes('--threads') ? [] : ['--threads', threads];
   const started = performance.now();
   const cluster = clusterOf(dataDir, args);
-  const run = watched(['serve', '--data-dir', dataDir, ...free, ...chosen, ...cluster.args, ...args], {
+  const isCluster = [...cluster.args, ...args].includes('cluster') && !args.includes('--node-port');
+  const nodePort = isCluster ? ['--node-port', '0'] : [];
+  const run = watched(['serve', '--data-dir', dataDir, ...free, ...chosen, ...nodePort, ...cluster.args, ...args], {
     ...cluster.env,
     ...env,
   });

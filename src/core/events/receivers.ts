@@ -40,10 +40,10 @@ export interface ReceiverPlaces {
  * @throws HubError LinkCreationConflict (a higher epoch, or any epoch against none, is there), IotHubQuotaExceeded.
  * @returns those who must go.
  */
-export function receiversDisplacedBy(
+export function receiversDisplacedBy<Present extends Pick<Receiver, 'name' | 'epoch'>>(
   newcomer: Pick<Receiver, 'name' | 'epoch'>,
-  present: readonly Receiver[],
-): readonly Receiver[] {
+  present: readonly Present[],
+): readonly Present[] {
   const owner = present.find((receiver) => receiver.epoch !== undefined);
   if (newcomer.epoch !== undefined) {
     if (owner?.epoch !== undefined && owner.epoch > newcomer.epoch) {
@@ -96,7 +96,11 @@ export function createReceiverPlaces(): ReceiverPlaces {
   };
 }
 
-function displacement(newcomer: Receiver, other: Receiver): HubError {
+/** What a reader hears whose place another has taken. */
+export function displacement(
+  newcomer: Pick<Receiver, 'name' | 'epoch'>,
+  other: Pick<Receiver, 'name' | 'epoch'>,
+): HubError {
   return new HubError(
     'LinkCreationConflict',
     `New receiver '${newcomer.name}' with higher epoch of '${newcomer.epoch}' is created hence current receiver '${other.name}' with epoch '${other.epoch ?? 0}' is getting disconnected. If you are recreating the receiver, make sure a higher epoch is used.`,

@@ -74,6 +74,13 @@ export class IdentityCache {
     if (wasHere) await this.#store.get(key).catch(() => {});
   }
 
+  /** Changes may have been missed: everything is asked for again. */
+  forgetAll(): void {
+    this.#known.clear();
+    this.#tried.clear();
+    for (const load of this.#loads.values()) load.stale = true;
+  }
+
   close(): void {
     this.#unwatch();
   }

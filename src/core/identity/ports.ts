@@ -20,7 +20,7 @@ export interface IdentityStore {
   write(writes: readonly IdentityWrite[]): Promise<readonly IdentityWriteOutcome[]>;
   /**
    * Tells of every change made through this store object, that is by this node, after it is durable and before `write`
-   * resolves; what other nodes write is not told here. The returned function ends it.
+   * resolves. What other nodes write is told where the server passes it on (`isElsewhere`). The returned function ends it.
    */
   watchOwnWrites(listener: (change: IdentityChange) => void): () => void;
 }
@@ -57,6 +57,8 @@ export interface IdentityChange {
   readonly identity: Identity;
   /** True when a replacement has enabled or disabled it. */
   readonly statusChanged?: boolean;
+  /** Another node has written it, and does what is done once. */
+  readonly isElsewhere?: true;
 }
 
 /** Where the hub's policies are kept. */
@@ -91,6 +93,8 @@ export interface AuthorityChange {
   readonly kind: 'created' | 'replaced' | 'deleted';
   /** The state after the change; for `deleted` the last one. */
   readonly authority: Authority;
+  /** Another node has written it. */
+  readonly isElsewhere?: true;
 }
 
 export interface KeptIntermediate {

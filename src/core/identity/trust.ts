@@ -60,6 +60,14 @@ export class Trust {
     return this.#loading;
   }
 
+  /** Changes may have been missed: nobody is trusted until the store has been asked again. */
+  forgetAll(): void {
+    this.#changes++;
+    this.#anchors.clear();
+    this.#intermediates.clear();
+    this.#loading = undefined;
+  }
+
   async #load(): Promise<void> {
     for (;;) {
       const before = this.#changes;

@@ -30,7 +30,7 @@ export interface PresenceParts {
   readonly memoryMax?: number;
   /** Where several nodes share the places. */
   readonly nodes?: {
-    /** The name of this one. */
+    /** The name of this one; another one after a time without a lease, in which it had no connections. */
     readonly own: string;
     /** The connections of another; undefined = it has gone, and everything of it is settled. */
     of(node: string): Connections | undefined;
@@ -149,7 +149,13 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     remember(identityName(key), state);
   };
 
-  const room: Room = { node: nodes?.own ?? '', clock, release: leave };
+  const room: Room = {
+    get node() {
+      return nodes?.own ?? '';
+    },
+    clock,
+    release: leave,
+  };
 
   const remember = (name: string, state: PresenceState): void => {
     seen.delete(name);

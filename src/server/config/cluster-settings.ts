@@ -16,7 +16,7 @@ export function clusterSettings(documented: Documented) {
       topic,
       meaning:
         'Where events and everything else are kept: `embedded`, in the data folder; `cluster`, events in Apache Kafka and the rest ' +
-        'in PostgreSQL. One hub at a time uses them today. See `docs/cluster.md`.',
+        'in PostgreSQL, which several nodes of one hub can share. See `docs/cluster.md`.',
       form: 'embedded or cluster',
     }),
     kafkaBrokers: documented(list(/^(\[[0-9A-Fa-f:.]+\]|[^\s:/,]+):\d{1,5}$/).default([]), {
@@ -86,6 +86,28 @@ export function clusterSettings(documented: Documented) {
       topic,
       meaning: "Schema of the database that is the hub's alone. Made when missing, where the user may.",
       form: '1 to 63 small letters, digits and underscores',
+    }),
+    nodePort: documented(whole(0, 65_535).default(7443), {
+      topic,
+      meaning:
+        'Port on which the other nodes of the hub reach this one, by TLS with certificates that only nodes have. It listens where the TLS ' +
+        `ports do (\`bindAddress\`). ${needsCluster}`,
+      form: 'a port from 0 to 65535 (0 = any free one)',
+    }),
+    nodeName: documented(text(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$/).optional(), {
+      topic,
+      meaning:
+        'Name of this node among those of the hub. A node that starts under the name of one that lives waits for the end of its lease, ' +
+        'and is then refused.',
+      otherwise: "the machine's name",
+      form: '1 to 64 letters, digits and inner dots, hyphens and underscores',
+    }),
+    nodeAddress: documented(text(/^[A-Za-z0-9.:-]{1,253}$/).optional(), {
+      topic,
+      meaning: 'Host name or IP address under which the other nodes reach this one.',
+      otherwise:
+        'the first address of `bindAddress` that names one, else the name of the machine; `127.0.0.1` where only loopback is bound',
+      form: 'a host name or an IP address',
     }),
   };
 }

@@ -20,8 +20,8 @@ import { createMonitor, type Monitor } from '../../core/monitoring/monitor.ts';
 import { serviceMessage } from '../../core/monitoring/service-events.ts';
 import { createEventStream, type EventStream } from '../../core/monitoring/stream.ts';
 import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
-import type { Places } from '../../core/presence/places.ts';
-import { createPresence } from '../../core/presence/presence.ts';
+import type { Connections, Places } from '../../core/presence/places.ts';
+import { createPresence, type PresenceParts } from '../../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../../core/presence/states.ts';
 import type { LiveEvents } from '../../protocols/http/monitoring-routes.ts';
 import { readTrace } from '../../records/record-codec.ts';
@@ -39,6 +39,8 @@ export interface MonitoringParts {
   readonly codec: RecordCodec;
   readonly presenceStates: PresenceStateStore;
   readonly places: Places;
+  /** Absent = this process is the hub. */
+  readonly nodes: PresenceParts['nodes'];
   readonly commandQueue: CommandQueue;
   readonly metrics: Metrics;
   readonly clock: Clock;
@@ -53,6 +55,8 @@ export interface OpenMonitoring {
   readonly commandFollower: CommandFollower | undefined;
   /** Presence as the registry keeps it, and who is to hear of connections for that. */
   readonly keptPresence: KeptPresence;
+  /** The connections of this process, as other nodes reach them. */
+  readonly connections: Connections;
   /** For the admin port; undefined where monitoring is switched off. */
   readonly liveEvents: LiveEvents | undefined;
   /** The way of traces to their collector; undefined where there is none. */
@@ -61,13 +65,14 @@ export interface OpenMonitoring {
 
 /** Opened before the doors, and so closed after them: a stop tells of every connection that it ends. */
 export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonitoring> {
-  const { settings, presenceStates, places, clock, log, shutdown } = parts;
+  const { settings, presenceStates, places, nodes, clock, log, shutdown } = parts;
   const { traceDevices, traceSample } = settings;
   const isTracing = settings.monitoring && (traceDevices.length > 0 || traceSample > 0);
   const stored = await parts.monitoring.partition(0);
   const running = settings.monitoring ? startMonitor(parts, stored) : undefined;
   const traces = running && openTraces({ ...parts, monitor: running.monitor });
-  const keptPresence = keepPresence(createPresence({ places, clock, log }), {
+  const presence = createPresence({ places, clock, log, ...(nodes && { nodes }) });
+  const keptPresence = keepPresence(presence, {
     store: presenceStates,
     clock,
     log,
@@ -87,6 +92,7 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
     tracing: isTracing ? { devices: traceDevices, sample: traceSample, traceOf: readTrace } : undefined,
     commandFollower: traces?.commandFollower,
     keptPresence,
+    connections: presence.connections,
     liveEvents: running && liveEvents(running.monitor, parts.metrics),
     traces,
   };

@@ -11,6 +11,7 @@ import { ensureTopic, type TopicWish } from '../../stores/kafka/topics.ts';
 import type { Settings } from '../config/config.ts';
 import { monitoringName } from '../endpoints.ts';
 import { openWhole, type Shutdown } from '../lifecycle.ts';
+import { nodeNameOf } from '../nodes/place.ts';
 import { wantsSource } from '../observe/monitoring.ts';
 import { databaseCheck, kafkaCheck } from './cluster-checks.ts';
 import type { EmbeddedParts } from './embedded-parts.ts';
@@ -36,6 +37,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const cluster = await KafkaCluster.open({ brokers: settings.kafkaBrokers, access: accessOf(parts), log });
   steps.add('connections to Kafka', async () => cluster.close());
   const metrics = createLogMetrics();
+  const fence = { mayAnswer: () => true };
   const openLog = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
     const wish = topicWish(settings, { name, partitions: partitionCount, days });
     const { name: topic } = wish;
@@ -45,6 +47,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
       ...{ cluster, topic, name, partitionCount, createdTime, clock, log },
       form: kafkaRecordForm(),
       committed: metrics.committedOf(name),
+      mayAcknowledge: () => fence.mayAnswer(),
     });
     steps.add(`event log ${name}`, () => eventLog.close());
     return eventLog;
@@ -61,6 +64,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   });
   const tables = await openPostgresTables({
     ...{ url: settings.postgresUrl ?? '', schema: settings.postgresSchema, cipher, log, clock },
+    node: nodeNameOf(settings),
     keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
     queryIndexes: settings.queryIndexes
       .map((name) => fieldOf(name.split('.'), 'devices'))
@@ -77,6 +81,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     logs: { telemetry, monitoring },
     codec: kafkaRecordCodec,
     places: tables.places,
+    nodes: { nodes: tables.nodes, receivers: tables.receivers, secret: tables.secret, fence },
     onDisk: [],
     checks: [
       databaseCheck(tables),

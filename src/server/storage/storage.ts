@@ -10,6 +10,7 @@ import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
 import type { StoredLog } from '../../stores/event-log/stored-log.ts';
 import type { TableStores } from '../../stores/tables/stores.ts';
+import type { NodeStores } from '../nodes/nodes.ts';
 import type { HealthCheck } from '../observe/health/health.ts';
 
 /** Everything but events. */
@@ -25,6 +26,11 @@ export interface LogOnDisk {
   stats(): { readonly bytes: number; readonly bytesMax: number };
 }
 
+export interface SharedByNodes extends NodeStores {
+  /** Whether this node may answer for the hub: asked before what was written is acknowledged. Set once it has a lease. */
+  readonly fence: { mayAnswer: () => boolean };
+}
+
 export interface Storage {
   readonly stores: Stores;
   readonly logs: { readonly telemetry: StoredLog; readonly monitoring: StoredLog };
@@ -35,6 +41,8 @@ export interface Storage {
    * where nodes share it. What the core passes to a store as `now` is from here.
    */
   readonly clock: Clock;
+  /** What nodes share that keep everything in the same place; absent = this process is the hub. */
+  readonly nodes?: SharedByNodes;
   /** Who holds the connection of an identity. */
   readonly places: Places;
   /** What of the events lies on the disk of the data folder; empty where they are kept elsewhere. */

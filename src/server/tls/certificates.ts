@@ -67,6 +67,34 @@ export async function makeServerCertificate(
   random: Random,
   kind: ServerKeyKind = 'ecdsa',
 ): Promise<PemPair> {
+  const { ExtendedKeyUsage } = await library();
+  return makeCertificate(authority, { names, kind, usages: [ExtendedKeyUsage.serverAuth], now, random });
+}
+
+/** A certificate for links between nodes, at both ends, with one name: a URI. */
+export async function makeNodeCertificate(
+  authority: PemPair,
+  name: string,
+  now: number,
+  random: Random,
+): Promise<PemPair> {
+  const { ExtendedKeyUsage } = await library();
+  const usages = [ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth];
+  return makeCertificate(authority, { names: [{ type: 'url', value: name }], kind: 'ecdsa', usages, now, random });
+}
+
+interface CertificateWish {
+  readonly names: readonly { readonly type: SubjectName['type'] | 'url'; readonly value: string }[];
+  readonly kind: ServerKeyKind;
+  readonly usages: X509.ExtendedKeyUsageType[];
+  readonly now: number;
+  readonly random: Random;
+}
+
+async function makeCertificate(
+  authority: PemPair,
+  { names, kind, usages, now, random }: CertificateWish,
+): Promise<PemPair> {
   const x509 = await library();
   const issuer = new x509.X509Certificate(authority.cert);
   const signingKey = await webcrypto.subtle.importKey(
@@ -88,7 +116,7 @@ export async function makeServerCertificate(
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.ExtendedKeyUsageExtension(usages),
       new x509.SubjectAlternativeNameExtension(names.map(({ type, value }) => ({ type, value }))),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),

@@ -9,6 +9,7 @@ import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
+import type { NodeStore, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FieldPath } from '../../core/query/fields.ts';
@@ -25,10 +26,12 @@ import { connect } from './connections.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { InOrder } from './in-order.ts';
 import { StatementNames } from './named-statements.ts';
+import { postgresNodes } from './nodes.ts';
 import { createPostgresPlaces } from './places.ts';
 import { checkServer, ensureSchema, FORMAT_LOCK, refuseUnfinished } from './prepare-server.ts';
 import { queriesOver } from './queries.ts';
 import { ensureQueryIndexes } from './query-indexes.ts';
+import { postgresReceivers } from './receivers.ts';
 
 export interface PostgresTablesParts {
   /** `postgres://user:password@host:port/database`; never logged. */
@@ -55,6 +58,11 @@ export interface PostgresTables extends TableStores {
   readonly presenceStates: PresenceStateStore;
   /** Who holds the connection of an identity, at whichever node. */
   readonly places: Places;
+  /** Nodes that share the tables, by connections of their own. */
+  readonly nodes: NodeStore;
+  readonly receivers: ReceiverStore;
+  /** A secret of the hub itself; `fresh` becomes it where there is none. */
+  secret(name: string, fresh: string): Promise<string>;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
   /** Writes a row and waits until that is durable. @throws HubError whose `reason` says why it could not */
@@ -79,11 +87,13 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   const database = connect({ url, schema, log, statementMs, names, connectionsMax: limits.postgresConnectionsMax });
   // Without names: a query's plan is made for what it asks.
   const queried = connect({ url, schema, log, statementMs, connectionsMax: limits.postgresQueryConnectionsMax });
+  const leaseMs = limits.nodeStatementMs;
+  const leased = connect({ url, schema, log, statementMs: leaseMs, connectionsMax: limits.postgresNodeConnectionsMax });
   let clock: DatabaseClock;
   try {
     clock = await DatabaseClock.open(() => timeOf(database), parts.clock);
   } catch (error) {
-    await Promise.all([database.destroy(), queried.destroy()]);
+    await Promise.all([database.destroy(), queried.destroy(), leased.destroy()]);
     throw error;
   }
   const operations = tableOperations(cipher);
@@ -152,10 +162,13 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     fleet: queriesOver(queried, { clock, indexes: new Set((parts.queryIndexes ?? []).map(indexedPlace)) }, (error) =>
       refusal('query', error, log),
     ),
+    nodes: postgresNodes(leased),
+    receivers: postgresReceivers(database, tried),
+    secret: (name, fresh) => caller.call('secrets.get', name, fresh),
     probe: () => caller.call('facts.touch', 1),
     close: async () => {
       clock.close();
-      await Promise.all([database.destroy(), queried.destroy()]);
+      await Promise.all([database.destroy(), queried.destroy(), leased.destroy()]);
     },
   };
 }

@@ -45,6 +45,8 @@ export interface KafkaEventLogOptions {
   readonly log: Log;
   /** Called with each batch that became durable; `seconds` since it was handed over. */
   readonly committed?: (bytes: number, seconds: number) => void;
+  /** Whether what has become durable may be acknowledged, at the moment in which it would be; absent = always. */
+  readonly mayAcknowledge?: () => boolean;
 }
 
 /** Counters run from the start of the process. */
@@ -134,7 +136,16 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
     batchBytesMax: limits.kafkaBatchBytesMax,
     commitsMax: COMMITS_MAX,
     commitBytesMin: COMMIT_BYTES_MIN,
-    sink: { commit: committer({ producer, facts, counters, committed: options.committed }), committed: tellOwn },
+    sink: {
+      commit: committer({
+        producer,
+        facts,
+        counters,
+        committed: options.committed,
+        mayAcknowledge: options.mayAcknowledge,
+      }),
+      committed: tellOwn,
+    },
   });
 
   const known = (partition: number): number => {
@@ -286,6 +297,7 @@ interface CommitterParts {
   readonly facts: Facts;
   readonly counters: { batchesTotal: number; recordsTotal: number; writtenBytesTotal: number; failuresTotal: number };
   readonly committed: KafkaEventLogOptions['committed'];
+  readonly mayAcknowledge: KafkaEventLogOptions['mayAcknowledge'];
 }
 
 /** One that fails is followed by nothing of its epoch: the producer gives up all that waits, and what comes later is refused here. */
@@ -294,6 +306,7 @@ function committer({
   facts,
   counters,
   committed,
+  mayAcknowledge,
 }: CommitterParts): (batch: SealedBatch, epoch: number) => Promise<void> {
   let failures = 0;
   return async (batch, epoch) => {
@@ -312,6 +325,9 @@ function committer({
           if (firstOffset >= 0) facts.hear(partition, { next: firstOffset + count, lastTime: Math.max(0, time) });
         }),
       );
+      // It is durable, and its devices may be another node's by now: they send it again there.
+      if (mayAcknowledge?.() === false)
+        throw new EventLogUnavailable('this node has no lease, and acknowledges nothing');
     } catch (error) {
       counters.failuresTotal++;
       if (epoch === failures) failures++;

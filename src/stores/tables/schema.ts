@@ -1,10 +1,11 @@
 import type { Generated, Kysely } from 'kysely';
 import type { JobDeviceRow, JobRow } from './job-tables.ts';
+import type { NodeTables } from './node-tables.ts';
 import type { RegistryJobErrorRow, RegistryJobRow } from './registry-job-rows.ts';
 import type { RouteCursorRow, RouteExtraRow, RouteSetRow } from './route-tables.ts';
 
 /** The tables, as both engines hold them. Absent text is null; times are UTC milliseconds; lists are JSON text. */
-export interface Tables {
+export interface Tables extends NodeTables {
   facts: { name: string; value: string };
   identities: IdentityRow;
   identity_counts: { status: string; count: number };

@@ -4,6 +4,7 @@ import type { Clock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
+import type { Nodes } from '../../nodes/nodes.ts';
 import type { ListenerThreads } from '../../threads/threads.ts';
 import type { ServerTls } from '../../tls/tls-source.ts';
 import type { OpenTraces } from '../traces/traces.ts';
@@ -168,6 +169,31 @@ export function tracesCheck(traces: Pick<OpenTraces, 'health'>): HealthCheck {
         status: 'warn',
         reason: `the collector does not take traces: ${health.reason}`,
         remedy: 'See that it runs at otlpEndpoint, speaks OTLP over HTTP, and takes what otlpHeaders says.',
+      };
+    },
+  };
+}
+
+/** Whether this node has its lease, and reaches the others. */
+export function nodesCheck(nodes: Pick<Nodes, 'membership' | 'unreached'>): HealthCheck {
+  return {
+    name: 'nodes',
+    look() {
+      const { membership } = nodes;
+      if (!membership.isValid) {
+        const reason = 'this node could not renew its lease in PostgreSQL, and lets no device in';
+        return {
+          status: 'fail',
+          reason,
+          remedy: 'See that PostgreSQL can be reached; the node then goes on by itself.',
+        };
+      }
+      const names = nodes.unreached().join(', ');
+      if (names === '') return fine;
+      return {
+        status: 'warn',
+        reason: `this node cannot reach ${names}: changes wait until they are told by the database, up to some seconds each`,
+        remedy: 'See that the nodes reach each other at their nodeAddress and nodePort.',
       };
     },
   };

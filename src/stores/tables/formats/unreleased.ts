@@ -1,6 +1,7 @@
 import { configurations } from './configurations.ts';
 import type { EngineName } from './counted-key.ts';
 import { jobsFormat } from './jobs.ts';
+import { nodes } from './nodes.ts';
 import { places } from './places.ts';
 import { presenceOfNodes } from './presence-of-nodes.ts';
 import { registryJobs } from './registry-jobs.ts';
@@ -17,4 +18,5 @@ export const unreleased = (engine: EngineName): readonly string[] => [
   ...configurations,
   ...routesFormat,
   ...places(engine),
+  ...nodes(engine),
 ];

@@ -1,0 +1,78 @@
+/** What nodes of one hub keep of each other, for as long as they live. Times of answers are spans, so that no two clocks meet. */
+import type { ReceiverPlace } from '../events/receivers.ts';
+import type { NodeFacts } from './types.ts';
+
+/** A node that wants to join. */
+export interface JoiningNode extends Omit<NodeFacts, 'startedTime' | 'isDraining'> {
+  /** Names the data folder that its process alone holds: an older node of it has ended. */
+  readonly folder: string;
+}
+
+/** Another node, and how much longer its lease lasts. */
+export interface LeasedNode extends NodeFacts {
+  readonly leaseMs: number;
+}
+
+export type JoinOutcome =
+  | { readonly kind: 'joined'; readonly lease: Lease }
+  /** A node of that name lives; `forMs` = until its lease is over, if it does not renew it. */
+  | { readonly kind: 'taken'; readonly forMs: number }
+  | { readonly kind: 'full' };
+
+/** What a node is told with each renewal. */
+export interface Lease {
+  /** Every node whose lease lasts, this one too. */
+  readonly nodes: readonly LeasedNode[];
+  /** What this node does for all. */
+  readonly duties: readonly string[];
+  /** Left for this node by those that could not reach it; stays until `noticesTaken`. */
+  readonly notices: readonly Notice[];
+}
+
+export interface Notice {
+  readonly id: string;
+  /** JSON. */
+  readonly body: string;
+}
+
+/** Nodes and their leases, by the database's time. */
+export interface NodeStore {
+  join(node: JoiningNode, leaseMs: number): Promise<JoinOutcome>;
+  /**
+   * Makes the lease last for `leaseMs` from now on, and takes duties that no node with a lease has, unless it drains; one that drains
+   * gives up those it has. Undefined: the lease was over, and is not given again.
+   */
+  renew(id: string, leaseMs: number, duties: readonly string[]): Promise<Lease | undefined>;
+  /** All nodes whose lease lasts. */
+  list(): Promise<readonly LeasedNode[]>;
+  /** Says of the living node with that name whether it drains; undefined = there is none. */
+  drain(name: string, isDraining: boolean): Promise<NodeFacts | undefined>;
+  /** Ends the lease of a node that has let go of everything, with what is kept of it but for its places. */
+  leave(id: string): Promise<void>;
+  /** Removes nodes whose lease is over, with what is kept of them but for their places, and tells which: each to one caller only. */
+  bury(): Promise<readonly NodeFacts[]>;
+  /** Leaves something for a node with a lease; false = it has none. */
+  notify(node: string, notice: Notice): Promise<boolean>;
+  /** Which of these its node has not taken, and might still. */
+  noticesLeft(ids: readonly string[]): Promise<readonly string[]>;
+  noticesTaken(ids: readonly string[]): Promise<void>;
+}
+
+/** A reader as all nodes know it. */
+export interface KnownReceiver {
+  readonly node: string;
+  /** Names it among those of its node. */
+  readonly receiver: number;
+  readonly name: string;
+  readonly epoch?: number;
+}
+
+/** Who reads what, over all nodes. */
+export interface ReceiverStore {
+  /**
+   * Lets one in, and takes out and tells those that it displaces. Readers of nodes without a lease do not count.
+   * @throws HubError as `receiversDisplacedBy`; nothing has changed then
+   */
+  enter(place: ReceiverPlace, newcomer: KnownReceiver): Promise<readonly KnownReceiver[]>;
+  leave(place: ReceiverPlace, left: Pick<KnownReceiver, 'node' | 'receiver'>): Promise<void>;
+}

@@ -1,0 +1,309 @@
+/**
+ * This node's lease, and who else has one. A node whose lease cannot be renewed stops what others may take over before the lease
+ * ends: by its own monotonic clock, `nodeMarginMs` early, so that neither a clock that jumps nor a pause of the process lets it go on.
+ */
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { JoiningNode, Lease, LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
+import type { NodeFacts } from '../../core/nodes/types.ts';
+
+export interface MembershipParts {
+  readonly store: NodeStore;
+  /** All but what is known when the node's port is open. */
+  readonly node: Omit<JoiningNode, 'id' | 'port'>;
+  /** What one node does for all. */
+  readonly duties: readonly string[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** Each is called in order, and must not throw. */
+export interface MembershipWatcher {
+  /** Another node has a lease. */
+  joined?(node: NodeFacts): void;
+  /** Its lease is over, or it has left: it does nothing for the hub any more. */
+  left?(node: NodeFacts): void;
+  /** This node has no lease any more; what it holds is to be let go of at once. */
+  lost?(): void;
+  /** It has one again, perhaps under another id. */
+  regained?(): void;
+  /** What others have left for this node; settled when it is taken. */
+  notices?(notices: readonly Notice[]): Promise<void>;
+  /** Nodes that are gone, and that this one is to clear up after. */
+  buried?(nodes: readonly NodeFacts[]): void;
+  /** With each renewal. */
+  renewed?(): void;
+}
+
+interface Known {
+  readonly facts: NodeFacts;
+  /** Monotonic, not before its lease is over. */
+  until: number;
+}
+
+export class Membership {
+  readonly #parts: MembershipParts;
+  readonly #clock: Clock;
+  readonly #watchers: MembershipWatcher[] = [];
+  readonly #others = new Map<string, Known>();
+  #duties: ReadonlySet<string> = new Set();
+  #own: string;
+  #port = 0;
+  /** Monotonic: up to then this node may answer for the hub. */
+  #validUntil = Number.NEGATIVE_INFINITY;
+  #hasJoined = false;
+  #isLost = false;
+  #isDraining = false;
+  #isClosed = false;
+  #cancelRenewal: Cancel = () => {};
+  #cancelFence: Cancel = () => {};
+  #cancelLook: Cancel | undefined;
+  #looking: Promise<void> | undefined;
+  #renewing: Promise<void> | undefined;
+  #buriesLeft = 0;
+
+  constructor(parts: MembershipParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock;
+    this.#own = this.#freshId();
+  }
+
+  /** Names this run of the node, from its last join on. */
+  get own(): string {
+    return this.#own;
+  }
+
+  get name(): string {
+    return this.#parts.node.name;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Whether this node has had a lease. */
+  get hasJoined(): boolean {
+    return this.#hasJoined;
+  }
+
+  /** Whether this node may answer for the hub now. Cheap. */
+  get isValid(): boolean {
+    return this.#clock.monotonic() < this.#validUntil;
+  }
+
+  /** Another node whose lease lasts, as far as is known; undefined = it has gone. */
+  of(id: string): NodeFacts | undefined {
+    return this.#others.get(id)?.facts;
+  }
+
+  others(): readonly NodeFacts[] {
+    return [...this.#others.values()].map(({ facts }) => facts);
+  }
+
+  /** Whether this node does that for all at the moment. */
+  has(duty: string): boolean {
+    return this.#duties.has(duty) && this.isValid;
+  }
+
+  watch(watcher: MembershipWatcher): void {
+    this.#watchers.push(watcher);
+  }
+
+  /**
+   * Joins the hub; waits where a node of this name has a lease that it may not renew.
+   * @throws Error whose message says what to do
+   */
+  async join(port: number): Promise<void> {
+    this.#port = port;
+    const giveUp = this.#clock.monotonic() + 2 * limits.nodeLeaseMs;
+    for (;;) {
+      const waitMs = await this.#tryJoin();
+      if (waitMs === undefined) break;
+      if (this.#clock.monotonic() + waitMs > giveUp) {
+        throw new Error(`nodeName: another node of this hub has the name ${this.name}, and lives. Give each its own.`);
+      }
+      this.#parts.log.warn({ node: this.name, waitMs }, 'a node of this name has a lease; the start waits for its end');
+      await this.#sleep(waitMs);
+    }
+    this.#plan(limits.nodeRenewMs);
+  }
+
+  /** Who has a lease, as of a moment after the call. */
+  async look(): Promise<void> {
+    this.#looking ??= (async () => {
+      try {
+        this.#heard(await this.#parts.store.list(), this.#clock.monotonic());
+      } finally {
+        this.#looking = undefined;
+      }
+    })();
+    await this.#looking;
+  }
+
+  /** That node cannot be reached: it is looked whether it has gone when its lease may be over. */
+  suspect(id: string): void {
+    const known = this.#others.get(id);
+    if (known === undefined || this.#cancelLook !== undefined || this.#isClosed) return;
+    const delayMs = Math.max(limits.nodeRenewAgainMs, known.until - this.#clock.monotonic());
+    this.#cancelLook = this.#clock.after(delayMs, () => {
+      this.#cancelLook = undefined;
+      this.look()
+        .catch(() => {})
+        .finally(() => this.suspect(id));
+    });
+  }
+
+  /** Renews now, and hears what is new. */
+  async renew(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
+  }
+
+  /** No more connections are to come; what is said is told by the caller. */
+  drains(isDraining: boolean): void {
+    this.#isDraining = isDraining;
+  }
+
+  /** Ends the lease; what it holds was let go of before. */
+  async leave(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelRenewal();
+    this.#cancelFence();
+    this.#cancelLook?.();
+    await this.#renewing?.catch(() => {});
+    this.#validUntil = Number.NEGATIVE_INFINITY;
+    await this.#parts.store.leave(this.#own);
+  }
+
+  async #tryJoin(): Promise<number | undefined> {
+    const { store, node } = this.#parts;
+    this.#own = this.#freshId();
+    const asked = this.#clock.monotonic();
+    const outcome = await store.join({ ...node, id: this.#own, port: this.#port }, limits.nodeLeaseMs);
+    if (outcome.kind === 'full') throw new Error(`There are ${limits.nodesMax} nodes already, and no more can join.`);
+    if (outcome.kind === 'taken') return Math.max(limits.nodeRenewAgainMs, outcome.forMs + 1);
+    this.#took(outcome.lease, asked);
+    return undefined;
+  }
+
+  #plan(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#cancelRenewal = this.#clock.after(delayMs, () => {
+      this.renew().then(
+        () => this.#plan(limits.nodeRenewMs),
+        (error: unknown) => {
+          this.#parts.log.warn(
+            { node: this.name, error },
+            'the lease of this node could not be renewed; it is tried again',
+          );
+          this.#plan(limits.nodeRenewAgainMs);
+        },
+      );
+    });
+  }
+
+  async #renew(): Promise<void> {
+    const { store, duties, log } = this.#parts;
+    const asked = this.#clock.monotonic();
+    const lease = await store.renew(this.#own, limits.nodeLeaseMs, duties);
+    if (lease === undefined) {
+      this.#lose();
+      if (this.#isClosed) return;
+      const waitMs = await this.#tryJoin();
+      if (waitMs !== undefined) throw new Error('another node has this one’s name meanwhile');
+    } else {
+      this.#took(lease, asked);
+    }
+    if (this.#isLost && this.isValid) {
+      this.#isLost = false;
+      log.info({ node: this.name }, 'this node has a lease again');
+      this.#tell((watcher) => watcher.regained?.());
+    }
+    this.#tell((watcher) => watcher.renewed?.());
+    const notices = lease?.notices ?? [];
+    if (notices.length > 0) {
+      await Promise.all(this.#watchers.map((watcher) => watcher.notices?.(notices)));
+      await store.noticesTaken(notices.map(({ id }) => id));
+    }
+    await this.#bury();
+  }
+
+  #took(lease: Lease, asked: number): void {
+    this.#hasJoined = true;
+    this.#validUntil = asked + limits.nodeLeaseMs - limits.nodeMarginMs;
+    this.#duties = new Set(lease.duties);
+    this.#cancelFence();
+    const leftMs = Math.max(0, this.#validUntil - this.#clock.monotonic());
+    this.#cancelFence = this.#clock.after(leftMs, () => this.#lose());
+    const own = lease.nodes.find(({ id }) => id === this.#own);
+    if (own !== undefined) this.#isDraining = own.isDraining;
+    this.#heard(lease.nodes, this.#clock.monotonic());
+  }
+
+  #lose(): void {
+    if (this.#isLost || this.#isClosed) return;
+    this.#isLost = true;
+    this.#validUntil = Number.NEGATIVE_INFINITY;
+    this.#duties = new Set();
+    this.#parts.log.error(
+      { node: this.name },
+      'this node could not renew its lease: it lets go of its connections, and answers for the hub again when the database is there',
+    );
+    this.#tell((watcher) => watcher.lost?.());
+  }
+
+  /** Once in a while also where nobody was missed: a node may have gone while nobody else was there. */
+  async #bury(): Promise<void> {
+    if (this.#buriesLeft-- > 0) return;
+    this.#buriesLeft = BURY_EVERY;
+    const buried = await this.#parts.store.bury();
+    if (buried.length > 0) this.#tell((watcher) => watcher.buried?.(buried));
+  }
+
+  #heard(nodes: readonly LeasedNode[], now: number): void {
+    const there = new Set<string>();
+    for (const { leaseMs, ...facts } of nodes) {
+      if (facts.id === this.#own) continue;
+      there.add(facts.id);
+      const known = this.#others.get(facts.id);
+      this.#others.set(facts.id, { facts, until: Math.max(known?.until ?? 0, now + leaseMs) });
+      if (known === undefined) this.#tell((watcher) => watcher.joined?.(facts));
+    }
+    for (const [id, { facts }] of this.#others) {
+      if (there.has(id)) continue;
+      this.#others.delete(id);
+      this.#buriesLeft = 0;
+      this.#parts.log.info({ node: facts.name, id }, 'a node has gone');
+      this.#tell((watcher) => watcher.left?.(facts));
+    }
+  }
+
+  #tell(call: (watcher: MembershipWatcher) => void): void {
+    for (const watcher of this.#watchers) {
+      try {
+        call(watcher);
+      } catch (error) {
+        this.#parts.log.error(
+          { error },
+          'what a change of nodes asks for could not be done: this is a fault of the hub',
+        );
+      }
+    }
+  }
+
+  #freshId(): string {
+    return `${this.#parts.node.name}/${this.#parts.random.bytes(8).toString('hex')}`;
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(ms, resolve));
+  }
+}
+
+/** Renewals between two looks for nodes that have gone unseen. */
+const BURY_EVERY = 10;

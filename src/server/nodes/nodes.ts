@@ -1,0 +1,281 @@
+/**
+ * This process as one of the nodes that serve a hub: its lease, the links to the others, and what is told and asked over them.
+ * What each of them is told, and what happens where one cannot be reached, is in `docs/cluster.md`.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import { HubError } from '../../core/errors.ts';
+import type { EventLog } from '../../core/events/ports.ts';
+import type { NodeStore, Notice, ReceiverStore } from '../../core/nodes/ports.ts';
+import type { NodeFacts } from '../../core/nodes/types.ts';
+import type { Connections, PlaceOutcome, Places } from '../../core/presence/places.ts';
+import type { PresenceParts } from '../../core/presence/presence.ts';
+import type { DisconnectReason } from '../../core/presence/types.ts';
+import type { ThreadLink } from '../threads/calls.ts';
+import type { Elsewhere } from '../threads/change-feed.ts';
+import { serveConnections } from '../threads/node-connections.ts';
+import { Membership, type MembershipParts } from './membership.ts';
+import { type NodePort, openNodePort } from './node-port.ts';
+import { type NodeTls, openNodeTls } from './node-tls.ts';
+import { type GreetingCalls, Peer } from './peer.ts';
+import { NodeReceivers } from './receivers.ts';
+import { type Greeting, type NodeNotice, WORDS } from './words.ts';
+
+/** What nodes share beside the stores of rooms. */
+export interface NodeStores {
+  readonly nodes: NodeStore;
+  readonly receivers: ReceiverStore;
+  /** A secret of the hub; `fresh` becomes it where there is none. */
+  secret(name: string, fresh: string): Promise<string>;
+}
+
+export interface NodesParts extends Omit<MembershipParts, 'store'> {
+  readonly stores: NodeStores;
+  readonly places: Places;
+  /** What connections of this node write to. */
+  readonly logs: readonly EventLog[];
+  readonly hubName: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** What of this node others reach, once it is put together. */
+export interface OwnRooms {
+  readonly connections: Connections;
+  /** Ends all connections of this node. */
+  dropAll(reason: DisconnectReason): Promise<void>;
+  /** Nothing that is remembered may be believed any more. */
+  forgetAll(): void;
+  /** Hears what another node has told, by note. */
+  readonly heard: Readonly<Record<string, (value: never) => void>>;
+}
+
+export class Nodes {
+  readonly membership: Membership;
+  /** As presence wants it. */
+  readonly presence: NonNullable<PresenceParts['nodes']>;
+  /** Places that are not claimed without a lease. */
+  readonly places: Places;
+  readonly receivers: NodeReceivers;
+  /** Other nodes as a change feed tells them. */
+  readonly elsewhere: Elsewhere;
+  readonly #parts: NodesParts;
+  readonly #peers = new Map<string, Peer>();
+  #tls: NodeTls | undefined;
+  #port: NodePort | undefined;
+  #rooms: OwnRooms | undefined;
+
+  constructor(parts: NodesParts) {
+    this.#parts = parts;
+    this.membership = new Membership({ ...parts, store: parts.stores.nodes });
+    const { membership } = this;
+    this.presence = {
+      get own() {
+        return membership.own;
+      },
+      of: (node) => this.#peers.get(node)?.connections,
+      settled: async () => {
+        await Promise.all(parts.logs.map(settled));
+      },
+    };
+    this.places = leasedPlaces(parts.places, membership);
+    this.receivers = new NodeReceivers({
+      store: parts.stores.receivers,
+      own: () => membership.own,
+      isValid: () => membership.isValid,
+      displace: (node, receiver, newcomer) => this.#peers.get(node)?.displaced(receiver, newcomer) ?? Promise.resolve(),
+      log: parts.log,
+    });
+    this.elsewhere = {
+      tell: (store, change) => this.tellAll(`changed ${store}`, change),
+      heard: async () => {
+        await Promise.all([...this.#peers.values()].map((peer) => peer.heard()));
+        if (!membership.isValid) throw withoutLease();
+      },
+    };
+    membership.watch({
+      joined: (facts) => this.#joined(facts),
+      left: ({ id }) => {
+        this.#peers.get(id)?.gone();
+        this.#peers.delete(id);
+      },
+      lost: () => this.#letGo(),
+      regained: () => this.#rooms?.forgetAll(),
+      notices: (notices) => this.#take(notices),
+      buried: (gone) => void this.#clearUp(gone),
+    });
+  }
+
+  /** Tells every other node, now or as soon as it can be reached. */
+  tellAll(note: string, value: unknown): void {
+    for (const peer of this.#peers.values()) peer.tell(note, value);
+  }
+
+  /** The way to the living node of that id; undefined = it has gone, or is this one. */
+  peer(id: string): Peer | undefined {
+    return this.#peers.get(id);
+  }
+
+  /**
+   * Joins the others: from here on this node is told of what changes, so that it may let devices in.
+   * @throws Error whose message says what to do
+   */
+  async join(rooms: OwnRooms, { port, addresses }: { readonly port: number; readonly addresses: readonly string[] }) {
+    const { stores, hubName, clock, random, log } = this.#parts;
+    this.#rooms = rooms;
+    this.#tls = await openNodeTls({ secret: (name, fresh) => stores.secret(name, fresh), hubName, clock, random });
+    const accept = (link: ThreadLink, greeted: () => void): void => this.#accept(link, greeted);
+    this.#port = await openNodePort({ port, addresses, tls: this.#tls, clock, log, accept });
+    await this.membership.join(this.#port.port);
+    // Each knows this one when it has greeted it; what it told before then is not remembered here.
+    await Promise.all([...this.#peers.values()].map((peer) => peer.reached()));
+    rooms.forgetAll();
+  }
+
+  /** Names of the other nodes that cannot be reached at the moment. */
+  unreached(): readonly string[] {
+    return [...this.#peers.values()].filter((peer) => !peer.isReached).map(({ facts }) => facts.name);
+  }
+
+  get port(): number | undefined {
+    return this.#port?.port;
+  }
+
+  /** Ends the lease and the links; connections were ended before. */
+  async close(): Promise<void> {
+    await this.membership.leave();
+    for (const peer of this.#peers.values()) peer.gone();
+    this.#peers.clear();
+    await this.#port?.close();
+  }
+
+  #joined(facts: NodeFacts): void {
+    const { clock, log, stores } = this.#parts;
+    const nodeTls = this.#tls;
+    if (nodeTls === undefined) return;
+    const greeting = (): Greeting => this.#greeting();
+    const parts = { facts, membership: this.membership, store: stores.nodes, tls: nodeTls, greeting, clock, log };
+    this.#peers.set(facts.id, new Peer(parts));
+  }
+
+  #greeting(): Greeting {
+    const { membership } = this;
+    return { id: membership.own, name: membership.name, version: this.#parts.node.version, words: WORDS };
+  }
+
+  #accept(link: ThreadLink, greeted: () => void): void {
+    let isKnown = false;
+    const known = <Args extends readonly unknown[]>(work: (...args: Args) => Promise<void>) => {
+      return async (...args: Args): Promise<void> => {
+        if (!isKnown) throw new HubError('ServiceUnavailable', undefined, { reason: 'the link was not greeted' });
+        await work(...args);
+      };
+    };
+    link.serve('nodes', {
+      hello: async ({ id, words }) => {
+        if (Math.abs(words - WORDS) > 1) {
+          throw new HubError('ServiceUnavailable', undefined, {
+            reason: `nodes of form ${words} and ${WORDS} cannot talk`,
+          });
+        }
+        if (this.membership.of(id) === undefined) await this.membership.look();
+        if (this.membership.of(id) === undefined) {
+          throw new HubError('ServiceUnavailable', undefined, { reason: 'the node that greets has no lease' });
+        }
+        greeted();
+        if (!isKnown) this.#serve(link);
+        isKnown = true;
+        return this.#greeting();
+      },
+      heard: known(async () => {}),
+      displaced: known((receiver: number, newcomer: string) => this.receivers.displaced(receiver, newcomer)),
+      look: known(() => this.membership.renew()),
+    } satisfies GreetingCalls);
+  }
+
+  /** To a node that has said which one it is. */
+  #serve(link: ThreadLink): void {
+    const rooms = this.#rooms;
+    if (rooms === undefined) return;
+    serveConnections(link, rooms.connections);
+    for (const [note, heard] of Object.entries(rooms.heard)) link.on(note, heard);
+    link.on('anew', () => this.#letGo());
+  }
+
+  /** This node holds nothing any more that another could not have. */
+  #letGo(): void {
+    this.receivers.dropAll();
+    this.#rooms?.forgetAll();
+    this.#rooms?.dropAll('storage-failed').catch((error: unknown) => {
+      this.#parts.log.error({ error }, 'connections of a node without a lease could not be ended');
+    });
+  }
+
+  async #take(notices: readonly Notice[]): Promise<void> {
+    await Promise.all(notices.map(({ body }) => this.#takeOne(JSON.parse(body) as NodeNotice)));
+  }
+
+  async #takeOne(notice: NodeNotice): Promise<void> {
+    const rooms = this.#rooms;
+    if (rooms === undefined) return;
+    switch (notice.kind) {
+      case 'drop':
+        await rooms.connections.drop(notice.place, notice.reason);
+        return;
+      case 'displaced':
+        await this.receivers.displaced(notice.receiver, notice.newcomer);
+        return;
+      case 'told':
+        for (const [note, value] of notice.tales) this.#hear(rooms, note, value);
+        return;
+      case 'anew':
+        this.#letGo();
+        return;
+    }
+  }
+
+  /** What a link would have brought. */
+  #hear({ connections, heard }: OwnRooms, note: string, value: unknown): void {
+    if (note === 'node wakes') connections.wake(value as never);
+    else if (note === 'node notifies') connections.notify(...(value as Parameters<Connections['notify']>));
+    else heard[note]?.(value as never);
+  }
+
+  async #clearUp(gone: readonly NodeFacts[]): Promise<void> {
+    for (const { id, name } of gone) {
+      try {
+        const places = await this.#parts.places.leave(id);
+        this.#parts.log.info({ node: name, id, places: places.length }, 'the places of a node that has gone are free');
+      } catch (error) {
+        this.#parts.log.error({ node: name, id, error }, 'the places of a node that has gone could not be freed');
+      }
+    }
+  }
+}
+
+/** Resolves when everything handed over to the log before is durable or has failed. */
+function settled({ writer }: EventLog): Promise<void> {
+  if (writer.pendingBytes === 0) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => resolve();
+    writer.await({ batchDurable: done, batchFailed: done });
+  });
+}
+
+/** Without a lease no place is taken; one that was taken while it ended is given back. */
+function leasedPlaces(places: Places, membership: Membership): Places {
+  const unknown = (): PlaceOutcome => ({ kind: 'unknown', error: withoutLease() });
+  return {
+    ...places,
+    async claim(claims) {
+      if (!membership.isValid) return claims.map(unknown);
+      const outcomes = await places.claim(claims);
+      return membership.isValid ? outcomes : claims.map(unknown);
+    },
+  };
+}
+
+const withoutLease = (): HubError =>
+  new HubError('ServiceUnavailable', undefined, { reason: 'this node has no lease at the moment' });

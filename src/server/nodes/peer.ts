@@ -1,0 +1,307 @@
+/**
+ * The way to one other node: a link that is opened as soon as the node is known, and again when it has closed, for as long as the node
+ * has a lease. What is asked for is answered by that node, or by the end of its lease; there is no third way, so that what is told as
+ * done holds for every node that lets devices in.
+ */
+import type net from 'node:net';
+import tls from 'node:tls';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { HubError } from '../../core/errors.ts';
+import type { NodeStore } from '../../core/nodes/ports.ts';
+import type { NodeFacts } from '../../core/nodes/types.ts';
+import type { Connections, PlaceRef } from '../../core/presence/places.ts';
+import type { Call } from '../../core/presence/types.ts';
+import type { EveryCall, ThreadLink } from '../threads/calls.ts';
+import { connectionsOver } from '../threads/node-connections.ts';
+import { openSocketLink } from '../threads/socket-link.ts';
+import { watchMember } from '../threads/watch-member.ts';
+import type { Membership } from './membership.ts';
+import type { NodeTls } from './node-tls.ts';
+import { type Greeting, type NodeNotice, newNoticeId } from './words.ts';
+
+/** What a node serves to one that has opened a link to it. */
+export interface GreetingCalls {
+  /** The first call of a link. @throws HubError the caller is no node with a lease */
+  hello(greeting: Greeting): Promise<Greeting>;
+  /** Answers when everything that was told before has been taken. */
+  heard(): Promise<void>;
+  /** @throws HubError as `Receiver.displaced` takes it, never */
+  displaced(receiver: number, newcomer: string): Promise<void>;
+  /** The node is to look at its own row in the table of nodes. */
+  look(): Promise<void>;
+}
+
+export const greetingCalls: EveryCall<GreetingCalls> = {
+  hello: 'uncounted',
+  heard: 'uncounted',
+  displaced: 'uncounted',
+  look: 'uncounted',
+};
+
+export interface PeerParts {
+  readonly facts: NodeFacts;
+  readonly membership: Membership;
+  readonly store: NodeStore;
+  readonly tls: NodeTls;
+  readonly greeting: () => Greeting;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface OpenWay {
+  readonly link: ThreadLink;
+  readonly calls: GreetingCalls;
+  readonly connections: Connections;
+}
+
+type Tale = readonly [note: string, value: unknown];
+
+export class Peer {
+  readonly #parts: PeerParts;
+  readonly #clock: Clock;
+  #way: OpenWay | undefined;
+  #socket: net.Socket | undefined;
+  /** In order, what the node has not said to have taken: a link that closes may take some along, and what comes twice does no harm. */
+  #kept: Tale[] = [];
+  /** How many were told and taken before these. */
+  #taken = 0;
+  /** There was too much for keeping: the node is to begin anew. */
+  #mustBeginAnew = false;
+  #downSince: number;
+  #hasGone = false;
+  #cancelDial: Cancel = () => {};
+  #changed: (() => void)[] = [];
+  /** That it cannot be reached was told. */
+  #isMissed = false;
+
+  constructor(parts: PeerParts) {
+    this.#parts = parts;
+    this.#clock = parts.clock;
+    this.#downSince = parts.clock.monotonic();
+    void this.#dial();
+  }
+
+  get facts(): NodeFacts {
+    return this.#parts.facts;
+  }
+
+  /** Whether its link is open. */
+  get isReached(): boolean {
+    return this.#way !== undefined;
+  }
+
+  /** The connections of that node. */
+  readonly connections: Connections = {
+    drop: (place, reason) =>
+      this.ask(({ connections }) => connections.drop(place, reason), {
+        kind: 'drop',
+        place: plain(place),
+        reason,
+      }),
+    wake: (place) => this.tell('node wakes', plain(place)),
+    notify: (place, note) => this.tell('node notifies', [plain(place), note]),
+    invoke: (place, call, signal) => this.#invoke(place, call, signal),
+  };
+
+  /** Tells it now, or when there is a way to it. */
+  tell(note: string, value: unknown): void {
+    if (this.#hasGone) return;
+    if (this.#kept.length < limits.nodeNotesKeptMax) this.#kept.push([note, value]);
+    else {
+      this.#taken += this.#kept.length;
+      this.#kept = [];
+      this.#mustBeginAnew = true;
+      // What is open is not trusted to have carried them.
+      this.#socket?.destroy();
+      return;
+    }
+    this.#way?.link.tell(note, value);
+  }
+
+  /** Resolves when everything that was told before has been taken, or the node's lease is over. */
+  async heard(): Promise<void> {
+    const told = this.#taken + this.#kept.length;
+    await this.ask(
+      (way) => this.#heardOver(way),
+      () => (this.#mustBeginAnew ? { kind: 'anew' } : { kind: 'told', tales: this.#kept }),
+    );
+    this.#forget(told);
+  }
+
+  displaced(receiver: number, newcomer: string): Promise<void> {
+    return this.ask(({ calls }) => calls.displaced(receiver, newcomer), { kind: 'displaced', receiver, newcomer });
+  }
+
+  /** It is to look at its own row, if it can be reached; else it does so with its next renewal. */
+  async look(): Promise<void> {
+    await this.#way?.calls.look().catch(() => {});
+  }
+
+  /**
+   * Asks until it is answered or the node's lease is over. A node that lives and cannot be reached is told by the database, with the
+   * next renewal of its lease, which it cannot have without.
+   */
+  async ask(over: (way: OpenWay) => Promise<void>, left: NodeNotice | (() => NodeNotice)): Promise<void> {
+    let leftId: string | undefined;
+    while (!this.#hasGone) {
+      const way = this.#way;
+      if (way !== undefined) {
+        try {
+          await over(way);
+          return;
+        } catch (error) {
+          if (way.link.isOpen) throw error;
+          continue;
+        }
+      }
+      this.#parts.membership.suspect(this.facts.id);
+      await this.#waitForChange(limits.nodeNoticeLookMs);
+      if (this.#way !== undefined || this.#hasGone) continue;
+      if (this.#clock.monotonic() - this.#downSince < limits.nodeLinkPatienceMs) continue;
+      try {
+        if (leftId === undefined) leftId = await this.#leave(typeof left === 'function' ? left() : left);
+        else if ((await this.#parts.store.noticesLeft([leftId])).length === 0) return;
+      } catch {
+        // The database does not answer: then that node cannot renew its lease either.
+      }
+    }
+  }
+
+  /** Its lease is over: nothing waits for it any more. */
+  gone(): void {
+    this.#hasGone = true;
+    this.#kept = [];
+    this.#cancelDial();
+    this.#socket?.destroy();
+    this.#way = undefined;
+    this.#tellChange();
+  }
+
+  /** Resolves when it has been reached, or its lease is over. */
+  async reached(): Promise<void> {
+    while (!this.#hasGone && this.#way === undefined) {
+      this.#parts.membership.suspect(this.facts.id);
+      await this.#waitForChange(limits.nodeNoticeLookMs);
+    }
+  }
+
+  async #heardOver({ calls }: OpenWay): Promise<void> {
+    const told = this.#taken + this.#kept.length;
+    await calls.heard();
+    this.#forget(told);
+  }
+
+  /** So many, from the first one on, need not be told again. */
+  #forget(count: number): void {
+    if (count <= this.#taken) return;
+    this.#kept.splice(0, count - this.#taken);
+    this.#taken = count;
+  }
+
+  async #invoke(place: PlaceRef, call: Call, signal: AbortSignal): Promise<unknown> {
+    if (this.#way === undefined) await this.#waitForChange(limits.nodeDialMs);
+    signal.throwIfAborted();
+    const way = this.#way;
+    if (way === undefined) throw new HubError('DeviceNotOnline');
+    try {
+      return await way.connections.invoke(place, call, signal);
+    } catch (error) {
+      // Whether the device has heard of it is not known: it is not asked again.
+      if (way.link.isOpen || signal.aborted) throw error;
+      throw new HubError('DeviceConnectionClosedRemotely', undefined, { cause: error });
+    }
+  }
+
+  /** @returns the notice's id; undefined = the node has no lease any more */
+  async #leave(notice: NodeNotice): Promise<string | undefined> {
+    const text = JSON.stringify(notice);
+    const body = text.length > limits.nodeNoticeBytesMax ? JSON.stringify({ kind: 'anew' } satisfies NodeNotice) : text;
+    const id = newNoticeId();
+    return (await this.#parts.store.notify(this.facts.id, { id, body })) ? id : undefined;
+  }
+
+  async #dial(): Promise<void> {
+    const { facts, tls: nodeTls, log, membership } = this.#parts;
+    const socket = tls.connect({ ...nodeTls.client(), host: facts.address, port: facts.port });
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    const late = this.#clock.after(limits.nodeDialMs, () => socket.destroy(new Error('no answer in time')));
+    try {
+      await new Promise<void>((resolve, reject) => {
+        socket.once('secureConnect', resolve);
+        socket.once('error', reject);
+        socket.once('close', () => reject(new Error('the connection was closed')));
+      });
+      const link = openSocketLink(socket, (reason) => this.#closed(reason));
+      const calls = link.remote<GreetingCalls>('nodes', greetingCalls);
+      const { id } = await calls.hello(this.#parts.greeting());
+      if (id !== facts.id) throw new Error(`another node answers there: ${id}`);
+      this.#opened({ link, calls, connections: connectionsOver(link) });
+    } catch (error) {
+      socket.destroy();
+      if (this.#hasGone) return;
+      membership.suspect(facts.id);
+      if (!this.#isMissed && this.#clock.monotonic() - this.#downSince >= limits.nodeLinkPatienceMs) {
+        this.#isMissed = true;
+        const reason = error instanceof Error ? error.message : String(error);
+        log.warn({ node: facts.name, address: facts.address, port: facts.port, reason }, 'a node cannot be reached');
+      }
+      this.#cancelDial = this.#clock.after(limits.nodeDialAgainMs, () => void this.#dial());
+    } finally {
+      late();
+    }
+  }
+
+  #opened(way: OpenWay): void {
+    const { facts, log } = this.#parts;
+    if (this.#hasGone) {
+      way.link.close();
+      this.#socket?.destroy();
+      return;
+    }
+    this.#way = way;
+    if (this.#mustBeginAnew) way.link.tell('anew', undefined);
+    this.#mustBeginAnew = false;
+    for (const [note, value] of this.#kept) way.link.tell(note, value);
+    log.info({ node: facts.name, id: facts.id, version: facts.version, wasMissed: this.#isMissed }, 'linked to a node');
+    this.#isMissed = false;
+    const stop = watchMember(
+      this.#clock,
+      () => this.#heardOver(way),
+      () => this.#socket?.destroy(),
+    );
+    way.link.onClose(stop);
+    this.#tellChange();
+  }
+
+  #closed(reason: string | undefined): void {
+    const wasOpen = this.#way !== undefined;
+    this.#way = undefined;
+    if (!wasOpen || this.#hasGone) return;
+    this.#downSince = this.#clock.monotonic();
+    this.#parts.log.debug({ node: this.facts.name, reason }, 'the link to a node has closed');
+    this.#parts.membership.suspect(this.facts.id);
+    this.#tellChange();
+    this.#cancelDial = this.#clock.after(0, () => void this.#dial());
+  }
+
+  #tellChange(): void {
+    for (const listener of this.#changed.splice(0)) listener();
+  }
+
+  /** Resolves when the link has opened or closed, the node has gone, or after so long. */
+  #waitForChange(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(ms, resolve);
+      this.#changed.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+}
+
+/** A holder is more than crosses. */
+const plain = ({ key, connection }: PlaceRef): PlaceRef => ({ key, connection });

@@ -1,0 +1,146 @@
+/** Leases of nodes, duties, notices and readers, over PostgreSQL. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { limits } from '../../base/limits.ts';
+import type { JoiningNode, KnownReceiver } from '../../core/nodes/ports.ts';
+import { withPostgres } from '../contract/postgres.ts';
+
+const node = (id: string, more: Partial<JoiningNode> = {}): JoiningNode => ({
+  ...{ id, name: id, folder: `folder of ${id}`, address: '127.0.0.1', port: 1, version: '1' },
+  ...more,
+});
+const LONG = 60_000;
+
+withPostgres('nodes', (open) => {
+  test('postgres: a lease lasts as long as it says, is renewed while it lasts, and is not given again', async () => {
+    const { tables, close } = await open();
+    const { nodes } = tables;
+    try {
+      assert.equal((await nodes.join(node('a'), LONG)).kind, 'joined');
+      const joined = await nodes.join(node('b'), 300);
+      assert.ok(joined.kind === 'joined');
+      assert.deepEqual(
+        joined.lease.nodes.map(({ id }) => id),
+        ['a', 'b'],
+      );
+      assert.ok((await nodes.renew('b', 300, []))?.nodes.length === 2);
+      await sleep(400);
+      assert.deepEqual(
+        (await nodes.list()).map(({ id }) => id),
+        ['a'],
+      );
+      assert.equal(await nodes.renew('b', LONG, []), undefined);
+      const told = await Promise.all([nodes.bury(), nodes.bury()]);
+      assert.deepEqual(
+        told.flat().map(({ id }) => id),
+        ['b'],
+        'one of the two clears up',
+      );
+      assert.equal(await nodes.renew('b', LONG, []), undefined);
+      await nodes.leave('a');
+      assert.deepEqual(await nodes.list(), []);
+    } finally {
+      await close();
+    }
+  });
+
+  test('postgres: a name is one living node’s, but for one whose folder the newcomer holds', async () => {
+    const { tables, close } = await open();
+    const { nodes } = tables;
+    try {
+      await nodes.join(node('a1', { name: 'a' }), LONG);
+      const taken = await nodes.join(node('a2', { name: 'a' }), LONG);
+      assert.ok(taken.kind === 'taken' && taken.forMs > LONG / 2);
+      assert.equal((await nodes.join(node('a3', { name: 'a', folder: 'folder of a1' }), LONG)).kind, 'joined');
+      assert.deepEqual(
+        (await nodes.list()).map(({ id }) => id),
+        ['a3'],
+      );
+      assert.deepEqual(
+        (await nodes.bury()).map(({ id }) => id),
+        ['a1'],
+      );
+      const full = Array.from({ length: limits.nodesMax - 1 }, (_, at) => nodes.join(node(`n${at}`), LONG));
+      await Promise.all(full);
+      assert.equal((await nodes.join(node('one more'), LONG)).kind, 'full');
+    } finally {
+      await close();
+    }
+  });
+
+  test('postgres: a duty is one node’s, until it drains or its lease is over', async () => {
+    const { tables, close } = await open();
+    const { nodes } = tables;
+    try {
+      await nodes.join(node('a'), LONG);
+      await nodes.join(node('b'), LONG);
+      const duties = ['sweep', 'publish'];
+      assert.deepEqual([...((await nodes.renew('a', LONG, duties))?.duties ?? [])].sort(), ['publish', 'sweep']);
+      assert.deepEqual((await nodes.renew('b', LONG, duties))?.duties, []);
+      assert.equal((await nodes.drain('a', true))?.isDraining, true);
+      assert.deepEqual((await nodes.renew('a', LONG, duties))?.duties, []);
+      assert.equal((await nodes.renew('b', LONG, duties))?.duties.length, 2);
+      assert.equal((await nodes.drain('a', false))?.isDraining, false);
+      assert.deepEqual((await nodes.renew('a', LONG, duties))?.duties, []);
+      await nodes.leave('b');
+      assert.equal((await nodes.renew('a', LONG, duties))?.duties.length, 2);
+      assert.equal(await nodes.drain('nobody', true), undefined);
+    } finally {
+      await close();
+    }
+  });
+
+  test('postgres: a notice waits for its node’s renewal, and nobody waits for one of a node that has gone', async () => {
+    const { tables, close } = await open();
+    const { nodes } = tables;
+    try {
+      await nodes.join(node('a'), 500);
+      assert.equal(await nodes.notify('a', { id: 'n1', body: '{}' }), true);
+      assert.equal(await nodes.notify('gone', { id: 'n2', body: '{}' }), false);
+      const lease = await nodes.renew('a', 500, []);
+      assert.deepEqual(lease?.notices, [{ id: 'n1', body: '{}' }]);
+      assert.deepEqual(await nodes.noticesLeft(['n1', 'n2']), ['n1']);
+      await nodes.noticesTaken(['n1']);
+      assert.deepEqual(await nodes.noticesLeft(['n1']), []);
+      await nodes.notify('a', { id: 'n3', body: '{}' });
+      await sleep(600);
+      assert.deepEqual(await nodes.noticesLeft(['n3']), []);
+    } finally {
+      await close();
+    }
+  });
+
+  test('postgres: readers of all nodes share a place as those of one do', async () => {
+    const { tables, close } = await open();
+    const { nodes, receivers } = tables;
+    const place = { eventHub: 'Hub', consumerGroup: 'G', partition: 0 };
+    const reader = (of: string, receiver: number, epoch?: number): KnownReceiver => ({
+      ...{ node: of, receiver, name: `${of}${receiver}` },
+      ...(epoch !== undefined && { epoch }),
+    });
+    try {
+      await nodes.join(node('a'), LONG);
+      await nodes.join(node('b'), 400);
+      for (let at = 0; at < limits.receiversPerPartitionMax; at++) {
+        await receivers.enter({ ...place, consumerGroup: 'g' }, reader(at % 2 === 0 ? 'a' : 'b', at));
+      }
+      await assert.rejects(receivers.enter(place, reader('a', 9)), { code: 'IotHubQuotaExceeded' });
+      await receivers.leave(place, reader('a', 0));
+      await receivers.enter(place, reader('a', 9));
+      await sleep(500);
+      await receivers.enter(place, reader('a', 10));
+      const displaced = await receivers.enter(place, reader('a', 11, 3));
+      assert.deepEqual(displaced.map(({ name }) => name).sort(), ['a10', 'a2', 'a4', 'a9']);
+      await assert.rejects(receivers.enter(place, reader('a', 12, 2)), { code: 'LinkCreationConflict' });
+      await assert.rejects(receivers.enter(place, reader('a', 12)), { code: 'LinkCreationConflict' });
+      const [first, second] = await Promise.all([
+        receivers.enter({ ...place, partition: 1 }, reader('a', 13, 1)),
+        receivers.enter({ ...place, partition: 1 }, reader('a', 14, 1)),
+      ]);
+      assert.equal(first.length + second.length, 1, 'of two at the same time one displaces the other');
+    } finally {
+      await close();
+    }
+  });
+});
