@@ -77,7 +77,7 @@ test('an endpoint that comes is archived into its folder, one with other setting
 
 test('folders as a store: whole objects, ranges, no path that leads out', async () => {
   const root = path.join(folder, 'tree');
-  const store = await openTreeStore(root);
+  const store = await openTreeStore(root, 'a');
   async function* source(...pieces: string[]) {
     for (const piece of pieces) yield Buffer.from(piece);
   }
@@ -99,6 +99,6 @@ test('folders as a store: whole objects, ranges, no path that leads out', async 
     await assert.rejects(store.put(wrong, source('x'), options), { kind: 'denied' }, wrong);
     await assert.rejects(store.head(wrong), { kind: 'denied' }, wrong);
   }
-  assert.deepEqual(readdirSync(path.join(root, '.staging')), []);
+  assert.deepEqual(readdirSync(path.join(root, '.staging', 'a')), []);
   await store.close();
 });

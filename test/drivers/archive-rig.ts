@@ -90,7 +90,7 @@ export async function archivedIn(objects: ReadonlyMap<string, Buffer>): Promise<
     const list = found.get(Number(partition)) ?? [];
     found.set(Number(partition), list);
     for (const group of parquet.groups) {
-      for (const { firstSequence, count } of await parquet.read(group, 0)) {
+      for (const { firstSequence, count } of await parquet.read(group)) {
         for (let nth = 0; nth < count; nth++) list.push(firstSequence + nth);
       }
     }

@@ -32,4 +32,9 @@ export const archiveLimits = {
   archiveRetryMsMax: 60 * SECOND_MS,
   /** After so long without a file to make, the archive's thread ends. */
   archiveThreadIdleMs: 120 * SECOND_MS,
+  /** Groups of archived events that are kept for those who read history, and files whose ends are. */
+  historyBytesMax: 64 * MiB,
+  historyFilesOpenMax: 64,
+  /** How old the list of files may be, by which history finds none. */
+  historyListMs: 1 * SECOND_MS,
 } as const;

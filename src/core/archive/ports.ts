@@ -1,6 +1,7 @@
+import type { EventRun } from '../events/types.ts';
 import type { ObjectStore } from '../files/object-store.ts';
 import type { RoutedEvent } from '../routes/ports.ts';
-import type { ArchiveFormat, FileScheme } from './types.ts';
+import type { FileScheme } from './types.ts';
 
 /** What an archive needs of a store of objects. */
 export type ArchiveStore = Pick<ObjectStore, 'kind' | 'put' | 'head' | 'read' | 'check' | 'close'>;
@@ -21,13 +22,28 @@ export interface FileBuilder {
   abandon(): void;
 }
 
-/** Looks into a file that is in the store. */
-export interface FileInspector {
-  /** Sequence numbers of its events; undefined = files of this form are not looked into. @throws Error it is damaged */
-  inspect(
-    format: ArchiveFormat,
-    file: { readonly bytes: number; read(start: number, end: number): Promise<Uint8Array> },
-  ): Promise<{ readonly events: number; readonly first: number; readonly last: number } | undefined>;
+/** Opens files that events can be read from again, record by record. */
+export interface HistoryFiles {
+  /** @param bytes of the file, as the list has it @throws Error it is not there, or damaged */
+  open(store: ArchiveStore, path: string, bytes: number): Promise<HistoryFile>;
+}
+
+export interface HistoryFile {
+  /** In order. */
+  readonly groups: readonly HistoryGroup[];
+  /** Records of the group that readers of the event hub see, as the log had them. */
+  read(group: HistoryGroup): Promise<readonly EventRun[]>;
+}
+
+/** What is read at a time. Sequence numbers grow, with gaps where the archive was not to have an event. */
+export interface HistoryGroup {
+  readonly firstRow: number;
+  readonly rows: number;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  /** Enqueued times, UTC milliseconds. */
+  readonly firstTime: number;
+  readonly lastTime: number;
 }
 
 /** Where a test may stop the process. */

@@ -1,31 +1,12 @@
 /** Reads events back from a Parquet file of the archive: the same records, byte for byte. */
 import { zstdDecompressSync } from 'node:zlib';
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetRead } from 'hyparquet';
+import type { HistoryFile, HistoryGroup } from '../../core/archive/ports.ts';
 import type { EventRun } from '../../core/events/types.ts';
 import { joinedSize, joinRecord } from '../../wire/amqp/record.ts';
 
 /** A file of which ranges can be read; `end` is exclusive. */
 export type RandomAccess = AsyncBuffer;
-
-/** Facts of one row group. Sequence numbers grow from row to row, with gaps where the archive was not to have an event. */
-export interface GroupFacts {
-  readonly firstRow: number;
-  readonly rows: number;
-  readonly firstSequence: number;
-  readonly lastSequence: number;
-  /** Enqueued times, UTC milliseconds. */
-  readonly firstTime: number;
-  readonly lastTime: number;
-}
-
-export interface ParquetEvents {
-  readonly groups: readonly GroupFacts[];
-  /**
-   * The records of a group from `fromSequence` on that readers of the event hub see, as the log has them.
-   * @throws Error the file is damaged
-   */
-  read(group: GroupFacts, fromSequence: number): Promise<readonly EventRun[]>;
-}
 
 const compressors = { ZSTD: (bytes: Uint8Array): Uint8Array => zstdDecompressSync(bytes) };
 
@@ -48,8 +29,8 @@ const read = [
   'amqpApplicationProperties',
 ];
 
-/** @throws Error the file is no Parquet, or not one of the archive's */
-export async function openParquet(file: RandomAccess): Promise<ParquetEvents> {
+/** What `read` throws: the file is damaged. @throws Error the file is no Parquet, or not one of the archive's */
+export async function openParquet(file: RandomAccess): Promise<HistoryFile> {
   const metadata = await parquetMetadataAsync(file, { parsers, geoparquet: false });
   let firstRow = 0;
   const groups = metadata.row_groups.map((_, index) => {
@@ -57,10 +38,10 @@ export async function openParquet(file: RandomAccess): Promise<ParquetEvents> {
     firstRow += facts.rows;
     return facts;
   });
-  return { groups, read: (group, fromSequence) => readGroup(file, metadata, group, fromSequence) };
+  return { groups, read: (group) => readGroup(file, metadata, group) };
 }
 
-function factsOf(metadata: FileMetaData, index: number): Omit<GroupFacts, 'firstRow'> {
+function factsOf(metadata: FileMetaData, index: number): Omit<HistoryGroup, 'firstRow'> {
   const { columns, num_rows } = metadata.row_groups[index];
   const bounds = (name: string): readonly [number, number] => {
     const column = columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === name);
@@ -81,8 +62,7 @@ type Column = ArrayLike<boolean | number | bigint | Uint8Array | null | undefine
 async function readGroup(
   file: RandomAccess,
   metadata: FileMetaData,
-  group: GroupFacts,
-  fromSequence: number,
+  group: HistoryGroup,
 ): Promise<readonly EventRun[]> {
   const found = new Map<string, Column[]>(read.map((name) => [name, []]));
   await parquetRead({
@@ -108,7 +88,6 @@ async function readGroup(
       application: column('amqpApplicationProperties'),
     },
     group.rows,
-    fromSequence,
   );
 }
 
@@ -133,7 +112,7 @@ interface Rows {
 }
 
 /** Runs as a log has them: records of one time whose sequence numbers follow each other. */
-function runsOf(rows: Rows, count: number, fromSequence: number): readonly EventRun[] {
+function runsOf(rows: Rows, count: number): readonly EventRun[] {
   const parts = (row: number) => ({
     annotations: rows.annotations[row] as Uint8Array,
     properties: rows.properties[row] as Uint8Array,
@@ -144,7 +123,7 @@ function runsOf(rows: Rows, count: number, fromSequence: number): readonly Event
   const wanted: number[] = [];
   let size = 0;
   for (let row = 0; row < count; row++) {
-    if (Number(rows.sequence[row]) < fromSequence || rows.shown[row] !== true) continue;
+    if (rows.shown[row] !== true) continue;
     wanted.push(row);
     size += LENGTH_BYTES + joinedSize(parts(row));
   }

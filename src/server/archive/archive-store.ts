@@ -10,6 +10,8 @@ export interface ArchiveStoreParts {
   readonly endpoint: ArchiveEndpoint;
   /** Of archives whose store is a folder (setting `archiveFolder`): the endpoint's prefix is a folder in it. */
   readonly folder: string;
+  /** Of this process. */
+  readonly node: string;
   /** Where files lie on their way to another store. */
   readonly staging: string;
   /** Certificate (PEM) that a store's is trusted by, beside the usual ones. */
@@ -24,7 +26,7 @@ export async function openArchiveStore(parts: ArchiveStoreParts): Promise<Archiv
   // Loaded by the hubs that use it: a start has enough to read.
   if (endpoint.store === 'folder') {
     const { openTreeStore } = await import('../../stores/objects/tree/tree-store.ts');
-    return openTreeStore(parts.folder);
+    return openTreeStore(parts.folder, encodeURIComponent(`${endpoint.name}@${parts.node}`));
   }
   const folder = path.join(parts.staging, endpoint.name);
   if (endpoint.store === 'azure') {

@@ -2,7 +2,7 @@
  * Objects as plain files in folders, as their paths say: for archives, which others read as files. Nothing but the bytes is kept.
  *
  *     <part>/<part>/<name>       the object's bytes
- *     .staging/…                 what is not an object yet
+ *     .staging/<writer>/…        what is not an object yet
  *
  * An object gets its name by a rename, when it is whole and durable.
  */
@@ -24,9 +24,13 @@ export type TreeStore = Pick<ObjectStore, 'kind' | 'put' | 'head' | 'read' | 'ch
 
 const CONTENT_TYPE = 'application/octet-stream';
 
-/** @param folder made where it is missing; what a crash has left in its staging folder is removed. @throws Error */
-export async function openTreeStore(folder: string): Promise<TreeStore> {
-  const staging = path.join(folder, STAGING_FOLDER);
+/**
+ * @param folder made where it is missing
+ * @param writer of whom there is one at a time: what a crash of it has left on the way to the folder is removed
+ * @throws Error
+ */
+export async function openTreeStore(folder: string, writer: string): Promise<TreeStore> {
+  const staging = path.join(folder, STAGING_FOLDER, writer);
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true, mode: 0o700 });
   const turns = new DiskTurns(folder);
