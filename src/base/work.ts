@@ -2,7 +2,7 @@
  * What a thread has worked off since its start, by kind: one plain count each, cheap enough for the hot path. A reader that finds
  * that the loop stood still compares two readings, and can say what it was busy with.
  */
-export const work = { mqttReads: 0, amqpReads: 0, httpRequests: 0, tlsHandshakes: 0 };
+export const work = { mqttReads: 0, amqpReads: 0, httpRequests: 0, tlsHandshakes: 0, eventsDelivered: 0 };
 
 export type Work = typeof work;
 

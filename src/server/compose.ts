@@ -288,7 +288,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
-  const portal = openPortal({ settings, folder, policies, clock, random, log, shutdown });
+  const portal = await openPortal({
+    ...{ settings, folder, policies, metrics, health, onDisk: storage.onDisk, clock, random, log, shutdown },
+  });
   if (nodes !== undefined) {
     health.add(nodesCheck(nodes));
     const rooms = {

@@ -1,6 +1,7 @@
 /** Opens every port that the settings ask for. All of them share the hub; none knows another. */
 import type { Endpoints } from '../api/endpoints.ts';
 import { limits } from '../base/limits.ts';
+import { work } from '../base/work.ts';
 import type { FilesRoom } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
 import type { Guarded } from '../core/identity/guard.ts';
@@ -95,6 +96,11 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     };
   };
 
+  metrics.watchDelivered(async () => {
+    await threads?.count();
+    return work.eventsDelivered + (threads?.delivered ?? 0);
+  });
+
   parts.health.add({
     name: 'doors',
     isQuiet: true,
@@ -120,6 +126,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       ...(parts.portal !== undefined && {
         portal: {
           ...parts.portal,
+          ...(parts.liveEvents !== undefined && { liveEvents: parts.liveEvents }),
           hub,
           api: { authority: tls.authority, files: parts.files, registryJobs: parts.registryJobs },
           ports: () => (isOpen ? ports() : null),

@@ -178,6 +178,8 @@ test('the page is served with its policies, by name from memory, and says so whi
       sessions: new PortalSessions(memory.hub.clock, memory.hub.random),
       pages: new Pages(dist, clock, silentLog),
       ports: () => null,
+      overview: async () => ({}),
+      history: () => ({}),
     },
   });
   const get = (url: string, headers: Record<string, string> = {}) =>

@@ -22,4 +22,26 @@ export const portalLimits = {
   portalCookieCharsMax: 8 * KiB,
   /** Cookies of the session's name that are tried: another program of this machine may have set one, too. */
   portalCookiesTriedMax: 4,
+  /** Live streams of pages, and those of one session: browsers keep one for all of their tabs. */
+  portalStreamsMax: 64,
+  portalStreamsPerSessionMax: 8,
+  portalTopicsMax: 16,
+  /** How often a stream is told what has come since: a page that draws four times a second draws all of it. */
+  portalTickMs: 250,
+  /** Messages of a device, or of all devices, and monitoring events, that are shown in one tick; others are counted as left out. */
+  portalEventsPerTickMax: 50,
+  /** Bytes of a body that are shown. */
+  portalBodyBytesMax: 16 * KiB,
+  /** Bytes that are read of one partition in a tick; where more has come, the stream goes on at its end. */
+  portalReadBytesMax: 1 * MiB,
+  /** Messages before the end of a partition among which a stream that begins looks for those of its device, and how many it shows. */
+  portalRecentRecordsMax: 2000,
+  portalRecentMax: 20,
+  portalRecentReadsMax: 8,
+  /** Bytes that a stream may leave unread: nothing more is written then; and how long, before it is ended. */
+  portalStreamBytesMax: 1 * MiB,
+  portalStreamStuckMs: 30 * SECOND_MS,
+  portalHeartbeatMs: 15 * SECOND_MS,
+  /** Steps of one chart. */
+  historyPointsMax: 2000,
 } as const;

@@ -83,6 +83,12 @@ export interface PortalOptions {
   /** See `browser-rules.ts`. */
   readonly publicOrigins: PublicOrigins;
   readonly version: string;
+  /** What `/portal/stream` tells of monitoring; absent = it is switched off. */
+  readonly liveEvents?: LiveEvents;
+  /** Of the hub as a whole, now; JSON. */
+  overview(): Promise<object>;
+  /** Of the past, for charts; JSON. @param from @param to UTC milliseconds @param points how many at most */
+  history(from: number, to: number, points: number): object;
   /** What the page shows of the hub's other ports; null before they are open. */
   ports(): Endpoints['ports'] | null;
 }

@@ -24,6 +24,8 @@ export interface Metrics {
   watchDoor(name: string, connections: () => Promise<number>): void;
   /** What strangers do to the ports of this thread. */
   watchConnections(gate: Pick<ConnectionGate, 'counts'>): void;
+  /** Events that were written to readers since the start, of all threads. */
+  watchDelivered(count: () => Promise<number>): void;
   watchPresence(presence: Presence): void;
   watchCommands(commands: Pick<CommandKeeping, 'totals'>, clock: Clock): void;
   watchTwins(totals: OwnHubState['totals'], events: Pick<TwinEventPublisher, 'published'>): void;
@@ -55,6 +57,7 @@ export function openMetrics(): Metrics {
     page: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
     watchDoor: (name, connections) => void doors.set(name, connections),
     watchConnections: (gate) => watchConnections(registers, gate),
+    watchDelivered: (count) => watchDelivered(registers, count),
     watchPresence: (presence) => watchPresence(registers, presence),
     watchCommands: (commands, clock) => watchCommands(registers, commands, clock),
     watchTwins: (totals, events) => watchTwins(registers, totals, events),
@@ -95,6 +98,19 @@ function watchConnections(registers: Registry[], gate: Pick<ConnectionGate, 'cou
       const { refused, displaced } = gate.counts();
       this.set({ how: 'refused' }, refused);
       this.set({ how: 'displaced' }, displaced);
+    },
+  });
+}
+
+function watchDelivered(registers: Registry[], count: () => Promise<number>): void {
+  new Counter({
+    name: 'mooring_events_delivered_total',
+    help: 'Events written to readers over AMQP since the start, each as often as it was read',
+    registers,
+    async collect() {
+      const delivered = await count();
+      this.reset();
+      this.inc(delivered);
     },
   });
 }

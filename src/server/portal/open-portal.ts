@@ -6,12 +6,17 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Policy } from '../../core/identity/types.ts';
+import type { PortalOptions } from '../../protocols/http/options.ts';
 import { Pages } from '../../protocols/http/portal/pages.ts';
 import { PortalSessions } from '../../protocols/http/portal/sessions.ts';
 import type { Settings } from '../config/config.ts';
 import type { DataFolder } from '../data/data-folder.ts';
 import { writeFileDurably } from '../data/data-folder.ts';
 import type { Shutdown } from '../lifecycle.ts';
+import type { Health } from '../observe/health/health.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Storage } from '../storage/storage.ts';
+import { Sampler } from './sampler.ts';
 
 /** In the data folder, readable by the hub's own user; `mooring portal` shows what is in it to the admin port. */
 export const PORTAL_SECRET_FILE = 'portal.secret';
@@ -20,13 +25,16 @@ export interface PortalParts {
   readonly settings: Pick<Settings, 'portal' | 'portalOrigin' | 'adminPort'>;
   readonly folder: DataFolder;
   readonly policies: readonly Policy[];
+  readonly metrics: Pick<Metrics, 'registry'>;
+  readonly health: Health;
+  readonly onDisk: Storage['onDisk'];
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly shutdown: Shutdown;
 }
 
-export interface OpenPortal {
+export interface OpenPortal extends Pick<PortalOptions, 'overview' | 'history'> {
   readonly sessions: PortalSessions;
   readonly pages: Pages;
   readonly owner: Policy;
@@ -39,8 +47,8 @@ const OWNER = 'iothubowner';
 const SWEEP_MS = 60_000;
 
 /** Undefined where it is switched off, or has no port. */
-export function openPortal(parts: PortalParts): OpenPortal | undefined {
-  const { settings, folder, policies, clock, random, log, shutdown } = parts;
+export async function openPortal(parts: PortalParts): Promise<OpenPortal | undefined> {
+  const { settings, folder, policies, clock, random, log, shutdown, metrics, health, onDisk } = parts;
   const file = folder.file(PORTAL_SECRET_FILE);
   const owner = policies.find(({ name }) => name === OWNER);
   if (!settings.portal || settings.adminPort === 'off' || owner === undefined) {
@@ -60,7 +68,14 @@ export function openPortal(parts: PortalParts): OpenPortal | undefined {
   };
   sweep();
   shutdown.add('portal sessions', () => cancel());
+  const sampler = await Sampler.open({
+    ...{ hubName: folder.facts.hubName, registry: metrics.registry, health, folder: folder.path, onDisk, clock, log },
+    file: folder.file('portal.history'),
+  });
+  shutdown.add('portal history', () => sampler.close());
   return {
+    overview: () => sampler.overview(),
+    history: (from, to, points) => sampler.history(from, to, points),
     sessions,
     pages: new Pages(pagesFolder(), clock, log),
     owner,

@@ -76,6 +76,7 @@ export class ListenerThreads {
   #stopping = false;
   /** How many have ever been started. */
   #started = 0;
+  #delivered = 0;
 
   /** Resolves when all threads run. @throws Error when one cannot. */
   static async start(parts: ThreadsParts): Promise<ListenerThreads> {
@@ -129,7 +130,12 @@ export class ListenerThreads {
     };
   }
 
-  /** Resolves when the doors' connections are those of now. */
+  /** Events that threads have written to readers since the start, as of the last `count`. */
+  get delivered(): number {
+    return this.#delivered;
+  }
+
+  /** Resolves when the doors' connections, and what was delivered, are those of now. */
   count(): Promise<void> {
     return this.#onAll((calls) => calls.count().catch(() => {}));
   }
@@ -205,6 +211,9 @@ export class ListenerThreads {
     serveLog(link, this.#log);
     link.on('authenticationFailed', (check: string) => parts.metrics.authenticationFailed(check));
     link.on('handshakeFailed', (failure: HandshakeFailure) => parts.handshakes.failed(failure));
+    link.on('delivered', (count: number) => {
+      this.#delivered += count;
+    });
     link.on('connections', ([name, count]: [string, number]) => void running.connections.set(name, count));
     worker.on('error', (error: unknown) => {
       running.failure = error;

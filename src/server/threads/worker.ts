@@ -7,6 +7,7 @@ import { assert } from '../../base/assert.ts';
 import { systemClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { systemRandom } from '../../base/random.ts';
+import { work } from '../../base/work.ts';
 import { DeliveryTurns } from '../../protocols/amqp/back-ends/delivery-turns.ts';
 import { openAmqpDoor } from '../../protocols/amqp/server.ts';
 import { openMqttDoor } from '../../protocols/mqtt/server.ts';
@@ -79,6 +80,7 @@ const turns = new DeliveryTurns(clock);
 const doors = new Map<string, Door>();
 const opened = new Set<string>();
 const told = new Map<string, number>();
+let toldDelivered = 0;
 
 function tellConnections(): void {
   for (const [name, door] of doors) {
@@ -87,6 +89,9 @@ function tellConnections(): void {
     told.set(name, count);
     link.tell('connections', [name, count]);
   }
+  if (work.eventsDelivered === toldDelivered) return;
+  link.tell('delivered', work.eventsDelivered - toldDelivered);
+  toldDelivered = work.eventsDelivered;
 }
 
 link.serve('thread', {

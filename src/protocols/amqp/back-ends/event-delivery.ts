@@ -1,5 +1,6 @@
 import { assert } from '../../../base/assert.ts';
 import { limits } from '../../../base/limits.ts';
+import { work } from '../../../base/work.ts';
 import type { EventLog } from '../../../core/events/ports.ts';
 import type { DeliveredRecord } from '../../../core/events/room.ts';
 import type { EventRun } from '../../../core/events/types.ts';
@@ -103,6 +104,7 @@ export class EventDelivery implements Deliverer {
   deliverPiece(): boolean {
     const { link, log, partition } = this.#options;
     if (this.#isStopped || !link.isOpen) return false;
+    const first = this.#next;
     try {
       const frames = this.#frames;
       frames.beginPiece();
@@ -111,6 +113,7 @@ export class EventDelivery implements Deliverer {
       while (this.#mayWrite() && frames.pieceBytes < DELIVERY_BUFFER_BYTES && this.#deliver(metrics));
       frames.flush();
       if (!this.#isReading) this.#pieces.laidOut(this);
+      work.eventsDelivered += this.#next - first;
       const isFull = frames.pieceBytes >= DELIVERY_BUFFER_BYTES;
       if (this.#left > 0 || this.#partial !== undefined) return isFull;
       if (link.credit === 0) return false;

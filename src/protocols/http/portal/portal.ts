@@ -4,19 +4,31 @@
  */
 import type http from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { limits } from '../../../base/limits.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { PolicyPrincipal } from '../../../core/identity/types.ts';
 import { absentRoutes } from '../absent-routes.ts';
 import { apiRoutes } from '../api-routes.ts';
 import { buildApp } from '../app.ts';
 import type { PortalOptions } from '../options.ts';
+import { invalidArgument } from '../refusals.ts';
 import { cookieName, cookiesOf, isCrossSite, isPrivate } from './browser-rules.ts';
 import { pagePaths, pageSecurity, sendPage } from './pages.ts';
 import { addJsonParser, addSessionRoutes, type SessionGate } from './session-routes.ts';
 import type { Session } from './sessions.ts';
+import { addStreamRoutes } from './stream/streams.ts';
 
 const API = '/portal/api';
 const CSRF_HEADER = 'x-mooring-csrf';
+const HOUR_MS = 3_600_000;
+
+const time = z.coerce.number().int().min(0).max(8.64e15);
+const historySchema = z.strictObject({
+  from: time.optional(),
+  to: time.optional(),
+  points: z.coerce.number().int().min(1).max(limits.historyPointsMax).default(400),
+});
 
 export interface Portal {
   /** Ends what would never end by itself. */
@@ -66,6 +78,18 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
 
   addSessionRoutes(app, options, port, gate);
 
+  const streams = addStreamRoutes(app, gate, options);
+  app.get('/portal/history', async (request, reply) => {
+    const { principal } = gate.demand(request.raw);
+    options.hub.guard.demand(principal, 'hub.read');
+    const parsed = historySchema.safeParse(request.query);
+    if (!parsed.success) throw invalidArgument(parsed.error, 'query');
+    const { from, to, points } = parsed.data;
+    const now = options.hub.clock.now();
+    const answer = options.history(from ?? now - HOUR_MS, to ?? now, points);
+    return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer));
+  });
+
   const principals = new WeakMap<http.IncomingMessage, PolicyPrincipal>();
   let api: Promise<FastifyInstance> | undefined;
   // Made when a page asks for the first time: most starts of a hub are not for the portal.
@@ -104,7 +128,12 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
   for (const name of ['favicon.svg', 'license.md']) {
     app.get(`/${name}`, async (request, reply) => sendPage(pages, name, request, reply));
   }
-  return { close: () => sessions.end('all', 'stopping') };
+  return {
+    close() {
+      streams.close();
+      sessions.end('all', 'stopping');
+    },
+  };
 
   function isPortalPath({ url }: FastifyRequest): boolean {
     const path = url.split('?', 1)[0];

@@ -35,6 +35,6 @@ test('health warns of a long stall, and of no other', () => {
 });
 
 test('what was worked off is told by kind', () => {
-  const before = { mqttReads: 1, amqpReads: 2, httpRequests: 3, tlsHandshakes: 4 };
+  const before = { mqttReads: 1, amqpReads: 2, httpRequests: 3, tlsHandshakes: 4, eventsDelivered: 0 };
   assert.deepEqual(workBetween(before, { ...before, amqpReads: 9 }), { amqpReads: 7 });
 });
