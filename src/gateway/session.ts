@@ -32,7 +32,7 @@ export interface SessionWire {
   settle(id: string, settlement: Settlement | 'release'): void;
   answer(id: string, answer: MethodAnswer): void;
   /** Absent = the host has no way to the hub's files. */
-  readonly files?: DeviceFiles;
+  readonly files?: DeviceFiles | undefined;
   /** The handler is done with a change: the next one may come. */
   desiredTaken(version: number): void;
   /** @param reason Of an end that the device has brought about by silence */

@@ -25,12 +25,14 @@ export interface GatewayRun {
 export function hubOptions(
   hub: TestHub,
   port = hub.endpoints.ports.amqps as number,
-): Pick<RemoteHostOptions, 'hub' | 'credential'> {
-  const parts = parseConnectionString(hub.endpoints.connectionStrings.iothubowner);
+  policy: 'iothubowner' | 'device' = 'iothubowner',
+): Pick<RemoteHostOptions, 'hub' | 'credential' | 'httpsPort'> {
+  const parts = parseConnectionString(hub.endpoints.connectionStrings[policy]);
   const [policyName, key] = [parts.get('sharedaccesskeyname') ?? '', parts.get('sharedaccesskey') ?? ''];
   return {
     hub: { host: 'localhost', port, isTls: true, ca: hub.ca },
     credential: { kind: 'key', policyName, key },
+    httpsPort: hub.endpoints.ports.https as number,
   };
 }
 
@@ -118,7 +120,9 @@ export async function remoteRig(
   let running: GatewayRun | undefined;
   return {
     async start(definition, settings) {
-      running = await runGateway({ ...hubOptions(hub), ...rights, folder }, definition, settings);
+      // It needs no more than to be devices.
+      const place = hubOptions(hub, undefined, 'device');
+      running = await runGateway({ ...place, ...rights, folder }, definition, settings);
       const { remote } = running;
       await until('the gateway has reached the hub', () => remote.host.hubReachable);
       return running.ports[0];
@@ -150,6 +154,16 @@ export async function remoteRig(
       const { $metadata, $version, ...reported } = (await api.twins.get({ deviceId })).properties?.reported ?? {};
       return reported;
     },
+    async giveFile(deviceId, name, bytes) {
+      await api.files.put('hub', name, { body: once(bytes), bytes: bytes.length });
+      const [{ error }] = await api.files.grant(name, [{ deviceId }], 3600);
+      if (error !== undefined) throw new Error(`the file is not granted: ${error}`);
+    },
+    async uploaded(deviceId, name) {
+      const pieces: Uint8Array[] = [];
+      for await (const piece of (await api.files.get({ deviceId }, name)).body) pieces.push(Buffer.from(piece));
+      return Buffer.concat(pieces);
+    },
     disable: async (deviceId) => void (await api.devices.update(deviceId, { status: 'disabled' })),
     async stop() {
       await running?.stop();
@@ -158,4 +172,8 @@ export async function remoteRig(
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }

@@ -68,6 +68,8 @@ export const gatewayLimits = {
   gatewayAttachesAtOnce: 16,
   /** Devices that a gateway makes on sight, unless the operator says otherwise. */
   gatewayCreatedMax: 1000,
+  /** Requests about files that a gateway has under way at the hub; more wait. */
+  gatewayFileRequestsMax: 8,
   /** How often a gateway says how far its backlog is; how long its adapter may take to finish what it does. */
   gatewayProgressMs: 10 * SECOND_MS,
   gatewayStopMs: 10 * SECOND_MS,

@@ -74,6 +74,7 @@ async function runGateway(adapter: string | undefined, options: RunOptions, term
     await terminal.untilStopped((stop) =>
       runGatewayProgram({
         ...{ hub: placeOf(login, options.hub), credential: credentialOf(login), loaded, stop },
+        httpsPort: login.ports.https,
         env: terminal.env,
         say(level, text, facts) {
           if (level === 'debug' && options.verbose !== true) return;

@@ -37,6 +37,8 @@ const schema = z.strictObject({
     .min(10)
     .max(3600)
     .default(limits.gatewayIdleMs / 1000),
+  /** The hub's HTTPS port, by which files of devices come and go; absent = that of the login. */
+  httpsPort: z.int().min(1).max(65_535).optional(),
   /** Certificate chain and key in PEM, for listeners with `certificate: 'host'`. */
   certificateFile: z.string().optional(),
   keyFile: z.string().optional(),

@@ -16,6 +16,8 @@ import { GatewayStoreError } from './store.ts';
 export interface GatewayProgram {
   readonly hub: HubPlace;
   readonly credential: HubCredential;
+  /** Of the login; undefined = it names none. */
+  readonly httpsPort?: number | undefined;
   readonly loaded: LoadedConfig;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Lines for the operator, or for a program. */
@@ -50,6 +52,7 @@ export async function runGatewayProgram(program: GatewayProgram): Promise<void> 
     hub: program.hub,
     credential: program.credential,
     folder: path.resolve(base, config.folder),
+    httpsPort: config.httpsPort ?? program.httpsPort,
     clock: systemClock,
     log,
     queueBytesMax: config.queueMiB * 1024 * 1024,

@@ -10,6 +10,7 @@ import type { CloseReason, ConnectOptions, DeviceSession, Handlers, Host, Log, P
 import type { HubConnection, HubCredential, HubPlace } from './amqp/connection.ts';
 import { type DeviceEvents, DeviceLinks } from './amqp/device-links.ts';
 import { SessionPool } from './amqp/session-pool.ts';
+import { HubFiles } from './device-files.ts';
 import { Forwarder } from './forwarder.ts';
 import { HubLink } from './hub-link.ts';
 import { Outcomes } from './outcomes.ts';
@@ -24,6 +25,8 @@ export interface RemoteHostOptions {
   readonly credential: HubCredential;
   /** Everything that must survive the gateway lies here. */
   readonly folder: string;
+  /** Where the hub's HTTPS port is, for files of devices; absent = they have none. */
+  readonly httpsPort?: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly queueBytesMax?: number;
@@ -56,6 +59,7 @@ export class RemoteHost {
   readonly #proofs: Proofs;
   readonly #outcomes: Outcomes;
   readonly #reports: Reports;
+  readonly #files: HubFiles | undefined;
   readonly #sessions = new Map<string, RemoteSession>();
   #pool: SessionPool | undefined;
   /** Sessions that wait for their links. */
@@ -92,6 +96,8 @@ export class RemoteHost {
     });
     this.#outcomes = new Outcomes(store, clock);
     this.#reports = new Reports(store);
+    const { httpsPort } = options;
+    this.#files = httpsPort === undefined ? undefined : new HubFiles({ place: hub, httpsPort, credential, clock });
     this.link = new HubLink({
       ...{ place: hub, credential, clock, log, idleMs: options.idleMs },
       linked: (connection) => this.#linked(connection),
@@ -132,6 +138,7 @@ export class RemoteHost {
     for (const session of [...this.#sessions.values()]) session.end('stopping');
     await this.parts.listeners.close();
     await this.link.stop();
+    this.#files?.close();
     this.#store.close();
     this.#memory.close();
   }
@@ -173,6 +180,7 @@ export class RemoteHost {
     });
     const session = new RemoteSession({
       ...{ device, clock, end: hosted, modelId: options.modelId, address: options.address },
+      files: this.#files?.of(device),
       ...{ queue: this.queue, forwarder: this.forwarder, outcomes: this.#outcomes, reports: this.#reports },
       wants: {
         commands: handlers.command === undefined ? 0 : (options.commandsAtOnce ?? 1),

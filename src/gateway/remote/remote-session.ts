@@ -6,6 +6,7 @@ import type { SessionEnd, SessionWire } from '../session.ts';
 import type {
   CloseReason,
   Command,
+  DeviceFiles,
   JsonObject,
   MethodAnswer,
   MethodCall,
@@ -32,6 +33,8 @@ export interface RemoteSessionParts {
   readonly forwarder: Forwarder;
   readonly outcomes: Outcomes;
   readonly reports: Reports;
+  /** Absent = the gateway has no way to the hub's files. */
+  readonly files?: DeviceFiles | undefined;
   /** The session as the adapter has it. */
   readonly end: SessionEnd;
   /** Its links ended for a reason that may pass: they are to be opened again. */
@@ -64,6 +67,10 @@ export class RemoteSession implements SessionWire, DeviceEvents {
     this.#parts = parts;
     this.device = parts.device;
     [this.#deviceId, this.#moduleId] = parts.device.split('/');
+  }
+
+  get files(): DeviceFiles | undefined {
+    return this.#parts.files;
   }
 
   get isClosed(): boolean {
