@@ -1,6 +1,8 @@
 /** `npm run bench -- NAME [options]`: see bench/README.md. */
 import path from 'node:path';
 import { adapterLine } from './adapter-line.ts';
+import { clusterIn } from './cluster-in.ts';
+import { clusterOut } from './cluster-out.ts';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { configurations } from './configurations.ts';
 import { connectChurn } from './connect-churn.ts';
@@ -86,6 +88,12 @@ async function run(bench: string | undefined): Promise<void> {
       ratePerSecond: values.rate === undefined ? undefined : count('rate'),
       bag: values.bag,
     });
+  } else if (bench === 'cluster-in') {
+    const ratePerSecond = values.rate === undefined ? undefined : count('rate');
+    await clusterIn({ ...common, ...timing(), shapes: [shapeOf(values.shape)], ratePerSecond, bag: values.bag });
+  } else if (bench === 'cluster-out') {
+    const [events, payloadBytes] = [count('events'), count('payload')];
+    await clusterOut({ ...common, events, payloadBytes, readers: count('readers') });
   } else if (bench === 'telemetry-out') {
     if (values.client !== 'counting' && values.client !== 'rhea')
       throw new UsageError(`--client ${values.client}: counting or rhea is wanted`);

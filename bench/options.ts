@@ -27,6 +27,8 @@ npm run bench -- fleet-query    [--devices 100000] [--rounds N] [--directory DIR
 npm run bench -- fleet-rest     [--devices 100000] [--rate 5000] [--seconds N] [--warmup N] [--directory DIR] [--json FILE]
 npm run bench -- live-query     [--devices 200] [--followers 100] [--rate 1000] [--seconds N] [--warmup N] [--json FILE]
 scripts/postgres-for-tests.sh npm run bench -- fleet-postgres [--devices 1000000] [--seconds N] [--json FILE]
+scripts/postgres-for-tests.sh node scripts/kafka-for-tests.ts npm run bench -- cluster-in [--shape 50x20x256] [--rate N] [common]
+the same two scripts npm run bench -- cluster-out [--events N] [--payload BYTES] [--readers N] [--rounds N] [--directory DIR] [--json FILE]
 npm run bench -- adapter-line   [--shape 50x20x256] [common]
 common: [--peer mosquitto,rabbitmq,bare,bare-paced,mqtt-topics,mqtt-topics-in-hub] [--peers-only] [--compare REVISION] [--variant="--setting value"]
         [--rounds N] [--seconds N] [--warmup N] [--threads N] [--directory DIR] [--json FILE]

@@ -67,7 +67,7 @@ export interface TelemetryInOptions {
   readonly jsonFile?: string;
 }
 
-interface Round {
+export interface Round {
   readonly acknowledgedPerSecond: number;
   readonly perServerCpuSecond: number;
   readonly serverCores: number;
@@ -96,7 +96,7 @@ export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
       // Every second round begins with the other end, so that no server always runs behind the same one.
       for (const system of round % 2 === 0 ? systems : systems.toReversed()) {
         pageCache?.fill();
-        rounds[system.name].push(await measure(system, shape, options));
+        rounds[system.name].push(await measureServer(system, shape, options));
       }
     }
     const ratios = ratiosOf(rounds, systems);
@@ -115,7 +115,12 @@ export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
   process.stdout.write(`${file}\n`);
 }
 
-async function measure(system: ServerKind, shape: Shape, options: TelemetryInOptions): Promise<Round> {
+/** One round of a load on a server that is started for it. */
+export async function measureServer(
+  system: ServerKind,
+  shape: Shape,
+  options: Omit<TelemetryInOptions, 'peers' | 'hub' | 'fullPageCache'>,
+): Promise<Round> {
   const directory = mkdtempSync(path.join(options.directory, `${system.name}-`));
   const { connections, inFlight, payloadBytes } = shape;
   try {

@@ -6,7 +6,7 @@ import { countingReader } from './readers/counting.ts';
 import type { ReaderOptions } from './readers/reader.ts';
 import { rheaReader } from './readers/rhea.ts';
 import { printTable, type Spread, show, spread, writeResult } from './report.ts';
-import { type RunningHub, startHub } from './servers/hub.ts';
+import { type HubOptions, type RunningHub, startHub } from './servers/hub.ts';
 import type { Checkout } from './servers/revision.ts';
 import { startProgram, stopProgram } from './servers/server.ts';
 
@@ -34,7 +34,7 @@ export interface TelemetryOutOptions {
   readonly jsonFile?: string;
 }
 
-interface Round {
+export interface Round {
   readonly eventsPerSecond: number;
   readonly perServerCpuSecond: number;
   readonly serverCores: number;
@@ -44,7 +44,7 @@ interface Round {
 }
 
 /** Who is read from. */
-interface Source {
+export interface Source {
   readonly name: string;
   readonly pid: number;
   readonly place: ReaderOptions;
@@ -64,7 +64,7 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
     const rounds: Record<string, Round[]> = Object.fromEntries(sources.map(({ name }) => [name, []]));
     for (let round = 0; round < options.rounds; round++) {
       for (const source of round % 2 === 0 ? sources : sources.toReversed()) {
-        rounds[source.name].push(await measure(source, options));
+        rounds[source.name].push(await measureReaders(source, options));
       }
     }
     const ratios = ratiosOf(rounds);
@@ -78,10 +78,19 @@ export async function telemetryOut(options: TelemetryOutOptions): Promise<void> 
   }
 }
 
-async function filledHub(options: TelemetryOutOptions, parent: string, { name, folder }: Checkout): Promise<Source> {
+function filledHub(options: TelemetryOutOptions, parent: string, { name, folder }: Checkout): Promise<Source> {
+  return filled(name, options, parent, (start) => startHub({ ...start, checkout: folder }));
+}
+
+/** A hub, however it is started, that holds the events to be read. */
+export async function filled(
+  name: string,
+  options: Pick<TelemetryOutOptions, 'events' | 'payloadBytes' | 'tls'>,
+  parent: string,
+  start: (options: HubOptions) => Promise<RunningHub>,
+): Promise<Source> {
   const directory = mkdtempSync(path.join(parent, 'hub-'));
-  const start = { connections: CONNECTIONS, tls: false, bag: '', partitions: PARTITIONS };
-  const hub = await startHub({ ...start, directory, checkout: folder });
+  const hub = await start({ connections: CONNECTIONS, tls: false, bag: '', partitions: PARTITIONS, directory });
   const { host, port } = hub;
   const target = { host, port, inFlight: PRELOAD_IN_FLIGHT, payloadBytes: options.payloadBytes };
   try {
@@ -119,7 +128,11 @@ async function rheaSender({ events, payloadBytes }: TelemetryOutOptions): Promis
   };
 }
 
-async function measure({ pid, place }: Source, { events, readers, client }: TelemetryOutOptions): Promise<Round> {
+/** One reading of all events. */
+export async function measureReaders(
+  { pid, place }: Source,
+  { events, readers, client }: Pick<TelemetryOutOptions, 'events' | 'readers' | 'client'>,
+): Promise<Round> {
   const cpu = cpuSeconds(pid);
   const own = process.cpuUsage();
   const begun = performance.now();

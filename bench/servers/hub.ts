@@ -34,6 +34,8 @@ export interface HubOptions extends ServerOptions {
   readonly inspectorPort?: number;
   /** Called as soon as it says that it is ready. */
   readonly ready?: (pid: number) => void;
+  /** Absent = that of the bench, without settings of the hub. */
+  readonly environment?: NodeJS.ProcessEnv;
   /** What is started, below the checkout; absent = its source. */
   readonly program?: string;
 }
@@ -72,6 +74,7 @@ export async function startHub(options: HubOptions): Promise<RunningHub> {
     ],
     /^ready\b/m,
     30_000,
+    options.environment,
   );
   options.ready?.(child.pid as number);
   try {

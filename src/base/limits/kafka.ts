@@ -28,8 +28,8 @@ export const kafkaLimits = {
   kafkaFollowMs: SECOND_MS / 2,
   /** Events of a log that are kept as they were read last, for further readers. */
   kafkaChunkBytesMax: 32 * MiB,
-  /** Devices of which a reader keeps the head of their last message's record. */
-  kafkaHeadsMax: 10_000,
+  /** Heads of records that are kept for the next one of the same device, each at a place that its id says. */
+  kafkaHeadsMax: 16_384,
   /** Of the headers that such a head is kept for. */
   kafkaHeadBytesMax: 4 * KiB,
   /** Bytes of one message of a login; a server's first message of SCRAM has about 100. */

@@ -214,3 +214,20 @@ test('ids of other types than text go to Kafka and come back', () => {
   const { bytes, isSame } = kafkaContentOf(kept, 0, kept.length);
   assert.deepEqual([isSame, read([bytes], kafkaRecordForm())], [true, [kept]]);
 });
+
+test('heads that are kept do not mix: so many devices that some of them share a place', () => {
+  const form = kafkaRecordForm();
+  const events = Array.from({ length: 3000 }, (_, nth) => {
+    const stamp = { deviceId: `device-${nth}`, source: 'Telemetry', generationId: String(nth % 7) };
+    return [stamp, { system: {}, properties: [], body: Buffer.from([nth & 255]) }] as const;
+  });
+  for (let round = 0; round < 2; round++) {
+    assert.deepEqual(
+      read(
+        events.map(([stamp, message]) => kafkaRecordCodec.encode(stamp, message, TIME + round)),
+        form,
+      ),
+      events.map(([stamp, message]) => recordCodec.encode(stamp, message, TIME + round)),
+    );
+  }
+});

@@ -10,6 +10,7 @@ import { propertiesBlock, senderPrefix } from '../record-codec.ts';
 import { type Header, HUB_TIME, isTime, messageOf, TIME_DIGITS } from './headers.ts';
 
 interface KeptHead {
+  readonly key: Buffer | undefined;
   /** Of the record's headers, without the digits of the time where `isOwn`. */
   readonly headers: Buffer;
   readonly isOwn: boolean;
@@ -25,35 +26,31 @@ const ZERO = 0x30;
 
 /** A form with heads of its own: one for each log. */
 export function kafkaRecordForm(): RecordForm {
-  const kept = new Map<string, KeptHead>();
+  /** By what their keys come to: of two that come to the same the newer one is there. */
+  const kept = new Array<KeptHead | undefined>(limits.kafkaHeadsMax).fill(undefined);
   let head: Buffer = Buffer.alloc(0);
   let hubTime = 0;
 
   const find = (cursor: RecordCursor, time: number): void => {
     const { bytes, keyStart, keyEnd, headersStart, end } = cursor;
-    const isOwn = endsWithTime(cursor);
-    hubTime = isOwn ? digitsAt(bytes, end) : time;
-    const key = keyEnd < keyStart ? '' : bytes.toString('latin1', keyStart, keyEnd);
-    const known = kept.get(key);
-    const headersEnd = isOwn ? end - TIME_DIGITS : end;
-    if (
-      known?.isOwn === isOwn &&
-      bytes.compare(known.headers, 0, known.headers.length, headersStart, headersEnd) === 0
-    ) {
-      head = known.head;
-      return;
-    }
-    head = headOf(cursor);
-    // Of what another program writes the headers may be as long as a batch.
-    if (headersEnd - headersStart > limits.kafkaHeadBytesMax) return;
-    // As many as there may be; the first of them goes, which has been there for longest.
-    if (known === undefined && kept.size >= limits.kafkaHeadsMax) {
-      for (const first of kept.keys()) {
-        kept.delete(first);
-        break;
+    const place = placeOf(bytes, keyStart, keyEnd) % limits.kafkaHeadsMax;
+    const known = kept[place];
+    if (known !== undefined && isOf(known, cursor)) {
+      const said = known.isOwn ? digitsAt(bytes, end) : time;
+      if (said >= 0) {
+        head = known.head;
+        hubTime = said;
+        return;
       }
     }
-    kept.set(key, { headers: Buffer.from(bytes.subarray(headersStart, headersEnd)), isOwn, head });
+    const isOwn = endsWithTime(cursor);
+    hubTime = isOwn ? digitsAt(bytes, end) : time;
+    head = headOf(cursor);
+    const headersEnd = isOwn ? end - TIME_DIGITS : end;
+    // Of what another program writes key and headers may be as long as a batch.
+    if (headersEnd - headersStart + keyEnd - keyStart > limits.kafkaHeadBytesMax) return;
+    const key = keyEnd < keyStart ? undefined : Buffer.from(bytes.subarray(keyStart, keyEnd));
+    kept[place] = { key, headers: Buffer.from(bytes.subarray(headersStart, headersEnd)), isOwn, head };
   };
 
   return {
@@ -61,8 +58,7 @@ export function kafkaRecordForm(): RecordForm {
       find(cursor, time);
       return recordSize(head.length, Math.max(0, cursor.valueEnd - cursor.valueStart));
     },
-    write(cursor, time, target, at) {
-      find(cursor, time);
+    write(cursor, _time, target, at) {
       const { bytes, valueStart, valueEnd } = cursor;
       writeRecord(target, at, head, hubTime, bytes, valueStart, Math.max(valueStart, valueEnd));
     },
@@ -93,8 +89,29 @@ function endsWithTime({ bytes, headersStart, end }: RecordCursor): boolean {
   );
 }
 
+/** -1 = other bytes than digits. */
 function digitsAt(bytes: Buffer, end: number): number {
   let value = 0;
-  for (let at = end - TIME_DIGITS; at < end; at++) value = 10 * value + bytes[at] - ZERO;
+  for (let at = end - TIME_DIGITS; at < end; at++) {
+    const digit = bytes[at] - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    value = 10 * value + digit;
+  }
   return value;
+}
+
+/** The record has that key and those headers, but for the time. */
+function isOf({ key, headers, isOwn }: KeptHead, cursor: RecordCursor): boolean {
+  const { bytes, keyStart, keyEnd, headersStart, end } = cursor;
+  const headersEnd = isOwn ? end - TIME_DIGITS : end;
+  if (headersEnd - headersStart !== headers.length || keyEnd - keyStart !== (key?.length ?? -1)) return false;
+  if (key !== undefined) for (let at = 0; at < key.length; at++) if (bytes[keyStart + at] !== key[at]) return false;
+  return bytes.compare(headers, 0, headers.length, headersStart, headersEnd) === 0;
+}
+
+/** FNV-1a of the key's bytes; not negative. */
+function placeOf(bytes: Buffer, start: number, end: number): number {
+  let sum = 0x811c9dc5;
+  for (let at = start; at < end; at++) sum = Math.imul(sum ^ bytes[at], 0x01000193);
+  return sum >>> 0;
 }

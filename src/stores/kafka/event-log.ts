@@ -76,7 +76,8 @@ const kafkaLayout: RunLayout = {
 };
 /** A batch for each partition may wait at its leader while the next ones are filled and sent. */
 const COMMITS_MAX = 4;
-const COMMIT_BYTES_MIN = 64 * 1024;
+/** Less goes with the next one: what a batch costs, the broker and the connections that are told, is for all of its records. */
+const COMMIT_BYTES_MIN = 256 * 1024;
 const OFFSET_OUT_OF_RANGE = 1;
 
 /**

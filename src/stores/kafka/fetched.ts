@@ -7,20 +7,31 @@ import { inflate } from '../../wire/kafka/inflate.ts';
 import { type BatchHead, RecordCursor, readBatchHead } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
 
+/** What a run is before the buffer is known in which it lies. */
+type OpenRun = { -readonly [Field in keyof Omit<EventRun, 'bytes'>]: EventRun[Field] };
+
 /** Records of one fetch from `from` on, up to `next`: offsets between them that no run holds cannot be read, and never will. */
 export interface Chunk {
   readonly from: number;
   readonly next: number;
   readonly runs: readonly EventRun[];
+  /** Of the buffer in which they lie. */
   readonly bytes: number;
 }
 
+/** As the hub writes them, the log's records are longer by so much: mostly the first buffer will do. */
+const GROWTH = 1.4;
+
 const LENGTH_BYTES = 4;
+const EMPTY = Buffer.alloc(0);
 
 export class FetchedRecords {
   readonly #form: RecordForm;
   readonly #log: Log;
   readonly #cursor = new RecordCursor();
+  /** What is being laid out: one buffer for all batches of an answer. */
+  #out = EMPTY;
+  #at = 0;
 
   constructor(form: RecordForm, log: Log) {
     this.#form = form;
@@ -33,75 +44,83 @@ export class FetchedRecords {
    * @throws MalformedKafka damaged bytes
    */
   chunk(records: Buffer, from: number): Chunk {
-    const runs: EventRun[] = [];
+    const open: OpenRun[] = [];
     let next = from;
-    let bytes = 0;
-    let at = 0;
-    for (;;) {
-      const head = readBatchHead(records, at, records.length);
-      if (head === undefined) return { from, next, runs, bytes };
-      at = head.end;
-      if (head.lastOffset < from) continue;
-      const run = this.#run(records, head, from);
-      if (run !== undefined) {
-        runs.push(...run);
-        for (const { start, end } of run) bytes += end - start;
+    this.#out = Buffer.allocUnsafeSlow(Math.ceil(GROWTH * records.length));
+    this.#at = 0;
+    try {
+      for (let at = 0; ; ) {
+        const head = readBatchHead(records, at, records.length);
+        if (head === undefined) break;
+        at = head.end;
+        if (head.lastOffset < from) continue;
+        this.#run(records, head, from, open);
+        next = head.lastOffset + 1;
       }
-      next = head.lastOffset + 1;
+      const bytes = this.#out;
+      return { from, next, runs: open.map((run) => ({ ...run, bytes })), bytes: bytes.length };
+    } finally {
+      this.#out = EMPTY;
     }
   }
 
-  #run(records: Buffer, head: BatchHead, from: number): readonly EventRun[] | undefined {
-    if (head.isControl || head.isFiller || head.count === 0) return undefined;
+  #run(records: Buffer, head: BatchHead, from: number, runs: OpenRun[]): void {
+    if (head.isControl || head.isFiller || head.count === 0) return;
     try {
-      if (head.compression === 0) return this.#records(records, head.start, head.end, head, from);
-      const plain = inflate(records.subarray(head.start, head.end), head.compression, limits.kafkaInflatedBytesMax);
-      if (plain !== undefined) return this.#records(plain, 0, plain.length, head, from);
+      const { compression, start, end } = head;
+      const isPlain = compression === 0;
+      const plain = isPlain
+        ? records
+        : inflate(records.subarray(start, end), compression, limits.kafkaInflatedBytesMax);
+      if (plain !== undefined) {
+        this.#records(plain, isPlain ? start : 0, isPlain ? end : plain.length, head, from, runs);
+        return;
+      }
     } catch (error) {
       if (error instanceof MalformedKafka) throw error;
       this.#log.error(
         { offset: head.firstOffset, error: (error as Error).message },
         'a batch of Kafka cannot be inflated',
       );
-      return undefined;
+      return;
     }
     const { firstOffset: offset, count, compression } = head;
     this.#log.error(
       { offset, count, compression },
       'events of another program are compressed in a way that the hub cannot read',
     );
-    return undefined;
   }
 
   /** Runs of unbroken offsets: a batch that was compacted has several. */
-  #records(source: Buffer, start: number, end: number, head: BatchHead, from: number): readonly EventRun[] {
+  #records(source: Buffer, start: number, end: number, head: BatchHead, from: number, runs: OpenRun[]): void {
     const cursor = this.#cursor;
-    let size = 0;
-    cursor.open(source, start, end, head.count);
-    while (cursor.next())
-      if (head.firstOffset + cursor.offsetDelta >= from)
-        size += LENGTH_BYTES + this.#form.size(cursor, timeOf(head, cursor));
-    const bytes = Buffer.allocUnsafeSlow(size);
-    const runs: { firstSequence: number; count: number; time: number; bytes: Buffer; start: number; end: number }[] =
-      [];
-    let at = 0;
+    /** Of this batch. */
+    let last: OpenRun | undefined;
     cursor.open(source, start, end, head.count);
     while (cursor.next()) {
       const offset = head.firstOffset + cursor.offsetDelta;
       if (offset < from) continue;
       const time = timeOf(head, cursor);
       const length = this.#form.size(cursor, time);
-      bytes.writeUInt32LE(length, at);
-      this.#form.write(cursor, time, bytes, at + LENGTH_BYTES);
-      const last = runs.at(-1);
-      const place = at;
-      at += LENGTH_BYTES + length;
+      const place = this.#at;
+      if (place + LENGTH_BYTES + length > this.#out.length) this.#grow(place + LENGTH_BYTES + length);
+      this.#out.writeUInt32LE(length, place);
+      this.#form.write(cursor, time, this.#out, place + LENGTH_BYTES);
+      this.#at = place + LENGTH_BYTES + length;
       if (last !== undefined && last.firstSequence + last.count === offset && last.time === time) {
         last.count++;
-        last.end = at;
-      } else runs.push({ firstSequence: offset, count: 1, time, bytes, start: place, end: at });
+        last.end = this.#at;
+      } else {
+        last = { firstSequence: offset, count: 1, time, start: place, end: this.#at };
+        runs.push(last);
+      }
     }
-    return runs;
+  }
+
+  #grow(needed: number): void {
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.ceil(GROWTH * this.#out.length)));
+    this.#out.copy(larger, 0, 0, this.#at);
+    this.#out = larger;
   }
 }
 

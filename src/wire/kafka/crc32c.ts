@@ -1,7 +1,11 @@
 /**
- * CRC-32C (Castagnoli, RFC 3720 appendix B.4), which Kafka's record batches carry; `zlib.crc32` is of another polynomial. Eight
- * bytes a step by eight tables of 256 entries, one behind the other: 0.9 GB/s a core, where one table makes a third of that.
+ * CRC-32C (Castagnoli, RFC 3720 appendix B.4), which Kafka's record batches carry; `zlib.crc32` is of another polynomial. The processor has
+ * an instruction for it, which a package reaches that is installed where it comes ready made: six times as fast as what follows, and
+ * half of what a record costs. Without it: eight bytes a step by eight tables of 256 entries, one behind the other, which is three times as
+ * fast as one table.
  */
+import { createRequire } from 'node:module';
+
 const REVERSED_POLYNOMIAL = 0x82f63b78;
 const ENTRIES = 256;
 
@@ -22,8 +26,31 @@ function makeTable(): Int32Array {
   return made;
 }
 
+type Checksum = (bytes: Uint8Array, before?: number) => number;
+
+/** The call into it costs as much as some tens of bytes. */
+const NATIVE_BYTES_MIN = 64;
+
+const native = loadNative();
+
+function loadNative(): Checksum | undefined {
+  try {
+    const { crc32c: found } = createRequire(import.meta.url)('@node-rs/crc32') as { readonly crc32c: Checksum };
+    return found;
+  } catch {
+    // Not installed, or not made for this machine.
+    return undefined;
+  }
+}
+
 /** The checksum of `bytes` from `start` to `end`. @param before the checksum of what stands before them, to go on from it */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, before = 0): number {
+  if (native === undefined || end - start < NATIVE_BYTES_MIN) return crc32cByTables(bytes, start, end, before);
+  return native(bytes.subarray(start, end), before);
+}
+
+/** The same without the package. */
+export function crc32cByTables(bytes: Uint8Array, start = 0, end = bytes.length, before = 0): number {
   let sum = ~before;
   let at = start;
   for (const last = end - 8; at <= last; at += 8) {
