@@ -110,8 +110,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     storage.nodes && (await openNodes({ settings, folder, storage, shared: storage.nodes, ...surroundings }));
   const { places } = nodes ?? storage;
 
+  const ownDuty = (duty: (typeof nodeDuties)[number]) => nodes && { isOwnDuty: () => nodes.membership.has(duty) };
+  const nodeName = nodes?.membership.name;
+
   const reach = reachOf(settings);
-  const tls = await openTls(settings, folder, reach.names, surroundings);
+  const { tls, reload: reloadTls } = await openTls(settings, folder, reach.names, surroundings, nodes, storage);
   shutdown.add('certificate', () => tls.close());
 
   const policies = await ensurePolicies(stores.policies, givenKeys(settings), random);
@@ -173,6 +176,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     records: stores.fileRecords,
     grants: stores.fileGrants,
     rollouts: stores.fileRollouts,
+    ...ownDuty('files'),
   });
   const state = createHubState({
     ...common,
@@ -180,6 +184,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
     jobs: stores.jobs,
+    ...(nodeName !== undefined && { node: nodeName }),
     jobEvents: wantsSource(settings, 'deviceJobLifecycleEvents'),
     configurations: stores.configurations,
     fleet: () => stores.fleet,
@@ -193,6 +198,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const publisher = publishTwinEvents({
     ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
+    ...ownDuty('events of twins'),
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });
   const carrying = carryConfigurations({
@@ -210,6 +216,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('events of twins', () => publisher.close());
   const core = createHub({
     ...common,
+    // What doors ask it is compared with times of the stores, and nodes that share these agree on what has ended.
+    clock: storage.clock,
     name: hubName,
     hostNames: hostNames(hubName, [...new Set([...reach.names, ...tls.names])]),
     policies,
@@ -222,7 +230,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   metrics.watchCommands(core.commands, storage.clock);
   sweeper.start(core.commands);
   shutdown.add('sweep of commands', () => sweeper.close());
-  shutdown.add('rollouts', carryRollouts(files, core.commands, stores.commandQueue, { clock: storage.clock, log }));
+  shutdown.add(
+    'rollouts',
+    carryRollouts(files, core.commands, stores.commandQueue, { clock: storage.clock, log, ...ownDuty('rollouts') }),
+  );
   metrics.watchPresence(hub.presence);
   const registryJobs = openRegistryJobs({
     ...{ settings, guard, identities, recorder, clock: storage.clock, random, log, shutdown },
@@ -231,8 +242,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     areas: files.room.areas,
     configurations: hub.configurations,
     limits: { devicesMax: settings.devicesMax, modulesPerDeviceMax: limits.modulesPerDeviceMax },
-    // One process has these stores, and takes up what the one before it has left.
-    holder: 'hub',
+    // It takes up what the process of this name before it has left.
+    holder: nodeName ?? 'hub',
   });
   measureRegistryJobs(metrics.registry, registryJobs.totals);
   state.jobRunner.start();
@@ -300,8 +311,24 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
         state.cache.forgetAll();
         state.trust.forgetAll();
       },
-      heard: { 'changed identities': heardIdentities.hear, 'changed authorities': heardAuthorities.hear },
+      recover: monitored.recover,
+      heard: {
+        'changed identities': heardIdentities.hear,
+        'changed authorities': heardAuthorities.hear,
+        'events of twins': () => publisher.look(),
+        certificates: () => {
+          reloadTls().catch((error: unknown) => log.error({ error }, 'the certificates of the hub could not be taken'));
+        },
+      },
     };
+    stores.twins.watchEvents(() => {
+      if (!nodes.membership.has('events of twins')) nodes.hint('events of twins');
+    });
+    nodes.membership.watch({
+      gained: (duty) => duty === 'events of twins' && publisher.takeOver(),
+      // What a node has kept that died before it could tell of it.
+      renewed: () => publisher.look(),
+    });
     await nodes.join(rooms, { port: settings.nodePort, addresses: reach.open });
   }
   const { ports, notices } = await openDoors({
@@ -365,6 +392,9 @@ interface NodesSurroundings extends Surroundings {
   readonly shared: SharedByNodes;
 }
 
+/** What one node does for all. */
+const nodeDuties = ['events of twins', 'files', 'rollouts'] as const;
+
 async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
   const { settings, folder, storage, shared, clock, random, log, shutdown } = parts;
   const { Nodes: Opened } = await import('./nodes/nodes.ts');
@@ -375,7 +405,7 @@ async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
       address: nodeAddressOf(settings),
       version: programVersion(),
     },
-    duties: [],
+    duties: nodeDuties,
     stores: shared,
     places: storage.places,
     logs: Object.values(storage.logs),
@@ -399,6 +429,32 @@ function openFolder(settings: Settings, clock: Clock): DataFolder {
 }
 
 async function openTls(
+  settings: Settings,
+  folder: DataFolder,
+  names: readonly string[],
+  surroundings: Surroundings,
+  nodes: Nodes | undefined,
+  { nodes: shared, clock }: Storage,
+): Promise<{ readonly tls: ServerTls; reload(): Promise<void> }> {
+  const open = () => openOneTls(settings, folder, names, surroundings);
+  if (nodes === undefined || shared === undefined) return asItIs(open);
+  const { openSharedTls, withSharedTickets } = await import('./nodes/shared-tls.ts');
+  const { secrets } = shared;
+  const { log, random } = surroundings;
+  const changed = (): void => nodes.hint('certificates');
+  const parts = { secrets, folder: folder.file('tls'), log, changed };
+  const isOwn = settings.tlsCertFile !== undefined;
+  const { tls, reload } = isOwn ? await asItIs(open) : await openSharedTls(parts, open);
+  return { tls: await withSharedTickets(tls, { secrets, clock, random, log }), reload };
+}
+
+/** The operator's own certificate: each node has what its files hold. */
+async function asItIs(open: () => Promise<ServerTls>) {
+  const tls = await open();
+  return { tls, reload: () => tls.reload() };
+}
+
+async function openOneTls(
   settings: Settings,
   folder: DataFolder,
   names: readonly string[],

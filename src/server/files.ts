@@ -38,6 +38,8 @@ export interface OpenFilesParts {
   readonly random: Random;
   readonly log: Log;
   readonly shutdown: Shutdown;
+  /** Whether this node does for all what time does to files; absent = it is the only one. */
+  readonly isOwnDuty?: () => boolean;
 }
 
 export interface OpenFiles {
@@ -86,7 +88,12 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const sweepFailed = 'uploads whose time is over could not be ended; it is tried again';
   shutdown.add(
     'sweep of files',
-    repeat(limits.sweepFilesMs, () => room.sweep(), sweepFailed, { clock, log }),
+    repeat(
+      limits.sweepFilesMs,
+      whereOwn(parts.isOwnDuty, () => room.sweep()),
+      sweepFailed,
+      { clock, log },
+    ),
   );
   return {
     room,
@@ -104,7 +111,7 @@ export function carryRollouts(
   { room }: Pick<OpenFiles, 'room'>,
   commands: Pick<Commands, 'send'>,
   queue: Pick<CommandQueue, 'find'>,
-  around: { readonly clock: Clock; readonly log: Log },
+  around: { readonly clock: Clock; readonly log: Log; readonly isOwnDuty?: () => boolean },
 ): () => Promise<void> {
   const principal: Principal = {
     kind: 'policy',
@@ -122,7 +129,15 @@ export function carryRollouts(
       return command?.state.kind === 'ended' ? command.state.outcome : undefined;
     },
   };
-  return repeat(limits.rolloutStepMs, () => room.step(means), 'rollouts could not be carried on', around);
+  const step = whereOwn(around.isOwnDuty, () => room.step(means));
+  return repeat(limits.rolloutStepMs, step, 'rollouts could not be carried on', around);
+}
+
+/** Work of one node for all. */
+function whereOwn(isOwn: (() => boolean) | undefined, run: () => Promise<void>): () => Promise<void> {
+  return async () => {
+    if (isOwn?.() !== false) await run();
+  };
 }
 
 /** @returns what ends it, and resolves when no run is under way. */

@@ -1,6 +1,11 @@
 /** Two nodes of one hub: what one is asked reaches devices of the other, and a device has one connection in all of them. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import rhea from 'rhea';
+import { parseConnectionString } from '../../src/api/connection-string.ts';
+import { AmqpDriver } from '../drivers/amqp.ts';
 import { ownerOf } from '../drivers/back-end.ts';
 import {
   clusterMissing,
@@ -12,6 +17,7 @@ import {
 } from '../drivers/cluster.ts';
 import type { TestHub } from '../drivers/hub.ts';
 import { until } from '../drivers/until.ts';
+import { readToEnd } from '../reliability/event-reader.ts';
 
 const missing = clusterMissing();
 if (missing !== undefined) process.stderr.write(`NOT TESTED: nodes of a cluster (${missing})\n`);
@@ -23,7 +29,7 @@ let b: TestHub;
 
 before(async () => {
   if (skip) return;
-  cluster = await startCluster({ nodes: 2 });
+  cluster = await startCluster({ nodes: 2, args: ['--event-sources', 'twinChangeEvents'] });
   [a, b] = cluster.nodes;
 });
 after(() => cluster?.[Symbol.asyncDispose]());
@@ -102,3 +108,94 @@ test('a device that one node disables is cut off at the other before the answer,
     again.client.destroy();
   }
 });
+
+test('readers share a partition over both nodes, and an epoch at one displaces those of the other', {
+  skip,
+}, async () => {
+  const parts = parseConnectionString(a.endpoints.connectionStrings.eventHubsEmulator);
+  const address = `${parts.get('entitypath')}/ConsumerGroups/$Default/Partitions/0`;
+  const [one, other] = await Promise.all(
+    [a, b].map((node) =>
+      AmqpDriver.connect(node.endpoints.ports.amqp ?? 0, {
+        username: parts.get('sharedaccesskeyname') ?? '',
+        password: parts.get('sharedaccesskey') ?? '',
+      }),
+    ),
+  );
+  const shared = Array.from({ length: 5 }, (_, at) => [one, other][at % 2].receive(address, named(`r${at}`)));
+  await Promise.all(shared.map((each) => each.opened()));
+  const sixth = await other.receive(address, named('r5')).ending();
+  assert.match(sixth.description, /maximum number of allowed receivers/);
+  const owner = other.receive(address, named('owner', 1));
+  for (const each of shared) {
+    assert.match((await each.ending()).description, /^New receiver 'owner' with higher epoch of '1'/);
+  }
+  await owner.opened();
+  const lower = await one.receive(address, named('lower', 0)).ending();
+  assert.match(lower.description, /^Receiver 'owner' with a higher epoch '1' already exists/);
+  const equal = one.receive(address, named('equal', 1));
+  assert.match((await owner.ending()).description, /^New receiver 'equal'/);
+  await equal.opened();
+  await Promise.all([one.close(), other.close()]);
+});
+
+test('both nodes show certificates of one authority, a session of one is resumed at the other, and a new authority is known to both', {
+  skip,
+}, async () => {
+  assert.equal(a.ca, b.ca);
+  const open = (node: TestHub, more: tls.ConnectionOptions): Promise<{ socket: tls.TLSSocket; session: Buffer }> =>
+    new Promise((resolve, reject) => {
+      const port = node.endpoints.ports.mqtts ?? 0;
+      const socket = tls.connect({ port, host: 'localhost', ca: a.ca, maxVersion: 'TLSv1.2', ...more });
+      socket.once('error', reject);
+      let session: Buffer | undefined;
+      socket.once('session', (given: Buffer) => {
+        session = given;
+      });
+      socket.once('secureConnect', () => setImmediate(() => resolve({ socket, session: session ?? Buffer.alloc(0) })));
+    });
+  const first = await open(a, {});
+  first.socket.destroy();
+  const second = await open(b, { session: first.session });
+  assert.equal(second.socket.isSessionReused(), true);
+  second.socket.destroy();
+  const ask = await ownerOf(a);
+  const offered = await ask('POST', '/mooring/v1/server-authority/offer');
+  assert.ok(offered.status < 300, offered.body.toString());
+  const certificates = (node: TestHub): number =>
+    readFileSync(node.endpoints.caFile, 'utf8').match(/BEGIN CERTIFICATE/g)?.length ?? 0;
+  assert.equal(certificates(a), 2);
+  await until('the other node has it', () => certificates(b) === 2);
+  assert.equal(readFileSync(a.endpoints.caFile, 'utf8'), readFileSync(b.endpoints.caFile, 'utf8'));
+});
+
+test('events of twins are published once, whichever node has made the change', { skip }, async () => {
+  for (const [at, node] of [a, b].entries()) {
+    const ask = await ownerOf(node);
+    for (let n = 0; n < 5; n++) {
+      await ask('PATCH', '/twins/d1?api-version=2021-04-12', { body: { tags: { at, n } } });
+    }
+  }
+  const told = async (): Promise<string[]> => {
+    const bodies: string[] = [];
+    const { ports, connectionStrings } = a.endpoints;
+    const place = { port: ports.amqp ?? 0, connectionString: connectionStrings.eventHubsEmulator };
+    await readToEnd(place, new Map(), (event) => {
+      const { tags } = JSON.parse(event.body.toString() || '{}');
+      if (tags !== undefined) bodies.push(`${tags.at ?? ''} ${tags.n}`);
+    });
+    return bodies;
+  };
+  await until('all are there', async () => (await told()).length >= 10, { everyMs: 200 });
+  assert.equal((await told()).length, 10);
+});
+
+const named = (name: string, epoch?: number): Record<string, unknown> => {
+  const { types } = rhea as unknown as { types: Record<string, (value: unknown) => unknown> };
+  return {
+    properties: {
+      'com.microsoft:receiver-name': name,
+      ...(epoch === undefined ? {} : { 'com.microsoft:epoch': types.wrap_long(epoch) }),
+    },
+  };
+};

@@ -76,3 +76,13 @@ export interface ReceiverStore {
   enter(place: ReceiverPlace, newcomer: KnownReceiver): Promise<readonly KnownReceiver[]>;
   leave(place: ReceiverPlace, left: Pick<KnownReceiver, 'node' | 'receiver'>): Promise<void>;
 }
+
+/** Secrets of the hub that all nodes share; sealed where they are kept. */
+export interface HubSecrets {
+  /** `fresh` becomes it where there is none yet, also where several nodes ask at once. */
+  get(name: string, fresh: string): Promise<string>;
+  find(name: string): Promise<string | undefined>;
+  replace(name: string, secret: string): Promise<void>;
+  /** Removes those whose name begins with `prefix`, but for one. */
+  drop(prefix: string, but: string): Promise<void>;
+}

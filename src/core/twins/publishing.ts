@@ -25,6 +25,8 @@ export interface TwinEventParts {
   readonly correlationOf: (bytes: Buffer, start: number, end: number) => string | undefined;
   readonly hubName: string;
   readonly sources: ReadonlySet<string>;
+  /** Whether this node publishes what all nodes keep; absent = it is the only one. */
+  readonly isOwnDuty?: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -32,6 +34,10 @@ export interface TwinEventParts {
 export interface TwinEventPublisher {
   /** Events that are in the log since the start. */
   published(): number;
+  /** Another node may have kept events. */
+  look(): void;
+  /** Another node may have published what this one is to publish from now on. */
+  takeOver(): void;
   /** Writes what waits, and ends. */
   close(): Promise<void>;
 }
@@ -75,6 +81,7 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
 
   async function publishAll(): Promise<void> {
     for (;;) {
+      if (parts.isOwnDuty?.() === false) return;
       const events = await store.events(limits.twinEventsAtOnce);
       if (events.length === 0) {
         isInDoubt = false;
@@ -145,6 +152,11 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
   wake();
   return {
     published: () => published,
+    look: wake,
+    takeOver() {
+      isInDoubt = true;
+      wake();
+    },
     async close() {
       unwatch();
       await working;

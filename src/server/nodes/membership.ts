@@ -34,6 +34,8 @@ export interface MembershipWatcher {
   notices?(notices: readonly Notice[]): Promise<void>;
   /** Nodes that are gone, and that this one is to clear up after. */
   buried?(nodes: readonly NodeFacts[]): void;
+  /** This node does that for all from now on. */
+  gained?(duty: string): void;
   /** With each renewal. */
   renewed?(): void;
 }
@@ -236,6 +238,7 @@ export class Membership {
   #took(lease: Lease, asked: number): void {
     this.#hasJoined = true;
     this.#validUntil = asked + limits.nodeLeaseMs - limits.nodeMarginMs;
+    const before = this.#duties;
     this.#duties = new Set(lease.duties);
     this.#cancelFence();
     const leftMs = Math.max(0, this.#validUntil - this.#clock.monotonic());
@@ -243,6 +246,7 @@ export class Membership {
     const own = lease.nodes.find(({ id }) => id === this.#own);
     if (own !== undefined) this.#isDraining = own.isDraining;
     this.#heard(lease.nodes, this.#clock.monotonic());
+    for (const duty of lease.duties) if (!before.has(duty)) this.#tell((watcher) => watcher.gained?.(duty));
   }
 
   #lose(): void {

@@ -13,11 +13,11 @@ import { NODE_NAME, openNodeTls } from './node-tls.ts';
 
 async function scene(t: TestContext) {
   const secrets = new Map<string, string>();
-  const secret = async (name: string, fresh: string): Promise<string> => {
+  const get = async (name: string, fresh: string): Promise<string> => {
     if (!secrets.has(name)) secrets.set(name, fresh);
     return secrets.get(name) ?? '';
   };
-  const parts = { secret, hubName: 'hub', clock: systemClock, random: systemRandom };
+  const parts = { secrets: { get }, hubName: 'hub', clock: systemClock, random: systemRandom };
   const [one, other] = [await openNodeTls(parts), await openNodeTls(parts)];
   let accepted = 0;
   const port = await openNodePort({

@@ -8,6 +8,7 @@ import type { ConnectionOptions, PeerCertificate, TlsOptions } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Random } from '../../base/random.ts';
+import type { HubSecrets } from '../../core/nodes/ports.ts';
 import type { PemPair } from '../tls/certificates.ts';
 
 /** No device can have it: a slash stands in no device id. */
@@ -15,8 +16,7 @@ export const NODE_NAME = 'mooring:/node';
 const NODE_URI = `URI:${NODE_NAME}`;
 
 export interface NodeTlsParts {
-  /** A secret of the hub; `fresh` becomes it where there is none. */
-  secret(name: string, fresh: string): Promise<string>;
+  readonly secrets: Pick<HubSecrets, 'get'>;
   readonly hubName: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -32,10 +32,10 @@ export interface NodeTls {
 }
 
 /** @throws Error the authority cannot be read */
-export async function openNodeTls({ secret, hubName, clock, random }: NodeTlsParts): Promise<NodeTls> {
+export async function openNodeTls({ secrets, hubName, clock, random }: NodeTlsParts): Promise<NodeTls> {
   const { makeAuthority, makeNodeCertificate } = await import('../tls/certificates.ts');
   const fresh = await makeAuthority(`nodes of ${hubName}`, clock.now(), random);
-  const authority = JSON.parse(await secret('node authority', JSON.stringify(fresh))) as PemPair;
+  const authority = JSON.parse(await secrets.get('node authority', JSON.stringify(fresh))) as PemPair;
   let pair = await makeNodeCertificate(authority, NODE_NAME, clock.now(), random);
   let madeAt = clock.monotonic();
   const shared = () => ({ cert: pair.cert, key: pair.key, ca: authority.cert, minVersion: 'TLSv1.3' as const });

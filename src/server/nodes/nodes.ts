@@ -7,10 +7,11 @@ import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { EventLog } from '../../core/events/ports.ts';
-import type { NodeStore, Notice, ReceiverStore } from '../../core/nodes/ports.ts';
+import type { HubSecrets, NodeStore, Notice, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
 import type { Connections, PlaceOutcome, Places } from '../../core/presence/places.ts';
 import type { PresenceParts } from '../../core/presence/presence.ts';
+import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import type { ThreadLink } from '../threads/calls.ts';
 import type { Elsewhere } from '../threads/change-feed.ts';
@@ -26,8 +27,9 @@ import { type Greeting, type NodeNotice, WORDS } from './words.ts';
 export interface NodeStores {
   readonly nodes: NodeStore;
   readonly receivers: ReceiverStore;
-  /** A secret of the hub; `fresh` becomes it where there is none. */
-  secret(name: string, fresh: string): Promise<string>;
+  readonly secrets: HubSecrets;
+  /** What the node of that name has said of who is connected. */
+  presenceOf(node: string): PresenceStateStore;
 }
 
 export interface NodesParts extends Omit<MembershipParts, 'store'> {
@@ -48,6 +50,8 @@ export interface OwnRooms {
   dropAll(reason: DisconnectReason): Promise<void>;
   /** Nothing that is remembered may be believed any more. */
   forgetAll(): void;
+  /** Who was connected at a node that has gone is not any more. */
+  recover(states: PresenceStateStore): Promise<void>;
   /** Hears what another node has told, by note. */
   readonly heard: Readonly<Record<string, (value: never) => void>>;
 }
@@ -63,6 +67,8 @@ export class Nodes {
   readonly elsewhere: Elsewhere;
   readonly #parts: NodesParts;
   readonly #peers = new Map<string, Peer>();
+  /** Notes without a value that are told at the end of this turn, each once. */
+  readonly #soon = new Set<string>();
   #tls: NodeTls | undefined;
   #port: NodePort | undefined;
   #rooms: OwnRooms | undefined;
@@ -113,6 +119,16 @@ export class Nodes {
     for (const peer of this.#peers.values()) peer.tell(note, value);
   }
 
+  /** Tells every other node that there is something new, once for all of this turn. */
+  hint(note: string): void {
+    if (this.#soon.has(note)) return;
+    this.#soon.add(note);
+    setImmediate(() => {
+      this.#soon.delete(note);
+      this.tellAll(note, undefined);
+    });
+  }
+
   /** The way to the living node of that id; undefined = it has gone, or is this one. */
   peer(id: string): Peer | undefined {
     return this.#peers.get(id);
@@ -125,7 +141,7 @@ export class Nodes {
   async join(rooms: OwnRooms, { port, addresses }: { readonly port: number; readonly addresses: readonly string[] }) {
     const { stores, hubName, clock, random, log } = this.#parts;
     this.#rooms = rooms;
-    this.#tls = await openNodeTls({ secret: (name, fresh) => stores.secret(name, fresh), hubName, clock, random });
+    this.#tls = await openNodeTls({ secrets: stores.secrets, hubName, clock, random });
     const accept = (link: ThreadLink, greeted: () => void): void => this.#accept(link, greeted);
     this.#port = await openNodePort({ port, addresses, tls: this.#tls, clock, log, accept });
     await this.membership.join(this.#port.port);
@@ -243,10 +259,18 @@ export class Nodes {
     else heard[note]?.(value as never);
   }
 
+  /** A node that has come back under its name does that itself. */
+  async #recover(name: string): Promise<void> {
+    const { membership } = this;
+    if (name === membership.name || membership.others().some((other) => other.name === name)) return;
+    await this.#rooms?.recover(this.#parts.stores.presenceOf(name));
+  }
+
   async #clearUp(gone: readonly NodeFacts[]): Promise<void> {
     for (const { id, name } of gone) {
       try {
         const places = await this.#parts.places.leave(id);
+        await this.#recover(name);
         this.#parts.log.info({ node: name, id, places: places.length }, 'the places of a node that has gone are free');
       } catch (error) {
         this.#parts.log.error({ node: name, id, error }, 'the places of a node that has gone could not be freed');

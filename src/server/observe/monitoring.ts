@@ -57,6 +57,8 @@ export interface OpenMonitoring {
   readonly keptPresence: KeptPresence;
   /** The connections of this process, as other nodes reach them. */
   readonly connections: Connections;
+  /** Says of all that a run has left as connected that they are not: one of this node, or of another that has gone. */
+  recover(states: PresenceStateStore): Promise<void>;
   /** For the admin port; undefined where monitoring is switched off. */
   readonly liveEvents: LiveEvents | undefined;
   /** The way of traces to their collector; undefined where there is none. */
@@ -86,13 +88,17 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
     await presenceStates.end();
   });
   running?.monitor.record({ type: 'hubStarted' });
-  await recover(parts, running);
+  if (await presenceStates.begin()) await recover(presenceStates, parts, running);
   return {
     recorder: running === undefined ? silentRecorder : heardBy(running.monitor, isTracing),
     tracing: isTracing ? { devices: traceDevices, sample: traceSample, traceOf: readTrace } : undefined,
     commandFollower: traces?.commandFollower,
     keptPresence,
     connections: presence.connections,
+    async recover(states) {
+      await recover(states, parts, running);
+      await states.end();
+    },
     liveEvents: running && liveEvents(running.monitor, parts.metrics),
     traces,
   };
@@ -170,12 +176,12 @@ function startMonitor(
   };
 }
 
-/** What was connected when the hub was killed is not: the registry says so before the first door opens. */
+/** What was connected when the hub was killed is not: the registry says so, of this hub before the first door opens. */
 async function recover(
-  { presenceStates, monitoring, log }: MonitoringParts,
+  presenceStates: PresenceStateStore,
+  { monitoring, log }: MonitoringParts,
   running: RunningMonitor | undefined,
 ): Promise<void> {
-  if (!(await presenceStates.begin())) return;
   let connectionsLost = 0;
   for (;;) {
     const states = await presenceStates.recover(limits.presenceBatchMax);

@@ -81,7 +81,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     logs: { telemetry, monitoring },
     codec: kafkaRecordCodec,
     places: tables.places,
-    nodes: { nodes: tables.nodes, receivers: tables.receivers, secret: tables.secret, fence },
+    nodes: { ...tables, fence },
     onDisk: [],
     checks: [
       databaseCheck(tables),

@@ -9,7 +9,7 @@ import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import type { NodeStore, ReceiverStore } from '../../core/nodes/ports.ts';
+import type { HubSecrets, NodeStore, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FieldPath } from '../../core/query/fields.ts';
@@ -61,8 +61,9 @@ export interface PostgresTables extends TableStores {
   /** Nodes that share the tables, by connections of their own. */
   readonly nodes: NodeStore;
   readonly receivers: ReceiverStore;
-  /** A secret of the hub itself; `fresh` becomes it where there is none. */
-  secret(name: string, fresh: string): Promise<string>;
+  /** Who is connected, as the node of that name has said it. */
+  presenceOf(node: string): PresenceStateStore;
+  readonly secrets: HubSecrets;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
   /** Writes a row and waits until that is durable. @throws HubError whose `reason` says why it could not */
@@ -164,7 +165,13 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     ),
     nodes: postgresNodes(leased),
     receivers: postgresReceivers(database, tried),
-    secret: (name, fresh) => caller.call('secrets.get', name, fresh),
+    presenceOf: (node) => createTablePresence(caller, node),
+    secrets: {
+      get: (name, fresh) => caller.call('secrets.get', name, fresh),
+      find: (name) => caller.call('secrets.find', name),
+      replace: (name, secret) => caller.call('secrets.replace', name, secret),
+      drop: (prefix, but) => caller.call('secrets.drop', prefix, but),
+    },
     probe: () => caller.call('facts.touch', 1),
     close: async () => {
       clock.close();

@@ -110,7 +110,7 @@ import {
   saveCursor,
 } from './routes.ts';
 import type { Transaction } from './schema.ts';
-import { hubSecret } from './secrets.ts';
+import { dropSecrets, findSecret, hubSecret, replaceSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
 import { dropTwinEvents, twinEvents } from './twin-events.ts';
 import { changeTwin, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
@@ -217,6 +217,9 @@ export function tableOperations(cipher: KeyCipher) {
     'receipts.settle': write(settleReceipts),
     'receipts.drop': write(dropReceipts),
     'secrets.get': write((tx, name: string, fresh: string) => hubSecret(tx, cipher, name, fresh)),
+    'secrets.find': read((tx, name: string) => findSecret(tx, cipher, name)),
+    'secrets.replace': write((tx, name: string, secret: string) => replaceSecret(tx, cipher, name, secret)),
+    'secrets.drop': write((tx, prefix: string, but: string) => dropSecrets(tx, prefix, but)),
     'files.open': write(openUpload),
     'files.find': read(findUpload),
     'files.close': write(closeUpload),
