@@ -41,6 +41,12 @@ export const portalLimits = {
   /** Bytes that a stream may leave unread: nothing more is written then; and how long, before it is ended. */
   portalStreamBytesMax: 1 * MiB,
   portalStreamStuckMs: 30 * SECOND_MS,
+  /** Devices that run in pages: of one session and in all; what one may have unanswered, and the largest message, as JSON. */
+  portalDevicesPerSessionMax: 16,
+  portalDevicesMax: 64,
+  portalDeviceOpenMax: 32,
+  portalDeviceCommandsMax: 8,
+  portalDeviceMessageBytesMax: 512 * KiB,
   portalHeartbeatMs: 15 * SECOND_MS,
   /** Steps of one chart. */
   historyPointsMax: 2000,

@@ -63,7 +63,7 @@ export interface Policy {
 /** From where a caller speaks, and how, as far as that is known. */
 export interface Origin {
   /** `adapter:<name>` behind an adapter of a protocol of its own. */
-  readonly protocol?: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http' | `adapter:${string}`;
+  readonly protocol?: 'mqtt' | 'mqtt-ws' | 'amqp' | 'amqp-ws' | 'http' | 'portal' | `adapter:${string}`;
   readonly credential?: 'sas' | 'x509';
   /** Address without its port; masked or absent by setting where it is told. */
   readonly peer?: string;

@@ -9,6 +9,7 @@ import { uuid } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Door } from '../shared/door.ts';
 import { listen } from '../shared/listener.ts';
+import type { UpgradeRoute } from '../shared/upgrade.ts';
 import { isLoopback, isOwnHost, isOwnOrigin, tokenOf } from './admin-guard.ts';
 import { secured } from './admin-tls.ts';
 import { isFileUrl } from './api-routes.ts';
@@ -24,6 +25,8 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
   let machinery: HttpServer | undefined;
   let endStreams = (): void => {};
   let port = 0;
+  // The portal's, which is made after its server.
+  const upgrades: UpgradeRoute[] = [];
   const app = await buildAdminApp(
     options,
     (handler) => {
@@ -31,7 +34,7 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
         clock: options.hub.clock,
         random: options.hub.random,
         log: options.log,
-        upgrades: [],
+        upgrades,
         requestMs: options.requestMs ?? limits.httpRequestMs,
         ...(options.portal !== undefined && { streams: ({ url }) => isFileUrl(url ?? '') }),
       });
@@ -45,6 +48,7 @@ export async function openAdminDoor(options: AdminDoorOptions): Promise<Door> {
       };
     },
     () => port,
+    upgrades,
   );
   assert(machinery !== undefined, 'the app has made its server');
   const served = machinery;
@@ -77,6 +81,8 @@ export async function buildAdminApp(
   streams?: (close: () => void) => void,
   /** Of the door, once it is open. */
   port: () => number = () => 0,
+  /** Gets the WebSockets that the port is to serve. */
+  upgrades: UpgradeRoute[] = [],
 ): Promise<FastifyInstance> {
   const { hub, portal } = options;
   const asksForToken = !options.addresses.every(isLoopback);
@@ -137,6 +143,7 @@ export async function buildAdminApp(
   }
   if (portal !== undefined) {
     const opened = addPortal(app, portal, port);
+    upgrades.push(...opened.upgrades);
     streams?.(() => opened.close());
   }
   await app.ready();

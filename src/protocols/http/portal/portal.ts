@@ -8,12 +8,14 @@ import { z } from 'zod';
 import { limits } from '../../../base/limits.ts';
 import { HubError } from '../../../core/errors.ts';
 import type { PolicyPrincipal } from '../../../core/identity/types.ts';
+import type { UpgradeRoute } from '../../shared/upgrade.ts';
 import { absentRoutes } from '../absent-routes.ts';
 import { apiRoutes } from '../api-routes.ts';
 import { buildApp } from '../app.ts';
 import type { PortalOptions } from '../options.ts';
 import { invalidArgument } from '../refusals.ts';
 import { cookieName, cookiesOf, isCrossSite, isPrivate } from './browser-rules.ts';
+import { deviceSockets } from './device/device-route.ts';
 import { pagePaths, pageSecurity, sendPage } from './pages.ts';
 import { addJsonParser, addSessionRoutes, type SessionGate } from './session-routes.ts';
 import type { Session } from './sessions.ts';
@@ -31,6 +33,8 @@ const historySchema = z.strictObject({
 });
 
 export interface Portal {
+  /** WebSockets of the admin port. */
+  readonly upgrades: readonly UpgradeRoute[];
   /** Ends what would never end by itself. */
   close(): void;
 }
@@ -49,8 +53,7 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
       return session;
     },
   };
-  const sessionOf = (request: http.IncomingMessage): Session | undefined => {
-    const csrf = request.headers[CSRF_HEADER];
+  const sessionOf = (request: http.IncomingMessage, csrf = request.headers[CSRF_HEADER]): Session | undefined => {
     if (typeof csrf !== 'string') return undefined;
     for (const secure of [true, false]) {
       for (const cookie of cookiesOf(request.headers.cookie, cookieName(port(), secure))) {
@@ -128,8 +131,11 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
   for (const name of ['favicon.svg', 'license.md']) {
     app.get(`/${name}`, async (request, reply) => sendPage(pages, name, request, reply));
   }
+  const devices = deviceSockets(options, sessionOf);
   return {
+    upgrades: [devices.route],
     close() {
+      devices.close();
       streams.close();
       sessions.end('all', 'stopping');
     },
