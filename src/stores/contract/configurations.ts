@@ -201,6 +201,34 @@ export function configurationStoreContract(name: string, open: () => Promise<Con
   });
 
   trial(
+    'a mark that one node has settled, and a change has left again, is not taken by another node that settles late',
+    async (parts) => {
+      const { store } = parts;
+      const edge = { deviceId: 'edge' };
+      await create(parts, [edge, { ...edge, moduleId: '$edgeAgent' }], true);
+      const modules = { m: { type: 'docker' } };
+      const content = { modulesContent: { $edgeAgent: { 'properties.desired': { modules } } } };
+      await store.create(configuration('base', { content }), 10);
+      let one = await store.step(terms(10));
+      // A walk marks what it cannot do by itself.
+      for (let steps = 0; one.missing.length === 0 && steps < 5; steps++) one = await store.step(terms(10));
+      assert.deepEqual(
+        one.missing.map(({ deviceId }) => deviceId),
+        ['edge'],
+      );
+      const other = await (parts.another ?? store).step(terms(10));
+      await (parts.another ?? store).settle(other.missing);
+      await store.settle(one.missing);
+      assert.equal((await store.waiting(10)).marks, 0);
+      await change(parts, edge, { tags: { site: 'north' } });
+      await store.settle(one.missing);
+      assert.equal((await store.waiting(10)).marks, 1, 'the change is still to be looked at');
+      await drain(parts);
+      assert.equal((await store.waiting(10)).marks, 0);
+    },
+  );
+
+  trial(
     'a deployment makes the modules that are missing, lays its layers, and takes back what it has set',
     async (parts) => {
       const { store, identities } = parts;

@@ -45,6 +45,7 @@ export function createMemoryConfigurationStore(
   const listeners = new Set<() => void>();
   let set: ConfigurationSet = prepareSet([], conditionLanguage);
   let numbers = 0;
+  let lastTouch = 0;
   let isAny = false;
 
   const due = (): void => {
@@ -52,7 +53,8 @@ export function createMemoryConfigurationStore(
   };
   const mark = (key: IdentityKey): void => {
     const name = identityName(key);
-    marks.set(name, { key, touched: (marks.get(name)?.touched ?? -1) + 1 });
+    // No number comes twice: a mark that was settled and left again is another one.
+    marks.set(name, { key, touched: ++lastTouch });
   };
   const add = (counter: number, difference: number): void => {
     const count = counts.get(counter);

@@ -3,6 +3,7 @@
  * the change itself: who takes a step holds the identity and its twin before it reads them, so that it has either seen the change
  * or finds the mark.
  */
+import { randomInt } from 'node:crypto';
 import type { IdentityChange } from '../../core/identity/ports.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { configuredOf, readFacts } from './configuration-rows.ts';
@@ -10,8 +11,12 @@ import { DEVICES, MODULES } from './configurations.ts';
 import type { Transaction } from './schema.ts';
 import { rowsBy } from './statements.ts';
 
-const MARK = `insert into configuration_marks (device_id, module_id, touched) values (?, ?, 0)
+/** A mark begins with a number of its own: one that was settled and left again is not taken for the one before by who still knows that. */
+const MARK = `insert into configuration_marks (device_id, module_id, touched) values (?, ?, ?)
   on conflict (device_id, module_id) do update set touched = configuration_marks.touched + 1`;
+
+/** The most that `randomInt` draws from. */
+const TOUCHED_FIRST_MAX = 2 ** 48 - 1;
 
 /** @returns whether there is something to look at */
 export function markTwin(tx: Transaction, key: IdentityKey): Promise<boolean> {
@@ -58,7 +63,7 @@ export async function markIdentities(tx: Transaction, changes: readonly Identity
 }
 
 export async function mark(tx: Transaction, { deviceId, moduleId }: IdentityKey): Promise<void> {
-  await rowsBy(tx, MARK, [deviceId, moduleId ?? '']);
+  await rowsBy(tx, MARK, [deviceId, moduleId ?? '', randomInt(TOUCHED_FIRST_MAX)]);
 }
 
 async function forget(tx: Transaction, { deviceId, moduleId = '' }: IdentityKey): Promise<void> {
