@@ -37,7 +37,12 @@ if [ ${#as_user[@]} -gt 0 ]; then chown "$user" "$folder"; fi
 cd "$folder"
 "${as_user[@]}" "$bin/initdb" --pgdata data --username mooring --auth trust --locale C --encoding UTF8 --no-sync >"$folder/initdb.log" ||
   { cat "$folder/initdb.log" >&2; exit 1; }
-port="$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
+# A port below the range of outgoing connections: one from within it could be a client's before the server opens it.
+port=''
+for _ in $(seq 50); do
+  port=$((20000 + RANDOM % 12000))
+  if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
+done
 "${as_user[@]}" "$bin/postgres" -D data -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories="$folder" \
   -c max_connections=200 >"$folder/server.log" 2>&1 &
 server=$!

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the servers and clients that tests run against, unless that is done for these pins.
+# Installs the servers and clients that tests run against, unless that is done for these pins: all, or those that are named.
 set -euo pipefail
 cd "$(dirname "$0")"
 export PATH="$PATH:/usr/local/go/bin"
@@ -17,20 +17,21 @@ once() {
   printf '%s\n' "$state" >"$folder/$place/.installed-pins"
 }
 
-once azurite node_modules package-lock.json npm ci --ignore-scripts --no-audit --no-fund --loglevel=error &
-azurite=$!
-once kafka jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars &
-kafka=$!
-once coap jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars &
-californium=$!
-once coap .venv requirements.txt sh -c 'python3 -m venv .venv && .venv/bin/pip install -q --no-deps -r requirements.txt' &
-aiocoap=$!
-once archive .venv requirements.txt sh -c 'python3 -m venv .venv && .venv/bin/pip install -q --no-deps -r requirements.txt' &
-archive=$!
+azurite() { once azurite node_modules package-lock.json npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
+kafka() { once kafka jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars; }
+californium() { once coap jars pom.xml mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars; }
+venv() { python3 -m venv .venv && .venv/bin/pip install -q --no-deps -r requirements.txt; }
+aiocoap() { once coap .venv requirements.txt venv; }
+archive() { once archive .venv requirements.txt venv; }
 # Some distributions keep Go from loading the version that go.mod names.
-once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
-wait "$azurite"
-wait "$kafka"
-wait "$californium"
-wait "$aiocoap"
-wait "$archive"
+s3() {
+  once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
+}
+
+if [ $# -eq 0 ]; then set -- azurite kafka californium aiocoap archive s3; fi
+running=()
+for name in "$@"; do
+  "$name" &
+  running+=($!)
+done
+for each in "${running[@]}"; do wait "$each"; done

@@ -83,7 +83,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
 const DEVICE_KEY = Buffer.alloc(32, 4).toString('base64');
 
 /** Makes the device at a node, unless it is there. */
-export async function makeDevice(node: TestHub, deviceId: string): Promise<void> {
+export async function makeDevice(node: Pick<TestHub, 'endpoints' | 'ca'>, deviceId: string): Promise<void> {
   const api = apiOf(node);
   const symmetricKey = { primaryKey: DEVICE_KEY, secondaryKey: DEVICE_KEY };
   await api.devices.create(deviceId, { authentication: { symmetricKey } }).catch(async (error: unknown) => {
@@ -98,7 +98,7 @@ export interface ClusterDevice {
 }
 
 /** Connects a device to a node over plain MQTT. The hub's answer may wait for the end of another node's lease. */
-export async function connectDevice(node: TestHub, deviceId: string): Promise<ClusterDevice> {
+export async function connectDevice(node: Pick<TestHub, 'endpoints'>, deviceId: string): Promise<ClusterDevice> {
   const token = await signSas({
     resource: `localhost/devices/${deviceId}`,
     key: DEVICE_KEY,
