@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [options]`: see bench/README.md. */
 import path from 'node:path';
 import { adapterLine } from './adapter-line.ts';
+import { clusterConnects } from './cluster-connects.ts';
 import { clusterIn } from './cluster-in.ts';
 import { clusterOut } from './cluster-out.ts';
 import { commandRoundtrip } from './command-roundtrip.ts';
@@ -91,6 +92,9 @@ async function run(bench: string | undefined): Promise<void> {
   } else if (bench === 'cluster-in') {
     const ratePerSecond = values.rate === undefined ? undefined : count('rate');
     await clusterIn({ ...common, ...timing(), shapes: [shapeOf(values.shape)], ratePerSecond, bag: values.bag });
+  } else if (bench === 'cluster-connects') {
+    const [devices, underWay] = [Number(values.devices ?? 20_000), Number(values['under-way'] ?? 5000)];
+    await clusterConnects({ ...common, ...timing(), devices, underWay });
   } else if (bench === 'cluster-out') {
     const [events, payloadBytes] = [count('events'), count('payload')];
     await clusterOut({ ...common, events, payloadBytes, readers: count('readers') });
