@@ -16,12 +16,14 @@ export const kafkaLimits = {
   kafkaDeliveryMs: 60 * SECOND_MS,
   /** An answer that says to be longer is not believed: the largest fetch, and a batch that is larger than was asked for. */
   kafkaAnswerBytesMax: 32 * MiB,
+  /** Bytes of answers that were read and wait to be used again, of one connection. */
+  kafkaAnswersFreeBytesMax: 4 * MiB,
   /** Of what is committed at a time, and so of a record batch, as topics must allow it. */
   kafkaBatchBytesMax: 4 * MiB,
   /** What a batch of another program may become when it is inflated; the hub's own are not compressed. */
   kafkaInflatedBytesMax: 64 * MiB,
   /** Bytes of one partition that a fetch asks for at least: a batch is fetched as a whole, however little a reader wants of it. */
-  kafkaFetchBytesMin: 256 * KiB,
+  kafkaFetchBytesMin: 512 * KiB,
   /** Of all partitions in one answer, while news is waited for. */
   kafkaFollowBytesMax: 4 * MiB,
   /** How long a broker waits for news before it answers that there is none; who begins to watch meanwhile waits for that. */

@@ -3,7 +3,7 @@
  * key and its headers but the time; devices send the same ones again and again, so the last head of each key is kept.
  */
 import { limits } from '../../base/limits.ts';
-import { recordHead, recordSize, writeRecord } from '../../wire/amqp/record.ts';
+import { recordHead, recordSize, writeDataHead, writeHubTime } from '../../wire/amqp/record.ts';
 import type { RecordCursor } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
 import { propertiesBlock, senderPrefix } from '../record-codec.ts';
@@ -60,7 +60,11 @@ export function kafkaRecordForm(): RecordForm {
     },
     write(cursor, _time, target, at) {
       const { bytes, valueStart, valueEnd } = cursor;
-      writeRecord(target, at, head, hubTime, bytes, valueStart, Math.max(valueStart, valueEnd));
+      // As `writeRecord`, but without a view of the body for each.
+      target.set(head, at);
+      writeHubTime(target, at, hubTime);
+      const place = writeDataHead(target, at + head.length, Math.max(0, valueEnd - valueStart));
+      if (valueEnd > valueStart) bytes.copy(target, place, valueStart, valueEnd);
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import net from 'node:net';
 import tls from 'node:tls';
+import { BufferPool } from '../../base/buffer-pool.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { type Api, answerBody, apis, requestHead, supportedVersions } from '../../wire/kafka/apis.ts';
@@ -50,16 +51,23 @@ export class BrokerConnection {
   readonly #ended: (() => void)[] = [];
   #correlation = 0;
   #gone: Error | undefined;
-  /** Of the answer that comes in: its pieces, their bytes, and how many it will have with its length; 0 = not known yet. */
-  #pieces: Buffer[] = [];
+  /** Answers that were given back are used again: large ones that come and go have the runtime look for garbage all the time. */
+  readonly #answers = new BufferPool({
+    bytesMin: limits.runMemoryBytesMin,
+    bytesMax: limits.kafkaAnswerBytesMax,
+    freeBytesMax: limits.kafkaAnswersFreeBytesMax,
+  });
+  /** Of the answer that comes in: its length, the answer once that is known, and the bytes of either that are there. */
+  readonly #length = Buffer.alloc(LENGTH_BYTES);
+  #answer: Buffer | undefined;
   #have = 0;
-  #expected = 0;
 
   private constructor(address: string, socket: net.Socket, access: BrokerAccess) {
     this.address = address;
     this.#socket = socket;
     this.#access = access;
     socket.setNoDelay(true);
+    // By TLS; what comes plainly is taken where it is read (`connect`).
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('error', (error) => this.#end(error));
     socket.on('close', () => this.#end(new Error('the broker has closed the connection')));
@@ -71,18 +79,28 @@ export class BrokerConnection {
    */
   static async open(host: string, port: number, access: BrokerAccess): Promise<BrokerConnection> {
     const address = `${host}:${port}`;
-    const socket = connect(host, port, access);
-    const connection = new BrokerConnection(address, socket, access);
+    let connection: BrokerConnection | undefined;
+    const socket = connect(host, port, access, (chunk) => {
+      if (connection !== undefined) connection.#take(chunk);
+    });
+    connection = new BrokerConnection(address, socket, access);
+    return connection.#begin();
+  }
+
+  async #begin(): Promise<BrokerConnection> {
+    const { address } = this;
+    const access = this.#access;
+
     const cancel = access.clock.after(limits.kafkaConnectMs, () =>
-      connection.close(new Error('it takes too long to answer')),
+      this.close(new Error('it takes too long to answer')),
     );
     try {
-      await connection.#connected();
-      await connection.#checkVersions();
-      if (access.login !== undefined) await connection.#logIn(access.login);
-      return connection;
+      await this.#connected();
+      await this.#checkVersions();
+      if (access.login !== undefined) await this.#logIn(access.login);
+      return this;
     } catch (error) {
-      connection.close();
+      this.close();
       throw new Error(`the Kafka broker ${address} cannot be used: ${error instanceof Error ? error.message : error}`, {
         cause: error,
       });
@@ -102,7 +120,7 @@ export class BrokerConnection {
   }
 
   /**
-   * Sends a request, whose pieces must stay as they are until the answer. The answer's bytes are not used again.
+   * Sends a request, whose pieces must stay as they are until the answer. The answer's bytes are used again once they are given back.
    * @param brokerMs how long the broker itself may wait before it answers
    * @throws BrokerGone
    */
@@ -121,6 +139,11 @@ export class BrokerConnection {
       for (const piece of body) this.#socket.write(piece);
       this.#socket.uncork();
     });
+  }
+
+  /** Nobody looks at the bytes of this answer any more. Not to be called twice. */
+  giveBack(answer: FieldReader): void {
+    this.#answers.giveBack(answer.source);
   }
 
   /** Ends the connection; what waits has failed as `BrokerGone`. */
@@ -164,36 +187,33 @@ export class BrokerConnection {
     });
   }
 
+  /** Takes what it needs of `chunk`, which is not looked at afterwards. */
   #take(chunk: Buffer): void {
-    let rest = chunk;
-    while (rest.length > 0) {
-      if (this.#expected === 0) {
-        const joined = this.#have === 0 ? rest : Buffer.concat([...this.#pieces, rest]);
-        this.#pieces = [];
-        if (joined.length < LENGTH_BYTES) {
-          this.#pieces.push(joined);
-          this.#have = joined.length;
-          return;
-        }
-        const length = joined.readInt32BE(0);
+    let at = 0;
+    while (at < chunk.length && this.#gone === undefined) {
+      if (this.#answer === undefined) {
+        const head = Math.min(LENGTH_BYTES - this.#have, chunk.length - at);
+        chunk.copy(this.#length, this.#have, at, at + head);
+        at += head;
+        this.#have += head;
+        if (this.#have < LENGTH_BYTES) return;
+        const length = this.#length.readInt32BE(0);
         if (length < LENGTH_BYTES || length > limits.kafkaAnswerBytesMax) {
           this.close(new MalformedKafka(`an answer says to have ${length} bytes`));
           return;
         }
-        this.#expected = LENGTH_BYTES + length;
+        this.#answer = this.#answers.take(length);
         this.#have = 0;
-        rest = joined;
       }
-      const piece = rest.subarray(0, this.#expected - this.#have);
-      this.#pieces.push(piece);
-      this.#have += piece.length;
-      rest = rest.subarray(piece.length);
-      if (this.#have < this.#expected) return;
-      const answer = this.#pieces.length === 1 ? this.#pieces[0] : Buffer.concat(this.#pieces, this.#have);
-      this.#pieces = [];
+      const answer = this.#answer;
+      const piece = Math.min(answer.length - this.#have, chunk.length - at);
+      chunk.copy(answer, this.#have, at, at + piece);
+      at += piece;
+      this.#have += piece;
+      if (this.#have < answer.length) return;
+      this.#answer = undefined;
       this.#have = 0;
-      this.#expected = 0;
-      this.#answered(answer.subarray(LENGTH_BYTES));
+      this.#answered(answer);
     }
   }
 
@@ -216,7 +236,7 @@ export class BrokerConnection {
   #end(reason: Error): void {
     if (this.#gone !== undefined) return;
     this.#gone = reason;
-    this.#pieces = [];
+    this.#answer = undefined;
     for (const { cancel, reject } of this.#waiting.splice(0)) {
       cancel();
       reject(this.#failure());
@@ -229,8 +249,23 @@ export class BrokerConnection {
   }
 }
 
-function connect(host: string, port: number, { tls: secured }: BrokerAccess): net.Socket {
-  if (secured === undefined) return net.connect({ host, port, keepAlive: true });
+const READ_BYTES = 64 * 1024;
+
+/** @param take takes what comes where there is no TLS, out of memory that is read into again afterwards */
+function connect(
+  host: string,
+  port: number,
+  { tls: secured }: BrokerAccess,
+  take: (chunk: Buffer) => void,
+): net.Socket {
+  if (secured === undefined) {
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    const callback = (bytes: number): boolean => {
+      take(buffer.subarray(0, bytes));
+      return true;
+    };
+    return net.connect({ host, port, keepAlive: true, onread: { buffer, callback } });
+  }
   const ca = secured.ca === undefined ? undefined : [...tls.rootCertificates, secured.ca];
   return tls.connect({
     host,

@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { EventPosition, PartitionFacts } from '../../core/events/types.ts';
+import type { EventPosition, EventRun, PartitionFacts } from '../../core/events/types.ts';
 import { apis } from '../../wire/kafka/apis.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
 import { BATCH_HEAD_BYTES, RECORD_HEAD_BYTES_MAX, writeRecordHead } from '../../wire/kafka/record-batch.ts';
@@ -18,6 +18,7 @@ import {
 } from '../../wire/kafka/records-requests.ts';
 import type { RunLayout } from '../event-log/batch.ts';
 import { EventLogUnavailable } from '../event-log/errors.ts';
+import { RunMemory } from '../event-log/run-memory.ts';
 import { earliestTime, takeRuns } from '../event-log/runs.ts';
 import type { StoredLog } from '../event-log/stored-log.ts';
 import { Watchers } from '../event-log/watchers.ts';
@@ -97,8 +98,11 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   }
   const facts = new Facts(partitionCount);
   const watchers = new Watchers(partitionCount, log);
-  const chunks = new Chunks(partitionCount, limits.kafkaChunkBytesMax);
-  const fetchedRecords = new FetchedRecords(form ?? opaqueForm, log);
+  const memory = new RunMemory();
+  const chunks = new Chunks(partitionCount, limits.kafkaChunkBytesMax, memory);
+  const fetchedRecords = new FetchedRecords(form ?? opaqueForm, log, memory);
+  /** What the answers that have not been given back lie in. */
+  const answers = new WeakMap<readonly EventRun[], Buffer>();
   const producer = await KafkaProducer.open({ cluster, topic, partitionCount, clock, log });
   const counts = new Array<number>(partitionCount).fill(0);
   const counters = { batchesTotal: 0, recordsTotal: 0, writtenBytesTotal: 0, failuresTotal: 0 };
@@ -192,7 +196,11 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
     return facts.of(partition);
   };
 
-  const fetched = (partition: number, from: number, bytesMax: number): Promise<FetchedPartition> =>
+  const fetched = (
+    partition: number,
+    from: number,
+    bytesMax: number,
+  ): Promise<FetchedPartition & { readonly giveBack: () => void }> =>
     asked(partition, async () => {
       const connection = await cluster.leaderConnection(topic, partition, 'read');
       const bytes = Math.max(bytesMax, limits.kafkaFetchBytesMin);
@@ -201,10 +209,12 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
         bytesMin: 1,
         bytesMax: bytes,
       });
-      const { error, partitions } = readFetched(await connection.request(apis.fetch, [request]));
+      const bytesOfAnswer = await connection.request(apis.fetch, [request]);
+      const { error, partitions } = readFetched(bytesOfAnswer);
       const [answer] = partitions;
       const isOutside = answer?.error === OFFSET_OUT_OF_RANGE;
-      return { error: error !== 0 || isOutside ? error : (answer?.error ?? 0), answer };
+      const giveBack = (): void => connection.giveBack(bytesOfAnswer);
+      return { error: error !== 0 || isOutside ? error : (answer?.error ?? 0), answer: { ...answer, giveBack } };
     });
 
   /** Reads of the same place by several readers are one fetch. */
@@ -221,7 +231,11 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
 
   async function readChunk(partition: number, from: number, bytesMax: number): Promise<Chunk | undefined> {
     const answer = await fetched(partition, from, bytesMax);
-    if (answer.error === 0) return keep(answer, from);
+    if (answer.error === 0) {
+      const chunk = keep(answer, from);
+      answer.giveBack();
+      return chunk;
+    }
     // Outside of what there is: before its start, because retention has removed it, or behind its end.
     const { firstSequence } = await ask(partition);
     return from < firstSequence ? readChunk(partition, firstSequence, bytesMax) : undefined;
@@ -244,13 +258,24 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
       for (;;) {
         const chunk = chunks.find(partition, from) ?? (await chunkAt(partition, from, bytesMax));
         if (chunk === undefined || chunk.next === chunk.from) return [];
+        // It has had to make room before this reader could look.
+        if (chunk.isDropped && chunk.runs.length > 0) continue;
         const { runs } = takeRuns(chunk.runs, from, bytesMax);
-        if (runs.length > 0) return runs;
+        if (runs.length > 0) {
+          memory.hold(chunk.memory);
+          answers.set(runs, chunk.memory);
+          return runs;
+        }
         // Nothing behind this place in it can be read: what follows it is next.
         from = chunk.next;
       }
     },
-    giveBack: () => {},
+    giveBack(answer) {
+      const held = answers.get(answer);
+      if (held === undefined) return;
+      answers.delete(answer);
+      memory.letGo(held);
+    },
     watch(partition, listener) {
       const unwatch = watchers.add(known(partition), listener);
       const unfollow = follower.watch(partition);

@@ -6,6 +6,7 @@ import { MalformedKafka } from '../../wire/kafka/fields.ts';
 import { inflate } from '../../wire/kafka/inflate.ts';
 import { type BatchHead, RecordCursor, readBatchHead } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
+import type { RunMemory } from '../event-log/run-memory.ts';
 
 /** What a run is before the buffer is known in which it lies. */
 type OpenRun = { -readonly [Field in keyof Omit<EventRun, 'bytes'>]: EventRun[Field] };
@@ -15,8 +16,10 @@ export interface Chunk {
   readonly from: number;
   readonly next: number;
   readonly runs: readonly EventRun[];
-  /** Of the buffer in which they lie. */
-  readonly bytes: number;
+  /** In which they lie; held by who has had the chunk made, until it is dropped. */
+  readonly memory: Buffer;
+  /** Its memory may hold others by now. */
+  isDropped: boolean;
 }
 
 /** As the hub writes them, the log's records are longer by so much: mostly the first buffer will do. */
@@ -28,14 +31,17 @@ const EMPTY = Buffer.alloc(0);
 export class FetchedRecords {
   readonly #form: RecordForm;
   readonly #log: Log;
+  readonly #memory: RunMemory;
   readonly #cursor = new RecordCursor();
   /** What is being laid out: one buffer for all batches of an answer. */
-  #out = EMPTY;
+  #out: Buffer = EMPTY;
   #at = 0;
 
-  constructor(form: RecordForm, log: Log) {
+  /** @param memory what chunks lie in */
+  constructor(form: RecordForm, log: Log, memory: RunMemory) {
     this.#form = form;
     this.#log = log;
+    this.#memory = memory;
   }
 
   /**
@@ -46,7 +52,7 @@ export class FetchedRecords {
   chunk(records: Buffer, from: number): Chunk {
     const open: OpenRun[] = [];
     let next = from;
-    this.#out = Buffer.allocUnsafeSlow(Math.ceil(GROWTH * records.length));
+    this.#out = this.#memory.take(Math.ceil(GROWTH * records.length));
     this.#at = 0;
     try {
       for (let at = 0; ; ) {
@@ -57,11 +63,14 @@ export class FetchedRecords {
         this.#run(records, head, from, open);
         next = head.lastOffset + 1;
       }
-      const bytes = this.#out;
-      return { from, next, runs: open.map((run) => ({ ...run, bytes })), bytes: bytes.length };
-    } finally {
+    } catch (error) {
+      this.#memory.letGo(this.#out);
       this.#out = EMPTY;
+      throw error;
     }
+    const bytes = this.#out;
+    this.#out = EMPTY;
+    return { from, next, runs: open.map((run) => ({ ...run, bytes })), memory: bytes, isDropped: false };
   }
 
   #run(records: Buffer, head: BatchHead, from: number, runs: OpenRun[]): void {
@@ -118,8 +127,9 @@ export class FetchedRecords {
   }
 
   #grow(needed: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.ceil(GROWTH * this.#out.length)));
+    const larger = this.#memory.take(Math.max(needed, Math.ceil(GROWTH * this.#out.length)));
     this.#out.copy(larger, 0, 0, this.#at);
+    this.#memory.letGo(this.#out);
     this.#out = larger;
   }
 }

@@ -129,7 +129,8 @@ export class Follower {
     const answer = connection.request(apis.fetch, [request], bounds.waitMs).finally(() => {
       for (const { partition } of places) this.#asked.delete(partition);
     });
-    const { error, partitions } = readFetched(await answer);
+    const bytes = await answer;
+    const { error, partitions } = readFetched(bytes);
     if (error !== 0) throw new Error(`fetch: error ${error}`);
     let failed = 0;
     for (const fetched of partitions) {
@@ -146,6 +147,7 @@ export class Follower {
         this.#parts.tell(fetched.partition);
       }
     }
+    connection.giveBack(bytes);
     if (failed !== 0) throw new Error(`fetch: error ${failed}`);
   }
 }
