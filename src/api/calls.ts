@@ -1,5 +1,6 @@
 /** The typed calls of the management API over any transport: `client.ts` gives Node's, a browser its own `fetch`. */
 import { z } from 'zod';
+import { type ArchiveCalls, archiveCalls } from './archive-calls.ts';
 import {
   type CertificateAuthority,
   certificateAuthoritySchema,
@@ -87,6 +88,7 @@ export interface ApiCalls {
   readonly twins: TwinCalls;
   readonly queries: QueryCalls;
   readonly jobs: JobCalls;
+  readonly archives: ArchiveCalls;
   readonly configurations: ConfigurationCalls;
   /** The authority behind the hub's own certificate, and its roll-over. */
   readonly serverAuthority: {
@@ -153,6 +155,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
     twins: twinCalls(transport),
     queries: queryCalls(transport),
     jobs: jobCalls(transport),
+    archives: archiveCalls(transport),
     configurations: configurationCalls(transport),
     serverAuthority: {
       get: () => call(serverAuthoritySchema, 'GET', serverAuthority),

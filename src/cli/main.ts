@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { addArchiveCommands } from './commands/archive.ts';
 import { addCaCommands } from './commands/ca.ts';
 import { addCommandCommands } from './commands/command.ts';
 import { addConfigurationCommands } from './commands/configuration.ts';
@@ -73,6 +74,7 @@ function buildProgram(terminal: Terminal): Command {
   addTwinCommands(program, terminal);
   addQueryCommand(program, terminal);
   addRegistryCommands(program, terminal);
+  addArchiveCommands(program, terminal);
   addConfigurationCommands(program, terminal);
   addMethodCommands(program, terminal);
   addJobCommands(program, terminal);

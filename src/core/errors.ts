@@ -156,6 +156,7 @@ export const errorTable = {
   },
   ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
   CertificateAuthorityNotFound: { number: 404202, status: 404, retry: false, meaning: 'no such certificate authority' },
+  ArchiveNotFound: { number: 404204, status: 404, retry: false, meaning: 'no such archive' },
   FileNotFound: { number: 404203, status: 404, retry: false, meaning: 'no such file' },
   ConfigurationNotFound: { number: 404301, status: 404, retry: false, meaning: 'no such configuration' },
   GenericMethodNotAllowed: {

@@ -28,6 +28,8 @@ import { isLoopback } from '../protocols/http/admin-guard.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
+import { followRoutes } from './archive/follow-routes.ts';
+import { openArchive } from './archive/open-archive.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
@@ -41,8 +43,10 @@ import type { GreetingFacts } from './greeting.ts';
 import type { Shutdown } from './lifecycle.ts';
 import type { Nodes } from './nodes/nodes.ts';
 import { folderNameOf, nodeAddressOf, nodeNameOf, programVersion } from './nodes/place.ts';
+import { measureArchives } from './observe/archive-metrics.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
+import { archivesCheck } from './observe/health/archive-checks.ts';
 import { certificateCheck, nodesCheck, threadsCheck, tracesCheck } from './observe/health/checks.ts';
 import { clockCheck } from './observe/health/clock-check.ts';
 import { diskCheck } from './observe/health/disk-check.ts';
@@ -138,8 +142,20 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const { recorder, tracing, keptPresence } = monitored;
   runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
   const guard = createGuard(clock, refusalAudit(recorder));
+  const archiveRoutes = await followRoutes(stores.routes, { clock: storage.clock, log });
+  shutdown.add('routes of archives', () => archiveRoutes.close());
+  const archive = openArchive({
+    ...{ settings, telemetry, cursors: stores.cursors, clock: storage.clock, logger: log, routes: archiveRoutes },
+    ...{ folder: folder.file('archive'), staging: folder.file('archive-staging') },
+    node: settings.storage === 'cluster' ? nodeNameOf(settings) : 'hub',
+    observe: () => {},
+  });
+  shutdown.add('archives', () => archive.archives.close());
+  storage.keepFor?.(() => archive.archives.wanted());
+  measureArchives(metrics.registry, () => archive.archives.archivers().map((each) => each.status()));
   const events = createEvents({
     guard,
+    ...(archive.history !== undefined && { history: archive.history }),
     telemetry,
     monitoring,
     consumerGroups: stores.consumerGroups,
@@ -267,6 +283,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
               metrics,
               handshakes,
               eventLimits,
+              history: archive.history,
               throttle,
             },
             consumerGroups: stores.consumerGroups,
@@ -296,6 +313,15 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     health.add(filesCheck({ store: files.store, hostName: files.hostName, filesBytesMax }));
     measureFiles(metrics.registry, files.room, files.store, files.traffic);
   }
+  health.add(
+    archivesCheck({
+      known: () =>
+        archive.archives
+          .known()
+          .map(({ endpoint, open }) => ({ name: endpoint.name, status: open?.archiver.status() })),
+      retentionSeconds: settings.retentionDays * 86_400,
+    }),
+  );
   if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
@@ -345,6 +371,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     threads,
     files: files.room,
     registryJobs: registryJobs.jobs,
+    archives: archive.room(guard),
   });
   const stopAdapters = openAdapters({
     ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },

@@ -2,6 +2,7 @@
 import type { Endpoints } from '../api/endpoints.ts';
 import { limits } from '../base/limits.ts';
 import { work } from '../base/work.ts';
+import type { Archives } from '../core/archive/room.ts';
 import type { FilesRoom } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
 import type { Guarded } from '../core/identity/guard.ts';
@@ -49,6 +50,7 @@ export interface DoorParts {
   readonly health: Health;
   readonly files: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
   readonly registryJobs: Guarded<RegistryJobs>;
+  readonly archives: Guarded<Archives>;
   /** Absent = the admin port serves none. */
   readonly portal?: OpenPortal;
 }
@@ -128,7 +130,12 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
           ...parts.portal,
           ...(parts.liveEvents !== undefined && { liveEvents: parts.liveEvents }),
           hub,
-          api: { authority: tls.authority, files: parts.files, registryJobs: parts.registryJobs },
+          api: {
+            authority: tls.authority,
+            files: parts.files,
+            registryJobs: parts.registryJobs,
+            archives: parts.archives,
+          },
           ports: () => (isOpen ? ports() : null),
         },
       }),
@@ -190,6 +197,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         upgrades,
         files: parts.files,
         registryJobs: parts.registryJobs,
+        archives: parts.archives,
       }),
     );
     if (notice !== undefined) notices.push(notice);

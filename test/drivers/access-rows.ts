@@ -349,6 +349,17 @@ export const matrix: Readonly<
       rest('hub', 'GET', '/mooring/v1/query/live', undefined, { query: 'query=SELECT%20deviceId%20FROM%20devices' }),
     ],
   },
+  'archives.read': {
+    who: backEnds,
+    rows: [
+      rest('hub', 'GET', '/mooring/v1/archives'),
+      rest('hub', 'GET', '/mooring/v1/archives/none/files', undefined, { query: 'partition=0' }),
+    ],
+  },
+  'archives.verify': {
+    who: backEnds,
+    rows: [rest('hub', 'POST', '/mooring/v1/archives/none/verify', undefined, { query: 'partition=0' })],
+  },
   'configurations.read': {
     who: readers,
     rows: [

@@ -10,9 +10,11 @@ import { signSas } from '../../src/api/sas.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import type { Log, LogFields } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import type { Archives } from '../../src/core/archive/room.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { FilesRoom } from '../../src/core/files/files.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
+import type { Guarded } from '../../src/core/identity/guard.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import type { JobRunner } from '../../src/core/jobs/runner.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
@@ -45,6 +47,7 @@ export interface MemoryHub {
   readonly telemetry: MemoryEventLog;
   readonly files: FilesRoom;
   readonly registryJobs: RegistryJobsRoom;
+  readonly archives: Guarded<Archives>;
   /** Not started. */
   readonly jobRunner: JobRunner;
 }
@@ -59,7 +62,7 @@ export async function createMemoryHub(
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
-  const { hub, policies, files, registryJobs, jobRunner } = await openPlainHub({
+  const { hub, policies, files, registryJobs, archives, jobRunner } = await openPlainHub({
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1', '::1', 'hub.example'],
     events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
@@ -68,7 +71,7 @@ export async function createMemoryHub(
     log: recordingLog(log),
     recorder,
   });
-  return { hub, policies, files, registryJobs, jobRunner, log, telemetry };
+  return { hub, policies, files, registryJobs, archives, jobRunner, log, telemetry };
 }
 
 export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {
@@ -159,6 +162,7 @@ export async function openHttpHub(
     tls: tlsSource,
     files: memory.files,
     registryJobs: memory.registryJobs.jobs,
+    archives: memory.archives,
     ...options,
   });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';

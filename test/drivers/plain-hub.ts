@@ -3,6 +3,8 @@
 import type { Clock } from '../../src/base/clock.ts';
 import type { Log } from '../../src/base/log.ts';
 import type { Random } from '../../src/base/random.ts';
+import { createArchives } from '../../src/core/archive/archives.ts';
+import type { Archives } from '../../src/core/archive/room.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { carryConfigurations } from '../../src/core/configurations/carrying.ts';
 import type { EventHubs, Events } from '../../src/core/events/room.ts';
@@ -22,6 +24,7 @@ import type { RegistryJobsRoom } from '../../src/core/registry-jobs/registry-job
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
+import { createHistoryFiles } from '../../src/records/archive/history-files.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConfigurationStore } from '../../src/stores/memory/configurations.ts';
@@ -32,6 +35,7 @@ import { createMemoryJobStore } from '../../src/stores/memory/jobs.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { memoryRegistryJobs } from '../../src/stores/memory/registry-jobs-room.ts';
+import { createMemoryRoutes } from '../../src/stores/memory/routes.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 
@@ -60,6 +64,7 @@ export interface PlainHub {
   /** On memory. */
   readonly files: FilesRoom;
   readonly registryJobs: RegistryJobsRoom;
+  readonly archives: Guarded<Archives>;
   /** Not started. */
   readonly jobRunner: JobRunner;
 }
@@ -118,5 +123,15 @@ export async function openPlainHub(parts: PlainHubParts): Promise<PlainHub> {
     random,
     log,
   });
-  return { hub, policies, files, registryJobs, jobRunner: state.jobRunner };
+  const archives = createArchives({
+    guard,
+    known: () => [],
+    cursors: createMemoryRoutes().cursors,
+    log: {
+      partitionCount: 1,
+      partition: async (partition) => ({ partition, firstSequence: 0, lastSequence: -1, lastTime: 0 }),
+    },
+    files: createHistoryFiles(),
+  });
+  return { hub, policies, files, registryJobs, archives, jobRunner: state.jobRunner };
 }

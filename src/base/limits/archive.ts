@@ -37,4 +37,7 @@ export const archiveLimits = {
   historyFilesOpenMax: 64,
   /** How old the list of files may be, by which history finds none. */
   historyListMs: 1 * SECOND_MS,
+  /** Files of which one request tells, or looks whether they are there; problems that it tells of. */
+  archiveFilesPage: 200,
+  archiveProblemsMax: 100,
 } as const;

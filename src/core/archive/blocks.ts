@@ -129,9 +129,10 @@ export class FileBlocks {
     );
   }
 
-  /** Blocks in order, behind `after`. */
-  async *all(): AsyncGenerator<Block> {
-    for (const { key } of [...this.#heads]) {
+  /** Blocks in order; those that hold no file that begins behind `after` are left out. */
+  async *all(after = -1): AsyncGenerator<Block> {
+    const from = this.#heads.findLastIndex(({ first }) => first <= after);
+    for (const { key } of this.#heads.slice(Math.max(0, from))) {
       const block = await this.#load(key);
       if (block !== undefined) yield block;
     }

@@ -29,8 +29,12 @@ export interface HistoryParts {
 
 /** As the log, but for `seek` and `read`, which begin where the archive does. */
 export function historyLog(parts: HistoryParts): EventLog {
-  const { log } = parts;
   const history = new History(parts);
+  return historyOver(parts.log, history);
+}
+
+/** A log that begins and is read otherwise. */
+export function historyOver(log: EventLog, history: Pick<EventLog, 'seek' | 'read'>): EventLog {
   return {
     name: log.name,
     partitionCount: log.partitionCount,

@@ -73,12 +73,14 @@ export interface ArchiveReport {
   readonly problems: readonly FileProblem[];
   /** Further problems, which are only counted. */
   readonly moreProblems: number;
+  /** As of `FileList`. */
+  readonly next: number | undefined;
 }
 
 export interface FileProblem {
   readonly partition: number;
   readonly path: string;
-  readonly problem: 'missing' | 'size' | 'content' | 'gap' | 'missed';
+  readonly problem: 'missing' | 'size' | 'content' | 'overlap' | 'missed';
   /** What was found, and what becomes of it. */
   readonly detail: string;
 }

@@ -38,6 +38,8 @@ export interface EventsParts {
   /** Absent = those of a hub that is one process. */
   readonly receivers?: ReceiverPlaces;
   readonly codec: RecordCodec;
+  /** Telemetry for readers in these consumer groups, who also get what the log does not keep any more; absent = for nobody. */
+  readonly history?: { readonly groups: readonly string[]; readonly log: EventLog };
   readonly clock: Clock;
   /** Absent = devices send as much as they like. */
   readonly throttling?: Pick<Throttling, 'meterOf'>;
@@ -159,7 +161,10 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
         const range = `It should be between 0 and ${log.partitionCount - 1}.`;
         throw new HubError('PartitionNotFound', `${text} ${range}`);
       }
-      return { log, partition, consumerGroup: group.name };
+      const { history } = parts;
+      const hasHistory =
+        log === telemetry && history?.groups.some((name) => sameConsumerGroup(name, group.name)) === true;
+      return { log: hasHistory ? history.log : log, partition, consumerGroup: group.name };
     },
     async enterReceiver({ log, consumerGroup, partition }, receiver) {
       return receivers.enter({ eventHub: known(log.name).name, consumerGroup, partition }, receiver);

@@ -63,6 +63,9 @@ export const operationTable = {
   // The service's how-to asks for the registry's permissions, its other calls of this kind for ServiceConnect: either will do.
   'jobs.read': { ...reads('ServiceConnect'), orPolicy: ['RegistryRead'] },
   'jobs.write': { ...does('ServiceConnect'), orPolicy: ['RegistryRead', 'RegistryWrite'] },
+  'archives.read': reads('ServiceConnect'),
+  // It asks a store, and has it written to where a file is missing.
+  'archives.verify': { ...does('ServiceConnect'), isLong: true },
   'events.read': does('ServiceConnect'),
   'eventHubs.read': reads('ServiceConnect'),
   'consumerGroups.read': reads('ServiceConnect'),

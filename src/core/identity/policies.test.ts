@@ -81,6 +81,8 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'feedback.settle': 'service',
   'twins.read': 'service',
   'fleet.query': 'service',
+  'archives.read': 'service',
+  'archives.verify': 'service',
   'configurations.read': 'reads',
   'configurations.write': 'writes',
   'configurations.apply': 'writes',

@@ -1,5 +1,6 @@
 /** All routes of the management API, for the HTTPS port and for the portal. */
 import type { Hub } from '../../core/hub.ts';
+import { archiveRoutes } from './archive-routes.ts';
 import { authorityRoutes } from './authority-routes.ts';
 import { backEndFileRoutes } from './back-end-file-routes.ts';
 import { commandRoutes } from './command-routes.ts';
@@ -35,6 +36,7 @@ export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
     ...fileRoutes(hub, options.files?.downloads),
     ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),
     ...(options.files === undefined ? [] : rolloutRoutes(options.files.rollouts)),
+    ...(options.archives === undefined ? [] : archiveRoutes(options.archives)),
     ...(options.registryJobs === undefined ? [] : registryJobRoutes(options.registryJobs)),
     ...hubRoutes(hub),
     ...authorityRoutes(hub),

@@ -29,7 +29,7 @@ export interface HttpConnections {
 /** The whole API on streams of bytes: what the HTTPS port serves, without the port. */
 export async function httpConnections(
   hub: Hub,
-  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'files' | 'registryJobs' | 'requestMs'>,
+  options: Pick<HttpsDoorOptions, 'authority' | 'upgrades' | 'files' | 'registryJobs' | 'archives' | 'requestMs'>,
 ): Promise<HttpConnections> {
   let machinery: HttpServer | undefined;
   const files =

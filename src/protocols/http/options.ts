@@ -1,6 +1,7 @@
 import type { Endpoints } from '../../api/endpoints.ts';
 import type { HealthReport } from '../../api/health.ts';
 import type { Log } from '../../base/log.ts';
+import type { Archives } from '../../core/archive/room.ts';
 import type { FilesRoom } from '../../core/files/files.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
@@ -22,6 +23,8 @@ export interface ApiParts {
   readonly authority?: ServerAuthority;
   /** What signed URLs open, and files as back ends see them; absent = there are none. */
   readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
+  /** Archives of events; absent = there are none. */
+  readonly archives?: Guarded<Archives>;
   /** Imports and exports of the registry; absent = there are none. */
   readonly registryJobs?: Guarded<RegistryJobs>;
 }

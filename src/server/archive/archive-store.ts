@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { ArchiveStore } from '../../core/archive/ports.ts';
 import type { ArchiveEndpoint } from '../../core/routes/endpoints/archive.ts';
-import { readConnectionString } from '../../stores/objects/azure/account.ts';
+import { objectionToConnectionString, readConnectionString } from '../../stores/objects/azure/account.ts';
 import type { Outcome } from '../../stores/objects/remote/store-client.ts';
 
 export interface ArchiveStoreParts {
@@ -30,6 +30,8 @@ export async function openArchiveStore(parts: ArchiveStoreParts): Promise<Archiv
   }
   const folder = path.join(parts.staging, endpoint.name);
   if (endpoint.store === 'azure') {
+    const objection = objectionToConnectionString(endpoint.connectionString ?? '');
+    if (objection !== undefined) throw new Error(`connectionString: ${objection}`);
     const { openAzureStore } = await import('../../stores/objects/azure/azure-store.ts');
     const store = await openAzureStore({
       account: readConnectionString(endpoint.connectionString ?? ''),

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { type Archiver, startArchiver } from '../../core/archive/archiver.ts';
+import type { KnownArchive } from '../../core/archive/archives.ts';
 import type { ArchiveStep } from '../../core/archive/ports.ts';
 import type { ArchiveEndpoint } from '../../core/routes/endpoints/archive.ts';
 import type { CursorStore, RoutedEvent, RoutedLog, RoutedRecord } from '../../core/routes/ports.ts';
@@ -33,15 +34,25 @@ export interface OpenArchivesParts extends Pick<ArchiveStoreParts, 'folder' | 's
 }
 
 export interface OpenArchives {
-  /** Those that run here, in order of their names. */
+  /** All that are in force, in the order in which they came. */
+  known(): readonly KnownArchive[];
+  /**
+   * Of each partition, the first event that an archive is still to have; undefined = it is not known, because an archive is not open,
+   * or another node has the partition.
+   */
+  wanted(): readonly number[] | undefined;
+  /** Those that run here. */
   archivers(): readonly Archiver[];
   close(): Promise<void>;
 }
 
+type Opened = NonNullable<KnownArchive['open']>;
+
 interface Running {
   readonly placed: PlacedEndpoint;
-  readonly archiver: Promise<Archiver | undefined>;
-  opened: Archiver | undefined;
+  readonly endpoint: ArchiveEndpoint;
+  readonly opening: Promise<Opened | undefined>;
+  opened: Opened | undefined;
 }
 
 export function openArchives(parts: OpenArchivesParts): OpenArchives {
@@ -50,11 +61,11 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
   let running: readonly Running[] = [];
   const ends = new Set<Promise<void>>();
 
-  async function start(placed: PlacedEndpoint, endpoint: ArchiveEndpoint): Promise<Archiver | undefined> {
+  async function start(placed: PlacedEndpoint, endpoint: ArchiveEndpoint): Promise<Opened | undefined> {
     try {
       const ca = parts.caFile === undefined ? undefined : readFileSync(parts.caFile, 'utf8');
       const store = await openArchiveStore({ ...parts, endpoint, ca });
-      return startArchiver({
+      const archiver = startArchiver({
         ...{ endpoint, slot: placed.slot, since: placed.since, store, builders },
         ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.node, clock, logger },
         ...(enrichmentsOf !== undefined && {
@@ -62,6 +73,7 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
         }),
         ...(parts.reached !== undefined && { reached: parts.reached }),
       });
+      return { archiver, store };
     } catch (error) {
       logger.error(
         { endpoint: endpoint.name, error },
@@ -72,16 +84,17 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
   }
 
   function begin(placed: PlacedEndpoint, endpoint: ArchiveEndpoint, before: Promise<unknown>): Running {
-    const one: Running = { placed, archiver: before.then(() => start(placed, endpoint)), opened: undefined };
-    void one.archiver.then((archiver) => {
-      one.opened = archiver;
+    const opening = before.then(() => start(placed, endpoint));
+    const one: Running = { placed, endpoint, opening, opened: undefined };
+    void opening.then((opened) => {
+      one.opened = opened;
     });
     return one;
   }
 
   function end(one: Running): void {
-    const done = one.archiver
-      .then((archiver) => archiver?.close())
+    const done = one.opening
+      .then((opened) => opened?.archiver.close())
       .catch((error) => logger.warn({ error }, 'an archive did not close well'))
       .finally(() => ends.delete(done));
     ends.add(done);
@@ -106,7 +119,18 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
   follow();
   const stop = routes.onChange(follow);
   return {
-    archivers: () => running.flatMap(({ opened }) => opened ?? []),
+    known: () => running.map(({ placed, endpoint, opened }) => ({ endpoint, since: placed.since, open: opened })),
+    wanted() {
+      const archives = running.map(({ opened }) => opened?.archiver.unarchived());
+      const first: number[] = [];
+      for (let partition = 0; partition < parts.log.partitionCount; partition++) {
+        const each = archives.map((unarchived) => unarchived?.get(partition));
+        if (each.some((sequence) => sequence === undefined)) return undefined;
+        first.push(Math.min(Number.POSITIVE_INFINITY, ...each.map(Number)));
+      }
+      return first;
+    },
+    archivers: () => running.flatMap(({ opened }) => opened?.archiver ?? []),
     async close() {
       stop();
       for (const one of running) end(one);

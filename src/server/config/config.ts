@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { limits } from '../../base/limits.ts';
 import { adapterSettings } from './adapter-settings.ts';
+import { archiveSettings } from './archive-settings.ts';
 import { clusterSettings } from './cluster-settings.ts';
 import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
@@ -202,6 +203,8 @@ export const settingsSchema = z.strictObject({
     meaning: 'Consumer groups of the telemetry event hub that each start makes if missing, beside `$Default`.',
     form: `names of 1 to ${limits.consumerGroupCharsMax} letters, digits, dots, hyphens and underscores, separated by commas`,
   }),
+
+  ...archiveSettings(documented, groupPattern),
 
   threads: documented(whole(1, limits.threadsMax).optional(), {
     topic: 'Limits',

@@ -28,12 +28,14 @@ export async function openEventLogs(
     partitions,
     retentionDays: settings.retentionDays,
     diskShare: limits.retentionDiskShare,
+    retentionWaits: settings.retentionWaitsForArchive,
   });
   const monitoring = await openLog(parts, {
     name: monitoringName(hubName),
     partitions: 1,
     retentionDays: settings.monitoringRetentionDays,
     diskShare: limits.monitoringDiskShare,
+    retentionWaits: false,
   });
   return { telemetry, monitoring };
 }
@@ -44,11 +46,13 @@ interface LogFacts {
   readonly retentionDays: number;
   /** Where `retentionBytes` is `auto`: see `retentionBound`. */
   readonly diskShare: number;
+  /** See `EmbeddedEventLogOptions`. */
+  readonly retentionWaits: boolean;
 }
 
 async function openLog(
   { settings, folder, runningTime, clock, random, log, steps, committedOf }: OpenParts,
-  { name, partitions, retentionDays, diskShare }: LogFacts,
+  { name, partitions, retentionDays, diskShare, retentionWaits }: LogFacts,
 ): Promise<EmbeddedEventLog> {
   const at = folder.file('events', name);
   const eventLog = await openEmbeddedEventLog({
@@ -58,6 +62,7 @@ async function openLog(
     retentionMs: retentionDays * DAY_MS,
     retentionBytes: retentionBound(settings.retentionBytes, diskShare, at),
     segmentBytes: settings.segmentBytes,
+    retentionWaits,
     ledger: folder.parts.ledgerOf(name),
     commitRestMs: limits.commitRestMs,
     clock,

@@ -56,6 +56,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     logs,
     codec: recordCodec,
     places: createMemoryPlaces(),
+    ...(settings.retentionWaitsForArchive && { keepFor: logs.telemetry.keepFor }),
     onDisk: eventLogs,
     checks: [tablesCheck(tables, () => look?.problem()), eventsCheck(logs.telemetry), monitoringCheck(logs.monitoring)],
     metrics: [...logMetrics.of(eventLogs), ...(look === undefined ? [] : createTablesMetrics(tables, look))],

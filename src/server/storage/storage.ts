@@ -45,6 +45,8 @@ export interface Storage {
   readonly nodes?: SharedByNodes;
   /** Who holds the connection of an identity. */
   readonly places: Places;
+  /** Keeps events of telemetry beyond their age, where that can be (`EmbeddedEventLog.keepFor`). */
+  readonly keepFor?: (wanted: () => readonly number[] | undefined) => void;
   /** What of the events lies on the disk of the data folder; empty where they are kept elsewhere. */
   readonly onDisk: readonly LogOnDisk[];
   /** Whether things can be kept; the hub is not ready while one of them fails. */

@@ -14,6 +14,7 @@ import type { ChangeFeed } from './change-feed.ts';
 import { serveCommands } from './commands.ts';
 import type { EventLogHost, LogStart } from './event-log-host.ts';
 import { serveFiles } from './files.ts';
+import { serveHistory } from './history.ts';
 import { servePresence } from './presence.ts';
 import { receiverPlacesOf, serveReceivers } from './receivers.ts';
 import { serveRefusalDelays } from './refusal-delays.ts';
@@ -32,6 +33,7 @@ export interface HubHostParts {
   readonly logs: readonly EventLogHost[];
   readonly limits: HubLimits;
   readonly eventLimits: EventsParts['limits'];
+  readonly history?: EventsParts['history'];
   readonly throttle: ThrottleLimits;
   /** The hub's own, and the longest of them; 0 = none is asked for. */
   readonly refusalDelays: RefusalDelays;
@@ -50,6 +52,8 @@ export interface HubStart {
   readonly logs: readonly LogStart[];
   readonly limits: HubLimits;
   readonly eventLimits: EventsParts['limits'];
+  /** Consumer groups that have history. */
+  readonly historyGroups: readonly string[];
   readonly throttle: ThrottleLimits;
   readonly refusalDelayMsMax: number;
   readonly isMonitored: boolean;
@@ -62,6 +66,7 @@ export function hubStart({
   logs,
   limits,
   eventLimits,
+  history,
   throttle,
   refusalDelayMsMax,
   recorder,
@@ -74,6 +79,7 @@ export function hubStart({
     logs: logs.map((log) => log.start()),
     limits,
     eventLimits,
+    historyGroups: history?.groups ?? [],
     throttle,
     refusalDelayMsMax,
     isMonitored: recorder !== silentRecorder,
@@ -95,6 +101,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts, member: string):
   link.serve('methods', hub.methods);
   link.serve('consumerGroups', parts.consumerGroups);
   serveRefusalDelays(link, parts.refusalDelays);
+  if (parts.history !== undefined) serveHistory(link, parts.history.log);
   const ends = [
     parts.feed.serve(link, { identities, authorities }),
     ...parts.logs.map((log) => log.serve(link)),

@@ -26,6 +26,7 @@ import { serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn } from './commands.ts';
 import { eventLogStandIn } from './event-log-stand-in.ts';
 import { filesStandIn } from './files.ts';
+import { historyStandIn } from './history.ts';
 import { type HubStart, MONITORED } from './hub-host.ts';
 import { inTurns } from './in-turns.ts';
 import { presenceStandIn } from './presence.ts';
@@ -76,6 +77,9 @@ export function hubStandIn(
     consumerGroups: link.remote('consumerGroups', consumerGroupCalls),
     receivers: receiversStandIn(link),
     codec: recordCodec,
+    ...(start.historyGroups.length > 0 && {
+      history: { groups: start.historyGroups, log: historyStandIn(link, telemetry) },
+    }),
     clock,
     throttling: createThrottling(shareOf(start.throttle, threads), clock),
     limits: start.eventLimits,

@@ -55,8 +55,12 @@ export const archiveKind: EndpointKind<ArchiveEndpoint> = {
     }
     if (common.store === 's3') {
       const s3Endpoint = fields.text('s3Endpoint', { charsMax: 2048 });
-      if (!/^https?:\/\/[^/]+/.test(s3Endpoint) || !URL.canParse(s3Endpoint)) {
-        fields.fail('s3Endpoint', 'it is no address of a server, as https://s3.eu-central-1.amazonaws.com.');
+      const isPlain = /^http:\/\/(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?\/?$/.test(s3Endpoint);
+      if (!(isPlain || /^https:\/\/[^/]+\/?$/.test(s3Endpoint)) || !URL.canParse(s3Endpoint)) {
+        fields.fail(
+          's3Endpoint',
+          'it is no address of https (http on loopback only) without a path, as https://s3.eu-central-1.amazonaws.com.',
+        );
       }
       return {
         ...common,

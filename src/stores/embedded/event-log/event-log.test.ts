@@ -138,6 +138,37 @@ test('retention by size removes the oldest segments, from the disk as well', asy
   await log.close();
 });
 
+test('events that are wanted outlive their age, not the bound on their bytes', async () => {
+  const clock = new VirtualClock();
+  const log = await open('/log', {
+    ...{ files: new VirtualDisk(), clock, segmentBytes: 2000, retentionMs: 1000, retentionWaits: true },
+  });
+  const first = async (partition = 0): Promise<number> => (await log.partition(partition)).firstSequence;
+  for (let nth = 0; nth < 8; nth++) {
+    await append(log, nth % 2, new Array<string>(10).fill('x'.repeat(150)));
+    clock.advance(10);
+  }
+  clock.advance(limits.segmentAgeMsMin + 2000);
+  await log.retain();
+  assert.deepEqual([await first(0), await first(1)], [0, 0], 'until it is known what is wanted, all of it is');
+  log.keepFor(() => [25, 13]);
+  await log.retain();
+  const [zero, one] = [await first(0), await first(1)];
+  assert.ok(zero <= 25 && one <= 13, `${zero} and ${one} are kept`);
+  assert.ok(zero >= 10 || one >= 10, 'what nobody wants is not');
+  log.keepFor(() => []);
+  await log.retain();
+  assert.deepEqual([await first(0), await first(1)], [40, 40]);
+  await log.close();
+
+  const bounded = await open('/bounded', {
+    ...{ files: new VirtualDisk(), clock, segmentBytes: 2000, retentionBytes: 10_000, retentionWaits: true },
+  });
+  for (let nth = 0; nth < 100; nth++) await append(bounded, 0, new Array<string>(10).fill('x'.repeat(150)));
+  assert.ok((await bounded.partition(0)).firstSequence > 0);
+  await bounded.close();
+});
+
 test('retention by size does not wait for its time: the log never has more than its bound and a batch', async () => {
   const log = await open('/log', { files: new VirtualDisk(), clock: new VirtualClock(), retentionBytes: 20_000 });
   // No time passes, so that only what is written can be the occasion.

@@ -30,6 +30,8 @@ export interface EmbeddedEventLogOptions {
    * with the bytes that the log has when it is opened.
    */
   readonly retentionBytes?: number | ((heldBytes: number) => Promise<number>);
+  /** Events wait for `keepFor` to say that they may go by their age; by size they go all the same. Default: they do not. */
+  readonly retentionWaits?: boolean;
   readonly segmentBytes?: number;
   readonly clock?: Clock;
   /** By which events age; absent = they age only while the log is open. */
@@ -56,6 +58,11 @@ export interface EmbeddedEventLog extends EventLog {
    * One at most.
    */
   followFacts(listener: () => void): void;
+  /**
+   * Asks `wanted`, with each look at retention, for the first event of each partition that must not go by its age; undefined = it is
+   * not known yet.
+   */
+  keepFor(wanted: () => readonly number[] | undefined): void;
   /** Removes what retention no longer keeps; the log does so itself once a minute. */
   retain(): Promise<void>;
   /** Makes everything reserved so far durable, finishes the journal, and takes no more records. */
@@ -114,6 +121,7 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
       partitionCount,
       retentionMs: options.retentionMs,
       retentionBytes: bytesMax,
+      retentionWaits: options.retentionWaits ?? false,
       segmentBytes: Math.min(
         segmentBytes,
         Math.max(limits.segmentBytesMin, Math.floor(bytesMax / limits.segmentsPerRetentionMin)),
@@ -196,6 +204,9 @@ export async function openEmbeddedEventLog(options: EmbeddedEventLogOptions): Pr
     }),
     followFacts(listener) {
       changed = listener;
+    },
+    keepFor(wanted) {
+      journal.wanted = wanted;
     },
     retain,
     async close() {

@@ -23,6 +23,8 @@ export interface JournalOptions {
   readonly partitionCount: number;
   readonly retentionMs: number;
   readonly retentionBytes: number;
+  /** Whether events that are too old may still be wanted: until `wanted` says which, none goes by age. */
+  readonly retentionWaits: boolean;
   readonly segmentBytes: number;
   readonly clock: Clock;
   readonly runningTime: RunningTime;
@@ -51,6 +53,8 @@ export class Journal implements Readable {
   readonly tail: RecentRuns;
   readonly extents: ExtentReader;
   readonly counters = { batches: 0, records: 0, bytes: 0, failures: 0, segmentsMade: 0, segmentsRemoved: 0 };
+  /** Of each partition, the first event that is wanted whatever its age; undefined = it is not known. */
+  wanted: () => readonly number[] | undefined;
   readonly #options: JournalOptions;
   readonly #segmentAgeMs: number;
   readonly #head: Buffer;
@@ -72,6 +76,7 @@ export class Journal implements Readable {
 
   constructor(options: JournalOptions, segments: Segment[]) {
     this.#options = options;
+    this.wanted = () => (options.retentionWaits ? undefined : []);
     this.segments = segments;
     stampSegments(segments, options.runningTime);
     options.runningTime.follow(() => this.ageMarks());
@@ -283,7 +288,13 @@ export class Journal implements Readable {
 
   #isTooOld(segment: Segment): boolean {
     const { runningTime, retentionMs } = this.#options;
-    return !hasBatches(segment) || segment.writtenAt < runningTime.passed() - retentionMs;
+    if (!hasBatches(segment)) return true;
+    return segment.writtenAt < runningTime.passed() - retentionMs && !this.#isWanted(segment);
+  }
+
+  #isWanted({ end }: Segment): boolean {
+    const wanted = this.wanted();
+    return wanted === undefined || end.nextSequences.some((next, partition) => next > (wanted[partition] ?? next));
   }
 
   #isTooMuch(): boolean {

@@ -1,0 +1,87 @@
+/** Archives and history of one hub, as `compose` puts them in. */
+import type { Clock } from '../../base/clock.ts';
+import type { Log } from '../../base/log.ts';
+import { createArchives, type KnownArchive } from '../../core/archive/archives.ts';
+import { type HistoryArchive, historyLog } from '../../core/archive/history.ts';
+import type { ArchiveStep } from '../../core/archive/ports.ts';
+import type { Archives } from '../../core/archive/room.ts';
+import type { EventsParts } from '../../core/events/events.ts';
+import type { EventLog } from '../../core/events/ports.ts';
+import type { Guard, Guarded } from '../../core/identity/guard.ts';
+import type { CursorStore, RoutedEvent, RoutedRecord } from '../../core/routes/ports.ts';
+import { routedLog } from '../../core/routes/routed-log.ts';
+import { createHistoryFiles } from '../../records/archive/history-files.ts';
+import { routingMark } from '../../records/record-codec.ts';
+import type { Outcome } from '../../stores/objects/remote/store-client.ts';
+import type { Settings } from '../config/config.ts';
+import { type OpenArchives, openArchives, type RouteSource } from './open-archives.ts';
+
+export interface OpenArchiveParts {
+  readonly settings: Settings;
+  readonly routes: RouteSource;
+  readonly telemetry: EventLog;
+  readonly cursors: CursorStore;
+  /** Where archives are whose store is a folder, unless the settings say another; and what is on its way to others. */
+  readonly folder: string;
+  readonly staging: string;
+  readonly node: string;
+  /** Of the stores. */
+  readonly clock: Clock;
+  readonly logger: Log;
+  readonly enrichmentsOf?: (record: RoutedRecord, endpoint: string) => RoutedEvent['enrichments'];
+  observe(outcome: Outcome, seconds: number): void;
+}
+
+export interface OpenArchive {
+  readonly archives: OpenArchives;
+  /** For those whose consumer group is to have history; undefined = nobody is. */
+  readonly history: EventsParts['history'];
+  room(guard: Guard): Guarded<Archives>;
+}
+
+export function openArchive(parts: OpenArchiveParts): OpenArchive {
+  const { settings, telemetry, cursors, clock, logger } = parts;
+  const { archiveFolder, historyGroups, historyArchive, filesStoreCaFile } = settings;
+  const log = routedLog(telemetry, routingMark);
+  const archives = openArchives({
+    ...parts,
+    ...{ log, eventHub: telemetry.name, folder: archiveFolder ?? parts.folder, caFile: filesStoreCaFile },
+    ...crashStep(),
+  });
+  const files = createHistoryFiles();
+  const history = {
+    groups: historyGroups,
+    log: historyLog({
+      ...{ log: telemetry, cursors, files, clock },
+      archive: () => chosen(archives.known(), historyArchive),
+    }),
+  };
+  if (historyGroups.length > 0) logger.info({ groups: historyGroups }, 'these consumer groups have history');
+  return {
+    archives,
+    history: historyGroups.length === 0 ? undefined : history,
+    room: (guard) => createArchives({ guard, cursors, log, files, known: () => archives.known() }),
+  };
+}
+
+/** The archive that history is read from. */
+function chosen(known: readonly KnownArchive[], name: string | undefined): HistoryArchive | undefined {
+  const fit = known.filter(
+    ({ endpoint }) =>
+      endpoint.format === 'parquet' && (name === undefined || endpoint.name.toLowerCase() === name.toLowerCase()),
+  );
+  const [{ endpoint, since, open } = { endpoint: undefined, since: 0, open: undefined }] = fit;
+  if (fit.length !== 1 || endpoint === undefined || open === undefined) return undefined;
+  return { endpoint: endpoint.name, since, store: open.store };
+}
+
+/** Tests have a hub kill itself at a step of its archive, as a crash would. */
+function crashStep(): { readonly reached?: (step: ArchiveStep) => void } {
+  const wanted = process.env.MOORING_TEST_ARCHIVE_CRASH;
+  if (wanted === undefined) return {};
+  return {
+    reached: (step) => {
+      if (step === wanted) process.kill(process.pid, 'SIGKILL');
+    },
+  };
+}
