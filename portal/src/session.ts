@@ -5,6 +5,7 @@
 import { ask, onSessionLost, Refusal, setCsrf } from './api.ts';
 import { keep, kept } from './preferences.ts';
 import { createStore, useStore } from './store.ts';
+import { restartStream } from './stream.ts';
 
 export type Permission = 'RegistryRead' | 'RegistryWrite' | 'ServiceConnect' | 'DeviceConnect';
 
@@ -81,6 +82,7 @@ async function open(login: object): Promise<void> {
   keep(TOKEN, csrf);
   setCsrf(csrf);
   sessionState.set({ kind: 'open', session });
+  restartStream();
 }
 
 function end(why: string | undefined): void {

@@ -2,7 +2,7 @@
  * The hub's live stream, once for all tabs: an origin has six connections, so that seven tabs with a stream each would leave none
  * for requests. One tab holds it (the one that has the lock), the others are told by a channel. A tab that holds a lock is not put to sleep.
  */
-import { checkSession, Refusal } from './api.ts';
+import { ask, checkSession, Refusal } from './api.ts';
 import { readEvents } from './event-source.ts';
 import { createStore } from './store.ts';
 
@@ -12,6 +12,9 @@ export type StreamState = 'waiting' | 'open' | 'lost';
 export const streamState = createStore<StreamState>('waiting');
 
 interface Told {
+  /** `overview`, `monitoring`, `device:ID`. */
+  readonly topic: string;
+  /** `refused`: the hub does not tell of this topic, and says why. */
   readonly name: string;
   readonly data: unknown;
 }
@@ -22,17 +25,21 @@ type Word =
   | { readonly kind: 'want'; readonly tab: string; readonly topics: readonly string[] }
   | { readonly kind: 'asks' };
 
+export type Listener = (data: unknown, name: string) => void;
+
 const WANT_MS = 4000;
 const WANT_KEPT_MS = 15_000;
-const RETRY_MS = 2000;
+const RETRY_MS = 1000;
 
 const tab = crypto.randomUUID();
-const followers = new Set<{ readonly topic: string; readonly listener: (name: string, data: unknown) => void }>();
+const followers = new Set<{ readonly topic: string; readonly listener: Listener }>();
+/** What the other tabs follow. */
+const wishes = new Map<string, { readonly topics: readonly string[]; readonly at: number }>();
 let channel: BroadcastChannel | undefined;
-let leader: { update(): void } | undefined;
+let leader: Leader | undefined;
 
-/** Follows a topic until the returned function is called. The listener gets the name of each event and its data. */
-export function followTopic(topic: string, listener: (name: string, data: unknown) => void): () => void {
+/** Follows a topic until the returned function is called. */
+export function followTopic(topic: string, listener: Listener): () => void {
   start();
   const follower = { topic, listener };
   followers.add(follower);
@@ -43,7 +50,11 @@ export function followTopic(topic: string, listener: (name: string, data: unknow
   };
 }
 
+/** Begins anew, with another session. */
+export const restartStream = (): void => leader?.restart();
+
 const ownTopics = (): readonly string[] => [...new Set([...followers].map(({ topic }) => topic))];
+const say = (word: Word): void => channel?.postMessage(word);
 
 function start(): void {
   if (channel !== undefined) return;
@@ -52,90 +63,130 @@ function start(): void {
     if (data.kind === 'told' && leader === undefined) hear(data);
     else if (data.kind === 'state' && leader === undefined) streamState.set(data.state);
     else if (data.kind === 'asks') tellWishes();
-    else if (data.kind === 'want') wishes.set(data.tab, { topics: data.topics, at: Date.now() });
-    if (data.kind === 'want') leader?.update();
+    else if (data.kind === 'want') {
+      wishes.set(data.tab, { topics: data.topics, at: Date.now() });
+      leader?.update();
+    }
   };
   setInterval(tellWishes, WANT_MS);
   addEventListener('pagehide', () => say({ kind: 'want', tab, topics: [] }));
   void navigator.locks.request('mooring-stream', () => {
-    leader = lead();
+    leader = new Leader();
     say({ kind: 'asks' });
     leader.update();
     return new Promise<never>(() => {}); // Held until the tab is closed.
   });
 }
 
-const say = (word: Word): void => channel?.postMessage(word);
-
 function tellWishes(): void {
-  leader?.update();
   if (leader === undefined) say({ kind: 'want', tab, topics: ownTopics() });
+  else leader.update();
 }
 
-/** What the other tabs follow. */
-const wishes = new Map<string, { readonly topics: readonly string[]; readonly at: number }>();
+function hear({ topic, name, data }: Told): void {
+  for (const follower of [...followers]) if (follower.topic === topic) follower.listener(data, name);
+}
 
-function hear({ name, data }: Told): void {
-  const topic = name === 'telemetry' ? (data as { readonly topic?: string }).topic : name;
-  for (const follower of [...followers]) {
-    if (follower.topic === topic) follower.listener(name, data);
+/** The part of the tab that holds the stream. */
+class Leader {
+  #end: AbortController | undefined;
+  /** As the hub calls the stream, once it is open. */
+  #id: string | undefined;
+  #topics: readonly string[] = [];
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #soon: ReturnType<typeof setTimeout> | undefined;
+  /** The last message of each device that was told of: where a stream goes on after a break. */
+  readonly #last = new Map<string, number>();
+
+  /** Has the hub tell of what is wanted now; soon, because a screen ends and begins several topics at a time. */
+  update(): void {
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => this.#choose(this.#wanted()), 40);
   }
-}
 
-function lead(): { update(): void } {
-  let source: AbortController | undefined;
-  let opened = '';
-  let retry: ReturnType<typeof setTimeout> | undefined;
-  let soon: ReturnType<typeof setTimeout> | undefined;
-  const state = (next: StreamState): void => {
-    streamState.set(next);
-    say({ kind: 'state', state: next });
-  };
-  const wanted = (): readonly string[] => {
+  restart(): void {
+    this.#last.clear();
+    this.#open();
+  }
+
+  #wanted(): readonly string[] {
     const since = Date.now() - WANT_KEPT_MS;
     for (const [other, { at }] of wishes) if (at < since) wishes.delete(other);
-    const others = [...wishes.values()].flatMap(({ topics }) => topics);
-    return [...new Set([...ownTopics(), ...others])].sort();
-  };
-  const open = (): void => {
-    clearTimeout(retry);
-    source?.abort();
-    const topics = wanted();
-    opened = JSON.stringify(topics);
-    if (topics.length === 0) {
-      state('waiting');
+    return [...new Set([...ownTopics(), ...[...wishes.values()].flatMap(({ topics }) => topics)])].sort();
+  }
+
+  #choose(topics: readonly string[]): void {
+    if (JSON.stringify(topics) === JSON.stringify(this.#topics)) {
+      if (wishes.size > 0) say({ kind: 'state', state: streamState.get() });
       return;
     }
-    const current = new AbortController();
-    source = current;
-    const query = new URLSearchParams(topics.map((topic) => ['topic', topic]));
-    readEvents(`/portal/stream?${query}`, current.signal, {
-      opened: () => state('open'),
-      event(name, text) {
-        const told: Told = { name, data: JSON.parse(text) };
-        hear(told);
-        if (wishes.size > 0) say({ kind: 'told', ...told });
-      },
+    const dropped = this.#topics.filter((topic) => !topics.includes(topic));
+    for (const topic of dropped) this.#last.delete(topic);
+    this.#topics = topics;
+    if (this.#end === undefined) this.#open();
+    else if (topics.length === 0) this.#close();
+    else if (this.#id !== undefined) {
+      // A stream that has ended meanwhile is opened again with these topics.
+      ask('POST', `/portal/stream/${this.#id}`, { body: { topics } }).catch(() => {});
+    }
+  }
+
+  #close(): void {
+    clearTimeout(this.#retry);
+    this.#end?.abort();
+    this.#end = undefined;
+    this.#id = undefined;
+    this.#state('waiting');
+  }
+
+  #open(): void {
+    this.#close();
+    if (this.#topics.length === 0) return;
+    const end = new AbortController();
+    this.#end = end;
+    const asked = this.#topics;
+    const query = new URLSearchParams(asked.map((topic) => ['topic', this.#from(topic)]));
+    readEvents(`/portal/stream?${query}`, end.signal, {
+      opened: () => this.#state('open'),
+      event: (name, text) => this.#take(name, JSON.parse(text), asked),
     }).then(
-      () => again(current),
+      () => this.#again(end),
       (error: unknown) => {
         if (error instanceof Refusal && error.status === 401) void checkSession();
-        again(current);
+        this.#again(end);
       },
     );
-  };
-  const again = (ended: AbortController): void => {
-    if (source !== ended) return;
-    state('lost');
-    retry = setTimeout(open, RETRY_MS + Math.random() * 1000);
-  };
-  return {
-    update() {
-      clearTimeout(soon);
-      soon = setTimeout(() => {
-        if (JSON.stringify(wanted()) !== opened) open();
-        else if (source !== undefined) say({ kind: 'state', state: streamState.get() });
-      }, 60);
-    },
-  };
+  }
+
+  #from(topic: string): string {
+    const last = this.#last.get(topic);
+    return last === undefined ? topic : topic.replace(/^device:/, `device@${last}:`);
+  }
+
+  #take(name: string, data: { readonly [field: string]: unknown }, asked: readonly string[]): void {
+    if (name === 'hello') {
+      this.#id = String(data.stream);
+      // What was wanted while it was being opened.
+      if (asked !== this.#topics)
+        ask('POST', `/portal/stream/${this.#id}`, { body: { topics: this.#topics } }).catch(() => {});
+      return;
+    }
+    const topic = name === 'telemetry' ? `device:${data.deviceId}` : name === 'refused' ? String(data.topic) : name;
+    if (name === 'telemetry') this.#last.set(topic, Number(data.lastSequence));
+    const told: Told = { topic, name, data };
+    hear(told);
+    if (wishes.size > 0) say({ kind: 'told', ...told });
+  }
+
+  #again(ended: AbortController): void {
+    if (this.#end !== ended) return;
+    this.#id = undefined;
+    this.#state('lost');
+    this.#retry = setTimeout(() => this.#open(), RETRY_MS + Math.random() * RETRY_MS);
+  }
+
+  #state(state: StreamState): void {
+    streamState.set(state);
+    say({ kind: 'state', state });
+  }
 }

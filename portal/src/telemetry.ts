@@ -6,50 +6,53 @@ export interface TelemetryEvent {
   readonly deviceId: string;
   readonly moduleId?: string;
   /** When the hub stored it: UTC milliseconds. */
-  readonly time: number;
+  readonly enqueuedTime: number;
   readonly partition: number;
-  readonly sequence: number;
+  readonly sequenceNumber: number;
+  /** `Telemetry`, or the source of an event of the hub itself. */
+  readonly source: string;
   readonly contentType?: string;
   readonly contentEncoding?: string;
   readonly messageId?: string;
-  readonly properties: Readonly<Record<string, string>>;
-  readonly system?: Readonly<Record<string, string>>;
-  /** Base64. */
+  readonly correlationId?: string;
+  readonly creationTime?: string;
+  /** As pairs: a name may be any text. */
+  readonly properties: readonly (readonly [name: string, value: string | null])[];
   readonly body: string;
+  readonly bodyEncoding: 'utf8' | 'base64';
   /** Of the whole body. */
   readonly bytes: number;
   /** `body` is only the beginning. */
-  readonly isCut?: boolean;
+  readonly truncated: boolean;
 }
 
-interface Batch {
+export interface TelemetryBatch {
   readonly events: readonly TelemetryEvent[];
-  /** Events that the hub has left out, because more came than a page can show. */
-  readonly skipped?: number;
+  /** Further messages that the hub has counted and not told. */
+  readonly leftOut: number;
+  /** `leftOut` counts those of all devices. */
+  readonly skipped: boolean;
+  /** They came before the page asked. */
+  readonly recent: boolean;
 }
 
-/** Calls `hear` with each batch of a device's events, and how many were left out. */
-export function useTelemetry(
-  deviceId: string,
-  hear: (events: readonly TelemetryEvent[], skipped: number) => void,
-): void {
+/** Calls `hear` with what a device sends. */
+export function useTelemetry(deviceId: string, hear: (batch: TelemetryBatch) => void): void {
   const current = useRef(hear);
   current.current = hear;
   useEffect(
     () =>
-      followTopic(`telemetry:${deviceId}`, (_name, data) => {
-        const { events, skipped = 0 } = data as Batch;
-        if (events.length > 0 || skipped > 0) current.current(events, skipped);
+      followTopic(`device:${deviceId}`, (data, name) => {
+        if (name === 'telemetry') current.current(data as TelemetryBatch);
       }),
     [deviceId],
   );
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+const encoder = new TextEncoder();
 
 /** A body as far as it can be read. */
 export interface Decoded {
-  readonly bytes: Uint8Array;
   /** Undefined: it is no text. */
   readonly text?: string;
   /** Undefined: it is no JSON. */
@@ -67,21 +70,18 @@ export function decoded(event: TelemetryEvent): Decoded {
   return found;
 }
 
-function decode({ body, isCut }: TelemetryEvent): Decoded {
-  const bytes = Uint8Array.from(atob(body), (character) => character.charCodeAt(0));
-  let text: string;
+function decode({ body, bodyEncoding, truncated }: TelemetryEvent): Decoded {
+  if (bodyEncoding === 'base64') return {};
+  if (truncated || !/^\s*[[{"\-\dtfn]/.test(body)) return { text: body };
   try {
-    text = utf8.decode(bytes);
+    return { text: body, json: JSON.parse(body) };
   } catch {
-    return { bytes };
-  }
-  if (isCut || !/^\s*[[{"\-\dtfn]/.test(text)) return { bytes, text };
-  try {
-    return { bytes, text, json: JSON.parse(text) };
-  } catch {
-    return { bytes, text };
+    return { text: body };
   }
 }
+
+export const bytesOf = ({ body, bodyEncoding }: TelemetryEvent): Uint8Array =>
+  bodyEncoding === 'utf8' ? encoder.encode(body) : Uint8Array.from(atob(body), (character) => character.charCodeAt(0));
 
 const FIELDS_MAX = 40;
 const DEPTH_MAX = 6;

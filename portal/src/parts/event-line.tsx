@@ -1,5 +1,5 @@
 /** One telemetry event: a line, and all of it when it is opened. */
-import { decoded, type TelemetryEvent } from '../telemetry.ts';
+import { bytesOf, decoded, type TelemetryEvent } from '../telemetry.ts';
 import { bytesText } from '../text.ts';
 import { JsonTree } from './json-tree.tsx';
 import { Text, Time } from './words.tsx';
@@ -20,17 +20,17 @@ export function EventLine(props: {
   const { text } = decoded(event);
   const line =
     text === undefined ? `${bytesText(event.bytes)} that are no text` : text.slice(0, LINE_MAX).replace(/\s+/g, ' ');
-  const names = Object.keys(event.properties);
+  const { properties } = event;
   return (
     <article class={isOpen ? 'event open' : 'event'}>
       <button type="button" class="event-head" aria-expanded={isOpen} onClick={toggle} disabled={toggle === undefined}>
-        <Time at={event.time} />
+        <Time at={event.enqueuedTime} />
         <span class="mono event-body">
           <Text value={line} />
         </span>
-        {names.length > 0 && (
+        {properties.length > 0 && (
           <span class="quiet small">
-            {names.length} {names.length === 1 ? 'property' : 'properties'}
+            {properties.length} {properties.length === 1 ? 'property' : 'properties'}
           </span>
         )}
       </button>
@@ -38,17 +38,17 @@ export function EventLine(props: {
         <div class="event-more">
           <Body event={event} form={form} />
           <dl class="facts small">
-            {names.map((name) => (
-              <Fact key={name} name={name} value={event.properties[name] ?? ''} />
+            {properties.map(([name, value]) => (
+              <Fact key={name} name={name} value={value ?? 'null'} />
             ))}
             {event.contentType !== undefined && <Fact name="content type" value={event.contentType} />}
             {event.contentEncoding !== undefined && <Fact name="encoding" value={event.contentEncoding} />}
             {event.messageId !== undefined && <Fact name="message id" value={event.messageId} />}
             {event.moduleId !== undefined && <Fact name="module" value={event.moduleId} />}
-            <Fact name="stored as" value={`partition ${event.partition}, sequence number ${event.sequence}`} />
+            <Fact name="stored as" value={`partition ${event.partition}, sequence number ${event.sequenceNumber}`} />
             <Fact
               name="size"
-              value={`${bytesText(event.bytes)}${event.isCut ? ', only the beginning is shown' : ''}`}
+              value={`${bytesText(event.bytes)}${event.truncated ? ', only the beginning is shown' : ''}`}
             />
           </dl>
         </div>
@@ -71,7 +71,7 @@ function Fact({ name, value }: { readonly name: string; readonly value: string }
 }
 
 function Body({ event, form }: { readonly event: TelemetryEvent; readonly form: EventForm }) {
-  const { bytes, text, json } = decoded(event);
+  const { text, json } = decoded(event);
   if (form === 'json' && json !== undefined) return <JsonTree value={json} />;
   if (form !== 'hex' && text !== undefined) {
     return (
@@ -80,7 +80,7 @@ function Body({ event, form }: { readonly event: TelemetryEvent; readonly form: 
       </pre>
     );
   }
-  return <pre class="raw">{hexLines(bytes.subarray(0, HEX_MAX))}</pre>;
+  return <pre class="raw">{hexLines(bytesOf(event).subarray(0, HEX_MAX))}</pre>;
 }
 
 /** Sixteen bytes to a line, with the characters that can be shown. */

@@ -5,9 +5,14 @@ import { getDevice, type Identity } from '../devices.ts';
 import { Badge, Empty, Failure, Text, Time, timeOf, useAnswer } from '../parts/words.tsx';
 import { href, usePlace } from '../router.ts';
 import { type Permission, useSession } from '../session.ts';
+import { CommandsTab } from './device/commands.tsx';
 import { ConnectTab } from './device/connect.tsx';
+import { HistoryTab, WhyTab } from './device/history.tsx';
 import { IdentityTab } from './device/identity.tsx';
+import { MethodsTab } from './device/methods.tsx';
+import { ModulesTab } from './device/modules.tsx';
 import { TelemetryTab } from './device/telemetry.tsx';
+import { TwinTab } from './device/twin.tsx';
 
 export interface TabProps {
   readonly device: Identity;
@@ -25,6 +30,12 @@ interface Tab {
 const tabs: readonly Tab[] = [
   { id: 'identity', title: 'Identity', needs: 'RegistryRead', View: IdentityTab },
   { id: 'telemetry', title: 'Telemetry', needs: 'ServiceConnect', View: TelemetryTab },
+  { id: 'twin', title: 'Twin', needs: 'ServiceConnect', View: TwinTab },
+  { id: 'methods', title: 'Methods', needs: 'ServiceConnect', View: MethodsTab },
+  { id: 'commands', title: 'Commands', needs: 'ServiceConnect', View: CommandsTab },
+  { id: 'modules', title: 'Modules', needs: 'RegistryRead', View: ModulesTab },
+  { id: 'history', title: 'History', needs: 'ServiceConnect', View: HistoryTab },
+  { id: 'why', title: 'Why can it not connect?', needs: 'ServiceConnect', View: WhyTab },
   { id: 'connect', title: 'Connect', needs: 'RegistryRead', View: ConnectTab },
 ];
 

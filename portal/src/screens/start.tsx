@@ -93,9 +93,9 @@ function Send({ id }: { readonly id: string }) {
   const device = useAnswer(`device ${id}`, (signal) => getDevice(id, signal));
   const [first, setFirst] = useState<TelemetryEvent>();
   const [count, setCount] = useState(0);
-  useTelemetry(id, (events) => {
+  useTelemetry(id, ({ events, leftOut }) => {
     setFirst((before) => before ?? events[0]);
-    setCount((before) => before + events.length);
+    setCount((before) => before + events.length + leftOut);
   });
   return (
     <>

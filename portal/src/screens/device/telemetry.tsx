@@ -8,7 +8,7 @@ import { Choices, download } from '../../parts/controls.tsx';
 import { type EventForm, EventLine } from '../../parts/event-line.tsx';
 import { Empty, Text } from '../../parts/words.tsx';
 import { href } from '../../router.ts';
-import { decoded, numbersOf, type TelemetryEvent, useTelemetry } from '../../telemetry.ts';
+import { decoded, numbersOf, type TelemetryBatch, type TelemetryEvent, useTelemetry } from '../../telemetry.ts';
 import { countText, rateText } from '../../text.ts';
 import type { TabProps } from '../device.tsx';
 
@@ -23,14 +23,19 @@ const RATE_MS = 5000;
 class Arrivals {
   events: TelemetryEvent[] = [];
   count = 0;
-  skipped = 0;
+  leftOut = 0;
+  hasGaps = false;
   readonly fields = new Map<string, Ring>();
-  readonly #times: number[] = [];
+  /** When how many came, of the last seconds. */
+  readonly #counts: (readonly [at: number, count: number])[] = [];
 
-  take(events: readonly TelemetryEvent[], skipped: number): void {
-    this.count += events.length + skipped;
-    this.skipped += skipped;
-    this.#times.push(...events.map(() => performance.now()));
+  take({ events, leftOut, skipped, recent }: TelemetryBatch): void {
+    // Of those that the hub did not look at it is not known whose they are.
+    const unseen = skipped ? 0 : leftOut;
+    this.hasGaps ||= skipped;
+    this.count += events.length + unseen;
+    this.leftOut += unseen;
+    if (!recent) this.#counts.push([performance.now(), events.length + unseen]);
     for (const event of events) {
       const { json } = decoded(event);
       if (json === undefined) continue;
@@ -40,7 +45,7 @@ class Arrivals {
           ring = new Ring(1);
           this.fields.set(path, ring);
         }
-        ring?.add(event.time, [value]);
+        ring?.add(event.enqueuedTime, [value]);
       }
     }
     this.events.push(...events);
@@ -50,22 +55,21 @@ class Arrivals {
   /** Events per second, of the last seconds. */
   rate(): number {
     const since = performance.now() - RATE_MS;
-    let at = 0;
-    while (at < this.#times.length && (this.#times[at] ?? 0) < since) at++;
-    if (at > 0) this.#times.splice(0, at);
-    return this.#times.length / (RATE_MS / 1000);
+    while ((this.#counts[0]?.[0] ?? since) < since) this.#counts.shift();
+    return this.#counts.reduce((sum, [, count]) => sum + count, 0) / (RATE_MS / 1000);
   }
 }
 
 interface Shown {
   readonly events: readonly TelemetryEvent[];
   readonly count: number;
-  readonly skipped: number;
+  readonly leftOut: number;
+  readonly hasGaps: boolean;
   readonly rate: number;
   readonly fields: readonly string[];
 }
 
-const nothing: Shown = { events: [], count: 0, skipped: 0, rate: 0, fields: [] };
+const nothing: Shown = { events: [], count: 0, leftOut: 0, hasGaps: false, rate: 0, fields: [] };
 
 export function TelemetryTab({ device }: TabProps) {
   const arrivals = useRef<Arrivals>(undefined);
@@ -76,7 +80,7 @@ export function TelemetryTab({ device }: TabProps) {
   const [filter, setFilter] = useState('');
   const [form, setForm] = useState<EventForm>('json');
   const [open, setOpen] = useState<TelemetryEvent>();
-  useTelemetry(device.deviceId, (events, skipped) => all.take(events, skipped));
+  useTelemetry(device.deviceId, (batch) => all.take(batch));
   useEffect(() => {
     if (isPaused) return;
     const draw = (): void => {
@@ -85,7 +89,8 @@ export function TelemetryTab({ device }: TabProps) {
       setShown({
         events: found,
         count: all.count,
-        skipped: all.skipped,
+        leftOut: all.leftOut,
+        hasGaps: all.hasGaps,
         rate: all.rate(),
         fields: [...all.fields.keys()],
       });
@@ -143,14 +148,15 @@ export function TelemetryTab({ device }: TabProps) {
         </div>
         <p class="quiet small numeric">
           {countText(shown.count)} messages, {rateText(shown.rate)} per second
-          {shown.skipped > 0 && `; ${countText(shown.skipped)} were left out, because more came than a page can show`}
+          {shown.leftOut > 0 && `; ${countText(shown.leftOut)} were left out, because more came than a page can show`}
+          {shown.hasGaps && '; and some that the hub could not look at, because its devices sent too much'}
           {shown.count > SHOWN_MAX &&
             `; the newest ${SHOWN_MAX} are listed, the newest ${countText(KEPT_MAX)} kept for the download`}
         </p>
         <div class="events">
           {shown.events.map((event) => (
             <EventLine
-              key={`${event.partition}/${event.sequence}`}
+              key={`${event.partition}/${event.sequenceNumber}`}
               event={event}
               form={form}
               isOpen={open === event}
@@ -181,14 +187,15 @@ function matches(event: TelemetryEvent, filter: string): boolean {
   if (filter === '') return true;
   const wanted = filter.toLowerCase();
   if (decoded(event).text?.toLowerCase().includes(wanted)) return true;
-  return Object.entries(event.properties).some(([name, value]) => `${name}=${value}`.toLowerCase().includes(wanted));
+  return event.properties.some(([name, value]) => `${name}=${value}`.toLowerCase().includes(wanted));
 }
 
 function exported(event: TelemetryEvent): object {
-  const { body, time, ...rest } = event;
+  const { body, bodyEncoding, enqueuedTime, ...rest } = event;
   const { text, json } = decoded(event);
   const shown = json !== undefined ? { body: json } : text !== undefined ? { bodyText: text } : { bodyBase64: body };
-  return { ...rest, time: new Date(time).toISOString(), ...shown };
+  void bodyEncoding;
+  return { ...rest, time: new Date(enqueuedTime).toISOString(), ...shown };
 }
 
 /** An id as part of a file's name. */

@@ -1,6 +1,5 @@
 /** Monitoring events in sentences: what happened, why, and what to do about it. */
-import { href } from '../router.ts';
-import { type Mood, Text, Time, timeOf } from './words.tsx';
+import type { Mood } from './words.tsx';
 
 /** The body of a monitoring event; its fields are those of docs/monitoring.md. */
 export interface MonitoringEvent {
@@ -225,36 +224,4 @@ export function sayingOf(event: MonitoringEvent): Saying {
         text: changes[event.type] ?? event.type,
       };
   }
-}
-
-export function MonitoringLine(props: {
-  readonly event: MonitoringEvent;
-  /** Names the device, with a link to it. */
-  readonly link?: boolean;
-  /** Says what to do. */
-  readonly remedies?: boolean;
-}) {
-  const { event, link = false, remedies = false } = props;
-  const { mood, text, remedy } = sayingOf(event);
-  return (
-    <li class={mood}>
-      <Time at={timeOf(event.time)} />
-      <div>
-        {link && event.deviceId !== undefined && (
-          <>
-            <a href={href('/device', { id: event.deviceId })}>
-              <Text value={event.deviceId} />
-              {event.moduleId !== undefined && (
-                <>
-                  /<Text value={event.moduleId} />
-                </>
-              )}
-            </a>{' '}
-          </>
-        )}
-        <Text value={text} />
-        {remedies && remedy !== undefined && <p class="quiet">{remedy}</p>}
-      </div>
-    </li>
-  );
 }
