@@ -38,7 +38,7 @@ export const deviceConnectionString = (hostName: string, deviceId: string, key: 
 /** In the order in which they are offered. */
 export function snippetsOf(facts: DeviceFacts): readonly Snippet[] {
   const { hostName, ports, deviceId, key, token } = facts;
-  const host = quoted(hostName.includes(':') ? `[${hostName}]` : hostName);
+  const host = hostName.includes(':') ? `[${hostName}]` : hostName;
   const login = quoted(deviceConnectionString(hostName, deviceId, key));
   const id = encodeURIComponent(deviceId);
   // SDKs know no other port for MQTT.
@@ -115,7 +115,7 @@ export function snippetsOf(facts: DeviceFacts): readonly Snippet[] {
       library: 'any HTTP client',
       files: [],
       run: [
-        `curl --fail-with-body --cacert ca.pem "https://"${host}:${ports.https}/devices/${id}/messages/events \\`,
+        `curl --fail-with-body --globoff --cacert ca.pem ${quoted(`https://${host}:${ports.https}/devices/${id}/messages/events`)} \\`,
         `  -H ${quoted(`Authorization: ${token}`)} \\`,
         `  -H 'iothub-contenttype: application/json' -H 'iothub-contentencoding: utf-8' \\`,
         `  -H 'iothub-app-room: kitchen' -H 'content-type: application/octet-stream' \\`,
