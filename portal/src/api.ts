@@ -48,9 +48,7 @@ export function onSessionLost(listener: () => void): void {
 
 /** A request of the portal's own: `/portal/…`. @throws Refusal */
 export async function ask<T>(method: string, path: string, call: Call = {}): Promise<Answer<T>> {
-  const query = new URLSearchParams(
-    Object.entries(call.query ?? {}).filter((entry): entry is [string, string] => entry[1] !== undefined),
-  ).toString();
+  const query = queryText(call.query ?? {});
   let response: Response;
   try {
     response = await fetch(query === '' ? path : `${path}?${query}`, {
@@ -83,8 +81,17 @@ export async function ask<T>(method: string, path: string, call: Call = {}): Pro
 
 /** A request of the REST API, by its own path, e.g. `/devices/d1` (ids encoded). @throws Refusal */
 export function api<T>(method: string, path: string, call: Call = {}): Promise<Answer<T>> {
-  return ask<T>(method, `/portal/api${path}`, { ...call, query: { ...call.query, 'api-version': API_VERSION } });
+  const query = { ...call.query, 'api-version': API_VERSION };
+  if (!/\/\.\.?(?:\/|$)/.test(path)) return ask<T>(method, `/portal/api${path}`, { ...call, query });
+  // A browser takes `.` and `..` out of an address, also where they are encoded; a device may be called so.
+  const whole = `${path.replace(/(?<=\/)\.\.?(?=\/|$)/g, (dots) => '%2E'.repeat(dots.length))}?${queryText(query)}`;
+  return ask<T>(method, '/portal/api/-', { ...call, query: {}, headers: { ...call.headers, 'x-mooring-path': whole } });
 }
+
+const queryText = (query: Readonly<Record<string, string | undefined>>): string =>
+  new URLSearchParams(
+    Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  ).toString();
 
 /** A 401 is the hub's word about a permission, or the end of the session: asking for the session tells which. */
 export async function checkSession(): Promise<void> {

@@ -74,9 +74,12 @@ function screenOf(path: string, query: URLSearchParams) {
   if (path === '/first-run') return <Start />;
   if (path === '/device') return <Device key={query.get('id') ?? ''} id={query.get('id') ?? ''} />;
   return (
-    <Empty title="There is no screen at this address">
-      <a href="/">Go to the overview</a>
-    </Empty>
+    <>
+      <h1 tabIndex={-1}>Not found</h1>
+      <Empty title="There is no screen at this address">
+        <a href="/">Go to the overview</a>
+      </Empty>
+    </>
   );
 }
 

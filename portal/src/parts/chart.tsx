@@ -48,9 +48,8 @@ export function Chart(props: {
         padding: [8, 8, 0, 0],
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
-        ...(where === 'utc' && { tzDate: (at: number) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC') }),
         series: [
-          {},
+          { label: 'time', value: (_chart: uPlot, at: number | null) => (at === null ? '–' : clockText(at, 1, where)) },
           ...lines.map(({ label, colour: number }) => ({
             label,
             stroke: colour(`series-${number}`),
@@ -59,7 +58,15 @@ export function Chart(props: {
             value: (_chart: uPlot, value: number | null) => (value === null ? '–' : text(value)),
           })),
         ],
-        axes: [axis, { ...axis, size: 56, values: (_chart, values) => values.map((value) => text(value)) }],
+        axes: [
+          {
+            ...axis,
+            size: 30,
+            space: 80,
+            values: (_chart, at, _axis, _space, step) => at.map((one) => clockText(one, step, where)),
+          },
+          { ...axis, size: 56, values: (_chart, values) => values.map((value) => text(value)) },
+        ],
         scales: { y: { range: (_chart, low, high) => rangeOf(low, high) } },
       },
       source.columns() as unknown as uPlot.AlignedData,
@@ -92,10 +99,28 @@ export function Chart(props: {
   return <div ref={place} class="chart" role="img" aria-label={props.label} />;
 }
 
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** A time of an axis whose marks are `step` seconds apart. */
+function clockText(at: number, step: number, where: 'local' | 'utc'): string {
+  const key = `${where} ${step >= 86_400 ? 'day' : step >= 60 ? 'minute' : 'second'}`;
+  let clock = clocks.get(key);
+  if (clock === undefined) {
+    clock = new Intl.DateTimeFormat(undefined, {
+      hourCycle: 'h23',
+      ...(step >= 86_400 ? { day: 'numeric', month: 'short' } : { hour: '2-digit', minute: '2-digit' }),
+      ...(step < 60 && { second: '2-digit' }),
+      ...(where === 'utc' && { timeZone: 'UTC' }),
+    });
+    clocks.set(key, clock);
+  }
+  return clock.format(at * 1000);
+}
+
 /** From zero where that is near, else around the values; a line that does not move still has room. */
 function rangeOf(low: number | null, high: number | null): [number, number] {
   if (low === null || high === null || !Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
-  if (low >= 0 && low < (high - low) * 1.5) return [0, high === 0 ? 1 : high * 1.1];
+  if (low >= 0 && (low === high || low < (high - low) * 1.5)) return [0, high === 0 ? 1 : high * 1.1];
   const room = (high - low || Math.abs(high) || 1) * 0.1;
   return [low - room, high + room];
 }

@@ -24,7 +24,7 @@ export function EventLine(props: {
   return (
     <article class={isOpen ? 'event open' : 'event'}>
       <button type="button" class="event-head" aria-expanded={isOpen} onClick={toggle} disabled={toggle === undefined}>
-        <Time at={event.enqueuedTime} />
+        <Time at={event.enqueuedTime} isPrecise />
         <span class="mono event-body">
           <Text value={line} />
         </span>

@@ -29,8 +29,17 @@ const forms = {
   utc: new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', timeZone: 'UTC' }),
 };
 
-export function timeText(at: number, where: 'local' | 'utc'): string {
-  return `${forms[where].format(at)}${where === 'utc' ? ' UTC' : ''}`;
+const precise = {
+  local: new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', dateStyle: 'short' }),
+  utc: new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', dateStyle: 'short', timeZone: 'UTC' }),
+};
+
+/** @param isPrecise with milliseconds */
+export function timeText(at: number, where: 'local' | 'utc', isPrecise = false): string {
+  const text = isPrecise
+    ? `${precise[where].format(at)}.${String(at % 1000).padStart(3, '0')}`
+    : forms[where].format(at);
+  return `${text}${where === 'utc' ? ' UTC' : ''}`;
 }
 
 /** The time of the API, or undefined where it stands for never. */
@@ -42,11 +51,12 @@ export function timeOf(text: string | undefined | null): number | undefined {
 }
 
 /** A time as the user wants it; the other reading of it is its title. */
-export function Time({ at, ago = false }: { readonly at: number | undefined; readonly ago?: boolean }) {
+export function Time(props: { readonly at: number | undefined; readonly ago?: boolean; readonly isPrecise?: boolean }) {
+  const { at, ago = false, isPrecise = false } = props;
   const where = useStore(zone);
   const now = useNow(ago);
   if (at === undefined) return <span class="quiet">never</span>;
-  const text = timeText(at, where);
+  const text = timeText(at, where, isPrecise);
   return (
     <time dateTime={new Date(at).toISOString()} title={timeText(at, where === 'utc' ? 'local' : 'utc')}>
       {text}

@@ -48,12 +48,17 @@ export function Device({ id }: { readonly id: string }) {
   const { data, error } = device;
   if (error instanceof Refusal && error.code === 'DeviceNotFound') {
     return (
-      <Empty title="There is no such device">
-        <p>
-          <Text value={id} /> is not in the registry. It may have been deleted; capital letters count.
-        </p>
-        <a href="/devices">Go to the devices</a>
-      </Empty>
+      <>
+        <h1 tabIndex={-1}>
+          <Text value={id} />
+        </h1>
+        <Empty title="There is no such device">
+          <p>
+            <Text value={id} /> is not in the registry. It may have been deleted; capital letters count.
+          </p>
+          <a href="/devices">Go to the devices</a>
+        </Empty>
+      </>
     );
   }
   return (
@@ -89,13 +94,16 @@ export function Device({ id }: { readonly id: string }) {
 
 function State({ device }: { readonly device: Identity }) {
   const isConnected = device.connectionState === 'Connected';
+  const since = timeOf(device.connectionStateUpdatedTime);
   return (
     <div class="row small">
       {device.status === 'disabled' && <Badge mood="bad">disabled</Badge>}
       <Badge mood={isConnected ? 'ok' : ''}>{isConnected ? 'connected' : 'not connected'}</Badge>
-      <span class="quiet">
-        since <Time at={timeOf(device.connectionStateUpdatedTime)} />
-      </span>
+      {since !== undefined && (
+        <span class="quiet">
+          since <Time at={since} />
+        </span>
+      )}
     </div>
   );
 }

@@ -76,7 +76,10 @@ class Behind implements ChartSource {
 
   columns(): Columns {
     const since = (Date.now() - this.#ms) / 1000;
-    const rows = [...this.#past, ...this.#live].filter(([time]) => (time ?? 0) >= since);
+    const all = [...this.#past, ...this.#live].filter(([time]) => (time ?? 0) >= since);
+    // A hub that has just been started has no past: the chart begins with what is known.
+    const first = all.findIndex((row) => row.some((value, column) => column > 0 && value !== null));
+    const rows = all.slice(Math.max(0, first));
     return [0, ...this.#names].map((_name, column) => rows.map((row) => row[column] ?? null));
   }
 

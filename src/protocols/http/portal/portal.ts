@@ -23,6 +23,8 @@ import { addStreamRoutes } from './stream/streams.ts';
 
 const API = '/portal/api';
 const CSRF_HEADER = 'x-mooring-csrf';
+/** Path and query of the API in place of those of the address: a browser takes `.` and `..` out of an address, which ids may be. */
+const PATH_HEADER = 'x-mooring-path';
 const HOUR_MS = 3_600_000;
 
 const time = z.coerce.number().int().min(0).max(8.64e15);
@@ -116,7 +118,7 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
       reply.hijack();
       for (const [name, value] of Object.entries(pageSecurity)) reply.raw.setHeader(name, value);
       reply.raw.setHeader('cache-control', 'no-store');
-      raw.url = (raw.url ?? '').slice((raw.url ?? '').toLowerCase().indexOf(API) + API.length);
+      raw.url = apiPath(raw);
       table.routing(raw, reply.raw);
     },
     handler: async () => {},
@@ -145,6 +147,12 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
     const path = url.split('?', 1)[0];
     return path.startsWith('/portal/') || path.startsWith('/assets/') || pagePaths.some((own) => path === `/${own}`);
   }
+}
+
+function apiPath({ url = '', headers }: http.IncomingMessage): string {
+  const named = headers[PATH_HEADER];
+  if (typeof named === 'string' && named.startsWith('/')) return named;
+  return url.slice(url.toLowerCase().indexOf(API) + API.length);
 }
 
 const needsTls =
