@@ -42,6 +42,8 @@ export interface PortalBrowser extends AsyncDisposable {
 
 export interface OpenOptions {
   readonly at?: string;
+  /** In place of the hub's own port: a link on the way. */
+  readonly port?: number;
   readonly policy?: 'iothubowner' | 'service' | 'registryRead' | 'registryReadWrite';
   readonly context?: BrowserContextOptions;
 }
@@ -79,9 +81,13 @@ export async function startBrowser(): Promise<PortalBrowser> {
   };
   return {
     newUser,
-    async open(hub, { at = '/', policy = 'iothubowner', context: options } = {}) {
+    async open(hub, { at = '/', port, policy = 'iothubowner', context: options } = {}) {
       const context = await newUser(options);
-      const portal = watched(context, await context.newPage(), baseOf(hub));
+      const portal = watched(
+        context,
+        await context.newPage(),
+        port === undefined ? baseOf(hub) : `http://127.0.0.1:${port}`,
+      );
       // Signing in goes on at the screen that was asked for.
       await portal.page.goto(`${portal.base}${at}`);
       await portal.page.getByLabel('Or paste the connection string').fill(hub.endpoints.connectionStrings[policy]);

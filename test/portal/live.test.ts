@@ -6,6 +6,7 @@ import type { ApiClient } from '../../src/api/client.ts';
 import { apiOf } from '../drivers/api.ts';
 import { assertAccessible } from '../drivers/axe.ts';
 import { noBrowser, type PortalBrowser, startBrowser, watched } from '../drivers/browser.ts';
+import { FaultyLink } from '../drivers/faulty-link.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { connectDevice } from '../drivers/portal-device.ts';
 import { until } from '../drivers/until.ts';
@@ -80,7 +81,7 @@ test('bodies, properties and names of strangers stay text', { skip }, async () =
   await page.locator('.event-head').first().click();
   await page.locator('.event-more').getByText('<b>', { exact: true }).waitFor();
   await page.locator('.tree').getByText('U+202E').waitFor();
-  await page.getByRole('button', { name: markup }).waitFor();
+  await page.getByRole('button', { name: markup, exact: true }).waitFor();
   await page.getByRole('button', { name: 'Go on' }).click();
   await device.send(Buffer.from([0xff, 0xfe, 0x00]));
   await page.getByText('3 B that are no text').waitFor();
@@ -108,7 +109,9 @@ test('the overview shows what is connected and what flows, and what of the hub i
     }
     await page.getByRole('button', { name: 'Week' }).click();
     assert.match(page.url(), /span=week/);
-    await page.getByText('Connected by MQTT').first().waitFor();
+    const late = await connectDevice(hub, api, 'flows-late');
+    await page.locator('.timeline li', { hasText: 'flows-late' }).getByText('Connected by MQTT').waitFor();
+    late.close();
     await assertAccessible(page);
   } finally {
     clearInterval(timer);
@@ -120,11 +123,11 @@ test('the overview shows what is connected and what flows, and what of the hub i
 test('tabs share one stream; when the tab that holds it is closed, another one goes on', { skip }, async () => {
   const device = await connectDevice(hub, api, 'shared');
   await using portal = await browser.open(hub, { at: telemetryOf('shared') });
+  const second = watched(portal.context, await portal.context.newPage(), portal.base);
   const streams: string[] = [];
-  portal.context.on('request', (request) => {
+  second.page.on('request', (request) => {
     if (request.url().includes('/portal/stream?')) streams.push(request.url());
   });
-  const second = watched(portal.context, await portal.context.newPage(), portal.base);
   await second.goto(telemetryOf('shared'));
   await until('both see it', async () => {
     await device.send('{"note":"for both"}');
@@ -142,22 +145,25 @@ test('tabs share one stream; when the tab that holds it is closed, another one g
   second.assertClean();
 });
 
-test('a lost connection is said and mended; what came meanwhile is there', { skip }, async () => {
+test('a lost connection is said and mended; what came meanwhile is there, and nothing twice', { skip }, async () => {
   const device = await connectDevice(hub, api, 'cut-off');
-  await using portal = await browser.open(hub, { at: telemetryOf('cut-off') });
-  const { page, context } = portal;
+  await using link = await FaultyLink.to(hub.endpoints.ports.admin as number);
+  await using portal = await browser.open(hub, { at: telemetryOf('cut-off'), port: link.port });
+  const { page } = portal;
   await device.send('{"note":"one"}');
   await page.getByText('"one"').waitFor();
-  await context.setOffline(true);
-  // The browser keeps a stream that is open; the hub's end of it ends here.
+  link.heal();
+  void link.fail(() => 'cut');
   await page.getByText('The live connection to the hub is lost').waitFor();
   await device.send('{"note":"two"}');
-  await context.setOffline(false);
+  link.heal();
   await page.getByText('"two"').waitFor();
   await page.getByText('The live connection to the hub is lost').waitFor({ state: 'detached' });
-  assert.equal(await page.getByText('"one"').count(), 1, 'a message is shown twice');
+  await device.send('{"note":"three"}');
+  await page.getByText('"three"').waitFor();
+  await page.getByText('3 messages').waitFor();
   device.close();
-  portal.assertClean(/ERR_INTERNET_DISCONNECTED/);
+  portal.assertClean(/ERR_(CONNECTION|EMPTY|INCOMPLETE|NETWORK)/);
 });
 
 test('after a restart of the hub the user logs in again and is where he was', { skip }, async () => {
