@@ -39,6 +39,8 @@ export function setCsrf(token: string): void {
   csrf = token;
 }
 
+export const csrfToken = (): string => csrf;
+
 export const csrfHeader = (): Readonly<Record<string, string>> => (csrf === '' ? {} : { 'x-mooring-csrf': csrf });
 
 /** Who is told when the hub knows this session no more. */

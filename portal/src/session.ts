@@ -16,10 +16,6 @@ export interface Session {
   /** The name that devices use. */
   readonly hostName: string;
   readonly ports: Readonly<Record<'mqtts' | 'amqps' | 'https', number | null>>;
-  /** The certificate authority that clients must trust, in PEM; undefined where the hub has a certificate of the operator's. */
-  readonly caPem?: string | undefined;
-  /** Where that lies on the hub's machine. */
-  readonly caFile?: string | undefined;
   readonly version: string;
 }
 

@@ -172,7 +172,10 @@ const WAYS: Readonly<Record<string, string>> = {
   amqp: 'AMQP',
   'amqp-ws': 'AMQP over WebSockets',
   http: 'HTTP',
+  portal: 'a page of the portal',
 };
+
+export const wayText = (protocol: string): string => WAYS[protocol] ?? protocol;
 
 /** One sentence for each event, also such as a later hub tells. */
 export function sayingOf(event: MonitoringEvent): Saying {

@@ -1,8 +1,9 @@
 /** Programs that connect as a device, ready to be pasted: `snippets.ts` makes them, and the tests run them. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { api, Refusal } from '../api.ts';
 import type { Identity } from '../devices.ts';
 import { Code, CopyButton, download } from '../parts/controls.tsx';
-import { useAnswer } from '../parts/words.tsx';
+import { Failure, useAnswer } from '../parts/words.tsx';
 import { href, usePlace } from '../router.ts';
 import { useSession } from '../session.ts';
 import { deviceToken } from '../simulation/token.ts';
@@ -54,21 +55,7 @@ export function Programs({ device }: { readonly device: Identity }) {
         ))}
       </nav>
       {chosen.obstacle !== undefined && <p class="note warn">{chosen.obstacle}</p>}
-      {session.caPem !== undefined && (
-        <div class="row">
-          <span>
-            In an empty folder, save the hub's certificate authority as <code>ca.pem</code>
-          </span>
-          <button
-            type="button"
-            class="tiny"
-            onClick={() => download('ca.pem', [session.caPem ?? ''], 'application/x-pem-file')}
-          >
-            Download ca.pem
-          </button>
-          <CopyButton text={session.caPem} />
-        </div>
-      )}
+      <Authority />
       {chosen.install !== undefined && chosen.id !== 'c' && <Code title="shell, once" text={chosen.install} />}
       {chosen.files.map((name) => (
         <Program key={name} name={name} />
@@ -80,6 +67,39 @@ export function Programs({ device }: { readonly device: Identity }) {
         {/(?:^c|mosquitto|curl)$/.test(chosen.id) && 'The token works for a day.'}
       </p>
     </section>
+  );
+}
+
+/** What clients must trust; where the operator has brought a certificate, they may know its authority already. */
+function Authority() {
+  const authority = useAnswer('authority', async (signal) => {
+    try {
+      return (await api<{ bundle: string }>('GET', '/mooring/v1/server-authority', { signal })).data.bundle;
+    } catch (error) {
+      if (error instanceof Refusal && error.code === 'OperationNotAvailable') return null;
+      throw error;
+    }
+  });
+  const { data } = authority;
+  if (data === undefined) return <Failure error={authority.error} again={authority.again} />;
+  if (data === null) {
+    return (
+      <p>
+        The certificate of this hub was brought by its operator. In an empty folder, save the authority that has signed
+        it as <code>ca.pem</code>.
+      </p>
+    );
+  }
+  return (
+    <div class="row">
+      <span>
+        In an empty folder, save the hub's certificate authority as <code>ca.pem</code>
+      </span>
+      <button type="button" class="tiny" onClick={() => download('ca.pem', [data], 'application/x-pem-file')}>
+        Download ca.pem
+      </button>
+      <CopyButton text={data} />
+    </div>
   );
 }
 

@@ -1,31 +1,27 @@
-/** A device that runs in this page: it proves itself by its own key, sends telemetry, and answers commands and methods. */
+/** A device that runs in this page: the hub lets it in by its own key; it sends telemetry, completes commands, answers methods, and reports what is desired. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Identity } from '../devices.ts';
 import { Field } from '../parts/controls.tsx';
 import { Badge, Text } from '../parts/words.tsx';
-import { useSession } from '../session.ts';
-import { MqttClient } from './mqtt.ts';
-import { deviceToken } from './token.ts';
+import { PageDeviceClient } from './page-device.ts';
 
-type State = 'off' | 'connecting' | 'on' | 'refused' | 'lost';
+type State = 'off' | 'connecting' | 'on' | 'lost';
 
 const words: Readonly<Record<State, readonly [mood: '' | 'ok' | 'warn' | 'bad', text: string]>> = {
   off: ['', 'not running'],
   connecting: ['warn', 'connecting'],
   on: ['ok', 'connected'],
-  refused: ['bad', 'refused: see "Why can it not connect?" of the device'],
   lost: ['warn', 'connection ended'],
 };
 
 const SHOWN_MAX = 5;
 
 export function SimulatedDevice({ device }: { readonly device: Identity }) {
-  const { hostName } = useSession();
   const [state, setState] = useState<State>('off');
   const [sent, setSent] = useState(0);
   const [perSecond, setPerSecond] = useState(1);
   const [heard, setHeard] = useState<readonly string[]>([]);
-  const client = useRef<MqttClient>(undefined);
+  const client = useRef<PageDeviceClient>(undefined);
   const key = device.authentication.symmetricKey.primaryKey;
 
   useEffect(() => () => client.current?.close(), []);
@@ -33,7 +29,7 @@ export function SimulatedDevice({ device }: { readonly device: Identity }) {
     if (state !== 'on') return;
     let n = 0;
     const send = (): void => {
-      client.current?.publish(topicOf(device.deviceId), JSON.stringify(reading(n++)));
+      client.current?.send(reading(n++), { room: 'page' });
     };
     send();
     const timer = setInterval(send, 1000 / perSecond);
@@ -42,39 +38,37 @@ export function SimulatedDevice({ device }: { readonly device: Identity }) {
 
   if (key === null || device.authentication.type !== 'sas') return null;
 
-  const start = async (): Promise<void> => {
+  const note = (line: string): void => setHeard((before) => [line, ...before].slice(0, SHOWN_MAX));
+  const start = (): void => {
     setState('connecting');
-    const id = device.deviceId;
-    const address = `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/portal/device`;
-    const login = {
-      clientId: id,
-      username: `${hostName}/${id}/?api-version=2021-04-12`,
-      password: await deviceToken(hostName, id, key),
-    };
-    const note = (line: string): void => setHeard((before) => [line, ...before].slice(0, SHOWN_MAX));
-    const own = new MqttClient(address, login, {
-      connected(returnCode) {
-        if (returnCode !== 0) return setState('refused');
-        setState('on');
-        own.subscribe(`devices/${id}/messages/devicebound/#`);
-        own.subscribe('$iothub/methods/POST/#');
+    setSent(0);
+    const own = new PageDeviceClient(device.deviceId, {
+      connected: () => setState('on'),
+      stored: () => setSent((count) => count + 1),
+      command: (text) => note(`command: ${text}`),
+      method(name, payload) {
+        note(`method ${name}: ${JSON.stringify(payload) ?? 'no payload'}`);
+        return { done: name };
       },
-      acknowledged: () => setSent((count) => count + 1),
-      message(topic, body) {
-        const text = new TextDecoder().decode(body);
-        const method = /^\$iothub\/methods\/POST\/(.+)\/\?\$rid=(.+)$/.exec(topic);
-        note(method === null ? `command: ${text}` : `method ${method[1]}: ${text}`);
-        if (method !== null) {
-          own.publish(`$iothub/methods/res/200/?$rid=${method[2]}`, JSON.stringify({ done: method[1] }));
-        }
+      desired(patch) {
+        note(`desired properties: ${JSON.stringify(patch)}`);
+        own.report(patch as object);
       },
-      closed: () => setState((before) => (before === 'refused' || before === 'off' ? before : 'lost')),
+      refused: (message) => note(`refused: ${message}`),
+      closed(why) {
+        if (client.current !== own) return;
+        client.current = undefined;
+        setState('lost');
+        if (why !== '') note(`the hub ended the connection: ${why}`);
+      },
     });
     client.current = own;
   };
   const stop = (): void => {
+    const own = client.current;
+    client.current = undefined;
+    own?.close();
     setState('off');
-    client.current?.close();
   };
   const isRunning = state === 'on' || state === 'connecting';
   const [mood, text] = words[state];
@@ -87,7 +81,7 @@ export function SimulatedDevice({ device }: { readonly device: Identity }) {
             Stop the simulated device
           </button>
         ) : (
-          <button type="button" class="primary" onClick={() => void start()}>
+          <button type="button" class="primary" onClick={start}>
             Start a simulated device
           </button>
         )}
@@ -115,8 +109,6 @@ export function SimulatedDevice({ device }: { readonly device: Identity }) {
     </section>
   );
 }
-
-const topicOf = (id: string): string => `devices/${id}/messages/events/room=page&$.ct=application%2Fjson&$.ce=utf-8`;
 
 /** A machine that warms up, hums, and vibrates. */
 function reading(n: number): object {

@@ -1,67 +1,124 @@
 /** When a device was connected, why it went, and why it cannot come in. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect } from 'preact/hooks';
 import type { Identity } from '../../devices.ts';
-import { type MonitoringEvent, sayingOf } from '../../parts/monitoring.ts';
-import { MonitoringLine } from '../../parts/monitoring-line.tsx';
-import { Badge, Failure, Text, Time, timeOf, useAnswer } from '../../parts/words.tsx';
-import { pastEvents } from '../../past.ts';
+import { type MonitoringEvent, sayingOf, wayText } from '../../parts/monitoring.ts';
+import { Badge, Failure, type Mood, Text, Time, timeOf, useAnswer } from '../../parts/words.tsx';
+import { type ConnectionEvent, type Past, pastOf, type RefusalEvent } from '../../past.ts';
 import { href } from '../../router.ts';
 import { followTopic } from '../../stream.ts';
 import type { TabProps } from '../device.tsx';
 
-const LIVE_MAX = 200;
+const SOON_MS = 500;
 
-/** What the hub has told of a device, newest first, and what it tells from now on. */
-function useEvents(deviceId: string) {
-  const past = useAnswer(`past ${deviceId}`, (signal) => pastEvents({ deviceId, signal }));
-  const [live, setLive] = useState<readonly MonitoringEvent[]>([]);
-  useEffect(
-    () =>
-      followTopic('monitoring', (data, name) => {
-        if (name !== 'monitoring') return;
-        const own = (data as { events: readonly MonitoringEvent[] }).events.filter(
-          (event) => event.deviceId === deviceId,
-        );
-        if (own.length > 0) setLive((before) => [...own.reverse(), ...before].slice(0, LIVE_MAX));
-      }),
-    [deviceId],
+/** What the hub has kept of a device, read again when something happens to it. */
+function usePast(deviceId: string) {
+  const past = useAnswer(`past ${deviceId}`, (signal) => pastOf(deviceId, signal));
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const end = followTopic('monitoring', (data, name) => {
+      if (name !== 'monitoring') return;
+      const isOurs = (data as { events: readonly MonitoringEvent[] }).events.some(
+        (event) => event.deviceId === deviceId,
+      );
+      // Many may come at once; one reading has them all.
+      if (isOurs)
+        timer ??= setTimeout(() => {
+          timer = undefined;
+          past.again();
+        }, SOON_MS);
+    });
+    return () => {
+      end();
+      clearTimeout(timer);
+    };
+  }, [deviceId]);
+  return past;
+}
+
+interface Step {
+  readonly time: string;
+  readonly mood: Mood;
+  readonly text: string;
+  readonly remedy?: string | undefined;
+  readonly where: string;
+}
+
+const placeText = ({ protocol, peer, moduleId }: ConnectionEvent | RefusalEvent): string =>
+  [moduleId === undefined ? '' : `module ${moduleId}`, protocol === undefined ? '' : wayText(protocol), peer ?? '']
+    .filter((part) => part !== '')
+    .join(' · ');
+
+const refusalStep = (refusal: RefusalEvent): Step => ({
+  time: refusal.time,
+  mood: refusal.type === 'throttled' ? 'warn' : 'bad',
+  text: refusal.count > 1 ? `${refusal.sentence} (${refusal.count} times)` : refusal.sentence,
+  remedy: refusal.remedy,
+  where: placeText(refusal),
+});
+
+/** Newest first. */
+function stepsOf({ connections, refusals }: Past): readonly Step[] {
+  const steps = connections.map((event): Step => {
+    const { mood, text, remedy } = sayingOf({
+      type: event.type,
+      time: event.time,
+      ...(event.reason && { reason: event.reason }),
+      ...(event.detail && { detail: event.detail }),
+    });
+    return { time: event.time, mood, text, remedy, where: placeText(event) };
+  });
+  return [...steps, ...refusals.map(refusalStep)].sort((a, b) => Date.parse(b.time) - Date.parse(a.time));
+}
+
+function Steps({ steps }: { readonly steps: readonly Step[] }) {
+  return (
+    <ul class="timeline">
+      {steps.map(({ time, mood, text, remedy, where }, at) => (
+        <li key={`${time} ${steps.length - at}`} class={mood}>
+          <Time at={timeOf(time)} />
+          <div>
+            <p>
+              <Text value={text} /> <span class="quiet small">{where}</span>
+            </p>
+            {remedy !== undefined && (
+              <p class="quiet">
+                <Text value={remedy} />
+              </p>
+            )}
+          </div>
+        </li>
+      ))}
+    </ul>
   );
-  const known = new Set(live.map(({ sequenceNumber }) => sequenceNumber));
-  const events = [...live, ...(past.data?.events ?? []).filter(({ sequenceNumber }) => !known.has(sequenceNumber))];
-  return { ...past, events, isComplete: past.data?.isComplete ?? false };
 }
 
 export function HistoryTab({ device }: TabProps) {
-  const { events, error, again, data, isComplete } = useEvents(device.deviceId);
+  const { data, error, again } = usePast(device.deviceId);
+  const steps = data === undefined ? [] : stepsOf(data);
   return (
     <section class="card">
-      <h2>What happened to this device</h2>
+      <h2>Connections and refusals</h2>
       <Failure error={error} again={again} />
-      {data !== undefined && events.length === 0 && (
+      {data !== undefined && steps.length === 0 && (
         <p class="quiet">
-          The hub has kept nothing of this device: it has not connected, or that is longer ago than events are kept.
+          The hub has kept nothing of this device: it has not tried to connect, or that is longer ago than events are
+          kept.
         </p>
       )}
-      <ul class="timeline">
-        {events.map((event) => (
-          <MonitoringLine key={`${event.sequenceNumber} ${event.type} ${event.time}`} event={event} remedies />
-        ))}
-      </ul>
-      {data !== undefined && !isComplete && (
-        <p class="quiet small">Older events are in the event hub for monitoring.</p>
+      <Steps steps={steps} />
+      {data?.lookedSince !== undefined && (
+        <p class="quiet small">
+          Events before <Time at={timeOf(data.lookedSince)} /> are in the event hub for monitoring.
+        </p>
       )}
     </section>
   );
 }
 
-const refusals = new Set(['authenticationFailed', 'handshakeFailed', 'operationRefused', 'throttled']);
-const SHOWN_MAX = 10;
-
 export function WhyTab({ device }: TabProps) {
-  const { events, error, again, data } = useEvents(device.deviceId);
-  const refused = events.filter(({ type }) => refusals.has(type));
-  const connected = events.find(({ type }) => type === 'connected');
-  const last = refused[0];
+  const { data, error, again } = usePast(device.deviceId);
+  const last = data?.refusals[0];
+  const connected = data?.connections.find(({ type }) => type === 'connected');
   const isOver = connected !== undefined && (last === undefined || Date.parse(connected.time) > Date.parse(last.time));
   return (
     <div class="stack">
@@ -85,22 +142,20 @@ export function WhyTab({ device }: TabProps) {
           />
         )}
       </section>
-      {refused.length > 0 && (
+      {data !== undefined && data.refusals.length > 0 && (
         <section class="card">
           <h2>Last refusals</h2>
-          <ul class="timeline">
-            {refused.slice(0, SHOWN_MAX).map((event) => (
-              <MonitoringLine key={`${event.sequenceNumber} ${event.time}`} event={event} remedies />
-            ))}
-          </ul>
+          <Steps steps={data.refusals.slice(0, SHOWN_MAX).map(refusalStep)} />
         </section>
       )}
     </div>
   );
 }
 
+const SHOWN_MAX = 10;
+
 function Verdict(props: {
-  readonly last: MonitoringEvent | undefined;
+  readonly last: RefusalEvent | undefined;
   readonly isOver: boolean;
   readonly isConnected: boolean;
   readonly deviceId: string;
@@ -122,16 +177,18 @@ function Verdict(props: {
       </div>
     );
   }
-  const { text, remedy } = sayingOf(last);
+  const { sentence, remedy, count } = last;
   return (
     <div class="note bad">
       <p>
         <strong>
-          <Text value={text} />
+          <Text value={count > 1 ? `${sentence} (${count} times)` : sentence} />
         </strong>{' '}
         <Time at={timeOf(last.time)} ago />
       </p>
-      {remedy !== undefined && <p>{remedy}</p>}
+      <p>
+        <Text value={remedy} />
+      </p>
     </div>
   );
 }

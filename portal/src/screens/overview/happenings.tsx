@@ -2,8 +2,6 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { MonitoringEvent } from '../../parts/monitoring.ts';
 import { MonitoringLine } from '../../parts/monitoring-line.tsx';
-import { useAnswer } from '../../parts/words.tsx';
-import { pastEvents } from '../../past.ts';
 import { useMay } from '../../session.ts';
 import { followTopic } from '../../stream.ts';
 
@@ -17,7 +15,6 @@ export function Happenings() {
 
 function List() {
   const [events, setEvents] = useState<readonly MonitoringEvent[]>([]);
-  const past = useAnswer('past events', async (signal) => (await pastEvents({ limit: SHOWN, signal })).events);
   useEffect(() => {
     // Many come at once when a fleet comes back: the page draws four times a second.
     let fresh: MonitoringEvent[] = [];
@@ -36,15 +33,14 @@ function List() {
       clearInterval(timer);
     };
   }, []);
-  const shown = [...events, ...(past.data ?? [])].slice(0, SHOWN);
   return (
     <section class="card">
-      <h2>What happened last</h2>
-      {shown.length === 0 ? (
+      <h2>What happens now</h2>
+      {events.length === 0 ? (
         <p class="quiet">Connections, refusals and changes of devices appear here as they happen.</p>
       ) : (
         <ul class="timeline">
-          {shown.map((event, at) => (
+          {events.map((event, at) => (
             <MonitoringLine
               key={`${event.time} ${event.deviceId} ${event.sequenceNumber ?? at} ${event.type}`}
               event={event}
