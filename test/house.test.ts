@@ -37,7 +37,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'src/protocols/http': ['src/protocols/shared', 'src/core', 'src/wire', 'src/api', 'src/base'],
   // How things are kept is known to `storage`, which opens it, and to `data`, which looks after the folder.
   'src/server': ['src/protocols', 'src/records', 'src/stores/objects', 'src/core', 'src/wire', 'src/api', 'src/base'],
-  'src/server/storage': ['src/server', 'src/stores', 'src/records', 'src/core', 'src/base'],
+  'src/server/storage': ['src/server', 'src/stores', 'src/records', 'src/core', 'src/wire', 'src/base'],
   'src/server/data': [
     'src/server',
     'src/stores/embedded',

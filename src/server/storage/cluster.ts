@@ -13,6 +13,7 @@ import { monitoringName } from '../endpoints.ts';
 import { openWhole, type Shutdown } from '../lifecycle.ts';
 import { nodeNameOf } from '../nodes/place.ts';
 import { wantsSource } from '../observe/monitoring.ts';
+import { brokerMetrics } from './broker-metrics.ts';
 import { databaseCheck, kafkaCheck } from './cluster-checks.ts';
 import type { EmbeddedParts } from './embedded-parts.ts';
 import { createLogMetrics } from './log-metrics.ts';
@@ -88,7 +89,14 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
       kafkaCheck('events', { cluster, log: telemetry, inSyncMin }, 'fail'),
       kafkaCheck('monitoring', { cluster, log: monitoring, inSyncMin }, 'warn'),
     ],
-    metrics: metrics.ofBrokers([telemetry, monitoring]),
+    metrics: [
+      ...metrics.ofBrokers([telemetry, monitoring]),
+      ...brokerMetrics(
+        [telemetry, monitoring].map(({ name, topic }) => ({ name, partitions: () => cluster.replicasOf(topic) })),
+        inSyncMin,
+        () => void cluster.refresh().catch(() => {}),
+      ),
+    ],
     close: () => steps.run(),
   };
 }

@@ -33,7 +33,8 @@ export function checkKey(check: string, cipher: KeyCipher, ring: KeyRing): void 
     throw new Error(
       `The keys of devices and policies were sealed with another key than the one from ${ring.source} ` +
         `(${error instanceof Error ? error.message : String(error)}). Put the key file of this data folder back, or give ` +
-        'the setting keyEncryptionKey the value that it had when the folder was made.',
+        'the setting keyEncryptionKey the value that it had when the folder was made. Nodes of one hub have one key: give all of them ' +
+        'the same keyEncryptionKey, or copy keys/tables.key from the data folder of one that runs.',
       { cause: error },
     );
   }
