@@ -36,7 +36,11 @@ async function run(): Promise<number> {
       out: (text: string) => void process.stdout.write(text),
       err: (text: string) => void process.stderr.write(text),
     };
-    return runConfig(rest, process.env, output, checkAdapters);
+    const { checkRoutes } = await import('./server/routes/check.ts');
+    return runConfig(rest, process.env, output, async (settings, env) => [
+      ...(await checkRoutes(settings)),
+      ...(settings.adapters.length === 0 ? [] : await checkAdapters(settings, env)),
+    ]);
   }
   if (command === 'data') {
     const { runData } = await import('./server/data/data-command.ts');

@@ -31,6 +31,7 @@ import {
 } from './identities.ts';
 import { type JobCalls, jobCalls } from './job-calls.ts';
 import { type QueryCalls, queryCalls } from './query-calls.ts';
+import { type RouteCalls, routeCalls } from './route-calls.ts';
 import { type TwinCalls, twinCalls } from './twin-calls.ts';
 
 export {
@@ -89,6 +90,7 @@ export interface ApiCalls {
   readonly queries: QueryCalls;
   readonly jobs: JobCalls;
   readonly archives: ArchiveCalls;
+  readonly routes: RouteCalls;
   readonly configurations: ConfigurationCalls;
   /** The authority behind the hub's own certificate, and its roll-over. */
   readonly serverAuthority: {
@@ -156,6 +158,7 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
     queries: queryCalls(transport),
     jobs: jobCalls(transport),
     archives: archiveCalls(transport),
+    routes: routeCalls(transport),
     configurations: configurationCalls(transport),
     serverAuthority: {
       get: () => call(serverAuthoritySchema, 'GET', serverAuthority),

@@ -15,6 +15,7 @@ import { addMonitorCommands } from './commands/monitor.ts';
 import { addPortalCommand } from './commands/portal.ts';
 import { addQueryCommand } from './commands/query.ts';
 import { addRegistryCommands } from './commands/registry.ts';
+import { addRouteCommands } from './commands/route.ts';
 import { addSasCommand } from './commands/sas.ts';
 import { addSimulateCommand } from './commands/simulate.ts';
 import { addTraceCommand } from './commands/trace.ts';
@@ -80,6 +81,7 @@ function buildProgram(terminal: Terminal): Command {
   addJobCommands(program, terminal);
   addFileCommands(program, terminal);
   addConsumerGroupCommands(program, terminal);
+  addRouteCommands(program, terminal);
   addMonitorCommands(program, terminal);
   addTraceCommand(program, terminal);
   addHealthCommand(program, terminal);

@@ -1,5 +1,5 @@
 import { asciiText } from '../base/text.ts';
-import type { RecordCodec, RecordTemplate, TraceReader } from '../core/events/ports.ts';
+import type { MessageHead, RecordCodec, RecordTemplate, RoutingMark, TraceReader } from '../core/events/ports.ts';
 import type { HubEventStamp, Telemetry } from '../core/events/types.ts';
 import { traceParentOf } from '../core/monitoring/trace-context.ts';
 import { readBareMessage } from '../wire/amqp/bare-message.ts';
@@ -13,12 +13,15 @@ import {
   recordHeadSize,
   recordPrefix,
   recordSize,
+  routingMark,
   writeDataHead,
   writeHubTime,
   writeRecord,
   writeRecordHead,
+  writeRoutingMark,
 } from '../wire/amqp/record.ts';
 import { AmqpWriter, section } from '../wire/amqp/writer.ts';
+import { readHead } from './read-record.ts';
 
 /**
  * Telemetry as the log keeps it (layout: `wire/amqp/record.ts`). The mapping of system properties to sections is that of
@@ -28,7 +31,7 @@ import { AmqpWriter, section } from '../wire/amqp/writer.ts';
  * then writes into the log's own memory.
  */
 export const recordCodec: RecordCodec = {
-  encode(stamp, telemetry, enqueuedTime) {
+  encode(stamp, telemetry, enqueuedTime, mark = 0) {
     const prefix = senderPrefix(stamp);
     const properties = writeProperties(telemetry);
     const { body } = telemetry;
@@ -36,6 +39,7 @@ export const recordCodec: RecordCodec = {
     const behind = writeRecordHead(bytes, 0, prefix, properties);
     writeHubTime(bytes, 0, enqueuedTime);
     bytes.set(body, writeDataHead(bytes, behind, body.length));
+    if (mark !== 0) writeRoutingMark(bytes, 0, mark);
     return bytes;
   },
   template(stamp, message) {
@@ -43,7 +47,7 @@ export const recordCodec: RecordCodec = {
   },
 };
 
-export { routingMark, writeRoutingMark } from '../wire/amqp/record.ts';
+export { routingMark, writeRoutingMark };
 
 const twinSources = ['twinChangeEvents', 'deviceLifecycleEvents', 'deviceJobLifecycleEvents'] as const;
 
@@ -98,8 +102,14 @@ class HeadTemplate implements RecordTemplate {
     source: Uint8Array,
     bodyStart: number,
     bodyEnd: number,
+    mark: RoutingMark,
   ): void {
     writeRecord(target, at, this.#head, enqueuedTime, source, bodyStart, bodyEnd);
+    if (mark !== 0) writeRoutingMark(target, at, mark);
+  }
+
+  message(): MessageHead {
+    return readHead(this.#head);
   }
 }
 

@@ -63,6 +63,7 @@ import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
 import { openPortal, startCode } from './portal/open-portal.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
+import { openRoutes } from './routes/open-routes.ts';
 import { openEmbedded } from './storage/embedded.ts';
 import type { SharedByNodes, Storage } from './storage/storage.ts';
 import { createSweeper } from './sweeper.ts';
@@ -133,8 +134,24 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const eventLimits = { telemetryBytesMax: settings.telemetryBytesMax, consumerGroupsMax: settings.consumerGroupsMax };
   const throttle = throttleLimits(settings);
   const throttling = createThrottling(throttle, clock);
+  const routes = await openRoutes({
+    ...{ settings, store: stores.routes, telemetry, twins: stores.twins, clock, log, shutdown },
+  });
+  const { routing } = routes;
   const monitored = await openMonitoring({
-    ...{ settings, hubName, telemetry, monitoring, codec: storage.codec, metrics, clock, random, log, shutdown },
+    ...{
+      settings,
+      hubName,
+      telemetry,
+      monitoring,
+      codec: storage.codec,
+      routing,
+      metrics,
+      clock,
+      random,
+      log,
+      shutdown,
+    },
     presenceStates: stores.presenceStates,
     ...{ places, nodes: nodes?.presence },
     commandQueue: stores.commandQueue,
@@ -154,9 +171,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   storage.keepFor?.(() => archive.archives.wanted());
   measureArchives(metrics.registry, () => archive.archives.archivers().map((each) => each.status()));
   const events = createEvents({
-    guard,
+    ...{ guard, telemetry, routing },
     ...(archive.history !== undefined && { history: archive.history }),
-    telemetry,
     monitoring,
     consumerGroups: stores.consumerGroups,
     ...(nodes && { receivers: nodes.receivers }),
@@ -212,7 +228,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandFollower: monitored.commandFollower,
   });
   const publisher = publishTwinEvents({
-    ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, partitionOf, hubName, clock, log },
+    ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, routing, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
     ...ownDuty('events of twins'),
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
@@ -285,6 +301,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
               eventLimits,
               history: archive.history,
               throttle,
+              routes,
             },
             consumerGroups: stores.consumerGroups,
             subscriptions: stores.subscriptions,
@@ -372,6 +389,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     files: files.room,
     registryJobs: registryJobs.jobs,
     archives: archive.room(guard),
+    routes: await routes.open(guard, async () => []),
   });
   const stopAdapters = openAdapters({
     ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },

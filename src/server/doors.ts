@@ -7,6 +7,7 @@ import type { FilesRoom } from '../core/files/files.ts';
 import type { Hub } from '../core/hub.ts';
 import type { Guarded } from '../core/identity/guard.ts';
 import type { RegistryJobs } from '../core/registry-jobs/room.ts';
+import type { Routes } from '../core/routes/room.ts';
 import { DeliveryTurns } from '../protocols/amqp/back-ends/delivery-turns.ts';
 import { openAmqpDoor } from '../protocols/amqp/server.ts';
 import { amqpWebSocketPaths, amqpWebSockets } from '../protocols/amqp/websocket.ts';
@@ -53,6 +54,7 @@ export interface DoorParts {
   readonly archives: Guarded<Archives>;
   /** Absent = the admin port serves none. */
   readonly portal?: OpenPortal;
+  readonly routes: Guarded<Routes>;
 }
 
 export interface OpenDoors {
@@ -198,6 +200,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         files: parts.files,
         registryJobs: parts.registryJobs,
         archives: parts.archives,
+        routes: parts.routes,
       }),
     );
     if (notice !== undefined) notices.push(notice);

@@ -375,6 +375,26 @@ export const matrix: Readonly<
       rest('hub', 'DELETE', '/configurations/c1'),
     ],
   },
+  'routes.read': {
+    who: readers,
+    rows: [
+      rest('hub', 'GET', '/mooring/v1/routes'),
+      rest('hub', 'GET', '/mooring/v1/endpoints'),
+      rest('hub', 'POST', '/mooring/v1/routes/test', {}),
+    ],
+  },
+  'routes.write': {
+    who: () => policies.owns,
+    rows: [
+      rest('hub', 'PUT', '/mooring/v1/routes', {}),
+      rest('hub', 'PUT', '/mooring/v1/routes/r1', { endpoint: 'events' }),
+      rest('hub', 'DELETE', '/mooring/v1/routes/r1'),
+      rest('hub', 'PUT', '/mooring/v1/endpoints/e1', { kind: 'eventHub' }),
+      rest('hub', 'DELETE', '/mooring/v1/endpoints/e1'),
+      rest('hub', 'PUT', '/mooring/v1/enrichments/k', { value: 'v', endpoints: ['events'] }),
+      rest('hub', 'DELETE', '/mooring/v1/enrichments/k'),
+    ],
+  },
   'configurations.apply': {
     who: writers,
     rows: [rest('d1', 'POST', '/devices/d1/applyConfigurationContent', { modulesContent: {} })],

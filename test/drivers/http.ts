@@ -3,6 +3,7 @@
  * it, byte for byte where a test needs that.
  */
 
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import tls from 'node:tls';
 import { type ApiClient, createApiClient } from '../../src/api/client.ts';
@@ -19,10 +20,13 @@ import type { Policy } from '../../src/core/identity/types.ts';
 import type { JobRunner } from '../../src/core/jobs/runner.ts';
 import type { Recorder } from '../../src/core/monitoring/types.ts';
 import type { RegistryJobsRoom } from '../../src/core/registry-jobs/registry-jobs.ts';
+import type { Routes } from '../../src/core/routes/room.ts';
+import { createRoutes } from '../../src/core/routes/routes.ts';
 import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/options.ts';
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/records/record-codec.ts';
+import { newConditions, routesInForce } from '../../src/server/routes/open-routes.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/tls/certificates.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
 import {
@@ -30,6 +34,7 @@ import {
   type MemoryEventLog,
   type MemoryEventLogOptions,
 } from '../../src/stores/memory/event-log.ts';
+import { createMemoryRoutes } from '../../src/stores/memory/routes.ts';
 import { openPlainHub } from './plain-hub.ts';
 
 export const HUB_NAME = 'testhub';
@@ -48,6 +53,7 @@ export interface MemoryHub {
   readonly files: FilesRoom;
   readonly registryJobs: RegistryJobsRoom;
   readonly archives: Guarded<Archives>;
+  readonly routes: Guarded<Routes>;
   /** Not started. */
   readonly jobRunner: JobRunner;
 }
@@ -62,16 +68,25 @@ export async function createMemoryHub(
   const telemetry = createMemoryEventLog({ name: HUB_NAME, partitionCount: 4, clock, ...telemetryOptions });
   const monitoring = createMemoryEventLog({ name: `${HUB_NAME}-monitoring`, partitionCount: 1, clock });
   const consumerGroups = createMemoryConsumerGroupStore();
+  const routing = routesInForce(async () => undefined, clock);
+  let routes: Guarded<Routes> | undefined;
   const { hub, policies, files, registryJobs, archives, jobRunner } = await openPlainHub({
     name: HUB_NAME,
     hosts: ['localhost', '127.0.0.1', '::1', 'hub.example'],
-    events: (guard) => createEvents({ guard, telemetry, monitoring, consumerGroups, codec: recordCodec, clock }),
+    events: (guard) => {
+      routes = createRoutes({
+        ...{ guard, telemetry, newConditions, clock, store: createMemoryRoutes().routes, file: undefined },
+        ...{ loadTwin: async () => undefined, apply: async (set) => routing.apply(set), states: async () => [] },
+      }).routes;
+      return createEvents({ guard, telemetry, monitoring, consumerGroups, routing, codec: recordCodec, clock });
+    },
     clock,
     random: systemRandom,
     log: recordingLog(log),
     recorder,
   });
-  return { hub, policies, files, registryJobs, archives, jobRunner, log, telemetry };
+  assert.ok(routes !== undefined);
+  return { hub, policies, files, registryJobs, archives, jobRunner, routes, log, telemetry };
 }
 
 export function recordingLog(lines: LogLine[], common: LogFields = {}): Log {
@@ -163,6 +178,7 @@ export async function openHttpHub(
     files: memory.files,
     registryJobs: memory.registryJobs.jobs,
     archives: memory.archives,
+    routes: memory.routes,
     ...options,
   });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';

@@ -14,8 +14,19 @@ export const routesLimits = {
   enrichmentValueCharsMax: 2 * KiB,
   /** Characters of a declaration as JSON, in a file or a request: a hundred routes with long conditions. */
   routesDeclarationCharsMax: 1 * MiB,
+  /** Values of a declaration in a request, names included. */
+  routesValuesMax: 5000,
   /** Characters of a setting of an endpoint that is text (an address, a key, a certificate). */
   endpointSettingCharsMax: 16 * KiB,
+  /** Names of properties, as devices spell them, that are remembered for routes. */
+  routePropertyNamesMax: 4096,
+  /** Twins that routes have asked for and that each thread remembers. */
+  routeTwinsMax: 50_000,
+  /** How old such a twin may be before it is read again, and how many are read at a time. */
+  routeTwinAgeMs: 5 * SECOND_MS,
+  routeTwinReadsMax: 32,
+  /** How often a node of several asks whether another one has changed the routes. */
+  routesLookMs: SECOND_MS,
   /** For so long the place of an endpoint that was removed is given to no other: by then every node has the set without it. */
   endpointPlaceRestMs: 600 * SECOND_MS,
   /** How long an endpoint's partition belongs to the node that delivers it: one that says nothing for so long has lost it. */

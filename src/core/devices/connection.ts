@@ -92,7 +92,11 @@ export class DeviceConnection implements ConnectionClaim {
    * set if this one has been ended meanwhile: it holds nothing then. @throws HubError ThrottlingException
    */
   async enter(): Promise<void> {
-    const ticket = await this.#hub.admission.claim(this.principal, this);
+    const { admission, events } = this.#hub;
+    // Before the claim: once it is answered, messages may come.
+    const waiting = events.ready(this.key);
+    if (waiting !== undefined) await waiting;
+    const ticket = await admission.claim(this.principal, this);
     this.#ticket = ticket;
     if (this.ended !== undefined) ticket.release(this.ended);
   }

@@ -51,6 +51,8 @@ export const eventCalls: Sheet<Events & EventHubs> = {
       throw error;
     }
   },
+  // It takes nothing and tells nothing but when.
+  ready: (room) => room.ready,
   waitMs: (room) => room.waitMs,
   slowed: (room) => room.slowed,
   openReader: (room, guard) => (principal, place) => {

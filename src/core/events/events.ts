@@ -11,10 +11,15 @@ import type {
   DurabilityWaiter,
   EventLog,
   EventWriter,
+  MessageHead,
   RecordCodec,
+  RouteDecider,
+  Routing,
+  RoutingMark,
+  RoutingMarkReader,
 } from './ports.ts';
 import { createReceiverPlaces, type ReceiverPlaces } from './receivers.ts';
-import type { EventHubs, EventSender, Events } from './room.ts';
+import type { EventHubs, EventSender, Events, PreparedTelemetry } from './room.ts';
 import {
   checkConsumerGroupName,
   checkTelemetry,
@@ -26,6 +31,7 @@ import {
   telemetryBytes,
   telemetryStamp,
 } from './rules.ts';
+import { ShownFacts } from './shown-facts.ts';
 import type { Telemetry } from './types.ts';
 
 export interface EventsParts {
@@ -40,6 +46,8 @@ export interface EventsParts {
   readonly codec: RecordCodec;
   /** Telemetry for readers in these consumer groups, who also get what the log does not keep any more; absent = for nobody. */
   readonly history?: { readonly groups: readonly string[]; readonly log: EventLog };
+  /** Where telemetry goes; absent = to the built-in event hub. */
+  readonly routing?: Routing & { readonly markOf: RoutingMarkReader };
   readonly clock: Clock;
   /** Absent = devices send as much as they like. */
   readonly throttling?: Pick<Throttling, 'meterOf'>;
@@ -56,6 +64,8 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
   const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
   const logs = [telemetry, monitoring].filter((log) => log !== undefined);
   const receivers = parts.receivers ?? createReceiverPlaces();
+  const routing: Routing = parts.routing ?? noRouting;
+  const shown = new Map(logs.map((log) => [log, new ShownFacts(log, log === telemetry ? parts.routing : undefined)]));
 
   const eventHub = (name: string): EventLog | undefined =>
     logs.find((log) => log.name.toLowerCase() === name.toLowerCase());
@@ -64,6 +74,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
     if (log === undefined) throw new HubError('AmqpAddressNotFound', `There is no event hub '${name}'.`);
     return log;
   };
+  const shownOf = (log: EventLog): ShownFacts => shown.get(log) as ShownFacts;
   const groupsOf = async (log: EventLog): Promise<readonly ConsumerGroup[]> => [
     { name: DEFAULT_CONSUMER_GROUP, createdTime: log.createdTime },
     ...(await consumerGroups.list(log.name)),
@@ -71,7 +82,11 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
 
   const put = (sender: EventSender, message: Telemetry, waiter: DurabilityWaiter): number => {
     const { log, partition, stamp } = sender;
-    const record = codec.encode(stamp, message, clock.now());
+    const now = clock.now();
+    const decider = routing.current;
+    const { body } = message;
+    const mark = decider === undefined ? 0 : decider.decide(stamp, message, body, 0, body.length, now);
+    const record = codec.encode(stamp, message, now, mark);
     const { writer } = log;
     const at = writer.reserve(partition, record.length);
     record.copy(writer.bytes(partition), at);
@@ -102,6 +117,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       const proof = options?.proof ?? principal;
       return { log: telemetry, partition, stamp, meter, openedTime: clock.now(), proof, via: options?.via };
     },
+    ready: (key) => routing.ready(key),
     enqueue(sender, message, waiter) {
       check(sender, message);
       return put(sender, message, waiter);
@@ -110,9 +126,11 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       const message = { system, properties, body: NO_BODY };
       checkTelemetry(message, sender.stamp, telemetryBytesMax);
       const template = codec.template(sender.stamp, message);
-      return { sender, template, propertyBytes: telemetryBytes(message) };
+      const routed = { decider: undefined, mark: undefined, message: undefined };
+      return { sender, template, propertyBytes: telemetryBytes(message), routed };
     },
-    enqueuePrepared({ sender, template, propertyBytes }, source, bodyStart, bodyEnd, waiter) {
+    enqueuePrepared(prepared, source, bodyStart, bodyEnd, waiter) {
+      const { sender, template, propertyBytes } = prepared;
       const { log, partition, meter } = sender;
       const bodyBytes = bodyEnd - bodyStart;
       const now = clock.now();
@@ -120,8 +138,10 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       checkTelemetryBytes(propertyBytes + bodyBytes, sender.stamp, telemetryBytesMax);
       checkHealth(log);
       const { writer } = log;
-      const at = writer.reserve(partition, template.size(bodyBytes));
-      template.write(writer.bytes(partition), at, now, source, bodyStart, bodyEnd);
+      const decider = routing.current;
+      const mark = decider === undefined ? 0 : markOf(prepared, decider, source, bodyStart, bodyEnd, now);
+      const at = writer.reserve(partition, template.size(bodyBytes, mark));
+      template.write(writer.bytes(partition), at, now, source, bodyStart, bodyEnd, mark);
       writer.await(waiter);
       if (meter !== undefined) meter.charge(propertyBytes + bodyBytes);
       return writer.batch;
@@ -133,6 +153,8 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       sender.meter?.demand();
       if (sender.log.writer.congested) throw tooMuchWaits(sender.log.writer);
       if (messages.length === 0) return;
+      const waiting = routing.ready(sender.stamp);
+      if (waiting !== undefined) await waiting;
       await new Promise<void>((resolve, reject) => {
         let last = Number.POSITIVE_INFINITY;
         const waiter: DurabilityWaiter = {
@@ -147,7 +169,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       });
     },
     eventHub,
-    eventHubs: () => logs,
+    eventHubs: () => logs.map((log) => shownOf(log).asLog()),
     async openReader(_principal, place) {
       const log = known(place.eventHub);
       const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));
@@ -164,12 +186,12 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       const { history } = parts;
       const hasHistory =
         log === telemetry && history?.groups.some((name) => sameConsumerGroup(name, group.name)) === true;
-      return { log: hasHistory ? history.log : log, partition, consumerGroup: group.name };
+      return { log: hasHistory ? history.log : log, partition, consumerGroup: group.name, shown: shownOf(log) };
     },
     async enterReceiver({ log, consumerGroup, partition }, receiver) {
       return receivers.enter({ eventHub: known(log.name).name, consumerGroup, partition }, receiver);
     },
-    inspect: (_principal, name) => known(name),
+    inspect: (_principal, name) => shownOf(known(name)).asLog(),
     async listConsumerGroups(_principal, name) {
       return groupsOf(known(name));
     },
@@ -195,6 +217,27 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
     },
   };
   return parts.guard.room(room, eventCalls);
+}
+
+const noRouting: Routing = { current: undefined, mayHide: false, ready: () => undefined };
+
+/** Decided once for messages with the same properties, as long as nothing else is asked. */
+function markOf(
+  { sender, template, routed }: PreparedTelemetry,
+  decider: RouteDecider,
+  source: Uint8Array,
+  bodyStart: number,
+  bodyEnd: number,
+  now: number,
+): RoutingMark {
+  if (routed.decider !== decider) {
+    routed.message = template.message();
+    routed.mark = decider.decideHead(sender.stamp, routed.message);
+    routed.decider = decider;
+  }
+  const { mark } = routed;
+  if (mark !== undefined) return mark;
+  return decider.decide(sender.stamp, routed.message as MessageHead, source, bodyStart, bodyEnd, now);
 }
 
 const NO_BODY = new Uint8Array(0);

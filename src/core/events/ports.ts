@@ -1,3 +1,4 @@
+import type { IdentityKey } from '../identity/types.ts';
 import type { EventPosition, EventRun, EventStamp, HubEventStamp, PartitionFacts, Telemetry } from './types.ts';
 
 /**
@@ -78,7 +79,7 @@ export interface DurabilityWaiter {
 
 /** Turns a stamped message into the bytes that the log keeps and readers receive (`src/records`). */
 export interface RecordCodec {
-  encode(stamp: EventStamp | HubEventStamp, telemetry: Telemetry, enqueuedTime: number): Buffer;
+  encode(stamp: EventStamp | HubEventStamp, telemetry: Telemetry, enqueuedTime: number, mark?: RoutingMark): Buffer;
   /** The same record but for body and time, to be written many times. */
   template(stamp: EventStamp, message: Pick<Telemetry, 'system' | 'properties'>): RecordTemplate;
 }
@@ -99,9 +100,58 @@ export interface TraceMark {
 /** A record that lacks its body and its time; shared by messages of one sender with the same properties. Immutable. */
 export interface RecordTemplate {
   /** Bytes of the record with a body of `bodyBytes`. */
-  size(bodyBytes: number): number;
+  size(bodyBytes: number, mark: RoutingMark): number;
   /** Writes the record at `at`; the body is `source` from `bodyStart` to `bodyEnd`. The bytes are those of `encode`. */
-  write(target: Buffer, at: number, enqueuedTime: number, source: Uint8Array, bodyStart: number, bodyEnd: number): void;
+  write(
+    target: Buffer,
+    at: number,
+    enqueuedTime: number,
+    source: Uint8Array,
+    bodyStart: number,
+    bodyEnd: number,
+    mark: RoutingMark,
+  ): void;
+  /** What it was made of, or the same read from it. */
+  message(): MessageHead;
+}
+
+/** A message without its body. */
+export type MessageHead = Pick<Telemetry, 'system' | 'properties'>;
+
+/**
+ * Where an event goes, as its record says it: a bit for each endpoint, and `HIDDEN_MARK` where readers of the built-in event hub do
+ * not see it. 0 = they see it, and it goes nowhere else: so are records from before there were routes.
+ */
+export type RoutingMark = number;
+
+export const HIDDEN_MARK = 0x10000;
+export const SLOTS_MASK = 0xffff;
+
+/** Reads the mark of the record at `start`. */
+export type RoutingMarkReader = (bytes: Buffer, start: number) => RoutingMark;
+
+/** What decides where events go. */
+export interface Routing {
+  /** The routes in force; undefined = every event is in the built-in event hub alone. */
+  readonly current: RouteDecider | undefined;
+  /** Whether the log may hold events that readers do not see. */
+  readonly mayHide: boolean;
+  /** Resolves, soon, when what routes ask of the identity's twin is known. Undefined: nothing is asked, or it is known. */
+  ready(key: IdentityKey): Promise<void> | undefined;
+}
+
+export interface RouteDecider {
+  /** @param source Where the body is, from `bodyStart` to `bodyEnd` @param now UTC milliseconds */
+  decide(
+    stamp: HubEventStamp,
+    message: MessageHead,
+    source: Uint8Array,
+    bodyStart: number,
+    bodyEnd: number,
+    now: number,
+  ): RoutingMark;
+  /** Of all messages of the sender with these properties; undefined = it hangs on more than these. */
+  decideHead(stamp: HubEventStamp, message: MessageHead): RoutingMark | undefined;
 }
 
 /** Where consumer groups are kept. Names are compared without regard to case, and kept as created. */

@@ -1,8 +1,17 @@
 import type { IdentityKey, Principal, Proof } from '../identity/types.ts';
 import type { ConnectionClaim } from '../presence/types.ts';
 import type { Meter } from '../throttling/throttling.ts';
-import type { ConsumerGroup, DurabilityWaiter, EventLog, RecordTemplate } from './ports.ts';
+import type {
+  ConsumerGroup,
+  DurabilityWaiter,
+  EventLog,
+  MessageHead,
+  RecordTemplate,
+  RouteDecider,
+  RoutingMark,
+} from './ports.ts';
 import type { Receiver } from './receivers.ts';
+import type { ShownFacts } from './shown-facts.ts';
 import type { EventStamp, Telemetry } from './types.ts';
 
 /** Telemetry in, events out, as doors see it. */
@@ -13,6 +22,11 @@ export interface Events {
    * @throws HubError IotHubUnauthorizedAccess
    */
   openSender(principal: Principal, key: IdentityKey, options?: SenderOptions): EventSender;
+  /**
+   * Resolves when messages of the identity can be routed by its twin, which is soon; undefined = at once. A door that does not wait
+   * sends messages that have no twin yet.
+   */
+  ready(key: IdentityKey): Promise<void> | undefined;
   /**
    * Puts one message into the open batch. `waiter` hears of its durability; the number is that of its batch.
    * @throws HubError IotHubUnauthorized (the sender's proof has ended), MessageTooLarge, ArgumentInvalid, ServiceUnavailable (the log does not take records: see its health)
@@ -67,7 +81,7 @@ export interface Events {
    * harmless when called twice or after it was displaced.
    * @throws HubError as `receiversDisplacedBy`
    */
-  enterReceiver(source: EventSource, receiver: Receiver): Promise<() => void>;
+  enterReceiver(source: Omit<EventSource, 'shown'>, receiver: Receiver): Promise<() => void>;
   /** For `$management`: the permission only. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
   inspect(principal: Principal, eventHub: string): EventLog;
   /** In order of name, `$Default` first. @throws HubError AmqpAddressNotFound, IotHubUnauthorizedAccess */
@@ -101,6 +115,8 @@ export interface EventSource {
   readonly log: EventLog;
   readonly partition: number;
   readonly consumerGroup: string;
+  /** What readers may know of the partition's end. */
+  readonly shown: ShownFacts;
   /** To be told of each record that goes to the reader; absent = nobody asks, and the reading costs nothing more. */
   readonly delivered?: (record: DeliveredRecord, reader: string) => void;
 }
@@ -135,4 +151,14 @@ export interface PreparedTelemetry {
   readonly propertyBytes: number;
   /** What it was prepared from, where messages are followed; else it is not kept. */
   readonly message?: Omit<Telemetry, 'body' | 'traceId'>;
+  /** Where its messages go, as decided last. */
+  readonly routed: RoutedHead;
+}
+
+/** Of messages with the same properties: which routes have decided, and what. Changes with the routes. */
+export interface RoutedHead {
+  decider: RouteDecider | undefined;
+  /** Undefined = each message is decided by itself. */
+  mark: RoutingMark | undefined;
+  message: MessageHead | undefined;
 }

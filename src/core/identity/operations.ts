@@ -66,6 +66,9 @@ export const operationTable = {
   'archives.read': reads('ServiceConnect'),
   // It asks a store, and has it written to where a file is missing.
   'archives.verify': { ...does('ServiceConnect'), isLong: true },
+  'routes.read': reads('RegistryRead'),
+  // They say where everything goes that devices send: only a policy that may do everything may change them.
+  'routes.write': does(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
   'events.read': does('ServiceConnect'),
   'eventHubs.read': reads('ServiceConnect'),
   'consumerGroups.read': reads('ServiceConnect'),

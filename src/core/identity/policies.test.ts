@@ -86,6 +86,8 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'configurations.read': 'reads',
   'configurations.write': 'writes',
   'configurations.apply': 'writes',
+  'routes.read': 'reads',
+  'routes.write': 'owner',
   'twins.write': 'service',
   'twins.readOwn': 'device',
   'twins.report': 'device',

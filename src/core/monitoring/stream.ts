@@ -5,7 +5,7 @@
  */
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import type { DurabilityWaiter, EventLog, RecordCodec } from '../events/ports.ts';
+import type { DurabilityWaiter, EventLog, RecordCodec, Routing } from '../events/ports.ts';
 import type { EventStamp, Telemetry } from '../events/types.ts';
 import type { Recorder } from './types.ts';
 
@@ -20,6 +20,8 @@ export interface StreamMessage {
 export interface EventStreamParts {
   readonly log: EventLog;
   readonly codec: RecordCodec;
+  /** Where events go, of the telemetry event hub; absent = to its readers. */
+  readonly routing?: Pick<Routing, 'current'>;
   readonly clock: Clock;
   /** Hears of what could not be stored. */
   readonly recorder: Recorder;
@@ -66,7 +68,10 @@ export function createEventStream(parts: EventStreamParts): EventStream {
   const isOpen = (): boolean => !log.writer.congested && log.health().ok;
 
   const put = ({ stamp, telemetry, partition }: StreamMessage): void => {
-    const record = codec.encode(stamp, telemetry, clock.now());
+    const now = clock.now();
+    const { body } = telemetry;
+    const mark = parts.routing?.current?.decide(stamp, telemetry, body, 0, body.length, now) ?? 0;
+    const record = codec.encode(stamp, telemetry, now, mark);
     const { writer } = log;
     const at = writer.reserve(partition, record.length);
     record.copy(writer.bytes(partition), at);

@@ -45,12 +45,6 @@ export interface RoutedLog {
   watch(partition: number, listener: () => void): () => void;
 }
 
-/** What a record of the log says of its routing: `slots`, and `HIDDEN_MARK` where the built-in event hub does not show it. */
-export type RoutingMarkReader = (bytes: Buffer, start: number) => number;
-
-export const SLOTS_MASK = 0xffff;
-export const HIDDEN_MARK = 0x10000;
-
 /** Where the routes in force are kept. What an answer says is durable. */
 export interface RouteStore {
   /** `noRoutes` before the first one. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recordCodec, routingMark, writeRoutingMark } from '../../records/record-codec.ts';
 import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
-import { HIDDEN_MARK } from './ports.ts';
+import { HIDDEN_MARK } from '../events/ports.ts';
 import { routedLog } from './routed-log.ts';
 
 const stamp = { deviceId: 'd', generationId: 'g', authMethod: '{}', source: 'Telemetry' };

@@ -1,14 +1,15 @@
-import type { EventLog } from '../events/ports.ts';
+import type {
+  EventLog,
+  HIDDEN_MARK as HiddenMark,
+  RoutingMarkReader,
+  SLOTS_MASK as SlotsMask,
+} from '../events/ports.ts';
 import type { EventRun } from '../events/types.ts';
-import type { RoutingMarkReader } from './ports.ts';
-import {
-  HIDDEN_MARK,
-  type ReadBounds,
-  type RoutedBatch,
-  type RoutedLog,
-  type RoutedRecord,
-  SLOTS_MASK,
-} from './ports.ts';
+import type { ReadBounds, RoutedBatch, RoutedLog, RoutedRecord } from './ports.ts';
+
+/** As `core/events/ports.ts` has them; rooms share types only. */
+const HIDDEN_MARK: typeof HiddenMark = 0x10000;
+const SLOTS_MASK: typeof SlotsMask = 0xffff;
 
 /** The event log as delivery reads it: record by record, with what each says of its routing. */
 export function routedLog(log: EventLog, markOf: RoutingMarkReader): RoutedLog {

@@ -6,7 +6,7 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { EventLog, RecordCodec } from '../events/ports.ts';
+import type { EventLog, RecordCodec, Routing } from '../events/ports.ts';
 import {
   sequenceOf,
   sourceOf,
@@ -20,6 +20,8 @@ export interface TwinEventParts {
   readonly store: Pick<TwinStore, 'events' | 'dropEvents' | 'watchEvents'>;
   readonly eventLog: EventLog;
   readonly codec: RecordCodec;
+  /** Where events go; absent = to the built-in event hub. */
+  readonly routing?: Pick<Routing, 'current'>;
   readonly partitionOf: (deviceId: string, partitionCount: number) => number;
   /** The correlation id of a record of one of these sources; undefined = it is none. */
   readonly correlationOf: (bytes: Buffer, start: number, end: number) => string | undefined;
@@ -114,7 +116,10 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
   }
 
   function put({ stamp, telemetry }: TwinEventMessage, deviceId: string): void {
-    const record = parts.codec.encode(stamp, telemetry, clock.now());
+    const now = clock.now();
+    const { body } = telemetry;
+    const mark = parts.routing?.current?.decide(stamp, telemetry, body, 0, body.length, now) ?? 0;
+    const record = parts.codec.encode(stamp, telemetry, now, mark);
     const partition = parts.partitionOf(deviceId, eventLog.partitionCount);
     const at = eventLog.writer.reserve(partition, record.length);
     record.copy(eventLog.writer.bytes(partition), at);

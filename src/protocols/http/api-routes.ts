@@ -8,6 +8,7 @@ import { configurationRoutes } from './configuration-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { digitalRoutes } from './digital-routes.ts';
 import { edgeScopeRoutes } from './edge-scope-routes.ts';
+import { eventRouteRoutes } from './event-route-routes.ts';
 import { fileRoutes } from './file-routes.ts';
 import { hubRoutes } from './hub-routes.ts';
 import { jobRoutes } from './job-routes.ts';
@@ -37,6 +38,7 @@ export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
     ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),
     ...(options.files === undefined ? [] : rolloutRoutes(options.files.rollouts)),
     ...(options.archives === undefined ? [] : archiveRoutes(options.archives)),
+    ...(options.routes === undefined ? [] : eventRouteRoutes(options.routes)),
     ...(options.registryJobs === undefined ? [] : registryJobRoutes(options.registryJobs)),
     ...hubRoutes(hub),
     ...authorityRoutes(hub),

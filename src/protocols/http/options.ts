@@ -7,6 +7,7 @@ import type { Hub } from '../../core/hub.ts';
 import type { Guarded } from '../../core/identity/guard.ts';
 import type { Policy } from '../../core/identity/types.ts';
 import type { RegistryJobs } from '../../core/registry-jobs/room.ts';
+import type { Routes } from '../../core/routes/room.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
@@ -27,6 +28,8 @@ export interface ApiParts {
   readonly archives?: Guarded<Archives>;
   /** Imports and exports of the registry; absent = there are none. */
   readonly registryJobs?: Guarded<RegistryJobs>;
+  /** Where events go; absent = there are no routes. */
+  readonly routes?: Guarded<Routes>;
 }
 
 export interface HttpsDoorOptions extends ApiParts {

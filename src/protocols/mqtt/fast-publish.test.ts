@@ -202,7 +202,12 @@ test('packets that are odd in any way are left to the general path', () => {
     Buffer.from([first, 2 + name.length + rest.length, 0, name.length, ...name, ...rest]);
   const matches = (bytes: Buffer): boolean => fast.matches(bytes, 0, 2, bytes.length);
   assert.equal(matches(packet(0x30)), false, 'nothing has been prepared');
-  fast.prepare({ sender: undefined as never, template: undefined as never, propertyBytes: 0 });
+  fast.prepare({
+    sender: undefined as never,
+    template: undefined as never,
+    propertyBytes: 0,
+    routed: { decider: undefined, mark: undefined, message: undefined },
+  });
   for (const [what, bytes] of Object.entries({
     'no packet id': packet(0x32),
     'half a packet id': packet(0x32, 0),

@@ -3,12 +3,16 @@
  * message's own property that has one of them, or begins with the mark, has the mark before its name.
  */
 import type { IdType } from '../../base/id-type.ts';
+import type { RoutingMark } from '../../core/events/ports.ts';
 import type { HubEventStamp, Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 
 export const PROPERTY_MARK = '~';
 /** When the hub took the message, UTC milliseconds in thirteen digits: the last header of what the hub writes. */
 export const HUB_TIME = 'iothub-enqueuedtime';
 export const TIME_DIGITS = 13;
+/** Where the message goes (`RoutingMark`), in five hexadecimal digits; absent = nowhere but to readers of the event hub. */
+export const ROUTING = 'x-opt-mooring-route';
+export const ROUTING_DIGITS = 5;
 
 /** What the hub says of a message; the device id is the key. A field that is missing in these lists does not compile: it would be lost. */
 const ofStamp = {
@@ -46,6 +50,7 @@ const reserved: ReadonlySet<string> = new Set<string>([
   ...[ofStamp, ofSystem, ofTimes, ofIdTypes].flatMap((names) => Object.values(names)),
   TRACE,
   HUB_TIME,
+  ROUTING,
 ]);
 
 export type Header = readonly [name: string, value: string | null];
@@ -74,7 +79,7 @@ export function headersOf(
 export function messageOf(
   key: string | undefined,
   headers: readonly Header[],
-): { readonly stamp: HubEventStamp; readonly message: Omit<Telemetry, 'body'> } {
+): { readonly stamp: HubEventStamp; readonly message: Omit<Telemetry, 'body'>; readonly mark: RoutingMark } {
   const named = new Map<string, string>();
   const properties: [string, string | null][] = [];
   for (const [name, value] of headers) {
@@ -95,6 +100,7 @@ export function messageOf(
   );
   const idTypes = Object.fromEntries(Object.entries(pick(ofIdTypes)).filter(([, type]) => isIdType(type)));
   const traceId = named.get(TRACE);
+  const mark = named.get(ROUTING);
   return {
     stamp: { source: 'Telemetry', ...(key !== undefined && { deviceId: key }), ...pick(ofStamp) },
     message: {
@@ -102,6 +108,7 @@ export function messageOf(
       properties,
       ...(traceId !== undefined && { traceId }),
     },
+    mark: mark !== undefined && /^[01][0-9a-f]{4}$/.test(mark) ? Number.parseInt(mark, 16) : 0,
   };
 }
 

@@ -60,6 +60,7 @@ const stamps: fc.Arbitrary<HubEventStamp> = fc
     { noNullPrototype: true },
   )
   .map(defined);
+const marks = fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0x1ffff }));
 const messages: fc.Arbitrary<Telemetry> = fc
   .record(
     {
@@ -99,13 +100,13 @@ function defined<Value extends object>(value: Value): Value {
 test('what a reader gets of Kafka is, byte by byte, what it gets of the journal', () => {
   const form = kafkaRecordForm();
   fc.assert(
-    fc.property(fc.array(fc.tuple(stamps, messages, time), { minLength: 1, maxLength: 8 }), (events) => {
-      const contents = events.flatMap(([stamp, message, at]) => {
-        const once = kafkaRecordCodec.encode(stamp, message, at);
+    fc.property(fc.array(fc.tuple(stamps, messages, time, marks), { minLength: 1, maxLength: 8 }), (events) => {
+      const contents = events.flatMap(([stamp, message, at, mark]) => {
+        const once = kafkaRecordCodec.encode(stamp, message, at, mark);
         return [once, once];
       });
-      const expected = events.flatMap(([stamp, message, at]) => {
-        const once = recordCodec.encode(stamp, message, at);
+      const expected = events.flatMap(([stamp, message, at, mark]) => {
+        const once = recordCodec.encode(stamp, message, at, mark);
         return [once, once];
       });
       assert.deepEqual(read(contents, form), expected);
@@ -134,12 +135,14 @@ test('a template writes what encode writes, from within other bytes too', () => 
   const stamp = { deviceId: 'd1', source: 'Telemetry', generationId: '1', authMethod: '{}' };
   const message: Telemetry = { system: { messageId: 'm' }, properties: [['a', 'b']], body: Buffer.from('hello') };
   const template = kafkaRecordCodec.template(stamp, message);
-  const bytes = Buffer.alloc(template.size(3) + 2);
-  template.write(bytes, 1, TIME, message.body, 1, 4);
-  assert.deepEqual(
-    bytes.subarray(1, -1),
-    kafkaRecordCodec.encode(stamp, { ...message, body: Buffer.from('ell') }, TIME),
-  );
+  for (const mark of [0, 0x10003, 0, 5]) {
+    const bytes = Buffer.alloc(template.size(3, mark) + 2);
+    template.write(bytes, 1, TIME, message.body, 1, 4, mark);
+    assert.deepEqual(
+      bytes.subarray(1, -1),
+      kafkaRecordCodec.encode(stamp, { ...message, body: Buffer.from('ell') }, TIME, mark),
+    );
+  }
 });
 
 test('a record of another program: its key is the device, its headers are properties, its time the broker’s', () => {

@@ -6,7 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { recordHead, recordSize, writeDataHead, writeHubTime } from '../../wire/amqp/record.ts';
 import type { RecordCursor } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
-import { propertiesBlock, senderPrefix } from '../record-codec.ts';
+import { propertiesBlock, senderPrefix, writeRoutingMark } from '../record-codec.ts';
 import { type Header, HUB_TIME, isTime, messageOf, TIME_DIGITS } from './headers.ts';
 
 interface KeptHead {
@@ -79,8 +79,10 @@ function headOf(cursor: RecordCursor): Buffer {
     ]);
   });
   const key = keyEnd < keyStart ? undefined : bytes.toString('utf8', keyStart, keyEnd);
-  const { stamp, message } = messageOf(key, headers);
-  return recordHead(senderPrefix(stamp), propertiesBlock(message));
+  const { stamp, message, mark } = messageOf(key, headers);
+  const head = recordHead(senderPrefix(stamp), propertiesBlock(message));
+  writeRoutingMark(head, 0, mark);
+  return head;
 }
 
 /** The record ends as the hub writes it: with the time, in as many digits as it has. */

@@ -13,8 +13,8 @@ interface Output {
   err(text: string): void;
 }
 
-/** What is wrong with the settings of adapters, by their own schemas. */
-export type CheckAdapters = (settings: Loaded['settings'], env: Env) => Promise<readonly string[]>;
+/** What is wrong with what settings hold or name: adapters, the file of routes. */
+export type CheckParts = (settings: Loaded['settings'], env: Env) => Promise<readonly string[]>;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
@@ -23,7 +23,7 @@ export function runConfig(
   argv: readonly string[],
   env: Env,
   { out, err }: Output,
-  checkAdapters: CheckAdapters = async () => [],
+  checkParts: CheckParts = async () => [],
 ): number | Promise<number> {
   const [action, ...rest] = argv;
   const { json, help, args } = ownFlags(rest);
@@ -48,8 +48,10 @@ export function runConfig(
         out(json ? '{"ok":true}\n' : 'The settings can be used.\n');
         return 0;
       };
-      // Modules of adapters are loaded for it.
-      return loaded.settings.adapters.length === 0 ? checked([]) : checkAdapters(loaded.settings, env).then(checked);
+      // Modules of adapters are loaded for it, and files are read.
+      const { adapters, routesFile } = loaded.settings;
+      const isPlain = adapters.length === 0 && routesFile === undefined;
+      return isPlain ? checked([]) : checkParts(loaded.settings, env).then(checked);
     }
     out(json ? printJson(loaded) : printText(loaded));
     return 0;

@@ -188,6 +188,14 @@ export const settingsSchema = z.strictObject({
       form: 'some of these names, separated by commas',
     },
   ),
+  routesFile: documented(text(/[^\s]/).optional(), {
+    topic: 'Events',
+    meaning:
+      'File in JSON that declares routes, enrichments and endpoints (`docs/routes.md`). They are then changed there alone: a start takes ' +
+      'what it says, and calls that change routes are refused.',
+    otherwise: 'routes are changed by `mooring route` and the management API',
+    form: 'a path',
+  }),
   queryIndexes: documented(
     list(/^(tags|properties\.desired)(\.[\p{L}\p{N}_-]+)+$/u, limits.queryIndexesMax).default([]),
     {

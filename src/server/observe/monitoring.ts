@@ -8,7 +8,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { CommandQueue } from '../../core/commands/ports.ts';
-import type { EventLog, RecordCodec } from '../../core/events/ports.ts';
+import type { EventLog, RecordCodec, Routing } from '../../core/events/ports.ts';
 import { partitionOf } from '../../core/events/rules.ts';
 import type { PartitionFacts } from '../../core/events/types.ts';
 import type { HubParts } from '../../core/hub.ts';
@@ -37,6 +37,7 @@ export interface MonitoringParts {
   readonly telemetry: EventLog;
   readonly monitoring: EventLog;
   readonly codec: RecordCodec;
+  readonly routing: Pick<Routing, 'current'>;
   readonly presenceStates: PresenceStateStore;
   readonly places: Places;
   /** Absent = this process is the hub. */
@@ -124,7 +125,7 @@ interface RunningMonitor {
 }
 
 function startMonitor(
-  { settings, hubName, telemetry, monitoring, codec, metrics, clock, log }: MonitoringParts,
+  { settings, hubName, telemetry, monitoring, codec, routing, metrics, clock, log }: MonitoringParts,
   stored: PartitionFacts,
 ): RunningMonitor {
   const monitor = createMonitor({
@@ -143,7 +144,7 @@ function startMonitor(
     wantsSource(settings, 'deviceConnectionStateEvents') ? ['connection-state'] : [],
   );
   if (wanted.size > 0) {
-    const own = createEventStream({ log: telemetry, codec, clock, recorder: monitor });
+    const own = createEventStream({ log: telemetry, codec, routing, clock, recorder: monitor });
     streams.push(own);
     monitor.watch((event) => {
       const partition = partitionOf(event.deviceId ?? '', telemetry.partitionCount);

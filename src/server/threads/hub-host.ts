@@ -7,6 +7,7 @@ import type { Policy } from '../../core/identity/types.ts';
 import type { TraceWishes } from '../../core/monitoring/traced-events.ts';
 import { type MonitoringReport, type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
 import type { SubscriptionStore } from '../../core/presence/ports.ts';
+import { noRoutes, type RouteSet } from '../../core/routes/types.ts';
 import type { RefusalDelays } from '../../core/throttling/slow-refusals.ts';
 import type { ThrottleLimits } from '../../core/throttling/throttling.ts';
 import type { ThreadLink } from './calls.ts';
@@ -18,6 +19,7 @@ import { serveHistory } from './history.ts';
 import { servePresence } from './presence.ts';
 import { receiverPlacesOf, serveReceivers } from './receivers.ts';
 import { serveRefusalDelays } from './refusal-delays.ts';
+import { type SharedRoutes, sentRoutes, serveRoutes } from './routes.ts';
 
 /** What the main thread's hub is made of, as far as listener threads need it. */
 export interface HubHostParts {
@@ -35,6 +37,8 @@ export interface HubHostParts {
   readonly eventLimits: EventsParts['limits'];
   readonly history?: EventsParts['history'];
   readonly throttle: ThrottleLimits;
+  /** Absent = everything is in the built-in event hub. */
+  readonly routes?: SharedRoutes;
   /** The hub's own, and the longest of them; 0 = none is asked for. */
   readonly refusalDelays: RefusalDelays;
   readonly refusalDelayMsMax: number;
@@ -55,6 +59,8 @@ export interface HubStart {
   /** Consumer groups that have history. */
   readonly historyGroups: readonly string[];
   readonly throttle: ThrottleLimits;
+  /** Without secrets. */
+  readonly routes: RouteSet;
   readonly refusalDelayMsMax: number;
   readonly isMonitored: boolean;
   readonly tracing: TraceWishes | undefined;
@@ -68,6 +74,7 @@ export function hubStart({
   eventLimits,
   history,
   throttle,
+  routes,
   refusalDelayMsMax,
   recorder,
   tracing,
@@ -81,6 +88,7 @@ export function hubStart({
     eventLimits,
     historyGroups: history?.groups ?? [],
     throttle,
+    routes: sentRoutes(routes?.current() ?? noRoutes),
     refusalDelayMsMax,
     isMonitored: recorder !== silentRecorder,
     tracing: tracing && { devices: tracing.devices, sample: tracing.sample },
@@ -105,6 +113,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts, member: string):
   const ends = [
     parts.feed.serve(link, { identities, authorities }),
     ...parts.logs.map((log) => log.serve(link)),
+    parts.routes === undefined ? () => {} : serveRoutes(link, parts.routes),
     serveReceivers(link, receiverPlacesOf(hub.events)),
     serveCommands(link, hub),
     serveFiles(link, hub.files),

@@ -32,6 +32,7 @@ import { inTurns } from './in-turns.ts';
 import { presenceStandIn } from './presence.ts';
 import { receiversStandIn } from './receivers.ts';
 import { refusalDelaysStandIn } from './refusal-delays.ts';
+import { routesStandIn } from './routes.ts';
 import {
   authorityCalls,
   consumerGroupCalls,
@@ -80,6 +81,7 @@ export function hubStandIn(
     ...(start.historyGroups.length > 0 && {
       history: { groups: start.historyGroups, log: historyStandIn(link, telemetry) },
     }),
+    routing: routesStandIn(link, start.routes, clock),
     clock,
     throttling: createThrottling(shareOf(start.throttle, threads), clock),
     limits: start.eventLimits,

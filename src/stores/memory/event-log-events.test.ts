@@ -26,6 +26,7 @@ const codec: RecordCodec = {
       const body = Buffer.from(source.subarray(bodyStart, bodyEnd));
       target.write(`${stamp.deviceId} ${stamp.source} ${enqueuedTime - clock.now()} ${body}`, at);
     },
+    message: () => ({ system: {}, properties: [] }),
   }),
 };
 const device = (deviceId: string): DevicePrincipal => ({

@@ -45,6 +45,9 @@ export function readEndpoint(value: unknown, place: string, before?: Endpoint): 
   return endpoint;
 }
 
+/** As it is declared, with its secrets. */
+export const endpointJson = (endpoint: Endpoint): Readonly<Record<string, unknown>> => ({ ...endpoint });
+
 /** As it may be shown: every secret is hidden. */
 export function shownEndpoint(endpoint: Endpoint): Readonly<Record<string, unknown>> {
   const secrets: readonly string[] = secretsOf(endpoint.kind);

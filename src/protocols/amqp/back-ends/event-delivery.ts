@@ -5,7 +5,13 @@ import type { EventLog } from '../../../core/events/ports.ts';
 import type { DeliveredRecord } from '../../../core/events/room.ts';
 import type { EventRun } from '../../../core/events/types.ts';
 import { runtimeMetrics } from '../../../wire/amqp/message.ts';
-import { patchEventAnnotations, RECORD_HEADER_BYTES, RECORD_VERSION } from '../../../wire/amqp/record.ts';
+import {
+  patchEventAnnotations,
+  RECORD_HEADER_BYTES,
+  RECORD_HIDDEN,
+  RECORD_VERSION,
+  routingMark,
+} from '../../../wire/amqp/record.ts';
 import { TRANSFER_HEAD_BYTES, writeTransferHead } from '../../../wire/amqp/transfer.ts';
 import type { OutgoingLink } from '../engine/outgoing-link.ts';
 import { DELIVERY_BUFFER_BYTES } from './delivery-buffers.ts';
@@ -17,6 +23,8 @@ import { offsetText } from './management.ts';
 export interface DeliveryOptions {
   readonly link: OutgoingLink;
   readonly log: EventLog;
+  /** What readers may know of the partition's end. */
+  readonly shown: Pick<EventLog, 'lastKnown'>;
   readonly partition: number;
   /** Sequence number of the first event to deliver. */
   readonly from: number;
@@ -231,7 +239,7 @@ export class EventDelivery implements Deliverer {
     if (this.#left === 0) {
       this.#runs.shift();
       this.#enterRun();
-    }
+    } else this.#passHidden();
   }
 
   #enterRun(): void {
@@ -241,6 +249,25 @@ export class EventDelivery implements Deliverer {
     this.#next = run.firstSequence;
     this.#at = run.start;
     this.#left = run.count;
+    this.#passHidden();
+  }
+
+  /** Passes over events that are for endpoints alone: no more of them in a turn than one answer of the log holds. */
+  #passHidden(): void {
+    while (this.#left > 0) {
+      const { bytes } = this.#runs[0];
+      if ((routingMark(bytes, this.#at + 4) & RECORD_HIDDEN) === 0) return;
+      this.#at += 4 + bytes.readUInt32LE(this.#at);
+      this.#next++;
+      this.#left--;
+      if (this.#left > 0) continue;
+      this.#runs.shift();
+      const run = this.#runs[0];
+      if (run === undefined) return;
+      this.#next = run.firstSequence;
+      this.#at = run.start;
+      this.#left = run.count;
+    }
   }
 
   #forgetRuns(): void {
@@ -281,8 +308,8 @@ export class EventDelivery implements Deliverer {
   }
 
   #metrics(): Buffer {
-    const { log, partition, now } = this.#options;
-    const { lastSequence, lastTime } = log.lastKnown(partition);
+    const { shown, partition, now } = this.#options;
+    const { lastSequence, lastTime } = shown.lastKnown(partition);
     return runtimeMetrics({ lastSequence, lastOffset: offsetText(lastSequence), lastTime, now: now() });
   }
 

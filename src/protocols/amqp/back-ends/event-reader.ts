@@ -48,6 +48,7 @@ export async function openEventReader(
   const delivery = new EventDelivery({
     link,
     log,
+    shown: source.shown,
     partition,
     from,
     withMetrics,

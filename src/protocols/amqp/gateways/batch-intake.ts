@@ -157,6 +157,7 @@ export class BatchIntake implements DurabilityWaiter {
         if (sender?.stamp.generationId !== principal.generationId) {
           sender = events.openSender(principal, key, { via: { protocol, peer }, proof: this.#proof });
           this.#remember(name, sender);
+          await events.ready(key);
         }
         found.set(device, sender);
       } catch (error) {
