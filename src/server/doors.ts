@@ -136,6 +136,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
             authority: tls.authority,
             files: parts.files,
             registryJobs: parts.registryJobs,
+            routes: parts.routes,
             archives: parts.archives,
           },
           ports: () => (isOpen ? ports() : null),
