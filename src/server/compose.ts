@@ -343,7 +343,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
   const portal = await openPortal({
-    ...{ settings, folder, policies, metrics, health, onDisk: storage.onDisk, clock, random, log, shutdown },
+    ...{ settings, folder, policies, recorder, metrics, health, onDisk: storage.onDisk, clock, random, log, shutdown },
   });
   if (nodes !== undefined) {
     health.add(nodesCheck(nodes));

@@ -447,6 +447,8 @@ export const matrix: Readonly<
       amqp('testhub', 'read events', receives('testhub/ConsumerGroups/$Default/Partitions/0')),
       amqp('hub', 'read the monitoring stream', receives('testhub-monitoring/ConsumerGroups/$Default/Partitions/0')),
       amqp('testhub', 'be sent to the event hub', receives('messages/events/')),
+      rest('hub', 'GET', '/mooring/v1/refusals', undefined, { query: 'deviceId=d1' }),
+      rest('hub', 'GET', '/mooring/v1/connections', undefined, { query: 'deviceId=d1' }),
     ],
   },
   'eventHubs.read': {

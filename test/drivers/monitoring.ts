@@ -25,6 +25,7 @@ export interface Told {
 export class MonitoringReader implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #messages: ReceivedEvent[] = [];
+  readonly #audit: ReceivedEvent[] = [];
   #taken = 0;
   #wake: () => void = () => {};
   #end: Promise<void> = Promise.resolve();
@@ -53,6 +54,11 @@ export class MonitoringReader implements AsyncDisposable {
   /** Everything that has come so far, in order. */
   all(): readonly Told[] {
     return this.#messages.map(toldOf);
+  }
+
+  /** What back ends have changed over REST, this test's own among them: told apart, because most tests are about something else. */
+  audit(): readonly Told[] {
+    return this.#audit.map(toldOf);
   }
 
   /** The next event behind those taken that matches; others in between are passed over. */
@@ -97,7 +103,7 @@ export class MonitoringReader implements AsyncDisposable {
   async #read(batches: AsyncIterable<readonly ReceivedEvent[]>): Promise<void> {
     try {
       for await (const batch of batches) {
-        this.#messages.push(...batch);
+        for (const message of batch) (isAudit(message) ? this.#audit : this.#messages).push(message);
         this.#wake();
       }
     } catch (error) {
@@ -128,6 +134,8 @@ export class MonitoringReader implements AsyncDisposable {
 function toldOf(message: ReceivedEvent): Told {
   return JSON.parse(message.body.toString()) as Told;
 }
+
+const isAudit = ({ body }: ReceivedEvent): boolean => body.includes('"type":"operationDone"');
 
 /** Plain MQTT on loopback. */
 export const devicePlace = (hub: TestHub): MqttPlace => ({ port: hub.endpoints.ports.mqtt ?? 0 });

@@ -47,6 +47,11 @@ export const portalLimits = {
   portalDeviceOpenMax: 32,
   portalDeviceCommandsMax: 8,
   portalDeviceMessageBytesMax: 512 * KiB,
+  /** The end of the monitoring stream that is looked through for one device, in records, what is answered, and how many may wait for it. */
+  deviceEventsLookedMax: 20_000,
+  deviceEventsMax: 200,
+  deviceEventsDefault: 50,
+  deviceEventsWaitingMax: 16,
   portalHeartbeatMs: 15 * SECOND_MS,
   /** Steps of one chart. */
   historyPointsMax: 2000,

@@ -23,9 +23,11 @@ export interface Attempt {
   readonly where?: Origin;
 }
 
-/** Hears of refusals, whatever refused: a missing permission, a rule, a limit. */
+/** Hears of refusals, whatever refused: a missing permission, a rule, a limit; and of what back ends have done. */
 export interface Audit {
   refused(attempt: Attempt, error: unknown): void;
+  /** Absent = nobody wants to know. Only of principals that are `audited`. */
+  done?(attempt: Attempt): void;
 }
 
 /** Nobody listens. */
@@ -106,14 +108,23 @@ export function createGuard(clock: Pick<Clock, 'now'>, audit: Audit): Guard {
     audit.refused({ operation, principal, ...(isIdentity && { target }), ...(where && { where }) }, error);
   };
 
+  const tellDone = (principal: Principal, operation: Operation, target: Target): void => {
+    if (principal.kind !== 'policy' || principal.audited !== true) return;
+    const isIdentity = target !== undefined && 'deviceId' in target;
+    audit.done?.({ operation, principal, ...(isIdentity && { target }) });
+  };
+
   const calls = new CallShares();
   const guard: Guard = {
     async run(principal, operation, target, work, where) {
       try {
         ask(principal, operation, target);
         const { isLong }: OperationRule = operationTable[operation];
-        if (isLong) return await work();
-        return await calls.run(principal, work, () => ask(principal, operation, target));
+        const answer = isLong
+          ? await work()
+          : await calls.run(principal, work, () => ask(principal, operation, target));
+        tellDone(principal, operation, target);
+        return answer;
       } catch (error) {
         tell(principal, operation, target, error, where);
         throw error;

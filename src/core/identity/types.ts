@@ -141,6 +141,8 @@ export interface PolicyPrincipal {
   readonly peer?: string;
   /** The session of the portal that it speaks through, for the monitoring stream. */
   readonly session?: string;
+  /** What it changes is told to the monitoring stream: a caller of the REST API or the portal. */
+  readonly audited?: true;
 }
 
 export type Principal = DevicePrincipal | PolicyPrincipal;

@@ -31,6 +31,17 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'policyName',
     'target',
   ]),
+  operationDone: kind('A back end has changed something over the REST API, or a person in the portal.', [
+    'operation',
+    'policyName',
+    'session',
+  ]),
+  sessionOpened: kind('A person has signed in to the portal.', ['policyName', 'session']),
+  sessionEnded: kind('The session is over, and why: signed out, idle, its time, a newer one, the hub stops.', [
+    'policyName',
+    'session',
+    'reason',
+  ]),
   throttled: summed(
     'A rate, or what waits already, was too much: a request was refused, or a device read more slowly.',
     ['effect', 'code', 'operation', 'limit', 'reason'],

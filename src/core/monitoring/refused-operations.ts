@@ -13,11 +13,15 @@ import type { Attempt, Audit } from '../identity/guard.ts';
 import { operationTable } from '../identity/operations.ts';
 import { identityName, sameIdentity } from '../identity/permissions.ts';
 import { clipped, concerning } from './concerned.ts';
+import { recordDone } from './done-operations.ts';
 import type { Concerned, Recorder } from './types.ts';
 
-/** Records the refusals that the rule above wants told. */
+/** Records the refusals that the rule above wants told, and what back ends have changed (`done-operations.ts`). */
 export function refusalAudit(recorder: Recorder): Audit {
-  return { refused: (attempt, error) => reportRefusal(recorder, attempt, error) };
+  return {
+    refused: (attempt, error) => reportRefusal(recorder, attempt, error),
+    done: (attempt) => recordDone(recorder, attempt),
+  };
 }
 
 /** Records `error` if the rule above says so. */

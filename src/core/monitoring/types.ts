@@ -119,6 +119,10 @@ export interface MonitoringFacts {
   /** `port` is its setting's name; `offered` what the client knows, where it said so. */
   readonly handshakeFailed: { readonly port: string; readonly reason: string; readonly offered?: string };
   readonly operationRefused: RefusedBy;
+  /** A caller of the REST API or the portal has changed something. */
+  readonly operationDone: { readonly operation: string; readonly policyName: string; readonly session?: string };
+  readonly sessionOpened: { readonly policyName: string; readonly session: string };
+  readonly sessionEnded: { readonly policyName: string; readonly session: string; readonly reason: string };
   readonly throttled: (RefusedBy & { readonly effect: 'refused' }) | SlowedBy;
   readonly commandExpired: CommandFacts;
   readonly commandRejected: CommandFacts;

@@ -5,6 +5,7 @@ import { authorityRoutes } from './authority-routes.ts';
 import { backEndFileRoutes } from './back-end-file-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { configurationRoutes } from './configuration-routes.ts';
+import { deviceEventsRoutes } from './device-events-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { digitalRoutes } from './digital-routes.ts';
 import { edgeScopeRoutes } from './edge-scope-routes.ts';
@@ -33,6 +34,7 @@ export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
     ...configurationRoutes(hub),
     ...digitalRoutes(hub),
     ...commandRoutes(hub),
+    ...deviceEventsRoutes(hub),
     ...deviceRoutes(hub),
     ...fileRoutes(hub, options.files?.downloads),
     ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),

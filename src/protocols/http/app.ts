@@ -171,7 +171,7 @@ function addRoute(
       onRequest: async (request, reply) => {
         const principal =
           known === undefined
-            ? await (caller === 'device' ? authenticateDevice : authenticate)(hub, request)
+            ? audited(await (caller === 'device' ? authenticateDevice : authenticate)(hub, request))
             : calling(known(request.raw));
         principals.set(request, principal);
         begin(request, reply, principal, definition);
@@ -200,6 +200,11 @@ function addRoute(
   add(method, routeSchema(definition, isVersioned));
   // Of GET, and said with it.
   if (definition.hasHead) add('HEAD', { hide: true });
+}
+
+/** What back ends change over this door is told. */
+function audited(principal: Principal): Principal {
+  return principal.kind === 'policy' ? { ...principal, audited: true } : principal;
 }
 
 /** @throws HubError IotHubUnauthorized */

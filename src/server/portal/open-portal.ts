@@ -6,6 +6,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Policy } from '../../core/identity/types.ts';
+import type { Recorder } from '../../core/monitoring/types.ts';
 import type { PortalOptions } from '../../protocols/http/options.ts';
 import { Pages } from '../../protocols/http/portal/pages.ts';
 import { PortalSessions } from '../../protocols/http/portal/sessions.ts';
@@ -27,6 +28,7 @@ export interface PortalParts {
   readonly policies: readonly Policy[];
   readonly metrics: Pick<Metrics, 'registry'>;
   readonly health: Health;
+  readonly recorder: Recorder;
   readonly onDisk: Storage['onDisk'];
   readonly clock: Clock;
   readonly random: Random;
@@ -48,7 +50,7 @@ const SWEEP_MS = 60_000;
 
 /** Undefined where it is switched off, or has no port. */
 export async function openPortal(parts: PortalParts): Promise<OpenPortal | undefined> {
-  const { settings, folder, policies, clock, random, log, shutdown, metrics, health, onDisk } = parts;
+  const { settings, folder, policies, clock, random, log, shutdown, metrics, health, onDisk, recorder } = parts;
   const file = folder.file(PORTAL_SECRET_FILE);
   const owner = policies.find(({ name }) => name === OWNER);
   if (!settings.portal || settings.adminPort === 'off' || owner === undefined) {
@@ -58,7 +60,12 @@ export async function openPortal(parts: PortalParts): Promise<OpenPortal | undef
   const secret = random.bytes(32).toString('base64url');
   writeFileDurably(file, `${secret}\n`);
   shutdown.add('portal secret', () => rmSync(file, { force: true }));
-  const sessions = new PortalSessions(clock, random);
+  const sessions = new PortalSessions(clock, random, {
+    opened: ({ id, principal: { policyName, peer } }) =>
+      recorder.record({ type: 'sessionOpened', policyName, session: id, ...(peer !== undefined && { peer }) }),
+    ended: ({ id, principal: { policyName } }, reason) =>
+      recorder.record({ type: 'sessionEnded', policyName, session: id, reason }),
+  });
   let cancel = (): void => {};
   const sweep = (): void => {
     cancel = clock.after(SWEEP_MS, () => {

@@ -108,7 +108,7 @@ export class PortalSessions {
     const expiresAt = this.#clock.now() + limits.portalSessionMs;
     const session: Kept = {
       ...{ id, expiresAt, abort, csrf: digest(csrf), openedAt: now, usedAt: now, holds: 0 },
-      principal: { ...proved, expiresAt, session: id },
+      principal: { ...proved, expiresAt, session: id, audited: true },
       ended: abort.signal,
       hold: () => {
         session.holds++;

@@ -1,0 +1,178 @@
+/**
+ * What monitoring has of one device: its connections, and why it was refused. Read from the end of the stored stream, so it is
+ * there after a restart and with several listener threads; asked for as a reader of that stream is.
+ */
+import { z } from 'zod';
+import {
+  type ConnectionEventsJson,
+  connectionEventsSchema,
+  type RefusalsJson,
+  refusalsSchema,
+} from '../../api/device-events.ts';
+import { limits } from '../../base/limits.ts';
+import { HubError } from '../../core/errors.ts';
+import type { Hub } from '../../core/hub.ts';
+import type { Principal } from '../../core/identity/types.ts';
+import { readBareMessage } from '../../wire/amqp/bare-message.ts';
+import { RECORD_HEADER_BYTES } from '../../wire/amqp/record.ts';
+import { explainedCheck, explainedCode } from './explained-refusals.ts';
+import { deviceOfRecord } from './portal/stream/shown-event.ts';
+import { type ApiRoute, route } from './route.ts';
+
+/** An event of the stream, as `core/monitoring/messages.ts` writes it. */
+type Told = Readonly<Record<string, unknown>>;
+
+const query = z.object({
+  deviceId: z.string().min(1).max(limits.identityIdCharsMax),
+  top: z.coerce.number().int().min(1).max(limits.deviceEventsMax).default(limits.deviceEventsDefault),
+});
+
+export function deviceEventsRoutes(hub: Pick<Hub, 'name' | 'events'>): readonly ApiRoute[] {
+  const look = new Look(hub);
+  return [
+    route({
+      method: 'GET',
+      url: '/mooring/v1/refusals',
+      summary: 'Why a device, or who claims to be it, was refused lately, each explained, newest first',
+      tag: 'monitoring',
+      query,
+      answers: { 200: refusalsSchema },
+      handle: async ({ principal, query: { deviceId, top } }) => {
+        const { found, lookedSince } = await look.find(principal, deviceId, refusalTypes, top);
+        return { status: 200, body: { refusals: found.map(refusalOf), ...lookedSince } satisfies RefusalsJson };
+      },
+    }),
+    route({
+      method: 'GET',
+      url: '/mooring/v1/connections',
+      summary: 'When a device connected and disconnected, and why, newest first',
+      tag: 'monitoring',
+      query,
+      answers: { 200: connectionEventsSchema },
+      handle: async ({ principal, query: { deviceId, top } }) => {
+        const { found, lookedSince } = await look.find(principal, deviceId, connectionTypes, top);
+        return {
+          status: 200,
+          body: { events: found.map(connectionOf), ...lookedSince } satisfies ConnectionEventsJson,
+        };
+      },
+    }),
+  ];
+}
+
+const refusalTypes: ReadonlySet<unknown> = new Set(['authenticationFailed', 'operationRefused', 'throttled']);
+const connectionTypes: ReadonlySet<unknown> = new Set(['connected', 'disconnected']);
+
+/** Reads the end of the monitoring stream, for one caller after the other: each reads some megabytes. */
+class Look {
+  readonly #hub: Pick<Hub, 'name' | 'events'>;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(hub: Pick<Hub, 'name' | 'events'>) {
+    this.#hub = hub;
+  }
+
+  /** @throws HubError IotHubUnauthorizedAccess, AmqpAddressNotFound (there is no monitoring), ThrottlingException */
+  async find(principal: Principal, deviceId: string, types: ReadonlySet<unknown>, top: number) {
+    const place = { eventHub: `${this.#hub.name}-monitoring`, consumerGroup: '$Default', partition: '0' };
+    const { log, partition } = await this.#hub.events.openReader(principal, place);
+    if (this.#waiting >= limits.deviceEventsWaitingMax) {
+      throw new HubError('ThrottlingException', 'Too many others look into the monitoring stream.');
+    }
+    this.#waiting++;
+    const read = async () => {
+      const { firstSequence, lastSequence } = await log.partition(partition);
+      const begin = Math.max(firstSequence, lastSequence + 1 - limits.deviceEventsLookedMax);
+      const found: Told[] = [];
+      let [at, since] = [begin, 0];
+      while (at <= lastSequence) {
+        const runs = await log.read(partition, at, limits.portalReadBytesMax);
+        if (runs.length === 0) break;
+        for (const { firstSequence: first, count, time, bytes, start } of runs) {
+          since ||= time;
+          let place = start;
+          for (let sequence = first; sequence < first + count; sequence++) {
+            const from = place + 4;
+            place = from + bytes.readUInt32LE(place);
+            if (deviceOfRecord(bytes, from, place) !== deviceId) continue;
+            const told = toldOf(bytes.subarray(from + RECORD_HEADER_BYTES, place));
+            if (told !== undefined && types.has(told.type)) found.push(told);
+            if (found.length > top) found.shift();
+          }
+          at = first + count;
+        }
+        log.giveBack(runs);
+      }
+      const isAll = begin === firstSequence;
+      return { found: found.reverse(), lookedSince: isAll ? {} : { lookedSince: new Date(since).toISOString() } };
+    };
+    const own = this.#last.then(read);
+    this.#last = own.catch(() => {});
+    return own.finally(() => {
+      this.#waiting--;
+    });
+  }
+}
+
+function toldOf(message: Buffer): Told | undefined {
+  try {
+    return JSON.parse(readBareMessage(message).body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
+
+function placeOf({ moduleId, protocol, peer }: Told) {
+  return {
+    ...(text(moduleId) !== undefined && { moduleId: text(moduleId) }),
+    ...(text(protocol) !== undefined && { protocol: text(protocol) }),
+    ...(text(peer) !== undefined && { peer: text(peer) }),
+  };
+}
+
+function refusalOf(told: Told): RefusalsJson['refusals'][number] {
+  const type = told.type as 'authenticationFailed' | 'operationRefused' | 'throttled';
+  const isCheck = type === 'authenticationFailed';
+  const code = text(isCheck ? told.check : told.code) ?? 'unknown';
+  const [operation, reason] = [text(told.operation), text(told.reason)];
+  const explained =
+    isCheck || (code === 'unknown' && told.effect !== 'slowed')
+      ? explainedCheck(code)
+      : told.effect === 'slowed'
+        ? slowed(told)
+        : explainedCode(code, operation ?? 'What it asked for', reason);
+  return {
+    time: text(told.last) ?? text(told.time) ?? '',
+    count: typeof told.count === 'number' ? told.count : 1,
+    type,
+    code: told.effect === 'slowed' ? 'slowed' : code,
+    ...(operation !== undefined && { operation }),
+    ...(reason !== undefined && { reason }),
+    ...placeOf(told),
+    ...explained,
+  };
+}
+
+function slowed({ limit }: Told) {
+  const name = text((limit as Told | undefined)?.name) ?? 'a limit';
+  return {
+    sentence: `The device is read more slowly than it sends, because of ${name}.`,
+    remedy: `Have it send less, or raise ${name}.`,
+  };
+}
+
+function connectionOf(told: Told): ConnectionEventsJson['events'][number] {
+  const optional = ['reason', 'detail', 'credential', 'correlationId'].flatMap((name) => {
+    const value = text(told[name]);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return {
+    time: text(told.time) ?? '',
+    type: told.type as 'connected' | 'disconnected',
+    ...Object.fromEntries(optional),
+    ...placeOf(told),
+  };
+}
