@@ -28,7 +28,9 @@ s3() {
   once s3 build 'go.mod go.sum' env GOTOOLCHAIN=auto go build -trimpath -o build/versitygw github.com/versity/versitygw/cmd/versitygw
 }
 
-if [ $# -eq 0 ]; then set -- azurite kafka californium aiocoap archive s3; fi
+pion() { once coap/pion build 'go.mod go.sum main.go' env GOTOOLCHAIN=auto go build -trimpath -o build/device .; }
+
+if [ $# -eq 0 ]; then set -- azurite kafka californium aiocoap archive s3 pion; fi
 running=()
 for name in "$@"; do
   "$name" &

@@ -13,11 +13,14 @@ import {
   californium,
   coapClient,
   coapClientWithKey,
+  goCoap,
   keyForShell,
+  mbedtls,
   missingAiocoap,
   missingCalifornium,
   missingLibcoap,
   missingOpenssl,
+  missingPion,
   pskOf,
   run,
 } from '../drivers/coap-clients.ts';
@@ -199,6 +202,30 @@ test('Californium by UDP, and by DTLS with a pre-shared key', { skip: missingCal
     const settled = commandTo(id);
     const args = by === 'udp' ? [`coap://127.0.0.1:${port.udp}`, query] : [`coaps://127.0.0.1:${port.dtls}`, '', id];
     saidAll(await californium(args, pskOf(key).toString('hex')), () => '2.04');
+    assert.equal(await settled, 'complete', by);
+    tookAll(id);
+  }
+});
+
+for (const suite of ['PSK-WITH-AES-128-CCM-8', 'PSK-WITH-AES-128-CCM', 'PSK-WITH-AES-128-GCM-SHA256'])
+  test(`Mbed TLS by DTLS, ${suite}`, { skip: missingAiocoap() }, async () => {
+    const { id, key } = device();
+    const psk = pskOf(key).toString('hex');
+    assert.equal(await mbedtls(['127.0.0.1', String(port.dtls), id, `TLS-${suite}`], psk), `TLS-${suite}\n2.04\n`);
+    assert.deepEqual(hub.textsOf(id), ['small']);
+    const wrong = await mbedtls(['127.0.0.1', String(port.dtls), id, `TLS-${suite}`], '77'.repeat(32));
+    assert.doesNotMatch(wrong, /2\.04/);
+  });
+
+test('go-coap by UDP, and by DTLS of pion with each of the three suites', { skip: missingPion() }, async () => {
+  for (const by of ['udp', 'ccm8', 'ccm', 'gcm']) {
+    const { id, key } = device();
+    const settled = commandTo(id);
+    const args =
+      by === 'udp'
+        ? ['udp', `127.0.0.1:${port.udp}`, `device=${id}&key=${key}`]
+        : ['dtls', `127.0.0.1:${port.dtls}`, '', id, by];
+    saidAll(await goCoap(args, pskOf(key).toString('hex')), () => '2.04');
     assert.equal(await settled, 'complete', by);
     tookAll(id);
   }

@@ -9,6 +9,7 @@ const python = path.join(folder, '.venv', 'bin', 'python');
 /** Where aiocoap's own programs lie. */
 export const aiocoapPrograms = path.dirname(python);
 const jars = path.join(folder, 'jars');
+const pionDevice = path.join(folder, 'pion', 'build', 'device');
 const CLIENT_MS_MAX = 90_000;
 
 function isInstalled(program: string): boolean {
@@ -78,6 +79,16 @@ export const aiocoap = (args: readonly string[]): Promise<string> =>
 
 export const californium = (args: readonly string[], pskHex = ''): Promise<string> =>
   run('java', ['-cp', path.join(jars, '*'), path.join(folder, 'Device.java'), ...args], pskHex);
+
+export const missingPion = (): string | false =>
+  existsSync(pionDevice) ? false : 'NOT TESTED: the device by go-coap is missing, run test-servers/install.sh first';
+
+/** As `main.go` says; the key goes over its standard input. */
+export const goCoap = (args: readonly string[], pskHex = ''): Promise<string> => run(pionDevice, args, pskHex);
+
+/** As `mbedtls_device.py` says; installed with aiocoap. */
+export const mbedtls = (args: readonly string[], pskHex: string): Promise<string> =>
+  run(python, [path.join(folder, 'mbedtls_device.py'), ...args], pskHex);
 
 export const pskOf = (deviceKey: string): Buffer =>
   createHmac('sha256', Buffer.from(deviceKey, 'base64')).update('mooring psk').digest();
