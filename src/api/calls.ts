@@ -30,6 +30,7 @@ import {
   serviceStatisticsSchema,
 } from './identities.ts';
 import { type JobCalls, jobCalls } from './job-calls.ts';
+import { type NodeJson, nodeSchema } from './nodes.ts';
 import { type QueryCalls, queryCalls } from './query-calls.ts';
 import { type RouteCalls, routeCalls } from './route-calls.ts';
 import { type TwinCalls, twinCalls } from './twin-calls.ts';
@@ -99,6 +100,11 @@ export interface ApiCalls {
     switchOver(options?: { readonly force?: boolean }): Promise<ServerAuthorityJson>;
     withdraw(): Promise<ServerAuthorityJson>;
   };
+  /** The processes that serve the hub together. */
+  readonly nodes: {
+    list(): Promise<readonly NodeJson[]>;
+    drain(name: string): Promise<NodeJson>;
+  };
   hub(): Promise<HubFacts>;
 }
 
@@ -165,6 +171,10 @@ export function apiCalls(transport: ApiTransport): ApiCalls {
       offer: () => call(serverAuthoritySchema, 'POST', `${serverAuthority}/offer`),
       switchOver: (options = {}) => call(serverAuthoritySchema, 'POST', `${serverAuthority}/switch`, { body: options }),
       withdraw: () => call(serverAuthoritySchema, 'DELETE', `${serverAuthority}/offer`),
+    },
+    nodes: {
+      list: () => call(z.array(nodeSchema), 'GET', '/mooring/v1/nodes'),
+      drain: (name) => call(nodeSchema, 'POST', `/mooring/v1/nodes/${encodeURIComponent(name)}/drain`),
     },
     hub: () => call(hubFactsSchema, 'GET', '/mooring/v1/hub'),
   };

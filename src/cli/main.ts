@@ -12,6 +12,7 @@ import { addHealthCommand } from './commands/health.ts';
 import { addJobCommands } from './commands/job.ts';
 import { addMethodCommands } from './commands/method.ts';
 import { addMonitorCommands } from './commands/monitor.ts';
+import { addNodeCommands } from './commands/node.ts';
 import { addPortalCommand } from './commands/portal.ts';
 import { addQueryCommand } from './commands/query.ts';
 import { addRegistryCommands } from './commands/registry.ts';
@@ -86,6 +87,7 @@ function buildProgram(terminal: Terminal): Command {
   addTraceCommand(program, terminal);
   addHealthCommand(program, terminal);
   addPortalCommand(program, terminal);
+  addNodeCommands(program, terminal);
   addSimulateCommand(program, terminal);
   addGatewayCommands(program, terminal);
   addSasCommand(program, terminal);

@@ -3,7 +3,7 @@
  * error crosses the rim. Numbers and names are the emulated service's (service reference 3.3): SDKs read them.
  *
  * The numbers are those of the service's published list (azure-docs, "Troubleshoot Azure IoT Hub error codes", January 2026). What is not
- * on it comes from the SDKs' own lists (503003, 504101) or is ours (404201 to 404203, 409201, 409202, 416001, 501000).
+ * on it comes from the SDKs' own lists (503003, 504101) or is ours (404201 to 404205, 409201, 409202, 416001, 501000).
  *
  * `status` is the HTTP status and the first three digits of the number. `retry` says whether the same request may
  * succeed later without anybody changing it.
@@ -157,6 +157,7 @@ export const errorTable = {
   ConsumerGroupNotFound: { number: 404201, status: 404, retry: false, meaning: 'no such consumer group' },
   CertificateAuthorityNotFound: { number: 404202, status: 404, retry: false, meaning: 'no such certificate authority' },
   ArchiveNotFound: { number: 404204, status: 404, retry: false, meaning: 'no such archive' },
+  NodeNotFound: { number: 404205, status: 404, retry: false, meaning: 'no such node' },
   FileNotFound: { number: 404203, status: 404, retry: false, meaning: 'no such file' },
   ConfigurationNotFound: { number: 404301, status: 404, retry: false, meaning: 'no such configuration' },
   GenericMethodNotAllowed: {

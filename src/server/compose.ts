@@ -20,7 +20,6 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import type { AuthorityChange, AuthorityStore, IdentityChange, IdentityStore } from '../core/identity/ports.ts';
 import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
-import type { DisconnectReason } from '../core/presence/types.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
@@ -348,8 +347,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   if (nodes !== undefined) {
     health.add(nodesCheck(nodes));
     const rooms = {
-      connections: monitored.connections,
-      dropAll: (reason: DisconnectReason) => keptPresence.presence.dropAll(reason),
+      presence: monitored.presence,
       forgetAll: () => {
         state.cache.forgetAll();
         state.trust.forgetAll();
@@ -374,7 +372,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     });
     await nodes.join(rooms, { port: settings.nodePort, addresses: reach.open });
   }
-  const { ports, notices } = await openDoors({
+  const doors = await openDoors({
+    ...(nodes && { nodes }),
     ...(portal !== undefined && { portal }),
     liveEvents: monitored.liveEvents,
     hub,
@@ -391,6 +390,16 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     archives: archive.room(guard),
     routes: await routes.open(guard, async () => []),
   });
+  const { ports, notices } = doors;
+  if (nodes !== undefined) {
+    const withinMs = settings.drainSeconds * 1000;
+    const { Draining } = await import('./nodes/draining.ts');
+    const { membership } = nodes;
+    const draining = new Draining({ membership, presence: monitored.presence, doors, withinMs, clock, log });
+    membership.watch({ drains: () => void draining.drain() });
+    if (membership.isDraining) void draining.drain();
+    shutdown.add('devices go to other nodes', () => draining.drain());
+  }
   const stopAdapters = openAdapters({
     ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },
     files: files.room,

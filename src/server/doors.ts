@@ -20,6 +20,7 @@ import { openMqttDoor } from '../protocols/mqtt/server.ts';
 import { mqttWebSockets } from '../protocols/mqtt/websocket.ts';
 import { ConnectionGate } from '../protocols/shared/connection-gate.ts';
 import type { Door } from '../protocols/shared/door.ts';
+import type { NodesControl } from '../protocols/shared/nodes-control.ts';
 import type { WebSockets } from '../protocols/shared/upgrade.ts';
 import type { Port } from './config/config-kinds.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
@@ -55,12 +56,18 @@ export interface DoorParts {
   /** Absent = the admin port serves none. */
   readonly portal?: OpenPortal;
   readonly routes: Guarded<Routes>;
+  /** Absent = the hub is this process. */
+  readonly nodes?: NodesControl;
 }
 
 export interface OpenDoors {
   readonly ports: Endpoints['ports'];
   /** What the user should know of the ports. */
   readonly notices: readonly string[];
+  /** Nobody new comes in from now on but at the admin port; connections that are open stay. */
+  stopAccepting(): Promise<void>;
+  /** Ends those, too, as a stop does. */
+  drain(): Promise<void>;
 }
 
 /** The operator's port: its own places, which nobody at the others can use up, and an end of its own. */
@@ -138,6 +145,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
             registryJobs: parts.registryJobs,
             routes: parts.routes,
             archives: parts.archives,
+            ...(parts.nodes && { nodes: parts.nodes }),
           },
           ports: () => (isOpen ? ports() : null),
         },
@@ -145,11 +153,12 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
     }),
   );
 
-  shutdown.add('doors', () => {
+  const others = (): readonly Door[] => [...doors].filter(([name]) => name !== 'admin').map(([, door]) => door);
+  const drainOthers = (): Promise<void> => {
     isOpen = false;
-    const others = [...doors].filter(([name]) => name !== 'admin').map(([, door]) => door);
-    return drain(others, settings.drainSeconds, hub);
-  });
+    return drain(others(), settings.drainSeconds, hub);
+  };
+  shutdown.add('doors', drainOthers);
   // Many devices and readers come through these four. What comes by HTTPS needs the tables for almost everything, and
   // they are in this thread.
   // One gate for all ports of a thread. With listener threads, the HTTPS port, which stays in this one, has its own.
@@ -197,6 +206,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         failed,
         gate,
         authority: tls.authority,
+        ...(parts.nodes && { nodes: parts.nodes }),
         upgrades,
         files: parts.files,
         registryJobs: parts.registryJobs,
@@ -209,7 +219,14 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
   });
   isOpen = true;
 
-  return { ports: ports(), notices };
+  return {
+    ports: ports(),
+    notices,
+    async stopAccepting() {
+      await Promise.all(others().map((door) => door.stopAccepting()));
+    },
+    drain: drainOthers,
+  };
 }
 
 /** One port, one door: what came in as a WebSocket ends with the rest. */

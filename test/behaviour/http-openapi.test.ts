@@ -104,6 +104,8 @@ test('the description lists each operation with its shapes, and none that is not
     'PUT /mooring/v1/certificate-authorities/{authority}',
     'DELETE /mooring/v1/certificate-authorities/{authority}',
     'POST /mooring/v1/certificate-authorities/{authority}/proof',
+    'GET /mooring/v1/nodes',
+    'POST /mooring/v1/nodes/{node}/drain',
     'GET /mooring/v1/server-authority',
     'POST /mooring/v1/server-authority/offer',
     'DELETE /mooring/v1/server-authority/offer',

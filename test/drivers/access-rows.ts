@@ -530,6 +530,8 @@ export const matrix: Readonly<
       rest('hub', 'DELETE', `${authorities}/new`),
     ],
   },
+  'nodes.read': { who: readers, rows: [rest('hub', 'GET', '/mooring/v1/nodes')] },
+  'nodes.write': { who: () => policies.owns, rows: [rest('hub', 'POST', '/mooring/v1/nodes/node-1/drain')] },
   'serverAuthority.read': { who: readers, rows: [rest('hub', 'GET', '/mooring/v1/server-authority')] },
   'serverAuthority.write': {
     who: () => policies.owns,

@@ -80,7 +80,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
 }
 
 /** The key of every device that `device` makes. */
-const DEVICE_KEY = Buffer.alloc(32, 4).toString('base64');
+export const DEVICE_KEY = Buffer.alloc(32, 4).toString('base64');
 
 /** Makes the device at a node, unless it is there. */
 export async function makeDevice(node: Pick<TestHub, 'endpoints' | 'ca'>, deviceId: string): Promise<void> {

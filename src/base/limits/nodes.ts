@@ -31,6 +31,10 @@ export const nodesLimits = {
   nodeNoticeBytesMax: 1 * MiB,
   /** How often it is looked whether a node has taken what was left for it. */
   nodeNoticeLookMs: SECOND_MS / 2,
+  /** A node that is emptied lets go of its devices in steps, over this share of `drainSeconds`; of few devices at least so many at once. */
+  nodeSpreadStepMs: 100,
+  nodeSpreadShare: 0.7,
+  nodeSpreadCountMin: 10,
   /** Age at which a node makes itself a new certificate for its links; one is good for 397 days. */
   nodeCertificateMs: 30 * 24 * 3600 * SECOND_MS,
 } as const;

@@ -83,6 +83,9 @@ export const operationTable = {
   'hub.read': reads('RegistryRead'),
   'authorities.read': reads('RegistryRead'),
   'authorities.write': does('RegistryWrite'),
+  'nodes.read': reads('RegistryRead'),
+  // It ends connections of every client of that node: only a policy that may do everything may do it.
+  'nodes.write': does(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),
   'serverAuthority.read': reads('RegistryRead'),
   // It concerns every client: only a policy that may do everything may do it.
   'serverAuthority.write': does(['RegistryRead', 'RegistryWrite', 'ServiceConnect', 'DeviceConnect']),

@@ -109,6 +109,8 @@ const kindOf: Readonly<Record<Operation, Kind>> = {
   'hub.read': 'reads',
   'authorities.read': 'reads',
   'authorities.write': 'writes',
+  'nodes.read': 'reads',
+  'nodes.write': 'owner',
   'serverAuthority.read': 'reads',
   'serverAuthority.write': 'owner',
 };

@@ -10,6 +10,8 @@ export interface JoiningNode extends Omit<NodeFacts, 'startedTime' | 'isDraining
 
 /** Another node, and how much longer its lease lasts. */
 export interface LeasedNode extends NodeFacts {
+  /** Connected there, as of its last renewal. */
+  readonly devices: number;
   readonly leaseMs: number;
 }
 
@@ -40,13 +42,13 @@ export interface NodeStore {
   join(node: JoiningNode, leaseMs: number): Promise<JoinOutcome>;
   /**
    * Makes the lease last for `leaseMs` from now on, and takes duties that no node with a lease has, unless it drains; one that drains
-   * gives up those it has. Undefined: the lease was over, and is not given again.
+   * gives up those it has. `devices` = how many are connected to it. Undefined: the lease was over, and is not given again.
    */
-  renew(id: string, leaseMs: number, duties: readonly string[]): Promise<Lease | undefined>;
+  renew(id: string, leaseMs: number, duties: readonly string[], devices?: number): Promise<Lease | undefined>;
   /** All nodes whose lease lasts. */
   list(): Promise<readonly LeasedNode[]>;
-  /** Says of the living node with that name whether it drains; undefined = there is none. */
-  drain(name: string, isDraining: boolean): Promise<NodeFacts | undefined>;
+  /** The living node with that name is to be emptied; undefined = there is none. */
+  drain(name: string): Promise<NodeFacts | undefined>;
   /** Ends the lease of a node that has let go of everything, with what is kept of it but for its places. */
   leave(id: string): Promise<void>;
   /** Removes nodes whose lease is over, with what is kept of them but for their places, and tells which: each to one caller only. */

@@ -98,7 +98,13 @@ class Session implements PresenceTicket, Holder {
 const never: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };
 
 /** Presence, and the same connections as other nodes reach them. */
-export type PresenceRoom = WatchedPresence & { readonly connections: Connections };
+export type PresenceRoom = WatchedPresence & {
+  readonly connections: Connections;
+  /** Connections of this node that have their place. */
+  held(): number;
+  /** Ends some of them, the oldest first. @returns how many are left */
+  letGo(reason: DisconnectReason, countMax: number): number;
+};
 
 export function createPresence(parts: PresenceParts): PresenceRoom {
   const { clock, places, nodes } = parts;
@@ -301,6 +307,15 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     },
     async dropAll(reason) {
       endAll(reason, () => true);
+    },
+    held: () => held.size,
+    letGo(reason, countMax) {
+      let count = 0;
+      for (const session of held.values()) {
+        if (++count > countMax) break;
+        end(session, reason);
+      }
+      return held.size;
     },
     watch: (watcher) => void watchers.push(watcher),
     heardOf(tellOf) {

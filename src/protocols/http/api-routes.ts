@@ -14,6 +14,7 @@ import { fileRoutes } from './file-routes.ts';
 import { hubRoutes } from './hub-routes.ts';
 import { jobRoutes } from './job-routes.ts';
 import { liveRoutes } from './live-routes.ts';
+import { nodeRoutes } from './node-routes.ts';
 import type { ApiParts } from './options.ts';
 import { queryRoutes } from './query-routes.ts';
 import { registryJobRoutes } from './registry-job-routes.ts';
@@ -45,6 +46,7 @@ export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
     ...hubRoutes(hub),
     ...authorityRoutes(hub),
     ...serverAuthorityRoutes(hub, options.authority),
+    ...nodeRoutes(hub, options.nodes),
   ];
 }
 

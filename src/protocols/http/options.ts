@@ -11,6 +11,7 @@ import type { Routes } from '../../core/routes/room.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
+import type { NodesControl } from '../shared/nodes-control.ts';
 import type { ServerAuthority } from '../shared/server-authority.ts';
 import type { UpgradeRoute } from '../shared/upgrade.ts';
 import type { LiveEvents } from './monitoring-routes.ts';
@@ -22,6 +23,8 @@ import type { PortalSessions } from './portal/sessions.ts';
 export interface ApiParts {
   /** The private authority behind the port's certificate; absent where the certificate is the operator's own. */
   readonly authority?: ServerAuthority;
+  /** The nodes that serve the hub; absent = it is one process. */
+  readonly nodes?: NodesControl;
   /** What signed URLs open, and files as back ends see them; absent = there are none. */
   readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
   /** Archives of events; absent = there are none. */

@@ -15,6 +15,8 @@ export interface MembershipParts {
   readonly node: Omit<JoiningNode, 'id' | 'port'>;
   /** What one node does for all. */
   readonly duties: readonly string[];
+  /** Connected to this node now; absent = it is not told. */
+  readonly devices?: () => number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -36,6 +38,8 @@ export interface MembershipWatcher {
   buried?(nodes: readonly NodeFacts[]): void;
   /** This node does that for all from now on. */
   gained?(duty: string): void;
+  /** An operator has asked for this node to be emptied. */
+  drains?(): void;
   /** With each renewal. */
   renewed?(): void;
 }
@@ -166,9 +170,12 @@ export class Membership {
     await this.#renewing;
   }
 
-  /** No more connections are to come; what is said is told by the caller. */
-  drains(isDraining: boolean): void {
-    this.#isDraining = isDraining;
+  /** This node takes no connections any more, and gives up what it does for all. */
+  async drain(): Promise<void> {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    await this.#parts.store.drain(this.name);
+    await this.renew();
   }
 
   /** Ends the lease; what it holds was let go of before. */
@@ -212,7 +219,7 @@ export class Membership {
   async #renew(): Promise<void> {
     const { store, duties, log } = this.#parts;
     const asked = this.#clock.monotonic();
-    const lease = await store.renew(this.#own, limits.nodeLeaseMs, duties);
+    const lease = await store.renew(this.#own, limits.nodeLeaseMs, duties, this.#parts.devices?.());
     if (lease === undefined) {
       this.#lose();
       if (this.#isClosed) return;
@@ -244,7 +251,10 @@ export class Membership {
     const leftMs = Math.max(0, this.#validUntil - this.#clock.monotonic());
     this.#cancelFence = this.#clock.after(leftMs, () => this.#lose());
     const own = lease.nodes.find(({ id }) => id === this.#own);
-    if (own !== undefined) this.#isDraining = own.isDraining;
+    if (own?.isDraining === true && !this.#isDraining) {
+      this.#isDraining = true;
+      this.#tell((watcher) => watcher.drains?.());
+    }
     this.#heard(lease.nodes, this.#clock.monotonic());
     for (const duty of lease.duties) if (!before.has(duty)) this.#tell((watcher) => watcher.gained?.(duty));
   }

@@ -10,9 +10,9 @@ import type { EventLog } from '../../core/events/ports.ts';
 import type { HubSecrets, NodeStore, Notice, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
 import type { Connections, PlaceOutcome, Places } from '../../core/presence/places.ts';
-import type { PresenceParts } from '../../core/presence/presence.ts';
+import type { PresenceParts, PresenceRoom } from '../../core/presence/presence.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
-import type { DisconnectReason } from '../../core/presence/types.ts';
+import type { NodeStatus, NodesControl } from '../../protocols/shared/nodes-control.ts';
 import type { ThreadLink } from '../threads/calls.ts';
 import type { Elsewhere } from '../threads/change-feed.ts';
 import { serveConnections } from '../threads/node-connections.ts';
@@ -45,9 +45,7 @@ export interface NodesParts extends Omit<MembershipParts, 'store'> {
 
 /** What of this node others reach, once it is put together. */
 export interface OwnRooms {
-  readonly connections: Connections;
-  /** Ends all connections of this node. */
-  dropAll(reason: DisconnectReason): Promise<void>;
+  readonly presence: PresenceRoom;
   /** Nothing that is remembered may be believed any more. */
   forgetAll(): void;
   /** Who was connected at a node that has gone is not any more. */
@@ -56,7 +54,7 @@ export interface OwnRooms {
   readonly heard: Readonly<Record<string, (value: never) => void>>;
 }
 
-export class Nodes {
+export class Nodes implements NodesControl {
   readonly membership: Membership;
   /** As presence wants it. */
   readonly presence: NonNullable<PresenceParts['nodes']>;
@@ -75,7 +73,8 @@ export class Nodes {
 
   constructor(parts: NodesParts) {
     this.#parts = parts;
-    this.membership = new Membership({ ...parts, store: parts.stores.nodes });
+    const devices = (): number => this.#rooms?.presence.held() ?? 0;
+    this.membership = new Membership({ ...parts, devices, store: parts.stores.nodes });
     const { membership } = this;
     this.presence = {
       get own() {
@@ -150,6 +149,19 @@ export class Nodes {
     rooms.forgetAll();
   }
 
+  async list(): Promise<readonly NodeStatus[]> {
+    const { own } = this.membership;
+    return (await this.#parts.stores.nodes.list()).map((node) => ({ ...node, isAnswering: node.id === own }));
+  }
+
+  async drain(name: string): Promise<NodeStatus | undefined> {
+    const facts = await this.#parts.stores.nodes.drain(name);
+    if (facts === undefined) return undefined;
+    if (facts.id === this.membership.own) await this.membership.renew();
+    else await this.#peers.get(facts.id)?.look();
+    return (await this.list()).find(({ id }) => id === facts.id);
+  }
+
   /** Names of the other nodes that cannot be reached at the moment. */
   unreached(): readonly string[] {
     return [...this.#peers.values()].filter((peer) => !peer.isReached).map(({ facts }) => facts.name);
@@ -215,7 +227,7 @@ export class Nodes {
   #serve(link: ThreadLink): void {
     const rooms = this.#rooms;
     if (rooms === undefined) return;
-    serveConnections(link, rooms.connections);
+    serveConnections(link, rooms.presence.connections);
     for (const [note, heard] of Object.entries(rooms.heard)) link.on(note, heard);
     link.on('anew', () => this.#letGo());
   }
@@ -224,7 +236,7 @@ export class Nodes {
   #letGo(): void {
     this.receivers.dropAll();
     this.#rooms?.forgetAll();
-    this.#rooms?.dropAll('storage-failed').catch((error: unknown) => {
+    this.#rooms?.presence.dropAll('storage-failed').catch((error: unknown) => {
       this.#parts.log.error({ error }, 'connections of a node without a lease could not be ended');
     });
   }
@@ -238,7 +250,7 @@ export class Nodes {
     if (rooms === undefined) return;
     switch (notice.kind) {
       case 'drop':
-        await rooms.connections.drop(notice.place, notice.reason);
+        await rooms.presence.connections.drop(notice.place, notice.reason);
         return;
       case 'displaced':
         await this.receivers.displaced(notice.receiver, notice.newcomer);
@@ -253,7 +265,7 @@ export class Nodes {
   }
 
   /** What a link would have brought. */
-  #hear({ connections, heard }: OwnRooms, note: string, value: unknown): void {
+  #hear({ presence: { connections }, heard }: OwnRooms, note: string, value: unknown): void {
     if (note === 'node wakes') connections.wake(value as never);
     else if (note === 'node notifies') connections.notify(...(value as Parameters<Connections['notify']>));
     else heard[note]?.(value as never);
@@ -294,7 +306,7 @@ function leasedPlaces(places: Places, membership: Membership): Places {
   return {
     ...places,
     async claim(claims) {
-      if (!membership.isValid) return claims.map(unknown);
+      if (!membership.isValid || membership.isDraining) return claims.map(unknown);
       const outcomes = await places.claim(claims);
       return membership.isValid ? outcomes : claims.map(unknown);
     },

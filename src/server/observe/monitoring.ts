@@ -20,8 +20,8 @@ import { createMonitor, type Monitor } from '../../core/monitoring/monitor.ts';
 import { serviceMessage } from '../../core/monitoring/service-events.ts';
 import { createEventStream, type EventStream } from '../../core/monitoring/stream.ts';
 import { type Recorder, silentRecorder } from '../../core/monitoring/types.ts';
-import type { Connections, Places } from '../../core/presence/places.ts';
-import { createPresence, type PresenceParts } from '../../core/presence/presence.ts';
+import type { Places } from '../../core/presence/places.ts';
+import { createPresence, type PresenceParts, type PresenceRoom } from '../../core/presence/presence.ts';
 import { type KeptPresence, keepPresence, type PresenceStateStore } from '../../core/presence/states.ts';
 import type { LiveEvents } from '../../protocols/http/monitoring-routes.ts';
 import { readTrace } from '../../records/record-codec.ts';
@@ -56,8 +56,8 @@ export interface OpenMonitoring {
   readonly commandFollower: CommandFollower | undefined;
   /** Presence as the registry keeps it, and who is to hear of connections for that. */
   readonly keptPresence: KeptPresence;
-  /** The connections of this process, as other nodes reach them. */
-  readonly connections: Connections;
+  /** The connections of this process. */
+  readonly presence: PresenceRoom;
   /** Says of all that a run has left as connected that they are not: one of this node, or of another that has gone. */
   recover(states: PresenceStateStore): Promise<void>;
   /** For the admin port; undefined where monitoring is switched off. */
@@ -95,7 +95,7 @@ export async function openMonitoring(parts: MonitoringParts): Promise<OpenMonito
     tracing: isTracing ? { devices: traceDevices, sample: traceSample, traceOf: readTrace } : undefined,
     commandFollower: traces?.commandFollower,
     keptPresence,
-    connections: presence.connections,
+    presence,
     async recover(states) {
       await recover(states, parts, running);
       await states.end();

@@ -78,14 +78,14 @@ withPostgres('nodes', (open) => {
       const duties = ['sweep', 'publish'];
       assert.deepEqual([...((await nodes.renew('a', LONG, duties))?.duties ?? [])].sort(), ['publish', 'sweep']);
       assert.deepEqual((await nodes.renew('b', LONG, duties))?.duties, []);
-      assert.equal((await nodes.drain('a', true))?.isDraining, true);
+      assert.equal((await nodes.drain('a'))?.isDraining, true);
       assert.deepEqual((await nodes.renew('a', LONG, duties))?.duties, []);
       assert.equal((await nodes.renew('b', LONG, duties))?.duties.length, 2);
-      assert.equal((await nodes.drain('a', false))?.isDraining, false);
-      assert.deepEqual((await nodes.renew('a', LONG, duties))?.duties, []);
+      await nodes.join(node('c'), LONG);
       await nodes.leave('b');
-      assert.equal((await nodes.renew('a', LONG, duties))?.duties.length, 2);
-      assert.equal(await nodes.drain('nobody', true), undefined);
+      assert.equal((await nodes.renew('c', LONG, duties, 7))?.duties.length, 2);
+      assert.equal((await nodes.list()).find(({ id }) => id === 'c')?.devices, 7);
+      assert.equal(await nodes.drain('nobody'), undefined);
     } finally {
       await close();
     }

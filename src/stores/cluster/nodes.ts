@@ -42,11 +42,11 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
         await insert(tx, node, leaseMs);
         return { kind: 'joined', lease: await leaseOf(tx, node.id) };
       }),
-    renew: (id, leaseMs, duties) =>
+    renew: (id, leaseMs, duties, devices = 0) =>
       database.transaction().execute(async (tx) => {
         const row = await tx
           .updateTable('nodes')
-          .set({ lease_until: sql`${databaseNow} + ${leaseMs}` })
+          .set({ lease_until: sql`${databaseNow} + ${leaseMs}`, devices })
           .where('id', '=', id)
           .where('lease_until', '>', databaseNow)
           .returning('draining')
@@ -57,10 +57,10 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
         return leaseOf(tx, id);
       }),
     list: () => living(database),
-    async drain(name, isDraining) {
+    async drain(name) {
       const row = await database
         .updateTable('nodes')
-        .set({ draining: isDraining ? 1 : 0 })
+        .set({ draining: 1 })
         .where('name', '=', name)
         .where('lease_until', '>', databaseNow)
         .returningAll()
@@ -118,6 +118,7 @@ async function living(
     .execute();
   return rows.map((row) => ({
     ...factsOf(row),
+    devices: row.devices,
     leaseMs: Math.max(0, row.lease_ms),
     isSameFolder: row.folder === folder,
   }));

@@ -16,6 +16,7 @@ export interface NodeRow {
   version: string;
   started_time: number;
   draining: number;
+  devices: number;
   lease_until: number;
 }
 

@@ -188,6 +188,13 @@ export function nodesCheck(nodes: Pick<Nodes, 'membership' | 'unreached'>): Heal
           remedy: 'See that PostgreSQL can be reached; the node then goes on by itself.',
         };
       }
+      if (membership.isDraining) {
+        return {
+          status: 'fail',
+          reason: 'this node is being emptied',
+          remedy: 'Stop it when no device is connected to it.',
+        };
+      }
       const names = nodes.unreached().join(', ');
       if (names === '') return fine;
       return {

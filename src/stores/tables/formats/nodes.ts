@@ -13,6 +13,7 @@ const tables: readonly string[] = [
     version text not null,
     started_time bigint not null,
     draining bigint not null default 0,
+    devices bigint not null default 0,
     lease_until bigint not null
   )`,
   // Who reads a partition for a consumer group.
