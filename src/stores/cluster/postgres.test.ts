@@ -362,4 +362,30 @@ withPostgres('the contracts of all table stores', (open) => {
     assert.equal((await consumerGroups.list('e')).length, 1);
     await opened.close();
   });
+
+  test('postgres: devices that nodes create, change and delete beside each other are counted', async () => {
+    const opened = await open();
+    const node = await opened.another();
+    const nodes = [opened.tables.identities, node.identities];
+    const of = (at: number, nth: number) => ({ deviceId: `${at}-${nth}` });
+    const nths = Array.from({ length: 40 }, (_, nth) => nth);
+    const all = <Result>(work: (at: number, nth: number) => Promise<Result>): Promise<Result[]> =>
+      Promise.all(nths.flatMap((nth) => [0, 1].map((at) => work(at, nth))));
+    await all((at, nth) =>
+      nodes[at].write([{ kind: 'create', identity: exampleIdentity(of(at, nth)), countMax: 1000 }]),
+    );
+    assert.deepEqual(await nodes[0].counts(), { devices: 80, enabled: 80, disabled: 0 });
+    // Each by the other node, whose connections count in parts of their own.
+    await all(async (at, nth) => {
+      if (nth % 4 === 0) await nodes[1 - at].write([{ kind: 'delete', key: of(at, nth), ifMatch: '*' }]);
+      if (nth % 4 !== 1) return;
+      const identity = { ...exampleIdentity(of(at, nth)), status: 'disabled' as const };
+      await nodes[1 - at].write([{ kind: 'replace', identity, ifMatch: '*' }]);
+    });
+    assert.deepEqual(await nodes[1].counts(), { devices: 60, enabled: 40, disabled: 20 });
+    const more = { kind: 'create', identity: exampleIdentity({ deviceId: 'more' }), countMax: 60 } as const;
+    assert.deepEqual(await nodes[0].write([more]), [{ kind: 'full' }]);
+    await node.close();
+    await opened.close();
+  });
 });

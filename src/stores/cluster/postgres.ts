@@ -8,6 +8,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { NewCommand } from '../../core/commands/ports.ts';
 import { HubError } from '../../core/errors.ts';
+import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { HubSecrets, NodeStore, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
@@ -24,6 +25,7 @@ import { createTablePresence, createTableStores, type TableStores } from '../tab
 import { batchedReads } from './batched-reads.ts';
 import { connect } from './connections.ts';
 import { DatabaseClock } from './database-clock.ts';
+import { enqueueAtOnce } from './enqueue-at-once.ts';
 import { InOrder } from './in-order.ts';
 import { StatementNames } from './named-statements.ts';
 import { postgresNodes } from './nodes.ts';
@@ -123,6 +125,11 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   ): Promise<OperationResult<Name>> {
     const together = await reads.answer(name, args);
     if (together !== undefined) return together.answer;
+    if (name === 'commands.enqueue') {
+      const [command, bounds, now] = args as unknown as OperationArgs<'commands.enqueue'>;
+      const atOnce = await tried(name, () => enqueueAtOnce(database, command, bounds, now));
+      if (atOnce !== undefined) return atOnce as OperationResult<Name>;
+    }
     const { writes, isOneStatement, run } = operations[name] as {
       readonly writes: boolean;
       readonly isOneStatement?: true;
@@ -146,9 +153,9 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     }
     calls++;
     const work = async (): Promise<Result> => then(await carryOut(name, args));
-    const key = orderKey(name, args);
+    const keys = orderKeys(name, args);
     try {
-      return await (key === undefined ? work() : inOrder.run(key, work));
+      return await (keys.length === 0 ? work() : inOrder.run(keys, work));
     } finally {
       calls--;
     }
@@ -199,31 +206,34 @@ async function prepare(parts: PostgresTablesParts, cipher: KeyCipher): Promise<v
 }
 
 /**
- * Calls of one hub that take effect, and are told of, in the order in which they were made: changes of identities, and
+ * Calls of one hub that take effect, and are told of, in the order in which they were made: changes of a device and its modules, and
  * whatever concerns the commands of one identity. So a busy device holds one connection, not all while they wait for it.
  */
-function orderKey(name: OperationName, args: readonly unknown[]): string | undefined {
+function orderKeys(name: OperationName, args: readonly unknown[]): readonly string[] {
   switch (name) {
     case 'identities.write':
-      return 'identities';
+      return [...new Set((args[0] as readonly IdentityWrite[]).map((write) => `identity ${deviceOf(write)}`))];
     case 'authorities.create':
     case 'authorities.replace':
     case 'authorities.delete':
-      return 'authorities';
+      return ['authorities'];
     case 'commands.enqueue':
-      return `commands of ${(args[0] as NewCommand).target.deviceId}`;
+      return [`commands of ${(args[0] as NewCommand).target.deviceId}`];
     case 'twins.change':
-      return `twin of ${(args[0] as IdentityKey).deviceId}`;
+      return [`twin of ${(args[0] as IdentityKey).deviceId}`];
     case 'commands.lockNext':
     case 'commands.settle':
     case 'commands.releaseHolder':
     case 'commands.purge':
     case 'commands.forget':
-      return `commands of ${(args[0] as IdentityKey).deviceId}`;
+      return [`commands of ${(args[0] as IdentityKey).deviceId}`];
     default:
-      return undefined;
+      return [];
   }
 }
+
+const deviceOf = (write: IdentityWrite): string =>
+  write.kind === 'delete' ? write.key.deviceId : write.identity.deviceId;
 
 async function timeOf(database: Kysely<Tables>): Promise<number> {
   const { rows } = await sql<{

@@ -4,6 +4,7 @@ import type { IdentityChange, IdentityCounts, IdentityWrite, IdentityWriteOutcom
 import type { AuthenticationType, Identity, IdentityKey, IdentityStatus } from '../../core/identity/types.ts';
 import { forgetCommands } from './commands.ts';
 import { markIdentities } from './configuration-marks.ts';
+import { engineOf } from './engine.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { keepLifecycle, twinsOf } from './lifecycle-events.ts';
 import type { IdentityRow, Transaction } from './schema.ts';
@@ -54,7 +55,14 @@ export async function listChildren(
 }
 
 export async function countIdentities(tx: Transaction): Promise<IdentityCounts> {
-  const rows = await tx.selectFrom('identity_counts').selectAll().execute();
+  const rows = engineOf(tx).locksRows
+    ? (
+        await sql<{ status: string; count: number }>`
+          select status, sum(count)::bigint as count from (
+            select status, count from identity_counts union all select status, count from identity_count_parts
+          ) as parts group by status`.execute(tx)
+      ).rows
+    : await tx.selectFrom('identity_counts').selectAll().execute();
   const of = (status: IdentityStatus): number => Number(rows.find((row) => row.status === status)?.count ?? 0);
   return { devices: of('enabled') + of('disabled'), enabled: of('enabled'), disabled: of('disabled') };
 }
@@ -233,6 +241,11 @@ async function countModules(tx: Transaction, deviceId: string): Promise<number> 
 }
 
 async function addToCount(tx: Transaction, status: IdentityStatus, difference: 1 | -1): Promise<void> {
+  if (engineOf(tx).locksRows) {
+    await sql`update identity_count_parts set count = count + ${difference}
+      where status = ${status} and part = pg_backend_pid() % 64`.execute(tx);
+    return;
+  }
   await tx
     .updateTable('identity_counts')
     .set((build) => ({ count: build('count', '+', difference) }))

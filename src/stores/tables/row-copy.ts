@@ -25,7 +25,11 @@ export interface RowSource {
 /** Facts of the tables that each engine has for itself: they are not copied. */
 export const factsOfEngine: readonly string[] = ['format', 'generation', 'export'];
 /** What nodes say of themselves while they run: none of them does while everything is copied. */
-export const tablesOfNodes: readonly string[] = ['places', 'nodes', 'receivers', 'node_notices', 'node_duties'];
+export const tablesOfNodes: readonly string[] = [
+  ...['places', 'nodes', 'receivers', 'node_notices', 'node_duties'],
+  // Goes along in `identity_counts`.
+  'identity_count_parts',
+];
 /** The fact that stands in tables into which an export is under way, or has not come to its end. */
 export const EXPORT_FACT = 'export';
 

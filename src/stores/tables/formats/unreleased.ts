@@ -1,5 +1,6 @@
 import { configurations } from './configurations.ts';
 import type { EngineName } from './counted-key.ts';
+import { identityCounts } from './identity-counts.ts';
 import { jobsFormat } from './jobs.ts';
 import { nodes } from './nodes.ts';
 import { places } from './places.ts';
@@ -18,5 +19,6 @@ export const unreleased = (engine: EngineName): readonly string[] => [
   ...configurations,
   ...routesFormat,
   ...places(engine),
+  ...identityCounts(engine),
   ...nodes(engine),
 ];
