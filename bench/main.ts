@@ -19,6 +19,7 @@ import { messagePath } from './message-path.ts';
 import { methods } from './methods.ts';
 import { monitoringCost } from './monitoring-cost.ts';
 import { readOptions, USAGE, UsageError } from './options.ts';
+import { portalStreams } from './portal-streams.ts';
 import { registryJobs } from './registry-jobs.ts';
 import { hub, hubAt } from './servers/hub.ts';
 import { hubWithFiles } from './servers/hub-files.ts';
@@ -38,6 +39,7 @@ const BESIDE_FILES_RATE = 5000;
 const BESIDE_QUERIES_RATE = 5000;
 /** Reports per second of all devices. */
 const LIVE_RATE = 1000;
+const PORTAL_RATE = 5000;
 const root = path.dirname(import.meta.dirname);
 if (process.argv[2] === 'idle-connections') {
   process.argv.splice(2, 1);
@@ -193,6 +195,9 @@ async function run(bench: string | undefined): Promise<void> {
     await fleetRest({ ...common, ...timing(), devices: Number(values.devices ?? 100_000), ratePerSecond });
   } else if (bench === 'fleet-postgres') {
     await fleetPostgres({ ...common, ...timing(), devices: Number(values.devices ?? 1_000_000) });
+  } else if (bench === 'portal-streams') {
+    const ratePerSecond = values.rate === undefined ? PORTAL_RATE : count('rate');
+    await portalStreams({ ...common, ...timing(), ratePerSecond, payloadBytes: count('payload') });
   } else if (bench === 'live-query') {
     const ratePerSecond = values.rate === undefined ? LIVE_RATE : count('rate');
     const [devices, followers] = [Number(values.devices ?? 200), Number(values.followers)];

@@ -127,6 +127,7 @@ test('the description lists each operation with its shapes, and none that is not
     'POST /devices/{deviceId}/modules/{moduleId}/getDeviceAndModuleOnBehalfOf',
     'GET /mooring/v1/event-hubs/{eventHub}/consumer-groups',
     'GET /mooring/v1/connections',
+    'POST /mooring/v1/devices/bulk',
     'GET /mooring/v1/refusals',
     'GET /mooring/v1/hub',
     'GET /statistics/devices',

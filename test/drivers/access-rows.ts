@@ -200,6 +200,7 @@ export const matrix: Readonly<
     who: writers,
     rows: [
       rest('hub', 'POST', '/devices', [{ id: 'bulk', importMode: 'delete' }]),
+      rest('hub', 'POST', '/mooring/v1/devices/bulk', { action: 'delete', ids: ['bulk'] }),
       rest('d1', 'POST', '/devices/keys/regenerate', { policyKey: 'secondaryKey', devices: [{ id: 'd1' }] }),
       rest('hub', 'PUT', '/devices/new', { deviceId: 'new' }),
       rest('hub', 'DELETE', '/devices/new'),

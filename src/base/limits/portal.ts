@@ -52,6 +52,9 @@ export const portalLimits = {
   deviceEventsMax: 200,
   deviceEventsDefault: 50,
   deviceEventsWaitingMax: 16,
+  /** Identities that one change of many may name; more are named by a condition. And such changes under way. */
+  bulkChangeIdsMax: 10_000,
+  bulkChangesMax: 4,
   portalHeartbeatMs: 15 * SECOND_MS,
   /** Steps of one chart. */
   historyPointsMax: 2000,
