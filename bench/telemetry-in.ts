@@ -121,7 +121,7 @@ export async function measureServer(
   shape: Shape,
   options: Omit<TelemetryInOptions, 'peers' | 'hub' | 'fullPageCache'>,
 ): Promise<Round> {
-  const directory = mkdtempSync(path.join(options.directory, `${system.name}-`));
+  const directory = mkdtempSync(path.join(options.directory, `${system.name.replaceAll('/', '-')}-`));
   const { connections, inFlight, payloadBytes } = shape;
   try {
     const server = await system.start({ connections, tls: options.tls, directory, bag: options.bag });
