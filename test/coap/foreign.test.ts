@@ -131,6 +131,20 @@ test('coap-client fetches a file by Block2 and uploads one by Block1', { skip: m
   assert.match(await coapClient('notls', [`${at}/nothing${query}`]), /4\.04/);
 });
 
+test('coap-client shows by Echo that its address is its own', { skip: missingLibcoap() }, async () => {
+  const careful = await runAdapter(coap, { udp: { port: 0, echo: true } }, hub);
+  try {
+    const { id, query } = device();
+    const at = `coap://127.0.0.1:${careful.ports[0]}`;
+    assert.equal(await coapClient('notls', ['-m', 'post', '-e', 'small', `${at}/telemetry${query}`]), '');
+    assert.equal(await coapClient('notls', ['-m', 'post', '-f', large, `${at}/telemetry${query}`]), '');
+    tookAll(id);
+    assert.match(await coapClient('notls', [`${at}/twin${query}`]), /"reported":\{\}/);
+  } finally {
+    await careful.stop();
+  }
+});
+
 test('coap-client that loses datagrams', { skip: missingLibcoap() }, async () => {
   const { id, query } = device();
   const at = `coap://127.0.0.1:${port.udp}/telemetry${query}`;

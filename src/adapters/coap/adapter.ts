@@ -7,6 +7,7 @@ import type { Carrier } from './datagrams/endpoint.ts';
 import { MessageLayer } from './datagrams/messages.ts';
 import { DtlsServer } from './dtls/server.ts';
 import type { DtlsSession } from './dtls/session.ts';
+import { Echo } from './echo.ts';
 import { refusal, type Serve } from './exchange.ts';
 import { OscoreContexts } from './oscore/contexts.ts';
 import { OscoreNumbers } from './oscore/numbers.ts';
@@ -62,7 +63,9 @@ export class CoapAdapter implements Adapter {
 
   async #openUdp(udp: NonNullable<Settings['udp']>): Promise<void> {
     const isPlain = isPlainAllowed(udp);
-    const plain: Serve = isPlain ? this.#server.serve : () => refusal(codes.unauthorized, 'OSCORE is required');
+    const echo = new Echo(this.#host.clock);
+    const served = udp.echo ? echo.before(this.#server.serve) : this.#server.serve;
+    const plain: Serve = isPlain ? served : () => refusal(codes.unauthorized, 'OSCORE is required');
     let serve = plain;
     if (udp.oscore) {
       const numbers = new OscoreNumbers(this.#host);

@@ -23,6 +23,12 @@ export const settingsSchema = z
           .describe(
             'Requests without protection, with a key or token in their query. Absent = on loopback addresses only',
           ),
+        echo: z
+          .boolean()
+          .default(false)
+          .describe(
+            'Requests without protection show first that their address is their own (RFC 9175): clients must know Echo',
+          ),
       })
       .optional()
       .describe('coap:// over UDP'),

@@ -24,6 +24,10 @@ export const coapLimits = {
   coapSeparateMs: 1 * SECOND_MS,
   /** Endpoints that are remembered: those that have proved themselves and were heard within an exchange's lifetime. */
   coapEndpointsMax: 20_000,
+  /** Endpoints of one device: one that comes from many ports forgets its own oldest one, and pushes out nobody else's. */
+  coapEndpointsPerDeviceMax: 64,
+  /** How long an Echo shows that an address was its sender's. */
+  coapEchoMs: 30 * SECOND_MS,
   /** Requests of one endpoint whose duplicates are known. RFC 7252 (NSTART) lets a client have one open at a time. */
   coapSeenPerEndpointMax: 32,
   /** A request of an endpoint that is kept, so that the options of the next one are known again. */

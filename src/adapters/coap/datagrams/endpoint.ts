@@ -49,6 +49,8 @@ export class Endpoint implements Caller {
   readonly #waiting = new Map<number, Waiting>();
   #messageId: number;
   #isProved: boolean;
+  /** The first device that has shown its credentials from here; '' = none has. */
+  device = '';
   /** Milliseconds of the monotonic clock when the peer was heard last. */
   heardAt: number;
   /** Requests that are worked on. */
@@ -62,6 +64,7 @@ export class Endpoint implements Caller {
     this.#pace = pace;
     this.#messageId = pace.messageId();
     this.#isProved = carrier.proof !== undefined;
+    this.device = carrier.proof?.device ?? '';
     this.heardAt = pace.clock.monotonic();
   }
 
@@ -82,8 +85,9 @@ export class Endpoint implements Caller {
   }
   readonly acknowledges = true;
 
-  proved(): void {
+  proved({ device }: Pick<Shown, 'device'>): void {
     this.#isProved = true;
+    if (this.device === '') this.device = device;
   }
 
   /** True = nothing speaks for keeping it. */

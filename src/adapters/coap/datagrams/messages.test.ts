@@ -234,3 +234,26 @@ test('an error to an unproved address is at most three times as long as what ask
   assert.ok(encodeDatagram(rig.sent[0]).length <= 3 * encodeDatagram(small).length);
   assert.equal(rig.sent[0].code, codes.badRequest);
 });
+
+test('a device that comes from many ports forgets its own endpoints, and no others', async () => {
+  const rig = new Rig();
+  let device = 'quiet';
+  rig.answer = async (caller) => {
+    caller.proved({ kind: 'key', device, key: 'k' });
+    return { code: codes.changed };
+  };
+  await rig.receive(request(1), 'udp quiet');
+  device = 'loud';
+  const { coapEndpointsPerDeviceMax: max } = limits;
+  for (let port = 0; port < 3 * max; port++) await rig.receive(request(1), `udp ${port}`);
+  assert.equal(rig.layer.size, 1 + max);
+  const { served } = rig;
+  await rig.receive(request(1), 'udp quiet');
+  await rig.receive(request(1), `udp ${3 * max - 1}`);
+  assert.equal(rig.served, served, 'both are known: their requests are duplicates');
+  await rig.receive(request(1), 'udp 0');
+  assert.equal(rig.served, served + 1, 'its oldest one is forgotten');
+  rig.clock.advance(limits.coapExchangeMs + 1);
+  rig.layer.sweep();
+  assert.equal(rig.layer.size, 0);
+});

@@ -40,6 +40,8 @@ export class MessageLayer {
   readonly #count: (what: string) => void;
   /** In order of their last message. */
   readonly #endpoints = new Map<string, Endpoint>();
+  /** The same by device. */
+  readonly #endpointsOf = new Map<string, Set<Endpoint>>();
   /** Addresses whose first credentials are being judged. */
   readonly #judged = new Map<string, Endpoint>();
   /** How many of them one address has. */
@@ -81,13 +83,22 @@ export class MessageLayer {
   /** Forgets endpoints that have been silent for as long as an exchange may take. */
   sweep(): void {
     const now = this.#pace.clock.monotonic();
-    for (const [key, endpoint] of this.#endpoints) if (endpoint.isIdle(now)) this.#endpoints.delete(key);
+    for (const endpoint of this.#endpoints.values()) if (endpoint.isIdle(now)) this.#forget(endpoint);
   }
 
   /** A carrier has ended: nothing more reaches its peer. */
   forget(key: string): void {
-    this.#endpoints.get(key)?.lost();
-    this.#endpoints.delete(key);
+    const endpoint = this.#endpoints.get(key);
+    if (endpoint === undefined) return;
+    endpoint.lost();
+    this.#forget(endpoint);
+  }
+
+  #forget(endpoint: Endpoint): void {
+    this.#endpoints.delete(endpoint.key);
+    const own = this.#endpointsOf.get(endpoint.device);
+    own?.delete(endpoint);
+    if (own?.size === 0) this.#endpointsOf.delete(endpoint.device);
   }
 
   #take(carrier: Carrier, kept: Endpoint | undefined, message: CoapDatagram, bytes: Buffer): void {
@@ -207,14 +218,15 @@ export class MessageLayer {
     this.#isJudged(endpoint);
     const known = this.#endpoints.get(endpoint.key);
     if (known === endpoint && this.#endpoints.size < limits.coapEndpointsMax) return;
-    this.#endpoints.delete(endpoint.key);
+    if (known !== undefined) this.#forget(known);
     this.#endpoints.set(endpoint.key, endpoint);
-    if (this.#endpoints.size <= limits.coapEndpointsMax) return;
-    for (const [key, oldest] of this.#endpoints) {
-      oldest.lost();
-      this.#endpoints.delete(key);
-      break;
-    }
+    const own = this.#endpointsOf.get(endpoint.device) ?? new Set();
+    this.#endpointsOf.set(endpoint.device, own.add(endpoint));
+    const isOneTooMany = own.size > limits.coapEndpointsPerDeviceMax;
+    if (!isOneTooMany && this.#endpoints.size <= limits.coapEndpointsMax) return;
+    // Of a device that has too many, its own oldest one.
+    const [oldest] = isOneTooMany ? own : this.#endpoints.values();
+    this.forget(oldest.key);
   }
 }
 
