@@ -28,15 +28,16 @@ export interface ArchiveCalls {
 }
 
 export function archiveCalls(transport: ApiTransport): ArchiveCalls {
-  const of = (name: string, rest: string, query: object): string => {
+  const of = (name: string, rest: string): string => `/mooring/v1/archives/${encodeURIComponent(name)}/${rest}`;
+  const asked = (query: object): { readonly query: Record<string, string> } => {
     const given = Object.entries(query).filter(([, value]) => value !== undefined);
-    const text = new URLSearchParams(given.map(([key, value]): [string, string] => [key, String(value)]));
-    return `/mooring/v1/archives/${encodeURIComponent(name)}/${rest}?${text}`;
+    return { query: Object.fromEntries(given.map(([key, value]) => [key, String(value)])) };
   };
   return {
     list: async () => (await exchange(transport, z.array(archiveSchema), 'GET', '/mooring/v1/archives')).data,
-    files: async (name, page) => (await exchange(transport, archiveFilesSchema, 'GET', of(name, 'files', page))).data,
+    files: async (name, page) =>
+      (await exchange(transport, archiveFilesSchema, 'GET', of(name, 'files'), asked(page))).data,
     verify: async (name, page, how) =>
-      (await exchange(transport, archiveReportSchema, 'POST', of(name, 'verify', { ...page, ...how }))).data,
+      (await exchange(transport, archiveReportSchema, 'POST', of(name, 'verify'), asked({ ...page, ...how }))).data,
   };
 }

@@ -52,7 +52,7 @@ const pageQuery = {
   after: z.coerce.number().int().min(0).optional(),
   limit: z.coerce.number().int().min(1).max(limits.archiveFilesPage).default(limits.archiveFilesPage),
 };
-export const archiveFilesQuery = z.strictObject(pageQuery);
+export const archiveFilesQuery = z.object(pageQuery);
 
 export const archiveFilesSchema = z.object({
   files: z.array(archiveFileSchema),
@@ -67,7 +67,7 @@ const flag = z
   .default('false')
   .transform((word) => word === 'true');
 /** `content` reads what is in files of Parquet; `repair` has files written again that are not as they must be. */
-export const archiveVerifyQuery = z.strictObject({ ...pageQuery, content: flag, repair: flag });
+export const archiveVerifyQuery = z.object({ ...pageQuery, content: flag, repair: flag });
 
 export const archiveReportSchema = z.object({
   files: z.number().int(),

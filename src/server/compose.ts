@@ -27,7 +27,6 @@ import { isLoopback } from '../protocols/http/admin-guard.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
-import { followRoutes } from './archive/follow-routes.ts';
 import { openArchive } from './archive/open-archive.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
@@ -158,10 +157,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const { recorder, tracing, keptPresence } = monitored;
   runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
   const guard = createGuard(clock, refusalAudit(recorder));
-  const archiveRoutes = await followRoutes(stores.routes, { clock: storage.clock, log });
-  shutdown.add('routes of archives', () => archiveRoutes.close());
   const archive = openArchive({
-    ...{ settings, telemetry, cursors: stores.cursors, clock: storage.clock, logger: log, routes: archiveRoutes },
+    ...{ settings, telemetry, cursors: stores.cursors, clock: storage.clock, logger: log },
+    routes: { current: () => routes.current(), onChange: (listener) => routes.watch(() => listener()) },
     ...{ folder: folder.file('archive'), staging: folder.file('archive-staging') },
     node: settings.storage === 'cluster' ? nodeNameOf(settings) : 'hub',
     observe: () => {},

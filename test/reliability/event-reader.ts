@@ -18,6 +18,8 @@ export interface ReaderPlace {
   readonly port: number;
   /** `Endpoint=...;SharedAccessKeyName=...;SharedAccessKey=...;EntityPath=...` */
   readonly connectionString: string;
+  /** Consumer group; default `$Default`. */
+  readonly group?: string;
 }
 
 const CREDIT = 1000;
@@ -58,7 +60,10 @@ export async function readToEnd(
   });
   broken.catch(() => {});
   try {
-    await Promise.race([readAll(connection, entity, behind, take), broken]);
+    await Promise.race([
+      readAll(connection, `${entity}/ConsumerGroups/${place.group ?? '$Default'}`, behind, take),
+      broken,
+    ]);
     connection.removeAllListeners('disconnected');
   } finally {
     // Closed in any case: one that stayed open would keep its program from ending.
@@ -69,11 +74,12 @@ export async function readToEnd(
 
 async function readAll(
   connection: rhea.Connection,
-  entity: string,
+  group: string,
   behind: ReadonlyMap<string, number>,
   take: (event: ReadEvent) => void,
 ): Promise<void> {
   const ask = await openManagement(connection);
+  const entity = group.slice(0, group.indexOf('/'));
   const hub = await ask({ name: entity, type: 'com.microsoft:eventhub' });
   for (const id of hub.partition_ids as string[]) {
     const facts = await ask({ name: entity, type: 'com.microsoft:partition', partition: id });
@@ -81,7 +87,7 @@ async function readAll(
     const last = facts.last_enqueued_sequence_number as number;
     const from = behind.get(id);
     if (from !== undefined && from >= last) continue;
-    await readPartition(connection, entity, id, from, last, take);
+    await readPartition(connection, group, id, from, last, take);
   }
 }
 
@@ -110,7 +116,7 @@ async function openManagement(connection: rhea.Connection): Promise<Ask> {
 
 function readPartition(
   connection: rhea.Connection,
-  entity: string,
+  group: string,
   id: string,
   behind: number | undefined,
   last: number,
@@ -123,7 +129,7 @@ function readPartition(
         : `amqp.annotation.x-opt-sequence-number > '${behind}'`;
     const receiver = connection.open_receiver({
       source: {
-        address: `${entity}/ConsumerGroups/$Default/Partitions/${id}`,
+        address: `${group}/Partitions/${id}`,
         filter: rhea.filter.selector(selector) as never,
       },
       credit_window: CREDIT,

@@ -77,7 +77,7 @@ function chosen(known: readonly KnownArchive[], name: string | undefined): Histo
 
 /** Tests have a hub kill itself at a step of its archive, as a crash would. */
 function crashStep(): { readonly reached?: (step: ArchiveStep) => void } {
-  const wanted = process.env.MOORING_TEST_ARCHIVE_CRASH;
+  const wanted = process.env.TEST_ARCHIVE_CRASH;
   if (wanted === undefined) return {};
   return {
     reached: (step) => {
