@@ -1,6 +1,6 @@
 /** What is read whenever a device connects, of many devices in one statement. */
 import { type Kysely, sql } from 'kysely';
-import type { Identity, IdentityKey } from '../../core/identity/types.ts';
+import type { IdentityKey } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
 import { toIdentity } from '../tables/identities.ts';
 import type { KeyCipher } from '../tables/key-cipher.ts';
@@ -23,23 +23,24 @@ export interface BatchedReads {
 }
 
 export function batchedReads(database: Kysely<Tables>, cipher: KeyCipher, tried: Tried): BatchedReads {
-  const identities = new AskedTogether<IdentityKey, Identity | undefined>((keys) =>
+  // Rows alone: one that cannot be read is refused to who has asked for it, and not to all of its batch.
+  const identities = new AskedTogether<IdentityKey, IdentityRow | undefined>((keys) =>
     tried('identities.get', async () => {
       const { rows } = await sql<Nth<IdentityRow>>`
         select asked.nth, identities.* from ${keysOf(keys)} join identities using (device_id, module_id)`.execute(
         database,
       );
-      return inOrder(keys.length, rows, ({ nth: _, ...row }) => toIdentity(row, cipher));
+      return inOrder(keys.length, rows, (row) => row);
     }),
   );
 
-  const sessions = new AskedTogether<Session, readonly Subscription[] | undefined>((all) =>
+  const sessions = new AskedTogether<Session, string | undefined>((all) =>
     tried('subscriptions.load', async () => {
       const { rows } = await sql<Nth<{ generation_id: string; filters: string }>>`
         select asked.nth, generation_id, filters from ${keysOf(all.map(({ key }) => key))}
         join subscriptions using (device_id, module_id)`.execute(database);
       return inOrder(all.length, rows, ({ nth, generation_id, filters }) =>
-        generation_id === all[nth - 1].generationId ? (JSON.parse(filters) as readonly Subscription[]) : undefined,
+        generation_id === all[nth - 1].generationId ? filters : undefined,
       );
     }),
   );
@@ -59,10 +60,14 @@ export function batchedReads(database: Kysely<Tables>, cipher: KeyCipher, tried:
       const told = (answer: unknown): { readonly answer: never } => ({ answer: answer as never });
       const of = args as readonly unknown[];
       switch (name) {
-        case 'identities.get':
-          return told(await identities.ask(of[0] as IdentityKey));
-        case 'subscriptions.load':
-          return told(await sessions.ask({ key: of[0] as IdentityKey, generationId: of[1] as string }));
+        case 'identities.get': {
+          const row = await identities.ask(of[0] as IdentityKey);
+          return told(row && (await tried(name, async () => toIdentity(row, cipher))));
+        }
+        case 'subscriptions.load': {
+          const filters = await sessions.ask({ key: of[0] as IdentityKey, generationId: of[1] as string });
+          return told(filters && (await tried(name, async () => JSON.parse(filters) as readonly Subscription[])));
+        }
         case 'commands.lockNext': {
           const mayHave = await queues.ask({ target: of[0] as IdentityKey, now: of[3] as number });
           return mayHave === true ? undefined : told({ value: [], ended: [] });

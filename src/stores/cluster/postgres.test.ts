@@ -347,6 +347,22 @@ withPostgres('the contracts of all table stores', (open) => {
     await opened.close();
   });
 
+  test('postgres: an identity that cannot be read is refused to who asks for it, and to nobody beside', async () => {
+    const opened = await open();
+    const { identities } = opened.tables;
+    const keys = ['d1', 'd2', 'd3'].map((deviceId) => ({ deviceId }));
+    await admitIdentities(identities, keys);
+    await opened.query(
+      `update identities set primary_key = 'damaged', secondary_key = 'damaged' where device_id = 'd2'`,
+    );
+    const found = await Promise.allSettled(keys.map((key) => identities.get(key)));
+    assert.deepEqual(
+      found.map((each) => (each.status === 'fulfilled' ? each.value?.deviceId : each.reason.code)),
+      ['d1', 'ServiceUnavailable', 'd3'],
+    );
+    await opened.close();
+  });
+
   test('postgres: a table that a newer node changes is read on', async () => {
     const opened = await open();
     const { identities, consumerGroups } = opened.tables;
