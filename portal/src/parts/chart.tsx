@@ -45,7 +45,7 @@ export function Chart(props: {
       {
         width: Math.max(100, element.clientWidth),
         height,
-        padding: [8, 8, 0, 0],
+        padding: [8, 26, 0, 0],
         cursor: { y: false, points: { size: 6 } },
         legend: { live: true },
         series: [

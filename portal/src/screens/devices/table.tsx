@@ -85,12 +85,12 @@ export function Table(props: {
   );
 }
 
-/** Preact adds no unit to numbers. */
+/** In one cell: columns that a narrow window hides must not come back. Preact adds no unit to numbers. */
 function Room({ rows }: { readonly rows: number }) {
   if (rows <= 0) return null;
   return (
     <tr>
-      <td colSpan={6} class="room" style={{ height: `${rows * ROW_PX}px` }} />
+      <td class="room" style={{ height: `${rows * ROW_PX}px` }} />
     </tr>
   );
 }

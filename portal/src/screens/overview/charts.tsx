@@ -63,6 +63,9 @@ class Behind implements ChartSource {
       (from + at * stepMs) / 1000,
       ...this.#names.map((name) => series[name][at] ?? null),
     ]);
+    // Steps that are not over yet have no value: the line goes on to what is told live.
+    const last = this.#past.findLastIndex((row) => row.some((value, column) => column > 0 && value !== null));
+    this.#past = this.#past.slice(0, last + 1);
     const end = this.#past.at(-1)?.[0] ?? 0;
     this.#live = this.#live.filter(([time]) => (time ?? 0) > end);
     this.#tell();
