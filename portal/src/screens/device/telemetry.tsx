@@ -221,7 +221,7 @@ function Fields(props: { readonly names: readonly string[]; readonly arrivals: A
           </button>
         ))}
       </div>
-      <div class="grid">
+      <div class="grid fields">
         {on.map((name, at) => (
           <FieldChart
             key={name}
