@@ -138,6 +138,20 @@ test('a session wants both of its halves, a page of this port, and a Host that i
   assert.equal(await status({ cookie: double, 'x-mooring-csrf': csrf }, '/portal/session'), 401);
 });
 
+test('of a client that has not signed in only little is read', async () => {
+  const base = portalBase(hub);
+  const large = JSON.stringify({ code: 'x'.repeat(2 * limits.portalLoginBytesMax) });
+  for (const [path, status] of [
+    ['/portal/session', 413],
+    ['/portal/codes', 413],
+    ['/portal/stream/x', 401],
+    ['/portal/api/devices', 401],
+  ] as const) {
+    const answer = await fetch(`${base}${path}`, { method: 'POST', headers: page(base), body: large });
+    assert.equal(answer.status, status, path);
+  }
+});
+
 test('paths of the API are those of the route table alone, whatever the id', async () => {
   const session = await signIn(hub, owner());
   for (const id of ["a'b", 'a(b)c', 'a%b', '$x', 'a#b?c', "x;'=!*", '__proto__', 'constructor', 'a..b']) {

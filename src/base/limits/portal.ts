@@ -26,6 +26,7 @@ export const portalLimits = {
   portalStreamsMax: 64,
   portalStreamsPerSessionMax: 8,
   portalTopicsMax: 16,
+  portalTopicsBytesMax: 8 * KiB,
   /** How often a stream is told what has come since: a page that draws four times a second draws all of it. */
   portalTickMs: 250,
   /** Messages of a device, or of all devices, and monitoring events, that are shown in one tick; others are counted as left out. */

@@ -60,7 +60,7 @@ export function addSessionRoutes(
   });
 
   // Asked by `mooring portal`, which has read the secret in the data folder.
-  app.post('/portal/codes', async (request, reply) => {
+  app.post('/portal/codes', { bodyLimit: limits.portalLoginBytesMax }, async (request, reply) => {
     if (!holdsSecret(request, options.secret)) {
       await refuseSlowly(options, 'no secret', request.socket.remoteAddress);
     }

@@ -45,17 +45,23 @@ export function addStreamRoutes(app: FastifyInstance, gate: SessionGate, parts: 
     });
     feeds.open(session, reply.raw).choose(topics);
   });
-  app.post('/portal/stream/:stream', async (request, reply) => {
-    const session = gate.demand(request.raw);
-    const { stream } = request.params as { readonly stream: string };
-    const given = (request.body as { readonly topics?: unknown } | undefined)?.topics;
-    if (!Array.isArray(given)) throw new HubError('ArgumentInvalid', 'The body must be {"topics": […]}.');
-    const topics = parseTopics(given);
-    const found = feeds.find(stream, session);
-    if (found === undefined) throw new HubError('AmqpAddressNotFound', 'This session has no such stream open.');
-    found.choose(topics);
-    return reply.code(204).send();
-  });
+  // Before the body is read: who is unknown does not get anything parsed.
+  const known = async ({ raw }: FastifyRequest): Promise<void> => void gate.demand(raw);
+  app.post(
+    '/portal/stream/:stream',
+    { onRequest: known, bodyLimit: limits.portalTopicsBytesMax },
+    async (request, reply) => {
+      const session = gate.demand(request.raw);
+      const { stream } = request.params as { readonly stream: string };
+      const given = (request.body as { readonly topics?: unknown } | undefined)?.topics;
+      if (!Array.isArray(given)) throw new HubError('ArgumentInvalid', 'The body must be {"topics": […]}.');
+      const topics = parseTopics(given);
+      const found = feeds.find(stream, session);
+      if (found === undefined) throw new HubError('AmqpAddressNotFound', 'This session has no such stream open.');
+      found.choose(topics);
+      return reply.code(204).send();
+    },
+  );
   return feeds;
 }
 
