@@ -19,7 +19,8 @@ import { freePorts } from './free-ports.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const main = path.join(root, 'src', 'main.ts');
-const READY_MS_MAX = 30_000;
+/** A start on Kafka and PostgreSQL makes topics and tables; a busy machine needs most of a minute for it. */
+const READY_MS_MAX = 90_000;
 const STOP_MS_MAX = 20_000;
 const OUTPUT_CHARS_MAX = 4_000_000;
 

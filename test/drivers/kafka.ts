@@ -33,6 +33,8 @@ export interface KafkaOptions {
     readonly user: string;
     readonly password: string;
     readonly certificate?: { readonly certPem: string; readonly keyPem: string };
+    /** The authority (PEM) of certificates that clients must show. */
+    readonly clientAuthority?: string;
   };
 }
 
@@ -238,6 +240,12 @@ function securedSettings(folder: string, { secured }: KafkaOptions): readonly st
     const file = path.join(folder, 'secured.pem');
     writeFileSync(file, `${certificate.keyPem.trimEnd()}\n${certificate.certPem}`, { mode: 0o600 });
     lines.push(`${at}.ssl.keystore.type=PEM`, `${at}.ssl.keystore.location=${file}`);
+    if (secured.clientAuthority !== undefined) {
+      const trusted = path.join(folder, 'trusted.pem');
+      writeFileSync(trusted, secured.clientAuthority, { mode: 0o600 });
+      lines.push(`${at}.ssl.truststore.type=PEM`, `${at}.ssl.truststore.location=${trusted}`);
+      lines.push(`${at}.ssl.client.auth=required`);
+    }
   }
   return lines;
 }

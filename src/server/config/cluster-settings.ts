@@ -55,6 +55,20 @@ export function clusterSettings(documented: Documented) {
       otherwise: 'none',
       form: 'a path',
     }),
+    kafkaCertFile: documented(text(/[^\s]/).optional(), {
+      topic,
+      meaning:
+        'Certificate (PEM, with its chain) that the hub shows to brokers which ask for one, together with `kafkaKeyFile`. Of `kafkaTls`; ' +
+        'read at the start.',
+      otherwise: 'none',
+      form: 'a path',
+    }),
+    kafkaKeyFile: documented(text(/[^\s]/).optional(), {
+      topic,
+      meaning: 'Private key of `kafkaCertFile` (PEM).',
+      otherwise: 'none',
+      form: 'a path',
+    }),
     kafkaLogin: documented(z.enum(['off', ...saslMechanisms]).default('off'), {
       topic,
       meaning: 'How the hub logs in at the brokers, as `kafkaUser`. `PLAIN` sends the password: with `kafkaTls` only.',
@@ -122,6 +136,12 @@ export function clusterProblems(settings: ClusterSettings & { readonly threads?:
   if (settings.postgresUrl === undefined) problems.push('storage cluster needs postgresUrl.');
   const { kafkaReplicas = 1, kafkaInSyncMin = 1, kafkaLogin = 'off' } = settings;
   if (kafkaInSyncMin > kafkaReplicas) problems.push('kafkaInSyncMin: there are only kafkaReplicas of each event.');
+  if ((settings.kafkaCertFile === undefined) !== (settings.kafkaKeyFile === undefined)) {
+    problems.push('kafkaCertFile and kafkaKeyFile: give both or none.');
+  }
+  if (settings.kafkaTls === false && (settings.kafkaCertFile ?? settings.kafkaCaFile) !== undefined) {
+    problems.push('kafkaCaFile and kafkaCertFile are of TLS: set kafkaTls, or leave them out.');
+  }
   if (kafkaLogin !== 'off') {
     if (settings.kafkaUser === undefined || settings.kafkaPassword === undefined) {
       problems.push(`kafkaLogin ${kafkaLogin} needs kafkaUser and kafkaPassword.`);

@@ -111,11 +111,26 @@ export function topicWish(
 
 /** How the settings have the brokers spoken to. */
 export function accessOf({ settings, clock }: Pick<EmbeddedParts, 'settings' | 'clock'>): BrokerAccess {
-  const { kafkaTls, kafkaCaFile, kafkaLogin, kafkaUser = '', kafkaPassword = '' } = settings;
+  const {
+    kafkaTls,
+    kafkaCaFile,
+    kafkaCertFile,
+    kafkaKeyFile,
+    kafkaLogin,
+    kafkaUser = '',
+    kafkaPassword = '',
+  } = settings;
+  const textOf = (file: string): string => readFileSync(file, 'utf8');
   return {
     clientId: 'mooring',
     clock,
-    ...(kafkaTls && { tls: kafkaCaFile === undefined ? {} : { ca: readFileSync(kafkaCaFile, 'utf8') } }),
+    ...(kafkaTls && {
+      tls: {
+        ...(kafkaCaFile !== undefined && { ca: textOf(kafkaCaFile) }),
+        ...(kafkaCertFile !== undefined && { cert: textOf(kafkaCertFile) }),
+        ...(kafkaKeyFile !== undefined && { key: textOf(kafkaKeyFile) }),
+      },
+    }),
     ...(kafkaLogin !== 'off' && { login: { mechanism: kafkaLogin, user: kafkaUser, password: kafkaPassword } }),
   };
 }

@@ -21,8 +21,8 @@ import { logIn, type SaslLogin } from './sasl.ts';
 /** How brokers are spoken to; the same for all of them. */
 export interface BrokerAccess {
   readonly clientId: string;
-  /** Present = by TLS; what is trusted besides the runtime's own authorities, PEM. */
-  readonly tls?: { readonly ca?: string };
+  /** Present = by TLS; what is trusted besides the runtime's own authorities, and what is shown to brokers that ask for it, PEM. */
+  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
   readonly login?: SaslLogin;
   readonly clock: Clock;
 }
@@ -272,5 +272,6 @@ function connect(
     port,
     ...(net.isIP(host) === 0 && { servername: host }),
     ...(ca !== undefined && { ca }),
+    ...(secured.cert !== undefined && { cert: secured.cert, key: secured.key }),
   });
 }
