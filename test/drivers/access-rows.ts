@@ -392,7 +392,7 @@ export const matrix: Readonly<
       rest('hub', 'DELETE', '/mooring/v1/routes/r1'),
       rest('hub', 'PUT', '/mooring/v1/endpoints/e1', { kind: 'eventHub' }),
       rest('hub', 'DELETE', '/mooring/v1/endpoints/e1'),
-      rest('hub', 'PUT', '/mooring/v1/enrichments/k', { value: 'v', endpoints: ['events'] }),
+      rest('hub', 'PUT', '/mooring/v1/enrichments/k', { value: 'v', endpoints: [] }),
       rest('hub', 'DELETE', '/mooring/v1/enrichments/k'),
     ],
   },

@@ -39,6 +39,7 @@ test('a declaration that cannot be is refused with the place', () => {
   refused({ routes: new Array(limits.routesMax + 1).fill(route) }, /^routes: it has 101 entries/);
   refused({ enrichments: [{ key: 'k', value: '$twin.x', endpoints: [] }] }, /^enrichments\[0\]\.value/);
   refused({ enrichments: [{ key: 'k', value: 'v', endpoints: ['no'] }] }, /^enrichments\[0\]\.endpoints/);
+  refused({ enrichments: [{ key: 'k', value: 'v', endpoints: ['Events'] }] }, /built-in event hub are not enriched/);
   const wrong = () => {
     throw new HubError('ArgumentInvalid', 'line 1, column 3');
   };

@@ -99,6 +99,9 @@ function readEnrichment(value: unknown, place: string): Enrichment {
     );
   }
   const endpoints = fields.texts('endpoints', limits.endpointsMax + 1);
+  if (endpoints.some((name) => same(name, BUILT_IN_ENDPOINT))) {
+    fields.fail('endpoints', 'events of the built-in event hub are not enriched.');
+  }
   fields.end();
   return { key, value: text, endpoints };
 }
