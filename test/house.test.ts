@@ -38,6 +38,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // How things are kept is known to `storage`, which opens it, and to `data`, which looks after the folder.
   'src/server': ['src/protocols', 'src/records', 'src/stores/objects', 'src/core', 'src/wire', 'src/api', 'src/base'],
   'src/server/storage': ['src/server', 'src/stores', 'src/records', 'src/core', 'src/wire', 'src/base'],
+  'src/server/delivery': ['src/server', 'src/endpoints', 'src/core', 'src/base'],
   'src/server/data': [
     'src/server',
     'src/stores/embedded',
@@ -49,6 +50,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   // From one storage into the other: it knows both.
   'src/server/export': ['src/server', 'src/stores', 'src/records', 'src/core', 'src/base'],
   'src/server/threads': ['src/server', 'src/protocols', 'src/records', 'src/stores/event-log', 'src/core', 'src/base'],
+  // Places outside the hub that events go to.
+  'src/endpoints': ['src/core', 'src/wire', 'src/base'],
   // The public entry of adapters and what all their hosts share; it knows no hub, and adapters know nothing else.
   'src/gateway': ['src/base'],
   'src/gateway/testing': ['src/gateway', 'src/base'],
@@ -191,6 +194,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     adapters: ['config', 'data', 'observe', 'tls'],
     'registry-jobs': ['config', 'observe'],
     archive: ['config', 'observe'],
+    delivery: ['config', 'observe'],
   },
   'src/protocols/amqp': { engine: [], devices: ['engine'], 'back-ends': ['engine'], gateways: ['engine'] },
 };

@@ -12,6 +12,7 @@ import { commandsLimits } from './limits/commands.ts';
 import { configurationsLimits } from './limits/configurations.ts';
 import { connectionsLimits } from './limits/connections.ts';
 import { dtlsLimits } from './limits/dtls.ts';
+import { endpointsLimits } from './limits/endpoints.ts';
 import { eventsLimits } from './limits/events.ts';
 import { filesLimits } from './limits/files.ts';
 import { gatewayLimits } from './limits/gateway.ts';
@@ -41,6 +42,7 @@ export const limits = {
   ...configurationsLimits,
   ...connectionsLimits,
   ...dtlsLimits,
+  ...endpointsLimits,
   ...eventsLimits,
   ...filesLimits,
   ...gatewayLimits,

@@ -34,6 +34,7 @@ import { throttleLimits } from './config/throttle-settings.ts';
 import { type DataFolder, openDataFolder, refuseOtherStorage, writeFileDurably } from './data/data-folder.ts';
 import { type DiskReserve, keepReserve } from './data/disk-reserve.ts';
 import { openRunningTime } from './data/running-time.ts';
+import { openDelivery } from './delivery/open-delivery.ts';
 import { openDoors } from './doors.ts';
 import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
@@ -336,6 +337,14 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
       retentionSeconds: settings.retentionDays * 86_400,
     }),
   );
+  const delivery = openDelivery({
+    ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, clock, recorder, log, shutdown },
+    markOf: routing.markOf,
+    node: nodeName ?? 'hub',
+    storeClock: storage.clock,
+    registry: metrics.registry,
+  });
+  health.add(delivery.check);
   if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
   measureHealth(metrics.registry, { health, tls, folder: folder.path });
   shutdown.add('health', () => health.close());
@@ -386,7 +395,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     files: files.room,
     registryJobs: registryJobs.jobs,
     archives: archive.room(guard),
-    routes: await routes.open(guard, async () => []),
+    routes: await routes.open(guard, async () => delivery.states()),
   });
   const { ports, notices } = doors;
   if (nodes !== undefined) {

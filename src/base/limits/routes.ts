@@ -37,4 +37,13 @@ export const routesLimits = {
   /** Records that one reading of the log for endpoints takes, and bytes of the log that it looks through. */
   deliveryBatchRecords: 1000,
   deliveryReadBytes: 1 * MiB,
+  /** A cursor that only passes events of others is saved once in so long: after a crash they are looked through again. */
+  deliveryIdleSaveMs: 5 * SECOND_MS,
+  /** Pause after a batch that an endpoint has not taken: doubles up to the second one, a quarter of it by chance. */
+  deliveryRetryMsMin: 200,
+  deliveryRetryMsMax: 60 * SECOND_MS,
+  /** An endpoint that has taken nothing for so long counts as dead (service: an hour); it is still tried, and drops nothing. */
+  endpointDeadMs: 3600 * SECOND_MS,
+  /** Share of the time that events are kept from which on an endpoint that is behind is a warning. */
+  deliveryLagWarnShare: 0.5,
 } as const;

@@ -93,6 +93,12 @@ export const monitoringKinds: Readonly<Record<MonitoringKind, KindFacts>> = {
     'reason',
     'detail',
   ]),
+  endpointChanged: kind('An endpoint of routes takes events again, or does not, and why.', [
+    'endpoint',
+    'endpointKind',
+    'health',
+    'reason',
+  ]),
   hubStarted: kind('The hub opens its doors.'),
   hubStopped: kind('The hub has drained its connections and ends in an orderly way.'),
   hubRecovered: kind('The run before this one ended without a stop; each connection that it held is told as ended.', [

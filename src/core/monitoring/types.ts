@@ -161,6 +161,13 @@ export interface MonitoringFacts {
   readonly adapterEnded: { readonly adapter: string; readonly reason: string; readonly detail?: string };
   readonly hubStarted: object;
   readonly configurationNotApplied: { readonly reason: string };
+  /** `health`: healthy, degraded, dead; `reason`: empty where it is healthy. */
+  readonly endpointChanged: {
+    readonly endpoint: string;
+    readonly endpointKind: string;
+    readonly health: string;
+    readonly reason: string;
+  };
   readonly hubStopped: object;
   readonly hubRecovered: { readonly connectionsLost: number };
   /** Below 0 = back. The time of the event is what the clock shows since. */

@@ -10,6 +10,7 @@ const topics: readonly SettingMeta['topic'][] = [
   'Ports',
   'Certificates',
   'Events',
+  'Routes',
   'Files',
   'Adapters',
   'Limits',

@@ -11,6 +11,7 @@ import { archiveSettings } from './archive-settings.ts';
 import { clusterSettings } from './cluster-settings.ts';
 import { byteSize, flag, key, list, type Port, port, rate, text, whole } from './config-kinds.ts';
 import { connectionSettings } from './connection-settings.ts';
+import { endpointSettings } from './endpoint-settings.ts';
 import { fileSettings } from './file-settings.ts';
 import { monitoringSettings } from './monitoring-settings.ts';
 import { portalSettings } from './portal-settings.ts';
@@ -96,6 +97,7 @@ export const settingsSchema = z.strictObject({
     otherwise: 'loopback, IPv4 and IPv6',
     form: addressesForm,
   }),
+  ...endpointSettings(documented),
   ...portalSettings(documented),
 
   mqttsPort: portSetting(8883, 'MQTT over TLS: devices.'),

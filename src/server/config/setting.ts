@@ -7,6 +7,7 @@ export interface SettingMeta {
     | 'Ports'
     | 'Certificates'
     | 'Events'
+    | 'Routes'
     | 'Files'
     | 'Adapters'
     | 'Limits'
