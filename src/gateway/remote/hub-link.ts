@@ -80,7 +80,18 @@ export class HubLink {
     this.#failure = undefined;
     this.connects++;
     log.info('the hub is reached', { host: place.host, port: place.port });
-    linked(connection);
+    try {
+      linked(connection);
+    } catch (error) {
+      // The gateway's own disk, say. Nothing was sent of what it holds: both begin anew.
+      this.#connection = undefined;
+      const why = error instanceof Error ? error.message : String(error);
+      const failure = new HubFailure('own', `The gateway cannot read its queue (${why}): see its disk.`);
+      connection.abandon(failure);
+      lost();
+      this.#failed(failure);
+      return;
+    }
     const failure = await connection.ended;
     const { sent, received } = connection.bytes;
     this.#bytes.sent += sent;

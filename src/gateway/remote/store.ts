@@ -141,6 +141,7 @@ function openDatabase(folder: string, file: string, fileBytesMax: number | undef
     database = new DatabaseSync(file);
     if (isNew) chmodSync(file, 0o600);
     database.exec('pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full');
+    demandWhole(database, file);
     database.exec('begin immediate');
     const { user_version: format } = database.prepare('pragma user_version').get() as { user_version: number };
     if (format === 0) database.exec(`${tables}; pragma user_version = ${FORMAT}`);
@@ -156,6 +157,7 @@ function openDatabase(folder: string, file: string, fileBytesMax: number | undef
     database?.close();
     if (error instanceof GatewayStoreError) throw error;
     const { errcode, message } = error as { errcode?: number; message: string };
+    if (isDamage(errcode)) throw damaged(file, message);
     throw new GatewayStoreError(
       errcode === SQLITE_BUSY
         ? `${folder} is in use by another gateway: give each one a folder of its own.`
@@ -164,7 +166,25 @@ function openDatabase(folder: string, file: string, fileBytesMax: number | undef
   }
 }
 
+/** Reads the whole file: what is damaged is found before a device is told that something is stored in it. @throws GatewayStoreError */
+function demandWhole(database: DatabaseSync, file: string): void {
+  const { quick_check: said } = database.prepare('pragma quick_check(1)').get() as { quick_check: string };
+  if (said !== 'ok') throw damaged(file, said.split('\n').at(-1) ?? said);
+}
+
+/** Nothing was changed in it, and nothing is given up without a word: what becomes of it is the operator's. */
+function damaged(file: string, detail: string): GatewayStoreError {
+  const what = `${file} is damaged (${detail}), and was left as it is: what waits in it for the hub is not sent.`;
+  const todo = 'Check the disk, move the folder away, and start again: the gateway begins with an empty queue.';
+  return new GatewayStoreError(
+    `${what} ${todo} Keep the folder if its messages matter: tools for SQLite can read what is whole.`,
+  );
+}
+
 const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+const isDamage = (code: number | undefined): boolean => code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
 const SQLITE_FULL = 13;
 
 function refusalOf(error: unknown): Error {

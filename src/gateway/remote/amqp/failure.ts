@@ -5,7 +5,9 @@ export type HubFailureKind =
   /** The hub does not take the gateway's policy. */
   | 'refused'
   /** The hub does not know gateways, or reads no batches of this one. */
-  | 'unsupported';
+  | 'unsupported'
+  /** The gateway itself cannot go on, as with a disk that fails. */
+  | 'own';
 
 export class HubFailure extends Error {
   override readonly name = 'HubFailure';
