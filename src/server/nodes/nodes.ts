@@ -3,6 +3,7 @@
  * What each of them is told, and what happens where one cannot be reached, is in `docs/cluster.md`.
  */
 import type { Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { HubError } from '../../core/errors.ts';
@@ -35,6 +36,8 @@ export interface NodeStores {
 export interface NodesParts extends Omit<MembershipParts, 'store'> {
   readonly stores: NodeStores;
   readonly places: Places;
+  /** Absent = those of this program. */
+  readonly words?: number;
   /** What connections of this node write to. */
   readonly logs: readonly EventLog[];
   readonly hubName: string;
@@ -145,7 +148,7 @@ export class Nodes implements NodesControl {
     this.#port = await openNodePort({ port, addresses, tls: this.#tls, clock, log, accept });
     await this.membership.join(this.#port.port);
     // Each knows this one when it has greeted it; what it told before then is not remembered here.
-    await Promise.all([...this.#peers.values()].map((peer) => peer.reached()));
+    await Promise.all([...this.#peers.values()].map((peer) => peer.reached(2 * limits.nodeLeaseMs)));
     rooms.forgetAll();
   }
 
@@ -190,7 +193,12 @@ export class Nodes implements NodesControl {
 
   #greeting(): Greeting {
     const { membership } = this;
-    return { id: membership.own, name: membership.name, version: this.#parts.node.version, words: WORDS };
+    return {
+      id: membership.own,
+      name: membership.name,
+      version: this.#parts.node.version,
+      words: this.#parts.words ?? WORDS,
+    };
   }
 
   #accept(link: ThreadLink, greeted: () => void): void {
@@ -203,10 +211,10 @@ export class Nodes implements NodesControl {
     };
     link.serve('nodes', {
       hello: async ({ id, words }) => {
-        if (Math.abs(words - WORDS) > 1) {
-          throw new HubError('ServiceUnavailable', undefined, {
-            reason: `nodes of form ${words} and ${WORDS} cannot talk`,
-          });
+        const own = this.#parts.words ?? WORDS;
+        if (Math.abs(words - own) > 1) {
+          const reason = `nodes of form ${words} and ${own} cannot talk`;
+          throw new HubError('PreconditionFailed', undefined, { reason });
         }
         if (this.membership.of(id) === undefined) await this.membership.look();
         if (this.membership.of(id) === undefined) {

@@ -75,6 +75,8 @@ export class Peer {
   #changed: (() => void)[] = [];
   /** That it cannot be reached was told. */
   #isMissed = false;
+  /** What the node at the other end says against this one. */
+  #refusal: HubError | undefined;
 
   constructor(parts: PeerParts) {
     this.#parts = parts;
@@ -179,9 +181,22 @@ export class Peer {
     this.#tellChange();
   }
 
-  /** Resolves when it has been reached, or its lease is over. */
-  async reached(): Promise<void> {
+  /**
+   * Resolves when it has been reached, or its lease is over.
+   * @throws Error it is not for `withinMs`, or will not talk to this node
+   */
+  async reached(withinMs: number): Promise<void> {
+    const { name, version, address, port } = this.facts;
+    const until = this.#clock.monotonic() + withinMs;
     while (!this.#hasGone && this.#way === undefined) {
+      if (this.#refusal?.code === 'PreconditionFailed') {
+        throw new Error(`This node cannot join node ${name}, version ${version}: ${this.#refusal.reason}.`);
+      }
+      if (this.#clock.monotonic() > until) {
+        throw new Error(
+          `Node ${name} has a lease and cannot be reached at ${address}:${port}. See its nodeAddress and nodePort, and what is between.`,
+        );
+      }
       this.#parts.membership.suspect(this.facts.id);
       await this.#waitForChange(limits.nodeNoticeLookMs);
     }
@@ -241,6 +256,7 @@ export class Peer {
       this.#opened({ link, calls, connections: connectionsOver(link) });
     } catch (error) {
       socket.destroy();
+      if (error instanceof HubError) this.#refusal = error;
       if (this.#hasGone) return;
       membership.suspect(facts.id);
       if (!this.#isMissed && this.#clock.monotonic() - this.#downSince >= limits.nodeLinkPatienceMs) {

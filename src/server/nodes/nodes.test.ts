@@ -1,0 +1,108 @@
+/** Nodes of one process each, as far as they concern each other: links, and what is told where there is none. Over PostgreSQL. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemClock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
+import { systemRandom } from '../../base/random.ts';
+import { createPresence } from '../../core/presence/presence.ts';
+import type { ConnectionClaim } from '../../core/presence/types.ts';
+import { type OpenedPostgres, withPostgres } from '../../stores/contract/postgres.ts';
+import { Nodes } from './nodes.ts';
+import { WORDS } from './words.ts';
+
+withPostgres('nodes that cannot reach each other', (open) => {
+  /** @param address where the others are told to find it */
+  async function node(opened: OpenedPostgres, name: string, address = '127.0.0.1') {
+    const { tables } = opened;
+    const told: string[] = [];
+    const nodes = new Nodes({
+      node: { name, folder: name, address, version: '1' },
+      ...{ duties: [], stores: tables, places: tables.places, logs: [], hubName: 'hub' },
+      ...{ clock: systemClock, random: systemRandom, log: silentLog },
+    });
+    const presence = createPresence({ places: nodes.places, nodes: nodes.presence, clock: systemClock });
+    const rooms = {
+      presence,
+      forgetAll: () => void told.push('forgets'),
+      recover: async () => {},
+      heard: { 'changed identities': (change: string) => void told.push(change) },
+    };
+    await nodes.join(rooms, { port: 0, addresses: ['127.0.0.1'] });
+    told.length = 0;
+    return { nodes, presence, told };
+  }
+  const claimOf = (dropped: string[]): ConnectionClaim => ({
+    ...{ key: { deviceId: 'd1' }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' },
+    drop: (reason) => void dropped.push(reason),
+  });
+
+  test('postgres: a node that lives and cannot be reached is told by the database before the writer is answered', async () => {
+    const opened = await open();
+    const a = await node(opened, 'a');
+    // Nothing listens there; its own links to the others are open.
+    const b = await node(opened, 'b', '127.0.0.9');
+    try {
+      a.nodes.elsewhere.tell('identities', 'd1 is disabled');
+      await a.nodes.elsewhere.heard();
+      assert.deepEqual(b.told, ['d1 is disabled']);
+      assert.deepEqual(a.nodes.unreached(), ['b']);
+      // The other way there is a link, and no need to wait.
+      const begun = performance.now();
+      b.nodes.elsewhere.tell('identities', 'd2 is disabled');
+      await b.nodes.elsewhere.heard();
+      assert.deepEqual(a.told, ['d2 is disabled']);
+      assert.ok(performance.now() - begun < 1000);
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a device that comes from a node that cannot be reached is let in when its older connection is dropped there', async () => {
+    const opened = await open();
+    const { exampleIdentity } = await import('../../stores/contract/identities.ts');
+    const identity = exampleIdentity({ deviceId: 'd1' }, { generationId: 'g1' });
+    await opened.tables.identities.write([{ kind: 'create', identity, countMax: 10 }]);
+    const a = await node(opened, 'a');
+    const b = await node(opened, 'b', '127.0.0.9');
+    const dropped: string[] = [];
+    try {
+      await b.presence.claim(claimOf(dropped));
+      await a.presence.claim(claimOf([]));
+      assert.deepEqual(dropped, ['taken-over']);
+      assert.equal((await b.presence.state({ deviceId: 'd1' })).connected, true);
+      assert.equal(b.presence.held(), 0);
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a node whose words the others do not know is refused, and says why', async (t) => {
+    const opened = await open();
+    const a = await node(opened, 'a');
+    t.after(async () => {
+      await a.nodes.close();
+      await opened.close();
+    });
+    const stranger = new Nodes({
+      node: { name: 'z', folder: 'z', address: '127.0.0.1', version: '9' },
+      ...{
+        duties: [],
+        stores: opened.tables,
+        places: opened.tables.places,
+        logs: [],
+        hubName: 'hub',
+        words: WORDS + 2,
+      },
+      ...{ clock: systemClock, random: systemRandom, log: silentLog },
+    });
+    const presence = createPresence({ places: stranger.places, nodes: stranger.presence, clock: systemClock });
+    const rooms = { presence, forgetAll: () => {}, recover: async () => {}, heard: {} };
+    await assert.rejects(
+      stranger.join(rooms, { port: 0, addresses: ['127.0.0.1'] }),
+      /node a, version 1.*nodes of form 3 and 1 cannot talk/,
+    );
+    await stranger.close();
+  });
+});
