@@ -6,9 +6,10 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { limits } from '../../../base/limits.ts';
 import type { Host } from '../../../gateway/index.ts';
-import { PacketReader } from '../../../wire/mqtt/packet-reader.ts';
+import type { PacketReader } from '../../../wire/mqtt/packet-reader.ts';
 import { version4 } from '../dialogue.ts';
 import { Inbox, type InboxOwner, type Sink } from '../inbox.ts';
+import { Intake, type IntakeOwner } from '../intake.ts';
 import { Deliveries } from '../listener/deliveries.ts';
 import { Lost } from '../route.ts';
 import type { Outgoing } from '../rules.ts';
@@ -41,19 +42,16 @@ const refusals = [
   'it is not authorized',
 ];
 
-export class Link implements InboxOwner {
+export class Link implements InboxOwner, IntakeOwner {
   readonly #host: Host;
   readonly #options: LinkOptions;
   readonly #socket: net.Socket;
-  readonly #reader = new PacketReader();
+  readonly #intake: Intake;
   readonly #inbox: Inbox;
   readonly #deliveries = new Deliveries(limits.mqttTopicsInflightMax);
   readonly #ready = Promise.withResolvers<void>();
   readonly #over = Promise.withResolvers<string>();
   #isReady = false;
-  #holds = 0;
-  #reading = true;
-  #handling = false;
   #heardAt: number;
   #pinged = false;
   #ended = false;
@@ -72,6 +70,7 @@ export class Link implements InboxOwner {
       ? tls.connect({ ...place, servername: net.isIP(place.host) ? '' : place.host, ...(ca !== undefined && { ca }) })
       : net.connect(place);
     this.#socket = socket;
+    this.#intake = new Intake(socket, this);
     socket.setNoDelay(true);
     socket.once(isTls ? 'secureConnect' : 'connect', () => this.#connect());
     socket.on('data', (bytes: Buffer) => this.#receive(bytes));
@@ -135,18 +134,29 @@ export class Link implements InboxOwner {
   }
 
   hold(until: Promise<unknown>): void {
-    this.#holds++;
-    const release = (): void => {
-      this.#holds--;
-      this.resume();
-    };
-    until.then(release, release);
+    this.#intake.hold(until);
   }
 
   resume(): void {
-    if (this.#ended || this.#handling || this.#reading || this.#mustWait()) return;
-    this.#handle();
-    this.#reader.settle();
+    this.#intake.resume();
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
+  get isFull(): boolean {
+    return this.#inbox.isFull;
+  }
+
+  takeNext(reader: PacketReader): boolean {
+    if (!reader.next(limits.mqttTopicsListBytesMax)) return false;
+    this.#packet(decodeServerPacket(reader.bytes, reader.start, reader.body, reader.end));
+    return true;
+  }
+
+  broken(error: unknown): void {
+    this.end((error as Error).message);
   }
 
   write(bytes: Buffer): void {
@@ -168,31 +178,7 @@ export class Link implements InboxOwner {
     if (this.#ended) return;
     this.#heardAt = this.#host.clock.monotonic();
     this.#pinged = false;
-    this.#reader.push(bytes);
-    this.#handle();
-    this.#reader.settle();
-  }
-
-  #handle(): void {
-    this.#handling = true;
-    try {
-      const reader = this.#reader;
-      while (!this.#ended && !this.#mustWait() && reader.next(limits.mqttTopicsListBytesMax)) {
-        this.#packet(decodeServerPacket(reader.bytes, reader.start, reader.body, reader.end));
-      }
-    } catch (error) {
-      this.end((error as Error).message);
-    }
-    this.#handling = false;
-    const reading = !this.#mustWait();
-    if (reading === this.#reading || this.#ended) return;
-    this.#reading = reading;
-    if (reading) this.#socket.resume();
-    else this.#socket.pause();
-  }
-
-  #mustWait(): boolean {
-    return this.#holds > 0 || this.#inbox.isFull || this.#socket.writableLength > limits.mqttTopicsOutputBytesMax;
+    this.#intake.receive(bytes);
   }
 
   #packet(packet: ServerPacket): void {
@@ -235,7 +221,7 @@ export class Link implements InboxOwner {
       const silentMs = this.#host.clock.monotonic() - this.#heardAt;
       const allowedMs = this.#isReady ? this.#options.keepAliveSeconds * 1000 : limits.mqttTopicsConnectMs;
       // A broker whose messages wait for the hub is not silent.
-      if (silentMs >= allowedMs * (this.#isReady ? 1.5 : 1) && this.#reading) {
+      if (silentMs >= allowedMs * (this.#isReady ? 1.5 : 1) && this.#intake.isReading) {
         this.end('the broker does not answer');
         return;
       }

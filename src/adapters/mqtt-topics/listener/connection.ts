@@ -5,10 +5,11 @@
 import { limits } from '../../../base/limits.ts';
 import type { Settlement, Connection as Socket } from '../../../gateway/index.ts';
 import { pingresp } from '../../../wire/mqtt/encode.ts';
-import { PacketReader } from '../../../wire/mqtt/packet-reader.ts';
+import type { PacketReader } from '../../../wire/mqtt/packet-reader.ts';
 import { type ConnectPacket, MalformedPacket, packetTypes, type Will } from '../../../wire/mqtt/packets.ts';
 import { type Dialogue, type Outcome, outcomes, type Packet, version4, version5 } from '../dialogue.ts';
 import { Inbox, type InboxOwner } from '../inbox.ts';
+import { Intake, type IntakeOwner } from '../intake.ts';
 import { Lost } from '../route.ts';
 import type { Outgoing } from '../rules.ts';
 import { connect, type Doorkeeper } from './connecting.ts';
@@ -42,10 +43,10 @@ interface Accepted {
   readonly will: Will | undefined;
 }
 
-export class ListenerConnection implements SpeakerConnection, InboxOwner {
+export class ListenerConnection implements SpeakerConnection, InboxOwner, IntakeOwner {
   readonly #shared: Shared;
   readonly #socket: Socket;
-  readonly #reader = new PacketReader();
+  readonly #intake: Intake;
   readonly #subscriptions = new Subscriptions();
   #dialogue: Dialogue = version4;
   #accepted: Accepted | undefined;
@@ -53,16 +54,13 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
   #packetBytesMax: number = limits.mqttConnectBytesMax;
   #silenceMs: number = limits.mqttTopicsConnectMs;
   #heardAt: number;
-  /** What must settle before more is handled. */
-  #holds = 0;
   #awaitsDrain = false;
-  #reading = true;
-  #handling = false;
   #ended = false;
 
   constructor(shared: Shared, socket: Socket) {
     this.#shared = shared;
     this.#socket = socket;
+    this.#intake = new Intake(socket, this);
     this.#heardAt = shared.host.clock.monotonic();
   }
 
@@ -133,18 +131,33 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
   }
 
   hold(until: Promise<unknown>): void {
-    this.#holds++;
-    const release = (): void => {
-      this.#holds--;
-      this.resume();
-    };
-    until.then(release, release);
+    this.#intake.hold(until);
   }
 
   resume(): void {
-    if (this.#ended || this.#handling || this.#reading || this.#mustWait()) return;
-    this.#handle();
-    this.#reader.settle();
+    this.#intake.resume();
+  }
+
+  get hasEnded(): boolean {
+    return this.#ended;
+  }
+
+  get isFull(): boolean {
+    return this.#accepted?.inbox.isFull === true;
+  }
+
+  takeNext(reader: PacketReader): boolean {
+    if (!reader.next(this.#packetBytesMax)) return false;
+    if (this.#accepted === undefined) this.#first(reader);
+    else this.#next(this.#accepted, reader);
+    return true;
+  }
+
+  broken(error: unknown): void {
+    const why = (error as Error).message;
+    if (!(error instanceof MalformedPacket))
+      this.#shared.host.log.error('A packet could not be handled', { reason: why });
+    this.end({ outcome: outcomes.malformedPacket, why });
   }
 
   write(bytes: Buffer): void {
@@ -165,41 +178,7 @@ export class ListenerConnection implements SpeakerConnection, InboxOwner {
     if (this.#ended) return;
     // Before the CONNECT is accepted, bytes buy no time.
     if (this.#accepted !== undefined) this.#heardAt = this.#shared.host.clock.monotonic();
-    this.#reader.push(bytes);
-    this.#handle();
-    this.#reader.settle();
-  }
-
-  /** Handles what has come, until something must be waited for. */
-  #handle(): void {
-    this.#handling = true;
-    try {
-      const reader = this.#reader;
-      for (;;) {
-        if (this.#ended || this.#mustWait() || !reader.next(this.#packetBytesMax)) break;
-        if (this.#accepted === undefined) this.#first(reader);
-        else this.#next(this.#accepted, reader);
-      }
-    } catch (error) {
-      const why = (error as Error).message;
-      if (!(error instanceof MalformedPacket))
-        this.#shared.host.log.error('A packet could not be handled', { reason: why });
-      this.end({ outcome: outcomes.malformedPacket, why });
-    }
-    this.#handling = false;
-    const reading = !this.#mustWait();
-    if (reading === this.#reading || this.#ended) return;
-    this.#reading = reading;
-    if (reading) this.#socket.resume();
-    else this.#socket.pause();
-  }
-
-  #mustWait(): boolean {
-    return (
-      this.#holds > 0 ||
-      this.#accepted?.inbox.isFull === true ||
-      this.#socket.writableLength > limits.mqttTopicsOutputBytesMax
-    );
+    this.#intake.receive(bytes);
   }
 
   #next(accepted: Accepted, { bytes, start, body, end }: PacketReader): void {
