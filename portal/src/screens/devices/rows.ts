@@ -1,6 +1,6 @@
 /** The rows of the list, page by page, as far as the user has scrolled. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { queryPage } from '../../devices.ts';
+import { type Page, queryPage } from '../../devices.ts';
 import { type Filter, type FleetQuery, queryOf } from './filter.ts';
 
 export interface Row {
@@ -56,6 +56,7 @@ export function useRows(filter: Filter): Rows {
       (page) => {
         if (signal.aborted) return;
         isBusy.current = false;
+        if (continuation === undefined) count(page, signal);
         setState((before) => ({
           ...before,
           rows: continuation === undefined ? page.rows : [...before.rows, ...page.rows],
@@ -72,16 +73,24 @@ export function useRows(filter: Filter): Rows {
     );
   };
 
+  /** Behind the first page: queries take turns, and a count reads the whole fleet. */
+  const count = ({ rows, continuation }: Page<Row>, signal: AbortSignal): void => {
+    if (continuation === undefined) {
+      setState((before) => ({ ...before, count: rows.length }));
+      return;
+    }
+    queryPage<{ n: number }>(queryOf(filter, 'COUNT() AS n').text, { signal }).then(
+      ({ rows: [first] }) => setState((before) => ({ ...before, count: first?.n ?? 0 })),
+      () => {},
+    );
+  };
+
   useEffect(() => {
     end.current = new AbortController();
     const { signal } = end.current;
     // The rows of the previous query stay until those of this one are there: the list does not flicker.
     setState((before) => ({ ...before, continuation: undefined, count: undefined, isLoading: true, error: undefined }));
     load(undefined, signal);
-    queryPage<{ n: number }>(queryOf(filter, 'COUNT() AS n').text, { signal }).then(
-      ({ rows: [first] }) => setState((before) => ({ ...before, count: first?.n ?? 0 })),
-      () => {},
-    );
     return () => end.current.abort();
   }, [query.text, round]);
 
@@ -92,6 +101,6 @@ export function useRows(filter: Filter): Rows {
     more() {
       if (!isBusy.current && state.continuation !== undefined) load(state.continuation, end.current.signal);
     },
-    again: () => setRound((count) => count + 1),
+    again: () => setRound((rounds) => rounds + 1),
   };
 }
