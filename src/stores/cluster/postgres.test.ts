@@ -274,6 +274,13 @@ withPostgres('the contracts of all table stores', (open) => {
     await opened.close();
   });
 
+  test('postgres: a text that it cannot have is refused as such, and not as a fault of the hub', async () => {
+    const opened = await open();
+    const group = { name: 'a\0b', createdTime: 0 };
+    await assert.rejects(opened.tables.consumerGroups.create('hub', group, 10), { code: 'ArgumentInvalid' });
+    await opened.close();
+  });
+
   test('postgres: a server that is silent is given up, and the next call goes by a new connection', async () => {
     const opened = await open();
     let isSilent = false;

@@ -76,6 +76,8 @@ export interface PostgresTables extends TableStores {
 
 /** SQLSTATE of a deadlock and of a serialization failure: the transaction is gone, and may be tried again. */
 const RETRIED = new Set(['40P01', '40001']);
+/** SQLSTATE of texts that PostgreSQL cannot have: with the character U+0000. SQLite has them, and finds nothing of their names. */
+const NO_TEXT = new Set(['22021', '22P05']);
 /** Classes of SQLSTATE that are about the server or the way to it, not about the operation. */
 const UNAVAILABLE = new Set(['08', '53', '57', '58']);
 
@@ -254,6 +256,8 @@ function isOutdatedPlan(error: unknown): boolean {
 
 function refusal(name: string, error: unknown, log: Log): HubError {
   const message = error instanceof Error ? error.message : String(error);
+  if (NO_TEXT.has(stateOf(error)))
+    return new HubError('ArgumentInvalid', 'A value holds the character U+0000, which is not kept.');
   log.error({ operation: name, error: message }, 'a table operation failed');
   const state = stateOf(error);
   // Without an SQLSTATE of five characters the server was not reached at all.
