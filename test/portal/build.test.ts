@@ -1,11 +1,12 @@
 /** What the build makes: small enough, static under a strict policy, with its licences. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { until } from '../drivers/until.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-pages-'));
@@ -31,6 +32,29 @@ test('scripts and styles stay within their budgets: 90 KiB for the first page, 3
   assert.ok(gzipped(first) <= 90 * KiB, `${gzipped(first)} bytes at first`);
   const all = gzipped(built('assets/*.{js,css}'));
   assert.ok(all <= 350 * KiB, `${all} bytes in all`);
+});
+
+test('a build that was killed, or that runs, does not keep another from its page', async () => {
+  const script = path.join(root, 'scripts', 'build-portal.mjs');
+  const lock = path.join(root, 'portal', 'dist.lock');
+  const start = (name: string, ...signal: AbortSignal[]) => {
+    const out = path.join(folder, name);
+    const child = spawn(process.execPath, [script, '--out', out], {
+      stdio: 'ignore',
+      signal: signal[0],
+      killSignal: 'SIGKILL',
+    });
+    return { out, ended: new Promise((done) => child.once('exit', done).once('error', () => {})) };
+  };
+  const kill = new AbortController();
+  const killed = start('killed', kill.signal);
+  await until('the first one has begun', () => existsSync(lock));
+  kill.abort();
+  await killed.ended;
+  const [second, third] = [start('second'), start('third')];
+  assert.deepEqual(await Promise.all([second.ended, third.ended]), [0, 0]);
+  for (const { out } of [second, third]) assert.ok(existsSync(path.join(out, 'index.html')), out);
+  assert.ok(!existsSync(lock));
 });
 
 test('the page needs no inline script or style, and nothing from elsewhere', () => {
