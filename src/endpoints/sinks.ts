@@ -27,6 +27,7 @@ export function webhookSink(endpoint: WebhookEndpoint, { hub, origin, mayBePriva
   const key = secret === undefined ? undefined : signingKey(secret);
   const webhook = new WebhookDeliverer({
     ...{ url: new URL(endpoint.url), form: endpoint.format, hub, origin, mayBePrivate, now },
+    eventsMax: endpoint.eventsPerRequest,
     ...(ca !== undefined && { ca }),
     ...(bearer !== undefined && { bearer }),
     ...(key !== undefined && { signingKey: key }),

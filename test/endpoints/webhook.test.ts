@@ -53,7 +53,15 @@ function agreeable({ method, headers, body }: Asked): Reply {
 
 function deliverer(context: TestContext, url: URL, more: Partial<WebhookOptions> = {}): WebhookDeliverer {
   const made = new WebhookDeliverer({
-    ...{ url, form: 'cloudEvents', hub: 'harbour', origin: 'harbour.example', mayBePrivate: true, now: () => TIME },
+    ...{
+      url,
+      form: 'cloudEvents',
+      hub: 'harbour',
+      origin: 'harbour.example',
+      mayBePrivate: true,
+      eventsMax: 100,
+      now: () => TIME,
+    },
     ...more,
   });
   context.after(() => made.close());
@@ -215,6 +223,14 @@ test('a large batch goes in several requests, each within its bound', async (con
   assert.deepEqual(await deliverer(context, url).deliver(events), { kind: 'done' });
   assert.ok(posts().length >= 3);
   for (const post of posts()) assert.ok(Buffer.byteLength(post.body) <= limits.webhookBatchBytesMax);
+  const [before, few] = [posts().length, events.slice(0, 5)];
+  assert.deepEqual(await deliverer(context, url, { eventsMax: 2 }).deliver(few), { kind: 'done' });
+  assert.deepEqual(
+    posts()
+      .slice(before)
+      .map((post) => JSON.parse(post.body).length),
+    [2, 2, 1],
+  );
 });
 
 const answers: readonly [what: string, reply: Reply, wanted: object][] = [

@@ -21,7 +21,8 @@ function bench() {
   const clock = new VirtualClock();
   const presence = createPresence({ places: createMemoryPlaces(), clock });
   const admission = createAdmission(createGuard(clock, silentAudit), presence);
-  const hub = { admission, clock, random: seededRandom(1), log: silentLog } as unknown as DeviceHub;
+  const events = { ready: () => undefined };
+  const hub = { admission, events, clock, random: seededRandom(1), log: silentLog } as unknown as DeviceHub;
   const heard: string[] = [];
   const connect = (name: string): DeviceConnection => {
     const receiver: DeviceReceiver = {

@@ -54,6 +54,7 @@ function bench() {
         return ticket;
       },
     },
+    events: { ready: () => undefined },
     clock,
   } as unknown as DeviceHub;
 

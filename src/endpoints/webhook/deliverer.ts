@@ -21,6 +21,8 @@ export interface WebhookOptions {
   readonly ca?: string;
   readonly bearer?: string;
   readonly signingKey?: Uint8Array;
+  /** Events in one request. */
+  readonly eventsMax: number;
   /** UTC milliseconds. */
   now(): number;
 }
@@ -40,18 +42,18 @@ export class WebhookDeliverer {
 
   /** Never rejects. @param events in the order of the log */
   async deliver(events: readonly EventView[]): Promise<Delivered> {
-    const { form, hub } = this.#options;
+    const { form, hub, eventsMax } = this.#options;
     let taken = 0;
     try {
       const missing = this.#hasConsent ? undefined : await this.#askConsent();
       if (missing !== undefined) return missing;
       const texts = events.map((event) => eventText(form, event, hub));
-      let count = runWithin(texts, 0);
+      let count = runWithin(texts, 0, eventsMax);
       while (taken < texts.length) {
         const answer = await this.#post(texts.slice(taken, taken + count));
         if (isTaken(answer.status)) {
           taken += count;
-          count = runWithin(texts, taken);
+          count = runWithin(texts, taken, eventsMax);
         } else if (ofContent.has(answer.status) && count > 1) {
           count = Math.ceil(count / 2);
         } else {
@@ -169,10 +171,10 @@ function said({ status, text }: WebhookAnswer): string {
 const REASON_CHARS_MAX = 200;
 
 /** How many of the texts, from one on, one request holds; at least one. */
-function runWithin(texts: readonly string[], from: number): number {
+function runWithin(texts: readonly string[], from: number, countMax: number): number {
   let bytes = 2;
   let count = 0;
-  while (from + count < texts.length) {
+  while (count < countMax && from + count < texts.length) {
     bytes += Buffer.byteLength(texts[from + count]) + 1;
     if (bytes > limits.webhookBatchBytesMax && count > 0) break;
     count += 1;

@@ -13,8 +13,10 @@ export interface WebhookEndpoint {
   readonly signingKey?: string;
   /** Certificates in PEM that the receiver's is checked against; absent = those of the system. */
   readonly certificateAuthority?: string;
-  /** How many batches, of different partitions, it takes at a time. */
+  /** How many requests, with events of different partitions, it takes at a time. */
   readonly inFlight: number;
+  /** Events in one request, at most. */
+  readonly eventsPerRequest: number;
 }
 
 export const webhookKind: EndpointKind<WebhookEndpoint> = {
@@ -39,8 +41,13 @@ export const webhookKind: EndpointKind<WebhookEndpoint> = {
     }
     const certificateAuthority = fields.optionalText('certificateAuthority');
     const inFlight = fields.integer('inFlight', { min: 1, max: limits.webhookConnectionsMax, default: 8 });
+    const eventsPerRequest = fields.integer('eventsPerRequest', {
+      min: 1,
+      max: limits.deliveryBatchRecords,
+      default: 100,
+    });
     return {
-      ...{ kind: 'webhook', name, url, format, inFlight },
+      ...{ kind: 'webhook', name, url, format, inFlight, eventsPerRequest },
       ...(certificateAuthority !== undefined && { certificateAuthority }),
       ...(bearer !== undefined && { bearer }),
       ...(signingKey !== undefined && { signingKey }),
