@@ -23,7 +23,7 @@ async function enterAndEnd(subscriptions: SubscriptionStore, clean: boolean): Pr
   const released: DisconnectReason[] = [];
   const ticket = { release: (reason: DisconnectReason) => void released.push(reason), touch: () => {} };
   // Nothing else of the hub is asked for.
-  const hub = { admission: { claim: async () => ticket } } as unknown as DeviceHub;
+  const hub = { admission: { claim: async () => ticket }, events: { ready: () => undefined } } as unknown as DeviceHub;
   const receiver = { drop: () => {}, commandsWait: () => {} };
   const device = new DeviceConnection(hub, principal, { protocol: 'mqtt', peer: '127.0.0.1' }, receiver);
   const asked: SubscriptionStore = {
