@@ -6,6 +6,7 @@ import { type Log, silentLog } from '../../base/log.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import type { IdentityKey } from '../identity/types.ts';
 import { createPresence, type PresenceRoom } from './presence.ts';
+import type { Places } from './places.ts';
 import type { ConnectionClaim } from './types.ts';
 
 const device = (deviceId: string): IdentityKey => ({ deviceId });
@@ -18,10 +19,21 @@ function twoNodes() {
   const told: string[] = [];
   const pending: (() => void)[] = [];
   const state = { isSettled: true };
+  /** Set = the answer to a claim of `a` waits for it; the claim itself has taken effect. */
+  const late: { answer?: Promise<void> } = {};
+  const slow: Places = {
+    ...places,
+    async claim(claims) {
+      const outcomes = await places.claim(claims);
+      await late.answer;
+      return outcomes;
+    },
+  };
   const open = (own: string): PresenceRoom => {
     const settled = (): Promise<void> =>
       state.isSettled ? Promise.resolve() : new Promise((resolve) => pending.push(resolve));
-    const room = createPresence({ places, clock, nodes: { own, of: (node) => rooms.get(node)?.connections, settled } });
+    const of = (node: string) => rooms.get(node)?.connections;
+    const room = createPresence({ places: own === 'a' ? slow : places, clock, nodes: { own, of, settled } });
     rooms.set(own, room);
     return room;
   };
@@ -32,7 +44,7 @@ function twoNodes() {
     notify: ({ kind }) => void told.push(`${name} ${kind}`),
     invoke: async ({ value }) => [name, value],
   });
-  return { a: open('a'), b: open('b'), rooms, told, pending, state, claimOf, clock };
+  return { a: open('a'), b: open('b'), places, late, rooms, told, pending, state, claimOf, clock };
 }
 
 test('over nodes the newer connection wins, and its claim waits for what the older one has handed over', async () => {
@@ -54,6 +66,20 @@ test('over nodes the newer connection wins, and its claim waits for what the old
   assert.equal(await a.connectedDevices(), 1);
   ticket.release('by-client');
   assert.equal(await b.connectedDevices(), 0);
+});
+
+test('a connection that is displaced before its own node has heard that it has the place is ended, and the newer one stays', async () => {
+  const { a, b, places, late, told, claimOf } = twoNodes();
+  let arrives = (): void => {};
+  late.answer = new Promise((resolve) => (arrives = resolve));
+  const older = a.claim(claimOf('older'));
+  await until(async () => (await places.find(device('d1')))?.node === 'a');
+  await b.claim(claimOf('newer'));
+  arrives();
+  await older;
+  assert.deepEqual(told, ['older taken-over']);
+  assert.deepEqual([a.held(), b.held()], [0, 1]);
+  assert.equal((await places.find(device('d1')))?.node, 'b');
 });
 
 test('a connection of another node is woken, told and asked; one whose node has gone is not there', async () => {
@@ -117,4 +143,9 @@ test('over nodes a drop that fails refuses the claim, unless the older one has g
 
 function named(deviceId: string): Omit<ConnectionClaim, 'drop'> {
   return { key: { deviceId }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' };
+}
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 100; turn++) if (await isSo()) return;
+  assert.fail('it has not come to that');
 }

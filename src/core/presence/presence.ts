@@ -328,8 +328,10 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     connections: {
       async drop({ key, connection }, reason) {
         const name = identityName(key);
-        const session = held.get(name);
-        if (session?.connection === connection) end(session, reason);
+        // The other node's claim may have taken a place that this node has not heard yet that it had.
+        const all = [held.get(name), ...claiming];
+        const session = all.find((each) => each?.connection === connection);
+        if (session !== undefined) end(session, reason);
         await Promise.all([leaving.others(name, ELSEWHERE), nodes?.settled()]);
       },
       wake: ({ key, connection }) => {
