@@ -267,28 +267,38 @@ function admittedPresence(
   cache: IdentityCache,
   trust: Trust,
 ): Presence {
-  const loader = async (key: IdentityKey): Promise<() => KnownIdentity | undefined> => {
-    const loaded = await cache.load(key);
-    return () => {
-      const current = cache.peek(key);
-      return current === undefined ? loaded : (current ?? undefined);
+  const loaded = async (key: IdentityKey) => {
+    const then = await cache.load(key);
+    return {
+      isHere: () => cache.peek(key) !== undefined,
+      now(): KnownIdentity | undefined {
+        const current = cache.peek(key);
+        return current === undefined ? then : (current ?? undefined);
+      },
     };
   };
   return {
     ...presence,
     async claim(claim) {
       throttling.admitConnection(claim.key);
-      const identity = await loader(claim.key);
-      const device = claim.key.moduleId === undefined ? identity : await loader({ deviceId: claim.key.deviceId });
-      // Another thread of the hub may have judged the chain.
-      if (claim.authority !== undefined) await trust.ready();
-      const objection = objectionTo(claim, identity(), device(), trust);
-      if (objection === undefined) return presence.claim(claim);
-      claim.drop(objection);
-      return { release: () => {}, touch: () => {} };
+      const { deviceId, moduleId } = claim.key;
+      for (let attempt = 1; ; attempt++) {
+        const identity = await loaded(claim.key);
+        const device = moduleId === undefined ? identity : await loaded({ deviceId });
+        // Another thread of the hub may have judged the chain.
+        if (claim.authority !== undefined) await trust.ready();
+        // Another node has changed it meanwhile. Where a full cache gives it up each time, the last answer counts.
+        if (attempt < CLAIM_LOADS_MAX && !(identity.isHere() && device.isHere())) continue;
+        const objection = objectionTo(claim, identity.now(), device.now(), trust);
+        if (objection === undefined) return presence.claim(claim);
+        claim.drop(objection);
+        return { release: () => {}, touch: () => {} };
+      }
     },
   };
 }
+
+const CLAIM_LOADS_MAX = 3;
 
 /** What proved the claim is still the identity's: one of its own credentials, or a policy's key, which it does not change. */
 function hasCredentials({ credentials }: ConnectionClaim, authentication: IdentityAuthentication): boolean {

@@ -4,7 +4,7 @@ import { limits } from '../../base/limits.ts';
 import { exampleIdentity } from '../../stores/contract/identities.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { IdentityCache } from './identity-cache.ts';
-import type { IdentityStore } from './ports.ts';
+import type { IdentityChange, IdentityStore } from './ports.ts';
 import type { Identity } from './types.ts';
 
 /** The memory store with its accesses counted and, where wanted, held back. */
@@ -52,6 +52,22 @@ test('a known identity costs one access, and every change is seen at once', asyn
   assert.equal(await cache.load({ deviceId: 'd1' }), undefined);
   await create(store, 'd1', { generationId: '2' });
   assert.equal((await cache.load({ deviceId: 'd1' }))?.generationId, '2');
+});
+
+test('what another node tells comes in any order, and twice: the store says what is so', async () => {
+  const store = createMemoryIdentityStore();
+  let hear = (_: IdentityChange): void => {};
+  const watchOwnWrites: IdentityStore['watchOwnWrites'] = (listener) => {
+    hear = (change) => listener({ ...change, isElsewhere: true });
+    return store.watchOwnWrites(listener);
+  };
+  const cache = new IdentityCache({ ...store, watchOwnWrites });
+  await create(store, 'd1');
+  assert.equal((await cache.load({ deviceId: 'd1' }))?.status, 'enabled');
+  const before = exampleIdentity({ deviceId: 'd1' });
+  await store.write([{ kind: 'replace', identity: { ...before, status: 'disabled' }, ifMatch: '*' }]);
+  hear({ kind: 'replaced', identity: before });
+  assert.equal((await cache.load({ deviceId: 'd1' }))?.status, 'disabled');
 });
 
 test('an unknown id costs one access until it is created', async () => {

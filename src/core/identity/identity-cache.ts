@@ -9,7 +9,7 @@
 import { limits } from '../../base/limits.ts';
 import { ownText } from '../../base/text.ts';
 import { identityName } from './permissions.ts';
-import type { IdentityStore } from './ports.ts';
+import type { IdentityChange, IdentityStore } from './ports.ts';
 import type { AuthenticationType, Identity, IdentityAuthentication, IdentityKey } from './types.ts';
 
 /** As much of an identity as it takes to let it in: there is one of these for each connection. */
@@ -39,7 +39,7 @@ export class IdentityCache {
   constructor(store: IdentityStore, sizeMax: number = limits.identityCacheMax) {
     this.#store = store;
     this.#sizeMax = sizeMax;
-    this.#unwatch = store.watchOwnWrites((change) => this.#changed(change.kind === 'deleted', change.identity));
+    this.#unwatch = store.watchOwnWrites((change) => this.#changed(change));
   }
 
   /** The identity at once if it is here; `null` = known not to exist; undefined = ask `load`. */
@@ -111,12 +111,13 @@ export class IdentityCache {
     if (this.#loads.get(name) === load) this.#loads.delete(name);
   }
 
-  #changed(deleted: boolean, identity: Identity): void {
+  /** What other nodes tell may come twice, and in another order than it was written in: it says only that there is something new. */
+  #changed({ kind, identity, isElsewhere }: IdentityChange): void {
     const name = identityName(identity);
     const load = this.#loads.get(name);
     if (load !== undefined) load.stale = true;
     if (this.#tried.get(name) === 'missing') this.#tried.delete(name);
-    if (deleted) this.#known.delete(name);
+    if (kind === 'deleted' || isElsewhere === true) this.#known.delete(name);
     else if (this.#known.has(name)) this.#known.set(name, known(identity));
   }
 

@@ -18,9 +18,11 @@ export class Trust {
 
   constructor(store: AuthorityStore) {
     this.#store = store;
-    store.watchOwnWrites(({ kind, authority }) => {
+    store.watchOwnWrites(({ kind, authority, isElsewhere }) => {
       this.#changes++;
       if (kind === 'deleted') this.#remove(authority.thumbprint);
+      // What other nodes tell may come twice, and behind what was written later: the store is asked.
+      else if (isElsewhere === true) this.#loading = undefined;
       else this.#add(authority.certificate, authority.verified);
     });
   }

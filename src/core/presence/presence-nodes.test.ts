@@ -5,8 +5,8 @@ import { VirtualClock } from '../../base/clock.ts';
 import { type Log, silentLog } from '../../base/log.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import type { IdentityKey } from '../identity/types.ts';
-import { createPresence, type PresenceRoom } from './presence.ts';
 import type { Places } from './places.ts';
+import { createPresence, type PresenceRoom } from './presence.ts';
 import type { ConnectionClaim } from './types.ts';
 
 const device = (deviceId: string): IdentityKey => ({ deviceId });
