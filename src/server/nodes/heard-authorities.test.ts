@@ -1,23 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeAuthorityCertificate } from '../../../test/drivers/certificates.ts';
+import { systemClock } from '../../base/clock.ts';
+import { systemRandom } from '../../base/random.ts';
+import { readCertificate } from '../../core/identity/certificate.ts';
+import type { AuthorityChange, AuthorityStore } from '../../core/identity/ports.ts';
+import { Trust } from '../../core/identity/trust.ts';
+import type { Authority } from '../../core/identity/types.ts';
 import { createMemoryAuthorityStore } from '../../stores/memory/authorities.ts';
-import { readCertificate } from './certificate.ts';
-import type { AuthorityChange, AuthorityStore } from './ports.ts';
-import { Trust } from './trust.ts';
-import type { Authority } from './types.ts';
+import { overhearing } from '../threads/change-feed.ts';
+import { makeAuthority } from '../tls/certificates.ts';
 
 test('an authority that is removed is not trusted again when another node’s older word of it comes late, or twice', async () => {
-  const store = createMemoryAuthorityStore();
-  let hear = (_: AuthorityChange): void => {};
-  const watchOwnWrites: AuthorityStore['watchOwnWrites'] = (listener) => {
-    hear = (change) => listener({ ...change, isElsewhere: true });
-    return store.watchOwnWrites(listener);
-  };
-  const trust = new Trust({ ...store, watchOwnWrites });
-  const { der } = await makeAuthorityCertificate('factory');
-  const certificate = der.toString('base64');
-  const thumbprint = readCertificate(der)?.thumbprint ?? '';
+  const { store, hear } = overhearing<AuthorityChange, AuthorityStore>(createMemoryAuthorityStore());
+  const trust = new Trust(store);
+  const { cert } = await makeAuthority('factory', systemClock.now(), systemRandom);
+  const certificate = cert.replaceAll(/-----[^-]+-----|\s/g, '');
+  const thumbprint = readCertificate(Buffer.from(certificate, 'base64'))?.thumbprint ?? '';
   const authority: Authority = {
     ...{ name: 'factory', etag: 'e', certificate, thumbprint, verified: true, verificationCode: null },
     ...{ createdTime: 1, updatedTime: 1 },
