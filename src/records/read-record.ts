@@ -34,6 +34,19 @@ export function readRecord(bytes: Buffer, start: number, end: number): ReadRecor
   };
 }
 
+/** Whose event the record is that lies from `start` to `end`; undefined = nobody's. What stands behind its annotations is not read. */
+export function readSender(
+  bytes: Buffer,
+  start: number,
+  end: number,
+): { readonly deviceId: string; readonly moduleId?: string } | undefined {
+  const { properties } = readRecordHeader(bytes, start, end);
+  const { annotations } = readBareMessage(bytes.subarray(start + RECORD_HEADER_BYTES, properties));
+  const { deviceId, moduleId } = stampOf(annotations);
+  if (deviceId === undefined) return undefined;
+  return moduleId === undefined ? { deviceId } : { deviceId, moduleId };
+}
+
 /** The message of a finished head, which has no body behind it. */
 export function readHead(head: Buffer): MessageHead {
   return headOf(readBareMessage(head.subarray(RECORD_HEADER_BYTES)));

@@ -20,11 +20,13 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import type { AuthorityChange, AuthorityStore, IdentityChange, IdentityStore } from '../core/identity/ports.ts';
 import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
+import { createEnrichments } from '../core/routes/enrichments.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import { isLoopback } from '../protocols/http/admin-guard.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
+import { readSender } from '../records/read-record.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
 import { openArchive } from './archive/open-archive.ts';
@@ -64,6 +66,7 @@ import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
 import { openRoutes } from './routes/open-routes.ts';
 import { openEmbedded } from './storage/embedded.ts';
+import { kafkaEndpointSink } from './storage/kafka-endpoints.ts';
 import type { SharedByNodes, Storage } from './storage/storage.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed, overhearing } from './threads/change-feed.ts';
@@ -158,7 +161,11 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const { recorder, tracing, keptPresence } = monitored;
   runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
   const guard = createGuard(clock, refusalAudit(recorder));
+  const enrichments = createEnrichments({
+    ...{ current: () => routes.current(), hubName, senderOf: readSender, loadTwin: routes.loadTwin, clock },
+  });
   const archive = openArchive({
+    enrichments,
     ...{ settings, telemetry, cursors: stores.cursors, clock: storage.clock, logger: log },
     routes: { current: () => routes.current(), onChange: (listener) => routes.watch(() => listener()) },
     ...{ folder: folder.file('archive'), staging: folder.file('archive-staging') },
@@ -338,9 +345,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     }),
   );
   const delivery = openDelivery({
-    ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, clock, recorder, log, shutdown },
+    ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, enrichments, clock, recorder, log, shutdown },
     markOf: routing.markOf,
     node: nodeName ?? 'hub',
+    kafkaSink: (endpoint) => kafkaEndpointSink(endpoint, { clock, log }),
     storeClock: storage.clock,
     registry: metrics.registry,
   });

@@ -49,7 +49,10 @@ test('an endpoint that comes is archived into its folder, one with other setting
     ...{ folder: root, staging: path.join(folder, 'staging'), observe: () => {} },
     ...{ eventHub: 'hub', log: routedLog(rig.log, routingMark), cursors: rig.cursors, node: 'a' },
     ...{ clock: rig.clock, logger: silentLog, caFile: undefined },
-    enrichmentsOf: (_, endpoint) => [['archive', endpoint]],
+    enrichments: {
+      enriched: async (endpoint, records) =>
+        records.map((record) => ({ ...record, enrichments: [['archive', endpoint]] as const })),
+    },
   });
   const force = (settings: Record<string, unknown> | undefined): void => {
     const endpoint =

@@ -1,14 +1,15 @@
 /** Events on their way to endpoints outside the hub: real receivers, a real database, and a hub that is killed. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import pg from 'pg';
-import { signSas } from '../../src/api/sas.ts';
 import { apiOf } from '../drivers/api.ts';
-import { startHub, type TestHub } from '../drivers/hub.ts';
-import { MqttDriver } from '../drivers/mqtt.ts';
+import { startHub } from '../drivers/hub.ts';
+import { senderOf } from '../drivers/sender.ts';
 import { until } from '../drivers/until.ts';
 
 const database = process.env.MOORING_TEST_POSTGRES;
@@ -36,27 +37,6 @@ async function receiver(context: TestContext) {
   return receiver;
 }
 
-async function device(hub: TestHub, deviceId: string) {
-  const api = apiOf(hub);
-  const found = await api.devices.get(deviceId).catch(() => api.devices.create(deviceId));
-  api.close();
-  const key = found.authentication.symmetricKey.primaryKey ?? '';
-  const token = await signSas({ resource: `localhost/devices/${deviceId}`, key, expiresAt: Date.now() + 3_600_000 });
-  const username = `localhost/${deviceId}/?api-version=2021-04-12`;
-  const fields = { clientId: deviceId, username, password: Buffer.from(token) };
-  const { client, returnCode } = await MqttDriver.connect({ port: hub.endpoints.ports.mqtt ?? 0 }, fields);
-  assert.equal(returnCode, 0);
-  let messageId = 0;
-  const send = async (body: string, bag = ''): Promise<void> => {
-    messageId += 1;
-    const type = '%24.ct=application%2Fjson&%24.ce=utf-8';
-    const topic = `devices/${deviceId}/messages/events/${type}${bag === '' ? '' : `&${bag}`}`;
-    client.publish({ topic, payload: body, qos: 1, messageId });
-    await client.next('puback');
-  };
-  return { client, send };
-}
-
 test('events that match a route arrive at a webhook with what enrichments add; others do not', async (context) => {
   await using hub = await startHub({ args: ['--endpoint-private-addresses', 'on'] });
   const api = apiOf(hub);
@@ -65,9 +45,19 @@ test('events that match a route arrive at a webhook with what enrichments add; o
   await api.routes.replace({
     endpoints: [{ name: 'hook', kind: 'webhook', url: hook.url }],
     routes: [{ name: 'high', endpoint: 'hook', condition: "level = 'high'" }],
-    enrichments: [{ key: 'hub', value: '$iothubname', endpoints: ['hook'] }],
+    enrichments: [
+      { key: 'hub', value: '$iothubname', endpoints: ['hook'] },
+      { key: 'site', value: '$twin.tags.site', endpoints: ['hook'] },
+      { key: 'limit', value: '$twin.properties.desired.limits.high', endpoints: ['hook'] },
+      { key: 'nowhere', value: '$twin.tags.none', endpoints: ['hook'] },
+    ],
   });
-  const { client, send } = await device(hub, 'd1');
+  await api.devices.create('d1');
+  await api.twins.update(
+    { deviceId: 'd1' },
+    { tags: { site: 'north' }, properties: { desired: { limits: { high: 80 } } } },
+  );
+  const { client, send } = await senderOf(hub, 'd1');
   await send('{"n":1}', 'level=high');
   await send('{"n":2}', 'level=low');
   await send('{"n":3}', 'level=high');
@@ -76,9 +66,44 @@ test('events that match a route arrive at a webhook with what enrichments add; o
     hook.taken.map(({ body }) => body),
     [{ n: 1 }, { n: 3 }],
   );
-  assert.deepEqual(hook.taken[0].properties, { level: 'high', hub: hub.endpoints.hubName });
+  const ofTwin = { site: 'north', limit: '80', nowhere: '$twin.tags.none' };
+  assert.deepEqual(hook.taken[0].properties, { level: 'high', hub: hub.endpoints.hubName, ...ofTwin });
+  await api.twins.update({ deviceId: 'd1' }, { tags: { site: 'south' } });
+  await until(
+    'the twin as it is now',
+    async () => {
+      await send('{"n":4}', 'level=high');
+      return hook.taken.some(({ properties }) => (properties as { site?: string }).site === 'south');
+    },
+    { everyMs: 200 },
+  );
   const [state] = await api.routes.endpoints();
-  assert.deepEqual([state.name, state.health, state.delivered], ['hook', 'healthy', 2]);
+  assert.deepEqual([state.name, state.health], ['hook', 'healthy']);
+  assert.ok(state.delivered >= 3);
+  await client.disconnect();
+});
+
+test('what enrichments add stands in the files of an archive too', async () => {
+  await using hub = await startHub();
+  const api = apiOf(hub);
+  await api.devices.create('d1');
+  await api.twins.update({ deviceId: 'd1' }, { tags: { site: 'north' } });
+  await api.routes.replace({
+    endpoints: [{ name: 'cold', kind: 'archive', format: 'json', fileSeconds: 1 }],
+    routes: [{ name: 'all', endpoint: 'cold' }],
+    enrichments: [{ key: 'where', value: '$twin.tags.site', endpoints: ['cold'] }],
+  });
+  api.close();
+  const { client, send } = await senderOf(hub, 'd1');
+  await send('{"n":1}', 'level=high');
+  const root = path.join(hub.dataDir, 'archive');
+  const lines = (): readonly string[] =>
+    readdirSync(root, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && !entry.parentPath.includes('.staging') && entry.name.endsWith('.json'))
+      .flatMap(({ parentPath, name }) => readFileSync(path.join(parentPath, name), 'utf8').trim().split('\n'));
+  await until('it is archived', () => existsSync(root) && lines().some((line) => line.includes('"Properties"')));
+  const [line] = lines().filter((each) => each.includes('"Properties"'));
+  assert.deepEqual(JSON.parse(line).Properties, { level: 'high', where: 'north' });
   await client.disconnect();
 });
 
@@ -92,7 +117,7 @@ test('a webhook that fails is told with its reason, holds up nothing, and has ev
     endpoints: [{ name: 'hook', kind: 'webhook', url: hook.url }],
     routes: [{ name: 'all', endpoint: 'hook' }],
   });
-  const { client, send } = await device(hub, 'd1');
+  const { client, send } = await senderOf(hub, 'd1');
   for (let n = 0; n < 20; n += 1) await send(`{"n":${n}}`);
   await until('it is tried', () => hook.asked > 0);
   const stateOf = async () => (await api.routes.endpoints())[0];
@@ -124,7 +149,7 @@ test('an address of this machine is not called unless the operator allows it', a
     endpoints: [{ name: 'hook', kind: 'webhook', url: hook.url.replace('http:', 'https:') }],
     routes: [{ name: 'all', endpoint: 'hook' }],
   });
-  const { client, send } = await device(hub, 'd1');
+  const { client, send } = await senderOf(hub, 'd1');
   await send('{}');
   await until('it is degraded', async () => (await api.routes.endpoints())[0].health === 'degraded');
   assert.match((await api.routes.endpoints())[0].reason, /no public address/);
@@ -148,7 +173,7 @@ test('a hub that is killed again and again delivers each acknowledged event, in 
   const acknowledged: number[] = [];
   let n = 0;
   for (let round = 0; round <= kills; round += 1) {
-    const { client, send } = await device(hub, 'd1');
+    const { client, send } = await senderOf(hub, 'd1');
     const ended = hub.ended.then(() => client.destroy());
     if (round < kills) setTimeout(() => void hub.kill(), 300 + 200 * Math.random());
     for (let at = 0; at < 2000; at += 1) {
@@ -198,7 +223,7 @@ test('a table of PostgreSQL has each event once', withDatabase, async (context) 
   });
   const shown = (await api.routes.get()).endpoints[0] as { url?: unknown };
   assert.equal(shown.url, '***');
-  const { client: sender, send } = await device(hub, 'd1');
+  const { client: sender, send } = await senderOf(hub, 'd1');
   for (let n = 0; n < 50; n += 1) await send(`{"n":${n}}`);
   const count = async (): Promise<number> => (await client.query(`select count(*)::int as n from ${table}`)).rows[0].n;
   await until('they are there', async () => (await count().catch(() => 0)) >= 50);

@@ -28,8 +28,8 @@ export interface ArchiverParts {
   /** Of the stores: leases are counted by it. */
   readonly clock: Clock;
   readonly logger: Log;
-  /** What is added to an event for this endpoint; absent = nothing. */
-  readonly enrichmentsOf?: (record: RoutedRecord) => RoutedEvent['enrichments'];
+  /** The records with what is added to them for this endpoint; absent = nothing is. */
+  readonly enriched?: (records: readonly RoutedRecord[]) => Promise<readonly RoutedEvent[]>;
   /** Told of each step, for tests that stop the process there. */
   readonly reached?: (step: ArchiveStep) => void;
 }

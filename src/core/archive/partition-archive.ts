@@ -24,7 +24,7 @@ export interface PartitionArchiveParts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly isHeld: () => boolean;
-  readonly enrichmentsOf?: (record: RoutedRecord) => RoutedEvent['enrichments'];
+  readonly enriched?: (records: readonly RoutedRecord[]) => Promise<readonly RoutedEvent[]>;
   readonly reached?: (step: ArchiveStep) => void;
   readonly stored: (file: ArchivedFile) => void;
 }
@@ -195,7 +195,7 @@ export class PartitionArchive {
         const batch = await this.#read(next);
         try {
           const records = batch.records.filter(({ sequence }) => sequence <= end);
-          await builder.add(records.map((record) => this.#eventOf(record)));
+          await builder.add(await this.#eventsOf(records));
           found.missed += Math.min(batch.missed, end + 1 - next);
           if (records.length > 0 && found.events === 0) found.firstTime = records[0].time;
           found.lastTime = records.at(-1)?.time ?? found.lastTime;
@@ -217,9 +217,11 @@ export class PartitionArchive {
     }
   }
 
-  #eventOf(record: RoutedRecord): RoutedEvent {
-    const enrichments = this.#parts.enrichmentsOf?.(record) ?? NOTHING_ADDED;
-    return { ...record, enrichments };
+  async #eventsOf(records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]> {
+    const { enriched } = this.#parts;
+    return enriched === undefined
+      ? records.map((record) => ({ ...record, enrichments: NOTHING_ADDED }))
+      : enriched(records);
   }
 
   /** Uploads a listed file, and says in the list that it is there. */

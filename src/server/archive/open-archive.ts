@@ -8,7 +8,8 @@ import type { Archives } from '../../core/archive/room.ts';
 import type { EventsParts } from '../../core/events/events.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import type { Guard, Guarded } from '../../core/identity/guard.ts';
-import type { CursorStore, RoutedEvent, RoutedRecord } from '../../core/routes/ports.ts';
+import type { Enrichments } from '../../core/routes/enrichments.ts';
+import type { CursorStore } from '../../core/routes/ports.ts';
 import { routedLog } from '../../core/routes/routed-log.ts';
 import { createHistoryFiles } from '../../records/archive/history-files.ts';
 import { routingMark } from '../../records/record-codec.ts';
@@ -28,7 +29,7 @@ export interface OpenArchiveParts {
   /** Of the stores. */
   readonly clock: Clock;
   readonly logger: Log;
-  readonly enrichmentsOf?: (record: RoutedRecord, endpoint: string) => RoutedEvent['enrichments'];
+  readonly enrichments: Enrichments;
   observe(outcome: Outcome, seconds: number): void;
 }
 

@@ -6,7 +6,8 @@ import { type Archiver, startArchiver } from '../../core/archive/archiver.ts';
 import type { KnownArchive } from '../../core/archive/archives.ts';
 import type { ArchiveStep } from '../../core/archive/ports.ts';
 import type { ArchiveEndpoint } from '../../core/routes/endpoints/archive.ts';
-import type { CursorStore, RoutedEvent, RoutedLog, RoutedRecord } from '../../core/routes/ports.ts';
+import type { Enrichments } from '../../core/routes/enrichments.ts';
+import type { CursorStore, RoutedLog } from '../../core/routes/ports.ts';
 import type { PlacedEndpoint, RouteSet } from '../../core/routes/types.ts';
 import { type ArchiveStoreParts, openArchiveStore } from './archive-store.ts';
 import { createFileBuilders } from './file-builders.ts';
@@ -29,7 +30,7 @@ export interface OpenArchivesParts extends Pick<ArchiveStoreParts, 'folder' | 's
   readonly logger: Log;
   /** Certificate authority of stores elsewhere (PEM). */
   readonly caFile: string | undefined;
-  readonly enrichmentsOf?: (record: RoutedRecord, endpoint: string) => RoutedEvent['enrichments'];
+  readonly enrichments: Enrichments;
   readonly reached?: (step: ArchiveStep) => void;
 }
 
@@ -56,7 +57,7 @@ interface Running {
 }
 
 export function openArchives(parts: OpenArchivesParts): OpenArchives {
-  const { routes, clock, logger, enrichmentsOf } = parts;
+  const { routes, clock, logger, enrichments } = parts;
   const builders = createFileBuilders({ clock, log: logger });
   let running: readonly Running[] = [];
   const ends = new Set<Promise<void>>();
@@ -68,9 +69,7 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
       const archiver = startArchiver({
         ...{ endpoint, slot: placed.slot, since: placed.since, store, builders },
         ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.node, clock, logger },
-        ...(enrichmentsOf !== undefined && {
-          enrichmentsOf: (record: RoutedRecord) => enrichmentsOf(record, endpoint.name),
-        }),
+        enriched: (records) => enrichments.enriched(endpoint.name, records),
         ...(parts.reached !== undefined && { reached: parts.reached }),
       });
       return { archiver, store };

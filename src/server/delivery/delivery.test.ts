@@ -68,7 +68,7 @@ function rig(names: readonly string[], options: Partial<MemoryEventLogOptions> =
     storeTime: () => clock.now(),
     chance: () => 1,
     sinkOf: ({ name }) => sinks.get(name) as TestSink,
-    enrichmentsOf: (_, endpoint) => [['to', endpoint]],
+    enriched: async (endpoint, records) => records.map((record) => ({ ...record, enrichments: [['to', endpoint]] })),
     changed: ({ name }, before, now) => changes.push(`${name}: ${before.health} -> ${now.health}`),
     ...more,
   });

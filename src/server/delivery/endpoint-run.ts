@@ -4,7 +4,7 @@
  */
 import type { Cancel } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import type { EndpointSink, HeldCursor, RoutedBatch, RoutedEvent } from '../../core/routes/ports.ts';
+import type { EndpointSink, HeldCursor } from '../../core/routes/ports.ts';
 import type { PlacedEndpoint } from '../../core/routes/types.ts';
 import { afterFailure, afterSuccess, type EndpointCondition, untried } from './endpoint-state.ts';
 import { Gate } from './gate.ts';
@@ -115,7 +115,7 @@ export class EndpointRun {
     const run = new PartitionRun(
       {
         ...{ log, cursors, clock, chance, sink: this.#sink, gate: this.#gate, slots: 1 << this.placed.slot },
-        enriched: (batch) => this.#enriched(batch),
+        enriched: (records) => this.#parts.enriched(this.placed.endpoint.name, records),
         told: {
           taken: (events) => {
             this.#counts.delivered += events;
@@ -145,11 +145,6 @@ export class EndpointRun {
     void run.ended.then(() => {
       if (this.#runs.get(run.partition) === run) this.#runs.delete(run.partition);
     });
-  }
-
-  #enriched({ records }: RoutedBatch): readonly RoutedEvent[] {
-    const { name } = this.placed.endpoint;
-    return records.map((record) => ({ ...record, enrichments: this.#parts.enrichmentsOf(record, name) }));
   }
 
   #failed(reason: string): void {

@@ -7,7 +7,7 @@ import { DAY_MS } from '../../base/limits/units.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventLog, RoutingMarkReader } from '../../core/events/ports.ts';
 import type { Recorder } from '../../core/monitoring/types.ts';
-import { type EndpointEnrichments, enrichmentsFor } from '../../core/routes/enrichments.ts';
+import type { Enrichments } from '../../core/routes/enrichments.ts';
 import type { CursorStore } from '../../core/routes/ports.ts';
 import { routedLog } from '../../core/routes/routed-log.ts';
 import type { EndpointState } from '../../core/routes/states.ts';
@@ -19,15 +19,16 @@ import { Delivery } from './delivery.ts';
 import { deliveryCheck } from './delivery-check.ts';
 import { measureDelivery } from './delivery-metrics.ts';
 import { stateOf } from './delivery-states.ts';
-import { sinkOf } from './sinks.ts';
+import { type StoredSinks, sinkOf } from './sinks.ts';
 
-export interface OpenDeliveryParts {
+export interface OpenDeliveryParts extends StoredSinks {
   readonly settings: Pick<Settings, 'endpointPrivateAddresses' | 'retentionDays' | 'hostName'>;
   readonly hubName: string;
   readonly routes: { current(): RouteSet; watch(listener: (set: RouteSet) => void): () => void };
   readonly telemetry: EventLog;
   readonly markOf: RoutingMarkReader;
   readonly cursors: CursorStore;
+  readonly enrichments: Enrichments;
   /** This node's name. */
   readonly node: string;
   readonly clock: Clock;
@@ -46,7 +47,6 @@ export interface OpenDelivery {
 
 export function openDelivery(parts: OpenDeliveryParts): OpenDelivery {
   const { settings, hubName, routes, clock, log, recorder } = parts;
-  const enrichments = new Map<string, EndpointEnrichments>();
   const delivery = new Delivery({
     log: routedLog(parts.telemetry, parts.markOf),
     ...{ cursors: parts.cursors, clock, node: parts.node, hubLog: log },
@@ -55,6 +55,7 @@ export function openDelivery(parts: OpenDeliveryParts): OpenDelivery {
     sinkOf(endpoint) {
       if (endpoint.kind === 'archive') throw new Error('archives are not delivered');
       return sinkOf(endpoint, {
+        kafkaSink: parts.kafkaSink,
         hub: hubName,
         origin: settings.hostName[0] ?? hubName,
         mayBePrivate: settings.endpointPrivateAddresses,
@@ -62,7 +63,7 @@ export function openDelivery(parts: OpenDeliveryParts): OpenDelivery {
         lost: (name, error) => log.warn({ endpoint: name, error }, 'a connection to an endpoint has broken'),
       });
     },
-    enrichmentsOf: (_, endpoint) => enrichments.get(endpoint) ?? [],
+    enriched: (endpoint, records) => parts.enrichments.enriched(endpoint, records),
     changed({ name, kind }, before, { health, reason = '' }) {
       const fields = { endpoint: name, endpointKind: kind, health, reason };
       recorder.record({ type: 'endpointChanged', ...fields });
@@ -72,8 +73,6 @@ export function openDelivery(parts: OpenDeliveryParts): OpenDelivery {
   });
   const follow = (set: RouteSet): void => {
     const delivered = set.endpoints.filter(({ endpoint }) => endpoint.kind !== 'archive');
-    enrichments.clear();
-    for (const { endpoint } of delivered) enrichments.set(endpoint.name, enrichmentsFor(set, endpoint.name, hubName));
     delivery.follow({ endpoints: delivered });
   };
   follow(routes.current());

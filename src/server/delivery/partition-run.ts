@@ -13,6 +13,7 @@ import type {
   RoutedBatch,
   RoutedEvent,
   RoutedLog,
+  RoutedRecord,
 } from '../../core/routes/ports.ts';
 import { retryPauseMs } from './endpoint-state.ts';
 import type { Gate } from './gate.ts';
@@ -26,7 +27,7 @@ export interface PartitionParts {
   readonly gate: Gate;
   /** The endpoint's bit in the records. */
   readonly slots: number;
-  enriched(batch: RoutedBatch): readonly RoutedEvent[];
+  enriched(records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]>;
   /** From 0 to 1. */
   chance(): number;
   readonly told: PartitionListener;
@@ -133,7 +134,9 @@ export class PartitionRun {
     const { records, next } = batch;
     let outcome: Delivered;
     try {
-      outcome = await sink.deliver({ partition: this.partition, events: enriched(batch) }, this.#abort.signal);
+      const events = await enriched(records);
+      if (this.#isOver) return undefined;
+      outcome = await sink.deliver({ partition: this.partition, events }, this.#abort.signal);
     } catch (error) {
       outcome = { kind: 'retry', reason: (error as Error).message };
     }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
-import type { CursorStore, EndpointSink, RoutedLog, RoutedRecord } from '../../core/routes/ports.ts';
+import type { CursorStore, EndpointSink, RoutedEvent, RoutedLog, RoutedRecord } from '../../core/routes/ports.ts';
 import type { Endpoint } from '../../core/routes/types.ts';
 import type { EndpointCondition } from './endpoint-state.ts';
 
@@ -16,8 +16,8 @@ export interface DeliveryParts {
   /** From 0 to 1. */
   chance(): number;
   sinkOf(endpoint: Endpoint): EndpointSink;
-  /** Properties that are added to an event on its way to an endpoint. */
-  enrichmentsOf(record: RoutedRecord, endpoint: string): readonly (readonly [key: string, value: string])[];
+  /** The records with what is added to them on their way to an endpoint. A rejection: they are tried again. */
+  enriched(endpoint: string, records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]>;
   /** Told when an endpoint's health has changed. */
   changed(endpoint: Endpoint, before: EndpointCondition, now: EndpointCondition): void;
   readonly hubLog: Log;
