@@ -20,8 +20,10 @@ export const kafkaLimits = {
   kafkaAnswersFreeBytesMax: 4 * MiB,
   /** Of what is committed at a time, and so of a record batch, as topics must allow it. */
   kafkaBatchBytesMax: 4 * MiB,
-  /** What a batch of another program may become when it is inflated; the hub's own are not compressed. */
+  /** What a batch of another program may become when it is inflated, and about those of one answer; the hub's own are not compressed. */
   kafkaInflatedBytesMax: 64 * MiB,
+  /** Of what an answer brings, as the log's records: short records of another program are twenty times as long then. The rest is read anew. */
+  kafkaChunkLaidOutBytesMax: 64 * MiB,
   /** Bytes of one partition that a fetch asks for at least: a batch is fetched as a whole, however little a reader wants of it. */
   kafkaFetchBytesMin: 512 * KiB,
   /** Of all partitions in one answer, while news is waited for. */

@@ -61,14 +61,17 @@ export function batchedReads(database: Kysely<Tables>, cipher: KeyCipher, tried:
       const of = args as readonly unknown[];
       switch (name) {
         case 'identities.get': {
+          if (isNobodys(of[0] as IdentityKey)) return told(undefined);
           const row = await identities.ask(of[0] as IdentityKey);
           return told(row && (await tried(name, async () => toIdentity(row, cipher))));
         }
         case 'subscriptions.load': {
+          if (isNobodys(of[0] as IdentityKey)) return told(undefined);
           const filters = await sessions.ask({ key: of[0] as IdentityKey, generationId: of[1] as string });
           return told(filters && (await tried(name, async () => JSON.parse(filters) as readonly Subscription[])));
         }
         case 'commands.lockNext': {
+          if (isNobodys(of[0] as IdentityKey)) return told({ value: [], ended: [] });
           const mayHave = await queues.ask({ target: of[0] as IdentityKey, now: of[3] as number });
           return mayHave === true ? undefined : told({ value: [], ended: [] });
         }
@@ -88,6 +91,9 @@ interface Queue {
   readonly target: IdentityKey;
   readonly now: number;
 }
+
+/** No text of PostgreSQL has a NUL: it would refuse the statement, and so all who ask by it. */
+export const isNobodys = ({ deviceId, moduleId = '' }: IdentityKey): boolean => `${deviceId}${moduleId}`.includes('\0');
 
 const keysOf = (keys: readonly IdentityKey[]) => sql`unnest(
   ${keys.map(({ deviceId }) => deviceId)}::text[], ${keys.map(({ moduleId }) => moduleId ?? '')}::text[]

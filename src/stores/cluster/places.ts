@@ -6,7 +6,7 @@ import type { Holder, PlaceOutcome, Places } from '../../core/presence/places.ts
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import type { Tables } from '../tables/schema.ts';
 import { AskedTogether } from './asked-together.ts';
-import type { Tried } from './batched-reads.ts';
+import { isNobodys, type Tried } from './batched-reads.ts';
 
 interface PlaceRow {
   readonly device_id: string;
@@ -74,7 +74,7 @@ export function createPostgresPlaces(database: Kysely<Tables>, tried: Tried): Pl
     async release(holders) {
       await Promise.all(holders.map((holder) => released.ask(holder)));
     },
-    find: (key) => found.ask(key),
+    find: async (key) => (isNobodys(key) ? undefined : found.ask(key)),
     connectedDevices: () =>
       tried('places.count', async () => {
         const { rows } = await sql<{ count: number }>`

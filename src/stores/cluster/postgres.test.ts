@@ -370,6 +370,21 @@ withPostgres('the contracts of all table stores', (open) => {
     await opened.close();
   });
 
+  test('postgres: an id with a NUL, which no text of PostgreSQL has, is that of nobody, and nothing to who asks beside', async () => {
+    const opened = await open();
+    const { identities, subscriptions, places } = opened.tables;
+    const keys = ['d1', 'd\u0000', 'd3'].map((deviceId) => ({ deviceId }));
+    await admitIdentities(identities, [keys[0], keys[2]]);
+    const found = await Promise.all(keys.map((key) => identities.get(key)));
+    assert.deepEqual(
+      found.map((identity) => identity?.deviceId),
+      ['d1', undefined, 'd3'],
+    );
+    assert.deepEqual(await Promise.all(keys.map((key) => subscriptions.load(key, 'g1'))), new Array(3).fill(undefined));
+    assert.deepEqual(await Promise.all(keys.map((key) => places.find(key))), new Array(3).fill(undefined));
+    await opened.close();
+  });
+
   test('postgres: a table that a newer node changes is read on', async () => {
     const opened = await open();
     const { identities, consumerGroups } = opened.tables;

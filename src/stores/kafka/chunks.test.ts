@@ -1,6 +1,8 @@
 /** What was fetched lies in memory that is used again: as long as somebody holds it, nothing else may come to lie there. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { zstdCompressSync } from 'node:zlib';
+import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { BATCH_HEAD_BYTES, sealBatch, writeRecordHead, writeVarint } from '../../wire/kafka/record-batch.ts';
 import { RunMemory } from '../event-log/run-memory.ts';
@@ -74,4 +76,88 @@ test('a damaged answer holds no memory', () => {
   damaged[damaged.length - 1] ^= 1;
   assert.throws(() => fetched.chunk(damaged, 0));
   assert.ok(memory.freeBytes > 0);
+});
+
+/** A batch whose `count` records have no key, and values of `valueBytes`; the broker has given them offsets from `first` on. */
+function foreignBatch(
+  first: number,
+  count: number,
+  { valueBytes = 0, isCompressed = false, deltaOf = (nth: number) => nth } = {},
+): Buffer {
+  const content = Buffer.alloc(valueBytes + 12);
+  const size = writeVarint(content, writeVarint(content, 0, -1), valueBytes) + valueBytes + 1;
+  const records = Buffer.alloc(count * (size + 20));
+  let end = 0;
+  for (let nth = 0; nth < count; nth++) {
+    end = writeRecordHead(records, end, deltaOf(nth), size);
+    end += content.copy(records, end, 0, size);
+  }
+  const plain = records.subarray(0, end);
+  const bytes = Buffer.concat([Buffer.alloc(BATCH_HEAD_BYTES), isCompressed ? zstdCompressSync(plain) : plain]);
+  const mark = { id: -1n, epoch: -1, sequence: -1 };
+  sealBatch(bytes, bytes.length, count, mark, 1, isCompressed ? { compression: 4 } : {});
+  bytes.writeBigInt64BE(BigInt(first), 0);
+  return bytes;
+}
+
+/** Offsets of the records that reading from `from` on brings, chunk by chunk, and the largest chunk. */
+function readChunks(answer: Buffer, end: number): { offsets: number; chunks: number; bytesMax: number } {
+  const fetched = new FetchedRecords(opaqueForm, silentLog, new RunMemory());
+  const found = { offsets: 0, chunks: 0, bytesMax: 0 };
+  for (let from = 0; from < end; found.chunks++) {
+    const chunk = fetched.chunk(answer, from);
+    assert.ok(chunk.next > from, 'a chunk goes on');
+    for (const { firstSequence, count } of chunk.runs) {
+      assert.equal(firstSequence, found.offsets, 'nothing is left out or read twice');
+      found.offsets += count;
+    }
+    found.bytesMax = Math.max(found.bytesMax, chunk.memory.length);
+    from = chunk.next;
+  }
+  return found;
+}
+
+test('batches of another program that become much longer are read one part after the other', () => {
+  const batches = Array.from({ length: 5 }, (_, nth) =>
+    foreignBatch(nth * 20, 20, { valueBytes: 1024 * 1024, isCompressed: true }),
+  );
+  const answer = Buffer.concat(batches);
+  assert.ok(answer.length < 256 * 1024, 'they are short as they were fetched');
+  const found = readChunks(answer, 100);
+  assert.equal(found.offsets, 100);
+  assert.ok(found.chunks > 1);
+  assert.ok(found.bytesMax < 2 * limits.kafkaChunkLaidOutBytesMax, `a chunk has ${found.bytesMax} bytes`);
+});
+
+test('a batch whose records say to be elsewhere is left out, and nothing of it; the next one is read', () => {
+  for (const deltaOf of [(nth: number) => nth * 1000, () => 1, (nth: number) => 2 - nth]) {
+    const answer = Buffer.concat([foreignBatch(0, 2), foreignBatch(2, 3, { deltaOf }), foreignBatch(5, 2)]);
+    const fetched = new FetchedRecords(opaqueForm, silentLog, new RunMemory());
+    const { runs, next } = fetched.chunk(answer, 0);
+    assert.equal(next, 7);
+    assert.deepEqual(
+      runs.map(({ firstSequence, count }) => [firstSequence, count]),
+      [
+        [0, 2],
+        [5, 2],
+      ],
+    );
+  }
+});
+
+test('a batch that is whole, but whose records are not, is left out; the next one is read', () => {
+  const broken = foreignBatch(0, 2);
+  // The last record says to be longer than it is.
+  const bytes = Buffer.from(broken);
+  bytes[BATCH_HEAD_BYTES] = 0x7e;
+  sealBatch(bytes, bytes.length, 2, { id: -1n, epoch: -1, sequence: -1 }, 1);
+  const { runs, next } = new FetchedRecords(opaqueForm, silentLog, new RunMemory()).chunk(
+    Buffer.concat([bytes, foreignBatch(2, 1)]),
+    0,
+  );
+  assert.equal(next, 3);
+  assert.deepEqual(
+    runs.map(({ firstSequence, count }) => [firstSequence, count]),
+    [[2, 1]],
+  );
 });

@@ -36,6 +36,8 @@ export class FetchedRecords {
   /** What is being laid out: one buffer for all batches of an answer. */
   #out: Buffer = EMPTY;
   #at = 0;
+  /** Bytes that batches of the answer have become. */
+  #inflated = 0;
 
   /** @param memory what chunks lie in */
   constructor(form: RecordForm, log: Log, memory: RunMemory) {
@@ -46,7 +48,8 @@ export class FetchedRecords {
 
   /**
    * The batches of an answer, from offset `from` on. A batch that cannot be read (compressed by what is not known here, or not a
-   * batch of records) is left out, and said once; the next one follows.
+   * batch of records) is left out as a whole, and said; the next one follows. What another program has written may become
+   * thousands of times as long: the chunk then ends before the answer does, within a batch if need be.
    * @throws MalformedKafka damaged bytes
    */
   chunk(records: Buffer, from: number): Chunk {
@@ -54,14 +57,14 @@ export class FetchedRecords {
     let next = from;
     this.#out = this.#memory.take(Math.ceil(GROWTH * records.length));
     this.#at = 0;
+    this.#inflated = 0;
     try {
-      for (let at = 0; ; ) {
+      for (let at = 0; !this.#isFull; ) {
         const head = readBatchHead(records, at, records.length);
         if (head === undefined) break;
         at = head.end;
         if (head.lastOffset < from) continue;
-        this.#run(records, head, from, open);
-        next = head.lastOffset + 1;
+        next = this.#run(records, head, from, open);
       }
     } catch (error) {
       this.#memory.letGo(this.#out);
@@ -73,41 +76,60 @@ export class FetchedRecords {
     return { from, next, runs: open.map((run) => ({ ...run, bytes })), memory: bytes, isDropped: false };
   }
 
-  #run(records: Buffer, head: BatchHead, from: number, runs: OpenRun[]): void {
-    if (head.isControl || head.isFiller || head.count === 0) return;
+  get #isFull(): boolean {
+    return this.#at > limits.kafkaChunkLaidOutBytesMax || this.#inflated > limits.kafkaInflatedBytesMax;
+  }
+
+  /** @returns the offset behind what was taken of the batch, or left out */
+  #run(records: Buffer, head: BatchHead, from: number, runs: OpenRun[]): number {
+    const behind = head.lastOffset + 1;
+    if (head.isControl || head.isFiller || head.count === 0) return behind;
+    const { firstOffset: offset, count, compression, start, end } = head;
+    const before = { at: this.#at, runs: runs.length };
     try {
-      const { compression, start, end } = head;
-      const isPlain = compression === 0;
-      const plain = isPlain
-        ? records
-        : inflate(records.subarray(start, end), compression, limits.kafkaInflatedBytesMax);
-      if (plain !== undefined) {
-        this.#records(plain, isPlain ? start : 0, isPlain ? end : plain.length, head, from, runs);
-        return;
-      }
+      if (compression === 0) return this.#records(records, start, end, head, from, runs);
+      const plain = this.#inflate(records.subarray(start, end), compression);
+      if (plain !== undefined) return this.#records(plain, 0, plain.length, head, from, runs);
     } catch (error) {
-      if (error instanceof MalformedKafka) throw error;
+      this.#at = before.at;
+      runs.length = before.runs;
       this.#log.error(
-        { offset: head.firstOffset, error: (error as Error).message },
-        'a batch of Kafka cannot be inflated',
+        { offset, count, compression, error: (error as Error).message },
+        'events of another program cannot be read, and are left out',
       );
-      return;
+      return behind;
     }
-    const { firstOffset: offset, count, compression } = head;
     this.#log.error(
       { offset, count, compression },
       'events of another program are compressed in a way that the hub cannot read',
     );
+    return behind;
   }
 
-  /** Runs of unbroken offsets: a batch that was compacted has several. */
-  #records(source: Buffer, start: number, end: number, head: BatchHead, from: number, runs: OpenRun[]): void {
+  #inflate(bytes: Buffer, compression: number): Buffer | undefined {
+    try {
+      const plain = inflate(bytes, compression, limits.kafkaInflatedBytesMax);
+      this.#inflated += plain?.length ?? 0;
+      return plain;
+    } catch (error) {
+      // It may have cost as much as the longest.
+      this.#inflated += limits.kafkaInflatedBytesMax;
+      throw error;
+    }
+  }
+
+  /** Runs of unbroken offsets: a batch that was compacted has several. @returns the offset behind the last that was taken */
+  #records(source: Buffer, start: number, end: number, head: BatchHead, from: number, runs: OpenRun[]): number {
     const cursor = this.#cursor;
     /** Of this batch. */
     let last: OpenRun | undefined;
+    let offset = head.firstOffset - 1;
     cursor.open(source, start, end, head.count);
     while (cursor.next()) {
-      const offset = head.firstOffset + cursor.offsetDelta;
+      const before = offset;
+      offset = head.firstOffset + cursor.offsetDelta;
+      // A broker does not look at each; who goes on behind such a number would miss what follows.
+      if (offset <= before || offset > head.lastOffset) throw new MalformedKafka('records have offsets out of order');
       if (offset < from) continue;
       const time = timeOf(head, cursor);
       const length = this.#form.size(cursor, time);
@@ -123,7 +145,9 @@ export class FetchedRecords {
         last = { firstSequence: offset, count: 1, time, start: place, end: this.#at };
         runs.push(last);
       }
+      if (this.#at > limits.kafkaChunkLaidOutBytesMax) return offset + 1;
     }
+    return head.lastOffset + 1;
   }
 
   #grow(needed: number): void {

@@ -120,6 +120,16 @@ export class Follower {
     return { partition, offset: this.#watched.get(partition)?.next ?? 0, bytesMax: limits.kafkaFetchBytesMin };
   }
 
+  /** Who reads a partition is told why it cannot be read; the others of the answer go on. */
+  #take(fetched: FetchedPartition, offset: number): void {
+    try {
+      this.#parts.take(fetched, offset);
+    } catch (error) {
+      const { partition } = fetched;
+      this.#parts.log.error({ partition, offset, error: (error as Error).message }, 'news of Kafka cannot be read');
+    }
+  }
+
   async #fetch(broker: number, places: readonly FetchPlace[]): Promise<void> {
     const { cluster, topic, facts } = this.#parts;
     const connection = await cluster.connection(broker, 'follow');
@@ -138,7 +148,7 @@ export class Follower {
       if (fetched.error !== 0) failed = fetched.error;
       else {
         const offset = places.find(({ partition }) => partition === fetched.partition)?.offset ?? 0;
-        this.#parts.take(fetched, offset);
+        this.#take(fetched, offset);
         facts.hear(fetched.partition, { first: fetched.logStart, next: fetched.highWatermark });
         const watched = this.#watched.get(fetched.partition);
         // What was written here may have been told meanwhile.
