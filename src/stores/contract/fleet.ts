@@ -156,6 +156,36 @@ export function fleetStoreContract(name: string, open: () => Promise<FleetTrial>
     assert.deepEqual(idsOf(begin), ids.slice(0, 10));
   });
 
+  trial('a part of an id finds devices and modules, and nothing else is read of the others', async (parts) => {
+    const ids = ['Pump-1', 'pump-1', 'pump-12', '1', '%1', "o'1", 'x_pump', 'pump'];
+    await create(parts, ...ids.map((deviceId) => ({ deviceId })));
+    await create(parts, { deviceId: 'x_pump', moduleId: 'pump-m' }, { deviceId: 'pump', moduleId: 'm' });
+    const texts = ['pump', 'pump-1', 'PUMP', '1', '%', '_', "'", 'pump-123456789', '', '\ue000', 'x\u0000'];
+    const ways: Readonly<Record<string, (id: string, text: string) => boolean>> = {
+      CONTAINS: (id, text) => id.includes(text),
+      STARTSWITH: (id, text) => id.startsWith(text),
+      ENDSWITH: (id, text) => id.endsWith(text),
+    };
+    for (const [way, fits] of Object.entries(ways)) {
+      for (const text of texts) {
+        const found = await rowsOf(parts, `SELECT deviceId FROM devices WHERE ${way}(deviceId, ${literalText(text)})`);
+        assert.deepEqual(idsOf(found), ids.filter((id) => fits(id, text)).sort(), `${way} ${text}`);
+        const not = await rowsOf(
+          parts,
+          `SELECT deviceId FROM devices WHERE NOT ${way}(deviceId, ${literalText(text)})`,
+        );
+        assert.equal(not.length, ids.length - found.length);
+      }
+    }
+    const modules = await rowsOf(parts, "SELECT moduleId FROM devices.modules WHERE CONTAINS(moduleId, 'ump-')");
+    assert.deepEqual(modules, [{ moduleId: 'pump-m' }]);
+    const query = parseQuery("SELECT deviceId, status, tags FROM devices WHERE CONTAINS(deviceId, 'pump')");
+    const { found, read, database } = await parts.fleet.explain({ query, countMax: 100 }, never);
+    assert.equal(found, 4);
+    // Only a database can leave rows unread.
+    if (database.length > 0) assert.equal(read, 4);
+  });
+
   trial('groups are counted, with those of nothing, and come in pages', async (parts) => {
     for (let at = 0; at < 7; at++) {
       const key = { deviceId: `d${at}` };
