@@ -15,7 +15,8 @@ export interface IdentityStore {
   counts(): Promise<IdentityCounts>;
   /**
    * Carries out the writes in order, each on its own: one that fails does not undo the others. All are durable when the
-   * promise resolves. The answer has one outcome per write, in the same order.
+   * promise resolves. The answer has one outcome per write, in the same order. Calls that are not waited for keep their order per device;
+   * tables that nodes share keep no other, so that a number of devices at its bound can be exceeded by those created in the same moment.
    */
   write(writes: readonly IdentityWrite[]): Promise<readonly IdentityWriteOutcome[]>;
   /**

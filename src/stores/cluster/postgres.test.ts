@@ -37,7 +37,7 @@ withPostgres('the contracts of all table stores', (open) => {
       const { tables, close } = await open();
       return { store: tables[name], close };
     };
-  identityStoreContract('postgres', store('identities'));
+  identityStoreContract('postgres', store('identities'), 'device');
   authorityStoreContract('postgres', store('authorities'));
   policyStoreContract('postgres', store('policies'));
   consumerGroupStoreContract('postgres', store('consumerGroups'));
