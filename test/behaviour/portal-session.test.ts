@@ -128,6 +128,14 @@ test('a session wants both of its halves, a page of this port, and a Host that i
   for (const site of ['cross-site', 'same-site', 'other']) {
     assert.equal(await status({ ...good, 'sec-fetch-site': site }), 403, site);
   }
+  // The same places, spelled otherwise.
+  for (const path of ['/%70ortal/session', '/portal/%73ession', '/%70ortal/api/devices', '/portal//session']) {
+    assert.equal((await status({ ...good, 'sec-fetch-site': 'cross-site' }, path)) >= 400, true, path);
+  }
+  const code = { method: 'POST', body: JSON.stringify({ code: 'x' }) };
+  const json = { 'content-type': 'application/json' };
+  assert.equal(await status({ ...json, ...good }, '/%70ortal/session', code), 403, 'no Origin');
+  assert.equal(await status({ ...json, origin: base, 'sec-fetch-site': 'cross-site' }, '/%70ortal/session', code), 403);
   // A form of another page carries the cookie only where the browser is old, and then says no Origin or its own.
   assert.equal(await status(good, '/portal/api/devices/d1', { method: 'DELETE' }), 403);
   assert.equal(await status({ ...good, origin: base }, '/portal/session', { method: 'DELETE' }), 204);

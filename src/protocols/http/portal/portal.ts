@@ -72,7 +72,7 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
     const { raw } = request;
     if (!isPrivate(raw, publicOrigins)) throw new HubError('OperationNotAvailable', needsTls, { reason: 'wrong-host' });
     // A link from elsewhere may lead to the page itself, which holds nothing; whose page has sent the request was asked of all.
-    if (request.url.startsWith('/portal/') && isCrossSite(raw)) {
+    if (pathOf(request).startsWith('/portal/') && isCrossSite(raw)) {
       throw new HubError('OperationNotAvailable', foreignPage, { reason: 'wrong-host' });
     }
     const isRead = request.method === 'GET' || request.method === 'HEAD';
@@ -115,10 +115,10 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
       const { principal } = gate.demand(raw);
       const table = await apiApp();
       principals.set(raw, principal);
+      raw.url = apiPath(raw);
       reply.hijack();
       for (const [name, value] of Object.entries(pageSecurity)) reply.raw.setHeader(name, value);
       reply.raw.setHeader('cache-control', 'no-store');
-      raw.url = apiPath(raw);
       table.routing(raw, reply.raw);
     },
     handler: async () => {},
@@ -143,16 +143,22 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
     },
   };
 
-  function isPortalPath({ url }: FastifyRequest): boolean {
-    const path = url.split('?', 1)[0];
+  function isPortalPath(request: FastifyRequest): boolean {
+    const path = pathOf(request);
     return path.startsWith('/portal/') || path.startsWith('/assets/') || pagePaths.some((own) => path === `/${own}`);
   }
 }
 
+/** The route that was found, which an address may spell in several ways (`/%70ortal/…`); where there is none, the address. */
+const pathOf = ({ routeOptions, url }: FastifyRequest): string => routeOptions.url ?? (url.split('?', 1)[0] as string);
+
+/** @throws HubError AmqpAddressNotFound, where the address is not spelled plainly */
 function apiPath({ url = '', headers }: http.IncomingMessage): string {
   const named = headers[PATH_HEADER];
   if (typeof named === 'string' && named.startsWith('/')) return named;
-  return url.slice(url.toLowerCase().indexOf(API) + API.length);
+  const at = url.indexOf(API);
+  if (at === -1) throw new HubError('AmqpAddressNotFound', 'There is nothing at this path.');
+  return url.slice(at + API.length);
 }
 
 const needsTls =
