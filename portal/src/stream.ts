@@ -30,6 +30,7 @@ export type Listener = (data: unknown, name: string) => void;
 const WANT_MS = 4000;
 const WANT_KEPT_MS = 15_000;
 const RETRY_MS = 1000;
+const RECENT_MAX = 20;
 
 const tab = crypto.randomUUID();
 const followers = new Set<{ readonly topic: string; readonly listener: Listener }>();
@@ -43,6 +44,9 @@ export function followTopic(topic: string, listener: Listener): () => void {
   start();
   const follower = { topic, listener };
   followers.add(follower);
+  // What the stream of this tab has told of the topic already, before it tells of news.
+  const recent = leader?.recent(topic);
+  if (recent !== undefined) queueMicrotask(() => followers.has(follower) && listener(recent, 'telemetry'));
   tellWishes();
   return () => {
     followers.delete(follower);
@@ -64,7 +68,12 @@ function start(): void {
     else if (data.kind === 'state' && leader === undefined) streamState.set(data.state);
     else if (data.kind === 'asks') tellWishes();
     else if (data.kind === 'want') {
+      const before = wishes.get(data.tab)?.topics ?? [];
       wishes.set(data.tab, { topics: data.topics, at: Date.now() });
+      for (const topic of data.topics) {
+        const recent = before.includes(topic) ? undefined : leader?.recent(topic);
+        if (recent !== undefined) say({ kind: 'told', topic, name: 'telemetry', data: recent });
+      }
       leader?.update();
     }
   };
@@ -97,6 +106,8 @@ class Leader {
   #soon: ReturnType<typeof setTimeout> | undefined;
   /** The last message of each device that was told of: where a stream goes on after a break. */
   readonly #last = new Map<string, number>();
+  /** The newest messages of each, for who begins to follow it while the stream tells of it already. */
+  readonly #recent = new Map<string, readonly unknown[]>();
 
   /** Has the hub tell of what is wanted now; soon, because a screen ends and begins several topics at a time. */
   update(): void {
@@ -104,8 +115,15 @@ class Leader {
     this.#soon = setTimeout(() => this.#choose(this.#wanted()), 40);
   }
 
+  /** As the hub tells of what came before. */
+  recent(topic: string): object | undefined {
+    const events = this.#recent.get(topic);
+    return events && { events, leftOut: 0, skipped: false, recent: true };
+  }
+
   restart(): void {
     this.#last.clear();
+    this.#recent.clear();
     this.#open();
   }
 
@@ -121,7 +139,10 @@ class Leader {
       return;
     }
     const dropped = this.#topics.filter((topic) => !topics.includes(topic));
-    for (const topic of dropped) this.#last.delete(topic);
+    for (const topic of dropped) {
+      this.#last.delete(topic);
+      this.#recent.delete(topic);
+    }
     this.#topics = topics;
     if (this.#end === undefined) this.#open();
     else if (topics.length === 0) this.#close();
@@ -172,7 +193,11 @@ class Leader {
       return;
     }
     const topic = name === 'telemetry' ? `device:${data.deviceId}` : name === 'refused' ? String(data.topic) : name;
-    if (name === 'telemetry') this.#last.set(topic, Number(data.lastSequence));
+    if (name === 'telemetry') {
+      this.#last.set(topic, Number(data.lastSequence));
+      const events = [...(this.#recent.get(topic) ?? []), ...(data.events as readonly unknown[])];
+      this.#recent.set(topic, events.slice(-RECENT_MAX));
+    }
     const told: Told = { topic, name, data };
     hear(told);
     if (wishes.size > 0) say({ kind: 'told', ...told });

@@ -40,13 +40,17 @@ export interface TelemetryBatch {
 export function useTelemetry(deviceId: string, hear: (batch: TelemetryBatch) => void): void {
   const current = useRef(hear);
   current.current = hear;
-  useEffect(
-    () =>
-      followTopic(`device:${deviceId}`, (data, name) => {
-        if (name === 'telemetry') current.current(data as TelemetryBatch);
-      }),
-    [deviceId],
-  );
+  useEffect(() => {
+    // What came before may be told a second time, for another tab.
+    let last = -1;
+    return followTopic(`device:${deviceId}`, (data, name) => {
+      if (name !== 'telemetry') return;
+      const batch = data as TelemetryBatch;
+      const events = batch.recent ? batch.events.filter(({ sequenceNumber }) => sequenceNumber > last) : batch.events;
+      last = batch.events.reduce((newest, { sequenceNumber }) => Math.max(newest, sequenceNumber), last);
+      if (events.length > 0 || batch.leftOut > 0) current.current({ ...batch, events });
+    });
+  }, [deviceId]);
 }
 
 const encoder = new TextEncoder();

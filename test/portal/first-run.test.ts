@@ -63,10 +63,16 @@ test('from the printed link to the first message by clicks alone, within a minut
     const { properties } = await api.twins.get({ deviceId: 'my-first-device' });
     return properties.reported.every === 5;
   });
-  await page.getByRole('button', { name: 'Stop the simulated device' }).click();
-  await until('it has gone', async () => (await api.devices.get('my-first-device')).connectionState === 'Disconnected');
+  // What came is there at once, and it goes on while another screen shows it.
   await page.getByRole('link', { name: 'Watch it live' }).click();
   await page.getByRole('button', { name: 'motor.rpm' }).waitFor();
+  const shown = page.locator('.event-head');
+  const before = await shown.count();
+  await until('it goes on', async () => (await shown.count()) > before + 1);
+  assert.equal((await api.devices.get('my-first-device')).connectionState, 'Connected');
+  await page.goBack();
+  await page.getByRole('button', { name: 'Stop the simulated device' }).click();
+  await until('it has gone', async () => (await api.devices.get('my-first-device')).connectionState === 'Disconnected');
   portal.assertClean();
 
   const other = await browser.newUser();

@@ -123,12 +123,16 @@ test('the overview shows what is connected and what flows, and what of the hub i
 test('tabs share one stream; when the tab that holds it is closed, another one goes on', { skip }, async () => {
   const device = await connectDevice(hub, api, 'shared');
   await using portal = await browser.open(hub, { at: telemetryOf('shared') });
+  await device.send('{"note":"before the second tab"}');
+  await portal.page.getByText('before the second tab').waitFor();
   const second = watched(portal.context, await portal.context.newPage(), portal.base);
   const streams: string[] = [];
   second.page.on('request', (request) => {
     if (request.url().includes('/portal/stream?')) streams.push(request.url());
   });
   await second.goto(telemetryOf('shared'));
+  await second.page.getByText('before the second tab').waitFor();
+  assert.equal(await portal.page.locator('.event-head', { hasText: 'before the second tab' }).count(), 1);
   await until('both see it', async () => {
     await device.send('{"note":"for both"}');
     const seen = await Promise.all([portal.page, second.page].map((page) => page.getByText('for both').count()));
