@@ -28,6 +28,24 @@ export interface BulkResult {
 
 export const devicePath = (deviceId: string): string => `/devices/${encodeURIComponent(deviceId)}`;
 
+/** What of a device is known without its identity. */
+export type KnownDevice = Pick<
+  Identity,
+  'deviceId' | 'status' | 'connectionState' | 'connectionStateUpdatedTime' | 'cloudToDeviceMessageCount'
+>;
+
+/** From its twin: for a policy that may not read identities. */
+export async function getKnownDevice(deviceId: string, signal?: AbortSignal): Promise<KnownDevice> {
+  const { data } = await api<Omit<KnownDevice, 'connectionStateUpdatedTime'>>(
+    'GET',
+    `/twins/${encodeURIComponent(deviceId)}`,
+    {
+      ...(signal && { signal }),
+    },
+  );
+  return { connectionStateUpdatedTime: '', ...data };
+}
+
 export async function getDevice(deviceId: string, signal?: AbortSignal): Promise<Identity> {
   return (await api<Identity>('GET', devicePath(deviceId), { ...(signal && { signal }) })).data;
 }

@@ -1,7 +1,8 @@
 /** Text of strangers, made fit to be looked at. */
 
 // Controls, marks that turn the direction of text, and what takes no room: a name must not look like another one.
-const ODD =
+/** One such character. */
+export const ODD =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]|\u{e0000}/u;
 const ODD_PARTS = new RegExp(`(${ODD.source.replace('|\\u{e0000}', '')})`, 'u');

@@ -7,8 +7,16 @@ import { json } from '@codemirror/lang-json';
 import { bracketMatching, HighlightStyle, syntaxHighlighting, syntaxTree } from '@codemirror/language';
 import { type Diagnostic, linter, lintGutter, lintKeymap } from '@codemirror/lint';
 import { EditorState } from '@codemirror/state';
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view';
+import {
+  drawSelection,
+  EditorView,
+  highlightActiveLine,
+  highlightSpecialChars,
+  keymap,
+  lineNumbers,
+} from '@codemirror/view';
 import { tags } from '@lezer/highlight';
+import { ODD } from '../text.ts';
 
 export interface OpenEditor {
   text(): string;
@@ -79,6 +87,8 @@ export function openEditor(
         lineNumbers(),
         history(),
         drawSelection(),
+        // Marks that turn the direction of text would show another JSON than is saved.
+        highlightSpecialChars({ addSpecialChars: ODD }),
         highlightActiveLine(),
         bracketMatching(),
         json(),

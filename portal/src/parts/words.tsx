@@ -29,16 +29,18 @@ const forms = {
   utc: new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', timeZone: 'UTC' }),
 };
 
+const toTheMillisecond: Intl.DateTimeFormatOptions = {
+  ...({ year: '2-digit', month: '2-digit', day: '2-digit' } as const),
+  ...({ hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 } as const),
+};
 const precise = {
-  local: new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', dateStyle: 'short' }),
-  utc: new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', dateStyle: 'short', timeZone: 'UTC' }),
+  local: new Intl.DateTimeFormat(undefined, toTheMillisecond),
+  utc: new Intl.DateTimeFormat(undefined, { ...toTheMillisecond, timeZone: 'UTC' }),
 };
 
 /** @param isPrecise with milliseconds */
 export function timeText(at: number, where: 'local' | 'utc', isPrecise = false): string {
-  const text = isPrecise
-    ? `${precise[where].format(at)}.${String(at % 1000).padStart(3, '0')}`
-    : forms[where].format(at);
+  const text = (isPrecise ? precise : forms)[where].format(at);
   return `${text}${where === 'utc' ? ' UTC' : ''}`;
 }
 

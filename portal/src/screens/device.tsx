@@ -1,7 +1,7 @@
 /** One device: a tab for each side of it, each with an address of its own. */
 import type { ComponentType } from 'preact';
 import { Refusal } from '../api.ts';
-import { getDevice, type Identity } from '../devices.ts';
+import { getDevice, getKnownDevice, type Identity, type KnownDevice } from '../devices.ts';
 import { Badge, Empty, Failure, Text, Time, timeOf, useAnswer } from '../parts/words.tsx';
 import { href, usePlace } from '../router.ts';
 import { type Permission, useSession } from '../session.ts';
@@ -14,8 +14,8 @@ import { ModulesTab } from './device/modules.tsx';
 import { TelemetryTab } from './device/telemetry.tsx';
 import { TwinTab } from './device/twin.tsx';
 
-export interface TabProps {
-  readonly device: Identity;
+export interface TabProps<Shown = KnownDevice> {
+  readonly device: Shown;
   /** Reads the identity again, after a change of it. */
   readonly again: () => void;
 }
@@ -24,7 +24,7 @@ interface Tab {
   readonly id: string;
   readonly title: string;
   readonly needs: Permission;
-  readonly View: ComponentType<TabProps>;
+  readonly View: ComponentType<TabProps<Identity>>;
 }
 
 const tabs: readonly Tab[] = [
@@ -42,8 +42,11 @@ const tabs: readonly Tab[] = [
 export function Device({ id }: { readonly id: string }) {
   const { query } = usePlace();
   const { permissions } = useSession();
-  const device = useAnswer(`device ${id}`, (signal) => getDevice(id, signal));
   const open = tabs.filter(({ needs }) => permissions.includes(needs));
+  const device = useAnswer<KnownDevice | undefined>(`device ${id}`, async (signal) => {
+    if (permissions.includes('RegistryRead')) return getDevice(id, signal);
+    return open.length === 0 ? undefined : getKnownDevice(id, signal);
+  });
   const chosen = open.find((tab) => tab.id === query.get('tab')) ?? open[0];
   const { data, error } = device;
   if (error instanceof Refusal && error.code === 'DeviceNotFound') {
@@ -75,7 +78,7 @@ export function Device({ id }: { readonly id: string }) {
         </div>
       </div>
       <Failure error={error} again={device.again} />
-      <nav class="tabs" aria-label="Sides of the device">
+      <nav class="tabs" aria-label="Sides of the device" hidden={open.length === 0}>
         {open.map((tab) => (
           <a
             key={tab.id}
@@ -87,12 +90,13 @@ export function Device({ id }: { readonly id: string }) {
         ))}
       </nav>
       {chosen === undefined && <p class="note">Your policy may see no side of a device.</p>}
-      {data && chosen && <chosen.View device={data} again={device.again} />}
+      {/* Tabs that show more than is known are open only to who may read the identity. */}
+      {data && chosen && <chosen.View device={data as Identity} again={device.again} />}
     </>
   );
 }
 
-function State({ device }: { readonly device: Identity }) {
+function State({ device }: { readonly device: KnownDevice }) {
   const isConnected = device.connectionState === 'Connected';
   const since = timeOf(device.connectionStateUpdatedTime);
   return (

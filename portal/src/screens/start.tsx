@@ -91,6 +91,7 @@ function Made({ id }: { readonly id: string }) {
 
 function Send({ id }: { readonly id: string }) {
   const device = useAnswer(`device ${id}`, (signal) => getDevice(id, signal));
+  const mayWatch = useMay('ServiceConnect');
   const [first, setFirst] = useState<TelemetryEvent>();
   const [count, setCount] = useState(0);
   useTelemetry(id, ({ events, leftOut }) => {
@@ -107,7 +108,9 @@ function Send({ id }: { readonly id: string }) {
       </li>
       <li class="card stack" aria-live="polite">
         <h2>3 · See its first message</h2>
-        {first === undefined ? (
+        {!mayWatch ? (
+          <p class="note">Your policy may not read what devices send (ServiceConnect).</p>
+        ) : first === undefined ? (
           <p class="quiet">Waiting for a message. This page shows it as soon as the hub has stored it.</p>
         ) : (
           <>

@@ -1,6 +1,6 @@
 /** When a device was connected, why it went, and why it cannot come in. */
 import { useEffect } from 'preact/hooks';
-import type { Identity } from '../../devices.ts';
+import type { Identity, KnownDevice } from '../../devices.ts';
 import { type MonitoringEvent, sayingOf, wayText } from '../../parts/monitoring.ts';
 import { Badge, Failure, type Mood, Text, Time, timeOf, useAnswer } from '../../parts/words.tsx';
 import { type ConnectionEvent, type Past, pastOf, type RefusalEvent } from '../../past.ts';
@@ -193,22 +193,32 @@ function Verdict(props: {
   );
 }
 
+interface Standing {
+  readonly isWell: boolean;
+  readonly text: string;
+}
+
+/** What the registry says of it, as far as the policy may read it. */
 function standing({
   status,
   authentication,
-}: Identity): readonly { readonly isWell: boolean; readonly text: string }[] {
-  const { type, x509Thumbprint } = authentication;
-  const hasThumbprint = x509Thumbprint.primaryThumbprint !== null || x509Thumbprint.secondaryThumbprint !== null;
+}: KnownDevice & Partial<Pick<Identity, 'authentication'>>): readonly Standing[] {
   return [
     { isWell: true, text: 'The device is registered.' },
     status === 'enabled'
       ? { isWell: true, text: 'It is enabled.' }
       : { isWell: false, text: 'It is disabled: enable it on the tab Identity.' },
-    type === 'selfSigned' && !hasThumbprint
-      ? { isWell: false, text: 'It is to show a certificate, and no thumbprint is registered.' }
-      : {
-          isWell: true,
-          text: type === 'sas' ? 'It has keys: its program must use a token.' : 'It must show its certificate.',
-        },
+    ...(authentication === undefined ? [] : [proving(authentication)]),
   ];
+}
+
+function proving({ type, x509Thumbprint }: Identity['authentication']): Standing {
+  const hasThumbprint = x509Thumbprint.primaryThumbprint !== null || x509Thumbprint.secondaryThumbprint !== null;
+  if (type === 'selfSigned' && !hasThumbprint) {
+    return { isWell: false, text: 'It is to show a certificate, and no thumbprint is registered.' };
+  }
+  return {
+    isWell: true,
+    text: type === 'sas' ? 'It has keys: its program must use a token.' : 'It must show its certificate.',
+  };
 }

@@ -16,7 +16,7 @@ const kinds = {
   none: 'nothing',
 } as const;
 
-export function IdentityTab({ device, again }: TabProps) {
+export function IdentityTab({ device, again }: TabProps<Identity>) {
   const mayWrite = useMay('RegistryWrite');
   return (
     <div class="grid">
@@ -61,7 +61,7 @@ export function IdentityTab({ device, again }: TabProps) {
   );
 }
 
-function Credentials({ device, again, mayWrite }: TabProps & { readonly mayWrite: boolean }) {
+function Credentials({ device, again, mayWrite }: TabProps<Identity> & { readonly mayWrite: boolean }) {
   const { hostName } = useSession();
   const [isShown, setShown] = useState(false);
   const [rotates, setRotates] = useState<'primaryKey' | 'secondaryKey'>();
@@ -160,7 +160,7 @@ function Rotate(props: {
   );
 }
 
-function Changes({ device, again }: TabProps) {
+function Changes({ device, again }: TabProps<Identity>) {
   const { isBusy, error, run } = useWork();
   const [isDeleting, setDeleting] = useState(false);
   const next = device.status === 'enabled' ? 'disabled' : 'enabled';

@@ -11,7 +11,7 @@ import type { TabProps } from '../device.tsx';
 
 type Module = Identity & { readonly moduleId: string };
 
-export function ModulesTab({ device }: TabProps) {
+export function ModulesTab({ device }: TabProps<Identity>) {
   const path = `${devicePath(device.deviceId)}/modules`;
   const modules = useAnswer(path, async (signal) => (await api<readonly Module[]>('GET', path, { signal })).data);
   const mayWrite = useMay('RegistryWrite');
