@@ -71,6 +71,69 @@ test('an upload that nobody goes on with is given up; of one device some are kep
   assert.equal(code(await put('f1', 1, false, 'y')), '2.04');
 });
 
+test('uploads of one device that begin at the same time are counted before the hub has opened them', async () => {
+  const { files } = session;
+  assert.ok(files !== undefined);
+  let open = 0;
+  let openMax = 0;
+  const counting = {
+    ...session,
+    files: {
+      read: files.read,
+      upload: async (name: string) => {
+        openMax = Math.max(openMax, ++open);
+        const upload = await files.upload(name);
+        return {
+          ...upload,
+          abandon: async () => {
+            open--;
+            await upload.abandon();
+          },
+        };
+      },
+    },
+  } as unknown as DeviceSession;
+  session = counting;
+  const names = Array.from({ length: 4 * limits.coapUploadsPerDeviceMax }, (_, at) => `g${at}`);
+  const said = await Promise.allSettled([...names, 'same', 'same'].map((name) => put(name, 0, true, 'x')));
+  assert.equal(openMax, limits.coapUploadsPerDeviceMax);
+  assert.equal(said.filter(({ status }) => status === 'fulfilled').length, limits.coapUploadsPerDeviceMax);
+  for (const name of ['h', 'h']) assert.equal(code(await put(name, 0, true, 'x')), '2.31');
+  assert.equal(open, limits.coapUploadsPerDeviceMax, 'each makes room for the next');
+});
+
+test('parts of many files that one device reads push out its own, and nobody else’s', async () => {
+  let asked = 0;
+  const files = session.files;
+  assert.ok(files !== undefined);
+  const counting = {
+    files: {
+      ...files,
+      read: (...of: Parameters<typeof files.read>) => {
+        asked++;
+        return files.read(...of);
+      },
+    },
+  };
+  session = counting as unknown as DeviceSession;
+  for (let at = 0; at < limits.coapFilesMax; at++) hub.putFile('d', `f${at}`, Buffer.alloc(200, 'a'));
+  const of = (number: number): Request =>
+    readRequest({
+      code: codes.get,
+      token: empty,
+      options: [
+        ...['files', 'f0'].map((text) => ({ number: options.uriPath, value: Buffer.from(text) })),
+        { number: options.block2, value: block(number, false) },
+      ],
+      payload: empty,
+    }) as Request;
+  await transfers.serve(of(0), 'e', 'another', session);
+  for (let at = 0; at < limits.coapFilesMax; at++) await get(`f${at}`, 0);
+  const before = asked;
+  await transfers.serve(of(1), 'e', 'another', session);
+  assert.equal(asked, before);
+});
+
 test('a file that is another one meanwhile has another ETag; there is no block behind its end', async () => {
   hub.putFile('d', 'fw', Buffer.alloc(10_000, 'a'));
   const first = await get('fw');

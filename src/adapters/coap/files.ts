@@ -13,6 +13,7 @@ import type { Request } from './request.ts';
 
 /** A part that blocks are cut from. */
 interface Fetched {
+  readonly device: string;
   readonly session: DeviceSession;
   readonly name: string;
   readonly from: number;
@@ -44,6 +45,8 @@ export class FileTransfers {
   /** In order of their last use. */
   readonly #fetched = new Map<string, Fetched>();
   readonly #coming = new Map<string, Coming>();
+  /** Devices of uploads that the hub has not opened yet, by their keys. */
+  readonly #opening = new Map<string, string>();
 
   constructor(host: Host) {
     this.#host = host;
@@ -72,7 +75,7 @@ export class FileTransfers {
     const size = blockBytes(exponent);
     // A client that asked for larger blocks than there are goes on at the same byte.
     const from = (block2?.number ?? 0) * blockBytes(block2?.exponent ?? exponent);
-    const part = await this.#part(`${device} ${name}`, name, from, session, files.read);
+    const part = await this.#part(device, name, from, session, files.read);
     const { total } = part.part;
     if (from > 0 && from >= total) return refusal(codes.badOption, 'there is no such block');
     const payload = Buffer.from(part.part.bytes.buffer, part.part.bytes.byteOffset, part.part.bytes.byteLength);
@@ -92,13 +95,14 @@ export class FileTransfers {
 
   /** The part with that byte in it: most blocks are in the one that was fetched for the block before. */
   async #part(
-    key: string,
+    device: string,
     name: string,
     from: number,
     session: DeviceSession,
     read: (name: string, from: number, length: number) => Promise<FilePart>,
   ): Promise<Fetched> {
     const { filePartBytesMax } = this.#host.limits;
+    const key = `${device} ${name}`;
     const known = this.#fetched.get(key);
     const isIn = known !== undefined && from >= known.from && from < known.from + known.part.bytes.length;
     // Another session may be of another identity of that name, and block 0 is of the file as it is now.
@@ -108,9 +112,12 @@ export class FileTransfers {
     }
     const begin = from - (from % filePartBytesMax);
     const part = await read(name, begin, filePartBytesMax);
-    const fetched = { session, name, from: begin, part, at: this.#host.clock.monotonic() };
+    const fetched = { device, session, name, from: begin, part, at: this.#host.clock.monotonic() };
     this.#fetched.delete(key);
     this.#fetched.set(key, fetched);
+    // A device with many files at a time has its own parts fetched again, and nobody else's.
+    const own = [...this.#fetched].filter(([, other]) => other.device === device);
+    if (own.length > limits.coapBodiesPerDeviceMax) this.#fetched.delete(own[0][0]);
     for (const oldest of this.#fetched.keys()) {
       if (this.#fetched.size <= limits.coapFilesMax) break;
       this.#fetched.delete(oldest);
@@ -123,9 +130,8 @@ export class FileTransfers {
     const format = request.contentFormat === undefined ? undefined : formatOf(request.contentFormat);
     if (block1 === undefined || block1.number === 0) {
       await this.#giveUp(key);
-      const coming = await this.#begin(device, name, format?.contentType, session);
-      if (coming === undefined) return NO_FILES;
-      this.#coming.set(key, coming);
+      const begun = await this.#begin(key, device, name, format?.contentType, session);
+      if (begun === undefined) return NO_FILES;
     }
     const coming = this.#coming.get(key);
     if (coming === undefined) return refusal(codes.requestEntityIncomplete, 'begin with block 0');
@@ -135,6 +141,7 @@ export class FileTransfers {
   }
 
   async #begin(
+    key: string,
     device: string,
     name: string,
     contentType: string | undefined,
@@ -142,11 +149,32 @@ export class FileTransfers {
   ): Promise<Coming | undefined> {
     if (session.files === undefined) return undefined;
     const own = [...this.#coming].filter(([, other]) => other.device === device);
-    if (own.length >= limits.coapUploadsPerDeviceMax) await this.#giveUp(own[0][0]);
-    if (this.#coming.size >= limits.coapFilesMax) throw new Refused('throttled', 'too many files are coming');
-    const upload = await session.files.upload(name, contentType);
-    const at = this.#host.clock.monotonic();
-    return { device, upload, blocks: [], gathered: 0, bytes: 0, last: undefined, at, turn: Promise.resolve() };
+    const opening = [...this.#opening.values()].filter((other) => other === device).length;
+    // What the hub is opening counts: else all that come at once would find room.
+    if (this.#opening.has(key) || opening >= limits.coapUploadsPerDeviceMax)
+      throw new Refused('throttled', 'too many files of this device are coming');
+    if (this.#coming.size + this.#opening.size >= limits.coapFilesMax)
+      throw new Refused('throttled', 'too many files are coming');
+    this.#opening.set(key, device);
+    try {
+      if (own.length + opening >= limits.coapUploadsPerDeviceMax && own.length > 0) await this.#giveUp(own[0][0]);
+      const upload = await session.files.upload(name, contentType);
+      const at = this.#host.clock.monotonic();
+      const coming = {
+        device,
+        upload,
+        blocks: [],
+        gathered: 0,
+        bytes: 0,
+        last: undefined,
+        at,
+        turn: Promise.resolve(),
+      };
+      this.#coming.set(key, coming);
+      return coming;
+    } finally {
+      this.#opening.delete(key);
+    }
   }
 
   async #take(key: string, coming: Coming, block: Block | undefined, payload: Buffer): Promise<Answer> {

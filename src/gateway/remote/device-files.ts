@@ -60,8 +60,8 @@ export class HubFiles {
     const [deviceId, moduleId] = device.split('/').map(encodeURIComponent);
     const base = `/devices/${deviceId}${moduleId === undefined ? '' : `/modules/${moduleId}`}/files`;
     return {
-      read: (name, from, length) => this.#read(base, name, from, length),
-      upload: (name, contentType) => this.#upload(base, name, contentType),
+      read: async (name, from, length) => this.#read(base, demandName(name), from, length),
+      upload: async (name, contentType) => this.#upload(base, demandName(name), contentType),
     };
   }
 
@@ -155,6 +155,17 @@ export class HubFiles {
       throw new Refused('unreachable', why);
     }
   }
+}
+
+/**
+ * The hub refuses such names itself, but what stands between may resolve them before it sees them, and the gateway's policy opens the
+ * files of every device.
+ */
+function demandName(name: string): string {
+  const isOwn = name.isWellFormed() && !/(?:^|\/)\.{0,2}(?:\/|$)|\\/.test(name);
+  if (!isOwn || name.length > limits.fileNameCharsMax)
+    throw new Refused('invalid', 'A name of a file has up to 1,024 characters, and no segment that is empty, . or ..');
+  return name;
 }
 
 const ANSWER_BYTES_MAX = 2 * limits.adapterFilePartBytesMax;
