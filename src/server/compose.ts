@@ -61,6 +61,7 @@ import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
 import { measureLiveQueries } from './observe/query-metrics.ts';
 import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
+import { storeTraffic } from './observe/store-traffic.ts';
 import { openPortal, startCode } from './portal/open-portal.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
@@ -164,13 +165,15 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const enrichments = createEnrichments({
     ...{ current: () => routes.current(), hubName, senderOf: readSender, loadTwin: routes.loadTwin, clock },
   });
+  const archiveTraffic = storeTraffic('mooring_archive_store', 'the stores of archives');
+  archiveTraffic.measure(metrics.registry);
   const archive = openArchive({
     enrichments,
     ...{ settings, telemetry, cursors: stores.cursors, clock: storage.clock, logger: log },
     routes: { current: () => routes.current(), onChange: (listener) => routes.watch(() => listener()) },
     ...{ folder: folder.file('archive'), staging: folder.file('archive-staging') },
     node: settings.storage === 'cluster' ? nodeNameOf(settings) : 'hub',
-    observe: () => {},
+    observe: archiveTraffic.observe,
   });
   shutdown.add('archives', () => archive.archives.close());
   storage.keepFor?.(() => archive.archives.wanted());

@@ -20,7 +20,7 @@ import type { Settings } from './config/config.ts';
 import { fileLimits } from './config/file-settings.ts';
 import { openStore } from './file-store.ts';
 import type { Shutdown } from './lifecycle.ts';
-import { type StoreTraffic, storeTraffic } from './observe/file-metrics.ts';
+import { type StoreTraffic, storeTraffic } from './observe/store-traffic.ts';
 
 export interface OpenFilesParts {
   readonly settings: Settings;
@@ -60,7 +60,7 @@ const HTTPS_PORT = 443;
 /** @throws Error whose message says what to do, when the store cannot be used. */
 export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const { settings, clock, log, shutdown } = parts;
-  const traffic = storeTraffic();
+  const traffic = storeTraffic('mooring_files_store', 'the store of files');
   const store = await openStore(settings, parts.folder, { clock, log, observe: traffic.observe });
   if (store !== undefined) shutdown.add('files', () => store.close());
   let port: number | undefined;

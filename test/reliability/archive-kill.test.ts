@@ -7,6 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { createDevices } from '../../bench/servers/hub.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { apiOf } from '../drivers/api.ts';
@@ -19,6 +20,7 @@ import { KillPublisher } from './kill-publisher.ts';
 const ROUNDS = Number(process.env.TEST_ARCHIVE_KILLS ?? 5);
 const SEED = Number(process.env.MOORING_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const DEVICES = 6;
+const crash = pathToFileURL(path.join(import.meta.dirname, '..', 'drivers', 'archive-crash.ts')).href;
 const STEPS = ['listed', 'half', 'uploaded', 'stored', undefined];
 
 function filesIn(root: string): Map<string, Buffer> {
@@ -51,7 +53,7 @@ test(`${ROUNDS} times kill -9 with an archive: each event is in exactly one file
     for (let round = 0; round < ROUNDS; round++) {
       const step = STEPS[round % STEPS.length];
       await hub.kill();
-      hub = await hub.restart({ env: { TEST_ARCHIVE_CRASH: step ?? 'none' } });
+      hub = await hub.restart({ env: { TEST_ARCHIVE_CRASH: step ?? 'none', NODE_OPTIONS: `--import=${crash}` } });
       const port = hub.endpoints.ports.mqtt ?? 0;
       const connected = Promise.all(publishers.map((publisher) => publisher.start(port)));
       // The hub may kill itself before all have come.

@@ -40,6 +40,17 @@ test('a declaration that cannot be is refused with the place', () => {
   refused({ enrichments: [{ key: 'k', value: '$twin.x', endpoints: [] }] }, /^enrichments\[0\]\.value/);
   refused({ enrichments: [{ key: 'k', value: 'v', endpoints: ['no'] }] }, /^enrichments\[0\]\.endpoints/);
   refused({ enrichments: [{ key: 'k', value: 'v', endpoints: ['Events'] }] }, /built-in event hub are not enriched/);
+  const archive = (name: string, more: object = {}) => ({ kind: 'archive', name, ...more });
+  for (const prefix of ['cold', 'Cold/x']) {
+    refused(
+      { endpoints: [archive('cold'), archive('b', { prefix })] },
+      /^endpoints\[1\]\.prefix: '.*' and 'cold' of the archive 'cold' are one folder/,
+    );
+  }
+  const s3 = { store: 's3', prefix: 'cold', bucket: 'b', accessKeyId: 'k', secretAccessKey: 's' };
+  const at = (host: string) => ({ ...s3, s3Endpoint: `https://${host}` });
+  refused({ endpoints: [archive('a', at('one')), archive('b', at('one'))] }, /^endpoints\[1\]\.prefix/);
+  read({ endpoints: [archive('cold'), archive('cold2'), archive('a', at('one')), archive('b', at('two'))] });
   const wrong = () => {
     throw new HubError('ArgumentInvalid', 'line 1, column 3');
   };

@@ -1,6 +1,7 @@
 /** What may be declared, and what becomes of it: a numbered set, in which each endpoint has its place. Pure. */
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
+import { sharesFiles } from './endpoints/archive.ts';
 import { fieldsOf } from './endpoints/fields.ts';
 import { readEndpoint } from './endpoints/kinds.ts';
 import {
@@ -123,6 +124,16 @@ export function checkWhole({ routes, fallback, enrichments, endpoints }: RouteDe
     routes.map(({ name }) => name),
     'routes',
   );
+  for (const [at, endpoint] of endpoints.entries()) {
+    if (endpoint.kind !== 'archive') continue;
+    const archives = endpoints.slice(0, at).filter((other) => other.kind === 'archive');
+    const other = sharesFiles(endpoint, archives);
+    if (other === undefined) continue;
+    fail(
+      `endpoints[${at}].prefix`,
+      `'${endpoint.prefix}' and '${other.prefix}' of the archive '${other.name}' are one folder, or one is in the other: each archive needs its own.`,
+    );
+  }
   const known = (name: string, place: string): void => {
     if (same(name, BUILT_IN_ENDPOINT) || endpoints.some((endpoint) => same(endpoint.name, name))) return;
     fail(place, `there is no endpoint '${name}'.`);

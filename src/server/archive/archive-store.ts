@@ -28,7 +28,8 @@ export async function openArchiveStore(parts: ArchiveStoreParts): Promise<Archiv
     const { openTreeStore } = await import('../../stores/objects/tree/tree-store.ts');
     return openTreeStore(parts.folder, encodeURIComponent(`${endpoint.name}@${parts.node}`));
   }
-  const folder = path.join(parts.staging, endpoint.name);
+  // A name may be '..'.
+  const folder = path.join(parts.staging, `${endpoint.name}@${parts.node}`);
   if (endpoint.store === 'azure') {
     const objection = objectionToConnectionString(endpoint.connectionString ?? '');
     if (objection !== undefined) throw new Error(`connectionString: ${objection}`);
@@ -38,9 +39,7 @@ export async function openArchiveStore(parts: ArchiveStoreParts): Promise<Archiv
       container: endpoint.container ?? '',
       ...{ ca, folder, clock, observe },
     });
-    // Each upload finds out by itself whether the container is there.
-    await store.prepare().catch(() => {});
-    return store;
+    return preparing(store);
   }
   const { openS3Store } = await import('../../stores/objects/s3/s3-store.ts');
   const { accessKeyId = '', secretAccessKey = '', region = '' } = endpoint;
@@ -53,4 +52,24 @@ export async function openArchiveStore(parts: ArchiveStoreParts): Promise<Archiv
     },
     ...{ ca, folder, clock, observe },
   });
+}
+
+/** Makes the container before the first upload, whenever the account can be reached, and again behind one that failed. */
+function preparing(store: ArchiveStore & { prepare(): Promise<void> }): ArchiveStore {
+  let isPrepared = false;
+  return {
+    kind: store.kind,
+    async put(objectPath, source, options) {
+      // Who may write into a container need not be one who may make it: the upload says what is wrong.
+      if (!isPrepared) await store.prepare().catch(() => {});
+      isPrepared = false;
+      const facts = await store.put(objectPath, source, options);
+      isPrepared = true;
+      return facts;
+    },
+    head: (objectPath) => store.head(objectPath),
+    read: (objectPath, range) => store.read(objectPath, range),
+    check: () => store.check(),
+    close: () => store.close(),
+  };
 }

@@ -3,7 +3,6 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { createArchives, type KnownArchive } from '../../core/archive/archives.ts';
 import { type HistoryArchive, historyLog } from '../../core/archive/history.ts';
-import type { ArchiveStep } from '../../core/archive/ports.ts';
 import type { Archives } from '../../core/archive/room.ts';
 import type { EventsParts } from '../../core/events/events.ts';
 import type { EventLog } from '../../core/events/ports.ts';
@@ -47,7 +46,6 @@ export function openArchive(parts: OpenArchiveParts): OpenArchive {
   const archives = openArchives({
     ...parts,
     ...{ log, eventHub: telemetry.name, folder: archiveFolder ?? parts.folder, caFile: filesStoreCaFile },
-    ...crashStep(),
   });
   const files = createHistoryFiles();
   const history = {
@@ -74,15 +72,4 @@ function chosen(known: readonly KnownArchive[], name: string | undefined): Histo
   const [{ endpoint, since, open } = { endpoint: undefined, since: 0, open: undefined }] = fit;
   if (fit.length !== 1 || endpoint === undefined || open === undefined) return undefined;
   return { endpoint: endpoint.name, since, store: open.store };
-}
-
-/** Tests have a hub kill itself at a step of its archive, as a crash would. */
-function crashStep(): { readonly reached?: (step: ArchiveStep) => void } {
-  const wanted = process.env.TEST_ARCHIVE_CRASH;
-  if (wanted === undefined) return {};
-  return {
-    reached: (step) => {
-      if (step === wanted) process.kill(process.pid, 'SIGKILL');
-    },
-  };
 }

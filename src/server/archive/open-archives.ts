@@ -4,7 +4,6 @@ import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { type Archiver, startArchiver } from '../../core/archive/archiver.ts';
 import type { KnownArchive } from '../../core/archive/archives.ts';
-import type { ArchiveStep } from '../../core/archive/ports.ts';
 import type { ArchiveEndpoint } from '../../core/routes/endpoints/archive.ts';
 import type { Enrichments } from '../../core/routes/enrichments.ts';
 import type { CursorStore, RoutedLog } from '../../core/routes/ports.ts';
@@ -31,7 +30,6 @@ export interface OpenArchivesParts extends Pick<ArchiveStoreParts, 'folder' | 's
   /** Certificate authority of stores elsewhere (PEM). */
   readonly caFile: string | undefined;
   readonly enrichments: Enrichments;
-  readonly reached?: (step: ArchiveStep) => void;
 }
 
 export interface OpenArchives {
@@ -70,7 +68,6 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
         ...{ endpoint, slot: placed.slot, since: placed.since, store, builders },
         ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.node, clock, logger },
         enriched: (records) => enrichments.enriched(endpoint.name, records),
-        ...(parts.reached !== undefined && { reached: parts.reached }),
       });
       return { archiver, store };
     } catch (error) {

@@ -28,7 +28,7 @@ export function archiveSettings(documented: Documented, groupPattern: RegExp) {
       topic: 'Events',
       meaning:
         'Whether events that an archive is to have and has not yet are kept beyond `retentionDays`. `retentionBytes` holds all the same, so that ' +
-        'the disk does not fill up. For `storage` `embedded`.',
+        'the disk does not fill up, and may not be `off`. For `storage` `embedded`.',
       form: 'on or off',
     }),
   };

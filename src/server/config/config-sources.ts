@@ -72,6 +72,12 @@ export function loadSettings(
   if (settings.otlpEndpoint !== undefined && settings.monitoring === false) {
     problems.push('otlpEndpoint: traces are made of monitoring events. Switch monitoring on, or leave it out.');
   }
+  if (settings.retentionWaitsForArchive === true && settings.retentionBytes === 'off') {
+    problems.push(
+      'retentionWaitsForArchive: while an archive does not take events, only retentionBytes keeps them from filling the disk. ' +
+        'Give it a bound, or leave it at auto.',
+    );
+  }
   problems.push(...clusterProblems(settings));
   problems.push(...storeProblems(settings, (name) => sources[name] !== 'default'));
   if (problems.length > 0) throw new SettingsError(problems);

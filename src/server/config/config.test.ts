@@ -174,3 +174,9 @@ test('config check says whether the settings can be used, print where each comes
   assert.equal(runConfig(['print', '--help'], {}, output), 0);
   assert.match(written.out[2], /^Usage: mooring config/);
 });
+
+test('events that wait for an archive are bounded by their bytes', () => {
+  const waits = ['--retention-waits-for-archive', 'on'];
+  assert.match(problems([...waits, '--retention-bytes', 'off'])[0], /^retentionWaitsForArchive: .*retentionBytes/);
+  assert.equal(loadSettings(waits, {}).settings.retentionBytes, 'auto');
+});

@@ -1,46 +1,7 @@
-import { Counter, Gauge, type Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 import type { FilesRoom } from '../../core/files/files.ts';
 import type { ObjectStore } from '../../core/files/object-store.ts';
-import type { Outcome } from '../../stores/objects/remote/store-client.ts';
-
-/** Requests to a store elsewhere, counted from before there is a registry. */
-export interface StoreTraffic {
-  observe(outcome: Outcome, seconds: number): void;
-  measure(registry: Registry): void;
-}
-
-export function storeTraffic(): StoreTraffic {
-  const counts: Record<Outcome, number> = { ok: 0, refused: 0, failed: 0 };
-  let secondsInAll = 0;
-  return {
-    observe(outcome, seconds) {
-      counts[outcome] += 1;
-      secondsInAll += seconds;
-    },
-    measure(registry) {
-      const registers = [registry];
-      new Counter({
-        name: 'mooring_files_store_requests_total',
-        help: 'Requests to the store of files, by what became of them; each try counts',
-        labelNames: ['outcome'],
-        registers,
-        collect() {
-          this.reset();
-          for (const [outcome, count] of Object.entries(counts)) this.inc({ outcome }, count);
-        },
-      });
-      new Counter({
-        name: 'mooring_files_store_seconds_total',
-        help: 'Seconds until the store of files had answered, of all requests together',
-        registers,
-        collect() {
-          this.reset();
-          this.inc(secondsInAll);
-        },
-      });
-    },
-  };
-}
+import type { StoreTraffic } from './store-traffic.ts';
 
 /** What lies in the store of files, and what waits for devices and back ends; read when it is asked for. */
 export function measureFiles(

@@ -75,3 +75,24 @@ export const archiveKind: EndpointKind<ArchiveEndpoint> = {
     return common;
   },
 };
+
+/**
+ * The archive among `others` into whose folder of files this one would write, or that would write into its folder: they would replace each other's
+ * files, or a reader of one would find events twice. Undefined = none.
+ */
+export function sharesFiles(archive: ArchiveEndpoint, others: readonly ArchiveEndpoint[]): ArchiveEndpoint | undefined {
+  const below = (a: ArchiveEndpoint, b: ArchiveEndpoint): boolean => `${foldedOf(a)}/`.startsWith(`${foldedOf(b)}/`);
+  return others.find(
+    (other) => storeOf(other) === storeOf(archive) && (below(archive, other) || below(other, archive)),
+  );
+}
+
+/** Some disks know a name in any case. */
+const foldedOf = ({ prefix }: ArchiveEndpoint): string => prefix.toLowerCase();
+
+/** What is the same for archives that write into one place. */
+function storeOf({ store, connectionString = '', container, s3Endpoint, bucket }: ArchiveEndpoint): string {
+  const account = /(?:^|;)\s*AccountName=([^;]*)/i.exec(connectionString)?.[1].trim();
+  const host = s3Endpoint && new URL(s3Endpoint).host;
+  return JSON.stringify([store, account, container, host, bucket]);
+}
