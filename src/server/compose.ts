@@ -361,6 +361,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   shutdown.add('health', () => health.close());
   const portal = await openPortal({
     ...{ settings, folder, policies, recorder, metrics, health, onDisk: storage.onDisk, clock, random, log, shutdown },
+    telemetry,
   });
   if (nodes !== undefined) {
     health.add(nodesCheck(nodes));

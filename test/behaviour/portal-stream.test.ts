@@ -161,6 +161,9 @@ test('topics of an open stream are changed by its own session, and a topic that 
   const overview = await stream.next(({ event }) => event === 'overview');
   assert.equal(overview.data.ready, true);
   assert.equal(typeof overview.data.connected, 'number');
+  assert.equal(overview.data.retentionDays, 1);
+  const { oldestEventTime } = overview.data;
+  assert.ok(oldestEventTime === null || Math.abs(Number(oldestEventTime) - Date.now()) < 60_000, `${oldestEventTime}`);
   const change = (session: PortalSession, json: object) =>
     session.fetch(`/portal/stream/${hello.data.stream}`, { method: 'POST', json });
   assert.equal((await change(owner, { topics: ['monitoring'] })).status, 204);
@@ -186,6 +189,39 @@ test('topics of an open stream are changed by its own session, and a topic that 
   for (const { event, data } of poor.events) {
     if (event === 'refused') assert.equal(data.code, 'IotHubUnauthorizedAccess');
   }
+});
+
+test('what happened before a page was opened is had once, as its stream would have told it, by who may read that', async () => {
+  const device = await connected('past-1');
+  await publish(device, 'past-1', 'so that there is an event');
+  await using stream = await openStream(owner, ['monitoring', 'overview']);
+  await stream.next(({ event }) => event === 'hello');
+  await api.devices.delete('past-1');
+  const told = await stream.next(
+    ({ event, data }) => event === 'monitoring' && JSON.stringify(data).includes('identityDeleted'),
+  );
+  const live = shown(told).find(({ type }) => type === 'identityDeleted');
+  device.socket.destroy();
+
+  const ask = async (session: PortalSession, query: string) => {
+    const answer = await session.fetch(`/portal/recent${query}`);
+    return { status: answer.status, body: (await answer.json()) as { readonly events?: readonly object[] } };
+  };
+  let events: readonly object[] = [];
+  await until('it is stored', async () => {
+    events = (await ask(owner, '')).body.events ?? [];
+    return events.some((event) => JSON.stringify(event) === JSON.stringify(live));
+  });
+  assert.ok(events.length > 3 && events.length <= limits.portalEventsPerTickMax);
+  const typeOf = (event: object): unknown => (event as { readonly type: unknown }).type;
+  assert.ok(events.map(typeOf).indexOf('identityCreated') < events.map(typeOf).lastIndexOf('identityDeleted'));
+  const { body } = await ask(owner, '?top=2');
+  assert.equal(body.events?.length, 2);
+  for (const query of ['?top=0', '?top=51', '?top=x', '?other=1']) assert.equal((await ask(owner, query)).status, 400);
+  const reader = await signIn(hub, { connectionString: hub.endpoints.connectionStrings.registryRead });
+  assert.equal((await ask(reader, '')).status, 401);
+  const overview = await stream.next(({ event, data }) => event === 'overview' && data.oldestEventTime !== null);
+  assert.ok(Math.abs(Number(overview.data.oldestEventTime) - Date.now()) < 120_000);
 });
 
 test('streams are bounded, and end with their session', async () => {

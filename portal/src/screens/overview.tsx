@@ -116,10 +116,23 @@ function Tiles({ totals, stats }: { readonly totals: Totals | undefined; readonl
       </Tile>
       <Tile name="Disk" value={stats?.diskUsed == null ? '–' : bytesText(stats.diskUsed)}>
         {stats?.diskFree != null && `used, ${bytesText(stats.diskFree)} free`}
-        {stats?.retentionDays !== undefined && `, events kept ${stats.retentionDays} days`}
+      </Tile>
+      <Tile name="Events kept" value={stats?.retentionDays === undefined ? '–' : daysText(stats.retentionDays)}>
+        {stats?.oldestEventTime != null && `oldest ${agoText(stats.time - stats.oldestEventTime)}`}
+        {stats?.oldestEventTime === null && 'none yet'}
       </Tile>
     </div>
   );
+}
+
+const daysText = (days: number): string => `${countText(days)} ${days === 1 ? 'day' : 'days'}`;
+
+function agoText(ms: number): string {
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 1) return 'less than a minute ago';
+  if (minutes < 120) return `${minutes} ${minutes === 1 ? 'minute' : 'minutes'} ago`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} hours ago` : `${countText(Math.floor(hours / 24))} days ago`;
 }
 
 function Tile(props: { readonly name: string; readonly value: string; readonly children?: ComponentChildren }) {

@@ -5,6 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import type { EventLog } from '../../core/events/ports.ts';
 import type { Policy } from '../../core/identity/types.ts';
 import type { Recorder } from '../../core/monitoring/types.ts';
 import type { PortalOptions } from '../../protocols/http/options.ts';
@@ -23,13 +24,14 @@ import { Sampler } from './sampler.ts';
 export const PORTAL_SECRET_FILE = 'portal.secret';
 
 export interface PortalParts {
-  readonly settings: Pick<Settings, 'portal' | 'portalOrigin' | 'adminPort'>;
+  readonly settings: Pick<Settings, 'portal' | 'portalOrigin' | 'adminPort' | 'retentionDays'>;
   readonly folder: DataFolder;
   readonly policies: readonly Policy[];
   readonly metrics: Pick<Metrics, 'registry'>;
   readonly health: Health;
   readonly recorder: Recorder;
   readonly onDisk: Storage['onDisk'];
+  readonly telemetry: EventLog;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -50,7 +52,8 @@ const SWEEP_MS = 60_000;
 
 /** Undefined where it is switched off, or has no port. */
 export async function openPortal(parts: PortalParts): Promise<OpenPortal | undefined> {
-  const { settings, folder, policies, clock, random, log, shutdown, metrics, health, onDisk, recorder } = parts;
+  const { settings, folder, policies, clock, random, log, shutdown, metrics, health, onDisk, recorder, telemetry } =
+    parts;
   const file = folder.file(PORTAL_SECRET_FILE);
   const owner = policies.find(({ name }) => name === OWNER);
   if (!settings.portal || settings.adminPort === 'off' || owner === undefined) {
@@ -78,6 +81,7 @@ export async function openPortal(parts: PortalParts): Promise<OpenPortal | undef
   const sampler = await Sampler.open({
     ...{ hubName: folder.facts.hubName, registry: metrics.registry, health, folder: folder.path, onDisk, clock, log },
     file: folder.file('portal.history'),
+    ...{ telemetry, retentionDays: settings.retentionDays },
   });
   shutdown.add('portal history', () => sampler.close());
   return {

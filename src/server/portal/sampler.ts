@@ -6,6 +6,7 @@ import type { Registry } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import type { EventLog } from '../../core/events/ports.ts';
 import { diskRoom } from '../observe/health/disk-check.ts';
 import type { Health } from '../observe/health/health.ts';
 import {
@@ -16,6 +17,7 @@ import {
   historyValues,
   type Ring,
 } from './history-file.ts';
+import { OldestEvent } from './oldest-event.ts';
 
 export interface SamplerParts {
   readonly hubName: string;
@@ -25,6 +27,8 @@ export interface SamplerParts {
   readonly folder: string;
   readonly onDisk: readonly { stats(): { readonly bytes: number } }[];
   readonly file: string;
+  readonly telemetry: Pick<EventLog, 'partitionCount' | 'partition' | 'read' | 'giveBack'>;
+  readonly retentionDays: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -54,6 +58,7 @@ export interface HistoryAnswer {
 export class Sampler {
   readonly #parts: SamplerParts;
   readonly #file: HistoryFile;
+  readonly #oldest: OldestEvent;
   readonly #begun = new Map<Ring, { readonly step: number; readonly reading: Reading }>();
   #lastShown: Reading | undefined;
   #cancel = (): void => {};
@@ -61,6 +66,7 @@ export class Sampler {
   private constructor(parts: SamplerParts, file: HistoryFile) {
     this.#parts = parts;
     this.#file = file;
+    this.#oldest = new OldestEvent(parts.telemetry, parts.clock);
   }
 
   static async open(parts: SamplerParts): Promise<Sampler> {
@@ -77,8 +83,8 @@ export class Sampler {
 
   /** As pages show it: what has come since the last look of any page, per second. */
   async overview(): Promise<object> {
-    const { clock, health } = this.#parts;
-    const [reading, report] = await Promise.all([this.#read(), health.report()]);
+    const { clock, health, retentionDays } = this.#parts;
+    const [reading, report, oldest] = await Promise.all([this.#read(), health.report(), this.#oldest.time()]);
     const before = this.#lastShown;
     // One of long ago says nothing of now.
     const isRecent = before !== undefined && reading.at - before.at < 5000;
@@ -87,6 +93,8 @@ export class Sampler {
     return {
       time: clock.now(),
       ...Object.fromEntries(historyValues.map((name) => [name, point?.[name] ?? gaugeOf(reading, name) ?? null])),
+      retentionDays,
+      oldestEventTime: oldest ?? null,
       ready: report.ready,
       status: report.status,
       checks: report.checks,

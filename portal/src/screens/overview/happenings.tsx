@@ -1,5 +1,6 @@
 /** The last things that happened between devices and the hub. */
 import { useEffect, useState } from 'preact/hooks';
+import { ask } from '../../api.ts';
 import type { MonitoringEvent } from '../../parts/monitoring.ts';
 import { MonitoringLine } from '../../parts/monitoring-line.tsx';
 import { useMay } from '../../session.ts';
@@ -11,6 +12,15 @@ const DRAW_MS = 250;
 export function Happenings() {
   const mayRead = useMay('ServiceConnect');
   return mayRead ? <List /> : null;
+}
+
+const keyOf = ({ time, type, deviceId, sequenceNumber }: MonitoringEvent): string =>
+  JSON.stringify([time, type, deviceId, sequenceNumber]);
+
+/** Newest first, each once. */
+function joined(newer: readonly MonitoringEvent[], older: readonly MonitoringEvent[]): readonly MonitoringEvent[] {
+  const known = new Set(newer.map(keyOf));
+  return [...newer, ...older.filter((event) => !known.has(keyOf(event)))].slice(0, SHOWN);
 }
 
 function List() {
@@ -26,9 +36,18 @@ function List() {
       if (fresh.length === 0) return;
       const added = fresh.reverse();
       fresh = [];
-      setEvents((before) => [...added, ...before].slice(0, SHOWN));
+      setEvents((before) => joined(added, before));
     }, DRAW_MS);
+    // What happened before. What comes meanwhile may be in both.
+    const gone = new AbortController();
+    const query = { top: String(SHOWN) };
+    ask<{ events: readonly MonitoringEvent[] }>('GET', '/portal/recent', { query, signal: gone.signal }).then(
+      ({ data: { events: past } }) => setEvents((now) => joined(now, past.toReversed())),
+      // A hub without monitoring has no past; what comes is shown all the same.
+      () => {},
+    );
     return () => {
+      gone.abort();
       end();
       clearInterval(timer);
     };

@@ -27,6 +27,8 @@ export interface Stats extends Values, Health {
   /** UTC milliseconds. */
   readonly time: number;
   readonly retentionDays?: number;
+  /** UTC milliseconds; null = there is no event. */
+  readonly oldestEventTime?: number | null;
 }
 
 export interface History {

@@ -17,6 +17,7 @@ import { invalidArgument } from '../refusals.ts';
 import { cookieName, cookiesOf, isCrossSite, isPrivate } from './browser-rules.ts';
 import { deviceSockets } from './device/device-route.ts';
 import { pagePaths, pageSecurity, sendPage } from './pages.ts';
+import { recentEvents } from './recent-events.ts';
 import { addJsonParser, addSessionRoutes, type SessionGate } from './session-routes.ts';
 import type { Session } from './sessions.ts';
 import { addStreamRoutes } from './stream/streams.ts';
@@ -32,6 +33,10 @@ const historySchema = z.strictObject({
   from: time.optional(),
   to: time.optional(),
   points: z.coerce.number().int().min(1).max(limits.historyPointsMax).default(400),
+});
+
+const recentSchema = z.strictObject({
+  top: z.coerce.number().int().min(1).max(limits.portalEventsPerTickMax).default(limits.portalEventsPerTickMax),
 });
 
 export interface Portal {
@@ -93,6 +98,14 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
     const now = options.hub.clock.now();
     const answer = options.history(from ?? now - HOUR_MS, to ?? now, points);
     return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer));
+  });
+
+  app.get('/portal/recent', async (request, reply) => {
+    const { principal } = gate.demand(request.raw);
+    const parsed = recentSchema.safeParse(request.query);
+    if (!parsed.success) throw invalidArgument(parsed.error, 'query');
+    const events = await recentEvents(options.hub, principal, parsed.data.top);
+    return reply.type('application/json; charset=utf-8').send(JSON.stringify({ events }));
   });
 
   const principals = new WeakMap<http.IncomingMessage, PolicyPrincipal>();
