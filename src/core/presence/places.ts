@@ -42,6 +42,8 @@ export interface Places {
   /** Frees the places that these still have; one that has lost its place, or never had it, changes nothing. */
   release(holders: readonly Holder[]): Promise<void>;
   find(key: IdentityKey): Promise<Holder | undefined>;
+  /** What a node holds. May read every place of the hub: not for often. */
+  of(node: string): Promise<readonly Holder[]>;
   /** Devices (not modules) that have a connection. */
   connectedDevices(): Promise<number>;
   /** A node has gone: frees every place of it, and tells which. */

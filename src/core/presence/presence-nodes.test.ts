@@ -82,6 +82,21 @@ test('a connection that is displaced before its own node has heard that it has t
   assert.equal((await places.find(device('d1')))?.node, 'b');
 });
 
+test('a connection that was displaced without a word of it is ended, and a place without a connection is freed', async () => {
+  const { a, b, places, told, claimOf } = twoNodes();
+  await a.claim(claimOf('it'));
+  await a.compare();
+  assert.deepEqual(told, []);
+  // The answer to such a claim was lost, or its node has died before it could tell.
+  const lost = { key: device('d1'), generationId: 'g1', node: 'b', connection: 99, since: 0 };
+  await places.claim([lost]);
+  await a.compare();
+  assert.deepEqual(told, ['it taken-over']);
+  assert.equal(a.held(), 0);
+  await b.compare();
+  assert.equal(await places.find(device('d1')), undefined);
+});
+
 test('a connection of another node is woken, told and asked; one whose node has gone is not there', async () => {
   const { a, b, rooms, told, claimOf } = twoNodes();
   await b.claim(claimOf('it'));

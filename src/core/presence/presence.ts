@@ -102,6 +102,11 @@ export type PresenceRoom = WatchedPresence & {
   readonly connections: Connections;
   /** Connections of this node that have their place. */
   held(): number;
+  /**
+   * Compares them with the places that this node has: ends those that another has displaced without a word of it, and frees places that no
+   * connection has. @throws what the places throw
+   */
+  compare(): Promise<void>;
   /** Ends some of them, the oldest first. @returns how many are left */
   letGo(reason: DisconnectReason, countMax: number): number;
 };
@@ -309,6 +314,18 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       endAll(reason, () => true);
     },
     held: () => held.size,
+    async compare() {
+      const node = room.node;
+      const before = [...held.values()];
+      const all = await places.of(node);
+      // It has let go of everything meanwhile.
+      if (room.node !== node) return;
+      const kept = new Set(all.map(({ connection }) => connection));
+      for (const session of before) if (!kept.has(session.connection)) end(session, 'taken-over');
+      const here = new Set([...held.values(), ...claiming].map(({ connection }) => connection));
+      const left = all.filter(({ connection }) => !here.has(connection));
+      if (left.length > 0) await places.release(left);
+    },
     letGo(reason, countMax) {
       let count = 0;
       for (const session of held.values()) {

@@ -30,7 +30,9 @@ export interface MembershipWatcher {
   left?(node: NodeFacts): void;
   /** This node has no lease any more; what it holds is to be let go of at once. */
   lost?(): void;
-  /** It has one again, perhaps under another id. */
+  /** It has joined again, under another id. Resolves when every other node knows it by that. */
+  rejoined?(): Promise<void>;
+  /** It has a lease again, and every other node knows it. */
   regained?(): void;
   /** What others have left for this node; settled when it is taken. */
   notices?(notices: readonly Notice[]): Promise<void>;
@@ -46,6 +48,8 @@ export interface MembershipWatcher {
 
 interface Known {
   readonly facts: NodeFacts;
+  /** Monotonic: when this node has heard of it first. */
+  readonly since: number;
   /** Monotonic, not before its lease is over. */
   until: number;
 }
@@ -62,6 +66,8 @@ export class Membership {
   #validUntil = Number.NEGATIVE_INFINITY;
   #hasJoined = false;
   #isLost = false;
+  /** The others know this node by the id that it has: else what they ask and tell would not reach it. */
+  #isKnown = true;
   #isDraining = false;
   #isClosed = false;
   #cancelRenewal: Cancel = () => {};
@@ -97,7 +103,7 @@ export class Membership {
 
   /** Whether this node may answer for the hub now. Cheap. */
   get isValid(): boolean {
-    return this.#clock.monotonic() < this.#validUntil;
+    return this.#isKnown && this.#clock.monotonic() < this.#validUntil;
   }
 
   /** Another node whose lease lasts, as far as is known; undefined = it has gone. */
@@ -137,11 +143,12 @@ export class Membership {
     this.#plan(limits.nodeRenewMs);
   }
 
-  /** Who has a lease, as of a moment after the call. */
+  /** Who has a lease. Calls at the same time share an answer. */
   async look(): Promise<void> {
     this.#looking ??= (async () => {
+      const asked = this.#clock.monotonic();
       try {
-        this.#heard(await this.#parts.store.list(), this.#clock.monotonic());
+        this.#heard(await this.#parts.store.list(), asked);
       } finally {
         this.#looking = undefined;
       }
@@ -217,22 +224,20 @@ export class Membership {
   }
 
   async #renew(): Promise<void> {
-    const { store, duties, log } = this.#parts;
+    const { store, duties } = this.#parts;
     const asked = this.#clock.monotonic();
     const lease = await store.renew(this.#own, limits.nodeLeaseMs, duties, this.#parts.devices?.());
     if (lease === undefined) {
       this.#lose();
       if (this.#isClosed) return;
+      this.#isKnown = false;
       const waitMs = await this.#tryJoin();
       if (waitMs !== undefined) throw new Error('another node has this one’s name meanwhile');
+      this.#becomeKnown();
     } else {
       this.#took(lease, asked);
     }
-    if (this.#isLost && this.isValid) {
-      this.#isLost = false;
-      log.info({ node: this.name }, 'this node has a lease again');
-      this.#tell((watcher) => watcher.regained?.());
-    }
+    this.#regain();
     this.#tell((watcher) => watcher.renewed?.());
     const notices = lease?.notices ?? [];
     if (notices.length > 0) {
@@ -240,6 +245,33 @@ export class Membership {
       await store.noticesTaken(notices.map(({ id }) => id));
     }
     await this.#bury();
+  }
+
+  /**
+   * A node that has joined again answers for the hub when every other knows its new id: has been told over a link, or has renewed its own
+   * lease since, which who has one has done after the length of a lease.
+   */
+  #becomeKnown(): void {
+    const own = this.#own;
+    let cancel: Cancel = () => {};
+    const renewed = new Promise<void>((resolve) => {
+      cancel = this.#clock.after(limits.nodeLeaseMs, resolve);
+    });
+    const told = Promise.all(this.#watchers.map((watcher) => watcher.rejoined?.()));
+    Promise.race([told, renewed])
+      .then(() => {
+        if (this.#own !== own || this.#isClosed) return;
+        this.#isKnown = true;
+        this.#regain();
+      })
+      .finally(cancel);
+  }
+
+  #regain(): void {
+    if (!this.#isLost || !this.isValid) return;
+    this.#isLost = false;
+    this.#parts.log.info({ node: this.name }, 'this node has a lease again');
+    this.#tell((watcher) => watcher.regained?.());
   }
 
   #took(lease: Lease, asked: number): void {
@@ -255,7 +287,7 @@ export class Membership {
       this.#isDraining = true;
       this.#tell((watcher) => watcher.drains?.());
     }
-    this.#heard(lease.nodes, this.#clock.monotonic());
+    this.#heard(lease.nodes, asked);
     for (const duty of lease.duties) if (!before.has(duty)) this.#tell((watcher) => watcher.gained?.(duty));
   }
 
@@ -279,17 +311,20 @@ export class Membership {
     if (buried.length > 0) this.#tell((watcher) => watcher.buried?.(buried));
   }
 
-  #heard(nodes: readonly LeasedNode[], now: number): void {
+  /** @param asked Monotonic, before the database was: of a node that was met since then an absence says nothing */
+  #heard(nodes: readonly LeasedNode[], asked: number): void {
+    const now = this.#clock.monotonic();
     const there = new Set<string>();
     for (const { leaseMs, ...facts } of nodes) {
       if (facts.id === this.#own) continue;
       there.add(facts.id);
       const known = this.#others.get(facts.id);
-      this.#others.set(facts.id, { facts, until: Math.max(known?.until ?? 0, now + leaseMs) });
+      const until = Math.max(known?.until ?? 0, now + leaseMs);
+      this.#others.set(facts.id, { facts, since: known?.since ?? now, until });
       if (known === undefined) this.#tell((watcher) => watcher.joined?.(facts));
     }
-    for (const [id, { facts }] of this.#others) {
-      if (there.has(id)) continue;
+    for (const [id, { facts, since }] of this.#others) {
+      if (there.has(id) || since > asked) continue;
       this.#others.delete(id);
       this.#buriesLeft = 0;
       this.#parts.log.info({ node: facts.name, id }, 'a node has gone');

@@ -1,9 +1,11 @@
 /** Nodes of one process each, as far as they concern each other: links, and what is told where there is none. Over PostgreSQL. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { until } from '../../../test/drivers/until.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
+import type { Places } from '../../core/presence/places.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import type { ConnectionClaim } from '../../core/presence/types.ts';
 import { type OpenedPostgres, withPostgres } from '../../stores/contract/postgres.ts';
@@ -12,12 +14,18 @@ import { WORDS } from './words.ts';
 
 withPostgres('nodes that cannot reach each other', (open) => {
   /** @param address where the others are told to find it */
-  async function node(opened: OpenedPostgres, name: string, address = '127.0.0.1') {
+  async function node(
+    opened: OpenedPostgres,
+    name: string,
+    address = '127.0.0.1',
+    places: Places = opened.tables.places,
+    words = WORDS,
+  ) {
     const { tables } = opened;
     const told: string[] = [];
     const nodes = new Nodes({
       node: { name, folder: name, address, version: '1' },
-      ...{ duties: [], stores: tables, places: tables.places, logs: [], hubName: 'hub' },
+      ...{ duties: [], stores: tables, places, logs: [], hubName: 'hub', words },
       ...{ clock: systemClock, random: systemRandom, log: silentLog },
     });
     const presence = createPresence({ places: nodes.places, nodes: nodes.presence, clock: systemClock });
@@ -72,6 +80,72 @@ withPostgres('nodes that cannot reach each other', (open) => {
       assert.deepEqual(dropped, ['taken-over']);
       assert.equal((await b.presence.state({ deviceId: 'd1' })).connected, true);
       assert.equal(b.presence.held(), 0);
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a node that joins again lets nobody in before the others know it by its new id', async () => {
+    const opened = await open();
+    const a = await node(opened, 'a');
+    const b = await node(opened, 'b');
+    try {
+      const { membership } = a.nodes;
+      const regained = new Promise<boolean>((resolve) => {
+        membership.watch({ regained: () => resolve(b.nodes.membership.of(membership.own) !== undefined) });
+      });
+      // Its lease is over.
+      await opened.tables.nodes.leave(membership.own);
+      await membership.renew();
+      assert.equal(await regained, true);
+      assert.deepEqual(a.told, ['forgets', 'forgets'], 'when it loses its lease, and when it has one again');
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a connection that was displaced by a claim of unknown outcome at another node is ended', async () => {
+    const opened = await open();
+    const { exampleIdentity } = await import('../../stores/contract/identities.ts');
+    const identity = exampleIdentity({ deviceId: 'd1' }, { generationId: 'g1' });
+    await opened.tables.identities.write([{ kind: 'create', identity, countMax: 10 }]);
+    const { places } = opened.tables;
+    const a = await node(opened, 'a', '127.0.0.1', {
+      ...places,
+      async claim(claims) {
+        await places.claim(claims);
+        return claims.map(() => ({ kind: 'unknown', error: new Error('the answer was lost') }));
+      },
+    });
+    const b = await node(opened, 'b');
+    try {
+      const dropped: string[] = [];
+      await b.presence.claim(claimOf(dropped));
+      await assert.rejects(a.presence.claim(claimOf([])), { code: 'ServiceUnavailable' });
+      await a.nodes.membership.renew();
+      await a.nodes.elsewhere.heard();
+      await b.nodes.membership.renew();
+      await until('it is ended', () => dropped.length > 0);
+      assert.deepEqual([dropped, b.presence.held()], [['taken-over'], 0]);
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a node whose words are one newer is talked to', async () => {
+    const opened = await open();
+    const a = await node(opened, 'a');
+    const b = await node(opened, 'b', '127.0.0.1', opened.tables.places, WORDS + 1);
+    try {
+      await Promise.all(
+        [a, b].map(({ nodes }) => nodes.elsewhere.tell('identities', `d1 by ${nodes.membership.name}`)),
+      );
+      await Promise.all([a, b].map(({ nodes }) => nodes.elsewhere.heard()));
+      assert.deepEqual([a.told, b.told], [['d1 by b'], ['d1 by a']]);
+      assert.deepEqual([a.nodes.unreached(), b.nodes.unreached()], [[], []]);
     } finally {
       await Promise.all([a.nodes.close(), b.nodes.close()]);
       await opened.close();

@@ -68,6 +68,10 @@ export class Nodes implements NodesControl {
   readonly elsewhere: Elsewhere;
   readonly #parts: NodesParts;
   readonly #peers = new Map<string, Peer>();
+  /** Monotonic, when connections are to be compared with their places: at the first renewal behind each. */
+  #compareAt: readonly number[] = [];
+  /** The others are to compare theirs, too: what became of a claim of this node is not known. */
+  #isUnsure = false;
   /** Notes without a value that are told at the end of this turn, each once. */
   readonly #soon = new Set<string>();
   #tls: NodeTls | undefined;
@@ -88,7 +92,10 @@ export class Nodes implements NodesControl {
         await Promise.all(parts.logs.map(settled));
       },
     };
-    this.places = leasedPlaces(parts.places, membership);
+    this.places = leasedPlaces(parts.places, membership, () => {
+      this.#isUnsure = true;
+      this.#compareSoon();
+    });
     this.receivers = new NodeReceivers({
       store: parts.stores.receivers,
       own: () => membership.own,
@@ -108,8 +115,16 @@ export class Nodes implements NodesControl {
       left: ({ id }) => {
         this.#peers.get(id)?.gone();
         this.#peers.delete(id);
+        // It may have displaced connections, and have died before it could tell.
+        this.#compareSoon();
       },
+      renewed: () => void this.#compare(),
       lost: () => this.#letGo(),
+      rejoined: async () => {
+        const { own } = membership;
+        const isOver = (): boolean => membership.own !== own;
+        await Promise.all([...this.#peers.values()].map((peer) => peer.greetAgain(isOver)));
+      },
       regained: () => this.#rooms?.forgetAll(),
       notices: (notices) => this.#take(notices),
       buried: (gone) => void this.#clearUp(gone),
@@ -238,6 +253,29 @@ export class Nodes implements NodesControl {
     serveConnections(link, rooms.presence.connections);
     for (const [note, heard] of Object.entries(rooms.heard)) link.on(note, heard);
     link.on('anew', () => this.#letGo());
+    link.on('places unsure', () => this.#compareSoon());
+  }
+
+  /** Some claim or release has an outcome that nobody knows. It may still come: the database has until then to carry it out. */
+  #compareSoon(): void {
+    const now = this.#parts.clock.monotonic();
+    this.#compareAt = [now, now + limits.postgresStatementMs];
+  }
+
+  async #compare(): Promise<void> {
+    // The database is there again.
+    if (this.#isUnsure) this.tellAll('places unsure', undefined);
+    this.#isUnsure = false;
+    const now = this.#parts.clock.monotonic();
+    const before = this.#compareAt;
+    if (!before.some((at) => at <= now)) return;
+    this.#compareAt = before.filter((at) => at > now);
+    try {
+      await this.#rooms?.presence.compare();
+    } catch (error) {
+      this.#parts.log.warn({ error }, 'connections could not be compared with their places; it is tried again');
+      this.#compareAt = [...this.#compareAt, now];
+    }
   }
 
   /** This node holds nothing any more that another could not have. */
@@ -276,6 +314,7 @@ export class Nodes implements NodesControl {
   #hear({ presence: { connections }, heard }: OwnRooms, note: string, value: unknown): void {
     if (note === 'node wakes') connections.wake(value as never);
     else if (note === 'node notifies') connections.notify(...(value as Parameters<Connections['notify']>));
+    else if (note === 'places unsure') this.#compareSoon();
     else heard[note]?.(value as never);
   }
 
@@ -308,15 +347,30 @@ function settled({ writer }: EventLog): Promise<void> {
   });
 }
 
-/** Without a lease no place is taken; one that was taken while it ended is given back. */
-function leasedPlaces(places: Places, membership: Membership): Places {
+/**
+ * Without a lease no place is taken; one that was taken while it ended is given back.
+ * @param unsure called where it is not known what has become of a claim or a release
+ */
+function leasedPlaces(places: Places, membership: Membership, unsure: () => void): Places {
   const unknown = (): PlaceOutcome => ({ kind: 'unknown', error: withoutLease() });
   return {
     ...places,
     async claim(claims) {
       if (!membership.isValid || membership.isDraining) return claims.map(unknown);
+      const { own } = membership;
       const outcomes = await places.claim(claims);
-      return membership.isValid ? outcomes : claims.map(unknown);
+      // Places under an older id are nobody's: no other node would find this one by them.
+      const isSame = membership.isValid && membership.own === own;
+      if (!isSame || outcomes.some(({ kind }) => kind === 'unknown')) unsure();
+      return isSame ? outcomes : claims.map(unknown);
+    },
+    async release(holders) {
+      try {
+        await places.release(holders);
+      } catch (error) {
+        unsure();
+        throw error;
+      }
     },
   };
 }

@@ -67,8 +67,9 @@ export class Peer {
   #kept: Tale[] = [];
   /** How many were told and taken before these. */
   #taken = 0;
-  /** There was too much for keeping: the node is to begin anew. */
-  #mustBeginAnew = false;
+  /** How often there was too much for keeping, and how often of these the node has heard that it is to begin anew. */
+  #overflows = 0;
+  #begunAnew = 0;
   #downSince: number;
   #hasGone = false;
   #cancelDial: Cancel = () => {};
@@ -114,7 +115,7 @@ export class Peer {
     else {
       this.#taken += this.#kept.length;
       this.#kept = [];
-      this.#mustBeginAnew = true;
+      this.#overflows++;
       // What is open is not trusted to have carried them.
       this.#socket?.destroy();
       return;
@@ -125,11 +126,12 @@ export class Peer {
   /** Resolves when everything that was told before has been taken, or the node's lease is over. */
   async heard(): Promise<void> {
     const told = this.#taken + this.#kept.length;
+    const overflows = this.#overflows;
     await this.ask(
       (way) => this.#heardOver(way),
       () => (this.#mustBeginAnew ? { kind: 'anew' } : { kind: 'told', tales: this.#kept }),
     );
-    this.#forget(told);
+    this.#forget(told, overflows);
   }
 
   displaced(receiver: number, newcomer: string): Promise<void> {
@@ -202,14 +204,33 @@ export class Peer {
     }
   }
 
+  /** Resolves when the node knows this one by the id that it has now, when it has gone, or when `isOver` says so. */
+  async greetAgain(isOver: () => boolean): Promise<void> {
+    while (!this.#hasGone && !isOver()) {
+      try {
+        if (this.#way !== undefined) return void (await this.#way.calls.hello(this.#parts.greeting()));
+      } catch {
+        // It has looked before this one had joined, or the link has closed.
+      }
+      await this.#waitForChange(limits.nodeDialAgainMs);
+    }
+  }
+
   async #heardOver({ calls }: OpenWay): Promise<void> {
     const told = this.#taken + this.#kept.length;
+    // The node was told to begin anew when the way was opened: a way that is open while there is too much is given up.
+    const overflows = this.#overflows;
     await calls.heard();
-    this.#forget(told);
+    this.#forget(told, overflows);
+  }
+
+  get #mustBeginAnew(): boolean {
+    return this.#overflows > this.#begunAnew;
   }
 
   /** So many, from the first one on, need not be told again. */
-  #forget(count: number): void {
+  #forget(count: number, overflows: number): void {
+    this.#begunAnew = Math.max(this.#begunAnew, overflows);
     if (count <= this.#taken) return;
     this.#kept.splice(0, count - this.#taken);
     this.#taken = count;
@@ -279,7 +300,6 @@ export class Peer {
     }
     this.#way = way;
     if (this.#mustBeginAnew) way.link.tell('anew', undefined);
-    this.#mustBeginAnew = false;
     for (const [note, value] of this.#kept) way.link.tell(note, value);
     log.info({ node: facts.name, id: facts.id, version: facts.version, wasMissed: this.#isMissed }, 'linked to a node');
     this.#isMissed = false;

@@ -1,6 +1,6 @@
 /** Readers of this node, with places among those of all nodes. */
 import type { Log } from '../../base/log.ts';
-import { HubError } from '../../core/errors.ts';
+import { type ErrorCode, HubError } from '../../core/errors.ts';
 import { displacement, type Receiver, type ReceiverPlace, type ReceiverPlaces } from '../../core/events/receivers.ts';
 import type { ReceiverStore } from '../../core/nodes/ports.ts';
 
@@ -14,6 +14,9 @@ export interface NodeReceiversParts {
   displace(node: string, receiver: number, newcomer: string): Promise<void>;
   readonly log: Log;
 }
+
+/** What `ReceiverStore.enter` says where nothing has changed. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['IotHubQuotaExceeded', 'LinkCreationConflict']);
 
 interface Entered {
   readonly place: ReceiverPlace;
@@ -53,10 +56,12 @@ export class NodeReceivers implements ReceiverPlaces {
         }),
       );
     } catch (error) {
-      this.#entered.delete(number);
+      // Where the answer was lost, or a reader could not be told, the store may have let it in.
+      if (error instanceof HubError && REFUSALS.has(error.code)) this.#entered.delete(number);
+      else leave();
       throw error;
     }
-    if (!this.#parts.isValid()) {
+    if (!this.#parts.isValid() || this.#parts.own() !== node) {
       leave();
       throw new HubError('ServiceUnavailable', undefined, { reason: 'this node has no lease at the moment' });
     }

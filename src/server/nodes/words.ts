@@ -11,8 +11,8 @@ export interface Greeting {
   /** Of the program. */
   readonly version: string;
   /**
-   * Of what nodes say to each other. Each understands its own and the one before, so that nodes can be changed one after the other;
-   * a node that is further away is refused.
+   * Of what nodes say to each other. Neighbours talk, so that nodes can be changed one after the other: a program understands its own form and
+   * the one before; a node that is further away is refused.
    */
   readonly words: number;
 }

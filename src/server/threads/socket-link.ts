@@ -1,14 +1,18 @@
 /**
  * The link between members that share no memory, over a stream of bytes that both sides have proved themselves on. A frame
  * is its length (4 bytes, big-endian) and a packet in V8's own form; before the first one each side says which form it
- * speaks. A peer that breaks the form, speaks another, sends a frame over the bound or does not read is given up.
+ * speaks. A peer that breaks the form, speaks another, sends a frame over the bound or does not read is given up. V8's form can say more than
+ * JSON (maps, cycles, typed arrays), and what a packet holds is not judged: who is behind the stream is believed, as another thread is.
  */
 import type { Duplex } from 'node:stream';
 import v8 from 'node:v8';
 import { limits } from '../../base/limits.ts';
 import { type MemberPort, openThreadLink, type Packet, type ThreadLink } from './calls.ts';
 
-/** Raised with each change that the release before does not understand: nodes are changed one after another. */
+/**
+ * Of frames, and the same on both sides: a release that changes it cannot run beside the one before. What nodes say within frames has a number
+ * of its own, which may differ by one.
+ */
 const VERSION = 1;
 const GREETING = Buffer.from(`mooring-link ${VERSION}\n`.padEnd(24));
 const HEAD_BYTES = 4;

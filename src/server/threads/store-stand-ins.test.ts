@@ -93,7 +93,7 @@ for (const [where, links] of Object.entries(forms)) {
 }
 
 const placeCalls: EveryCall<Places> = {
-  ...{ claim: true, release: true, find: true, connectedDevices: true, leave: true },
+  ...{ claim: true, release: true, find: true, of: true, connectedDevices: true, leave: true },
 };
 
 test('a stand-in that lacks an operation does not compile', () => {

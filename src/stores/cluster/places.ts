@@ -75,6 +75,11 @@ export function createPostgresPlaces(database: Kysely<Tables>, tried: Tried): Pl
       await Promise.all(holders.map((holder) => released.ask(holder)));
     },
     find: async (key) => (isNobodys(key) ? undefined : found.ask(key)),
+    of: (node) =>
+      tried('places.of', async () => {
+        const { rows } = await sql<PlaceRow>`select * from places where node = ${node}`.execute(database);
+        return rows.map(holderOf);
+      }),
     connectedDevices: () =>
       tried('places.count', async () => {
         const { rows } = await sql<{ count: number }>`

@@ -56,6 +56,15 @@ export function placesContract(name: string, open: (objections: Objections) => P
     assert.equal(await places.connectedDevices(), 0);
   });
 
+  test(`${name}: what a node holds is told, and what it has lost is not`, async () => {
+    const places = await fresh();
+    await places.claim([holder('d1', 1, 'a'), holder('d2', 2, 'a'), holder('d3', 3, 'b')]);
+    await places.claim([holder('d2', 4, 'b')]);
+    assert.deepEqual((await places.of('a')).map(nameOf), ['a1']);
+    assert.deepEqual((await places.of('b')).map(nameOf).sort(), ['b3', 'b4']);
+    assert.deepEqual(await places.of('c'), []);
+  });
+
   test(`${name}: a module has a place of its own, and is no device`, async () => {
     const places = await fresh();
     const module = { ...holder('d1', 1, 'a'), key: { deviceId: 'd1', moduleId: 'm1' } };

@@ -37,6 +37,7 @@ export function createMemoryPlaces(
       }
     },
     find: async (key) => held.get(identityName(key)),
+    of: async (node) => [...held.values()].filter((holder) => holder.node === node),
     connectedDevices: async () => devices,
     async leave(node) {
       const gone = [...held].filter(([, holder]) => holder.node === node);
