@@ -34,10 +34,11 @@ export const plainText = (text: string): string =>
 
 const counts = new Intl.NumberFormat('en');
 const rates = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
+const smallRates = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
 
 export const countText = (value: number): string => counts.format(value);
 export const rateText = (value: number): string =>
-  value >= 100 ? counts.format(Math.round(value)) : rates.format(value);
+  value >= 100 ? counts.format(Math.round(value)) : (value < 1 ? smallRates : rates).format(value);
 
 export function bytesText(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

@@ -8,6 +8,7 @@ import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { openStream, type PortalSession, type StreamedEvent, signIn } from '../drivers/portal.ts';
+import { connectDevice } from '../drivers/portal-device.ts';
 import { until } from '../drivers/until.ts';
 
 let hub: TestHub;
@@ -269,4 +270,33 @@ test('the overview counts what comes in, what readers get, and what is refused',
   }
   await reading;
   device.socket.destroy();
+});
+
+test('with two threads a page sees the hub as with one: messages, connections, the overview', async () => {
+  await using own = await startHub({ args: ['--mqtt-port', '0', '--threads', '2'] });
+  const client = apiOf(own);
+  const session = await signIn(own);
+  const devices = await Promise.all(['t-1', 't-2', 't-3'].map((id) => connectDevice(own, client, id)));
+  await using stream = await openStream(session, [
+    'overview',
+    'monitoring',
+    ...devices.map(({ id }) => `device:${id}`),
+  ]);
+  await stream.next(({ event, data }) => event === 'overview' && data.connected === devices.length);
+  for (const device of devices) {
+    await device.send(`{"from":"${device.id}"}`);
+    const told = await stream.next(({ event, data }) => event === 'telemetry' && data.deviceId === device.id);
+    assert.equal(shown(told)[0].body, `{"from":"${device.id}"}`);
+  }
+  for (const { id } of devices) {
+    const answer = await session.fetch(`/portal/api/mooring/v1/connections?deviceId=${id}`);
+    const { events } = (await answer.json()) as { events: readonly { type: string }[] };
+    assert.deepEqual(
+      events.map(({ type }) => type),
+      ['connected'],
+    );
+  }
+  for (const device of devices) device.close();
+  await stream.next(({ event, data }) => event === 'overview' && data.connected === 0, stream.events.length);
+  client.close();
 });

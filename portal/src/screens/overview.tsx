@@ -99,7 +99,7 @@ function Tiles({ totals, stats }: { readonly totals: Totals | undefined; readonl
   return (
     <div class="tiles">
       <Tile name="Connected" value={stats?.connected == null ? '–' : countText(stats.connected)}>
-        {totals && `of ${countText(totals.totalDeviceCount)} devices`}
+        {totals && `of ${countText(totals.totalDeviceCount)} ${totals.totalDeviceCount === 1 ? 'device' : 'devices'}`}
         {totals && totals.disabledDeviceCount > 0 && `, ${countText(totals.disabledDeviceCount)} disabled`}
       </Tile>
       <Tile name="Messages in" value={rate(stats?.messagesIn)}>
