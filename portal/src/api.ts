@@ -90,6 +90,33 @@ export function api<T>(method: string, path: string, call: Call = {}): Promise<A
   return ask<T>(method, '/portal/api/-', { ...call, query: {}, headers: { ...call.headers, 'x-mooring-path': whole } });
 }
 
+/** A request of the REST API that is answered by lines of JSON, as they come. @throws Refusal, Error of the connection */
+export async function apiLines<Line>(
+  path: string,
+  body: object,
+  signal: AbortSignal,
+  hear: (line: Line) => void,
+): Promise<void> {
+  const response = await fetch(`/portal/api${path}?${queryText({ 'api-version': API_VERSION })}`, {
+    ...{ method: 'POST', credentials: 'same-origin', body: JSON.stringify(body), signal },
+    headers: { 'content-type': 'application/json; charset=utf-8', ...csrfHeader() },
+  });
+  if (!response.ok || response.body === null) {
+    if (response.status === 401) void checkSession();
+    throw refusalOf(response, parsed(await response.text()));
+  }
+  const decoder = new TextDecoder();
+  const source = response.body.getReader();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await source.read();
+    if (done) return;
+    const lines = `${rest}${decoder.decode(value, { stream: true })}`.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) hear(JSON.parse(line) as Line);
+  }
+}
+
 const queryText = (query: Readonly<Record<string, string | undefined>>): string =>
   new URLSearchParams(
     Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined),

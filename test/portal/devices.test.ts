@@ -127,6 +127,36 @@ test('creates many devices, then disables and deletes all that match, seen or no
   portal.assertClean();
 });
 
+test('devices that are disabled together keep everything else: their role, their parent, their keys', {
+  skip,
+}, async () => {
+  const gateway = await api.devices.create('site-gateway', { capabilities: { iotEdge: true } });
+  await api.devices.create('site-leaf', { deviceScope: gateway.deviceScope });
+  const before = await Promise.all(['site-gateway', 'site-leaf'].map((id) => api.devices.get(id)));
+  await using portal = await browser.open(hub, { at: '/devices?find=site-' });
+  const { page } = portal;
+  await page.getByText('2 match').waitFor();
+  await page.getByLabel('Select all that match').check();
+  for (const [action, status] of [
+    ['Disable', 'disabled'],
+    ['Enable', 'enabled'],
+  ] as const) {
+    await page.getByRole('button', { name: action, exact: true }).click();
+    await page.getByRole('button', { name: `${action} 2 devices` }).click();
+    await page.getByText('2 of 2 done').waitFor();
+    await page.getByRole('button', { name: 'Close' }).click();
+    for (const { deviceId, authentication, capabilities, deviceScope, parentScopes } of before) {
+      const after = await api.devices.get(deviceId);
+      assert.equal(after.status, status);
+      const { authentication: a, capabilities: c, deviceScope: d, parentScopes: p } = after;
+      assert.deepEqual([a, c, d, p], [authentication, capabilities, deviceScope, parentScopes]);
+    }
+    await page.getByLabel('Select all that match').check();
+  }
+  for (const { deviceId } of before) await api.devices.delete(deviceId);
+  portal.assertClean();
+});
+
 test('a part of a bulk change that fails is named', { skip }, async () => {
   await using portal = await browser.open(hub, { at: '/devices' });
   const { page } = portal;

@@ -1,11 +1,11 @@
 /** What can be done to the chosen devices, or to all that match; and how devices are created, one or many. */
 import { useRef, useState } from 'preact/hooks';
-import type { BulkItem } from '../../devices.ts';
+import type { BulkItem, ManyAction } from '../../devices.ts';
 import { Dialog, download, Field } from '../../parts/controls.tsx';
 import { Failure, Text } from '../../parts/words.tsx';
 import { countText } from '../../text.ts';
 import type { Filter } from './filter.ts';
-import { changeAll, csvOf, idsOf, type Progress } from './fleet-work.ts';
+import { changeAll, changeState, csvOf, idsOf, type Progress } from './fleet-work.ts';
 import type { Selection } from './table.tsx';
 
 export type Action = 'enable' | 'disable' | 'tag' | 'delete' | 'create' | 'export';
@@ -47,13 +47,12 @@ export function ActionDialog(props: {
     setRunning(false);
     setOver(true);
   };
+  const chosen = async (signal: AbortSignal): Promise<readonly string[]> =>
+    selection.isAll ? idsOf(filter, signal, (found) => setWords(`${countText(found)} found`)) : [...selection.ids];
   const change = (item: (id: string) => BulkItem): Promise<void> =>
-    run(async (signal) => {
-      const ids = selection.isAll
-        ? await idsOf(filter, signal, (found) => setWords(`${countText(found)} found`))
-        : [...selection.ids];
-      await changeAll(ids, item, signal, setProgress);
-    });
+    run(async (signal) => changeAll(await chosen(signal), item, signal, setProgress));
+  const changeAs = (state: ManyAction): Promise<void> =>
+    run(async (signal) => changeState(state, await chosen(signal), signal, setProgress));
   const create = (ids: readonly string[]): Promise<void> =>
     run((signal) => changeAll(ids, (id) => ({ id, importMode: 'create' }), signal, setProgress));
   const exported = (): Promise<void> =>
@@ -66,7 +65,7 @@ export function ActionDialog(props: {
     end.current.abort();
     close(progress !== undefined);
   };
-  const what = { count, isRunning, change, create, exported };
+  const what = { count, isRunning, change, changeAs, create, exported };
   return (
     <Dialog title={titles[action]} close={stop}>
       {!isOver && !isRunning && <Form action={action} {...what} />}
@@ -109,29 +108,26 @@ interface FormProps {
   readonly action: Action;
   readonly count: number;
   change(item: (id: string) => BulkItem): Promise<void>;
+  changeAs(state: ManyAction): Promise<void>;
   create(ids: readonly string[]): Promise<void>;
   exported(): Promise<void>;
 }
 
-function Form({ action, count, change, create, exported }: FormProps) {
+function Form({ action, count, change, changeAs, create, exported }: FormProps) {
   const many = `${countText(count)} ${count === 1 ? 'device' : 'devices'}`;
   if (action === 'create') return <CreateForm create={create} />;
   if (action === 'tag') return <TagForm many={many} change={change} />;
   const forms: Readonly<Record<typeof action, readonly [string, string, () => Promise<void>]>> = {
-    enable: [
-      `${many} may connect again.`,
-      `Enable ${many}`,
-      () => change((id) => ({ id, importMode: 'update', status: 'enabled' })),
-    ],
+    enable: [`${many} may connect again.`, `Enable ${many}`, () => changeAs('enable')],
     disable: [
       `${many} lose their connections, and cannot connect until they are enabled. They keep everything else.`,
       `Disable ${many}`,
-      () => change((id) => ({ id, importMode: 'update', status: 'disabled' })),
+      () => changeAs('disable'),
     ],
     delete: [
       `${many} are deleted with their keys, twins and waiting commands. This cannot be undone.`,
       `Delete ${many}`,
-      () => change((id) => ({ id, importMode: 'delete' })),
+      () => changeAs('delete'),
     ],
     export: [`All devices that match, as CSV. It holds no keys.`, 'Export', exported],
   };

@@ -1,5 +1,6 @@
 /** Work on many devices: in batches, told as it goes on, and never more than a batch beyond a `cancel`. */
-import { BULK_MAX, type BulkItem, bulk, queryPage } from '../../devices.ts';
+import { Refusal } from '../../api.ts';
+import { BULK_MAX, type BulkItem, bulk, changeMany, MANY_MAX, type ManyAction, queryPage } from '../../devices.ts';
 import { type Filter, queryOf } from './filter.ts';
 import type { Row } from './rows.ts';
 
@@ -55,6 +56,28 @@ export async function changeAll(
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, lane));
+}
+
+/** Enables, disables or deletes. @throws Refusal where the hub has stopped it; what it told before is done */
+export async function changeState(
+  action: ManyAction,
+  ids: readonly string[],
+  signal: AbortSignal,
+  told: (progress: Progress) => void,
+): Promise<void> {
+  const failures: { id: string; why: string }[] = [];
+  for (let at = 0; at < ids.length; at += MANY_MAX) {
+    let stopped: Refusal | undefined;
+    let hasEnded = false;
+    await changeMany(action, ids.slice(at, at + MANY_MAX), signal, (line) => {
+      failures.push(...line.failures.map(({ deviceId, message }) => ({ id: deviceId, why: message })));
+      told({ done: at + line.done + line.failed, total: ids.length, failures: [...failures] });
+      hasEnded ||= line.ended === true;
+      if (line.code !== undefined) stopped = new Refusal(line.message ?? line.code, { status: 200, code: line.code });
+    });
+    if (stopped !== undefined) throw stopped;
+    if (!hasEnded) throw new Refusal('The hub has gone before the change was done.', { status: 0, code: 'NoAnswer' });
+  }
 }
 
 /** All that match as lines of CSV (RFC 4180), for spreadsheets. */
