@@ -12,6 +12,9 @@ export const serverLimits = {
   placeClaimsWaitingMax: 50_000,
   /** Batches of claims that are not answered: each is a connection to the store. */
   placeBatchesMax: 16,
+  /** How soon places are freed again where that has failed, and of how many connections it is remembered; a node that leaves frees all. */
+  placesFreeAgainMs: 5 * SECOND_MS,
+  placesUnfreedMax: 50_000,
   /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */
   tablesLookUncleanMs: 60 * SECOND_MS,
   tablesLookMs: 2 * SECOND_MS,

@@ -31,6 +31,9 @@ export class ClaimQueue {
   /** The one that the next waits for: the newest, until it has taken too long. */
   #awaited: object | undefined;
   #cancelPatience: Cancel | undefined;
+  /** Connections that have ended and whose places the store has not freed: it says that they are connected. */
+  readonly #unfreed = new Set<Holder>();
+  #isFreeing = false;
 
   constructor(places: Places, clock: Clock, log: Log) {
     this.#places = places;
@@ -59,11 +62,37 @@ export class ClaimQueue {
     });
   }
 
-  /** Frees the place, if the connection still has it. */
+  /** Frees the place, if the connection still has it; again and again where the store fails, because nobody else would. */
   release(holder: Holder): void {
     this.#places.release([holder]).catch((error: unknown) => {
-      this.#log.error({ identity: identityName(holder.key), error }, 'a place could not be freed');
+      this.#log.error({ identity: identityName(holder.key), error }, 'a place could not be freed; it is tried again');
+      if (this.#unfreed.size >= limits.placesUnfreedMax) return;
+      this.#unfreed.add(holder);
+      this.#freeAgainLater();
     });
+  }
+
+  #freeAgainLater(): void {
+    if (this.#isFreeing || this.#unfreed.size === 0) return;
+    this.#isFreeing = true;
+    this.#clock.after(limits.placesFreeAgainMs, () => void this.#freeAgain());
+  }
+
+  async #freeAgain(): Promise<void> {
+    try {
+      for (let some = this.#someUnfreed(); some.length > 0; some = this.#someUnfreed()) {
+        await this.#places.release(some);
+        for (const holder of some) this.#unfreed.delete(holder);
+      }
+    } catch {
+      // As was said of each when it failed first.
+    }
+    this.#isFreeing = false;
+    this.#freeAgainLater();
+  }
+
+  #someUnfreed(): readonly Holder[] {
+    return [...this.#unfreed].slice(0, limits.placeClaimsMax);
   }
 
   #goOn(): void {

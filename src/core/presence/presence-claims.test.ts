@@ -54,6 +54,42 @@ test('a claim whose outcome is not known is given back, and refused', async () =
   assert.equal(await inner.find({ deviceId: 'd1' }), undefined);
 });
 
+test('a place that could not be freed while the store was away is freed when it is back, unless it is another’s by then', async () => {
+  const inner = createMemoryPlaces();
+  let isAway = true;
+  let tries = 0;
+  const places: Places = {
+    ...inner,
+    async release(holders) {
+      tries++;
+      if (isAway) throw new Error('the database is away');
+      await inner.release(holders);
+    },
+  };
+  const clock = new VirtualClock();
+  const presence = createPresence({ places, clock });
+  const settled = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await undefined;
+  };
+  for (const name of ['d1', 'd2']) {
+    const ticket = await presence.claim({ ...named(name), drop: () => {} });
+    ticket.release('by-client');
+  }
+  await settled();
+  clock.advance(limits.placesFreeAgainMs);
+  await settled();
+  assert.equal(await presence.connectedDevices(), 2);
+  await presence.claim({ ...named('d2'), drop: () => {} });
+  isAway = false;
+  clock.advance(limits.placesFreeAgainMs);
+  await settled();
+  assert.equal(await inner.find(device('d1')), undefined);
+  assert.notEqual(await inner.find(device('d2')), undefined);
+  const before = tries;
+  clock.advance(10 * limits.placesFreeAgainMs);
+  assert.equal(tries, before, 'all are free');
+});
+
 test('a claim that the store speaks against ends its connection, and the older one keeps its place', async () => {
   const places = createMemoryPlaces(({ generationId }) => (generationId === 'old' ? 'deleted' : undefined));
   const presence = createPresence({ places, clock: new VirtualClock() });
