@@ -187,7 +187,7 @@ const wings: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     data: [],
     tls: ['data'],
     observe: ['config', 'data', 'tls', 'threads'],
-    storage: ['config', 'data', 'observe'],
+    storage: ['config', 'data', 'observe', 'routes'],
     export: ['config', 'data', 'storage'],
     routes: ['config'],
     threads: ['observe', 'routes', 'tls'],

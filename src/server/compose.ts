@@ -65,13 +65,15 @@ import { storeTraffic } from './observe/store-traffic.ts';
 import { openPortal, startCode } from './portal/open-portal.ts';
 import { reachOf, subjectNames } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
+import { openEndpointHubs } from './routes/endpoint-hubs.ts';
 import { openRoutes } from './routes/open-routes.ts';
 import { openEmbedded } from './storage/embedded.ts';
+import { eventHubSink } from './storage/event-hub-endpoints.ts';
 import { kafkaEndpointSink } from './storage/kafka-endpoints.ts';
 import type { SharedByNodes, Storage } from './storage/storage.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed, overhearing } from './threads/change-feed.ts';
-import { hostLogs, startThreads, usableThreads } from './threads/share.ts';
+import { FurtherLogs, hostLogs, startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { HandshakeFailures } from './tls/handshake-failures.ts';
 import { openOwnTls } from './tls/own-tls.ts';
@@ -162,6 +164,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const { recorder, tracing, keptPresence } = monitored;
   runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
   const guard = createGuard(clock, refusalAudit(recorder));
+  const hubs = await openEndpointHubs({
+    ...{ routes, open: storage.openEventHub, reserved: [telemetry.name, monitoring.name], log, shutdown },
+  });
   const enrichments = createEnrichments({
     ...{ current: () => routes.current(), hubName, senderOf: readSender, loadTwin: routes.loadTwin, clock },
   });
@@ -182,6 +187,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ guard, telemetry, routing },
     ...(archive.history !== undefined && { history: archive.history }),
     monitoring,
+    further: hubs.logs,
     consumerGroups: stores.consumerGroups,
     ...(nodes && { receivers: nodes.receivers }),
     codec: storage.codec,
@@ -314,6 +320,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
             consumerGroups: stores.consumerGroups,
             subscriptions: stores.subscriptions,
             logs: hostLogs([telemetry, monitoring], surroundings),
+            further: new FurtherLogs(hubs, clock),
             limits: hubLimits,
             ...{ refusalDelays, refusalDelayMsMax, recorder, tracing },
             count: threadCount,
@@ -351,6 +358,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, enrichments, clock, recorder, log, shutdown },
     markOf: routing.markOf,
     node: nodeName ?? 'hub',
+    eventHubSink: (endpoint) => eventHubSink(() => hubs.of(endpoint), storage.codec),
     kafkaSink: (endpoint) => kafkaEndpointSink(endpoint, { clock, log }),
     storeClock: storage.clock,
     registry: metrics.registry,

@@ -40,6 +40,8 @@ export interface EventsParts {
   readonly telemetry: EventLog;
   /** Absent = a hub without a monitoring stream. */
   readonly monitoring?: EventLog;
+  /** Other event hubs of the hub, as they are now; absent = there are none. */
+  readonly further?: () => readonly EventLog[];
   readonly consumerGroups: ConsumerGroupStore;
   /** Absent = those of a hub that is one process. */
   readonly receivers?: ReceiverPlaces;
@@ -62,19 +64,27 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
   const { telemetry, monitoring, consumerGroups, codec, clock } = parts;
   const telemetryBytesMax = parts.limits?.telemetryBytesMax ?? limits.telemetryBytesMax;
   const consumerGroupsMax = parts.limits?.consumerGroupsMax ?? limits.consumerGroupsMax;
-  const logs = [telemetry, monitoring].filter((log) => log !== undefined);
+  const own = [telemetry, monitoring].filter((log) => log !== undefined);
+  const logs = (): readonly EventLog[] => [...own, ...(parts.further?.() ?? [])];
   const receivers = parts.receivers ?? createReceiverPlaces();
   const routing: Routing = parts.routing ?? noRouting;
-  const shown = new Map(logs.map((log) => [log, new ShownFacts(log, log === telemetry ? parts.routing : undefined)]));
+  const shown = new WeakMap<EventLog, ShownFacts>();
 
   const eventHub = (name: string): EventLog | undefined =>
-    logs.find((log) => log.name.toLowerCase() === name.toLowerCase());
+    logs().find((log) => log.name.toLowerCase() === name.toLowerCase());
   const known = (name: string): EventLog => {
     const log = eventHub(name);
     if (log === undefined) throw new HubError('AmqpAddressNotFound', `There is no event hub '${name}'.`);
     return log;
   };
-  const shownOf = (log: EventLog): ShownFacts => shown.get(log) as ShownFacts;
+  const shownOf = (log: EventLog): ShownFacts => {
+    let facts = shown.get(log);
+    if (facts === undefined) {
+      facts = new ShownFacts(log, log === telemetry ? parts.routing : undefined);
+      shown.set(log, facts);
+    }
+    return facts;
+  };
   const groupsOf = async (log: EventLog): Promise<readonly ConsumerGroup[]> => [
     { name: DEFAULT_CONSUMER_GROUP, createdTime: log.createdTime },
     ...(await consumerGroups.list(log.name)),
@@ -169,7 +179,7 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
       });
     },
     eventHub,
-    eventHubs: () => logs.map((log) => shownOf(log).asLog()),
+    eventHubs: () => logs().map((log) => shownOf(log).asLog()),
     async openReader(_principal, place) {
       const log = known(place.eventHub);
       const group = (await groupsOf(log)).find(({ name }) => sameConsumerGroup(name, place.consumerGroup));

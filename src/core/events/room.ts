@@ -65,7 +65,7 @@ export interface Events {
    *   ServiceUnavailable (batch failed)
    */
   send(sender: EventSender, messages: readonly Telemetry[]): Promise<void>;
-  /** Telemetry, then monitoring, where there is a monitoring stream. */
+  /** Telemetry, then monitoring, where there is a monitoring stream, then those of endpoints. */
   eventHubs(principal: Principal): readonly EventHubFacts[];
   /**
    * Checks that a back end may read, and that event hub, group and partition exist.
@@ -94,7 +94,7 @@ export interface Events {
 
 /** What the hub itself asks of events; no client reaches it. */
 export interface EventHubs {
-  /** The event hubs: telemetry under the hub's name, monitoring under `<hub>-monitoring`. Undefined = no such one. */
+  /** The event hubs: telemetry under the hub's name, monitoring under `<hub>-monitoring`, others under their own. Undefined = no such one. */
   eventHub(name: string): EventLog | undefined;
 }
 

@@ -134,6 +134,10 @@ export function checkWhole({ routes, fallback, enrichments, endpoints }: RouteDe
       `'${endpoint.prefix}' and '${other.prefix}' of the archive '${other.name}' are one folder, or one is in the other: each archive needs its own.`,
     );
   }
+  once(
+    endpoints.flatMap((each) => (each.kind === 'eventHub' ? [each.eventHub] : [])),
+    'eventHub of endpoints',
+  );
   const known = (name: string, place: string): void => {
     if (same(name, BUILT_IN_ENDPOINT) || endpoints.some((endpoint) => same(endpoint.name, name))) return;
     fail(place, `there is no endpoint '${name}'.`);

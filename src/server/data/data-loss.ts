@@ -4,7 +4,6 @@ import path from 'node:path';
 import type { Random } from '../../base/random.ts';
 import type { LostEvents } from '../../stores/embedded/event-log/gaps.ts';
 import { resumeAtCeilings } from '../../stores/embedded/event-log/resume.ts';
-import { monitoringName } from '../endpoints.ts';
 import { type HubFacts, writeFacts } from './data-folder.ts';
 import { forgetRunningTime } from './running-time.ts';
 
@@ -41,7 +40,7 @@ export async function acceptLoss(asked: {
   const log = part.slice('events/'.length);
   const entry = facts.parts?.events[log];
   if (entry === undefined) return { facts, action: `${part} is not known`, lost: [] };
-  const partitionCount = log === monitoringName(facts.hubName) ? 1 : facts.partitions;
+  const partitionCount = entry.ceilings.length;
   const meta = { partitionCount, createdTime: facts.createdTime };
   // The marks of age are of the journal that is gone.
   forgetRunningTime(folder);

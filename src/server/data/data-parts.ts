@@ -20,7 +20,7 @@ export const partsSchema = z.object({
   storage: z.literal('cluster').optional(),
   events: z
     .record(
-      z.string().regex(/^[A-Za-z0-9-]{1,80}$/),
+      z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,78}[A-Za-z0-9])?$/),
       z.object({
         newest: z.number().int().min(-1),
         ceilings: z.array(z.number().int().min(0)).min(1).max(limits.partitionsMax),

@@ -60,7 +60,8 @@ export async function repairData(parts: RepairParts): Promise<DataRepair> {
     if (facts === undefined || !isWrong(path.join('events', log) + path.sep)) continue;
     const repaired = await repairEventLog({
       folder: path.join(folder, 'events', log),
-      partitionCount: log === monitoringName(facts.hubName) ? 1 : facts.partitions,
+      partitionCount:
+        facts.parts?.events[log]?.ceilings.length ?? (log === monitoringName(facts.hubName) ? 1 : facts.partitions),
       createdTime: facts.createdTime,
       random,
       setAside: async (name) => aside.keep(path.join('events', log, name)),

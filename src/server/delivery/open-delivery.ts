@@ -56,6 +56,7 @@ export function openDelivery(parts: OpenDeliveryParts): OpenDelivery {
       if (endpoint.kind === 'archive') throw new Error('archives are not delivered');
       return sinkOf(endpoint, {
         kafkaSink: parts.kafkaSink,
+        eventHubSink: parts.eventHubSink,
         hub: hubName,
         origin: settings.hostName[0] ?? hubName,
         mayBePrivate: settings.endpointPrivateAddresses,

@@ -1,5 +1,6 @@
 /** What takes the events of an endpoint, by its kind. Archives run by themselves (`server/archive`). */
 
+import type { EventHubEndpoint } from '../../core/routes/endpoints/event-hub.ts';
 import type { KafkaEndpoint } from '../../core/routes/endpoints/kafka.ts';
 import type { EndpointSink } from '../../core/routes/ports.ts';
 import type { Endpoint, EndpointKindName } from '../../core/routes/types.ts';
@@ -9,6 +10,7 @@ export type DeliveredKind = Exclude<EndpointKindName, 'archive'>;
 
 /** What is opened by who knows how things are kept. */
 export interface StoredSinks {
+  readonly eventHubSink: (endpoint: EventHubEndpoint) => EndpointSink;
   readonly kafkaSink: (endpoint: KafkaEndpoint) => EndpointSink;
 }
 
@@ -19,18 +21,11 @@ type SinkTable = {
   ) => EndpointSink;
 };
 
-/** The events of an endpoint that this hub cannot reach stay in the log, and its state says so. */
-const unreachable = (endpoint: Endpoint): EndpointSink => ({
-  inFlightMax: 1,
-  deliver: async () => ({ kind: 'retry', reason: `endpoints of the kind ${endpoint.kind} are not offered yet` }),
-  close: async () => {},
-});
-
 const sinks: SinkTable = {
   webhook: webhookSink,
   postgres: tableSink,
+  eventHub: (endpoint, { eventHubSink }) => eventHubSink(endpoint),
   kafka: (endpoint, { kafkaSink }) => kafkaSink(endpoint),
-  eventHub: unreachable,
 };
 
 export function sinkOf(

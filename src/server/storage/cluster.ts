@@ -40,18 +40,21 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const metrics = createLogMetrics();
   const fence = { mayAnswer: () => true };
   const openLog = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
+    const eventLog = await openUnkept(name, partitionCount, days);
+    steps.add(`event log ${name}`, () => eventLog.close());
+    return eventLog;
+  };
+  const openUnkept = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
     const wish = topicWish(settings, { name, partitions: partitionCount, days });
     const { name: topic } = wish;
     await ensureTopic(cluster, wish, clock);
     const { createdTime } = folder.facts;
-    const eventLog = await openKafkaEventLog({
+    return openKafkaEventLog({
       ...{ cluster, topic, name, partitionCount, createdTime, clock, log },
       form: kafkaRecordForm(),
       committed: metrics.committedOf(name),
       mayAcknowledge: () => fence.mayAnswer(),
     });
-    steps.add(`event log ${name}`, () => eventLog.close());
-    return eventLog;
   };
   const telemetry = await openLog(hubName, folder.facts.partitions, settings.retentionDays);
   const monitoring = await openLog(monitoringName(hubName), 1, settings.monitoringRetentionDays);
@@ -80,6 +83,11 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     clock: tables.clock,
     stores: tables,
     logs: { telemetry, monitoring },
+    // Brokers bound a topic by age here; by size where their own settings say so.
+    async openEventHub({ name, partitions, retentionMs }) {
+      const eventLog = await openUnkept(name, partitions, retentionMs / DAY_MS);
+      return { log: eventLog, close: () => eventLog.close() };
+    },
     codec: kafkaRecordCodec,
     places: tables.places,
     nodes: { ...tables, fence },

@@ -6,7 +6,7 @@ import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import { openWhole, type Shutdown } from '../lifecycle.ts';
 import { eventsCheck, monitoringCheck, tablesCheck } from '../observe/health/checks.ts';
 import { wantsSource } from '../observe/monitoring.ts';
-import { openEventLogs } from './embedded-logs.ts';
+import { openEndpointLog, openEventLogs } from './embedded-logs.ts';
 import type { EmbeddedParts } from './embedded-parts.ts';
 import { createLogMetrics } from './log-metrics.ts';
 import type { Storage } from './storage.ts';
@@ -54,6 +54,17 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     clock,
     stores: tables,
     logs,
+    async openEventHub(wish) {
+      const eventLog = await openEndpointLog({ ...parts, committedOf: logMetrics.committedOf }, wish);
+      eventLogs.push(eventLog);
+      return {
+        log: eventLog,
+        async close() {
+          eventLogs.splice(eventLogs.indexOf(eventLog), 1);
+          await eventLog.close();
+        },
+      };
+    },
     codec: recordCodec,
     places: createMemoryPlaces(),
     ...(settings.retentionWaitsForArchive && { keepFor: logs.telemetry.keepFor }),

@@ -12,6 +12,7 @@ import type { StoredLog } from '../../stores/event-log/stored-log.ts';
 import type { TableStores } from '../../stores/tables/stores.ts';
 import type { NodeStores } from '../nodes/nodes.ts';
 import type { HealthCheck } from '../observe/health/health.ts';
+import type { EventHubWish, OpenEventHub } from '../routes/endpoint-hubs.ts';
 
 /** Everything but events. */
 export interface Stores extends TableStores {
@@ -34,6 +35,8 @@ export interface SharedByNodes extends NodeStores {
 export interface Storage {
   readonly stores: Stores;
   readonly logs: { readonly telemetry: StoredLog; readonly monitoring: StoredLog };
+  /** Opens another event hub, which is made if it is not there. @throws Error whose message says what to do */
+  readonly openEventHub: (wish: EventHubWish) => Promise<OpenEventHub<StoredLog>>;
   /** How messages are written into the logs. */
   readonly codec: RecordCodec;
   /**

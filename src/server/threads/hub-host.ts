@@ -15,6 +15,7 @@ import type { ChangeFeed } from './change-feed.ts';
 import { serveCommands } from './commands.ts';
 import type { EventLogHost, LogStart } from './event-log-host.ts';
 import { serveFiles } from './files.ts';
+import type { FurtherLogs } from './further-logs.ts';
 import { serveHistory } from './history.ts';
 import { servePresence } from './presence.ts';
 import { receiverPlacesOf, serveReceivers } from './receivers.ts';
@@ -33,6 +34,8 @@ export interface HubHostParts {
   readonly feed: ChangeFeed;
   /** Telemetry, then monitoring. */
   readonly logs: readonly EventLogHost[];
+  /** Absent = there are no other event hubs. */
+  readonly further?: FurtherLogs;
   readonly limits: HubLimits;
   readonly eventLimits: EventsParts['limits'];
   readonly history?: EventsParts['history'];
@@ -113,6 +116,7 @@ export function serveHub(link: ThreadLink, parts: HubHostParts, member: string):
   const ends = [
     parts.feed.serve(link, { identities, authorities }),
     ...parts.logs.map((log) => log.serve(link)),
+    parts.further?.serve(link) ?? (() => {}),
     parts.routes === undefined ? () => {} : serveRoutes(link, parts.routes),
     serveReceivers(link, receiverPlacesOf(hub.events)),
     serveCommands(link, hub),

@@ -26,6 +26,7 @@ import { serveHearing, storeStandIn } from './change-feed.ts';
 import { commandsStandIn } from './commands.ts';
 import { eventLogStandIn } from './event-log-stand-in.ts';
 import { filesStandIn } from './files.ts';
+import { furtherLogsStandIn } from './further-logs.ts';
 import { historyStandIn } from './history.ts';
 import { type HubStart, MONITORED } from './hub-host.ts';
 import { inTurns } from './in-turns.ts';
@@ -75,6 +76,7 @@ export function hubStandIn(
     guard,
     telemetry,
     monitoring,
+    further: furtherLogsStandIn(link, log, bounds),
     consumerGroups: link.remote('consumerGroups', consumerGroupCalls),
     receivers: receiversStandIn(link),
     codec: recordCodec,

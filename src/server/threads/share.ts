@@ -24,6 +24,8 @@ export async function usableThreads(wanted: number | undefined, log: Log): Promi
   return 1;
 }
 
+export { FurtherLogs } from './further-logs.ts';
+
 /** The logs as listener threads see them. */
 export function hostLogs(
   logs: readonly StoredLog[],
