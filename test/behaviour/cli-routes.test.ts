@@ -36,4 +36,12 @@ test('route: add, list, test with the reason of each answer, remove, set from a 
   const shown = await run('route', 'list', '--json');
   assert.equal(JSON.parse(shown.stdout).endpoints[0].password, '***');
   assert.ok(!shown.stdout.includes('very-secret') && !hub.stderr().includes('very-secret'));
+
+  writeFileSync(file, JSON.stringify({ endpoints: [{ kind: 'archive', name: 'cold' }] }));
+  assert.equal((await run('route', 'set', file)).code, 0);
+  const states = await run('route', 'endpoints');
+  assert.match(`${states.stdout}${states.stderr}`, /Archives: see 'mooring archive list'/);
+  writeFileSync(file, JSON.stringify({ routes: [{ name: 'a', endpoint: 'none' }] }));
+  const misled = await run('route', 'set', file);
+  assert.match(misled.stderr, /error: routes\[0\]\.endpoint: there is no endpoint 'none'/);
 });

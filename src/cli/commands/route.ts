@@ -209,6 +209,9 @@ function endpoints(options: CommonOptions, terminal: Terminal): Promise<void> {
         ['lost to retention', String(each.missed)],
       ]),
     );
-    return print(terminal, blocks.length === 0 ? 'There are no endpoints.' : blocks.join('\n'));
+    const { endpoints: declared } = await api.routes.get();
+    if (blocks.length > 0) await print(terminal, blocks.join('\n'));
+    if (declared.some(({ kind }) => kind === 'archive')) note(terminal, "Archives: see 'mooring archive list'.");
+    else if (blocks.length === 0) note(terminal, 'There are no endpoints.');
   });
 }

@@ -70,7 +70,8 @@ function asFailure(error: unknown, login: Login, policyName: string): unknown {
   return error;
 }
 
-/** The hub's texts come with and without a capital and a full stop. */
+/** The hub's texts come with and without a capital and a full stop. A place in a file, as `routes[2].condition`, stays as it is. */
 function sentence(text: string): string {
-  return text.slice(0, 1).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
+  const begin = text.slice(0, 1);
+  return (/^\w+\[\d/.test(text) ? begin : begin.toUpperCase()) + text.slice(1) + (/[.!?]$/.test(text) ? '' : '.');
 }
