@@ -32,10 +32,10 @@ export interface CommandCalls {
   send(target: CommandTarget, draft: CommandDraft): Promise<SentCommand>;
   /** Ends all that waits as `purged`. */
   purge(target: CommandTarget): Promise<PurgeResult>;
-  /** Commands of that message id or sequence number with every step they took, newest first. */
+  /** Commands of that message id or sequence number, or the newest ones, with every step they took, newest first. */
   find(
     target: CommandTarget,
-    by: { readonly messageId: string } | { readonly sequence: number },
+    by: { readonly messageId: string } | { readonly sequence: number } | { readonly top: number },
   ): Promise<TrackedCommands>;
   /** Commands that ended otherwise than completed, newest first; `top` is 100 unless told. */
   deadLetters(target: CommandTarget, options?: { readonly top?: number }): Promise<DeadLetters>;
@@ -61,7 +61,11 @@ export function commandCalls(transport: ApiTransport): CommandCalls {
       (await exchange(transport, purgeResultSchema, 'DELETE', `${identity(target)}/commands`)).data,
     find: async (target, by) => {
       const query: Record<string, string> =
-        'messageId' in by ? { messageId: by.messageId } : { sequence: String(by.sequence) };
+        'messageId' in by
+          ? { messageId: by.messageId }
+          : 'sequence' in by
+            ? { sequence: String(by.sequence) }
+            : { top: String(by.top) };
       return (await exchange(transport, trackedCommandsSchema, 'GET', `${own(target)}/commands`, { query })).data;
     },
     deadLetters: async (target, { top } = {}) => {

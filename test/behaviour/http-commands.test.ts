@@ -267,7 +267,13 @@ test('a lost command is found by its message id with every step, shown as dead l
   );
   assert.ok(!JSON.stringify(found).includes(tokenIn(locked.headers)), 'a lock’s token is the device’s alone');
   await assert.rejects(commands.sendAgain(target, 2), { status: 400, code: 'ArgumentInvalid' });
-  for (const query of ['', '?messageId=x&sequence=1', '?sequence=one']) {
+  for (const query of ['', '?top=2', '?top=1000000']) {
+    const answer = await http.request('GET', `/mooring/v1/devices/d1/commands${query}`);
+    assert.deepEqual(JSON.parse(answer.body), JSON.parse(JSON.stringify(found)), query);
+  }
+  const newest = await commands.find(target, { top: 1 });
+  assert.deepEqual([newest.commands.map(({ sequence }) => sequence), newest.isComplete], [[2], false]);
+  for (const query of ['?messageId=x&sequence=1', '?messageId=x&top=1', '?sequence=one', '?sequence=1&top=1']) {
     const answer = await http.request('GET', `/mooring/v1/devices/d1/commands${query}`);
     assert.deepEqual([answer.status, refusalIn(answer).code], [400, 'ArgumentInvalid'], query);
   }

@@ -102,6 +102,12 @@ test('a command is followed until the device has completed it; one that was reje
   await assertAccessible(page);
   driver.send({ cmd: 'puback', messageId });
   await page.getByText('The device has completed it.').waitFor();
+  // Another back end sends one, and the page is opened anew: nothing is forgotten.
+  await api.commands.send({ deviceId: 'told' }, { bodyText: 'from elsewhere' });
+  await page.getByText('from elsewhere').waitFor();
+  await page.reload();
+  await page.getByText('from elsewhere').waitFor();
+  await page.getByText('<b>reboot</b>').waitFor();
   close();
   portal.assertClean();
 });

@@ -7,7 +7,7 @@ import { printable } from '../output/table.ts';
 import { count, duration } from '../output/values.ts';
 import { withApi } from '../registry/with-api.ts';
 import { type BodyOptions, bodyOf } from '../sending/body.ts';
-import { deadLetterTable, trackedCommand, trailLine } from '../sending/view.ts';
+import { commandTable, deadLetterTable, trackedCommand, trailLine } from '../sending/view.ts';
 import { followCommand } from '../sending/wait.ts';
 import { note, print, type Terminal } from '../terminal.ts';
 import { type CommonOptions, durationMs, examples, loginFrom, wholeNumber, withLogin } from './options.ts';
@@ -29,6 +29,7 @@ interface SendOptions extends TargetOptions, BodyOptions {
 
 /** Narrowest credential for all of this. */
 const credentials = ['service'];
+const LISTED = 20;
 const WAIT_MS_DEFAULT = 60_000;
 
 export function addCommandCommands(program: Command, terminal: Terminal): void {
@@ -42,6 +43,14 @@ export function addCommandCommands(program: Command, terminal: Terminal): void {
     .description('Ends all commands that wait for a device as purged.')
     .action((id: string, options: TargetOptions) => purgeQueue(targetOf(id, options), options, terminal));
   examples(purge, ['mooring command purge dev-01']);
+
+  const list = forTarget(command.command('list'))
+    .description('Lists the newest commands of a device, waiting and ended ones, newest first.')
+    .option('--top <n>', 'how many at most', wholeNumber(1, limits.commandsFoundMax), LISTED)
+    .action((id: string, options: TargetOptions & { top: number }) =>
+      listCommands(targetOf(id, options), options, terminal),
+    );
+  examples(list, ['mooring command list dev-01', 'mooring command list dev-01 --json | jq .commands[0].trail']);
 
   const dead = forTarget(command.command('dead-letters'))
     .description('Lists the commands that ended otherwise than completed, newest first.')
@@ -176,6 +185,20 @@ async function purgeQueue(target: CommandTarget, options: TargetOptions, termina
     if (terminal.json) return print(terminal, JSON.stringify(result));
     const total = result.totalMessagesPurged;
     note(terminal, `Purged ${count(total)} ${total === 1 ? 'command' : 'commands'}.`);
+  });
+}
+
+async function listCommands(
+  target: CommandTarget,
+  options: TargetOptions & { readonly top: number },
+  terminal: Terminal,
+): Promise<void> {
+  await withApi(loginFrom(options, terminal), credentials, async (api) => {
+    const found = await api.commands.find(target, { top: options.top });
+    if (terminal.json) return print(terminal, JSON.stringify(found, undefined, 2));
+    if (found.commands.length === 0) note(terminal, 'There are none.');
+    else await print(terminal, commandTable(found, terminal));
+    if (!found.isComplete) note(terminal, `These are the newest ${count(found.commands.length)}; there are more.`);
   });
 }
 

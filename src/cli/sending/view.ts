@@ -1,4 +1,4 @@
-import type { CommandJson, DeadLetters, TrackedCommand, TrailEntryJson } from '../../api/commands.ts';
+import type { CommandJson, DeadLetters, TrackedCommand, TrackedCommands, TrailEntryJson } from '../../api/commands.ts';
 import { facts, paint, printable, table } from '../output/table.ts';
 import { localTime } from '../output/values.ts';
 import type { Output, Terminal } from '../terminal.ts';
@@ -23,6 +23,17 @@ export function deadLetterTable({ commands }: DeadLetters, terminal: Terminal): 
     { title: 'sequence', align: 'right' as const, cell: (row: CommandJson) => String(row.sequence) },
     { title: 'outcome', cell: (row: CommandJson) => row.outcome ?? '' },
     { title: 'ended', cell: (row: CommandJson) => shownTime(row.endedTimeUtc) },
+    { title: 'message id', cell: (row: CommandJson) => printable(row.messageId ?? '') },
+    { title: 'body', cell: (row: CommandJson) => shortened(bodyText(row)) },
+  ];
+  return table(terminal.out, columns, commands);
+}
+
+export function commandTable({ commands }: TrackedCommands, terminal: Terminal): string {
+  const columns = [
+    { title: 'sequence', align: 'right' as const, cell: (row: CommandJson) => String(row.sequence) },
+    { title: 'state', cell: (row: CommandJson) => row.outcome ?? row.state },
+    { title: 'sent', cell: (row: CommandJson) => shownTime(row.enqueuedTimeUtc) },
     { title: 'message id', cell: (row: CommandJson) => printable(row.messageId ?? '') },
     { title: 'body', cell: (row: CommandJson) => shortened(bodyText(row)) },
   ];

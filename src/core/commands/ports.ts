@@ -74,11 +74,8 @@ export interface CommandQueue {
   deadLetters(target: IdentityKey, limit: number): Promise<readonly Command[]>;
   /** Removes ended commands and trails that ended before `before`; the number of commands. */
   removeEnded(before: number, count: number): Promise<number>;
-  /** The command with this message id or sequence number, ended ones included, newest first. */
-  find(
-    target: IdentityKey,
-    by: { readonly messageId: string } | { readonly sequence: number },
-  ): Promise<readonly Command[]>;
+  /** The commands that are meant, ended ones included, newest first, at most `commandsFoundMax` and one. */
+  find(target: IdentityKey, by: CommandChoice): Promise<readonly Command[]>;
   trail(target: IdentityKey, sequence: number): Promise<readonly TrailEntry[]>;
   /**
    * Calls `listener` with the commands that have ended, each once, by whichever call of this node found it out: a settlement, a
@@ -89,6 +86,12 @@ export interface CommandQueue {
   /** For metrics and health: what is open in the hub as of the last sweep; outcomes that this node has seen since it opened the queue. */
   totals(now: number): Promise<CommandTotals>;
 }
+
+/** Commands of one identity: those of a message id, the one with a sequence number, or so many of the newest. */
+export type CommandChoice =
+  | { readonly messageId: string }
+  | { readonly sequence: number }
+  | { readonly newest: number };
 
 export interface NewCommand {
   readonly target: IdentityKey;

@@ -1,6 +1,6 @@
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { Settlement } from './lifecycle.ts';
-import type { CommandTotals } from './ports.ts';
+import type { CommandChoice, CommandTotals } from './ports.ts';
 import type { Command, CommandMessage, ReceiptBatch, TrailEntry } from './types.ts';
 
 /** Commands to devices and their receipts, as doors see them. */
@@ -33,11 +33,11 @@ export interface Commands {
   deadLetters(principal: Principal, target: IdentityKey): Promise<readonly Command[]>;
   /** Sends a dead letter again, as a new command with a new time-to-live and the same message. */
   sendAgain(principal: Principal, target: IdentityKey, sequence: number): Promise<{ readonly sequence: number }>;
-  /** Commands of that message id (or sequence number) with every step they took. */
+  /** Commands of that message id (or sequence number), or the newest ones, with every step they took; newest first. */
   trail(
     principal: Principal,
     target: IdentityKey,
-    by: { readonly messageId: string } | { readonly sequence: number },
+    by: CommandChoice,
   ): Promise<readonly { readonly command: Command; readonly trail: readonly TrailEntry[] }[]>;
 }
 

@@ -27,8 +27,12 @@ const feedback = '/messages/serviceBound/feedback';
 const TAG = 'commands';
 
 const topQuery = z.object({ top: z.string().optional() });
-/** One of the two. */
-const commandQuery = z.object({ messageId: z.string().optional(), sequence: z.string().optional() });
+/** One of the three at most. */
+const commandQuery = z.object({
+  messageId: z.string().optional(),
+  sequence: z.string().optional(),
+  top: z.string().optional(),
+});
 
 type CommandHub = Pick<Hub, 'commands' | 'clock' | 'random'>;
 
@@ -142,17 +146,28 @@ function findRoute({ commands }: CommandHub, identity: string): ApiRoute {
   return route({
     method: 'GET',
     url: `/mooring/v1${identity}/commands`,
-    summary: 'Commands of a message id (or a sequence number) with every step they took, newest first',
+    summary:
+      'Commands of a message id (or a sequence number), or the newest `top` of them, with every step they took, newest first',
     tag: TAG,
     query: commandQuery,
     answers: { 200: trackedCommandsSchema },
-    handle: async ({ principal, params, query: { messageId, sequence } }) => {
-      if ((messageId === undefined) === (sequence === undefined)) {
-        throw new HubError('ArgumentInvalid', 'The query names either a messageId or a sequence.');
+    handle: async ({ principal, params, query: { messageId, sequence, top } }) => {
+      if ([messageId, sequence, top].filter((value) => value !== undefined).length > 1) {
+        throw new HubError('ArgumentInvalid', 'The query names a messageId, a sequence, or top: one of them at most.');
       }
-      const by = messageId === undefined ? { sequence: sequenceOf(sequence) } : { messageId };
+      const count = Math.min(topOf(top), limits.commandsFoundMax);
+      const by =
+        messageId !== undefined
+          ? { messageId }
+          : sequence !== undefined
+            ? { sequence: sequenceOf(sequence) }
+            : // One more, to know whether there are more.
+              { newest: count + 1 };
       const found = await commands.trail(principal, identityKey(params), by);
-      return { status: 200, body: withinAnswer(found.map(({ command, trail }) => trackedCommandJson(command, trail))) };
+      const isAll = !('newest' in by) || found.length <= count;
+      const shown = isAll ? found : found.slice(0, count);
+      const body = withinAnswer(shown.map(({ command, trail }) => trackedCommandJson(command, trail)));
+      return { status: 200, body: { ...body, isComplete: body.isComplete && isAll } };
     },
   });
 }

@@ -113,6 +113,18 @@ export function commandTrailsContract(check: QueueCheck): void {
         [3, 'rejected'],
       ],
     );
+    await queue.enqueue(newCommand('waits'), limits, T0 + 3);
+    const newest = async (count: number) =>
+      (await queue.find(d1, { newest: count })).map((command) => [command.message.messageId, command.state.kind]);
+    assert.deepEqual(await newest(10), [
+      ['waits', 'enqueued'],
+      ['dead', 'ended'],
+      ['done', 'ended'],
+    ]);
+    assert.deepEqual(await newest(2), [
+      ['waits', 'enqueued'],
+      ['dead', 'ended'],
+    ]);
     assert.equal(await queue.removeEnded(T0 + 3, 10), 1);
     assert.equal(await queue.removeEnded(T0 + 4, 10), 1);
     assert.deepEqual(await queue.find(d1, { messageId: 'dead' }), []);

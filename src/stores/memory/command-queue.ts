@@ -290,8 +290,10 @@ export function createMemoryCommandQueue(identities: Pick<MemoryIdentityStore, '
     },
 
     async find(target, by) {
-      return queueOf(target)
-        .commands.filter((command) =>
+      const { commands } = queueOf(target);
+      if ('newest' in by) return [...commands].sort((a, b) => b.sequence - a.sequence).slice(0, by.newest);
+      return commands
+        .filter((command) =>
           'sequence' in by ? command.sequence === by.sequence : command.message.messageId === by.messageId,
         )
         .reverse();

@@ -1,7 +1,7 @@
 /** What is looked up about commands, open and ended. Nothing of it changes any. */
 import { sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
-import type { CommandTotals } from '../../core/commands/ports.ts';
+import type { CommandChoice, CommandTotals } from '../../core/commands/ports.ts';
 import type { Command, TrailEntry } from '../../core/commands/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { type StoredCommand, toCommand, toStored } from './command-rows.ts';
@@ -50,15 +50,22 @@ export async function deadCommands(tx: Transaction, target: IdentityKey, count: 
   return withMessages(tx, target, rows.map(toStored));
 }
 
-/** The newest of them, at most `commandsFoundMax`. */
+/** The newest of them, at most `commandsFoundMax` and one. */
 export async function findCommands(
   tx: Transaction,
   target: IdentityKey,
-  by: { readonly messageId: string } | { readonly sequence: number },
+  by: CommandChoice,
 ): Promise<readonly Command[]> {
   const all = commandsOf(tx, target);
-  const some = 'sequence' in by ? all.where('sequence', '=', by.sequence) : all.where('message_id', '=', by.messageId);
-  const rows = await some.orderBy('sequence', 'desc').limit(limits.commandsFoundMax).execute();
+  const some =
+    'newest' in by
+      ? all
+      : 'sequence' in by
+        ? all.where('sequence', '=', by.sequence)
+        : all.where('message_id', '=', by.messageId);
+  const max = limits.commandsFoundMax + 1;
+  const count = 'newest' in by ? Math.min(by.newest, max) : limits.commandsFoundMax;
+  const rows = await some.orderBy('sequence', 'desc').limit(count).execute();
   return withMessages(tx, target, rows.map(toStored));
 }
 

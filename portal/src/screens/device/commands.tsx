@@ -16,12 +16,19 @@ interface Command {
   readonly outcome?: string;
 }
 
+interface Newest {
+  readonly commands: readonly Tracked[];
+  readonly isComplete: boolean;
+}
+
 interface Tracked extends Command {
   readonly trail: readonly { readonly time: string; readonly step: string; readonly detail: string }[];
 }
 
+/** While one is under way, and while none is: others may send some, too. */
 const POLL_MS = 1000;
-const FOLLOWED_MAX = 10;
+const IDLE_POLL_MS = 5000;
+const SHOWN_COMMANDS = 20;
 
 const steps: Readonly<Record<string, readonly [mood: Mood, text: string]>> = {
   enqueued: ['', 'The hub has stored it.'],
@@ -43,26 +50,40 @@ export function CommandsTab({ device, again }: TabProps) {
   const path = `/mooring/v1/devices/${encodeURIComponent(device.deviceId)}`;
   const [body, setBody] = useState('');
   const [ttl, setTtl] = useState(3600);
-  const [followed, setFollowed] = useState<readonly number[]>([]);
   const { isBusy, error, run } = useWork();
   const dead = useAnswer(
     `dead ${path}`,
     async (signal) =>
       (await api<{ commands: readonly Command[] }>('GET', `${path}/dead-letters`, { signal })).data.commands,
   );
-  const follow = (sequence: number): void => setFollowed((before) => [sequence, ...before].slice(0, FOLLOWED_MAX));
+  const newest = useAnswer(`newest ${path}`, async (signal) => {
+    const query = { top: String(SHOWN_COMMANDS) };
+    return (await api<Newest>('GET', `${path}/commands`, { query, signal })).data;
+  });
+  const commands = newest.data?.commands ?? [];
+  const underWay = commands.filter(({ state }) => state !== 'ended').length;
+  useEffect(() => {
+    // What has ended may be a dead letter now.
+    dead.again();
+    const timer = setInterval(
+      () => {
+        if (!document.hidden) newest.again();
+      },
+      underWay > 0 ? POLL_MS : IDLE_POLL_MS,
+    );
+    return () => clearInterval(timer);
+  }, [underWay]);
   const send = async (event: Event): Promise<void> => {
     event.preventDefault();
     const draft = { bodyText: body, ttlSeconds: ttl };
-    await run(async () =>
-      follow((await api<{ sequence: number }>('POST', `${path}/commands`, { body: draft })).data.sequence),
-    );
+    await run(async () => void (await api('POST', `${path}/commands`, { body: draft })));
+    newest.again();
     again();
   };
   const sendAgain = (sequence: number): Promise<boolean> =>
     run(async () => {
-      const answer = await api<{ sequence: number }>('POST', `${path}/dead-letters/${sequence}/send-again`);
-      follow(answer.data.sequence);
+      await api('POST', `${path}/dead-letters/${sequence}/send-again`);
+      newest.again();
       dead.again();
     });
   return (
@@ -111,10 +132,16 @@ export function CommandsTab({ device, again }: TabProps) {
       </div>
       <section class="card stack" aria-live="polite">
         <h2>What became of them</h2>
-        {followed.length === 0 && <p class="quiet">Each command that you send is followed here, step by step.</p>}
-        {followed.map((sequence) => (
-          <Trail key={sequence} path={path} sequence={sequence} ended={dead.again} />
+        <Failure error={newest.error} again={newest.again} />
+        {newest.data?.commands.length === 0 && (
+          <p class="quiet">Each command that is sent to the device is followed here, step by step.</p>
+        )}
+        {commands.map((command) => (
+          <Trail key={command.sequence} command={command} />
         ))}
+        {newest.data?.isComplete === false && (
+          <p class="quiet small">These are the newest {commands.length}; the hub keeps more.</p>
+        )}
       </section>
     </div>
   );
@@ -127,53 +154,34 @@ function bodyText({ bodyBase64 }: Command): string {
   return new TextDecoder().decode(bytes).slice(0, SHOWN_MAX);
 }
 
-function Trail(props: { readonly path: string; readonly sequence: number; readonly ended: () => void }) {
-  const { path, sequence, ended } = props;
-  const found = useAnswer(`${path} ${sequence}`, async (signal) => {
-    const query = { sequence: String(sequence) };
-    return (await api<{ commands: readonly Tracked[] }>('GET', `${path}/commands`, { query, signal })).data.commands[0];
-  });
-  const command = found.data;
-  const isOver = command?.state === 'ended';
-  useEffect(() => {
-    if (isOver) {
-      ended();
-      return;
-    }
-    const timer = setInterval(found.again, POLL_MS);
-    return () => clearInterval(timer);
-  }, [isOver]);
+function Trail({ command }: { readonly command: Tracked }) {
+  const isOver = command.state === 'ended';
   return (
     <article class="answer stack tight">
-      <Failure error={found.error} again={found.again} />
-      {command !== undefined && (
-        <>
-          <div class="row">
-            <strong class="mono">
-              <Text value={bodyText(command) || 'empty body'} />
-            </strong>
-            <Badge mood={command.outcome === 'completed' ? 'ok' : isOver ? 'bad' : ''}>
-              {command.outcome ?? command.state}
-            </Badge>
-          </div>
-          <ul class="timeline">
-            {command.trail.map(({ time, step, detail }, at) => {
-              const [mood, text] = steps[step] ?? ['', step];
-              return (
-                <li key={`${at} ${step}`} class={mood}>
-                  <Time at={timeOf(time)} />
-                  <span>
-                    {text}{' '}
-                    <span class="quiet small">
-                      <Text value={detail} />
-                    </span>
-                  </span>
-                </li>
-              );
-            })}
-          </ul>
-        </>
-      )}
+      <div class="row">
+        <strong class="mono">
+          <Text value={bodyText(command) || 'empty body'} />
+        </strong>
+        <Badge mood={command.outcome === 'completed' ? 'ok' : isOver ? 'bad' : ''}>
+          {command.outcome ?? command.state}
+        </Badge>
+      </div>
+      <ul class="timeline">
+        {command.trail.map(({ time, step, detail }, at) => {
+          const [mood, text] = steps[step] ?? ['', step];
+          return (
+            <li key={`${at} ${step}`} class={mood}>
+              <Time at={timeOf(time)} />
+              <span>
+                {text}{' '}
+                <span class="quiet small">
+                  <Text value={detail} />
+                </span>
+              </span>
+            </li>
+          );
+        })}
+      </ul>
     </article>
   );
 }
