@@ -31,6 +31,21 @@ test('the page names every check of a failed authentication', () => {
   assert.deepEqual(words(listed, /`([a-z-]+)`/g), words(declared, /'([a-z-]+)'/g));
 });
 
+test('every panel shows the nodes that are chosen, and names of nodes come from a metric that it shows', () => {
+  const dashboard = JSON.parse(read('monitoring', 'dashboard.json'));
+  const variable = dashboard.templating.list.find(({ name }: { name: string }) => name === 'node');
+  const [, metric] = /^label_values\((\w+), instance\)$/.exec(variable.query) ?? [];
+  const expressions: string[] = dashboard.panels.flatMap(({ targets }: { targets: { expr: string }[] }) =>
+    targets.map(({ expr }) => expr),
+  );
+  assert.ok(expressions.some((expression) => expression.includes(`${metric}{`)));
+  for (const expression of expressions) {
+    const chosen = expression.match(/\bmooring_[a-z_]+\{instance=~"\$node"[,}]/g) ?? [];
+    assert.equal(chosen.length, metricNames(expression).length, expression);
+    assert.ok(chosen.length > 0, expression);
+  }
+});
+
 const metricNames = (expression: string): readonly string[] => expression.match(/\bmooring_[a-z_]+/g) ?? [];
 
 test('every metric of the dashboard and the alert rules exists', async () => {

@@ -28,6 +28,11 @@ export interface KafkaOptions {
   readonly sessionMs?: number;
   /** Further lines of each broker's file of settings. */
   readonly settings?: readonly string[];
+  /**
+   * Asked for each broker with a port of its own for clients: the port of loopback by which clients are to reach it, e.g. of a link
+   * that fails. Not together with `secured`.
+   */
+  readonly advertise?: (port: number) => Promise<number>;
   /** A listener beside the plain one that wants a login by any mechanism, by TLS where there is a certificate. */
   readonly secured?: {
     readonly user: string;
@@ -43,6 +48,8 @@ export interface TestKafka extends AsyncDisposable {
   readonly brokers: readonly string[];
   /** The same of the secured listener; empty where there is none. */
   readonly securedBrokers: readonly string[];
+  /** The same by the ports that `advertise` gave; empty without it. */
+  readonly advertisedBrokers: readonly string[];
   /** Ends a broker (1, 2, 3) at once. */
   kill(id: number): Promise<void>;
   /** Holds a broker, or lets it go on. */
@@ -69,8 +76,12 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
   const running = new Map<number, ChildProcess>();
   writeFileSync(path.join(folder, 'log4j2.properties'), logging);
   const voters = places.map(({ id, controller }) => `${id}@127.0.0.1:${controller}`).join(',');
+  const advertised: number[] = [];
   for (const place of places) {
-    writeFileSync(path.join(folder, `${place.id}.properties`), settingsOf(place, { folder, voters, count, options }));
+    const outer = await options.advertise?.(place.secured);
+    if (outer !== undefined) advertised.push(outer);
+    const text = settingsOf(place, { folder, voters, count, options, ...(outer !== undefined && { outer }) });
+    writeFileSync(path.join(folder, `${place.id}.properties`), text);
   }
   const java = (heap: string): readonly string[] => [
     ...['-Xms64m', heap, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Djava.awt.headless=true'],
@@ -134,6 +145,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
   return {
     brokers: places.map(({ port }) => `127.0.0.1:${port}`),
     securedBrokers: options.secured === undefined ? [] : places.map(({ secured }) => `127.0.0.1:${secured}`),
+    advertisedBrokers: advertised.map((port) => `127.0.0.1:${port}`),
     kill: (id) => end(id, 'SIGKILL'),
     signal: (id, signal) => void running.get(id)?.kill(signal),
     async restart(id) {
@@ -170,9 +182,15 @@ interface BrokerPlace {
 
 function settingsOf(
   { id, port, controller, secured }: BrokerPlace,
-  hub: { readonly folder: string; readonly voters: string; readonly count: number; readonly options: KafkaOptions },
+  hub: {
+    readonly folder: string;
+    readonly voters: string;
+    readonly count: number;
+    readonly options: KafkaOptions;
+    readonly outer?: number;
+  },
 ): string {
-  const { folder, voters, count, options } = hub;
+  const { folder, voters, count, options, outer } = hub;
   const inSync = count === 3 ? 2 : 1;
   const listeners = [`PLAINTEXT://127.0.0.1:${port}`];
   const protocols = ['PLAINTEXT:PLAINTEXT', 'CONTROLLER:PLAINTEXT'];
@@ -180,12 +198,18 @@ function settingsOf(
     listeners.push(`SECURED://127.0.0.1:${secured}`);
     protocols.push(`SECURED:${options.secured.certificate === undefined ? 'SASL_PLAINTEXT' : 'SASL_SSL'}`);
   }
+  const advertised = [...listeners];
+  if (outer !== undefined) {
+    listeners.push(`OUTER://127.0.0.1:${secured}`);
+    advertised.push(`OUTER://127.0.0.1:${outer}`);
+    protocols.push('OUTER:PLAINTEXT');
+  }
   return [
     'process.roles=broker,controller',
     `node.id=${id}`,
     `controller.quorum.voters=${voters}`,
     `listeners=${[...listeners, `CONTROLLER://127.0.0.1:${controller}`].join(',')}`,
-    `advertised.listeners=${listeners.join(',')}`,
+    `advertised.listeners=${advertised.join(',')}`,
     `listener.security.protocol.map=${protocols.join(',')}`,
     'controller.listener.names=CONTROLLER',
     'inter.broker.listener.name=PLAINTEXT',

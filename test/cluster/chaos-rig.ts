@@ -1,0 +1,178 @@
+/** Three nodes, Kafka and PostgreSQL behind a balancer, every link of which can be cut; and the faults that befall them. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Balancer } from '../../scripts/cluster/balancer.ts';
+import { connectionStrings } from '../../src/server/endpoints.ts';
+import { startCluster, type TestCluster } from '../drivers/cluster.ts';
+import { freePorts } from '../drivers/free-ports.ts';
+import type { TestHub } from '../drivers/hub.ts';
+import { startKafka, type TestKafka } from '../drivers/kafka.ts';
+import { startPostgres, type TestPostgres } from '../drivers/postgres.ts';
+import { ChaosLinks } from './chaos-links.ts';
+
+const DATABASE = 'postgresql';
+const nameOf = (at: number): string => `node-${at + 1}`;
+const brokerOf = (id: number): string => `broker-${id}`;
+
+/** How a round breaks something: it waits for as long as the fault lasts, and makes all whole again. */
+export type Fault = (ms: number) => Promise<void>;
+
+export class ChaosRig implements AsyncDisposable {
+  /** As they are now, after restarts. */
+  readonly nodes: TestHub[] = [];
+  readonly #kafka: TestKafka;
+  readonly #postgres: TestPostgres;
+  readonly #links: ChaosLinks;
+  readonly #brokers: number;
+  #cluster: TestCluster | undefined;
+  #balancer: Balancer | undefined;
+
+  static async start(nodes: number, brokers: 1 | 3, partitions: number): Promise<ChaosRig> {
+    let rig: ChaosRig | undefined;
+    const links = new ChaosLinks(() => new Map((rig?.nodes ?? []).map(({ pid }, at) => [nameOf(at), pid])));
+    let broker = 0;
+    const advertise = (port: number): Promise<number> => links.open(brokerOf(++broker), port);
+    const [kafka, postgres] = await Promise.all([startKafka({ brokers, advertise }), startPostgres()]);
+    rig = new ChaosRig(kafka, postgres, links, brokers);
+    try {
+      await rig.#start(nodes, partitions);
+    } catch (error) {
+      await rig[Symbol.asyncDispose]();
+      throw error;
+    }
+    return rig;
+  }
+
+  private constructor(kafka: TestKafka, postgres: TestPostgres, links: ChaosLinks, brokers: number) {
+    this.#kafka = kafka;
+    this.#postgres = postgres;
+    this.#links = links;
+    this.#brokers = brokers;
+  }
+
+  /** The hub as clients see it, who know the balancer alone. */
+  get hub(): Pick<TestHub, 'endpoints' | 'ca'> {
+    const { endpoints, ca } = this.nodes[0];
+    const balancer = this.#balancer as Balancer;
+    const ports = { ...endpoints.ports, ...Object.fromEntries(DOORS.map((door) => [door, balancer.port(door)])) };
+    const policies = Object.values(endpoints.connectionStrings).flatMap((text) => {
+      const [, name, key] = /SharedAccessKeyName=([^;]+);SharedAccessKey=([^;]+)/.exec(text) ?? [];
+      return name === undefined ? [] : [{ name, primaryKey: key, secondaryKey: key, permissions: [] }];
+    });
+    const strings = connectionStrings(endpoints.hubName, endpoints.hostName, ports, policies as never);
+    return { ca, endpoints: { ...endpoints, ports, connectionStrings: strings } };
+  }
+
+  /** Each kind of fault, at parts that `pick` chooses. */
+  faults(pick: (count: number) => number): Readonly<Record<string, Fault>> {
+    const links = this.#links;
+    const broker = (): number => 1 + pick(this.#brokers);
+    const cut = async (one: string, other: string, ms: number): Promise<void> => {
+      links.split(one, other);
+      await sleep(ms);
+      links.heal(pick(2) === 0);
+    };
+    return {
+      'node killed': async (ms) => {
+        const at = pick(this.nodes.length);
+        await this.nodes[at].kill();
+        await sleep(ms);
+        this.nodes[at] = await this.nodes[at].restart({ args: this.#nodePorts[at] });
+      },
+      'node held': async (ms) => {
+        const node = this.nodes[pick(this.nodes.length)];
+        node.signal('SIGSTOP');
+        await sleep(ms);
+        node.signal('SIGCONT');
+      },
+      'broker killed': async (ms) => {
+        const id = broker();
+        await this.#kafka.kill(id);
+        await sleep(ms);
+        await this.#kafka.restart(id);
+      },
+      'broker held': async (ms) => {
+        const id = broker();
+        this.#kafka.signal(id, 'SIGSTOP');
+        await sleep(ms);
+        this.#kafka.signal(id, 'SIGCONT');
+      },
+      'PostgreSQL killed': async (ms) => {
+        await this.#postgres.kill();
+        await sleep(ms);
+        await this.#postgres.restart();
+      },
+      'connections to PostgreSQL cut': async () => {
+        links.reset(nameOf(pick(this.nodes.length)), DATABASE);
+      },
+      'node | node': (ms) => {
+        const at = pick(this.nodes.length);
+        return cut(nameOf(at), nameOf((at + 1 + pick(this.nodes.length - 1)) % this.nodes.length), ms);
+      },
+      'node | broker': (ms) => cut(nameOf(pick(this.nodes.length)), brokerOf(broker()), ms),
+      'node | PostgreSQL': (ms) => cut(nameOf(pick(this.nodes.length)), DATABASE, ms),
+    };
+  }
+
+  /** Links of each kind between a node and what is behind them, to see that a cut would cut something. */
+  linkCounts(): Readonly<Record<string, number>> {
+    const others = [DATABASE, ...Array.from({ length: this.#brokers }, (_, at) => brokerOf(at + 1))];
+    const names = this.nodes.map((_, at) => nameOf(at));
+    const pairs = names.flatMap((from) => [...others, ...names].filter((to) => to !== from).map((to) => [from, to]));
+    return Object.fromEntries(pairs.map(([from, to]) => [`${from} to ${to}`, this.#links.count(from, to)]));
+  }
+
+  async areReady(): Promise<boolean> {
+    const answers = this.nodes.map(({ endpoints }) =>
+      fetch(`http://127.0.0.1:${endpoints.ports.admin}/readyz`, { signal: AbortSignal.timeout(2000) }).then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
+    return (await Promise.all(answers)).every((isReady) => isReady);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#links.heal(true);
+    for (const node of this.nodes) node.signal('SIGCONT');
+    await this.#balancer?.[Symbol.asyncDispose]();
+    await Promise.all(this.nodes.map((node) => node.kill()));
+    await this.#cluster?.[Symbol.asyncDispose]();
+    await Promise.all([this.#kafka[Symbol.asyncDispose](), this.#postgres[Symbol.asyncDispose]()]);
+    await this.#links[Symbol.asyncDispose]();
+  }
+
+  readonly #nodePorts: string[][] = [];
+
+  async #start(nodes: number, partitions: number): Promise<void> {
+    const url = new URL(this.#postgres.url);
+    const database = await this.#links.open(DATABASE, Number(url.port));
+    url.port = String(database);
+    // The first one makes the tables; the others find them.
+    this.#cluster = await startCluster({
+      nodes: 0,
+      brokers: this.#kafka.advertisedBrokers,
+      args: ['--partitions', String(partitions)],
+      env: { MOORING_POSTGRES_URL: url.href },
+    });
+    for (let at = 0; at < nodes; at++) {
+      const [port] = await freePorts(1);
+      // A node listens on 127.0.0.1; the others know it by this address, which is the link's.
+      const address = `127.0.77.${at + 1}`;
+      await this.#links.open(nameOf(at), port, { host: address, port });
+      this.#nodePorts.push(['--node-port', String(port)]);
+      this.nodes.push(await this.#cluster.start({ args: [...this.#nodePorts[at], '--node-address', address] }));
+    }
+    const targets = () =>
+      this.nodes.map(({ endpoints }, at) => ({
+        name: nameOf(at),
+        ports: endpoints.ports,
+        adminPort: endpoints.ports.admin ?? 0,
+      }));
+    this.#balancer = await Balancer.open(
+      DOORS.map((door) => ({ door, port: 0 })),
+      targets,
+    );
+  }
+}
+
+const DOORS = ['mqtt', 'amqp', 'https'] as const;
