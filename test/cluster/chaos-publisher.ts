@@ -68,6 +68,11 @@ export class ChaosPublisher {
     await this.#connect();
   }
 
+  /** Breaks its connection off, and comes back. */
+  cut(): void {
+    this.#current?.socket.destroy();
+  }
+
   /** Connections that a newer one of the device has displaced, and that the hub has not ended. */
   get olderCount(): number {
     return this.#older.size;
