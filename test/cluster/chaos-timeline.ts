@@ -41,6 +41,7 @@ export function plotOf({ seed, acknowledged, faults }: Timeline): string {
     return `<text x="${x(second)}" y="${HEIGHT - BOTTOM + 16}" text-anchor="middle">${second} s</text>`;
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">
+<title>Telemetry acknowledged per second while parts are broken</title>
 <rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
 <text x="${LEFT}" y="18">Telemetry acknowledged per second, and what was broken meanwhile (seed ${seed})</text>
 <text x="${LEFT - 6}" y="${TOP + 10}" text-anchor="end">${most}</text><text x="${LEFT - 6}" y="${HEIGHT - BOTTOM}" text-anchor="end">0</text>
