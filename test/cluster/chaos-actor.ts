@@ -15,6 +15,8 @@ const METHOD_SECONDS = 5;
 const PACE_MS = 60;
 /** Commands that were accepted and have not come: a device takes at most 50. */
 const COMMANDS_WAITING_MAX = 15;
+/** Longer than a lock of a command. */
+const LOCK_MS = 90_000;
 
 export class ChaosActor {
   readonly deviceId: string;
@@ -83,8 +85,19 @@ export class ChaosActor {
     const api = this.#api();
     const inOrder = new Set<number>();
     for (const k of this.#accepted) {
-      const { commands } = await api.commands.find({ deviceId: this.deviceId }, { messageId: `k${k}` });
-      const steps = commands.flatMap(({ trail }) => trail.map(({ step }) => step));
+      const find = () => api.commands.find({ deviceId: this.deviceId }, { messageId: `k${k}` });
+      let { commands } = await find();
+      const trails = (): string[] => commands.flatMap(({ trail }) => trail.map(({ step }) => step));
+      // What a node had handed over when it died is locked for a while yet.
+      for (
+        const end = performance.now() + LOCK_MS;
+        !trails().some((step) => ENDS.has(step));
+        { commands } = await find()
+      ) {
+        if (performance.now() > end) break;
+        await sleep(AGAIN_MS);
+      }
+      const steps = trails();
       const ends = steps.filter((step) => ENDS.has(step));
       if (commands.length !== 1 || ends.join() !== 'completed') {
         this.faults.push(`command ${k}: ${commands.length} of it, ${steps.join(' ')}`);
