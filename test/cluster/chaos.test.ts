@@ -113,7 +113,7 @@ test(`${ROUNDS} faults of nodes, brokers, database and links under load: nothing
   }
   await Promise.all(running);
   await until('what the back end was told of has come to the devices', () => actors.every((each) => each.hasAll()), {
-    withinMs: RECOVERY_MS,
+    withinMs: 2 * RECOVERY_MS,
   }).catch((error) => {
     throw new Error(`${error.message}: ${actors.map((each) => each.missing()).join(' | ')}`);
   });
