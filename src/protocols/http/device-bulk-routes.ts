@@ -17,6 +17,18 @@ type Failure = BulkProgress['failures'][number];
 
 export function deviceBulkRoutes(hub: BulkHub): readonly ApiRoute[] {
   let underWay = 0;
+  /** Takes a place, until it is left or the client has gone, which may be before anything of the answer is asked for. */
+  const place = (signal: AbortSignal): (() => void) => {
+    underWay++;
+    let isHeld = true;
+    const leave = (): void => {
+      if (isHeld) underWay--;
+      isHeld = false;
+    };
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+    return leave;
+  };
   return [
     route({
       method: 'POST',
@@ -36,12 +48,19 @@ export function deviceBulkRoutes(hub: BulkHub): readonly ApiRoute[] {
             limit: { name: 'bulkChangesMax', scope: 'hub', current: underWay, max: limits.bulkChangesMax },
           });
         }
+        const leave = place(signal);
         const pages = idPages(hub, principal, body, signal);
-        // The first page shows a condition that cannot be read, while it can still be refused.
-        const total = body.ids?.length ?? (await count(hub, principal, body.condition ?? '', signal));
+        // The count shows a condition that cannot be read, while it can still be refused.
+        let total = body.ids?.length;
+        try {
+          total ??= await count(hub, principal, body.condition ?? '', signal);
+        } catch (error) {
+          leave();
+          throw error;
+        }
         return {
           status: 200,
-          stream: progress(hub, principal, body, { total, pages, begin: () => underWay++, end: () => underWay-- }),
+          stream: progress(hub, principal, body, { total, pages, leave }),
           headers: [
             ['content-type', 'application/x-ndjson; charset=utf-8'],
             ['cache-control', 'no-store'],
@@ -56,19 +75,17 @@ export function deviceBulkRoutes(hub: BulkHub): readonly ApiRoute[] {
 interface Run {
   readonly total: number;
   readonly pages: AsyncIterable<readonly string[]>;
-  begin(): void;
-  end(): void;
+  leave(): void;
 }
 
 async function* progress(
   hub: BulkHub,
   principal: Principal,
   change: BulkChange,
-  { total, pages, begin, end }: Run,
+  { total, pages, leave }: Run,
 ): AsyncGenerator<Uint8Array> {
   const line = (told: BulkProgress): Uint8Array => Buffer.from(`${JSON.stringify(bulkProgressSchema.parse(told))}\n`);
   let [done, failed] = [0, 0];
-  begin();
   try {
     yield line({ total, done, failed, failures: [] });
     for await (const ids of pages) {
@@ -82,7 +99,7 @@ async function* progress(
     const { code, message } = asHubError(error);
     yield line({ total, done, failed, failures: [], ended: true, code, message });
   } finally {
-    end();
+    leave();
   }
 }
 
