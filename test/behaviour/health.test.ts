@@ -61,7 +61,20 @@ test('a hub that is well says so of each check, in JSON, as metrics, and at the 
   const seen = await healthOf(hub);
   assert.deepEqual(
     seen.checks.map(({ name }) => name),
-    ['tables', 'events', 'monitoring', 'threads', 'certificate', 'clock', 'disk', 'loop', 'files', 'archive', 'doors'],
+    [
+      'tables',
+      'events',
+      'monitoring',
+      'threads',
+      'certificate',
+      'clock',
+      'disk',
+      'loop',
+      'files',
+      'archive',
+      'endpoints',
+      'doors',
+    ],
   );
   // How much room there is on this machine is not the hub's doing.
   const others = seen.checks.filter(({ name }) => name !== 'disk' && name !== 'files');
