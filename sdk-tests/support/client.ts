@@ -139,7 +139,8 @@ export class Client {
   /** Ends the process by its input's end; by force if that is not enough. */
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exited = once(this.#child, 'exit');
+    // Not `exit`: what it has written last may be on its way still.
+    const exited = once(this.#child, 'close');
     this.#child.stdin?.end();
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
     await exited;
