@@ -3,11 +3,11 @@
  * has lost. Where the store has not answered for the time of a lease, another node may have them: everything stops until it has.
  */
 import type { Cancel } from '../../base/clock.ts';
+import { Gate } from '../../base/gate.ts';
 import { limits } from '../../base/limits.ts';
 import type { EndpointSink, HeldCursor } from '../../core/routes/ports.ts';
 import type { PlacedEndpoint } from '../../core/routes/types.ts';
 import { afterFailure, afterSuccess, type EndpointCondition, untried } from './endpoint-state.ts';
-import { Gate } from './gate.ts';
 import { PartitionRun } from './partition-run.ts';
 import type { DeliveryParts } from './parts.ts';
 

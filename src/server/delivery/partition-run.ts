@@ -3,6 +3,7 @@
  * once and in order: the cursor moves only over what the endpoint has taken, or will never take, or what is not for it.
  */
 import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Gate } from '../../base/gate.ts';
 import { limits } from '../../base/limits.ts';
 import type {
   CursorHold,
@@ -16,7 +17,6 @@ import type {
   RoutedRecord,
 } from '../../core/routes/ports.ts';
 import { retryPauseMs } from './endpoint-state.ts';
-import type { Gate } from './gate.ts';
 
 export interface PartitionParts {
   readonly log: RoutedLog;

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
+import { Gate } from '../../../base/gate.ts';
 import { limits } from '../../../base/limits.ts';
 import {
   checkCondition,
@@ -19,7 +20,6 @@ import { DiskTurns } from '../disk/disk-turns.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
 import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
 import { PathLocks } from '../path-locks.ts';
-import { Places } from '../places.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
 import { type AzureAccount, serviceSas, sharedKey } from './account.ts';
@@ -56,7 +56,7 @@ export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore
     sign: (...request) => ({ Authorization: sharedKey(account, ...request) }),
   });
   const locks = new PathLocks();
-  const places = new Places(limits.fileStorePutsMax);
+  const places = new Gate(limits.fileStorePutsMax);
 
   /** @throws ObjectError */
   async function upload(objectPath: string, content: Spooled, options: BlobOptions): Promise<ObjectFacts> {

@@ -3,11 +3,11 @@
  * needs too, and an upload at full speed would otherwise hold all of them.
  */
 import { BufferPool } from '../../../base/buffer-pool.ts';
+import { Gate } from '../../../base/gate.ts';
 import { limits } from '../../../base/limits.ts';
-import { Places } from '../places.ts';
 import { DiskRoom } from './disk-room.ts';
 
-export class DiskTurns extends Places {
+export class DiskTurns extends Gate {
   /**
    * Memory for what is read and written, used again: with a buffer for each read the garbage collector took as much CPU
    * time for a download as all the rest of it.

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
+import { Gate } from '../../../base/gate.ts';
 import { limits } from '../../../base/limits.ts';
 import {
   type CommitOptions,
@@ -22,7 +23,6 @@ import { DiskTurns } from '../disk/disk-turns.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
 import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
 import { PathLocks } from '../path-locks.ts';
-import { Places } from '../places.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
 import { UsageCounts } from '../usage.ts';
@@ -55,7 +55,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
   const client = new StoreClient(parts);
   const service = new S3Service({ bucket, client, now: () => clock.now() });
   const locks = new PathLocks();
-  const places = new Places(limits.fileStorePutsMax);
+  const places = new Gate(limits.fileStorePutsMax);
   const committed = new CommittedLists();
   const left = new LeftUploads(service, clock);
   const groupOf = (objectPath: string): string => objectPath.slice(0, objectPath.indexOf('/'));
