@@ -8,7 +8,6 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { limits } from '../base/limits.ts';
-import type { Random } from '../base/random.ts';
 import { carryConfigurations } from '../core/configurations/carrying.ts';
 import { createEvents } from '../core/events/events.ts';
 import { partitionOf } from '../core/events/rules.ts';
@@ -41,9 +40,7 @@ import { openDoors } from './doors.ts';
 import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
-import type { Shutdown } from './lifecycle.ts';
-import type { Nodes } from './nodes/nodes.ts';
-import { folderNameOf, nodeAddressOf, nodeNameOf, programVersion } from './nodes/place.ts';
+import { nodeNameOf } from './nodes/place.ts';
 import { measureArchives } from './observe/archive-metrics.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
@@ -56,35 +53,27 @@ import { Health } from './observe/health/health.ts';
 import { measureHealth } from './observe/health/metrics.ts';
 import { watchStalls } from './observe/health/stalls.ts';
 import { measureJobs } from './observe/job-metrics.ts';
-import type { ServerLog } from './observe/log.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
 import { measureLiveQueries } from './observe/query-metrics.ts';
 import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
 import { storeTraffic } from './observe/store-traffic.ts';
+import { type NodeDuty, openNodes } from './open-nodes.ts';
+import { openTls } from './open-tls.ts';
 import { openPortal, startCode } from './portal/open-portal.ts';
-import { reachOf, subjectNames } from './reach.ts';
+import { reachOf } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
 import { openEndpointHubs } from './routes/endpoint-hubs.ts';
 import { openRoutes } from './routes/open-routes.ts';
 import { openEmbedded } from './storage/embedded.ts';
 import { eventHubSink } from './storage/event-hub-endpoints.ts';
 import { kafkaEndpointSink } from './storage/kafka-endpoints.ts';
-import type { SharedByNodes, Storage } from './storage/storage.ts';
+import type { Surroundings } from './surroundings.ts';
 import { createSweeper } from './sweeper.ts';
 import { ChangeFeed, overhearing } from './threads/change-feed.ts';
 import { FurtherLogs, hostLogs, startThreads, usableThreads } from './threads/share.ts';
 import { authorityCalls, identityCalls } from './threads/store-calls.ts';
 import { HandshakeFailures } from './tls/handshake-failures.ts';
-import { openOwnTls } from './tls/own-tls.ts';
-import { openPrivateTls, type ServerTls } from './tls/tls-source.ts';
-
-export interface Surroundings {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: ServerLog;
-  readonly shutdown: Shutdown;
-}
 
 export interface RunningHub {
   readonly greeting: Omit<GreetingFacts, 'showConnectionStrings'>;
@@ -120,7 +109,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     storage.nodes && (await openNodes({ settings, folder, storage, shared: storage.nodes, ...surroundings }));
   const { places } = nodes ?? storage;
 
-  const ownDuty = (duty: (typeof nodeDuties)[number]) => nodes && { isOwnDuty: () => nodes.membership.has(duty) };
+  const ownDuty = (duty: NodeDuty) => nodes && { isOwnDuty: () => nodes.membership.has(duty) };
   const nodeName = nodes?.membership.name;
 
   const reach = reachOf(settings);
@@ -466,39 +455,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   };
 }
 
-interface NodesSurroundings extends Surroundings {
-  readonly settings: Settings;
-  readonly folder: DataFolder;
-  readonly storage: Storage;
-  readonly shared: SharedByNodes;
-}
-
-/** What one node does for all. */
-const nodeDuties = ['events of twins', 'files', 'rollouts'] as const;
-
-async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
-  const { settings, folder, storage, shared, clock, random, log, shutdown } = parts;
-  const { Nodes: Opened } = await import('./nodes/nodes.ts');
-  const nodes = new Opened({
-    node: {
-      name: nodeNameOf(settings),
-      folder: folderNameOf(folder.path),
-      address: nodeAddressOf(settings),
-      version: programVersion(),
-    },
-    duties: nodeDuties,
-    stores: shared,
-    places: storage.places,
-    logs: Object.values(storage.logs),
-    hubName: folder.facts.hubName,
-    ...{ clock, random, log },
-  });
-  // What is written before it joins is its own: that it has started.
-  shared.fence.mayAnswer = () => nodes.membership.isValid || !nodes.membership.hasJoined;
-  shutdown.add('node', () => nodes.close());
-  return nodes;
-}
-
 function openFolder(settings: Settings, clock: Clock): DataFolder {
   const facts = {
     hubName: settings.hubName ?? 'mooring',
@@ -507,54 +463,6 @@ function openFolder(settings: Settings, clock: Clock): DataFolder {
   };
   const named = { hubName: settings.hubName !== undefined, partitions: settings.partitions !== undefined };
   return openDataFolder(settings.dataDir, facts, named);
-}
-
-async function openTls(
-  settings: Settings,
-  folder: DataFolder,
-  names: readonly string[],
-  surroundings: Surroundings,
-  nodes: Nodes | undefined,
-  { nodes: shared, clock }: Storage,
-): Promise<{ readonly tls: ServerTls; reload(): Promise<void> }> {
-  const open = () => openOneTls(settings, folder, names, surroundings);
-  if (nodes === undefined || shared === undefined) return asItIs(open);
-  const { openSharedTls, withSharedTickets } = await import('./nodes/shared-tls.ts');
-  const { secrets } = shared;
-  const { log, random } = surroundings;
-  const changed = (): void => nodes.hint('certificates');
-  const parts = { secrets, folder: folder.file('tls'), log, changed };
-  const isOwn = settings.tlsCertFile !== undefined;
-  const { tls, reload } = isOwn ? await asItIs(open) : await openSharedTls(parts, open);
-  return { tls: await withSharedTickets(tls, { secrets, clock, random, log }), reload };
-}
-
-/** The operator's own certificate: each node has what its files hold. */
-async function asItIs(open: () => Promise<ServerTls>) {
-  const tls = await open();
-  return { tls, reload: () => tls.reload() };
-}
-
-async function openOneTls(
-  settings: Settings,
-  folder: DataFolder,
-  names: readonly string[],
-  surroundings: Surroundings,
-): Promise<ServerTls> {
-  const { tlsCertFile, tlsKeyFile, tlsSecondCertFile, tlsSecondKeyFile, tlsCaFile } = settings;
-  if (tlsCertFile !== undefined && tlsKeyFile !== undefined) {
-    const hasSecond = tlsSecondCertFile !== undefined && tlsSecondKeyFile !== undefined;
-    const files = {
-      certFile: tlsCertFile,
-      keyFile: tlsKeyFile,
-      ...(hasSecond && { second: { certFile: tlsSecondCertFile, keyFile: tlsSecondKeyFile } }),
-      ...(tlsCaFile !== undefined && { caFile: tlsCaFile }),
-    };
-    return openOwnTls(files, surroundings);
-  }
-  const tls = await openPrivateTls(folder.file('tls'), folder.facts.hubName, subjectNames(names), surroundings);
-  if (folder.parts.parts.tls !== true) await folder.parts.keep({ tls: true });
-  return tls;
 }
 
 function givenKeys(settings: Settings): GivenPolicyKeys {
