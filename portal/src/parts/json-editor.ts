@@ -67,6 +67,29 @@ function faultsOf(view: EditorView): Diagnostic[] {
   return found;
 }
 
+/**
+ * Text put in the place of other text, by the editor itself. Left to the browser, it keeps the look of what was there by a `style` in the
+ * line, and that the policy of the page refuses. What is selected is asked of the browser: the editor hears of it a moment later.
+ */
+function replaced(event: InputEvent, view: EditorView): boolean {
+  const selection = document.getSelection();
+  const [range] = selection?.getComposedRanges?.({ shadowRoots: [view.root as ShadowRoot] }) ?? [];
+  if (event.inputType !== 'insertText' || event.isComposing || event.data === null || range === undefined) return false;
+  const { startContainer, endContainer } = range;
+  if (!view.contentDOM.contains(startContainer) || !view.contentDOM.contains(endContainer)) return false;
+  const from = view.posAtDOM(startContainer, range.startOffset);
+  const to = view.posAtDOM(endContainer, range.endOffset);
+  if (from >= to) return false;
+  event.preventDefault();
+  view.dispatch({
+    changes: { from, to, insert: event.data },
+    selection: { anchor: from + event.data.length },
+    userEvent: 'input.type',
+    scrollIntoView: true,
+  });
+  return true;
+}
+
 /** @param changed hears of each change by the user */
 export function openEditor(
   place: HTMLElement,
@@ -97,6 +120,7 @@ export function openEditor(
         lintGutter(),
         EditorState.tabSize.of(2),
         EditorView.contentAttributes.of({ 'aria-label': label }),
+        EditorView.domEventHandlers({ beforeinput: replaced }),
         keymap.of([...defaultKeymap, ...historyKeymap, ...lintKeymap, indentWithTab]),
         look,
         EditorView.updateListener.of((update) => {
