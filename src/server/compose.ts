@@ -19,13 +19,11 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import type { AuthorityChange, AuthorityStore, IdentityChange, IdentityStore } from '../core/identity/ports.ts';
 import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
-import { createEnrichments } from '../core/routes/enrichments.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
 import { isLoopback } from '../protocols/http/admin-guard.ts';
 import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts';
-import { readSender } from '../records/read-record.ts';
 import { twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
 import { openArchive } from './archive/open-archive.ts';
@@ -64,6 +62,7 @@ import { openPortal, startCode } from './portal/open-portal.ts';
 import { reachOf } from './reach.ts';
 import { openRegistryJobs } from './registry-jobs/open-jobs.ts';
 import { openEndpointHubs } from './routes/endpoint-hubs.ts';
+import { openEnrichments } from './routes/open-enrichments.ts';
 import { openRoutes } from './routes/open-routes.ts';
 import { openEmbedded } from './storage/embedded.ts';
 import { eventHubSink } from './storage/event-hub-endpoints.ts';
@@ -156,9 +155,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const hubs = await openEndpointHubs({
     ...{ routes, open: storage.openEventHub, reserved: [telemetry.name, monitoring.name], log, shutdown },
   });
-  const enrichments = createEnrichments({
-    ...{ current: () => routes.current(), hubName, senderOf: readSender, loadTwin: routes.loadTwin, clock },
-  });
+  const enrichments = openEnrichments({ routes, hubName, clock, log, registry: metrics.registry });
   const archiveTraffic = storeTraffic('mooring_archive_store', 'the stores of archives');
   archiveTraffic.measure(metrics.registry);
   const archive = openArchive({

@@ -223,3 +223,17 @@ test('the list of many files: rows of bounded size, found by sequence number and
     assert.equal(await each.findTime(Date.UTC(2027, 0, 1)), undefined);
   }
 });
+
+test('events that are enriched in parts are all in files, each once; what is added counts for the size of a file', async () => {
+  const rig = await ArchiveRig.open({ fileSeconds: 1, fileBytes: 1024 * 1024 });
+  await rig.write(0, 100);
+  const value = 'x'.repeat(64 * 1024);
+  rig.start({
+    enriched: async (records) => records.slice(0, 7).map((record) => ({ ...record, enrichments: [['added', value]] })),
+  });
+  await when(() => rig.store.files.length >= 4);
+  await when(async () => (await listOf(rig, 0)).at(-1)?.last === 99);
+  assert.deepEqual((await archivedIn(rig.store.objects)).get(0), range(0, 100));
+  const files = await listOf(rig, 0);
+  assert.deepEqual(files.map(({ events }) => events).slice(0, 4), [21, 21, 21, 21]);
+});

@@ -11,6 +11,7 @@ import { ask, missingReaders } from '../drivers/archive-readers.ts';
 import { archivedIn } from '../drivers/archive-rig.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
+import { senderOf } from '../drivers/sender.ts';
 import { until } from '../drivers/until.ts';
 import { type ReadEvent, readToEnd } from '../reliability/event-reader.ts';
 
@@ -130,6 +131,41 @@ test('the query of the page about archives, word for word, in DuckDB', { skip: m
   assert.deepEqual(
     rows.map(({ deviceId, temperature, events }) => [deviceId, temperature, events]),
     [['bench-0', 20.5, 100]],
+  );
+});
+
+test('the query of the README, word for word, in DuckDB, and its answer', { skip: missingReaders() }, async () => {
+  const page = readFileSync(path.join(import.meta.dirname, '..', '..', 'README.md'), 'utf8');
+  const [, declared = ''] = /echo '(\{"endpoints"[^']*)' \| mooring route set -/.exec(page) ?? [];
+  const [, query = '', answer = ''] = /```sql\n([\s\S]*?)```\n\n```\n(┌[\s\S]*?)```/.exec(page) ?? [];
+  const archiveFolder = path.join(folder, 'of-readme');
+  await using hub = await startHub({ args: ['--archive-folder', archiveFolder] });
+  const api = apiOf(hub);
+  const { endpoints, routes } = JSON.parse(declared) as typeof declaration;
+  // As it is there, but for the time that a file waits.
+  await api.routes.replace({ endpoints: endpoints.map((each) => ({ ...each, fileSeconds: 1 })), routes });
+  api.close();
+  for (const { deviceId, count, degrees } of [
+    { deviceId: 'kitchen', count: 100, degrees: (nth: number) => (nth % 2 === 0 ? 20 : 21) },
+    { deviceId: 'roof', count: 60, degrees: (nth: number) => (nth % 2 === 0 ? 8 : 8.6) },
+  ]) {
+    const { client, send: sendOne } = await senderOf(hub, deviceId);
+    for (let nth = 0; nth < count; nth++) await sendOne(JSON.stringify({ temperature: degrees(nth) }));
+    await client.disconnect();
+  }
+  await until('all is archived', async () => total(await archivedIn(filesIn(archiveFolder))) === 160, { everyMs: 200 });
+  assert.match(query, /'mooring-data\/archive\/cold/);
+  const rows = await ask<object[]>('sql', query.replace('mooring-data/archive', archiveFolder));
+  const lines = answer.split('\n').filter((line) => line.startsWith('│'));
+  const [names, , ...shown] = lines.map((line) =>
+    line
+      .split('│')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+  assert.deepEqual(
+    rows.map((row) => Object.entries(row).map(([name, value]) => [name, String(value)])),
+    shown.map((cells) => cells.map((cell, at) => [names[at], cell])),
   );
 });
 

@@ -12,6 +12,12 @@ export const routesLimits = {
   enrichmentsMax: 10,
   enrichmentKeyCharsMax: 128,
   enrichmentValueCharsMax: 2 * KiB,
+  /** Bytes of an event of the log with what enrichments add to it: more, and it goes without them (service: it is dropped). */
+  enrichedEventBytesMax: 256 * KiB,
+  /** Bytes that enrichments add to events that are handed over together: values of twins may be longer than the events themselves. */
+  enrichmentsBytesMax: 4 * MiB,
+  /** That events go without enrichments is logged once in so long, for each endpoint. */
+  enrichmentsLeftOutLogMs: 60 * SECOND_MS,
   /** Characters of a declaration as JSON, in a file or a request: a hundred routes with long conditions. */
   routesDeclarationCharsMax: 1 * MiB,
   /** Values of a declaration in a request, names included. */

@@ -24,6 +24,7 @@ export interface PartitionArchiveParts {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   readonly isHeld: () => boolean;
+  /** All of them, or the first ones. */
   readonly enriched?: (records: readonly RoutedRecord[]) => Promise<readonly RoutedEvent[]>;
   readonly reached?: (step: ArchiveStep) => void;
   readonly stored: (file: ArchivedFile) => void;
@@ -46,6 +47,11 @@ interface Made {
 }
 
 const NOTHING_ADDED: RoutedEvent['enrichments'] = [];
+
+/** What an event brings into a file, about. */
+function bytesOf({ start, end, enrichments }: RoutedEvent): number {
+  return enrichments.reduce((sum, [key, value]) => sum + key.length + value.length, end - start);
+}
 
 export class PartitionArchive {
   readonly hold: CursorHold;
@@ -193,19 +199,23 @@ export class PartitionArchive {
       while (next <= end && (last !== undefined || found.bytes < endpoint.fileBytes)) {
         if (signal.aborted || !isHeld()) return undefined;
         const batch = await this.#read(next);
+        let after: number;
         try {
           const records = batch.records.filter(({ sequence }) => sequence <= end);
-          await builder.add(await this.#eventsOf(records));
+          const events = await this.#eventsOf(records);
+          await builder.add(events);
           found.missed += Math.min(batch.missed, end + 1 - next);
-          if (records.length > 0 && found.events === 0) found.firstTime = records[0].time;
-          found.lastTime = records.at(-1)?.time ?? found.lastTime;
-          found.events += records.length;
-          for (const record of records) found.bytes += record.end - record.start;
+          if (events.length > 0 && found.events === 0) found.firstTime = events[0].time;
+          found.lastTime = events.at(-1)?.time ?? found.lastTime;
+          found.events += events.length;
+          for (const event of events) found.bytes += bytesOf(event);
+          // Where enrichments add much they come in parts.
+          after = records[events.length]?.sequence ?? batch.next;
         } finally {
           batch.release();
         }
-        if (batch.next <= next) break;
-        next = Math.min(batch.next, end + 1);
+        if (after <= next) break;
+        next = Math.min(after, end + 1);
       }
       const pieces = await builder.finish();
       const { events, firstTime, lastTime } = found;

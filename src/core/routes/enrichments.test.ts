@@ -23,11 +23,13 @@ function rig() {
     now: 0,
     loads: [] as string[],
     fails: false,
+    leftOut: [] as string[],
   };
   const enrichments = createEnrichments({
     current: () => world.set,
     hubName: 'hub',
     clock: { monotonic: () => world.now },
+    leftOut: (endpoint, events) => world.leftOut.push(`${endpoint}: ${events}`),
     senderOf(bytes, start, end): IdentityKey | undefined {
       const [deviceId, moduleId] = bytes.toString('utf8', start, end).split('/');
       if (deviceId === '') return undefined;
@@ -91,4 +93,27 @@ test('a twin is read once for many events, and again when it is old; one that ca
   assert.deepEqual(await values('one', 'd'), [{ site: 'south' }]);
   world.set = { ...world.set, number: 1, enrichments: [] };
   assert.deepEqual(await values('one', 'd'), [{}]);
+});
+
+test('an event that would be too large goes without its enrichments, and that is told', async () => {
+  const { world, values } = rig();
+  world.set = { ...noRoutes, enrichments: [added('all', '$twin.tags', 'one'), added('hub', '$iothubname', 'one')] };
+  // `all` and `hub` are the keys; each of the letters takes two bytes.
+  const rest = limits.enrichedEventBytesMax - 'all'.length - 'hub'.length * 2 - '{"a":""}'.length;
+  world.twins.set('d', { tags: { a: 'ä'.repeat((rest - 1) / 2) } });
+  world.twins.set('e', { tags: { a: 'ä'.repeat((rest - 1) / 2) } });
+  const [fits] = await values('one', 'd');
+  assert.deepEqual([Object.keys(fits), world.leftOut], [['all', 'hub'], []]);
+  world.twins.set('e', { tags: { a: `${'ä'.repeat((rest - 1) / 2)}x` } });
+  const [small, large] = await values('one', 'none', 'e');
+  assert.deepEqual([small, large, world.leftOut], [{ all: '$twin.tags', hub: 'hub' }, {}, ['one: 1']]);
+});
+
+test('where enrichments add much, fewer events come together', async () => {
+  const { world, values } = rig();
+  world.set = { ...noRoutes, enrichments: [added('all', '$twin.tags', 'one')] };
+  world.twins.set('d', { tags: { a: 'x'.repeat(32 * 1024) } });
+  const some = await values('one', ...Array.from({ length: 1000 }, () => 'd'));
+  assert.ok(some.length > 100 && some.length * 32 * 1024 <= limits.enrichmentsBytesMax, `${some.length} at once`);
+  assert.equal((await values('two', ...Array.from({ length: 1000 }, () => 'd'))).length, 1000);
 });

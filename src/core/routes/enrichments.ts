@@ -16,11 +16,13 @@ export interface EnrichmentsParts {
   readonly senderOf: SenderReader;
   readonly loadTwin: TwinLoader;
   readonly clock: Pick<Clock, 'monotonic'>;
+  /** Told of events that would be too large with their enrichments, and go without them. */
+  leftOut(endpoint: string, events: number): void;
 }
 
 export interface Enrichments {
   /**
-   * The records with what is added to them for an endpoint.
+   * The records with what is added to them for an endpoint: all, or the first ones where what is added is much; one at least.
    * @throws Error (rejection) a twin that is asked for cannot be read now: to be tried again
    */
   enriched(endpoint: string, records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]>;
@@ -40,9 +42,17 @@ interface Kept {
   readonly readAt: number;
 }
 
+/** What is added to the events of one sender. */
+interface Addition {
+  readonly enrichments: RoutedEvent['enrichments'];
+  /** In UTF-8, of keys and values. */
+  readonly bytes: number;
+}
+
 const NOTHING: RoutedEvent['enrichments'] = [];
 
-export function createEnrichments({ current, hubName, senderOf, loadTwin, clock }: EnrichmentsParts): Enrichments {
+export function createEnrichments(parts: EnrichmentsParts): Enrichments {
+  const { current, hubName, senderOf, loadTwin, clock } = parts;
   let set: RouteSet | undefined;
   const plans = new Map<string, readonly Added[]>();
   /** The one that was read longest ago first. */
@@ -88,29 +98,57 @@ export function createEnrichments({ current, hubName, senderOf, loadTwin, clock 
     return twins;
   };
 
+  /** Of each record, by its place. What is added for one sender is made once. */
+  const additionsOf = async (
+    plan: readonly Added[],
+    records: readonly RoutedRecord[],
+  ): Promise<(at: number) => Addition> => {
+    if (plan.every(({ path }) => path === undefined)) {
+      const same = additionOf(plan, undefined);
+      return () => same;
+    }
+    const senders = new Map<string, IdentityKey>();
+    const names = records.map(({ bytes, start, end }) => {
+      const sender = senderOf(bytes, start, end);
+      if (sender === undefined) return '';
+      const name = nameOf(sender);
+      senders.set(name, sender);
+      return name;
+    });
+    const twins = await twinsOf(senders);
+    const made = new Map<string, Addition>();
+    return (at) => {
+      const addition = made.get(names[at]) ?? additionOf(plan, twins.get(names[at]));
+      made.set(names[at], addition);
+      return addition;
+    };
+  };
+
   return {
     async enriched(endpoint, records) {
       const plan = planOf(endpoint);
-      if (plan.every(({ path }) => path === undefined)) {
-        const enrichments = plan.length === 0 ? NOTHING : plan.map(({ key, text }) => [key, text] as const);
-        return records.map((record) => ({ ...record, enrichments }));
+      if (plan.length === 0) return records.map((record) => ({ ...record, enrichments: NOTHING }));
+      const additionAt = await additionsOf(plan, records);
+      const events: RoutedEvent[] = [];
+      let [added, leftOut] = [0, 0];
+      for (const [at, record] of records.entries()) {
+        const { enrichments, bytes } = additionAt(at);
+        const isTooLarge = record.end - record.start + bytes > limits.enrichedEventBytesMax;
+        if (isTooLarge) leftOut += 1;
+        else added += bytes;
+        if (added > limits.enrichmentsBytesMax) break;
+        events.push({ ...record, enrichments: isTooLarge ? NOTHING : enrichments });
       }
-      const names = new Map<RoutedRecord, string>();
-      const senders = new Map<string, IdentityKey>();
-      for (const record of records) {
-        const sender = senderOf(record.bytes, record.start, record.end);
-        if (sender === undefined) continue;
-        const name = nameOf(sender);
-        names.set(record, name);
-        senders.set(name, sender);
-      }
-      const twins = await twinsOf(senders);
-      return records.map((record) => {
-        const twin = twins.get(names.get(record) ?? '');
-        return { ...record, enrichments: plan.map((each) => [each.key, textOf(each, twin)] as const) };
-      });
+      if (leftOut > 0) parts.leftOut(endpoint, leftOut);
+      return events;
     },
   };
+}
+
+function additionOf(plan: readonly Added[], twin: object | undefined): Addition {
+  const enrichments = plan.map((each) => [each.key, textOf(each, twin)] as const);
+  const bytes = enrichments.reduce((sum, [key, text]) => sum + Buffer.byteLength(key) + Buffer.byteLength(text), 0);
+  return { enrichments, bytes };
 }
 
 function addedOf(key: string, value: string, hubName: string): Added {

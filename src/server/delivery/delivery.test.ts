@@ -394,3 +394,16 @@ test('whatever fails and crashes: nothing is lost, and first appearances stay in
     }
   }
 });
+
+test('events that are enriched in parts all come, each once, in order', async () => {
+  const { sinks, put, pass, started, declare } = rig(['a']);
+  await declare();
+  const delivery = await started('n1', {
+    enriched: async (_, records) => records.slice(0, 3).map((record) => ({ ...record, enrichments: [] })),
+  });
+  await put(0, 1, 10);
+  await pass(500);
+  assert.deepEqual(sinks.get('a')?.taken, sequences(0, 0, 10));
+  assert.equal(delivery.facts()[0].delivered, 10);
+  await delivery.close();
+});

@@ -27,6 +27,7 @@ export interface PartitionParts {
   readonly gate: Gate;
   /** The endpoint's bit in the records. */
   readonly slots: number;
+  /** All of them, or the first ones. */
   enriched(records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]>;
   /** From 0 to 1. */
   chance(): number;
@@ -133,15 +134,17 @@ export class PartitionRun {
     const { sink, enriched, told } = this.#parts;
     const { records, next } = batch;
     let outcome: Delivered;
+    let events: readonly RoutedEvent[];
     try {
-      const events = await enriched(records);
+      events = await enriched(records);
       if (this.#isOver) return undefined;
       outcome = await sink.deliver({ partition: this.partition, events }, this.#abort.signal);
     } catch (error) {
       outcome = { kind: 'retry', reason: (error as Error).message };
+      events = [];
     }
     if (outcome.kind === 'retry') return this.#isOver ? undefined : outcome;
-    const count = Math.min(outcome.count ?? records.length, records.length);
+    const count = Math.min(outcome.count ?? events.length, events.length);
     this.#failures = 0;
     if (outcome.kind === 'refused') told.refused(count, outcome.reason);
     else told.taken(count);

@@ -16,7 +16,7 @@ export interface DeliveryParts {
   /** From 0 to 1. */
   chance(): number;
   sinkOf(endpoint: Endpoint): EndpointSink;
-  /** The records with what is added to them on their way to an endpoint. A rejection: they are tried again. */
+  /** The records, or the first of them, with what is added on their way to an endpoint. A rejection: they are tried again. */
   enriched(endpoint: string, records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]>;
   /** Told when an endpoint's health has changed. */
   changed(endpoint: Endpoint, before: EndpointCondition, now: EndpointCondition): void;
