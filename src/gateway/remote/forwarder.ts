@@ -3,8 +3,9 @@ import { limits } from '../../base/limits.ts';
 import { BatchWriter, type ForwardedMessage } from '../../wire/gateway/batch.ts';
 import type { RefusedKind, RefusedMessage } from '../../wire/gateway/refused.ts';
 import { Refused } from '../refused.ts';
+import type { Lane, Taken } from './lanes.ts';
 import { Pace } from './pace.ts';
-import { type Lane, type Queue, sizeOf, type Taken } from './queue.ts';
+import { type Queue, sizeOf } from './queue.ts';
 
 /** The link to the hub on which batches go. */
 export interface BatchLink {

@@ -7,7 +7,8 @@ import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { ForwardedMessage } from '../../wire/gateway/batch.ts';
-import { type Lane, Queue, type QueueOptions } from './queue.ts';
+import type { Lane } from './lanes.ts';
+import { Queue, type QueueOptions } from './queue.ts';
 import { Reports } from './reports.ts';
 import { GatewayStore, type GatewayStoreOptions } from './store.ts';
 
