@@ -1,16 +1,11 @@
-/**
- * The hub's end of one session behind an adapter: a device connection like that of any door. It takes messages in their order and
- * answers in it, whatever became of them.
- */
+/** The hub's end of one session behind an adapter: a device connection like that of any door. */
 import { limits } from '../../base/limits.ts';
 import type { Settlement } from '../../core/commands/lifecycle.ts';
 import type { Command } from '../../core/commands/types.ts';
 import type { CommandDelivery } from '../../core/devices/command-delivery.ts';
 import { DeviceConnection } from '../../core/devices/connection.ts';
-import type { TelemetrySender } from '../../core/devices/telemetry-sender.ts';
-import type { CommandWire, DeviceReceiver, Slowing, TelemetryDoor } from '../../core/devices/types.ts';
-import { asHubError, HubError } from '../../core/errors.ts';
-import type { PreparedTelemetry } from '../../core/events/room.ts';
+import type { CommandWire, DeviceReceiver } from '../../core/devices/types.ts';
+import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { DevicePrincipal } from '../../core/identity/types.ts';
 import { MethodReceiver, type MethodWire } from '../../core/methods/receiver.ts';
@@ -18,74 +13,52 @@ import type { MethodCall } from '../../core/methods/types.ts';
 import type { Call, DisconnectReason, Note } from '../../core/presence/types.ts';
 import type { DesiredText } from '../../core/twins/ports.ts';
 import { DesiredPushes, type DesiredWire } from '../../core/twins/pushes.ts';
-import { readReportedPatch } from '../../core/twins/rules.ts';
 import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
-import { Refused } from '../../gateway/refused.ts';
 import type { MethodAnswer } from '../../gateway/types.ts';
-import { closeReasonOf, refusedCodeOf } from './refusals.ts';
-import { SessionFiles, type SessionFilesParts } from './session-files.ts';
-import { headOf, telemetryOf } from './telemetry.ts';
-import type { CommandHead, FileWord, ToAdapter, ToHub } from './words.ts';
+import { closeReasonOf } from './refusals.ts';
+import { type MessagesOwner, SessionMessages } from './session-messages.ts';
+import { type QuestionsOwner, SessionQuestions } from './session-questions.ts';
+import type { CommandHead, ToHub } from './words.ts';
 
 /** What a session needs of its adapter. */
-export interface SessionOwner {
-  readonly hub: Hub;
+export interface SessionOwner extends MessagesOwner, QuestionsOwner {
   readonly protocol: `adapter:${string}`;
-  say(word: ToAdapter): void;
   command(head: CommandHead, body: Uint8Array): void;
-  done(session: number, count: number): void;
-  /** Messages and bytes that wait for the disk; below 0 = they wait no more. */
-  waits(messages: number, bytes: number): void;
-  /** Absent = the hub keeps no files. */
-  readonly fileRooms: SessionFilesParts['rooms'] | undefined;
-  /** False = as many parts of files are under way as may be; otherwise `filePartDone` is called once. */
-  takesFilePart(): boolean;
-  filePartDone(): void;
   ended(session: number): void;
 }
 
-/** A message that is not answered: its batch, or why it was refused. */
-interface Unanswered {
-  readonly batch: number;
-  readonly bytes: number;
-  readonly refusal?: HubError;
-}
-
-/** The head of messages that were sent before, and from the second one on what they have in common. */
-interface PreparedHead {
-  readonly head: Buffer;
-  prepared: PreparedTelemetry | undefined;
-}
-
-export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, DesiredWire, MethodWire {
+export class HubSession implements DeviceReceiver, CommandWire, DesiredWire, MethodWire {
   readonly device: DeviceConnection;
   readonly #owner: SessionOwner;
   readonly #id: number;
   readonly #connect: Extract<ToHub, { kind: 'connect' }>;
   #isOver = false;
-  #telemetry: TelemetrySender | undefined;
-  readonly #slowedBy = new Set<Slowing>();
-  /** Messages since the adapter was told to slow the device. */
-  #sinceSlowed = 0;
-  #unanswered: Unanswered[] = [];
-  #lastBatch = 0;
-  #whenSettled: () => void = () => {};
-  readonly #heads: PreparedHead[] = [];
+  readonly #messages: SessionMessages;
+  readonly #questions: SessionQuestions;
   #commands: CommandDelivery | undefined;
   readonly #held = new Set<string>();
   #pushes: DesiredPushes | undefined;
   #isTelling = false;
   #methods: MethodReceiver | undefined;
-  #questions = 0;
-  #files: SessionFiles | undefined;
 
   constructor(owner: SessionOwner, connect: Extract<ToHub, { kind: 'connect' }>, principal: DevicePrincipal) {
     this.#owner = owner;
     this.#id = connect.s;
     this.#connect = connect;
-    const { peer = '', address } = connect;
+    const { peer = '', address, modelId } = connect;
     const origin = { protocol: owner.protocol, peer, ...(address !== undefined && { address }) };
     this.device = new DeviceConnection(owner.hub, principal, origin, this);
+    this.#messages = new SessionMessages({
+      ...{ owner, id: connect.s, device: this.device, modelId },
+      failed: (error) => {
+        owner.hub.log.warn(
+          { identity: this.device.name, error: error.message },
+          'messages of an adapter are not stored',
+        );
+        this.end('storage-failed');
+      },
+    });
+    this.#questions = new SessionQuestions(owner, this.device);
   }
 
   /** Takes the identity's place. False = it has been ended meanwhile. @throws HubError */
@@ -117,62 +90,7 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
   /** A message in `bytes`; it is read before this returns. */
   message(bytes: Buffer, headAt: number, bodyAt: number, end: number): void {
     this.device.touch();
-    let batch: number;
-    try {
-      if (this.#slowedBy.size > 0 && ++this.#sinceSlowed > limits.adapterSlowedMessagesMax) {
-        throw new HubError('ThrottlingException', 'The device was to be slowed.');
-      }
-      batch = this.#enqueue(bytes, headAt, bodyAt, end);
-    } catch (error) {
-      this.#refuse(asHubError(error));
-      return;
-    }
-    this.#lastBatch = batch;
-    this.#unanswered.push({ batch, bytes: end - headAt });
-    this.#owner.waits(1, end - headAt);
-  }
-
-  batchDurable(batch: number): void {
-    let done = 0;
-    let messages = 0;
-    const { length } = this.#unanswered;
-    for (; done < length && this.#unanswered[done].batch <= batch; done++) {
-      const { refusal, bytes: its } = this.#unanswered[done];
-      if (refusal !== undefined) {
-        if (messages > 0) this.#owner.done(this.#id, messages);
-        messages = 0;
-        this.#tellRefusal(refusal);
-      } else {
-        messages++;
-        this.#owner.waits(-1, -its);
-      }
-    }
-    if (messages > 0) this.#owner.done(this.#id, messages);
-    this.#unanswered = done === length ? [] : this.#unanswered.slice(done);
-    if (done === length) this.#whenSettled();
-  }
-
-  /** Nothing behind it is known to be stored either. */
-  batchFailed(_batch: number, error: Error): void {
-    this.#giveUp();
-    this.#owner.hub.log.warn(
-      { identity: this.device.name, error: error.message },
-      'messages of an adapter are not stored',
-    );
-    this.end('storage-failed');
-  }
-
-  slow(by: Slowing): void {
-    if (this.#slowedBy.size === 0) {
-      this.#sinceSlowed = 0;
-      this.#owner.say({ kind: 'writable', s: this.#id, isWritable: false });
-    }
-    this.#slowedBy.add(by);
-  }
-
-  goOn(by: Slowing): void {
-    if (!this.#slowedBy.delete(by) || this.#slowedBy.size > 0 || this.#isOver) return;
-    this.#owner.say({ kind: 'writable', s: this.#id, isWritable: true });
+    this.#messages.take(bytes, headAt, bodyAt, end);
   }
 
   /** A word of the adapter about this session. */
@@ -190,28 +108,20 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
         this.#pushes?.proceed();
         return;
       case 'report':
-        this.#ask(word.r, async () => {
-          const patch = readReportedPatch(Buffer.from(JSON.stringify(word.patch)));
-          return this.twins.report(this.principal, this.device.key, patch);
-        });
+        this.#questions.report(word);
         return;
       case 'twin':
-        this.#ask(word.r, async () => {
-          const { desired, reported } = JSON.parse(await this.twins.readOwn(this.principal, this.device.key));
-          const { $version: desiredVersion, ...wanted } = desired;
-          const { $version: _, ...told } = reported;
-          return { desired: wanted, desiredVersion, reported: told };
-        });
+        this.#questions.twin(word);
         return;
       case 'fileRead':
       case 'fileBegin':
       case 'fileWrite':
       case 'fileEnd':
-        this.#file(word);
+        this.#questions.file(word);
         return;
       case 'close':
         // Behind what was sent before it, and however many questions wait: the adapter forgets the session now.
-        void this.#settled().then(() => {
+        void this.#messages.settled().then(() => {
           this.end(word.reason === 'idle' ? 'keep-alive' : 'by-client');
           this.#owner.say({ kind: 'reply', r: word.r });
         });
@@ -332,39 +242,6 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
     this.end('storage-failed');
   }
 
-  #enqueue(bytes: Buffer, headAt: number, bodyAt: number, end: number): number {
-    const { device } = this;
-    this.#telemetry ??= device.openTelemetry(this, this.#connect.modelId);
-    const known = this.#heads.find(({ head }) => head.compare(bytes, headAt, bodyAt) === 0);
-    if (known?.prepared !== undefined) return this.#telemetry.enqueuePrepared(known.prepared, bytes, bodyAt, end);
-    const head = headOf(bytes, headAt, bodyAt);
-    const telemetry = telemetryOf(head, Buffer.from(bytes.subarray(bodyAt, end)));
-    if (known !== undefined) known.prepared = this.#telemetry.prepare(telemetry);
-    // What is the message's own is not met again.
-    else if (head.m === undefined && head.t === undefined && head.c === undefined) {
-      if (this.#heads.length >= limits.adapterHeadsKeptMax) this.#heads.shift();
-      this.#heads.push({ head: Buffer.from(bytes.subarray(headAt, bodyAt)), prepared: undefined });
-    }
-    return this.#telemetry.enqueue(telemetry);
-  }
-
-  #refuse(refusal: HubError): void {
-    if (this.#unanswered.length === 0) this.#tellRefusal(refusal);
-    else this.#unanswered.push({ batch: this.#lastBatch, bytes: 0, refusal });
-  }
-
-  #tellRefusal(refusal: HubError): void {
-    this.#owner.say({ kind: 'refusedMessage', s: this.#id, code: refusedCodeOf(refusal), text: refusal.message });
-  }
-
-  /** Nothing of it waits for the disk any more. */
-  async #settled(): Promise<void> {
-    if (this.#unanswered.length === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#whenSettled = resolve;
-    });
-  }
-
   #answer(id: string, { status, payload }: MethodAnswer): void {
     const text = payload === undefined ? '' : JSON.stringify(payload);
     this.#methods?.answered(Number(id), Number(status), Buffer.from(text ?? ''));
@@ -375,74 +252,12 @@ export class HubSession implements DeviceReceiver, TelemetryDoor, CommandWire, D
     this.#commands?.proceed();
   }
 
-  #ask(r: number, work: () => Promise<unknown>): void {
-    if (this.#questions >= limits.adapterQuestionsMax) {
-      this.#owner.say({ kind: 'reply', r, code: 'throttled', text: 'Too many questions of the device wait.' });
-      return;
-    }
-    this.#questions++;
-    work().then(
-      (value) => {
-        this.#questions--;
-        this.#owner.say({ kind: 'reply', r, ...(value !== undefined && { value }) });
-      },
-      (error: unknown) => {
-        this.#questions--;
-        if (error instanceof Refused) {
-          this.#owner.say({ kind: 'reply', r, code: error.code, text: error.message });
-          return;
-        }
-        const refusal = asHubError(error);
-        if (refusal.code === 'ServerError') {
-          this.#owner.hub.log.error({ identity: this.device.name, error }, 'a question of an adapter failed');
-        }
-        this.#owner.say({ kind: 'reply', r, code: refusedCodeOf(refusal), text: refusal.message });
-      },
-    );
-  }
-
-  #file(word: FileWord): void {
-    const { fileRooms, hub } = this.#owner;
-    const { principal } = this;
-    if (fileRooms === undefined) {
-      this.#owner.say({ kind: 'reply', r: word.r, code: 'invalid', text: 'The hub keeps no files.' });
-      return;
-    }
-    if (!this.#owner.takesFilePart()) {
-      this.#owner.say({ kind: 'reply', r: word.r, code: 'throttled', text: 'Too many parts of files are under way.' });
-      return;
-    }
-    this.#files ??= new SessionFiles({ hub, rooms: fileRooms, principal, key: this.device.key });
-    const files = this.#files;
-    this.#ask(word.r, () => fileWork(files, word).finally(() => this.#owner.filePartDone()));
-  }
-
-  #giveUp(): void {
-    for (const { refusal, bytes } of this.#unanswered) if (refusal === undefined) this.#owner.waits(-1, -bytes);
-    this.#unanswered = [];
-    this.#whenSettled();
-  }
-
   #finish(): void {
     this.#isOver = true;
-    this.#telemetry?.close();
     this.#commands?.close();
     this.#pushes?.close();
-    this.#files?.close();
-    this.#giveUp();
+    this.#questions.close();
+    this.#messages.close();
     this.#owner.ended(this.#id);
-  }
-}
-
-async function fileWork(files: SessionFiles, word: FileWord): Promise<unknown> {
-  switch (word.kind) {
-    case 'fileRead':
-      return files.read(String(word.name), word.from, word.length);
-    case 'fileBegin':
-      return files.begin(String(word.name), String(word.contentType ?? 'application/octet-stream'));
-    case 'fileWrite':
-      return files.write(word.u, Buffer.from(String(word.bytes), 'base64'));
-    case 'fileEnd':
-      return files.end(word.u, word.isWhole === true);
   }
 }
