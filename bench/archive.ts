@@ -1,6 +1,7 @@
 /**
  * The archive: events of the archiver per CPU second (from the journal on the disk to the file in memory, in its thread), the size of
- * its Parquet beside the same rows written by pyarrow, and history read beside the journal read, per CPU second of one thread. Bodies are JSON of 256 bytes,
+ * its Parquet beside the same rows written by pyarrow, and history read beside the journal read, per CPU second of the process, unpacked by the loop that reads and by
+ * the thread of history, with the longest turn of the loop. Bodies are JSON of 256 bytes,
  * with three properties and a message id.
  *
  *     node bench/archive.ts [--events 300000] [--rounds 5] [--directory DIR] [--json FILE]
@@ -9,6 +10,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
@@ -24,6 +26,7 @@ import { noRoutes } from '../src/core/routes/types.ts';
 import { createHistoryFiles } from '../src/records/archive/history-files.ts';
 import { recordCodec, routingMark, writeRoutingMark } from '../src/records/record-codec.ts';
 import { createFileBuilders } from '../src/server/archive/file-builders.ts';
+import { createHistoryThread } from '../src/server/archive/history-thread.ts';
 import { openEmbeddedEventLog } from '../src/stores/embedded/event-log/event-log.ts';
 import { createMemoryRoutes } from '../src/stores/memory/routes.ts';
 import { openTreeStore } from '../src/stores/objects/tree/tree-store.ts';
@@ -132,8 +135,18 @@ async function archive(round: number): Promise<Archived> {
   return { eventsPerCpuSecond: count / ((user + system) / 1e6), bytes, folder, cursors, store };
 }
 
-/** Reads everything and lays it out as a reader's link does, without sending it; and milliseconds to the first answer. */
-async function read(from: EventLog): Promise<{ readonly eventsPerCpuSecond: number; readonly firstMs: number }> {
+interface Reading {
+  readonly eventsPerCpuSecond: number;
+  /** To the first answer. */
+  readonly firstMs: number;
+  /** The longest time for which the loop did nothing else, with what the machine was doing meanwhile. */
+  readonly turnMs: number;
+}
+
+/** Reads everything and lays it out as a reader's link does, without sending it. */
+async function read(from: EventLog): Promise<Reading> {
+  const turns = monitorEventLoopDelay({ resolution: 1 });
+  turns.enable();
   const [cpu, began] = [process.cpuUsage(), performance.now()];
   let firstMs = 0;
   for (let next = 0; next < count; ) {
@@ -141,9 +154,12 @@ async function read(from: EventLog): Promise<{ readonly eventsPerCpuSecond: numb
     if (next === 0) firstMs = performance.now() - began;
     for (const run of answer) next = layOut(run);
     from.giveBack(answer);
+    // A link writes what it has laid out, and others have their turn.
+    await new Promise((resolve) => setImmediate(resolve));
   }
   const { user, system } = process.cpuUsage(cpu);
-  return { eventsPerCpuSecond: count / ((user + system) / 1e6), firstMs };
+  turns.disable();
+  return { eventsPerCpuSecond: count / ((user + system) / 1e6), firstMs, turnMs: turns.max / 1e6 };
 }
 
 const out = Buffer.alloc(1024 * 1024);
@@ -186,6 +202,8 @@ try {
   const journal: number[] = [];
   const history: number[] = [];
   const firsts: number[] = [];
+  const threaded: number[] = [];
+  const turns = { journal: [] as number[], loop: [] as number[], thread: [] as number[] };
   let size: Spread | undefined;
   let bytesPerEvent = 0;
   for (let round = 0; round < Number(values.rounds); round++) {
@@ -193,17 +211,25 @@ try {
     archived.push(made.eventsPerCpuSecond);
     bytesPerEvent = made.bytes / count;
     const { cursors, store } = made;
-    const past = historyLog({
-      ...{ log: gone, cursors, files: createHistoryFiles(), clock: systemClock },
-      archive: () => ({ endpoint: 'cold', since: 1, store }),
-    });
+    const decoder = createHistoryThread({ clock: systemClock, log: silentLog });
+    const pastBy = (by?: typeof decoder): EventLog =>
+      historyLog({
+        ...{ log: gone, cursors, files: createHistoryFiles(by), clock: systemClock },
+        archive: () => ({ endpoint: 'cold', since: 1, store }),
+      });
     // A hub runs for long: what is compiled on the way is not counted.
-    if (round === 0) for (const warmed of [log, past, past]) await read(warmed);
-    const [fromJournal, fromArchive] = [await read(log), await read(past)];
+    if (round === 0) for (const warmed of [log, pastBy(), pastBy()]) await read(warmed);
+    await read(pastBy(decoder));
+    const [fromJournal, fromArchive, fromThread] = [await read(log), await read(pastBy()), await read(pastBy(decoder))];
+    await decoder.close();
+    threaded.push(fromThread.eventsPerCpuSecond);
+    turns.journal.push(fromJournal.turnMs);
+    turns.loop.push(fromArchive.turnMs);
+    turns.thread.push(fromThread.turnMs);
     journal.push(fromJournal.eventsPerCpuSecond);
     history.push(fromArchive.eventsPerCpuSecond);
-    firsts.push(fromArchive.firstMs);
-    ratios.push(fromArchive.eventsPerCpuSecond / fromJournal.eventsPerCpuSecond);
+    firsts.push(fromThread.firstMs);
+    ratios.push(fromThread.eventsPerCpuSecond / fromJournal.eventsPerCpuSecond);
     if (round === 0) {
       const blocks = await FileBlocks.load(cursors, { endpoint: 'cold', since: 1, partition: 0 });
       const files: string[] = [];
@@ -220,12 +246,16 @@ try {
     ['archiver, events per CPU second', show(spread(archived))],
     ['Parquet, bytes per event', show(spread([bytesPerEvent]))],
     ['Parquet, of what pyarrow needs', size === undefined ? 'pyarrow is not installed' : show(size)],
-    ['history, events per CPU second', show(spread(history))],
+    ['history by its thread, events per CPU second', show(spread(threaded))],
+    ['history by the loop, events per CPU second', show(spread(history))],
     ['journal, events per CPU second', show(spread(journal))],
-    ['history of journal', show(spread(ratios))],
+    ['history by its thread, of journal', show(spread(ratios))],
+    ['longest turn, journal, ms', show(spread(turns.journal))],
+    ['longest turn, history by the loop, ms', show(spread(turns.loop))],
+    ['longest turn, history by its thread, ms', show(spread(turns.thread))],
     ['history, ms to the first events', show(spread(firsts))],
   ]);
-  const result = { events: count, archived, bytesPerEvent, size, history, journal, ratios, firsts };
+  const result = { events: count, archived, bytesPerEvent, size, history, threaded, journal, ratios, firsts, turns };
   process.stdout.write(`${writeResult('archive', result, values.json)}\n`);
 } finally {
   await log.close();

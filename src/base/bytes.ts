@@ -26,6 +26,14 @@ export function putUint32BE(target: Buffer, at: number, value: number): void {
   target[at + 3] = value;
 }
 
+/** As `putUint32BE`, little-endian. */
+export function putUint32LE(target: Buffer, at: number, value: number): void {
+  target[at] = value;
+  target[at + 1] = value >>> 8;
+  target[at + 2] = value >>> 16;
+  target[at + 3] = value >>> 24;
+}
+
 /** Reads eight big-endian bytes. Values over 2^53 lose their last bits: check the bound where the bytes come from. */
 export function readUint64BE(source: Buffer, at: number): number {
   return source.readUInt32BE(at) * TWO_32 + source.readUInt32BE(at + 4);

@@ -166,7 +166,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     node: settings.storage === 'cluster' ? nodeNameOf(settings) : 'hub',
     observe: archiveTraffic.observe,
   });
-  shutdown.add('archives', () => archive.archives.close());
+  shutdown.add('archives', () => archive.close());
   storage.keepFor?.(() => archive.archives.wanted());
   measureArchives(metrics.registry, () => archive.archives.archivers().map((each) => each.status()));
   const events = createEvents({

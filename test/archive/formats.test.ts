@@ -122,6 +122,29 @@ test('a file that is damaged, or of another program, is refused', async () => {
   await assert.rejects(readBack(turned));
 });
 
+test('whatever byte of a file is damaged, it is refused or read: nothing else comes of it', async () => {
+  const events = Array.from({ length: 40 }, (_, sequence) => {
+    const body = sequence % 3 === 0 ? Buffer.from([sequence, 255]) : JSON.stringify({ sequence });
+    return { sequence, time: TIME + sequence * (sequence % 5), record: message(body, { messageId: `m${sequence}` }) };
+  });
+  const whole = fileOf('parquet', events);
+  let refused = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.nat(whole.length - 1), fc.integer({ min: 1, max: 255 }), async (at, by) => {
+      const turned = Buffer.from(whole);
+      turned[at] ^= by;
+      try {
+        assert.ok((await readBack(turned)).length <= events.length);
+      } catch (error) {
+        assert.ok(error instanceof Error && error.name !== 'AssertionError', String(error));
+        refused++;
+      }
+    }),
+    { numRuns: 400 },
+  );
+  assert.ok(refused > 100, `${refused} were refused`);
+});
+
 test('JSON as Azure writes it', () => {
   const json = { contentType: 'application/JSON', contentEncoding: 'UTF-8', messageId: 'm', userId: 'u' };
   const events = [

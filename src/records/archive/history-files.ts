@@ -1,15 +1,16 @@
 /** History from files of Parquet in a store. */
 import type { ArchiveStore, HistoryFile, HistoryFiles } from '../../core/archive/ports.ts';
-import { openParquet } from './parquet-reader.ts';
+import { openParquet, type ParquetDecoder } from './parquet-reader.ts';
 
-/** @param open reads a file of which ranges can be had; absent = in this thread */
-export function createHistoryFiles(open: typeof openParquet = openParquet): HistoryFiles {
+/** @param decoder reads what was read of a file; absent = in this thread */
+export function createHistoryFiles(decoder?: ParquetDecoder): HistoryFiles {
   return {
     open(store: ArchiveStore, path: string, bytes: number): Promise<HistoryFile> {
-      return open({
+      const file = {
         byteLength: bytes,
-        slice: (start, end = bytes) => readRange(store, path, start, end),
-      });
+        slice: (start: number, end: number) => readRange(store, path, start, end),
+      };
+      return openParquet(file, decoder);
     },
   };
 }

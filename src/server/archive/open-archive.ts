@@ -14,6 +14,7 @@ import { createHistoryFiles } from '../../records/archive/history-files.ts';
 import { routingMark } from '../../records/record-codec.ts';
 import type { Outcome } from '../../stores/objects/remote/store-client.ts';
 import type { Settings } from '../config/config.ts';
+import { createHistoryThread } from './history-thread.ts';
 import { type OpenArchives, openArchives, type RouteSource } from './open-archives.ts';
 
 export interface OpenArchiveParts {
@@ -37,6 +38,7 @@ export interface OpenArchive {
   /** For those whose consumer group is to have history; undefined = nobody is. */
   readonly history: EventsParts['history'];
   room(guard: Guard): Guarded<Archives>;
+  close(): Promise<void>;
 }
 
 export function openArchive(parts: OpenArchiveParts): OpenArchive {
@@ -47,7 +49,8 @@ export function openArchive(parts: OpenArchiveParts): OpenArchive {
     ...parts,
     ...{ log, eventHub: telemetry.name, folder: archiveFolder ?? parts.folder, caFile: filesStoreCaFile },
   });
-  const files = createHistoryFiles();
+  const decoder = createHistoryThread({ clock, log: logger });
+  const files = createHistoryFiles(decoder);
   const history = {
     groups: historyGroups,
     log: historyLog({
@@ -60,6 +63,9 @@ export function openArchive(parts: OpenArchiveParts): OpenArchive {
     archives,
     history: historyGroups.length === 0 ? undefined : history,
     room: (guard) => createArchives({ guard, cursors, log, files, known: () => archives.known() }),
+    async close() {
+      await Promise.all([archives.close(), decoder.close()]);
+    },
   };
 }
 

@@ -245,42 +245,6 @@ export function readRecordHeader(bytes: Buffer, start: number, end: number): Rec
   };
 }
 
-/**
- * The sections of a record as `readRecordHeader` found them: annotations (whatever time of the hub they say), properties and
- * application properties, each whole or of no bytes, and the body without its section's head.
- */
-export interface RecordParts {
-  readonly annotations: Uint8Array;
-  readonly properties: Uint8Array;
-  readonly application: Uint8Array;
-  readonly body: Uint8Array;
-  readonly hubTime: number;
-}
-
-/** Bytes of the record that `joinRecord` makes. */
-export function joinedSize({ annotations, properties, application, body }: RecordParts): number {
-  return recordSize(RECORD_HEADER_BYTES + annotations.length + properties.length + application.length, body.length);
-}
-
-/** Writes the record that these are the sections of, at `at`, and returns the place behind it. */
-export function joinRecord(target: Buffer, at: number, parts: RecordParts): number {
-  const { annotations, properties, application, body } = parts;
-  const propertiesAt = RECORD_HEADER_BYTES + annotations.length;
-  const applicationAt = propertiesAt + properties.length;
-  const bodyAt = applicationAt + application.length;
-  target.writeUInt32LE(RECORD_VERSION, at);
-  target.writeUInt32LE(propertiesAt, at + 4);
-  target.writeUInt32LE(applicationAt, at + 8);
-  target.writeUInt32LE(bodyAt, at + 12);
-  target.set(annotations, at + RECORD_HEADER_BYTES);
-  target.set(properties, at + propertiesAt);
-  target.set(application, at + applicationAt);
-  writeHubTime(target, at, parts.hubTime);
-  const place = writeDataHead(target, at + bodyAt, body.length);
-  target.set(body, place);
-  return place + body.length;
-}
-
 /** The body's bytes of the record that lies from `start` to `end`: a view, not a copy. */
 export function recordBody(bytes: Buffer, start: number, end: number): Buffer {
   const { body } = readRecordHeader(bytes, start, end);
