@@ -23,7 +23,7 @@ export const commandCalls: Sheet<Commands & CommandKeeping> = {
     const operation = 'commands.receive';
     const inbox = guard.runNow(principal, operation, key, () => room.openInbox(principal, key, holder));
     return {
-      take: (count, lockMs) => guard.run(principal, operation, key, () => inbox.take(count, lockMs)),
+      take: (count, how) => guard.run(principal, operation, key, () => inbox.take(count, how)),
       // What was taken by right may be settled, also after the proof has ended.
       async settle(lockToken, settlement) {
         try {

@@ -87,10 +87,13 @@ export function createCommands(parts: CommandsParts): Guarded<Commands & Command
     openInbox(principal, key, holder) {
       const target = keyOf(key);
       return {
-        async take(count, lockMs = parts.limits.lockMs) {
+        async take(count, { lockMs = parts.limits.lockMs, putsBack } = {}) {
           const generationId = await generationOf(parts.identities, principal, target);
           const tokens = Array.from({ length: Math.min(count, limits.commandsInflightMax) }, () => uuid(random));
-          const lock = { tokens, holder, lockMs: Math.min(lockMs, parts.limits.lockMs) };
+          const lock = {
+            ...{ tokens, holder, lockMs: Math.min(lockMs, parts.limits.lockMs) },
+            ...(putsBack !== undefined && { putsBack }),
+          };
           return queue.lockNext(target, generationId, lock, clock.now());
         },
         async settle(lockToken, settlement) {

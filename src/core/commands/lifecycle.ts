@@ -15,7 +15,7 @@
  * is locked does not expire until its lock ends, so a device that completes within its lock is always believed.
  */
 import { limits as bounds } from '../../base/limits.ts';
-import type { CommandHead, CommandLimits, CommandOutcome, ReceiptWish, TrailEntry } from './types.ts';
+import type { CommandHead, CommandLimits, CommandOutcome, PutBack, ReceiptWish, TrailEntry } from './types.ts';
 
 /** What a device says about a command that it holds under a lock. */
 export type Settlement = 'complete' | 'reject' | 'abandon';
@@ -73,6 +73,12 @@ export function settle<Kept extends CommandHead>(
 /** The connection that holds the lock is gone: back to the queue, and no failed attempt is counted. */
 export function releaseLock<Kept extends CommandHead>(command: Kept, now: number): Kept {
   return command.state.kind === 'locked' ? settleTime({ ...command, state: { kind: 'enqueued' } }, now) : command;
+}
+
+/** Whether the lock is one that `putsBack` means, when `holder` takes. */
+export function isLeftOver({ state }: CommandHead, holder: string, putsBack: PutBack): boolean {
+  if (state.kind !== 'locked' || state.holder === '') return false;
+  return state.holder === holder ? !putsBack.but.includes(state.lockToken) : putsBack.others;
 }
 
 /** Ends a command that has not ended. */

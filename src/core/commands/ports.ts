@@ -5,6 +5,7 @@ import type {
   CommandLimits,
   CommandMessage,
   CommandOutcome,
+  PutBack,
   ReceiptBatch,
   ReceiptWish,
   TrailEntry,
@@ -24,15 +25,10 @@ export interface CommandQueue {
    */
   enqueue(command: NewCommand, limits: CommandLimits, now: number): Promise<EnqueueOutcome>;
   /**
-   * Locks the waiting commands with the lowest sequence numbers, at most `count`, and returns them in order. Only those
-   * of `generationId`. Ends what has expired on the way.
+   * Locks the waiting commands with the lowest sequence numbers, at most one for each token, and returns them in order. Only
+   * those of `generationId`. Ends what has expired on the way.
    */
-  lockNext(
-    target: IdentityKey,
-    generationId: string,
-    lock: { readonly tokens: readonly string[]; readonly holder: string; readonly lockMs: number },
-    now: number,
-  ): Promise<readonly Command[]>;
+  lockNext(target: IdentityKey, generationId: string, lock: LockWish, now: number): Promise<readonly Command[]>;
   /** `lockLost`: that token holds nothing any more. */
   settle(
     target: IdentityKey,
@@ -85,6 +81,15 @@ export interface CommandQueue {
   watch(listener: (ended: readonly EndedCommand[]) => void): () => void;
   /** For metrics and health: what is open in the hub as of the last sweep; outcomes that this node has seen since it opened the queue. */
   totals(now: number): Promise<CommandTotals>;
+}
+
+/** Lock tokens, one for each command that may be handed over, and who holds them for how long. */
+export interface LockWish {
+  readonly tokens: readonly string[];
+  readonly holder: string;
+  readonly lockMs: number;
+  /** What is left over from others, or from an earlier call, is put back first, in the same step. */
+  readonly putsBack?: PutBack;
 }
 
 /** Commands of one identity: those of a message id, the one with a sequence number, or so many of the newest. */

@@ -1,7 +1,7 @@
 import type { IdentityKey, Principal } from '../identity/types.ts';
 import type { Settlement } from './lifecycle.ts';
 import type { CommandChoice, CommandTotals } from './ports.ts';
-import type { Command, CommandMessage, ReceiptBatch, TrailEntry } from './types.ts';
+import type { Command, CommandMessage, PutBack, ReceiptBatch, TrailEntry } from './types.ts';
 
 /** Commands to devices and their receipts, as doors see them. */
 export interface Commands {
@@ -16,7 +16,7 @@ export interface Commands {
 
   /**
    * The device's end of its queue for one connection. `holder` names the connection (empty for HTTP): what it holds is
-   * put back by `close`. `lockMs` overrides the lock's length, up to the limit's `lockMs`.
+   * put back by `close`.
    */
   openInbox(principal: Principal, key: IdentityKey, holder: string): Inbox;
 
@@ -54,10 +54,17 @@ export interface CommandKeeping {
   sweep(): Promise<number | undefined>;
 }
 
+export interface TakeOptions {
+  /** The lock's length, up to the limit's `lockMs`, which is the default. */
+  readonly lockMs?: number;
+  /** As `LockWish.putsBack`. */
+  readonly putsBack?: PutBack;
+}
+
 /** One connection's view of its own queue. */
 export interface Inbox {
   /** Locks and returns up to `count` of the commands that wait, in order. */
-  take(count: number, lockMs?: number): Promise<readonly Command[]>;
+  take(count: number, how?: TakeOptions): Promise<readonly Command[]>;
   /** @throws HubError DeviceMessageLockLost */
   settle(lockToken: string, settlement: Settlement): Promise<void>;
   /** Puts back what this connection still holds. */

@@ -118,3 +118,11 @@ export interface CommandLimits {
   /** How long ended commands stay readable, with their trails. */
   readonly deadLetterMs: number;
 }
+
+/** Which locks of an identity nobody can settle any more. Those of requests (without a `holder`) are never meant. */
+export interface PutBack {
+  /** Those of every other holder: they were connections that the taker's has displaced, or that are gone with their node. */
+  readonly others: boolean;
+  /** Of the taker's own, all but those of these tokens: the answer that would have told of the others was lost. */
+  readonly but: readonly string[];
+}

@@ -5,7 +5,8 @@ import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
 import type { Inbox } from '../commands/room.ts';
-import type { Command } from '../commands/types.ts';
+import type { Command, PutBack } from '../commands/types.ts';
+import { HubError } from '../errors.ts';
 import type { DevicePrincipal } from '../identity/types.ts';
 import { CommandDelivery } from './command-delivery.ts';
 import type { CommandWire, DeviceHub } from './types.ts';
@@ -28,12 +29,15 @@ class Bench implements CommandWire {
   left = 1000;
   taken = 0;
   failure: Error | undefined;
-  recipient = { principal };
+  recipient = { principal, hasTakenCommands: false };
+  /** What each take puts back. */
+  readonly putBack: (PutBack | undefined)[] = [];
   readonly delivery: CommandDelivery;
 
   constructor() {
     const inbox: Inbox = {
-      take: async (count) => {
+      take: async (count, how) => {
+        this.putBack.push(how?.putsBack);
         if (this.failure !== undefined) throw this.failure;
         const many = Math.min(count, this.left);
         this.left -= many;
@@ -171,4 +175,26 @@ test('a renewed proof reopens the inbox, under the same name', async () => {
   bench.delivery.wake();
   await bench.settled();
   assert.equal(bench.openings, 2);
+});
+
+test('the first take of a connection puts back what others hold; one after a failure, what it has not been told of', async () => {
+  const bench = new Bench();
+  bench.left = 1;
+  bench.failure = new HubError('ServiceUnavailable');
+  bench.delivery.wake();
+  await bench.settled();
+  bench.failure = undefined;
+  bench.clock.advance(limits.commandsRetryMs);
+  await bench.settled();
+  bench.delivery.wake();
+  await bench.settled();
+  bench.failure = new HubError('ServiceUnavailable');
+  bench.delivery.wake();
+  await bench.settled();
+  bench.failure = undefined;
+  bench.clock.advance(limits.commandsRetryMs);
+  await bench.settled();
+  const first = { others: true, but: [] };
+  const after = { others: false, but: ['t0'] };
+  assert.deepEqual(bench.putBack, [first, first, undefined, undefined, after]);
 });

@@ -19,6 +19,8 @@ import type { CommandWire, DeviceHub } from './types.ts';
 /** Whose commands they are: by its newest proof. */
 interface Recipient {
   readonly principal: DevicePrincipal;
+  /** Whether any were taken over its connection, on whichever wire. */
+  hasTakenCommands: boolean;
 }
 
 export class CommandDelivery {
@@ -38,6 +40,8 @@ export class CommandDelivery {
   readonly #held = new Map<string, number>();
   /** Settlements that the store has not answered. */
   #settling = 0;
+  /** Commands may be locked for this delivery that it has not been told of. */
+  #isUnsure = false;
   #isRunning = false;
   #mayHaveMore = true;
   #isClosed = false;
@@ -117,7 +121,7 @@ export class CommandDelivery {
         const count = this.#placesForMore();
         if (count === 0) break;
         this.#mayHaveMore = false;
-        const taken = await this.#newestInbox().take(count);
+        const taken = await this.#take(count);
         if (taken.length > 0) this.hasTaken = true;
         if (this.#isClosed) {
           // The locks were taken behind the release.
@@ -137,11 +141,21 @@ export class CommandDelivery {
     this.#wire.rests(nothingWaits);
   }
 
+  async #take(count: number): Promise<readonly Command[]> {
+    const others = !this.#recipient.hasTakenCommands;
+    const putsBack = others || this.#isUnsure ? { others, but: [...this.#held.keys()] } : undefined;
+    const taken = await this.#newestInbox().take(count, putsBack && { putsBack });
+    this.#recipient.hasTakenCommands = true;
+    this.#isUnsure = false;
+    return taken;
+  }
+
   #retryLater(error: unknown): void {
     // Else too many of the device's calls wait: it has brought that about, and nothing was asked.
     if (asHubError(error).code !== 'ThrottlingException') {
       this.#logFailure(error, 'commands could not be taken');
       this.hasTaken = true;
+      this.#isUnsure = true;
     }
     this.#cancelRetry?.();
     this.#cancelRetry = this.#hub.clock.after(limits.commandsRetryMs, () => {

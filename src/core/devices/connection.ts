@@ -41,6 +41,8 @@ export class DeviceConnection implements ConnectionClaim {
   #ticket: PresenceTicket | undefined;
   /** The name under which a command delivery that was let go of has taken commands. */
   #holder: string | undefined;
+  /** Until then commands that are locked for the device are locked for older connections, which have gone. */
+  hasTakenCommands = false;
   /** Set once the device has been asked something. */
   #calls: OpenCalls | undefined;
 

@@ -175,8 +175,8 @@ export function followedCommands<Room extends Guarded<Commands>>(
       const inbox = commands.openInbox(principal, key, holder);
       return {
         ...inbox,
-        async take(count, lockMs) {
-          const taken = await inbox.take(count, lockMs);
+        async take(count, how) {
+          const taken = await inbox.take(count, how);
           for (const { state, sequence } of taken) {
             if (state.kind === 'locked') remember(locks, state.lockToken, sequence, limits.spanLocksMax);
           }

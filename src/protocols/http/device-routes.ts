@@ -46,7 +46,7 @@ export function deviceRoutes(hub: Pick<Hub, 'events' | 'commands'>): readonly Ap
       answers: { 200: 'bytes', 204: null },
       handle: async ({ principal, params, rawHeaders, query }) => {
         const inbox = hub.commands.openInbox(principal, identityKey(params), NO_HOLDER);
-        const [command] = await inbox.take(1, lockMsOf(rawHeaders, query));
+        const [command] = await inbox.take(1, { lockMs: lockMsOf(rawHeaders, query) });
         if (command === undefined || command.state.kind !== 'locked') return { status: 204 };
         return {
           status: 200,

@@ -1,5 +1,6 @@
 /** What is read whenever a device connects, of many devices in one statement. */
 import { type Kysely, sql } from 'kysely';
+import type { LockWish } from '../../core/commands/ports.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { Subscription } from '../../core/presence/ports.ts';
 import { toIdentity } from '../tables/identities.ts';
@@ -48,10 +49,13 @@ export function batchedReads(database: Kysely<Tables>, cipher: KeyCipher, tried:
   /** Whether there is anything for `lockNextCommands` to do. */
   const queues = new AskedTogether<Queue, boolean | undefined>((all) =>
     tried('commands.lockNext', async () => {
-      const { rows } = await sql<Nth<{ waiting: number; next_due: number }>>`
-        select asked.nth, waiting, next_due from ${keysOf(all.map(({ target }) => target))}
+      const { rows } = await sql<Nth<{ waiting: number; locked: number; next_due: number }>>`
+        select asked.nth, waiting, locked, next_due from ${keysOf(all.map(({ target }) => target))}
         join command_queues using (device_id, module_id)`.execute(database);
-      return inOrder(all.length, rows, ({ nth, waiting, next_due }) => waiting > 0 || next_due <= all[nth - 1].now);
+      return inOrder(all.length, rows, ({ nth, waiting, locked, next_due }) => {
+        const { now, putsBack } = all[nth - 1];
+        return waiting > 0 || next_due <= now || (putsBack && locked > 0);
+      });
     }),
   );
 
@@ -72,7 +76,8 @@ export function batchedReads(database: Kysely<Tables>, cipher: KeyCipher, tried:
         }
         case 'commands.lockNext': {
           if (isNobodys(of[0] as IdentityKey)) return told({ value: [], ended: [] });
-          const mayHave = await queues.ask({ target: of[0] as IdentityKey, now: of[3] as number });
+          const putsBack = (of[2] as LockWish).putsBack !== undefined;
+          const mayHave = await queues.ask({ target: of[0] as IdentityKey, now: of[3] as number, putsBack });
           return mayHave === true ? undefined : told({ value: [], ended: [] });
         }
         default:
@@ -90,6 +95,7 @@ interface Session {
 interface Queue {
   readonly target: IdentityKey;
   readonly now: number;
+  readonly putsBack: boolean;
 }
 
 /** No text of PostgreSQL has a NUL: it would refuse the statement, and so all who ask by it. */

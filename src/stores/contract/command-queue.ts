@@ -119,6 +119,64 @@ export function commandQueueContract(name: string, open: () => Promise<OpenedQue
     assert.deepEqual(await queue.settle(d1, 't2', 'complete', limits, T0), { kind: 'ended', outcome: 'completed' });
   });
 
+  check(
+    'puts back what older connections have taken when a newer one takes first, and nothing of requests',
+    async (queue) => {
+      for (const id of ['m1', 'm2', 'm3', 'm4']) await queue.enqueue(newCommand(id), limits, T0);
+      await queue.lockNext(d1, 'g1', lock(['t1'], 'gone'), T0);
+      await queue.lockNext(d1, 'g1', lock(['t2'], ''), T0);
+      await queue.lockNext(d1, 'g1', lock(['t3'], 'displaced'), T0);
+      const first = { ...lock(['n1', 'n2', 'n3', 'n4'], 'newer'), putsBack: { others: true, but: [] } };
+      const taken = await queue.lockNext(d1, 'g1', first, T0 + 1);
+      assert.deepEqual(
+        taken.map(({ message, handedOver, deliveryCount }) => [message.messageId, handedOver, deliveryCount]),
+        [
+          ['m1', 2, 0],
+          ['m3', 2, 0],
+          ['m4', 1, 0],
+        ],
+      );
+      // What a displaced connection says too late is nothing: there are never two outcomes.
+      assert.deepEqual(await queue.settle(d1, 't1', 'complete', limits, T0 + 1), { kind: 'lockLost' });
+      assert.deepEqual(await queue.settle(d1, 't3', 'reject', limits, T0 + 1), { kind: 'lockLost' });
+      assert.deepEqual(await queue.settle(d1, 'n1', 'complete', limits, T0 + 1), {
+        kind: 'ended',
+        outcome: 'completed',
+      });
+      assert.deepEqual(await queue.settle(d1, 't2', 'complete', limits, T0 + 1), {
+        kind: 'ended',
+        outcome: 'completed',
+      });
+      assert.deepEqual(
+        (await queue.trail(d1, 1)).map(({ step, detail }) => [step, detail]),
+        [
+          ['enqueued', ''],
+          ['handed-over', 'gone'],
+          ['connection-lost', 'gone'],
+          ['handed-over', 'newer, delivery 2'],
+          ['completed', ''],
+        ],
+      );
+    },
+  );
+
+  check('puts back what was taken under an answer that was lost, but for what the taker knows', async (queue) => {
+    for (const id of ['m1', 'm2', 'm3']) await queue.enqueue(newCommand(id), limits, T0);
+    await queue.lockNext(d1, 'g1', lock(['known']), T0);
+    await queue.lockNext(d1, 'g1', lock(['lost']), T0);
+    await queue.lockNext(d1, 'g1', lock(['wire'], 'c2'), T0);
+    const again = { ...lock(['t1', 't2']), putsBack: { others: false, but: ['known'] } };
+    const taken = await queue.lockNext(d1, 'g1', again, T0 + 1);
+    assert.deepEqual(
+      taken.map(({ message }) => message.messageId),
+      ['m2'],
+    );
+    for (const token of ['known', 't1', 'wire']) {
+      const outcome = await queue.settle(d1, token, 'complete', limits, T0 + 1);
+      assert.deepEqual(outcome, { kind: 'ended', outcome: 'completed' }, token);
+    }
+  });
+
   check('expires what waits too long, also when nobody asks, and says when to look again', async (queue) => {
     await queue.enqueue(newCommand('short', { expiresAt: T0 + 1000 }), limits, T0);
     await queue.enqueue(newCommand('long'), limits, T0);

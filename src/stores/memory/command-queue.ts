@@ -2,6 +2,7 @@ import {
   end,
   handOver,
   handOverDetail,
+  isLeftOver,
   releaseLock,
   sentAgainSteps,
   settle,
@@ -98,6 +99,22 @@ export function createMemoryCommandQueue(identities: Pick<MemoryIdentityStore, '
     }
   };
 
+  /** Ends the locks that are meant; how many. */
+  const putBack = (queue: Queue, isMeant: (command: Command) => boolean, now: number): number => {
+    const meant = queue.commands.filter(isMeant);
+    for (const command of meant) {
+      note(
+        queue,
+        command.sequence,
+        now,
+        'connection-lost',
+        command.state.kind === 'locked' ? command.state.holder : '',
+      );
+      replace(queue, command, releaseLock(command, now));
+    }
+    return meant.length;
+  };
+
   /** Tells what has ended since the last time. */
   const tellEnded = (): void => {
     const ended = endedNow;
@@ -154,6 +171,8 @@ export function createMemoryCommandQueue(identities: Pick<MemoryIdentityStore, '
     async lockNext(target, generationId, lock, now) {
       const queue = queueOf(target);
       passTime(queue, now);
+      const { putsBack } = lock;
+      if (putsBack !== undefined) putBack(queue, (command) => isLeftOver(command, lock.holder, putsBack), now);
       const waiting = queue.commands.filter(
         (command) => command.state.kind === 'enqueued' && command.generationId === generationId,
       );
@@ -181,14 +200,7 @@ export function createMemoryCommandQueue(identities: Pick<MemoryIdentityStore, '
     async releaseHolder(target, holder, now) {
       const queue = queueOf(target);
       passTime(queue, now);
-      let released = 0;
-      for (const command of [...queue.commands]) {
-        if (command.state.kind !== 'locked' || command.state.holder !== holder) continue;
-        note(queue, command.sequence, now, 'connection-lost', holder);
-        replace(queue, command, releaseLock(command, now));
-        released++;
-      }
-      return released;
+      return putBack(queue, ({ state }) => state.kind === 'locked' && state.holder === holder, now);
     },
 
     async purge(target, now) {

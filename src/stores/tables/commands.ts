@@ -4,8 +4,16 @@
  * in `command-sending.ts`, what can be asked about it in `command-lookup.ts`.
  */
 import { sql } from 'kysely';
-import { end, handOver, handOverDetail, releaseLock, type Settlement, settle } from '../../core/commands/lifecycle.ts';
-import type { EndedCommand, SettleOutcome, SweepOutcome } from '../../core/commands/ports.ts';
+import {
+  end,
+  handOver,
+  handOverDetail,
+  isLeftOver,
+  releaseLock,
+  type Settlement,
+  settle,
+} from '../../core/commands/lifecycle.ts';
+import type { EndedCommand, LockWish, SettleOutcome, SweepOutcome } from '../../core/commands/ports.ts';
 import type { Command, CommandLimits, TrailEntry } from '../../core/commands/types.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { withMessages } from './command-lookup.ts';
@@ -18,13 +26,6 @@ export interface Ended<Value> {
   readonly ended: readonly EndedCommand[];
 }
 
-/** Lock tokens, one for each command that may be handed over, and who holds them for how long. */
-export interface LockWish {
-  readonly tokens: readonly string[];
-  readonly holder: string;
-  readonly lockMs: number;
-}
-
 export async function lockNextCommands(
   tx: Transaction,
   target: IdentityKey,
@@ -35,6 +36,8 @@ export async function lockNextCommands(
   const queue = await LockedQueue.hold(tx, target);
   if (queue === undefined) return { value: [], ended: [] };
   await queue.passTime(now);
+  const { putsBack } = lock;
+  if (putsBack !== undefined) await putBack(queue, (held) => isLeftOver(held, lock.holder, putsBack), now);
   const rows =
     queue.waiting === 0
       ? []
@@ -92,12 +95,20 @@ export async function releaseHolder(
   const queue = await LockedQueue.hold(tx, target);
   if (queue === undefined) return { value: 0, ended: [] };
   await queue.passTime(now);
-  const held = queue.locked === 0 ? [] : await queue.open().where(isLocked).where('holder', '=', holder).execute();
-  for (const before of held.map(toStored)) {
-    await queue.replace(before, releaseLock(before, now), [{ time: now, step: 'connection-lost', detail: holder }]);
-  }
+  const count = await putBack(queue, ({ state }) => state.kind === 'locked' && state.holder === holder, now);
   await queue.save();
-  return { value: held.length, ended: queue.ended };
+  return { value: count, ended: queue.ended };
+}
+
+/** Ends the locks that are meant; how many. */
+async function putBack(queue: LockedQueue, isMeant: (locked: StoredCommand) => boolean, now: number): Promise<number> {
+  const locked = queue.locked === 0 ? [] : await queue.open().where(isLocked).execute();
+  const meant = locked.map(toStored).filter(isMeant);
+  for (const before of meant) {
+    const detail = before.state.kind === 'locked' ? before.state.holder : '';
+    await queue.replace(before, releaseLock(before, now), [{ time: now, step: 'connection-lost', detail }]);
+  }
+  return meant.length;
 }
 
 export async function purgeCommands(tx: Transaction, target: IdentityKey, now: number): Promise<Ended<number>> {
