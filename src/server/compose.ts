@@ -412,6 +412,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     membership.watch({ drains: () => void draining.drain() });
     if (membership.isDraining) void draining.drain();
     shutdown.add('devices go to other nodes', () => draining.drain());
+    const { lookAtDesired } = await import('./nodes/desired-look.ts');
+    shutdown.add('looks at twins', lookAtDesired({ presence: monitored.presence, twins: stores.twins, clock, log }));
   }
   const stopAdapters = openAdapters({
     ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },

@@ -55,6 +55,7 @@ class Session implements PresenceTicket, Holder {
   state: 'claiming' | 'held' | 'connected' | 'ended' = 'claiming';
   /** Since `heardOf` has last looked. */
   isHeardOf = false;
+  desiredVersion = 0;
   readonly #room: Room;
 
   constructor(claim: ConnectionClaim, connection: number, room: Room) {
@@ -97,11 +98,19 @@ class Session implements PresenceTicket, Holder {
 
 const never: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };
 
+/** A connection that has its place. */
+export interface HeldSession extends Pick<Holder, 'key' | 'generationId'> {
+  /** The version of desired properties up to which it was looked whether the device is told (`server/nodes/desired-look.ts`). */
+  desiredVersion: number;
+}
+
 /** Presence, and the same connections as other nodes reach them. */
 export type PresenceRoom = WatchedPresence & {
   readonly connections: Connections;
   /** Connections of this node that have their place. */
   held(): number;
+  /** The same, one by one; while they are gone through, who comes is behind the others, and who goes is left out. */
+  sessions(): Iterator<HeldSession>;
   /**
    * Compares them with the places that this node has: ends those that another has displaced without a word of it, and frees places that no
    * connection has. @throws what the places throw
@@ -314,6 +323,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       endAll(reason, () => true);
     },
     held: () => held.size,
+    sessions: () => held.values(),
     async compare() {
       const node = room.node;
       const before = [...held.values()];

@@ -24,6 +24,11 @@ export interface TwinStore {
   nameModel(key: IdentityKey, generationId: string, modelId: string): Promise<boolean>;
   /** The version of the desired properties; undefined as `load`. */
   desiredVersion(key: IdentityKey, generationId: string): Promise<number | undefined>;
+  /**
+   * Those of the asked-for whose desired properties are newer than said, with the version that they have; of at most
+   * `desiredLookAtOnce`. One of another generation is left out.
+   */
+  desiredNewer(asked: readonly DesiredNote[]): Promise<readonly DesiredNote[]>;
   /** What became of the desired properties after `version`: at most `countMax` changes, the oldest first. Undefined as `load`. */
   desiredSince(
     key: IdentityKey,

@@ -222,6 +222,23 @@ export function twinStoreContract(name: string, open: () => Promise<TwinTrial>):
     assert.equal(kept?.patches?.length, limits.twinPatchesKept);
   });
 
+  trial('which twins have newer desired properties is told for many at once', async ({ store, identities }) => {
+    const module = { deviceId: d1.deviceId, moduleId: 'm1' };
+    await create(identities, d1);
+    await create(identities, { deviceId: 'd2' });
+    await create(identities, module);
+    await store.change(d1, merge({ properties: { desired: { a: 1 } } }), terms(1));
+    await store.change(module, merge({ properties: { desired: { a: 1 } } }), terms(1));
+    await store.change(module, merge({ properties: { desired: { a: 2 } } }), terms(1));
+    const asked = (key: IdentityKey, version: number, generationId = 'g1') => ({ key, generationId, version });
+    const newer = await store.desiredNewer([
+      ...[asked(d1, 1), asked(module, 1), asked({ deviceId: 'd2' }, 1), asked({ deviceId: 'nobody' }, 0)],
+      ...[asked(d1, 2), asked(d1, 0, 'another')],
+    ]);
+    assert.deepEqual(plain(newer), [asked(d1, 2), asked(module, 3)]);
+    assert.deepEqual(await store.desiredNewer([]), []);
+  });
+
   trial('the model that a device names is kept, and goes with its generation', async ({ store, identities }) => {
     assert.equal(await store.nameModel(d1, 'g1', 'dtmi:a;1'), false);
     await create(identities, d1);

@@ -133,6 +133,12 @@ export function createMemoryTwinStore(
     },
     watchChanges: (listener) => changes.watch(listener),
     desiredVersion: async (key, generationId) => entryOf(key, generationId)?.twin.desired.version,
+    async desiredNewer(asked) {
+      return asked.flatMap(({ key, generationId, version }) => {
+        const current = entryOf(key, generationId)?.twin.desired.version ?? version;
+        return current > version ? [{ key, generationId, version: current }] : [];
+      });
+    },
     async desiredSince(key, generationId, version, countMax) {
       const entry = entryOf(key, generationId);
       if (entry === undefined) return undefined;

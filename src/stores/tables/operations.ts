@@ -113,7 +113,7 @@ import type { Transaction } from './schema.ts';
 import { dropSecrets, findSecret, hubSecret, replaceSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
 import { dropTwinEvents, twinEvents } from './twin-events.ts';
-import { changeTwin, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
+import { changeTwin, desiredNewer, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
 
 type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
 
@@ -232,6 +232,7 @@ export function tableOperations(cipher: KeyCipher) {
     'twins.change': write(changeTwin),
     'twins.report': write(reportTwins),
     'twins.desiredVersion': read(desiredVersion),
+    'twins.desiredNewer': read(desiredNewer),
     'twins.desiredSince': read(desiredSince),
     'twins.nameModel': write(nameModel),
     'twins.events': read(twinEvents),

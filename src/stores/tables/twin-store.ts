@@ -85,6 +85,7 @@ export function createTableTwinStore(
       }),
     watchChanges: (listener) => changes.watch(listener),
     desiredVersion: (key, generationId) => tables.call('twins.desiredVersion', key, generationId),
+    desiredNewer: async (asked) => (asked.length === 0 ? [] : tables.call('twins.desiredNewer', asked)),
     desiredSince: (key, generationId, version, countMax) =>
       tables.call('twins.desiredSince', key, generationId, version, countMax),
     watchOwnWrites(listener) {

@@ -3,6 +3,7 @@
  * as a whole.
  */
 import { CompiledQuery } from 'kysely';
+import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { carryOut, reportedContent } from '../../core/twins/changes.ts';
@@ -437,6 +438,26 @@ export async function desiredVersion(
     .where('identity.generation_id', '=', generationId)
     .executeTakeFirst();
   return row && Number(row.version ?? freshTwin().desired.version);
+}
+
+/** One statement, whose text is the same for each number of ids. A fresh twin has no row, and nothing that is newer. */
+export async function desiredNewer(tx: Transaction, asked: readonly DesiredNote[]): Promise<readonly DesiredNote[]> {
+  assert(asked.length > 0 && asked.length <= limits.desiredLookAtOnce, 'a bounded number of twins is asked for');
+  const ids = Array.from({ length: limits.desiredLookAtOnce }, (_, at) => (asked[at] ?? asked[0]).key.deviceId);
+  const rows = await tx
+    .selectFrom('twins')
+    .select(['device_id', 'module_id', 'generation_id', 'desired_version'])
+    .where('device_id', 'in', ids)
+    .execute();
+  const nameOf = (deviceId: string, moduleId: string, generationId: string): string =>
+    JSON.stringify([deviceId, moduleId, generationId]);
+  const versions = new Map(
+    rows.map((row) => [nameOf(row.device_id, row.module_id, row.generation_id), Number(row.desired_version)]),
+  );
+  return asked.flatMap(({ key, generationId, version }) => {
+    const current = versions.get(nameOf(key.deviceId, key.moduleId ?? '', generationId)) ?? version;
+    return current > version ? [{ key, generationId, version: current }] : [];
+  });
 }
 
 export async function desiredSince(

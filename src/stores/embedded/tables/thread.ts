@@ -275,6 +275,8 @@ function rowsOf({ name, args }: Call): number {
       return (args as OperationArgs<'commands.lockNext'>)[2].tokens.length;
     case 'commands.depths':
       return (args as OperationArgs<'commands.depths'>)[0].length;
+    case 'twins.desiredNewer':
+      return (args as OperationArgs<'twins.desiredNewer'>)[0].length;
     case 'twins.events':
       return (args as OperationArgs<'twins.events'>)[0];
     case 'twins.dropEvents':
