@@ -19,7 +19,9 @@ export type NodeDuty = (typeof nodeDuties)[number];
 
 /** This node among those of the hub; it joins them once its doors can open. */
 export async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
-  const { settings, folder, storage, shared, clock, random, log, shutdown } = parts;
+  const { settings, folder, storage, shared, random, log, shutdown } = parts;
+  // The database's: what nodes decide by a time, all of them see alike.
+  const { clock } = storage;
   const { Nodes: Opened } = await import('./nodes/nodes.ts');
   const nodes = new Opened({
     node: {

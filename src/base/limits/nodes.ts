@@ -35,6 +35,8 @@ export const nodesLimits = {
   nodeSpreadStepMs: 100,
   nodeSpreadShare: 0.7,
   nodeSpreadCountMin: 10,
-  /** Age at which a node makes itself a new certificate for its links; one is good for 397 days. */
+  /** Age at which a node makes itself a new certificate for its links; one is good for a year. */
   nodeCertificateMs: 30 * 24 * 3600 * SECOND_MS,
+  /** So long before they are made certificates of links begin, and their authority: the clocks of nodes may be wrong by as much. */
+  nodeCertificateEarlyMs: 30 * 24 * 3600 * SECOND_MS,
 } as const;

@@ -11,14 +11,16 @@ import { makeAuthority, makeNodeCertificate, makeServerCertificate } from '../tl
 import { openNodePort } from './node-port.ts';
 import { NODE_NAME, openNodeTls } from './node-tls.ts';
 
-async function scene(t: TestContext) {
+/** @param aheadMs the clock of the node whose port it is, and which makes the authority */
+async function scene(t: TestContext, aheadMs = 0) {
   const secrets = new Map<string, string>();
   const get = async (name: string, fresh: string): Promise<string> => {
     if (!secrets.has(name)) secrets.set(name, fresh);
     return secrets.get(name) ?? '';
   };
   const parts = { secrets: { get }, hubName: 'hub', clock: systemClock, random: systemRandom };
-  const [one, other] = [await openNodeTls(parts), await openNodeTls(parts)];
+  const clock = { ...systemClock, now: () => Date.now() + aheadMs };
+  const [one, other] = [await openNodeTls({ ...parts, clock }), await openNodeTls(parts)];
   let accepted = 0;
   const port = await openNodePort({
     ...{ port: 0, addresses: ['127.0.0.1'], tls: one, clock: systemClock, log: silentLog },
@@ -56,6 +58,18 @@ test('a node of the same hub is let in, and both ends are sure of each other', a
   assert.equal(await remote.heard(), 'yes');
   assert.equal(accepted(), 1);
   socket.destroy();
+});
+
+test('a node whose clock is wrong by a day has links, whichever way', async (t) => {
+  for (const aheadMs of [-24, 24].map((hours) => hours * 3_600_000)) {
+    const { port, other } = await scene(t, aheadMs);
+    const socket = tls.connect({ ...other.client(), host: '127.0.0.1', port });
+    await once(socket, 'secureConnect');
+    assert.equal(socket.authorized, true);
+    const remote = openSocketLink(socket).remote<{ heard(): Promise<string> }>('nodes', { heard: true });
+    assert.equal(await remote.heard(), 'yes');
+    socket.destroy();
+  }
 });
 
 test('no other certificate is worth anything there: none, another authority’s, another name of the same authority', async (t) => {

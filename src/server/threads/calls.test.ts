@@ -190,6 +190,27 @@ for (const [form, links] of Object.entries(forms)) {
   test(`${form}: what every object has is no operation`, async () => {
     const { here } = pair(links);
     const service = here.remote<{ valueOf(): Promise<object> }>('greeter', { valueOf: true });
-    await assert.rejects(service.valueOf(), /the hub failed/);
+    await assert.rejects(service.valueOf(), { code: 'OperationNotAvailable' });
+  });
+
+  test(`${form}: what the other side does not know is refused so, and what it says more is passed over`, async () => {
+    const { here, there, greeter } = pair(links);
+    const newer = here.remote<{ dance(): Promise<void> }>('greeter', { dance: true });
+    await assert.rejects(newer.dance(), {
+      code: 'OperationNotAvailable',
+      message: 'That is not known at the version of the node which was asked.',
+      reason: 'no operation greeter.dance',
+    });
+    const room = here.remote<{ dance(): Promise<void> }>('ballroom', { dance: true });
+    await assert.rejects(room.dance(), { reason: 'no operation ballroom.dance' });
+    here.tell('a note of a newer version', { more: 1 });
+    there.serve('newer', {
+      refuse: async () => {
+        throw Object.assign(new HubError('ServerError', 'too loud'), { code: 'TooLoud' });
+      },
+    });
+    const refusing = here.remote<{ refuse(): Promise<void> }>('newer', { refuse: true });
+    await assert.rejects(refusing.refuse(), { code: 'ServerError', message: 'TooLoud: too loud' });
+    assert.equal((await greeter.greet('you', new Uint8Array())).text, 'hello you');
   });
 }

@@ -3,7 +3,7 @@
  * there. Only asynchronous operations with plain data cross; refusals arrive as the `HubError` they were.
  */
 import { limits } from '../../base/limits.ts';
-import { asHubError, type ErrorCode, HubError, type LimitHit } from '../../core/errors.ts';
+import { asHubError, type ErrorCode, errorTable, HubError, type LimitHit } from '../../core/errors.ts';
 
 /** An answer whose buffers move to the asker instead of being copied. */
 export class Moved {
@@ -160,7 +160,7 @@ export function openThreadLink(port: MemberPort): ThreadLink {
       if (weight > 0 && underWay > limits.threadCallsMax) throw tooMany(underWay);
       const service = services.get(packet.service) as Record<string, (...args: unknown[]) => unknown> | undefined;
       const operation = packet.operation in Object.prototype ? undefined : service?.[packet.operation];
-      if (typeof operation !== 'function') throw new Error(`no operation ${packet.service}.${packet.operation}`);
+      if (typeof operation !== 'function') throw unknownOperation(packet);
       const result = await operation.apply(service, [...packet.args, ...signalOf(packet)]);
       const { value, buffers } = result instanceof Moved ? result : { value: result, buffers: [] };
       if (!closed) port.postMessage({ kind: 'answer', id: packet.id, value } satisfies Packet, [...buffers]);
@@ -240,13 +240,22 @@ function tooMany(current: number): HubError {
   return new HubError('ThrottlingException', undefined, { limit });
 }
 
+/** The other side may be of a newer version. */
+function unknownOperation({ service, operation }: Extract<Packet, { kind: 'call' }>): HubError {
+  return new HubError('OperationNotAvailable', 'That is not known at the version of the node which was asked.', {
+    reason: `no operation ${service}.${operation}`,
+  });
+}
+
 export function packError(error: unknown): SentError {
   const { code, message, reason, limit, cause } = asHubError(error);
   return { code, message, reason, limit, cause: cause instanceof Error ? (cause.stack ?? cause.message) : undefined };
 }
 
 export function unpackError({ code, message, reason, limit, cause }: SentError): HubError {
-  return new HubError(code, message, {
+  // A newer version may have codes that this one has not.
+  const isKnown = Object.hasOwn(errorTable, code);
+  return new HubError(isKnown ? code : 'ServerError', isKnown ? message : `${code}: ${message}`, {
     ...(reason === undefined ? {} : { reason }),
     ...(limit === undefined ? {} : { limit }),
     ...(cause === undefined ? {} : { cause: new Error(cause) }),

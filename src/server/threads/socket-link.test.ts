@@ -5,7 +5,8 @@ import { duplexPair } from 'node:stream';
 import { test } from 'node:test';
 import { limits } from '../../base/limits.ts';
 import { seededRandom } from '../../base/random.ts';
-import { openSocketLink } from './socket-link.ts';
+import type { HubError } from '../../core/errors.ts';
+import { type LinkForms, openSocketLink } from './socket-link.ts';
 
 /** A link, and the other end of its stream. */
 function linkTo() {
@@ -33,10 +34,34 @@ test('a peer of another form is given up, and what waits is refused', async () =
   const { link, peer, ended } = linkTo();
   const remote = link.remote<{ never(): Promise<void> }>('service', { never: true });
   const waiting = remote.never();
-  peer.write('mooring-link 999\n'.padEnd(24));
+  peer.write('mooring-link 998-999\n'.padEnd(24));
   await assert.rejects(waiting, { code: 'ServiceUnavailable' });
   assert.match((await ended) ?? '', /another form/);
   assert.equal(link.isOpen, false);
+});
+
+test('two sides talk where there is a form that both speak', async () => {
+  const talk = async (one: LinkForms, other: LinkForms): Promise<string> => {
+    const [own, peer] = duplexPair();
+    const [here, there] = [openSocketLink(own, undefined, one), openSocketLink(peer, undefined, other)];
+    there.serve('echo', { back: async (text: string) => text });
+    const echo = here.remote<{ back(text: string): Promise<string> }>('echo', { back: true });
+    return echo.back('heard').catch((error: HubError) => error.code);
+  };
+  const [one, both, two] = [
+    { oldest: 1, newest: 1 },
+    { oldest: 1, newest: 2 },
+    { oldest: 2, newest: 2 },
+  ];
+  assert.equal(await talk(one, both), 'heard');
+  assert.equal(await talk(both, one), 'heard');
+  assert.equal(await talk(both, two), 'heard');
+  assert.equal(await talk(one, two), 'ServiceUnavailable');
+  for (const greeting of ['mooring-link 1\n', 'mooring-link 1-x\n', 'mooring-kink 1-1\n', '1-1\n']) {
+    const { peer, ended } = linkTo();
+    peer.write(greeting.padEnd(24));
+    assert.match((await ended) ?? '', /another form/, greeting);
+  }
 });
 
 test('a frame over the bound is given up by its length, before its bytes come', async () => {

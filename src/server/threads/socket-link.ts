@@ -1,7 +1,7 @@
 /**
  * The link between members that share no memory, over a stream of bytes that both sides have proved themselves on. A frame
- * is its length (4 bytes, big-endian) and a packet in V8's own form; before the first one each side says which form it
- * speaks. A peer that breaks the form, speaks another, sends a frame over the bound or does not read is given up. V8's form can say more than
+ * is its length (4 bytes, big-endian) and a packet in V8's own form; before the first one each side says from which form to which it
+ * speaks. A peer that breaks the form, speaks none of these, sends a frame over the bound or does not read is given up. V8's form can say more than
  * JSON (maps, cycles, typed arrays), and what a packet holds is not judged: who is behind the stream is believed, as another thread is.
  */
 import type { Duplex } from 'node:stream';
@@ -10,16 +10,26 @@ import { limits } from '../../base/limits.ts';
 import { type MemberPort, openThreadLink, type Packet, type ThreadLink } from './calls.ts';
 
 /**
- * Of frames, and the same on both sides: a release that changes it cannot run beside the one before. What nodes say within frames has a number
- * of its own, which may differ by one.
+ * Forms of frames that a side speaks. A release that has a new one speaks the one before, too, in which it begins: until it has heard the
+ * peer's forms it does not know more. What nodes say within frames has a number of its own.
  */
-const VERSION = 1;
-const GREETING = Buffer.from(`mooring-link ${VERSION}\n`.padEnd(24));
+export interface LinkForms {
+  readonly oldest: number;
+  readonly newest: number;
+}
+const FORMS: LinkForms = { oldest: 1, newest: 1 };
+const GREETING_BYTES = 24;
+const greetingOf = ({ oldest, newest }: LinkForms): Buffer =>
+  Buffer.from(`mooring-link ${oldest}-${newest}\n`.padEnd(GREETING_BYTES));
 const HEAD_BYTES = 4;
 
 /** Both sides open one. It closes when the stream does; `given up` is why, where this side has ended it. */
-export function openSocketLink(stream: Duplex, ended: (reason: string | undefined) => void = () => {}): ThreadLink {
-  const port = new SocketPort(stream);
+export function openSocketLink(
+  stream: Duplex,
+  ended: (reason: string | undefined) => void = () => {},
+  forms: LinkForms = FORMS,
+): ThreadLink {
+  const port = new SocketPort(stream, forms);
   const link = openThreadLink(port);
   stream.once('end', () => stream.destroy());
   stream.once('close', () => {
@@ -37,15 +47,18 @@ class SocketPort implements MemberPort {
   #chunks: Buffer[] = [];
   #bytes = 0;
   /** Of the frame, or of the greeting, that comes next; 0 = its length has not come. */
-  #due = GREETING.length;
+  #due = GREETING_BYTES;
   #isGreeted = false;
   #isCorked = false;
 
-  constructor(stream: Duplex) {
+  readonly #forms: LinkForms;
+
+  constructor(stream: Duplex, forms: LinkForms) {
     this.#stream = stream;
+    this.#forms = forms;
     // Its `close` follows.
     stream.on('error', () => {});
-    stream.write(GREETING);
+    stream.write(greetingOf(forms));
   }
 
   /** Nothing can be moved to another machine: what is to be is copied. */
@@ -98,9 +111,15 @@ class SocketPort implements MemberPort {
       const frame = this.#take(this.#due);
       this.#due = 0;
       if (this.#isGreeted) listener(v8.deserialize(frame) as Packet);
-      else if (frame.equals(GREETING)) this.#isGreeted = true;
+      else if (this.#understands(frame)) this.#isGreeted = true;
       else this.#giveUp('the peer speaks another form of the link');
     }
+  }
+
+  /** Whether there is a form that both sides speak. */
+  #understands(greeting: Buffer): boolean {
+    const [, oldest, newest] = /^mooring-link (\d{1,4})-(\d{1,4})\n *$/.exec(greeting.toString('latin1')) ?? [];
+    return Number(oldest) <= this.#forms.newest && Number(newest) >= this.#forms.oldest;
   }
 
   /** So many bytes, which have come; joined once for each frame. */
