@@ -42,6 +42,8 @@ import type { FleetStore } from './query/ports.ts';
 import { createQueries } from './query/queries.ts';
 import type { Queries } from './query/room.ts';
 import { RowChanges } from './query/row-changes.ts';
+import { RowTeller } from './query/row-teller.ts';
+import type { RowsElsewhere } from './query/rows-elsewhere.ts';
 import { parseTarget } from './query/statement.ts';
 import { targetsOf } from './query/targets.ts';
 import type { Throttling } from './throttling/throttling.ts';
@@ -85,6 +87,8 @@ export interface OwnHubState extends HubState {
   readonly totals: { readonly reports: ReportTotals; readonly methods: MethodTotals; live(): LiveTotals };
   /** The hub stops: answers who waits for a device to connect. */
   closeMethods(): void;
+  /** Tells other nodes which rows this one has changed. */
+  readonly rowTeller: RowTeller;
   /** Carries jobs on, once it is started. */
   readonly jobRunner: JobRunner;
   /** The hub stops: ends what clients follow. */
@@ -108,8 +112,10 @@ export interface HubStateParts {
   /** Whether changes of twins are kept as events; absent = no. */
   readonly twinEvents?: boolean;
   readonly fleet: (live: LiveStates) => FleetStore;
-  /** As `QueriesParts.settlePresence`. */
+  /** As `QueriesParts.settlePresence`, of this node. */
   readonly settlePresence?: () => Promise<void>;
+  /** Absent = the hub is this node. */
+  readonly rowsElsewhere?: RowsElsewhere;
   /** Where connections have their places. */
   readonly presence: WatchedPresence;
   /** How often identities may connect. */
@@ -153,13 +159,17 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     withEvents: parts.twinEvents ?? false,
   });
   const fleet = parts.fleet({ state: (key) => presence.state(key), commandDepths: commands.depths });
-  const asked = { fleet, ...(parts.settlePresence && { settlePresence: parts.settlePresence }) };
+  const { settlePresence = async () => {}, rowsElsewhere } = parts;
+  const settleEverywhere = async (): Promise<void> => {
+    await Promise.all([settlePresence(), rowsElsewhere?.settle()]);
+  };
+  const asked = { fleet, settlePresence: settleEverywhere };
   const changes = new RowChanges({ identities, twins: parts.twins, presence: parts.presence });
-  const { settlePresence } = parts;
   const live = new LiveQueries({
-    ...{ matcher: fleet.matcher, changes, clock, random, log },
-    ...(settlePresence && { settlePresence }),
+    ...{ matcher: fleet.matcher, changes, settlePresence, settleEverywhere, clock, random, log },
+    ...(rowsElsewhere && { elsewhere: rowsElsewhere }),
   });
+  const rowTeller = new RowTeller({ changes, settlePresence, clock });
   const queries = createQueries({ guard, live, ...asked });
   const jobRunner = createJobRunner({
     ...{ store: parts.jobs, node: parts.node ?? '', recorder, clock, log },
@@ -213,6 +223,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     queries,
     jobs,
     jobRunner,
+    rowTeller,
     configurations,
     totals: { reports: twins.totals, methods: methods.totals, live: () => live.totals },
     closeMethods: () => methods.close(),

@@ -19,6 +19,7 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import type { AuthorityChange, AuthorityStore, IdentityChange, IdentityStore } from '../core/identity/ports.ts';
 import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
+import type { PresenceStateStore } from '../core/presence/states.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
@@ -39,6 +40,7 @@ import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import { nodeNameOf } from './nodes/place.ts';
+import { rowsOf } from './nodes/rows.ts';
 import { measureArchives } from './observe/archive-metrics.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
@@ -221,6 +223,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     configurations: stores.configurations,
     fleet: () => stores.fleet,
     settlePresence: () => keptPresence.settle(),
+    ...(nodes && { rowsElsewhere: nodes.rows }),
     twinEvents: wantsSource(settings, 'twinChangeEvents'),
     files: files.room,
     presence: keptPresence.presence,
@@ -365,7 +368,13 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
         state.cache.forgetAll();
         state.trust.forgetAll();
       },
-      recover: monitored.recover,
+      recover: async (states: PresenceStateStore) => {
+        await monitored.recover(states);
+        // Devices of that node are told by nobody else to be gone.
+        state.rowTeller.forget();
+        nodes.rows.missed();
+      },
+      rows: rowsOf(state.rowTeller, () => keptPresence.settle()),
       heard: {
         'changed identities': heardIdentities.hear,
         'changed authorities': heardAuthorities.hear,

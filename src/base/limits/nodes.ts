@@ -31,6 +31,16 @@ export const nodesLimits = {
   nodeNoticeBytesMax: 1 * MiB,
   /** How often it is looked whether a node has taken what was left for it. */
   nodeNoticeLookMs: SECOND_MS / 2,
+  /** Changes of rows that one node tells another in one answer; how long they are gathered, and how long one that asks waits for the first. */
+  nodeRowsToldMax: 1024,
+  nodeRowsGatherMs: 5,
+  nodeRowsWaitMs: 2 * SECOND_MS,
+  /** A node that has told nothing for so long may have changed rows: those who follow queries look again, each time. */
+  nodeRowsSilentMs: 5 * SECOND_MS,
+  /** How long who begins to follow a query waits for the others to say that they will tell, and a query for who is connected at them. */
+  nodeRowsBeginMs: 1 * SECOND_MS,
+  /** A node that nobody has asked for so long remembers no changes of rows. */
+  nodeRowsIdleMs: 60 * SECOND_MS,
   /** A node that is emptied lets go of its devices in steps, over this share of `drainSeconds`; of few devices at least so many at once. */
   nodeSpreadStepMs: 100,
   nodeSpreadShare: 0.7,

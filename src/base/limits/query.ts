@@ -70,6 +70,8 @@ export const queryLimits = {
   liveQueryLingerMs: 60 * SECOND_MS,
   liveQueriesLingeringMax: 256,
   liveQueryChangesKept: 65_536,
+  /** Where changes of other nodes may have been missed all rows are looked at again: so long after one such look, at the soonest. */
+  liveQueryLookAgainMs: 2 * SECOND_MS,
   /** Memory of the thread that reads for queries: a page of each, and the groups of each. */
   queryMemoryMiBMax: 256,
 } as const;

@@ -13,6 +13,8 @@ export interface LiveFollowerParts {
   readonly text: string;
   readonly set: LiveSet;
   readonly rounds: LiveRounds;
+  /** Before that no rows are read. */
+  readonly begun: Promise<void>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Number of the last change before it. */
@@ -66,6 +68,12 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
     this.#wake?.();
   }
 
+  /** Changes may have been missed: what the client holds is compared with all rows. */
+  doubt(): void {
+    this.set.doubt();
+    this.#wake?.();
+  }
+
   /** The client has gone, or has come back elsewhere. */
   leave(): void {
     this.#hasLeft = true;
@@ -77,6 +85,7 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
     const { set, begins, counts } = this.#parts;
     let why = begins;
     try {
+      await this.#parts.begun;
       for (;;) {
         if (why !== undefined) set.begin(why);
         while (!set.isReady && !set.isBehind && !this.#isOver) {
@@ -86,6 +95,7 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
         }
         while (!set.isBehind && !this.#isOver) {
           if (set.hasWaiting) yield this.#take();
+          else if (set.isInDoubt) await this.#look();
           else if (await this.#isQuiet()) yield this.#take();
           if (set.isFull) this.#refuse();
         }
@@ -110,21 +120,43 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
     const { set, counts, name } = this.#parts;
     const events = set.take();
     counts.told += events.length;
-    return { events, ...(set.isReady && { id: `${name}.${this.#at}` }) };
+    // What a look has found is no change that who comes back is told of.
+    return { events, ...(set.isReady && !set.isInDoubt && { id: `${name}.${this.#at}` }) };
   }
 
   /** Waits for something to tell. True = nothing has come for as long as a client waits for a sign of life. */
   async #isQuiet(): Promise<boolean> {
-    const { clock, rounds } = this.#parts;
+    const isQuiet = await this.#wait(limits.liveQueryHeartbeatMs);
+    if (isQuiet) this.#hasHeardAll();
+    return isQuiet;
+  }
+
+  /** Reads on what is in doubt; where it cannot be read, a moment later. */
+  async #look(): Promise<void> {
+    const { set, rounds } = this.#parts;
+    try {
+      await rounds.readPiece(set);
+      if (!set.isInDoubt) this.#hasHeardAll();
+    } catch (error) {
+      if (error instanceof HubError && error.code === 'ThrottlingException') throw error;
+      await this.#wait(limits.liveQueryRetryMs);
+    }
+  }
+
+  #hasHeardAll(): void {
+    this.#at = Math.max(this.#at, this.#parts.rounds.through ?? 0);
+  }
+
+  /** False = it was woken before. */
+  async #wait(ms: number): Promise<boolean> {
     let cancel: Cancel = () => {};
-    const isQuiet = await new Promise<boolean>((resolve) => {
-      cancel = clock.after(limits.liveQueryHeartbeatMs, () => resolve(true));
+    const isOver = await new Promise<boolean>((resolve) => {
+      cancel = this.#parts.clock.after(ms, () => resolve(true));
       this.#wake = () => resolve(false);
     });
     cancel();
     this.#wake = undefined;
-    if (isQuiet) this.#at = Math.max(this.#at, rounds.through ?? 0);
-    return isQuiet;
+    return isOver;
   }
 
   #refuse(): void {
@@ -142,6 +174,6 @@ export class LiveFollower implements Follower, AsyncIterable<LiveBatch> {
     for (const cancel of this.#cancels) cancel();
     const { set, rounds, ended } = this.#parts;
     rounds.remove(this);
-    ended(set.isReady && !set.isFull);
+    ended(set.isReady && !set.isFull && !set.isInDoubt);
   }
 }

@@ -2,7 +2,7 @@
  * Live queries: clients that follow what becomes of a query's rows. Each has a set of its own (`live-set.ts`); rows are read once for all
  * (`live-rounds.ts`). A client that comes back within a minute goes on where it was; else its rows come anew.
  */
-import type { Clock } from '../../base/clock.ts';
+import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { type Random, uuid } from '../../base/random.ts';
@@ -18,14 +18,18 @@ import { checkLive } from './live-statement.ts';
 import { partsOf } from './parts.ts';
 import type { FleetMatcher, FleetPlace } from './ports.ts';
 import type { LiveBatch, LiveOptions } from './room.ts';
-import type { RowChanges } from './row-changes.ts';
+import type { RowChange, RowChanges } from './row-changes.ts';
+import type { RowsElsewhere } from './rows-elsewhere.ts';
 import type { Query } from './syntax.ts';
 
 export interface LiveQueriesParts {
   readonly matcher: FleetMatcher;
   readonly changes: RowChanges;
-  /** As `QueriesParts.settlePresence`. */
+  /** Absent = nobody else changes rows. */
+  readonly elsewhere?: RowsElsewhere;
+  /** As `QueriesParts.settlePresence`: of this node, and of all. */
   readonly settlePresence?: () => Promise<void>;
+  readonly settleEverywhere?: () => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -39,6 +43,8 @@ export interface LiveTotals {
   /** Events that were told, and clients that fell behind. */
   readonly told: number;
   readonly behind: number;
+  /** How often all rows were looked at again. */
+  readonly looks: number;
 }
 
 /** One that has gone and may come back. */
@@ -63,8 +69,13 @@ export class LiveQueries {
   readonly #lingering = new Map<string, Lingering>();
   /** Numbers at the matcher, by text. */
   readonly #queries = new Map<string, { readonly id: number; users: number }>();
-  readonly #counts = { told: 0, behind: 0 };
+  readonly #counts = { told: 0, behind: 0, looks: 0 };
   #unwatch: (() => void) | undefined;
+  /** When the first client begins: all changes behind that are heard of. */
+  #begun: Promise<void> = Promise.resolve();
+  /** Monotonic, and the next one. */
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #look: Cancel | undefined;
   #isClosed = false;
 
   constructor(parts: LiveQueriesParts) {
@@ -105,6 +116,7 @@ export class LiveQueries {
       name: own,
       ...{ share, text },
       rounds: this.#rounds,
+      begun: this.#begun,
       at: this.#log.last,
       begins: from !== undefined ? undefined : after === undefined ? 'new' : 'forgotten',
       expiresAt: principal.expiresAt,
@@ -154,10 +166,43 @@ export class LiveQueries {
 
   /** Changes are heard of while there is a client, or one that may come back. */
   #begin(): void {
-    this.#unwatch ??= this.#parts.changes.watch((change) => {
+    if (this.#unwatch !== undefined) return;
+    const hear = (change: RowChange): void => {
       this.#log.add(change);
       this.#rounds.changed(change, this.#log.last);
+    };
+    const unwatch = this.#parts.changes.watch(hear);
+    const following = this.#parts.elsewhere?.follow({
+      changed: (changes) => changes.forEach(hear),
+      missed: () => this.#lookSoon(),
     });
+    this.#begun = following?.begun ?? Promise.resolve();
+    this.#unwatch = () => {
+      unwatch();
+      following?.end();
+      this.#look?.();
+      this.#look = undefined;
+    };
+  }
+
+  /** At once, but not again and again: a look reads all that clients follow. */
+  #lookSoon(): void {
+    const { clock } = this.#parts;
+    const waitMs = Math.max(0, this.#lookedAt + limits.liveQueryLookAgainMs - clock.monotonic());
+    this.#look ??= clock.after(waitMs, () => {
+      this.#look = undefined;
+      this.#lookedAt = clock.monotonic();
+      this.#lookAgain();
+    });
+  }
+
+  #lookAgain(): void {
+    this.#counts.looks++;
+    // Who comes back cannot be told what may have been missed, and gets its rows anew.
+    this.#log.clear();
+    this.#rounds.renumber(this.#log.last);
+    for (const follower of this.#followers.values()) follower.doubt();
+    for (const each of [...this.#lingering.values()]) this.#drop(each);
   }
 
   #endIfIdle(): void {

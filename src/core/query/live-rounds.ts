@@ -18,8 +18,10 @@ export interface Follower {
 
 export interface LiveRoundsParts {
   readonly matcher: FleetMatcher;
-  /** As `QueriesParts.settlePresence`. */
+  /** As `QueriesParts.settlePresence`, of this node: what others tell of they have settled. */
   readonly settlePresence?: () => Promise<void>;
+  /** Of all nodes. */
+  readonly settleEverywhere?: () => Promise<void>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -71,12 +73,17 @@ export class LiveRounds {
     else this.#soon(limits.liveQueryRoundMs);
   }
 
+  /** Changes get other numbers from here on. */
+  renumber(last: number): void {
+    this.#last = last;
+  }
+
   /** Number of the last change, where all followers have been told of all; undefined = some wait. */
   get through(): number | undefined {
     return this.#changed.size === 0 && !this.#isRunning ? this.#last : undefined;
   }
 
-  /** Reads the next piece of a set's beginning. @throws HubError */
+  /** Reads the next piece of a set's beginning, or of a look at what is in doubt. @throws HubError */
   readPiece(set: LiveSet): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#beginnings.push({ set, resolve, reject });
@@ -157,12 +164,13 @@ export class LiveRounds {
     const beginning = this.#beginnings.shift();
     if (beginning === undefined) return;
     const { set, resolve, reject } = beginning;
-    const { matcher, settlePresence } = this.#parts;
+    const { matcher, settleEverywhere } = this.#parts;
     // Its client has gone, or is behind: nothing is read for nobody.
     if (set.isBehind) return resolve();
     try {
-      if (set.hangsOn(rowParts.presence)) await settlePresence?.();
-      set.read(await matcher.piece(set.query, set.readTo));
+      const after = set.nextPiece();
+      if (set.hangsOn(rowParts.presence)) await settleEverywhere?.();
+      set.read(await matcher.piece(set.query, after));
       resolve();
     } catch (error) {
       reject(error);

@@ -5,6 +5,11 @@ import type { FleetPlace, MatchedPiece, RowMatch } from './ports.ts';
 import type { LiveEvent, ResetReason } from './room.ts';
 import type { Collection } from './syntax.ts';
 
+const placeNamed = (name: string): FleetPlace => {
+  const slash = name.indexOf('/');
+  return { deviceId: name.slice(0, slash), moduleId: name.slice(slash + 1) };
+};
+
 /** What all sets together hold. */
 export interface LiveSums {
   /** By whose they are (`shareName`). */
@@ -32,6 +37,11 @@ export class LiveSet {
   #readTo: FleetPlace | undefined | 'all';
   #isBehind = false;
   #isFull = false;
+  /** Changes of its rows may have been missed: they are looked at again, from the first one on. */
+  #isInDoubt = false;
+  /** Rows that the client holds and the look that is under way has not found yet; undefined = none is. */
+  #unfound: Set<string> | undefined;
+  #lookedTo: FleetPlace | undefined;
 
   /** @param share whose it is */
   constructor(
@@ -68,9 +78,25 @@ export class LiveSet {
     return this.#waiting.length > 0;
   }
 
-  /** Where the next piece of a beginning is to be read from. */
-  get readTo(): FleetPlace | undefined {
-    return this.#readTo === 'all' ? undefined : this.#readTo;
+  /** Its rows are to be looked at again. */
+  get isInDoubt(): boolean {
+    return this.#isInDoubt;
+  }
+
+  /** Changes may have been missed: what the client holds is compared with all rows, piece by piece, and it is told the difference. */
+  doubt(): void {
+    if (this.#isBehind) return;
+    this.#isInDoubt = true;
+    // A piece that is on its way may be of before.
+    this.#unfound = undefined;
+    this.#lookedTo = undefined;
+  }
+
+  /** Where the next piece, of a beginning or a look, is to be read from: `read` gets it next. */
+  nextPiece(): FleetPlace | undefined {
+    if (this.#readTo !== 'all') return this.#readTo;
+    this.#unfound ??= new Set(this.#told.keys());
+    return this.#lookedTo;
   }
 
   /** Whether a change of a row can concern it. */
@@ -90,15 +116,31 @@ export class LiveSet {
     this.#push({ kind: 'reset', why });
   }
 
-  /** The next piece of a beginning. */
-  read({ rows, end }: MatchedPiece): void {
+  /** The next piece, in the order of the fleet. */
+  read(piece: MatchedPiece): void {
     if (this.#isBehind) return;
+    if (this.#readTo === 'all') this.#look(piece);
+    else this.#beginWith(piece);
+  }
+
+  #beginWith({ rows, end }: MatchedPiece): void {
     for (const { place, text, digest } of rows) {
       this.#hold(rowName(place), digest);
       this.#push({ kind: 'enter', place, text });
     }
     this.#readTo = end ?? 'all';
     if (end === undefined) this.#push({ kind: 'ready', count: this.#told.size });
+  }
+
+  #look({ rows, end }: MatchedPiece): void {
+    const unfound = this.#unfound;
+    if (unfound === undefined) return;
+    for (const { place, ...match } of rows) this.see(place, rowName(place), { query: this.query, ...match });
+    this.#lookedTo = end;
+    if (end !== undefined || this.#isBehind) return;
+    for (const name of [...unfound]) this.see(placeNamed(name), name, undefined);
+    this.#unfound = undefined;
+    this.#isInDoubt = false;
   }
 
   /** It goes on behind what the client has: of these rows it is told, whatever they are. */
@@ -115,6 +157,7 @@ export class LiveSet {
       this.fallBehind();
       return;
     }
+    this.#unfound?.delete(name);
     const isUnsure = this.#unsure.delete(name);
     const before = this.#told.get(name);
     if (match === undefined) {
@@ -185,6 +228,9 @@ export class LiveSet {
     this.#told.clear();
     this.#unsure.clear();
     this.#isFull = false;
+    this.#isInDoubt = false;
+    this.#unfound = undefined;
+    this.#lookedTo = undefined;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The change feed of rows: which row has changed, and in which of its parts. It says that something is new and not what: who hears of a
- * change reads the row, so that changes may meet, come twice, and come from another node just as well.
+ * The change feed of rows: which row this node has changed, and in which of its parts. It says that something is new and not what: who hears
+ * of a change reads the row, so that changes may meet, come twice, and come from another node just as well (`rows-elsewhere.ts`).
  */
 import type { IdentityStore } from '../identity/ports.ts';
 import type { IdentityKey } from '../identity/types.ts';
@@ -30,7 +30,7 @@ export class RowChanges {
 
   constructor(sources: RowChangeSources) {
     this.#sources = sources;
-    const connection = ({ key }: { readonly key: IdentityKey }): void => this.tell(placeOf(key), rowParts.presence);
+    const connection = ({ key }: { readonly key: IdentityKey }): void => this.#tell(placeOf(key), rowParts.presence);
     sources.presence.watch({ connected: connection, disconnected: connection });
   }
 
@@ -46,8 +46,7 @@ export class RowChanges {
     };
   }
 
-  /** A row has changed here or on another node: what it is now can be read. */
-  tell(place: FleetPlace, parts: number): void {
+  #tell(place: FleetPlace, parts: number): void {
     if (this.#listeners.size === 0) return;
     const change = { place, parts };
     for (const listener of this.#listeners) listener(change);
@@ -56,10 +55,11 @@ export class RowChanges {
   #begin(): void {
     const { identities, twins } = this.#sources;
     this.#ends = [
-      identities.watchOwnWrites(({ kind, identity }) =>
-        this.tell(placeOf(identity), kind === 'replaced' ? rowParts.identity : everyPart),
-      ),
-      twins.watchChanges((key, part: TwinPart) => this.tell(placeOf(key), rowParts[part])),
+      identities.watchOwnWrites(({ kind, identity, isElsewhere }) => {
+        // The node that has changed it tells of it with its other changes.
+        if (isElsewhere !== true) this.#tell(placeOf(identity), kind === 'replaced' ? rowParts.identity : everyPart);
+      }),
+      twins.watchChanges((key, part: TwinPart) => this.#tell(placeOf(key), rowParts[part])),
     ];
   }
 }

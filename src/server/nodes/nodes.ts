@@ -22,6 +22,7 @@ import { type NodePort, openNodePort } from './node-port.ts';
 import { type NodeTls, openNodeTls } from './node-tls.ts';
 import { type GreetingCalls, Peer } from './peer.ts';
 import { NodeReceivers } from './receivers.ts';
+import { NodeRows, type RowCalls } from './rows.ts';
 import { type Greeting, type NodeNotice, WORDS } from './words.ts';
 
 /** What nodes share beside the stores of rooms. */
@@ -53,6 +54,8 @@ export interface OwnRooms {
   forgetAll(): void;
   /** Who was connected at a node that has gone is not any more. */
   recover(states: PresenceStateStore): Promise<void>;
+  /** Which rows of the fleet this node has changed; absent = it tells nobody. */
+  readonly rows?: RowCalls;
   /** Hears what another node has told, by note. */
   readonly heard: Readonly<Record<string, (value: never) => void>>;
 }
@@ -66,6 +69,8 @@ export class Nodes implements NodesControl {
   readonly receivers: NodeReceivers;
   /** Other nodes as a change feed tells them. */
   readonly elsewhere: Elsewhere;
+  /** Which rows of the fleet they change. */
+  readonly rows: NodeRows;
   readonly #parts: NodesParts;
   readonly #peers = new Map<string, Peer>();
   /** Monotonic, when connections are to be compared with their places: at the first renewal behind each. */
@@ -129,6 +134,7 @@ export class Nodes implements NodesControl {
       notices: (notices) => this.#take(notices),
       buried: (gone) => void this.#clearUp(gone),
     });
+    this.rows = new NodeRows({ membership, peer: (id) => this.#peers.get(id), clock: parts.clock });
   }
 
   /** Tells every other node, now or as soon as it can be reached. */
@@ -251,6 +257,7 @@ export class Nodes implements NodesControl {
     const rooms = this.#rooms;
     if (rooms === undefined) return;
     serveConnections(link, rooms.presence.connections);
+    if (rooms.rows !== undefined) link.serve('rows', rooms.rows);
     for (const [note, heard] of Object.entries(rooms.heard)) link.on(note, heard);
     link.on('anew', () => this.#letGo());
     link.on('places unsure', () => this.#compareSoon());

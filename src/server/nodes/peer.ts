@@ -19,6 +19,7 @@ import { openSocketLink } from '../threads/socket-link.ts';
 import { watchMember } from '../threads/watch-member.ts';
 import type { Membership } from './membership.ts';
 import type { NodeTls } from './node-tls.ts';
+import { type RowCalls, rowCalls } from './rows.ts';
 import { type Greeting, type NodeNotice, newNoticeId } from './words.ts';
 
 /** What a node serves to one that has opened a link to it. */
@@ -54,6 +55,7 @@ interface OpenWay {
   readonly link: ThreadLink;
   readonly calls: GreetingCalls;
   readonly connections: Connections;
+  readonly rows: RowCalls;
 }
 
 type Tale = readonly [note: string, value: unknown];
@@ -136,6 +138,12 @@ export class Peer {
 
   displaced(receiver: number, newcomer: string): Promise<void> {
     return this.ask(({ calls }) => calls.displaced(receiver, newcomer), { kind: 'displaced', receiver, newcomer });
+  }
+
+  /** What that node says of rows of the fleet, over the link that is open or opens within so long; undefined = there is none. */
+  async rows(withinMs: number): Promise<RowCalls | undefined> {
+    if (this.#way === undefined && withinMs > 0) await this.#waitForChange(withinMs);
+    return this.#way?.rows;
   }
 
   /** It is to look at its own row, if it can be reached; else it does so with its next renewal. */
@@ -274,7 +282,7 @@ export class Peer {
       const calls = link.remote<GreetingCalls>('nodes', greetingCalls);
       const { id } = await calls.hello(this.#parts.greeting());
       if (id !== facts.id) throw new Error(`another node answers there: ${id}`);
-      this.#opened({ link, calls, connections: connectionsOver(link) });
+      this.#opened({ link, calls, connections: connectionsOver(link), rows: link.remote<RowCalls>('rows', rowCalls) });
     } catch (error) {
       socket.destroy();
       if (error instanceof HubError) this.#refusal = error;

@@ -29,4 +29,9 @@ export function measureLiveQueries(registry: Registry, totals: () => LiveTotals)
     'Times that one read too slowly and got its rows anew',
     (each) => each.behind,
   );
+  counter(
+    'mooring_live_query_looks_total',
+    'Times that all rows were looked at again, because changes of other nodes may have been missed',
+    ({ looks }) => looks,
+  );
 }

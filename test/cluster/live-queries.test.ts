@@ -1,0 +1,192 @@
+/**
+ * Live queries of a hub of several nodes: who follows at one of them holds the answer to the query, whichever node changes the fleet, over
+ * a link that is cut and a node that is killed.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ApiClient } from '../../src/api/client.ts';
+import { limits } from '../../src/base/limits.ts';
+import { apiOf } from '../drivers/api.ts';
+import { clusterMissing, connectDevice, makeDevice, startCluster } from '../drivers/cluster.ts';
+import { freePorts } from '../drivers/free-ports.ts';
+import type { TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
+import { ChaosLinks } from './chaos-links.ts';
+
+const missing = clusterMissing();
+if (missing !== undefined) process.stderr.write(`NOT TESTED: live queries of a cluster (${missing})\n`);
+const skip = missing ?? false;
+
+const QUERY =
+  'SELECT deviceId, connectionState, tags.n AS n, properties.reported.r AS r FROM devices WHERE tags.n >= 0';
+
+/** A client that follows the query at a node, and what it holds. */
+class Follower {
+  readonly rows = new Map<string, unknown>();
+  readonly resets: string[] = [];
+  /** When a row with that `n` was told. */
+  readonly toldAt = new Map<number, number>();
+  isReady = false;
+  id: string | undefined;
+  readonly #gone = new AbortController();
+  readonly #reading: Promise<unknown>;
+
+  constructor(api: ApiClient, after?: string) {
+    this.#reading = this.#read(api, after).catch((error: unknown) => error);
+  }
+
+  async #read(api: ApiClient, after: string | undefined): Promise<void> {
+    const { signal } = this.#gone;
+    for await (const { event, id } of api.live.follow(QUERY, { signal, ...(after !== undefined && { after }) })) {
+      this.id = id ?? this.id;
+      if (event?.kind === 'reset') {
+        this.resets.push(event.why);
+        this.rows.clear();
+        this.isReady = false;
+      } else if (event?.kind === 'ready') this.isReady = true;
+      else if (event?.kind === 'leave') this.rows.delete(event.deviceId);
+      else if (event?.kind === 'enter' || event?.kind === 'change') {
+        this.rows.set(event.deviceId, event.row);
+        const n = Number(event.row.n);
+        if (!this.toldAt.has(n)) this.toldAt.set(n, performance.now());
+      }
+    }
+  }
+
+  async leave(): Promise<void> {
+    this.#gone.abort();
+    await this.#reading;
+  }
+}
+
+async function answerOf(api: ApiClient): Promise<ReadonlyMap<string, unknown>> {
+  const rows = new Map<string, unknown>();
+  for await (const row of api.queries.rows(QUERY, { countMax: 1000 })) rows.set(String(row.deviceId), row);
+  return rows;
+}
+
+const shown = (rows: ReadonlyMap<string, unknown>): string =>
+  JSON.stringify([...rows].sort(([one], [other]) => (one < other ? -1 : 1)));
+
+/** What it holds is what the query answers. @returns after how many ms */
+async function agrees(what: string, follower: Follower, api: ApiClient, withinMs: number): Promise<number> {
+  const begun = performance.now();
+  let answer = '';
+  for (;;) {
+    answer = shown(await answerOf(api));
+    if (follower.isReady && shown(follower.rows) === answer) return performance.now() - begun;
+    assert.ok(performance.now() - begun < withinMs, `${what}: holds ${shown(follower.rows)}, the answer is ${answer}`);
+    await sleep(50);
+  }
+}
+
+const tag = (api: ApiClient, deviceId: string, n: number | null) => api.twins.update({ deviceId }, { tags: { n } });
+
+test('who follows at one node is told what another changes, and goes on at that one', { skip }, async (t) => {
+  await using cluster = await startCluster({ nodes: 2 });
+  const [a, b] = cluster.nodes;
+  const [atA, atB] = [apiOf(a), apiOf(b)];
+  for (const id of ['d1', 'd2', 'd3']) await makeDevice(b, id);
+  await tag(atB, 'd1', 0);
+  const follower = new Follower(atA);
+  await until('it holds the rows', () => follower.isReady && follower.rows.has('d1'));
+
+  // Who is connected at one node is in the next query of another.
+  const { client } = await connectDevice(b, 'd1');
+  const [row] = JSON.parse(JSON.stringify([...(await answerOf(atA)).values()])) as { connectionState: string }[];
+  assert.equal(row.connectionState, 'Connected');
+  client.publish({ topic: '$iothub/twin/PATCH/properties/reported/?$rid=1', payload: '{"r":7}' });
+  await until('it is told of both', () => {
+    const held = follower.rows.get('d1') as { connectionState: string; r?: number };
+    return held.connectionState === 'Connected' && held.r === 7;
+  });
+  await tag(atB, 'd2', 1);
+  await tag(atB, 'd3', 1);
+  await atB.devices.delete('d3');
+  client.destroy();
+  await agrees('enters, leaves and a device that goes', follower, atA, 5000);
+
+  const took: number[] = [];
+  for (let n = 100; n < 300; n++) {
+    await tag(atB, 'd2', n);
+    const committed = performance.now();
+    await until('it is told', () => follower.toldAt.has(n), { withinMs: 5000 });
+    took.push(Math.max(0, (follower.toldAt.get(n) ?? 0) - committed));
+  }
+  took.sort((one, other) => one - other);
+  t.diagnostic(
+    `answered at one node to told at the other: p50 ${took[99].toFixed(1)} ms, p99 ${took[197].toFixed(1)} ms`,
+  );
+  assert.deepEqual(follower.resets, ['new']);
+
+  const after = follower.id;
+  await follower.leave();
+  const again = new Follower(atB, after);
+  await agrees('at the other node', again, atB, 5000);
+  assert.deepEqual(again.resets, ['forgotten']);
+  await tag(atA, 'd2', 1000);
+  await until('it is told there', () => again.toldAt.has(1000));
+  await again.leave();
+  for (const api of [atA, atB]) api.close();
+});
+
+test('who follows holds the answer again after a link is cut, and after a node is killed among its changes', {
+  skip,
+}, async (t) => {
+  const nodes: TestHub[] = [];
+  await using links = new ChaosLinks(() => new Map(nodes.map(({ pid }, at) => [`node-${at + 1}`, pid])));
+  await using cluster = await startCluster({ nodes: 0 });
+  for (let at = 0; at < 2; at++) {
+    const [port] = await freePorts(1);
+    const address = `127.0.78.${at + 1}`;
+    await links.open(`node-${at + 1}`, port, { host: address, port });
+    nodes.push(await cluster.start({ args: ['--node-port', String(port), '--node-address', address] }));
+  }
+  const [a, b] = nodes;
+  const [atA, atB] = [apiOf(a), apiOf(b)];
+  const ids = Array.from({ length: 12 }, (_, at) => `d${at}`);
+  await Promise.all(ids.map((id) => makeDevice(b, id)));
+  const follower = new Follower(atA);
+  await until('it follows', () => follower.isReady);
+  let n = 0;
+  let isOn = true;
+  /** Changes one device after the other at the node; each leaves the result now and then. */
+  const change = async (api: ApiClient): Promise<void> => {
+    while (isOn) {
+      n++;
+      await tag(api, ids[n % ids.length], n % 5 === 0 ? null : n).catch(() => {});
+    }
+  };
+  const cutting = [change(atB), change(atB)];
+  await sleep(500);
+  links.split('node-1', 'node-2');
+  await sleep(2000);
+  isOn = false;
+  await Promise.all(cutting);
+  const ms = await agrees('while the link is cut', follower, atA, 20_000);
+  t.diagnostic(`holds the answer ${Math.round(ms)} ms after the last change behind a link that is cut`);
+  links.heal(false);
+  await tag(atB, 'd0', 5000);
+  await until('the link goes on', () => follower.toldAt.has(5000), { withinMs: 10_000 });
+
+  const { client } = await connectDevice(b, 'd0');
+  isOn = true;
+  const killed = [change(atB), change(atB), change(atB)];
+  await sleep(500);
+  await b.kill();
+  isOn = false;
+  client.destroy();
+  await Promise.all(killed);
+  const goneMs = await agrees('after the node has died', follower, atA, limits.nodeLeaseMs + 10_000);
+  t.diagnostic(`holds the answer ${Math.round(goneMs)} ms after a node was killed among its changes`);
+  await until(
+    'its device is told to be gone',
+    () => (follower.rows.get('d0') as { connectionState?: string } | undefined)?.connectionState !== 'Connected',
+    { withinMs: limits.nodeLeaseMs + 10_000 },
+  );
+  await agrees('in the end', follower, atA, 5000);
+  assert.deepEqual(follower.resets, ['new']);
+  await follower.leave();
+  for (const api of [atA, atB]) api.close();
+});
