@@ -11,6 +11,8 @@ export interface Target {
   /** Port of each door by its name; null = not served. */
   readonly ports: Readonly<Record<string, number | null>>;
   readonly adminPort: number;
+  /** Address of a door by its name; absent = 127.0.0.1. */
+  readonly hosts?: Readonly<Record<string, string>>;
 }
 
 export interface BalancedDoor {
@@ -74,7 +76,7 @@ export class Balancer implements AsyncDisposable {
       .filter(({ name, ports }) => this.#ready.has(name) && ports[door] !== null)
       .sort((a, b) => this.connections(a.name) - this.connections(b.name));
     if (target === undefined) return void client.destroy();
-    const node = net.connect(target.ports[door] as number, '127.0.0.1');
+    const node = net.connect(target.ports[door] as number, target.hosts?.[door] ?? '127.0.0.1');
     const sockets = this.#sockets.get(target.name) ?? new Set();
     this.#sockets.set(target.name, sockets.add(client));
     node.on('error', () => {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { connectionStrings } from '../../src/server/endpoints.ts';
+import { balancedEndpoints } from '../../test/drivers/balanced.ts';
 import { clusterMissing, startCluster, type TestCluster } from '../../test/drivers/cluster.ts';
 import { startKafka, type TestKafka } from '../../test/drivers/kafka.ts';
 import { Balancer, type Target } from './balancer.ts';
@@ -66,16 +66,10 @@ process.stdin.destroy();
 
 /** What clients of the whole hub log in with: as a node has it, with the balancer's ports. */
 function writeLogin(): string {
-  const { endpoints } = cluster.nodes[0];
-  const ports = { ...endpoints.ports, ...Object.fromEntries(doors.map(({ door }) => [door, balancer.port(door)])) };
+  const ports = Object.fromEntries(doors.map(({ door }) => [door, balancer.port(door)]));
   const file = path.join(folder, 'endpoints.json');
-  const policy = /SharedAccessKeyName=([^;]+);SharedAccessKey=([^;]+)/;
-  const policies = Object.values(endpoints.connectionStrings).flatMap((text) => {
-    const [, name, key] = policy.exec(text) ?? [];
-    return name === undefined ? [] : [{ name, primaryKey: key, secondaryKey: key, permissions: [] }];
-  });
-  const strings = connectionStrings(endpoints.hubName, endpoints.hostName, ports, policies as never);
-  writeFileSync(file, JSON.stringify({ ...endpoints, ports, connectionStrings: strings }), { mode: 0o600 });
+  const endpoints = balancedEndpoints(cluster.nodes[0].endpoints, ports);
+  writeFileSync(file, JSON.stringify(endpoints), { mode: 0o600 });
   return file;
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import net from 'node:net';
-import { startHub, type TestHub } from '../../test/drivers/hub.ts';
+import { type NodesHub, startHub, startNodesHub, type TestHub } from '../../test/drivers/hub.ts';
 import { Client } from './client.ts';
 
 /** The SDKs know no other port for most of what they do (device reference 1.2, service reference 12). */
@@ -31,8 +31,16 @@ export function startStockHub(
   args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
 ): Promise<TestHub> {
-  const ports = Object.entries(STANDARD_PORTS).flatMap(([name, port]) => [`--${name}-port`, String(port)]);
-  return startHub({ args: [...ports, ...args], env });
+  return startHub({ args: [...standardPorts(), ...args], env });
+}
+
+/** A hub of so many nodes behind a balancer on the standard ports. */
+export function startStockNodes(count: number): Promise<NodesHub> {
+  return startNodesHub(count, standardPorts());
+}
+
+function standardPorts(): readonly string[] {
+  return Object.entries(STANDARD_PORTS).flatMap(([name, port]) => [`--${name}-port`, String(port)]);
 }
 
 /** azure-iothub, with the policy of that name. */

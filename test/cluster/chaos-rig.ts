@@ -1,7 +1,7 @@
 /** Three nodes, Kafka and PostgreSQL behind a balancer, every link of which can be cut; and the faults that befall them. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Balancer } from '../../scripts/cluster/balancer.ts';
-import { connectionStrings } from '../../src/server/endpoints.ts';
+import { balancedEndpoints } from '../drivers/balanced.ts';
 import { startCluster, type TestCluster } from '../drivers/cluster.ts';
 import { freePorts } from '../drivers/free-ports.ts';
 import type { TestHub } from '../drivers/hub.ts';
@@ -31,7 +31,16 @@ export class ChaosRig implements AsyncDisposable {
     const links = new ChaosLinks(() => new Map((rig?.nodes ?? []).map(({ pid }, at) => [nameOf(at), pid])));
     let broker = 0;
     const advertise = (port: number): Promise<number> => links.open(brokerOf(++broker), port);
-    const [kafka, postgres] = await Promise.all([startKafka({ brokers, advertise }), startPostgres()]);
+    const [starting, database] = await Promise.allSettled([startKafka({ brokers, advertise }), startPostgres()]);
+    if (starting.status === 'rejected' || database.status === 'rejected') {
+      // What has started would keep this process from ending.
+      const started: AsyncDisposable[] = [starting, database].flatMap((each) =>
+        each.status === 'fulfilled' ? [each.value] : [],
+      );
+      await Promise.all([...started, links].map((each) => each[Symbol.asyncDispose]()));
+      throw starting.status === 'rejected' ? starting.reason : (database as PromiseRejectedResult).reason;
+    }
+    const [kafka, postgres] = [starting.value, database.value];
     rig = new ChaosRig(kafka, postgres, links, brokers);
     try {
       await rig.#start(nodes, partitions);
@@ -53,13 +62,8 @@ export class ChaosRig implements AsyncDisposable {
   get hub(): Pick<TestHub, 'endpoints' | 'ca'> {
     const { endpoints, ca } = this.nodes[0];
     const balancer = this.#balancer as Balancer;
-    const ports = { ...endpoints.ports, ...Object.fromEntries(DOORS.map((door) => [door, balancer.port(door)])) };
-    const policies = Object.values(endpoints.connectionStrings).flatMap((text) => {
-      const [, name, key] = /SharedAccessKeyName=([^;]+);SharedAccessKey=([^;]+)/.exec(text) ?? [];
-      return name === undefined ? [] : [{ name, primaryKey: key, secondaryKey: key, permissions: [] }];
-    });
-    const strings = connectionStrings(endpoints.hubName, endpoints.hostName, ports, policies as never);
-    return { ca, endpoints: { ...endpoints, ports, connectionStrings: strings } };
+    const ports = Object.fromEntries(DOORS.map((door) => [door, balancer.port(door)]));
+    return { ca, endpoints: balancedEndpoints(endpoints, ports) };
   }
 
   /** Each kind of fault, at parts that `pick` chooses. */

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from './free-ports.ts';
 
 const jars = path.join(import.meta.dirname, '..', '..', 'test-servers', 'kafka', 'jars');
-const START_MS = 90_000;
+const START_MS = 180_000;
 const STOP_MS = 20_000;
 
 /** Why there can be no broker here; undefined = there can. */
