@@ -32,9 +32,19 @@ export async function loadAdapter(adapter: string, builtIns: BuiltIns, folder: s
   try {
     module = await import(pathToFileURL(file).href);
   } catch (error) {
-    throw new AdapterFault(`The adapter ${file} cannot be loaded: ${(error as Error).message}`, { cause: error });
+    throw new AdapterFault(`The adapter ${file} cannot be loaded: ${(error as Error).message}${placeOf(error)}`, {
+      cause: error,
+    });
   }
   return checked(module.default, file);
+}
+
+/** Where a module of the author's is wrong; '' = it is not known. */
+function placeOf(error: unknown): string {
+  // The first line of a stack that names a file: of a fault of syntax with its path, of others with its address.
+  const place = /(?:^|\(|at |file:\/\/)(\/.+?):(\d+)(?::\d+)?\)?$/m.exec((error as Error).stack ?? '');
+  if (place === null || place[1] === import.meta.filename) return '';
+  return ` (line ${place[2]} of ${place[1]})`;
 }
 
 function checked(value: unknown, file: string): AdapterDefinition {

@@ -249,7 +249,8 @@ export class HostedSession implements DeviceSession, SessionEnd {
   }
 
   #active(): void {
-    this.#activeAt = this.#parts.clock.monotonic();
+    // Only who is ended by silence pays for a look at the clock with each message.
+    if (this.#parts.options.idleSeconds !== undefined) this.#activeAt = this.#parts.clock.monotonic();
   }
 
   #watchIdle(idleMs: number): void {
@@ -295,7 +296,9 @@ export function objectionTo({ body, properties, ...system }: Telemetry): Refused
   let bytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
   if (properties !== undefined) {
     let count = 0;
-    for (const [name, value] of Object.entries(properties)) {
+    for (const name in properties) {
+      if (!Object.hasOwn(properties, name)) continue;
+      const value = properties[name];
       if (typeof value !== 'string') return new Refused('invalid', `The property ${name} is no text.`);
       bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
       if (++count > limits.messagePropertiesMax) {

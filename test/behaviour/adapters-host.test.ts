@@ -39,6 +39,9 @@ test('a module that is no adapter is refused with what it lacks', async () => {
   await assert.rejects(load('b.mjs', "export default { name: 'B!' };"), /needs a name/);
   await assert.rejects(load('c.mjs', "export default { name: 'c', apiVersion: 2 };"), /version 2 .* speaks version 1/);
   await assert.rejects(load('d.mjs', 'export default (;'), /cannot be loaded/);
+  await assert.rejects(load('e.ts', 'const a = 1;\nconst b = = 2;\n'), /cannot be loaded: .* \(line 2 of .*e\.ts\)/);
+  await assert.rejects(load('f.mjs', '\n\nnull.x;\n'), /cannot be loaded: .* \(line 3 of .*f\.mjs\)/);
+  await assert.rejects(load('g.ts', 'enum A { x }\n'), /cannot be loaded: .* \(line 1 of .*g\.ts\)/);
 });
 
 test('settings take secrets from variables and files; what is missing is named', async () => {

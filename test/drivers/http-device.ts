@@ -43,7 +43,7 @@ export async function registerDevice(http: HttpHub, deviceId: string, moduleId?:
 }
 
 /** Everything in the event log, decoded by another library than the hub's, partition after partition. */
-export async function storedEvents({ telemetry }: HttpHub): Promise<readonly Message[]> {
+export async function storedEvents({ telemetry }: Pick<HttpHub, 'telemetry'>): Promise<readonly Message[]> {
   const events: Message[] = [];
   for (let partition = 0; partition < telemetry.partitionCount; partition++) {
     for (const run of await telemetry.read(partition, 0, Number.MAX_SAFE_INTEGER)) {

@@ -5,7 +5,7 @@ import { asHubError, HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { DisconnectReason } from '../../core/presence/types.ts';
 import { Bucket } from '../../core/throttling/bucket.ts';
-import { FrameFault, FrameReader, FrameWriter, frameKinds, messageAt, readWord } from './frames.ts';
+import { againAt, FrameFault, FrameReader, FrameWriter, frameKinds, messageAt, readWord } from './frames.ts';
 import { HubSession, type SessionOwner } from './hub-session.ts';
 import type { Proofs } from './proofs.ts';
 import { refusedCodeOf } from './refusals.ts';
@@ -171,11 +171,11 @@ export class AdapterEnd implements SessionOwner {
   }
 
   #frame(kind: number, bytes: Buffer, start: number, end: number): void {
-    if (kind === frameKinds.message) {
-      const { session, headAt, bodyAt } = messageAt(bytes, start, end);
+    if (kind === frameKinds.again || kind === frameKinds.message) {
+      const parts = kind === frameKinds.again ? againAt(bytes, start, end) : messageAt(bytes, start, end);
       this.counts.messages++;
       // One that has ended meanwhile has answered for what was on its way.
-      this.#sessions.get(session)?.message(bytes, headAt, bodyAt, end);
+      this.#sessions.get(parts.session)?.message(bytes, parts);
     } else if (kind === frameKinds.word) {
       this.#words++;
       this.#word(readWord(bytes, start, end) as ToHub);

@@ -255,7 +255,12 @@ export class ChildHost {
     const open = this.#sessions.get(s);
     if (open === undefined) return Promise.reject(new Refused('closed', 'The session has ended.'));
     try {
-      this.#writer.message(s, open.heads.of(message), message.body);
+      const head = open.heads.of(message);
+      if (head.isTold) this.#writer.again(s, head.slot, message.body);
+      else {
+        this.#writer.message(s, head.slot, head.bytes, message.body);
+        head.isTold = true;
+      }
     } catch (error) {
       return Promise.reject(error);
     }

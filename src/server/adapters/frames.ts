@@ -2,15 +2,19 @@
  * What an adapter's process and the hub say to each other, as bytes. A frame is its length (u32), a kind (u8) and a payload:
  *
  *     word       JSON: everything that is seldom
- *     message    session (u32), length of the head (u16), head (JSON, '' = none), body      adapter -> hub
+ *     message    session (u32), slot (u8), length of the head (u16), head (JSON, '' = none), body   adapter -> hub
+ *     again      session (u32), slot (u8), body                                            adapter -> hub
  *     done       pairs of a session (u32) and how many of its messages are durable (u32)   hub -> adapter
  *     command    length of the head (u32), head (JSON), body                               hub -> adapter
+ *
+ * A head that comes again is named, not repeated: a `message` puts its head into a slot of the session (0 = it is that message's own), and
+ * an `again` is a message with the head that was put there last.
  *
  * Lengths are bounded before anything of a frame is kept: the other end may be broken.
  */
 import { limits } from '../../base/limits.ts';
 
-export const frameKinds = { word: 1, message: 2, done: 3, command: 4 } as const;
+export const frameKinds = { word: 1, message: 2, done: 3, command: 4, again: 5 } as const;
 export type FrameKind = (typeof frameKinds)[keyof typeof frameKinds];
 
 const HEAD_BYTES = 5;
@@ -46,17 +50,20 @@ export class FrameWriter {
     this.#end += this.#bytes.write(text, this.#end, 'utf8');
   }
 
-  message(session: number, head: Buffer, body: Uint8Array | string): void {
-    const bodyBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-    this.#begin(frameKinds.message, 6 + head.length + bodyBytes);
+  message(session: number, slot: number, head: Buffer, body: Uint8Array | string): void {
+    this.#begin(frameKinds.message, 7 + head.length + bytesOf(body));
     this.#end = this.#bytes.writeUInt32LE(session, this.#end);
+    this.#end = this.#bytes.writeUInt8(slot, this.#end);
     this.#end = this.#bytes.writeUInt16LE(head.length, this.#end);
     this.#end += head.copy(this.#bytes, this.#end);
-    if (typeof body === 'string') this.#end += this.#bytes.write(body, this.#end, 'utf8');
-    else {
-      this.#bytes.set(body, this.#end);
-      this.#end += body.length;
-    }
+    this.#body(body);
+  }
+
+  again(session: number, slot: number, body: Uint8Array | string): void {
+    this.#begin(frameKinds.again, 5 + bytesOf(body));
+    this.#end = this.#bytes.writeUInt32LE(session, this.#end);
+    this.#end = this.#bytes.writeUInt8(slot, this.#end);
+    this.#body(body);
   }
 
   command(head: unknown, body: Uint8Array): void {
@@ -90,6 +97,14 @@ export class FrameWriter {
     return taken;
   }
 
+  #body(body: Uint8Array | string): void {
+    if (typeof body === 'string') this.#end += this.#bytes.write(body, this.#end, 'utf8');
+    else {
+      this.#bytes.set(body, this.#end);
+      this.#end += body.length;
+    }
+  }
+
   #begin(kind: FrameKind, payload: number): void {
     this.#doneAt = -1;
     this.#grow(HEAD_BYTES + payload);
@@ -108,6 +123,9 @@ export class FrameWriter {
     this.#bytes = larger;
   }
 }
+
+const bytesOf = (body: Uint8Array | string): number =>
+  typeof body === 'string' ? Buffer.byteLength(body) : body.length;
 
 /** One frame: its payload lies in `bytes` from `start` to `end`, and is the reader's until the call is over. */
 export type TakeFrame = (kind: number, bytes: Buffer, start: number, end: number) => void;
@@ -149,13 +167,30 @@ export function readWord(bytes: Buffer, start: number, end: number): { readonly 
   throw new FrameFault('a word that cannot be read');
 }
 
+/** Where the parts of a message lie. */
+export interface MessageParts {
+  readonly session: number;
+  readonly slot: number;
+  /** Undefined = the head is that of the slot. */
+  readonly headAt: number | undefined;
+  readonly bodyAt: number;
+  readonly end: number;
+}
+
 /** The parts of a `message`. @throws FrameFault */
-export function messageAt(bytes: Buffer, start: number, end: number) {
-  const headAt = start + 6;
+export function messageAt(bytes: Buffer, start: number, end: number): MessageParts {
+  const headAt = start + 7;
   if (headAt > end) throw new FrameFault('a message without a head');
-  const bodyAt = headAt + bytes.readUInt16LE(start + 4);
+  const bodyAt = headAt + bytes.readUInt16LE(start + 5);
   if (bodyAt > end) throw new FrameFault('a message whose head is longer than itself');
-  return { session: bytes.readUInt32LE(start), headAt, bodyAt };
+  return { session: bytes.readUInt32LE(start), slot: bytes[start + 4], headAt, bodyAt, end };
+}
+
+/** The parts of an `again`. @throws FrameFault */
+export function againAt(bytes: Buffer, start: number, end: number): MessageParts {
+  const bodyAt = start + 5;
+  if (bodyAt > end) throw new FrameFault('a message without a head');
+  return { session: bytes.readUInt32LE(start), slot: bytes[start + 4], headAt: undefined, bodyAt, end };
 }
 
 /** @throws FrameFault */

@@ -6,7 +6,7 @@ import { headOf, telemetryOf } from './telemetry.ts';
 
 /** The message as the hub reads it. */
 const read = (heads: Heads, message: Telemetry) => {
-  const bytes = heads.of(message);
+  const { bytes } = heads.of(message);
   const { system, properties, address } = telemetryOf(headOf(bytes, 0, bytes.length), Buffer.alloc(0));
   return { system, properties: Object.fromEntries(properties), address };
 };
@@ -31,7 +31,7 @@ test('a head that is kept says the same as one that is written anew, in whatever
       properties,
       ...(at % 7 === 0 && { messageId: `m${at}` }),
     };
-    kept.add(heads.of(message));
+    kept.add(heads.of(message).bytes);
     assert.deepEqual(read(heads, message), read(new Heads(), message));
     assert.deepEqual(read(heads, message).properties, properties);
   }
@@ -46,7 +46,7 @@ test('an object of properties that its owner changes is another head; what has t
   properties.unit = 'F';
   assert.equal(read(heads, { body: '', properties }).properties.unit, 'F');
   delete properties.unit;
-  assert.equal(heads.of({ body: '', properties }).length, 0);
+  assert.equal(heads.of({ body: '', properties }).bytes.length, 0);
   const large = { large: 'x'.repeat(70_000) };
   assert.throws(() => heads.of({ body: '', properties: large }), { code: 'tooLarge' });
 });

@@ -4,31 +4,44 @@ import { Refused } from '../../gateway/refused.ts';
 import type { Telemetry } from '../../gateway/types.ts';
 import type { MessageHead } from './words.ts';
 
-interface Known {
+/** A head in bytes. */
+export interface Head {
+  /** Where the hub keeps it; 0 = it is one message's own. */
+  readonly slot: number;
+  readonly bytes: Buffer;
+  /** The hub has it in that slot. */
+  isTold: boolean;
+}
+
+interface Known extends Head {
   readonly contentType: string | undefined;
   readonly contentEncoding: string | undefined;
   readonly address: string | undefined;
   /** Name, value, name, value …: who has sent them may change his object. */
   readonly properties: readonly string[];
-  readonly bytes: Buffer;
 }
 
 const HEAD_BYTES_MAX = 0xffff;
 
 export class Heads {
   readonly #known: Known[] = [];
+  #next = 0;
 
   /** @throws Refused tooLarge */
-  of(message: Telemetry): Buffer {
+  of(message: Telemetry): Head {
     const { messageId, correlationId, created } = message;
     // What is a message's own is not met again.
-    if (messageId !== undefined || correlationId !== undefined || created !== undefined) return bytesOf(message);
-    for (const known of this.#known) if (isHeadOf(known, message)) return known.bytes;
+    if (messageId !== undefined || correlationId !== undefined || created !== undefined)
+      return { slot: 0, bytes: bytesOf(message), isTold: false };
+    for (const known of this.#known) if (isHeadOf(known, message)) return known;
     const bytes = bytesOf(message);
-    const { contentType, contentEncoding, address, properties = {} } = message;
-    if (this.#known.length >= limits.adapterHeadsKeptMax) this.#known.shift();
-    this.#known.push({ contentType, contentEncoding, address, properties: Object.entries(properties).flat(), bytes });
-    return bytes;
+    const { contentType, contentEncoding, address } = message;
+    const properties = Object.entries(message.properties ?? {}).flat();
+    // The oldest one makes room.
+    const at = this.#next++ % limits.adapterHeadsKeptMax;
+    const known = { ...{ slot: at + 1, bytes, isTold: false }, contentType, contentEncoding, address, properties };
+    this.#known[at] = known;
+    return known;
   }
 }
 

@@ -15,6 +15,7 @@ import type { DesiredText } from '../../core/twins/ports.ts';
 import { DesiredPushes, type DesiredWire } from '../../core/twins/pushes.ts';
 import { DESIRED, type DesiredTold } from '../../core/twins/types.ts';
 import type { MethodAnswer } from '../../gateway/types.ts';
+import type { MessageParts } from './frames.ts';
 import { closeReasonOf } from './refusals.ts';
 import { type MessagesOwner, SessionMessages } from './session-messages.ts';
 import { type QuestionsOwner, SessionQuestions } from './session-questions.ts';
@@ -87,10 +88,9 @@ export class HubSession implements DeviceReceiver, CommandWire, DesiredWire, Met
     });
   }
 
-  /** A message in `bytes`; it is read before this returns. */
-  message(bytes: Buffer, headAt: number, bodyAt: number, end: number): void {
-    this.device.touch();
-    this.#messages.take(bytes, headAt, bodyAt, end);
+  /** A message in `bytes`; it is read before this returns. @throws FrameFault */
+  message(bytes: Buffer, parts: MessageParts): void {
+    this.#messages.take(bytes, parts);
   }
 
   /** A word of the adapter about this session. */

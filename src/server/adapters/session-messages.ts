@@ -5,6 +5,7 @@ import type { TelemetrySender } from '../../core/devices/telemetry-sender.ts';
 import type { Slowing, TelemetryDoor } from '../../core/devices/types.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
 import type { PreparedTelemetry } from '../../core/events/room.ts';
+import { FrameFault, type MessageParts } from './frames.ts';
 import { refusedCodeOf } from './refusals.ts';
 import { headOf, telemetryOf } from './telemetry.ts';
 import type { ToAdapter } from './words.ts';
@@ -34,11 +35,13 @@ interface Unanswered {
   readonly refusal?: HubError;
 }
 
-/** The head of messages that were sent before, and from the second one on what they have in common. */
-interface PreparedHead {
-  readonly head: Buffer;
+/** The head of messages, and from the second one on what they have in common. */
+interface KnownHead {
+  readonly bytes: Buffer;
   prepared: PreparedTelemetry | undefined;
 }
+
+const NO_BODY = Buffer.alloc(0);
 
 export class SessionMessages implements TelemetryDoor {
   readonly #parts: SessionMessagesParts;
@@ -50,31 +53,36 @@ export class SessionMessages implements TelemetryDoor {
   #unanswered: Unanswered[] = [];
   #lastBatch = 0;
   #whenSettled: () => void = () => {};
-  readonly #heads: PreparedHead[] = [];
+  /** By their slots, from 1 on. */
+  readonly #heads: KnownHead[] = [];
 
   constructor(parts: SessionMessagesParts) {
     this.#parts = parts;
   }
 
-  /** A message in `bytes`; it is read before this returns. */
-  take(bytes: Buffer, headAt: number, bodyAt: number, end: number): void {
+  /** A message in `bytes`; it is read before this returns. @throws FrameFault */
+  take(bytes: Buffer, parts: MessageParts): void {
+    const known = this.#headOf(bytes, parts);
     let batch: number;
     try {
       if (this.#slowedBy.size > 0 && ++this.#sinceSlowed > limits.adapterSlowedMessagesMax) {
         throw new HubError('ThrottlingException', 'The device was to be slowed.');
       }
-      batch = this.#enqueue(bytes, headAt, bodyAt, end);
+      batch = known === undefined ? this.#enqueueOwn(bytes, parts) : this.#enqueueLike(known, bytes, parts);
     } catch (error) {
       this.#refuse(asHubError(error));
       return;
     }
     this.#lastBatch = batch;
-    this.#unanswered.push({ batch, bytes: end - headAt });
-    this.#parts.owner.waits(1, end - headAt);
+    const size = parts.end - (parts.headAt ?? parts.bodyAt);
+    this.#unanswered.push({ batch, bytes: size });
+    this.#parts.owner.waits(1, size);
   }
 
   batchDurable(batch: number): void {
-    const { owner, id } = this.#parts;
+    const { owner, id, device } = this.#parts;
+    // Once for what came together.
+    device.touch();
     let done = 0;
     let messages = 0;
     const { length } = this.#unanswered;
@@ -128,23 +136,37 @@ export class SessionMessages implements TelemetryDoor {
     this.#giveUp();
   }
 
-  #enqueue(bytes: Buffer, headAt: number, bodyAt: number, end: number): number {
-    const { device, modelId } = this.#parts;
-    this.#telemetry ??= device.openTelemetry(this, modelId);
-    const known = this.#heads.find(({ head }) => head.compare(bytes, headAt, bodyAt) === 0);
-    if (known?.prepared !== undefined) return this.#telemetry.enqueuePrepared(known.prepared, bytes, bodyAt, end);
-    const head = headOf(bytes, headAt, bodyAt);
-    const telemetry = telemetryOf(head, Buffer.from(bytes.subarray(bodyAt, end)));
-    if (known !== undefined) known.prepared = this.#telemetry.prepare(telemetry);
-    // What is the message's own is not met again.
-    else if (head.m === undefined && head.t === undefined && head.c === undefined) {
-      if (this.#heads.length >= limits.adapterHeadsKeptMax) this.#heads.shift();
-      this.#heads.push({ head: Buffer.from(bytes.subarray(headAt, bodyAt)), prepared: undefined });
+  /** The head that the message has in common with others; undefined = it has one of its own. @throws FrameFault */
+  #headOf(bytes: Buffer, { slot, headAt, bodyAt }: MessageParts): KnownHead | undefined {
+    if (slot > limits.adapterHeadsKeptMax) throw new FrameFault(`slot ${slot} of a head`);
+    if (headAt === undefined) {
+      const known = this.#heads[slot];
+      if (known === undefined) throw new FrameFault('a message with a head that was not told');
+      return known;
     }
-    return this.#telemetry.enqueue(telemetry);
+    if (slot > 0) this.#heads[slot] = { bytes: Buffer.from(bytes.subarray(headAt, bodyAt)), prepared: undefined };
+    return undefined;
+  }
+
+  #enqueueOwn(bytes: Buffer, { headAt, bodyAt, end }: MessageParts): number {
+    const telemetry = telemetryOf(headOf(bytes, headAt ?? bodyAt, bodyAt), Buffer.from(bytes.subarray(bodyAt, end)));
+    return this.#sender().enqueue(telemetry);
+  }
+
+  #enqueueLike(known: KnownHead, bytes: Buffer, { bodyAt, end }: MessageParts): number {
+    const sender = this.#sender();
+    known.prepared ??= sender.prepare(telemetryOf(headOf(known.bytes, 0, known.bytes.length), NO_BODY));
+    return sender.enqueuePrepared(known.prepared, bytes, bodyAt, end);
+  }
+
+  /** Made with the first message. */
+  #sender(): TelemetrySender {
+    this.#telemetry ??= this.#parts.device.openTelemetry(this, this.#parts.modelId);
+    return this.#telemetry;
   }
 
   #refuse(refusal: HubError): void {
+    this.#parts.device.touch();
     if (this.#unanswered.length === 0) this.#tellRefusal(refusal);
     else this.#unanswered.push({ batch: this.#lastBatch, bytes: 0, refusal });
   }

@@ -25,7 +25,9 @@ export class KnownTopic {
     const isAcknowledged = first === PUBLISH_AT_LEAST_ONCE;
     if ((!isAcknowledged && first !== PUBLISH_AT_MOST_ONCE) || known.length === 0) return undefined;
     let at = body + known.length;
-    if (at + 3 > end || known.compare(bytes, body, at) !== 0) return undefined;
+    if (at + 3 > end) return undefined;
+    // From the end, where topics of one device differ: a call of `compare` costs more than so few bytes.
+    for (let last = known.length - 1; last >= 0; last--) if (bytes[body + last] !== known[last]) return undefined;
     let packetId = 0;
     if (isAcknowledged) {
       packetId = (bytes[at] << 8) | bytes[at + 1];
