@@ -1,6 +1,6 @@
 /**
  * Shows that an address is its sender's before anything is done for it (RFC 9175 section 2): a request without a fresh Echo is answered by
- * one, in a message that is smaller than it, and nothing is kept. Who does not see the answer cannot repeat the request with it.
+ * one, in a short message, and nothing is kept. Who does not see the answer cannot repeat the request with it.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { limits } from '../../base/limits.ts';

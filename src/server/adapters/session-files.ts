@@ -28,6 +28,7 @@ const BLOCK_ID_DIGITS = 6;
 export class SessionFiles {
   readonly #parts: SessionFilesParts;
   readonly #uploads = new Map<string, Upload>();
+  #isClosed = false;
 
   constructor(parts: SessionFilesParts) {
     this.#parts = parts;
@@ -52,9 +53,16 @@ export class SessionFiles {
   async begin(name: string, contentType: string): Promise<string> {
     const { hub, rooms, principal, key } = this.#parts;
     const { correlationId, blobName, sasToken } = await hub.files.beginUpload(principal, key, name);
-    const blob = await asRefusal(rooms.blobs.blob(blobName, new URLSearchParams(sasToken)));
-    this.#uploads.set(correlationId, { correlationId, blob, contentType, blockIds: [] });
-    return correlationId;
+    try {
+      const blob = await asRefusal(rooms.blobs.blob(blobName, new URLSearchParams(sasToken)));
+      if (this.#isClosed) throw new Refused('closed', 'The session has ended.');
+      this.#uploads.set(correlationId, { correlationId, blob, contentType, blockIds: [] });
+      return correlationId;
+    } catch (error) {
+      // Until its URL ends it would take one of the places that the device has for uploads.
+      await hub.files.endUpload(principal, key, correlationId, false).catch(() => {});
+      throw error;
+    }
   }
 
   /** A part is on the disk when it resolves. @throws Refused */
@@ -83,6 +91,7 @@ export class SessionFiles {
 
   /** The session has ended: what was not finished is given up. */
   close(): void {
+    this.#isClosed = true;
     for (const id of this.#uploads.keys()) this.end(id, false).catch(() => {});
   }
 
