@@ -74,9 +74,7 @@ export async function ask<T>(method: string, path: string, call: Call = {}): Pro
   }
   const text = await response.text();
   const data = parsed(text);
-  if (response.ok || isPartly(response.status, data)) {
-    return { data: data as T, headers: response.headers, status: response.status };
-  }
+  if (response.ok) return { data: data as T, headers: response.headers, status: response.status };
   if (response.status === 401 && path !== '/portal/session') void checkSession();
   throw refusalOf(response, data);
 }
@@ -88,33 +86,6 @@ export function api<T>(method: string, path: string, call: Call = {}): Promise<A
   // A browser takes `.` and `..` out of an address, also where they are encoded; a device may be called so.
   const whole = `${path.replace(/(?<=\/)\.\.?(?=\/|$)/g, (dots) => '%2E'.repeat(dots.length))}?${queryText(query)}`;
   return ask<T>(method, '/portal/api/-', { ...call, query: {}, headers: { ...call.headers, 'x-mooring-path': whole } });
-}
-
-/** A request of the REST API that is answered by lines of JSON, as they come. @throws Refusal, Error of the connection */
-export async function apiLines<Line>(
-  path: string,
-  body: object,
-  signal: AbortSignal,
-  hear: (line: Line) => void,
-): Promise<void> {
-  const response = await fetch(`/portal/api${path}?${queryText({ 'api-version': API_VERSION })}`, {
-    ...{ method: 'POST', credentials: 'same-origin', body: JSON.stringify(body), signal },
-    headers: { 'content-type': 'application/json; charset=utf-8', ...csrfHeader() },
-  });
-  if (!response.ok || response.body === null) {
-    if (response.status === 401) void checkSession();
-    throw refusalOf(response, parsed(await response.text()));
-  }
-  const decoder = new TextDecoder();
-  const source = response.body.getReader();
-  let rest = '';
-  for (;;) {
-    const { done, value } = await source.read();
-    if (done) return;
-    const lines = `${rest}${decoder.decode(value, { stream: true })}`.split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) hear(JSON.parse(line) as Line);
-  }
 }
 
 const queryText = (query: Readonly<Record<string, string | undefined>>): string =>
@@ -130,10 +101,6 @@ export async function checkSession(): Promise<void> {
     if (error instanceof Refusal && error.status === 401) lost();
   }
 }
-
-/** A bulk request that failed in part is answered 400 with the result itself. */
-const isPartly = (status: number, data: unknown): boolean =>
-  status === 400 && typeof data === 'object' && data !== null && 'isSuccessful' in data;
 
 function refusalOf(response: Response, data: unknown): Refusal {
   const body = (typeof data === 'object' && data !== null ? data : {}) as Record<string, unknown>;

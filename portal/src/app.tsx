@@ -2,6 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import iconAddress from './icon.svg';
 import { Icon } from './parts/controls.tsx';
+import { Jump } from './parts/jump.tsx';
 import { Empty } from './parts/words.tsx';
 import { type Theme, theme, type Zone, zone } from './preferences.ts';
 import { usePlace } from './router.ts';
@@ -20,6 +21,8 @@ const screens = [
   { path: '/devices', name: 'Devices', icon: 'devices', isOf: (path: string) => /^\/device/.test(path) },
   { path: '/first-run', name: 'Connect a device', icon: 'start', isOf: (path: string) => path === '/first-run' },
 ] as const;
+
+const goals = screens.map(({ name, path }) => ({ name, address: path }));
 
 export function App() {
   const state = useStore(sessionState);
@@ -50,6 +53,7 @@ function Shell() {
             Mooring <small>{session.hubName}</small>
           </span>
         </a>
+        <Jump screens={goals} />
         <nav aria-label="Screens">
           {screens.map((screen) => (
             <a key={screen.path} href={screen.path} aria-current={screen.isOf(path) ? 'page' : undefined}>

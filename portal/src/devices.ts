@@ -1,5 +1,5 @@
 /** What the registry says of devices, and the calls that screens make of it. */
-import { api, apiLines } from './api.ts';
+import { api } from './api.ts';
 
 export interface Identity {
   readonly deviceId: string;
@@ -19,11 +19,6 @@ export interface Identity {
     readonly x509Thumbprint: { readonly primaryThumbprint: string | null; readonly secondaryThumbprint: string | null };
   };
   readonly capabilities?: { readonly iotEdge: boolean };
-}
-
-export interface BulkResult {
-  readonly isSuccessful: boolean;
-  readonly errors: readonly { readonly deviceId: string; readonly errorCode: number; readonly errorStatus: string }[];
 }
 
 export const devicePath = (deviceId: string): string => `/devices/${encodeURIComponent(deviceId)}`;
@@ -63,45 +58,6 @@ export async function replaceDevice(device: Identity, changes: object): Promise<
 
 export async function deleteDevice(device: Identity): Promise<void> {
   await api('DELETE', devicePath(device.deviceId), { headers: { 'if-match': `"${device.etag}"` } });
-}
-
-export interface BulkItem {
-  readonly id: string;
-  readonly importMode: 'create' | 'updateTwin';
-  readonly tags?: object;
-}
-
-/** What is done with many devices; everything else of them stays as it is. */
-export type ManyAction = 'enable' | 'disable' | 'delete';
-
-/** A line of the progress of such a change: `failures` since the line before. */
-export interface ManyProgress {
-  readonly done: number;
-  readonly failed: number;
-  readonly failures: readonly { readonly deviceId: string; readonly message: string }[];
-  readonly ended?: true;
-  /** Why it has ended before its end. */
-  readonly code?: string;
-  readonly message?: string;
-}
-
-/** At most this many ids are taken by one request of a change of many. */
-export const MANY_MAX = 10_000;
-
-/** Up to `MANY_MAX` devices. @throws Refusal */
-export const changeMany = (
-  action: ManyAction,
-  ids: readonly string[],
-  signal: AbortSignal,
-  hear: (progress: ManyProgress) => void,
-): Promise<void> => apiLines<ManyProgress>('/mooring/v1/devices/bulk', { action, ids }, signal, hear);
-
-/** At most this many items are taken by one request. */
-export const BULK_MAX = 100;
-
-/** Up to `BULK_MAX` changes. What failed is in the result. */
-export async function bulk(items: readonly BulkItem[]): Promise<BulkResult> {
-  return (await api<BulkResult>('POST', '/devices', { body: items })).data;
 }
 
 export interface Page<Row> {

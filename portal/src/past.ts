@@ -19,6 +19,8 @@ export interface RefusalEvent {
   readonly count: number;
   readonly type: 'authenticationFailed' | 'operationRefused' | 'throttled';
   readonly code: string;
+  /** `backEnd`: a back end asked for something of the device. */
+  readonly by: 'device' | 'backEnd';
   readonly moduleId?: string;
   readonly protocol?: string;
   readonly peer?: string;

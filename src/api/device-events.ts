@@ -26,6 +26,10 @@ export const refusalsSchema = z.object({
       code: z.string(),
       operation: z.string().optional(),
       reason: z.string().optional(),
+      /** `backEnd`: a back end asked for something of the device; it says nothing of the device's own connections. */
+      by: z.enum(['device', 'backEnd']),
+      /** Of a back end. */
+      policyName: z.string().optional(),
       ...place,
       /** What it means, and what to do. */
       sentence: z.string(),

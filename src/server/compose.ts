@@ -28,6 +28,7 @@ import type { HandshakeFailure } from '../protocols/shared/handshake-failure.ts'
 import { twinEventCorrelation } from '../records/record-codec.ts';
 import { openAdapters } from './adapters/adapters.ts';
 import { openArchive } from './archive/open-archive.ts';
+import { openBulkChanges } from './bulk-changes/open-bulk-changes.ts';
 import type { Settings } from './config/config.ts';
 import type { LoadedSettings } from './config/config-sources.ts';
 import { throttleLimits } from './config/throttle-settings.ts';
@@ -394,7 +395,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     });
     await nodes.join(rooms, { port: settings.nodePort, addresses: reach.open });
   }
+  const bulkChanges = openBulkChanges({ hub, folder, clock, random, log, shutdown });
   const doors = await openDoors({
+    bulkChanges,
     ...(nodes && { nodes }),
     ...(portal !== undefined && { portal }),
     liveEvents: monitored.liveEvents,

@@ -18,6 +18,7 @@ import type { HttpsDoor } from '../protocols/http/options.ts';
 import { openHttpsDoor } from '../protocols/http/server.ts';
 import { openMqttDoor } from '../protocols/mqtt/server.ts';
 import { mqttWebSockets } from '../protocols/mqtt/websocket.ts';
+import type { BulkChangesControl } from '../protocols/shared/bulk-changes-control.ts';
 import { ConnectionGate } from '../protocols/shared/connection-gate.ts';
 import type { Door } from '../protocols/shared/door.ts';
 import type { NodesControl } from '../protocols/shared/nodes-control.ts';
@@ -56,6 +57,7 @@ export interface DoorParts {
   /** Absent = the admin port serves none. */
   readonly portal?: OpenPortal;
   readonly routes: Guarded<Routes>;
+  readonly bulkChanges: BulkChangesControl;
   /** Absent = the hub is this process. */
   readonly nodes?: NodesControl;
 }
@@ -145,6 +147,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
             registryJobs: parts.registryJobs,
             routes: parts.routes,
             archives: parts.archives,
+            bulkChanges: parts.bulkChanges,
             ...(parts.nodes && { nodes: parts.nodes }),
           },
           ports: () => (isOpen ? ports() : null),
@@ -212,6 +215,7 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
         registryJobs: parts.registryJobs,
         archives: parts.archives,
         routes: parts.routes,
+        bulkChanges: parts.bulkChanges,
       }),
     );
     if (notice !== undefined) notices.push(notice);

@@ -6,6 +6,7 @@ import { signSas } from '../../src/api/sas.ts';
 import { limits } from '../../src/base/limits.ts';
 import { apiOf } from '../drivers/api.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
+import { MonitoringReader } from '../drivers/monitoring.ts';
 import { connectPacket, MqttDriver, publishPacket } from '../drivers/mqtt.ts';
 import { openStream, type PortalSession, type StreamedEvent, signIn } from '../drivers/portal.ts';
 import { connectDevice } from '../drivers/portal-device.ts';
@@ -223,6 +224,33 @@ test('what happened before a page was opened is had once, as its stream would ha
   assert.equal((await ask(reader, '')).status, 401);
   const overview = await stream.next(({ event, data }) => event === 'overview' && data.oldestEventTime !== null);
   assert.ok(Math.abs(Number(overview.data.oldestEventTime) - Date.now()) < 120_000);
+});
+
+test('what one caller does many times is one entry for a page, with its count; the monitoring stream has each', async () => {
+  const MANY = 120;
+  await using reader = await MonitoringReader.open(hub);
+  for (let n = 0; n < MANY; n++) await api.devices.create(`often-${n}`);
+  await using stream = await openStream(owner, ['monitoring']);
+  await stream.next(({ event }) => event === 'hello');
+  for (let from = 0; from < MANY; from += 20) {
+    await Promise.all(Array.from({ length: 20 }, (_, n) => api.devices.delete(`often-${from + n}`)));
+  }
+  const countOf = (events: readonly Record<string, unknown>[], type: string): number =>
+    events.filter((event) => event.type === type).reduce((sum, { count = 1 }) => sum + Number(count), 0);
+  const told = () => stream.events.filter(({ event }) => event === 'monitoring').flatMap((each) => [...shown(each)]);
+  await until('all are counted', () => countOf(told(), 'identityDeleted') === MANY);
+  // A stream that has just ended may have left some of the creations to this one.
+  await until('all that was done is counted', () => countOf(told(), 'operationDone') >= MANY);
+  assert.ok(told().length < MANY, `${told().length} entries for ${2 * MANY} events`);
+  await until('each is in the stream', () => reader.audit().length >= 2 * MANY);
+
+  const answer = await owner.fetch('/portal/recent?top=5');
+  const { events } = (await answer.json()) as { events: Record<string, unknown>[] };
+  assert.ok(events.length <= 5);
+  const deleted = events.find(({ type }) => type === 'identityDeleted');
+  // Another test may have deleted one shortly before.
+  assert.ok(Number(deleted?.count) >= MANY);
+  assert.ok(Date.parse(String(deleted?.first)) <= Date.parse(String(deleted?.last)));
 });
 
 test('streams are bounded, and end with their session', async () => {

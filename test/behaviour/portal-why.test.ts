@@ -74,6 +74,28 @@ test('each refusal of a device is explained, newest first, also of one that does
   assert.equal((await owner.fetch('/portal/api/mooring/v1/refusals')).status, 400);
 });
 
+test('what was refused to a back end that asked for something of the device is told apart from its own refusals', async () => {
+  await api.devices.create('why-2');
+  (await connect('why-2', otherKey)).destroy();
+  const json = { methodName: 'reboot', responseTimeoutInSeconds: 5 };
+  const answer = await owner.fetch('/portal/api/twins/why-2/methods', { method: 'POST', json });
+  assert.equal(answer.status, 404, 'it is not connected');
+  await until('both are told', async () => (await refusals('why-2')).length >= 2);
+  const found = await refusals('why-2');
+  assert.deepEqual(
+    found.map(({ by, policyName, code }) => [by, policyName, code]),
+    [
+      ['backEnd', 'iothubowner', 'DeviceNotOnline'],
+      ['device', undefined, 'wrong-key'],
+    ],
+  );
+  assert.match(
+    found[0].sentence,
+    /^A back end with the policy iothubowner was refused methods\.invoke of this device: /,
+  );
+  assert.match(found[0].remedy, /own connections/);
+});
+
 test('connections of a device are told with their reasons', async () => {
   const device = await api.devices.create('when-1');
   const key = device.authentication.symmetricKey.primaryKey ?? '';

@@ -191,6 +191,8 @@ export const matrix: Readonly<
     who: readers,
     rows: [
       rest('hub', 'GET', '/devices'),
+      rest('hub', 'GET', '/mooring/v1/bulk-changes'),
+      rest('hub', 'GET', '/mooring/v1/bulk-changes/none'),
       rest('d1', 'GET', '/devices/d1'),
       rest('d1', 'GET', '/devices/d1/modules'),
       rest('d1/m1', 'GET', '/devices/d1/modules/m1'),
@@ -200,7 +202,9 @@ export const matrix: Readonly<
     who: writers,
     rows: [
       rest('hub', 'POST', '/devices', [{ id: 'bulk', importMode: 'delete' }]),
-      rest('hub', 'POST', '/mooring/v1/devices/bulk', { action: 'delete', ids: ['bulk'] }),
+      rest('hub', 'POST', '/mooring/v1/bulk-changes', { action: 'delete', ids: ['bulk'] }),
+      rest('hub', 'POST', '/mooring/v1/bulk-changes/none/cancel'),
+      rest('hub', 'POST', '/mooring/v1/bulk-changes/none/resume'),
       rest('d1', 'POST', '/devices/keys/regenerate', { policyKey: 'secondaryKey', devices: [{ id: 'd1' }] }),
       rest('hub', 'PUT', '/devices/new', { deviceId: 'new' }),
       rest('hub', 'DELETE', '/devices/new'),

@@ -9,7 +9,7 @@ import tls from 'node:tls';
 import { type ApiClient, createApiClient } from '../../src/api/client.ts';
 import { signSas } from '../../src/api/sas.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
-import type { Log, LogFields } from '../../src/base/log.ts';
+import { type Log, type LogFields, silentLog } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import type { Archives } from '../../src/core/archive/room.ts';
 import { createEvents } from '../../src/core/events/events.ts';
@@ -26,6 +26,7 @@ import type { HttpsDoor, HttpsDoorOptions } from '../../src/protocols/http/optio
 import { openHttpsDoor } from '../../src/protocols/http/server.ts';
 import type { TlsSource } from '../../src/protocols/shared/listener.ts';
 import { recordCodec } from '../../src/records/record-codec.ts';
+import { createBulkChanges } from '../../src/server/bulk-changes/bulk-changes.ts';
 import { newConditions, routesInForce } from '../../src/server/routes/open-routes.ts';
 import { makeAuthority, makeServerCertificate } from '../../src/server/tls/certificates.ts';
 import { createMemoryConsumerGroupStore } from '../../src/stores/memory/consumer-groups.ts';
@@ -179,6 +180,7 @@ export async function openHttpHub(
     registryJobs: memory.registryJobs.jobs,
     archives: memory.archives,
     routes: memory.routes,
+    bulkChanges: createBulkChanges({ hub: memory.hub, clock: memory.hub.clock, random: systemRandom, log: silentLog }),
     ...options,
   });
   const keyOf = (name: string): string => memory.policies.find((policy) => policy.name === name)?.primaryKey ?? '';

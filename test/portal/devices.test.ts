@@ -106,7 +106,7 @@ test('creates many devices, then disables and deletes all that match, seen or no
   await page.getByLabel('Ids begin with').fill('mass-');
   await page.getByLabel('How many').fill('250');
   await page.getByRole('button', { name: 'Create 250 devices' }).click();
-  await page.getByText('250 of 250 done').waitFor();
+  await page.getByRole('dialog').getByText('250 of 250 done').waitFor();
   await page.getByRole('button', { name: 'Close' }).click();
   await page.getByLabel('Id contains').fill('mass-');
   await page.getByText('250 match').waitFor();
@@ -114,7 +114,7 @@ test('creates many devices, then disables and deletes all that match, seen or no
   await page.getByText('250 chosen').waitFor();
   await page.getByRole('button', { name: 'Disable', exact: true }).click();
   await page.getByRole('button', { name: 'Disable 250 devices' }).click();
-  await page.getByText('250 of 250 done').waitFor();
+  await page.getByRole('dialog').getByText('250 of 250 done').waitFor();
   await page.getByRole('button', { name: 'Close' }).click();
   assert.equal((await api.statistics.devices()).disabledDeviceCount, 250);
   // Only rows in sight are in the page.
@@ -122,9 +122,46 @@ test('creates many devices, then disables and deletes all that match, seen or no
   await page.getByLabel('Select all that match').check();
   await page.getByRole('button', { name: 'Delete', exact: true }).click();
   await page.getByRole('button', { name: 'Delete 250 devices' }).click();
-  await page.getByText('250 of 250 done').waitFor();
+  await page.getByRole('dialog').getByText('250 of 250 done').waitFor();
   assert.equal((await api.statistics.devices()).totalDeviceCount, 12);
   portal.assertClean();
+});
+
+test('the hub goes on with a change when the page is closed; whoever looks again sees how far it is, and what became of it', {
+  skip,
+}, async () => {
+  const MANY = 3000;
+  {
+    await using portal = await browser.open(hub, { at: '/devices' });
+    const { page } = portal;
+    await page.getByRole('button', { name: 'Create devices' }).click();
+    await page.getByLabel('Ids begin with').fill('closed-');
+    await page.getByLabel('How many').fill(String(MANY));
+    await page.getByRole('button', { name: 'Create 3,000 devices' }).click();
+    await page.getByText('also when this page is closed').waitFor();
+  }
+  const made = async () => (await api.statistics.devices()).totalDeviceCount - 12;
+  const atClose = await made();
+  assert.ok(atClose < MANY, 'it was closed in the middle');
+  await using again = await browser.open(hub, { at: '/devices?find=closed-' });
+  const { page } = again;
+  const changes = page.locator('details.changes');
+  await changes.waitFor();
+  await until('all are made', async () => (await made()) === MANY, { withinMs: 120_000 });
+  const first = changes.getByRole('listitem', { name: 'Create 3000 devices', includeHidden: true });
+  await first.getByText('completed').waitFor({ state: 'attached' });
+  // The list is read anew when the change that it was looked at beside has ended.
+  await page.getByText('3,000 match').waitFor();
+  await page.getByLabel('Select all that match').check();
+  await page.getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('button', { name: 'Delete 3,000 devices' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+  const deletion = changes.getByRole('listitem', { name: 'Delete 3000 devices', includeHidden: true });
+  await deletion.waitFor({ state: 'attached' });
+  await assertAccessible(page);
+  await until('all are deleted', async () => (await made()) === 0, { withinMs: 120_000 });
+  await deletion.getByText('completed').waitFor({ state: 'attached' });
+  again.assertClean();
 });
 
 test('devices that are disabled together keep everything else: their role, their parent, their keys', {
@@ -143,7 +180,7 @@ test('devices that are disabled together keep everything else: their role, their
   ] as const) {
     await page.getByRole('button', { name: action, exact: true }).click();
     await page.getByRole('button', { name: `${action} 2 devices` }).click();
-    await page.getByText('2 of 2 done').waitFor();
+    await page.getByRole('dialog').getByText('2 of 2 done').waitFor();
     await page.getByRole('button', { name: 'Close' }).click();
     for (const { deviceId, authentication, capabilities, deviceScope, parentScopes } of before) {
       const after = await api.devices.get(deviceId);
@@ -165,9 +202,9 @@ test('a part of a bulk change that fails is named', { skip }, async () => {
   await page.getByLabel('From number').fill('9');
   await page.getByLabel('How many').fill('1');
   await page.getByRole('button', { name: 'Create 1 device' }).click();
-  await page.getByText('1 failed').waitFor();
-  assert.match((await page.locator('.failures').textContent()) ?? '', /^pump-9: /);
-  portal.assertClean(/status of 400/);
+  await page.getByRole('dialog').getByText('1 failed').waitFor();
+  assert.match((await page.getByRole('dialog').locator('.failures').textContent()) ?? '', /^pump-9: /);
+  portal.assertClean();
 });
 
 test('a query is saved by the browser and comes back; CSV cells are no formulas', { skip }, async () => {
@@ -191,6 +228,33 @@ test('a query is saved by the browser and comes back; CSV cells are no formulas'
   }
   assert.match(text, /^deviceId,status,.*\r\n/);
   assert.match(text, /\r\npump-1,enabled,.*"\{""site"":""north"",""floor"":1\}"\r\n/);
+  portal.assertClean();
+});
+
+test('Ctrl-K goes to a device or a screen by typing, without the mouse', { skip }, async () => {
+  await using portal = await browser.open(hub);
+  const { page } = portal;
+  await page.keyboard.press('Control+k');
+  const box = page.getByRole('combobox', { name: 'A screen, or a part of a device id' });
+  await box.waitFor();
+  await assertAccessible(page);
+  await page.keyboard.type('mp-1');
+  const options = page.getByRole('listbox', { name: 'Where to go' }).getByRole('option');
+  await until('three are offered', async () => (await options.count()) === 3);
+  assert.deepEqual(await options.allTextContents(), ['pump-1', 'pump-10', 'pump-11']);
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'pump-10' }).waitFor();
+  assert.match(page.url(), /\/device\?id=pump-10$/);
+  await page.keyboard.press('Control+k');
+  await page.keyboard.type('devic');
+  await page.getByRole('option', { name: 'Devices', exact: true }).click();
+  await page.waitForURL(/\/devices$/);
+  await page.getByRole('button', { name: 'Go to' }).click();
+  await page.keyboard.type('nothing is called so');
+  await page.getByText('No screen and no device is called so').waitFor();
+  await page.keyboard.press('Escape');
+  await until('it is closed', async () => (await box.count()) === 0);
   portal.assertClean();
 });
 

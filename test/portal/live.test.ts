@@ -44,6 +44,9 @@ test('messages appear as they come: decoded, as text or bytes; charts, pause, fi
   await page.getByText('"note":"first"').waitFor();
   await page.getByRole('button', { name: 'engine.rpm', pressed: true }).waitFor();
   await page.getByRole('img', { name: 'Chart of temperature' }).locator('canvas').waitFor();
+  await page.getByRole('button', { name: '1 min' }).click();
+  await page.getByRole('button', { name: '1 min', pressed: true }).waitFor();
+  await page.getByRole('img', { name: 'Chart of temperature' }).locator('canvas').waitFor();
   await assertAccessible(page);
   await page.locator('.event-head').first().click();
   await page.locator('.event-more').getByText('kitchen').waitFor();

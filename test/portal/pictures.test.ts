@@ -13,6 +13,7 @@ import { apiOf } from '../drivers/api.ts';
 import { assertAccessible } from '../drivers/axe.ts';
 import { noBrowser, type PortalBrowser, startBrowser } from '../drivers/browser.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { signIn } from '../drivers/portal.ts';
 import { connectDevice, type PortalDevice } from '../drivers/portal-device.ts';
 import { until } from '../drivers/until.ts';
 
@@ -35,6 +36,11 @@ before(async () => {
   }
   for (let n = 1; n <= 20; n++) await api.devices.create(`valve-${String(n).padStart(3, '0')}`);
   await api.devices.update('valve-007', { status: 'disabled', statusReason: 'in the workshop' });
+  const owner = await signIn(hub);
+  const disable = { action: 'disable', ids: ['valve-001', 'valve-002', 'valve-none'] };
+  await owner.fetch('/portal/api/mooring/v1/bulk-changes', { method: 'POST', json: disable });
+  const call = { methodName: 'reboot', responseTimeoutInSeconds: 5 };
+  await owner.fetch('/portal/api/twins/valve-003/methods', { method: 'POST', json: call });
   let n = 0;
   timer = setInterval(() => {
     n++;
@@ -71,6 +77,7 @@ const screens: readonly (readonly [name: string, at: string])[] = [
   ['modules', device('modules')],
   ['history', device('history')],
   ['why', device('why')],
+  ['why-away', '/device?id=valve-003&tab=why'],
   ['connect', device('connect')],
   ['first-run', '/first-run'],
 ];
@@ -96,6 +103,7 @@ for (const [look, context] of [
       // Charts need some points to be looked at.
       await portal.goto(at);
       if (name === 'telemetry') await page.getByRole('img', { name: 'Chart of temperature' }).waitFor();
+      if (name === 'devices') await page.locator('.changes summary').click();
       if (name === 'twin') await page.locator('.cm-content').waitFor();
       if (folder !== undefined) await page.waitForTimeout(name === 'overview' || name === 'telemetry' ? 25_000 : 800);
       assert.deepEqual(await page.evaluate(tooWide), [], `${name}, ${look}`);

@@ -1,5 +1,5 @@
 /** A chart of lines over time, drawn by uPlot in the colours of the page. */
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { theme, zone } from '../preferences.ts';
@@ -34,12 +34,18 @@ export function Chart(props: {
   const { lines, source, height = 180, text = rateText } = props;
   const place = useRef<HTMLDivElement>(null);
   const [look, where] = [useStore(theme), useStore(zone)];
+  const scheme = useScheme();
   const shape = JSON.stringify(lines);
   useEffect(() => {
     const element = place.current;
     if (element === null) return;
-    const colours = getComputedStyle(element);
-    const colour = (name: string): string => colours.getPropertyValue(`--${name}`).trim();
+    // The value of the variable may name two colours, of which a canvas knows nothing; what an element has is one.
+    const colour = (name: string): string => {
+      element.style.color = `var(--${name})`;
+      const { color } = getComputedStyle(element);
+      element.style.color = '';
+      return color;
+    };
     const axis = { stroke: colour('quiet'), grid: { stroke: colour('line'), width: 1 }, ticks: { show: false } };
     const chart = new uPlot(
       {
@@ -87,17 +93,29 @@ export function Chart(props: {
     const end = source.follow(changed);
     const size = new ResizeObserver(() => chart.setSize({ width: Math.max(100, element.clientWidth), height }));
     size.observe(element);
-    const schemes = matchMedia('(prefers-color-scheme: dark)');
     return () => {
       end();
       clearTimeout(timer);
       size.disconnect();
       chart.destroy();
-      void schemes;
     };
-  }, [shape, source, height, look, where]);
+  }, [shape, source, height, look, scheme, where]);
   return <div ref={place} class="chart" role="img" aria-label={props.label} />;
 }
+
+/** Whether the system is dark now: what a canvas shows does not follow by itself. */
+function useScheme(): boolean {
+  const [isDark, setDark] = useState(() => darkSystem().matches);
+  useEffect(() => {
+    const system = darkSystem();
+    const changed = (): void => setDark(system.matches);
+    system.addEventListener('change', changed);
+    return () => system.removeEventListener('change', changed);
+  }, []);
+  return isDark;
+}
+
+const darkSystem = (): MediaQueryList => matchMedia('(prefers-color-scheme: dark)');
 
 const clocks = new Map<string, Intl.DateTimeFormat>();
 
@@ -174,6 +192,20 @@ export class Ring implements ChartSource {
     this.#listeners.add(changed);
     return () => void this.#listeners.delete(changed);
   }
+}
+
+/** The last `ms` milliseconds before the newest point. */
+export function lastOf(source: ChartSource, ms: number): ChartSource {
+  return {
+    columns() {
+      const [times = [], ...values] = source.columns();
+      const since = (times[times.length - 1] ?? 0) - ms / 1000;
+      let from = times.length;
+      while (from > 0 && (times[from - 1] ?? 0) >= since) from--;
+      return [times, ...values].map((column) => Array.prototype.slice.call(column, from));
+    },
+    follow: (changed) => source.follow(changed),
+  };
 }
 
 /** uPlot wants null where there is no value; a column without gaps stays as it is. */

@@ -29,6 +29,12 @@ export function MonitoringLine(props: {
           </>
         )}
         <Text value={text} />
+        {event.first !== undefined && (event.count ?? 1) > 1 && (
+          <span class="quiet small">
+            {' '}
+            since <Time at={timeOf(event.first)} />
+          </span>
+        )}
         {remedies && remedy !== undefined && <p class="quiet">{remedy}</p>}
       </div>
     </li>

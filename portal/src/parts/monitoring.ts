@@ -1,5 +1,7 @@
 /** Monitoring events in sentences: what happened, why, and what to do about it. */
-import type { Mood } from './words.tsx';
+
+import type { Mood } from './mood.ts';
+import { doneWords, toDoWords } from './operations.ts';
 
 /** The body of a monitoring event; its fields are those of docs/monitoring.md. */
 export interface MonitoringEvent {
@@ -19,6 +21,9 @@ export interface MonitoringEvent {
   readonly policyName?: string;
   readonly target?: string;
   readonly count?: number;
+  /** Of several that are told as one: the time of the first. */
+  readonly first?: string;
+  readonly session?: string;
   readonly effect?: string;
   readonly limit?: { readonly name: string; readonly scope: string; readonly current?: number; readonly max?: number };
   readonly lastActivityTime?: string;
@@ -151,20 +156,73 @@ const handshakes: Readonly<Record<string, readonly [text: string, remedy: string
   broken: ['the connection broke during the handshake', 'Look at the network between device and hub.'],
 };
 
-const changes: Readonly<Record<string, string>> = {
-  identityCreated: 'The device was created.',
-  identityChanged: 'The device was changed.',
-  identityDisabled: 'The device was disabled.',
-  identityEnabled: 'The device was enabled.',
-  identityDeleted: 'The device was deleted.',
-  hubStarted: 'The hub started.',
-  hubStopped: 'The hub stopped.',
-  hubRecovered: 'The hub came back after an end without a stop.',
-  commandExpired: 'A command was not taken in time.',
-  commandRejected: 'The device rejected a command.',
-  commandGivenUp: 'A command was abandoned too often.',
-  fileUploaded: 'The device uploaded a file.',
+type Teller = (event: MonitoringEvent) => string;
+const word = (value: unknown): string => (value === undefined || value === null ? '?' : String(value));
+
+/** Of kinds that have no more to them than a sentence. */
+const sentences: Readonly<Record<string, Teller>> = {
+  identityCreated: ({ count }) => (isMany(count) ? `${count} devices were created.` : 'The device was created.'),
+  identityChanged: ({ count }) => (isMany(count) ? `${count} devices were changed.` : 'The device was changed.'),
+  identityDisabled: ({ count }) => (isMany(count) ? `${count} devices were disabled.` : 'The device was disabled.'),
+  identityEnabled: ({ count }) => (isMany(count) ? `${count} devices were enabled.` : 'The device was enabled.'),
+  identityDeleted: ({ count }) => (isMany(count) ? `${count} devices were deleted.` : 'The device was deleted.'),
+  operationDone: ({ policyName, operation, session, count }) =>
+    `${word(policyName)}${session === undefined ? '' : ', through the portal,'} ${doneWords(word(operation))}${timesText(count)}.`,
+  sessionOpened: ({ policyName }) => `${word(policyName)} signed in to the portal.`,
+  sessionEnded: ({ policyName, reason }) =>
+    `A session of ${word(policyName)} in the portal is over: ${sessionEnds[reason ?? ''] ?? word(reason)}.`,
+  hubStarted: () => 'The hub started.',
+  hubStopped: () => 'The hub stopped.',
+  hubRecovered: ({ connectionsLost }) =>
+    `The hub came back after an end without a stop; it lost ${word(connectionsLost)} connections.`,
+  commandExpired: () => 'A command was not taken in time.',
+  commandRejected: () => 'The device rejected a command.',
+  commandGivenUp: () => 'A command was abandoned too often.',
+  fileUploaded: ({ file }) => `The device uploaded the file ${word(file)}.`,
+  fileFetched: ({ file, bytes, sentBytes }) =>
+    `The device fetched the file ${word(file)}${bytes === sentBytes ? '' : ` up to byte ${word(sentBytes)} of ${word(bytes)}`}.`,
+  jobCreated: ({ policyName, job }) => `${word(policyName)} asked for the job ${word(job)}.`,
+  jobEnded: ({ job, status, completed, failed }) =>
+    `The job ${word(job)} is over, ${word(status)}: ${word(completed)} devices done, ${word(failed)} failed.`,
+  registryJobStarted: ({ policyName, kind }) => `${word(policyName)} asked for an ${word(kind)} of the registry.`,
+  registryJobEnded: ({ kind, outcome, done }) =>
+    `The ${word(kind)} of the registry is over, ${word(outcome)}: ${word(done)} dealt with.`,
+  configurationNotApplied: ({ reason }) => `A configuration does not fit: ${word(reason)}.`,
+  sharedKeyDerived: ({ policyName }) =>
+    policyName === undefined
+      ? 'An adapter was given the key of the device for a handshake.'
+      : `${policyName} was given the key of the device for a handshake.`,
+  adapterStarted: ({ adapter }) => `The adapter ${word(adapter)} serves devices.`,
+  adapterEnded: ({ adapter, reason }) => `The adapter ${word(adapter)} has ended: ${word(reason)}.`,
+  endpointChanged: ({ endpoint, health, reason }) =>
+    `The endpoint ${word(endpoint)} is ${word(health)}${reason ? `: ${reason}` : ''}.`,
+  clockJumped: ({ jumpMs }) => `The clock of the hub was off by ${word(jumpMs)} ms, or its machine slept.`,
+  eventsMissed: ({ missed }) => `${word(missed)} monitoring events could not be stored.`,
+  traceStep: ({ step, messageId }) =>
+    `A traced message ${messageId === undefined ? '' : `(${messageId}) `}was ${word(step)}.`,
 };
+
+const isMany = (count: number | undefined): boolean => count !== undefined && count > 1;
+const timesText = (count: number | undefined): string => (isMany(count) ? ` ${count} times` : '');
+
+const sessionEnds: Readonly<Record<string, string>> = {
+  'signed-out': 'it signed out',
+  idle: 'nothing was done for long',
+  expired: 'its time was over',
+  displaced: 'a newer one took its place',
+  stopping: 'the hub stopped',
+};
+
+const detections: Readonly<Record<string, string>> = {
+  'authentication-failures-of-device': 'many failed attempts to sign in as one device',
+  'authentication-failures-of-address': 'many failed attempts to sign in from one address',
+  'flapping-device': 'a device that connects again and again',
+  'silent-device': 'a device that is silent',
+  'rejected-commands': 'many rejected commands',
+  'rate-change': 'another rate of messages than before',
+};
+
+const detectionText = (detection: unknown): string => detections[String(detection)] ?? word(detection);
 
 const WAYS: Readonly<Record<string, string>> = {
   mqtt: 'MQTT',
@@ -200,14 +258,17 @@ export function sayingOf(event: MonitoringEvent): Saying {
       const [text, remedy] = handshakes[event.reason ?? ''] ?? [event.reason ?? 'the handshake failed', undefined];
       return { mood: 'bad', text: `No connection${from}: ${text}${times}.`, ...(remedy && { remedy }) };
     }
-    case 'operationRefused':
+    case 'operationRefused': {
+      const { policyName, operation = '', code, reason } = event;
+      const who = policyName === undefined ? 'Refused' : `The back end ${policyName} was refused`;
       return {
         mood: 'bad',
-        text: `Refused ${event.operation ?? 'an operation'}: ${event.code ?? ''}${event.reason ? `, ${event.reason}` : ''}${times}.`,
+        text: `${who} to ${toDoWords(operation)}: ${code ?? ''}${reason ? `, ${reason}` : ''}${times}.`,
         ...(event.limit && {
           remedy: `The limit ${event.limit.name} is ${event.limit.max}${event.limit.current === undefined ? '' : `, ${event.limit.current} in use`}.`,
         }),
       };
+    }
     case 'throttled':
       return {
         mood: 'warn',
@@ -218,13 +279,18 @@ export function sayingOf(event: MonitoringEvent): Saying {
         remedy: `It sends more than ${event.limit?.name ?? 'a limit'} allows: send less, or raise the setting.`,
       };
     case 'detectionRaised':
-      return { mood: 'warn', text: `Out of the ordinary: ${String(event.detection)} (${String(event.observed)}).` };
+      return {
+        mood: 'warn',
+        text: `Out of the ordinary: ${detectionText(event.detection)} (${String(event.observed)}).`,
+      };
     case 'detectionCleared':
-      return { mood: 'ok', text: `Ordinary again: ${String(event.detection)}.` };
+      return { mood: 'ok', text: `No more: ${detectionText(event.detection)}.` };
     default:
       return {
-        mood: /Deleted|Disabled|Expired|Rejected|GivenUp|Recovered/.test(event.type) ? 'warn' : '',
-        text: changes[event.type] ?? event.type,
+        mood: /Deleted|Disabled|Expired|Rejected|GivenUp|Recovered|NotApplied|Missed|adapterEnded/.test(event.type)
+          ? 'warn'
+          : '',
+        text: sentences[event.type]?.(event) ?? `Something that this page does not know: ${event.type}.`,
       };
   }
 }

@@ -5,6 +5,7 @@ import { Refusal } from '../api.ts';
 import { zone } from '../preferences.ts';
 import { useStore } from '../store.ts';
 import { agoText, piecesOf } from '../text.ts';
+import type { Mood } from './mood.ts';
 
 /** Text that a device or a user has chosen: shown as text, with what could not be seen by its number. */
 export function Text({ value }: { readonly value: string }) {
@@ -76,8 +77,6 @@ function useNow(isUsed: boolean): number {
   }, [isUsed]);
   return now;
 }
-
-export type Mood = 'ok' | 'warn' | 'bad' | '';
 
 export function Badge({ mood, children }: { readonly mood: Mood; readonly children: ComponentChildren }) {
   return <span class={`badge ${mood}`}>{children}</span>;

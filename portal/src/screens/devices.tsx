@@ -6,6 +6,7 @@ import { go, usePlace } from '../router.ts';
 import { useMay } from '../session.ts';
 import { countText } from '../text.ts';
 import { type Action, ActionDialog } from './devices/actions.tsx';
+import { Changes } from './devices/changes.tsx';
 import { pathsOf } from './devices/completion.ts';
 import { addressOf, chips, type Filter, faultOf, filterOf } from './devices/filter.ts';
 import { QueryBox } from './devices/query-box.tsx';
@@ -31,6 +32,7 @@ export function Devices() {
 function List({ filter }: { readonly filter: Filter }) {
   const list = useRows(filter);
   const mayWrite = useMay('RegistryWrite');
+  const mayRead = useMay('RegistryRead');
   const [selection, setSelection] = useState<Selection>(noSelection);
   const [action, setAction] = useState<Action>();
   const text = list.query.text;
@@ -89,6 +91,7 @@ function List({ filter }: { readonly filter: Filter }) {
           <Saved filter={filter} />
         </div>
       </section>
+      {mayRead && <Changes round={action} mayWrite={mayWrite} ended={list.again} />}
       {fault === undefined && <Failure error={list.error} again={list.again} />}
       {chosen > 0 && (
         <section class="row bulk" aria-label="Chosen devices">

@@ -31,6 +31,8 @@ export const portalLimits = {
   portalTickMs: 250,
   /** Messages of a device, or of all devices, and monitoring events, that are shown in one tick; others are counted as left out. */
   portalEventsPerTickMax: 50,
+  /** Newest monitoring events among which those are summed that a page begins with. */
+  portalRecentEventsLookedMax: 2000,
   /** Bytes of a body that are shown. */
   portalBodyBytesMax: 16 * KiB,
   /** Bytes that are read of one partition in a tick; where more has come, the stream goes on at its end. */
@@ -56,6 +58,11 @@ export const portalLimits = {
   /** Identities that one change of many may name; more are named by a condition. And such changes under way. */
   bulkChangeIdsMax: 10_000,
   bulkChangesMax: 4,
+  /** Changes that are shown and kept after their end, and of each the failures that are named. */
+  bulkChangesKeptMax: 20,
+  bulkChangeFailuresMax: 50,
+  /** Of what a change keeps on the disk; a file that is longer is not this hub's. */
+  bulkChangeFileBytesMax: 32 * MiB,
   portalHeartbeatMs: 15 * SECOND_MS,
   /** Steps of one chart. */
   historyPointsMax: 2000,

@@ -3,9 +3,9 @@ import type { Hub } from '../../core/hub.ts';
 import { archiveRoutes } from './archive-routes.ts';
 import { authorityRoutes } from './authority-routes.ts';
 import { backEndFileRoutes } from './back-end-file-routes.ts';
+import { bulkChangeRoutes } from './bulk-change-routes.ts';
 import { commandRoutes } from './command-routes.ts';
 import { configurationRoutes } from './configuration-routes.ts';
-import { deviceBulkRoutes } from './device-bulk-routes.ts';
 import { deviceEventsRoutes } from './device-events-routes.ts';
 import { deviceRoutes } from './device-routes.ts';
 import { digitalRoutes } from './digital-routes.ts';
@@ -37,7 +37,7 @@ export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
     ...digitalRoutes(hub),
     ...commandRoutes(hub),
     ...deviceEventsRoutes(hub),
-    ...deviceBulkRoutes(hub),
+    ...(options.bulkChanges === undefined ? [] : bulkChangeRoutes(hub, options.bulkChanges)),
     ...deviceRoutes(hub),
     ...fileRoutes(hub, options.files?.downloads),
     ...(options.files === undefined ? [] : backEndFileRoutes(hub, options.files.downloads)),

@@ -12,10 +12,11 @@ import {
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
+import { type Operation, operationTable } from '../../core/identity/operations.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { readBareMessage } from '../../wire/amqp/bare-message.ts';
 import { RECORD_HEADER_BYTES } from '../../wire/amqp/record.ts';
-import { explainedCheck, explainedCode } from './explained-refusals.ts';
+import { type Explanation, explainedCheck, explainedCode } from './explained-refusals.ts';
 import { deviceOfRecord } from './portal/stream/shown-event.ts';
 import { type ApiRoute, route } from './route.ts';
 
@@ -135,15 +136,9 @@ function placeOf({ moduleId, protocol, peer }: Told) {
 
 function refusalOf(told: Told): RefusalsJson['refusals'][number] {
   const type = told.type as 'authenticationFailed' | 'operationRefused' | 'throttled';
-  const isCheck = type === 'authenticationFailed';
-  const code = text(isCheck ? told.check : told.code) ?? 'unknown';
+  const code = text(type === 'authenticationFailed' ? told.check : told.code) ?? 'unknown';
   const [operation, reason] = [text(told.operation), text(told.reason)];
-  const explained =
-    isCheck || (code === 'unknown' && told.effect !== 'slowed')
-      ? explainedCheck(code)
-      : told.effect === 'slowed'
-        ? slowed(told)
-        : explainedCode(code, operation ?? 'What it asked for', reason);
+  const backEnd = backEndOf(told);
   return {
     time: text(told.last) ?? text(told.time) ?? '',
     count: typeof told.count === 'number' ? told.count : 1,
@@ -151,12 +146,29 @@ function refusalOf(told: Told): RefusalsJson['refusals'][number] {
     code: told.effect === 'slowed' ? 'slowed' : code,
     ...(operation !== undefined && { operation }),
     ...(reason !== undefined && { reason }),
+    by: backEnd === undefined ? 'device' : 'backEnd',
+    ...(backEnd !== undefined && { policyName: backEnd }),
     ...placeOf(told),
-    ...explained,
+    ...explanationOf(told, code, backEnd),
   };
 }
 
-function slowed({ limit }: Told) {
+/** The policy of the back end that asked for something of the device; undefined = it was the device, or who speaks for it. */
+function backEndOf({ policyName, operation }: Told): string | undefined {
+  const name = text(operation);
+  if (name === undefined || !Object.hasOwn(operationTable, name)) return undefined;
+  const { self } = operationTable[name as Operation];
+  return self ? undefined : text(policyName);
+}
+
+function explanationOf(told: Told, code: string, backEnd: string | undefined): Explanation {
+  if (told.effect === 'slowed') return slowed(told);
+  if (told.type === 'authenticationFailed' || code === 'unknown') return explainedCheck(code);
+  const operation = text(told.operation) ?? 'What it asked for';
+  return explainedCode(code, operation, text(told.reason), backEnd);
+}
+
+function slowed({ limit }: Told): Explanation {
   const name = text((limit as Told | undefined)?.name) ?? 'a limit';
   return {
     sentence: `The device is read more slowly than it sends, because of ${name}.`,

@@ -99,16 +99,37 @@ const codes: Readonly<Partial<Record<keyof typeof errorTable, string>>> = {
   DeviceNotFound: 'Create the device, or correct the id.',
 };
 
+const backEndCodes: typeof codes = {
+  IotHubUnauthorizedAccess: 'Give the back end a policy with the permission that it needs.',
+  DeviceNotOnline: 'The device was not connected when it was asked: its own connections say why.',
+  DeviceMaximumQueueDepthExceeded: 'Have the device complete what waits for it, or purge its commands.',
+  PreconditionFailed: 'Have it read the newest version, then try again.',
+  ArgumentInvalid: 'Correct what the back end sends: the reason says which value.',
+  DeviceNotFound: 'Create the device, or correct the id that the back end uses.',
+  DeviceAlreadyExists: 'The device was there already: nothing is wrong with it.',
+  ThrottlingException: 'Have it ask less often, or raise the limit that is named.',
+};
+
 export function explainedCheck(check: string): Explanation {
   return Object.hasOwn(checks, check) ? checks[check as keyof typeof checks] : checks.unknown;
 }
 
-/** @param code of the table of errors @param operation of the permission table */
-export function explainedCode(code: string, operation: string, reason?: string): Explanation {
+/**
+ * @param code of the table of errors @param operation of the permission table
+ * @param backEnd the policy of the back end that asked; undefined = the device did
+ */
+export function explainedCode(code: string, operation: string, reason?: string, backEnd?: string): Explanation {
   const known = Object.hasOwn(errorTable, code) ? errorTable[code as keyof typeof errorTable] : undefined;
   const why = reason === undefined ? '' : ` (${reason})`;
+  const meaning = `${known?.meaning ?? code}${why}`;
+  if (backEnd !== undefined) {
+    return {
+      sentence: `A back end with the policy ${backEnd} was refused ${operation} of this device: ${meaning}.`,
+      remedy: backEndCodes[code as keyof typeof codes] ?? 'docs/errors.md says what this code means.',
+    };
+  }
   return {
-    sentence: `${operation} was refused: ${known?.meaning ?? code}${why}.`,
+    sentence: `${operation} was refused: ${meaning}.`,
     remedy: codes[code as keyof typeof codes] ?? 'docs/errors.md says what this code means.',
   };
 }

@@ -8,6 +8,7 @@ import type { Guarded } from '../../core/identity/guard.ts';
 import type { Policy } from '../../core/identity/types.ts';
 import type { RegistryJobs } from '../../core/registry-jobs/room.ts';
 import type { Routes } from '../../core/routes/room.ts';
+import type { BulkChangesControl } from '../shared/bulk-changes-control.ts';
 import type { ConnectionGate } from '../shared/connection-gate.ts';
 import type { Door } from '../shared/door.ts';
 import type { ListenerOptions, TlsSource } from '../shared/listener.ts';
@@ -25,6 +26,8 @@ export interface ApiParts {
   readonly authority?: ServerAuthority;
   /** The nodes that serve the hub; absent = it is one process. */
   readonly nodes?: NodesControl;
+  /** Changes of many devices that the hub carries out; absent = there are none. */
+  readonly bulkChanges?: BulkChangesControl;
   /** What signed URLs open, and files as back ends see them; absent = there are none. */
   readonly files?: Pick<FilesRoom, 'blobs' | 'downloads' | 'rollouts'>;
   /** Archives of events; absent = there are none. */

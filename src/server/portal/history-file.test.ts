@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -55,6 +56,41 @@ test('a torn slot, a short file and one of other bytes count as never written', 
   const other = await HistoryFile.open(file, unexpected);
   assert.equal(other.at(ring, time), undefined);
   await other.close();
+});
+
+test('what a full disk does not take is in memory, is told of once, and is written when there is room', async (context) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'mooring-history-'));
+  const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', folder]);
+  if (mount.status !== 0) return context.skip('no file system can be mounted here');
+  context.after(() => {
+    spawnSync('umount', ['--lazy', folder]);
+    rmSync(folder, { recursive: true });
+  });
+  const file = path.join(folder, 'portal.history');
+  const errors: NodeJS.ErrnoException[] = [];
+  const history = await HistoryFile.open(file, (error) => errors.push(error as NodeJS.ErrnoException));
+  const ballast = path.join(folder, 'ballast');
+  const { bavail, bsize } = statfsSync(folder);
+  writeFileSync(ballast, Buffer.alloc(bavail * bsize));
+  const times = historyRings.map(({ stepMs }) => Math.floor(Date.UTC(2026, 5, 1) / stepMs) * stepMs);
+  for (const round of [0, 1]) {
+    for (const [at, ring] of historyRings.entries())
+      await history.put(ring, times[at] + round * ring.stepMs, point(at));
+  }
+  assert.deepEqual(
+    errors.map(({ code }) => code),
+    ['ENOSPC'],
+  );
+  rmSync(ballast);
+  const [ring] = historyRings;
+  await history.put(ring, times[0] + 2 * ring.stepMs, point(7));
+  await history.close();
+  const again = await HistoryFile.open(file, unexpected);
+  for (const [at, each] of historyRings.entries()) {
+    for (const round of [0, 1]) assert.deepEqual(again.at(each, times[at] + round * each.stepMs), point(at));
+  }
+  assert.deepEqual(again.at(ring, times[0] + 2 * ring.stepMs), point(7));
+  await again.close();
 });
 
 test('a file that cannot be opened is told of, and the past is then kept in memory', async (context) => {

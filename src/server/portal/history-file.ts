@@ -50,13 +50,17 @@ export class HistoryFile {
   /** Absent where it cannot be opened: the past is then what this process has seen. */
   readonly #handle: FileHandle | undefined;
   readonly #bytes: Buffer;
+  readonly #failed: (error: unknown) => void;
+  /** The disk has not taken everything: it is full, or fails. */
+  #isBehind = false;
 
-  private constructor(handle: FileHandle | undefined, bytes: Buffer) {
+  private constructor(handle: FileHandle | undefined, bytes: Buffer, failed: (error: unknown) => void) {
     this.#handle = handle;
     this.#bytes = bytes;
+    this.#failed = failed;
   }
 
-  /** @param failed hears why the file cannot be used; the hub goes on without it */
+  /** @param failed hears why the file cannot be used, or not any more; the hub goes on, and what it sees is in memory */
   static async open(file: string, failed: (error: unknown) => void): Promise<HistoryFile> {
     const bytes = Buffer.alloc(SLOT_BYTES * historyRings.reduce((sum, { slots }) => sum + slots, 0));
     try {
@@ -65,14 +69,17 @@ export class HistoryFile {
       const handle = await open(file, 'r+');
       const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
       bytes.fill(0, bytesRead);
-      return new HistoryFile(handle, bytes);
+      return new HistoryFile(handle, bytes, failed);
     } catch (error) {
       failed(error);
-      return new HistoryFile(undefined, bytes);
+      return new HistoryFile(undefined, bytes, failed);
     }
   }
 
-  /** Writes the step of a ring that begins at `time`. It is in memory at once, on disk when the system likes. */
+  /**
+   * Writes the step of a ring that begins at `time`. It is in memory at once, on disk when the system likes. What a full disk does not take
+   * goes along with the first step that it takes again.
+   */
   async put(ring: Ring, time: number, point: HistoryPoint): Promise<void> {
     const at = placeOf(ring, time);
     const slot = this.#bytes.subarray(at, at + SLOT_BYTES);
@@ -81,7 +88,15 @@ export class HistoryFile {
       slot.writeDoubleLE(point[name] ?? Number.NaN, HEAD_BYTES + 8 * index);
     }
     slot.writeUInt32LE(crc32(slot.subarray(4)), 0);
-    await this.#handle?.write(slot, 0, SLOT_BYTES, at);
+    if (this.#handle === undefined) return;
+    try {
+      await (this.#isBehind ? writeAll(this.#handle, this.#bytes, 0) : writeAll(this.#handle, slot, at));
+      this.#isBehind = false;
+    } catch (error) {
+      // Told once: the next tries fail for the same reason.
+      if (!this.#isBehind) this.#failed(error);
+      this.#isBehind = true;
+    }
   }
 
   /** The step that begins at `time`; undefined = nothing is known of it. */
@@ -98,6 +113,14 @@ export class HistoryFile {
 
   async close(): Promise<void> {
     await this.#handle?.close();
+  }
+}
+
+/** A full disk may take a part. @throws Error of the disk */
+async function writeAll(handle: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done);
+    done += bytesWritten;
   }
 }
 

@@ -73,7 +73,7 @@ export class Sampler {
     const sampler = new Sampler(
       parts,
       await HistoryFile.open(parts.file, (error) =>
-        parts.log.warn({ error }, 'the history of the portal cannot be kept: its charts begin with this start'),
+        parts.log.warn({ error }, 'the history of the portal cannot be written: its charts are kept in memory alone'),
       ),
     );
     await sampler.#sample();

@@ -2,7 +2,8 @@
 import { useEffect, useState } from 'preact/hooks';
 import { api } from '../../api.ts';
 import { Field } from '../../parts/controls.tsx';
-import { Badge, Failure, type Mood, Text, Time, timeOf, useAnswer, useWork } from '../../parts/words.tsx';
+import type { Mood } from '../../parts/mood.ts';
+import { Badge, Failure, Text, Time, timeOf, useAnswer, useWork } from '../../parts/words.tsx';
 import type { TabProps } from '../device.tsx';
 
 interface Command {

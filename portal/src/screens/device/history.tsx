@@ -2,7 +2,8 @@
 import { useEffect } from 'preact/hooks';
 import type { Identity, KnownDevice } from '../../devices.ts';
 import { type MonitoringEvent, sayingOf, wayText } from '../../parts/monitoring.ts';
-import { Badge, Failure, type Mood, Text, Time, timeOf, useAnswer } from '../../parts/words.tsx';
+import type { Mood } from '../../parts/mood.ts';
+import { Badge, Failure, Text, Time, timeOf, useAnswer } from '../../parts/words.tsx';
 import { type ConnectionEvent, type Past, pastOf, type RefusalEvent } from '../../past.ts';
 import { href } from '../../router.ts';
 import { followTopic } from '../../stream.ts';
@@ -117,7 +118,10 @@ export function HistoryTab({ device }: TabProps) {
 
 export function WhyTab({ device }: TabProps) {
   const { data, error, again } = usePast(device.deviceId);
-  const last = data?.refusals[0];
+  const refusals = data?.refusals ?? [];
+  const own = refusals.filter(({ by }) => by === 'device');
+  const others = refusals.filter(({ by }) => by === 'backEnd');
+  const last = own[0];
   const connected = data?.connections.find(({ type }) => type === 'connected');
   const isOver = connected !== undefined && (last === undefined || Date.parse(connected.time) > Date.parse(last.time));
   return (
@@ -142,10 +146,19 @@ export function WhyTab({ device }: TabProps) {
           />
         )}
       </section>
-      {data !== undefined && data.refusals.length > 0 && (
+      {own.length > 0 && (
         <section class="card">
           <h2>Last refusals</h2>
-          <Steps steps={data.refusals.slice(0, SHOWN_MAX).map(refusalStep)} />
+          <Steps steps={own.slice(0, SHOWN_MAX).map(refusalStep)} />
+        </section>
+      )}
+      {others.length > 0 && (
+        <section class="card stack tight">
+          <h2>Refused to back ends</h2>
+          <p class="quiet">
+            Programs that asked the hub for something of this device. They do not keep the device from connecting.
+          </p>
+          <Steps steps={others.slice(0, SHOWN_MAX).map(refusalStep)} />
         </section>
       )}
     </div>

@@ -3,7 +3,7 @@
  * what it leaves out it says.
  */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { Chart, Ring } from '../../parts/chart.tsx';
+import { Chart, lastOf, Ring } from '../../parts/chart.tsx';
 import { Choices, download } from '../../parts/controls.tsx';
 import { type EventForm, EventLine } from '../../parts/event-line.tsx';
 import { Empty, Text } from '../../parts/words.tsx';
@@ -201,10 +201,20 @@ function exported(event: TelemetryEvent): object {
 /** An id as part of a file's name. */
 const fileName = (id: string): string => id.replace(/[^A-Za-z0-9._-]/g, '_').replace(/^\.+/, '_');
 
-/** Numbers of the bodies as charts; the user chooses which. */
+/** How far back the charts show; of what came since the page was opened. */
+type Span = 'minute' | 'five' | 'hour' | 'all';
+const spanMs: Readonly<Record<Span, number>> = {
+  minute: 60_000,
+  five: 300_000,
+  hour: 3_600_000,
+  all: Number.POSITIVE_INFINITY,
+};
+
+/** Numbers of the bodies as charts; the user chooses which, and how far back. */
 function Fields(props: { readonly names: readonly string[]; readonly arrivals: Arrivals; readonly isPaused: boolean }) {
   const { names, arrivals, isPaused } = props;
   const [off, setOff] = useState<ReadonlySet<string>>(new Set());
+  const [span, setSpan] = useState<Span>('all');
   const on = names.filter((name) => !off.has(name)).slice(0, CHARTS_MAX);
   if (names.length === 0) return null;
   const toggle = (name: string): void => {
@@ -214,12 +224,27 @@ function Fields(props: { readonly names: readonly string[]; readonly arrivals: A
   };
   return (
     <section class="stack tight" aria-label="Charts of numbers">
-      <div class="row" role="group" aria-label="Fields to draw">
-        {names.map((name) => (
-          <button key={name} type="button" class="chip" aria-pressed={on.includes(name)} onClick={() => toggle(name)}>
-            <Text value={name} />
-          </button>
-        ))}
+      <div class="row">
+        <div class="row" role="group" aria-label="Fields to draw">
+          {names.map((name) => (
+            <button key={name} type="button" class="chip" aria-pressed={on.includes(name)} onClick={() => toggle(name)}>
+              <Text value={name} />
+            </button>
+          ))}
+        </div>
+        <span class="push">
+          <Choices<Span>
+            label="How far back the charts show"
+            value={span}
+            choices={[
+              { value: 'minute', label: '1 min' },
+              { value: 'five', label: '5 min' },
+              { value: 'hour', label: '1 h' },
+              { value: 'all', label: 'All' },
+            ]}
+            choose={setSpan}
+          />
+        </span>
       </div>
       <div class="grid fields">
         {on.map((name, at) => (
@@ -228,6 +253,7 @@ function Fields(props: { readonly names: readonly string[]; readonly arrivals: A
             name={name}
             colour={(at % 5) + 1}
             ring={arrivals.fields.get(name)}
+            spanMs={spanMs[span]}
             isPaused={isPaused}
           />
         ))}
@@ -240,15 +266,17 @@ function FieldChart(props: {
   readonly name: string;
   readonly colour: number;
   readonly ring: Ring | undefined;
+  readonly spanMs: number;
   readonly isPaused: boolean;
 }) {
-  const { name, colour, ring, isPaused } = props;
+  const { name, colour, ring, spanMs, isPaused } = props;
   const lines = useMemo(() => [{ label: 'value', colour }], [colour]);
   const source = useMemo(() => {
-    if (ring === undefined || !isPaused) return ring;
-    const columns = ring.columns();
+    const all = ring === undefined || spanMs === Number.POSITIVE_INFINITY ? ring : lastOf(ring, spanMs);
+    if (all === undefined || !isPaused) return all;
+    const columns = all.columns();
     return { columns: () => columns, follow: () => () => {} };
-  }, [ring, isPaused]);
+  }, [ring, spanMs, isPaused]);
   if (source === undefined) return null;
   return (
     <figure class="card">

@@ -1,11 +1,12 @@
 /** What can be done to the chosen devices, or to all that match; and how devices are created, one or many. */
 import { useRef, useState } from 'preact/hooks';
-import type { BulkItem, ManyAction } from '../../devices.ts';
+import { type BulkChange, type BulkProgress, followChange, NAMED_MAX, startChange } from '../../bulk-changes.ts';
 import { Dialog, download, Field } from '../../parts/controls.tsx';
-import { Failure, Text } from '../../parts/words.tsx';
+import { Failure } from '../../parts/words.tsx';
 import { countText } from '../../text.ts';
-import type { Filter } from './filter.ts';
-import { changeAll, changeState, csvOf, idsOf, type Progress } from './fleet-work.ts';
+import { ChangeState } from './changes.tsx';
+import { csvOf } from './export.ts';
+import { conditionOf, type Filter } from './filter.ts';
 import type { Selection } from './table.tsx';
 
 export type Action = 'enable' | 'disable' | 'tag' | 'delete' | 'create' | 'export';
@@ -19,8 +20,8 @@ const titles: Readonly<Record<Action, string>> = {
   export: 'Export devices',
 };
 
-const MANY_MAX = 10_000;
-const FAILURES_SHOWN = 20;
+/** What is done, of a `BulkChange`; the rest of it says to which devices. */
+type Work = Pick<BulkChange, 'action' | 'tags'>;
 
 export function ActionDialog(props: {
   readonly action: Action;
@@ -32,9 +33,8 @@ export function ActionDialog(props: {
   const { action, filter, selection, count, close } = props;
   const end = useRef(new AbortController());
   const [words, setWords] = useState<string>();
-  const [progress, setProgress] = useState<Progress>();
+  const [progress, setProgress] = useState<BulkProgress>();
   const [error, setError] = useState<unknown>();
-  const [isOver, setOver] = useState(false);
   const [isRunning, setRunning] = useState(false);
 
   const run = async (work: (signal: AbortSignal) => Promise<void>): Promise<void> => {
@@ -45,59 +45,45 @@ export function ActionDialog(props: {
       if (!end.current.signal.aborted) setError(caught);
     }
     setRunning(false);
-    setOver(true);
   };
-  const chosen = async (signal: AbortSignal): Promise<readonly string[]> =>
-    selection.isAll ? idsOf(filter, signal, (found) => setWords(`${countText(found)} found`)) : [...selection.ids];
-  const change = (item: (id: string) => BulkItem): Promise<void> =>
-    run(async (signal) => changeAll(await chosen(signal), item, signal, setProgress));
-  const changeAs = (state: ManyAction): Promise<void> =>
-    run(async (signal) => changeState(state, await chosen(signal), signal, setProgress));
-  const create = (ids: readonly string[]): Promise<void> =>
-    run((signal) => changeAll(ids, (id) => ({ id, importMode: 'create' }), signal, setProgress));
+  const start = (change: BulkChange): Promise<void> =>
+    run(async (signal) => {
+      const begun = await startChange(change);
+      setProgress(begun);
+      await followChange(begun.id, signal, setProgress);
+    });
+  const change = (work: Work): Promise<void> =>
+    start({ ...work, ...(selection.isAll ? { condition: conditionOf(filter) } : { ids: [...selection.ids] }) });
+  const create = (ids: readonly string[]): Promise<void> => start({ action: 'create', ids });
   const exported = (): Promise<void> =>
     run(async (signal) => {
       const lines = await csvOf(filter, signal, (found) => setWords(`${countText(found)} devices`));
       download('devices.csv', lines, 'text/csv');
       setWords(`${countText(lines.length - 1)} devices are in devices.csv.`);
     });
-  const stop = (): void => {
+  const leave = (): void => {
     end.current.abort();
     close(progress !== undefined);
   };
-  const what = { count, isRunning, change, changeAs, create, exported };
+  const isOver = !isRunning && (words !== undefined || progress !== undefined || error !== undefined);
+  const isOfHub = progress !== undefined && isRunning;
   return (
-    <Dialog title={titles[action]} close={stop}>
-      {!isOver && !isRunning && <Form action={action} {...what} />}
+    <Dialog title={titles[action]} close={leave}>
+      {!isOver && !isRunning && <Form action={action} {...{ count, change, create, exported }} />}
       <div class="stack tight" aria-live="polite">
-        {words !== undefined && progress === undefined && <p>{words}</p>}
-        {progress && (
-          <>
-            <progress max={progress.total} value={progress.done} aria-label="Devices done" />
-            <p class="numeric">
-              {countText(progress.done)} of {countText(progress.total)} done
-              {progress.failures.length > 0 && `, ${countText(progress.failures.length)} failed`}
-            </p>
-          </>
+        {words !== undefined && <p>{words}</p>}
+        {progress && <ChangeState change={progress} />}
+        {isOfHub && (
+          <p class="quiet small">
+            The hub goes on by itself, also when this page is closed. How far it has come stands above the list of
+            devices.
+          </p>
         )}
       </div>
-      {progress && progress.failures.length > 0 && (
-        <ul class="plain small failures">
-          {progress.failures.slice(0, FAILURES_SHOWN).map(({ id, why }) => (
-            <li key={id}>
-              <strong>
-                <Text value={id} />
-              </strong>
-              : <Text value={why} />
-            </li>
-          ))}
-          {progress.failures.length > FAILURES_SHOWN && <li>… and {progress.failures.length - FAILURES_SHOWN} more</li>}
-        </ul>
-      )}
       <Failure error={error} />
       <div class="foot">
-        <button type="button" onClick={stop}>
-          {isOver ? 'Close' : 'Cancel'}
+        <button type="button" onClick={leave}>
+          {isOver || isOfHub ? 'Close' : 'Cancel'}
         </button>
       </div>
     </Dialog>
@@ -107,27 +93,26 @@ export function ActionDialog(props: {
 interface FormProps {
   readonly action: Action;
   readonly count: number;
-  change(item: (id: string) => BulkItem): Promise<void>;
-  changeAs(state: ManyAction): Promise<void>;
+  change(work: Work): Promise<void>;
   create(ids: readonly string[]): Promise<void>;
   exported(): Promise<void>;
 }
 
-function Form({ action, count, change, changeAs, create, exported }: FormProps) {
+function Form({ action, count, change, create, exported }: FormProps) {
   const many = `${countText(count)} ${count === 1 ? 'device' : 'devices'}`;
   if (action === 'create') return <CreateForm create={create} />;
   if (action === 'tag') return <TagForm many={many} change={change} />;
   const forms: Readonly<Record<typeof action, readonly [string, string, () => Promise<void>]>> = {
-    enable: [`${many} may connect again.`, `Enable ${many}`, () => changeAs('enable')],
+    enable: [`${many} may connect again.`, `Enable ${many}`, () => change({ action: 'enable' })],
     disable: [
       `${many} lose their connections, and cannot connect until they are enabled. They keep everything else.`,
       `Disable ${many}`,
-      () => changeAs('disable'),
+      () => change({ action: 'disable' }),
     ],
     delete: [
       `${many} are deleted with their keys, twins and waiting commands. This cannot be undone.`,
       `Delete ${many}`,
-      () => changeAs('delete'),
+      () => change({ action: 'delete' }),
     ],
     export: [`All devices that match, as CSV. It holds no keys.`, 'Export', exported],
   };
@@ -149,7 +134,7 @@ function TagForm({ many, change }: { readonly many: string; readonly change: For
     event.preventDefault();
     // A name such as `__proto__` must become a member, too.
     const tags = Object.fromEntries([[name, text === '' ? null : tagValue(text)]]);
-    void change((id) => ({ id, importMode: 'updateTwin', tags }));
+    void change({ action: 'tag', tags });
   };
   return (
     <form class="stack" onSubmit={send}>
@@ -195,12 +180,12 @@ function CreateForm({ create }: { readonly create: FormProps['create'] }) {
             onInput={(event) => setFirst(event.currentTarget.valueAsNumber)}
           />
         </Field>
-        <Field label={`How many (up to ${countText(MANY_MAX)})`}>
+        <Field label={`How many (up to ${countText(NAMED_MAX)})`}>
           <input
             type="number"
             required
             min={1}
-            max={MANY_MAX}
+            max={NAMED_MAX}
             value={count}
             onInput={(event) => setCount(event.currentTarget.valueAsNumber)}
           />

@@ -49,6 +49,13 @@ export interface FleetQuery {
   readonly whereAt: number;
 }
 
+/** The same devices as a condition; `*` = all. */
+export function conditionOf(filter: Filter): string {
+  const { text } = queryOf(filter, 'deviceId');
+  const at = text.indexOf(' WHERE ');
+  return at === -1 ? '*' : text.slice(at + ' WHERE '.length);
+}
+
 /** @param items what is asked for of each device, as `deviceId, tags` or `COUNT() AS n` */
 export function queryOf({ find, where, is }: Filter, items: string): FleetQuery {
   const others = [

@@ -1,6 +1,7 @@
 /** The last things that happened between devices and the hub. */
 import { useEffect, useState } from 'preact/hooks';
 import { ask } from '../../api.ts';
+import { summed } from '../../parts/alike.ts';
 import type { MonitoringEvent } from '../../parts/monitoring.ts';
 import { MonitoringLine } from '../../parts/monitoring-line.tsx';
 import { useMay } from '../../session.ts';
@@ -20,7 +21,7 @@ const keyOf = ({ time, type, deviceId, sequenceNumber }: MonitoringEvent): strin
 /** Newest first, each once. */
 function joined(newer: readonly MonitoringEvent[], older: readonly MonitoringEvent[]): readonly MonitoringEvent[] {
   const known = new Set(newer.map(keyOf));
-  return [...newer, ...older.filter((event) => !known.has(keyOf(event)))].slice(0, SHOWN);
+  return summed([...newer, ...older.filter((event) => !known.has(keyOf(event)))]).slice(0, SHOWN);
 }
 
 function List() {

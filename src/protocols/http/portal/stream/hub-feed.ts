@@ -5,6 +5,7 @@
 import type { Clock } from '../../../../base/clock.ts';
 import { limits } from '../../../../base/limits.ts';
 import type { LiveEvents } from '../../monitoring-routes.ts';
+import { AlikeEvents, mayBeAlike, type ToldEvent } from './alike-events.ts';
 
 /** Gets the `data` of one server-sent event. */
 export type TextListener = (data: string) => void;
@@ -51,12 +52,12 @@ export class OverviewFeed {
   }
 }
 
-/** Monitoring events, a bounded number in a tick. */
+/** Monitoring events, a bounded number in a tick; those of one caller that does the same thing again are one with their count. */
 export class MonitoringFeed {
   readonly #events: LiveEvents | undefined;
   readonly #listeners = new Set<TextListener>();
   #unwatch: (() => void) | undefined;
-  #came: string[] = [];
+  readonly #came = new AlikeEvents();
   #leftOut = 0;
 
   /** @param events absent = monitoring is switched off, and nothing comes */
@@ -67,25 +68,25 @@ export class MonitoringFeed {
   watch(listener: TextListener): () => void {
     const own: TextListener = (data) => listener(data);
     this.#listeners.add(own);
-    this.#unwatch ??= this.#events?.watch((_type, _id, json) => {
-      if (this.#came.length < limits.portalEventsPerTickMax) this.#came.push(json);
-      else this.#leftOut++;
+    this.#unwatch ??= this.#events?.watch((type, _id, json) => {
+      const isFull = this.#came.size >= limits.portalEventsPerTickMax;
+      if (isFull && !mayBeAlike(type)) this.#leftOut++;
+      else if (!this.#came.add(JSON.parse(json) as ToldEvent, isFull)) this.#leftOut++;
     });
     return () => {
       this.#listeners.delete(own);
       if (this.#listeners.size > 0) return;
       this.#unwatch?.();
       this.#unwatch = undefined;
-      this.#came = [];
+      this.#came.take();
       this.#leftOut = 0;
     };
   }
 
   /** To be called once in a tick. */
   tick(): void {
-    if (this.#came.length === 0) return;
-    const data = `{"events":[${this.#came.join(',')}],"leftOut":${this.#leftOut}}`;
-    this.#came = [];
+    if (this.#came.size === 0) return;
+    const data = JSON.stringify({ events: this.#came.take(), leftOut: this.#leftOut });
     this.#leftOut = 0;
     for (const listener of this.#listeners) listener(data);
   }
