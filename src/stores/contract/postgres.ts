@@ -15,6 +15,7 @@ export interface OpenedPostgres {
   ): Promise<PostgresTables>;
   /** Where PostgreSQL is. */
   readonly url: string;
+  readonly schema: string;
   /** Holds a lock on a whole table until the returned function is called. */
   lock(table: string): Promise<() => Promise<void>>;
   /** Carries out statements on the tables, as another program would. */
@@ -47,6 +48,7 @@ async function openPostgres(url: string): Promise<OpenedPostgres> {
     tables,
     another: open,
     url,
+    schema,
     async lock(table) {
       const client = new pg.Client(url);
       await client.connect();

@@ -87,33 +87,42 @@ async function saveTogether(tx: Transaction, node: string, states: readonly Stor
   `.execute(tx);
 }
 
+/** A device may be moving to another node, and two nodes may clear up after the same one: only what is still so is ended, and told. */
 export async function recoverPresence(
   tx: Transaction,
   node: string,
   count: number,
 ): Promise<readonly StoredPresence[]> {
-  const rows = await tx
-    .selectFrom('presence_states')
-    .selectAll()
-    .where('connected', '=', 1)
-    .where('node', '=', node)
-    .orderBy('device_id')
-    .orderBy('module_id')
-    .limit(count)
-    .execute();
-  for (const row of rows) {
-    await tx
-      .updateTable('presence_states')
-      .set({ connected: 0, state_time: row.activity_time })
-      .where('device_id', '=', row.device_id)
-      .where('module_id', '=', row.module_id)
+  for (;;) {
+    const rows = await tx
+      .selectFrom('presence_states')
+      .selectAll()
+      .where('connected', '=', 1)
+      .where('node', '=', node)
+      .orderBy('device_id')
+      .orderBy('module_id')
+      .limit(count)
       .execute();
+    const ended: PresenceRow[] = [];
+    for (const row of rows) {
+      const { numUpdatedRows } = await tx
+        .updateTable('presence_states')
+        .set({ connected: 0, state_time: row.activity_time })
+        .where('device_id', '=', row.device_id)
+        .where('module_id', '=', row.module_id)
+        .where('connected', '=', 1)
+        .where('node', '=', node)
+        .executeTakeFirstOrThrow();
+      if (numUpdatedRows > 0n) ended.push({ ...row, connected: 0, state_time: row.activity_time });
+    }
+    // None of a whole batch: others were quicker, and there may be more behind these.
+    if (rows.length > 0 && ended.length === 0) continue;
+    return ended.map((row) => ({
+      key: row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id },
+      generationId: row.generation_id,
+      ...stateOf(row),
+    }));
   }
-  return rows.map((row) => ({
-    key: row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id },
-    generationId: row.generation_id,
-    ...stateOf({ ...row, connected: 0, state_time: row.activity_time }),
-  }));
 }
 
 const nameOf = (deviceId: string, moduleId: string): string => `${deviceId}/${moduleId}`;

@@ -23,7 +23,7 @@ import { freshTwin } from '../../core/twins/rules.ts';
 import type { ReportedPatch, Twin, TwinChange } from '../../core/twins/types.ts';
 import { markReported, markTwin } from './configuration-marks.ts';
 import { statesOf } from './configuration-rows.ts';
-import { directOf, keepingRows, lockingRows, numbered } from './engine.ts';
+import { directOf, keepingRows, lockingRows, numbered, padded } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { keepTwinEvents } from './twin-events.ts';
 import { type TwinText, twinOf } from './twin-text.ts';
@@ -440,14 +440,13 @@ export async function desiredVersion(
   return row && Number(row.version ?? freshTwin().desired.version);
 }
 
-/** One statement, whose text is the same for each number of ids. A fresh twin has no row, and nothing that is newer. */
+/** One statement. A fresh twin has no row, and nothing that is newer. */
 export async function desiredNewer(tx: Transaction, asked: readonly DesiredNote[]): Promise<readonly DesiredNote[]> {
   assert(asked.length > 0 && asked.length <= limits.desiredLookAtOnce, 'a bounded number of twins is asked for');
-  const ids = Array.from({ length: limits.desiredLookAtOnce }, (_, at) => (asked[at] ?? asked[0]).key.deviceId);
   const rows = await tx
     .selectFrom('twins')
     .select(['device_id', 'module_id', 'generation_id', 'desired_version'])
-    .where('device_id', 'in', ids)
+    .where('device_id', 'in', padded(asked.map(({ key }) => key.deviceId)))
     .execute();
   const nameOf = (deviceId: string, moduleId: string, generationId: string): string =>
     JSON.stringify([deviceId, moduleId, generationId]);
