@@ -1,6 +1,7 @@
-/** History through @azure/event-hubs: what retention has taken comes from the archive, and goes over to the log, as if nothing had been taken. */
+/** History through @azure/event-hubs and azure-eventhub: what retention has taken comes from the archive, and goes over to the log, as if nothing had been taken. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { PublisherLogin } from '../bench/load/publisher.ts';
@@ -9,6 +10,7 @@ import { apiOf } from '../test/drivers/api.ts';
 import { runMooring, type TestHub } from '../test/drivers/hub.ts';
 import { MqttDriver } from '../test/drivers/mqtt.ts';
 import { until } from '../test/drivers/until.ts';
+import { Client } from './support/client.ts';
 import { readEvents, type SeenEvent } from './support/events.ts';
 import { startStockHub, whyNot } from './support/hub.ts';
 
@@ -29,6 +31,23 @@ async function send(hub: TestHub, login: PublisherLogin, from: number, to: numbe
   await client.disconnect();
 }
 
+/** Reads in the group `past` until `count` events have come, ends the reader, and returns the places of those whose checkpoint is kept. */
+async function readSome(hub: TestHub, directory: string, count: number): Promise<readonly number[]> {
+  const reader = Client.start('events-checkpoint.mjs', hub.endpoints.caFile, {
+    ...{ connectionString: hub.endpoints.connectionStrings.eventHubs, consumerGroup: 'past', directory },
+  });
+  try {
+    await reader.next('ready');
+    const places: number[] = [];
+    while (places.length < count) places.push(Number((await reader.next('event', 60_000)).sequenceNumber));
+    await reader.stop();
+    for (const event of reader.seen('event')) places.push(Number(event.sequenceNumber));
+    return places;
+  } finally {
+    await reader.stop();
+  }
+}
+
 /** As the SDK shows it, in order of partition and place. */
 const shown = (events: readonly SeenEvent[]): unknown[] =>
   events
@@ -37,10 +56,11 @@ const shown = (events: readonly SeenEvent[]): unknown[] =>
     }))
     .toSorted((a, b) => Number(a.partition) - Number(b.partition) || a.sequenceNumber - b.sequenceNumber);
 
-test('@azure/event-hubs reads history from its start, a sequence number, an offset, a time', {
+test('the SDKs read history from its start, a sequence number, an offset, a time, and from a checkpoint in it', {
   skip: await whyNot(),
 }, async () => {
   const groups = ['--consumer-groups', 'past', '--history-groups', 'past'];
+  const directory = mkdtempSync(path.join(tmpdir(), 'mooring-checkpoints-'));
   let hub = await startStockHub([...groups, '--segment-bytes', '64KiB']);
   try {
     const api = apiOf(hub);
@@ -67,6 +87,11 @@ test('@azure/event-hubs reads history from its start, a sequence number, an offs
     await until('retention has taken some', () => filesOfLog() !== held);
     const wish = { connectionString, consumerGroup: 'past' };
     const past = shown(await readEvents(hub, { ...wish, count: ALL })) as SeenEvent[];
+    const inPython = (await readEvents(hub, { ...wish, count: ALL }, 'events-read.py')) as readonly SeenEvent[];
+    const same = ({ partition, sequenceNumber, offset, enqueuedTime, body, messageId }: SeenEvent): unknown => ({
+      ...{ partition, sequenceNumber, offset: String(offset), enqueuedTime, body, messageId },
+    });
+    assert.deepEqual((shown(inPython) as SeenEvent[]).map(same), past.map(same));
     assert.deepEqual(past.slice(0, OLD), shown(before));
     const now = await readEvents(hub, { connectionString, count: NEW });
     const first = past.findIndex((event) => event.sequenceNumber === now[0].sequenceNumber);
@@ -82,8 +107,29 @@ test('@azure/event-hubs reads history from its start, a sequence number, an offs
     for (const { position, expected } of places) {
       const found = await readEvents(hub, { ...wish, count: expected.length, positions: { [partition]: position } });
       assert.deepEqual(shown(found), expected, JSON.stringify(position));
+      const theirs = await readEvents(
+        hub,
+        { ...wish, count: expected.length, positions: { [partition]: position } },
+        'events-read.py',
+      );
+      assert.deepEqual(
+        (shown(theirs) as SeenEvent[]).map(same),
+        expected.map(same),
+        `Python: ${JSON.stringify(position)}`,
+      );
     }
+
+    // A reader that is ended within history, and goes on from its checkpoint into the log.
+    const early = await readSome(hub, directory, 400);
+    assert.ok(early.length >= 400 && early.length < OLD, `${early.length} events`);
+    const later = await readSome(hub, directory, ALL - early.length);
+    const kept = [...early, ...later].map((nth) => nth - past[0].sequenceNumber);
+    assert.deepEqual(
+      kept,
+      Array.from({ length: ALL }, (_, nth) => nth),
+    );
   } finally {
+    rmSync(directory, { recursive: true, force: true });
     await hub[Symbol.asyncDispose]();
   }
 });

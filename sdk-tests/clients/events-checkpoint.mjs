@@ -4,10 +4,19 @@ import * as eventHubs from '@azure/event-hubs';
 import { FileCheckpointStore } from '../../examples/checkpoint-store/file-checkpoint-store.ts';
 import { describeError, job, report } from './link.mjs';
 
-const { connectionString, directory } = await job();
-const client = new eventHubs.EventHubConsumerClient('$Default', connectionString, new FileCheckpointStore(directory), {
-  loadBalancingOptions: { strategy: 'greedy', updateIntervalInMs: 500, partitionOwnershipExpirationIntervalInMs: 2000 },
-});
+const { connectionString, directory, consumerGroup = '$Default' } = await job();
+const client = new eventHubs.EventHubConsumerClient(
+  consumerGroup,
+  connectionString,
+  new FileCheckpointStore(directory),
+  {
+    loadBalancingOptions: {
+      strategy: 'greedy',
+      updateIntervalInMs: 500,
+      partitionOwnershipExpirationIntervalInMs: 2000,
+    },
+  },
+);
 client.subscribe(
   {
     async processEvents(events, context) {

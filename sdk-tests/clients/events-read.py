@@ -1,5 +1,6 @@
-# azure-eventhub over TLS: reads every partition from its start until it has `count` events, then a little longer.
+# azure-eventhub over TLS: reads every partition from its start, or the given position, until it has `count` events, then a little longer.
 import base64
+import datetime
 import json
 import os
 import sys
@@ -61,9 +62,18 @@ def on_error(context, error):
     report("error", error={"name": type(error).__name__, "message": str(error)})
 
 
+def position(wish):
+    if "time" in wish:
+        return datetime.datetime.fromtimestamp(wish["time"] / 1000, datetime.timezone.utc)
+    return wish["sequenceNumber"] if "sequenceNumber" in wish else wish["offset"]
+
+
+positions = {partition: position(wish) for partition, wish in job.get("positions", {}).items()}
+starting = {partition: positions.get(partition, "-1") for partition in hub["partition_ids"]}
+
 receiving = threading.Thread(
     target=lambda: client.receive_batch(
-        on_event_batch, on_error=on_error, starting_position="-1", max_batch_size=300, max_wait_time=1
+        on_event_batch, on_error=on_error, starting_position=starting, max_batch_size=300, max_wait_time=1
     ),
     daemon=True,
 )
