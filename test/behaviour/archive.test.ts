@@ -1,6 +1,6 @@
 /** An archive as its operator and its readers see it, and history, over one listener thread and over two. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -111,6 +111,48 @@ test('what routes lead to an archive is in its files, which the command line lis
   assert.equal((await mooring('verify', 'cold', '--content')).code, 0);
   const none = await mooring('verify', 'none');
   assert.match(none.stderr, /There is no archive 'none'/);
+});
+
+test('an archive that is given another folder goes on there; its list stays, and what is missing is told, written again, or brought along', async () => {
+  const [old, other, third] = ['old', 'other', 'third'].map((name) => path.join(folder, 'moved', name));
+  const groups = ['--consumer-groups', 'past', '--history-groups', 'past'];
+  let hub = await startHub({ args: groups, env: { MOORING_ARCHIVE_FOLDER: old } });
+  try {
+    const api = apiOf(hub);
+    await api.routes.replace(declaration);
+    api.close();
+    const login = await deviceOf(hub);
+    const mooring = (...args: readonly string[]) => runMooring(['archive', ...args, '--data-dir', hub.dataDir]);
+    const holds = async (root: string): Promise<number> =>
+      total(await archivedIn(existsSync(root) ? filesIn(root) : new Map()));
+    const isWhole = (count: number) => async (): Promise<boolean> =>
+      (await mooring('verify', 'cold', '--content')).stdout.includes(` ${count} events, `);
+    await send(hub, login, 200, (nth) => `{"nth":${nth}}`);
+    await until('all is archived', isWhole(200), { everyMs: 300 });
+    const list = (await mooring('list', 'cold', '--json')).stdout;
+    await hub.stop();
+
+    hub = await hub.restart({ env: { MOORING_ARCHIVE_FOLDER: other } });
+    assert.equal((await mooring('list', 'cold', '--json')).stdout, list);
+    const missing = await mooring('verify', 'cold');
+    assert.equal(missing.code, 1);
+    assert.equal(missing.stdout.match(/: missing\. It is not in the store\.$/gm)?.length, JSON.parse(list).length);
+    await send(hub, login, 50, (nth) => `{"later":${nth}}`);
+    await until('new events are in the new folder', async () => (await holds(other)) === 50, { everyMs: 300 });
+    assert.equal((await events(hub, 'past')).length, 250, 'history needs no file of what the event log has');
+    await mooring('verify', 'cold', '--repair');
+    await until('the missing ones are written again', isWhole(250), { everyMs: 300 });
+    assert.equal(await holds(other), 250);
+    assert.equal(await holds(old), 200, 'the old folder is left as it was');
+    await hub.stop();
+
+    cpSync(other, third, { recursive: true });
+    rmSync(other, { recursive: true });
+    hub = await hub.restart({ env: { MOORING_ARCHIVE_FOLDER: third } });
+    assert.ok(await isWhole(250)(), 'who brings the files along has all of them');
+  } finally {
+    await hub[Symbol.asyncDispose]();
+  }
 });
 
 test('the query of the page about archives, word for word, in DuckDB', { skip: missingReaders() }, async () => {
