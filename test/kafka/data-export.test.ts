@@ -89,10 +89,21 @@ async function sendSome(hub: TestHub, batches: number): Promise<void> {
   }
 }
 
-async function readAll(hub: TestHub): Promise<ReadEvent[]> {
+const routes = {
+  endpoints: [{ name: 'copy', kind: 'eventHub', eventHub: 'Site.Copy', partitions: 3 }],
+  routes: [
+    { name: 'all', endpoint: 'copy' },
+    { name: 'shown', endpoint: 'events' },
+  ],
+};
+
+/** @param eventHub by its name; absent = the built-in one */
+async function readAll(hub: TestHub, eventHub?: string): Promise<ReadEvent[]> {
   const events: ReadEvent[] = [];
   const { ports, connectionStrings } = hub.endpoints;
-  const place = { port: ports.amqp as number, connectionString: connectionStrings.eventHubsEmulator };
+  const whole = connectionStrings.eventHubsEmulator;
+  const connectionString = eventHub === undefined ? whole : whole.replace(/EntityPath=[^;]*/, `EntityPath=${eventHub}`);
+  const place = { port: ports.amqp as number, connectionString };
   await readToEnd(place, new Map(), (event) => events.push(event));
   return events;
 }
@@ -141,9 +152,22 @@ test('a hub goes into Kafka and PostgreSQL and back: events keep numbers and tim
   const place = newPlace(kafka);
   const flags = flagsOf(place);
   await using embedded = await startHub({ dataDir: folder.at('old'), args: ['--storage', 'embedded', ...small] });
+  const copied = async (hub: TestHub, count: number): Promise<readonly ReadEvent[]> => {
+    let events: readonly ReadEvent[] = [];
+    const hasAll = async () => {
+      events = seen(await readAll(hub, 'site.copy'));
+      return events.length >= count;
+    };
+    await until(`the event hub of the endpoint has ${count}`, hasAll, { everyMs: 300 });
+    return events;
+  };
+  const first = apiOf(embedded);
+  await first.routes.replace(routes);
+  first.close();
   await fill(embedded);
   const before = seen(await readAll(embedded));
   const facts = await told(embedded);
+  const copyBefore = await copied(embedded, 482);
   const firsts = [...Map.groupBy(before, ({ partition }) => partition).values()].map(([{ sequence }]) => sequence);
   assert.ok(
     firsts.some((sequence) => sequence > 0),
@@ -155,6 +179,7 @@ test('a hub goes into Kafka and PostgreSQL and back: events keep numbers and tim
   assert.equal(there.code, 0, there.stderr);
   assert.match(there.stderr, /events of mooring: \d+ of \d+/, 'progress is shown');
   assert.match(there.stdout, new RegExp(`events of mooring: ${before.length}\\n`));
+  assert.match(there.stdout, /events of Site\.Copy: 482\n/);
   assert.doesNotMatch(there.stdout, /put together/);
   const keyOf = (name: string): string => readFileSync(path.join(folder.at(name), 'keys', 'tables.key'), 'utf8');
   assert.notEqual(keyOf('new'), keyOf('old'), 'stored keys are sealed with a key of the new folder alone');
@@ -180,6 +205,7 @@ test('a hub goes into Kafka and PostgreSQL and back: events keep numbers and tim
   });
   assert.deepEqual(await told(cluster), facts);
   assert.deepEqual(seen(await readAll(cluster)), before, 'the same events');
+  assert.deepEqual(await copied(cluster, 482), copyBefore, 'and in the event hub of the endpoint');
   await sendSome(cluster, 1);
   const api = apiOf(cluster);
   const sent = await api.commands.send({ deviceId: 'two' }, { bodyText: 'third' });
@@ -189,6 +215,7 @@ test('a hub goes into Kafka and PostgreSQL and back: events keep numbers and tim
   assert.equal(middle.length, before.length + 42);
   const [kept, added] = [new Set(before.map(nameOf)), middle.map(nameOf)];
   assert.ok([...kept].every((name) => added.includes(name)));
+  const copyMiddle = await copied(cluster, 482 + 42);
   const lastFacts = await told(cluster);
   await cluster.stop();
 
@@ -199,8 +226,10 @@ test('a hub goes into Kafka and PostgreSQL and back: events keep numbers and tim
   await using home = await startHub({ dataDir: folder.at('back'), args: ['--storage', 'embedded'] });
   assert.deepEqual(await told(home), lastFacts);
   assert.deepEqual(seen(await readAll(home)), middle, 'the same events');
+  assert.deepEqual(await copied(home, 482 + 42), copyMiddle);
   await sendSome(home, 1);
   assert.equal((await readAll(home)).length, middle.length + 42);
+  assert.equal((await copied(home, 482 + 84)).length, 482 + 84, 'delivery goes on, each once');
   t.diagnostic(`${middle.length} events, from sequence number ${before[0].sequence} on`);
 });
 

@@ -17,16 +17,16 @@ import { loadSqlite, openSqliteRows } from '../../stores/embedded/tables/row-cop
 import { KafkaCluster } from '../../stores/kafka/cluster.ts';
 import { openKafkaEventLog } from '../../stores/kafka/event-log.ts';
 import { TopicLoader } from '../../stores/kafka/loader.ts';
-import { beginLoading, endLoading, type TopicWish } from '../../stores/kafka/topics.ts';
+import { beginLoading, endLoading } from '../../stores/kafka/topics.ts';
 import { createKeyCipher, type KeyRing } from '../../stores/tables/key-cipher.ts';
 import { TABLES_FORMAT } from '../../stores/tables/migrations.ts';
 import { checkKey } from '../../stores/tables/prepare.ts';
 import type { RowSource } from '../../stores/tables/row-copy.ts';
 import type { Settings } from '../config/config.ts';
 import { DATA_FORMAT, DataFolderError, type HubFacts, readDataFacts, writeFacts } from '../data/data-folder.ts';
-import { monitoringName } from '../endpoints.ts';
-import { accessOf, topicWish } from '../storage/cluster.ts';
+import { accessOf } from '../storage/cluster.ts';
 import { type CopiedEvents, journalToTopic, topicToJournal } from './event-copies.ts';
+import { type ExportedLog, exportedLogs } from './exported-logs.ts';
 import { copyParts, makeEmptyFolder } from './folder-parts.ts';
 import { type JournalSums, sumUp } from './journal-sums.ts';
 
@@ -65,7 +65,9 @@ export async function exportToCluster(wish: ExportWish): Promise<Exported> {
   try {
     const source = sourceRing(wish);
     checkRows(rows, source);
-    const logs = await journalsOf(wish, facts);
+    const { logs: found, endpoints } = await exportedLogs(settings, facts, rows, source);
+    if (wish.renumbers && endpoints.length > 0) throw new Error(keepPlaces(endpoints));
+    const logs = await journalsOf(wish, found);
     makeEmptyFolder(target);
     const ring = ringFor(wish, source);
     const place = { url: settings.postgresUrl ?? '', schema: settings.postgresSchema };
@@ -110,19 +112,20 @@ export async function exportToFolder(wish: ExportWish): Promise<Exported> {
     const ring = ringFor(wish, source);
     const events: Record<string, CopiedEvents> = {};
     const ledger: Record<string, { newest: number; ceilings: number[] }> = {};
-    for (const { name, partitions, topic } of logsOf(settings, facts)) {
+    const { logs } = await exportedLogs(settings, facts, rows, source);
+    for (const { name, place, partitions, topic } of logs) {
       const log = await openKafkaEventLog({
         ...{ cluster, topic: topic.name, name, partitionCount: partitions, createdTime: facts.createdTime },
         ...{ clock, log: silentLog, form: kafkaRecordForm() },
       });
-      const place = { folder: path.join(target, 'events', name), segmentBytes: settings.segmentBytes, random };
-      const { newest, nextSequences, ...copied } = await topicToJournal(log, place, (done) =>
+      const journal = { folder: path.join(target, 'events', place), segmentBytes: settings.segmentBytes, random };
+      const { newest, nextSequences, ...copied } = await topicToJournal(log, journal, (done) =>
         wish.progress(`events of ${name}`, done, undefined),
       );
       await log.close();
       events[name] = copied;
       // What no event has been acknowledged in is not missed when it is gone.
-      ledger[name] = { newest: copied.events > 0 ? newest : -1, ceilings: [...nextSequences] };
+      ledger[place] = { newest: copied.events > 0 ? newest : -1, ceilings: [...nextSequences] };
     }
     const counts: Record<string, number> = {};
     const tables = await loadSqlite(rows, {
@@ -142,38 +145,25 @@ export async function exportToFolder(wish: ExportWish): Promise<Exported> {
   }
 }
 
-interface ExportedLog {
-  readonly name: string;
-  readonly partitions: number;
-  readonly topic: TopicWish;
-}
-
 interface SourceLog extends ExportedLog {
   /** Undefined = nothing was ever written into it. */
   readonly journal: ReadJournal | undefined;
   readonly sums: JournalSums;
 }
 
-function logsOf(settings: Settings, { hubName, partitions }: HubFacts): readonly ExportedLog[] {
-  const of = (name: string, count: number, days: number): ExportedLog => ({
-    ...{ name, partitions: count },
-    topic: topicWish(settings, { name, partitions: count, days }),
-  });
-  return [
-    of(hubName, partitions, settings.retentionDays),
-    of(monitoringName(hubName), 1, settings.monitoringRetentionDays),
-  ];
-}
+const keepPlaces = (endpoints: readonly string[]): string =>
+  `--renumber is not for a hub with endpoints (${endpoints.join(', ')}): they keep their places in the log by its numbers. Start it, let ` +
+  'them come to the end of the log, and remove them; declare them again where the hub is then.';
 
-/** Both journals, read once. @throws Error one is damaged, or its numbers cannot be kept */
+/** All journals, read once. @throws Error one is damaged, or its numbers cannot be kept */
 async function journalsOf(
   { settings, renumbers, progress }: ExportWish,
-  facts: HubFacts,
+  found: readonly ExportedLog[],
 ): Promise<readonly SourceLog[]> {
   const logs: SourceLog[] = [];
-  for (const log of logsOf(settings, facts)) {
-    const { name, partitions } = log;
-    const folder = path.join(settings.dataDir, 'events', name);
+  for (const log of found) {
+    const { name, place, partitions } = log;
+    const folder = path.join(settings.dataDir, 'events', place);
     const journal = existsSync(folder) ? await readJournal(folder, partitions) : undefined;
     const none = new Array<number>(partitions).fill(0);
     const nothing: JournalSums = { events: 0, firstSequences: none, nextSequences: none, unused: 0 };

@@ -44,8 +44,13 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     steps.add(`event log ${name}`, () => eventLog.close());
     return eventLog;
   };
-  const openUnkept = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
-    const wish = topicWish(settings, { name, partitions: partitionCount, days });
+  const openUnkept = async (
+    name: string,
+    partitionCount: number,
+    days: number,
+    place = name,
+  ): Promise<KafkaEventLog> => {
+    const wish = topicWish(settings, { name: place, partitions: partitionCount, days });
     const { name: topic } = wish;
     await ensureTopic(cluster, wish, clock);
     const { createdTime } = folder.facts;
@@ -85,7 +90,8 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     logs: { telemetry, monitoring },
     // Brokers bound a topic by age here; by size where their own settings say so.
     async openEventHub({ name, partitions, retentionMs }) {
-      const eventLog = await openUnkept(name, partitions, retentionMs / DAY_MS);
+      // Event hubs are found by their names in any case; topics are not.
+      const eventLog = await openUnkept(name, partitions, retentionMs / DAY_MS, name.toLowerCase());
       return { log: eventLog, close: () => eventLog.close() };
     },
     codec: kafkaRecordCodec,
