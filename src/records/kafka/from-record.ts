@@ -1,7 +1,7 @@
 /** A record of the event log, as `record-codec.ts` writes it, taken apart and put together as a record of Kafka. */
 import type { HubEventStamp, Telemetry, TelemetrySystem } from '../../core/events/types.ts';
 import { type BareMessage, readBareMessage } from '../../wire/amqp/bare-message.ts';
-import { RECORD_HEADER_BYTES, readRecordHeader } from '../../wire/amqp/record.ts';
+import { RECORD_HEADER_BYTES, readRecordHeader, routingMark } from '../../wire/amqp/record.ts';
 import { recordCodec, TRACE_KEY } from '../record-codec.ts';
 import { kafkaRecordCodec } from './record-codec.ts';
 
@@ -33,14 +33,16 @@ const CREATION_TIME = 'iothub-creation-time-utc';
 export function kafkaContentOf(bytes: Buffer, start: number, end: number): KafkaContent {
   const { hubTime } = readRecordHeader(bytes, start, end);
   const read = readBareMessage(bytes.subarray(start + RECORD_HEADER_BYTES, end));
+  // Which endpoints get it, and whether readers see it, was decided when it came.
+  const mark = routingMark(bytes, start);
   const isSame = ({ stamp, message }: Omit<TakenApart, 'hubTime'>): boolean =>
-    recordCodec.encode(stamp, message, hubTime).equals(bytes.subarray(start, end));
+    recordCodec.encode(stamp, message, hubTime, mark).equals(bytes.subarray(start, end));
   const parts = takenApart(read, true);
   // A device may have given a property of its own the name of one of the hub's.
   const others = isSame(parts) ? parts : takenApart(read, false);
   const isOthers = others === parts || isSame(others);
   const { stamp, message } = isOthers ? others : parts;
-  return { bytes: kafkaRecordCodec.encode(stamp, message, hubTime), isSame: isOthers };
+  return { bytes: kafkaRecordCodec.encode(stamp, message, hubTime, mark), isSame: isOthers };
 }
 
 /** @param hasOwn whether properties of the hub's names are the hub's */

@@ -10,7 +10,7 @@ import {
   writeVarint,
 } from '../../wire/kafka/record-batch.ts';
 import type { RecordForm } from '../../wire/kafka/record-form.ts';
-import { recordCodec } from '../record-codec.ts';
+import { recordCodec, routingMark } from '../record-codec.ts';
 import { kafkaContentOf } from './from-record.ts';
 import { kafkaRecordCodec } from './record-codec.ts';
 import { kafkaRecordForm } from './record-form.ts';
@@ -198,11 +198,12 @@ test('a record of the journal that goes to Kafka comes back byte by byte, also w
     properties: [...more, ...message.properties, ...more],
   }));
   fc.assert(
-    fc.property(stamps, fc.oneof(messages, withOwn), time, (stamp, message, at) => {
-      const kept = recordCodec.encode(stamp, message, at);
+    fc.property(stamps, fc.oneof(messages, withOwn), time, marks, (stamp, message, at, mark) => {
+      const kept = recordCodec.encode(stamp, message, at, mark);
       const around = Buffer.concat([Buffer.alloc(3), kept, Buffer.alloc(2)]);
       const { bytes, isSame } = kafkaContentOf(around, 3, 3 + kept.length);
       const [back] = read([bytes], form);
+      assert.equal(routingMark(back, 0), mark);
       if (isSame) assert.deepEqual(back, kept);
       // What neither way of reading gives byte by byte is a property in front of one that the hub has written itself.
       else assert.ok(message.properties.some(([name]) => name.startsWith('iothub-')));
