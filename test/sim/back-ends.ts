@@ -10,6 +10,7 @@ import type { RegistryChecker } from './check-registry.ts';
 import type { Checkers } from './device.ts';
 import type { Directory } from './directory.ts';
 import { type HubHost, NoAnswer } from './hub-host.ts';
+import { isOfCluster } from './kafka/refusals.ts';
 import type { ServiceDoor } from './service-door.ts';
 import type { World } from './world.ts';
 
@@ -28,6 +29,10 @@ export interface Parts {
 
 /** The code of a refusal; undefined = nobody knows whether it has happened. */
 export function refusalOf(world: World, error: unknown): string | undefined {
+  // Whether the database has done it is not known.
+  if (isOfCluster(error)) return undefined;
+  // By HTTP, which does not say why.
+  if (world.plan.cluster && error instanceof HubError && error.code === 'ServiceUnavailable') return undefined;
   if (error instanceof HubError) return error.code;
   const isFault = error instanceof NoAnswer || (error instanceof Error && error.message === 'disk I/O error');
   world.check(isFault, () => `a back end was answered ${error instanceof Error ? error.stack : error}`);

@@ -8,6 +8,7 @@ import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
 import type { AmqpConnections } from '../../src/protocols/amqp/connections.ts';
 import type { JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
+import type { Broker } from '../../src/stores/kafka/broker-connection.ts';
 import type { Plan } from './plan.ts';
 
 /** A bug, as something that is put between the hub and one of its parts. */
@@ -30,6 +31,9 @@ export interface Canary {
   /** A member does not hear that its link has closed. */
   readonly isDeaf?: true;
   places?(places: Places): Places;
+  /** Between the hub and a broker of Kafka. */
+  broker?(broker: Broker): Broker;
+  readonly comparesNothing?: true;
   amqp?(connections: AmqpConnections): AmqpConnections;
   /** The power has failed, and nothing runs. */
   crashed?(tables: {

@@ -201,8 +201,10 @@ export class DeviceTwin {
     this.#world.check(isDone || !request.calm, () => `all is calm, and ${this.#id} is answered ${status} ${payload}`);
     if (request.kind === 'read') {
       if (isDone) twins.read(this.#id, generationId, request.least, payload.toString());
-    } else if (!isDone) twins.refused(request.changing);
-    else {
+    } else if (!isDone) {
+      // The database has done it, perhaps, and its answer was lost.
+      if (!(this.#world.plan.cluster && status === 503)) twins.refused(request.changing);
+    } else {
       twins.reported(request.changing, generationId, version);
       const { number: before, version: beforeVersion } = link.lastReport;
       // Answers come in whatever order; versions are in the order of the reports.

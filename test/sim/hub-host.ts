@@ -17,7 +17,8 @@ import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
-import { createPresence } from '../../src/core/presence/presence.ts';
+import type { Places } from '../../src/core/presence/places.ts';
+import { createPresence, type PresenceRoom } from '../../src/core/presence/presence.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
@@ -26,6 +27,7 @@ import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec, twinEventCorrelation } from '../../src/records/record-codec.ts';
+import { Comparing, watchedPlaces } from '../../src/server/nodes/comparing.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
@@ -33,6 +35,7 @@ import type { HubHostParts } from '../../src/server/threads/hub-host.ts';
 import { authorityCalls, identityCalls } from '../../src/server/threads/store-calls.ts';
 import { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
 import { type EmbeddedEventLog, openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
+import type { StoredLog } from '../../src/stores/event-log/stored-log.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConfigurationStore } from '../../src/stores/memory/configurations.ts';
@@ -49,15 +52,30 @@ import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import type { Canary } from './canary.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
+import { SimulatedDatabase } from './database.ts';
+import { SimulatedBrokers } from './kafka/brokers.ts';
+import { openSimulatedKafkaLog } from './kafka/event-log.ts';
+import { isOfCluster } from './kafka/refusals.ts';
 import { type Doors, Members } from './members.ts';
 import { Life } from './scheduler.ts';
-import { behind, identitiesBehind, placesBehind, slowFiles, TableThread, twinsBehind } from './storage.ts';
+import {
+  behind,
+  identitiesBehind,
+  placesBehind,
+  slowFiles,
+  type TableCalls,
+  TableThread,
+  twinsBehind,
+} from './storage.ts';
 import type { World } from './world.ts';
 
 const DAY_MS = 86_400_000;
 const RETENTION_DAYS = 100;
 /** Where old clients would be sent. */
 const AMQPS_PORT = 5671;
+
+/** The journal, or a topic of Kafka. */
+export type OwnLog = Pick<EmbeddedEventLog, 'close'> & StoredLog;
 
 /** One run of the process. */
 export interface Running {
@@ -66,7 +84,7 @@ export interface Running {
   doors(client: string): Doors | undefined;
   readonly members: Members | undefined;
   readonly hub: WholeHub;
-  readonly eventLog: EmbeddedEventLog;
+  readonly eventLog: OwnLog;
   readonly mqtt: MqttConnections;
   readonly amqp: AmqpConnections;
   /** Absent where nobody asks by HTTP: its routes take long to build. */
@@ -90,6 +108,8 @@ export class NoAnswer extends Error {
 
 export class HubHost {
   readonly disk = new VirtualDisk();
+  /** Absent where the hub keeps events on its own disk. */
+  readonly brokers: SimulatedBrokers | undefined;
   readonly tables;
   /** Every line of level error that the hub wrote. */
   readonly errors: string[] = [];
@@ -111,6 +131,7 @@ export class HubHost {
     this.#canary = canary;
     this.#dice = world.dice('hub');
     this.#monitoring = new MonitoringChecker(world);
+    this.brokers = world.plan.cluster ? new SimulatedBrokers(world) : undefined;
     const identities = createMemoryIdentityStore();
     const twins = createMemoryTwinStore(identities, world.plan.twinBackEnds > 0 ? world.scheduler : undefined);
     this.tables = {
@@ -143,7 +164,8 @@ export class HubHost {
     const failed = this.#ends(life).then(() => undefined);
     const started = this.#open(life).catch((error: NodeJS.ErrnoException) => {
       world.trace('hub', `does not start: ${error.message}`);
-      const expected = error.code === 'EIO' || error.code === 'ENOSPC' || error.message === 'disk I/O error';
+      const expected =
+        isOfCluster(error) || error.code === 'EIO' || error.code === 'ENOSPC' || error.message === 'disk I/O error';
       world.check(expected, () => `the hub does not start: ${error.stack}`);
       life.end();
       return undefined;
@@ -230,26 +252,17 @@ export class HubHost {
     const { clock } = life;
     const { random } = this.#dice;
     const faults = world.dice(`tables-${counters.crashes + counters.stops}`);
-    const thread = new TableThread(life, faults, () => {
-      const fails =
-        !world.calm && faults.chance(this.disk.usedBytes >= this.disk.capacityBytes ? 0.8 : plan.tableFaultRate);
-      if (fails) counters.tableFaults++;
-      return fails;
-    });
+    const database = plan.cluster ? new SimulatedDatabase(world, life, faults) : undefined;
+    const thread: TableCalls =
+      database ??
+      new TableThread(life, faults, () => {
+        const fails =
+          !world.calm && faults.chance(this.disk.usedBytes >= this.disk.capacityBytes ? 0.8 : plan.tableFaultRate);
+        if (fails) counters.tableFaults++;
+        return fails;
+      });
     const log = this.#log(life);
-    const files = slowFiles(this.disk, life, this.#dice);
-    const opened = await openEmbeddedEventLog({
-      folder: '/events',
-      name: 'mooring',
-      partitionCount: plan.partitions,
-      retentionMs: RETENTION_DAYS * DAY_MS,
-      segmentBytes: plan.segmentBytes,
-      clock,
-      random,
-      log,
-      files: canary.files?.(files) ?? files,
-      defer: (callback) => void clock.after(0.01, callback),
-    });
+    const opened = await this.#openLog(life, log);
     const eventLog: EventLog = canary.eventLog?.(opened, counters.crashes) ?? opened;
     const { tables } = this;
     this.#policies = await ensurePolicies(behind(thread, tables.policies), {}, random);
@@ -284,8 +297,13 @@ export class HubHost {
       limits: { commands: { deadLetterMs: RETENTION_DAYS * DAY_MS } },
       ...{ clock, random, log },
     };
-    const places = placesBehind(createMemoryPlaces(), plan.members > 0 ? life : undefined, this.#dice);
-    const own = createPresence({ places: canary.places?.(places) ?? places, clock, log });
+    const memory = createMemoryPlaces();
+    const behindThem = placesBehind(memory, plan.members > 0 ? life : undefined, this.#dice);
+    const places = canary.places?.(behindThem) ?? behindThem;
+    const own =
+      database === undefined
+        ? createPresence({ places, clock, log })
+        : presenceOfNode(database.places(places), life, log, canary.comparesNothing);
     const presence = keepPresence(canary.presence?.(own) ?? own, { store: presenceStates, clock, log });
     const keptTwins = twinsBehind(thread, tables.twins, life);
     const twins = canary.twins?.(keptTwins) ?? keptTwins;
@@ -343,7 +361,30 @@ export class HubHost {
     };
   }
 
-  #members(life: Life, eventLog: EmbeddedEventLog, shared: SharedByMembers): Members {
+  #openLog(life: Life, log: Log): Promise<OwnLog> {
+    const { clock } = life;
+    const canary = this.#canary;
+    const { brokers } = this;
+    if (brokers !== undefined) {
+      const parts = { world: this.#world, life, brokers, dice: this.#dice, log };
+      return openSimulatedKafkaLog({ ...parts, ...(canary.broker && { seen: canary.broker }) });
+    }
+    const files = slowFiles(this.disk, life, this.#dice);
+    return openEmbeddedEventLog({
+      folder: '/events',
+      name: 'mooring',
+      partitionCount: this.#world.plan.partitions,
+      retentionMs: RETENTION_DAYS * DAY_MS,
+      segmentBytes: this.#world.plan.segmentBytes,
+      clock,
+      random: this.#dice.random,
+      log,
+      files: canary.files?.(files) ?? files,
+      defer: (callback) => void clock.after(0.01, callback),
+    });
+  }
+
+  #members(life: Life, eventLog: OwnLog, shared: SharedByMembers): Members {
     return new Members({
       ...{
         world: this.#world,
@@ -385,6 +426,21 @@ export class HubHost {
     const log: Log = { debug: quiet, info: quiet, warn: quiet, error: say, child: () => log };
     return log;
   }
+}
+
+/** As the server has it with nodes: connections are compared with their places where an answer about these was lost. */
+function presenceOfNode(places: Places, life: Life, log: Log, comparesNothing = false): PresenceRoom {
+  const { clock } = life;
+  const comparing = new Comparing({ clock, log, compare: () => own.compare() });
+  const own = createPresence({ places: watchedPlaces(places, () => comparing.soon()), clock, log });
+  const renew = (): void => {
+    clock.after(limits.nodeRenewMs, () => {
+      renew();
+      if (!comparesNothing) void comparing.renewed();
+    });
+  };
+  renew();
+  return own;
 }
 
 /** With what has caused it, which may have been in another member. */

@@ -1,12 +1,13 @@
 /**
  * Runs simulations: `npm run sim -- --seeds 1000` as many of random seeds, `--seed S` that one and those behind it.
  * `--minutes M` stops then; `--plan '{…}'` changes the plan that the seed gives, `--canary NAME` puts a bug in, `--trace`
- * prints what happens. A seed that fails is reduced, and printed with the command that repeats it.
+ * prints what happens; `--cluster` has the hub on Kafka and PostgreSQL. A seed that fails is reduced, and printed with the command that repeats it.
  */
 import { parseArgs } from 'node:util';
 import { canaries } from './canaries.ts';
+import { clusterCanaries } from './canaries-cluster.ts';
 import { inOneLoop } from './canary.ts';
-import { type Plan, planOf } from './plan.ts';
+import { clusterPlanOf, type Plan, planOf } from './plan.ts';
 import { reduce } from './reduce.ts';
 import { simulate } from './simulate.ts';
 
@@ -18,10 +19,13 @@ const { values } = parseArgs({
     plan: { type: 'string' },
     canary: { type: 'string' },
     trace: { type: 'boolean' },
+    cluster: { type: 'boolean' },
   },
 });
 
-const canary = canaries.find(({ name }) => name === values.canary);
+/** Of Kafka and PostgreSQL where that is asked for. */
+const planOfSeed = values.cluster ? clusterPlanOf : planOf;
+const canary = [...canaries, ...clusterCanaries].find(({ name }) => name === values.canary);
 if (values.canary !== undefined && canary === undefined) throw new Error(`There is no canary ${values.canary}.`);
 const changes = {
   ...(canary && { ...inOneLoop, ...canary.plan }),
@@ -36,7 +40,7 @@ let failed = 0;
 let ran = 0;
 
 for (let seed = first; seed < first + seeds && performance.now() < until; seed++, ran++) {
-  const plan = { ...planOf(seed), ...changes };
+  const plan = { ...planOfSeed(seed), ...changes };
   const options = { ...(canary && { canary }), print: values.trace ?? false };
   const outcome = await simulate(plan, options);
   for (const [name, value] of Object.entries(outcome.counters)) sums[name] = (sums[name] ?? 0) + value;
@@ -45,10 +49,11 @@ for (let seed = first; seed < first + seeds && performance.now() < until; seed++
   failed++;
   process.stdout.write(`seed ${seed}: ${outcome.finding.message}\n`);
   const least = await reduce(outcome, canary);
-  const differs = Object.entries(least.plan).filter(([name, value]) => planOf(seed)[name as keyof Plan] !== value);
+  const differs = Object.entries(least.plan).filter(([name, value]) => planOfSeed(seed)[name as keyof Plan] !== value);
   const planText = JSON.stringify(Object.fromEntries(differs.filter(([name]) => name !== 'seed')));
   process.stdout.write(`${least.lastLines.slice(-40).join('\n')}\n${least.finding?.stack}\n`);
-  const bug = canary === undefined ? '' : ` --canary '${canary.name}'`;
+  const storage = values.cluster ? ' --cluster' : '';
+  const bug = `${storage}${canary === undefined ? '' : ` --canary '${canary.name}'`}`;
   process.stdout.write(`again: npm run sim -- --seed ${seed}${bug}\n`);
   process.stdout.write(`reduced: npm run sim -- --seed ${seed} --plan '${planText}'${bug}\n\n`);
 }

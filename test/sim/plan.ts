@@ -51,6 +51,14 @@ export interface Plan {
   readonly linkBreakEveryMs: number;
   /** Back ends that change twins and invoke methods; 0 = devices have nothing to do with either. */
   readonly twinBackEnds: number;
+  /** Events in Kafka and tables in PostgreSQL, as the simulation has them: what the disk of the hub does means nothing then. */
+  readonly cluster: boolean;
+  /** A broker dies or hangs. */
+  readonly brokerFaultEveryMs: number;
+  /** Of the requests, and of the answers, of brokers: those that come late, are lost or say that they are not sure. */
+  readonly brokerFaultRate: number;
+  /** Of the calls of the database: those whose answer is lost. Half of them have happened. */
+  readonly answerLossRate: number;
 }
 
 /** Each seed has faults of its own: one in which everything happens at once hides what happens otherwise. */
@@ -90,6 +98,22 @@ export function planOf(seed: number): Plan {
     memberDeathEveryMs: some(0.5, () => between(4, 30) * 1000),
     twinBackEnds: some(0.6, () => between(1, 2)),
     linkBreakEveryMs: some(0.5, () => between(4, 30) * 1000),
+    ...{ cluster: false, brokerFaultEveryMs: 0, brokerFaultRate: 0, answerLossRate: 0 },
+  };
+}
+
+/** The same of a hub on Kafka and PostgreSQL. Its journal takes nothing from listener threads, so that it has none. */
+export function clusterPlanOf(seed: number): Plan {
+  const random = seededRandom(seed ^ 0xc1a5);
+  const some = (share: number, value: () => number): number => (random.next() < share ? value() : 0);
+  return {
+    ...planOf(seed),
+    ...{ members: 0, memberDeathEveryMs: 0, linkBreakEveryMs: 0 },
+    ...{ diskFaultRate: 0, tableFaultRate: 0, diskFullEveryMs: 0 },
+    cluster: true,
+    brokerFaultEveryMs: some(0.6, () => (5 + 25 * random.next()) * 1000),
+    brokerFaultRate: some(0.7, () => 0.05 * random.next()),
+    answerLossRate: some(0.6, () => 0.03 * random.next()),
   };
 }
 
@@ -125,6 +149,9 @@ export function reductions(plan: Plan): readonly Plan[] {
     'httpShare',
     'memberDeathEveryMs',
     'linkBreakEveryMs',
+    'brokerFaultEveryMs',
+    'brokerFaultRate',
+    'answerLossRate',
   ] as const;
   for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
   for (const name of ['identitiesChange', 'purges', 'stalls', 'visits', 'tokensEnd'] as const) {

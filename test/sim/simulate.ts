@@ -20,6 +20,7 @@ import { Directory } from './directory.ts';
 import { HttpDevices } from './http-devices.ts';
 import { httpServiceDoor } from './http-service-door.ts';
 import { HubHost } from './hub-host.ts';
+import { isOfCluster } from './kafka/refusals.ts';
 import { failPower, fillDisk, keepRunning, setClock, stopHub } from './operator.ts';
 import type { Plan } from './plan.ts';
 import { waistDoor } from './service-door.ts';
@@ -67,7 +68,7 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
     if (running === undefined) return;
     await checkers.events.verify(running.hub.events.eventHub('mooring') ?? running.eventLog).catch((error) => {
       // The disk may refuse to be read while it is at it.
-      if (error.code !== 'EIO' && error.code !== 'EBADF') throw error;
+      if (!isOfCluster(error) && error.code !== 'EIO' && error.code !== 'EBADF') throw error;
     });
   };
   world.act('operator', () => keepRunning(world, host, async () => world.act('verify', verifyEvents)));
@@ -215,5 +216,7 @@ async function unfinished({ host, directory }: Parts, busy: () => string | undef
 
 /** Faults that were injected are to be told by the log. */
 function expected(line: string): boolean {
-  return /disk I\/O error|EIO|ENOSPC|EBADF|cannot store or serve at the moment/.test(line);
+  return /disk I\/O error|EIO|ENOSPC|EBADF|cannot store or serve at the moment|a batch|batches of events|Kafka|broker|Connection terminated|EventLogUnavailable/.test(
+    line,
+  );
 }

@@ -51,8 +51,14 @@ interface Operation {
   refuse(error: Error): void;
 }
 
+/** What carries out calls of the tables. */
+export interface TableCalls {
+  /** @param before runs before the caller is answered @param keys calls with one in common are carried out in order, if they may be in another */
+  call<Value>(work: () => Promise<Value>, before?: () => void, keys?: readonly string[]): Promise<Value>;
+}
+
 /** The thread that owns the tables: operations in order of arrival, many in one commit. */
-export class TableThread {
+export class TableThread implements TableCalls {
   readonly #life: Life;
   readonly #dice: Dice;
   /** Whether the commit that begins now fails; nothing of it is applied then. */
@@ -113,16 +119,24 @@ export class TableThread {
 type Method = (...parameters: unknown[]) => Promise<unknown>;
 
 /** The same store behind the thread. */
-export function behind<Store extends object>(thread: TableThread, store: Store): Store {
+export function behind<Store extends object>(thread: TableCalls, store: Store): Store {
   const methods = Object.entries(store) as [string, Method][];
   return Object.fromEntries(
     methods.map(([name, method]) => [
       name,
       name.startsWith('watch')
         ? method
-        : (...parameters: unknown[]) => thread.call(() => method.apply(store, parameters)),
+        : (...parameters: unknown[]) =>
+            thread.call(() => method.apply(store, parameters), undefined, keysOf(name, parameters)),
     ]),
   ) as Store;
+}
+
+/** Calls about the commands of one identity take effect in the order in which they were made, as in PostgreSQL's store. */
+function keysOf(name: string, [first]: readonly unknown[]): readonly string[] {
+  if (!['enqueue', 'lockNext', 'settle', 'releaseHolder', 'purge', 'forget'].includes(name)) return [];
+  const { deviceId, target } = first as { readonly deviceId?: string; readonly target?: { readonly deviceId: string } };
+  return [`commands of ${deviceId ?? target?.deviceId}`];
 }
 
 /** Places in a store that takes its time with each call. @param life of the process; undefined = they answer at once */
@@ -144,7 +158,7 @@ export function placesBehind(places: Places, life: Life | undefined, dice: Dice)
 }
 
 /** Watchers of this life hear of a change when it is durable, before its writer does. */
-export function identitiesBehind(thread: TableThread, store: IdentityStore, life: Life): IdentityStore {
+export function identitiesBehind(thread: TableCalls, store: IdentityStore, life: Life): IdentityStore {
   const listeners = new Set<(change: IdentityChange) => void>();
   let heard: IdentityChange[] = [];
   life.onEnd(store.watchOwnWrites((change) => void heard.push(change)));
@@ -158,9 +172,15 @@ export function identitiesBehind(thread: TableThread, store: IdentityStore, life
         changes = heard;
         return outcomes;
       };
-      return thread.call(work, () => {
+      const tell = (): void => {
         for (const change of changes) for (const listener of listeners) listener(change);
-      });
+      };
+      const devices = writes.map((write) => (write.kind === 'delete' ? write.key : write.identity).deviceId);
+      return thread.call(
+        work,
+        tell,
+        [...new Set(devices)].map((id) => `identity ${id}`),
+      );
     },
     watchOwnWrites(listener) {
       listeners.add(listener);
@@ -170,7 +190,7 @@ export function identitiesBehind(thread: TableThread, store: IdentityStore, life
 }
 
 /** Watchers of this life hear of a change of desired properties when it is durable, before its back end does. */
-export function twinsBehind(thread: TableThread, store: TwinStore, life: Life): TwinStore {
+export function twinsBehind(thread: TableCalls, store: TwinStore, life: Life): TwinStore {
   const listeners = new Set<(note: DesiredNote) => void>();
   let heard: DesiredNote[] = [];
   life.onEnd(store.watchOwnWrites((note) => void heard.push(note)));
@@ -184,9 +204,10 @@ export function twinsBehind(thread: TableThread, store: TwinStore, life: Life): 
         notes = heard;
         return outcome;
       };
-      return thread.call(work, () => {
+      const tell = (): void => {
         for (const note of notes) for (const listener of listeners) listener(note);
-      });
+      };
+      return thread.call(work, tell, [`twin of ${key.deviceId}`]);
     },
     watchOwnWrites(listener) {
       listeners.add(listener);

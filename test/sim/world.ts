@@ -31,6 +31,10 @@ export interface Counters {
   stops: number;
   memberDeaths: number;
   linkBreaks: number;
+  /** Brokers that have died or hung. */
+  brokerFaults: number;
+  /** Answers of the database that were lost. */
+  lostAnswers: number;
   diskFaults: number;
   tableFaults: number;
   fullDisks: number;
@@ -63,6 +67,8 @@ export class World {
     stops: 0,
     memberDeaths: 0,
     linkBreaks: 0,
+    brokerFaults: 0,
+    lostAnswers: 0,
     diskFaults: 0,
     tableFaults: 0,
     fullDisks: 0,

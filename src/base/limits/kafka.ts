@@ -14,6 +14,8 @@ export const kafkaLimits = {
    * meanwhile. What takes longer is refused, so that devices try elsewhere or later.
    */
   kafkaDeliveryMs: 60 * SECOND_MS,
+  /** How long who reads waits for a broker that can answer: while brokers choose a new leader none does. */
+  kafkaReadMs: 15 * SECOND_MS,
   /** An answer that says to be longer is not believed: the largest fetch, and a batch that is larger than was asked for. */
   kafkaAnswerBytesMax: 32 * MiB,
   /** Bytes of answers that were read and wait to be used again, of one connection. */

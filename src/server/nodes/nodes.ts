@@ -17,6 +17,7 @@ import type { NodeStatus, NodesControl } from '../../protocols/shared/nodes-cont
 import type { ThreadLink } from '../threads/calls.ts';
 import type { Elsewhere } from '../threads/change-feed.ts';
 import { serveConnections } from '../threads/node-connections.ts';
+import { Comparing, watchedPlaces } from './comparing.ts';
 import { Membership, type MembershipParts } from './membership.ts';
 import { type NodePort, openNodePort } from './node-port.ts';
 import { type NodeTls, openNodeTls } from './node-tls.ts';
@@ -73,8 +74,7 @@ export class Nodes implements NodesControl {
   readonly rows: NodeRows;
   readonly #parts: NodesParts;
   readonly #peers = new Map<string, Peer>();
-  /** Monotonic, when connections are to be compared with their places: at the first renewal behind each. */
-  #compareAt: readonly number[] = [];
+  readonly #comparing: Comparing;
   /** The others are to compare theirs, too: what became of a claim of this node is not known. */
   #isUnsure = false;
   /** Notes without a value that are told at the end of this turn, each once. */
@@ -85,6 +85,8 @@ export class Nodes implements NodesControl {
 
   constructor(parts: NodesParts) {
     this.#parts = parts;
+    const { clock, log } = parts;
+    this.#comparing = new Comparing({ clock, log, compare: async () => this.#rooms?.presence.compare() });
     const devices = (): number => this.#rooms?.presence.held() ?? 0;
     this.membership = new Membership({ ...parts, devices, store: parts.stores.nodes });
     const { membership } = this;
@@ -99,7 +101,7 @@ export class Nodes implements NodesControl {
     };
     this.places = leasedPlaces(parts.places, membership, () => {
       this.#isUnsure = true;
-      this.#compareSoon();
+      this.#comparing.soon();
     });
     this.receivers = new NodeReceivers({
       store: parts.stores.receivers,
@@ -121,9 +123,9 @@ export class Nodes implements NodesControl {
         this.#peers.get(id)?.gone();
         this.#peers.delete(id);
         // It may have displaced connections, and have died before it could tell.
-        this.#compareSoon();
+        this.#comparing.soon();
       },
-      renewed: () => void this.#compare(),
+      renewed: () => this.#renewed(),
       lost: () => this.#letGo(),
       rejoined: async () => {
         const { own } = membership;
@@ -260,29 +262,14 @@ export class Nodes implements NodesControl {
     if (rooms.rows !== undefined) link.serve('rows', rooms.rows);
     for (const [note, heard] of Object.entries(rooms.heard)) link.on(note, heard);
     link.on('anew', () => this.#letGo());
-    link.on('places unsure', () => this.#compareSoon());
+    link.on('places unsure', () => this.#comparing.soon());
   }
 
-  /** Some claim or release has an outcome that nobody knows. It may still come: the database has until then to carry it out. */
-  #compareSoon(): void {
-    const now = this.#parts.clock.monotonic();
-    this.#compareAt = [now, now + limits.postgresStatementMs];
-  }
-
-  async #compare(): Promise<void> {
+  #renewed(): void {
     // The database is there again.
     if (this.#isUnsure) this.tellAll('places unsure', undefined);
     this.#isUnsure = false;
-    const now = this.#parts.clock.monotonic();
-    const before = this.#compareAt;
-    if (!before.some((at) => at <= now)) return;
-    this.#compareAt = before.filter((at) => at > now);
-    try {
-      await this.#rooms?.presence.compare();
-    } catch (error) {
-      this.#parts.log.warn({ error }, 'connections could not be compared with their places; it is tried again');
-      this.#compareAt = [...this.#compareAt, now];
-    }
+    void this.#comparing.renewed();
   }
 
   /** This node holds nothing any more that another could not have. */
@@ -321,7 +308,7 @@ export class Nodes implements NodesControl {
   #hear({ presence: { connections }, heard }: OwnRooms, note: string, value: unknown): void {
     if (note === 'node wakes') connections.wake(value as never);
     else if (note === 'node notifies') connections.notify(...(value as Parameters<Connections['notify']>));
-    else if (note === 'places unsure') this.#compareSoon();
+    else if (note === 'places unsure') this.#comparing.soon();
     else heard[note]?.(value as never);
   }
 
@@ -359,25 +346,18 @@ function settled({ writer }: EventLog): Promise<void> {
  * @param unsure called where it is not known what has become of a claim or a release
  */
 function leasedPlaces(places: Places, membership: Membership, unsure: () => void): Places {
+  const watched = watchedPlaces(places, unsure);
   const unknown = (): PlaceOutcome => ({ kind: 'unknown', error: withoutLease() });
   return {
-    ...places,
+    ...watched,
     async claim(claims) {
       if (!membership.isValid || membership.isDraining) return claims.map(unknown);
       const { own } = membership;
-      const outcomes = await places.claim(claims);
+      const outcomes = await watched.claim(claims);
       // Places under an older id are nobody's: no other node would find this one by them.
       const isSame = membership.isValid && membership.own === own;
-      if (!isSame || outcomes.some(({ kind }) => kind === 'unknown')) unsure();
+      if (!isSame) unsure();
       return isSame ? outcomes : claims.map(unknown);
-    },
-    async release(holders) {
-      try {
-        await places.release(holders);
-      } catch (error) {
-        unsure();
-        throw error;
-      }
     },
   };
 }

@@ -42,6 +42,9 @@ interface Waiting {
 
 const LENGTH_BYTES = 4;
 
+/** What the hub asks brokers by: a `BrokerConnection`, or the simulation's. */
+export type Broker = Pick<BrokerConnection, 'address' | 'isGone' | 'whenGone' | 'request' | 'giveBack' | 'close'>;
+
 export class BrokerConnection {
   /** `host:port`. */
   readonly address: string;

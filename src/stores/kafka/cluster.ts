@@ -11,12 +11,14 @@ import {
   readMetadata,
 } from '../../wire/kafka/cluster-requests.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
-import { type BrokerAccess, BrokerConnection } from './broker-connection.ts';
+import { type Broker, type BrokerAccess, BrokerConnection } from './broker-connection.ts';
 
 export interface KafkaClusterParts {
   /** `host:port` of some brokers; the others are found by them. */
   readonly brokers: readonly string[];
   readonly access: BrokerAccess;
+  /** How a broker is connected to; absent = by TCP. */
+  readonly open?: (host: string, port: number, access: BrokerAccess) => Promise<Broker>;
   readonly log: Log;
 }
 
@@ -39,7 +41,7 @@ export class KafkaCluster {
   readonly #leaders = new Map<string, Leader[]>();
   readonly #places = new Map<string, readonly PartitionPlace[]>();
   #brokers = new Map<number, BrokerAddress>();
-  readonly #connections = new Map<string, Promise<BrokerConnection>>();
+  readonly #connections = new Map<string, Promise<Broker>>();
   #refreshing: Promise<void> | undefined;
   #changed: (() => void)[] = [];
   #closed = false;
@@ -85,14 +87,14 @@ export class KafkaCluster {
   }
 
   /** @throws Error it cannot be reached */
-  connection(broker: number, purpose: Purpose): Promise<BrokerConnection> {
+  connection(broker: number, purpose: Purpose): Promise<Broker> {
     const address = this.#brokers.get(broker);
     if (address === undefined) return Promise.reject(new NoLeader(`Kafka's broker ${broker} is not known`));
     return this.#connectionTo(address.host, address.port, purpose);
   }
 
   /** A connection to the broker that leads the partition. @throws NoLeader, Error */
-  leaderConnection(topic: string, partition: number, purpose: Purpose): Promise<BrokerConnection> {
+  leaderConnection(topic: string, partition: number, purpose: Purpose): Promise<Broker> {
     const broker = this.leaderOf(topic, partition);
     if (broker < 0) return Promise.reject(new NoLeader(`no broker leads partition ${partition} of ${topic}`));
     return this.connection(broker, purpose);
@@ -110,7 +112,7 @@ export class KafkaCluster {
   }
 
   /** Any broker that answers. @throws Error that says of each why it does not */
-  async anyConnection(): Promise<BrokerConnection> {
+  async anyConnection(): Promise<Broker> {
     const known = [...this.#brokers.values()].map(({ host, port }) => `${host}:${port}`);
     const reasons: string[] = [];
     for (const address of new Set([...known, ...this.#parts.brokers])) {
@@ -131,12 +133,13 @@ export class KafkaCluster {
     this.#connections.clear();
   }
 
-  #connectionTo(host: string, port: number, purpose: Purpose): Promise<BrokerConnection> {
+  #connectionTo(host: string, port: number, purpose: Purpose): Promise<Broker> {
     if (this.#closed) return Promise.reject(new NoLeader('the connections to Kafka are closed'));
     const name = `${purpose} ${host}:${port}`;
     const known = this.#connections.get(name);
     if (known !== undefined) return known;
-    const opening = BrokerConnection.open(host, port, this.#parts.access);
+    const { access, open = BrokerConnection.open } = this.#parts;
+    const opening = open(host, port, access);
     this.#connections.set(name, opening);
     const forget = (): void => {
       if (this.#connections.get(name) === opening) this.#connections.delete(name);

@@ -44,6 +44,8 @@ export interface KafkaEventLogOptions {
   readonly form?: RecordForm;
   readonly clock: Clock;
   readonly log: Log;
+  /** Runs a callback soon; absent = at the end of this turn of the event loop. */
+  readonly defer?: (callback: () => void) => void;
   /** Called with each batch that became durable; `seconds` since it was handed over. */
   readonly committed?: (bytes: number, seconds: number) => void;
   /** Whether what has become durable may be acknowledged, at the moment in which it would be; absent = always. */
@@ -96,6 +98,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
         'Name another topic, or give this hub the number that its topic has.',
     );
   }
+  const deferring = options.defer === undefined ? {} : { defer: options.defer };
   const facts = new Facts(partitionCount);
   const watchers = new Watchers(partitionCount, log);
   const memory = new RunMemory();
@@ -103,7 +106,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   const fetchedRecords = new FetchedRecords(form ?? opaqueForm, log, memory);
   /** What the answers that have not been given back lie in. */
   const answers = new WeakMap<readonly EventRun[], Buffer>();
-  const producer = await KafkaProducer.open({ cluster, topic, partitionCount, clock, log });
+  const producer = await KafkaProducer.open({ cluster, topic, partitionCount, clock, log, ...deferring });
   const counts = new Array<number>(partitionCount).fill(0);
   const counters = { batchesTotal: 0, recordsTotal: 0, writtenBytesTotal: 0, failuresTotal: 0 };
   const keep = (fetched: FetchedPartition, from: number): Chunk => {
@@ -137,6 +140,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   const writer = new BatchWriter({
     partitionCount,
     log,
+    ...deferring,
     layout: kafkaLayout,
     batchBytesMax: limits.kafkaBatchBytesMax,
     commitsMax: COMMITS_MAX,
@@ -158,23 +162,24 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
     return partition;
   };
 
-  /** What the leader says, asked once more after it has changed. */
+  /** What the leader says, asked again while there is none, or another one. */
   const asked = async <Answer>(
     partition: number,
     ask: () => Promise<{ error: number; answer: Answer }>,
   ): Promise<Answer> => {
-    for (let attempt = 1; ; attempt++) {
+    const until = clock.monotonic() + limits.kafkaReadMs;
+    for (;;) {
       try {
         const { error, answer } = await ask();
         if (error === 0) return answer;
         throw new Error(kafkaErrorName(error));
       } catch (error) {
-        if (attempt === READ_ATTEMPTS) {
+        if (clock.monotonic() > until) {
           throw new EventLogUnavailable(`partition ${partition} of ${topic}: ${(error as Error).message}`, {
             cause: error,
           });
         }
-        await new Promise<void>((resolve) => void clock.after(attempt * READ_PAUSE_MS, resolve));
+        await new Promise<void>((resolve) => void clock.after(READ_PAUSE_MS, resolve));
         await cluster.refresh().catch(() => {});
       }
     }
@@ -315,7 +320,6 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
 }
 
 const healthy = { ok: true } as const;
-const READ_ATTEMPTS = 5;
 const READ_PAUSE_MS = 200;
 
 interface CommitterParts {

@@ -15,7 +15,7 @@ import { kafkaErrorName } from '../../wire/kafka/errors.ts';
 import { type BatchNature, sealBatch } from '../../wire/kafka/record-batch.ts';
 import { type ProduceAnswer, produceRequest, readProduceAnswers } from '../../wire/kafka/records-requests.ts';
 import { EventLogUnavailable } from '../event-log/errors.ts';
-import type { BrokerConnection } from './broker-connection.ts';
+import type { Broker } from './broker-connection.ts';
 import type { KafkaCluster } from './cluster.ts';
 
 export interface ProducerParts {
@@ -24,6 +24,8 @@ export interface ProducerParts {
   readonly partitionCount: number;
   readonly clock: Clock;
   readonly log: Log;
+  /** Runs a callback soon; absent = at the end of this turn of the event loop. */
+  readonly defer?: (callback: () => void) => void;
 }
 
 /** A batch as it is filled: room for its head, then records up to `end`. It must stay as it is until the append has settled. */
@@ -52,7 +54,7 @@ interface Line {
   sent: number;
   /** Where they are on their way to. */
   broker: number;
-  via: BrokerConnection | undefined;
+  via: Broker | undefined;
   /** An answer has said "again": nothing is sent before all that is on its way is answered. */
   isRecovering: boolean;
 }
@@ -147,7 +149,8 @@ export class KafkaProducer {
   #pump(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    const { defer = setImmediate } = this.#parts;
+    defer(() => {
       this.#scheduled = false;
       for (const [broker, lines] of this.#ready()) void this.#sendTo(broker, lines);
     });
@@ -172,7 +175,7 @@ export class KafkaProducer {
 
   async #sendTo(broker: number, lines: readonly Line[]): Promise<void> {
     const { cluster, topic } = this.#parts;
-    let connection: BrokerConnection;
+    let connection: Broker;
     try {
       connection = await cluster.connection(broker, 'write');
     } catch (error) {
@@ -189,7 +192,7 @@ export class KafkaProducer {
     }
   }
 
-  #send(connection: BrokerConnection, broker: number, lines: readonly Line[]): void {
+  #send(connection: Broker, broker: number, lines: readonly Line[]): void {
     const batches = lines.map((line) => {
       line.broker = broker;
       line.via = connection;

@@ -15,17 +15,20 @@ export class FieldWriter {
   #length = 0;
 
   int8(value: number): this {
-    this.#bytes.writeInt8(value, this.#room(1));
+    const at = this.#room(1);
+    this.#bytes.writeInt8(value, at);
     return this;
   }
 
   int16(value: number): this {
-    this.#bytes.writeInt16BE(value, this.#room(2));
+    const at = this.#room(2);
+    this.#bytes.writeInt16BE(value, at);
     return this;
   }
 
   int32(value: number): this {
-    this.#bytes.writeInt32BE(value, this.#room(4));
+    const at = this.#room(4);
+    this.#bytes.writeInt32BE(value, at);
     return this;
   }
 
@@ -84,6 +87,7 @@ export class FieldWriter {
     return this.#bytes.subarray(0, this.#length);
   }
 
+  /** To be called before `#bytes` is looked at, which may be another one afterwards. */
   #room(count: number): number {
     const at = this.#length;
     this.#length += count;

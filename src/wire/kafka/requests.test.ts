@@ -20,6 +20,15 @@ const readers: Readonly<Record<string, (reader: FieldReader) => unknown>> = {
   readSaslHandshake,
 };
 
+test('a request may become as long as it likes, whichever field its memory grows at', () => {
+  for (let before = 240; before <= 260; before++) {
+    const written = new FieldWriter().raw(Buffer.alloc(before)).int8(1).int16(2).int32(3).int64(4).uvarint(5).done();
+    const reader = new FieldReader(written, before);
+    const read = [reader.int8(), reader.int16(), reader.int32(), reader.int64(), reader.uvarint()];
+    assert.deepEqual(read, [1, 2, 3, 4, 5]);
+  }
+});
+
 test('fields are read as they were written', () => {
   const written = new FieldWriter()
     .int8(-3)

@@ -1,0 +1,57 @@
+/**
+ * The simulation of a hub on Kafka and PostgreSQL: its own event log over brokers that die, hang, lose answers and get batches late, and
+ * tables whose answers are lost and whose reads see what was there before. `npm run sim -- --cluster` has the long form.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { clusterCanaries } from './canaries-cluster.ts';
+import { clusterPlanOf } from './plan.ts';
+import { simulate } from './simulate.ts';
+
+const BUDGET_MS = 15_000;
+const CANARY_SEEDS_MAX = 12;
+const CANARY_ACTIVE_MS = 25_000;
+
+test('a hub on Kafka and PostgreSQL keeps its promises over lost answers, late batches and stale reads', async (context) => {
+  const first = process.env.SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(process.env.SEED);
+  const until = performance.now() + (process.env.SEED === undefined ? BUDGET_MS : 0);
+  const sums = { acknowledgements: 0, brokerFaults: 0, lostAnswers: 0 };
+  let seed = first;
+  do {
+    const { finding, lastLines, counters } = await simulate(clusterPlanOf(seed));
+    const repeat = `again, and reduced: npm run sim -- --cluster --seed ${seed}`;
+    assert.equal(finding, undefined, `${finding?.message}\n${lastLines.slice(-30).join('\n')}\n${repeat}`);
+    for (const name of ['acknowledgements', 'brokerFaults', 'lostAnswers'] as const) sums[name] += counters[name];
+    seed++;
+  } while (performance.now() < until);
+  context.diagnostic(`seeds ${first} to ${seed - 1}: ${JSON.stringify(sums)}`);
+});
+
+test('a seed gives the same simulation of the cluster every time', async () => {
+  const plan = {
+    ...clusterPlanOf(9),
+    activeMs: 15_000,
+    brokerFaultEveryMs: 5000,
+    brokerFaultRate: 0.03,
+    answerLossRate: 0.02,
+  };
+  const [one, other] = [await simulate(plan), await simulate(plan)];
+  assert.deepEqual(other.counters, one.counters);
+  assert.equal(other.traceHash, one.traceHash);
+});
+
+for (const canary of clusterCanaries) {
+  test(`is caught: ${canary.name}`, async (context) => {
+    for (let seed = 1; seed <= CANARY_SEEDS_MAX; seed++) {
+      const { finding } = await simulate(
+        { ...clusterPlanOf(seed), activeMs: CANARY_ACTIVE_MS, ...canary.plan },
+        { canary },
+      );
+      if (finding === undefined) continue;
+      assert.equal(finding.name, 'Finding', finding.stack);
+      context.diagnostic(`seed ${seed}: ${finding.message.slice(0, 200)}`);
+      return;
+    }
+    assert.fail(`none of ${CANARY_SEEDS_MAX} seeds has noticed`);
+  });
+}
