@@ -12,6 +12,7 @@ import pg from 'pg';
 import { freePorts } from './free-ports.ts';
 
 const START_MS = 60_000;
+const STANDBY = 'standby';
 
 /** Why there can be none here; undefined = there can. */
 export function postgresMissing(): string | undefined {
@@ -32,9 +33,18 @@ export interface TestPostgres extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again on its data and its port, and waits until it answers. */
   restart(): Promise<void>;
+  /** Another server that follows this one (streaming replication), each commit of which it has from then on before the commit is answered. */
+  startStandby(): Promise<TestPostgres>;
+  /** It follows no more, and takes writes. */
+  promote(): Promise<void>;
 }
 
-export async function startPostgres(): Promise<TestPostgres> {
+export function startPostgres(): Promise<TestPostgres> {
+  return start();
+}
+
+/** @param primary the URL of the server to be followed */
+async function start(primary?: string): Promise<TestPostgres> {
   const bin = programs() as string;
   const folder = mkdtempSync(path.join(tmpdir(), 'mooring-postgres-'));
   const [port] = await freePorts(1);
@@ -46,13 +56,21 @@ export async function startPostgres(): Promise<TestPostgres> {
   if (isRoot) chownSync(folder, Number(idOf('-u')), Number(idOf('-g')));
   const run = (...args: readonly string[]): readonly string[] => [...asUser, ...args];
   const url = `postgres://mooring@127.0.0.1:${port}/postgres`;
-  const [init, ...initArgs] = run(
-    ...[path.join(bin, 'initdb'), '--pgdata', path.join(folder, 'data'), '--username', 'mooring', '--auth', 'trust'],
-    ...['--locale', 'C', '--encoding', 'UTF8', '--no-sync'],
-  );
+  const making =
+    primary === undefined
+      ? [
+          ...[path.join(bin, 'initdb'), '--pgdata', path.join(folder, 'data'), '--username', 'mooring'],
+          ...['--auth', 'trust', '--locale', 'C', '--encoding', 'UTF8', '--no-sync'],
+        ]
+      : [
+          ...[path.join(bin, 'pg_basebackup'), '--pgdata', path.join(folder, 'data'), '--wal-method', 'stream'],
+          ...['--write-recovery-conf', '--checkpoint', 'fast', '--no-sync'],
+          ...['--dbname', `${primary}?application_name=${STANDBY}`],
+        ];
+  const [init, ...initArgs] = run(...making);
   execFileSync(init, initArgs, { cwd: folder, stdio: 'ignore' });
   let server: ChildProcess;
-  const start = async (): Promise<void> => {
+  const serve = async (): Promise<void> => {
     const log = openSync(path.join(folder, 'server.log'), 'a');
     const [program, ...args] = run(
       ...[path.join(bin, 'postgres'), '-D', path.join(folder, 'data'), '-p', String(port)],
@@ -63,7 +81,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   const answers = async (): Promise<void> => {
     for (const end = Date.now() + START_MS; ; ) {
       // What a killed server has left may still be there: then a new one ends at once.
-      if (server.exitCode !== null || server.signalCode !== null) await start();
+      if (server.exitCode !== null || server.signalCode !== null) await serve();
       if (await asked(url, 'select 1').catch(() => undefined)) return;
       if (Date.now() > end) {
         throw new Error(
@@ -79,7 +97,7 @@ export async function startPostgres(): Promise<TestPostgres> {
     server.kill('SIGKILL');
     await ended;
   };
-  await start();
+  await serve();
   await answers();
   return {
     url,
@@ -94,8 +112,23 @@ export async function startPostgres(): Promise<TestPostgres> {
     },
     kill: end,
     async restart() {
-      await start();
+      await serve();
       await answers();
+    },
+    async startStandby() {
+      const standby = await start(url);
+      await asked(url, `alter system set synchronous_standby_names = '${STANDBY}'`);
+      await asked(url, 'select pg_reload_conf()');
+      const isFollowed = `select 1 from pg_stat_replication where sync_state = 'sync'`;
+      for (const end = Date.now() + START_MS; (await asked(url, isFollowed)).length === 0; await sleep(100))
+        if (Date.now() > end) throw new Error('the standby does not follow');
+      return standby;
+    },
+    async promote() {
+      // Its own commits would wait for a standby of its own.
+      await asked(url, `select pg_promote()`);
+      await asked(url, `alter system set synchronous_standby_names = ''`);
+      await asked(url, 'select pg_reload_conf()');
     },
     async [Symbol.asyncDispose]() {
       await end();

@@ -93,7 +93,7 @@ export function clusterSettings(documented: Documented) {
       topic,
       meaning: `The database, which orders texts by their bytes (\`locale 'C'\`). ${needsCluster}`,
       otherwise: 'none',
-      form: 'a URL, as postgres://user:password@host:5432/mooring?sslmode=verify-full',
+      form: 'a URL, as postgres://user:password@host:5432/mooring?sslmode=verify-full; a primary and its standbys as one:5432,two:5432',
       secret: true,
     }),
     postgresSchema: documented(text(/^[a-z_][a-z0-9_]{0,62}$/).default('mooring'), {

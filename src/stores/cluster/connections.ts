@@ -6,6 +6,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { declaring } from '../tables/engine.ts';
 import type { Tables } from '../tables/schema.ts';
+import { DatabaseServers } from './database-servers.ts';
 import { namingClient, type StatementNames } from './named-statements.ts';
 
 export interface ConnectionParts {
@@ -23,13 +24,14 @@ export interface ConnectionParts {
 const INT8 = 20;
 
 export function connect({ url, schema, log, connectionsMax, statementMs, names }: ConnectionParts): Kysely<Tables> {
+  const servers = new DatabaseServers(url);
   const pool = new pg.Pool({
-    connectionString: url,
+    connectionString: servers.url,
     max: connectionsMax,
     connectionTimeoutMillis: limits.postgresConnectMs,
     keepAlive: true,
     ...(statementMs !== undefined && { statement_timeout: statementMs }),
-    ...(names !== undefined && { Client: namingClient(names) }),
+    Client: servers.client(names && namingClient(names)),
     application_name: 'mooring',
     options: `-c search_path=${schema}`,
     types: { getTypeParser: (type, format) => (type === INT8 ? Number : pg.types.getTypeParser(type, format)) },

@@ -18,6 +18,7 @@ import {
   tablesOfNodes,
 } from '../tables/row-copy.ts';
 import type { Tables, Transaction } from '../tables/schema.ts';
+import { DatabaseServers } from './database-servers.ts';
 import { checkServer, ensureSchema, FORMAT_LOCK, unfinished } from './prepare-server.ts';
 
 export interface PostgresPlace {
@@ -33,7 +34,8 @@ const VALUES_MAX = 30_000;
 
 /** @throws Error there are no tables of a hub, or the server cannot be reached */
 export async function openPostgresRows({ url, schema }: PostgresPlace): Promise<RowSource> {
-  const client = new pg.Client(optionsOf({ url, schema }));
+  const servers = new DatabaseServers(url);
+  const client = new (servers.client())(optionsOf({ url: servers.url, schema }));
   await client.connect();
   try {
     // One moment for all tables.
@@ -122,8 +124,9 @@ export interface PostgresLoad {
 
 /** @param began what the mark says, for messages @throws Error the schema holds tables, or the server does not keep its promises */
 export async function beginPostgresLoad(place: PostgresPlace, began: string): Promise<PostgresLoad> {
-  const { schema } = place;
-  const pool = new pg.Pool({ ...optionsOf(place), max: 1 });
+  const { url, schema } = place;
+  const servers = new DatabaseServers(url);
+  const pool = new pg.Pool({ ...optionsOf({ url: servers.url, schema }), Client: servers.client(), max: 1 });
   pool.on('error', () => {});
   const database = new Kysely<Tables>({
     dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
