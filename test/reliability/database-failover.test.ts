@@ -46,7 +46,9 @@ test('tables go on at the standby of their database, with everything that was ac
   const before = acknowledged.length;
   await standby.promote();
   await until('they are again', () => acknowledged.length > before + 50, { withinMs: 90_000 });
-  t.diagnostic(`${acknowledged.length} acknowledged; goes on ${Math.round(performance.now() - killedAt)} ms after the kill`);
+  t.diagnostic(
+    `${acknowledged.length} acknowledged; goes on ${Math.round(performance.now() - killedAt)} ms after the kill`,
+  );
   isOn = false;
   await Promise.all(writers);
   const found = await Promise.all(acknowledged.map((deviceId) => tables.identities.get({ deviceId })));
