@@ -2,6 +2,8 @@
  * The brokers of a Kafka cluster: who leads which partition of the topics that are asked for, and connections to them, one for each
  * purpose, opened when they are needed.
  */
+import type { Cancel } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { apis } from '../../wire/kafka/apis.ts';
 import {
@@ -111,19 +113,9 @@ export class KafkaCluster {
     return this.#refreshing;
   }
 
-  /** Any broker that answers. @throws Error that says of each why it does not */
-  async anyConnection(): Promise<Broker> {
-    const known = [...this.#brokers.values()].map(({ host, port }) => `${host}:${port}`);
-    const reasons: string[] = [];
-    for (const address of new Set([...known, ...this.#parts.brokers])) {
-      const colon = address.lastIndexOf(':');
-      try {
-        return await this.#connectionTo(address.slice(0, colon), Number(address.slice(colon + 1)), 'ask');
-      } catch (error) {
-        reasons.push((error as Error).message);
-      }
-    }
-    throw new NoLeader(`no broker of Kafka can be reached: ${reasons.join('; ')}`);
+  /** Any broker that can be connected to. @throws Error that says of each why it cannot */
+  anyConnection(): Promise<Broker> {
+    return this.#first(async (connection) => connection);
   }
 
   close(): void {
@@ -151,11 +143,61 @@ export class KafkaCluster {
     return opening;
   }
 
+  /**
+   * The first answer of any broker. One that is silent, as a broker that hangs, does not keep the next from being asked: they are asked
+   * beside each other then. @throws NoLeader that says of each broker why it does not answer
+   */
+  #first<Answer>(ask: (connection: Broker) => Promise<Answer>): Promise<Answer> {
+    const { clock } = this.#parts.access;
+    return new Promise((resolve, reject) => {
+      const left = this.#addresses();
+      const reasons: string[] = [];
+      let underWay = 0;
+      let cancel: Cancel = () => {};
+      const next = (): void => {
+        cancel();
+        const address = left.shift();
+        if (address === undefined) {
+          if (underWay === 0) reject(new NoLeader(`no broker of Kafka can be reached: ${reasons.join('; ')}`));
+          return;
+        }
+        underWay++;
+        cancel = clock.after(limits.kafkaSlowMs, next);
+        this.#askable(address)
+          .then(ask)
+          .then(
+            (answer) => {
+              left.length = 0;
+              cancel();
+              resolve(answer);
+            },
+            (error: Error) => {
+              underWay--;
+              reasons.push(error.message);
+              next();
+            },
+          );
+      };
+      next();
+    });
+  }
+
+  #addresses(): string[] {
+    const known = [...this.#brokers.values()].map(({ host, port }) => `${host}:${port}`);
+    return [...new Set([...known, ...this.#parts.brokers])];
+  }
+
+  #askable(address: string): Promise<Broker> {
+    const colon = address.lastIndexOf(':');
+    return this.#connectionTo(address.slice(0, colon), Number(address.slice(colon + 1)), 'ask');
+  }
+
   async #ask(): Promise<void> {
     const topics = [...this.#leaders.keys()];
     // The first who answers may be one that was cut off from the others: leaders are compared by their epochs.
-    const connection = await this.anyConnection();
-    const facts = readMetadata(await connection.request(apis.metadata, [metadataRequest(topics)]));
+    const facts = await this.#first(async (connection) =>
+      readMetadata(await connection.request(apis.metadata, [metadataRequest(topics)])),
+    );
     if (facts.brokers.length > 0) this.#brokers = new Map(facts.brokers.map((broker) => [broker.id, broker]));
     let hasChanged = false;
     for (const { name, error, partitions } of facts.topics) {
