@@ -152,7 +152,11 @@ export function createHubState(parts: HubStateParts): OwnHubState {
       presence.wake(target).catch((error) => log.error({ identity: identityName(target), error }, 'not woken'));
     },
   });
-  const methods = createMethods({ guard, identities: { get: (key) => cache.load(key) }, presence, clock });
+  const methods = createMethods({
+    ...{ guard, identities: { get: (key) => cache.load(key) }, presence, clock },
+    // Who connects at another node is told to that one.
+    ...(parts.node !== undefined && { arrivalLookMs: limits.methodArrivalLookMs }),
+  });
   const twins = createTwins({
     ...{ guard, store: parts.twins, identities, presence, clock },
     commandDepths: commands.depths,

@@ -62,6 +62,8 @@ export const twinsLimits = {
   methodConnectMsMax: 300 * SECOND_MS,
   /** How long before the end of these times the hub answers: a client that waits for exactly as long must have it by then. */
   methodAnswerEarlyMs: 300,
+  /** How often it is looked whether a device that a method waits for has connected at another node. */
+  methodArrivalLookMs: SECOND_MS / 2,
   /** Methods of one device that are under way, also while they wait for it to connect: less than `deviceCallsMax`. */
   methodsPerDeviceMax: 24,
   /** Methods of the hub that are under way, and the bytes of their payloads. */

@@ -20,6 +20,8 @@ export interface MethodsParts {
   readonly guard: Guard;
   readonly identities: { get(key: IdentityKey): Promise<object | undefined> };
   readonly presence: Pick<Presence, 'invoke'>;
+  /** How often it is looked whether an identity that is waited for has connected elsewhere; absent = `connected` is called for each. */
+  readonly arrivalLookMs?: number;
   readonly clock: Clock;
 }
 
@@ -38,7 +40,7 @@ export interface MethodTotals {
   readonly ended: ReadonlyMap<string, number>;
 }
 
-export function createMethods({ guard, identities, presence, clock }: MethodsParts): MethodsRoom {
+export function createMethods({ guard, identities, presence, arrivalLookMs, clock }: MethodsParts): MethodsRoom {
   const arrivals = new Map<string, Set<() => void>>();
   let isClosed = false;
   const underWay = new Map<string, number>();
@@ -73,7 +75,7 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
     ended.set(outcome, (ended.get(outcome) ?? 0) + 1);
   };
 
-  /** Resolves when the identity has connected, or the time is over. */
+  /** Resolves when the identity has connected, may have done so at another node, or the time is over. */
   const arrival = (name: string, ms: number, signal: AbortSignal): { arrived: Promise<void>; forget(): void } => {
     const waiting = arrivals.get(name) ?? new Set();
     arrivals.set(name, waiting);
@@ -111,7 +113,8 @@ export function createMethods({ guard, identities, presence, clock }: MethodsPar
         responseMs: Math.max(1, Math.min(responseMs - limits.methodAnswerEarlyMs, ends - now)),
       };
       // Looked out for before it is asked: nothing that connects in between is missed.
-      const next = connectMs > 0 ? arrival(identityName(key), connectMs, signal) : undefined;
+      const next =
+        connectMs > 0 ? arrival(identityName(key), Math.min(connectMs, arrivalLookMs ?? connectMs), signal) : undefined;
       // The connection keeps these times by itself. Its member may hang, or its link be broken, and then nobody does.
       const silent = new AbortController();
       const silentMs = Math.max(0, ends - now) + limits.methodAnswerEarlyMs / 2;
