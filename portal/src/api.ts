@@ -32,7 +32,9 @@ export interface Answer<T> {
 
 export const API_VERSION = '2021-04-12';
 let csrf = '';
-let lost = (): void => {};
+let lost = (_node: string | undefined): void => {};
+/** Which node answered last; undefined = the hub is one process. */
+let answering: string | undefined;
 
 /** The half of the session that the page shows by itself; the cookie is the other one. */
 export function setCsrf(token: string): void {
@@ -43,8 +45,11 @@ export const csrfToken = (): string => csrf;
 
 export const csrfHeader = (): Readonly<Record<string, string>> => (csrf === '' ? {} : { 'x-mooring-csrf': csrf });
 
-/** Who is told when the hub knows this session no more. */
-export function onSessionLost(listener: () => void): void {
+/** Which node of the hub has answered last. */
+export const answeringNode = (): string | undefined => answering;
+
+/** Who is told when the hub knows this session no more, and which of its nodes has said so. */
+export function onSessionLost(listener: (node: string | undefined) => void): void {
   lost = listener;
 }
 
@@ -72,6 +77,7 @@ export async function ask<T>(method: string, path: string, call: Call = {}): Pro
       code: 'NoAnswer',
     });
   }
+  answering = response.headers.get('x-mooring-node') ?? answering;
   const text = await response.text();
   const data = parsed(text);
   if (response.ok) return { data: data as T, headers: response.headers, status: response.status };
@@ -98,7 +104,7 @@ export async function checkSession(): Promise<void> {
   try {
     await ask('GET', '/portal/session');
   } catch (error) {
-    if (error instanceof Refusal && error.status === 401) lost();
+    if (error instanceof Refusal && error.status === 401) lost(answering);
   }
 }
 

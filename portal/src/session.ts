@@ -2,7 +2,7 @@
  * Who looks at the portal. The key that a user pastes goes to the hub once, and is kept nowhere. A session has two halves: a cookie,
  * which no script reads, and a token that the page shows with each request; the browser keeps that for other tabs.
  */
-import { ask, onSessionLost, Refusal, setCsrf } from './api.ts';
+import { answeringNode, ask, onSessionLost, Refusal, setCsrf } from './api.ts';
 import { keep, kept } from './preferences.ts';
 import { createStore, useStore } from './store.ts';
 import { restartStream } from './stream.ts';
@@ -20,6 +20,7 @@ export interface Session {
 }
 
 const TOKEN = 'session-token';
+const NODE = 'session-node';
 
 export type SessionState =
   | { readonly kind: 'loading' }
@@ -39,7 +40,7 @@ export const useMay = (permission: Permission): boolean => useSession().permissi
 
 /** Follows what ends the session, or begins another one, elsewhere. */
 export function watchSession(): void {
-  onSessionLost(() => end('Your session has ended. Log in again to go on where you are.'));
+  onSessionLost((node) => end(lostWords(node)));
   // Another tab has logged in or out.
   addEventListener('storage', ({ key, newValue }) => {
     if (key !== `mooring.${TOKEN}`) return;
@@ -62,9 +63,21 @@ export async function startSession(): Promise<void> {
   } catch (error) {
     if (!(error instanceof Refusal) || error.status !== 401)
       return sessionState.set({ kind: 'none', why: (error as Error).message });
-    end(code === undefined ? undefined : USED);
+    end(code !== undefined ? USED : isOther(answeringNode()) ? lostWords(answeringNode()) : undefined);
   }
 }
+
+/** Whether that node is not the one that the session was opened at. */
+function isOther(node: string | undefined): boolean {
+  const own = kept(NODE, '');
+  return node !== undefined && own !== '' && node !== own;
+}
+
+const lostWords = (node: string | undefined): string =>
+  isOther(node)
+    ? `The node ${node} of the hub has answered, and you have logged in at the node ${kept(NODE, '')}: sessions are of one node. ` +
+      'Open the portal at the address of a node, or let the balancer send each browser to one node always. You can log in here, too.'
+    : 'Your session has ended. Log in again to go on where you are.';
 
 const USED =
   'This link has been used or is too old. Make a new one with "mooring portal", or paste the connection string of a policy.';
@@ -76,6 +89,7 @@ async function open(login: object): Promise<void> {
   setCsrf('');
   const { csrf, ...session } = (await ask<Session & { csrf: string }>('POST', '/portal/session', { body: login })).data;
   keep(TOKEN, csrf);
+  keep(NODE, answeringNode() ?? '');
   setCsrf(csrf);
   sessionState.set({ kind: 'open', session });
   restartStream();

@@ -360,6 +360,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const portal = await openPortal({
     ...{ settings, folder, policies, recorder, metrics, health, onDisk: storage.onDisk, clock, random, log, shutdown },
     telemetry,
+    ...(nodeName !== undefined && { among: { node: nodeName, monitoring } }),
   });
   if (nodes !== undefined) {
     health.add(nodesCheck(nodes));

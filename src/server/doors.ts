@@ -138,8 +138,8 @@ export async function openDoors(parts: DoorParts): Promise<OpenDoors> {
       ...(!reach.admin.every(isLoopback) && { tls }),
       ...(parts.portal !== undefined && {
         portal: {
-          ...parts.portal,
           ...(parts.liveEvents !== undefined && { liveEvents: parts.liveEvents }),
+          ...parts.portal,
           hub,
           api: {
             authority: tls.authority,

@@ -96,7 +96,9 @@ export interface PortalOptions {
   readonly publicOrigins: PublicOrigins;
   readonly version: string;
   /** What `/portal/stream` tells of monitoring; absent = it is switched off. */
-  readonly liveEvents?: LiveEvents;
+  readonly liveEvents?: Pick<LiveEvents, 'watch'>;
+  /** The name of the node that answers; absent = the hub is this process. Sessions are of one node. */
+  readonly node?: string;
   /** Of the hub as a whole, now; JSON. */
   overview(): Promise<object>;
   /** Of the past, for charts; JSON. @param from @param to UTC milliseconds @param points how many at most */

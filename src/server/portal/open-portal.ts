@@ -19,6 +19,7 @@ import type { Health } from '../observe/health/health.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { Storage } from '../storage/storage.ts';
 import { Sampler } from './sampler.ts';
+import { storedMonitoring } from './stored-monitoring.ts';
 
 /** In the data folder, readable by the hub's own user; `mooring portal` shows what is in it to the admin port. */
 export const PORTAL_SECRET_FILE = 'portal.secret';
@@ -32,13 +33,15 @@ export interface PortalParts {
   readonly recorder: Recorder;
   readonly onDisk: Storage['onDisk'];
   readonly telemetry: EventLog;
+  /** Its monitoring stream and this node's name, where the hub is several nodes. */
+  readonly among?: { readonly node: string; readonly monitoring: EventLog };
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly shutdown: Shutdown;
 }
 
-export interface OpenPortal extends Pick<PortalOptions, 'overview' | 'history'> {
+export interface OpenPortal extends Pick<PortalOptions, 'overview' | 'history' | 'node' | 'liveEvents'> {
   readonly sessions: PortalSessions;
   readonly pages: Pages;
   readonly owner: Policy;
@@ -54,6 +57,7 @@ const SWEEP_MS = 60_000;
 export async function openPortal(parts: PortalParts): Promise<OpenPortal | undefined> {
   const { settings, folder, policies, clock, random, log, shutdown, metrics, health, onDisk, recorder, telemetry } =
     parts;
+  const { among } = parts;
   const file = folder.file(PORTAL_SECRET_FILE);
   const owner = policies.find(({ name }) => name === OWNER);
   if (!settings.portal || settings.adminPort === 'off' || owner === undefined) {
@@ -85,6 +89,7 @@ export async function openPortal(parts: PortalParts): Promise<OpenPortal | undef
   });
   shutdown.add('portal history', () => sampler.close());
   return {
+    ...(among !== undefined && { node: among.node, liveEvents: { watch: storedMonitoring(among.monitoring, log) } }),
     overview: () => sampler.overview(),
     history: (from, to, points) => sampler.history(from, to, points),
     sessions,

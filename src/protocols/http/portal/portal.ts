@@ -26,6 +26,8 @@ const API = '/portal/api';
 const CSRF_HEADER = 'x-mooring-csrf';
 /** Path and query of the API in place of those of the address: a browser takes `.` and `..` out of an address, which ids may be. */
 const PATH_HEADER = 'x-mooring-path';
+/** Says to the page which node has answered: one that does not know its session may be another one than that it has logged in at. */
+const NODE_HEADER = 'x-mooring-node';
 const HOUR_MS = 3_600_000;
 
 const time = z.coerce.number().int().min(0).max(8.64e15);
@@ -48,7 +50,7 @@ export interface Portal {
 
 /** @param port of the door, once it is open */
 export function addPortal(app: FastifyInstance, options: PortalOptions, port: () => number): Portal {
-  const { publicOrigins, sessions, pages } = options;
+  const { publicOrigins, sessions, pages, node } = options;
   addJsonParser(app);
 
   const gate: SessionGate = {
@@ -74,6 +76,7 @@ export function addPortal(app: FastifyInstance, options: PortalOptions, port: ()
   app.addHook('onRequest', async (request, reply) => {
     if (!isPortalPath(request)) return;
     reply.headers(pageSecurity);
+    if (node !== undefined) reply.header(NODE_HEADER, node);
     const { raw } = request;
     if (!isPrivate(raw, publicOrigins)) throw new HubError('OperationNotAvailable', needsTls, { reason: 'wrong-host' });
     // A link from elsewhere may lead to the page itself, which holds nothing; whose page has sent the request was asked of all.

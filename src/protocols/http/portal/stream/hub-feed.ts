@@ -54,14 +54,14 @@ export class OverviewFeed {
 
 /** Monitoring events, a bounded number in a tick; those of one caller that does the same thing again are one with their count. */
 export class MonitoringFeed {
-  readonly #events: LiveEvents | undefined;
+  readonly #events: Pick<LiveEvents, 'watch'> | undefined;
   readonly #listeners = new Set<TextListener>();
   #unwatch: (() => void) | undefined;
   readonly #came = new AlikeEvents();
   #leftOut = 0;
 
   /** @param events absent = monitoring is switched off, and nothing comes */
-  constructor(events: LiveEvents | undefined) {
+  constructor(events: Pick<LiveEvents, 'watch'> | undefined) {
     this.#events = events;
   }
 

@@ -17,7 +17,7 @@ import { parseTopics, type Topic, topicName } from './topics.ts';
 
 export interface StreamParts {
   readonly hub: Hub;
-  readonly liveEvents?: LiveEvents;
+  readonly liveEvents?: Pick<LiveEvents, 'watch'>;
   /** Of the hub, for the topic `overview`. */
   overview(): Promise<object>;
 }
