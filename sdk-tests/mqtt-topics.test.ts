@@ -1,5 +1,5 @@
 /**
- * The adapter mqtt-topics and mosquitto, of the distribution's packages: its clients speak as Tasmota does, and its broker is bridged.
+ * The adapter mqtt-topics and mosquitto, of the distribution's packages: its clients speak as Tasmota and zigbee2mqtt do, and its broker is bridged.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -67,6 +67,38 @@ test('mosquitto_pub and mosquitto_sub as Tasmota: state, sensors over both versi
   await until('mosquitto_sub shows it', () => shown.includes('\n'));
   assert.equal(shown.trim(), 'cmnd/tasmota_83D2/POWER TOGGLE');
   listener.kill();
+});
+
+test('mosquitto_pub and mosquitto_sub as zigbee2mqtt: one login for a house, a lamp and a sensor in a room, availability, a command', async (context) => {
+  const hub = new FakeHub();
+  for (const name of ['home-lamp', 'home-hall%2Fsensor']) hub.addDevice(name);
+  const passwordFile = path.join(folder, 'coordinator');
+  writeFileSync(passwordFile, 'zigbee secret\n');
+  const users = [{ name: 'z2m', password: { $file: passwordFile }, devices: 'home-{device}' }];
+  const settings = { listen: { port: 0, plain: true, users }, presets: ['zigbee2mqtt'] };
+  const adapter = await runAdapter(mqttTopics, settings, hub);
+  context.after(() => adapter.stop());
+  const login = ['-h', '127.0.0.1', '-p', String(adapter.ports[0]), '-u', 'z2m', '-P', 'zigbee secret', '-q', '1'];
+  const listener = spawn('mosquitto_sub', [...login, '-t', 'zigbee2mqtt/+/set', '-W', '60', '-F', '%t %p']);
+  context.after(() => listener.kill());
+  let shown = '';
+  listener.stdout.setEncoding('utf8').on('data', (text: string) => {
+    shown += text;
+  });
+  const state = '{"brightness":254,"color_mode":"color_temp","color_temp":370,"linkquality":116,"state":"ON"}';
+  const climate = '{"battery":97,"humidity":47.3,"linkquality":63,"pressure":987,"temperature":21.52,"voltage":3005}';
+  for (const [topic, body, ...more] of [
+    ['zigbee2mqtt/bridge/state', '{"state":"online"}', '-r'],
+    ['zigbee2mqtt/lamp/availability', '{"state":"online"}', '-r'],
+    ['zigbee2mqtt/lamp', state],
+    ['zigbee2mqtt/hall/sensor', climate],
+  ]) {
+    await run('mosquitto_pub', [...login, '-t', topic, '-m', body, ...more]);
+  }
+  assert.deepEqual([hub.textsOf('home-lamp'), hub.textsOf('home-hall%2Fsensor')], [[state], [climate]]);
+  assert.equal(await hub.sendCommand('home-lamp', '{"state":"OFF"}'), 'complete');
+  await until('mosquitto_sub shows it', () => shown.includes('\n'));
+  assert.equal(shown.trim(), 'zigbee2mqtt/lamp/set {"state":"OFF"}');
 });
 
 test('a broker that is bridged: in order, kept while the bridge is away, subscribed again when the broker has restarted', async (context) => {
