@@ -5,7 +5,7 @@ import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
-import type { LeasedNode, NodeStore } from '../../core/nodes/ports.ts';
+import type { LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
 import { Membership } from './membership.ts';
 
 const leased = (id: string): LeasedNode => ({
@@ -16,9 +16,11 @@ const leased = (id: string): LeasedNode => ({
 async function joined() {
   const clock = new VirtualClock();
   /** Who else has a lease, and whether this node still has its own. */
-  const table: { others: readonly LeasedNode[]; isOver: boolean } = { others: [], isOver: false };
+  const table: { others: readonly LeasedNode[]; isOver: boolean; notices: readonly Notice[] } = {
+    ...{ others: [], isOver: false, notices: [] },
+  };
   const lists: ((nodes: readonly LeasedNode[]) => void)[] = [];
-  const lease = () => ({ nodes: table.others, duties: [], notices: [] });
+  const lease = () => ({ nodes: table.others, duties: [], notices: table.notices });
   const store: NodeStore = {
     async join() {
       table.isOver = false;
@@ -31,7 +33,9 @@ async function joined() {
     bury: async () => [],
     notify: async () => true,
     noticesLeft: async () => [],
-    noticesTaken: async () => {},
+    async noticesTaken(ids) {
+      table.notices = table.notices.filter(({ id }) => !ids.includes(id));
+    },
   };
   const node = { name: 'a', folder: 'a', address: '127.0.0.1', version: '1' };
   const random = seededRandom(1);
@@ -95,4 +99,35 @@ test('a node that has joined again answers for the hub when the others know its 
     await turns();
   }
   assert.equal(membership.isValid, true);
+});
+
+test('the lease is renewed, and others are heard, while what one has left takes its time', async () => {
+  const { membership, clock, table } = await joined();
+  const heard: string[] = [];
+  let ended = (): void => {};
+  membership.watch({
+    notices(notices) {
+      heard.push(...notices.map(({ id }) => id));
+      return heard.length === 1 ? new Promise((resolve) => (ended = resolve)) : Promise.resolve();
+    },
+  });
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += limits.nodeRenewMs) {
+      clock.advance(limits.nodeRenewMs);
+      await turns();
+      assert.equal(membership.isValid, true);
+    }
+  };
+  table.notices = [{ id: 'slow', body: '{}' }];
+  await pass(3 * limits.nodeLeaseMs);
+  table.notices = [...table.notices, { id: 'quick', body: '{}' }];
+  await pass(limits.nodeRenewMs);
+  assert.deepEqual(heard, ['slow', 'quick']);
+  assert.deepEqual(
+    table.notices.map(({ id }) => id),
+    ['slow'],
+  );
+  ended();
+  await pass(2 * limits.nodeRenewMs);
+  assert.deepEqual([table.notices, heard], [[], ['slow', 'quick']]);
 });

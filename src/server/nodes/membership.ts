@@ -75,6 +75,9 @@ export class Membership {
   #cancelLook: Cancel | undefined;
   #looking: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
+  readonly #following = new Set<Promise<void>>();
+  /** Notices that are being carried out: until then the database tells of them with each renewal. */
+  readonly #inHand = new Set<string>();
   #buriesLeft = 0;
 
   constructor(parts: MembershipParts) {
@@ -169,12 +172,17 @@ export class Membership {
     });
   }
 
-  /** Renews now, and hears what is new. */
+  /** Renews now, hears what is new, and has done what it asks for. */
   async renew(): Promise<void> {
+    await this.#renewOnce();
+    await Promise.all(this.#following);
+  }
+
+  #renewOnce(): Promise<void> {
     this.#renewing ??= this.#renew().finally(() => {
       this.#renewing = undefined;
     });
-    await this.#renewing;
+    return this.#renewing;
   }
 
   /** This node takes no connections any more, and gives up what it does for all. */
@@ -210,7 +218,7 @@ export class Membership {
   #plan(delayMs: number): void {
     if (this.#isClosed) return;
     this.#cancelRenewal = this.#clock.after(delayMs, () => {
-      this.renew().then(
+      this.#renewOnce().then(
         () => this.#plan(limits.nodeRenewMs),
         (error: unknown) => {
           this.#parts.log.warn(
@@ -239,10 +247,26 @@ export class Membership {
     }
     this.#regain();
     this.#tell((watcher) => watcher.renewed?.());
-    const notices = lease?.notices ?? [];
-    if (notices.length > 0) {
-      await Promise.all(this.#watchers.map((watcher) => watcher.notices?.(notices)));
-      await store.noticesTaken(notices.map(({ id }) => id));
+    const following = this.#follow(lease?.notices ?? [])
+      .catch((error: unknown) => {
+        const what = 'what a renewal of the lease asked for could not be done; it is tried again with the next';
+        this.#parts.log.warn({ node: this.name, error }, what);
+      })
+      .finally(() => this.#following.delete(following));
+    this.#following.add(following);
+  }
+
+  /** What a renewal asks for, while the next ones go on: it may wait for connections that end, and those for brokers. */
+  async #follow(notices: readonly Notice[]): Promise<void> {
+    const fresh = notices.filter(({ id }) => !this.#inHand.has(id));
+    for (const { id } of fresh) this.#inHand.add(id);
+    try {
+      if (fresh.length > 0) {
+        await Promise.all(this.#watchers.map((watcher) => watcher.notices?.(fresh)));
+        await this.#parts.store.noticesTaken(fresh.map(({ id }) => id));
+      }
+    } finally {
+      for (const { id } of fresh) this.#inHand.delete(id);
     }
     await this.#bury();
   }

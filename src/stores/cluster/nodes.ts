@@ -1,7 +1,7 @@
 /** Nodes and their leases in PostgreSQL, by its time: whatever the clocks of the nodes show, they agree on who has one. */
 import { type Kysely, sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
-import type { JoiningNode, JoinOutcome, Lease, LeasedNode, NodeStore } from '../../core/nodes/ports.ts';
+import type { JoiningNode, JoinOutcome, LeasedNode, NodeStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
 import type { NodeRow } from '../tables/node-tables.ts';
 import type { Tables, Transaction } from '../tables/schema.ts';
@@ -14,20 +14,19 @@ export const databaseNow = sql<number>`(extract(epoch from clock_timestamp()) * 
 /** Nodes whose lease lasts. */
 export const livingNodes = sql<string>`(select id from nodes where lease_until > ${databaseNow})`;
 
+interface LeasedRow extends NodeRow {
+  readonly lease_ms: number;
+}
+
+interface Renewed {
+  readonly draining: number;
+  readonly nodes: readonly LeasedRow[];
+  readonly duties: readonly string[];
+  readonly notices: readonly { readonly id: string; readonly body: string }[];
+}
+
 /** @param database with few connections of its own: a lease must not wait for other work */
 export function postgresNodes(database: Kysely<Tables>): NodeStore {
-  const leaseOf = async (tx: Kysely<Tables>, id: string): Promise<Lease> => {
-    const duties = await tx.selectFrom('node_duties').select('duty').where('node', '=', id).execute();
-    const notices = await tx
-      .selectFrom('node_notices')
-      .select(['id', 'body'])
-      .where('node', '=', id)
-      .orderBy('created_time')
-      .limit(limits.nodeNoticesMax)
-      .execute();
-    return { nodes: await living(tx), duties: duties.map(({ duty }) => duty), notices };
-  };
-
   return {
     join: (node, leaseMs) =>
       database.transaction().execute(async (tx): Promise<JoinOutcome> => {
@@ -40,22 +39,43 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
           await tx.updateTable('nodes').set({ lease_until: 0 }).where('id', '=', namesake.id).execute();
         } else if (nodes.length >= limits.nodesMax) return { kind: 'full' };
         await insert(tx, node, leaseMs);
-        return { kind: 'joined', lease: await leaseOf(tx, node.id) };
+        // Its id is new: there are no duties of it, and nothing is left for it.
+        return { kind: 'joined', lease: { nodes: await living(tx), duties: [], notices: [] } };
       }),
-    renew: (id, leaseMs, duties, devices = 0) =>
-      database.transaction().execute(async (tx) => {
-        const row = await tx
-          .updateTable('nodes')
-          .set({ lease_until: sql`${databaseNow} + ${leaseMs}`, devices })
-          .where('id', '=', id)
-          .where('lease_until', '>', databaseNow)
-          .returning('draining')
-          .executeTakeFirst();
-        if (row === undefined) return undefined;
-        if (row.draining === 1) await tx.deleteFrom('node_duties').where('node', '=', id).execute();
-        else await takeDuties(tx, id, duties);
-        return leaseOf(tx, id);
-      }),
+    // One statement: a node whose loop is busy with devices that come from one that has died may not wait for ten answers in turn. Its
+    // parts see the tables as they were before it, so duties are those that it had and those that it takes.
+    async renew(id, leaseMs, duties, devices = 0) {
+      const { rows } = await sql<Renewed>`
+        with own as (
+          update nodes set lease_until = ${databaseNow} + ${leaseMs}, devices = ${devices}
+          where id = ${id} and lease_until > ${databaseNow} returning draining
+        ), given_up as (
+          delete from node_duties where node = ${id} and exists (select from own where draining = 1)
+        ), taken as (
+          insert into node_duties (duty, node)
+          select duty, ${id} from unnest(${duties.toSorted()}::text[]) with ordinality as wanted (duty, place)
+          where exists (select from own where draining = 0) order by place
+          on conflict (duty) do update set node = excluded.node where node_duties.node not in ${livingNodes}
+          returning duty
+        )
+        select
+          draining,
+          (select coalesce(json_agg(living order by name), '[]') from (
+            select *, lease_until - ${databaseNow} as lease_ms from nodes where lease_until > ${databaseNow}
+          ) living) as nodes,
+          array(select duty from node_duties where node = ${id} union select duty from taken) as duties,
+          (select coalesce(json_agg(left_for order by created_time), '[]') from (
+            select id, body, created_time from node_notices where node = ${id} order by created_time limit ${limits.nodeNoticesMax}
+          ) left_for) as notices
+        from own`.execute(database);
+      const [row] = rows;
+      if (row === undefined) return undefined;
+      return {
+        nodes: row.nodes.map(leasedOf),
+        duties: row.draining === 1 ? [] : row.duties,
+        notices: row.notices.map((notice) => ({ id: notice.id, body: notice.body })),
+      };
+    },
     list: () => living(database),
     async drain(name) {
       const row = await database
@@ -116,12 +136,7 @@ async function living(
     .where('lease_until', '>', databaseNow)
     .orderBy('name')
     .execute();
-  return rows.map((row) => ({
-    ...factsOf(row),
-    devices: row.devices,
-    leaseMs: Math.max(0, row.lease_ms),
-    isSameFolder: row.folder === folder,
-  }));
+  return rows.map((row) => ({ ...leasedOf(row), isSameFolder: row.folder === folder }));
 }
 
 async function insert(tx: Transaction, node: JoiningNode, leaseMs: number): Promise<void> {
@@ -132,22 +147,18 @@ async function insert(tx: Transaction, node: JoiningNode, leaseMs: number): Prom
   `.execute(tx);
 }
 
-/** In the order of their names: two nodes that ask at the same time do not wait for each other. */
-async function takeDuties(tx: Transaction, id: string, duties: readonly string[]): Promise<void> {
-  for (const duty of duties.toSorted()) {
-    await sql`
-      insert into node_duties (duty, node) values (${duty}, ${id})
-      on conflict (duty) do update set node = excluded.node where node_duties.node not in ${livingNodes}
-    `.execute(tx);
-  }
-}
-
 async function forget(tx: Transaction, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   await tx.deleteFrom('receivers').where('node', 'in', ids).execute();
   await tx.deleteFrom('node_notices').where('node', 'in', ids).execute();
   await tx.deleteFrom('node_duties').where('node', 'in', ids).execute();
 }
+
+const leasedOf = (row: LeasedRow): LeasedNode => ({
+  ...factsOf(row),
+  devices: row.devices,
+  leaseMs: Math.max(0, row.lease_ms),
+});
 
 const factsOf = (row: NodeRow): NodeFacts => ({
   id: row.id,
