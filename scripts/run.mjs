@@ -53,4 +53,9 @@ if (first === 'serve' && !args.includes('--help')) {
 }
 // A terminal sends Ctrl-C to the whole group; a service manager tells only this process. The hub takes it once.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+// npm tells its shell alone of a SIGTERM, and that ends without a word to what it has started: this process sees that it has another parent.
+if (process.env.npm_lifecycle_event !== undefined && process.platform !== 'win32') {
+  const shell = process.ppid;
+  setInterval(() => process.ppid !== shell && child.kill('SIGTERM'), 500).unref();
+}
 child.on('exit', (code, signal) => process.exit(signal ? 1 : (code ?? 1)));

@@ -132,18 +132,26 @@ test('health and readiness answer on the admin port, and metrics count what happ
   client.end(true);
 });
 
-for (const signal of ['SIGKILL', 'SIGTERM'] as const)
-  test(`a hub whose starter gets ${signal} stops`, { timeout: 60_000 }, async () => {
+for (const [starter, signal] of [
+  ['scripts/run.mjs', 'SIGKILL'],
+  ['scripts/run.mjs', 'SIGTERM'],
+  ['npm', 'SIGTERM'],
+] as const)
+  test(`a hub whose starter, ${starter}, gets ${signal} stops`, { timeout: 60_000 }, async () => {
     const root = path.join(import.meta.dirname, '..', '..');
     const dataDir = mkdtempSync(path.join(tmpdir(), 'mooring-orphan-'));
     const ports = ['mqtts', 'amqps', 'https', 'admin', 'amqp', 'mqtt'].flatMap((name) => [`--${name}-port`, '0']);
-    const args = [path.join(root, 'scripts', 'run.mjs'), 'serve', '--data-dir', dataDir, ...ports];
+    const settings = ['--data-dir', dataDir, ...ports];
+    const [program, ...args] =
+      starter === 'npm'
+        ? ['npm', 'start', '--', ...settings]
+        : [process.execPath, path.join(root, 'scripts', 'run.mjs'), 'serve', ...settings];
     // The variables of this test run are no settings of a hub.
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MOORING_')));
-    const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'], env });
+    const started = spawn(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'ignore'], env });
     try {
       let said = '';
-      for await (const text of starter.stdout.setEncoding('utf8')) {
+      for await (const text of started.stdout.setEncoding('utf8')) {
         said += text;
         if (/^ready$/m.test(said)) break;
       }
@@ -151,11 +159,11 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const)
       const isAlive = (): boolean =>
         existsSync(`/proc/${hub}`) && !/State:\s+Z/.test(readFileSync(`/proc/${hub}/status`, 'utf8'));
       assert.ok(isAlive());
-      starter.kill(signal);
+      started.kill(signal);
       await until('the hub has ended', () => !isAlive());
       assert.ok(!existsSync(path.join(dataDir, 'endpoints.json')), 'it has stopped in order');
     } finally {
-      starter.kill('SIGKILL');
+      started.kill('SIGKILL');
       rmSync(dataDir, { recursive: true, force: true });
     }
   });
