@@ -11,6 +11,7 @@ import type { IdentityKey } from '../../src/core/identity/types.ts';
 import type { WatchedPresence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { JournalFile } from '../../src/stores/embedded/event-log/files.ts';
+import { deliveryCanaries } from './canaries-delivery.ts';
 import { doorCanaries } from './canaries-doors.ts';
 import { memberCanaries } from './canaries-members.ts';
 import { twinCanaries } from './canaries-twins.ts';
@@ -142,6 +143,7 @@ export const canaries: readonly Canary[] = [
   ...doorCanaries,
   ...memberCanaries,
   ...twinCanaries,
+  ...deliveryCanaries,
 ];
 
 function lying(name: string, file: JournalFile): JournalFile {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { canaries } from './canaries.ts';
-import { inOneLoop } from './canary.ts';
+import { simplest } from './canary.ts';
 import { planOf } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -17,7 +17,7 @@ for (const canary of canaries) {
   test(`is caught: ${canary.name}`, async (context) => {
     for (let seed = 1; seed <= SEEDS_MAX; seed++) {
       const { finding } = await simulate(
-        { ...planOf(seed), activeMs: ACTIVE_MS, ...inOneLoop, ...canary.plan },
+        { ...planOf(seed), activeMs: ACTIVE_MS, ...simplest, ...canary.plan },
         { canary },
       );
       if (finding === undefined) continue;

@@ -1,15 +1,19 @@
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
+import type { EventsParts } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityStore } from '../../src/core/identity/ports.ts';
 import type { Places } from '../../src/core/presence/places.ts';
 import type { Presence, SubscriptionStore, WatchedPresence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
+import type { EndpointSink, RoutedLog } from '../../src/core/routes/ports.ts';
 import type { TwinStore } from '../../src/core/twins/ports.ts';
 import type { AmqpConnections } from '../../src/protocols/amqp/connections.ts';
 import type { JournalFiles } from '../../src/stores/embedded/event-log/files.ts';
 import type { Broker } from '../../src/stores/kafka/broker-connection.ts';
 import type { Plan } from './plan.ts';
+
+export type SimulatedRouting = NonNullable<EventsParts['routing']>;
 
 /** A bug, as something that is put between the hub and one of its parts. */
 export interface Canary {
@@ -34,6 +38,10 @@ export interface Canary {
   /** Between the hub and a broker of Kafka. */
   broker?(broker: Broker): Broker;
   readonly comparesNothing?: true;
+  /** Between delivery and the log, and an endpoint. */
+  routedLog?(log: RoutedLog): RoutedLog;
+  sink?(sink: EndpointSink): EndpointSink;
+  routing?(routing: SimulatedRouting): SimulatedRouting;
   amqp?(connections: AmqpConnections): AmqpConnections;
   /** The power has failed, and nothing runs. */
   crashed?(tables: {
@@ -43,8 +51,8 @@ export interface Canary {
   }): void;
 }
 
-/** Bugs of one loop are looked for in one; those of members bring their own plan. */
-export const inOneLoop: Partial<Plan> = { members: 0, memberDeathEveryMs: 0, linkBreakEveryMs: 0 };
+/** Bugs of one loop are looked for in one, without routes; those of members and of delivery bring their own plan. */
+export const simplest: Partial<Plan> = { members: 0, memberDeathEveryMs: 0, linkBreakEveryMs: 0, endpoints: 0 };
 
 /** No bug but the hub's own. */
 export const none: Canary = { name: 'none' };

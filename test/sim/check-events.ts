@@ -26,7 +26,7 @@ interface Sent {
   acknowledged: boolean;
 }
 
-interface Stored {
+export interface Stored {
   readonly bytes: Buffer;
   readonly time: number;
 }
@@ -93,6 +93,11 @@ export class EventsChecker {
   /** Of an event that was seen. */
   timeOf(partition: number, sequence: number): number | undefined {
     return (this.#stored[partition][sequence] ?? this.#delivered[partition].get(sequence))?.time;
+  }
+
+  /** The records of a partition, by their numbers, as far as they were read. */
+  stored(partition: number): readonly Stored[] {
+    return this.#stored[partition].filter((event) => event !== undefined);
   }
 
   /** Reads everything, and compares it with everything that was sent. */
@@ -224,12 +229,19 @@ function decoded(record: Buffer) {
   return {
     deviceId: message.message_annotations['iothub-connection-device-id'],
     generationId: message.message_annotations['iothub-connection-auth-generation-id'],
+    source: message.message_annotations['iothub-message-source'],
     property: message.application_properties?.kind,
     /** Of an event of a twin or an identity. */
     opType: message.application_properties?.opType,
     body,
     name: body.split('|')[0],
   };
+}
+
+/** What routes ask of an event: its source, as the record has it, and the property `kind`. */
+export function routedBy(record: Buffer): { readonly source: string; readonly kind: string | undefined } {
+  const { source, property } = decoded(record);
+  return { source, kind: property };
 }
 
 function textOf(record: Buffer): string {

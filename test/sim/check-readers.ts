@@ -3,6 +3,7 @@
  * and the owner of a partition is alone on it.
  */
 import { type BareMessage, readBareMessage } from '../../src/wire/amqp/bare-message.ts';
+import type { DeliveryChecker } from './check-delivery.ts';
 import type { EventsChecker } from './check-events.ts';
 import type { World } from './world.ts';
 
@@ -29,11 +30,14 @@ const OFFSET_BASE = 1e15;
 export class ReadersChecker {
   readonly #world: World;
   readonly #events: EventsChecker;
+  /** Which events readers do not see is told at the end. */
+  readonly #hidden: DeliveryChecker;
   #readings: Reading[] = [];
 
-  constructor(world: World, events: EventsChecker) {
+  constructor(world: World, events: EventsChecker, hidden: DeliveryChecker) {
     this.#world = world;
     this.#events = events;
+    this.#hidden = hidden;
   }
 
   /** The hub has opened the link. */
@@ -58,26 +62,38 @@ export class ReadersChecker {
     });
     if (reading.next === undefined) this.#first(reading, sequence, time);
     else {
-      this.#world.check(sequence === reading.next, () => {
-        return `partition ${partition}: a reader was given ${sequence} where ${reading.next} was due`;
-      });
+      const { next } = reading;
+      const holds = this.#hidden.mayHide ? sequence >= next : sequence === next;
+      this.#world.check(holds, () => `partition ${partition}: a reader was given ${sequence} where ${next} was due`);
+      this.#hidden.passedOver(partition, next, sequence);
     }
+    this.#hidden.given(partition, sequence);
     reading.next = sequence + 1;
     this.#events.delivered(partition, sequence, time, payload);
     this.#world.counters.eventsRead++;
   }
 
   #first({ partition, start }: Reading, sequence: number, time: number): void {
-    const before = sequence === 0 ? undefined : this.#events.timeOf(partition, sequence - 1);
+    if (this.#hidden.mayHide) this.#firstShown(partition, start, sequence);
+    const mayBegin = (due: number): boolean => (this.#hidden.mayHide ? sequence >= due : sequence === due);
+    const before = sequence === 0 || this.#hidden.mayHide ? undefined : this.#events.timeOf(partition, sequence - 1);
     const holds = {
-      start: () => sequence === 0,
+      start: () => mayBegin(0),
       end: () => start.kind === 'end' && sequence >= start.seen,
-      sequence: () => start.kind === 'sequence' && sequence === start.sequence + (start.inclusive ? 0 : 1),
+      sequence: () => start.kind === 'sequence' && mayBegin(start.sequence + (start.inclusive ? 0 : 1)),
       time: () => start.kind === 'time' && time >= start.time && (before === undefined || before < start.time),
     }[start.kind]();
     this.#world.check(holds, () => {
       return `partition ${partition}: reading from ${JSON.stringify(start)} began with ${sequence} of time ${time}, behind ${before}`;
     });
+  }
+
+  /** What lies between the place that was asked for and the first event is what readers do not see. */
+  #firstShown(partition: number, start: Start, sequence: number): void {
+    if (start.kind === 'start') this.#hidden.passedOver(partition, 0, sequence);
+    else if (start.kind === 'time') this.#hidden.begunByTime(partition, sequence, start.time);
+    else if (start.kind === 'sequence')
+      this.#hidden.passedOver(partition, start.sequence + (start.inclusive ? 0 : 1), sequence);
   }
 }
 

@@ -47,12 +47,16 @@ import { createMemoryJobStore } from '../../src/stores/memory/jobs.ts';
 import { createMemoryPlaces } from '../../src/stores/memory/places.ts';
 import { createMemoryPolicyStore } from '../../src/stores/memory/policies.ts';
 import { createMemoryPresenceStates } from '../../src/stores/memory/presence-states.ts';
+import { createMemoryRoutes } from '../../src/stores/memory/routes.ts';
 import { createMemorySubscriptionStore } from '../../src/stores/memory/subscriptions.ts';
 import { createMemoryTwinStore } from '../../src/stores/memory/twins.ts';
 import { signed } from '../drivers/mqtt-door.ts';
 import type { Canary } from './canary.ts';
+import { DeliveryChecker } from './check-delivery.ts';
 import { MonitoringChecker } from './check-monitoring.ts';
 import { SimulatedDatabase } from './database.ts';
+import { openSimulatedDelivery, type SimulatedDelivery } from './delivery.ts';
+import { SimulatedEndpoint } from './endpoint.ts';
 import { SimulatedBrokers } from './kafka/brokers.ts';
 import { openSimulatedKafkaLog } from './kafka/event-log.ts';
 import { isOfCluster } from './kafka/refusals.ts';
@@ -93,12 +97,14 @@ export interface Running {
   readonly presence: KeptPresence;
   /** Absent where nobody has to do with twins. */
   readonly twinEvents?: TwinEventPublisher;
+  /** Absent where there are no routes. */
+  readonly delivery: SimulatedDelivery | undefined;
 }
 
 /** What members use of the hub. */
 type SharedByMembers = Pick<
   HubHostParts,
-  'hub' | 'identities' | 'authorities' | 'subscriptions' | 'consumerGroups' | 'feed' | 'recorder' | 'limits'
+  'hub' | 'routes' | 'identities' | 'authorities' | 'subscriptions' | 'consumerGroups' | 'feed' | 'recorder' | 'limits'
 >;
 
 /** The process ended, or never was there, before it answered: what was asked for has happened or not. */
@@ -111,6 +117,9 @@ export class HubHost {
   /** Absent where the hub keeps events on its own disk. */
   readonly brokers: SimulatedBrokers | undefined;
   readonly tables;
+  /** What endpoints have, and readers. */
+  readonly delivered: DeliveryChecker;
+  readonly #endpoints: readonly SimulatedEndpoint[];
   /** Every line of level error that the hub wrote. */
   readonly errors: string[] = [];
   running: Running | undefined;
@@ -132,6 +141,10 @@ export class HubHost {
     this.#dice = world.dice('hub');
     this.#monitoring = new MonitoringChecker(world);
     this.brokers = world.plan.cluster ? new SimulatedBrokers(world) : undefined;
+    this.delivered = new DeliveryChecker(world);
+    this.#endpoints = this.delivered.endpoints.map(
+      (name) => new SimulatedEndpoint(world, name, (...what) => this.delivered.taken(...what)),
+    );
     const identities = createMemoryIdentityStore();
     const twins = createMemoryTwinStore(identities, world.plan.twinBackEnds > 0 ? world.scheduler : undefined);
     this.tables = {
@@ -144,6 +157,7 @@ export class HubHost {
       configurations: createMemoryConfigurationStore(identities, twins),
       consumerGroups: createMemoryConsumerGroupStore(),
       presenceStates: createMemoryPresenceStates(identities),
+      ...createMemoryRoutes(),
     };
     const faults = world.dice('disk');
     this.disk.fault = (call) => {
@@ -198,12 +212,13 @@ export class HubHost {
     this.#world.trace('hub', 'stops');
     this.running = undefined;
     this.stopping = true;
-    const { life, mqtt, amqp, http, members, sweeper, presence, twinEvents, eventLog } = running;
+    const { life, mqtt, amqp, http, members, sweeper, presence, twinEvents, delivery, eventLog } = running;
     const stopped = (async () => {
       await Promise.all([mqtt.drain(), amqp.drain(), http?.drain(), members?.drain()]);
       await sweeper.close();
       await presence.close();
       await twinEvents?.close();
+      await delivery?.close();
       await this.tables.presenceStates.end();
       await eventLog.close();
     })();
@@ -284,7 +299,18 @@ export class HubHost {
     monitor.record({ type: 'hubStarted' });
     const guard = createGuard(clock, refusalAudit(monitor));
     const consumerGroups = behind(thread, tables.consumerGroups);
+    const keptTwins = twinsBehind(thread, tables.twins, life);
+    const twins = canary.twins?.(keptTwins) ?? keptTwins;
+    const delivery =
+      plan.endpoints > 0
+        ? await openSimulatedDelivery({
+            ...{ world, canary, life, guard, eventLog, twins, endpoints: this.#endpoints, log },
+            ...{ routes: behind(thread, tables.routes), cursors: behind(thread, tables.cursors) },
+          })
+        : undefined;
+    const routing = delivery && { routing: delivery.routing };
     const events = createEvents({
+      ...routing,
       guard,
       telemetry: eventLog,
       consumerGroups,
@@ -305,8 +331,6 @@ export class HubHost {
         ? createPresence({ places, clock, log })
         : presenceOfNode(database.places(places), life, log, canary.comparesNothing);
     const presence = keepPresence(canary.presence?.(own) ?? own, { store: presenceStates, clock, log });
-    const keptTwins = twinsBehind(thread, tables.twins, life);
-    const twins = canary.twins?.(keptTwins) ?? keptTwins;
     const state = createHubState({
       ...common,
       commandQueue: sweeper.watch(behind(thread, this.#queue())),
@@ -336,6 +360,7 @@ export class HubHost {
       plan.twinBackEnds > 0
         ? publishTwinEvents({
             ...{ store: twins, eventLog, codec: recordCodec, partitionOf, hubName: 'mooring', clock, log },
+            ...routing,
             ...{ correlationOf: twinEventCorrelation, sources: new Set(twinEventSources) },
           })
         : undefined;
@@ -345,7 +370,15 @@ export class HubHost {
     const amqp = amqpConnections(hub, () => AMQPS_PORT);
     const doors = { mqtt: mqttConnections(hub), amqp: canary.amqp?.(amqp) ?? amqp, ...(http && { http }) };
     const members =
-      plan.members > 0 ? this.#members(life, opened, { ...common, hub, feed, consumerGroups }) : undefined;
+      plan.members > 0
+        ? this.#members(life, opened, {
+            ...common,
+            hub,
+            feed,
+            consumerGroups,
+            ...(delivery && { routes: delivery.routes }),
+          })
+        : undefined;
     const pick = world.dice('doors');
     const doorsOf = (): Doors | undefined => (members === undefined ? { life, ...doors } : members.pick(pick));
     return {
@@ -358,6 +391,7 @@ export class HubHost {
       sweeper,
       presence,
       ...(twinEvents && { twinEvents }),
+      delivery,
     };
   }
 

@@ -6,7 +6,7 @@
 import { parseArgs } from 'node:util';
 import { canaries } from './canaries.ts';
 import { clusterCanaries } from './canaries-cluster.ts';
-import { inOneLoop } from './canary.ts';
+import { simplest } from './canary.ts';
 import { clusterPlanOf, type Plan, planOf } from './plan.ts';
 import { reduce } from './reduce.ts';
 import { simulate } from './simulate.ts';
@@ -28,7 +28,7 @@ const planOfSeed = values.cluster ? clusterPlanOf : planOf;
 const canary = [...canaries, ...clusterCanaries].find(({ name }) => name === values.canary);
 if (values.canary !== undefined && canary === undefined) throw new Error(`There is no canary ${values.canary}.`);
 const changes = {
-  ...(canary && { ...inOneLoop, ...canary.plan }),
+  ...(canary && { ...simplest, ...canary.plan }),
   ...(JSON.parse(values.plan ?? '{}') as Partial<Plan>),
 };
 const seeds = Number(values.seeds ?? (values.seed === undefined ? 100 : 1));

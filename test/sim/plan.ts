@@ -51,6 +51,10 @@ export interface Plan {
   readonly linkBreakEveryMs: number;
   /** Back ends that change twins and invoke methods; 0 = devices have nothing to do with either. */
   readonly twinBackEnds: number;
+  /** What routes lead to beside the built-in event hub; 0 = there are no routes. */
+  readonly endpoints: number;
+  /** Of the requests that endpoints get: those that fail, hang, are forgotten, done in part or late. */
+  readonly endpointFaultRate: number;
   /** Events in Kafka and tables in PostgreSQL, as the simulation has them: what the disk of the hub does means nothing then. */
   readonly cluster: boolean;
   /** A broker dies or hangs. */
@@ -98,18 +102,20 @@ export function planOf(seed: number): Plan {
     memberDeathEveryMs: some(0.5, () => between(4, 30) * 1000),
     twinBackEnds: some(0.6, () => between(1, 2)),
     linkBreakEveryMs: some(0.5, () => between(4, 30) * 1000),
+    endpoints: some(0.5, () => between(1, 2)),
+    endpointFaultRate: some(0.8, () => 0.6 * random.next()),
     ...{ cluster: false, brokerFaultEveryMs: 0, brokerFaultRate: 0, answerLossRate: 0 },
   };
 }
 
-/** The same of a hub on Kafka and PostgreSQL. Its journal takes nothing from listener threads, so that it has none. */
+/** The same of a hub on Kafka and PostgreSQL. Its journal takes nothing from listener threads, so that it has none. No routes. */
 export function clusterPlanOf(seed: number): Plan {
   const random = seededRandom(seed ^ 0xc1a5);
   const some = (share: number, value: () => number): number => (random.next() < share ? value() : 0);
   return {
     ...planOf(seed),
     ...{ members: 0, memberDeathEveryMs: 0, linkBreakEveryMs: 0 },
-    ...{ diskFaultRate: 0, tableFaultRate: 0, diskFullEveryMs: 0 },
+    ...{ diskFaultRate: 0, tableFaultRate: 0, diskFullEveryMs: 0, endpoints: 0 },
     cluster: true,
     brokerFaultEveryMs: some(0.6, () => (5 + 25 * random.next()) * 1000),
     brokerFaultRate: some(0.7, () => 0.05 * random.next()),
@@ -134,7 +140,7 @@ export function reductions(plan: Plan): readonly Plan[] {
   halve('partitions', 1);
   halve('amqpDevices', 0);
   halve('gateways', 1);
-  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds', 'members', 'twinBackEnds'] as const)
+  for (const name of ['readers', 'amqpReaders', 'amqpBackEnds', 'members', 'twinBackEnds', 'endpoints'] as const)
     if (plan[name] > 0) less.push({ [name]: 0 });
   const rates = [
     'crashEveryMs',
@@ -152,6 +158,7 @@ export function reductions(plan: Plan): readonly Plan[] {
     'brokerFaultEveryMs',
     'brokerFaultRate',
     'answerLossRate',
+    'endpointFaultRate',
   ] as const;
   for (const name of rates) if (plan[name] > 0) less.push({ [name]: 0 });
   for (const name of ['identitiesChange', 'purges', 'stalls', 'visits', 'tokensEnd'] as const) {

@@ -92,7 +92,7 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
   if (plan.twinBackEnds > 0) for (const device of devices) world.act(`${device.id}'s twin`, () => device.liveTwin());
   const gateways = gatewaysOf(parts, overMqtt);
   for (const gateway of gateways) world.act(gateway.name, () => gateway.live());
-  const readers = new ReadersChecker(world, checkers.events);
+  const readers = new ReadersChecker(world, checkers.events, host.delivered);
   for (let nth = 0; nth < plan.amqpReaders; nth++) {
     const name = `reader by AMQP ${nth}`;
     world.act(name, () => new AmqpReader(parts, readers, name).live());
@@ -172,6 +172,7 @@ async function end(
     return;
   }
   await checkers.events.verify(running.hub.events.eventHub('mooring') ?? running.eventLog);
+  host.delivered.verify(checkers.events);
   await checkers.commands.verify(running.hub, owner);
   await checkers.sessions.verify(running.hub, owner);
   parts.registry.verify();
@@ -210,6 +211,8 @@ async function unfinished({ host, directory }: Parts, busy: () => string | undef
   const waits = depths.findIndex((depth) => depth > 0);
   if (waits >= 0) return `${depths[waits]} commands wait for d${waits}`;
   if ((await host.tables.twins.events(1)).length > 0) return 'events of twins wait';
+  const undelivered = running.delivery?.waits();
+  if (undelivered !== undefined) return undelivered;
   const { receipts } = await running.hub.commands.totals();
   return receipts === 0 ? undefined : `${receipts} receipts wait`;
 }

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inOneLoop } from './canary.ts';
+import { simplest } from './canary.ts';
 import { planOf } from './plan.ts';
 import { simulate } from './simulate.ts';
 
@@ -29,8 +29,9 @@ test('the whole hub keeps its promises over faults of network, disk, power and c
 
 test('a seed gives the same simulation every time', async () => {
   const amqp = { amqpDevices: 2, amqpReaders: 1, amqpBackEnds: 1, visits: true, tokensEnd: true };
+  const endpoints = { endpoints: 2, endpointFaultRate: 0.3 };
   const members = { members: 2, memberDeathEveryMs: 5000, linkBreakEveryMs: 5000 };
-  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7, ...amqp, ...members };
+  const plan = { ...planOf(9), activeMs: 20_000, httpShare: 0.7, ...amqp, ...members, ...endpoints };
   const [one, other] = [await simulate(plan), await simulate(plan)];
   assert.deepEqual(other.counters, one.counters);
   assert.equal(other.traceHash, one.traceHash);
@@ -80,7 +81,7 @@ const kept = [
 
 for (const { name, plan } of kept) {
   test(name, async () => {
-    const { finding, lastLines } = await simulate({ ...plan, ...inOneLoop, twinBackEnds: 0 });
+    const { finding, lastLines } = await simulate({ ...plan, ...simplest, twinBackEnds: 0 });
     assert.equal(finding, undefined, `${finding?.message}\n${lastLines.slice(-30).join('\n')}`);
   });
 }

@@ -54,6 +54,11 @@ export interface Counters {
   twinChanges: number;
   pushes: number;
   methods: number;
+  /** Requests that an endpoint of the routes did not carry out and answer as it should. */
+  endpointFaults: number;
+  /** Events that endpoints have taken, each for the first time and once more. */
+  delivered: number;
+  deliveredAgain: number;
 }
 
 const LINES_KEPT = 400;
@@ -85,6 +90,9 @@ export class World {
     twinChanges: 0,
     pushes: 0,
     methods: 0,
+    endpointFaults: 0,
+    delivered: 0,
+    deliveredAgain: 0,
   };
   /** Set when faults have ended: everybody does what is left to do, and does it well. */
   calm = false;
