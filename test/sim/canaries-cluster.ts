@@ -10,7 +10,7 @@ import type { Plan } from './plan.ts';
 /** Answers of brokers are lost and late all the time; nothing else happens. */
 const unsureBrokers: Partial<Plan> = {
   ...{ crashEveryMs: 0, stopEveryMs: 0, clockJumpEveryMs: 0, answerLossRate: 0, identitiesChange: false },
-  ...{ brokerFaultRate: 0.05, brokerFaultEveryMs: 8000, devices: 4, breakEveryMs: 0 },
+  ...{ brokerFaultRate: 0.05, brokerFaultEveryMs: 8000, devices: 4, breakEveryMs: 0, endpoints: 0 },
 };
 
 export const clusterCanaries: readonly Canary[] = [

@@ -37,6 +37,7 @@ test('a seed gives the same simulation of the cluster every time', async () => {
     brokerFaultEveryMs: 5000,
     brokerFaultRate: 0.03,
     answerLossRate: 0.02,
+    ...{ endpoints: 2, endpointFaultRate: 0.3 },
   };
   const [one, other] = [await simulate(plan), await simulate(plan)];
   assert.deepEqual(other.counters, one.counters);

@@ -108,14 +108,14 @@ export function planOf(seed: number): Plan {
   };
 }
 
-/** The same of a hub on Kafka and PostgreSQL. Its journal takes nothing from listener threads, so that it has none. No routes. */
+/** The same of a hub on Kafka and PostgreSQL. Its journal takes nothing from listener threads, so that it has none. */
 export function clusterPlanOf(seed: number): Plan {
   const random = seededRandom(seed ^ 0xc1a5);
   const some = (share: number, value: () => number): number => (random.next() < share ? value() : 0);
   return {
     ...planOf(seed),
     ...{ members: 0, memberDeathEveryMs: 0, linkBreakEveryMs: 0 },
-    ...{ diskFaultRate: 0, tableFaultRate: 0, diskFullEveryMs: 0, endpoints: 0 },
+    ...{ diskFaultRate: 0, tableFaultRate: 0, diskFullEveryMs: 0 },
     cluster: true,
     brokerFaultEveryMs: some(0.6, () => (5 + 25 * random.next()) * 1000),
     brokerFaultRate: some(0.7, () => 0.05 * random.next()),
