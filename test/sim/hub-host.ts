@@ -4,7 +4,6 @@
  */
 
 import { limits } from '../../src/base/limits.ts';
-import type { Log } from '../../src/base/log.ts';
 import type { CommandQueue } from '../../src/core/commands/ports.ts';
 import { createEvents } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
@@ -17,8 +16,7 @@ import { ensurePolicies } from '../../src/core/identity/policies.ts';
 import type { Policy } from '../../src/core/identity/types.ts';
 import { createMonitor } from '../../src/core/monitoring/monitor.ts';
 import { refusalAudit } from '../../src/core/monitoring/refused-operations.ts';
-import type { Places } from '../../src/core/presence/places.ts';
-import { createPresence, type PresenceRoom } from '../../src/core/presence/presence.ts';
+import { createPresence } from '../../src/core/presence/presence.ts';
 import { type KeptPresence, keepPresence } from '../../src/core/presence/states.ts';
 import { createRefusalDelays } from '../../src/core/throttling/slow-refusals.ts';
 import { createThrottling } from '../../src/core/throttling/throttling.ts';
@@ -27,15 +25,12 @@ import { type AmqpConnections, amqpConnections } from '../../src/protocols/amqp/
 import { type HttpConnections, httpConnections } from '../../src/protocols/http/connections.ts';
 import { type MqttConnections, mqttConnections } from '../../src/protocols/mqtt/connections.ts';
 import { recordCodec, twinEventCorrelation } from '../../src/records/record-codec.ts';
-import { Comparing, watchedPlaces } from '../../src/server/nodes/comparing.ts';
 import { createSweeper, type Sweeper } from '../../src/server/sweeper.ts';
 import { ChangeFeed } from '../../src/server/threads/change-feed.ts';
 import { EventLogHost } from '../../src/server/threads/event-log-host.ts';
 import type { HubHostParts } from '../../src/server/threads/hub-host.ts';
 import { authorityCalls, identityCalls } from '../../src/server/threads/store-calls.ts';
 import { VirtualDisk } from '../../src/stores/contract/event-log-disk.ts';
-import { type EmbeddedEventLog, openEmbeddedEventLog } from '../../src/stores/embedded/event-log/event-log.ts';
-import type { StoredLog } from '../../src/stores/event-log/stored-log.ts';
 import { createMemoryAuthorityStore } from '../../src/stores/memory/authorities.ts';
 import { createMemoryCommandQueue } from '../../src/stores/memory/command-queue.ts';
 import { createMemoryConfigurationStore } from '../../src/stores/memory/configurations.ts';
@@ -57,29 +52,18 @@ import { MonitoringChecker } from './check-monitoring.ts';
 import { SimulatedDatabase } from './database.ts';
 import { openSimulatedDelivery, type SimulatedDelivery } from './delivery.ts';
 import { SimulatedEndpoint } from './endpoint.ts';
+import { logOf, type OwnLog, openEventLog, presenceOfNode } from './hub-parts.ts';
 import { SimulatedBrokers } from './kafka/brokers.ts';
-import { openSimulatedKafkaLog } from './kafka/event-log.ts';
 import { isOfCluster } from './kafka/refusals.ts';
 import { type Doors, Members } from './members.ts';
 import { Life } from './scheduler.ts';
-import {
-  behind,
-  identitiesBehind,
-  placesBehind,
-  slowFiles,
-  type TableCalls,
-  TableThread,
-  twinsBehind,
-} from './storage.ts';
+import { behind, identitiesBehind, placesBehind, type TableCalls, TableThread, twinsBehind } from './storage.ts';
 import type { World } from './world.ts';
 
 const DAY_MS = 86_400_000;
 const RETENTION_DAYS = 100;
 /** Where old clients would be sent. */
 const AMQPS_PORT = 5671;
-
-/** The journal, or a topic of Kafka. */
-export type OwnLog = Pick<EmbeddedEventLog, 'close'> & StoredLog;
 
 /** One run of the process. */
 export interface Running {
@@ -276,8 +260,11 @@ export class HubHost {
         if (fails) counters.tableFaults++;
         return fails;
       });
-    const log = this.#log(life);
-    const opened = await this.#openLog(life, log);
+    const log = logOf(life, this.errors);
+    const opened = await openEventLog({
+      ...{ world, canary, life, disk: this.disk, brokers: this.brokers, dice: this.#dice, log },
+      retentionMs: RETENTION_DAYS * DAY_MS,
+    });
     const eventLog: EventLog = canary.eventLog?.(opened, counters.crashes) ?? opened;
     const { tables } = this;
     this.#policies = await ensurePolicies(behind(thread, tables.policies), {}, random);
@@ -395,36 +382,13 @@ export class HubHost {
     };
   }
 
-  #openLog(life: Life, log: Log): Promise<OwnLog> {
-    const { clock } = life;
-    const canary = this.#canary;
-    const { brokers } = this;
-    if (brokers !== undefined) {
-      const parts = { world: this.#world, life, brokers, dice: this.#dice, log };
-      return openSimulatedKafkaLog({ ...parts, ...(canary.broker && { seen: canary.broker }) });
-    }
-    const files = slowFiles(this.disk, life, this.#dice);
-    return openEmbeddedEventLog({
-      folder: '/events',
-      name: 'mooring',
-      partitionCount: this.#world.plan.partitions,
-      retentionMs: RETENTION_DAYS * DAY_MS,
-      segmentBytes: this.#world.plan.segmentBytes,
-      clock,
-      random: this.#dice.random,
-      log,
-      files: canary.files?.(files) ?? files,
-      defer: (callback) => void clock.after(0.01, callback),
-    });
-  }
-
   #members(life: Life, eventLog: OwnLog, shared: SharedByMembers): Members {
     return new Members({
       ...{
         world: this.#world,
         canary: this.#canary,
         life,
-        logOf: (member) => this.#log(member),
+        logOf: (member) => logOf(member, this.errors),
         amqpsPort: AMQPS_PORT,
       },
       host: {
@@ -449,35 +413,4 @@ export class HubHost {
       },
     };
   }
-
-  #log(life: Life): Log {
-    const say = (fields: object, sentence: string): void => {
-      if (life.over) return;
-      const text = JSON.stringify(fields, (_key, value) => (value instanceof Error ? storyOf(value) : value));
-      this.errors.push(`${sentence} ${text}`);
-    };
-    const quiet = (): void => {};
-    const log: Log = { debug: quiet, info: quiet, warn: quiet, error: say, child: () => log };
-    return log;
-  }
-}
-
-/** As the server has it with nodes: connections are compared with their places where an answer about these was lost. */
-function presenceOfNode(places: Places, life: Life, log: Log, comparesNothing = false): PresenceRoom {
-  const { clock } = life;
-  const comparing = new Comparing({ clock, log, compare: () => own.compare() });
-  const own = createPresence({ places: watchedPlaces(places, () => comparing.soon()), clock, log });
-  const renew = (): void => {
-    clock.after(limits.nodeRenewMs, () => {
-      renew();
-      if (!comparesNothing) void comparing.renewed();
-    });
-  };
-  renew();
-  return own;
-}
-
-/** With what has caused it, which may have been in another member. */
-function storyOf({ stack, cause }: Error): string {
-  return cause instanceof Error ? `${stack}, because of ${storyOf(cause)}` : `${stack}`;
 }
