@@ -96,10 +96,14 @@ async function removeBelow(kafka: TestKafka, cluster: TestCluster, places: Reado
   );
 }
 
-async function declare(node: TestHub): Promise<void> {
-  const api = apiOf(node);
-  await api.routes.replace(declaration);
-  api.close();
+/** Declares the archive at one node. The others follow within some seconds, and mark no event for it before. */
+async function declare(nodes: readonly TestHub[]): Promise<void> {
+  const { routes, close } = apiOf(nodes[0]);
+  await routes.replace(declaration);
+  close();
+  for (const node of nodes) {
+    await until('the archive is known at each node', async () => (await archivesOf(node))[0]?.status !== undefined);
+  }
 }
 
 let kafka: TestKafka;
@@ -111,7 +115,7 @@ before(async () => {
   kafka = await startKafka();
   const args = ['--archive-folder', root, '--consumer-groups', 'past', '--history-groups', 'past'];
   cluster = await startCluster({ nodes: 2, brokers: kafka.brokers, args });
-  await declare(cluster.nodes[0]);
+  await declare(cluster.nodes);
 });
 after(async () => {
   await cluster?.[Symbol.asyncDispose]();
@@ -187,7 +191,7 @@ test('the node that archives is killed under load: another goes on, and each eve
   timeout: 300_000,
 }, async (t) => {
   const [a, b] = cluster.nodes;
-  const placed = (await api(b))[0]?.status?.partitions;
+  const placed = (await archivesOf(b))[0]?.status?.partitions;
   const [victim, left] = placed === 0 ? [a, b] : [b, a];
   const sending = send(left, 170, 210);
   await victim.kill();
@@ -211,7 +215,7 @@ test('the node that archives is killed under load: another goes on, and each eve
 });
 
 /** What a node says of its archives. */
-async function api(node: TestHub): Promise<{ readonly status?: { readonly partitions: number } }[]> {
+async function archivesOf(node: TestHub): Promise<{ readonly status?: { readonly partitions: number } }[]> {
   const ask = await ownerOf(node);
   return JSON.parse((await ask('GET', '/mooring/v1/archives')).body.toString());
 }
