@@ -1,11 +1,12 @@
 /** An archive whose folder is on a disk that is full: it says so, keeps its events, and goes on when there is room. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { openTreeStore } from '../../src/stores/objects/tree/tree-store.ts';
+import { filesIn } from '../drivers/archive-files.ts';
 import { ArchiveRig, archivedIn } from '../drivers/archive-rig.ts';
 import { until } from '../drivers/until.ts';
 
@@ -15,15 +16,6 @@ after(() => {
   if (isMounted) spawnSync('umount', ['--lazy', place]);
   rmSync(place, { recursive: true, force: true });
 });
-
-function filesIn(root: string): Map<string, Buffer> {
-  if (!existsSync(root)) return new Map();
-  const entries = readdirSync(root, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && !entry.parentPath.includes('.staging'));
-  return new Map(
-    files.map(({ parentPath, name }) => [path.join(parentPath, name), readFileSync(path.join(parentPath, name))]),
-  );
-}
 
 test('a full disk: nothing is lost, nothing is there twice, and no part of a file is seen', {
   skip: isMounted ? false : 'no file system can be mounted here',

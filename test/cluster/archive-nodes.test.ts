@@ -3,11 +3,12 @@
  * the broker removes records below a reader, and the archive's partitions move on when a node is killed.
  */
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { apiOf } from '../drivers/api.ts';
+import { filesIn } from '../drivers/archive-files.ts';
 import { archivedIn } from '../drivers/archive-rig.ts';
 import { ownerOf } from '../drivers/back-end.ts';
 import { clusterMissing, connectDevice, makeDevice, startCluster, type TestCluster } from '../drivers/cluster.ts';
@@ -28,15 +29,6 @@ const declaration = {
     { name: 'shown', endpoint: 'events' },
   ],
 };
-
-function filesIn(root: string): Map<string, Buffer> {
-  if (!existsSync(root)) return new Map();
-  const entries = readdirSync(root, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && !entry.parentPath.includes('.staging'));
-  return new Map(
-    files.map(({ parentPath, name }) => [path.join(parentPath, name), readFileSync(path.join(parentPath, name))]),
-  );
-}
 
 const archived = async (root: string): Promise<Map<number, number[]>> => archivedIn(filesIn(root));
 
