@@ -91,7 +91,7 @@ test('what was refused to a back end that asked for something of the device is t
   );
   assert.match(
     found[0].sentence,
-    /^A back end with the policy iothubowner was refused methods\.invoke of this device: /,
+    /^A back end with the policy iothubowner wanted to call a method and was refused: the device is not connected/,
   );
   assert.match(found[0].remedy, /own connections/);
 });

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { summed } from '../../portal/src/parts/alike.ts';
 import { type MonitoringEvent, sayingOf } from '../../portal/src/parts/monitoring.ts';
-import { isKnownOperation } from '../../portal/src/parts/operations.ts';
+import { isKnownOperation } from '../../src/api/operation-words.ts';
 import { operations } from '../../src/core/identity/operations.ts';
 import { monitoringKinds } from '../../src/core/monitoring/kinds.ts';
+import { explainedCode } from '../../src/protocols/http/explained-refusals.ts';
 
 test('every kind of monitoring event is a sentence, and every operation has words', () => {
   for (const type of Object.keys(monitoringKinds)) {
@@ -18,6 +19,13 @@ test('every kind of monitoring event is a sentence, and every operation has word
     operations.filter((operation) => !isKnownOperation(operation)),
     [],
   );
+  for (const operation of operations) {
+    for (const backEnd of [undefined, 'service']) {
+      const { sentence } = explainedCode('DeviceNotFound', operation, undefined, backEnd);
+      assert.match(sentence, /^(The device|A back end with the policy service) wanted to .*\.$/);
+      assert.ok(!sentence.includes(operation) || operation === 'connect', sentence);
+    }
+  }
   // A later hub may tell of what this page does not know.
   assert.match(sayingOf({ type: 'somethingNew', time: '' }).text, /somethingNew/);
 });

@@ -25,7 +25,8 @@ export function MonitoringLine(props: {
                   /<Text value={event.moduleId} />
                 </>
               )}
-            </a>{' '}
+            </a>
+            {event.policyName === undefined ? ' ' : ': '}
           </>
         )}
         <Text value={text} />

@@ -1,7 +1,7 @@
 /** Monitoring events in sentences: what happened, why, and what to do about it. */
 
+import { doneWords, toDoWords } from '../../../src/api/operation-words.ts';
 import type { Mood } from './mood.ts';
-import { doneWords, toDoWords } from './operations.ts';
 
 /** The body of a monitoring event; its fields are those of docs/monitoring.md. */
 export interface MonitoringEvent {

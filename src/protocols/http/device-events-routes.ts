@@ -164,8 +164,7 @@ function backEndOf({ policyName, operation }: Told): string | undefined {
 function explanationOf(told: Told, code: string, backEnd: string | undefined): Explanation {
   if (told.effect === 'slowed') return slowed(told);
   if (told.type === 'authenticationFailed' || code === 'unknown') return explainedCheck(code);
-  const operation = text(told.operation) ?? 'What it asked for';
-  return explainedCode(code, operation, text(told.reason), backEnd);
+  return explainedCode(code, text(told.operation), text(told.reason), backEnd);
 }
 
 function slowed({ limit }: Told): Explanation {

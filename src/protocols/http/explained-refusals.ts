@@ -1,4 +1,5 @@
 /** What a refusal of a device means, in one sentence, and what to do about it: for people who ask why it cannot connect. */
+import { toDoWords } from '../../api/operation-words.ts';
 import { errorTable } from '../../core/errors.ts';
 import type { AuthenticationCheck } from '../../core/identity/types.ts';
 
@@ -115,21 +116,22 @@ export function explainedCheck(check: string): Explanation {
 }
 
 /**
- * @param code of the table of errors @param operation of the permission table
+ * @param code of the table of errors @param operation of the permission table; undefined = it is not told
  * @param backEnd the policy of the back end that asked; undefined = the device did
  */
-export function explainedCode(code: string, operation: string, reason?: string, backEnd?: string): Explanation {
+export function explainedCode(code: string, operation?: string, reason?: string, backEnd?: string): Explanation {
   const known = Object.hasOwn(errorTable, code) ? errorTable[code as keyof typeof errorTable] : undefined;
   const why = reason === undefined ? '' : ` (${reason})`;
   const meaning = `${known?.meaning ?? code}${why}`;
+  const wanted = operation === undefined ? 'wanted something' : `wanted to ${toDoWords(operation)}`;
   if (backEnd !== undefined) {
     return {
-      sentence: `A back end with the policy ${backEnd} was refused ${operation} of this device: ${meaning}.`,
+      sentence: `A back end with the policy ${backEnd} ${wanted} and was refused: ${meaning}.`,
       remedy: backEndCodes[code as keyof typeof codes] ?? 'docs/errors.md says what this code means.',
     };
   }
   return {
-    sentence: `${operation} was refused: ${meaning}.`,
+    sentence: `The device ${wanted} and was refused: ${meaning}.`,
     remedy: codes[code as keyof typeof codes] ?? 'docs/errors.md says what this code means.',
   };
 }

@@ -12,6 +12,7 @@ import type { PolicyPrincipal } from '../../core/identity/types.ts';
 import type { BulkChangesControl } from '../../protocols/shared/bulk-changes-control.ts';
 import type { KeptChange, KeptChanges } from './kept-changes.ts';
 import { type BulkHub, changePage, countOf, idPages, tagsOf } from './pages.ts';
+import { patiently } from './patience.ts';
 
 export interface BulkChangesParts {
   readonly hub: BulkHub;
@@ -25,6 +26,8 @@ export interface BulkChangesParts {
 interface Known extends KeptChange {
   progress: BulkProgress;
   change: BulkChange | undefined;
+  /** Another one goes on with it: it is asked for already. */
+  isTaken?: true;
   /** While it runs. */
   run?: { readonly abort: AbortController; readonly over: Promise<void> };
 }
@@ -102,6 +105,10 @@ export function createBulkChanges({ hub, kept, clock, random, log }: BulkChanges
     return progress;
   }
 
+  const patientHub = (signal: AbortSignal): Pick<BulkHub, 'queries'> => ({
+    queries: { ...hub.queries, page: (...asked) => patiently(clock, signal, () => hub.queries.page(...asked)) },
+  });
+
   async function carryOut(
     entry: Known,
     principal: PolicyPrincipal,
@@ -112,14 +119,20 @@ export function createBulkChanges({ hub, kept, clock, random, log }: BulkChanges
     let end: Pick<BulkProgress, 'status' | 'code' | 'message'> = { status: 'completed' };
     let isFirst = true;
     try {
-      for await (const ids of idPages(hub, principal, change, signal)) {
+      for await (const ids of idPages(patientHub(signal), principal, change, signal)) {
         if (signal.aborted) break;
-        const told = await changePage(hub, principal, change, ids);
-        // The step before the hub was killed may be done and not be kept.
-        const failures = isResumed && isFirst ? told.filter(({ code }) => code !== doneAlready[change.action]) : told;
+        let mayBeDone = isResumed && isFirst;
+        const told = await patiently(clock, signal, (isAgain) => {
+          mayBeDone ||= isAgain;
+          return changePage(hub, principal, change, ids);
+        });
+        // The step before the hub was killed, or the database went, may be done and not be known of.
+        const failures = mayBeDone ? told.filter(({ code }) => code !== doneAlready[change.action]) : told;
         isFirst = false;
+        const named = entry.progress.failures.length;
         entry.progress = withPage(entry.progress, ids.length, failures);
-        kept?.step(entry.progress);
+        const { id, done, failed } = entry.progress;
+        kept?.step(id, { done, failed, failures: entry.progress.failures.slice(named) });
       }
       if (signal.aborted) end = { status: isClosed ? 'interrupted' : 'cancelled' };
     } catch (error) {
@@ -151,11 +164,13 @@ export function createBulkChanges({ hub, kept, clock, random, log }: BulkChanges
       return entry.progress;
     },
     async resume(principal, id) {
-      const { change, progress, run } = known(id);
-      if (run !== undefined || change === undefined) throw hasEnded({ progress }, 'cannot be gone on with');
+      const entry = known(id);
+      const { change, progress, run, isTaken } = entry;
+      if (run !== undefined || isTaken || change === undefined) throw hasEnded(entry, 'cannot be gone on with');
       const behind = change.ids === undefined ? 0 : Math.min(change.ids.length, progress.done + progress.failed);
       if (change.ids?.length === behind && behind > 0) throw hasEnded({ progress }, 'has nothing left to be done');
-      const next = await begin(principal, change, behind);
+      entry.isTaken = true;
+      const next = await begin(principal, change, behind).finally(() => delete entry.isTaken);
       changes.delete(id);
       kept?.remove(id);
       return next;

@@ -16,19 +16,25 @@ const where = (condition: string): string => (condition === '*' ? '' : ` WHERE $
 const counted = z.array(z.object({ n: z.number() }));
 const named = z.array(z.object({ deviceId: z.string() }));
 
-/** It shows a condition that cannot be read, while it can still be refused. @throws HubError ArgumentInvalid */
+const idsOf = (condition: string): string => `SELECT deviceId FROM devices${where(condition)}`;
+
+/**
+ * It shows what cannot be read, and what is more than a condition (GROUP BY), while it can still be refused.
+ * @throws HubError ArgumentInvalid
+ */
 export async function countOf(
-  { queries }: BulkHub,
+  { queries }: Pick<BulkHub, 'queries'>,
   principal: Principal,
   condition: string,
   signal: AbortSignal,
 ): Promise<number> {
+  await queries.page(principal, idsOf(condition), { countMax: 1 }, signal);
   const { text } = await queries.page(principal, `SELECT COUNT() AS n FROM devices${where(condition)}`, {}, signal);
   return counted.parse(JSON.parse(text))[0]?.n ?? 0;
 }
 
 export async function* idPages(
-  { queries }: BulkHub,
+  { queries }: Pick<BulkHub, 'queries'>,
   principal: Principal,
   { ids, condition = '*' }: BulkChange,
   signal: AbortSignal,
@@ -39,11 +45,10 @@ export async function* idPages(
     }
     return;
   }
-  const query = `SELECT deviceId FROM devices${where(condition)}`;
   let continuation: string | undefined;
   do {
     const options = { countMax: limits.bulkIdentitiesMax, ...(continuation !== undefined && { continuation }) };
-    const page = await queries.page(principal, query, options, signal);
+    const page = await queries.page(principal, idsOf(condition), options, signal);
     const found = named.parse(JSON.parse(page.text)).map(({ deviceId }) => deviceId);
     if (found.length > 0) yield found;
     continuation = page.continuation;

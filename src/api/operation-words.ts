@@ -1,4 +1,4 @@
-/** What a caller asks of the hub, in words that follow its name: "may not …" and what it has done. */
+/** What a caller asks of the hub, in words that follow its name: what it wanted to do, and what it has done. For people. */
 const words: Readonly<Record<string, readonly [toDo: string, done: string]>> = {
   'registry.read': ['read the registry', 'read the registry'],
   'registry.write': ['change the registry', 'changed the registry'],
