@@ -91,6 +91,8 @@ export interface OwnHubState extends HubState {
   readonly rowTeller: RowTeller;
   /** Carries jobs on, once it is started. */
   readonly jobRunner: JobRunner;
+  /** Rows may have changed without a word: who follows queries, here and at other nodes, is to look at all again. */
+  rowsMissed(): void;
   /** The hub stops: ends what clients follow. */
   closeLive(): void;
 }
@@ -231,6 +233,10 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     configurations,
     totals: { reports: twins.totals, methods: methods.totals, live: () => live.totals },
     closeMethods: () => methods.close(),
+    rowsMissed: () => {
+      live.missed();
+      rowTeller.forget();
+    },
     closeLive: () => live.close(),
   };
 }

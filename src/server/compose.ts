@@ -231,6 +231,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     throttling,
     commandFollower: monitored.commandFollower,
   });
+  storage.watchLost?.(() => state.rowsMissed());
   const publisher = publishTwinEvents({
     ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, routing, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
@@ -373,8 +374,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
       recover: async (states: PresenceStateStore) => {
         await monitored.recover(states);
         // Devices of that node are told by nobody else to be gone.
-        state.rowTeller.forget();
-        nodes.rows.missed();
+        state.rowsMissed();
       },
       rows: rowsOf(state.rowTeller, () => keptPresence.settle()),
       heard: {

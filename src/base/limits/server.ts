@@ -119,6 +119,8 @@ export const serverLimits = {
   authorityWarnMs: 90 * 24 * HOUR_MS,
   /** How long a change of presence waits for others before it is written; a crash within it forgets the change. */
   presenceFlushMs: 20,
+  /** So long after a write of presence that failed it is tried again, with what has changed meanwhile. */
+  presenceAgainMs: 2 * SECOND_MS,
   /** Rows of one write of presence; with it, how long the tables' thread is held. */
   presenceBatchMax: 500,
   /** How exact the stored last activity of a connected device is; exact while the hub runs and when it disconnects. */

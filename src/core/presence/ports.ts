@@ -42,6 +42,8 @@ export interface ConnectionWatcher {
   /** @param connection names it among all that ever claim a place here */
   connected(claim: ConnectionClaim, connection: number): void;
   disconnected(claim: ConnectionClaim, connection: number, reason: DisconnectReason, detail?: string): void;
+  /** The store has its state now, which could not be written when it was new: who has read it meanwhile has read an older one. */
+  storedLate?(key: IdentityKey): void;
 }
 
 /** Connections as they come and go. */

@@ -13,6 +13,7 @@ function scene() {
   const clock = new VirtualClock();
   const saved: string[][] = [];
   const ends: (() => void)[] = [];
+  const fails: ((error: Error) => void)[] = [];
   const presence = createPresence({ places: createMemoryPlaces(), clock, log: silentLog });
   const kept = keepPresence(presence, {
     store: {
@@ -22,7 +23,10 @@ function scene() {
       recover: async () => [],
       save: (states: readonly StoredPresence[]) => {
         saved.push(states.map(({ key, connected }) => `${key.deviceId} ${connected}`));
-        return new Promise((resolve) => ends.push(resolve));
+        return new Promise((resolve, reject) => {
+          ends.push(resolve);
+          fails.push(reject);
+        });
       },
     },
     clock,
@@ -41,7 +45,7 @@ function scene() {
   const settle = async (): Promise<void> => {
     for (let turn = 0; turn < 30; turn++) await Promise.resolve();
   };
-  return { clock, kept, saved, ends, connect, settle };
+  return { clock, kept, saved, ends, fails, connect, settle };
 }
 
 test('who asks for the states of now waits for those that had changed then, and for no later ones', async () => {
@@ -91,4 +95,33 @@ test('a write that takes longer than the next change waits does not end all writ
   clock.advance(limits.presenceFlushMs);
   await settle();
   assert.deepEqual(saved.slice(2), [['d3 true']]);
+});
+
+test('a state that could not be written when it was new is told of when it is', async () => {
+  const { clock, kept, saved, ends, fails, connect, settle } = scene();
+  const told: string[] = [];
+  kept.presence.watch({
+    connected: ({ key }) => told.push(`${key.deviceId} connected`),
+    disconnected: () => {},
+    storedLate: ({ deviceId }) => told.push(`${deviceId} late`),
+  });
+  clock.advance(1000);
+  await connect('d1');
+  let isSettled = false;
+  void kept.settle().then(() => {
+    isSettled = true;
+  });
+  await settle();
+  fails.shift()?.(new Error('no database'));
+  ends.shift();
+  await settle();
+  assert.ok(isSettled, 'who asks for the states is not held up');
+  await connect('d2');
+  clock.advance(limits.presenceAgainMs);
+  await settle();
+  ends.shift()?.();
+  await settle();
+  assert.deepEqual(saved, [['d1 true'], ['d1 true', 'd2 true']]);
+  assert.deepEqual(told, ['d1 connected', 'd2 connected', 'd1 late']);
+  assert.equal(kept.pending(), 0);
 });

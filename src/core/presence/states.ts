@@ -8,7 +8,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey, PresenceState } from '../identity/types.ts';
-import type { WatchedPresence } from './ports.ts';
+import type { ConnectionWatcher, WatchedPresence } from './ports.ts';
 
 export interface StoredPresence extends PresenceState {
   readonly key: IdentityKey;
@@ -67,6 +67,9 @@ export function keepPresence(
   /** Whose state is to be written; what it is, is looked up then. */
   const dirty = new Map<string, Named>();
   let flushing: Promise<void> | undefined;
+  /** Of those, whose write has failed; and who hears when it has not. */
+  const late = new Set<string>();
+  const watchers: ConnectionWatcher[] = [];
   /** Of a write that is on its way. */
   let writing = 0;
   /** States whose write has ended well, and who waits until there are so many: they are written in the order in which they change. */
@@ -108,7 +111,7 @@ export function keepPresence(
     });
   };
 
-  /** Writes all that waits; what fails is kept, and tried again after a minute. */
+  /** Writes all that waits; what fails is kept, and tried again a moment later. */
   const flush = (): Promise<void> => {
     flushing ??= (async (): Promise<boolean> => {
       soon?.();
@@ -123,9 +126,14 @@ export function keepPresence(
           );
           await store.save(states.filter((state) => state.connectionStateUpdatedTime > 0));
           written += batch.length;
+          for (const [name, { key }] of batch)
+            if (late.delete(name)) for (const each of watchers) each.storedLate?.(key);
           settled(written);
         } catch (error) {
-          for (const [name, named] of batch) if (!dirty.has(name)) dirty.set(name, named);
+          for (const [name, named] of batch) {
+            if (!dirty.has(name)) dirty.set(name, named);
+            late.add(name);
+          }
           log.error({ error, identities: dirty.size }, 'presence could not be written to the registry');
           return false;
         } finally {
@@ -138,7 +146,7 @@ export function keepPresence(
       // Who came when the last write had ended waits for one more; who meets a failure waits no longer.
       if (isWritten && settling.length > 0) void flush();
       else settled(Number.POSITIVE_INFINITY);
-      if (dirty.size > 0) flushWithin(limits.presenceActivityMs);
+      if (dirty.size > 0) flushWithin(limits.presenceAgainMs);
     });
     return flushing;
   };
@@ -183,6 +191,10 @@ export function keepPresence(
   return {
     presence: {
       ...inner,
+      watch(watcher) {
+        watchers.push(watcher);
+        inner.watch(watcher);
+      },
       async state(key) {
         const known = await inner.state(key);
         return known.connectionStateUpdatedTime > 0 ? known : stored(key);

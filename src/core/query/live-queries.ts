@@ -174,7 +174,7 @@ export class LiveQueries {
     const unwatch = this.#parts.changes.watch(hear);
     const following = this.#parts.elsewhere?.follow({
       changed: (changes) => changes.forEach(hear),
-      missed: () => this.#lookSoon(),
+      missed: () => this.missed(),
     });
     this.#begun = following?.begun ?? Promise.resolve();
     this.#unwatch = () => {
@@ -185,8 +185,9 @@ export class LiveQueries {
     };
   }
 
-  /** At once, but not again and again: a look reads all that clients follow. */
-  #lookSoon(): void {
+  /** Changes may have been missed. All rows are looked at, at once, but not again and again: a look reads all that clients follow. */
+  missed(): void {
+    if (this.#unwatch === undefined) return;
     const { clock } = this.#parts;
     const waitMs = Math.max(0, this.#lookedAt + limits.liveQueryLookAgainMs - clock.monotonic());
     this.#look ??= clock.after(waitMs, () => {

@@ -31,7 +31,8 @@ export class RowChanges {
   constructor(sources: RowChangeSources) {
     this.#sources = sources;
     const connection = ({ key }: { readonly key: IdentityKey }): void => this.#tell(placeOf(key), rowParts.presence);
-    sources.presence.watch({ connected: connection, disconnected: connection });
+    const storedLate = (key: IdentityKey): void => connection({ key });
+    sources.presence.watch({ connected: connection, disconnected: connection, storedLate });
   }
 
   /** Calls with each change once it is durable, before its writer is answered. The returned function ends it. */

@@ -11,6 +11,7 @@ import { createMemoryFleetStore } from '../../stores/memory/fleet.ts';
 import { createMemoryIdentityStore } from '../../stores/memory/identities.ts';
 import { createMemoryTwinStore } from '../../stores/memory/twins.ts';
 import type { PolicyPrincipal } from '../identity/types.ts';
+import type { ConnectionWatcher } from '../presence/ports.ts';
 import { readTwinChange } from '../twins/rules.ts';
 import { LiveQueries } from './live-queries.ts';
 import { rowParts } from './parts.ts';
@@ -174,13 +175,31 @@ test('a client that comes back with an id of before something was missed gets it
   await third.leave();
 });
 
+test('who finds out that changes may have been missed has all rows looked at, while there is a client', async () => {
+  const { live, follow, create, tag, pass, begin } = openHouse();
+  begin();
+  live.missed();
+  await pass(limits.liveQueryLookAgainMs);
+  assert.equal(live.totals.looks, 0, 'for nobody');
+  await create('a');
+  const client = follow(QUERY);
+  await pass();
+  await tag('a', { n: 1 });
+  live.missed();
+  await pass();
+  assert.deepEqual([client.held.sorted(), client.held.resets], [[row('a', 1)], ['new']]);
+  await client.leave();
+});
+
 test('what is told goes on from a number, each row once, and numbers that are not remembered are said to be so', async () => {
   const { identities, twins, create, tag } = openHouse();
   let settled = 0;
   let connect: (key: { key: { deviceId: string } }) => void = () => {};
+  let storeLate: (key: { deviceId: string }) => void = () => {};
   const watched = {
-    watch: (watcher: { connected(claim: never, connection: number): void }) => {
+    watch: (watcher: ConnectionWatcher) => {
       connect = (claim) => watcher.connected(claim as never, 1);
+      storeLate = (key) => watcher.storedLate?.(key);
     },
   };
   const teller = new RowTeller({
@@ -207,7 +226,9 @@ test('what is told goes on from a number, each row once, and numbers that are no
   assert.deepEqual(names((await teller.since(told.through, signal)).changes), [['b', rowParts.presence]]);
   assert.equal(settled, before + 1, 'who is connected is in the store before it is told');
   assert.deepEqual(names((await teller.since(through, signal)).changes)?.length, 2, 'an answer may be asked for again');
-  const waiting = teller.since(told.through + 1, signal);
+  storeLate({ deviceId: 'a' });
+  assert.deepEqual(names((await teller.since(told.through + 1, signal)).changes), [['a', rowParts.presence]]);
+  const waiting = teller.since(told.through + 2, signal);
   teller.forget();
   const forgotten = await waiting;
   assert.equal(forgotten.changes, undefined);

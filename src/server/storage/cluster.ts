@@ -97,6 +97,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     codec: kafkaRecordCodec,
     places: tables.places,
     nodes: { ...tables, fence },
+    watchLost: (listener) => tables.watchLost(listener),
     onDisk: [],
     checks: [
       databaseCheck(tables),

@@ -48,6 +48,11 @@ export interface Storage {
   readonly nodes?: SharedByNodes;
   /** Who holds the connection of an identity. */
   readonly places: Places;
+  /**
+   * Calls when a write of rows of the fleet may have been carried out of which no store tells, because its answer was lost; absent = there
+   * is no such thing here. The returned function ends it.
+   */
+  readonly watchLost?: (listener: () => void) => () => void;
   /** Keeps events of telemetry beyond their age, where that can be (`EmbeddedEventLog.keepFor`). */
   readonly keepFor?: (wanted: () => readonly number[] | undefined) => void;
   /** What of the events lies on the disk of the data folder; empty where they are kept elsewhere. */

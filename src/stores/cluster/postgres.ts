@@ -27,6 +27,7 @@ import { connect } from './connections.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { enqueueAtOnce } from './enqueue-at-once.ts';
 import { InOrder } from './in-order.ts';
+import { LostAnswers } from './lost-answers.ts';
 import { StatementNames } from './named-statements.ts';
 import { postgresNodes } from './nodes.ts';
 import { createPostgresPlaces } from './places.ts';
@@ -66,6 +67,8 @@ export interface PostgresTables extends TableStores {
   /** Who is connected, as the node of that name has said it. */
   presenceOf(node: string): PresenceStateStore;
   readonly secrets: HubSecrets;
+  /** As `Storage.watchLost`. */
+  watchLost(listener: () => void): () => void;
   /** Where queries read, by connections of their own. */
   readonly fleet: FleetStore;
   /** Writes a row and waits until that is durable. @throws HubError whose `reason` says why it could not */
@@ -105,6 +108,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   }
   const operations = tableOperations(cipher);
   const inOrder = new InOrder();
+  const lost = new LostAnswers(parts.clock, statementMs);
   let calls = 0;
 
   async function tried<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
@@ -141,9 +145,10 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     };
     // In a transaction, too, each statement would see what is committed by then: it would hold nothing together but writes.
     const alone = !writes || isOneStatement === true;
-    return tried(name, () =>
+    const answer = tried(name, () =>
       alone ? run(database, ...args) : database.transaction().execute((tx) => run(tx, ...args)),
     );
+    return writes ? lost.watching(name, answer) : answer;
   }
 
   async function callThen<Name extends OperationName, Result>(
@@ -183,9 +188,11 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
       replace: (name, secret) => caller.call('secrets.replace', name, secret),
       drop: (prefix, but) => caller.call('secrets.drop', prefix, but),
     },
+    watchLost: (listener) => lost.watch(listener),
     probe: () => caller.call('facts.touch', 1),
     close: async () => {
       clock.close();
+      lost.close();
       await Promise.all([database.destroy(), queried.destroy(), leased.destroy()]);
     },
   };
