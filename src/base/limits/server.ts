@@ -54,6 +54,8 @@ export const serverLimits = {
   postgresConnectMs: 10 * SECOND_MS,
   /** How long a statement may wait for others and run; a server that has said nothing for twice as long is given up. */
   postgresStatementMs: 30 * SECOND_MS,
+  /** How long a transaction may stand still between two statements, with its locks; shorter than the lease of a node, whose devices others take over. */
+  postgresIdleMs: 5 * SECOND_MS,
   /** How often a node asks the database for its time: its own monotonic clock is off by some milliseconds by then. */
   databaseClockMs: 30 * SECOND_MS,
   /** Table operations that wait for the store's thread before more are refused. */

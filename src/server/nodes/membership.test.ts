@@ -16,14 +16,19 @@ const leased = (id: string): LeasedNode => ({
 async function joined() {
   const clock = new VirtualClock();
   /** Who else has a lease, and whether this node still has its own. */
-  const table: { others: readonly LeasedNode[]; isOver: boolean; notices: readonly Notice[] } = {
-    ...{ others: [], isOver: false, notices: [] },
+  const table = {
+    others: [] as readonly LeasedNode[],
+    isOver: false,
+    notices: [] as readonly Notice[],
+    /** A join takes effect, and its answer is lost. */
+    losesJoin: false,
   };
   const lists: ((nodes: readonly LeasedNode[]) => void)[] = [];
   const lease = () => ({ nodes: table.others, duties: [], notices: table.notices });
   const store: NodeStore = {
     async join() {
       table.isOver = false;
+      if (table.losesJoin) throw new Error('the answer is lost');
       return { kind: 'joined', lease: lease() };
     },
     renew: async () => (table.isOver ? undefined : lease()),
@@ -99,6 +104,22 @@ test('a node that has joined again answers for the hub when the others know its 
     await turns();
   }
   assert.equal(membership.isValid, true);
+});
+
+test('a node that has joined again without hearing so answers for the hub when the others know its new id', async () => {
+  const { membership, table } = await joined();
+  const told: string[] = [];
+  membership.watch({
+    rejoined: async () => void told.push(membership.own),
+    regained: () => void told.push('regained'),
+  });
+  table.isOver = true;
+  table.losesJoin = true;
+  await assert.rejects(membership.renew(), /the answer is lost/);
+  await membership.renew();
+  await turns();
+  assert.equal(membership.isValid, true);
+  assert.deepEqual(told, [membership.own, 'regained']);
 });
 
 test('the lease is renewed, and others are heard, while what one has left takes its time', async () => {

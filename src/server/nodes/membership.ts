@@ -68,6 +68,8 @@ export class Membership {
   #isLost = false;
   /** The others know this node by the id that it has: else what they ask and tell would not reach it. */
   #isKnown = true;
+  /** The id by which the others are being told of it. */
+  #becoming = '';
   #isDraining = false;
   #isClosed = false;
   #cancelRenewal: Cancel = () => {};
@@ -241,10 +243,11 @@ export class Membership {
       this.#isKnown = false;
       const waitMs = await this.#tryJoin();
       if (waitMs !== undefined) throw new Error('another node has this one’s name meanwhile');
-      this.#becomeKnown();
     } else {
       this.#took(lease, asked);
     }
+    // Also where the answer to its join was lost, and this renewal is the first that it hears of it.
+    if (!this.#isKnown && this.#becoming !== this.#own) this.#becomeKnown();
     this.#regain();
     this.#tell((watcher) => watcher.renewed?.());
     const following = this.#follow(lease?.notices ?? [])
@@ -277,6 +280,7 @@ export class Membership {
    */
   #becomeKnown(): void {
     const own = this.#own;
+    this.#becoming = own;
     let cancel: Cancel = () => {};
     const renewed = new Promise<void>((resolve) => {
       cancel = this.#clock.after(limits.nodeLeaseMs, resolve);

@@ -30,7 +30,11 @@ export function connect({ url, schema, log, connectionsMax, statementMs, names }
     max: connectionsMax,
     connectionTimeoutMillis: limits.postgresConnectMs,
     keepAlive: true,
-    ...(statementMs !== undefined && { statement_timeout: statementMs }),
+    ...(statementMs !== undefined && {
+      statement_timeout: statementMs,
+      // A node that is held, or whose machine has lost its power, must not keep rows locked that others have to change.
+      idle_in_transaction_session_timeout: Math.min(statementMs, limits.postgresIdleMs),
+    }),
     Client: servers.client(names && namingClient(names)),
     application_name: 'mooring',
     options: `-c search_path=${schema}`,

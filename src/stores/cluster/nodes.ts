@@ -1,5 +1,5 @@
 /** Nodes and their leases in PostgreSQL, by its time: whatever the clocks of the nodes show, they agree on who has one. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { JoiningNode, JoinOutcome, LeasedNode, NodeStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
@@ -87,28 +87,18 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
         .executeTakeFirst();
       return row && factsOf(row);
     },
-    leave: (id) =>
-      database.transaction().execute(async (tx) => {
-        await tx.deleteFrom('nodes').where('id', '=', id).execute();
-        await forget(tx, [id]);
-      }),
-    bury: () =>
-      database.transaction().execute(async (tx) => {
-        const rows = await tx.deleteFrom('nodes').where('lease_until', '<=', databaseNow).returningAll().execute();
-        await forget(
-          tx,
-          rows.map(({ id }) => id),
-        );
-        return rows.map(factsOf);
-      }),
-    notify: (node, { id, body }) =>
-      database.transaction().execute(async (tx) => {
-        const { rows } = await sql`
-          insert into node_notices (id, node, created_time, body)
-          select ${id}, id, ${databaseNow}, ${body} from nodes where id = ${node} and lease_until > ${databaseNow}
-          returning id`.execute(tx);
-        return rows.length > 0;
-      }),
+    // One statement each: a node that is held between two would keep the rows of duties locked, for which every other renewal waits.
+    async leave(id) {
+      await remove(database, sql<boolean>`id = ${id}`);
+    },
+    bury: async () => (await remove(database, sql<boolean>`lease_until <= ${databaseNow}`)).map(factsOf),
+    async notify(node, { id, body }) {
+      const { rows } = await sql`
+        insert into node_notices (id, node, created_time, body)
+        select ${id}, id, ${databaseNow}, ${body} from nodes where id = ${node} and lease_until > ${databaseNow}
+        returning id`.execute(database);
+      return rows.length > 0;
+    },
     async noticesLeft(ids) {
       if (ids.length === 0) return [];
       const rows = await database
@@ -147,11 +137,15 @@ async function insert(tx: Transaction, node: JoiningNode, leaseMs: number): Prom
   `.execute(tx);
 }
 
-async function forget(tx: Transaction, ids: readonly string[]): Promise<void> {
-  if (ids.length === 0) return;
-  await tx.deleteFrom('receivers').where('node', 'in', ids).execute();
-  await tx.deleteFrom('node_notices').where('node', 'in', ids).execute();
-  await tx.deleteFrom('node_duties').where('node', 'in', ids).execute();
+/** Removes nodes with what is kept of them but for their places. */
+async function remove(database: Kysely<Tables>, which: RawBuilder<boolean>): Promise<readonly NodeRow[]> {
+  const { rows } = await sql<NodeRow>`
+    with gone as (delete from nodes where ${which} returning *),
+      readers as (delete from receivers where node in (select id from gone)),
+      notices as (delete from node_notices where node in (select id from gone)),
+      duties as (delete from node_duties where node in (select id from gone))
+    select * from gone`.execute(database);
+  return rows;
 }
 
 const leasedOf = (row: LeasedRow): LeasedNode => ({

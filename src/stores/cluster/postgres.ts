@@ -83,8 +83,8 @@ const RETRIED = new Set(['40P01', '40001']);
 const NO_TEXT = new Set(['22021', '22P05']);
 /** Classes of SQLSTATE that are about the server or the way to it, not about the operation. */
 const UNAVAILABLE = new Set(['08', '53', '57', '58']);
-/** SQLSTATE of a write to a server that follows another one. */
-const FOLLOWER = '25006';
+/** SQLSTATE of a write to a server that follows another one, and of a transaction that stood still for too long (`postgresIdleMs`). */
+const [FOLLOWER, STOOD_STILL] = ['25006', '25P03'];
 
 /** @throws Error that says what to do: commits that are not durable, another order of texts, a newer format, another key. */
 export async function openPostgresTables(parts: PostgresTablesParts): Promise<PostgresTables> {
@@ -270,6 +270,7 @@ function refusal(name: string, error: unknown, log: Log): HubError {
   log.error({ operation: name, error: message }, 'a table operation failed');
   const state = stateOf(error);
   // Without an SQLSTATE of five characters the server was not reached at all.
-  const unavailable = !/^[0-9A-Z]{5}$/.test(state) || UNAVAILABLE.has(state.slice(0, 2)) || state === FOLLOWER;
+  const isForNow = UNAVAILABLE.has(state.slice(0, 2)) || state === FOLLOWER || state === STOOD_STILL;
+  const unavailable = !/^[0-9A-Z]{5}$/.test(state) || isForNow;
   return new HubError(unavailable ? 'ServiceUnavailable' : 'ServerError', undefined, { reason: message });
 }
