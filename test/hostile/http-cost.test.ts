@@ -36,7 +36,8 @@ async function passesOf(body: Buffer, read: () => unknown): Promise<number> {
   return refused / Math.max(pass, 1);
 }
 
-const PASSES_MAX = 12;
+/** About one pass is seen with the bounds, 13 without them: far from both, whatever else runs. */
+const PASSES_MAX = 4;
 const bounds: readonly LimitName[] = ['httpBatchMessagesMax', 'httpBatchValuesMax', 'httpJsonDepthMax'];
 
 test('a batch whose every element is wrong costs what its bytes cost', async () => {
