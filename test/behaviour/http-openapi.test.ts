@@ -133,6 +133,7 @@ test('the description lists each operation with its shapes, and none that is not
     'POST /mooring/v1/bulk-changes/{changeId}/cancel',
     'POST /mooring/v1/bulk-changes/{changeId}/resume',
     'GET /mooring/v1/refusals',
+    'GET /mooring/v1/worst-devices',
     'GET /mooring/v1/hub',
     'GET /statistics/devices',
     'GET /statistics/service',

@@ -454,6 +454,7 @@ export const matrix: Readonly<
       amqp('testhub', 'be sent to the event hub', receives('messages/events/')),
       rest('hub', 'GET', '/mooring/v1/refusals', undefined, { query: 'deviceId=d1' }),
       rest('hub', 'GET', '/mooring/v1/connections', undefined, { query: 'deviceId=d1' }),
+      rest('hub', 'GET', '/mooring/v1/worst-devices'),
     ],
   },
   'eventHubs.read': {

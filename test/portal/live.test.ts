@@ -53,7 +53,15 @@ test('messages appear as they come: decoded, as text or bytes; charts, pause, fi
   await page.locator('.tree').getByText('1450').waitFor();
   await page.getByRole('button', { name: 'Bytes' }).click();
   await page.getByText('0000  7b 22 74 65').waitFor();
-  // An opened message pauses the list: it would move away.
+  // The list stays with a message that is opened: it would move away. The rest of the page goes on.
+  await page.getByRole('button', { name: 'Stay here', pressed: true }).waitFor();
+  await device.send('{"note":"while it stayed","stayed":7}');
+  await page.getByText('1 newer than those listed').waitFor();
+  await page.getByRole('img', { name: 'Chart of stayed' }).locator('canvas').waitFor();
+  assert.equal(await page.getByText('while it stayed').count(), 0);
+  await page.getByRole('button', { name: 'Follow newest' }).click();
+  await page.getByText('while it stayed').waitFor();
+  await page.getByRole('button', { name: 'Pause' }).click();
   await device.send('{"note":"while it was paused"}');
   await page.getByRole('button', { name: 'Go on' }).click();
   await page.getByText('while it was paused').waitFor();
@@ -85,7 +93,7 @@ test('bodies, properties and names of strangers stay text', { skip }, async () =
   await page.locator('.event-more').getByText('<b>', { exact: true }).waitFor();
   await page.locator('.tree').getByText('U+202E').waitFor();
   await page.getByRole('button', { name: markup, exact: true }).waitFor();
-  await page.getByRole('button', { name: 'Go on' }).click();
+  await page.getByRole('button', { name: 'Follow newest' }).click();
   await device.send(Buffer.from([0xff, 0xfe, 0x00]));
   await page.getByText('3 B that are no text').waitFor();
   await device.send('['.repeat(5000));
@@ -99,6 +107,13 @@ test('bodies, properties and names of strangers stay text', { skip }, async () =
 
 test('the overview shows what is connected and what flows, and what of the hub is not well', { skip }, async () => {
   const device = await connectDevice(hub, api, 'flows');
+  for (const [id, waiting] of [
+    ['full', 2],
+    ['fuller', 3],
+  ] as const) {
+    await api.devices.create(id);
+    for (let n = 0; n < waiting; n++) await api.commands.send({ deviceId: id }, { bodyText: 'wait' });
+  }
   await using portal = await browser.open(hub);
   const { page } = portal;
   const timer = setInterval(() => device.sendMany(['{"n":1}', '{"n":2}', '{"n":3}']), 50);
@@ -110,12 +125,19 @@ test('the overview shows what is connected and what flows, and what of the hub i
     for (const name of ['Messages per second', 'Connected devices']) {
       await page.getByRole('img', { name }).locator('canvas').waitFor();
     }
+    const first = page.getByRole('region', { name: 'Where to look first' });
+    const items = await first.getByRole('listitem').allTextContents();
+    assert.deepEqual(items.slice(-2), ['fuller3', 'full2']);
+    assert.ok(items.includes('machine1 ×The connection broke without a good-bye.'), items.join());
     await page.getByRole('button', { name: 'Week' }).click();
     assert.match(page.url(), /span=week/);
     const late = await connectDevice(hub, api, 'flows-late');
     await page.locator('.timeline li', { hasText: 'flows-late' }).getByText('Connected by MQTT').waitFor();
     late.close();
     await assertAccessible(page);
+    await first.getByRole('link', { name: 'fuller' }).click();
+    await page.getByRole('heading', { level: 1, name: 'fuller' }).waitFor();
+    assert.match(page.url(), /tab=commands/);
   } finally {
     clearInterval(timer);
     device.close();

@@ -41,6 +41,12 @@ before(async () => {
   await owner.fetch('/portal/api/mooring/v1/bulk-changes', { method: 'POST', json: disable });
   const call = { methodName: 'reboot', responseTimeoutInSeconds: 5 };
   await owner.fetch('/portal/api/twins/valve-003/methods', { method: 'POST', json: call });
+  for (const [id, waiting] of [
+    ['valve-004', 12],
+    ['valve-005', 3],
+  ] as const) {
+    for (let sent = 0; sent < waiting; sent++) await api.commands.send({ deviceId: id }, { bodyText: 'open' });
+  }
   let n = 0;
   timer = setInterval(() => {
     n++;

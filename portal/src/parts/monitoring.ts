@@ -156,6 +156,12 @@ const handshakes: Readonly<Record<string, readonly [text: string, remedy: string
   broken: ['the connection broke during the handshake', 'Look at the network between device and hub.'],
 };
 
+/** How a connection ended, as a sentence of its own. */
+export function endText(reason: string): string {
+  const text = ends[reason]?.text.replace(/^Disconnected: /, '') ?? reason;
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 type Teller = (event: MonitoringEvent) => string;
 const word = (value: unknown): string => (value === undefined || value === null ? '?' : String(value));
 

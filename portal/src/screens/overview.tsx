@@ -12,6 +12,7 @@ import { bytesText, countText, rateText } from '../text.ts';
 import { Charts, type Span, spans } from './overview/charts.tsx';
 import { Happenings } from './overview/happenings.tsx';
 import type { Health, Stats } from './overview/stats.ts';
+import { Worst } from './overview/worst.tsx';
 
 interface Totals {
   readonly totalDeviceCount: number;
@@ -75,6 +76,7 @@ function Whole() {
       <Tiles totals={totals.data} stats={stats} />
       {stats && <Checks checks={stats.checks} />}
       <Charts ms={span.ms} stats={stats} key={span.value} />
+      <Worst />
       <Happenings />
     </>
   );

@@ -55,6 +55,12 @@ export const portalLimits = {
   deviceEventsMax: 200,
   deviceEventsDefault: 50,
   deviceEventsWaitingMax: 16,
+  /** Devices in each list of those to look at first, for how long an answer is given again, and how often the fleet is looked at for one list. */
+  worstDevicesMax: 10,
+  worstDevicesKeptMs: 20 * SECOND_MS,
+  worstDevicesLooksMax: 8,
+  /** Who has been active since is not silent. */
+  silentDeviceMsMin: 10 * 60 * SECOND_MS,
   /** Identities that one change of many may name; more are named by a condition. And such changes under way. */
   bulkChangeIdsMax: 10_000,
   bulkChangesMax: 4,

@@ -24,6 +24,7 @@ import { rolloutRoutes } from './rollout-routes.ts';
 import type { ApiRoute } from './route.ts';
 import { serverAuthorityRoutes } from './server-authority-routes.ts';
 import { twinRoutes } from './twin-routes.ts';
+import { worstDevicesRoutes } from './worst-devices-routes.ts';
 
 export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
   return [
@@ -37,6 +38,7 @@ export function apiRoutes(hub: Hub, options: ApiParts): readonly ApiRoute[] {
     ...digitalRoutes(hub),
     ...commandRoutes(hub),
     ...deviceEventsRoutes(hub),
+    ...worstDevicesRoutes(hub),
     ...(options.bulkChanges === undefined ? [] : bulkChangeRoutes(hub, options.bulkChanges)),
     ...deviceRoutes(hub),
     ...fileRoutes(hub, options.files?.downloads),

@@ -14,14 +14,10 @@ import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import { type Operation, operationTable } from '../../core/identity/operations.ts';
 import type { Principal } from '../../core/identity/types.ts';
-import { readBareMessage } from '../../wire/amqp/bare-message.ts';
-import { RECORD_HEADER_BYTES } from '../../wire/amqp/record.ts';
 import { type Explanation, explainedCheck, explainedCode } from './explained-refusals.ts';
+import { openMonitoring, readMonitoringEnd, type ToldEvent, toldEvent } from './monitoring-end.ts';
 import { deviceOfRecord } from './portal/stream/shown-event.ts';
 import { type ApiRoute, route } from './route.ts';
-
-/** An event of the stream, as `core/monitoring/messages.ts` writes it. */
-type Told = Readonly<Record<string, unknown>>;
 
 const query = z.object({
   deviceId: z.string().min(1).max(limits.identityIdCharsMax),
@@ -76,37 +72,20 @@ class Look {
 
   /** @throws HubError IotHubUnauthorizedAccess, AmqpAddressNotFound (there is no monitoring), ThrottlingException */
   async find(principal: Principal, deviceId: string, types: ReadonlySet<unknown>, top: number) {
-    const place = { eventHub: `${this.#hub.name}-monitoring`, consumerGroup: '$Default', partition: '0' };
-    const { log, partition } = await this.#hub.events.openReader(principal, place);
+    const stream = await openMonitoring(this.#hub, principal);
     if (this.#waiting >= limits.deviceEventsWaitingMax) {
       throw new HubError('ThrottlingException', 'Too many others look into the monitoring stream.');
     }
     this.#waiting++;
     const read = async () => {
-      const { firstSequence, lastSequence } = await log.partition(partition);
-      const begin = Math.max(firstSequence, lastSequence + 1 - limits.deviceEventsLookedMax);
-      const found: Told[] = [];
-      let [at, since] = [begin, 0];
-      while (at <= lastSequence) {
-        const runs = await log.read(partition, at, limits.portalReadBytesMax);
-        if (runs.length === 0) break;
-        for (const { firstSequence: first, count, time, bytes, start } of runs) {
-          since ||= time;
-          let place = start;
-          for (let sequence = first; sequence < first + count; sequence++) {
-            const from = place + 4;
-            place = from + bytes.readUInt32LE(place);
-            if (deviceOfRecord(bytes, from, place) !== deviceId) continue;
-            const told = toldOf(bytes.subarray(from + RECORD_HEADER_BYTES, place));
-            if (told !== undefined && types.has(told.type)) found.push(told);
-            if (found.length > top) found.shift();
-          }
-          at = first + count;
-        }
-        log.giveBack(runs);
-      }
-      const isAll = begin === firstSequence;
-      return { found: found.reverse(), lookedSince: isAll ? {} : { lookedSince: new Date(since).toISOString() } };
+      const found: ToldEvent[] = [];
+      const lookedSince = await readMonitoringEnd(stream, limits.deviceEventsLookedMax, (event) => {
+        if (deviceOfRecord(event.bytes, event.from, event.to) !== deviceId) return;
+        const told = toldEvent(event);
+        if (told !== undefined && types.has(told.type)) found.push(told);
+        if (found.length > top) found.shift();
+      });
+      return { found: found.reverse(), lookedSince };
     };
     const own = this.#last.then(read);
     this.#last = own.catch(() => {});
@@ -116,17 +95,9 @@ class Look {
   }
 }
 
-function toldOf(message: Buffer): Told | undefined {
-  try {
-    return JSON.parse(readBareMessage(message).body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
-}
-
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);
 
-function placeOf({ moduleId, protocol, peer }: Told) {
+function placeOf({ moduleId, protocol, peer }: ToldEvent) {
   return {
     ...(text(moduleId) !== undefined && { moduleId: text(moduleId) }),
     ...(text(protocol) !== undefined && { protocol: text(protocol) }),
@@ -134,7 +105,7 @@ function placeOf({ moduleId, protocol, peer }: Told) {
   };
 }
 
-function refusalOf(told: Told): RefusalsJson['refusals'][number] {
+function refusalOf(told: ToldEvent): RefusalsJson['refusals'][number] {
   const type = told.type as 'authenticationFailed' | 'operationRefused' | 'throttled';
   const code = text(type === 'authenticationFailed' ? told.check : told.code) ?? 'unknown';
   const [operation, reason] = [text(told.operation), text(told.reason)];
@@ -154,28 +125,29 @@ function refusalOf(told: Told): RefusalsJson['refusals'][number] {
 }
 
 /** The policy of the back end that asked for something of the device; undefined = it was the device, or who speaks for it. */
-function backEndOf({ policyName, operation }: Told): string | undefined {
+export function backEndOf({ policyName, operation }: ToldEvent): string | undefined {
   const name = text(operation);
   if (name === undefined || !Object.hasOwn(operationTable, name)) return undefined;
   const { self } = operationTable[name as Operation];
   return self ? undefined : text(policyName);
 }
 
-function explanationOf(told: Told, code: string, backEnd: string | undefined): Explanation {
+/** @param code the check that failed, or the code of the refusal */
+export function explanationOf(told: ToldEvent, code: string, backEnd: string | undefined): Explanation {
   if (told.effect === 'slowed') return slowed(told);
   if (told.type === 'authenticationFailed' || code === 'unknown') return explainedCheck(code);
   return explainedCode(code, text(told.operation), text(told.reason), backEnd);
 }
 
-function slowed({ limit }: Told): Explanation {
-  const name = text((limit as Told | undefined)?.name) ?? 'a limit';
+function slowed({ limit }: ToldEvent): Explanation {
+  const name = text((limit as ToldEvent | undefined)?.name) ?? 'a limit';
   return {
     sentence: `The device is read more slowly than it sends, because of ${name}.`,
     remedy: `Have it send less, or raise ${name}.`,
   };
 }
 
-function connectionOf(told: Told): ConnectionEventsJson['events'][number] {
+function connectionOf(told: ToldEvent): ConnectionEventsJson['events'][number] {
   const optional = ['reason', 'detail', 'credential', 'correlationId'].flatMap((name) => {
     const value = text(told[name]);
     return value === undefined ? [] : [[name, value] as const];

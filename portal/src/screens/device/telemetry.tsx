@@ -67,9 +67,17 @@ interface Shown {
   readonly hasGaps: boolean;
   readonly rate: number;
   readonly fields: readonly string[];
+  /** Came since the list stays as it is. */
+  readonly newer: number;
 }
 
-const nothing: Shown = { events: [], count: 0, leftOut: 0, hasGaps: false, rate: 0, fields: [] };
+const nothing: Shown = { events: [], count: 0, leftOut: 0, hasGaps: false, rate: 0, fields: [], newer: 0 };
+
+/** What the list stays at, while charts and counts go on. */
+interface Held {
+  readonly events: readonly TelemetryEvent[];
+  readonly count: number;
+}
 
 export function TelemetryTab({ device }: TabProps) {
   const arrivals = useRef<Arrivals>(undefined);
@@ -80,25 +88,27 @@ export function TelemetryTab({ device }: TabProps) {
   const [filter, setFilter] = useState('');
   const [form, setForm] = useState<EventForm>('json');
   const [open, setOpen] = useState<TelemetryEvent>();
+  const [held, setHeld] = useState<Held>();
+  const stay = (): void => setHeld({ events: [...all.events], count: all.count });
   useTelemetry(device.deviceId, (batch) => all.take(batch));
   useEffect(() => {
     if (isPaused) return;
     const draw = (): void => {
       if (document.hidden) return;
-      const found = newest(all.events, filter);
       setShown({
-        events: found,
+        events: newest(held?.events ?? all.events, filter),
         count: all.count,
         leftOut: all.leftOut,
         hasGaps: all.hasGaps,
         rate: all.rate(),
         fields: [...all.fields.keys()],
+        newer: held === undefined ? 0 : all.count - held.count,
       });
     };
     draw();
     const timer = setInterval(draw, DRAW_MS);
     return () => clearInterval(timer);
-  }, [isPaused, filter, all]);
+  }, [isPaused, filter, held, all]);
 
   const save = (): void => {
     const lines = all.events.filter((event) => matches(event, filter)).map((event) => JSON.stringify(exported(event)));
@@ -142,11 +152,21 @@ export function TelemetryTab({ device }: TabProps) {
             ]}
             choose={setForm}
           />
+          <Choices<'follow' | 'stay'>
+            label="Which messages are listed"
+            value={held === undefined ? 'follow' : 'stay'}
+            choices={[
+              { value: 'follow', label: 'Follow newest' },
+              { value: 'stay', label: 'Stay here' },
+            ]}
+            choose={(value) => (value === 'stay' ? stay() : setHeld(undefined))}
+          />
           <button type="button" onClick={save}>
             Download
           </button>
         </div>
         <p class="quiet small numeric">
+          {shown.newer > 0 && `${countText(shown.newer)} newer than those listed; `}
           {countText(shown.count)} messages, {rateText(shown.rate)} per second
           {shown.leftOut > 0 && `; ${countText(shown.leftOut)} were left out, because more came than a page can show`}
           {shown.hasGaps && '; and some that the hub could not look at, because its devices sent too much'}
@@ -163,7 +183,7 @@ export function TelemetryTab({ device }: TabProps) {
               toggle={() => {
                 // It would move away while it is read.
                 setOpen(open === event ? undefined : event);
-                if (open !== event) setPaused(true);
+                if (open !== event && held === undefined) stay();
               }}
             />
           ))}

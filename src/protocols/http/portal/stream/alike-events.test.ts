@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AlikeEvents, type ToldEvent } from './alike-events.ts';
+import type { ToldEvent } from '../../monitoring-end.ts';
+import { AlikeEvents } from './alike-events.ts';
 
 const at = (second: number): string => new Date(Date.UTC(2026, 0, 1) + second * 1000).toISOString();
 const deleted = (second: number, deviceId = `d${second}`): ToldEvent => ({

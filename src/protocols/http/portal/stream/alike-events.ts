@@ -3,8 +3,7 @@
  * time. Only what pages are told is summed: the monitoring stream itself has each of them.
  */
 
-/** As `core/monitoring/messages.ts` writes it. */
-export type ToldEvent = Readonly<Record<string, unknown>>;
+import type { ToldEvent } from '../../monitoring-end.ts';
 
 interface Entry {
   event: ToldEvent;

@@ -4,8 +4,9 @@
  */
 import type { Clock } from '../../../../base/clock.ts';
 import { limits } from '../../../../base/limits.ts';
+import type { ToldEvent } from '../../monitoring-end.ts';
 import type { LiveEvents } from '../../monitoring-routes.ts';
-import { AlikeEvents, mayBeAlike, type ToldEvent } from './alike-events.ts';
+import { AlikeEvents, mayBeAlike } from './alike-events.ts';
 
 /** Gets the `data` of one server-sent event. */
 export type TextListener = (data: string) => void;
