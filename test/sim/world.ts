@@ -107,17 +107,24 @@ export class World {
   readonly #hash = createHash('sha256');
   readonly #lines: string[] = [];
   readonly #print: boolean;
+  readonly #begunAt: number;
 
   constructor(plan: Plan, print = false) {
     this.plan = plan;
     this.scheduler = new Scheduler(Date.UTC(2026, 0, 1));
-    this.wallMax = this.scheduler.now();
+    this.#begunAt = this.scheduler.now();
+    this.wallMax = this.#begunAt;
     this.#print = print;
   }
 
   /** How much longer than at work everybody waits between two looks: the longer all is calm, the more. */
   get patience(): number {
     return this.calm ? 1 + Math.min(30, (this.scheduler.monotonic() - this.calmSince) / 5000) : 1;
+  }
+
+  /** UTC milliseconds of the clock that gives events their times: that of the hub's machine, which is set, or the brokers'. */
+  get logNow(): number {
+    return this.plan.cluster ? this.#begunAt + Math.floor(this.scheduler.monotonic()) : this.scheduler.now();
   }
 
   dice(name: string): Dice {

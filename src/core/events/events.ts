@@ -106,7 +106,8 @@ export function createEvents(parts: EventsParts): Guarded<Events & EventHubs> {
   };
   const checkHealth = (log: EventLog): void => {
     const health = log.health();
-    if (!health.ok) throw new HubError('ServiceUnavailable', undefined, { reason: health.reason });
+    if (!health.ok && health.isHeld !== true)
+      throw new HubError('ServiceUnavailable', undefined, { reason: health.reason });
   };
   const check = (sender: EventSender, message: Telemetry): void => {
     demandProof(sender.proof, clock.now());

@@ -38,8 +38,13 @@ export interface EventLog {
   /** Calls `listener` after records of the partition became durable and readable. The returned function ends it. */
   watch(partition: number, listener: () => void): () => void;
   /** Whether records can be made durable at the moment, and if not, why and what to do. */
-  health(): { readonly ok: true } | { readonly ok: false; readonly reason: string };
+  health(): LogHealth;
 }
+
+/** `isHeld`: records that are put in wait until they can be, and doors go on until too many do; else doors refuse. */
+export type LogHealth =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly reason: string; readonly isHeld?: boolean };
 
 /**
  * The open batch, as one listener's thread sees it. Synchronous on purpose: ingestion reserves room, writes the record's

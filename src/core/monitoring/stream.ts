@@ -65,7 +65,10 @@ export function createEventStream(parts: EventStreamParts): EventStream {
     },
   };
 
-  const isOpen = (): boolean => !log.writer.congested && log.health().ok;
+  const isOpen = (): boolean => {
+    const health = log.health();
+    return !log.writer.congested && (health.ok || health.isHeld === true);
+  };
 
   const put = ({ stamp, telemetry, partition }: StreamMessage): void => {
     const now = clock.now();

@@ -10,7 +10,8 @@ import { readRecord } from '../../records/read-record.ts';
 import { BATCH_HEAD_BYTES, RECORD_HEAD_BYTES_MAX, writeRecordHead } from '../../wire/kafka/record-batch.ts';
 import type { BrokerAccess } from './broker-connection.ts';
 import { KafkaCluster } from './cluster.ts';
-import { type FilledBatch, KafkaProducer } from './producer.ts';
+import { KafkaProducer } from './producer.ts';
+import type { FilledBatch } from './producer-line.ts';
 import type { SaslMechanism } from './sasl.ts';
 
 interface Opened {

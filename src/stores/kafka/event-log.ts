@@ -289,7 +289,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
         unfollow();
       };
     },
-    health: () => (producer.failure === undefined ? healthy : { ok: false, reason: producer.failure }),
+    health: () => (producer.failure === undefined ? healthy : { ok: false, ...producer.failure }),
     followFacts(listener) {
       facts.changed = listener;
     },

@@ -10,13 +10,14 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { apis } from '../../wire/kafka/apis.ts';
-import { initProducerIdRequest, readProducerId } from '../../wire/kafka/cluster-requests.ts';
 import { kafkaErrorName } from '../../wire/kafka/errors.ts';
-import { type BatchNature, sealBatch } from '../../wire/kafka/record-batch.ts';
+import { sealBatch } from '../../wire/kafka/record-batch.ts';
 import { type ProduceAnswer, produceRequest, readProduceAnswers } from '../../wire/kafka/records-requests.ts';
 import { EventLogUnavailable } from '../event-log/errors.ts';
 import type { Broker } from './broker-connection.ts';
 import type { KafkaCluster } from './cluster.ts';
+import { newProducerId } from './producer-id.ts';
+import { type FilledBatch, type Line, newLine } from './producer-line.ts';
 
 export interface ProducerParts {
   readonly cluster: KafkaCluster;
@@ -28,37 +29,6 @@ export interface ProducerParts {
   readonly defer?: (callback: () => void) => void;
 }
 
-/** A batch as it is filled: room for its head, then records up to `end`. It must stay as it is until the append has settled. */
-export interface FilledBatch {
-  readonly bytes: Buffer;
-  readonly end: number;
-  readonly count: number;
-  /** UTC milliseconds of its first record; absent = now. */
-  readonly time?: number;
-  readonly nature?: BatchNature;
-}
-
-interface Pending {
-  readonly batch: FilledBatch;
-  readonly since: number;
-  resolve(answer: ProduceAnswer): void;
-  reject(error: Error): void;
-}
-
-interface Line {
-  readonly partition: number;
-  epoch: number;
-  sequence: number;
-  /** Oldest first; the first `sent` are on their way. */
-  pending: Pending[];
-  sent: number;
-  /** Where they are on their way to. */
-  broker: number;
-  via: Broker | undefined;
-  /** An answer has said "again": nothing is sent before all that is on its way is answered. */
-  isRecovering: boolean;
-}
-
 /** Not appended, or perhaps appended and not yet held by enough replicas: to be sent again, in order. */
 const AGAIN = new Set([3, 5, 6, 7, 9, 13, 19, 20, 56, 74, 75]);
 const OUT_OF_ORDER = 45;
@@ -67,8 +37,6 @@ const DUPLICATE = 46;
 const UNDER_WAY_MAX = 5;
 const SEQUENCES = 2 ** 31;
 const EPOCH_MAX = 32_767;
-/** Of the broker, while it starts: it gives no producer ids yet. */
-const NOT_YET = new Set([14, 15, 16]);
 
 export class KafkaProducer {
   readonly #parts: ProducerParts;
@@ -78,22 +46,19 @@ export class KafkaProducer {
   #closed = false;
   /** How often everything was given up: what was on its way before is not listened to. */
   #generation = 0;
-  #failure: string | undefined;
+  /** What went wrong last with what waits, or why everything was given up. */
+  #trouble: string | undefined;
+  /** Everything was given up, and whether brokers take anything again is not known. */
+  #hasGivenUp = false;
+  #isTrying = false;
+  /** Epochs of the producer's id are used up. */
+  #needsId = false;
   #watch: Cancel | undefined;
 
   private constructor(parts: ProducerParts, id: bigint) {
     this.#parts = parts;
     this.#id = id;
-    this.#lines = Array.from({ length: parts.partitionCount }, (_, partition) => ({
-      partition,
-      epoch: 0,
-      sequence: 0,
-      pending: [],
-      sent: 0,
-      broker: -1,
-      via: undefined,
-      isRecovering: false,
-    }));
+    this.#lines = Array.from({ length: parts.partitionCount }, (_, partition) => newLine(partition));
     parts.cluster.whenLeadersChange(() => this.#leadersChanged());
     this.#look();
   }
@@ -103,9 +68,18 @@ export class KafkaProducer {
     return new KafkaProducer(parts, await newProducerId(parts));
   }
 
-  /** Why nothing is appended at the moment; undefined = it is, as far as is known. */
-  get failure(): string | undefined {
-    return this.#failure;
+  /**
+   * Why nothing is appended at the moment; undefined = it is, as far as is known. `isHeld`: what is appended waits until it is; else it
+   * would wait for nothing, and is better refused. That ends by itself when brokers can be reached.
+   */
+  get failure(): { readonly reason: string; readonly isHeld: boolean } | undefined {
+    if (this.#trouble === undefined) return undefined;
+    const isHeld = !this.#hasGivenUp;
+    return isHeld && !this.#waits ? undefined : { reason: this.#trouble, isHeld };
+  }
+
+  get #waits(): boolean {
+    return this.#lines.some(({ pending }) => pending.length > 0);
   }
 
   /**
@@ -180,7 +154,7 @@ export class KafkaProducer {
       connection = await cluster.connection(broker, 'write');
     } catch (error) {
       // `#look` asks who leads now, and pumps again.
-      this.#failure = (error as Error).message;
+      this.#trouble = (error as Error).message;
       return;
     }
     for (;;) {
@@ -213,7 +187,7 @@ export class KafkaProducer {
         },
         (error: Error) => {
           if (generation !== this.#generation) return;
-          this.#failure = error.message;
+          this.#trouble = error.message;
           for (const line of lines) this.#answered(line, undefined);
         },
       )
@@ -225,7 +199,8 @@ export class KafkaProducer {
     line.sent--;
     const error = answer?.error ?? 0;
     if (answer !== undefined && !line.isRecovering && (error === 0 || error === DUPLICATE)) {
-      this.#failure = undefined;
+      this.#trouble = undefined;
+      this.#hasGivenUp = false;
       line.pending.shift()?.resolve(answer);
       return;
     }
@@ -234,7 +209,7 @@ export class KafkaProducer {
     } else if (answer === undefined || AGAIN.has(error)) {
       line.isRecovering = true;
       if (answer !== undefined)
-        this.#failure = `partition ${line.partition}: ${kafkaErrorName(error)} ${answer.message}`;
+        this.#trouble = `partition ${line.partition}: ${kafkaErrorName(error)} ${answer.message}`;
     } else {
       const what = error === OUT_OF_ORDER ? 'the topic has lost events that were acknowledged' : answer.message;
       this.#giveUp(`Kafka refuses a batch of partition ${line.partition}: ${kafkaErrorName(error)} ${what}`);
@@ -248,11 +223,11 @@ export class KafkaProducer {
   /** Fails everything that waits, in every partition, and sees to it that nothing of it is taken any more. */
   #giveUp(reason: string): void {
     this.#generation++;
-    this.#failure = reason;
+    this.#trouble = reason;
+    this.#hasGivenUp = true;
     const failed = this.#lines.flatMap((line) => line.pending);
     if (failed.length > 0 && !this.#closed)
       this.#parts.log.error({ reason, batches: failed.length }, 'batches of events were given up');
-    let isUsedUp = false;
     for (const line of this.#lines) {
       if (line.pending.length === 0) continue;
       // Its batches are filled again soon: nothing of them may be sent any more.
@@ -262,28 +237,42 @@ export class KafkaProducer {
       line.isRecovering = false;
       line.sequence = 0;
       line.epoch++;
-      if (line.epoch > EPOCH_MAX) isUsedUp = true;
+      if (line.epoch > EPOCH_MAX) this.#needsId = true;
     }
-    if (isUsedUp) void this.#renew();
     const error = new EventLogUnavailable(reason);
     for (const { reject } of failed) reject(error);
   }
 
+  /** Everything was given up. What comes is taken again when each partition has a leader that can be reached; nobody else would find out. */
+  async #tryAgain(): Promise<void> {
+    if (this.#isTrying) return;
+    this.#isTrying = true;
+    const { cluster, topic } = this.#parts;
+    const generation = this.#generation;
+    try {
+      await cluster.refresh();
+      await Promise.all(this.#lines.map(({ partition }) => cluster.leaderConnection(topic, partition, 'write')));
+      if (this.#needsId) await this.#renew();
+      if (generation === this.#generation) this.#hasGivenUp = false;
+    } catch (error) {
+      if (this.#hasGivenUp) this.#trouble = (error as Error).message;
+    } finally {
+      this.#isTrying = false;
+    }
+  }
+
   /** A producer of a new id begins where its epochs would not fit any more: after 32,767 failures. */
   async #renew(): Promise<void> {
-    try {
-      this.#id = await newProducerId(this.#parts);
-      for (const line of this.#lines) Object.assign(line, { epoch: 0, sequence: 0 });
-    } catch (error) {
-      this.#failure = (error as Error).message;
-    }
+    this.#id = await newProducerId(this.#parts);
+    this.#needsId = false;
+    for (const line of this.#lines) Object.assign(line, { epoch: 0, sequence: 0 });
   }
 
   #refresh(): void {
     void this.#parts.cluster
       .refresh()
       .catch((error: Error) => {
-        this.#failure = error.message;
+        this.#trouble = error.message;
       })
       .finally(() => this.#pump());
   }
@@ -296,26 +285,15 @@ export class KafkaProducer {
     this.#watch = this.#parts.clock.after(limits.kafkaSlowMs / 2, () => {
       if (this.#closed) return;
       this.#look();
+      if (this.#hasGivenUp) void this.#tryAgain();
+      else if (!this.#waits) this.#trouble = undefined;
       const now = this.#parts.clock.monotonic();
       const oldest = Math.min(...this.#lines.map(({ pending }) => pending[0]?.since ?? now));
       if (now - oldest > limits.kafkaDeliveryMs) {
         this.#giveUp(
-          `Kafka has not taken a batch for ${limits.kafkaDeliveryMs / 1000} s: ${this.#failure ?? 'no answer'}`,
+          `Kafka has not taken a batch for ${limits.kafkaDeliveryMs / 1000} s: ${this.#trouble ?? 'no answer'}`,
         );
       } else if (now - oldest > limits.kafkaSlowMs) this.#refresh();
     });
-  }
-}
-
-async function newProducerId({ cluster, clock }: ProducerParts): Promise<bigint> {
-  const until = clock.monotonic() + limits.kafkaConnectMs;
-  for (;;) {
-    const connection = await cluster.anyConnection();
-    const { error, id } = readProducerId(await connection.request(apis.initProducerId, [initProducerIdRequest()]));
-    if (error === 0) return id;
-    if (!NOT_YET.has(error) || clock.monotonic() > until) {
-      throw new EventLogUnavailable(`Kafka gives the hub no producer id: ${kafkaErrorName(error)}`);
-    }
-    await new Promise<void>((resolve) => void clock.after(100, resolve));
   }
 }

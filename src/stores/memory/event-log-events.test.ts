@@ -103,6 +103,17 @@ test('one message too large keeps the whole request out', async () => {
   assert.equal(telemetry.lastKnown(sender.partition).lastSequence, -1);
 });
 
+test('a log that holds what it is given is given more, and doors wait with it', async () => {
+  const { events, telemetry } = make();
+  const sender = events.openSender(device('d1'), { deviceId: 'd1' });
+  telemetry.health = () => ({ ok: false, reason: 'no broker leads it at the moment', isHeld: true });
+  const waiting = events.send(sender, [text('kept')]);
+  await telemetry.commit();
+  await waiting;
+  telemetry.health = () => ({ ok: false, reason: 'no broker can be reached' });
+  await assert.rejects(events.send(sender, [text('refused')]), refused('ServiceUnavailable'));
+});
+
 test('a log that cannot store refuses before and fails what waits', async () => {
   const { events, telemetry } = make();
   const sender = events.openSender(device('d1'), { deviceId: 'd1' });

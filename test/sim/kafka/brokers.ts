@@ -59,12 +59,10 @@ export class SimulatedBrokers {
   /** Monotonic; followers that are silent keep everything from being held by all until then. */
   #slowUntil = 0;
   #producers = 0n;
-  readonly #startTime: number;
 
   constructor(world: World) {
     this.#world = world;
     this.#dice = world.dice('brokers');
-    this.#startTime = world.scheduler.now();
     const { partitions } = world.plan;
     this.#partitions = Array.from({ length: partitions }, (_, nth) => new SimulatedPartition(nth % BROKERS));
     const leaders = this.#leaders();
@@ -72,11 +70,6 @@ export class SimulatedBrokers {
       ...{ id, isDown: false, heldUntil: 0, leaders, connections: new Set<() => void>() },
     }));
     if (world.plan.brokerFaultEveryMs > 0) this.#planFault();
-  }
-
-  /** The brokers' clocks are not the one that is set. */
-  get #now(): number {
-    return this.#startTime + Math.floor(this.#world.scheduler.monotonic());
   }
 
   async answer(broker: SimulatedBroker, api: Api, body: Buffer): Promise<FieldReader> {
@@ -118,7 +111,7 @@ export class SimulatedBrokers {
     const said = (error: number): ProducedAnswer => ({ partition, error, first: -1, time: -1 });
     if (kept.leader !== broker.id) return said(NOT_LEADER);
     if (this.#isFaulty()) return said(TOO_FEW_REPLICAS);
-    const appended = kept.append(bytes, this.#now);
+    const appended = kept.append(bytes, this.#world.logNow);
     if (appended.error !== 0) return said(appended.error);
     const { leaderEpoch } = kept;
     const until = scheduler.monotonic() + waitMs;
