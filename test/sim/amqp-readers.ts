@@ -81,7 +81,7 @@ export class AmqpReader {
     const kind = seen === 0 ? 'start' : dice.pick(['start', 'end', 'sequence', 'sequence', 'time'] as const);
     if (kind === 'end') return { kind, seen };
     if (kind === 'sequence') return { kind, sequence, inclusive: dice.chance(0.5) };
-    if (kind === 'time') return { kind, time: this.#parts.world.scheduler.now() - dice.between(0, 20_000) };
+    if (kind === 'time') return { kind, time: this.#parts.world.logNow - dice.between(0, 20_000) };
     return { kind: 'start' };
   }
 

@@ -256,7 +256,7 @@ export async function readEvents({ world, host, checkers }: Parts, name: string)
           { kind: 'start' },
           { kind: 'end' },
           { kind: 'sequence', sequence, inclusive: dice.chance(0.5) },
-          { kind: 'time', time: world.scheduler.now() - dice.between(0, 20_000), inclusive: true },
+          { kind: 'time', time: world.logNow - dice.between(0, 20_000), inclusive: true },
         ]);
         let from = await log.seek(partition, position);
         for (let read = 0; read < reads; read++) {

@@ -46,6 +46,7 @@ export class DeviceTwin {
   #packetId = TWIN_PACKET_IDS;
   /** The filters of the MQTT session, for the generation whose it is; undefined = there is none. */
   #session: { readonly generationId: string; readonly confirmed: Set<string> } | undefined;
+  #newest: Attempt | undefined;
 
   constructor(id: string, world: World, checkers: Checkers) {
     this.#id = id;
@@ -54,14 +55,21 @@ export class DeviceTwin {
     this.#dice = world.dice(`${id}'s twin`);
   }
 
-  /** Listens to everything, and nothing is without an answer. */
-  isDone(link: TwinLink): boolean {
-    return link.hasSettled && link.requests.size === 0;
+  /** What is to be done yet; undefined = it listens to everything, and nothing is without an answer. */
+  left(link: TwinLink): string | undefined {
+    const [asked] = link.asked.values();
+    if (asked !== undefined) return `waits until it ${asked.ends ? 'no longer hears' : 'hears'} ${asked.filters}`;
+    if (!link.hasSettled) return 'has not yet done its last with its twin';
+    const [request] = link.requests;
+    return request && `waits for the answer to ${request[1].kind} ${request[0]} of its twin`;
   }
 
   /** The CONNECT is about to be sent. */
   connecting(client: MqttClient, attempt: Attempt): TwinLink {
     const { generationId } = attempt.credential;
+    // A clean one ends the session for both sides, answered or not (MQTT-3.1.2-6).
+    if (attempt.clean) this.#session = undefined;
+    this.#newest = attempt;
     return {
       ...{ client, attempt, confirmed: new Set(), asked: new Map(), requests: new Map() },
       lastReport: { number: -1, version: 0 },
@@ -74,11 +82,13 @@ export class DeviceTwin {
   accepted(link: TwinLink, sessionPresent: boolean): void {
     const { generationId } = link.attempt.credential;
     const session = sessionPresent && this.#session?.generationId === generationId ? this.#session : undefined;
-    this.#session = session;
+    // An older connection whose answer comes late says nothing of what is there now.
+    const isNewest = link.attempt === this.#newest;
+    if (isNewest) this.#session = session;
     if (!sessionPresent) this.#stopListening(link);
     for (const filter of session?.confirmed ?? []) link.confirmed.add(filter);
     if (link.confirmed.has(DESIRED)) this.#hears(link);
-    if (!link.attempt.clean) this.#session = { generationId, confirmed: link.confirmed };
+    if (!link.attempt.clean && isNewest) this.#session = { generationId, confirmed: link.confirmed };
   }
 
   closed(link: TwinLink): void {

@@ -75,11 +75,13 @@ export class Device {
     if (world.plan.twinBackEnds > 0) this.#twin = new DeviceTwin(id, world, checkers);
   }
 
-  /** Nothing is left to do but to stay, or to have left. */
-  get isDone(): boolean {
+  /** What is to be done yet; undefined = nothing but to stay, or to have left. */
+  get left(): string | undefined {
     const link = this.#link;
-    if (this.#outbox.length > 0 || link?.client.accepted !== true || !link.subscribed) return false;
-    return link.twin === undefined || this.#twin?.isDone(link.twin) === true;
+    if (link?.client.accepted !== true) return 'is not connected';
+    if (this.#outbox.length > 0) return `waits for the answer to ${this.#outbox[0].name}`;
+    if (!link.subscribed) return 'does not listen to commands';
+    return link.twin && this.#twin?.left(link.twin);
   }
 
   /** What the device does beside telemetry and commands, if there is anything. */
@@ -176,6 +178,8 @@ export class Device {
     const will = `${this.id}:will${number}|`;
     const withWill = !this.#world.calm && dice.chance(0.2);
     const attempt = this.#checkers.sessions.connecting(this.id, client.connection, credential, clean);
+    // A clean one ends the session for both sides, answered or not (MQTT-3.1.2-6).
+    if (clean) this.#subscribedGeneration = undefined;
     const twin = this.#twin?.connecting(client, attempt);
     const now = this.#world.scheduler.monotonic();
     const times = { heardAt: now, spokeAt: now };
@@ -207,6 +211,8 @@ export class Device {
         return;
       case 'suback':
         link.subscribed = true;
+        // A newer connection may have ended the session.
+        if (link !== this.#link) return;
         this.#subscribedGeneration = link.attempt.clean ? undefined : link.attempt.credential.generationId;
         return;
       case 'unsuback':

@@ -104,8 +104,8 @@ export async function simulate(plan: Plan, options: { canary?: Canary; print?: b
   const httpDevices = new HttpDevices(parts);
   if (plan.httpShare > 0) world.act('telemetry by HTTP', () => httpDevices.live());
   const busy = (): string | undefined => {
-    const device = devices.find(({ isDone }) => !isDone);
-    if (device !== undefined) return `${device.id} is not done`;
+    const device = devices.find(({ left }) => left !== undefined);
+    if (device !== undefined) return `${device.id} ${device.left}`;
     const gateway = gateways.find(({ isDone }) => !isDone);
     if (gateway !== undefined) return `${gateway.name} is not done`;
     return httpDevices.isDone ? undefined : 'telemetry by HTTP is not answered';
