@@ -67,10 +67,15 @@ function pathIn(containerUri: string, name: string): string {
   return `${pathname}/${name.split('/').map(encodeURIComponent).join('/')}${search}`;
 }
 
-/** @throws UnexpectedAnswerError with the code of the blob endpoint */
+/** More of a refusal's text is passed over. */
+const REFUSAL_BYTES = 4096;
+
+/** @throws UnexpectedAnswerError with the code and the words of the blob endpoint */
 async function settled({ status, headers, body }: StreamResponse, wanted: number, name: string): Promise<void> {
-  for await (const _ of body);
+  let text = '';
+  for await (const piece of body) if (text.length < REFUSAL_BYTES) text += Buffer.from(piece).toString('utf8');
   if (status === wanted) return;
   const code = headers['x-ms-error-code'] ?? `status ${status}`;
-  throw new UnexpectedAnswerError(`The hub has refused the file ${name}: ${code}.`);
+  const [, words] = /<Message>([^<&]{1,1000})<\/Message>/.exec(text) ?? [];
+  throw new UnexpectedAnswerError(`The hub has refused the file ${name}: ${code}.${words ? ` ${words}` : ''}`);
 }

@@ -207,6 +207,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const files = await openFiles({
     ...{ settings, guard, identities, recorder, clock: storage.clock, random, log, shutdown },
     folder: folder.file('files'),
+    isOneOfMany: nodes !== undefined,
     localName: reach.localName,
     records: stores.fileRecords,
     grants: stores.fileGrants,

@@ -1,5 +1,7 @@
 /** Opens the store of files that the settings name. */
-import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { Log } from '../base/log.ts';
 import { ObjectError, type ObjectStore } from '../core/files/object-store.ts';
@@ -62,6 +64,23 @@ export async function openStore(settings: Settings, folder: string, around: Arou
       return reached(store, () => store.check(), remedy, log);
     }
   }
+}
+
+/** Names the folder of a store on the disk: nodes that share it read the same name. 16 hex digits. @throws Error */
+export function placeOf(folder: string): string {
+  const file = path.join(folder, '.place');
+  const place = randomBytes(8).toString('hex');
+  const own = `${file}.${place}`;
+  // It is there whole, or not: another node may read it at the same time.
+  writeFileSync(own, place, { flag: 'wx', mode: 0o600, flush: true });
+  try {
+    linkSync(own, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(own);
+  }
+  return readFileSync(file, 'utf8');
 }
 
 /** @throws Error */

@@ -18,7 +18,7 @@ import { createPace } from '../core/throttling/pace.ts';
 import { UploadRate } from '../core/throttling/upload-rate.ts';
 import type { Settings } from './config/config.ts';
 import { fileLimits } from './config/file-settings.ts';
-import { openStore } from './file-store.ts';
+import { openStore, placeOf } from './file-store.ts';
 import type { Shutdown } from './lifecycle.ts';
 import { type StoreTraffic, storeTraffic } from './observe/store-traffic.ts';
 
@@ -38,6 +38,8 @@ export interface OpenFilesParts {
   readonly random: Random;
   readonly log: Log;
   readonly shutdown: Shutdown;
+  /** Whether the hub may have other nodes. */
+  readonly isOneOfMany: boolean;
   /** Whether this node does for all what time does to files; absent = it is the only one. */
   readonly isOwnDuty?: () => boolean;
 }
@@ -71,6 +73,8 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const room = createFiles({
     guard: parts.guard,
     store,
+    ...(parts.isOneOfMany &&
+      settings.filesStore === 'folder' && { place: placeOf(settings.filesFolder ?? parts.folder) }),
     records: parts.records,
     grants: parts.grants,
     rollouts: parts.rollouts,
@@ -88,12 +92,7 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const sweepFailed = 'uploads whose time is over could not be ended; it is tried again';
   shutdown.add(
     'sweep of files',
-    repeat(
-      limits.sweepFilesMs,
-      whereOwn(parts.isOwnDuty, () => room.sweep()),
-      sweepFailed,
-      { clock, log },
-    ),
+    repeat(limits.sweepFilesMs, () => room.sweep(parts.isOwnDuty?.() ?? true), sweepFailed, { clock, log }),
   );
   return {
     room,

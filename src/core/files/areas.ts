@@ -17,12 +17,19 @@ import { type BlobGrant, signQuery, verifyQuery } from './signed-url.ts';
 import type { FileSpace } from './space.ts';
 import { FILES_CONTAINER, type FileLimits } from './types.ts';
 
-/** No id holds a `~`. Areas lie below it, each under its own id, which begins with the second in which it ends. */
+/**
+ * No id holds a `~`. Areas lie below it, each under its own id, which begins with the second in which it ends; behind it is the place of a
+ * store that other nodes do not reach.
+ */
 export const AREAS_FOLDER = '~registry/';
-const AREA = /^~registry\/(\d{10}-[0-9a-f-]{36})(?:\/(.*))?$/;
+const AREA = /^~registry\/(\d{10}-[0-9a-f-]{36}(?:_[0-9a-f]{16})?)(?:\/(.*))?$/;
+const ELSEWHERE =
+  'The area is in the folder of another node of the hub: ask that node, or give the hub a store of files that all its nodes reach (filesStore azure or s3).';
 
 export interface AreasParts {
   readonly store: ObjectStore | undefined;
+  /** Names where the store is, in 16 hex digits, where not every node of the hub reaches it; absent = all do. */
+  readonly place?: string;
   readonly space: FileSpace;
   readonly pace: Pace;
   readonly limits: FileLimits;
@@ -35,11 +42,16 @@ export interface AreasParts {
 export interface Areas {
   /** @throws HubError DefaultStorageEndpointNotConfigured */
   make(lifeMs: number): JobArea;
-  /** The container of an address that `make` has given; undefined = it is none of those, or is over. */
+  /**
+   * The container of an address that `make` has given; undefined = it is none of those, or is over.
+   * @throws HubError BlobContainerValidationError: it is at another node
+   */
   open(uri: string): JobContainer | undefined;
+  /** Whether an address leads to an area at another node, and its time is not over. Nothing proves that it is one of this hub. */
+  isElsewhere(uri: string): boolean;
   /** Whether an address has the form of those, be it good or not. */
   isAddress(uri: string): boolean;
-  /** A file in one, by a path below the files' container. @throws BlobError AuthenticationFailed, InvalidUri */
+  /** A file in one, by a path below the files' container. @throws BlobError AuthenticationFailed, InvalidUri (also where it is at another node) */
   blob(path: string, query: URLSearchParams): Blob;
   /** Removes what lies in areas that are over. */
   sweep(): Promise<void>;
@@ -49,6 +61,9 @@ const rights = new Set(['read', 'write'] as const);
 
 export function createAreas(parts: AreasParts): Areas {
   const { store, space, secret, clock } = parts;
+  const tail = parts.place === undefined ? '' : `_${parts.place}`;
+  // Addresses of before there were places say nothing.
+  const isOf = (area: string): boolean => !area.includes('_') || area.endsWith(`_${parts.place}`);
 
   /** What a signed path in an area opens, where it is one. */
   function opened(path: string, query: URLSearchParams): { grant: BlobGrant; area: string; name: string } | undefined {
@@ -73,7 +88,7 @@ export function createAreas(parts: AreasParts): Areas {
     make(lifeMs) {
       if (store === undefined) throw new HubError('DefaultStorageEndpointNotConfigured');
       const expiresAt = Math.floor((clock.now() + lifeMs) / 1000) * 1000;
-      const id = `${String(expiresAt / 1000).padStart(10, '0')}-${uuid(parts.random)}`;
+      const id = `${String(expiresAt / 1000).padStart(10, '0')}-${uuid(parts.random)}${tail}`;
       const path = AREAS_FOLDER + id;
       const query = signQuery({ path, rights, correlationId: id, expiresAt }, secret);
       return { uri: `https://${parts.hostName()}/${FILES_CONTAINER}/${path}${query}`, expiresAt };
@@ -83,12 +98,19 @@ export function createAreas(parts: AreasParts): Areas {
       if (store === undefined || path === undefined) return undefined;
       // Who signed it is what counts: the hub may have several names.
       const found = opened(path, new URL(uri).searchParams);
-      return found === undefined || found.name !== '' ? undefined : areaContainer(store, space, `${found.area}/`);
+      if (found === undefined || found.name !== '') return undefined;
+      if (!isOf(found.area)) throw new HubError('BlobContainerValidationError', ELSEWHERE);
+      return areaContainer(store, space, `${found.area}/`);
+    },
+    isElsewhere(uri) {
+      const [, id] = AREA.exec(pathIn(uri) ?? '') ?? [];
+      return id !== undefined && !isOf(id) && Number(id.slice(0, 10)) * 1000 > clock.now();
     },
     isAddress: (uri) => AREA.test(pathIn(uri) ?? ''),
     blob(path, query) {
       const found = opened(path, query);
       if (store === undefined || found === undefined) throw new BlobError('AuthenticationFailed');
+      if (!isOf(found.area)) throw new BlobError('InvalidUri', ELSEWHERE);
       if (objectionTo(found.name) !== undefined) throw new BlobError('InvalidUri');
       const { grant, area } = found;
       return openBlob({

@@ -98,7 +98,7 @@ test('the time of an upload ends its URL, its word and its place', async () => {
   assert.equal((await room.totals()).uploadsOpen, 1);
   // Its place is free, before and behind the sweep.
   const third = await begin('c');
-  await room.sweep();
+  await room.sweep(true);
   await room.files.endUpload(device, key, third.correlationId, false);
   await begin('d');
   await assert.rejects(begin('e'), hubError('DeviceMaximumActiveFileUploadLimitExceeded'));
@@ -152,10 +152,10 @@ test('blocks that nobody commits stay for an hour behind their time, and no long
   const blob = await open(ticket);
   await blob.stage('QUFB', { source: once('block'), bytes: 5 });
   clock.advance(limits.fileUploadMs + limits.stagedBlocksKeptMs - 1000);
-  await room.sweep();
+  await room.sweep(true);
   assert.equal(await store.stagedBytes(ticket.blobName), 5);
   clock.advance(1001);
-  await room.sweep();
+  await room.sweep(true);
   assert.equal(await store.stagedBytes(ticket.blobName), 0);
   assert.equal((await store.usage(''))?.bytes, 0);
 });

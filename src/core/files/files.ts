@@ -34,13 +34,13 @@ export interface FilesRoom {
   /** A signed URL is its own proof: there is no principal to ask for. */
   readonly blobs: Blobs;
   /** Containers for imports and exports of the registry. */
-  readonly areas: Pick<Areas, 'make' | 'open' | 'isAddress'>;
+  readonly areas: Pick<Areas, 'make' | 'open' | 'isAddress' | 'isElsewhere'>;
   /** The identity is gone, and its signed URLs with it. */
   forget(key: IdentityKey): Promise<void>;
   /** For the hub's own metrics. */
   totals(): ReturnType<FileRecords['totals']>;
-  /** Does what time has done. */
-  sweep(): Promise<void>;
+  /** Does what time has done to what lies at this node; and to what all nodes share, where that is this one's. */
+  sweep(isSharedToo: boolean): Promise<void>;
 }
 
 /** What is asked of an identity before its files are touched. */
@@ -50,6 +50,8 @@ export interface FilesParts {
   readonly guard: Guard;
   /** Undefined = this hub keeps no files. */
   readonly store: ObjectStore | undefined;
+  /** As `AreasParts.place`. */
+  readonly place?: string;
   readonly records: FileRecords;
   readonly grants: GrantRecords;
   readonly rollouts: RolloutRecords;
@@ -222,10 +224,12 @@ export function createFiles(parts: FilesParts): FilesRoom {
       if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
     },
     totals: () => records.totals(clock.now()),
-    async sweep() {
+    async sweep(isSharedToo) {
       const now = clock.now();
-      await records.sweep(bounds.sweepFilesMax, now);
-      await parts.grants.sweep(now - bounds.fileReceiptsKeptMs, bounds.sweepFilesMax);
+      if (isSharedToo) {
+        await records.sweep(bounds.sweepFilesMax, now);
+        await parts.grants.sweep(now - bounds.fileReceiptsKeptMs, bounds.sweepFilesMax);
+      }
       await areas.sweep();
       await parts.store?.expire(now - limits.uploadMs - bounds.stagedBlocksKeptMs);
     },

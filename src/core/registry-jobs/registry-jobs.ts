@@ -28,6 +28,8 @@ export interface RegistryJobsParts {
   readonly identities: IdentityStore;
   readonly twins: Omit<ImportTwinsParts, 'isAllowed'> & { readonly forms: TwinForms; readonly read: ReadTwin };
   readonly open: OpenContainer;
+  /** Whether a container can be reached by another node alone, as long as that one may come. Default: none. */
+  readonly isElsewhere?: (uri: string) => boolean;
   /** Absent = a hub without configurations. */
   readonly configurations?: ConfigurationLines;
   /** Makes a container of the hub's own. @throws HubError DefaultStorageEndpointNotConfigured */
@@ -68,6 +70,9 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
   const { records, clock, random, log, holder } = parts;
   const listeners = new Set<() => void>();
   const totals = { done: 0, failed: 0, running: undefined as JobTotals['running'] };
+
+  const isElsewhere = ({ inputUri, outputUri }: JobPlan): boolean =>
+    [inputUri, outputUri].some((uri) => uri !== null && parts.isElsewhere?.(uri) === true);
 
   async function known(id: string): Promise<RegistryJob> {
     const job = await records.find(id);
@@ -187,6 +192,11 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
       for (let nth = 1; ; nth++) {
         const job = signal.aborted ? undefined : await records.claim(holder, limits.registryJobLeaseMs, clock.now());
         if (job === undefined) return;
+        if (isElsewhere(job.plan)) {
+          // Its node takes it up again when it is back, and it ends with the time of its area.
+          await records.release(job.id, holder);
+          return;
+        }
         // Only tries that bring it no further count: a long job meets many short breaks.
         const place = JSON.stringify([job.id, job.cursor]);
         if (place !== reached) [nth, reached] = [1, place];

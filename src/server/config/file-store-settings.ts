@@ -103,10 +103,7 @@ const needed: Readonly<Record<string, readonly (keyof StoreSettings)[]>> = {
   s3: ['filesS3Endpoint', 'filesS3Bucket', 'filesS3AccessKeyId', 'filesS3SecretAccessKey'],
 };
 
-/**
- * What a choice of store lacks. (A hub of several nodes will refuse a `filesStore` `folder` that the nodes do not share here, too:
- * there is no setting for such a hub yet.)
- */
+/** What a choice of store lacks. */
 export function storeProblems(settings: StoreSettings, isRefused: (name: keyof StoreSettings) => boolean): string[] {
   const lacks = (name: keyof StoreSettings): boolean => settings[name] === undefined && !isRefused(name);
   const { filesStore = 'folder' } = settings;

@@ -49,6 +49,7 @@ export function openRegistryJobs(parts: OpenJobsParts): RegistryJobsRoom {
     ...parts,
     open: containers(parts),
     configurations: configurationLines(parts.configurations),
+    isElsewhere: (uri) => parts.areas.isElsewhere(uri),
     makeArea: (lifeMs) => parts.areas.make(lifeMs),
     twins: {
       store: parts.twins,

@@ -38,6 +38,7 @@ export function memoryRegistryJobs(parts: MemoryJobsParts): RegistryJobsRoom {
       if (own === undefined) throw new HubError('BlobContainerValidationError', 'The container is none of this hub.');
       return own;
     },
+    isElsewhere: (uri) => areas.isElsewhere(uri),
     makeArea: (lifeMs) => areas.make(lifeMs),
     twins: {
       store: parts.twins,
