@@ -50,7 +50,9 @@ export function randomFleet(random: Numbers, devices: number): readonly FleetMem
     return made;
   };
   const letters = "abzABZ019-:.+%_#*?!(),=@;$'";
-  const id = (nth: number): string => `${Array.from({ length: 1 + below(6) }, () => one([...letters])).join('')}${nth}`;
+  // No other number makes the same: `n` is none of the letters.
+  const id = (nth: number): string =>
+    `${Array.from({ length: 1 + below(6) }, () => one([...letters])).join('')}n${nth}`;
   const twin = () => ({
     tags: maybe(() => object(0)),
     desired: maybe(() => object(0)),
