@@ -39,8 +39,13 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   steps.add('connections to Kafka', async () => cluster.close());
   const metrics = createLogMetrics();
   const fence = { mayAnswer: () => true };
-  const openLog = async (name: string, partitionCount: number, days: number): Promise<KafkaEventLog> => {
-    const eventLog = await openUnkept(name, partitionCount, days);
+  const openLog = async (
+    name: string,
+    partitionCount: number,
+    days: number,
+    mayAppend?: () => boolean,
+  ): Promise<KafkaEventLog> => {
+    const eventLog = await openUnkept(name, partitionCount, days, name, mayAppend);
     steps.add(`event log ${name}`, () => eventLog.close());
     return eventLog;
   };
@@ -49,6 +54,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     partitionCount: number,
     days: number,
     place = name,
+    mayAppend?: () => boolean,
   ): Promise<KafkaEventLog> => {
     const wish = topicWish(settings, { name: place, partitions: partitionCount, days });
     const { name: topic } = wish;
@@ -59,9 +65,12 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
       form: kafkaRecordForm(),
       committed: metrics.committedOf(name),
       mayAcknowledge: () => fence.mayAnswer(),
+      ...(mayAppend && { mayAppend }),
     });
   };
-  const telemetry = await openLog(hubName, folder.facts.partitions, settings.retentionDays);
+  // Not of the monitoring stream: how connections have ended without a lease is told there.
+  const mayAppend = (): boolean => fence.mayAnswer();
+  const telemetry = await openLog(hubName, folder.facts.partitions, settings.retentionDays, mayAppend);
   const monitoring = await openLog(monitoringName(hubName), 1, settings.monitoringRetentionDays);
 
   const cipher = openKeyCipher({
@@ -74,6 +83,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const tables = await openPostgresTables({
     ...{ url: settings.postgresUrl ?? '', schema: settings.postgresSchema, cipher, log, clock },
     node: nodeNameOf(settings),
+    mayWrite: () => fence.mayAnswer(),
     keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
     queryIndexes: settings.queryIndexes
       .map((name) => fieldOf(name.split('.'), 'devices'))

@@ -28,7 +28,7 @@ export interface LogOnDisk {
 }
 
 export interface SharedByNodes extends NodeStores {
-  /** Whether this node may answer for the hub: asked before what was written is acknowledged. Set once it has a lease. */
+  /** Whether this node may answer for the hub: asked before what devices have sent is written, and before that is acknowledged. Set once it has a lease. */
   readonly fence: { mayAnswer: () => boolean };
 }
 

@@ -48,6 +48,8 @@ export interface PostgresTablesParts {
   readonly node?: string;
   /** Whether events of created and deleted identities are kept with them (`TwinStore.events`). Default: no. */
   readonly keepsLifecycle?: boolean;
+  /** Whether this node may write what connections of devices bring about, at the moment in which it would; absent = always. */
+  readonly mayWrite?: () => boolean;
   /** How long one statement may take; absent = `postgresStatementMs`. */
   readonly statementMs?: number;
   /** As `EmbeddedTablesParts.queryIndexes`; the same on every node. */
@@ -86,6 +88,14 @@ const UNAVAILABLE = new Set(['08', '53', '57', '58']);
 /** SQLSTATE of a write to a server that follows another one, and of a transaction that stood still for too long (`postgresIdleMs`). */
 const [FOLLOWER, STOOD_STILL] = ['25006', '25P03'];
 
+/**
+ * What connections of devices bring about, and may not where another node has them by now: a node that was held finds what they had sent by
+ * then in its sockets and its queues when it goes on.
+ */
+const OF_CONNECTIONS: ReadonlySet<OperationName> = new Set([
+  ...(['twins.change', 'twins.report', 'commands.lockNext', 'subscriptions.save', 'subscriptions.remove'] as const),
+]);
+
 /** @throws Error that says what to do: commits that are not durable, another order of texts, a newer format, another key. */
 export async function openPostgresTables(parts: PostgresTablesParts): Promise<PostgresTables> {
   const { log } = parts;
@@ -119,7 +129,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
         const isOutdated = isOutdatedPlan(error);
         if (isOutdated) names.renew();
         if ((isOutdated || RETRIED.has(stateOf(error))) && attempt < limits.postgresAttemptsMax) continue;
-        throw refusal(name, error, log);
+        throw error instanceof HubError ? error : refusal(name, error, log);
       }
     }
   }
@@ -145,9 +155,16 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     };
     // In a transaction, too, each statement would see what is committed by then: it would hold nothing together but writes.
     const alone = !writes || isOneStatement === true;
-    const answer = tried(name, () =>
-      alone ? run(database, ...args) : database.transaction().execute((tx) => run(tx, ...args)),
-    );
+    const fenced = parts.mayWrite !== undefined && OF_CONNECTIONS.has(name);
+    // Asked when a connection is there: the wait for one may have been long. A transaction that is held then is ended by its server.
+    const runFenced = async (tx: Kysely<Tables>): Promise<OperationResult<Name>> => {
+      if (fenced && parts.mayWrite?.() === false) throw withoutLease();
+      return run(tx as Transaction, ...args);
+    };
+    const answer = tried(name, () => {
+      if (!alone) return database.transaction().execute(runFenced);
+      return fenced ? database.connection().execute(runFenced) : run(database as Transaction, ...args);
+    });
     return writes ? lost.watching(name, answer) : answer;
   }
 
@@ -242,6 +259,9 @@ function orderKeys(name: OperationName, args: readonly unknown[]): readonly stri
       return [];
   }
 }
+
+const withoutLease = (): HubError =>
+  new HubError('ServiceUnavailable', undefined, { reason: 'this node has no lease at the moment' });
 
 const deviceOf = (write: IdentityWrite): string =>
   write.kind === 'delete' ? write.key.deviceId : write.identity.deviceId;

@@ -50,6 +50,8 @@ export interface KafkaEventLogOptions {
   readonly committed?: (bytes: number, seconds: number) => void;
   /** Whether what has become durable may be acknowledged, at the moment in which it would be; absent = always. */
   readonly mayAcknowledge?: () => boolean;
+  /** Whether anything may be appended, at the moment in which it would be sent; absent = always. */
+  readonly mayAppend?: () => boolean;
 }
 
 /** Counters run from the start of the process. */
@@ -106,7 +108,10 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   const fetchedRecords = new FetchedRecords(form ?? opaqueForm, log, memory);
   /** What the answers that have not been given back lie in. */
   const answers = new WeakMap<readonly EventRun[], Buffer>();
-  const producer = await KafkaProducer.open({ cluster, topic, partitionCount, clock, log, ...deferring });
+  const producer = await KafkaProducer.open({
+    ...{ cluster, topic, partitionCount, clock, log, ...deferring },
+    ...(options.mayAppend && { mayAppend: options.mayAppend }),
+  });
   const counts = new Array<number>(partitionCount).fill(0);
   const counters = { batchesTotal: 0, recordsTotal: 0, writtenBytesTotal: 0, failuresTotal: 0 };
   const keep = (fetched: FetchedPartition, from: number): Chunk => {

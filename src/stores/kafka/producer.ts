@@ -27,6 +27,8 @@ export interface ProducerParts {
   readonly log: Log;
   /** Runs a callback soon; absent = at the end of this turn of the event loop. */
   readonly defer?: (callback: () => void) => void;
+  /** Whether anything may be sent now: what waits while it may not is given up. Absent = always. */
+  readonly mayAppend?: () => boolean;
 }
 
 /** Not appended, or perhaps appended and not yet held by enough replicas: to be sent again, in order. */
@@ -126,8 +128,17 @@ export class KafkaProducer {
     const { defer = setImmediate } = this.#parts;
     defer(() => {
       this.#scheduled = false;
+      if (!this.#maySend()) return;
       for (const [broker, lines] of this.#ready()) void this.#sendTo(broker, lines);
     });
+  }
+
+  /** A process that was held may go on when others write in its place: what it had not sent by then, and what it would send again, comes too late. */
+  #maySend(): boolean {
+    if (this.#parts.mayAppend?.() !== false) return true;
+    if (this.#lines.some(({ pending }) => pending.length > 0))
+      this.#giveUp('this node has no lease, and appends nothing');
+    return false;
   }
 
   #isReady(line: Line): boolean {
@@ -159,6 +170,7 @@ export class KafkaProducer {
     }
     for (;;) {
       // The connection may have taken a while: what was to be sent may have been given up, or go elsewhere now.
+      if (!this.#maySend()) return;
       const now = lines.filter((line) => this.#isReady(line) && cluster.leaderOf(topic, line.partition) === broker);
       if (now.length === 0 || connection.isGone) return;
       // A request holds one batch of a partition.
