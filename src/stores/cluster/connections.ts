@@ -33,7 +33,7 @@ export function connect({ url, schema, log, connectionsMax, statementMs, names }
     ...(statementMs !== undefined && {
       statement_timeout: statementMs,
       // A node that is held, or whose machine has lost its power, must not keep rows locked that others have to change.
-      idle_in_transaction_session_timeout: Math.min(statementMs, limits.postgresIdleMs),
+      idle_in_transaction_session_timeout: limits.postgresIdleMs,
     }),
     Client: servers.client(names && namingClient(names)),
     application_name: 'mooring',
