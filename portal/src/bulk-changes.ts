@@ -9,6 +9,8 @@ export interface BulkChange {
   readonly condition?: string;
   readonly ids?: readonly string[];
   readonly tags?: object;
+  /** Of enable and disable; absent = each device keeps the one it has. */
+  readonly statusReason?: string;
 }
 
 export interface BulkProgress {

@@ -113,10 +113,12 @@ test('creates many devices, then disables and deletes all that match, seen or no
   await page.getByLabel('Select all that match').check();
   await page.getByText('250 chosen').waitFor();
   await page.getByRole('button', { name: 'Disable', exact: true }).click();
+  await page.getByLabel('Reason').fill('on <b>holiday</b>');
   await page.getByRole('button', { name: 'Disable 250 devices' }).click();
   await page.getByRole('dialog').getByText('250 of 250 done').waitFor();
   await page.getByRole('button', { name: 'Close' }).click();
   assert.equal((await api.statistics.devices()).disabledDeviceCount, 250);
+  assert.equal((await api.devices.get('mass-001')).statusReason, 'on <b>holiday</b>');
   // Only rows in sight are in the page.
   assert.ok((await page.locator('.list tbody tr').count()) < 80);
   await page.getByLabel('Select all that match').check();

@@ -96,6 +96,14 @@ const tooWide = `(() => {
     .map((element) => element.outerHTML.slice(0, 120));
 })()`;
 
+/** Whether the tab that is open can be seen, where there are tabs. A text, too. */
+const tabInSight = `(() => {
+  const tab = document.querySelector('.tabs [aria-current]');
+  if (tab === null) return true;
+  const { left, right } = tab.getBoundingClientRect();
+  return left >= 0 && right <= innerWidth;
+})()`;
+
 for (const [look, context] of [
   ['light', { colorScheme: 'light' }],
   ['dark', { colorScheme: 'dark' }],
@@ -113,6 +121,7 @@ for (const [look, context] of [
       if (name === 'twin') await page.locator('.cm-content').waitFor();
       if (folder !== undefined) await page.waitForTimeout(name === 'overview' || name === 'telemetry' ? 25_000 : 800);
       assert.deepEqual(await page.evaluate(tooWide), [], `${name}, ${look}`);
+      await until(`the open tab of ${name} is in sight, ${look}`, () => page.evaluate<boolean>(tabInSight));
       await assertAccessible(page);
       if (folder === undefined) continue;
       mkdirSync(folder, { recursive: true });

@@ -69,6 +69,23 @@ export function Field(props: { readonly label: string; readonly hint?: string; r
   );
 }
 
+/** Links of which one is open. In a narrow window they scroll: the open one comes into sight. @param open changes when another one is */
+export function Tabs(props: {
+  readonly label: string;
+  readonly open: string | undefined;
+  readonly children: ComponentChildren;
+}) {
+  const bar = useRef<HTMLElement>(null);
+  useEffect(() => {
+    bar.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [props.open]);
+  return (
+    <nav ref={bar} class="tabs" aria-label={props.label}>
+      {props.children}
+    </nav>
+  );
+}
+
 /** A dialog of the browser: it holds the focus, and Escape closes it. */
 export function Dialog(props: {
   readonly title: string;

@@ -2,6 +2,7 @@
 import type { ComponentType } from 'preact';
 import { Refusal } from '../api.ts';
 import { getDevice, getKnownDevice, type Identity, type KnownDevice } from '../devices.ts';
+import { Tabs } from '../parts/controls.tsx';
 import { Badge, Empty, Failure, Text, Time, timeOf, useAnswer } from '../parts/words.tsx';
 import { href, usePlace } from '../router.ts';
 import { type Permission, useSession } from '../session.ts';
@@ -78,17 +79,19 @@ export function Device({ id }: { readonly id: string }) {
         </div>
       </div>
       <Failure error={error} again={device.again} />
-      <nav class="tabs" aria-label="Sides of the device" hidden={open.length === 0}>
-        {open.map((tab) => (
-          <a
-            key={tab.id}
-            href={href('/device', { id, tab: tab.id })}
-            aria-current={tab === chosen ? 'page' : undefined}
-          >
-            {tab.title}
-          </a>
-        ))}
-      </nav>
+      {open.length > 0 && (
+        <Tabs label="Sides of the device" open={chosen?.id}>
+          {open.map((tab) => (
+            <a
+              key={tab.id}
+              href={href('/device', { id, tab: tab.id })}
+              aria-current={tab === chosen ? 'page' : undefined}
+            >
+              {tab.title}
+            </a>
+          ))}
+        </Tabs>
+      )}
       {chosen === undefined && <p class="note">Your policy may see no side of a device.</p>}
       {/* Tabs that show more than is known are open only to who may read the identity. */}
       {data && chosen && <chosen.View device={data as Identity} again={device.again} />}

@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { api, Refusal } from '../api.ts';
 import type { Identity } from '../devices.ts';
-import { Code, CopyButton, download } from '../parts/controls.tsx';
+import { Code, CopyButton, download, Tabs } from '../parts/controls.tsx';
 import { Failure, useAnswer } from '../parts/words.tsx';
 import { href, usePlace } from '../router.ts';
 import { useSession } from '../session.ts';
@@ -43,7 +43,7 @@ export function Programs({ device }: { readonly device: Identity }) {
   return (
     <section class="stack" aria-label="Programs">
       <h3>With a program of your own</h3>
-      <nav class="tabs" aria-label="Languages">
+      <Tabs label="Languages" open={chosen.id}>
         {snippets.map(({ id, title }) => (
           <a
             key={id}
@@ -53,7 +53,7 @@ export function Programs({ device }: { readonly device: Identity }) {
             {title}
           </a>
         ))}
-      </nav>
+      </Tabs>
       {chosen.obstacle !== undefined && <p class="note warn">{chosen.obstacle}</p>}
       <Authority />
       {chosen.install !== undefined && chosen.id !== 'c' && <Code title="shell, once" text={chosen.install} />}

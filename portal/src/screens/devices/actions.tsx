@@ -21,7 +21,9 @@ const titles: Readonly<Record<Action, string>> = {
 };
 
 /** What is done, of a `BulkChange`; the rest of it says to which devices. */
-type Work = Pick<BulkChange, 'action' | 'tags'>;
+type Work = Pick<BulkChange, 'action' | 'tags' | 'statusReason'>;
+
+const REASON_CHARS_MAX = 128;
 
 export function ActionDialog(props: {
   readonly action: Action;
@@ -102,13 +104,9 @@ function Form({ action, count, change, create, exported }: FormProps) {
   const many = `${countText(count)} ${count === 1 ? 'device' : 'devices'}`;
   if (action === 'create') return <CreateForm create={create} />;
   if (action === 'tag') return <TagForm many={many} change={change} />;
+  if (action === 'disable') return <DisableForm many={many} change={change} />;
   const forms: Readonly<Record<typeof action, readonly [string, string, () => Promise<void>]>> = {
     enable: [`${many} may connect again.`, `Enable ${many}`, () => change({ action: 'enable' })],
-    disable: [
-      `${many} lose their connections, and cannot connect until they are enabled. They keep everything else.`,
-      `Disable ${many}`,
-      () => change({ action: 'disable' }),
-    ],
     delete: [
       `${many} are deleted with their keys, twins and waiting commands. This cannot be undone.`,
       `Delete ${many}`,
@@ -127,7 +125,35 @@ function Form({ action, count, change, create, exported }: FormProps) {
   );
 }
 
-function TagForm({ many, change }: { readonly many: string; readonly change: FormProps['change'] }) {
+interface ManyProps {
+  readonly many: string;
+  readonly change: FormProps['change'];
+}
+
+function DisableForm({ many, change }: ManyProps) {
+  const [statusReason, setReason] = useState('');
+  const send = (event: Event): void => {
+    event.preventDefault();
+    void change({ action: 'disable', ...(statusReason !== '' && { statusReason }) });
+  };
+  return (
+    <form class="stack" onSubmit={send}>
+      <p>{many} lose their connections, and cannot connect until they are enabled. They keep everything else.</p>
+      <Field label="Reason" hint="Shown with each device. Empty leaves the one that it has.">
+        <input
+          maxLength={REASON_CHARS_MAX}
+          value={statusReason}
+          onInput={(event) => setReason(event.currentTarget.value)}
+        />
+      </Field>
+      <button type="submit" class="primary">
+        Disable {many}
+      </button>
+    </form>
+  );
+}
+
+function TagForm({ many, change }: ManyProps) {
   const [name, setName] = useState('');
   const [text, setText] = useState('');
   const send = (event: Event): void => {

@@ -35,7 +35,7 @@ export function ChangeState({ change }: { readonly change: BulkProgress }) {
     <>
       <progress max={Math.max(1, total, done + failed)} value={done + failed} aria-label="Devices done" />
       <p class="numeric">
-        {countText(done + failed)} of {countText(total)} done
+        {countText(done)} of {countText(total)} done
         {failed > 0 && `, ${countText(failed)} failed`}
         {status === 'cancelled' && '. It was cancelled.'}
         {status === 'interrupted' && '. The hub was stopped before it was done.'}
@@ -128,7 +128,7 @@ function Line(props: { readonly change: BulkProgress; readonly mayWrite: boolean
     <li class="stack tight" aria-label={`${titles[action]} ${change.total} devices`}>
       <div class="row">
         <strong>{titles[action]}</strong>
-        <Badge mood={moods[status]}>{status}</Badge>
+        <Badge mood={status === 'completed' && change.failed > 0 ? 'warn' : moods[status]}>{status}</Badge>
         <span class="quiet small">
           {condition === undefined ? 'devices chosen one by one' : condition === '*' ? 'all devices' : 'where '}
           {condition !== undefined && condition !== '*' && (
