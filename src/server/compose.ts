@@ -132,6 +132,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const throttling = createThrottling(throttle, clock);
   const routes = await openRoutes({
     ...{ settings, store: stores.routes, telemetry, twins: stores.twins, clock, log, shutdown },
+    ...(nodes && { changed: () => nodes.hint('routes') }),
   });
   const { routing } = routes;
   const monitored = await openMonitoring({
@@ -382,6 +383,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
         'changed identities': heardIdentities.hear,
         'changed authorities': heardAuthorities.hear,
         'events of twins': () => publisher.look(),
+        routes: () => routes.look(),
         certificates: () => {
           reloadTls().catch((error: unknown) => log.error({ error }, 'the certificates of the hub could not be taken'));
         },

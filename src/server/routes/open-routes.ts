@@ -27,6 +27,8 @@ export interface OpenRoutes {
   /** The set in force now, with secrets of endpoints. */
   current(): RouteSet;
   watch(listener: SetListener): () => void;
+  /** Another node has said that there is another set: it is looked for at once. */
+  look(): void;
   /** @param states How delivery goes */
   open(guard: Guard, states: () => Promise<readonly EndpointState[]>): Promise<Guarded<Routes>>;
 }
@@ -36,6 +38,8 @@ export interface OpenRoutesParts {
   readonly store: RouteStore;
   readonly telemetry: EventLog;
   readonly twins: Pick<TwinStore, 'load'>;
+  /** Called when this process has kept another set; absent = it is the only one. */
+  readonly changed?: () => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly shutdown: Shutdown;
@@ -68,25 +72,42 @@ export async function openRoutes(parts: OpenRoutesParts): Promise<OpenRoutes> {
     log.info({ number: set.number, routes: set.routes.length, endpoints: set.endpoints.length }, 'routes in force');
   };
 
-  // Tables on a server: another node may have changed them.
+  // Tables on a server: another node may have changed them, and may have died before it could say so.
+  let cancel: Cancel = () => {};
+  let isLooking = false;
+  let isOver = false;
+  let isDueAgain = false;
+  const lookLater = (ms: number): void => {
+    cancel();
+    if (!isOver) cancel = clock.after(ms, () => void look());
+  };
+  const look = async (): Promise<void> => {
+    isLooking = true;
+    isDueAgain = false;
+    try {
+      if ((await store.number()) > current.number) await apply(await store.load());
+    } catch (error) {
+      log.warn({ error }, 'whether routes have changed is not known');
+    }
+    isLooking = false;
+    lookLater(isDueAgain ? 0 : limits.routesLookMs);
+  };
   if (settings.storage === 'cluster') {
-    let cancel: Cancel = () => {};
-    const look = async (): Promise<void> => {
-      try {
-        if ((await store.number()) > current.number) await apply(await store.load());
-      } catch (error) {
-        log.warn({ error }, 'whether routes have changed is not known');
-      }
-      cancel = clock.after(limits.routesLookMs, () => void look());
-    };
-    cancel = clock.after(limits.routesLookMs, () => void look());
-    shutdown.add('look for routes', () => cancel());
+    lookLater(limits.routesLookMs);
+    shutdown.add('look for routes', () => {
+      isOver = true;
+      cancel();
+    });
   }
 
   return {
     routing,
     loadTwin,
     current: () => current,
+    look() {
+      isDueAgain = true;
+      if (!isLooking) lookLater(0);
+    },
     watch(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -94,7 +115,11 @@ export async function openRoutes(parts: OpenRoutesParts): Promise<OpenRoutes> {
     async open(guard, states) {
       const { routesFile } = settings;
       const { routes, declare } = createRoutes({
-        ...{ guard, store, telemetry, newConditions, loadTwin, apply, states, clock },
+        ...{ guard, store, telemetry, newConditions, loadTwin, states, clock },
+        apply(set) {
+          parts.changed?.();
+          return apply(set);
+        },
         file: routesFile,
       });
       if (routesFile !== undefined) await declare(readRoutesFile(routesFile));
