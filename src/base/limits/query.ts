@@ -54,6 +54,8 @@ export const queryLimits = {
   liveQueriesCharsMax: 64 * MiB,
   /** Characters of the rows that are read at a time for one that begins. */
   liveQueryPieceCharsMax: 256 * KiB,
+  /** Clients of one query that are told of one such reading: each compares the rows with its own, on the loop of all. */
+  liveQueryPieceSetsMax: 16,
   /** Characters of rows that are matched with all live queries in one answer of the thread: what is behind comes in the next one. */
   liveQueryMatchCharsMax: 16 * MiB,
   /** How long changes are gathered before their rows are read together: most of the time from a change to its being told. */

@@ -7,7 +7,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { type LiveSet, rowName } from './live-set.ts';
 import { rowParts } from './parts.ts';
-import type { FleetMatcher, RowAsk, RowMatch } from './ports.ts';
+import type { FleetMatcher, FleetPlace, RowAsk, RowMatch } from './ports.ts';
 import type { RowChange } from './row-changes.ts';
 
 export interface Follower {
@@ -163,18 +163,35 @@ export class LiveRounds {
   async #piece(): Promise<void> {
     const beginning = this.#beginnings.shift();
     if (beginning === undefined) return;
-    const { set, resolve, reject } = beginning;
+    const { set } = beginning;
     const { matcher, settleEverywhere } = this.#parts;
     // Its client has gone, or is behind: nothing is read for nobody.
-    if (set.isBehind) return resolve();
+    if (set.isBehind) return beginning.resolve();
+    const after = set.nextPiece();
+    const all = [beginning, ...this.#takeSame(set.query, after)];
     try {
-      const after = set.nextPiece();
       if (set.hangsOn(rowParts.presence)) await settleEverywhere?.();
-      set.read(await matcher.piece(set.query, after));
-      resolve();
+      const piece = await matcher.piece(set.query, after);
+      for (const each of all) {
+        each.set.read(piece);
+        each.resolve();
+      }
     } catch (error) {
-      reject(error);
+      for (const each of all) each.reject(error);
     }
+  }
+
+  /** Others that wait for the same piece of the same query: it is read once for so many. */
+  #takeSame(query: number, after: FleetPlace | undefined): readonly Beginning[] {
+    const same: Beginning[] = [];
+    const others: Beginning[] = [];
+    for (const each of this.#beginnings) {
+      const { set } = each;
+      const isSame = same.length < limits.liveQueryPieceSetsMax - 1 && set.query === query && !set.isBehind;
+      (isSame && isSamePlace(set.nextPiece(), after) ? same : others).push(each);
+    }
+    this.#beginnings = others;
+    return same;
   }
 
   /** More has changed than is remembered: all get their rows anew. */
@@ -186,6 +203,9 @@ export class LiveRounds {
     }
   }
 }
+
+const isSamePlace = (one: FleetPlace | undefined, other: FleetPlace | undefined): boolean =>
+  one?.deviceId === other?.deviceId && one?.moduleId === other?.moduleId;
 
 /** What was taken stands in front again. */
 function mergedOf(

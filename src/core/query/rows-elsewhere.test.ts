@@ -15,6 +15,7 @@ import type { ConnectionWatcher } from '../presence/ports.ts';
 import { readTwinChange } from '../twins/rules.ts';
 import { LiveQueries } from './live-queries.ts';
 import { rowParts } from './parts.ts';
+import type { FleetMatcher } from './ports.ts';
 import type { LiveBatch } from './room.ts';
 import { RowChanges } from './row-changes.ts';
 import { RowTeller } from './row-teller.ts';
@@ -29,10 +30,18 @@ function openHouse() {
   const clock = new VirtualClock();
   const identities = createMemoryIdentityStore();
   const twins = createMemoryTwinStore(identities);
-  const { matcher } = createMemoryFleetStore(identities, twins, {
+  const fleet = createMemoryFleetStore(identities, twins, {
     state: async () => ({ connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 }),
     commandDepths: async (keys) => keys.map(() => 0),
   });
+  let pieces = 0;
+  const matcher: FleetMatcher = {
+    ...fleet.matcher,
+    piece: (query, after) => {
+      pieces++;
+      return fleet.matcher.piece(query, after);
+    },
+  };
   const deaf = { watchOwnWrites: () => () => {} };
   const silent = new RowChanges({ identities: deaf, twins: { watchChanges: () => () => {} }, presence });
   let listener: ElsewhereListener | undefined;
@@ -88,7 +97,20 @@ function openHouse() {
     clock.advance(ms);
     for (let at = 0; at < 40; at++) await turn();
   };
-  return { clock, live, identities, twins, follow, create, remove, tag, pass, begin, heard: () => listener };
+  return {
+    clock,
+    live,
+    identities,
+    twins,
+    follow,
+    create,
+    remove,
+    tag,
+    pass,
+    begin,
+    heard: () => listener,
+    pieces: () => pieces,
+  };
 }
 
 const row = (deviceId: string, n?: number) => ({ deviceId, ...(n !== undefined && { n }) });
@@ -140,6 +162,30 @@ test('changes that were missed are found by a look at all rows, of which a clien
   assert.deepEqual(client.held.resets, ['new']);
   assert.equal(live.totals.looks, 2);
   await client.leave();
+});
+
+test('a look at what many clients follow reads the rows of one query for many of them at once', async () => {
+  const { follow, create, tag, pass, begin, heard, pieces } = openHouse();
+  for (let at = 0; at < 20; at++) {
+    await create(`d${at}`);
+    await tag(`d${at}`, { n: 1 });
+  }
+  const clients = Array.from({ length: 40 }, () => follow(QUERY));
+  const other = follow('SELECT deviceId, tags.n AS n FROM devices WHERE tags.n > 1');
+  begin();
+  await pass();
+  assert.equal(clients.filter(({ held }) => held.sorted().length === 20).length, 40);
+  assert.ok(pieces() <= 5, `${pieces()} readings to begin`);
+  await tag('d7', { n: 2 });
+  const before = pieces();
+  heard()?.missed();
+  await pass();
+  const wanted = Array.from({ length: 20 }, (_, at) => row(`d${at}`, at === 7 ? 2 : 1));
+  wanted.sort((one, other) => (one.deviceId < other.deviceId ? -1 : 1));
+  for (const { held } of clients) assert.deepEqual(held.sorted(), wanted);
+  assert.deepEqual(other.held.sorted(), [row('d7', 2)]);
+  assert.ok(pieces() - before <= 5, `${pieces() - before} readings to look`);
+  for (const client of [...clients, other]) await client.leave();
 });
 
 test('a client that comes back with an id of before something was missed gets its rows anew, one of behind it goes on', async () => {
