@@ -1,10 +1,10 @@
 /** The events of a row group as a log has them: the same records, byte for byte. */
 
 import { putUint32LE } from '../../base/bytes.ts';
-import type { EventRun } from '../../core/events/types.ts';
 import { joinedSize, joinHeads } from '../../wire/amqp/joined-record.ts';
 import { RECORD_HEADER_BYTES } from '../../wire/amqp/record.ts';
 import { type BytesColumn, type ColumnPlace, readBooleans, readBytesColumn, readNumbers } from './column-values.ts';
+import type { PackedRuns } from './packed-runs.ts';
 import type { GroupLayout, NeededColumn } from './parquet-layout.ts';
 
 /** What was read of a file. */
@@ -12,15 +12,6 @@ export interface FilePiece {
   readonly start: number;
   readonly bytes: ArrayBuffer;
 }
-
-/** Runs that can be sent to another thread: of each five numbers, as `runsOf` takes them. */
-export interface PackedRuns {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly runs: Float64Array<ArrayBuffer>;
-}
-
-/** First sequence number, count, time, start, end. */
-const RUN_NUMBERS = 5;
 
 /** Before each record of a run stands its length. */
 const LENGTH_BYTES = 4;
@@ -109,12 +100,4 @@ function copyAt({ bytes, starts, ends }: BytesColumn, row: number, target: Buffe
   const start = starts[row];
   const end = ends[row];
   if (end > start) bytes.copy(target, at, start, end);
-}
-
-export function runsOf({ bytes: { buffer, byteOffset, byteLength }, runs }: PackedRuns): readonly EventRun[] {
-  const bytes = Buffer.from(buffer, byteOffset, byteLength);
-  return Array.from({ length: runs.length / RUN_NUMBERS }, (_, nth) => {
-    const [firstSequence, count, time, start, end] = runs.subarray(nth * RUN_NUMBERS, (nth + 1) * RUN_NUMBERS);
-    return { firstSequence, count, time, bytes, start, end };
-  });
 }

@@ -30,22 +30,8 @@ const needed = [
 
 export type NeededColumn = (typeof needed)[number];
 
-/** Behind the end of the table: its length, and `PAR1`. */
-export const FOOTER_TAIL_BYTES = 8;
 /** Fewer bytes between two columns are read with them: a request to a store costs more. */
 const GAP_BYTES = 16 * 1024;
-
-/** Bytes of the end of a file, with its tail, from the tail's bytes. @throws Error it is no Parquet */
-export function footerBytes(tail: Uint8Array, fileBytes: number): number {
-  const { buffer, byteOffset, byteLength } = tail;
-  const view = new DataView(buffer, byteOffset, byteLength);
-  if (byteLength < FOOTER_TAIL_BYTES || view.getUint32(byteLength - 4, true) !== 0x31524150) {
-    throw new Error('the file is no Parquet');
-  }
-  const bytes = view.getUint32(byteLength - FOOTER_TAIL_BYTES, true) + FOOTER_TAIL_BYTES;
-  if (bytes > fileBytes) throw new Error('the Parquet file is damaged: its end is larger than it');
-  return bytes;
-}
 
 /** @param footer the end of the file, as long as `footerBytes` says or longer @throws Error it is damaged, or not the archive's */
 export function readLayout(footer: ArrayBuffer): readonly GroupLayout[] {

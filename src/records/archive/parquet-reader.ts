@@ -1,7 +1,9 @@
 /** Reads events back from a Parquet file of the archive: the same records, byte for byte. */
 import type { HistoryFile, HistoryGroup } from '../../core/archive/ports.ts';
-import { type FilePiece, type PackedRuns, readRecords, runsOf } from './group-records.ts';
-import { FOOTER_TAIL_BYTES, footerBytes, type GroupLayout, readLayout } from './parquet-layout.ts';
+import type { FilePiece } from './group-records.ts';
+import { type PackedRuns, runsOf } from './packed-runs.ts';
+import { FOOTER_TAIL_BYTES, footerBytes } from './parquet-footer.ts';
+import type { GroupLayout } from './parquet-layout.ts';
 
 /** A file of which ranges can be read; `end` is exclusive. */
 export interface RandomAccess {
@@ -15,10 +17,10 @@ export interface ParquetDecoder {
   records(group: GroupLayout, pieces: readonly FilePiece[]): Promise<PackedRuns>;
 }
 
-/** In this thread. */
-export const plainDecoder: ParquetDecoder = {
-  layout: async (footer) => readLayout(footer),
-  records: async (group, pieces) => readRecords(group, pieces),
+/** In this thread. What reads Parquet is loaded with the first file: a hub without history does without it. */
+const plainDecoder: ParquetDecoder = {
+  layout: async (footer) => (await import('./parquet-layout.ts')).readLayout(footer),
+  records: async (group, pieces) => (await import('./group-records.ts')).readRecords(group, pieces),
 };
 
 /** The end of most files is within so many bytes: one request to the store is enough. */

@@ -1,5 +1,6 @@
 /** What the main thread and the thread of history say to each other. */
-import type { FilePiece, PackedRuns } from '../../records/archive/group-records.ts';
+import type { FilePiece } from '../../records/archive/group-records.ts';
+import type { PackedRuns } from '../../records/archive/packed-runs.ts';
 import type { GroupLayout } from '../../records/archive/parquet-layout.ts';
 
 /** Answered one for one. */
