@@ -9,7 +9,7 @@ import { mappingOf, settingsSchema } from '../../src/adapters/mqtt-topics/settin
 import { limits } from '../../src/base/limits.ts';
 import { isMeant, objectionTo } from '../../src/core/files/names.ts';
 import type { ObjectFacts } from '../../src/core/files/object-store.ts';
-import { verifyQuery } from '../../src/core/files/signed-url.ts';
+import { parametersOf, verifyQuery } from '../../src/core/files/signed-url.ts';
 import { readCertificate } from '../../src/core/identity/certificate.ts';
 import { readReportedPatch, readTwinChange } from '../../src/core/twins/rules.ts';
 import { readPosition } from '../../src/protocols/amqp/back-ends/positions.ts';
@@ -190,7 +190,8 @@ export const files: readonly Parser[] = [
       const path = at < 0 ? text : text.slice(0, at);
       objectionTo(path);
       isMeant(path, text);
-      return verifyQuery(path, new URLSearchParams(at < 0 ? '' : text.slice(at)), Buffer.alloc(32), 0);
+      const query = parametersOf(at < 0 ? '' : text.slice(at + 1));
+      return query && verifyQuery(path, query, Buffer.alloc(32), 0);
     },
   ],
 ];

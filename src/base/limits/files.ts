@@ -5,6 +5,8 @@ export const filesLimits = {
   /** Characters and segments of a file's name (service: 1,024 characters). */
   fileNameCharsMax: 1024,
   fileNameSegmentsMax: 64,
+  /** Characters of a signed URL's query: ours has 200, with a block id and what libraries add 600. A stranger may send it. */
+  fileQueryCharsMax: 2048,
   /** Service: largest file that a device uploads by the SDKs' defaults is far smaller; ours is a setting, and so are the next. */
   fileBytesMax: 4 * 1024 * MiB,
   filesBytesMax: 64 * 1024 * MiB,

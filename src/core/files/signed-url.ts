@@ -4,6 +4,7 @@
  * all of them reorder the rest (files reference 0.3, 2.6): so what else must be bound travels within `sig`.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { limits } from '../../base/limits.ts';
 import { blanksFolded } from './names.ts';
 import type { BlobRight } from './types.ts';
 
@@ -29,6 +30,11 @@ export function signQuery(grant: BlobGrant, secret: Uint8Array): string {
   const mac = macOf({ path: grant.path, sp, se, correlationId: grant.correlationId }, secret).toString('base64url');
   const sig = `${grant.correlationId}.${mac}`;
   return `?sv=${VERSION}&sr=b&se=${encodeURIComponent(se)}&sp=${sp}&sig=${sig}`;
+}
+
+/** The parameters of a query without its `?`; undefined = it is longer than one that the hub has signed can be. */
+export function parametersOf(query: string): URLSearchParams | undefined {
+  return query.length > limits.fileQueryCharsMax ? undefined : new URLSearchParams(query);
 }
 
 /**

@@ -14,6 +14,7 @@ import { HubError } from '../../../core/errors.ts';
 import type { Blob } from '../../../core/files/blob.ts';
 import { BlobError } from '../../../core/files/blob-error.ts';
 import type { Blobs } from '../../../core/files/room.ts';
+import { parametersOf } from '../../../core/files/signed-url.ts';
 import { FILES_CONTAINER } from '../../../core/files/types.ts';
 import { deviceShare } from '../../../core/identity/share-name.ts';
 import { awaitsContinue } from '../http-server.ts';
@@ -118,11 +119,10 @@ function addressOf(url: string): { path: string; query: URLSearchParams } {
   const question = url.indexOf('?');
   const encoded = (question === -1 ? url : url.slice(0, question)).slice(PREFIX.length);
   if (encoded.length > limits.httpHeaderBytesMax) throw new BlobError('InvalidUri');
+  const query = parametersOf(question === -1 ? '' : url.slice(question + 1));
+  if (query === undefined) throw new BlobError('InvalidUri');
   try {
-    return {
-      path: decodeURIComponent(encoded),
-      query: new URLSearchParams(question === -1 ? '' : url.slice(question + 1)),
-    };
+    return { path: decodeURIComponent(encoded), query };
   } catch {
     throw new BlobError('InvalidUri');
   }
