@@ -54,6 +54,35 @@ test('a claim whose outcome is not known is given back, and refused', async () =
   assert.equal(await inner.find({ deviceId: 'd1' }), undefined);
 });
 
+test('a claim that the store carries out behind its lost answer does not keep the older connection from being displaced by the next', async () => {
+  const inner = createMemoryPlaces();
+  let late = async (): Promise<unknown> => {};
+  let loses = false;
+  const places: Places = {
+    ...inner,
+    async claim(claims) {
+      if (!loses) return inner.claim(claims);
+      late = () => inner.claim(claims);
+      return claims.map((): PlaceOutcome => ({ kind: 'unknown', error: new Error('connection reset') }));
+    },
+  };
+  const presence = createPresence({ places, clock: new VirtualClock() });
+  const told: string[] = [];
+  const connect = (name: string) =>
+    presence.claim({ ...named('d1'), drop: (reason) => void told.push(`${name} ${reason}`) });
+  const first = await connect('first');
+  loses = true;
+  await assert.rejects(connect('second'), { code: 'ServiceUnavailable' });
+  await late();
+  loses = false;
+  await connect('third');
+  assert.deepEqual(told, ['first taken-over']);
+  first.release('connection-lost');
+  assert.equal((await presence.state({ deviceId: 'd1' })).connected, true);
+  await presence.drop({ deviceId: 'd1' }, 'disabled');
+  assert.deepEqual(told, ['first taken-over', 'third disabled']);
+});
+
 test('a place that could not be freed while the store was away is freed when it is back, unless it is another’s by then', async () => {
   const inner = createMemoryPlaces();
   let isAway = true;

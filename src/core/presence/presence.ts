@@ -241,6 +241,9 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         return session;
       }
       if (outcome.displaced !== undefined) endDisplaced(outcome.displaced);
+      // Another one of this node may have lost its place before, to a claim whose answer was lost or of which no word has come yet.
+      const older = held.get(name);
+      if (older !== undefined) end(older, 'taken-over');
       if (session.state === 'ended') claims.release(session);
       else {
         session.state = 'held';
