@@ -50,6 +50,11 @@ test('on Kafka what was not acknowledged before the hub was killed may stand beh
   assert.equal(await found(acrossAKill, [1, 0]), undefined);
 });
 
+test('it may also stand behind what was sent with it, and then to the next hub again', async () => {
+  const some = ({ send, kill }: Actions) => [send(0), send(1), kill(), send(1)];
+  assert.equal(await found((actions) => void some(actions), [1, 0]), undefined);
+});
+
 test('a hub with a journal of its own has nothing that could come late', async () => {
   assert.match((await found(acrossAKill, [1, 0], { cluster: false })) ?? '', /d0:0 appears first behind d0:1/);
 });

@@ -23,8 +23,7 @@ interface Sent {
   readonly generations: Set<string>;
   /** How often it was written to a connection. */
   times: number;
-  /** So many kills of the hub were before it was written first, and last. */
-  readonly firstLife: number;
+  /** So many kills of the hub were before it was written last. */
   lastLife: number;
   acknowledged: boolean;
 }
@@ -53,7 +52,7 @@ export class EventsChecker {
   sent(name: string, body: string, property: string | undefined, generationId: string): void {
     const { crashes } = this.#world.counters;
     const sent = this.#sent.get(name) ?? {
-      ...{ body, property, times: 0, firstLife: crashes, lastLife: crashes, acknowledged: false },
+      ...{ body, property, times: 0, lastLife: crashes, acknowledged: false },
       generations: new Set<string>(),
     };
     sent.times++;
@@ -211,7 +210,7 @@ export class EventsChecker {
         const mayBeLate = world.plan.cluster && !sent.acknowledged;
         const before = order.lastBefore(mayBeLate ? sent.lastLife : Number.POSITIVE_INFINITY);
         world.check(number > before, () => `${name} appears first behind ${stream}:${before}`);
-        order.add(number, sent.firstLife);
+        order.add(number, sent.lastLife);
       }
     }
     for (const name of due) {
@@ -228,7 +227,7 @@ export class EventsChecker {
 }
 
 /**
- * How far a device's messages have come, by the life of the hub in which each was sent first. A batch that a killed hub had sent to Kafka may
+ * How far a device's messages have come, by the life of the hub in which each was sent last. A batch that a killed hub had sent to Kafka may
  * be held up by the network, and arrive behind what later lives have stored: what was not acknowledged and not sent to those again.
  */
 class FirstAppearances {
@@ -239,7 +238,7 @@ class FirstAppearances {
     this.#last[life] = Math.max(number, this.#last[life] ?? -1);
   }
 
-  /** Of what was sent first in this life of the hub or in an earlier one. */
+  /** Of what was not sent in any life of the hub behind this one. */
   lastBefore(life: number): number {
     return this.#last.reduce((most, number, of) => (of <= life ? Math.max(most, number) : most), -1);
   }
