@@ -56,7 +56,7 @@ test('a claim whose outcome is not known is given back, and refused', async () =
 
 test('a claim that the store carries out behind its lost answer does not keep the older connection from being displaced by the next', async () => {
   const inner = createMemoryPlaces();
-  let late = async (): Promise<unknown> => {};
+  let late: () => Promise<unknown> = async () => undefined;
   let loses = false;
   const places: Places = {
     ...inner,
