@@ -108,7 +108,12 @@ export class EventsChecker {
   async verify(log: EventLog): Promise<void> {
     // Others are acknowledged while this reads.
     const due = [...this.#sent].filter(([, { acknowledged }]) => acknowledged).map(([name]) => name);
+    /** How far each partition was read. More comes while this reads, and readers see it: it is held against what there was before. */
+    const ends: number[] = [];
     for (let partition = 0; partition < log.partitionCount; partition++) {
+      const delivered = [...this.#delivered[partition].keys()];
+      const stored = this.#stored[partition].length;
+      const { lastSequence } = log.lastKnown(partition);
       let from = await log.seek(partition, { kind: 'start' });
       for (;;) {
         const runs = await log.read(partition, from, READ_BYTES);
@@ -122,16 +127,17 @@ export class EventsChecker {
         }
         from = next;
       }
-      const { lastSequence } = log.lastKnown(partition);
-      this.#world.check(from >= this.#stored[partition].length, () => {
-        return `partition ${partition}: ${this.#stored[partition].length} events were read once, now there are ${from}`;
+      this.#world.check(from >= stored, () => {
+        return `partition ${partition}: ${stored} events were read once, now there are ${from}`;
       });
       this.#world.check(from >= lastSequence + 1, () => `partition ${partition}: the last event cannot be read`);
+      const missing = delivered.filter((sequence) => this.#delivered[partition].has(sequence));
+      this.#world.check(missing.length === 0, () => {
+        return `partition ${partition}: ${missing.length} events were delivered and are not there`;
+      });
+      ends.push(from);
     }
-    for (const [partition, { size }] of this.#delivered.entries()) {
-      this.#world.check(size === 0, () => `partition ${partition}: ${size} events were delivered and are not there`);
-    }
-    if (this.#world.finding === undefined) this.#compare(due);
+    if (this.#world.finding === undefined) this.#compare(due, ends);
   }
 
   /** Delivered is what was stored, with what only the log knows written into it. */
@@ -159,7 +165,7 @@ export class EventsChecker {
     });
   }
 
-  #compare(due: readonly string[]): void {
+  #compare(due: readonly string[], ends: readonly number[]): void {
     const world = this.#world;
     const appearances = new Map<string, number>();
     const orders = new Map<string, FirstAppearances>();
@@ -168,7 +174,7 @@ export class EventsChecker {
     const told = new Set<string>();
     for (const [partition, stored] of this.#stored.entries()) {
       let time = 0;
-      for (let sequence = 0; sequence < stored.length; sequence++) {
+      for (let sequence = 0; sequence < ends[partition]; sequence++) {
         const event = stored[sequence];
         if (event === undefined) {
           world.find(`partition ${partition}: number ${sequence} is missing`);
