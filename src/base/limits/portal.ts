@@ -57,7 +57,7 @@ export const portalLimits = {
   deviceEventsWaitingMax: 16,
   /** Devices in each list of those to look at first, for how long an answer is given again, and how often the fleet is looked at for one list. */
   worstDevicesMax: 10,
-  worstDevicesKeptMs: 20 * SECOND_MS,
+  worstDevicesKeptMs: 30 * SECOND_MS,
   worstDevicesLooksMax: 8,
   /** Who has been active since is not silent. */
   silentDeviceMsMin: 10 * 60 * SECOND_MS,

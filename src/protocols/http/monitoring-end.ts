@@ -54,6 +54,16 @@ export async function readMonitoringEnd(
   return begin === firstSequence ? {} : { lookedSince: new Date(since).toISOString() };
 }
 
+const TYPE = Buffer.from('"type":"');
+const QUOTE = 0x22;
+
+/** The event's type, of which nothing is decoded: most events that are looked through are of other types. Undefined = the record is damaged. */
+export function typeOfEvent({ bytes, from, to }: StoredEvent): string | undefined {
+  const at = bytes.indexOf(TYPE, from) + TYPE.length;
+  const end = bytes.indexOf(QUOTE, at);
+  return at < TYPE.length || end === -1 || end >= to ? undefined : bytes.toString('latin1', at, end);
+}
+
 /** Undefined of a record that is damaged: the others are of use all the same. */
 export function toldEvent({ bytes, from, to }: StoredEvent): ToldEvent | undefined {
   try {

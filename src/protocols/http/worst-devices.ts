@@ -9,7 +9,7 @@ import { HubError } from '../../core/errors.ts';
 import type { Hub } from '../../core/hub.ts';
 import type { Principal } from '../../core/identity/types.ts';
 import { backEndOf, explanationOf } from './device-events-routes.ts';
-import { openMonitoring, readMonitoringEnd, type ToldEvent, toldEvent } from './monitoring-end.ts';
+import { openMonitoring, readMonitoringEnd, type ToldEvent, toldEvent, typeOfEvent } from './monitoring-end.ts';
 
 export type WorstDevicesHub = Pick<Hub, 'name' | 'events' | 'queries' | 'clock'>;
 
@@ -69,12 +69,14 @@ const broken: ReadonlySet<unknown> = new Set([
   ...['connection-lost', 'keep-alive', 'protocol-error', 'taken-over', 'storage-failed'],
 ]);
 const refusals: ReadonlySet<unknown> = new Set(['authenticationFailed', 'operationRefused', 'throttled']);
+const looked: ReadonlySet<unknown> = new Set(['disconnected', ...refusals]);
 
 async function lookAtEvents(hub: WorstDevicesHub, principal: Principal) {
   const [refused, dropped] = [new Tally(), new Tally()];
   try {
     const stream = await openMonitoring(hub, principal);
     const lookedSince = await readMonitoringEnd(stream, limits.deviceEventsLookedMax, (stored) => {
+      if (!looked.has(typeOfEvent(stored))) return;
       const event = toldEvent(stored);
       if (event === undefined) return;
       if (event.type === 'disconnected' && broken.has(event.reason)) dropped.add(event);
