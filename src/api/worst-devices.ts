@@ -11,7 +11,7 @@ const happened = z.object({
 });
 
 export const worstDevicesSchema = z.object({
-  /** When this was found: an answer is given again for some seconds. */
+  /** When this was found: an answer is given again for a while. */
   time: z.string(),
   refused: z
     .array(happened.extend({ sentence: z.string().describe('what the last refusal means') }))

@@ -79,6 +79,29 @@ test('among more devices than a page of a query holds, those that are silent for
   assert.deepEqual((await worst.find(principal)).silent, []);
 });
 
+test('a fleet that takes long to look through is looked through less often, and once for all who ask', async () => {
+  const clock = new VirtualClock();
+  const { hub } = await createMemoryHub(clock);
+  let asked = 0;
+  const queries = {
+    ...hub.queries,
+    page: async (...query: Parameters<typeof hub.queries.page>) => {
+      asked++;
+      clock.advance(2000);
+      return hub.queries.page(...query);
+    },
+  };
+  const worst = new WorstDevices({ name: hub.name, events: hub.events, clock, queries });
+  await Promise.all([worst.find(principal), worst.find(principal), worst.find(principal)]);
+  assert.equal(asked, 2);
+  clock.advance(4000 * limits.worstDevicesRestFactor - 1);
+  await worst.find(principal);
+  assert.equal(asked, 2);
+  clock.advance(1);
+  await worst.find(principal);
+  assert.equal(asked, 4);
+});
+
 test('devices that are refused and that lose their connections most often, without what back ends were refused', async () => {
   await using hub = await startHub({ args: ['--mqtt-port', '0', '--monitoring-window-seconds', '1'] });
   const api = apiOf(hub);

@@ -55,9 +55,13 @@ export const portalLimits = {
   deviceEventsMax: 200,
   deviceEventsDefault: 50,
   deviceEventsWaitingMax: 16,
-  /** Devices in each list of those to look at first, for how long an answer is given again, and how often the fleet is looked at for one list. */
+  /**
+   * Devices in each list of those to look at first; for how long an answer is given again, at least and in times of what it has taken;
+   * and how often the fleet is looked at for one list.
+   */
   worstDevicesMax: 10,
   worstDevicesKeptMs: 30 * SECOND_MS,
+  worstDevicesRestFactor: 50,
   worstDevicesLooksMax: 8,
   /** Who has been active since is not silent. */
   silentDeviceMsMin: 10 * 60 * SECOND_MS,
