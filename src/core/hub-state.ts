@@ -91,7 +91,10 @@ export interface OwnHubState extends HubState {
   readonly rowTeller: RowTeller;
   /** Carries jobs on, once it is started. */
   readonly jobRunner: JobRunner;
-  /** Rows may have changed without a word: who follows queries, here and at other nodes, is to look at all again. */
+  /**
+   * Rows may have changed without a word: identities and authorities are asked for again, and who follows queries, here and at other
+   * nodes, is to look at all again.
+   */
   rowsMissed(): void;
   /** The hub stops: ends what clients follow. */
   closeLive(): void;
@@ -234,6 +237,8 @@ export function createHubState(parts: HubStateParts): OwnHubState {
     totals: { reports: twins.totals, methods: methods.totals, live: () => live.totals },
     closeMethods: () => methods.close(),
     rowsMissed: () => {
+      cache.forgetAll();
+      trust.forgetAll();
       live.missed();
       rowTeller.forget();
     },

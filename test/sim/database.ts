@@ -20,11 +20,17 @@ export class SimulatedDatabase implements TableCalls {
   readonly #life: Life;
   readonly #dice: Dice;
   readonly #inOrder = new InOrder();
+  #lost: () => void = () => {};
 
   constructor(world: World, life: Life, dice: Dice) {
     this.#world = world;
     this.#life = life;
     this.#dice = dice;
+  }
+
+  /** Calls when an answer was lost of which nobody else tells, as `Storage.watchLost`. */
+  watchLost(listener: () => void): void {
+    this.#lost = listener;
   }
 
   call<Value>(work: () => Promise<Value>, before: () => void = () => {}, keys: readonly string[] = []): Promise<Value> {
@@ -42,7 +48,10 @@ export class SimulatedDatabase implements TableCalls {
         };
       }
       await this.#life.pause(this.#dice.wait(WAY_MS));
-      if (isLost) throw lost();
+      if (isLost) {
+        this.#lost();
+        throw lost();
+      }
       before();
       return told();
     });

@@ -332,6 +332,7 @@ export class HubHost {
       throttling: createThrottling({}, clock),
       commandFollower: undefined,
     });
+    database?.watchLost(() => state.rowsMissed());
     const whole = createHub({
       ...common,
       name: 'mooring',

@@ -6,8 +6,8 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { HubError } from '../../core/errors.ts';
 import type { OperationName } from '../tables/operations.ts';
 
-/** What they write is in rows of the fleet. */
-const OF_ROWS = /^(identities|twins|configurations|jobs|presence)\./;
+/** What they write is in rows of the fleet, or of authorities, which the hub knows by heart as it does identities. */
+const OF_ROWS = /^(identities|authorities|twins|configurations|jobs|presence)\./;
 
 export class LostAnswers {
   readonly #clock: Pick<Clock, 'after'>;
