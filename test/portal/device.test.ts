@@ -32,7 +32,7 @@ test('keys are shown when they are asked for, and rotated one at a time', { skip
   assert.ok(primaryKey && secondaryKey);
   await using portal = await browser.open(hub, { at: addressOf('keys') });
   const { page } = portal;
-  await page.getByRole('heading', { name: 'Keys' }).waitFor();
+  await page.getByRole('heading', { name: 'Keys', exact: true }).waitFor();
   await assertAccessible(page);
   assert.ok(!(await page.content()).includes(primaryKey), 'the page holds a key that nobody has asked for');
   await page.getByRole('button', { name: 'Show', exact: true }).click();
