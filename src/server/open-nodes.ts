@@ -37,6 +37,7 @@ export async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
     hubName: folder.facts.hubName,
     ...{ clock, random, log },
   });
+  await nodes.membership.awaitName();
   // What is written before it joins is its own: that it has started.
   shared.fence.mayAnswer = () => nodes.membership.isValid || !nodes.membership.hasJoined;
   shutdown.add('node', () => nodes.close());

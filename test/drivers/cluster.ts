@@ -59,7 +59,9 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     ...(brokers.length === 1 ? ['--kafka-replicas', '1', '--kafka-in-sync-min', '1'] : []),
   ];
   const start: TestCluster['start'] = async (more = {}) => {
-    const args = [...shared, '--node-name', `node-${nodes.length + 1}`, ...(more.args ?? [])];
+    const own = more.args ?? [];
+    const name = own.includes('--node-name') ? [] : ['--node-name', `node-${nodes.length + 1}`];
+    const args = [...shared, ...name, ...own];
     const node = await startHub({ args, env: { ...env, ...more.env } });
     nodes.push(node);
     return node;

@@ -39,6 +39,8 @@ export interface Notice {
 
 /** Nodes and their leases, by the database's time. */
 export interface NodeStore {
+  /** How much longer a node of that name and another folder has a lease, if it does not renew it; undefined = none has. */
+  namesake(name: string, folder: string): Promise<number | undefined>;
   join(node: JoiningNode, leaseMs: number): Promise<JoinOutcome>;
   /**
    * Makes the lease last for `leaseMs` from now on, and takes duties that no node with a lease has, unless it drains; one that drains

@@ -26,6 +26,7 @@ async function joined() {
   const lists: ((nodes: readonly LeasedNode[]) => void)[] = [];
   const lease = () => ({ nodes: table.others, duties: [], notices: table.notices });
   const store: NodeStore = {
+    namesake: async () => undefined,
     async join() {
       table.isOver = false;
       if (table.losesJoin) throw new Error('the answer is lost');

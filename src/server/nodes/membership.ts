@@ -135,17 +135,31 @@ export class Membership {
    */
   async join(port: number): Promise<void> {
     this.#port = port;
+    await this.#untilFree(() => this.#tryJoin());
+    this.#plan(limits.nodeRenewMs);
+  }
+
+  /**
+   * Waits while a node of this name lives in another process, before anything is done under the name: what that node holds is not this one's.
+   * @throws Error whose message says what to do
+   */
+  async awaitName(): Promise<void> {
+    const { store, node } = this.#parts;
+    await this.#untilFree(async () => soonAfter(await store.namesake(node.name, node.folder)));
+  }
+
+  /** @param ask How long the name is another's; undefined = it is free */
+  async #untilFree(ask: () => Promise<number | undefined>): Promise<void> {
     const giveUp = this.#clock.monotonic() + 2 * limits.nodeLeaseMs;
     for (;;) {
-      const waitMs = await this.#tryJoin();
-      if (waitMs === undefined) break;
+      const waitMs = await ask();
+      if (waitMs === undefined) return;
       if (this.#clock.monotonic() + waitMs > giveUp) {
         throw new Error(`nodeName: another node of this hub has the name ${this.name}, and lives. Give each its own.`);
       }
       this.#parts.log.warn({ node: this.name, waitMs }, 'a node of this name has a lease; the start waits for its end');
       await this.#sleep(waitMs);
     }
-    this.#plan(limits.nodeRenewMs);
   }
 
   /** Who has a lease. Calls at the same time share an answer. */
@@ -212,7 +226,7 @@ export class Membership {
     const asked = this.#clock.monotonic();
     const outcome = await store.join({ ...node, id: this.#own, port: this.#port }, limits.nodeLeaseMs);
     if (outcome.kind === 'full') throw new Error(`There are ${limits.nodesMax} nodes already, and no more can join.`);
-    if (outcome.kind === 'taken') return Math.max(limits.nodeRenewAgainMs, outcome.forMs + 1);
+    if (outcome.kind === 'taken') return soonAfter(outcome.forMs);
     this.#took(outcome.lease, asked);
     return undefined;
   }
@@ -381,6 +395,9 @@ export class Membership {
     return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 }
+
+const soonAfter = (ms: number | undefined): number | undefined =>
+  ms === undefined ? undefined : Math.max(limits.nodeRenewAgainMs, ms + 1);
 
 /** Renewals between two looks for nodes that have gone unseen. */
 const BURY_EVERY = 10;

@@ -58,6 +58,9 @@ withPostgres('nodes', (open) => {
       await nodes.join(node('a1', { name: 'a' }), LONG);
       const taken = await nodes.join(node('a2', { name: 'a' }), LONG);
       assert.ok(taken.kind === 'taken' && taken.forMs > LONG / 2);
+      assert.ok(((await nodes.namesake('a', 'another folder')) ?? 0) > LONG / 2);
+      assert.equal(await nodes.namesake('a', 'folder of a1'), undefined);
+      assert.equal(await nodes.namesake('b', 'another folder'), undefined);
       assert.equal((await nodes.join(node('a3', { name: 'a', folder: 'folder of a1' }), LONG)).kind, 'joined');
       assert.deepEqual(
         (await nodes.list()).map(({ id }) => id),

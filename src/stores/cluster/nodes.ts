@@ -28,6 +28,10 @@ interface Renewed {
 /** @param database with few connections of its own: a lease must not wait for other work */
 export function postgresNodes(database: Kysely<Tables>): NodeStore {
   return {
+    async namesake(name, folder) {
+      const namesake = (await living(database, folder)).find((node) => node.name === name);
+      return namesake === undefined || namesake.isSameFolder ? undefined : namesake.leaseMs;
+    },
     join: (node, leaseMs) =>
       database.transaction().execute(async (tx): Promise<JoinOutcome> => {
         await sql`select pg_advisory_xact_lock(${JOIN_LOCK})`.execute(tx);
