@@ -27,8 +27,8 @@ const CPU_US_PER_BYTE_MAX = 0.06;
 /** A machine that is busy elsewhere, a compiler or a collection make an input dear once, and not each time. */
 const ATTEMPTS = 6;
 
-/** So many times over the bounds is no accident: one attempt says it, where six of them would take seconds. */
-const FAR_OVER = 10;
+/** So many times over the bounds twice is no accident: six attempts would take seconds. */
+const FAR_OVER = 3;
 
 /** Bytes that are looked at, and microseconds that it takes where nothing else runs: a processor that two share is slower for both. */
 const block = Buffer.alloc(256 * 1024, 0x22);
