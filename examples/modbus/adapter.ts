@@ -100,6 +100,9 @@ class Poller implements Adapter {
     const timeoutMs = this.#settings.timeoutSeconds * 1000;
     const modbus = await ModbusConnection.open(device.host, device.port, timeoutMs);
     let session: DeviceSession | undefined;
+    // What is asked then is not waited for: a device may be slow, and have many registers.
+    const end = (): void => modbus.close();
+    this.#stop.signal.addEventListener('abort', end);
     try {
       // The device is there: now the hub may know it.
       session = await this.#host.connect(
@@ -107,6 +110,7 @@ class Poller implements Adapter {
         { command: (command) => this.#command(device, modbus, command) },
         { address: `modbus ${device.host} ${device.unit}` },
       );
+      session.signal.addEventListener('abort', end);
       let [told, toldAt] = ['', 0];
       while (!this.#stop.signal.aborted && !session.signal.aborted) {
         const text = await read(device, modbus);
@@ -120,6 +124,7 @@ class Poller implements Adapter {
         await this.#pause(device.everySeconds, session.signal);
       }
     } finally {
+      this.#stop.signal.removeEventListener('abort', end);
       modbus.close();
       await session?.close();
     }

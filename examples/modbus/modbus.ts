@@ -79,7 +79,9 @@ export class ModbusConnection {
     request.writeUInt16BE(at, 1);
     request.writeUInt16BE(registers.length / 2, 3);
     request[5] = registers.length;
-    await this.#ask(unit, Buffer.concat([request, registers]));
+    const answer = await this.#ask(unit, Buffer.concat([request, registers]));
+    // It repeats where it has written, and how much.
+    if (!answer.equals(request.subarray(0, 5))) throw this.#nonsense();
   }
 
   close(): void {
@@ -119,7 +121,8 @@ export class ModbusConnection {
     this.#received = Buffer.concat([this.#received, chunk]);
     while (this.#received.length >= HEAD_BYTES) {
       const length = this.#received.readUInt16BE(4);
-      if (length < 3 || length > FRAME_BYTES_MAX - HEAD_BYTES) {
+      const isModbus = this.#received.readUInt16BE(2) === 0;
+      if (!isModbus || length < 3 || length > FRAME_BYTES_MAX - HEAD_BYTES) {
         this.#fail(this.#nonsense());
         return;
       }

@@ -1,4 +1,5 @@
 /** Bodies larger than a block, both ways: RFC 7959. What is kept for them is bounded, of each device and of all. */
+import { createHash } from 'node:crypto';
 import { limits } from '../../base/limits.ts';
 import type { HostClock } from '../../gateway/index.ts';
 import { type Block, blockBytes, encodeBlock } from '../../wire/coap/blocks.ts';
@@ -8,6 +9,9 @@ import type { Request } from './request.ts';
 
 /** What one message has room for beside a block of 1,024 bytes. */
 const OPTION_BYTES_BESIDE_BLOCK = 96;
+
+/** The most that an ETag may have (RFC 7252 table 4). */
+const ETAG_BYTES = 8;
 
 const isOfEveryBlock = ({ number }: CoapOption): boolean => number === options.etag || number === options.contentFormat;
 
@@ -146,10 +150,11 @@ export class Bodies {
     const own: string[] = [];
     for (const [other, kept] of this.#kept) if (kept.device === device) own.push(other);
     if (own.length >= limits.coapBodiesPerDeviceMax) this.#drop(own[0]);
-    this.#kept.set(key, { device, answer, at: this.#clock.monotonic(), onRead });
+    const tagged = withEtag(answer, payload);
+    this.#kept.set(key, { device, answer: tagged, at: this.#clock.monotonic(), onRead });
     this.#bytes += payload.length;
     while (this.#bytes > limits.coapBodyBytesMax && this.#kept.size > 1) this.#drop([...this.#kept.keys()][0]);
-    return sliceOf(answer, 0, exponentMax, onRead);
+    return sliceOf(tagged, 0, exponentMax, onRead);
   }
 
   sweep(): void {
@@ -161,6 +166,14 @@ export class Bodies {
     this.#bytes -= this.#kept.get(key)?.answer.payload?.length ?? 0;
     this.#kept.delete(key);
   }
+}
+
+/** The body may be another one when it is asked for again: by the ETag a client sees which blocks are of one (RFC 7959 section 2.4). */
+function withEtag(answer: Answer, payload: Buffer): Answer {
+  const told = answer.options ?? [];
+  if (told.some(({ number }) => number === options.etag)) return answer;
+  const value = createHash('sha256').update(payload).digest().subarray(0, ETAG_BYTES);
+  return { ...answer, options: [...told, { number: options.etag, value }] };
 }
 
 /** One block of an answer whose whole body is at hand. */

@@ -57,7 +57,8 @@ export class FileTransfers {
     const name = request.path.slice(1).join('/');
     if (request.code === codes.get) return this.#get(request, device, name, session);
     if (request.code === codes.put || request.code === codes.post)
-      return this.#put(request, device, name, `${caller} ${name} ${request.requestTag}`, session);
+      // One caller may speak for many devices, and a datagram's address may be another's: each device has its own uploads.
+      return this.#put(request, device, name, `${device} ${caller} ${name} ${request.requestTag}`, session);
     return { code: codes.methodNotAllowed };
   }
 
