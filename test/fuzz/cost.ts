@@ -30,20 +30,22 @@ const ATTEMPTS = 6;
 /** So many times over the bounds twice is no accident: six attempts would take seconds. */
 const FAR_OVER = 3;
 
-/** Bytes that are looked at, and microseconds that it takes where nothing else runs: a processor that two share is slower for both. */
-const block = Buffer.alloc(256 * 1024, 0x22);
-const BLOCK_US = 500;
+/**
+ * Work that no compiler makes faster meanwhile, and the microseconds that it takes where nothing else runs: a processor that two share
+ * is slower for both.
+ */
+const text = JSON.stringify(Array.from({ length: 8000 }, (_, at) => `value ${at}`));
+const TEXT_US = 300;
 
 /** How many times slower this process is now than alone; at least 1. */
 function slowness(): number {
   const times = Array.from({ length: 5 }, () => {
     const cpu = process.cpuUsage();
-    let seen = 0;
-    for (let at = 0; at < block.length; at++) if (block[at] === 0x22) seen++;
+    JSON.parse(text);
     const { user, system } = process.cpuUsage(cpu);
-    return seen === block.length ? user + system : 0;
+    return user + system;
   });
-  return Math.max(1, times.toSorted((a, b) => a - b)[2] / BLOCK_US);
+  return Math.max(1, times.toSorted((a, b) => a - b)[2] / TEXT_US);
 }
 
 /** What keeps the machine busy may last longer than the attempts: milliseconds that are waited before it is tried again. */
