@@ -33,6 +33,8 @@ export interface DownloadsParts {
   readonly secret: Uint8Array;
   readonly space: FileSpace;
   readonly tellings: FetchTellings;
+  /** Resolves when files of a former device of this id are gone. */
+  readonly left: (key: IdentityKey) => Promise<void>;
   readonly pace: Pace;
   hostName(): string;
   readonly recorder: Recorder;
@@ -85,6 +87,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
       const path = pathIn(owner, name);
       demandPath(store(), path);
       const generationId = owner === 'hub' ? undefined : (await known(owner)).generationId;
+      if (owner !== 'hub') await parts.left(owner);
       const bytesMax = limits.fileBytesMax;
       if (bytes !== undefined && bytes > bytesMax) throw tooLarge();
       const stated = bytes === undefined ? {} : { bytes };
@@ -104,7 +107,10 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
       throw noIdentity(owner);
     },
     read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose, undefined),
-    list: (_principal, owner, page) => translated(store().list(folderIn(owner), page)),
+    async list(_principal, owner, page) {
+      if (owner !== 'hub') await parts.left(owner);
+      return translated(store().list(folderIn(owner), page));
+    },
     async remove(_principal, owner, name, condition) {
       if (!(await translated(store().delete(pathIn(owner, name), condition)))) throw new HubError('FileNotFound');
     },

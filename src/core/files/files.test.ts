@@ -47,13 +47,17 @@ function scene() {
   const identities = { get: async () => identity } as never;
   const memory = createMemoryObjectStore(clock);
   /** What happens when something has just been stored. */
-  const behind = { put: async (): Promise<void> => {} };
+  const behind = { put: async (): Promise<void> => {}, deleteAll: async (): Promise<void> => {} };
   const store: ObjectStore = {
     ...memory,
     async put(...args) {
       const stored = await memory.put(...args);
       await behind.put();
       return stored;
+    },
+    async deleteAll(prefix) {
+      await behind.deleteAll();
+      return memory.deleteAll(prefix);
     },
   };
   const room = createFiles({
@@ -202,4 +206,33 @@ test('what is stored while its identity goes is removed again, and nothing that 
   };
   store.delete = failing;
   await assert.rejects(bySignedUrl(), blobError('ServerBusy'));
+});
+
+test('a device that is made anew waits until the files of the former one are gone: its own stay', async () => {
+  const { room, begin, open, behind, store, identity } = scene();
+  await (await open(await begin('old'))).put({ source: once('of the former') }, facts);
+  const { promise: removed, resolve: remove } = Promise.withResolvers<void>();
+  behind.deleteAll = () => removed;
+  const order: string[] = [];
+  const forgotten = room.forget(key).then(() => order.push('forgotten'));
+  identity.generationId = 'h';
+  const begun = begin('new').then((ticket) => {
+    order.push('begun');
+    return ticket;
+  });
+  const listed = room.downloads.list(service, key, { limit: 10 }).then((files) => {
+    order.push('listed');
+    return files;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(order, []);
+  remove();
+  await (await open(await begun)).put({ source: once('of the new one') }, facts);
+  await forgotten;
+  assert.deepEqual(await listed, []);
+  const files = await store.list('d1/', { limit: 10 });
+  assert.deepEqual(
+    files.map(({ path }) => path),
+    ['d1/new'],
+  );
 });

@@ -84,6 +84,12 @@ export function createFiles(parts: FilesParts): FilesRoom {
     for (const listener of listeners) listener();
   };
 
+  /** Devices whose files are being removed with them. One of the same id that is made anew waits: its own must not go along. */
+  const leaving = new Map<string, Promise<unknown>>();
+  const left = async ({ deviceId }: IdentityKey): Promise<void> => {
+    await leaving.get(deviceId);
+  };
+
   async function owner(key: IdentityKey): Promise<Owner> {
     const identity = await identities.get(key);
     if (identity !== undefined) return identity;
@@ -120,6 +126,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
       demandPath(demandStore(), path);
       parts.uploadRate.demand(key);
       const { generationId } = await owner(key);
+      await left(key);
       await checkRoom(key);
       const now = clock.now();
       const correlationId = uuid(random);
@@ -205,7 +212,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
     blob: async (path, query) =>
       path.startsWith(AREAS_FOLDER) ? areas.blob(path, query) : ofIdentities.blob(path, query),
   };
-  const { downloads, grant, demandFile } = createDownloads({ ...parts, space, tellings });
+  const { downloads, grant, demandFile } = createDownloads({ ...parts, space, tellings, left });
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
     ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },
@@ -220,8 +227,20 @@ export function createFiles(parts: FilesParts): FilesRoom {
     blobs,
     areas,
     async forget(key) {
-      await Promise.all([records.forget(key), parts.grants.forget(key)]);
-      if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
+      const { deviceId } = key;
+      const before = leaving.get(deviceId);
+      const removal = (async () => {
+        await before;
+        await Promise.all([records.forget(key), parts.grants.forget(key)]);
+        if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
+      })();
+      const over = removal.catch(() => {});
+      leaving.set(deviceId, over);
+      try {
+        await removal;
+      } finally {
+        if (leaving.get(deviceId) === over) leaving.delete(deviceId);
+      }
     },
     totals: () => records.totals(clock.now()),
     async sweep(isSharedToo) {
