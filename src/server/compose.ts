@@ -233,7 +233,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     throttling,
     commandFollower: monitored.commandFollower,
   });
-  storage.watchLost?.(() => state.rowsMissed());
+  storage.watchLost?.(() => {
+    state.rowsMissed();
+    nodes?.hint('lost answers');
+  });
   const publisher = publishTwinEvents({
     ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, routing, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
@@ -383,6 +386,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
         'changed identities': heardIdentities.hear,
         'changed authorities': heardAuthorities.hear,
         'events of twins': () => publisher.look(),
+        // The database may have carried out what that node can say nothing of: what is known by heart here is read again.
+        'lost answers': () => state.rowsMissed(),
         routes: () => routes.look(),
         certificates: () => {
           reloadTls().catch((error: unknown) => log.error({ error }, 'the certificates of the hub could not be taken'));
