@@ -29,19 +29,21 @@ export const memberCanaries: readonly Canary[] = [
   {
     name: 'give a place to two',
     plan: meeting,
-    places: (places) => ({
-      ...places,
-      claim: async (claims) =>
-        (await places.claim(claims)).map((outcome) =>
-          outcome.kind === 'held' ? { ...outcome, displaced: undefined } : outcome,
-        ),
-    }),
+    memberPresence: (presence) => ({ ...presence, claim: (claim) => presence.claim(kept(claim)) }),
   },
 ];
 
 /** Its end is asked for, and not waited for. */
 function unwaited(claim: ConnectionClaim): ConnectionClaim {
   return { ...copyOf(claim), drop: (reason) => void claim.drop(reason) };
+}
+
+/** It stays when another has its place. */
+function kept(claim: ConnectionClaim): ConnectionClaim {
+  return {
+    ...copyOf(claim),
+    drop: (reason) => (reason === 'taken-over' ? undefined : claim.drop(reason)),
+  };
 }
 
 /** What ends the identity while the claim is on its way does not meet it. */
