@@ -3,7 +3,6 @@ import type { EventsParts } from '../../src/core/events/events.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { WholeHub } from '../../src/core/hub.ts';
 import type { IdentityStore } from '../../src/core/identity/ports.ts';
-import type { Places } from '../../src/core/presence/places.ts';
 import type { Presence, SubscriptionStore, WatchedPresence } from '../../src/core/presence/ports.ts';
 import type { ConnectionClaim } from '../../src/core/presence/types.ts';
 import type { EndpointSink, RoutedLog } from '../../src/core/routes/ports.ts';
@@ -34,7 +33,6 @@ export interface Canary {
   memberPresence?(presence: Presence): Presence;
   /** A member does not hear that its link has closed. */
   readonly isDeaf?: true;
-  places?(places: Places): Places;
   /** Between the hub and a broker of Kafka. */
   broker?(broker: Broker): Broker;
   readonly comparesNothing?: true;

@@ -311,8 +311,7 @@ export class HubHost {
       ...{ clock, random, log },
     };
     const memory = createMemoryPlaces();
-    const behindThem = placesBehind(memory, plan.members > 0 ? life : undefined, this.#dice);
-    const places = canary.places?.(behindThem) ?? behindThem;
+    const places = placesBehind(memory, plan.members > 0 ? life : undefined, this.#dice);
     const own =
       database === undefined
         ? createPresence({ places, clock, log })
