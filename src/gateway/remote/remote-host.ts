@@ -267,8 +267,11 @@ export class RemoteHost {
     }
   }
 
+  /** After growing pauses: a hub that ends the links of a device again and again is not asked each second. */
   #attachLater(session: RemoteSession): void {
-    this.#options.clock.after(limits.gatewayPauseMsMin * (1 + Math.random()), () => {
+    const doubled = limits.gatewayPauseMsMin * 2 ** Math.min(16, Math.max(0, session.losses - 1));
+    const pauseMs = Math.min(limits.gatewayPauseMsMax, doubled) * (1 + Math.random());
+    this.#options.clock.after(pauseMs, () => {
       if (this.#pool === undefined || session.isClosed || session.isAttached) return;
       this.#unattached.add(session);
       this.#attachNext();

@@ -50,6 +50,9 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   readonly #moduleId: string | undefined;
   #links: DeviceLinks | undefined;
   #isClosed = false;
+  /** How often in a row, and when last, the hub has ended its links. */
+  #losses = 0;
+  #lostAt = Number.NEGATIVE_INFINITY;
   /** A message of this session is on the gateway's disk, or on its way there. */
   #hasStored = false;
   /** Names of commands that are with the device, by the id under which it has them. */
@@ -81,6 +84,11 @@ export class RemoteSession implements SessionWire, DeviceEvents {
     return this.#links !== undefined;
   }
 
+  /** How often in a row the hub has ended its links on this connection, none of which has lasted. */
+  get losses(): number {
+    return this.#losses;
+  }
+
   /** Opens the device's links. Resolves when the hub has let them in. @throws Refused, HubFailure */
   async attach(pool: SessionPool): Promise<void> {
     if (this.#isClosed || this.#links !== undefined) return;
@@ -97,6 +105,7 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   detach(): void {
     const links = this.#links;
     this.#links = undefined;
+    this.#losses = 0;
     links?.abandon();
   }
 
@@ -246,6 +255,9 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   ended(ending: AmqpEnding): void {
     this.#links = undefined;
     const reason = reasonOf(ending);
+    const now = this.#parts.clock.monotonic();
+    this.#losses = now - this.#lostAt > LASTING_MS ? 1 : this.#losses + 1;
+    this.#lostAt = now;
     if (reason === undefined) this.#parts.lost(this);
     else this.end(reason);
   }
@@ -298,6 +310,8 @@ export class RemoteSession implements SessionWire, DeviceEvents {
   }
 }
 
+/** Links that last longer than the longest pause before them begin anew with short pauses. */
+const LASTING_MS = 3 * limits.gatewayPauseMsMax;
 const NONE: ForwardedMessage['properties'] = [];
 
 /** Undefined = it may pass: the links are opened again. */

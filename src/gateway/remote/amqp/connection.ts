@@ -57,10 +57,11 @@ export class HubConnection {
       };
     });
     this.#watch();
-    const parts = { connection: this.#connection, clock, ended: this.ended };
+    const abandon = (failure: HubFailure): void => this.abandon(failure);
+    const parts = { connection: this.#connection, clock, ended: this.ended, abandon };
     this.#cbs = new RequestNode({ ...parts, address: '$cbs' });
     this.node = new RequestNode({ ...parts, address: '$gateway' });
-    this.batches = new BatchSender(this.#connection, this.ended, (failure) => this.abandon(failure));
+    this.batches = new BatchSender(this.#connection, this.ended, abandon);
   }
 
   /**

@@ -16,6 +16,8 @@ export interface RequestNodeParts {
   readonly address: string;
   readonly clock: Clock;
   readonly ended: Promise<HubFailure>;
+  /** Ends the connection: the hub has ended a link of the node, which is opened anew on the next one. */
+  readonly abandon: (failure: HubFailure) => void;
 }
 
 /** A node of the hub that answers requests: `$cbs`, `$gateway`. Its links are opened with the first request. */
@@ -67,8 +69,11 @@ export class RequestNode {
     const receiver = connection.open_receiver({ name: this.#replyTo, source: { address }, target, credit_window: 64 });
     const sender = connection.open_sender({ source: target, target: { address } });
     this.#links = { sender, receiver };
-    const ended = ({ receiver: ofReceiver, sender: ofSender }: EventContext): void =>
-      this.#fail(failureOf(endingOf((ofReceiver ?? ofSender)?.error), address));
+    const ended = ({ receiver: ofReceiver, sender: ofSender }: EventContext): void => {
+      const failure = failureOf(endingOf((ofReceiver ?? ofSender)?.error), address);
+      this.#fail(failure);
+      this.#parts.abandon(failure);
+    };
     for (const [link, kind] of [
       [receiver, 'receiver'],
       [sender, 'sender'],
