@@ -45,7 +45,11 @@ export class HostileHub {
       this.connections++;
       this.#open.add(connection);
     });
-    container.on('disconnected', ({ connection }: EventContext) => void this.#open.delete(connection));
+    container.on('disconnected', ({ connection }: EventContext) => {
+      this.#open.delete(connection);
+      // The library leaves the timers of its empty frames behind, and begins new ones in the turn in which it ends.
+      setImmediate(() => clearTimers(connection));
+    });
     container.on('receiver_open', (context: EventContext) => this.#receiver(context.receiver!));
     container.on('sender_open', (context: EventContext) => this.#sender(context.sender!));
     container.on('message', (context: EventContext) => this.#message(context));
@@ -123,4 +127,10 @@ export class HostileHub {
       if (sender.is_open() && sender.target?.address === replyTo) sender.send(answer);
     }, undefined as never);
   }
+}
+
+function clearTimers(connection: Connection): void {
+  const timers = connection as unknown as { heartbeat_out?: NodeJS.Timeout; heartbeat_in?: NodeJS.Timeout };
+  clearTimeout(timers.heartbeat_out);
+  clearTimeout(timers.heartbeat_in);
 }
