@@ -9,6 +9,7 @@ import rhea, {
   type Receiver,
   type Sender,
 } from 'rhea';
+import { endTimers } from '../../src/gateway/remote/amqp/connection.ts';
 import { bodyOf } from '../../src/gateway/remote/amqp/messages.ts';
 import { readBatch } from '../../src/wire/gateway/batch.ts';
 
@@ -35,6 +36,8 @@ export class HostileHub {
   connections = 0;
   readonly #server: net.Server;
   readonly #open = new Set<Connection>();
+  /** Those that have ended too: their timers may go on. */
+  readonly #all = new Set<Connection>();
 
   private constructor() {
     const container = rhea.create_container({ id: 'hostile' });
@@ -44,11 +47,10 @@ export class HostileHub {
     container.on('connection_open', ({ connection }: EventContext) => {
       this.connections++;
       this.#open.add(connection);
+      this.#all.add(connection);
     });
     container.on('disconnected', ({ connection }: EventContext) => {
       this.#open.delete(connection);
-      // The library leaves the timers of its empty frames behind, and begins new ones in the turn in which it ends.
-      setImmediate(() => clearTimers(connection));
     });
     container.on('receiver_open', (context: EventContext) => this.#receiver(context.receiver!));
     container.on('sender_open', (context: EventContext) => this.#sender(context.sender!));
@@ -82,6 +84,7 @@ export class HostileHub {
   close(): void {
     this.cut();
     this.#server.close();
+    for (const connection of this.#all) endTimers(connection);
   }
 
   #receiver(receiver: Receiver): void {
@@ -127,10 +130,4 @@ export class HostileHub {
       if (sender.is_open() && sender.target?.address === replyTo) sender.send(answer);
     }, undefined as never);
   }
-}
-
-function clearTimers(connection: Connection): void {
-  const timers = connection as unknown as { heartbeat_out?: NodeJS.Timeout; heartbeat_in?: NodeJS.Timeout };
-  clearTimeout(timers.heartbeat_out);
-  clearTimeout(timers.heartbeat_in);
 }

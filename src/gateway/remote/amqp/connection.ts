@@ -120,10 +120,7 @@ export class HubConnection {
     this.#end(failure);
     const { socket } = this.#connection;
     socket?.destroy();
-    // The library leaves the timers of its empty frames behind.
-    const timers = this.#connection as unknown as { heartbeat_out?: NodeJS.Timeout; heartbeat_in?: NodeJS.Timeout };
-    clearTimeout(timers.heartbeat_out);
-    clearTimeout(timers.heartbeat_in);
+    endTimers(this.#connection);
   }
 
   /** Ends it properly. */
@@ -190,6 +187,25 @@ export class HubConnection {
     connection.on('protocol_error', broken);
     connection.on('error', broken);
   }
+}
+
+/**
+ * The library leaves the timers of its empty frames behind: what it still writes into a socket that is gone begins them again, and so
+ * does the end of the read in which a connection was given up.
+ */
+export function endTimers(connection: Connection): void {
+  const inner = connection as unknown as {
+    socket_ready: boolean;
+    heartbeat_out?: NodeJS.Timeout;
+    heartbeat_in?: NodeJS.Timeout;
+  };
+  inner.socket_ready = false;
+  const end = (): void => {
+    clearTimeout(inner.heartbeat_out);
+    clearTimeout(inner.heartbeat_in);
+  };
+  end();
+  process.nextTick(end);
 }
 
 /** Share of a token's life after which it is renewed. */
