@@ -5,37 +5,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { apiOf } from '../drivers/api.ts';
-import { clusterMissing, makeDevice, startCluster } from '../drivers/cluster.ts';
-import { FaultyLink } from '../drivers/faulty-link.ts';
+import { makeDevice } from '../drivers/cluster.ts';
 import { until } from '../drivers/until.ts';
 import { agrees, Follower, tag } from './live-follower.ts';
+import { losingNodes, missing } from './lost-answer.ts';
 
-const missing = clusterMissing();
 if (missing !== undefined)
   process.stderr.write(`NOT TESTED: lost answers of a database and live queries (${missing})\n`);
 
 test('a change whose commit was not answered reaches who follows, at that node and at another', {
   skip: missing ?? false,
 }, async () => {
-  const database = new URL(String(process.env.MOORING_TEST_POSTGRES));
-  await using line = await FaultyLink.to(Number(database.port));
-  await using cluster = await startCluster({ nodes: 1 });
-  const [a] = cluster.nodes;
-  database.port = String(line.port);
-  const b = await cluster.start({ env: { MOORING_POSTGRES_URL: database.href } });
-  const [atA, atB] = [apiOf(a), apiOf(b)];
-  for (const id of ['d1', 'd2']) await makeDevice(a, id);
+  await using nodes = await losingNodes();
+  const { good } = nodes;
+  const [atA, atB] = [apiOf(good), apiOf(nodes.losing)];
+  for (const id of ['d1', 'd2']) await makeDevice(good, id);
   await tag(atA, 'd1', 0);
   const followers = [new Follower(atA), new Follower(atB)];
   await until('both hold the row', () => followers.every((follower) => follower.rows.has('d1')));
 
-  // The commit arrives, and its answer gets lost with the connection.
-  let isLost = false;
-  const lost = line.fail((piece) => {
-    if (isLost || !piece.includes('commit')) return 'pass';
-    isLost = true;
-    return 'deaf';
-  });
+  const lost = nodes.loseAnswer();
   await assert.rejects(tag(atB, 'd2', 7), { status: 503 });
   await lost;
   for (const follower of followers) {
