@@ -34,7 +34,7 @@ export interface DownloadsParts {
   readonly space: FileSpace;
   readonly tellings: FetchTellings;
   /** Resolves when files of a former device of this id are gone. */
-  readonly left: (key: IdentityKey) => Promise<void>;
+  readonly formerRemoved: (key: IdentityKey) => Promise<void>;
   readonly pace: Pace;
   hostName(): string;
   readonly recorder: Recorder;
@@ -87,7 +87,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
       const path = pathIn(owner, name);
       demandPath(store(), path);
       const generationId = owner === 'hub' ? undefined : (await known(owner)).generationId;
-      if (owner !== 'hub') await parts.left(owner);
+      if (owner !== 'hub') await parts.formerRemoved(owner);
       const bytesMax = limits.fileBytesMax;
       if (bytes !== undefined && bytes > bytesMax) throw tooLarge();
       const stated = bytes === undefined ? {} : { bytes };
@@ -108,7 +108,7 @@ export function createDownloads(parts: DownloadsParts): DownloadsRoom {
     },
     read: (_principal, owner, name, choose) => opened(pathIn(owner, name), choose, undefined),
     async list(_principal, owner, page) {
-      if (owner !== 'hub') await parts.left(owner);
+      if (owner !== 'hub') await parts.formerRemoved(owner);
       return translated(store().list(folderIn(owner), page));
     },
     async remove(_principal, owner, name, condition) {

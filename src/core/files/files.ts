@@ -85,9 +85,9 @@ export function createFiles(parts: FilesParts): FilesRoom {
   };
 
   /** Devices whose files are being removed with them. One of the same id that is made anew waits: its own must not go along. */
-  const leaving = new Map<string, Promise<unknown>>();
-  const left = async ({ deviceId }: IdentityKey): Promise<void> => {
-    await leaving.get(deviceId);
+  const removals = new Map<string, Promise<unknown>>();
+  const formerRemoved = async ({ deviceId }: IdentityKey): Promise<void> => {
+    await removals.get(deviceId);
   };
 
   async function owner(key: IdentityKey): Promise<Owner> {
@@ -126,7 +126,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
       demandPath(demandStore(), path);
       parts.uploadRate.demand(key);
       const { generationId } = await owner(key);
-      await left(key);
+      await formerRemoved(key);
       await checkRoom(key);
       const now = clock.now();
       const correlationId = uuid(random);
@@ -212,7 +212,7 @@ export function createFiles(parts: FilesParts): FilesRoom {
     blob: async (path, query) =>
       path.startsWith(AREAS_FOLDER) ? areas.blob(path, query) : ofIdentities.blob(path, query),
   };
-  const { downloads, grant, demandFile } = createDownloads({ ...parts, space, tellings, left });
+  const { downloads, grant, demandFile } = createDownloads({ ...parts, space, tellings, formerRemoved });
   const { guard, log } = parts;
   const { rollouts, step } = createRollouts({
     ...{ guard, records: parts.rollouts, grants: parts.grants, demandFile, grantMs: limits.grantMs },
@@ -228,18 +228,18 @@ export function createFiles(parts: FilesParts): FilesRoom {
     areas,
     async forget(key) {
       const { deviceId } = key;
-      const before = leaving.get(deviceId);
+      const before = removals.get(deviceId);
       const removal = (async () => {
         await before;
         await Promise.all([records.forget(key), parts.grants.forget(key)]);
         if (limits.deletesWithIdentity) await parts.store?.deleteAll(folderOf(key));
       })();
       const over = removal.catch(() => {});
-      leaving.set(deviceId, over);
+      removals.set(deviceId, over);
       try {
         await removal;
       } finally {
-        if (leaving.get(deviceId) === over) leaving.delete(deviceId);
+        if (removals.get(deviceId) === over) removals.delete(deviceId);
       }
     },
     totals: () => records.totals(clock.now()),
