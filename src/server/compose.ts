@@ -19,7 +19,6 @@ import { ensurePolicies, type GivenPolicyKeys } from '../core/identity/policies.
 import type { AuthorityChange, AuthorityStore, IdentityChange, IdentityStore } from '../core/identity/ports.ts';
 import { concerning } from '../core/monitoring/concerned.ts';
 import { refusalAudit } from '../core/monitoring/refused-operations.ts';
-import type { PresenceStateStore } from '../core/presence/states.ts';
 import { createRefusalDelays } from '../core/throttling/slow-refusals.ts';
 import { createThrottling } from '../core/throttling/throttling.ts';
 import { publishTwinEvents, twinEventSources } from '../core/twins/publishing.ts';
@@ -40,8 +39,8 @@ import { openDoors } from './doors.ts';
 import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
+import { joinNodes, shareDevices } from './join-nodes.ts';
 import { nodeNameOf } from './nodes/place.ts';
-import { rowsOf } from './nodes/rows.ts';
 import { measureArchives } from './observe/archive-metrics.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
@@ -370,39 +369,13 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   });
   if (nodes !== undefined) {
     health.add(nodesCheck(nodes));
-    const rooms = {
-      presence: monitored.presence,
-      forgetAll: () => {
-        state.cache.forgetAll();
-        state.trust.forgetAll();
+    await joinNodes(
+      {
+        ...{ nodes, state, monitored, keptPresence, publisher, twins: stores.twins, routes, reloadTls, log },
+        heard: { 'changed identities': heardIdentities.hear, 'changed authorities': heardAuthorities.hear },
       },
-      recover: async (states: PresenceStateStore) => {
-        await monitored.recover(states);
-        // Devices of that node are told by nobody else to be gone.
-        state.rowsMissed();
-      },
-      rows: rowsOf(state.rowTeller, () => keptPresence.settle()),
-      heard: {
-        'changed identities': heardIdentities.hear,
-        'changed authorities': heardAuthorities.hear,
-        'events of twins': () => publisher.look(),
-        // The database may have carried out what that node can say nothing of: what is known by heart here is read again.
-        'lost answers': () => state.rowsMissed(),
-        routes: () => routes.look(),
-        certificates: () => {
-          reloadTls().catch((error: unknown) => log.error({ error }, 'the certificates of the hub could not be taken'));
-        },
-      },
-    };
-    stores.twins.watchEvents(() => {
-      if (!nodes.membership.has('events of twins')) nodes.hint('events of twins');
-    });
-    nodes.membership.watch({
-      gained: (duty) => duty === 'events of twins' && publisher.takeOver(),
-      // What a node has kept that died before it could tell of it.
-      renewed: () => publisher.look(),
-    });
-    await nodes.join(rooms, { port: settings.nodePort, addresses: reach.open });
+      { port: settings.nodePort, addresses: reach.open },
+    );
   }
   const bulkChanges = openBulkChanges({ hub, folder, clock, random, log, shutdown });
   const doors = await openDoors({
@@ -426,15 +399,10 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   });
   const { ports, notices } = doors;
   if (nodes !== undefined) {
-    const withinMs = settings.drainSeconds * 1000;
-    const { Draining } = await import('./nodes/draining.ts');
-    const { membership } = nodes;
-    const draining = new Draining({ membership, presence: monitored.presence, doors, withinMs, clock, log });
-    membership.watch({ drains: () => void draining.drain() });
-    if (membership.isDraining) void draining.drain();
-    shutdown.add('devices go to other nodes', () => draining.drain());
-    const { lookAtDesired } = await import('./nodes/desired-look.ts');
-    shutdown.add('looks at twins', lookAtDesired({ presence: monitored.presence, twins: stores.twins, clock, log }));
+    await shareDevices({
+      ...{ nodes, presence: monitored.presence, doors, twins: stores.twins, clock, log, shutdown },
+      drainSeconds: settings.drainSeconds,
+    });
   }
   const stopAdapters = openAdapters({
     ...{ settings: settings.adapters, folder: folder.file('adapters'), hub, recorder, tls, health },
