@@ -136,8 +136,7 @@ export class KafkaProducer {
   /** A process that was held may go on when others write in its place: what it had not sent by then, and what it would send again, comes too late. */
   #maySend(): boolean {
     if (this.#parts.mayAppend?.() !== false) return true;
-    if (this.#lines.some(({ pending }) => pending.length > 0))
-      this.#giveUp('this node has no lease, and appends nothing');
+    if (this.#waits) this.#giveUp('this node has no lease, and appends nothing');
     return false;
   }
 
