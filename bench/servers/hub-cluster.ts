@@ -33,6 +33,7 @@ export async function startHubOnCluster({ broker, postgresUrl }: Engines, option
     'kafka-in-sync-min': '1',
     'kafka-topic-prefix': `${name}.`,
     'postgres-schema': name,
+    'node-port': '0',
   };
   const hub = await startHub({
     ...options,

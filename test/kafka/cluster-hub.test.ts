@@ -88,6 +88,28 @@ function assertKept(events: readonly ReadEvent[], publishers: readonly KillPubli
   }
 }
 
+/** Bytes of the telemetry topic on the only broker's disk, as the metrics page has them; undefined = it does not. */
+async function topicBytes({ endpoints }: TestHub): Promise<number | undefined> {
+  const page = await (await fetch(`http://127.0.0.1:${endpoints.ports.admin}/metrics`)).text();
+  const line = new RegExp(`^mooring_event_topic_bytes\\{event_hub="${endpoints.hubName}",broker="1"\\} (.+)$`, 'm');
+  const [, bytes] = line.exec(page) ?? [];
+  return bytes === undefined ? undefined : Number(bytes);
+}
+
+/** The same, as Kafka's own program has them. */
+async function bytesOnDisk(kafka: TestKafka, topic: string): Promise<number> {
+  const where = ['--bootstrap-server', kafka.brokers[0], '--describe', '--topic-list', topic];
+  const printed = await kafka.tool('org.apache.kafka.tools.LogDirsCommand', ...where);
+  const [, json] = /^(\{.*\})$/m.exec(printed) ?? [];
+  const { brokers } = JSON.parse(json) as {
+    readonly brokers: readonly { readonly logDirs: readonly { readonly partitions: readonly { size: number }[] }[] }[];
+  };
+  const sizes = brokers.flatMap(({ logDirs }) =>
+    logDirs.flatMap(({ partitions }) => partitions.map(({ size }) => size)),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 const moreThan = (publishers: readonly KillPublisher[], count: number): Promise<void> =>
   until(`${count} more are acknowledged`, () => publishers.every((each) => each.acknowledgedCount >= count));
 
@@ -113,6 +135,7 @@ test('a hub on Kafka and PostgreSQL is killed, and its broker is: nothing acknow
   await kafka.kill(1);
   const health = async () => (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/readyz`)).status;
   await until('the hub is not ready without its broker', async () => (await health()) === 503);
+  await until('the metrics say nothing of its disk', async () => (await topicBytes(hub)) === undefined);
   const before = publishers.map((each) => each.acknowledgedCount);
   await kafka.restart(1);
   await until('all go on', () => publishers.every((each, at) => each.acknowledgedCount > before[at] + 100), {
@@ -123,6 +146,9 @@ test('a hub on Kafka and PostgreSQL is killed, and its broker is: nothing acknow
   const events = await readAll(hub);
   assertKept(events, publishers);
   t.diagnostic(`${publishers.reduce((sum, each) => sum + each.acknowledgedCount, 0)} acknowledged`);
+  const onDisk = await bytesOnDisk(kafka, hub.endpoints.hubName);
+  assert.ok(onDisk > 100 * events.length, `${onDisk} bytes on the disk`);
+  await until('the metrics have them', async () => (await topicBytes(hub)) === onDisk);
   await hub.stop();
 
   // A machine that has nothing but the settings and the key.

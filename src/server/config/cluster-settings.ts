@@ -78,7 +78,7 @@ export function clusterSettings(documented: Documented) {
       topic,
       meaning:
         'User of `kafkaLogin`. It may describe, read and write the topics, describe their settings, and write idempotently; create them ' +
-        'where they are not made beforehand.',
+        'where they are not made beforehand; describe the cluster, for `mooring_event_topic_bytes`.',
       otherwise: 'none',
       form: '1 to 256 characters',
     }),

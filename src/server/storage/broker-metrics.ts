@@ -6,6 +6,8 @@ interface Replicated {
   readonly name: string;
   /** As the brokers have said it last. */
   partitions(): readonly PartitionPlace[];
+  /** Bytes at each broker that holds replicas, and tells. */
+  disks(): readonly { readonly broker: number; readonly bytes: number }[];
 }
 
 /** A partition counts once, as the worst that it is. */
@@ -35,6 +37,19 @@ export function brokerMetrics(logs: readonly Replicated[], inSyncMin: number, re
           }
         }
         refresh();
+      },
+    }),
+    new Gauge({
+      name: 'mooring_event_topic_bytes',
+      help: "Bytes on a broker's disk of all replicas that it holds; of brokers that tell (their user may describe the cluster)",
+      labelNames: ['event_hub', 'broker'] as const,
+      registers: [],
+      collect() {
+        // A broker that is away, or has given its replicas to another, is not among them any more.
+        this.reset();
+        for (const { name, disks } of logs) {
+          for (const { broker, bytes } of disks()) this.set({ event_hub: name, broker: String(broker) }, bytes);
+        }
       },
     }),
   ];

@@ -7,6 +7,7 @@ import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import type { BrokerAccess } from '../../stores/kafka/broker-connection.ts';
 import { KafkaCluster } from '../../stores/kafka/cluster.ts';
 import { type KafkaEventLog, openKafkaEventLog } from '../../stores/kafka/event-log.ts';
+import { TopicDisks } from '../../stores/kafka/topic-disks.ts';
 import { ensureTopic, type TopicWish } from '../../stores/kafka/topics.ts';
 import type { Settings } from '../config/config.ts';
 import { monitoringName } from '../endpoints.ts';
@@ -94,6 +95,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   await tables.places.leave(THE_ONE_NODE);
   if (folder.parts.parts.storage === undefined) await folder.parts.keep({ storage: 'cluster' });
   const { kafkaInSyncMin: inSyncMin } = settings;
+  const disks = new TopicDisks(cluster, [telemetry.topic, monitoring.topic]);
   return {
     clock: tables.clock,
     stores: tables,
@@ -117,9 +119,16 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     metrics: [
       ...metrics.ofBrokers([telemetry, monitoring]),
       ...brokerMetrics(
-        [telemetry, monitoring].map(({ name, topic }) => ({ name, partitions: () => cluster.replicasOf(topic) })),
+        [telemetry, monitoring].map(({ name, topic }) => ({
+          name,
+          partitions: () => cluster.replicasOf(topic),
+          disks: () => disks.bytesOf(topic),
+        })),
         inSyncMin,
-        () => void cluster.refresh().catch(() => {}),
+        () => {
+          void cluster.refresh().catch(() => {});
+          void disks.refresh();
+        },
       ),
     ],
     close: () => steps.run(),

@@ -83,6 +83,11 @@ export class KafkaCluster {
     return this.#places.get(topic) ?? [];
   }
 
+  /** All brokers of the cluster, as the last answer has them. */
+  brokerIds(): readonly number[] {
+    return [...this.#brokers.keys()];
+  }
+
   /** Calls `listener` after another broker leads a partition. */
   whenLeadersChange(listener: () => void): void {
     this.#changed.push(listener);

@@ -31,6 +31,7 @@ export const apis = {
   deleteRecords: api('DeleteRecords', 21, 2),
   initProducerId: api('InitProducerId', 22, 4),
   describeConfigs: api('DescribeConfigs', 32, 4),
+  describeLogDirs: api('DescribeLogDirs', 35, 2),
   saslAuthenticate: api('SaslAuthenticate', 36, 2),
   alterConfigs: api('IncrementalAlterConfigs', 44, 1),
 } as const satisfies Readonly<Record<string, Api>>;

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { supportedVersions } from './apis.ts';
 import { readCreatedTopics, readMetadata, readProducerId, readTopicSettings } from './cluster-requests.ts';
 import { FieldReader, FieldWriter, MalformedKafka } from './fields.ts';
+import { readLogDirs } from './log-dirs-requests.ts';
 import { readFetched, readListedOffsets, readProduceAnswers } from './records-requests.ts';
 import { readSaslAuthenticate, readSaslHandshake } from './sasl-requests.ts';
 
@@ -13,6 +14,7 @@ const readers: Readonly<Record<string, (reader: FieldReader) => unknown>> = {
   readMetadata,
   readProducerId,
   readTopicSettings,
+  readLogDirs,
   readFetched,
   readListedOffsets,
   readProduceAnswers,
