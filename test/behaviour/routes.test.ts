@@ -98,10 +98,17 @@ for (const threads of ['1', '2']) {
           { name: 'south', endpoint: 'events', condition: "$twin.tags.site = 'south'" },
         ],
       });
+      // Of a device that was connected already, the routes of before decide until its twin has been read.
+      let tries = 0;
+      await until('the new routes decide', async () => {
+        await send(client, 'd3', bag, `{"t":0,"try":${++tries}}`);
+        return !(await seen(hub, 'd3')).includes(`{"t":0,"try":${tries}}`);
+      });
       await send(client, 'd3', bag, '{"t":81}');
       await send(client, 'd3', bag, '{"t":79}');
       await send(client, 'd3', bag, '{"t":82}');
-      assert.deepEqual(await seen(hub, 'd3'), ['{"t":81}', '{"t":82}']);
+      const hot = (await seen(hub, 'd3')).filter((body) => !body.startsWith('{"t":0'));
+      assert.deepEqual(hot, ['{"t":81}', '{"t":82}']);
       await api.twins.update({ deviceId: 'd3' }, { tags: { site: 'south' } });
       await until(
         'the twin as it is now',
