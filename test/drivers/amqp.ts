@@ -21,7 +21,8 @@ export interface Ending {
   readonly info: Readonly<Record<string, unknown>>;
 }
 
-const WAIT_MS_MAX = 10_000;
+/** As `until` waits: only a fault takes so long, however busy the machine is. */
+const WAIT_MS_MAX = 25_000;
 
 /** The promise's value, or an error that names what was waited for. */
 export async function within<Value>(what: string, promise: Promise<Value>, ms = WAIT_MS_MAX): Promise<Value> {

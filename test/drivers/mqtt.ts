@@ -8,7 +8,8 @@ import tls from 'node:tls';
 import mqttPacket, { type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet';
 import { createWebSocketStream, WebSocket } from 'ws';
 
-const WAIT_MS_MAX = 10_000;
+/** As `until` waits: only a fault takes so long, however busy the machine is. */
+const WAIT_MS_MAX = 25_000;
 
 export interface MqttPlace {
   readonly port: number;
