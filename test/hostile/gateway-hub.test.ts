@@ -87,6 +87,25 @@ test('batches that are given back, refused, cut or answered late are sent again:
   assert.ok(hub.connections <= 8, `${hub.connections} connections`);
 });
 
+test('a hub that lives and never answers a batch is left: what waits goes on the next connection', async (t) => {
+  const scene = await open(t);
+  const { hub, gateway } = scene;
+  await reached(scene);
+  const session = await scene.connect('d1');
+  let mute = true;
+  hub.onBatch = (batch) => {
+    if (!mute) hub.take(batch);
+  };
+  // 240 s of the gateway's time are 8 here.
+  await session.send({ body: 'kept' }, 'stored');
+  await until('a second connection', () => hub.connections === 2, { withinMs: 20_000 });
+  mute = false;
+  hub.cut();
+  await session.send({ body: 'later' }, 'stored');
+  await until('all of it is sent', () => gateway.queue.messages === 0, { withinMs: 10_000 });
+  assert.deepEqual(unique(hub.taken).sort(), ['kept', 'later']);
+});
+
 test('a hub that never gives credit is asked again and again; messages wait on the disk, and what wants the hub is told', async (t) => {
   const scene = await open(t, (hub) => Object.assign(hub, { credit: { first: 0, more: 0 } }));
   const { hub, gateway } = scene;

@@ -39,6 +39,10 @@ export const gatewayLimits = {
   gatewayOpenMs: 60 * SECOND_MS,
   gatewayAnswerMs: 60 * SECOND_MS,
   gatewayCloseMs: 2 * SECOND_MS,
+  /** Without an answer to any of the batches that are under way the gateway begins a new connection. A hub whose brokers are away holds them for a minute. */
+  gatewayBatchAnswerMs: 240 * SECOND_MS,
+  /** What the slowest link carries: the largest batch under way has so much longer. */
+  gatewaySlowestBytesPerSecond: 250,
   /** Silence after which the gateway takes its connection for lost: the hub sends an empty frame in each quarter of it. */
   gatewayIdleMs: 240 * SECOND_MS,
   /** Life of the token that a gateway makes of its policy's key. */

@@ -1,4 +1,6 @@
 import rhea, { type Connection, type Delivery, type EventContext, type Message, type Sender } from 'rhea';
+import type { Cancel, Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
 import { PARTLY_REFUSED, type RefusedMessage, readRefused } from '../../../wire/gateway/refused.ts';
 import type { BatchLink } from '../forwarder.ts';
 import { endingOf, failureOf, HubFailure } from './failure.ts';
@@ -7,9 +9,17 @@ const ADDRESS = 'gateway/messages/events';
 // biome-ignore lint/suspicious/noExplicitAny: the library says nothing of its own constructors of sections
 const sections = (rhea as any).message as { data_section(bytes: Buffer): unknown };
 
+export interface BatchSenderParts {
+  readonly connection: Connection;
+  readonly clock: Clock;
+  readonly ended: Promise<HubFailure>;
+  readonly abandon: (failure: HubFailure) => void;
+}
+
 /** The link on which batches go to the hub. */
 export class BatchSender implements BatchLink {
   readonly #connection: Connection;
+  readonly #clock: Clock;
   readonly #abandon: (failure: HubFailure) => void;
   readonly #waiting = new Map<
     Delivery,
@@ -17,13 +27,20 @@ export class BatchSender implements BatchLink {
   >();
   #sender: Sender | undefined;
   #over: Error | undefined;
+  /** Since when an answer is awaited: the last one, or the first batch after none was under way. By the monotonic clock. */
+  #awaitedSince = 0;
+  /** Bytes of the largest batch since none was under way. */
+  #largest = 0;
+  #cancelLook: Cancel | undefined;
 
-  /** @param abandon ends the connection, whose batches are sent again on the next one */
-  constructor(connection: Connection, ended: Promise<HubFailure>, abandon: (failure: HubFailure) => void) {
+  /** @param parts `abandon` ends the connection, whose batches are sent again on the next one */
+  constructor({ connection, clock, ended, abandon }: BatchSenderParts) {
     this.#connection = connection;
+    this.#clock = clock;
     this.#abandon = abandon;
     void ended.then((failure) => {
       this.#over = failure;
+      this.#cancelLook?.();
       for (const { reject } of this.#waiting.values()) reject(failure);
       this.#waiting.clear();
     });
@@ -49,8 +66,32 @@ export class BatchSender implements BatchLink {
     return new Promise((resolve, reject) => {
       const message = { body: sections.data_section(batch) } as Message;
       const delivery = this.#sender?.send(message);
-      if (delivery === undefined) reject(new HubFailure('unreachable', 'The link for batches is not open.'));
-      else this.#waiting.set(delivery, { resolve, reject });
+      if (delivery === undefined) {
+        reject(new HubFailure('unreachable', 'The link for batches is not open.'));
+        return;
+      }
+      if (this.#waiting.size === 0) {
+        this.#awaitedSince = this.#clock.monotonic();
+        this.#largest = 0;
+      }
+      this.#largest = Math.max(this.#largest, batch.length);
+      this.#waiting.set(delivery, { resolve, reject });
+      if (this.#cancelLook === undefined) this.#lookIn(limits.gatewayBatchAnswerMs);
+    });
+  }
+
+  /** A hub that lives, and has lost a batch, would be waited for without end. */
+  #lookIn(ms: number): void {
+    this.#cancelLook = this.#clock.after(ms, () => {
+      this.#cancelLook = undefined;
+      if (this.#waiting.size === 0) return;
+      const waits = this.#clock.monotonic() - this.#awaitedSince;
+      const most = limits.gatewayBatchAnswerMs + (this.#largest / limits.gatewaySlowestBytesPerSecond) * 1000;
+      if (waits < most) this.#lookIn(most - waits);
+      else {
+        const seconds = Math.round(waits / 1000);
+        this.#abandon(new HubFailure('unreachable', `The hub has answered no batch for ${seconds} s.`));
+      }
     });
   }
 
@@ -58,6 +99,7 @@ export class BatchSender implements BatchLink {
     if (delivery === undefined) return undefined;
     const waiting = this.#waiting.get(delivery);
     this.#waiting.delete(delivery);
+    this.#awaitedSince = this.#clock.monotonic();
     return waiting;
   }
 

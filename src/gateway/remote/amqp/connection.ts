@@ -61,7 +61,7 @@ export class HubConnection {
     const parts = { connection: this.#connection, clock, ended: this.ended, abandon };
     this.#cbs = new RequestNode({ ...parts, address: '$cbs' });
     this.node = new RequestNode({ ...parts, address: '$gateway' });
-    this.batches = new BatchSender(this.#connection, this.ended, abandon);
+    this.batches = new BatchSender(parts);
   }
 
   /**
