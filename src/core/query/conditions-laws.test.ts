@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { type Row, valueFor } from '../../../test/drivers/condition-values.ts';
 import { HubError } from '../errors.ts';
 import { routingDialect, twinDialect } from './dialects.ts';
+import { neededNames } from './needed-names.ts';
 import { parseCondition } from './parser.ts';
 import type { CompareOperator, Expression, Literal } from './syntax.ts';
 import { compare, compareTexts, type Value } from './values.ts';
@@ -130,6 +131,23 @@ test('the laws of three-valued logic hold for every condition and row', () => {
     }),
     { seed, numRuns: 2000 },
   );
+});
+
+test('a condition is never true where a name that it needs is not there', () => {
+  let needing = 0;
+  fc.assert(
+    fc.property(conditions, rows, (condition, row) => {
+      const needed = neededNames(condition, ({ segments }) => segments.join('.'));
+      if (needed.size > 0) needing++;
+      if (valueFor(condition, row) !== true) return;
+      for (const name of needed) {
+        const path = { kind: 'path', at: 0, segments: name.split('.') } as const;
+        assert.notEqual(valueFor(path, row), undefined, `${printed(condition)} is true without ${name}`);
+      }
+    }),
+    { seed, numRuns: 5000 },
+  );
+  assert.ok(needing > 1000, `${needing} conditions need a name`);
 });
 
 test('texts are ordered as their bytes in UTF-8', () => {

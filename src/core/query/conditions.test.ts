@@ -301,6 +301,11 @@ test('the routing dialect binds NOT to what follows, goes on over dots, and has 
     ['power(2, 3) = 8 AND sqrt(9) = 3 AND square(3) = 9 AND sign(-2) = -1', true],
     ["as_number('abc') = 1", undefined],
     ["as_number('1e3') = 1000", true],
+    ["as_number('0042') = 42", true],
+    ["as_number('12345678901234567890') = 12345678901234567890", true],
+    ["as_number('4 2') = 42", undefined],
+    ["as_number('٤٢') = 42", undefined],
+    [`as_number('${'1'.repeat(65)}') > 0`, undefined],
     ["as_number('') = 0", undefined],
     ['is_string(level) AND is_bool($body.on)', true],
     ["from = 'x'", undefined],
@@ -309,4 +314,15 @@ test('the routing dialect binds NOT to what follows, goes on over dots, and has 
   assert.match(refusal('TRUE', routingDialect), /a condition is true or false, and this is a text/);
   const forced = parseCondition("{$connectionDeviceId} = 'd'", routingDialect);
   assert.equal(forced.kind === 'compare' && forced.left.kind === 'path' && forced.left.forced, true);
+});
+
+test('a function that is no question is undefined where an argument is not there', () => {
+  const samples: Readonly<Record<string, Value>> = { text: '12', number: 1, any: 'a', path: 'a' };
+  for (const [name, { takes, call }] of [...twinDialect.functions, ...routingDialect.functions]) {
+    if (name.startsWith('IS_')) continue;
+    const args = takes.map((type) => (name === 'ARRAY_CONTAINS' && type === 'any' ? ['a'] : samples[type]));
+    for (const [at] of args.entries()) {
+      assert.equal(call(...args.with(at, undefined)), undefined, `${name} without argument ${at + 1}`);
+    }
+  }
 });

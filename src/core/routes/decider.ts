@@ -73,6 +73,8 @@ export class SetDecider implements RouteDecider {
   readonly #conditions: RoutingConditions;
   readonly #twins: TwinCache | undefined;
   readonly #ofSource = new Map<RouteSource, OfSource>();
+  /** The same by the names that records have. */
+  readonly #ofMessage = new Map<string, OfSource>();
   /** The set before this one: it decides for devices whose twin is not known yet. */
   readonly #before: RouteDecider | undefined;
 
@@ -97,7 +99,9 @@ export class SetDecider implements RouteDecider {
       const asksTwin = routes.some(({ condition: { asks } }) => asks.twin);
       // Another source that no route takes goes where it went before there were routes.
       const isOwn = source === 'DeviceMessages' || routes.length > 0;
-      this.#ofSource.set(source, isOwn ? { routes, hangs, asksTwin, otherwise } : nowhere);
+      const of = isOwn ? { routes, hangs, asksTwin, otherwise } : nowhere;
+      this.#ofSource.set(source, of);
+      this.#ofMessage.set(messageSourceOf(source), of);
     }
     this.asksTwin = [...this.#ofSource.values()].some(({ asksTwin }) => asksTwin);
   }
@@ -164,8 +168,7 @@ export class SetDecider implements RouteDecider {
   }
 
   #of(stamp: HubEventStamp): OfSource {
-    const source = sourceOf(stamp);
-    return (source && this.#ofSource.get(source)) ?? nowhere;
+    return this.#ofMessage.get(stamp.source) ?? nowhere;
   }
 
   #bitOf(endpoint: string): number {
@@ -182,7 +185,7 @@ const NO_BODY = new Uint8Array(0);
 function taken({ routes, otherwise }: OfSource): number {
   let gathered = 0;
   for (const { condition, bit } of routes) {
-    if ((gathered & bit) === 0 && condition.result() === true) gathered |= bit;
+    if ((gathered & bit) === 0 && condition.mayMatch() && condition.result() === true) gathered |= bit;
   }
   return gathered === 0 ? otherwise : gathered;
 }
