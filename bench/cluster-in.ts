@@ -19,11 +19,11 @@ export async function clusterIn(options: ClusterInOptions): Promise<void> {
   mkdirSync(options.directory, { recursive: true });
   const isOpenLoop = options.ratePerSecond !== undefined;
   const own = hubOnCluster(engines);
-  // The journal says nothing of latency on Kafka, nor the bare writer of throughput.
-  const systems = isOpenLoop ? [own, bareKafka(engines, PARTITIONS)] : [own, hub];
+  // The journal says nothing of latency on Kafka.
+  const systems = [own, bareKafka(engines, PARTITIONS), ...(isOpenLoop ? [] : [hub])];
   const [shape] = options.shapes;
   const rounds: Record<string, Round[]> = Object.fromEntries(systems.map(({ name }) => [name, []]));
-  const library: LibraryRound[] = [];
+  const library: Library = { kept: [], anew: [] };
   const { warmupSeconds, seconds, jsonFile } = options;
   for (let round = 0; round < options.rounds; round++) {
     for (const system of round % 2 === 0 ? systems : systems.toReversed()) {
@@ -31,7 +31,10 @@ export async function clusterIn(options: ClusterInOptions): Promise<void> {
     }
     if (isOpenLoop) continue;
     const size = { partitions: PARTITIONS, bodyBytes: shape.payloadBytes };
-    library.push(await runLibrary(engines, { ...size, warmupSeconds: Math.min(2, warmupSeconds), seconds }));
+    for (const names of ['kept', 'anew'] as const) {
+      const warmed = { names, warmupSeconds: Math.min(2, warmupSeconds), seconds };
+      library[names].push(await runLibrary(engines, { ...size, ...warmed }));
+    }
   }
   const ratios = ratiosOf(rounds, library, isOpenLoop);
   print(rounds, library, ratios);
@@ -44,14 +47,17 @@ export async function clusterIn(options: ClusterInOptions): Promise<void> {
   process.stdout.write(`${file}\n`);
 }
 
+type Library = Readonly<Record<'kept' | 'anew', LibraryRound[]>>;
+
 function ratiosOf(
   rounds: Record<string, readonly Round[]>,
-  library: readonly LibraryRound[],
+  library: Library,
   isOpenLoop: boolean,
 ): Record<string, Spread> {
-  const [[, own], [other, theirs]] = Object.entries(rounds);
-  const ratio = (of: (round: Round) => number): Spread => spread(own.map((round, at) => of(round) / of(theirs[at])));
-  if (isOpenLoop) {
+  const [[, own], [other, theirs], [, journal] = []] = Object.entries(rounds);
+  const ratio = (of: (round: Round) => number, to = theirs): Spread =>
+    spread(own.map((round, at) => of(round) / of(to[at])));
+  if (isOpenLoop || journal === undefined) {
     // Two rounds that stand beside each other may have had another machine each: the middle of each server's own rounds has not.
     const middle = (of: readonly Round[]): number => median(of.map(({ p99Ms }) => p99Ms));
     return {
@@ -61,19 +67,19 @@ function ratiosOf(
       [`CPU time of a message against ${other}`]: ratio(({ perServerCpuSecond }) => 1 / perServerCpuSecond),
     };
   }
+  const perCpuSecond = (round: Round): number => round.perServerCpuSecond;
+  const against = (of: readonly Round[], names: keyof Library): Spread =>
+    spread(of.map((round, at) => perCpuSecond(round) / library[names][at].perCpuSecond));
   return {
-    [`messages per CPU second of the hub against ${other}`]: ratio((round) => round.perServerCpuSecond),
-    'messages per CPU second against the library': spread(
-      own.map((round, at) => round.perServerCpuSecond / library[at].perCpuSecond),
-    ),
+    'messages per CPU second of the hub against its journal': ratio(perCpuSecond, journal),
+    'messages per CPU second against the library, names of headers kept': against(own, 'kept'),
+    'messages per CPU second against the library, names of headers made anew': against(own, 'anew'),
+    [`messages per CPU second against ${other}`]: ratio(perCpuSecond),
+    [`what ${other} makes against the library, names of headers kept`]: against(theirs, 'kept'),
   };
 }
 
-function print(
-  rounds: Record<string, readonly Round[]>,
-  library: readonly LibraryRound[],
-  ratios: Record<string, Spread>,
-): void {
+function print(rounds: Record<string, readonly Round[]>, library: Library, ratios: Record<string, Spread>): void {
   const columns: readonly ((round: Round) => number)[] = [
     (round) => round.acknowledgedPerSecond,
     (round) => round.perServerCpuSecond,
@@ -86,10 +92,11 @@ function print(
     name,
     ...columns.map((column) => show(spread(of.map(column)))),
   ]);
-  if (library.length > 0) {
-    const rates = spread(library.map(({ recordsPerSecond }) => recordsPerSecond));
-    const each = spread(library.map(({ perCpuSecond }) => perCpuSecond));
-    rows.push(['@platformatic/kafka', show(rates), show(each), '', '', '', '']);
+  for (const [names, of] of Object.entries(library)) {
+    if (of.length === 0) continue;
+    const rates = spread(of.map(({ recordsPerSecond }) => recordsPerSecond));
+    const each = spread(of.map(({ perCpuSecond }) => perCpuSecond));
+    rows.push([`@platformatic/kafka, names ${names}`, show(rates), show(each), '', '', '', '']);
   }
   printTable([['', 'acked/s', 'per CPU s', 'cores', 'p50 ms', 'p99 ms', 'other cores'], ...rows]);
   for (const [name, ratio] of Object.entries(ratios)) process.stdout.write(`${name}: ${show(ratio)} times\n`);

@@ -92,6 +92,8 @@ export interface LibraryRound {
 export async function runLibrary(
   { broker }: Engines,
   of: {
+    /** Of headers; see there. */
+    readonly names: 'kept' | 'anew';
     readonly partitions: number;
     readonly bodyBytes: number;
     readonly warmupSeconds: number;
@@ -101,7 +103,7 @@ export async function runLibrary(
   const topic = `bench-${randomBytes(6).toString('hex')}`;
   await withAdmin(broker, (admin) => admin.createTopics({ topics: [topic], partitions: of.partitions, replicas: 1 }));
   const numbers = [of.partitions, of.bodyBytes, of.warmupSeconds, of.seconds].map(String);
-  const args = [path.join(import.meta.dirname, 'kafka-library.ts'), broker, topic, ...numbers];
+  const args = [path.join(import.meta.dirname, 'kafka-library.ts'), broker, topic, of.names, ...numbers];
   const timeoutMs = 1000 * (of.warmupSeconds + of.seconds + 30);
   const { child, ready } = await startProgram(process.execPath, args, /^(\{.*\})$/m, timeoutMs);
   await stopProgram(child);

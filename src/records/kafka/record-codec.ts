@@ -18,8 +18,6 @@ export const kafkaRecordCodec: RecordCodec = {
   template: (stamp, message) => new KafkaTemplate(stamp, message),
 };
 
-const ZERO = 0x30;
-
 class KafkaTemplate implements RecordTemplate {
   /** The key, behind its length. */
   readonly #before: Buffer;
@@ -50,7 +48,7 @@ class KafkaTemplate implements RecordTemplate {
     for (const [name, value] of headers) {
       pieces.push(withLength(Buffer.from(name)), withLength(value === null ? null : Buffer.from(value)));
     }
-    pieces.push(withLength(Buffer.from(HUB_TIME)), withLength(Buffer.alloc(TIME_DIGITS, ZERO)));
+    pieces.push(withLength(Buffer.from(HUB_TIME)), withLength(Buffer.alloc(TIME_DIGITS, '0')));
     return Buffer.concat(pieces);
   }
 
@@ -84,12 +82,20 @@ class KafkaTemplate implements RecordTemplate {
     place += bodyEnd - bodyStart;
     target.set(behind, place);
     place += behind.length;
-    for (let rest = enqueuedTime, digit = 1; digit <= TIME_DIGITS; digit++) {
-      const tenth = Math.floor(rest / 10);
-      target[place - digit] = ZERO + rest - 10 * tenth;
-      rest = tenth;
-    }
+    target.set(digitsOf(enqueuedTime), place - TIME_DIGITS);
   }
+}
+
+const digits = Buffer.alloc(TIME_DIGITS);
+let digitsTime = -1;
+
+/** The time in digits, in memory that the next call uses again. All messages of a millisecond have the same: making them costs as much as all else of a record. */
+function digitsOf(time: number): Buffer {
+  if (time !== digitsTime) {
+    digits.write(String(time).padStart(TIME_DIGITS, '0'), 'latin1');
+    digitsTime = time;
+  }
+  return digits;
 }
 
 function varint(value: number): Buffer {
