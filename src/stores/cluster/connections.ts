@@ -49,10 +49,18 @@ export function connect({ url, schema, log, connectionsMax, statementMs, names }
     // Not the client's own timeout of queries: it leaves the transaction open, and the connection to the next who needs one.
     const { stream } = client.connection;
     if (statementMs === undefined || !('setTimeout' in stream)) return;
-    const socket = stream as Socket;
-    socket.setTimeout(2 * statementMs, () => socket.destroy(new Error('PostgreSQL says nothing')));
+    (stream as Socket).on('timeout', () => (stream as Socket).destroy(new Error('PostgreSQL says nothing')));
   });
+  // Not while it waits for work: a new one costs several answers, which a busy node may not have the time for.
+  pool.on('acquire', (client) => watchSilence(client, statementMs));
+  pool.on('release', (_, client) => watchSilence(client, 0));
   return new Kysely<Tables>({
     dialect: declaring({ name: 'postgres', locksRows: true }, new PostgresDialect({ pool })),
   });
+}
+
+/** @param statementMs 0 = it may be silent; undefined = always */
+function watchSilence(client: pg.PoolClient, statementMs: number | undefined): void {
+  const { stream } = client.connection;
+  if (statementMs !== undefined && 'setTimeout' in stream) (stream as Socket).setTimeout(2 * statementMs);
 }

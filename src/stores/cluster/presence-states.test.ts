@@ -4,8 +4,12 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { systemClock } from '../../base/clock.ts';
+import { silentLog } from '../../base/log.ts';
 import { exampleIdentity } from '../contract/identities.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
+import { recoverPresence } from '../tables/presence-states.ts';
+import type { Transaction } from '../tables/schema.ts';
+import { connect } from './connections.ts';
 
 withPostgres('presence of a node that has gone', (open) => {
   const connected = async ({ tables }: OpenedPostgres, ids: readonly string[]): Promise<void> => {
@@ -60,6 +64,30 @@ withPostgres('presence of a node that has gone', (open) => {
       assert.deepEqual(all.toSorted(), ids.toSorted());
     } finally {
       await another.close();
+      await opened.close();
+    }
+  });
+
+  test('postgres: the ends of many connections are one statement: devices that come back do not wait for their number', async () => {
+    const opened = await open();
+    const { url, schema } = opened;
+    const database = connect({ url, schema, log: silentLog, connectionsMax: 1 });
+    try {
+      const ids = Array.from({ length: 300 }, (_, at) => `d${at}`);
+      await connected(opened, ids);
+      let statements = 0;
+      const counting = database.withPlugin({
+        transformQuery({ node }) {
+          statements++;
+          return node;
+        },
+        transformResult: async ({ result }) => result,
+      });
+      const ended = await recoverPresence(counting as Transaction, '', 250);
+      assert.equal(ended.length, 250);
+      assert.equal(statements, 1);
+    } finally {
+      await database.destroy();
       await opened.close();
     }
   });

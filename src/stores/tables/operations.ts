@@ -198,7 +198,7 @@ export function tableOperations(cipher: KeyCipher) {
     'presence.save': writeAtOnce((tx, node: string, states: readonly StoredPresence[]) =>
       savePresence(tx, node, states),
     ),
-    'presence.recover': write((tx, node: string, count: number) => recoverPresence(tx, node, count)),
+    'presence.recover': writeAtOnce((tx, node: string, count: number) => recoverPresence(tx, node, count)),
     'subscriptions.remove': writeAtOnce((tx, key: IdentityKey) => removeSubscriptions(tx, key)),
     'commands.enqueue': write(enqueueCommand),
     'commands.lockNext': write(lockNextCommands),

@@ -87,42 +87,30 @@ async function saveTogether(tx: Transaction, node: string, states: readonly Stor
   `.execute(tx);
 }
 
-/** A device may be moving to another node, and two nodes may clear up after the same one: only what is still so is ended, and told. */
+/**
+ * A device may be moving to another node, and two nodes may clear up after the same one: only what is still so is ended, and told. One
+ * statement, so that devices of that node which come back do not wait for as many answers as it had devices.
+ */
 export async function recoverPresence(
   tx: Transaction,
   node: string,
   count: number,
 ): Promise<readonly StoredPresence[]> {
-  for (;;) {
-    const rows = await tx
-      .selectFrom('presence_states')
-      .selectAll()
-      .where('connected', '=', 1)
-      .where('node', '=', node)
-      .orderBy('device_id')
-      .orderBy('module_id')
-      .limit(count)
-      .execute();
-    const ended: PresenceRow[] = [];
-    for (const row of rows) {
-      const { numUpdatedRows } = await tx
-        .updateTable('presence_states')
-        .set({ connected: 0, state_time: row.activity_time })
-        .where('device_id', '=', row.device_id)
-        .where('module_id', '=', row.module_id)
-        .where('connected', '=', 1)
-        .where('node', '=', node)
-        .executeTakeFirstOrThrow();
-      if (numUpdatedRows > 0n) ended.push({ ...row, connected: 0, state_time: row.activity_time });
-    }
-    // None of a whole batch: others were quicker, and there may be more behind these.
-    if (rows.length > 0 && ended.length === 0) continue;
-    return ended.map((row) => ({
-      key: row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id },
-      generationId: row.generation_id,
-      ...stateOf(row),
-    }));
-  }
+  // In one order, so that two nodes do not wait for each other in a circle; SQLite has one writer.
+  const locking = engineOf(tx).locksRows ? sql`for update` : sql``;
+  const { rows } = await sql<PresenceRow>`
+    with left_over as materialized (
+      select device_id, module_id from presence_states where connected = 1 and node = ${node}
+      order by device_id, module_id limit ${count} ${locking}
+    )
+    update presence_states set connected = 0, state_time = activity_time
+    where (device_id, module_id) in (select device_id, module_id from left_over)
+    returning *`.execute(tx);
+  return rows.map((row) => ({
+    key: row.module_id === '' ? { deviceId: row.device_id } : { deviceId: row.device_id, moduleId: row.module_id },
+    generationId: row.generation_id,
+    ...stateOf(row),
+  }));
 }
 
 const nameOf = (deviceId: string, moduleId: string): string => `${deviceId}/${moduleId}`;
