@@ -3,7 +3,6 @@
  * by the stores that a hub has. Run by `scripts/postgres-for-tests.sh`, which starts PostgreSQL and removes it.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { systemClock } from '../src/base/clock.ts';
 import { silentLog } from '../src/base/log.ts';
@@ -11,7 +10,7 @@ import type { PresenceTicket } from '../src/core/presence/ports.ts';
 import { createPresence } from '../src/core/presence/presence.ts';
 import { openPostgresTables, type PostgresTables } from '../src/stores/cluster/postgres.ts';
 import { exampleIdentity } from '../src/stores/contract/identities.ts';
-import { machine, processTreeCpuSeconds } from './process-facts.ts';
+import { machine, parentOf, processTreeCpuSeconds } from './process-facts.ts';
 import { printTable, type RoundOptions, show, spread, writeResult } from './report.ts';
 
 export interface ClusterConnectsOptions extends RoundOptions {
@@ -181,9 +180,4 @@ async function measure(hub: Connecting, server: number, durationMs: number): Pro
     p50Ms: sorted[sorted.length >> 1],
     p99Ms: sorted[Math.floor(sorted.length * 0.99)],
   };
-}
-
-function parentOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
 }

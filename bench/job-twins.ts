@@ -18,7 +18,7 @@ export interface JobTwinsOptions {
   readonly inspectorPort?: number;
 }
 
-interface Round {
+export interface Round {
   readonly devicesPerCpuSecond: number;
   readonly wallMs: number;
   readonly cpuMs: number;
@@ -63,7 +63,8 @@ export async function jobTwins(options: JobTwinsOptions): Promise<void> {
   }
 }
 
-async function oneJob(hub: RunningHub, devices: number, round: number): Promise<Round> {
+/** @throws Error when not every device was updated, or one twice */
+export async function oneJob(hub: RunningHub, devices: number, round: number): Promise<Round> {
   const id = `round-${round}`;
   const updateTwin = { tags: { building: `b${round}` }, properties: { desired: { interval: round, mode: 'auto' } } };
   const body = { type: 'scheduleUpdateTwin', queryCondition: '*', updateTwin };

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { adapterLine } from './adapter-line.ts';
 import { clusterConnects } from './cluster-connects.ts';
 import { clusterIn } from './cluster-in.ts';
+import { clusterJobs } from './cluster-jobs.ts';
 import { clusterOut } from './cluster-out.ts';
 import { commandRoundtrip } from './command-roundtrip.ts';
 import { configurations } from './configurations.ts';
@@ -97,6 +98,8 @@ async function run(bench: string | undefined): Promise<void> {
   } else if (bench === 'cluster-connects') {
     const [devices, underWay] = [Number(values.devices ?? 20_000), Number(values['under-way'] ?? 5000)];
     await clusterConnects({ ...common, ...timing(), devices, underWay });
+  } else if (bench === 'cluster-jobs') {
+    await clusterJobs({ ...common, devices: Number(values.devices ?? 5000) });
   } else if (bench === 'cluster-out') {
     const [events, payloadBytes] = [count('events'), count('payload')];
     await clusterOut({ ...common, events, payloadBytes, readers: count('readers') });

@@ -34,6 +34,11 @@ export function processTreeCpuSeconds(pid: number): number {
   return sum;
 }
 
+/** The process that has started this one: of a connection's process of PostgreSQL that is the server. */
+export function parentOf(pid: number): number {
+  return Number(statFields(pid)[1]);
+}
+
 /** Resident memory now, in MiB. */
 export function residentMiB(pid: number): number {
   return statusKiB(pid, 'VmRSS') / 1024;

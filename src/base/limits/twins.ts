@@ -31,6 +31,8 @@ export const twinsLimits = {
    */
   desiredLookMs: 30 * SECOND_MS,
   desiredLookAtOnce: 100,
+  /** Bytes of documents that a step over many twins has in its hands at a time: some milliseconds of the loop. */
+  twinBytesTogetherMax: 256 * KiB,
   /** Events of twins that are written to the event log at a time, and the time until they are tried again when it fails. */
   twinEventsAtOnce: 256,
   twinEventsRetryMs: 1 * SECOND_MS,

@@ -4,10 +4,12 @@
  * or finds the mark.
  */
 import { randomInt } from 'node:crypto';
+import { sql } from 'kysely';
 import type { IdentityChange } from '../../core/identity/ports.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { configuredOf, readFacts } from './configuration-rows.ts';
 import { DEVICES, MODULES } from './configurations.ts';
+import { directOf } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { rowsBy } from './statements.ts';
 
@@ -23,12 +25,26 @@ export function markTwin(tx: Transaction, key: IdentityKey): Promise<boolean> {
   return markTwins(tx, [key]);
 }
 
-/** The same of several. */
+/** The same of several, each of which is named once. */
 export async function markTwins(tx: Transaction, keys: readonly IdentityKey[]): Promise<boolean> {
   const [facts] = await rowsBy<{ is_any: number }>(tx, 'select is_any from configuration_facts where id = 1');
   if (facts.is_any !== 1 || keys.length === 0) return false;
-  for (const key of keys) await mark(tx, key);
+  if (directOf(tx) !== undefined) for (const key of keys) await mark(tx, key);
+  else await markTogether(tx, keys);
   return true;
+}
+
+/** Sorted, so that two who do so do not wait for each other in a circle. */
+async function markTogether(tx: Transaction, keys: readonly IdentityKey[]): Promise<void> {
+  await sql`
+    insert into configuration_marks (device_id, module_id, touched)
+    select * from unnest(
+      ${keys.map(({ deviceId }) => deviceId)}::text[], ${keys.map(({ moduleId }) => moduleId ?? '')}::text[],
+      ${keys.map(() => randomInt(TOUCHED_FIRST_MAX))}::bigint[]
+    ) as marked (device_id, module_id, touched)
+    order by device_id, module_id
+    on conflict (device_id, module_id) do update set touched = configuration_marks.touched + 1
+  `.execute(tx);
 }
 
 /** Of twins whose reported properties have changed: nothing where no condition looks at those. */

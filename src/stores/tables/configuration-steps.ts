@@ -30,9 +30,9 @@ import { type Found, subjectsAt } from './configuration-subjects.ts';
 import { engineOf } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { rowsBy } from './statements.ts';
+import { carryTwinChange } from './twin-changes.ts';
 import { keyOf } from './twin-events.ts';
 import { twinOf } from './twin-text.ts';
-import { carryTwinChange } from './twins.ts';
 
 export interface StepTaken {
   readonly step: Step;

@@ -18,11 +18,8 @@ import { directOf } from './engine.ts';
 import { COMPLETED, deviceJobOf, deviceStates, eventOf, FAILED, RUNNING, WAITING, workOf } from './job-rows.ts';
 import { heldJob } from './jobs.ts';
 import type { Transaction } from './schema.ts';
+import { carryTwinChanges, type TwinChanged } from './twin-changes.ts';
 import { keepTwinEvents, keyOf } from './twin-events.ts';
-import { carryTwinChange } from './twins.ts';
-
-/** Rows of one statement: both engines bound the values that it may have. */
-const ROWS_AT_ONCE = 100;
 
 const INSERT = `insert into job_devices (job, device_id, module_id, state, asks, created_time, start_time, end_time, result)
   values (?, ?, ?, ?, ?, ?, 0, 0, '') on conflict (job, device_id, module_id) do nothing
@@ -44,19 +41,14 @@ export async function selectDevices(
       added += direct.all(INSERT, [hold.id, deviceId, moduleId ?? '', WAITING, asks, now]).length;
     }
   } else {
-    for (let at = 0; at < keys.length; at += ROWS_AT_ONCE) {
-      const rows = keys.slice(at, at + ROWS_AT_ONCE).map(({ deviceId, moduleId = '' }) => ({
-        ...{ job: hold.id, device_id: deviceId, module_id: moduleId, state: WAITING, asks, created_time: now },
-        ...{ start_time: 0, end_time: 0, result: '' },
-      }));
-      const own = await tx
-        .insertInto('job_devices')
-        .values(rows)
-        .onConflict((conflict) => conflict.doNothing())
-        .returning('device_id')
-        .execute();
-      added += own.length;
-    }
+    const own = await sql`
+      insert into job_devices (job, device_id, module_id, state, asks, created_time, start_time, end_time, result)
+      select ${hold.id}, device_id, module_id, ${WAITING}::int, ${asks}::int, ${now}::bigint, 0, 0, ''
+      from unnest(${keys.map(({ deviceId }) => deviceId)}::text[], ${keys.map(({ moduleId }) => moduleId ?? '')}::text[])
+        as chosen (device_id, module_id)
+      on conflict do nothing
+    `.execute(tx);
+    added = Number(own.numAffectedRows);
   }
   // A piece whose answer was lost comes again: what it has added before does not count twice.
   await tx
@@ -87,7 +79,6 @@ export async function updateJobTwins(
   hold: Hold,
   terms: TwinBatchTerms,
 ): Promise<TwinBatchDone | undefined> {
-  const begun = performance.now();
   const job = await heldJob(tx, hold);
   const work = job && workOf(job);
   if (job?.status !== 'running' || work?.kind !== 'scheduleUpdateTwin') return undefined;
@@ -108,31 +99,27 @@ export async function updateJobTwins(
           .execute()
   ) as readonly { device_id: string; module_id: string; created_time: number }[];
   const change = { ifMatch: '*', time: now, withEvents: terms.withTwinEvents };
-  const notes: DesiredNote[] = [];
+  const names = rows.map((row) => keyOf(row.device_id, row.module_id));
+  const changed = await carryTwinChanges(tx, names, work.change, change, msMax);
+  const done = changed.length;
+  const notes = changed.flatMap(({ note }) => note ?? []);
   const keys: IdentityKey[] = [];
+  const refused: DeviceJob[] = [];
   const events: TwinEvent[] = [];
-  let failed = 0;
-  let done = 0;
-  for (const row of rows) {
-    const key = keyOf(row.device_id, row.module_id);
-    const { outcome, note } = await carryTwinChange(tx, key, work.change, change);
-    if (note !== undefined) notes.push(note);
+  for (const [at, { outcome }] of changed.entries()) {
+    const key = names[at];
     const error = outcome.kind === 'done' ? undefined : refusedBy(outcome, key);
     const record: DeviceJob = {
       ...{ key, jobId: hold.id, kind: work.kind, state: error === undefined ? 'completed' : 'failed' },
-      ...{ createdTime: Number(row.created_time), startTime: now, endTime: now },
+      ...{ createdTime: Number(rows[at].created_time), startTime: now, endTime: now },
       result: error && { kind: 'error', ...error },
     };
     if (error === undefined) keys.push(key);
-    else {
-      failed += 1;
-      await keepRecord(tx, record);
-    }
+    else refused.push(record);
     if (terms.withEvents) events.push(eventOf(record, now));
-    done += 1;
-    // The others of this batch wait for the whole of it.
-    if (performance.now() - begun >= msMax) break;
   }
+  await keepRecords(tx, hold.id, refused);
+  const failed = refused.length;
   if (events.length > 0) await keepTwinEvents(tx, events);
   const isMarked = await markTwins(tx, keys);
   const last = rows[done - 1];
@@ -164,7 +151,7 @@ export async function updateJobTwins(
   return { batch: { completed: done - failed, failed, goesOn }, keys, change: work.change, notes, isMarked };
 }
 
-type Outcome = Awaited<ReturnType<typeof carryTwinChange>>['outcome'];
+type Outcome = TwinChanged['outcome'];
 
 function refusedBy(outcome: Exclude<Outcome, { kind: 'done' }>, { deviceId, moduleId }: IdentityKey): JobError {
   if (outcome.kind === 'refused') return { code: outcome.code, message: outcome.message };
@@ -173,17 +160,40 @@ function refusedBy(outcome: Exclude<Outcome, { kind: 'done' }>, { deviceId, modu
     : { code: 'ModuleNotFound', message: `The module ${moduleId} of ${deviceId} does not exist.` };
 }
 
+async function keepRecords(tx: Transaction, job: string, records: readonly DeviceJob[]): Promise<void> {
+  if (records.length === 0) return;
+  if (directOf(tx) !== undefined) {
+    for (const record of records) await keepRecord(tx, record);
+    return;
+  }
+  const rows = records.map(rowOf);
+  await sql`
+    update job_devices set state = kept.state, asks = kept.asks, start_time = kept.start_time, end_time = kept.end_time, result = kept.result
+    from unnest(
+      ${records.map(({ key }) => key.deviceId)}::text[], ${records.map(({ key }) => key.moduleId ?? '')}::text[],
+      ${rows.map(({ state }) => state)}::int[], ${rows.map(({ asks }) => asks)}::int[],
+      ${rows.map((row) => row.start_time)}::bigint[], ${rows.map((row) => row.end_time)}::bigint[],
+      ${rows.map(({ result }) => result)}::text[]
+    ) as kept (device_id, module_id, state, asks, start_time, end_time, result)
+    where job_devices.job = ${job} and job_devices.device_id = kept.device_id and job_devices.module_id = kept.module_id
+  `.execute(tx);
+}
+
+function rowOf({ state, startTime, endTime, result, kind }: DeviceJob) {
+  return {
+    state: deviceStates.indexOf(state),
+    asks: kind === 'scheduleDeviceMethod' && (state === 'waiting' || state === 'running') ? 1 : 0,
+    start_time: startTime,
+    end_time: endTime,
+    result: result === undefined ? '' : JSON.stringify(result),
+  };
+}
+
 async function keepRecord(tx: Transaction, record: DeviceJob): Promise<void> {
-  const { key, jobId, state, startTime, endTime, result, kind } = record;
+  const { key, jobId } = record;
   await tx
     .updateTable('job_devices')
-    .set({
-      state: deviceStates.indexOf(state),
-      asks: kind === 'scheduleDeviceMethod' && (state === 'waiting' || state === 'running') ? 1 : 0,
-      start_time: startTime,
-      end_time: endTime,
-      result: result === undefined ? '' : JSON.stringify(result),
-    })
+    .set(rowOf(record))
     .where('job', '=', jobId)
     .where('device_id', '=', key.deviceId)
     .where('module_id', '=', key.moduleId ?? '')

@@ -112,8 +112,9 @@ import {
 import type { Transaction } from './schema.ts';
 import { dropSecrets, findSecret, hubSecret, replaceSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
+import { changeTwin } from './twin-changes.ts';
 import { dropTwinEvents, twinEvents } from './twin-events.ts';
-import { changeTwin, desiredNewer, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
+import { desiredNewer, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
 
 type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
 

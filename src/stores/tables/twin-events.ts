@@ -1,9 +1,10 @@
+import { sql } from 'kysely';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import type { KeptTwinEvent, TwinEvent } from '../../core/twins/ports.ts';
 import { directOf, padded } from './engine.ts';
 import type { Transaction } from './schema.ts';
 
-/** Events of one statement: eight parameters each, below what both engines take. */
+/** Events that one statement names. */
 const EVENTS_PER_STATEMENT = 256;
 
 const KEEP = `insert into twin_events (device_id, module_id, generation_id, version, time, kind, content)
@@ -18,18 +19,19 @@ export async function keepTwinEvents(tx: Transaction, events: readonly TwinEvent
     }
     return;
   }
-  for (let at = 0; at < events.length; at += EVENTS_PER_STATEMENT) {
-    const rows = events.slice(at, at + EVENTS_PER_STATEMENT).map((event) => ({
-      device_id: event.key.deviceId,
-      module_id: event.key.moduleId ?? '',
-      generation_id: event.generationId,
-      version: event.version,
-      time: event.time,
-      kind: event.kind,
-      content: event.content,
-    }));
-    await tx.insertInto('twin_events').values(rows).execute();
-  }
+  if (events.length === 0) return;
+  // Numbered in the order in which they are given.
+  await sql`
+    insert into twin_events (device_id, module_id, generation_id, version, time, kind, content)
+    select device_id, module_id, generation_id, version, time, kind, content
+    from unnest(
+      ${events.map(({ key }) => key.deviceId)}::text[], ${events.map(({ key }) => key.moduleId ?? '')}::text[],
+      ${events.map(({ generationId }) => generationId)}::text[], ${events.map(({ version }) => version)}::bigint[],
+      ${events.map(({ time }) => time)}::bigint[], ${events.map(({ kind }) => kind)}::text[],
+      ${events.map(({ content }) => content)}::text[]
+    ) with ordinality as kept (device_id, module_id, generation_id, version, time, kind, content, nth)
+    order by nth
+  `.execute(tx);
 }
 
 export async function twinEvents(tx: Transaction, countMax: number): Promise<readonly KeptTwinEvent[]> {
@@ -60,6 +62,14 @@ export async function dropTwinEvents(tx: Transaction, sequences: readonly number
 
 export function keyOf(deviceId: string, moduleId: string): IdentityKey {
   return moduleId === '' ? { deviceId } : { deviceId, moduleId };
+}
+
+/** As the rows of both engines are ordered. */
+export function byKey(a: IdentityKey, b: IdentityKey): number {
+  if (a.deviceId !== b.deviceId) return a.deviceId < b.deviceId ? -1 : 1;
+  const [left, right] = [a.moduleId ?? '', b.moduleId ?? ''];
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
 }
 
 /** First and last of each run of numbers that follow one another: none stands in a run that is not among them. */

@@ -6,27 +6,31 @@ import { CompiledQuery } from 'kysely';
 import { assert } from '../../base/assert.ts';
 import { limits } from '../../base/limits.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import { carryOut, reportedContent } from '../../core/twins/changes.ts';
+import { reportedContent } from '../../core/twins/changes.ts';
 import { mayFollow, reportAll, reportedSize, tailEntry } from '../../core/twins/kept.ts';
 import type {
-  ChangeTerms,
   DesiredChanges,
   DesiredNote,
-  DesiredText,
   Report,
   ReportOutcome,
   ReportTerms,
   TwinEvent,
-  TwinRefusal,
 } from '../../core/twins/ports.ts';
 import { freshTwin } from '../../core/twins/rules.ts';
-import type { ReportedPatch, Twin, TwinChange } from '../../core/twins/types.ts';
+import type { ReportedPatch } from '../../core/twins/types.ts';
 import { markReported, markTwin } from './configuration-marks.ts';
-import { statesOf } from './configuration-rows.ts';
-import { directOf, keepingRows, lockingRows, numbered, padded } from './engine.ts';
+import { directOf, lockingRows, numbered, padded } from './engine.ts';
 import type { Transaction } from './schema.ts';
-import { keepTwinEvents } from './twin-events.ts';
+import { byKey, keepTwinEvents } from './twin-events.ts';
 import { type TwinText, twinOf } from './twin-text.ts';
+import {
+  documentsOf,
+  holdTwins,
+  keepPatchesTogether,
+  type SavedTwin,
+  saveTogether,
+  type TwinPatch,
+} from './twins-together.ts';
 
 export async function loadTwin(
   tx: Transaction,
@@ -70,82 +74,6 @@ export async function loadTwin(
   };
 }
 
-export interface TwinChanged {
-  /** Configurations are to be looked at. */
-  readonly isMarked?: boolean;
-  readonly outcome: { readonly kind: 'done'; readonly text: TwinText } | { readonly kind: 'gone' } | TwinRefusal;
-  readonly note?: DesiredNote;
-}
-
-/** What a back end wants, which leaves a mark for configurations. */
-export async function changeTwin(
-  tx: Transaction,
-  key: IdentityKey,
-  change: TwinChange,
-  terms: ChangeTerms,
-): Promise<TwinChanged> {
-  const changed = await carryTwinChange(tx, key, change, terms);
-  const { outcome } = changed;
-  if (outcome.kind !== 'done') return changed;
-  const states = await statesOf(tx, key, outcome.text.generationId);
-  const isMarked = await markTwin(tx, key);
-  return { ...changed, outcome: { kind: 'done', text: { ...outcome.text, states } }, isMarked };
-}
-
-/** The change alone, which configurations make as well. */
-export async function carryTwinChange(
-  tx: Transaction,
-  key: IdentityKey,
-  change: TwinChange,
-  terms: ChangeTerms,
-): Promise<TwinChanged> {
-  const held = await holdTwin(tx, key);
-  if (held === undefined) return { outcome: { kind: 'gone' } };
-  const { generationId } = held;
-  const before = twinOf(held);
-  const done = carryOut(before, change, terms);
-  if (done.kind === 'refused') return { outcome: done };
-  const { twin, desired, event } = done;
-  if (twin === before) return { outcome: { kind: 'done', text: held } };
-  const document = await saveTwin(tx, key, twin);
-  if (event && terms.withEvents) await keepTwinEvents(tx, [{ key, generationId, time: terms.time, ...event }]);
-  if (desired !== undefined) await keepPatch(tx, key, desired);
-  return {
-    outcome: { kind: 'done', text: { generationId, modelId: held.modelId, document, tail: '', states: null } },
-    ...(desired && { note: { key, generationId, version: desired.version } }),
-  };
-}
-
-const ADD_PATCH = 'insert into twin_patches (device_id, module_id, version, patch) values (?, ?, ?, ?)';
-const DROP_PATCHES = 'delete from twin_patches where device_id = ? and module_id = ? and version <= ?';
-
-/** Keeps what the device is told, and drops the oldest of what it was. */
-async function keepPatch(
-  tx: Transaction,
-  { deviceId, moduleId = '' }: IdentityKey,
-  desired: DesiredText,
-): Promise<void> {
-  const { version, text } = desired;
-  const old = version - limits.twinPatchesKept;
-  const direct = directOf(tx);
-  if (direct !== undefined) {
-    direct.all(ADD_PATCH, [deviceId, moduleId, version, text]);
-    if (old > 0) direct.all(DROP_PATCHES, [deviceId, moduleId, old]);
-    return;
-  }
-  const place = { device_id: deviceId, module_id: moduleId };
-  await tx
-    .insertInto('twin_patches')
-    .values({ ...place, version, patch: text })
-    .execute();
-  await tx
-    .deleteFrom('twin_patches')
-    .where('device_id', '=', deviceId)
-    .where('module_id', '=', moduleId)
-    .where('version', '<=', old)
-    .execute();
-}
-
 export async function reportTwins(
   tx: Transaction,
   reports: readonly Report[],
@@ -171,7 +99,7 @@ export async function reportTwins(
   return { outcomes, isMarked: await markReported(tx, changed) };
 }
 
-/** Which of the reports concern the same twin, in order. */
+/** Which of the reports concern the same twin, in order; twins in that of their keys, so that none who hold several wait in a circle. */
 function placesOfTwins(reports: readonly Report[]): Iterable<readonly number[]> {
   const places = new Map<string, number[]>();
   for (const [at, { key, generationId }] of reports.entries()) {
@@ -181,7 +109,7 @@ function placesOfTwins(reports: readonly Report[]): Iterable<readonly number[]> 
     if (known === undefined) places.set(name, [at]);
     else known.push(at);
   }
-  return places.values();
+  return [...places.values()].sort(([a], [b]) => byKey(reports[a].key, reports[b].key));
 }
 
 /** Of reported properties of which no device has said anything. */
@@ -230,7 +158,7 @@ async function reportOne(
   const before = twinOf(held);
   if (isLater(before.reported.version)) return asItIs(before.reported.version, before.changes);
   const { twin, outcomes } = reportAll(before, patches, time);
-  if (twin !== before) await saveTwin(tx, key, twin);
+  if (twin !== before) await saveTwins(tx, [{ key, twin, document: JSON.stringify(twin) }]);
   let last = before.reported.version;
   const versions = outcomes.map((outcome) => {
     if (outcome.kind !== 'done' || outcome.version === last) return undefined;
@@ -306,7 +234,11 @@ interface HeldRow {
  * The twin, held until the transaction ends, without the states of configurations; undefined when there is no such identity (of that
  * generation).
  */
-async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string): Promise<TwinText | undefined> {
+export async function holdTwin(
+  tx: Transaction,
+  key: IdentityKey,
+  generationId?: string,
+): Promise<TwinText | undefined> {
   const direct = directOf(tx);
   if (direct !== undefined) {
     const [row] = direct.all(HELD, [key.deviceId, key.moduleId ?? '']) as readonly HeldRow[];
@@ -317,54 +249,11 @@ async function holdTwin(tx: Transaction, key: IdentityKey, generationId?: string
     direct.all(ADD_TWIN, [key.deviceId, key.moduleId ?? '', generation, changes, desired.version, reported.version]);
     return { generationId: generation, modelId: '', document: null, tail: '', states: null };
   }
-  const identity = await keepingRows(
-    tx,
-    tx
-      .selectFrom('identities')
-      .select('generation_id')
-      .where('device_id', '=', key.deviceId)
-      .where('module_id', '=', key.moduleId ?? ''),
-  ).executeTakeFirst();
-  if (identity === undefined) return undefined;
-  if (generationId !== undefined && identity.generation_id !== generationId) return undefined;
-  const generation = identity.generation_id;
-  const fresh = freshTwin();
-  await tx
-    .insertInto('twins')
-    .values({
-      device_id: key.deviceId,
-      module_id: key.moduleId ?? '',
-      generation_id: generation,
-      changes: fresh.changes,
-      desired_version: fresh.desired.version,
-      reported_version: fresh.reported.version,
-      reported_size: 0,
-      model_id: '',
-      tail: '',
-    })
-    .onConflict((conflict) => conflict.columns(['device_id', 'module_id']).doNothing())
-    .execute();
-  const row = await lockingRows(
-    tx,
-    tx
-      .selectFrom('twins')
-      .select(['tail', 'model_id'])
-      .where('device_id', '=', key.deviceId)
-      .where('module_id', '=', key.moduleId ?? ''),
-  ).executeTakeFirstOrThrow();
-  const text = await tx
-    .selectFrom('twin_documents')
-    .select('document')
-    .where('device_id', '=', key.deviceId)
-    .where('module_id', '=', key.moduleId ?? '')
-    .executeTakeFirst();
-  return {
-    generationId: generation,
-    modelId: row.model_id,
-    document: text?.document ?? null,
-    tail: row.tail,
-    states: null,
-  };
+  const [held] = await holdTwins(tx, [key]);
+  if (held === undefined || (generationId !== undefined && held.generationId !== generationId)) return undefined;
+  const { generationId: generation, modelId, tail } = held;
+  const [document] = await documentsOf(tx, [key]);
+  return { generationId: generation, modelId, document, tail, states: null };
 }
 
 const SAVE_DOCUMENT = `insert into twin_documents (device_id, module_id, document) values (?, ?, ?)
@@ -372,35 +261,33 @@ const SAVE_DOCUMENT = `insert into twin_documents (device_id, module_id, documen
 const SAVE_TWIN = `update twins set changes = ?, desired_version = ?, reported_version = ?, reported_size = ?, tail = ''
   where device_id = ? and module_id = ?`;
 
-async function saveTwin(tx: Transaction, key: IdentityKey, twin: Twin): Promise<string> {
-  const document = JSON.stringify(twin);
+/** @param saved twins that are held, each of them once */
+export async function saveTwins(tx: Transaction, saved: readonly SavedTwin[]): Promise<void> {
+  if (saved.length === 0) return;
   const direct = directOf(tx);
-  if (direct !== undefined) {
+  if (direct === undefined) return saveTogether(tx, saved);
+  for (const { key, twin, document } of saved) {
     const { deviceId, moduleId = '' } = key;
     direct.all(SAVE_DOCUMENT, [deviceId, moduleId, document]);
     const versions = [twin.changes, twin.desired.version, twin.reported.version, reportedSize(twin)];
     direct.all(SAVE_TWIN, [...versions, deviceId, moduleId]);
-    return document;
   }
-  const place = { device_id: key.deviceId, module_id: key.moduleId ?? '' };
-  await tx
-    .insertInto('twin_documents')
-    .values({ ...place, document })
-    .onConflict((conflict) => conflict.columns(['device_id', 'module_id']).doUpdateSet({ document }))
-    .execute();
-  await tx
-    .updateTable('twins')
-    .set({
-      changes: twin.changes,
-      desired_version: twin.desired.version,
-      reported_version: twin.reported.version,
-      reported_size: reportedSize(twin),
-      tail: '',
-    })
-    .where('device_id', '=', place.device_id)
-    .where('module_id', '=', place.module_id)
-    .execute();
-  return document;
+}
+
+const ADD_PATCH = 'insert into twin_patches (device_id, module_id, version, patch) values (?, ?, ?, ?)';
+const DROP_PATCHES = 'delete from twin_patches where device_id = ? and module_id = ? and version <= ?';
+
+/** Keeps what devices are told, and drops the oldest of what they were. */
+export async function keepPatches(tx: Transaction, patches: readonly TwinPatch[]): Promise<void> {
+  if (patches.length === 0) return;
+  const direct = directOf(tx);
+  if (direct === undefined) return keepPatchesTogether(tx, patches);
+  for (const { key, desired } of patches) {
+    const { deviceId, moduleId = '' } = key;
+    direct.all(ADD_PATCH, [deviceId, moduleId, desired.version, desired.text]);
+    const old = desired.version - limits.twinPatchesKept;
+    if (old > 0) direct.all(DROP_PATCHES, [deviceId, moduleId, old]);
+  }
 }
 
 export async function nameModel(

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import pg from 'pg';
+import type { IdentityKey } from '../../core/identity/types.ts';
+import { exampleIdentity } from '../contract/identities.ts';
+import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
+
+/** The database writes down each statement that changes one of the tables, and the rows of it. */
+async function watched(open: () => Promise<OpenedPostgres>, names: readonly string[]) {
+  const opened = await open();
+  await opened.query(`create table seen (nth serial, name text, device_id text);
+    create function see_statement() returns trigger language plpgsql as
+      $$begin insert into seen (name) values (tg_table_name); return null; end$$;
+    create function see_row() returns trigger language plpgsql as
+      $$begin insert into seen (name, device_id) values (tg_table_name, new.device_id); return null; end$$;`);
+  for (const name of names) {
+    await opened.query(`create trigger each_statement after insert or update or delete on ${name}
+      for each statement execute function see_statement();
+      create trigger each_row after insert or update on ${name} for each row execute function see_row();`);
+  }
+  const client = new pg.Client({ connectionString: opened.url, options: `-c search_path=${opened.schema}` });
+  await client.connect();
+  return {
+    tables: opened.tables,
+    /** Since the last time. */
+    async seen(): Promise<{ readonly statements: number; readonly devices: readonly string[] }> {
+      const { rows } = await client.query<{ device_id: string | null }>('select device_id from seen order by nth');
+      await client.query('delete from seen');
+      const devices = rows.flatMap(({ device_id: id }) => id ?? []);
+      return { statements: rows.length - devices.length, devices };
+    },
+    async create(keys: readonly IdentityKey[]) {
+      const writes = keys.map((key) => ({
+        ...{ kind: 'create' as const, countMax: 10_000 },
+        identity: exampleIdentity(key, { generationId: 'g1' }),
+      }));
+      for (const { kind } of await opened.tables.identities.write(writes)) assert.equal(kind, 'done');
+    },
+    async [Symbol.asyncDispose]() {
+      await client.end();
+      await opened.close();
+    },
+  };
+}
+
+const devices = (count: number): readonly IdentityKey[] =>
+  Array.from({ length: count }, (_, nth) => ({ deviceId: `d${String(nth).padStart(3, '0')}` }));
+
+withPostgres('twins together', (open) => {
+  test('a batch of a job takes as many statements for a hundred twins as for one', async () => {
+    await using at = await watched(open, ['twins', 'twin_documents', 'twin_patches', 'twin_events', 'job_devices']);
+    const keys = devices(100);
+    await at.create(keys);
+    const { jobs, twins } = at.tables;
+    const counts: number[] = [];
+    for (const count of [1, 100]) {
+      const id = `job-of-${count}`;
+      const change = { kind: 'merge' as const, tags: { count }, desired: { count } };
+      await jobs.create(
+        {
+          ...{ id, condition: '*', work: { kind: 'scheduleUpdateTwin', change }, createdTime: 1, createdBy: 'x' },
+          ...{ startTime: 1, maxExecutionMs: 60_000 },
+        },
+        9,
+      );
+      const held = await jobs.claim({
+        ...{ node: 'n1', isFirst: false, now: 2, leaseMs: 1000, runningMax: 9, withEvents: true },
+      });
+      const hold = held.find(({ hold }) => hold.id === id)?.hold;
+      assert.ok(hold !== undefined);
+      // Of some that are not there as well.
+      const chosen = [...keys.slice(0, count), { deviceId: 'gone' }, { deviceId: 'gone-too' }];
+      await at.seen();
+      await jobs.select(hold, { keys: chosen, next: undefined }, 3);
+      const terms = { now: 4, countMax: 200, msMax: 60_000, withEvents: true, withTwinEvents: true };
+      assert.deepEqual(await jobs.updateTwins(hold, terms), { completed: count, failed: 2, goesOn: false });
+      const { statements } = await at.seen();
+      counts.push(statements);
+    }
+    // The twin of the first has its row since.
+    assert.ok(counts[1] <= counts[0] + 1, `${counts}`);
+    const last = await twins.load(keys[99]);
+    assert.deepEqual([last?.twin.tags, last?.twin.desired.version], [{ count: 100 }, 2]);
+    const first = await twins.load(keys[0]);
+    assert.deepEqual([first?.twin.tags, first?.twin.desired.version], [{ count: 100 }, 3]);
+  });
+
+  test('reports of several twins hold these in the order of their keys, as a job does', async () => {
+    await using at = await watched(open, ['twins']);
+    const keys = devices(5);
+    await at.create(keys);
+    const { twins } = at.tables;
+    const report = async () => {
+      const patch = { text: '{"a":1}', sizeMax: 7 };
+      await twins.report(
+        keys.toReversed().map((key) => ({ key, generationId: 'g1', patch })),
+        { time: 5, withEvents: false },
+      );
+    };
+    await report();
+    await at.seen();
+    await report();
+    const { devices: order } = await at.seen();
+    assert.deepEqual(
+      order,
+      keys.map(({ deviceId }) => deviceId),
+    );
+  });
+});
