@@ -40,7 +40,6 @@ import { describeEndpoints, portalUrlOf } from './endpoints.ts';
 import { carryRollouts, openFiles } from './files.ts';
 import type { GreetingFacts } from './greeting.ts';
 import { joinNodes, shareDevices } from './join-nodes.ts';
-import { nodeNameOf } from './nodes/place.ts';
 import { measureArchives } from './observe/archive-metrics.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
 import { measureFiles } from './observe/file-metrics.ts';
@@ -112,6 +111,9 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
 
   const ownDuty = (duty: NodeDuty) => nodes && { isOwnDuty: () => nodes.membership.has(duty) };
   const nodeName = nodes?.membership.name;
+  // Work that nodes share is a process's: it takes up what those of its name before it have left.
+  const run = nodes?.membership.run ?? 'hub';
+  const mayWork = (): boolean => storage.nodes?.fence.mayAnswer() ?? true;
 
   const reach = reachOf(settings);
   const { tls, reload: reloadTls } = await openTls(settings, folder, reach.names, surroundings, nodes, storage);
@@ -166,7 +168,8 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     ...{ settings, telemetry, cursors: stores.cursors, clock: storage.clock, logger: log },
     routes: { current: () => routes.current(), onChange: (listener) => routes.watch(() => listener()) },
     ...{ folder: folder.file('archive'), staging: folder.file('archive-staging') },
-    node: settings.storage === 'cluster' ? nodeNameOf(settings) : 'hub',
+    node: nodeName ?? 'hub',
+    ...{ run, mayWork },
     observe: archiveTraffic.observe,
   });
   shutdown.add('archives', () => archive.close());
@@ -220,7 +223,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
     jobs: stores.jobs,
-    ...(nodeName !== undefined && { node: nodeName }),
+    ...(nodes && { node: run }),
     jobEvents: wantsSource(settings, 'deviceJobLifecycleEvents'),
     configurations: stores.configurations,
     fleet: () => stores.fleet,
@@ -283,8 +286,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     areas: files.room.areas,
     configurations: hub.configurations,
     limits: { devicesMax: settings.devicesMax, modulesPerDeviceMax: limits.modulesPerDeviceMax },
-    // It takes up what the process of this name before it has left.
-    holder: nodeName ?? 'hub',
+    ...{ holder: run, mayWork },
   });
   measureRegistryJobs(metrics.registry, registryJobs.totals);
   state.jobRunner.start();
@@ -352,7 +354,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const delivery = openDelivery({
     ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, enrichments, clock, recorder, log, shutdown },
     markOf: routing.markOf,
-    node: nodeName ?? 'hub',
+    ...{ node: run, mayWork },
     eventHubSink: (endpoint) => eventHubSink(() => hubs.of(endpoint), storage.codec),
     kafkaSink: (endpoint) => kafkaEndpointSink(endpoint, { clock, log }),
     storeClock: storage.clock,

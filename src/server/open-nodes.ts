@@ -40,6 +40,7 @@ export async function openNodes(parts: NodesSurroundings): Promise<Nodes> {
   await nodes.membership.awaitName();
   // What is written before it joins is its own: that it has started.
   shared.fence.mayAnswer = () => nodes.membership.isValid || !nodes.membership.hasJoined;
+  shared.fence.standing = () => nodes.membership.standing;
   shutdown.add('node', () => nodes.close());
   return nodes;
 }

@@ -6,45 +6,13 @@ import type { JobJson } from '../../src/api/jobs.ts';
 import { limits } from '../../src/base/limits.ts';
 import { apiOf } from '../drivers/api.ts';
 import { ownerOf } from '../drivers/back-end.ts';
-import {
-  type ClusterDevice,
-  clusterMissing,
-  connectDevice,
-  makeDevice,
-  startCluster,
-  subscribeAll,
-} from '../drivers/cluster.ts';
-import type { TestHub } from '../drivers/hub.ts';
+import { clusterMissing, makeDevice, startCluster } from '../drivers/cluster.ts';
 import { until } from '../drivers/until.ts';
+import { answering } from './answering-device.ts';
 
 const missing = clusterMissing();
 if (missing !== undefined) process.stderr.write(`NOT TESTED: jobs of a cluster (${missing})\n`);
 const skip = missing ?? false;
-
-/** Connects a device that counts its methods, and answers them or keeps still. */
-async function answering(node: TestHub, id: string, asked: Map<string, number>, answers: boolean) {
-  const device: ClusterDevice = await connectDevice(node, id);
-  assert.equal(device.returnCode, 0);
-  await subscribeAll(device.client, id);
-  let isOpen = true;
-  void device.client.closed.then(() => {
-    isOpen = false;
-  });
-  const read = async (): Promise<void> => {
-    for (;;) {
-      // A method may come late, which `next` alone does not wait for.
-      while (isOpen && device.client.unread.length === 0) await sleep(20);
-      const { topic } = await device.client.next('publish');
-      // It hears of its desired properties, too.
-      if (!topic.startsWith('$iothub/methods/POST/')) continue;
-      asked.set(id, (asked.get(id) ?? 0) + 1);
-      const rid = topic.slice(topic.indexOf('?') + 1);
-      if (answers) device.client.publish({ topic: `$iothub/methods/res/200/?${rid}`, payload: '1' });
-    }
-  };
-  read().catch(() => {});
-  return device.client;
-}
 
 test('a method that waits for its device reaches it when it connects at another node', { skip }, async () => {
   await using cluster = await startCluster({ nodes: 2 });

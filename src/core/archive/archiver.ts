@@ -24,7 +24,10 @@ export interface ArchiverParts {
   readonly cursors: CursorStore;
   readonly store: ArchiveStore;
   readonly builders: FileBuilders;
+  /** As `CursorClaim.node`. */
   readonly node: string;
+  /** Whether this node may write files now: another one may have its part. Absent = always. */
+  readonly mayWork?: () => boolean;
   /** Of the stores: leases are counted by it. */
   readonly clock: Clock;
   readonly logger: Log;
@@ -161,7 +164,7 @@ class RunningArchiver implements Archiver {
         ...this.#parts,
         ...{ cursor, blocks, scheme: this.#schemeOf(partition), upload: this.#upload },
         signal: this.#closing.signal,
-        isHeld: () => this.#partitions.get(partition) === archive,
+        isHeld: () => this.#partitions.get(partition) === archive && this.#parts.mayWork?.() !== false,
         stored: (file) => this.#stored(file.events, file.bytes ?? 0, file.missed),
       });
       this.#partitions.set(partition, archive);

@@ -18,7 +18,7 @@ export interface RunnerParts extends MethodMeans {
   readonly store: JobStore;
   /** A piece of the devices that a condition is true of, behind `place`; undefined = from the beginning. */
   readonly select: (condition: string, place: SelectionPlace | undefined, signal: AbortSignal) => Promise<SelectedKeys>;
-  /** Names this node over its restarts. */
+  /** As `ClaimTerms.node`. */
   readonly node: string;
   readonly withTwinEvents: boolean;
   readonly withJobEvents: boolean;

@@ -35,8 +35,10 @@ export interface RegistryJobsParts {
   /** Makes a container of the hub's own. @throws HubError DefaultStorageEndpointNotConfigured */
   makeArea(lifeMs: number): JobArea;
   readonly limits: RegistryLimits;
-  /** Names this node to the others. */
+  /** As of `RegistryJobStore.claim`. */
   readonly holder: string;
+  /** As of `holdJob`. */
+  readonly mayWork?: () => boolean;
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly random: Random;
@@ -160,7 +162,15 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
       totals.failed += counts.failed - last.failed;
       last = counts;
     };
-    const held = holdJob(job, { store: records, holder, clock, signal, kept, turn: () => parts.turn() });
+    const held = holdJob(job, {
+      store: records,
+      holder,
+      clock,
+      signal,
+      kept,
+      mayWork: parts.mayWork,
+      turn: () => parts.turn(),
+    });
     try {
       await run(held, signal);
       return { state: 'completed', reason: '' };

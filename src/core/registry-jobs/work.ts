@@ -31,6 +31,8 @@ export function holdJob(
     readonly holder: string;
     readonly clock: { now(): number; monotonic(): number };
     readonly signal: AbortSignal;
+    /** Whether this node may go on now: another one may have the job. Absent = always. */
+    readonly mayWork?: () => boolean;
     turn(): Promise<void>;
     kept(counts: JobCounts): void;
   },
@@ -41,6 +43,7 @@ export function holdJob(
     monotonic: () => clock.monotonic(),
     async turn() {
       if (signal.aborted) throw new JobStopped('the hub stops');
+      if (parts.mayWork?.() === false) throw new JobStopped('this node has no lease');
       await parts.turn();
     },
     async keep(cursor, counts, errors = '') {

@@ -10,7 +10,7 @@ export interface ArchiveStoreParts {
   readonly endpoint: ArchiveEndpoint;
   /** Of archives whose store is a folder (setting `archiveFolder`): the endpoint's prefix is a folder in it. */
   readonly folder: string;
-  /** Of this process. */
+  /** The name of this node. */
   readonly node: string;
   /** Where files lie on their way to another store. */
   readonly staging: string;

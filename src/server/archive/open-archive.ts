@@ -26,6 +26,9 @@ export interface OpenArchiveParts {
   readonly folder: string;
   readonly staging: string;
   readonly node: string;
+  /** As `OpenArchivesParts`. */
+  readonly run: string;
+  readonly mayWork?: () => boolean;
   /** Of the stores. */
   readonly clock: Clock;
   readonly logger: Log;

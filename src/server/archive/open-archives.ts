@@ -24,6 +24,9 @@ export interface OpenArchivesParts extends Pick<ArchiveStoreParts, 'folder' | 's
   readonly log: RoutedLog;
   readonly cursors: CursorStore;
   readonly node: string;
+  /** As `CursorClaim.node`. */
+  readonly run: string;
+  readonly mayWork?: () => boolean;
   /** Of the stores. */
   readonly clock: Clock;
   readonly logger: Log;
@@ -66,7 +69,8 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
       const store = await openArchiveStore({ ...parts, endpoint, ca });
       const archiver = startArchiver({
         ...{ endpoint, slot: placed.slot, since: placed.since, store, builders },
-        ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.node, clock, logger },
+        ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.run, clock, logger },
+        ...(parts.mayWork && { mayWork: parts.mayWork }),
         enriched: (records) => enrichments.enriched(endpoint.name, records),
       });
       return { archiver, store };

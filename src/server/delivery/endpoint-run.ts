@@ -111,10 +111,10 @@ export class EndpointRun {
   }
 
   #start(cursor: HeldCursor): void {
-    const { log, cursors, clock, chance } = this.#parts;
+    const { log, cursors, clock, chance, mayWork } = this.#parts;
     const run = new PartitionRun(
       {
-        ...{ log, cursors, clock, chance, sink: this.#sink, gate: this.#gate, slots: 1 << this.placed.slot },
+        ...{ log, cursors, clock, chance, mayWork, sink: this.#sink, gate: this.#gate, slots: 1 << this.placed.slot },
         enriched: (records) => this.#parts.enriched(this.placed.endpoint.name, records),
         told: {
           taken: (events) => {

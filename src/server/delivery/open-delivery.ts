@@ -29,8 +29,9 @@ export interface OpenDeliveryParts extends StoredSinks {
   readonly markOf: RoutingMarkReader;
   readonly cursors: CursorStore;
   readonly enrichments: Enrichments;
-  /** This node's name. */
+  /** As `DeliveryParts`. */
   readonly node: string;
+  readonly mayWork: () => boolean;
   readonly clock: Clock;
   /** Of the stores. */
   readonly storeClock: Pick<Clock, 'now'>;
@@ -49,7 +50,7 @@ export function openDelivery(parts: OpenDeliveryParts): OpenDelivery {
   const { settings, hubName, routes, clock, log, recorder } = parts;
   const delivery = new Delivery({
     log: routedLog(parts.telemetry, parts.markOf),
-    ...{ cursors: parts.cursors, clock, node: parts.node, hubLog: log },
+    ...{ cursors: parts.cursors, clock, node: parts.node, mayWork: parts.mayWork, hubLog: log },
     storeTime: () => parts.storeClock.now(),
     chance: () => randomBytes(1)[0] / 255,
     sinkOf(endpoint) {

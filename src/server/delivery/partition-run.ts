@@ -29,6 +29,8 @@ export interface PartitionParts {
   readonly slots: number;
   /** All of them, or the first ones. */
   enriched(records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]>;
+  /** As `DeliveryParts.mayWork`. */
+  readonly mayWork: (() => boolean) | undefined;
   /** From 0 to 1. */
   chance(): number;
   readonly told: PartitionListener;
@@ -131,13 +133,14 @@ export class PartitionRun {
 
   async #deliver(batch: RoutedBatch): Promise<Delivered | undefined> {
     if (this.#isOver) return undefined;
-    const { sink, enriched, told } = this.#parts;
+    const { sink, enriched, told, mayWork } = this.#parts;
     const { records, next } = batch;
     let outcome: Delivered;
     let events: readonly RoutedEvent[];
     try {
       events = await enriched(records);
       if (this.#isOver) return undefined;
+      if (mayWork?.() === false) return { kind: 'retry', reason: 'this node has no lease at the moment' };
       outcome = await sink.deliver({ partition: this.partition, events }, this.#abort.signal);
     } catch (error) {
       outcome = { kind: 'retry', reason: (error as Error).message };

@@ -11,8 +11,10 @@ export interface DeliveryParts {
   readonly clock: Clock;
   /** The time that the store counts leases by, UTC milliseconds. */
   storeTime(): number;
-  /** This node's name. */
+  /** As `CursorClaim.node`. */
   readonly node: string;
+  /** Whether this node may hand events over now: another one may have its part. Absent = always. */
+  readonly mayWork?: () => boolean;
   /** From 0 to 1. */
   chance(): number;
   sinkOf(endpoint: Endpoint): EndpointSink;

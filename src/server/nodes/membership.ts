@@ -7,6 +7,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { JoiningNode, Lease, LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
+import { runOf, type Standing } from '../../core/nodes/runs.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
 
 export interface MembershipParts {
@@ -55,6 +56,8 @@ interface Known {
 }
 
 export class Membership {
+  /** Names this process among all that have had its node's name, over its joins. */
+  readonly run: string;
   readonly #parts: MembershipParts;
   readonly #clock: Clock;
   readonly #watchers: MembershipWatcher[] = [];
@@ -85,7 +88,8 @@ export class Membership {
   constructor(parts: MembershipParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
-    this.#own = this.#freshId();
+    this.run = this.#freshId();
+    this.#own = this.run;
   }
 
   /** Names this run of the node, from its last join on. */
@@ -104,6 +108,12 @@ export class Membership {
   /** Whether this node has had a lease. */
   get hasJoined(): boolean {
     return this.#hasJoined;
+  }
+
+  /** As which process the tables know this one. */
+  get standing(): Standing {
+    const { name, folder } = this.#parts.node;
+    return { id: this.#own, name, folder, hasJoined: this.#hasJoined };
   }
 
   /** Whether this node may answer for the hub now. Cheap. */
@@ -388,7 +398,7 @@ export class Membership {
   }
 
   #freshId(): string {
-    return `${this.#parts.node.name}/${this.#parts.random.bytes(8).toString('hex')}`;
+    return runOf(this.#parts.node.name, this.#parts.random.bytes(8).toString('hex'));
   }
 
   #sleep(ms: number): Promise<void> {

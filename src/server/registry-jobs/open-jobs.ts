@@ -34,8 +34,9 @@ export interface OpenJobsParts {
   readonly areas: FilesRoom['areas'];
   readonly configurations: Guarded<Configurations>;
   readonly limits: RegistryLimits;
-  /** Names this node to the others that share the stores. */
+  /** As of `createRegistryJobs`. */
   readonly holder: string;
+  readonly mayWork: () => boolean;
   readonly recorder: Recorder;
   readonly clock: Clock;
   readonly random: Random;

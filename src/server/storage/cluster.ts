@@ -18,7 +18,7 @@ import { brokerMetrics } from './broker-metrics.ts';
 import { databaseCheck, kafkaCheck } from './cluster-checks.ts';
 import type { EmbeddedParts } from './embedded-parts.ts';
 import { createLogMetrics } from './log-metrics.ts';
-import type { Storage } from './storage.ts';
+import type { SharedByNodes, Storage } from './storage.ts';
 
 const DAY_MS = 86_400_000;
 /** As presence names itself where no other node shares the places. */
@@ -39,7 +39,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const cluster = await KafkaCluster.open({ brokers: settings.kafkaBrokers, access: accessOf(parts), log });
   steps.add('connections to Kafka', async () => cluster.close());
   const metrics = createLogMetrics();
-  const fence = { mayAnswer: () => true };
+  const fence: SharedByNodes['fence'] = { mayAnswer: () => true, standing: () => undefined };
   const openLog = async (
     name: string,
     partitionCount: number,
@@ -85,6 +85,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     ...{ url: settings.postgresUrl ?? '', schema: settings.postgresSchema, cipher, log, clock },
     node: nodeNameOf(settings),
     mayWrite: () => fence.mayAnswer(),
+    standing: () => fence.standing(),
     keepsLifecycle: wantsSource(settings, 'deviceLifecycleEvents'),
     queryIndexes: settings.queryIndexes
       .map((name) => fieldOf(name.split('.'), 'devices'))

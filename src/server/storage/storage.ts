@@ -5,6 +5,7 @@
 import type { Metric } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
 import type { RecordCodec } from '../../core/events/ports.ts';
+import type { Standing } from '../../core/nodes/runs.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
@@ -28,8 +29,11 @@ export interface LogOnDisk {
 }
 
 export interface SharedByNodes extends NodeStores {
-  /** Whether this node may answer for the hub: asked before what devices have sent is written, and before that is acknowledged. Set once it has a lease. */
-  readonly fence: { mayAnswer: () => boolean };
+  /**
+   * Whether this node may answer for the hub: asked before what devices have sent is written, and before that is acknowledged; and as which
+   * process it takes work that nodes share. Set once its name is free.
+   */
+  readonly fence: { mayAnswer: () => boolean; standing: () => Standing | undefined };
 }
 
 export interface Storage {

@@ -5,6 +5,7 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { HubError } from '../../core/errors.ts';
 import type { OperationName } from '../tables/operations.ts';
+import { WithoutLease } from './fence.ts';
 
 /** What they write is in rows of the fleet, or of authorities, which the hub knows by heart as it does identities. */
 const OF_ROWS = /^(identities|authorities|twins|configurations|jobs|presence)\./;
@@ -33,7 +34,9 @@ export class LostAnswers {
     try {
       return await work;
     } catch (error) {
-      if (OF_ROWS.test(name) && error instanceof HubError && error.code === 'ServiceUnavailable') this.#lost();
+      const isUnknown =
+        error instanceof HubError && error.code === 'ServiceUnavailable' && !(error instanceof WithoutLease);
+      if (isUnknown && OF_ROWS.test(name)) this.#lost();
       throw error;
     }
   }

@@ -26,6 +26,7 @@ import { batchedReads } from './batched-reads.ts';
 import { connect } from './connections.ts';
 import { DatabaseClock } from './database-clock.ts';
 import { enqueueAtOnce } from './enqueue-at-once.ts';
+import { Fence, type FenceParts } from './fence.ts';
 import { InOrder } from './in-order.ts';
 import { LostAnswers } from './lost-answers.ts';
 import { StatementNames } from './named-statements.ts';
@@ -36,7 +37,7 @@ import { queriesOver } from './queries.ts';
 import { ensureQueryIndexes } from './query-indexes.ts';
 import { postgresReceivers } from './receivers.ts';
 
-export interface PostgresTablesParts {
+export interface PostgresTablesParts extends FenceParts {
   /** `postgres://user:password@host:port/database`; never logged. */
   readonly url: string;
   /** The schema that holds the tables; made when missing. */
@@ -48,8 +49,6 @@ export interface PostgresTablesParts {
   readonly node?: string;
   /** Whether events of created and deleted identities are kept with them (`TwinStore.events`). Default: no. */
   readonly keepsLifecycle?: boolean;
-  /** Whether this node may write what connections of devices bring about, at the moment in which it would; absent = always. */
-  readonly mayWrite?: () => boolean;
   /** How long one statement may take; absent = `postgresStatementMs`. */
   readonly statementMs?: number;
   /** As `EmbeddedTablesParts.queryIndexes`; the same on every node. */
@@ -88,14 +87,6 @@ const UNAVAILABLE = new Set(['08', '53', '57', '58']);
 /** SQLSTATE of a write to a server that follows another one, and of a transaction that stood still for too long (`postgresIdleMs`). */
 const [FOLLOWER, STOOD_STILL] = ['25006', '25P03'];
 
-/**
- * What connections of devices bring about, and may not where another node has them by now: a node that was held finds what they had sent by
- * then in its sockets and its queues when it goes on.
- */
-const OF_CONNECTIONS: ReadonlySet<OperationName> = new Set([
-  ...(['twins.change', 'twins.report', 'commands.lockNext', 'subscriptions.save', 'subscriptions.remove'] as const),
-]);
-
 /** @throws Error that says what to do: commits that are not durable, another order of texts, a newer format, another key. */
 export async function openPostgresTables(parts: PostgresTablesParts): Promise<PostgresTables> {
   const { log } = parts;
@@ -117,6 +108,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     throw error;
   }
   const operations = tableOperations(cipher);
+  const fence = new Fence(parts);
   const inOrder = new InOrder();
   const lost = new LostAnswers(parts.clock, statementMs);
   let calls = 0;
@@ -155,15 +147,11 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     };
     // In a transaction, too, each statement would see what is committed by then: it would hold nothing together but writes.
     const alone = !writes || isOneStatement === true;
-    const fenced = parts.mayWrite !== undefined && OF_CONNECTIONS.has(name);
-    // Asked when a connection is there: the wait for one may have been long. A transaction that is held then is ended by its server.
-    const runFenced = async (tx: Kysely<Tables>): Promise<OperationResult<Name>> => {
-      if (fenced && parts.mayWrite?.() === false) throw withoutLease();
-      return run(tx as Transaction, ...args);
-    };
+    const runFenced = (tx: Kysely<Tables>): Promise<OperationResult<Name>> =>
+      fence.run(name, tx, () => run(tx as Transaction, ...args));
     const answer = tried(name, () => {
       if (!alone) return database.transaction().execute(runFenced);
-      return fenced ? database.connection().execute(runFenced) : run(database as Transaction, ...args);
+      return fence.has(name) ? database.connection().execute(runFenced) : run(database as Transaction, ...args);
     });
     return writes ? lost.watching(name, answer) : answer;
   }
@@ -259,9 +247,6 @@ function orderKeys(name: OperationName, args: readonly unknown[]): readonly stri
       return [];
   }
 }
-
-const withoutLease = (): HubError =>
-  new HubError('ServiceUnavailable', undefined, { reason: 'this node has no lease at the moment' });
 
 const deviceOf = (write: IdentityWrite): string =>
   write.kind === 'delete' ? write.key.deviceId : write.identity.deviceId;

@@ -173,6 +173,22 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.deepEqual(await store.updateTwins(again.hold, batch), { completed: 2, failed: 0, goesOn: false });
   });
 
+  trial('a newer run of a node has at once what an older one held, which does nothing more', async (parts) => {
+    const { store, identities } = parts;
+    await create(identities, 'd1', 'd2');
+    await store.create(newJob('j1'), 9);
+    const older = await taken(store, 'n/1');
+    await store.select(older.hold, { keys: keys('d1', 'd2'), next: undefined }, 2100);
+    assert.deepEqual(await store.claim(terms('nn/3')), []);
+    const newer = await taken(store, 'n/2');
+    assert.equal(newer.selection, undefined);
+    assert.equal(await store.updateTwins(older.hold, batch), undefined);
+    assert.equal(await store.settle(older.hold, [], records), false);
+    assert.equal(await store.end(older.hold, 'failed', 'x', 2200), false);
+    assert.equal((await taken(store, 'n/2')).hold.fence, newer.hold.fence);
+    assert.deepEqual(await store.updateTwins(newer.hold, batch), { completed: 2, failed: 0, goesOn: false });
+  });
+
   trial('twins are updated once each, with their records, in order', async (parts) => {
     const { store, identities, twins, reopen } = parts;
     await create(identities, 'd1', 'd2', 'd4', 'd5');

@@ -11,7 +11,7 @@ export interface OpenedPostgres {
   /** A second node on the same tables, with a clock of its own; closed by the caller. */
   another(
     clock?: Clock,
-    parts?: Pick<Partial<PostgresTablesParts>, 'url' | 'statementMs' | 'node' | 'queryIndexes'>,
+    parts?: Omit<Partial<PostgresTablesParts>, 'schema' | 'cipher' | 'clock'>,
   ): Promise<PostgresTables>;
   /** Where PostgreSQL is. */
   readonly url: string;
@@ -20,6 +20,8 @@ export interface OpenedPostgres {
   lock(table: string): Promise<() => Promise<void>>;
   /** Carries out statements on the tables, as another program would. */
   query(text: string): Promise<void>;
+  /** The rows of a query, as another program would see them. */
+  read(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   /** Closes, and removes the tables. */
   close(): Promise<void>;
 }
@@ -55,7 +57,11 @@ async function openPostgres(url: string): Promise<OpenedPostgres> {
       await client.query(`begin; lock table ${schema}.${table} in access exclusive mode`);
       return () => client.end();
     },
-    query: (text) => query(url, `set search_path to ${schema}; ${text}`),
+    query: async (text) => void (await query(url, `set search_path to ${schema}; ${text}`)),
+    async read(text) {
+      const answers = await query(url, `set search_path to ${schema}; ${text}`);
+      return (answers as unknown as readonly pg.QueryResult[])[1].rows;
+    },
     async close() {
       await tables.close();
       await query(url, `drop schema ${schema} cascade`);
@@ -63,9 +69,10 @@ async function openPostgres(url: string): Promise<OpenedPostgres> {
   };
 }
 
-async function query(url: string, text: string): Promise<void> {
+async function query(url: string, text: string): Promise<unknown> {
   const client = new pg.Client(url);
   await client.connect();
-  await client.query(text);
+  const answer = await client.query(text);
   await client.end();
+  return answer;
 }

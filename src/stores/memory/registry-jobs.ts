@@ -1,5 +1,6 @@
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { Identity } from '../../core/identity/types.ts';
+import { isOtherRun } from '../../core/nodes/runs.ts';
 import type { KeptErrors, RegistryJobStore, RegistryPages } from '../../core/registry-jobs/ports.ts';
 import type { ExportRow, RegistryJob } from '../../core/registry-jobs/types.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
@@ -32,7 +33,9 @@ export function createMemoryRegistryJobs(): RegistryJobStore {
         .slice(0, limit),
     async claim(holder, leaseMs, now) {
       const found = [...kept.values()].find(isOpen);
-      if (found === undefined || (found.holder !== holder && found.heldUntil > now)) return undefined;
+      if (found === undefined) return undefined;
+      const isOwn = found.holder === holder || isOtherRun(holder, found.holder);
+      if (!isOwn && found.heldUntil > now) return undefined;
       found.job = { ...found.job, state: 'running', startedTime: found.job.startedTime ?? now };
       [found.holder, found.heldUntil] = [holder, now + leaseMs];
       return found.job;

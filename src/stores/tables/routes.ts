@@ -1,4 +1,6 @@
 /** Routes and cursors in tables. What is declared is sealed as a whole: endpoints hold passwords and keys. */
+
+import { isOtherRun } from '../../core/nodes/runs.ts';
 import type {
   CursorClaim,
   CursorFacts,
@@ -90,8 +92,11 @@ export async function claimCursors(
     .orderBy('partition_number');
   const rows = await lockingRows(tx, query).execute();
   const mine = rows.filter((row) => row.node === node);
-  const free = rows.filter((row) => row.node !== node && (row.node === '' || Number(row.held_until) <= now));
-  const taken = [...mine, ...free.slice(0, Math.max(0, countMax - mine.length))];
+  const left = rows.filter((row) => isOtherRun(node, row.node));
+  const free = rows.filter(
+    (row) => row.node !== node && !left.includes(row) && (row.node === '' || Number(row.held_until) <= now),
+  );
+  const taken = [...mine, ...[...left, ...free].slice(0, Math.max(0, countMax - mine.length))];
   const held: HeldCursor[] = [];
   for (const row of taken) {
     const fence = Number(row.fence) + (row.node === node ? 0 : 1);

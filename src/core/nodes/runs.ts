@@ -1,0 +1,24 @@
+/**
+ * Runs of nodes: a process under the name of a node. What several nodes share belongs to a run, so that a process that was held and replaced
+ * meanwhile, under its own name, holds nothing of what the newer one has; and a newer one takes what older ones of its name have left at once.
+ */
+
+/** @param random names the process among all that have had the name @param name has no slash */
+export const runOf = (name: string, random: string): string => `${name}/${random}`;
+
+/** Whether `other` is of the same node as `run`, and not the same run. */
+export function isOtherRun(run: string, other: string): boolean {
+  return run !== other && nameOf(run) === nameOf(other);
+}
+
+const nameOf = (run: string): string => run.split('/', 1)[0];
+
+/** As which process a node asks for what nodes share. */
+export interface Standing {
+  /** By which it has joined last. */
+  readonly id: string;
+  readonly name: string;
+  /** As `JoiningNode.folder`. */
+  readonly folder: string;
+  readonly hasJoined: boolean;
+}
