@@ -53,8 +53,13 @@ export interface NodeStore {
   drain(name: string): Promise<NodeFacts | undefined>;
   /** Ends the lease of a node that has let go of everything, with what is kept of it but for its places. */
   leave(id: string): Promise<void>;
-  /** Removes nodes whose lease is over, with what is kept of them but for their places, and tells which: each to one caller only. */
-  bury(): Promise<readonly NodeFacts[]>;
+  /**
+   * Nodes whose lease is over and that the node `own`, which has one, is to clear up after: each is one living node's at a time, and told to it
+   * again until `cleared`. What a node has not cleared when its own lease is over is another's.
+   */
+  bury(own: string): Promise<readonly NodeFacts[]>;
+  /** Removes a node with what is kept of it: nothing else is left of it. */
+  cleared(id: string): Promise<void>;
   /** Leaves something for a node with a lease; false = it has none. */
   notify(node: string, notice: Notice): Promise<boolean>;
   /** Which of these its node has not taken, and might still. */

@@ -269,6 +269,24 @@ test('two nodes never deliver one partition; one that dies is followed by the ot
   await second.close();
 });
 
+test('a node hands nothing over while another one may have its part', async () => {
+  const { sinks, put, pass, started, declare } = rig(['a']);
+  await declare();
+  const sink = sinks.get('a') as TestSink;
+  let mayWork = true;
+  const delivery = await started('n1', { mayWork: () => mayWork });
+  await put(0, 1, 1);
+  await pass(500);
+  mayWork = false;
+  await put(0, 1, 2);
+  await pass(2000);
+  assert.deepEqual(sink.taken, sequences(0, 0, 1));
+  mayWork = true;
+  await pass(limits.deliveryRetryMsMax);
+  assert.deepEqual(sink.taken, sequences(0, 0, 3));
+  await delivery.close();
+});
+
 test('a node that the store does not answer for the time of a lease stops', async () => {
   const { sinks, cursors, put, pass, started, declare } = rig(['a']);
   await declare();

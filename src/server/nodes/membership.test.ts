@@ -37,6 +37,7 @@ async function joined() {
     drain: async () => undefined,
     leave: async () => {},
     bury: async () => [],
+    cleared: async () => {},
     notify: async () => true,
     noticesLeft: async () => [],
     async noticesTaken(ids) {

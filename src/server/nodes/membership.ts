@@ -355,11 +355,16 @@ export class Membership {
     this.#tell((watcher) => watcher.lost?.());
   }
 
+  /** With the next renewal nodes that have gone are looked for, though none is missed. */
+  buryAgain(): void {
+    this.#buriesLeft = 0;
+  }
+
   /** Once in a while also where nobody was missed: a node may have gone while nobody else was there. */
   async #bury(): Promise<void> {
     if (this.#buriesLeft-- > 0) return;
     this.#buriesLeft = BURY_EVERY;
-    const buried = await this.#parts.store.bury();
+    const buried = await this.#parts.store.bury(this.#own);
     if (buried.length > 0) this.#tell((watcher) => watcher.buried?.(buried));
   }
 

@@ -79,6 +79,8 @@ export class Nodes implements NodesControl {
   #isUnsure = false;
   /** Notes without a value that are told at the end of this turn, each once. */
   readonly #soon = new Set<string>();
+  /** Nodes that have gone, by id, that this one clears up after. */
+  readonly #clearing = new Set<string>();
   #tls: NodeTls | undefined;
   #port: NodePort | undefined;
   #rooms: OwnRooms | undefined;
@@ -321,12 +323,20 @@ export class Nodes implements NodesControl {
 
   async #clearUp(gone: readonly NodeFacts[]): Promise<void> {
     for (const { id, name } of gone) {
+      // It is told again until it is done.
+      if (this.#clearing.has(id)) continue;
+      this.#clearing.add(id);
       try {
         const places = await this.#parts.places.leave(id);
         await this.#recover(name);
+        // Last: until then another node does it again if this one dies at it.
+        await this.#parts.stores.nodes.cleared(id);
         this.#parts.log.info({ node: name, id, places: places.length }, 'the places of a node that has gone are free');
       } catch (error) {
+        this.membership.buryAgain();
         this.#parts.log.error({ node: name, id, error }, 'the places of a node that has gone could not be freed');
+      } finally {
+        this.#clearing.delete(id);
       }
     }
   }

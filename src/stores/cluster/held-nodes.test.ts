@@ -39,7 +39,7 @@ function gate(): readonly [passed: Promise<void>, open: () => void] {
 }
 
 withPostgres('nodes that are held', (open) => {
-  for (const what of ['bury', 'leave'] as const) {
+  for (const what of ['cleared', 'leave'] as const) {
     test(`postgres: leases are renewed while a node is held within its \`${what}\``, async () => {
       const { tables, url, schema, query, close } = await open();
       const { nodes } = tables;
@@ -49,7 +49,7 @@ withPostgres('nodes that are held', (open) => {
         await nodes.join(node('a'), LONG);
         await nodes.join(node('gone'), LONG);
         assert.deepEqual((await nodes.renew('gone', LONG, ['sweep']))?.duties, ['sweep']);
-        if (what === 'bury') await query(`update nodes set lease_until = 0 where id = 'gone'`);
+        if (what === 'cleared') await query(`update nodes set lease_until = 0 where id = 'gone'`);
         const { database, held, letGo } = heldAtDuties(other);
         const clearing = postgresNodes(database)[what]('gone');
         await held;

@@ -37,12 +37,6 @@ withPostgres('nodes', (open) => {
         ['a'],
       );
       assert.equal(await nodes.renew('b', LONG, []), undefined);
-      const told = await Promise.all([nodes.bury(), nodes.bury()]);
-      assert.deepEqual(
-        told.flat().map(({ id }) => id),
-        ['b'],
-        'one of the two clears up',
-      );
       assert.equal(await nodes.renew('b', LONG, []), undefined);
       await nodes.leave('a');
       assert.deepEqual(await nodes.list(), []);
@@ -67,14 +61,43 @@ withPostgres('nodes', (open) => {
         ['a3'],
       );
       assert.deepEqual(
-        (await nodes.bury()).map(({ id }) => id),
+        (await nodes.bury('a3')).map(({ id }) => id),
         ['a1'],
       );
+      await nodes.cleared('a1');
+      assert.deepEqual(await nodes.bury('a3'), []);
       // So many that join one after the other would take as long as a call waits for a connection, on a busy machine.
       await query(`insert into nodes (id, name, folder, address, port, version, started_time, lease_until)
         select 'n' || n, 'n' || n, '', '', 1, '', 0, lease_until from nodes, generate_series(2, ${limits.nodesMax - 1}) n`);
       assert.equal((await nodes.join(node('the last'), LONG)).kind, 'joined');
       assert.equal((await nodes.join(node('one more'), LONG)).kind, 'full');
+    } finally {
+      await close();
+    }
+  });
+
+  test('postgres: who has gone is one living node’s to clear up after, until that is done or that node has gone, too', async () => {
+    const { tables, read, close } = await open();
+    const { nodes } = tables;
+    const bury = async (own: string): Promise<string> => (await nodes.bury(own)).map(({ id }) => id).join(' ');
+    try {
+      for (const id of ['gone', 'a', 'b', 'c']) await nodes.join(node(id), LONG);
+      await ended(nodes, 'gone');
+      const told = await Promise.all(['a', 'b', 'c'].map(bury));
+      assert.deepEqual(told.toSorted(), ['', '', 'gone'], 'one of them does it');
+      const first = ['a', 'b', 'c'][told.indexOf('gone')];
+      const [second, third] = ['a', 'b', 'c'].filter((id) => id !== first);
+      assert.equal(await bury(first), 'gone', 'it is told until it is done');
+      assert.deepEqual((await nodes.renew(first, LONG, ['sweep']))?.duties, ['sweep'], 'duties are those asked for');
+      await ended(nodes, first);
+      assert.equal(await bury(first), '', 'who has no lease does nothing');
+      assert.deepEqual((await bury(second)).split(' ').sort(), [first, 'gone'].sort());
+      await nodes.leave(second);
+      assert.deepEqual((await bury(third)).split(' ').sort(), [first, 'gone'].sort());
+      for (const id of [first, 'gone']) await nodes.cleared(id);
+      assert.equal(await bury(third), '');
+      assert.deepEqual(await read('select id from nodes'), [{ id: third }]);
+      assert.deepEqual(await read('select duty from node_duties'), []);
     } finally {
       await close();
     }

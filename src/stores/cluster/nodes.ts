@@ -1,5 +1,5 @@
 /** Nodes and their leases in PostgreSQL, by its time: whatever the clocks of the nodes show, they agree on who has one. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { limits } from '../../base/limits.ts';
 import type { JoiningNode, JoinOutcome, LeasedNode, NodeStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
@@ -8,6 +8,8 @@ import type { Tables, Transaction } from '../tables/schema.ts';
 
 /** Any number: it stands for "who may join". */
 const JOIN_LOCK = 0x4d4f4f4e;
+/** The duty of clearing up after a node that has gone, but for its id. */
+const CLEARING = 'clear up after ';
 
 /** Not the time at which the transaction began: one may have waited. */
 export const databaseNow = sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`;
@@ -67,7 +69,9 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
           (select coalesce(json_agg(living order by name), '[]') from (
             select *, lease_until - ${databaseNow} as lease_ms from nodes where lease_until > ${databaseNow}
           ) living) as nodes,
-          array(select duty from node_duties where node = ${id} union select duty from taken) as duties,
+          array(
+            select duty from node_duties where node = ${id} and duty = any(${duties}::text[]) union select duty from taken
+          ) as duties,
           (select coalesce(json_agg(left_for order by created_time), '[]') from (
             select id, body, created_time from node_notices where node = ${id} order by created_time limit ${limits.nodeNoticesMax}
           ) left_for) as notices
@@ -93,9 +97,24 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
     },
     // One statement each: a node that is held between two would keep the rows of duties locked, for which every other renewal waits.
     async leave(id) {
-      await remove(database, sql<boolean>`id = ${id}`);
+      await remove(database, id);
     },
-    bury: async () => (await remove(database, sql<boolean>`lease_until <= ${databaseNow}`)).map(factsOf),
+    async bury(own) {
+      const { rows } = await sql<NodeRow>`
+        with over as (
+          select * from nodes where lease_until <= ${databaseNow} and ${own} in ${livingNodes}
+        ), taken as (
+          insert into node_duties as held (duty, node) select ${CLEARING} || id, ${own} from over order by id
+          on conflict (duty) do update set node = excluded.node
+          where held.node = excluded.node or held.node not in ${livingNodes}
+          returning duty
+        )
+        select over.* from over join taken on taken.duty = ${CLEARING} || over.id`.execute(database);
+      return rows.map(factsOf);
+    },
+    async cleared(id) {
+      await remove(database, id);
+    },
     async notify(node, { id, body }) {
       const { rows } = await sql`
         insert into node_notices (id, node, created_time, body)
@@ -141,15 +160,13 @@ async function insert(tx: Transaction, node: JoiningNode, leaseMs: number): Prom
   `.execute(tx);
 }
 
-/** Removes nodes with what is kept of them but for their places. */
-async function remove(database: Kysely<Tables>, which: RawBuilder<boolean>): Promise<readonly NodeRow[]> {
-  const { rows } = await sql<NodeRow>`
-    with gone as (delete from nodes where ${which} returning *),
-      readers as (delete from receivers where node in (select id from gone)),
-      notices as (delete from node_notices where node in (select id from gone)),
-      duties as (delete from node_duties where node in (select id from gone))
-    select * from gone`.execute(database);
-  return rows;
+/** Removes a node with what is kept of it but for its places. */
+async function remove(database: Kysely<Tables>, id: string): Promise<void> {
+  await sql`
+    with readers as (delete from receivers where node = ${id}),
+      notices as (delete from node_notices where node = ${id}),
+      duties as (delete from node_duties where node = ${id} or duty = ${CLEARING} || ${id})
+    delete from nodes where id = ${id}`.execute(database);
 }
 
 const leasedOf = (row: LeasedRow): LeasedNode => ({
