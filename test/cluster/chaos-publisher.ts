@@ -3,6 +3,9 @@ import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectPacket, DISCONNECT, publishPacket, ShortPacketReader } from '../../bench/load/mqtt-packets.ts';
 import type { PublisherLogin } from '../../bench/load/publisher.ts';
+import { signSas } from '../../src/api/sas.ts';
+import { DEVICE_KEY, makeDevice } from '../drivers/cluster.ts';
+import type { TestHub } from '../drivers/hub.ts';
 
 /** So long an answer may be missing before the device connects anew; shorter than a lease, so that it comes back before that is over. */
 const SILENCE_MS = 4000;
@@ -23,12 +26,14 @@ export interface Found {
   /** Never sent. */
   strange: number;
   count: number;
+  /** What was reordered, in words. */
+  readonly faults: string[];
 }
 
 /** No number is sent twice: what is not acknowledged may be stored, once. So what is stored must have ascending numbers. */
 export class ChaosPublisher {
   readonly deviceId: string;
-  readonly found: Found = { reordered: 0, strange: 0, count: 0 };
+  readonly found: Found = { reordered: 0, strange: 0, count: 0, faults: [] };
   acknowledged = 0;
   connects = 0;
   /** When it was last told of an acknowledgement, `performance.now()`. */
@@ -45,8 +50,22 @@ export class ChaosPublisher {
   #current: Session | undefined;
   readonly #older = new Set<Session>();
 
+  /** Makes the device at the hub. @param inFlight messages that may wait for their acknowledgement */
+  static async make(
+    hub: Pick<TestHub, 'endpoints' | 'ca'>,
+    deviceId: string,
+    inFlight: number,
+  ): Promise<ChaosPublisher> {
+    await makeDevice(hub, deviceId);
+    const resource = `localhost/devices/${deviceId}`;
+    const password = await signSas({ resource, key: DEVICE_KEY, expiresAt: Date.now() + 24 * 3_600_000 });
+    const username = `localhost/${deviceId}/?api-version=2021-04-12`;
+    const login = { clientId: deviceId, username, password, topic: `devices/${deviceId}/messages/events/` };
+    return new ChaosPublisher(login, hub.endpoints.ports.mqtt ?? 0, inFlight);
+  }
+
   /** @param port of the balancer */
-  constructor(login: PublisherLogin, port: number, inFlight: number) {
+  private constructor(login: PublisherLogin, port: number, inFlight: number) {
     this.deviceId = login.clientId;
     this.#login = login;
     this.#port = port;
@@ -92,7 +111,12 @@ export class ChaosPublisher {
   take(n: number): void {
     this.found.count++;
     if (!(n < this.#next)) this.found.strange++;
-    if (n <= this.#lastFound) this.found.reordered++;
+    if (n <= this.#lastFound) {
+      this.found.reordered++;
+      const fate = (this.#fates[n] & ACKNOWLEDGED) === 0 ? 'not acknowledged' : 'acknowledged';
+      const twice = (this.#fates[n] & FOUND) === 0 ? '' : ', twice';
+      this.found.faults.push(`${this.deviceId}/${n} (${fate}${twice}) behind ${this.#lastFound}`);
+    }
     this.#lastFound = Math.max(this.#lastFound, n);
     this.#fates[n] |= FOUND;
   }

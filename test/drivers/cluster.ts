@@ -38,7 +38,7 @@ export interface TestCluster extends AsyncDisposable {
   /** Of all nodes: `postgres://…`, and the schema in it. */
   readonly database: { readonly url: string; readonly schema: string };
   /** Starts one more, as `node-N` where the flags do not name it otherwise. */
-  start(options?: Pick<HubOptions, 'args' | 'env'>): Promise<TestHub>;
+  start(options?: Omit<HubOptions, 'dataDir'>): Promise<TestHub>;
 }
 
 export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
@@ -62,7 +62,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     const own = more.args ?? [];
     const name = own.includes('--node-name') ? [] : ['--node-name', `node-${nodes.length + 1}`];
     const args = [...shared, ...name, ...own];
-    const node = await startHub({ args, env: { ...env, ...more.env } });
+    const node = await startHub({ ...more, args, env: { ...env, ...more.env } });
     nodes.push(node);
     return node;
   };

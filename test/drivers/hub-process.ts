@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 
-const root = path.join(import.meta.dirname, '..', '..');
-const main = path.join(root, 'src', 'main.ts');
+/** The folder of the program as it is here. */
+export const thisProgram = path.join(import.meta.dirname, '..', '..');
 /** A start on Kafka and PostgreSQL makes topics and tables; a busy machine may need minutes for it. */
 export const READY_MS_MAX = 180_000;
 const OUTPUT_CHARS_MAX = 4_000_000;
@@ -36,11 +36,15 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   });
 }
 
-/** Starts it with the flags and variables; `MOORING_…` of this process are left out. */
-export function watched(args: readonly string[], env: Readonly<Record<string, string>>): Run {
+/** Starts it with the flags and variables; `MOORING_…` of this process are left out. @param program its folder */
+export function watched(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  program: string = thisProgram,
+): Run {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('MOORING_'));
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd: root,
+  const child = spawn(process.execPath, [path.join(program, 'src', 'main.ts'), ...args], {
+    cwd: program,
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

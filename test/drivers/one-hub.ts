@@ -15,6 +15,8 @@ export interface HubOptions {
   readonly args?: readonly string[];
   /** Variables beside those of this process (whose own `MOORING_…` are left out). */
   readonly env?: Readonly<Record<string, string>>;
+  /** The folder of the program, where another version is meant. */
+  readonly program?: string;
 }
 
 export interface TestHub extends AsyncDisposable {
@@ -38,8 +40,8 @@ export interface TestHub extends AsyncDisposable {
   /** `kill -9`. */
   kill(): Promise<Exit>;
   signal(signal: NodeJS.Signals): void;
-  /** Starts it again (after `stop` or `kill`) with the same folder, flags and ports. */
-  restart(changes?: Pick<HubOptions, 'args' | 'env'>): Promise<TestHub>;
+  /** Starts it again (after `stop` or `kill`) with the same folder, flags, ports and program. */
+  restart(changes?: Pick<HubOptions, 'args' | 'env' | 'program'>): Promise<TestHub>;
 }
 
 const portFlags = {
@@ -69,10 +71,9 @@ export async function launch(
   const cluster = clusterOf(dataDir, args);
   const isCluster = [...cluster.args, ...args].includes('cluster') && !args.includes('--node-port');
   const nodePort = isCluster ? ['--node-port', '0'] : [];
-  const run = watched(['serve', '--data-dir', dataDir, ...free, ...chosen, ...nodePort, ...cluster.args, ...args], {
-    ...cluster.env,
-    ...env,
-  });
+  const all = ['serve', '--data-dir', dataDir, ...free, ...chosen, ...nodePort, ...cluster.args, ...args];
+  const run = watched(all, { ...cluster.env, ...env }, options.program);
+
   await readyOf(run);
   const readyMs = performance.now() - started;
   const endpoints = JSON.parse(readFileSync(path.join(dataDir, 'endpoints.json'), 'utf8')) as Endpoints;
@@ -99,8 +100,9 @@ export async function launch(
     signal: (signal) => void run.child.kill(signal),
     restart: (changes = {}) => {
       const kept = withoutPorts(args);
+      const program = changes.program ?? options.program;
       const next = { dataDir, args: [...pinned, ...kept, ...(changes.args ?? [])], env: { ...env, ...changes.env } };
-      return launch(next, ownFolder);
+      return launch({ ...next, ...(program !== undefined && { program }) }, ownFolder);
     },
     async [Symbol.asyncDispose]() {
       if (run.child.exitCode === null && run.child.signalCode === null) await stop();

@@ -138,7 +138,7 @@ export class Nodes implements NodesControl {
       notices: (notices) => this.#take(notices),
       buried: (gone) => void this.#clearUp(gone),
     });
-    this.rows = new NodeRows({ membership, peer: (id) => this.#peers.get(id), clock: parts.clock });
+    this.rows = new NodeRows({ membership, peer: (id) => this.#peers.get(id), clock, log });
   }
 
   /** Tells every other node, now or as soon as it can be reached. */

@@ -4,6 +4,8 @@
  */
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { asHubError } from '../../core/errors.ts';
 import type { RowTeller, ToldRows } from '../../core/query/row-teller.ts';
 import type { ElsewhereListener, Following, RowsElsewhere } from '../../core/query/rows-elsewhere.ts';
 import type { EveryCall } from '../threads/calls.ts';
@@ -36,6 +38,7 @@ export interface NodeRowsParts {
   /** Undefined = it has gone. */
   peer(id: string): RowPeer | undefined;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 export class NodeRows implements RowsElsewhere {
@@ -46,6 +49,8 @@ export class NodeRows implements RowsElsewhere {
   /** Ends what is asked of each node. */
   readonly #asking = new Map<string, AbortController>();
   #lookAgain: Cancel = () => {};
+  /** Nodes of an older program, which know nothing of this. */
+  readonly #older = new Set<string>();
 
   constructor(parts: NodeRowsParts) {
     this.#parts = parts;
@@ -89,6 +94,7 @@ export class NodeRows implements RowsElsewhere {
   #left(id: string): void {
     this.#asking.get(id)?.abort();
     this.#asking.delete(id);
+    this.#older.delete(id);
     this.missed();
     // The database may still carry out what the node had asked it for.
     this.#lookAgain();
@@ -130,13 +136,23 @@ export class NodeRows implements RowsElsewhere {
     try {
       const rows = await this.#parts.peer(id)?.rows(limits.nodeDialAgainMs);
       if (rows !== undefined) return await rows.since(after, AbortSignal.any([signal, late.signal]));
-    } catch {
+    } catch (error) {
       // The link has closed, or it is silent: it is asked again from there on.
+      this.#sayOlder(id, error);
     } finally {
       cancel();
     }
     await new Promise<void>((resolve) => void clock.after(limits.nodeDialAgainMs, resolve));
     return undefined;
+  }
+
+  #sayOlder(id: string, error: unknown): void {
+    const { code, reason } = asHubError(error);
+    if (code !== 'OperationNotAvailable' || this.#older.has(id)) return;
+    this.#older.add(id);
+    const sentence =
+      'a node of an older program does not tell which rows it changes: who follows queries here looks again each few seconds';
+    this.#parts.log.warn({ id, reason }, sentence);
   }
 
   async #within(ms: number, work: Promise<unknown>): Promise<void> {
