@@ -35,9 +35,9 @@ export const archiveLimits = {
   /** Groups of archived events that are kept for those who read history, and files whose ends are. */
   historyBytesMax: 64 * MiB,
   historyFilesOpenMax: 64,
-  /** A page of a Parquet file, unpacked: a group has at most `archiveGroupBytes` and one event. */
-  historyPageBytesMax: 64 * MiB,
-  /** How old the list of files may be, by which history finds none. */
+  /** A column of a row group, unpacked, and its records together: a group has at most `archiveGroupBytes` and one event. */
+  historyGroupBytesMax: 64 * MiB,
+  /** How old the list of files may be, by which history finds none in the store, where the log has removed nothing since. */
   historyListMs: 1 * SECOND_MS,
   /** Files of which one request tells, or looks whether they are there; problems that it tells of. */
   archiveFilesPage: 200,

@@ -58,14 +58,25 @@ interface Held {
   readonly runs: readonly EventRun[];
 }
 
+/** The list of a partition's files, as it was read last. */
+interface KnownList {
+  readonly place: CursorPlace;
+  readonly blocks: FileBlocks;
+  readAt: number;
+  /** Where the log began then: what it had removed by that time is on the list, if any file is to have it. */
+  logBegin: number;
+}
+
 class History {
   readonly #parts: HistoryParts;
-  readonly #lists = new Map<number, { readonly place: CursorPlace; readonly blocks: FileBlocks; readAt: number }>();
+  readonly #lists = new Map<number, KnownList>();
   /** The files that were opened last, and the groups that were read last; the newest at the end. */
   readonly #open = new Map<string, Promise<HistoryFile>>();
   readonly #groups = new Map<string, Promise<Held>>();
   readonly #sizes = new Map<string, number>();
   #turn: Promise<unknown> = Promise.resolve();
+  /** That open files and groups are of. */
+  #store: ArchiveStore | undefined;
 
   constructor(parts: HistoryParts) {
     this.#parts = parts;
@@ -74,7 +85,7 @@ class History {
   async seek(partition: number, position: EventPosition): Promise<number> {
     const { log } = this.#parts;
     const { firstSequence } = await log.partition(partition);
-    const older = position.kind === 'end' ? undefined : await this.#seekOlder(partition, position);
+    const older = position.kind === 'end' ? undefined : await this.#seekOlder(partition, position, firstSequence);
     return older !== undefined && older < firstSequence ? older : log.seek(partition, position);
   }
 
@@ -95,16 +106,17 @@ class History {
   }
 
   /** The first archived event of a place; undefined = there is none, or it is not known to be. */
-  async #seekOlder(partition: number, position: EventPosition): Promise<number | undefined> {
+  async #seekOlder(partition: number, position: EventPosition, end: number): Promise<number | undefined> {
     if (position.kind === 'end') return undefined;
     if (position.kind !== 'time') {
       const from = position.kind === 'start' ? 0 : position.inclusive ? position.sequence : position.sequence + 1;
-      const file = await this.#fileOf(partition, (blocks) => blocks.find(from));
+      const file = await this.#fileOf(partition, end, (blocks) => blocks.find(from));
       return file && Math.max(from, file.first);
     }
     const time = position.inclusive ? position.time : position.time + 1;
-    const file = await this.#fileOf(partition, (blocks) => blocks.findTime(time));
-    if (file === undefined) return undefined;
+    const file = await this.#fileOf(partition, end, (blocks) => blocks.findTime(time));
+    if (file === undefined || file.first >= end) return undefined;
+    if (file.events === 0) return file.first;
     const opened = await this.#opened(file);
     const group = opened.groups.find(({ lastTime }) => lastTime >= time);
     if (group === undefined) return file.last + 1;
@@ -122,8 +134,13 @@ class History {
   ): Promise<readonly EventRun[] | undefined> {
     for (let next = from; next < end; ) {
       const at = next;
-      const file = await this.#fileOf(partition, (blocks) => blocks.find(at));
+      const file = await this.#fileOf(partition, end, (blocks) => blocks.find(at));
       if (file === undefined || file.first >= end) return undefined;
+      if (file.events === 0) {
+        // Retention had taken them all: there is no such file.
+        next = file.last + 1;
+        continue;
+      }
       const { groups } = await this.#opened(file);
       const group = groups.find(({ lastSequence }) => lastSequence >= at);
       if (group === undefined) {
@@ -138,9 +155,13 @@ class History {
     return undefined;
   }
 
-  /** A file that is in the store. */
+  /**
+   * A file of the list. @param end Where the log begins now @throws Error it is on the list and not known to be in the store: its events
+   * are not to be passed over
+   */
   async #fileOf(
     partition: number,
+    end: number,
     find: (blocks: FileBlocks) => Promise<ListedFile | undefined>,
   ): Promise<ListedFile | undefined> {
     const { archive, cursors, clock } = this.#parts;
@@ -149,21 +170,30 @@ class History {
     const place = { endpoint: current.endpoint, since: current.since, partition };
     let list = this.#lists.get(partition);
     if (list === undefined || JSON.stringify(list.place) !== JSON.stringify(place)) {
-      list = { place, blocks: await FileBlocks.load(cursors, place), readAt: clock.monotonic() };
+      const readAt = clock.monotonic();
+      list = { place, blocks: await FileBlocks.load(cursors, place), readAt, logBegin: end };
       this.#lists.set(partition, list);
     }
-    const found = await find(list.blocks);
-    if (found?.bytes !== undefined || clock.monotonic() - list.readAt < limits.historyListMs) return isThere(found);
-    list.readAt = clock.monotonic();
-    await list.blocks.refresh();
-    return isThere(await find(list.blocks));
+    let found = await find(list.blocks);
+    const isNew = list.logBegin >= end && clock.monotonic() - list.readAt < limits.historyListMs;
+    if (found?.bytes === undefined && !isNew) {
+      list.readAt = clock.monotonic();
+      await list.blocks.refresh();
+      list.logBegin = Math.max(list.logBegin, end);
+      found = await find(list.blocks);
+    }
+    if (found !== undefined && found.bytes === undefined && found.first < end) {
+      throw new Error(`the archive's file ${found.path} is not in the store yet`);
+    }
+    return found;
   }
 
   #opened(file: ListedFile): Promise<HistoryFile> {
     const { files, archive } = this.#parts;
-    const known = this.#open.get(file.path);
     const store = archive()?.store;
     if (store === undefined) throw new Error('the archive that history was read from is gone');
+    if (store !== this.#store) this.#forget(store);
+    const known = this.#open.get(file.path);
     const opened = known ?? files.open(store, file.path, file.bytes ?? 0);
     keepNewest(this.#open, file.path, opened);
     for (const oldest of this.#open.keys()) {
@@ -171,6 +201,14 @@ class History {
       this.#open.delete(oldest);
     }
     return opened;
+  }
+
+  /** What was read of another store, which may be closed by now. */
+  #forget(store: ArchiveStore): void {
+    this.#store = store;
+    this.#open.clear();
+    this.#groups.clear();
+    this.#sizes.clear();
   }
 
   /** One group at a time is read: what many readers ask for at once is not in memory at once. */
@@ -181,13 +219,12 @@ class History {
       keepNewest(this.#groups, key, known);
       return known;
     }
-    const read = this.#turn.then(async () => {
+    const read: Promise<Held> = this.#turn.then(async () => {
       const runs = await (await this.#opened(file)).read(group);
       const buffers = new Set(runs.map((run) => run.bytes.buffer));
-      this.#sizes.set(
-        key,
-        [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0),
-      );
+      const bytes = [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0);
+      // It may be of a store that is another one meanwhile.
+      if (this.#groups.get(key) === read) this.#sizes.set(key, bytes);
       this.#makeRoom(key);
       return { file, group, runs };
     });
@@ -211,9 +248,6 @@ class History {
     }
   }
 }
-
-const isThere = (file: ListedFile | undefined): ListedFile | undefined =>
-  file?.bytes === undefined ? undefined : file;
 
 function keepNewest<Value>(map: Map<string, Promise<Value>>, key: string, value: Promise<Value>): void {
   map.delete(key);

@@ -114,8 +114,11 @@ interface DataPage {
 
 function* pagesOf(place: ColumnPlace, bytes: Buffer): Generator<DictionaryPage | DataPage> {
   const reader = { view: viewOf(bytes), offset: 0 };
+  let left: number = limits.historyGroupBytesMax;
   while (reader.offset < bytes.length) {
     const header = parquetHeader(reader);
+    left -= header.uncompressed_page_size;
+    if (!(left >= 0)) throw damaged(place, 'it has more bytes than the archive writes');
     const start = reader.offset;
     const end = start + header.compressed_page_size;
     if (!(end >= start && end <= bytes.length)) throw damaged(place, 'a page ends behind it');
@@ -150,7 +153,7 @@ function dataPage(place: ColumnPlace, header: PageHeader, page: Buffer): DataPag
 }
 
 function unpacked(place: ColumnPlace, packed: Buffer, size: number): Buffer {
-  if (!(size >= 0 && size <= limits.historyPageBytesMax)) throw damaged(place, `a page of ${size} bytes`);
+  if (!(size >= 0 && size <= limits.historyGroupBytesMax)) throw damaged(place, `a page of ${size} bytes`);
   if (size === 0) return Buffer.alloc(0);
   // In one piece: the library would put together pieces of 16 KiB.
   const values = zstdDecompressSync(packed, { chunkSize: Math.max(64, size), maxOutputLength: size });

@@ -1,6 +1,7 @@
 /** The events of a row group as a log has them: the same records, byte for byte. */
 
 import { putUint32LE } from '../../base/bytes.ts';
+import { limits } from '../../base/limits.ts';
 import { joinedSize, joinHeads } from '../../wire/amqp/joined-record.ts';
 import { RECORD_HEADER_BYTES } from '../../wire/amqp/record.ts';
 import { type BytesColumn, type ColumnPlace, readBooleans, readBytesColumn, readNumbers } from './column-values.ts';
@@ -64,6 +65,7 @@ function join(rows: Rows, count: number): PackedRuns {
     const sections = lengthAt(annotations, row) + lengthAt(properties, row) + lengthAt(application, row);
     size += LENGTH_BYTES + joinedSize(sections, lengthAt(body, row));
   }
+  if (size > limits.historyGroupBytesMax) throw new Error(`the Parquet file has a group of ${size} bytes`);
   const bytes = Buffer.from(new ArrayBuffer(size));
   const runs: number[] = [];
   let at = 0;

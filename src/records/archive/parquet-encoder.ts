@@ -8,7 +8,7 @@ import { columns, schema, toldSchema } from './parquet-columns.ts';
 
 /** Of zstd: more costs more time than it saves room. */
 const COMPRESSION_LEVEL = 3;
-/** What compression and columns add to a body, about: a group is bounded by what it holds in memory. */
+/** What columns add to what a message brings, about. */
 const ROW_BYTES = 512;
 
 /** @param about is kept in the file under the key `mooring`, as JSON. */
@@ -39,7 +39,7 @@ class ParquetEncoder implements ArchiveEncoder {
     const values = this.#values;
     for (let at = 0; at < columns.length; at++) values[at].push(columns[at].value(row, isJson));
     this.#rows++;
-    this.#bytes += row.body.length + ROW_BYTES;
+    this.#bytes += bytesOf(row);
     if (this.#rows === limits.archiveGroupRows || this.#bytes >= limits.archiveGroupBytes) this.#endGroup();
   }
 
@@ -68,6 +68,12 @@ class ParquetEncoder implements ArchiveEncoder {
     this.#rows = 0;
     this.#bytes = 0;
   }
+}
+
+/** What a row holds in memory, about: a message may be all properties. */
+function bytesOf({ body, annotations, propertyBytes, application, enrichments }: EventRow): number {
+  const sections = annotations.bytes.length + propertyBytes.length + application.bytes.length;
+  return enrichments.reduce((sum, [key, value]) => sum + key.length + value.length, body.length + sections + ROW_BYTES);
 }
 
 function compress(bytes: Uint8Array): Uint8Array {

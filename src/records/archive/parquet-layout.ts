@@ -1,5 +1,6 @@
 /** Where in a Parquet file of the archive its events are: what the end of the file says. Plain data: it may go to another thread. */
 import { type FileMetaData, parquetMetadata, parquetSchema } from 'hyparquet';
+import { limits } from '../../base/limits.ts';
 import type { HistoryGroup } from '../../core/archive/ports.ts';
 import type { ColumnPlace } from './column-values.ts';
 
@@ -53,6 +54,8 @@ export function readLayout(footer: ArrayBuffer): readonly GroupLayout[] {
 type RowGroup = FileMetaData['row_groups'][number];
 
 function factsOf({ columns, num_rows }: RowGroup): Omit<HistoryGroup, 'firstRow'> {
+  const rows = Number(num_rows);
+  if (!(rows >= 0 && rows <= limits.archiveGroupRows)) throw new Error(`the Parquet file has a group of ${rows} rows`);
   const bounds = (name: string): readonly [number, number] => {
     const column = columns.find(({ meta_data }) => meta_data?.path_in_schema[0] === name);
     const { min_value, max_value } = column?.meta_data?.statistics ?? {};
@@ -64,7 +67,7 @@ function factsOf({ columns, num_rows }: RowGroup): Omit<HistoryGroup, 'firstRow'
   };
   const [firstSequence, lastSequence] = bounds('sequenceNumber');
   const [firstTime, lastTime] = bounds('enqueuedTime');
-  return { rows: Number(num_rows), firstSequence, lastSequence, firstTime, lastTime };
+  return { rows, firstSequence, lastSequence, firstTime, lastTime };
 }
 
 function placeOf({ columns }: RowGroup, name: NeededColumn, isOptional: boolean): ColumnPlace {

@@ -39,6 +39,8 @@ export async function openParquet(file: RandomAccess, decoder: ParquetDecoder = 
     async read(group: HistoryGroup) {
       const layout = layouts.find(({ firstRow }) => firstRow === group.firstRow);
       if (layout === undefined) throw new Error('the file has no such group');
+      const isInside = layout.ranges.every(({ start, end }) => 0 <= start && start <= end && end <= byteLength);
+      if (!isInside) throw new Error('the Parquet file is damaged: a column ends behind it');
       const pieces = await Promise.all(
         layout.ranges.map(async ({ start, end }) => ({ start, bytes: await file.slice(start, end) })),
       );
