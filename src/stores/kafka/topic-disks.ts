@@ -1,6 +1,6 @@
 /** What topics take on the brokers' disks, as each broker has said it last. */
 import { apis } from '../../wire/kafka/apis.ts';
-import { describeLogDirsRequest, type LogDir, readLogDirs } from '../../wire/kafka/log-dirs-requests.ts';
+import { describeLogDirsRequest, readLogDirs, type TopicBytes } from '../../wire/kafka/log-dirs-requests.ts';
 import type { KafkaCluster } from './cluster.ts';
 
 export class TopicDisks {
@@ -51,10 +51,8 @@ export class TopicDisks {
   }
 }
 
-function sumOf(folders: readonly LogDir[]): ReadonlyMap<string, number> {
+function sumOf(folders: readonly (readonly TopicBytes[])[]): ReadonlyMap<string, number> {
   const sums = new Map<string, number>();
-  for (const { topics } of folders) {
-    for (const { name, bytes } of topics) sums.set(name, (sums.get(name) ?? 0) + bytes);
-  }
+  for (const { name, bytes } of folders.flat()) sums.set(name, (sums.get(name) ?? 0) + bytes);
   return sums;
 }

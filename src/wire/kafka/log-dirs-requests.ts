@@ -13,19 +13,19 @@ export function describeLogDirsRequest(
   return out.noTags().done();
 }
 
-export interface LogDir {
-  readonly error: number;
-  readonly topics: readonly { readonly name: string; readonly bytes: number }[];
+export interface TopicBytes {
+  readonly name: string;
+  readonly bytes: number;
 }
 
 /**
  * Of each folder for logs that the broker has: the bytes of all segments of each topic in it, replicas that are being moved there too.
- * No folder at all = whoever asks may not know.
+ * No folder at all = whoever asks may not know. One that cannot be read has no topics.
  */
-export function readLogDirs(reader: FieldReader): LogDir[] {
+export function readLogDirs(reader: FieldReader): (readonly TopicBytes[])[] {
   reader.int32();
   return reader.list(() => {
-    const error = reader.int16();
+    reader.int16();
     reader.text();
     const topics = reader.list(() => {
       const name = reader.text() ?? '';
@@ -35,7 +35,7 @@ export function readLogDirs(reader: FieldReader): LogDir[] {
       return { name, bytes };
     });
     reader.skipTags();
-    return { error, topics };
+    return topics;
   });
 }
 
