@@ -242,6 +242,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const publisher = publishTwinEvents({
     ...{ store: stores.twins, eventLog: telemetry, codec: storage.codec, routing, partitionOf, hubName, clock, log },
     correlationOf: twinEventCorrelation,
+    ...(storage.begunTwinEvents && { begun: storage.begunTwinEvents }),
     ...ownDuty('events of twins'),
     sources: new Set(twinEventSources.filter((source) => wantsSource(settings, source))),
   });

@@ -38,6 +38,8 @@ export const twinsLimits = {
   twinEventsRetryMs: 1 * SECOND_MS,
   /** How far before the change itself an event is looked for that may be in the log already: the clock may have been set. */
   twinEventsSearchMs: 60 * SECOND_MS,
+  /** How old an end of the log may be behind which they are looked for, where the log has a clock of its own. */
+  twinEventsEndMs: 10 * SECOND_MS,
   /**
    * What the reported patches of one call of the store cost, some milliseconds of its thread: a patch of some values is one, a large
    * one, or one for which the document must be read, more.

@@ -143,3 +143,20 @@ export interface TwinEvent {
 export interface KeptTwinEvent extends TwinEvent {
   readonly sequence: number;
 }
+
+/** Events that a node is about to write to the log, kept before it does. */
+export interface BegunTwinEvents {
+  readonly sequences: readonly number[];
+  /** By partition, the first sequence number of the log at which one of them can be. */
+  readonly places: Readonly<Record<number, number>>;
+}
+
+/**
+ * The last of these, for who takes over: it looks for those events alone, and from those places on. By time it could not, where a log has a
+ * clock of its own: with one that is behind, what was written seems to be from before it was kept.
+ */
+export interface BegunTwinEventStore {
+  load(): Promise<BegunTwinEvents | undefined>;
+  /** In the place of the last. */
+  keep(begun: BegunTwinEvents): Promise<void>;
+}

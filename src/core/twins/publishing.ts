@@ -7,18 +7,15 @@ import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventLog, RecordCodec, Routing } from '../events/ports.ts';
-import {
-  sequenceOf,
-  sourceOf,
-  type TwinEventMessage,
-  type TwinEventSource,
-  twinEventMessage,
-} from './event-messages.ts';
-import type { KeptTwinEvent, TwinStore } from './ports.ts';
+import { sourceOf, type TwinEventMessage, type TwinEventSource, twinEventMessage } from './event-messages.ts';
+import type { BegunTwinEventStore, KeptTwinEvent, TwinStore } from './ports.ts';
+import { WrittenBefore } from './written-before.ts';
 
 export interface TwinEventParts {
   readonly store: Pick<TwinStore, 'events' | 'dropEvents' | 'watchEvents'>;
   readonly eventLog: EventLog;
+  /** As of `WrittenBefore`. */
+  readonly begun?: BegunTwinEventStore;
   readonly codec: RecordCodec;
   /** Where events go; absent = to the built-in event hub. */
   readonly routing?: Pick<Routing, 'current'>;
@@ -49,8 +46,7 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
   let published = 0;
   let isAgain = true;
   let isClosed = false;
-  /** What is kept may be in the log already. */
-  let isInDoubt = true;
+  const written = new WrittenBefore(parts);
   let retry: Cancel | undefined;
   let working: Promise<void> | undefined;
 
@@ -69,7 +65,7 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
         await publishAll();
       } catch (error) {
         parts.log.warn({ error }, 'events of twins wait');
-        isInDoubt = true;
+        written.doubt();
         isAgain = true;
         if (isClosed) return;
         retry ??= clock.after(limits.twinEventsRetryMs, () => {
@@ -86,12 +82,13 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
       if (parts.isOwnDuty?.() === false) return;
       const events = await store.events(limits.twinEventsAtOnce);
       if (events.length === 0) {
-        isInDoubt = false;
+        written.nothingLeft();
         return;
       }
-      const known = isInDoubt ? await found(events) : new Set<number>();
+      const known = await written.before(events);
       await append(events.filter((event) => !known.has(event.sequence) && parts.sources.has(sourceOf(event))));
       await store.dropEvents(events.map(({ sequence }) => sequence));
+      written.dropped(events);
     }
   }
 
@@ -125,41 +122,13 @@ export function publishTwinEvents(parts: TwinEventParts): TwinEventPublisher {
     record.copy(eventLog.writer.bytes(partition), at);
   }
 
-  /** Which of the events are in the log: it is read from before the oldest of them on. */
-  async function found(events: readonly KeptTwinEvent[]): Promise<ReadonlySet<number>> {
-    const sought = new Set(events.map(({ sequence }) => sequence));
-    const known = new Set<number>();
-    const time = Math.min(...events.map((event) => event.time)) - limits.twinEventsSearchMs;
-    const partitions = new Set(events.map(({ key }) => parts.partitionOf(key.deviceId, eventLog.partitionCount)));
-    for (const partition of partitions) {
-      let next = await eventLog.seek(partition, { kind: 'time', time, inclusive: true });
-      for (;;) {
-        const runs = await eventLog.read(partition, next, limits.traceReadBytesMax);
-        if (runs.length === 0) break;
-        for (const { firstSequence, count, bytes, start } of runs) {
-          let at = start;
-          for (let record = 0; record < count; record++) {
-            const from = at + 4;
-            at = from + bytes.readUInt32LE(at);
-            const correlation = parts.correlationOf(bytes, from, at);
-            const sequence = correlation === undefined ? undefined : sequenceOf(correlation);
-            if (sequence !== undefined && sought.has(sequence)) known.add(sequence);
-          }
-          next = firstSequence + count;
-        }
-        eventLog.giveBack(runs);
-      }
-    }
-    return known;
-  }
-
   const unwatch = store.watchEvents(wake);
   wake();
   return {
     published: () => published,
     look: wake,
     takeOver() {
-      isInDoubt = true;
+      written.doubt();
       wake();
     },
     async close() {

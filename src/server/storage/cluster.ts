@@ -111,6 +111,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     places: tables.places,
     nodes: { ...tables, fence },
     watchLost: (listener) => tables.watchLost(listener),
+    begunTwinEvents: tables.begunTwinEvents,
     onDisk: [],
     checks: [
       databaseCheck(tables),

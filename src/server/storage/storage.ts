@@ -9,6 +9,7 @@ import type { Standing } from '../../core/nodes/runs.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
+import type { BegunTwinEventStore } from '../../core/twins/ports.ts';
 import type { StoredLog } from '../../stores/event-log/stored-log.ts';
 import type { TableStores } from '../../stores/tables/stores.ts';
 import type { NodeStores } from '../nodes/nodes.ts';
@@ -57,6 +58,8 @@ export interface Storage {
    * is no such thing here. The returned function ends it.
    */
   readonly watchLost?: (listener: () => void) => () => void;
+  /** Absent = the times of the logs are this machine's, as those of the stores. */
+  readonly begunTwinEvents?: BegunTwinEventStore;
   /** Keeps events of telemetry beyond their age, where that can be (`EmbeddedEventLog.keepFor`). */
   readonly keepFor?: (wanted: () => readonly number[] | undefined) => void;
   /** What of the events lies on the disk of the data folder; empty where they are kept elsewhere. */

@@ -15,6 +15,7 @@ import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FieldPath } from '../../core/query/fields.ts';
 import type { FleetStore } from '../../core/query/ports.ts';
+import type { BegunTwinEventStore } from '../../core/twins/ports.ts';
 import type { TableCaller } from '../tables/caller.ts';
 import { indexedPlace } from '../tables/document-paths.ts';
 import { createKeyCipher, type KeyCipher, type KeyRing } from '../tables/key-cipher.ts';
@@ -67,6 +68,7 @@ export interface PostgresTables extends TableStores {
   readonly receivers: ReceiverStore;
   /** Who is connected, as the node of that name has said it. */
   presenceOf(node: string): PresenceStateStore;
+  readonly begunTwinEvents: BegunTwinEventStore;
   readonly secrets: HubSecrets;
   /** As `Storage.watchLost`. */
   watchLost(listener: () => void): () => void;
@@ -187,6 +189,10 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     nodes: postgresNodes(leased),
     receivers: postgresReceivers(database, tried),
     presenceOf: (node) => createTablePresence(caller, node),
+    begunTwinEvents: {
+      load: () => caller.call('twins.begun'),
+      keep: (begun) => caller.call('twins.keepBegun', begun),
+    },
     secrets: {
       get: (name, fresh) => caller.call('secrets.get', name, fresh),
       find: (name) => caller.call('secrets.find', name),

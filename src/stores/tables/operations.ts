@@ -113,7 +113,7 @@ import type { Transaction } from './schema.ts';
 import { dropSecrets, findSecret, hubSecret, replaceSecret } from './secrets.ts';
 import { loadSubscriptions, removeSubscriptions, saveSubscriptions } from './subscriptions.ts';
 import { changeTwin } from './twin-changes.ts';
-import { dropTwinEvents, twinEvents } from './twin-events.ts';
+import { begunTwinEvents, dropTwinEvents, keepBegunTwinEvents, twinEvents } from './twin-events.ts';
 import { desiredNewer, desiredSince, desiredVersion, loadTwin, nameModel, reportTwins } from './twins.ts';
 
 type Run<Args extends readonly unknown[], Result> = (tx: Transaction, ...args: Args) => Promise<Result>;
@@ -238,6 +238,8 @@ export function tableOperations(cipher: KeyCipher) {
     'twins.nameModel': write(nameModel),
     'twins.events': read(twinEvents),
     'twins.dropEvents': write(dropTwinEvents),
+    'twins.begun': read(begunTwinEvents),
+    'twins.keepBegun': writeAtOnce(keepBegunTwinEvents),
     'configurations.get': read(getConfiguration),
     'configurations.list': read(listConfigurations),
     'configurations.create': write(createConfiguration),

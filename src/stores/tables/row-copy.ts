@@ -23,7 +23,7 @@ export interface RowSource {
 }
 
 /** Facts of the tables that each engine has for itself: they are not copied. */
-export const factsOfEngine: readonly string[] = ['format', 'generation', 'export'];
+export const factsOfEngine: readonly string[] = ['format', 'generation', 'export', 'twin_events_begun'];
 /** What nodes say of themselves while they run: none of them does while everything is copied. */
 export const tablesOfNodes: readonly string[] = [
   ...['places', 'nodes', 'receivers', 'node_notices', 'node_duties'],

@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import type { KeptTwinEvent, TwinEvent } from '../../core/twins/ports.ts';
+import type { BegunTwinEvents, KeptTwinEvent, TwinEvent } from '../../core/twins/ports.ts';
 import { directOf, padded } from './engine.ts';
+import { readFact, writeFact } from './migrations.ts';
 import type { Transaction } from './schema.ts';
 
 /** Events that one statement names. */
@@ -81,4 +82,15 @@ function runsOf(sequences: readonly number[]): readonly (readonly [first: number
     else runs.push([sequence, sequence]);
   }
   return runs;
+}
+
+const BEGUN = 'twin_events_begun';
+
+export async function begunTwinEvents(tx: Transaction): Promise<BegunTwinEvents | undefined> {
+  const text = await readFact(tx, BEGUN);
+  return text === undefined ? undefined : (JSON.parse(text) as BegunTwinEvents);
+}
+
+export async function keepBegunTwinEvents(tx: Transaction, begun: BegunTwinEvents): Promise<void> {
+  await writeFact(tx, BEGUN, JSON.stringify(begun));
 }
