@@ -64,8 +64,28 @@ test('over nodes the newer connection wins, and its claim waits for what the old
   older.release('connection-lost');
   assert.equal((await a.state({ deviceId: 'd1' })).connected, true);
   assert.equal(await a.connectedDevices(), 1);
+  state.isSettled = true;
   ticket.release('by-client');
-  assert.equal(await b.connectedDevices(), 0);
+  await until(async () => (await b.connectedDevices()) === 0);
+});
+
+test('over nodes a claim waits for what a connection has handed over that has left by itself', async () => {
+  const { a, b, told, pending, places, state, claimOf } = twoNodes();
+  const older = await a.claim(claimOf('older'));
+  state.isSettled = false;
+  older.release('connection-lost');
+  // A look at all places meanwhile does not free it either.
+  await a.compare();
+  let isIn = false;
+  const newer = b.claim(claimOf('newer')).then(() => {
+    isIn = true;
+  });
+  for (let turn = 0; turn < 50; turn++) await undefined;
+  assert.equal(isIn, false);
+  for (const resolve of pending) resolve();
+  await newer;
+  assert.deepEqual(told, []);
+  assert.equal((await places.find(device('d1')))?.node, 'b');
 });
 
 test('a connection that is displaced before its own node has heard that it has the place is ended, and the newer one stays', async () => {

@@ -126,6 +126,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const memoryMax = parts.memoryMax ?? limits.presenceMemoryMax;
   const held = new Map<string, Session>();
   const claiming = new Set<Session>();
+  /** They have ended, and their places are still theirs. */
+  const freeing = new Set<Session>();
   const modules = new ConnectedModules();
   const seen = new Map<string, PresenceState>();
   const leaving = new Leaving(log);
@@ -164,9 +166,28 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const forget = (session: Session, key: IdentityKey): void => {
     held.delete(identityName(key));
     modules.remove(key);
-    claims.release(session);
+    free(session);
     const state = { connected: false, connectionStateUpdatedTime: clock.now(), lastActivityTime: session.lastActivity };
     remember(identityName(key), state);
+  };
+
+  /**
+   * Over nodes its place is free when what its node has been handed over by then is durable or has failed: who takes a free place waits for
+   * nobody, and what the next node stores must not come before that. A claim meanwhile finds the place taken, and waits for this node.
+   */
+  const free = (session: Session): void => {
+    if (nodes === undefined) {
+      claims.release(session);
+      return;
+    }
+    freeing.add(session);
+    const settled = Promise.all([leaving.others(identityName(session.key), ELSEWHERE), nodes.settled()]);
+    settled
+      .catch(() => {})
+      .then(() => {
+        freeing.delete(session);
+        claims.release(session);
+      });
   };
 
   const room: Room = {
@@ -244,7 +265,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       // Another one of this node may have lost its place before, to a claim whose answer was lost or of which no word has come yet.
       const older = held.get(name);
       if (older !== undefined) end(older, 'taken-over');
-      if (session.state === 'ended') claims.release(session);
+      if (session.state === 'ended') free(session);
       else {
         session.state = 'held';
         held.set(name, session);
@@ -335,7 +356,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       if (room.node !== node) return;
       const kept = new Set(all.map(({ connection }) => connection));
       for (const session of before) if (!kept.has(session.connection)) end(session, 'taken-over');
-      const here = new Set([...held.values(), ...claiming].map(({ connection }) => connection));
+      const here = new Set([...held.values(), ...claiming, ...freeing].map(({ connection }) => connection));
       const left = all.filter(({ connection }) => !here.has(connection));
       if (left.length > 0) await places.release(left);
     },
