@@ -7,9 +7,10 @@ import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import type { Places } from '../../core/presence/places.ts';
 import { createPresence } from '../../core/presence/presence.ts';
+import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { ConnectionClaim } from '../../core/presence/types.ts';
 import { type OpenedPostgres, withPostgres } from '../../stores/contract/postgres.ts';
-import { Nodes } from './nodes.ts';
+import { Nodes, type OwnRooms } from './nodes.ts';
 import { WORDS } from './words.ts';
 
 withPostgres('nodes that cannot reach each other', (open) => {
@@ -20,6 +21,7 @@ withPostgres('nodes that cannot reach each other', (open) => {
     address = '127.0.0.1',
     places: Places = opened.tables.places,
     words = WORDS,
+    recover: OwnRooms['recover'] = async () => {},
   ) {
     const { tables } = opened;
     const told: string[] = [];
@@ -32,7 +34,7 @@ withPostgres('nodes that cannot reach each other', (open) => {
     const rooms = {
       presence,
       forgetAll: () => void told.push('forgets'),
-      recover: async () => {},
+      recover,
       heard: { 'changed identities': (change: string) => void told.push(change) },
     };
     await nodes.join(rooms, { port: 0, addresses: ['127.0.0.1'] });
@@ -131,6 +133,55 @@ withPostgres('nodes that cannot reach each other', (open) => {
       assert.deepEqual([dropped, b.presence.held()], [['taken-over'], 0]);
     } finally {
       await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a node that comes back while another clears up after it keeps what it says from then on', async () => {
+    const opened = await open();
+    const { exampleIdentity } = await import('../../stores/contract/identities.ts');
+    const { tables } = opened;
+    const keys = ['d1', 'd2'].map((deviceId) => ({ deviceId }));
+    for (const key of keys) {
+      const identity = exampleIdentity(key, { generationId: 'g1' });
+      await tables.identities.write([{ kind: 'create', identity, countMax: 10 }]);
+    }
+    const said = tables.presenceOf('x');
+    const connected = { generationId: 'g1', connected: true, connectionStateUpdatedTime: 1, lastActivityTime: 1 };
+    await said.save([{ key: keys[0], ...connected }]);
+    await opened.query(`insert into nodes (id, name, folder, address, port, version, started_time, lease_until)
+      values ('x/1', 'x', '', '', 1, '', 0, 0)`);
+    const begun = Promise.withResolvers<PresenceStateStore>();
+    const isBack = Promise.withResolvers<void>();
+    const recovered: string[] = [];
+    const a = await node(opened, 'a', '127.0.0.1', tables.places, WORDS, async (states) => {
+      for (const { key } of await states.recover(1)) recovered.push(key.deviceId);
+      begun.resolve(states);
+      await isBack.promise;
+      for (const { key } of await states.recover(1)) recovered.push(key.deviceId);
+      await states.end();
+    });
+    await a.nodes.membership.renew();
+    await begun.promise;
+    const back = await node(opened, 'x');
+    try {
+      assert.equal(await said.begin(), false);
+      await said.save([{ key: keys[1], ...connected }]);
+      isBack.resolve();
+      await until(
+        'it is cleared up',
+        async () => (await opened.read(`select from nodes where id = 'x/1'`)).length === 0,
+      );
+      assert.deepEqual(recovered, ['d1']);
+      const states = await said.get(keys);
+      assert.deepEqual(
+        states.map((state) => state?.connected),
+        [false, true],
+      );
+      assert.equal(await said.begin(), true, 'its run has not ended');
+    } finally {
+      isBack.resolve();
+      await Promise.all([a.nodes.close(), back.nodes.close()]);
       await opened.close();
     }
   });

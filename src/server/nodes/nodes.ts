@@ -317,8 +317,17 @@ export class Nodes implements NodesControl {
   /** A node that has come back under its name does that itself. */
   async #recover(name: string): Promise<void> {
     const { membership } = this;
-    if (name === membership.name || membership.others().some((other) => other.name === name)) return;
-    await this.#rooms?.recover(this.#parts.stores.presenceOf(name));
+    const isBack = (): boolean => name === membership.name || membership.others().some((other) => other.name === name);
+    if (isBack()) return;
+    const states = this.#parts.stores.presenceOf(name);
+    await this.#rooms?.recover({
+      ...states,
+      // It may come back meanwhile: whoever is connected from then on is.
+      recover: async (count) => (isBack() ? [] : states.recover(count)),
+      end: async () => {
+        if (!isBack()) await states.end();
+      },
+    });
   }
 
   async #clearUp(gone: readonly NodeFacts[]): Promise<void> {

@@ -1,6 +1,7 @@
 /** Places of connections in PostgreSQL: the contract, and what only several nodes can do to each other. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { systemClock } from '../../base/clock.ts';
 import type { IdentityWrite } from '../../core/identity/ports.ts';
 import type { Identity, IdentityKey } from '../../core/identity/types.ts';
 import type { Holder } from '../../core/presence/places.ts';
@@ -54,6 +55,28 @@ withPostgres('places of connections', (open) => {
     }
     assert.equal(await tables.places.connectedDevices(), 0);
     await Promise.all(nodes.slice(1).map((node) => node.close()));
+  });
+
+  test('postgres: a node without a lease takes no place, and displaces nobody', async () => {
+    const { tables, another, query } = await fresh();
+    const key = { deviceId: 'd1' };
+    const standing = { id: 'n/1', name: 'n', folder: 'one', hasJoined: true };
+    const held = await another(systemClock, { standing: () => standing });
+    try {
+      await tables.nodes.join({ id: 'n/1', name: 'n', folder: 'one', address: '', port: 1, version: '' }, 60_000);
+      const [first] = await held.places.claim([holder(key, 'n/1', 1)]);
+      assert.deepEqual(first, { kind: 'held', displaced: undefined });
+      await query(`update nodes set lease_until = 0`);
+      await tables.places.claim([holder(key, 'n/2', 1)]);
+      const late = await held.places.claim([holder(key, 'n/1', 2), holder({ deviceId: 'nobody' }, 'n/1', 3)]);
+      assert.deepEqual(
+        late.map(({ kind }) => kind),
+        ['unknown', 'refused'],
+      );
+      assert.equal((await tables.places.find(key))?.node, 'n/2');
+    } finally {
+      await held.close();
+    }
   });
 
   test('postgres: identities speak against a claim, each for itself', async () => {

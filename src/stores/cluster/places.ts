@@ -7,6 +7,8 @@ import type { DisconnectReason } from '../../core/presence/types.ts';
 import type { Tables } from '../tables/schema.ts';
 import { AskedTogether } from './asked-together.ts';
 import { isNobodys, type Tried } from './batched-reads.ts';
+import { type FenceParts, WithoutLease } from './fence.ts';
+import { livingNodes } from './nodes.ts';
 
 interface PlaceRow {
   readonly device_id: string;
@@ -21,6 +23,8 @@ interface PlaceRow {
 
 interface ClaimedRow {
   readonly nth: number;
+  /** False without a reason: the node has no lease. */
+  readonly is_taken: boolean;
   readonly reason: DisconnectReason | null;
   readonly was_node: string | null;
   readonly was_connection: number;
@@ -32,7 +36,11 @@ interface ClaimedRow {
  * A claim is refused where the identities speak against it, but for its credentials, which lie sealed. The holder that a claim has
  * displaced is told without its authority and credentials.
  */
-export function createPostgresPlaces(database: Kysely<Tables>, tried: Tried): Places {
+export function createPostgresPlaces(
+  database: Kysely<Tables>,
+  tried: Tried,
+  standing: FenceParts['standing'] = () => undefined,
+): Places {
   const found = new AskedTogether<IdentityKey, Holder | undefined>((keys) =>
     tried('places.find', async () => {
       const { rows } = await sql<PlaceRow & { readonly nth: number }>`
@@ -59,6 +67,7 @@ export function createPostgresPlaces(database: Kysely<Tables>, tried: Tried): Pl
             claim(
               database,
               round.map((at) => claims[at]),
+              standing() !== undefined,
             ),
           );
           for (const row of rows) {
@@ -111,9 +120,14 @@ function rounds(claims: readonly Holder[]): readonly (readonly number[])[] {
 
 /**
  * Each row keeps whom it was taken from, because only the row itself knows that: two nodes that claim a place at the same moment both find it
- * as it was before. Sorted, so that two nodes do not wait for each other in a circle.
+ * as it was before. Sorted, so that two nodes do not wait for each other in a circle. `isFenced`: nothing is taken for a node
+ * without a lease: one that was held while the claim waited to be sent may have been replaced meanwhile.
  */
-async function claim(database: Kysely<Tables>, claims: readonly Holder[]): Promise<readonly ClaimedRow[]> {
+async function claim(
+  database: Kysely<Tables>,
+  claims: readonly Holder[],
+  isFenced: boolean,
+): Promise<readonly ClaimedRow[]> {
   const column = <Value>(of: (claim: Holder) => Value): readonly Value[] => claims.map(of);
   const { rows } = await sql<ClaimedRow>`
     with judged as (
@@ -134,7 +148,8 @@ async function claim(database: Kysely<Tables>, claims: readonly Holder[]): Promi
     ), taken as (
       insert into places as place (device_id, module_id, node, connection, generation_id, authority, credentials, since)
       select device_id, module_id, node, connection, generation_id, authority, credentials, since
-      from judged where reason is null order by device_id, module_id
+      from judged where reason is null and (not ${isFenced}::boolean or node in ${livingNodes})
+      order by device_id, module_id
       on conflict (device_id, module_id) do update set
         node = excluded.node, connection = excluded.connection, generation_id = excluded.generation_id,
         authority = excluded.authority, credentials = excluded.credentials, since = excluded.since,
@@ -142,7 +157,7 @@ async function claim(database: Kysely<Tables>, claims: readonly Holder[]): Promi
         was_generation_id = place.generation_id, was_since = place.since
       returning device_id, module_id, was_node, was_connection, was_generation_id, was_since
     )
-    select nth, reason, was_node, was_connection, was_generation_id, was_since
+    select nth, reason, taken.device_id is not null as is_taken, was_node, was_connection, was_generation_id, was_since
     from judged left join taken using (device_id, module_id)`.execute(database);
   return rows;
 }
@@ -161,6 +176,7 @@ async function release(database: Kysely<Tables>, holders: readonly Holder[]): Pr
 
 function outcomeOf({ key }: Holder, row: ClaimedRow): PlaceOutcome {
   if (row.reason !== null) return { kind: 'refused', reason: row.reason };
+  if (!row.is_taken) return { kind: 'unknown', error: new WithoutLease() };
   if (row.was_node === null) return { kind: 'held', displaced: undefined };
   const displaced: Holder = {
     key,

@@ -129,7 +129,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   }
 
   const reads = batchedReads(database, cipher, tried);
-  const places = createPostgresPlaces(database, tried);
+  const places = createPostgresPlaces(database, tried, parts.standing);
 
   async function carryOut<Name extends OperationName>(
     name: Name,
