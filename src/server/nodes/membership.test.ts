@@ -6,6 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
 import type { LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
+import { nodesCheck } from '../observe/health/checks.ts';
 import { Membership } from './membership.ts';
 
 const leased = (id: string): LeasedNode => ({
@@ -22,12 +23,15 @@ async function joined() {
     notices: [] as readonly Notice[],
     /** A join takes effect, and its answer is lost. */
     losesJoin: false,
+    /** Another process has its name. */
+    isTaken: false,
   };
   const lists: ((nodes: readonly LeasedNode[]) => void)[] = [];
   const lease = () => ({ nodes: table.others, duties: [], notices: table.notices });
   const store: NodeStore = {
     namesake: async () => undefined,
     async join() {
+      if (table.isTaken) return { kind: 'taken', forMs: limits.nodeLeaseMs };
       table.isOver = false;
       if (table.losesJoin) throw new Error('the answer is lost');
       return { kind: 'joined', lease: lease() };
@@ -54,6 +58,21 @@ async function joined() {
 const turns = async (): Promise<void> => {
   for (let turn = 0; turn < 50; turn++) await undefined;
 };
+
+test('a node whose name another process has meanwhile says so, until the name is free again', async () => {
+  const { membership, table } = await joined();
+  const { look } = nodesCheck({ membership, unreached: () => [] });
+  assert.equal((await look()).status, 'ok');
+  [table.isOver, table.isTaken] = [true, true];
+  await assert.rejects(membership.renew(), /another node has this one’s name/);
+  assert.equal(membership.isValid, false);
+  const { status, reason } = await look();
+  assert.deepEqual([status, /another process has the name of this node/.test(reason ?? '')], ['fail', true]);
+  table.isTaken = false;
+  await membership.renew();
+  await turns();
+  assert.equal((await look()).status, 'ok');
+});
 
 test('an answer that was asked for before a node joined does not say that it has gone', async () => {
   const { membership, clock, table, lists } = await joined();

@@ -69,6 +69,7 @@ export class Membership {
   #validUntil = Number.NEGATIVE_INFINITY;
   #hasJoined = false;
   #isLost = false;
+  #isReplaced = false;
   /** The others know this node by the id that it has: else what they ask and tell would not reach it. */
   #isKnown = true;
   /** The id by which the others are being told of it. */
@@ -114,6 +115,11 @@ export class Membership {
   get standing(): Standing {
     const { name, folder } = this.#parts.node;
     return { id: this.#own, name, folder, hasJoined: this.#hasJoined };
+  }
+
+  /** Whether another process has this node's name, and lives, as the last renewal has said. */
+  get isReplaced(): boolean {
+    return this.#isReplaced;
   }
 
   /** Whether this node may answer for the hub now. Cheap. */
@@ -266,6 +272,7 @@ export class Membership {
       if (this.#isClosed) return;
       this.#isKnown = false;
       const waitMs = await this.#tryJoin();
+      this.#isReplaced = waitMs !== undefined;
       if (waitMs !== undefined) throw new Error('another node has this one’s name meanwhile');
     } else {
       this.#took(lease, asked);

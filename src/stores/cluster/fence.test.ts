@@ -102,6 +102,7 @@ withPostgres('fences of nodes', (open) => {
         () => held.registryJobs.create(registryJob),
         () => held.identities.write([]),
         () => held.presenceStates.end(),
+        () => held.presenceOf('gone').recover(10),
       ]) {
         await assert.rejects(async () => write(), { code: 'ServiceUnavailable' });
       }

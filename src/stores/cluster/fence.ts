@@ -9,10 +9,10 @@ import type { OperationName } from '../tables/operations.ts';
 import type { Tables } from '../tables/schema.ts';
 import { databaseNow } from './nodes.ts';
 
-/** What connections of devices bring about, and what is written of who is connected. */
+/** What connections of devices bring about, and what is written of who is connected, here and at nodes that have gone. */
 const OF_CONNECTIONS = [
   ...(['twins.change', 'twins.report', 'commands.lockNext', 'subscriptions.save', 'subscriptions.remove'] as const),
-  ...(['presence.save', 'presence.end'] as const),
+  ...(['presence.save', 'presence.end', 'presence.recover'] as const),
 ] as const;
 /** By which a node takes work that nodes share, or keeps it. */
 const CLAIMS = ['cursors.claim', 'jobs.claim', 'registryJobs.claim'] as const;

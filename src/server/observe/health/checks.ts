@@ -180,6 +180,13 @@ export function nodesCheck(nodes: Pick<Nodes, 'membership' | 'unreached'>): Heal
     name: 'nodes',
     look() {
       const { membership } = nodes;
+      if (membership.isReplaced) {
+        return {
+          status: 'fail',
+          reason: 'another process has the name of this node, and lives: this one lets no device in',
+          remedy: 'Stop this process, or the other one; each node needs a nodeName of its own.',
+        };
+      }
       if (!membership.isValid) {
         const reason = 'this node could not renew its lease in PostgreSQL, and lets no device in';
         return {
