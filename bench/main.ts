@@ -88,6 +88,7 @@ async function run(bench: string | undefined): Promise<void> {
       ],
       hub: values['peers-only'] ? undefined : hubAt(hub.name, root, settings),
       fullPageCache: values['full-page-cache'],
+      atOnce: values['at-once'],
       ...timing(),
       ratePerSecond: values.rate === undefined ? undefined : count('rate'),
       bag: values.bag,

@@ -5,7 +5,7 @@ import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { fileParts } from './file-transfer.ts';
 
 export const USAGE = `npm run bench -- telemetry-in  [--shape 50x20x256[,1000x1x256]] [--tls] [--rate N] [--bag a=1&b=2]
-                             [--readers-while-writing GROUPS] [--full-page-cache] [--settings="--threads 2"] [common]
+                             [--readers-while-writing GROUPS] [--full-page-cache] [--at-once] [--settings="--threads 2"] [common]
 npm run bench -- telemetry-out [--events N] [--payload BYTES] [--readers N] [--client counting|rhea] [--peer rhea] [--tls] [common]
 npm run bench -- command-roundtrip [--devices 1,100,1000] [--in-flight N] [--payload BYTES] [--seconds N] [--directory DIR]
 npm run bench -- message-path [--compare REVISION]
@@ -43,6 +43,7 @@ const options = {
   compare: { type: 'string', multiple: true, default: [] },
   variant: { type: 'string', multiple: true, default: [] },
   'full-page-cache': { type: 'boolean', default: false },
+  'at-once': { type: 'boolean', default: false },
   settings: { type: 'string' },
   'peers-only': { type: 'boolean', default: false },
   tls: { type: 'boolean', default: false },

@@ -64,6 +64,8 @@ export interface TelemetryInOptions {
   readonly hub: ServerKind | undefined;
   /** Fill the page cache before each round. */
   readonly fullPageCache: boolean;
+  /** All servers of a round side by side, each under its own load: what others do on the machine is the same for all of them. */
+  readonly atOnce?: boolean;
   readonly jsonFile?: string;
 }
 
@@ -94,9 +96,15 @@ export async function telemetryIn(options: TelemetryInOptions): Promise<void> {
     const rounds: Record<string, Round[]> = Object.fromEntries(systems.map(({ name }) => [name, []]));
     for (let round = 0; round < options.rounds; round++) {
       // Every second round begins with the other end, so that no server always runs behind the same one.
-      for (const system of round % 2 === 0 ? systems : systems.toReversed()) {
-        pageCache?.fill();
+      const turns = round % 2 === 0 ? systems : systems.toReversed();
+      const measure = async (system: ServerKind): Promise<void> => {
         rounds[system.name].push(await measureServer(system, shape, options));
+      };
+      if (options.atOnce) pageCache?.fill();
+      if (options.atOnce) await Promise.all(turns.map(measure));
+      for (const system of options.atOnce ? [] : turns) {
+        pageCache?.fill();
+        await measure(system);
       }
     }
     const ratios = ratiosOf(rounds, systems);
