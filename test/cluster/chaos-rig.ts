@@ -8,10 +8,16 @@ import type { TestHub } from '../drivers/hub.ts';
 import { startKafka, type TestKafka } from '../drivers/kafka.ts';
 import { startPostgres, type TestPostgres } from '../drivers/postgres.ts';
 import { ChaosLinks } from './chaos-links.ts';
+import { NodeClocks } from './node-clocks.ts';
 
 const DATABASE = 'postgresql';
 const nameOf = (at: number): string => `node-${at + 1}`;
 const brokerOf = (id: number): string => `broker-${id}`;
+
+/** How wrong a clock becomes: less than proofs of devices and back ends last. */
+const WRONG_MS_MAX = 15 * 60_000;
+/** A database that is promoted, or started elsewhere. */
+const [AWAY_MS_MIN, AWAY_MS_MAX] = [5000, 60_000];
 
 /** How a round breaks something: it waits for as long as the fault lasts, and makes all whole again. */
 export type Fault = (ms: number) => Promise<void>;
@@ -19,10 +25,13 @@ export type Fault = (ms: number) => Promise<void>;
 export class ChaosRig implements AsyncDisposable {
   /** As they are now, after restarts. */
   readonly nodes: TestHub[] = [];
+  /** By how much the clock of each node was wrong when it had begun, as its log shows; not more exact than its start is quick. */
+  readonly clocksWrongMs: number[] = [];
   readonly #kafka: TestKafka;
   readonly #postgres: TestPostgres;
   readonly #links: ChaosLinks;
   readonly #brokers: number;
+  readonly #clocks = new NodeClocks();
   #cluster: TestCluster | undefined;
   #balancer: Balancer | undefined;
 
@@ -105,6 +114,18 @@ export class ChaosRig implements AsyncDisposable {
         await sleep(ms);
         await this.#postgres.restart();
       },
+      'PostgreSQL away': async () => {
+        await this.#postgres.kill();
+        await sleep(AWAY_MS_MIN + pick(AWAY_MS_MAX - AWAY_MS_MIN));
+        await this.#postgres.restart();
+      },
+      // It jumps twice, and is wrong in between, or jumps once, and is wrong for a while.
+      'clock of a node set': async (ms) => {
+        const name = nameOf(pick(this.nodes.length));
+        this.#clocks.set(name, pick(2 * WRONG_MS_MAX) - WRONG_MS_MAX);
+        await sleep(ms);
+        if (pick(2) === 0) this.#clocks.set(name, 0);
+      },
       'connections to PostgreSQL cut': async () => {
         links.reset(nameOf(pick(this.nodes.length)), DATABASE);
       },
@@ -143,6 +164,7 @@ export class ChaosRig implements AsyncDisposable {
     await this.#cluster?.[Symbol.asyncDispose]();
     await Promise.all([this.#kafka[Symbol.asyncDispose](), this.#postgres[Symbol.asyncDispose]()]);
     await this.#links[Symbol.asyncDispose]();
+    this.#clocks[Symbol.dispose]();
   }
 
   readonly #nodePorts: string[][] = [];
@@ -164,7 +186,14 @@ export class ChaosRig implements AsyncDisposable {
       const address = `127.0.77.${at + 1}`;
       await this.#links.open(nameOf(at), port, { host: address, port });
       this.#nodePorts.push(['--node-port', String(port)]);
-      this.nodes.push(await this.#cluster.start({ args: [...this.#nodePorts[at], '--node-address', address] }));
+      const name = nameOf(at);
+      // The first one's is right: it makes the certificates that clients look at.
+      this.#clocks.set(name, at === 0 ? 0 : (at % 2 === 0 ? -1 : 1) * (WRONG_MS_MAX / 2));
+      const args = [...this.#nodePorts[at], '--node-address', address];
+      const node = await this.#cluster.start({ args, env: this.#clocks.env(name) });
+      this.nodes.push(node);
+      const { time } = JSON.parse(node.stderr().trimEnd().split('\n').at(-1) as string);
+      this.clocksWrongMs.push(Date.parse(time) - Date.now());
     }
     const targets = () =>
       this.nodes.map(({ endpoints }, at) => ({
