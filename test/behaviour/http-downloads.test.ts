@@ -7,6 +7,7 @@ import { apiOf } from '../drivers/api.ts';
 import { backEndOf } from '../drivers/back-end.ts';
 import { type FileAnswer, fileDevice, request } from '../drivers/file-device.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
+import { until } from '../drivers/until.ts';
 
 const json = (answer: FileAnswer) => JSON.parse(answer.body.toString());
 const bytes = randomBytes(300_000);
@@ -45,7 +46,10 @@ test('a file for many devices: granted by name and by URL, fetched in ranges, wi
   );
   assert.deepEqual([put.status, put.headers['x-ms-error-code']], [403, 'AuthorizationPermissionMismatch']);
 
-  const receipts = json(await ask('GET', '/mooring/v1/file-grants?name=fw/v2.bin')).grants;
+  const receiptsNow = async () => json(await ask('GET', '/mooring/v1/file-grants?name=fw/v2.bin')).grants;
+  // Written when the reading has ended, which is not before its last byte has left.
+  await until('the receipt is there', async () => (await receiptsNow())[0]?.fetched !== null, { everyMs: 50 });
+  const receipts = await receiptsNow();
   assert.equal(receipts.length, 1);
   const [{ deviceId, grantedBy, fetched }] = receipts;
   assert.deepEqual([deviceId, grantedBy, fetched.bytes, fetched.sentBytes], ['d1', 'service', 300_000, 300_000]);

@@ -103,11 +103,13 @@ withPostgres('fences of nodes', (open) => {
         () => held.identities.write([]),
         () => held.presenceStates.end(),
         () => held.presenceOf('gone').recover(10),
+        () => held.begunTwinEvents.keep({ sequences: [1], places: { 0: 1 } }),
       ]) {
         await assert.rejects(async () => write(), { code: 'ServiceUnavailable' });
       }
       assert.equal((await held.jobs.find('j', NOW))?.status, 'queued');
       assert.equal(await tables.registryJobs.isOneOpen(), false);
+      assert.equal(await tables.begunTwinEvents.load(), undefined);
       assert.equal(told, 0);
     } finally {
       await held.close();

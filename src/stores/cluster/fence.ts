@@ -14,6 +14,8 @@ const OF_CONNECTIONS = [
   ...(['twins.change', 'twins.report', 'commands.lockNext', 'subscriptions.save', 'subscriptions.remove'] as const),
   ...(['presence.save', 'presence.end', 'presence.recover'] as const),
 ] as const;
+/** Of a duty, which goes with the lease: without it nothing is begun, and what the next one looks for is not what a former one says. */
+const OF_DUTIES = ['twins.keepBegun'] as const;
 /** By which a node takes work that nodes share, or keeps it. */
 const CLAIMS = ['cursors.claim', 'jobs.claim', 'registryJobs.claim'] as const;
 /** What it does with that work: each names the run that has it, which the tables check in the statement itself. An import writes identities. */
@@ -25,7 +27,7 @@ const OF_WORK = [
   ...(['registryJobs.release', 'registryJobs.sweep'] as const),
 ] as const;
 
-const FENCED: ReadonlySet<OperationName> = new Set([...OF_CONNECTIONS, ...CLAIMS, ...OF_WORK]);
+const FENCED: ReadonlySet<OperationName> = new Set([...OF_CONNECTIONS, ...OF_DUTIES, ...CLAIMS, ...OF_WORK]);
 const CLAIMING: ReadonlySet<OperationName> = new Set(CLAIMS);
 
 export interface FenceParts {
