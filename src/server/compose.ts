@@ -158,7 +158,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   runningTime.watch(({ jumpMs }) => recorder.record({ type: 'clockJumped', jumpMs }));
   const guard = createGuard(clock, refusalAudit(recorder));
   const hubs = await openEndpointHubs({
-    ...{ routes, open: storage.openEventHub, reserved: [telemetry.name, monitoring.name], log, shutdown },
+    ...{ routes, open: storage.openEventHub, reserved: [telemetry.name, monitoring.name], clock, log, shutdown },
   });
   const enrichments = openEnrichments({ routes, hubName, clock, log, registry: metrics.registry });
   const archiveTraffic = storeTraffic('mooring_archive_store', 'the stores of archives');

@@ -35,6 +35,8 @@ export const routesLimits = {
   routesLookMs: SECOND_MS,
   /** For so long the place of an endpoint that was removed is given to no other: by then every node has the set without it. */
   endpointPlaceRestMs: 600 * SECOND_MS,
+  /** Between two tries to open the event hub of an endpoint: a node that delivers nothing to it lets it be read. */
+  endpointHubRetryMs: 10 * SECOND_MS,
   /** How long an endpoint's partition belongs to the node that delivers it: one that says nothing for so long has lost it. */
   deliveryLeaseMs: 15 * SECOND_MS,
   /** Rows that an owner of a cursor may keep beside it, per endpoint and partition, and characters of one. */

@@ -1,4 +1,6 @@
 /** Event hubs of endpoints of the kind `eventHub`: they open and close with the routes in force. */
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import type { EventHubEndpoint } from '../../core/routes/endpoints/event-hub.ts';
@@ -32,6 +34,7 @@ interface Running<Stored> {
   readonly endpoint: EventHubEndpoint;
   opening: Promise<Stored> | undefined;
   opened: OpenEventHub<Stored> | undefined;
+  cancelRetry: Cancel;
 }
 
 export async function openEndpointHubs<Stored extends EventLog>(parts: {
@@ -40,17 +43,21 @@ export async function openEndpointHubs<Stored extends EventLog>(parts: {
   readonly open: (wish: EventHubWish) => Promise<OpenEventHub<Stored>>;
   /** Names that the hub has for event hubs of its own. */
   readonly reserved: readonly string[];
+  readonly clock: Pick<Clock, 'after'>;
   readonly log: Log;
   readonly shutdown: Shutdown;
 }): Promise<EndpointHubs<Stored>> {
-  const { routes, open, log, shutdown } = parts;
+  const { routes, open, clock, log, shutdown } = parts;
   const reserved = parts.reserved.map((name) => name.toLowerCase());
   const running = new Map<string, Running<Stored>>();
   const listeners = new Set<() => Promise<void> | void>();
   let changing: Promise<void> = Promise.resolve();
 
   const tell = async (): Promise<void> => {
-    await Promise.all([...listeners].map(async (listener) => listener()));
+    const told = await Promise.allSettled([...listeners].map(async (listener) => listener()));
+    for (const { reason } of told.filter((each) => each.status === 'rejected')) {
+      log.error({ error: reason }, 'a part of the hub could not be told of the event hubs of endpoints');
+    }
   };
 
   const opened = (one: Running<Stored>): Promise<Stored> => {
@@ -69,24 +76,37 @@ export async function openEndpointHubs<Stored extends EventLog>(parts: {
     return one.opening;
   };
 
+  /** Nobody may deliver to it here, and it is to be read all the same. */
+  const openOrRetry = async (one: Running<Stored>): Promise<void> => {
+    try {
+      await opened(one);
+    } catch (error) {
+      log.error({ endpoint: one.endpoint.name, error }, 'the event hub of an endpoint could not be opened');
+      const isWanted = running.get(keyOf(one.endpoint)) === one;
+      if (isWanted) one.cancelRetry = clock.after(limits.endpointHubRetryMs, () => void openOrRetry(one));
+    }
+  };
+
+  const close = async (one: Running<Stored>): Promise<void> => {
+    running.delete(keyOf(one.endpoint));
+    one.cancelRetry();
+    await one.opening?.catch(() => {});
+    await tell();
+    await one.opened
+      ?.close()
+      .catch((error) => log.error({ endpoint: one.endpoint.name, error }, 'an event hub did not close as it should'));
+  };
+
   const follow = async ({ endpoints }: Pick<RouteSet, 'endpoints'>): Promise<void> => {
     const wanted = new Map(
       endpoints.flatMap(({ endpoint }) => (endpoint.kind === 'eventHub' ? [[keyOf(endpoint), endpoint] as const] : [])),
     );
-    for (const [key, one] of [...running]) {
-      if (wanted.has(key)) continue;
-      running.delete(key);
-      await one.opening?.catch(() => {});
-      await tell();
-      await one.opened?.close();
-    }
+    for (const [key, one] of [...running]) if (!wanted.has(key)) await close(one);
     for (const [key, endpoint] of wanted) {
       if (running.has(key)) continue;
-      const one: Running<Stored> = { endpoint, opening: undefined, opened: undefined };
+      const one: Running<Stored> = { endpoint, opening: undefined, opened: undefined, cancelRetry: () => {} };
       running.set(key, one);
-      await opened(one).catch((error) =>
-        log.error({ endpoint: endpoint.name, error }, 'the event hub of an endpoint could not be opened'),
-      );
+      await openOrRetry(one);
     }
   };
   const followed = (set: Pick<RouteSet, 'endpoints'>): Promise<void> => {
