@@ -61,6 +61,24 @@ export const deliveryCanaries: readonly Canary[] = [
       },
     }),
   },
+  {
+    name: 'decide by routes that have been changed',
+    plan: { ...delivering, routeChangeEveryMs: 4000, clockJumpEveryMs: 0, breakEveryMs: 0 },
+    routing: (routing) => {
+      let first: RouteDecider | undefined;
+      return {
+        markOf: routing.markOf,
+        ready: (key) => routing.ready(key),
+        get mayHide() {
+          return routing.mayHide;
+        },
+        get current() {
+          first ??= routing.current;
+          return first;
+        },
+      };
+    },
+  },
 ];
 
 function shownToAll(decider: RouteDecider): RouteDecider {

@@ -1,10 +1,13 @@
 /**
  * Holds what endpoints have taken, and what readers were given, against the log: each event that routes lead to an endpoint is there, first
  * appearances in order, as it is stored; no other event is; and readers are not given what is routed only elsewhere, and everything else.
+ * An event is routed by routes that were in force when the hub took it.
  */
+import { HIDDEN_MARK } from '../../src/core/events/ports.ts';
+import { routingMark } from '../../src/records/record-codec.ts';
 import { type EventsChecker, routedBy } from './check-events.ts';
-import { wishOf } from './delivery.ts';
 import type { SentEvent } from './endpoint.ts';
+import { RoutesInForceThen, type Wish, wishOf } from './routes-in-force.ts';
 import type { World } from './world.ts';
 
 /** A reader began with `sequence`, because it is the first one from that time on. */
@@ -17,6 +20,7 @@ interface BegunByTime {
 export class DeliveryChecker {
   readonly #world: World;
   readonly endpoints: readonly string[];
+  readonly inForce = new RoutesInForceThen();
   /** By endpoint and partition: the records that were taken, in order of first appearance. */
   readonly #taken = new Map<string, Map<number, Buffer>[]>();
   /** By partition: what readers were given, and what they were not given although they asked for it. */
@@ -85,13 +89,25 @@ export class DeliveryChecker {
     for (let partition = 0; partition < this.#given.length; partition++) this.#verify(partition, events);
   }
 
+  /** What routes in force have said of it, and its record says. */
+  #wishOf(record: Buffer, place: string): Wish {
+    const { source, kind, time } = routedBy(record);
+    // Where the wall clock jumps, a time says nothing; routes do not change there.
+    const variants = this.#world.plan.clockJumpEveryMs > 0 ? this.inForce.ever : this.inForce.at(time);
+    const wishes = [...variants].map((variant) => wishOf(variant, source, kind, this.endpoints));
+    const mark = routingMark(record, 0);
+    const isMarked = ({ endpoints, isShown }: Wish): boolean =>
+      isShown === ((mark & HIDDEN_MARK) === 0) &&
+      this.endpoints.every((name, slot) => endpoints.includes(name) === ((mark & (1 << slot)) !== 0));
+    const found = wishes.find(isMarked);
+    this.#world.check(found !== undefined, () => `${place} is routed by routes that were not in force`);
+    return found ?? { endpoints: [], isShown: true };
+  }
+
   #verify(partition: number, events: EventsChecker): void {
     const world = this.#world;
     const stored = events.stored(partition);
-    const wishes = stored.map(({ bytes }) => {
-      const { source, kind } = routedBy(bytes);
-      return wishOf(source, kind, this.endpoints);
-    });
+    const wishes = stored.map(({ bytes }, sequence) => this.#wishOf(bytes, `${partition}-${sequence}`));
     for (const name of this.endpoints) {
       const taken = this.#taken.get(name)?.[partition] ?? new Map<number, Buffer>();
       for (const [sequence, { endpoints }] of wishes.entries()) {

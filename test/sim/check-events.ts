@@ -263,6 +263,7 @@ function decoded(record: Buffer) {
     generationId: message.message_annotations['iothub-connection-auth-generation-id'],
     source: message.message_annotations['iothub-message-source'],
     property: message.application_properties?.kind,
+    hubTime: Number(message.message_annotations['iothub-enqueuedtime']),
     /** Of an event of a twin or an identity. */
     opType: message.application_properties?.opType,
     /** Of such an event: names it. */
@@ -272,10 +273,14 @@ function decoded(record: Buffer) {
   };
 }
 
-/** What routes ask of an event: its source, as the record has it, and the property `kind`. */
-export function routedBy(record: Buffer): { readonly source: string; readonly kind: string | undefined } {
-  const { source, property } = decoded(record);
-  return { source, kind: property };
+/** What routes ask of an event: its source, as the record has it, and the property `kind`; and when the hub took it. */
+export function routedBy(record: Buffer): {
+  readonly source: string;
+  readonly kind: string | undefined;
+  readonly time: number;
+} {
+  const { source, property, hubTime } = decoded(record);
+  return { source, kind: property, time: hubTime };
 }
 
 function textOf(record: Buffer): string {

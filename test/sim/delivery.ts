@@ -15,6 +15,7 @@ import { type OpenRoutes, openRoutes } from '../../src/server/routes/open-routes
 import { owner } from '../drivers/owner.ts';
 import type { Canary, SimulatedRouting } from './canary.ts';
 import type { SimulatedEndpoint } from './endpoint.ts';
+import { declarationOf, type RoutesInForceThen, variantOf } from './routes-in-force.ts';
 import type { Life } from './scheduler.ts';
 import type { World } from './world.ts';
 
@@ -28,6 +29,8 @@ export interface SimulatedDeliveryParts {
   readonly routes: RouteStore;
   readonly cursors: CursorStore;
   readonly endpoints: readonly SimulatedEndpoint[];
+  /** Told which routes are in force. */
+  readonly inForce: RoutesInForceThen;
   readonly log: Log;
 }
 
@@ -39,37 +42,9 @@ export interface SimulatedDelivery {
   close(): Promise<void>;
 }
 
-/**
- * What an operator declares: `kind=a` is for all endpoints, and readers do not see it; `kind=b` is for the first endpoint, and
- * they see it; so is what twins and identities tell. Everything else is for readers alone. `wishOf` says the same.
- */
-function declaration(names: readonly string[]): unknown {
-  const [first] = names;
-  const route = (name: string, condition: string, endpoint: string) => ({ name, condition, endpoint });
-  return {
-    endpoints: names.map((name) => ({ kind: 'kafka', name, brokers: ['elsewhere:9092'], topic: name })),
-    routes: [
-      ...names.map((name) => route(`a-to-${name}`, "kind = 'a'", name)),
-      route('b-to-readers', "kind = 'b'", 'events'),
-      route('b-to-endpoint', "kind = 'b'", first),
-      { ...route('twins-to-readers', 'true', 'events'), source: 'TwinChangeEvents' },
-      { ...route('twins-to-endpoint', 'true', first), source: 'TwinChangeEvents' },
-    ],
-    enrichments: [{ key: 'hub', value: '$iothubname', endpoints: names }],
-  };
-}
-
-/** Where an event is to be found. @param source As its record has it @param kind The property of this name */
-export function wishOf(source: string, kind: string | undefined, names: readonly string[]) {
-  const [first] = names;
-  if (source === 'twinChangeEvents') return { endpoints: [first], isShown: true };
-  if (kind === 'a') return { endpoints: names, isShown: false };
-  return { endpoints: kind === 'b' ? [first] : [], isShown: true };
-}
-
 /** @throws Error (rejection) tables or log cannot be read now */
 export async function openSimulatedDelivery(parts: SimulatedDeliveryParts): Promise<SimulatedDelivery> {
-  const { world, canary, life, guard, eventLog, endpoints, log } = parts;
+  const { world, canary, life, guard, eventLog, endpoints, inForce, log } = parts;
   const { clock } = life;
   const { crashes, stops } = world.counters;
   const dice = world.dice(`delivery-${crashes + stops}`);
@@ -80,7 +55,8 @@ export async function openSimulatedDelivery(parts: SimulatedDeliveryParts): Prom
   });
   const room = await routes.open(guard, async () => delivery.facts().map(stateOf));
   const names = endpoints.map(({ name }) => name);
-  if (routes.current().number === 0) await room.replace(owner, declaration(names));
+  if (routes.current().number === 0) await room.replace(owner, declarationOf('first', names));
+  inForce.shown(variantOf(routes.current().routes), clock);
   const enrichments = createEnrichments({
     ...{ current: () => routes.current(), hubName: 'mooring', senderOf: readSender, loadTwin: routes.loadTwin, clock },
     leftOut: (endpoint, events) => world.find(`${events} events went to ${endpoint} without what is added to them`),
@@ -101,6 +77,29 @@ export async function openSimulatedDelivery(parts: SimulatedDeliveryParts): Prom
   });
   delivery.follow(routes.current());
   shutdown.add('delivery to endpoints', () => delivery.close());
+
+  // What a record says of its time is the wall clock's: where that jumps, nobody can say what was in force.
+  const everyMs = world.plan.clockJumpEveryMs > 0 ? 0 : world.plan.routeChangeEveryMs;
+  let cancel = (): void => {};
+  shutdown.add('changes of routes', () => cancel());
+  const changeLater = (): void => {
+    cancel = clock.after(dice.wait(everyMs), () => void change());
+  };
+  const change = async (): Promise<void> => {
+    if (world.calm) return;
+    const variant = inForce.newest === 'first' ? 'second' : 'first';
+    world.trace('operator', `asks for the ${variant} routes`);
+    const answered = inForce.asked(variant, clock);
+    try {
+      await room.replace(owner, declarationOf(variant, names));
+      answered();
+      world.counters.routeChanges++;
+    } catch (error) {
+      world.trace('operator', `does not know whether the routes have changed: ${error}`);
+    }
+    changeLater();
+  };
+  if (everyMs > 0) changeLater();
   return {
     routes,
     routing: canary.routing?.(routes.routing) ?? routes.routing,

@@ -292,6 +292,7 @@ export class HubHost {
       plan.endpoints > 0
         ? await openSimulatedDelivery({
             ...{ world, canary, life, guard, eventLog, twins, endpoints: this.#endpoints, log },
+            inForce: this.delivered.inForce,
             ...{ routes: behind(thread, tables.routes), cursors: behind(thread, tables.cursors) },
           })
         : undefined;

@@ -55,6 +55,8 @@ export interface Plan {
   readonly endpoints: number;
   /** Of the requests that endpoints get: those that fail, hang, are forgotten, done in part or late. */
   readonly endpointFaultRate: number;
+  /** How often routes change, where there are any and the wall clock does not jump; 0 = they stay as they are. */
+  readonly routeChangeEveryMs: number;
   /** Events in Kafka and tables in PostgreSQL, as the simulation has them: what the disk of the hub does means nothing then. */
   readonly cluster: boolean;
   /** A broker dies or hangs. */
@@ -104,6 +106,7 @@ export function planOf(seed: number): Plan {
     linkBreakEveryMs: some(0.5, () => between(4, 30) * 1000),
     endpoints: some(0.5, () => between(1, 2)),
     endpointFaultRate: some(0.8, () => 0.6 * random.next()),
+    routeChangeEveryMs: some(0.6, () => between(2, 20) * 1000),
     ...{ cluster: false, brokerFaultEveryMs: 0, brokerFaultRate: 0, answerLossRate: 0 },
   };
 }
@@ -155,6 +158,7 @@ export function reductions(plan: Plan): readonly Plan[] {
     'httpShare',
     'memberDeathEveryMs',
     'linkBreakEveryMs',
+    'routeChangeEveryMs',
     'brokerFaultEveryMs',
     'brokerFaultRate',
     'answerLossRate',

@@ -54,6 +54,8 @@ export interface Counters {
   twinChanges: number;
   pushes: number;
   methods: number;
+  /** Of routes, answered. */
+  routeChanges: number;
   /** Requests that an endpoint of the routes did not carry out and answer as it should. */
   endpointFaults: number;
   /** Events that endpoints have taken, each for the first time and once more. */
@@ -90,6 +92,7 @@ export class World {
     twinChanges: 0,
     pushes: 0,
     methods: 0,
+    routeChanges: 0,
     endpointFaults: 0,
     delivered: 0,
     deliveredAgain: 0,
