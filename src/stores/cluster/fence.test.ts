@@ -88,6 +88,23 @@ withPostgres('fences of nodes', (open) => {
     });
   }
 
+  test('postgres: what has waited beyond the end of a lease is not written by the next one of its node', async () => {
+    const { another, read, close } = await open();
+    const standing = { ...joined('n/1', 'one') };
+    const node = await another(systemClock, { mayWrite: () => true, standing: () => standing });
+    try {
+      // Asked for under one lease, and carried out under the next one.
+      const refused = assert.rejects(node.presenceStates.end(), { code: 'ServiceUnavailable' });
+      standing.id = 'n/2';
+      await refused;
+      assert.deepEqual(await read(`select name from facts where name like 'presence_running%'`), []);
+      await node.presenceStates.end();
+    } finally {
+      await node.close();
+      await close();
+    }
+  });
+
   test('postgres: what a process without a lease writes is refused, and nobody is told that it may have been done', async () => {
     const { tables, another, close } = await open();
     let mayWrite = true;

@@ -55,14 +55,28 @@ export class Fence {
     return this.#parts.mayWrite !== undefined && FENCED.has(name);
   }
 
+  /** By which lease the node works at the moment; undefined = it has had none yet. */
+  term(): string | undefined {
+    const standing = this.#parts.standing?.();
+    return standing?.hasJoined === true ? standing.id : undefined;
+  }
+
   /**
    * Carries an operation out on a connection that is there: the wait for one may have been long. A transaction that stands still then is ended
    * by its server. A claim is looked at again when it holds its rows: of two processes under one name only that with a lease has them.
+   * @param term By which lease the node worked when it was asked for: what has waited for a connection beyond its end is another's by now, though
+   *   the node has a lease again
    * @throws WithoutLease; what was done in the transaction is to be undone then
    */
-  async run<Result>(name: OperationName, tx: Kysely<Tables>, work: () => Promise<Result>): Promise<Result> {
+  async run<Result>(
+    name: OperationName,
+    term: string | undefined,
+    tx: Kysely<Tables>,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
     if (!FENCED.has(name)) return work();
     if (this.#parts.mayWrite?.() === false) throw new WithoutLease();
+    if (term !== undefined && term !== this.term()) throw new WithoutLease();
     const answer = await work();
     const standing = CLAIMING.has(name) ? this.#parts.standing?.() : undefined;
     if (standing !== undefined && !(await stands(tx, standing))) throw new WithoutLease();

@@ -134,6 +134,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
   async function carryOut<Name extends OperationName>(
     name: Name,
     args: OperationArgs<Name>,
+    term: string | undefined,
   ): Promise<OperationResult<Name>> {
     const together = await reads.answer(name, args);
     if (together !== undefined) return together.answer;
@@ -150,7 +151,7 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
     // In a transaction, too, each statement would see what is committed by then: it would hold nothing together but writes.
     const alone = !writes || isOneStatement === true;
     const runFenced = (tx: Kysely<Tables>): Promise<OperationResult<Name>> =>
-      fence.run(name, tx, () => run(tx as Transaction, ...args));
+      fence.run(name, term, tx, () => run(tx as Transaction, ...args));
     const answer = tried(name, () => {
       if (!alone) return database.transaction().execute(runFenced);
       return fence.has(name) ? database.connection().execute(runFenced) : run(database as Transaction, ...args);
@@ -168,7 +169,8 @@ export async function openPostgresTables(parts: PostgresTablesParts): Promise<Po
       throw new HubError('ServiceUnavailable', undefined, { reason: 'the tables are too busy', limit });
     }
     calls++;
-    const work = async (): Promise<Result> => then(await carryOut(name, args));
+    const term = fence.term();
+    const work = async (): Promise<Result> => then(await carryOut(name, args, term));
     const keys = orderKeys(name, args);
     try {
       return await (keys.length === 0 ? work() : inOrder.run(keys, work));
