@@ -18,36 +18,35 @@ export interface ColumnPlace {
   readonly isOptional: boolean;
 }
 
-/** The value of row `n` lies from `starts[n]` to `ends[n]` of `bytes`; both are -1 where the row has none. */
+/** The value of row `n` lies from `starts[n]` to `ends[n]` of `pages[pageOf[n]]`; both are -1 where the row has none. */
 export interface BytesColumn {
-  readonly bytes: Buffer;
+  readonly pages: readonly Buffer[];
+  readonly pageOf: Uint32Array;
   readonly starts: Int32Array;
   readonly ends: Int32Array;
 }
 
-type Places = Omit<BytesColumn, 'bytes'>;
+type Places = Pick<BytesColumn, 'starts' | 'ends'>;
 
 /** @throws Error the bytes are damaged, or not as the archive writes them */
 export function readBytesColumn(place: ColumnPlace, bytes: Buffer, rows: number): BytesColumn {
   const starts = new Int32Array(rows).fill(-1);
   const ends = new Int32Array(rows).fill(-1);
   const pages: Buffer[] = [];
-  let pagesBytes = 0;
-  const keep = ({ values }: DictionaryPage | DataPage): number => {
-    pages.push(values);
-    pagesBytes += values.length;
-    return pagesBytes - values.length;
-  };
+  const pageOf = new Uint32Array(rows);
   let dictionary: Places | undefined;
+  let dictionaryAt = 0;
   let row = 0;
   for (const page of pagesOf(place, bytes)) {
     if (page.kind === 'dictionary') {
-      dictionary = plainPlaces(place, page.values, keep(page), page.count);
+      dictionary = plainPlaces(place, page.values, page.count);
+      dictionaryAt = pages.push(page.values) - 1;
       continue;
     }
     if (row + page.count > rows) throw damaged(place, 'it has too many values');
     const isPlain = page.encoding === 'PLAIN';
-    const from = isPlain ? plainPlaces(place, page.values, keep(page), page.present) : dictionary;
+    const from = isPlain ? plainPlaces(place, page.values, page.present) : dictionary;
+    const pageAt = isPlain ? pages.push(page.values) - 1 : dictionaryAt;
     if (from === undefined) throw damaged(place, 'it has no dictionary');
     const chosen = isPlain ? undefined : dictionaryIndexes(place, page);
     let next = 0;
@@ -58,11 +57,12 @@ export function readBytesColumn(place: ColumnPlace, bytes: Buffer, rows: number)
       if (!(index < from.starts.length)) throw damaged(place, 'a value is not in its dictionary');
       starts[row] = from.starts[index];
       ends[row] = from.ends[index];
+      pageOf[row] = pageAt;
     }
     if (next !== page.present) throw damaged(place, 'it has another number of values');
   }
   if (row !== rows) throw damaged(place, `it has ${row} values for ${rows} rows`);
-  return { bytes: pages.length === 1 ? pages[0] : Buffer.concat(pages, pagesBytes), starts, ends };
+  return { pages, pageOf, starts, ends };
 }
 
 /** @throws Error as `readBytesColumn` */
@@ -161,8 +161,8 @@ function unpacked(place: ColumnPlace, packed: Buffer, size: number): Buffer {
   return values;
 }
 
-/** Values that lie behind each other, a length before each; `base` is what lies before their page. */
-function plainPlaces(place: ColumnPlace, values: Buffer, base: number, count: number): Places {
+/** Values that lie behind each other, a length before each. */
+function plainPlaces(place: ColumnPlace, values: Buffer, count: number): Places {
   if (!(count >= 0 && count * 4 <= values.length)) throw damaged(place, 'a page has too few bytes');
   const starts = new Int32Array(count);
   const ends = new Int32Array(count);
@@ -172,9 +172,9 @@ function plainPlaces(place: ColumnPlace, values: Buffer, base: number, count: nu
     const length = values[at] | (values[at + 1] << 8) | (values[at + 2] << 16) | (values[at + 3] << 24);
     at += 4;
     if (length < 0 || at + length > values.length) throw damaged(place, 'a value ends behind its page');
-    starts[nth] = base + at;
+    starts[nth] = at;
     at += length;
-    ends[nth] = base + at;
+    ends[nth] = at;
   }
   return { starts, ends };
 }

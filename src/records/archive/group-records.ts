@@ -98,8 +98,8 @@ function join(rows: Rows, count: number): PackedRuns {
 
 const lengthAt = ({ starts, ends }: BytesColumn, row: number): number => ends[row] - starts[row];
 
-function copyAt({ bytes, starts, ends }: BytesColumn, row: number, target: Buffer, at: number): void {
+function copyAt({ pages, pageOf, starts, ends }: BytesColumn, row: number, target: Buffer, at: number): void {
   const start = starts[row];
   const end = ends[row];
-  if (end > start) bytes.copy(target, at, start, end);
+  if (end > start) pages[pageOf[row]].copy(target, at, start, end);
 }
