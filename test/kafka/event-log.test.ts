@@ -128,6 +128,37 @@ if (missing !== undefined) {
     await first.close();
   });
 
+  test('kafka: batches of which a later one fails first are followed by others', async () => {
+    let mayAppend = true;
+    const topic = await freshTopic();
+    const log = await openKafkaEventLog({
+      ...{ cluster, topic, name: 'hub', partitionCount: 3, createdTime: 0, clock: systemClock, log: silentLog },
+      mayAppend: () => mayAppend,
+    });
+    await append(log, 0, ['before']);
+    kafka.signal(1, 'SIGSTOP');
+    const ends: Promise<string>[] = [];
+    const began = async (partition: number, text: string): Promise<void> => {
+      ends.push(
+        append(log, partition, [text])
+          .then(() => 'durable')
+          .catch(() => 'failed'),
+      );
+      await new Promise(setImmediate);
+    };
+    // Each is a batch of its own: what is given up is told by partition, the second one first.
+    await began(1, 'first');
+    await began(0, 'x'.repeat(300_000));
+    mayAppend = false;
+    await began(2, 'x'.repeat(300_000));
+    assert.deepEqual(await Promise.all(ends), ['failed', 'failed', 'failed']);
+    mayAppend = true;
+    kafka.signal(1, 'SIGCONT');
+    await until('the log takes records again', async () => log.health().ok);
+    await append(log, 0, ['after']);
+    await log.close();
+  });
+
   test('kafka: a reader begins at a time, which is the broker’s', async () => {
     const log = await openLog(await freshTopic());
     await append(log, 0, ['a', 'b']);

@@ -343,9 +343,10 @@ function committer({
   committed,
   mayAcknowledge,
 }: CommitterParts): (batch: SealedBatch, epoch: number) => Promise<void> {
-  let failures = 0;
+  /** The first epoch of which no batch has failed. The writer may be ahead: where a later batch fails before an earlier one, it counts both. */
+  let goodEpoch = 0;
   return async (batch, epoch) => {
-    if (epoch !== failures) throw new EventLogUnavailable('a batch before this one could not be made durable');
+    if (epoch < goodEpoch) throw new EventLogUnavailable('a batch before this one could not be made durable');
     const begun = performance.now();
     let records = 0;
     try {
@@ -365,7 +366,7 @@ function committer({
         throw new EventLogUnavailable('this node has no lease, and acknowledges nothing');
     } catch (error) {
       counters.failuresTotal++;
-      if (epoch === failures) failures++;
+      goodEpoch = Math.max(goodEpoch, epoch + 1);
       throw error;
     }
     counters.batchesTotal++;
