@@ -39,7 +39,10 @@ export class WrittenBefore {
     this.#open.clear();
   }
 
-  /** @returns the sequences of those that are in the log. The others may be written after it. */
+  /**
+   * @param events the first of all that are kept, in order
+   * @returns the sequences of those that are in the log. The others may be written after it.
+   */
   async before(events: readonly KeptTwinEvent[]): Promise<ReadonlySet<number>> {
     const { begun } = this.#parts;
     if (begun === undefined) return this.#isInDoubt ? this.#foundByTime(events) : NONE;
@@ -50,6 +53,7 @@ export class WrittenBefore {
       this.#places = last?.places ?? {};
       this.#isInDoubt = false;
     }
+    this.#closeDropped(events);
     const known = await this.#found(
       events.filter(({ sequence }) => this.#open.has(sequence)),
       async (partition) => this.#places[partition] ?? 0,
@@ -83,6 +87,16 @@ export class WrittenBefore {
   #partitionsOf(events: readonly KeptTwinEvent[]): ReadonlySet<number> {
     const { eventLog, partitionOf } = this.#parts;
     return new Set(events.map(({ key }) => partitionOf(key.deviceId, eventLog.partitionCount)));
+  }
+
+  /**
+   * What was begun, and is not kept any more: another node has dropped it, or this one, without an answer. Where events never cease it would
+   * stay begun for good, and whoever takes over would read all of the log since.
+   */
+  #closeDropped(events: readonly KeptTwinEvent[]): void {
+    const kept = new Set(events.map(({ sequence }) => sequence));
+    const last = events.at(-1)?.sequence ?? 0;
+    for (const sequence of this.#open) if (sequence <= last && !kept.has(sequence)) this.#open.delete(sequence);
   }
 
   /** These are in the log, and not kept any more. */
