@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pg from 'pg';
+import { until } from '../../../test/drivers/until.ts';
 import type { IdentityKey } from '../../core/identity/types.ts';
 import { exampleIdentity } from '../contract/identities.ts';
 import { type OpenedPostgres, withPostgres } from '../contract/postgres.ts';
@@ -45,6 +46,13 @@ async function watched(open: () => Promise<OpenedPostgres>, names: readonly stri
 
 const devices = (count: number): readonly IdentityKey[] =>
   Array.from({ length: count }, (_, nth) => ({ deviceId: `d${String(nth).padStart(3, '0')}` }));
+
+/** Resolves when so many transactions that have come to twins wait for another. */
+async function waitingFor(opened: OpenedPostgres, count: number): Promise<void> {
+  const text = `select from pg_locks where relation = 'twins'::regclass and cardinality(pg_blocking_pids(pid)) > 0
+    group by pid`;
+  await until(`${count} wait`, async () => (await opened.read(text)).length >= count);
+}
 
 withPostgres('twins together', (open) => {
   test('a batch of a job takes as many statements for a hundred twins as for one', async () => {
@@ -105,5 +113,97 @@ withPostgres('twins together', (open) => {
       order,
       keys.map(({ deviceId }) => deviceId),
     );
+  });
+
+  test('a job and reports that make the same twin do not wait for each other in a circle', async () => {
+    const opened = await open();
+    const other = new pg.Client({ connectionString: opened.url, options: `-c search_path=${opened.schema}` });
+    await other.connect();
+    try {
+      const { identities, jobs, twins } = opened.tables;
+      const [fresh, old] = devices(2);
+      const created = [fresh, old].map((key) => ({
+        ...{ kind: 'create' as const, countMax: 10 },
+        identity: exampleIdentity(key, { generationId: 'g1' }),
+      }));
+      await identities.write(created);
+      const patch = { text: '{"a":1}', sizeMax: 7 };
+      const report = (keys: readonly IdentityKey[]) =>
+        twins.report(
+          keys.map((key) => ({ key, generationId: 'g1', patch })),
+          { time: 5, withEvents: false },
+        );
+      await report([old]);
+      const change = { kind: 'merge' as const, tags: { a: 1 } };
+      const plan = { id: 'j', condition: '*', work: { kind: 'scheduleUpdateTwin' as const, change }, createdTime: 1 };
+      await jobs.create({ ...plan, createdBy: 'x', startTime: 1, maxExecutionMs: 60_000 }, 9);
+      const claim = { node: 'n1', isFirst: false, now: 2, leaseMs: 1000, runningMax: 9, withEvents: false };
+      const [{ hold }] = await jobs.claim(claim);
+      await jobs.select(hold, { keys: [fresh, old], next: undefined }, 3);
+
+      // A number that was taken stays so, whatever becomes of the transaction.
+      await other.query(`create sequence tries;
+        create function try() returns trigger language plpgsql as $$begin perform nextval('tries'); return null; end$$;
+        create trigger each before insert on twins for each statement execute function try()`);
+      await other.query(`begin; select from twins where device_id = '${old.deviceId}' for update`);
+      const terms = { now: 4, countMax: 200, msMax: 60_000, withEvents: false, withTwinEvents: false };
+      const updated = jobs.updateTwins(hold, terms);
+      await waitingFor(opened, 1);
+      const reported = report([fresh, old]);
+      await waitingFor(opened, 2);
+      await other.query('commit');
+      assert.deepEqual(await updated, { completed: 2, failed: 0, goesOn: false });
+      const { rows } = await other.query('select last_value::int as count from tries');
+      assert.deepEqual([(await reported).length, rows[0].count], [2, 2]);
+    } finally {
+      await other.end();
+      await opened.close();
+    }
+  });
+
+  test('a step of configurations holds twins in the order of their keys, and lets others hold their identities', async () => {
+    const opened = await open();
+    const other = new pg.Client({ connectionString: opened.url, options: `-c search_path=${opened.schema}` });
+    await other.connect();
+    try {
+      const { identities, configurations, twins } = opened.tables;
+      const [walked, marked] = devices(2);
+      const created = [walked, marked].map((key) => ({
+        ...{ kind: 'create' as const, countMax: 10 },
+        identity: exampleIdentity(key, { generationId: 'g1' }),
+      }));
+      await identities.write(created);
+      const tag = { kind: 'merge' as const, tags: { a: 1 } };
+      const terms = { ifMatch: '*', time: 4, withEvents: false };
+      await twins.change(walked, tag, terms);
+      const times = { createdTime: 1, lastUpdatedTime: 1 };
+      const wish = {
+        id: 'c',
+        schemaVersion: '1.0',
+        labels: {},
+        priority: 1,
+        targetCondition: '*',
+        metrics: {},
+        etag: '1',
+      };
+      const content = { deviceContent: { 'properties.desired.a': 1 } };
+      await configurations.create({ ...wish, ...times, content }, 10);
+      await twins.change(marked, tag, terms);
+
+      // As a job that has come to the first of them.
+      await other.query('begin; select from identities for key share');
+      const hold = (key: IdentityKey) =>
+        other.query(`select from twins where device_id = '${key.deviceId}' for update nowait`);
+      await hold(walked);
+      const step = configurations.step({ countMax: 10, time: 5, withEvents: false });
+      await waitingFor(opened, 1);
+      await hold(marked);
+      await other.query('commit');
+      const { marked: marks, walked: walks, changed } = await step;
+      assert.deepEqual([marks, walks, changed], [1, 2, 2]);
+    } finally {
+      await other.end();
+      await opened.close();
+    }
   });
 });

@@ -26,7 +26,7 @@ import {
   readFacts,
   storedOf,
 } from './configuration-rows.ts';
-import { type Found, subjectsAt } from './configuration-subjects.ts';
+import { type Found, holdSubjects, subjectsAt } from './configuration-subjects.ts';
 import { engineOf } from './engine.ts';
 import type { Transaction } from './schema.ts';
 import { rowsBy } from './statements.ts';
@@ -74,26 +74,28 @@ export async function stepConfigurations(
   // A fleet that changes without end leaves something of each step to a walk.
   const marksMax = isBefore(turn, facts.goal) ? Math.ceil(countMax * limits.configurationMarksShare) : countMax;
   const marks = await marksBehind(tx, turn, marksMax);
+  const left = countMax - marks.length;
+  const places = left > 0 && isBefore(turn, facts.goal) ? await placesBehind(tx, turn, left) : undefined;
+  await holdSubjects(tx, [...marks, ...(places ?? [])]);
   const subjects = await subjectsAt(tx, marks);
   const bySubject = new Map(subjects.map((each) => [nameOf(each.subject.place), each]));
+  const settled: Marked[] = [];
   for (const each of marks) {
     const found = bySubject.get(nameOf(each));
     const isWhole = found === undefined || (await work.configure(found, each.touched));
-    if (isWhole) await unmark(tx, each);
+    if (isWhole) settled.push(each);
   }
   let place: LapPlace = turn;
-  let walked = 0;
-  const left = countMax - marks.length;
-  if (left > 0 && isBefore(place, facts.goal)) {
-    const places = await placesBehind(tx, place, left);
+  if (places !== undefined) {
     for (const each of await subjectsAt(tx, places)) await work.configure(each, undefined);
-    walked = places.length;
     const end = places.at(-1);
     place =
       end === undefined || places.length < left
         ? { lap: place.lap + 1, deviceId: '', moduleId: '' }
         : { lap: place.lap, ...end };
   }
+  // Behind all twins, as whoever changes twins marks them.
+  for (const each of settled) await unmark(tx, each);
   await saveTurn(tx, place, marks.length < marksMax ? undefined : marks.at(-1), turn);
   await addToCounters(tx, work.differences);
   const hasSeenAll = turn.markDevice === '' && marks.length < marksMax && !work.hasMarked && work.missing.length === 0;
@@ -103,7 +105,7 @@ export async function stepConfigurations(
       kind: isDone ? 'idle' : 'more',
       isEmpty: set.all.length === 0,
       marked: marks.length,
-      walked,
+      walked: places?.length ?? 0,
       changed: work.changed,
       missing: work.missing,
       refused: work.refused,

@@ -1,4 +1,5 @@
 /** Whom configurations are for: identities with their twins, as a step reads and holds them. */
+import { sql } from 'kysely';
 import type { Subject } from '../../core/configurations/evaluate.ts';
 import type { ConfigurationStates, Configured } from '../../core/configurations/types.ts';
 import type { FleetPlace, FleetRow } from '../../core/query/ports.ts';
@@ -43,15 +44,28 @@ const SUBJECT = `select identity.device_id, identity.module_id, identity.generat
     and own.generation_id = identity.generation_id
   where identity.device_id = ? and identity.module_id = ?`;
 
-/** Those of the places that are there, with their twins, held until the transaction ends. */
+/**
+ * Holds those of the places that are there, with their twins, until the transaction ends: in the order of their keys, as all who hold
+ * several, so that no two wait for each other in a circle. Whoever changes twins keeps their identities from being removed, which this allows.
+ */
+export async function holdSubjects(tx: Transaction, places: readonly FleetPlace[]): Promise<void> {
+  if (!engineOf(tx).locksRows || places.length === 0) return;
+  const [devices, modules] = [places.map(({ deviceId }) => deviceId), places.map(({ moduleId }) => moduleId)];
+  const asked = sql`unnest(${devices}::text[], ${modules}::text[]) as asked (device_id, module_id)`;
+  await sql`
+    select 1 from identities as identity join ${asked} using (device_id, module_id)
+    order by identity.device_id, identity.module_id for no key update of identity
+  `.execute(tx);
+  await sql`
+    select 1 from twins as twin join ${asked} using (device_id, module_id)
+    order by twin.device_id, twin.module_id for update of twin
+  `.execute(tx);
+}
+
+/** Those of the places that are there, with their twins. */
 export async function subjectsAt(tx: Transaction, places: readonly FleetPlace[]): Promise<readonly Found[]> {
   const found: Found[] = [];
   for (const { deviceId, moduleId } of places) {
-    if (engineOf(tx).locksRows) {
-      const which = [deviceId, moduleId];
-      await rowsBy(tx, 'select 1 from identities where device_id = ? and module_id = ? for update', which);
-      await rowsBy(tx, 'select 1 from twins where device_id = ? and module_id = ? for update', which);
-    }
     const [row] = await rowsBy<SubjectRow>(tx, SUBJECT, [deviceId, moduleId]);
     if (row !== undefined) found.push(foundIn(row));
   }

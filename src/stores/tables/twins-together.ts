@@ -32,22 +32,21 @@ export async function holdTwins(
   keys: readonly IdentityKey[],
 ): Promise<readonly (HeldTwin | undefined)[]> {
   // In the order of their keys, as all who hold several: so no two wait for each other in a circle.
-  const { rows: identities } = await sql<Asked & { readonly generation_id: string }>`
-    select asked.nth, identity.generation_id from ${asked(keys)}
+  const { rows: identities } = await sql<Asked & { readonly generation_id: string; readonly is_fresh: boolean }>`
+    select asked.nth, identity.generation_id, twin.device_id is null as is_fresh from ${asked(keys)}
     join identities as identity using (device_id, module_id)
+    left join twins as twin using (device_id, module_id)
     order by identity.device_id, identity.module_id for key share of identity
   `.execute(tx);
   const held = new Array<HeldTwin | undefined>(keys.length).fill(undefined);
   const generations = new Map(identities.map(({ nth, generation_id: generationId }) => [nth - 1, generationId]));
-  await lock(tx, keys, generations, held);
-  const fresh = new Map([...generations].filter(([at]) => held[at] === undefined));
-  if (fresh.size > 0) {
+  if (identities.some(({ is_fresh: isFresh }) => isFresh)) {
     await addFresh(
       tx,
-      [...fresh].map(([at, generationId]) => ({ key: keys[at], generationId })),
+      [...generations].map(([at, generationId]) => ({ key: keys[at], generationId })),
     );
-    await lock(tx, keys, fresh, held);
   }
+  await lock(tx, keys, generations, held);
   for (const at of generations.keys()) assert(held[at] !== undefined, 'an identity that is held has a twin');
   return held;
 }
@@ -73,12 +72,12 @@ async function lock(
   }
 }
 
+/** Makes those that are not there, and holds the others, in one order: another may make one in the same moment, and hold it, too. */
 async function addFresh(
   tx: Transaction,
   twins: readonly { readonly key: IdentityKey; readonly generationId: string }[],
 ): Promise<void> {
   const { changes, desired, reported } = freshTwin();
-  // Another may add it in the same moment.
   await sql`
     insert into twins
       (device_id, module_id, generation_id, changes, desired_version, reported_version, reported_size, model_id, tail)
@@ -88,7 +87,7 @@ async function addFresh(
       ${twins.map(({ generationId }) => generationId)}::text[]
     ) as fresh (device_id, module_id, generation_id)
     order by device_id, module_id
-    on conflict (device_id, module_id) do nothing
+    on conflict (device_id, module_id) do update set tail = twins.tail where false
   `.execute(tx);
 }
 
