@@ -51,7 +51,7 @@ export interface NodeStore {
   list(): Promise<readonly LeasedNode[]>;
   /** The living node with that name is to be emptied; undefined = there is none. */
   drain(name: string): Promise<NodeFacts | undefined>;
-  /** Ends the lease of a node that has let go of everything, with what is kept of it but for its places. */
+  /** Ends the lease of a node that has let go of everything, with what is kept of it. One that has places left is there for `bury`. */
   leave(id: string): Promise<void>;
   /**
    * Nodes whose lease is over and that the node `own`, which has one, is to clear up after: each is one living node's at a time, and told to it

@@ -5,11 +5,13 @@ import { until } from '../../../test/drivers/until.ts';
 import { systemClock } from '../../base/clock.ts';
 import { silentLog } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
+import type { EventLog } from '../../core/events/ports.ts';
 import type { Places } from '../../core/presence/places.ts';
 import { createPresence } from '../../core/presence/presence.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { ConnectionClaim } from '../../core/presence/types.ts';
 import { type OpenedPostgres, withPostgres } from '../../stores/contract/postgres.ts';
+import { createMemoryEventLog } from '../../stores/memory/event-log.ts';
 import { Nodes, type OwnRooms } from './nodes.ts';
 import { WORDS } from './words.ts';
 
@@ -22,12 +24,13 @@ withPostgres('nodes that cannot reach each other', (open) => {
     places: Places = opened.tables.places,
     words = WORDS,
     recover: OwnRooms['recover'] = async () => {},
+    logs: readonly EventLog[] = [],
   ) {
     const { tables } = opened;
     const told: string[] = [];
     const nodes = new Nodes({
       node: { name, folder: name, address, version: '1' },
-      ...{ duties: [], stores: tables, places, logs: [], hubName: 'hub', words },
+      ...{ duties: [], stores: tables, places, logs, hubName: 'hub', words },
       ...{ clock: systemClock, random: systemRandom, log: silentLog },
     });
     const presence = createPresence({ places: nodes.places, nodes: nodes.presence, clock: systemClock });
@@ -84,6 +87,29 @@ withPostgres('nodes that cannot reach each other', (open) => {
       assert.equal(b.presence.held(), 0);
     } finally {
       await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
+  test('postgres: a place that a node has not freed when it stops, because its log waits, is freed by another', async () => {
+    const opened = await open();
+    const { exampleIdentity } = await import('../../stores/contract/identities.ts');
+    const identity = exampleIdentity({ deviceId: 'd1' }, { generationId: 'g1' });
+    await opened.tables.identities.write([{ kind: 'create', identity, countMax: 10 }]);
+    const log = createMemoryEventLog({ name: 'hub', partitionCount: 1, durable: 'byHand' });
+    const { places } = opened.tables;
+    const a = await node(opened, 'a', '127.0.0.1', places, WORDS, async () => {}, [log]);
+    const b = await node(opened, 'b');
+    try {
+      const ticket = await a.presence.claim(claimOf([]));
+      log.writer.reserve(0, 1);
+      ticket.release('by-client');
+      await a.nodes.close();
+      assert.equal(await b.presence.connectedDevices(), 1);
+      await until('its place is free', async () => (await b.presence.connectedDevices()) === 0);
+      await until('nothing is left of the node', async () => (await opened.read('select from nodes')).length === 1);
+    } finally {
+      await b.nodes.close();
       await opened.close();
     }
   });

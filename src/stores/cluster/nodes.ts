@@ -97,7 +97,9 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
     },
     // One statement each: a node that is held between two would keep the rows of duties locked, for which every other renewal waits.
     async leave(id) {
-      await remove(database, id);
+      await sql`update nodes set lease_until = 0 where id = ${id}`.execute(database);
+      // One that has places left is buried as if it had died: nobody else would free them.
+      await remove(database, id, sql`not exists (select from places where node = ${id})`);
     },
     async bury(own) {
       const { rows } = await sql<NodeRow>`
@@ -161,12 +163,12 @@ async function insert(tx: Transaction, node: JoiningNode, leaseMs: number): Prom
 }
 
 /** Removes a node with what is kept of it but for its places. */
-async function remove(database: Kysely<Tables>, id: string): Promise<void> {
+async function remove(database: Kysely<Tables>, id: string, mayGo = sql`true`): Promise<void> {
   await sql`
     with readers as (delete from receivers where node = ${id}),
       notices as (delete from node_notices where node = ${id}),
       duties as (delete from node_duties where node = ${id} or duty = ${CLEARING} || ${id})
-    delete from nodes where id = ${id}`.execute(database);
+    delete from nodes where id = ${id} and ${mayGo}`.execute(database);
 }
 
 const leasedOf = (row: LeasedRow): LeasedNode => ({
