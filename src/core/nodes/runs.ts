@@ -22,3 +22,7 @@ export interface Standing {
   readonly folder: string;
   readonly hasJoined: boolean;
 }
+
+/** By which lease a node works; undefined = it is the only one, or has had none yet. */
+export const termOf = (standing: Standing | undefined): string | undefined =>
+  standing?.hasJoined === true ? standing.id : undefined;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { termOf } from '../../core/nodes/runs.ts';
 import { fieldOf } from '../../core/query/fields.ts';
 import { kafkaRecordCodec } from '../../records/kafka/record-codec.ts';
 import { kafkaRecordForm } from '../../records/kafka/record-form.ts';
@@ -6,7 +7,7 @@ import { openPostgresTables } from '../../stores/cluster/postgres.ts';
 import { openKeyCipher } from '../../stores/embedded/tables/key-file.ts';
 import type { BrokerAccess } from '../../stores/kafka/broker-connection.ts';
 import { KafkaCluster } from '../../stores/kafka/cluster.ts';
-import { type KafkaEventLog, openKafkaEventLog } from '../../stores/kafka/event-log.ts';
+import { type KafkaEventLog, type KafkaEventLogOptions, openKafkaEventLog } from '../../stores/kafka/event-log.ts';
 import { TopicDisks } from '../../stores/kafka/topic-disks.ts';
 import { ensureTopic, type TopicWish } from '../../stores/kafka/topics.ts';
 import type { Settings } from '../config/config.ts';
@@ -33,6 +34,8 @@ export function openCluster(parts: EmbeddedParts): Promise<Storage> {
   return openWhole(parts.log, (steps) => open(parts, steps));
 }
 
+type AppendLease = Required<Pick<KafkaEventLogOptions, 'mayAppend' | 'leaseTerm'>>;
+
 async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
   const { settings, folder, clock, random, log } = parts;
   const { hubName } = folder.facts;
@@ -44,9 +47,9 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     name: string,
     partitionCount: number,
     days: number,
-    mayAppend?: () => boolean,
+    lease?: AppendLease,
   ): Promise<KafkaEventLog> => {
-    const eventLog = await openUnkept(name, partitionCount, days, name, mayAppend);
+    const eventLog = await openUnkept(name, partitionCount, days, name, lease);
     steps.add(`event log ${name}`, () => eventLog.close());
     return eventLog;
   };
@@ -55,7 +58,7 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
     partitionCount: number,
     days: number,
     place = name,
-    mayAppend?: () => boolean,
+    lease?: AppendLease,
   ): Promise<KafkaEventLog> => {
     const wish = topicWish(settings, { name: place, partitions: partitionCount, days });
     const { name: topic } = wish;
@@ -66,12 +69,12 @@ async function open(parts: EmbeddedParts, steps: Shutdown): Promise<Storage> {
       form: kafkaRecordForm(),
       committed: metrics.committedOf(name),
       mayAcknowledge: () => fence.mayAnswer(),
-      ...(mayAppend && { mayAppend }),
+      ...lease,
     });
   };
   // Not of the monitoring stream: how connections have ended without a lease is told there.
-  const mayAppend = (): boolean => fence.mayAnswer();
-  const telemetry = await openLog(hubName, folder.facts.partitions, settings.retentionDays, mayAppend);
+  const lease: AppendLease = { mayAppend: () => fence.mayAnswer(), leaseTerm: () => termOf(fence.standing()) };
+  const telemetry = await openLog(hubName, folder.facts.partitions, settings.retentionDays, lease);
   const monitoring = await openLog(monitoringName(hubName), 1, settings.monitoringRetentionDays);
 
   const cipher = openKeyCipher({

@@ -4,7 +4,7 @@
  */
 import { type Kysely, sql } from 'kysely';
 import { HubError } from '../../core/errors.ts';
-import type { Standing } from '../../core/nodes/runs.ts';
+import { type Standing, termOf } from '../../core/nodes/runs.ts';
 import type { OperationName } from '../tables/operations.ts';
 import type { Tables } from '../tables/schema.ts';
 import { databaseNow } from './nodes.ts';
@@ -57,8 +57,7 @@ export class Fence {
 
   /** By which lease the node works at the moment; undefined = it has had none yet. */
   term(): string | undefined {
-    const standing = this.#parts.standing?.();
-    return standing?.hasJoined === true ? standing.id : undefined;
+    return termOf(this.#parts.standing?.());
   }
 
   /**

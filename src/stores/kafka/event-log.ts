@@ -52,6 +52,8 @@ export interface KafkaEventLogOptions {
   readonly mayAcknowledge?: () => boolean;
   /** Whether anything may be appended, at the moment in which it would be sent; absent = always. */
   readonly mayAppend?: () => boolean;
+  /** As of `ProducerParts`. */
+  readonly leaseTerm?: () => string | undefined;
 }
 
 /** Counters run from the start of the process. */
@@ -111,6 +113,7 @@ export async function openKafkaEventLog(options: KafkaEventLogOptions): Promise<
   const producer = await KafkaProducer.open({
     ...{ cluster, topic, partitionCount, clock, log, ...deferring },
     ...(options.mayAppend && { mayAppend: options.mayAppend }),
+    ...(options.leaseTerm && { leaseTerm: options.leaseTerm }),
   });
   const counts = new Array<number>(partitionCount).fill(0);
   const counters = { batchesTotal: 0, recordsTotal: 0, writtenBytesTotal: 0, failuresTotal: 0 };

@@ -29,6 +29,8 @@ export interface ProducerParts {
   readonly defer?: (callback: () => void) => void;
   /** Whether anything may be sent now: what waits while it may not is given up. Absent = always. */
   readonly mayAppend?: () => boolean;
+  /** By which lease of its node the process works now: what waits when another comes is given up. Undefined = it has had none yet. */
+  readonly leaseTerm?: () => string | undefined;
 }
 
 /** Not appended, or perhaps appended and not yet held by enough replicas: to be sent again, in order. */
@@ -55,6 +57,8 @@ export class KafkaProducer {
   #isTrying = false;
   /** Epochs of the producer's id are used up. */
   #needsId = false;
+  /** The lease under which all came that waits. */
+  #term: string | undefined;
   #watch: Cancel | undefined;
 
   private constructor(parts: ProducerParts, id: bigint) {
@@ -90,6 +94,7 @@ export class KafkaProducer {
    */
   append(partition: number, batch: FilledBatch): Promise<ProduceAnswer> {
     if (this.#closed) return Promise.reject(new EventLogUnavailable('the event log is closed'));
+    this.#heedLease();
     const line = this.#lines[partition];
     const { bytes, end, count, time = this.#parts.clock.now(), nature } = batch;
     const mark = { id: this.#id, epoch: line.epoch, sequence: line.sequence };
@@ -135,9 +140,19 @@ export class KafkaProducer {
 
   /** A process that was held may go on when others write in its place: what it had not sent by then, and what it would send again, comes too late. */
   #maySend(): boolean {
+    this.#heedLease();
     if (this.#parts.mayAppend?.() !== false) return true;
     if (this.#waits) this.#giveUp('this node has no lease, and appends nothing');
     return false;
+  }
+
+  /** What waits behind a broker that hangs may outlast the end of a lease, and the node may have the next one by then: others have written since. */
+  #heedLease(): void {
+    const term = this.#parts.leaseTerm?.();
+    if (term === this.#term) return;
+    const isAnother = this.#term !== undefined;
+    this.#term = term;
+    if (isAnother && this.#waits) this.#giveUp('the lease is over under which this node was to append');
   }
 
   #isReady(line: Line): boolean {
@@ -192,6 +207,7 @@ export class KafkaProducer {
       .then(readProduceAnswers)
       .then(
         (answers) => {
+          this.#heedLease();
           if (generation !== this.#generation) return;
           const byPartition = new Map(answers.map((answer) => [answer.partition, answer]));
           for (const line of lines) this.#answered(line, byPartition.get(line.partition));
@@ -296,6 +312,7 @@ export class KafkaProducer {
     this.#watch = this.#parts.clock.after(limits.kafkaSlowMs / 2, () => {
       if (this.#closed) return;
       this.#look();
+      this.#maySend();
       if (this.#hasGivenUp) void this.#tryAgain();
       else if (!this.#waits) this.#trouble = undefined;
       const now = this.#parts.clock.monotonic();
