@@ -26,7 +26,7 @@ export const nodesLimits = {
   nodeNotesKeptMax: 100_000,
   /** A link that is down for so long is gone round: what its node must know is left in the database for its next renewal. */
   nodeLinkPatienceMs: 1 * SECOND_MS,
-  /** What is left in the database for one node at its next renewal. */
+  /** What one node takes with a renewal of what was left for it, and what is left by one statement. */
   nodeNoticesMax: 1000,
   nodeNoticeBytesMax: 1 * MiB,
   /** How often it is looked whether a node has taken what was left for it. */

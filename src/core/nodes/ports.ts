@@ -60,8 +60,8 @@ export interface NodeStore {
   bury(own: string): Promise<readonly NodeFacts[]>;
   /** Removes a node with what is kept of it: nothing else is left of it. */
   cleared(id: string): Promise<void>;
-  /** Leaves something for a node with a lease; false = it has none. */
-  notify(node: string, notice: Notice): Promise<boolean>;
+  /** Leaves something for a node with a lease; what is there already stays. False = it has none, and nothing is left. */
+  notify(node: string, notices: readonly Notice[]): Promise<boolean>;
   /** Which of these its node has not taken, and might still. */
   noticesLeft(ids: readonly string[]): Promise<readonly string[]>;
   noticesTaken(ids: readonly string[]): Promise<void>;

@@ -114,6 +114,42 @@ withPostgres('nodes that cannot reach each other', (open) => {
     }
   });
 
+  test('postgres: many devices that come from a node that cannot be reached take few statements of those that renew leases', async () => {
+    const opened = await open();
+    const { exampleIdentity } = await import('../../stores/contract/identities.ts');
+    const keys = Array.from({ length: 600 }, (_, at) => ({ deviceId: `d${at}` }));
+    const created = keys.map((key) => ({
+      ...{ kind: 'create' as const, countMax: 1000 },
+      identity: exampleIdentity(key, { generationId: 'g1' }),
+    }));
+    await opened.tables.identities.write(created);
+    let statements = 0;
+    const { nodes } = opened.tables;
+    const counting: typeof nodes = {
+      ...nodes,
+      notify(...args) {
+        statements++;
+        return nodes.notify(...args);
+      },
+      noticesLeft(...args) {
+        statements++;
+        return nodes.noticesLeft(...args);
+      },
+    };
+    const a = await node({ ...opened, tables: { ...opened.tables, nodes: counting } }, 'a');
+    const b = await node(opened, 'b', '127.0.0.9');
+    const dropped: string[] = [];
+    try {
+      await Promise.all(keys.map((key) => b.presence.claim({ ...claimOf(dropped), key })));
+      await Promise.all(keys.map((key) => a.presence.claim({ ...claimOf([]), key })));
+      assert.deepEqual(dropped, new Array(keys.length).fill('taken-over'));
+      assert.ok(statements > 2 && statements <= 60, `${statements} statements`);
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
   test('postgres: a node that joins again lets nobody in before the others know it by its new id', async () => {
     const opened = await open();
     const a = await node(opened, 'a');

@@ -17,10 +17,11 @@ import type { EveryCall, ThreadLink } from '../threads/calls.ts';
 import { connectionsOver } from '../threads/node-connections.ts';
 import { openSocketLink } from '../threads/socket-link.ts';
 import { watchMember } from '../threads/watch-member.ts';
+import { type LeftNotice, LeftNotices } from './left-notices.ts';
 import type { Membership } from './membership.ts';
 import type { NodeTls } from './node-tls.ts';
 import { type RowCalls, rowCalls } from './rows.ts';
-import { type Greeting, type NodeNotice, newNoticeId } from './words.ts';
+import type { Greeting, NodeNotice } from './words.ts';
 
 /** What a node serves to one that has opened a link to it. */
 export interface GreetingCalls {
@@ -75,7 +76,8 @@ export class Peer {
   #downSince: number;
   #hasGone = false;
   #cancelDial: Cancel = () => {};
-  #changed: (() => void)[] = [];
+  readonly #changed = new Set<() => void>();
+  readonly #notices: LeftNotices;
   /** That it cannot be reached was told. */
   #isMissed = false;
   /** What the node at the other end says against this one. */
@@ -85,6 +87,7 @@ export class Peer {
     this.#parts = parts;
     this.#clock = parts.clock;
     this.#downSince = parts.clock.monotonic();
+    this.#notices = new LeftNotices(parts.store, parts.facts.id, parts.clock);
     void this.#dial();
   }
 
@@ -156,34 +159,35 @@ export class Peer {
    * next renewal of its lease, which it cannot have without.
    */
   async ask(over: (way: OpenWay) => Promise<void>, left: NodeNotice | (() => NodeNotice)): Promise<void> {
-    let leftId: string | undefined;
-    while (!this.#hasGone) {
-      const way = this.#way;
-      if (way !== undefined) {
-        try {
-          await over(way);
-          return;
-        } catch (error) {
-          if (way.link.isOpen) throw error;
-          continue;
+    let notice: LeftNotice | undefined;
+    try {
+      while (!this.#hasGone) {
+        const way = this.#way;
+        if (way !== undefined) {
+          try {
+            await over(way);
+            return;
+          } catch (error) {
+            if (way.link.isOpen) throw error;
+            continue;
+          }
         }
+        this.#parts.membership.suspect(this.facts.id);
+        await this.#waitForChange(notice === undefined ? limits.nodeNoticeLookMs : undefined, notice);
+        if (this.#way !== undefined || this.#hasGone) continue;
+        if (notice?.isTaken === true) return;
+        if (this.#clock.monotonic() - this.#downSince < limits.nodeLinkPatienceMs) continue;
+        notice ??= this.#notices.leave(typeof left === 'function' ? left() : left);
       }
-      this.#parts.membership.suspect(this.facts.id);
-      await this.#waitForChange(limits.nodeNoticeLookMs);
-      if (this.#way !== undefined || this.#hasGone) continue;
-      if (this.#clock.monotonic() - this.#downSince < limits.nodeLinkPatienceMs) continue;
-      try {
-        if (leftId === undefined) leftId = await this.#leave(typeof left === 'function' ? left() : left);
-        else if ((await this.#parts.store.noticesLeft([leftId])).length === 0) return;
-      } catch {
-        // The database does not answer: then that node cannot renew its lease either.
-      }
+    } finally {
+      notice?.forget();
     }
   }
 
   /** Its lease is over: nothing waits for it any more. */
   gone(): void {
     this.#hasGone = true;
+    this.#notices.close();
     this.#kept = [];
     this.#cancelDial();
     this.#socket?.destroy();
@@ -258,14 +262,6 @@ export class Peer {
     }
   }
 
-  /** @returns the notice's id; undefined = the node has no lease any more */
-  async #leave(notice: NodeNotice): Promise<string | undefined> {
-    const text = JSON.stringify(notice);
-    const body = text.length > limits.nodeNoticeBytesMax ? JSON.stringify({ kind: 'anew' } satisfies NodeNotice) : text;
-    const id = newNoticeId();
-    return (await this.#parts.store.notify(this.facts.id, { id, body })) ? id : undefined;
-  }
-
   async #dial(): Promise<void> {
     const { facts, tls: nodeTls, log, membership } = this.#parts;
     const socket = tls.connect({ ...nodeTls.client(), host: facts.address, port: facts.port });
@@ -332,17 +328,24 @@ export class Peer {
   }
 
   #tellChange(): void {
-    for (const listener of this.#changed.splice(0)) listener();
+    for (const listener of [...this.#changed]) listener();
   }
 
-  /** Resolves when the link has opened or closed, the node has gone, or after so long. */
-  #waitForChange(ms: number): Promise<void> {
+  /**
+   * Resolves when the link has opened or closed, the node has gone, or the notice is taken.
+   * @param ms and after so long; undefined = however long that takes
+   */
+  #waitForChange(ms: number | undefined, notice?: LeftNotice): Promise<void> {
     return new Promise((resolve) => {
-      const cancel = this.#clock.after(ms, resolve);
-      this.#changed.push(() => {
+      let cancel: Cancel = () => {};
+      const done = (): void => {
         cancel();
+        this.#changed.delete(done);
         resolve();
-      });
+      };
+      if (ms !== undefined) cancel = this.#clock.after(ms, done);
+      this.#changed.add(done);
+      notice?.whenTaken(done);
     });
   }
 }

@@ -130,14 +130,14 @@ withPostgres('nodes', (open) => {
     const { nodes } = tables;
     try {
       await nodes.join(node('a'), LONG);
-      assert.equal(await nodes.notify('a', { id: 'n1', body: '{}' }), true);
-      assert.equal(await nodes.notify('gone', { id: 'n2', body: '{}' }), false);
+      assert.equal(await nodes.notify('a', [{ id: 'n1', body: '{}' }]), true);
+      assert.equal(await nodes.notify('gone', [{ id: 'n2', body: '{}' }]), false);
       const lease = await nodes.renew('a', LONG, []);
       assert.deepEqual(lease?.notices, [{ id: 'n1', body: '{}' }]);
       assert.deepEqual(await nodes.noticesLeft(['n1', 'n2']), ['n1']);
       await nodes.noticesTaken(['n1']);
       assert.deepEqual(await nodes.noticesLeft(['n1']), []);
-      await nodes.notify('a', { id: 'n3', body: '{}' });
+      await nodes.notify('a', [{ id: 'n3', body: '{}' }]);
       await ended(nodes, 'a');
       assert.deepEqual(await nodes.noticesLeft(['n3']), []);
     } finally {

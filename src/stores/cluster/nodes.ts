@@ -117,21 +117,21 @@ export function postgresNodes(database: Kysely<Tables>): NodeStore {
     async cleared(id) {
       await remove(database, id);
     },
-    async notify(node, { id, body }) {
+    async notify(node, notices) {
+      const [ids, bodies] = [notices.map(({ id }) => id), notices.map(({ body }) => body)];
       const { rows } = await sql`
-        insert into node_notices (id, node, created_time, body)
-        select ${id}, id, ${databaseNow}, ${body} from nodes where id = ${node} and lease_until > ${databaseNow}
-        returning id`.execute(database);
+        with living as (select id from nodes where id = ${node} and lease_until > ${databaseNow}), put as (
+          insert into node_notices (id, node, created_time, body)
+          select notice.id, living.id, ${databaseNow}, notice.body
+          from living, unnest(${ids}::text[], ${bodies}::text[]) as notice (id, body) on conflict (id) do nothing
+        )
+        select id from living`.execute(database);
       return rows.length > 0;
     },
     async noticesLeft(ids) {
       if (ids.length === 0) return [];
-      const rows = await database
-        .selectFrom('node_notices')
-        .select('id')
-        .where('id', 'in', ids)
-        .where('node', 'in', livingNodes)
-        .execute();
+      const { rows } = await sql<{ readonly id: string }>`
+        select id from node_notices where id = any(${ids}::text[]) and node in ${livingNodes}`.execute(database);
       return rows.map(({ id }) => id);
     },
     async noticesTaken(ids) {
