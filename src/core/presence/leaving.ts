@@ -5,6 +5,8 @@ export type Member = string | symbol | undefined;
 
 interface Entry {
   readonly member: Member;
+  /** The connection of this node that it was told to go for, or that it is. */
+  readonly by: number;
   readonly done: Promise<void>;
 }
 
@@ -20,22 +22,30 @@ export class Leaving {
   /**
    * @param settled resolves when what the connection had handed over is durable or has failed; a rejection says that this is not
    *   known, and reaches those who wait
+   * @param by Number of the connection of this node that has taken its place, or its own where it was one of this node
    */
-  add(name: string, member: Member, settled: Promise<void>): void {
+  add(name: string, member: Member, by: number, settled: Promise<void>): void {
     const all = this.#byName.get(name) ?? new Set<Entry>();
     const done = settled.finally(() => {
       all.delete(entry);
       if (all.size === 0 && this.#byName.get(name) === all) this.#byName.delete(name);
     });
     done.catch((error: unknown) => this.#log.error({ identity: name, error }, 'a connection could not be dropped'));
-    const entry: Entry = { member, done };
+    const entry: Entry = { member, by, done };
     this.#byName.set(name, all.add(entry));
   }
 
-  /** Resolves when those of other members have settled. @throws what one of them rejected with */
-  async others(name: string, member: Member): Promise<void> {
+  /**
+   * Resolves when those of other members have settled.
+   * @param last Number of a connection of this node: what went for a later one is not waited for. That would be a circle where the device
+   *   went to another node and came back: the later one waits for the other node, and that for this one
+   * @throws what one of them rejected with
+   */
+  async others(name: string, member: Member, last: number): Promise<void> {
     const entries = this.#byName.get(name);
     if (entries === undefined) return;
-    await Promise.all([...entries].filter((entry) => entry.member !== member).map(({ done }) => done));
+    await Promise.all(
+      [...entries].filter((entry) => entry.member !== member && entry.by <= last).map(({ done }) => done),
+    );
   }
 }

@@ -88,6 +88,32 @@ test('over nodes a claim waits for what a connection has handed over that has le
   assert.equal((await places.find(device('d1')))?.node, 'b');
 });
 
+test('a device that goes to another node and comes back before the first has heard of it is let in', async () => {
+  const { a, b, rooms, told, places, claimOf } = twoNodes();
+  const { promise: word, resolve: comes } = Promise.withResolvers<void>();
+  const slow: PresenceRoom['connections'] = {
+    ...b.connections,
+    drop: async (...parameters) => {
+      await word;
+      await b.connections.drop(...parameters);
+    },
+  };
+  rooms.set('b', { ...b, connections: slow });
+  await b.claim(claimOf('first'));
+  const away = a.claim(claimOf('away'));
+  for (let turn = 0; turn < 50; turn++) await undefined;
+  let isIn = false;
+  const back = b.claim(claimOf('back')).then(() => {
+    isIn = true;
+  });
+  for (let turn = 0; turn < 50; turn++) await undefined;
+  comes();
+  for (let turn = 0; turn < 200; turn++) await undefined;
+  assert.deepEqual([isIn, told.toSorted()], [true, ['away taken-over', 'first taken-over']]);
+  await Promise.all([away, back]);
+  assert.equal((await places.find(device('d1')))?.node, 'b');
+});
+
 test('a connection that is displaced before its own node has heard that it has the place is ended, and the newer one stays', async () => {
   const { a, b, places, late, told, claimOf } = twoNodes();
   let arrives = (): void => {};

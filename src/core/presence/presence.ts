@@ -181,7 +181,10 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       return;
     }
     freeing.add(session);
-    const settled = Promise.all([leaving.others(identityName(session.key), ELSEWHERE), nodes.settled()]);
+    const settled = Promise.all([
+      leaving.others(identityName(session.key), ELSEWHERE, session.connection),
+      nodes.settled(),
+    ]);
     settled
       .catch(() => {})
       .then(() => {
@@ -211,7 +214,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     if (leave(session, reason)) {
       tell(session, () => {
         const settled = session.claim.drop(reason);
-        if (settled !== undefined) leaving.add(identityName(session.key), session.claim.member, settled);
+        const { claim, connection } = session;
+        if (settled !== undefined) leaving.add(identityName(session.key), claim.member, connection, settled);
       });
     }
   };
@@ -220,8 +224,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     for (const session of [...held.values(), ...claiming].filter(which)) end(session, reason);
   };
 
-  /** The connection that has lost its place to a newer one. */
-  const endDisplaced = (displaced: Holder): void => {
+  /** The connection that has lost its place to a newer one of this node. */
+  const endDisplaced = (displaced: Holder, newer: Session): void => {
     const name = identityName(displaced.key);
     if (displaced.node === room.node) {
       const session = held.get(name);
@@ -233,7 +237,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     const orGone = settled.catch((error: unknown) => {
       if (nodes?.of(displaced.node) !== undefined) throw error;
     });
-    leaving.add(name, displaced.node, orGone);
+    leaving.add(name, displaced.node, newer.connection, orGone);
   };
 
   const holderElsewhere = async (key: IdentityKey): Promise<{ holder: Holder; at: Connections } | undefined> => {
@@ -261,7 +265,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         end(session, outcome.reason);
         return session;
       }
-      if (outcome.displaced !== undefined) endDisplaced(outcome.displaced);
+      if (outcome.displaced !== undefined) endDisplaced(outcome.displaced, session);
       // Another one of this node may have lost its place before, to a claim whose answer was lost or of which no word has come yet.
       const older = held.get(name);
       if (older !== undefined) end(older, 'taken-over');
@@ -273,7 +277,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         seen.delete(name);
       }
       try {
-        await leaving.others(name, claim.member);
+        await leaving.others(name, claim.member, session.connection);
       } catch (error) {
         // What the older connection had handed over may still come, behind what this one would hand over.
         if ((session.state as Session['state']) === 'held') {
@@ -383,7 +387,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         const all = [held.get(name), ...claiming];
         const session = all.find((each) => each?.connection === connection);
         if (session !== undefined) end(session, reason);
-        await Promise.all([leaving.others(name, ELSEWHERE), nodes?.settled()]);
+        await Promise.all([leaving.others(name, ELSEWHERE, connection), nodes?.settled()]);
       },
       wake: ({ key, connection }) => {
         const session = held.get(identityName(key));
