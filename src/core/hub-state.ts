@@ -109,7 +109,7 @@ export interface HubStateParts {
   readonly files: FilesRoom;
   readonly twins: TwinStore;
   readonly jobs: JobStore;
-  /** Names this process among those that carry jobs of the same store on (`runOf`); absent = it is the only one. */
+  /** Names this process among those that carry jobs of the same store on (`processOf`); absent = it is the only one. */
   readonly node?: string;
   /** Whether what became of devices in jobs is kept as events; absent = no. */
   readonly jobEvents?: boolean;

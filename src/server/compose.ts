@@ -112,7 +112,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const ownDuty = (duty: NodeDuty) => nodes && { isOwnDuty: () => nodes.membership.has(duty) };
   const nodeName = nodes?.membership.name;
   // Work that nodes share is a process's: it takes up what those of its name before it have left.
-  const run = nodes?.membership.run ?? 'hub';
+  const ownProcess = nodes?.membership.process ?? 'hub';
   const mayWork = (): boolean => storage.nodes?.fence.mayAnswer() ?? true;
 
   const reach = reachOf(settings);
@@ -169,7 +169,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     routes: { current: () => routes.current(), onChange: (listener) => routes.watch(() => listener()) },
     ...{ folder: folder.file('archive'), staging: folder.file('archive-staging') },
     node: nodeName ?? 'hub',
-    ...{ run, mayWork },
+    ...{ process: ownProcess, mayWork },
     observe: archiveTraffic.observe,
   });
   shutdown.add('archives', () => archive.close());
@@ -223,7 +223,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
     jobs: stores.jobs,
-    ...(nodes && { node: run }),
+    ...(nodes && { node: ownProcess }),
     jobEvents: wantsSource(settings, 'deviceJobLifecycleEvents'),
     configurations: stores.configurations,
     fleet: () => stores.fleet,
@@ -287,7 +287,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     areas: files.room.areas,
     configurations: hub.configurations,
     limits: { devicesMax: settings.devicesMax, modulesPerDeviceMax: limits.modulesPerDeviceMax },
-    ...{ holder: run, mayWork },
+    ...{ holder: ownProcess, mayWork },
   });
   measureRegistryJobs(metrics.registry, registryJobs.totals);
   state.jobRunner.start();
@@ -355,7 +355,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
   const delivery = openDelivery({
     ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, enrichments, clock, recorder, log, shutdown },
     markOf: routing.markOf,
-    ...{ node: run, mayWork },
+    ...{ node: ownProcess, mayWork },
     eventHubSink: (endpoint) => eventHubSink(() => hubs.of(endpoint), storage.codec),
     kafkaSink: (endpoint) => kafkaEndpointSink(endpoint, { clock, log }),
     storeClock: storage.clock,

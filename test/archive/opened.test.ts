@@ -47,7 +47,7 @@ test('an endpoint that comes is archived into its folder, one with other setting
       },
     },
     ...{ folder: root, staging: path.join(folder, 'staging'), observe: () => {} },
-    ...{ eventHub: 'hub', log: routedLog(rig.log, routingMark), cursors: rig.cursors, node: 'a', run: 'a' },
+    ...{ eventHub: 'hub', log: routedLog(rig.log, routingMark), cursors: rig.cursors, node: 'a', process: 'a' },
     ...{ clock: rig.clock, logger: silentLog, caFile: undefined },
     enrichments: {
       enriched: async (endpoint, records) =>

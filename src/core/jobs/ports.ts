@@ -71,7 +71,7 @@ export interface JobPlace {
 }
 
 export interface ClaimTerms {
-  /** Names the process that asks (`runOf`): what another run of its node holds is free for it at once. */
+  /** Names the process that asks (`processOf`): what another process of its node holds is free for it at once. */
   readonly node: string;
   readonly isFirst: boolean;
   readonly now: number;

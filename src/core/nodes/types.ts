@@ -1,6 +1,6 @@
 /** A process that serves the hub, among others. */
 export interface NodeFacts {
-  /** Names this run of it; never used again. */
+  /** Names its process since it has joined last; never used again. */
   readonly id: string;
   /** The operator's name for it; one living node has it. */
   readonly name: string;

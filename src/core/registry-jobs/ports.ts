@@ -15,7 +15,7 @@ export interface RegistryJobStore {
   list(limit: number): Promise<readonly RegistryJob[]>;
   /**
    * Gives the job that is enqueued or running to `holder`, until `now + leaseMs`, unless another holder has it and its time is not over.
-   * What another run of the holder's node (`runOf`) has is free at once.
+   * What another process of the holder's node (`processOf`) has is free at once.
    * One that was enqueued runs from now on. Undefined = there is none.
    */
   claim(holder: string, leaseMs: number, now: number): Promise<RegistryJob | undefined>;

@@ -120,7 +120,7 @@ export interface CursorStore {
 }
 
 export interface CursorClaim {
-  /** Names the process that asks (`runOf`): what another run of its node holds is free for it at once. */
+  /** Names the process that asks (`processOf`): what another process of its node holds is free for it at once. */
   readonly node: string;
   readonly now: number;
   readonly leaseMs: number;

@@ -27,7 +27,7 @@ export interface OpenArchiveParts {
   readonly staging: string;
   readonly node: string;
   /** As `OpenArchivesParts`. */
-  readonly run: string;
+  readonly process: string;
   readonly mayWork?: () => boolean;
   /** Of the stores. */
   readonly clock: Clock;

@@ -25,7 +25,7 @@ export interface OpenArchivesParts extends Pick<ArchiveStoreParts, 'folder' | 's
   readonly cursors: CursorStore;
   readonly node: string;
   /** As `CursorClaim.node`. */
-  readonly run: string;
+  readonly process: string;
   readonly mayWork?: () => boolean;
   /** Of the stores. */
   readonly clock: Clock;
@@ -69,7 +69,7 @@ export function openArchives(parts: OpenArchivesParts): OpenArchives {
       const store = await openArchiveStore({ ...parts, endpoint, ca });
       const archiver = startArchiver({
         ...{ endpoint, slot: placed.slot, since: placed.since, store, builders },
-        ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.run, clock, logger },
+        ...{ eventHub: parts.eventHub, log: parts.log, cursors: parts.cursors, node: parts.process, clock, logger },
         ...(parts.mayWork && { mayWork: parts.mayWork }),
         enriched: (records) => enrichments.enriched(endpoint.name, records),
       });

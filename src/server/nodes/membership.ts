@@ -7,7 +7,7 @@ import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { JoiningNode, Lease, LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
-import { runOf, type Standing } from '../../core/nodes/runs.ts';
+import { processOf, type Standing } from '../../core/nodes/processes.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
 
 export interface MembershipParts {
@@ -57,7 +57,7 @@ interface Known {
 
 export class Membership {
   /** Names this process among all that have had its node's name, over its joins. */
-  readonly run: string;
+  readonly process: string;
   readonly #parts: MembershipParts;
   readonly #clock: Clock;
   readonly #watchers: MembershipWatcher[] = [];
@@ -89,11 +89,11 @@ export class Membership {
   constructor(parts: MembershipParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
-    this.run = this.#freshId();
-    this.#own = this.run;
+    this.process = this.#freshId();
+    this.#own = this.process;
   }
 
-  /** Names this run of the node, from its last join on. */
+  /** Names this process since it has joined last. */
   get own(): string {
     return this.#own;
   }
@@ -410,7 +410,7 @@ export class Membership {
   }
 
   #freshId(): string {
-    return runOf(this.#parts.node.name, this.#parts.random.bytes(8).toString('hex'));
+    return processOf(this.#parts.node.name, this.#parts.random.bytes(8).toString('hex'));
   }
 
   #sleep(ms: number): Promise<void> {

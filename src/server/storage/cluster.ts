@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { termOf } from '../../core/nodes/runs.ts';
+import { termOf } from '../../core/nodes/processes.ts';
 import { fieldOf } from '../../core/query/fields.ts';
 import { kafkaRecordCodec } from '../../records/kafka/record-codec.ts';
 import { kafkaRecordForm } from '../../records/kafka/record-form.ts';

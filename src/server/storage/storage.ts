@@ -5,7 +5,7 @@
 import type { Metric } from 'prom-client';
 import type { Clock } from '../../base/clock.ts';
 import type { RecordCodec } from '../../core/events/ports.ts';
-import type { Standing } from '../../core/nodes/runs.ts';
+import type { Standing } from '../../core/nodes/processes.ts';
 import type { Places } from '../../core/presence/places.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { FleetStore } from '../../core/query/ports.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../base/clock.ts';
 import type { NewJob } from '../../core/jobs/types.ts';
-import type { Standing } from '../../core/nodes/runs.ts';
+import type { Standing } from '../../core/nodes/processes.ts';
 import { freshCursor, noCounts, type RegistryJob } from '../../core/registry-jobs/types.ts';
 import { nextSet } from '../../core/routes/rules.ts';
 import { noRoutes } from '../../core/routes/types.ts';
@@ -12,7 +12,7 @@ import type { PostgresTables } from './postgres.ts';
 
 const LONG = 60_000;
 const NOW = Date.UTC(2026, 0, 1);
-const joined = (run: string, folder: string): Standing => ({ id: run, name: 'n', folder, hasJoined: true });
+const joined = (process: string, folder: string): Standing => ({ id: process, name: 'n', folder, hasJoined: true });
 const endpoint = {
   kind: 'webhook',
   name: 'a',
@@ -35,8 +35,8 @@ const registryJob: RegistryJob = {
   ...{ startedTime: undefined, endedTime: undefined },
 };
 
-/** What a run of the node gets of each kind of work. */
-const claims: Readonly<Record<string, (tables: PostgresTables, run: string) => Promise<unknown>>> = {
+/** What a process of the node gets of each kind of work. */
+const claims: Readonly<Record<string, (tables: PostgresTables, process: string) => Promise<unknown>>> = {
   cursors: async ({ cursors }, node) =>
     cursors.claim({ endpoint: 'a', since: 1 }, { node, now: NOW, leaseMs: LONG, countMax: 9 }),
   jobs: async ({ jobs }, node) =>
@@ -45,9 +45,9 @@ const claims: Readonly<Record<string, (tables: PostgresTables, run: string) => P
 };
 /** Whose it is. */
 const kept: Readonly<Record<string, string>> = {
-  cursors: 'select node as run, fence from route_cursors',
-  jobs: 'select node as run, fence from jobs',
-  'registry jobs': 'select holder as run, 0 as fence from registry_jobs',
+  cursors: 'select node as process, fence from route_cursors',
+  jobs: 'select node as process, fence from jobs',
+  'registry jobs': 'select holder as process, 0 as fence from registry_jobs',
 };
 
 withPostgres('fences of nodes', (open) => {
@@ -62,8 +62,8 @@ withPostgres('fences of nodes', (open) => {
         await tables.routes.replace(nextSet(noRoutes, { ...noRoutes, endpoints: [endpoint] }, NOW), [0]);
         await tables.jobs.create(job, 9);
         await tables.registryJobs.create(registryJob);
-        const refused = (of: PostgresTables, run: string) =>
-          assert.rejects(claim(of, run), { code: 'ServiceUnavailable' });
+        const refused = (of: PostgresTables, process: string) =>
+          assert.rejects(claim(of, process), { code: 'ServiceUnavailable' });
         await tables.nodes.join({ ...node('one'), id: 'n/1' }, LONG);
         await claim(older, 'n/1');
         await refused(newer, 'n/2');
@@ -80,7 +80,7 @@ withPostgres('fences of nodes', (open) => {
         standing.older = { ...standing.older, hasJoined: false };
         await refused(older, 'n/1');
         assert.deepEqual(await read(kept[work]), before);
-        assert.deepEqual(before, [{ run: 'n/2', fence: before[0].fence }]);
+        assert.deepEqual(before, [{ process: 'n/2', fence: before[0].fence }]);
       } finally {
         await Promise.all([older.close(), newer.close()]);
         await close();

@@ -4,7 +4,7 @@
  */
 import { type Kysely, sql } from 'kysely';
 import { HubError } from '../../core/errors.ts';
-import { type Standing, termOf } from '../../core/nodes/runs.ts';
+import { type Standing, termOf } from '../../core/nodes/processes.ts';
 import type { OperationName } from '../tables/operations.ts';
 import type { Tables } from '../tables/schema.ts';
 import { databaseNow } from './nodes.ts';
@@ -18,7 +18,7 @@ const OF_CONNECTIONS = [
 const OF_DUTIES = ['twins.keepBegun'] as const;
 /** By which a node takes work that nodes share, or keeps it. */
 const CLAIMS = ['cursors.claim', 'jobs.claim', 'registryJobs.claim'] as const;
-/** What it does with that work: each names the run that has it, which the tables check in the statement itself. An import writes identities. */
+/** What it does with that work: each names the process that has it, which the tables check in the statement itself. An import writes identities. */
 const OF_WORK = [
   ...(['cursors.save', 'cursors.release', 'identities.write'] as const),
   ...(['jobs.create', 'jobs.cancel', 'jobs.select', 'jobs.updateTwins', 'jobs.begin', 'jobs.settle'] as const),

@@ -173,7 +173,7 @@ export function jobStoreContract(name: string, open: () => Promise<JobTrial>): v
     assert.deepEqual(await store.updateTwins(again.hold, batch), { completed: 2, failed: 0, goesOn: false });
   });
 
-  trial('a newer run of a node has at once what an older one held, which does nothing more', async (parts) => {
+  trial('a newer process of a node has at once what an older one held, which does nothing more', async (parts) => {
     const { store, identities } = parts;
     await create(identities, 'd1', 'd2');
     await store.create(newJob('j1'), 9);

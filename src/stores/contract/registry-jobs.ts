@@ -71,19 +71,22 @@ export function registryJobContract(name: string, open: () => Promise<OpenedJobs
     assert.equal((await jobs.list(10)).length, 2);
   });
 
-  trial('a newer run of a node has at once what an older one held, which keeps nothing any more', async ({ jobs }) => {
-    await jobs.create(job('a'));
-    await jobs.claim('n/1', LEASE, NOW);
-    assert.equal(await jobs.advance('a', 'n/1', step(3), LEASE, NOW + 1), 'kept');
-    assert.equal(await jobs.claim('nn/3', LEASE, NOW + 2), undefined);
-    assert.deepEqual((await jobs.claim('n/2', LEASE, NOW + 2))?.counts, step(3).counts);
-    assert.equal(await jobs.advance('a', 'n/1', step(9, 'x\n'), LEASE, NOW + 3), 'lost');
-    assert.equal(await jobs.end('a', 'n/1', { state: 'failed', reason: 'x' }, NOW + 3), false);
-    await jobs.release('a', 'n/1');
-    assert.equal(await jobs.claim('nn/3', LEASE, NOW + 3), undefined);
-    assert.deepEqual(await jobs.errors('a', -1, 10), []);
-    assert.equal(await jobs.advance('a', 'n/2', step(4), LEASE, NOW + 4), 'kept');
-  });
+  trial(
+    'a newer process of a node has at once what an older one held, which keeps nothing any more',
+    async ({ jobs }) => {
+      await jobs.create(job('a'));
+      await jobs.claim('n/1', LEASE, NOW);
+      assert.equal(await jobs.advance('a', 'n/1', step(3), LEASE, NOW + 1), 'kept');
+      assert.equal(await jobs.claim('nn/3', LEASE, NOW + 2), undefined);
+      assert.deepEqual((await jobs.claim('n/2', LEASE, NOW + 2))?.counts, step(3).counts);
+      assert.equal(await jobs.advance('a', 'n/1', step(9, 'x\n'), LEASE, NOW + 3), 'lost');
+      assert.equal(await jobs.end('a', 'n/1', { state: 'failed', reason: 'x' }, NOW + 3), false);
+      await jobs.release('a', 'n/1');
+      assert.equal(await jobs.claim('nn/3', LEASE, NOW + 3), undefined);
+      assert.deepEqual(await jobs.errors('a', -1, 10), []);
+      assert.equal(await jobs.advance('a', 'n/2', step(4), LEASE, NOW + 4), 'kept');
+    },
+  );
 
   trial('a holder has it until its lease ends; another one takes it up where it was', async ({ jobs }) => {
     assert.equal(await jobs.claim('n1', LEASE, NOW), undefined);

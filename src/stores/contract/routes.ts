@@ -120,25 +120,28 @@ export function routesContract(name: string, open: () => Promise<RoutesTrial>): 
     assert.equal(await cursors.save(all[2].hold, { sequence: 1 }), false);
   });
 
-  trial('a newer run of a node has at once what an older one held, which moves nothing any more', async (opened) => {
-    const { routes, cursors } = opened;
-    await routes.replace(after(noRoutes, ['a']), [0, 0, 0]);
-    const of = { endpoint: 'a', since: 1 };
-    const older = await cursors.claim(of, terms('n/1', NOW, 2));
-    const [others] = await cursors.claim(of, terms('nn/3'));
-    const newer = await cursors.claim(of, terms('n/2', NOW + 1));
-    assert.deepEqual(partitionsOf(newer), [0, 1]);
-    assert.equal(await cursors.save(newer[0].hold, { sequence: 7 }), true);
-    assert.equal(await cursors.save(older[0].hold, { sequence: 3, put: [{ key: 'x', value: 'y' }] }), false);
-    await cursors.release(older[1].hold);
-    assert.deepEqual(partitionsOf(await cursors.claim(of, terms('nn/3', NOW + 2))), [2]);
-    assert.deepEqual(await cursors.rows(newer[0].hold, undefined, 10), []);
-    assert.deepEqual(
-      (await cursors.claim(of, terms('n/2', NOW + 3))).map(({ sequence }) => sequence),
-      [7, 0],
-    );
-    assert.equal(await cursors.save(others.hold, { sequence: 1 }), true);
-  });
+  trial(
+    'a newer process of a node has at once what an older one held, which moves nothing any more',
+    async (opened) => {
+      const { routes, cursors } = opened;
+      await routes.replace(after(noRoutes, ['a']), [0, 0, 0]);
+      const of = { endpoint: 'a', since: 1 };
+      const older = await cursors.claim(of, terms('n/1', NOW, 2));
+      const [others] = await cursors.claim(of, terms('nn/3'));
+      const newer = await cursors.claim(of, terms('n/2', NOW + 1));
+      assert.deepEqual(partitionsOf(newer), [0, 1]);
+      assert.equal(await cursors.save(newer[0].hold, { sequence: 7 }), true);
+      assert.equal(await cursors.save(older[0].hold, { sequence: 3, put: [{ key: 'x', value: 'y' }] }), false);
+      await cursors.release(older[1].hold);
+      assert.deepEqual(partitionsOf(await cursors.claim(of, terms('nn/3', NOW + 2))), [2]);
+      assert.deepEqual(await cursors.rows(newer[0].hold, undefined, 10), []);
+      assert.deepEqual(
+        (await cursors.claim(of, terms('n/2', NOW + 3))).map(({ sequence }) => sequence),
+        [7, 0],
+      );
+      assert.equal(await cursors.save(others.hold, { sequence: 1 }), true);
+    },
+  );
 
   trial('nodes that claim at the same time get each cursor once', async ({ routes, cursors }) => {
     const count = 8;

@@ -3,7 +3,7 @@ import { deviceJobJson } from '../../core/jobs/device-job.ts';
 import type { Hold, JobPlace, JobStore } from '../../core/jobs/ports.ts';
 import { noCounts, outcomeUnknown, type StoredStatus, statusAt } from '../../core/jobs/rules.ts';
 import type { DeviceJob, DeviceResult, DeviceState, Job, JobCounts, JobStatus, NewJob } from '../../core/jobs/types.ts';
-import { isOtherRun } from '../../core/nodes/runs.ts';
+import { isOtherProcess } from '../../core/nodes/processes.ts';
 import type { MemoryTwinStore } from './twins.ts';
 
 interface Kept {
@@ -105,7 +105,7 @@ export function createMemoryJobStore(twins: Pick<MemoryTwinStore, 'change' | 'ke
         .slice(0, Math.max(0, free));
       return [...running, ...due].flatMap((kept) => {
         const isOwn = kept.node === node;
-        const isFree = kept.node === undefined || isOwn || isOtherRun(node, kept.node);
+        const isFree = kept.node === undefined || isOwn || isOtherProcess(node, kept.node);
         if (!isFree && kept.heldUntil > now) return [];
         let lost = 0;
         if (!isOwn || isFirst) {

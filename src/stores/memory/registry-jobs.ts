@@ -1,6 +1,6 @@
 import type { IdentityStore } from '../../core/identity/ports.ts';
 import type { Identity } from '../../core/identity/types.ts';
-import { isOtherRun } from '../../core/nodes/runs.ts';
+import { isOtherProcess } from '../../core/nodes/processes.ts';
 import type { KeptErrors, RegistryJobStore, RegistryPages } from '../../core/registry-jobs/ports.ts';
 import type { ExportRow, RegistryJob } from '../../core/registry-jobs/types.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
@@ -34,7 +34,7 @@ export function createMemoryRegistryJobs(): RegistryJobStore {
     async claim(holder, leaseMs, now) {
       const found = [...kept.values()].find(isOpen);
       if (found === undefined) return undefined;
-      const isOwn = found.holder === holder || isOtherRun(holder, found.holder);
+      const isOwn = found.holder === holder || isOtherProcess(holder, found.holder);
       if (!isOwn && found.heldUntil > now) return undefined;
       found.job = { ...found.job, state: 'running', startedTime: found.job.startedTime ?? now };
       [found.holder, found.heldUntil] = [holder, now + leaseMs];

@@ -1,4 +1,4 @@
-import { isOtherRun } from '../../core/nodes/runs.ts';
+import { isOtherProcess } from '../../core/nodes/processes.ts';
 import type { CursorHold, CursorPlace, CursorStore, RouteStore } from '../../core/routes/ports.ts';
 import { changesOf } from '../../core/routes/rules.ts';
 import { noRoutes } from '../../core/routes/types.ts';
@@ -55,7 +55,7 @@ export function createMemoryRoutes(): { readonly routes: RouteStore; readonly cu
         ({ place }) => place.endpoint.toLowerCase() === endpoint.toLowerCase() && place.since === since,
       );
       const free = own.filter(
-        (one) => one.node !== node && (one.node === '' || isOtherRun(node, one.node) || one.heldUntil <= now),
+        (one) => one.node !== node && (one.node === '' || isOtherProcess(node, one.node) || one.heldUntil <= now),
       );
       const mine = own.filter((one) => one.node === node);
       const taken = [...mine, ...free.slice(0, Math.max(0, countMax - mine.length))];

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { ClaimTerms, HeldJob, Hold, JobFilter, JobTotals, KeptJobs, ListedJobs } from '../../core/jobs/ports.ts';
 import { isJobId, outcomeUnknown, type StoredStatus } from '../../core/jobs/rules.ts';
 import type { Job, JobKind, JobStatus, NewJob } from '../../core/jobs/types.ts';
-import { isOtherRun } from '../../core/nodes/runs.ts';
+import { isOtherProcess } from '../../core/nodes/processes.ts';
 import { engineOf, lockingRows, padded } from './engine.ts';
 import { deviceJobOf, eventOf, jobOf, RUNNING, UNKNOWN } from './job-rows.ts';
 import type { JobRow } from './job-tables.ts';
@@ -142,7 +142,7 @@ async function take(
   { node, isFirst, now, leaseMs, withEvents }: ClaimTerms,
 ): Promise<HeldJob | undefined> {
   const isOwn = row.node === node;
-  const isFree = row.node === null || isOwn || isOtherRun(node, row.node);
+  const isFree = row.node === null || isOwn || isOtherProcess(node, row.node);
   if (!isFree && Number(row.held_until) > now) return undefined;
   const isKept = isOwn && !isFirst;
   const begins = row.status === 'queued';

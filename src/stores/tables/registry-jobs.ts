@@ -1,7 +1,7 @@
 /** Registry jobs in tables. What was asked for is sealed: addresses of containers hold their signature. */
 import { type Selectable, sql } from 'kysely';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import { isOtherRun } from '../../core/nodes/runs.ts';
+import { isOtherProcess } from '../../core/nodes/processes.ts';
 import type { JobEnd, JobStep, KeptErrors } from '../../core/registry-jobs/ports.ts';
 import type { JobPlan, JobState, RegistryJob } from '../../core/registry-jobs/types.ts';
 import { lockingRows } from './engine.ts';
@@ -62,7 +62,7 @@ export async function claimRegistryJob(
   const query = tx.selectFrom('registry_jobs').selectAll().where('ended_time', 'is', null);
   const row = await lockingRows(tx, query).executeTakeFirst();
   if (row === undefined) return undefined;
-  const isOwn = row.holder === holder || isOtherRun(holder, row.holder);
+  const isOwn = row.holder === holder || isOtherProcess(holder, row.holder);
   if (!isOwn && Number(row.held_until) > now) return undefined;
   if (planOf(row, cipher) === undefined) {
     // Nobody can carry it out, and no other job could begin.

@@ -1,6 +1,6 @@
 /** Routes and cursors in tables. What is declared is sealed as a whole: endpoints hold passwords and keys. */
 
-import { isOtherRun } from '../../core/nodes/runs.ts';
+import { isOtherProcess } from '../../core/nodes/processes.ts';
 import type {
   CursorClaim,
   CursorFacts,
@@ -92,7 +92,7 @@ export async function claimCursors(
     .orderBy('partition_number');
   const rows = await lockingRows(tx, query).execute();
   const mine = rows.filter((row) => row.node === node);
-  const left = rows.filter((row) => isOtherRun(node, row.node));
+  const left = rows.filter((row) => isOtherProcess(node, row.node));
   const free = rows.filter(
     (row) => row.node !== node && !left.includes(row) && (row.node === '' || Number(row.held_until) <= now),
   );
