@@ -7,22 +7,10 @@ import type { EventLog } from '../../src/core/events/ports.ts';
 import { routedLog } from '../../src/core/routes/routed-log.ts';
 import { createHistoryFiles } from '../../src/records/archive/history-files.ts';
 import { routingMark } from '../../src/records/record-codec.ts';
-import { ArchiveRig, type MemoryStore } from '../drivers/archive-rig.ts';
+import { ArchiveRig, type MemoryStore, trimmed } from '../drivers/archive-rig.ts';
 import { until } from '../drivers/until.ts';
 
 const settings = { fileSeconds: 1, fileBytes: 1024 * 1024 };
-
-/** The log after retention has taken what is below `first`. */
-function trimmed({ log }: ArchiveRig, first: () => number): EventLog {
-  const facts = (partition: number) => ({ ...log.lastKnown(partition), firstSequence: first() });
-  return {
-    ...log,
-    partition: async (partition) => facts(partition),
-    lastKnown: facts,
-    seek: async (partition, position) => Math.max(first(), await log.seek(partition, position)),
-    read: (partition, from, bytesMax) => log.read(partition, Math.max(first(), from), bytesMax),
-  };
-}
 
 /** For it no time passes: what it knows of the list is never old. */
 function historyOf(rig: ArchiveRig, first: () => number, store: () => MemoryStore = () => rig.store): EventLog {
@@ -37,6 +25,19 @@ async function archiveAll(rig: ArchiveRig, events: number, more: Partial<Archive
   const archiver = rig.start(more);
   await until('all is archived', () => archiver.status().lagEvents === 0 && archiver.unarchived().get(0) === events);
   await archiver.close();
+}
+
+/** Ten events are in a file that is on the list, and not in the store yet, which refuses. */
+async function withListedFile(rig: ArchiveRig) {
+  let isAway = true;
+  rig.store.fault = () => (isAway ? 'refuse' : undefined);
+  await rig.write(0, 10);
+  const archiver = rig.start();
+  await until('it is listed', () => archiver.status().state === 'degraded');
+  const storeIsBack = (): void => {
+    isAway = false;
+  };
+  return { archiver, storeIsBack };
 }
 
 const firstOf = async (log: EventLog, from: number): Promise<number | undefined> =>
@@ -60,11 +61,7 @@ test('what is archived and removed right behind a look at the list is not passed
 
 test('a file that is on its way into the store is waited for, with an error, and not passed over', async () => {
   const rig = await ArchiveRig.open(settings);
-  let isAway = true;
-  rig.store.fault = () => (isAway ? 'refuse' : undefined);
-  await rig.write(0, 10);
-  const archiver = rig.start();
-  await until('it is listed', () => archiver.status().state === 'degraded');
+  const { archiver, storeIsBack } = await withListedFile(rig);
   await rig.write(0, 5);
   const log = historyLog({
     ...{ log: trimmed(rig, () => 10), cursors: rig.cursors, files: createHistoryFiles(), clock: rig.clock },
@@ -73,7 +70,7 @@ test('a file that is on its way into the store is waited for, with an error, and
   await assert.rejects(log.read(0, 4, 1000), /p00-0000000000000000\.parquet is not in the store yet/);
   await assert.rejects(log.seek(0, { kind: 'start' }), /is not in the store yet/);
   assert.equal(await firstOf(log, 12), 12, 'what the log has needs no file');
-  isAway = false;
+  storeIsBack();
   await until('it is stored', () => rig.store.files.length > 0);
   await until('it can be read', async () => (await firstOf(log, 4).catch(() => undefined)) === 4);
   await archiver.close();
@@ -81,14 +78,10 @@ test('a file that is on its way into the store is waited for, with an error, and
 
 test('a file that retention has left nothing for is passed over, as the log passes over what it has lost', async () => {
   const rig = await ArchiveRig.open(settings);
-  let isAway = true;
-  rig.store.fault = () => (isAway ? 'refuse' : undefined);
-  await rig.write(0, 10);
-  const archiver = rig.start();
-  await until('it is listed', () => archiver.status().state === 'degraded');
+  const { archiver, storeIsBack } = await withListedFile(rig);
   await archiver.close();
   await rig.write(0, 10);
-  isAway = false;
+  storeIsBack();
   await archiveAll(rig, 20, {
     log: routedLog(
       trimmed(rig, () => 10),

@@ -7,7 +7,7 @@ import { historyLog } from '../../src/core/archive/history.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import type { EventPosition, EventRun } from '../../src/core/events/types.ts';
 import { createHistoryFiles } from '../../src/records/archive/history-files.ts';
-import { ArchiveRig } from '../drivers/archive-rig.ts';
+import { ArchiveRig, trimmed } from '../drivers/archive-rig.ts';
 import { until } from '../drivers/until.ts';
 
 /** Events of partition 0: in the log, and those below `ARCHIVED` in the archive. */
@@ -48,22 +48,9 @@ before(async () => {
   await archiver.close();
 });
 
-/** The log after retention has taken what is below `first`. */
-function trimmed(first: () => number): EventLog {
-  const { log } = rig;
-  const facts = (partition: number) => ({ ...log.lastKnown(partition), firstSequence: first() });
-  return {
-    ...log,
-    partition: async (partition) => facts(partition),
-    lastKnown: facts,
-    seek: async (partition, position) => Math.max(first(), await log.seek(partition, position)),
-    read: (partition, from, bytesMax) => log.read(partition, Math.max(first(), from), bytesMax),
-  };
-}
-
 function opened(first: () => number): EventLog {
   return historyLog({
-    ...{ log: trimmed(first), cursors: rig.cursors, clock: rig.clock, files: createHistoryFiles() },
+    ...{ log: trimmed(rig, first), cursors: rig.cursors, clock: rig.clock, files: createHistoryFiles() },
     archive: () => ({ endpoint: 'cold', since: 1, store: rig.store }),
   });
 }
@@ -151,7 +138,7 @@ test('what no file has is passed over, as the log passes over what it has lost',
   assert.equal((await log.read(0, 0, 1000))[0].firstSequence, 0);
   // No archive at all.
   const alone = historyLog({
-    ...{ log: trimmed(() => 20_000), cursors: rig.cursors, clock: rig.clock, files: createHistoryFiles() },
+    ...{ log: trimmed(rig, () => 20_000), cursors: rig.cursors, clock: rig.clock, files: createHistoryFiles() },
     archive: () => undefined,
   });
   assert.equal((await alone.read(0, 0, 1000))[0].firstSequence, 20_000);

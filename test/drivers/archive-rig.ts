@@ -3,6 +3,7 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { type Archiver, type ArchiverParts, startArchiver } from '../../src/core/archive/archiver.ts';
 import type { ArchiveStore, FileBuilders } from '../../src/core/archive/ports.ts';
+import type { EventLog } from '../../src/core/events/ports.ts';
 import { ObjectError, type ObjectFacts } from '../../src/core/files/object-store.ts';
 import type { ArchiveEndpoint } from '../../src/core/routes/endpoints/archive.ts';
 import { readEndpoint } from '../../src/core/routes/endpoints/kinds.ts';
@@ -162,4 +163,16 @@ export class ArchiveRig {
     }
     await this.log.commit();
   }
+}
+
+/** The log after retention has taken what is below `first`. */
+export function trimmed({ log }: ArchiveRig, first: () => number): EventLog {
+  const facts = (partition: number) => ({ ...log.lastKnown(partition), firstSequence: first() });
+  return {
+    ...log,
+    partition: async (partition) => facts(partition),
+    lastKnown: facts,
+    seek: async (partition, position) => Math.max(first(), await log.seek(partition, position)),
+    read: (partition, from, bytesMax) => log.read(partition, Math.max(first(), from), bytesMax),
+  };
 }
