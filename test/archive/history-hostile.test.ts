@@ -26,14 +26,21 @@ function fileWith(rows: number, body: (row: number) => Buffer, properties = Buff
   };
   writer.write({
     rowGroupSize: rows,
-    columnData: columns.map(({ name, encoding, statistics }) => {
-      const value = own[name] ?? (encoding === 'DELTA_BINARY_PACKED' ? BigInt : () => undefined);
+    columnData: columns.map(({ name, schema: [{ type }], statistics }) => {
+      const value = own[name] ?? (type === 'INT64' ? BigInt : () => undefined);
       const data = Array.from({ length: rows }, (_, row) => value(row));
+      const encoding = encodingOf(name, type);
       return { name, statistics, data, ...(encoding !== undefined && { encoding }) };
     }),
   });
   writer.finish();
   return new Uint8Array(out.getBytes());
+}
+
+/** As the archive writes them. */
+function encodingOf(name: string, type: string | undefined): 'DELTA_BINARY_PACKED' | 'PLAIN' | undefined {
+  if (type === 'INT64' || type === 'INT32') return 'DELTA_BINARY_PACKED';
+  return ['messageId', 'bodyJson', 'body', 'amqpProperties'].includes(name) ? 'PLAIN' : undefined;
 }
 
 const opened = (bytes: Uint8Array<ArrayBuffer>) =>

@@ -1,8 +1,6 @@
 /** The columns of the archive's Parquet files. `docs/archive.md` says them for those who read them. */
 import type { SchemaElement } from 'hyparquet';
-import type { ColumnSource } from 'hyparquet-writer';
-import { OFFSET_BASE } from '../../core/events/types.ts';
-import { type EventRow, shownProperties } from './event-row.ts';
+import { assert } from '../../base/assert.ts';
 
 const utf8 = { type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } } as const;
 const json = { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } } as const;
@@ -14,11 +12,8 @@ const time = {
 interface Column {
   readonly name: string;
   readonly schema: readonly SchemaElement[];
-  readonly encoding?: ColumnSource['encoding'];
   /** Least and greatest value of each row group; bodies and sections have none that would help to skip. */
   readonly statistics: boolean;
-  /** @param isJson whether the body is a JSON text */
-  readonly value: (row: EventRow, isJson: boolean) => unknown;
 }
 
 type Flat = Omit<SchemaElement, 'name' | 'repetition_type'>;
@@ -26,38 +21,31 @@ type Flat = Omit<SchemaElement, 'name' | 'repetition_type'>;
 function column(
   name: string,
   element: Flat,
-  value: Column['value'],
-  options: Partial<Pick<Column, 'encoding' | 'statistics'>> = {},
-  repetition: 'REQUIRED' | 'OPTIONAL' = 'OPTIONAL',
+  { statistics = true, isRequired = false }: { readonly statistics?: boolean; readonly isRequired?: boolean } = {},
 ): Column {
-  return {
-    name,
-    schema: [{ name, repetition_type: repetition, ...element }],
-    statistics: options.statistics ?? true,
-    ...(options.encoding !== undefined && { encoding: options.encoding }),
-    value,
-  };
+  const repetition = isRequired ? 'REQUIRED' : 'OPTIONAL';
+  return { name, schema: [{ name, repetition_type: repetition, ...element }], statistics };
 }
 
-const counted = { encoding: 'DELTA_BINARY_PACKED' } as const;
-const opaque = { encoding: 'PLAIN', statistics: false } as const;
-const repeated = { statistics: false } as const;
+const isRequired = true;
+const statistics = false;
 
+/** In the order in which `RowGroup` writes them. */
 export const columns: readonly Column[] = [
-  column('partition', { type: 'INT32' }, (row) => row.partition, counted, 'REQUIRED'),
-  column('sequenceNumber', { type: 'INT64' }, (row) => row.sequence, counted, 'REQUIRED'),
-  column('offset', { type: 'INT64' }, (row) => OFFSET_BASE + row.sequence, counted, 'REQUIRED'),
-  column('enqueuedTime', time, (row) => row.time, counted, 'REQUIRED'),
-  column('iothubEnqueuedTime', time, (row) => row.hubTime, counted, 'REQUIRED'),
-  column('isShown', { type: 'BOOLEAN' }, (row) => row.isShown, repeated, 'REQUIRED'),
-  column('deviceId', utf8, (row) => row.annotations.deviceId),
-  column('moduleId', utf8, (row) => row.annotations.moduleId),
-  column('source', utf8, (row) => row.annotations.source),
-  column('modelId', utf8, (row) => row.annotations.modelId),
-  column('messageId', utf8, (row) => row.messageId, opaque),
-  column('correlationId', utf8, (row) => row.properties.correlationId),
-  column('contentType', utf8, (row) => row.properties.contentType),
-  column('contentEncoding', utf8, (row) => row.properties.contentEncoding),
+  column('partition', { type: 'INT32' }, { isRequired }),
+  column('sequenceNumber', { type: 'INT64' }, { isRequired }),
+  column('offset', { type: 'INT64' }, { isRequired }),
+  column('enqueuedTime', time, { isRequired }),
+  column('iothubEnqueuedTime', time, { isRequired }),
+  column('isShown', { type: 'BOOLEAN' }, { isRequired, statistics }),
+  column('deviceId', utf8),
+  column('moduleId', utf8),
+  column('source', utf8),
+  column('modelId', utf8),
+  column('messageId', utf8, { statistics }),
+  column('correlationId', utf8),
+  column('contentType', utf8),
+  column('contentEncoding', utf8),
   {
     name: 'properties',
     schema: [
@@ -73,14 +61,21 @@ export const columns: readonly Column[] = [
       { name: 'value', repetition_type: 'OPTIONAL', ...utf8 },
     ],
     statistics: false,
-    value: (row) => shownProperties(row),
   },
-  column('bodyJson', json, (row, isJson) => (isJson ? row.body : undefined), opaque),
-  column('body', { type: 'BYTE_ARRAY' }, (row, isJson) => (isJson ? undefined : row.body), opaque),
-  column('amqpAnnotations', { type: 'BYTE_ARRAY' }, (row) => row.annotations.bytes, repeated, 'REQUIRED'),
-  column('amqpProperties', { type: 'BYTE_ARRAY' }, (row) => row.propertyBytes, opaque, 'REQUIRED'),
-  column('amqpApplicationProperties', { type: 'BYTE_ARRAY' }, (row) => row.application.bytes, repeated, 'REQUIRED'),
+  column('bodyJson', json, { statistics }),
+  column('body', { type: 'BYTE_ARRAY' }, { statistics }),
+  column('amqpAnnotations', { type: 'BYTE_ARRAY' }, { isRequired, statistics }),
+  column('amqpProperties', { type: 'BYTE_ARRAY' }, { isRequired, statistics }),
+  column('amqpApplicationProperties', { type: 'BYTE_ARRAY' }, { isRequired, statistics }),
 ];
+
+const byName = new Map(columns.map((each) => [each.name, each]));
+
+export function columnNamed(name: string): Column {
+  const found = byName.get(name);
+  assert(found !== undefined, `the archive has a column ${name}`);
+  return found;
+}
 
 /** What rows are written by. */
 export const schema: SchemaElement[] = [

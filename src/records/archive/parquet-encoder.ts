@@ -1,15 +1,9 @@
-/** Files of Parquet: row groups of a bounded number of rows and bytes, compressed by Zstandard. */
-import { constants, zstdCompressSync } from 'node:zlib';
+/** Files of Parquet: row groups of a bounded number of rows and bytes, compressed by Zstandard. The library writes what is around them. */
 import { ByteWriter, ParquetWriter } from 'hyparquet-writer';
-import { limits } from '../../base/limits.ts';
 import type { ArchiveEncoder } from './encoder.ts';
-import { type EventRow, isJsonText } from './event-row.ts';
-import { columns, schema, toldSchema } from './parquet-columns.ts';
-
-/** Of zstd: more costs more time than it saves room. */
-const COMPRESSION_LEVEL = 3;
-/** What columns add to what a message brings, about. */
-const ROW_BYTES = 512;
+import type { EventRow } from './event-row.ts';
+import { schema, toldSchema } from './parquet-columns.ts';
+import { RowGroup } from './row-group.ts';
 
 /** @param about is kept in the file under the key `mooring`, as JSON. */
 export function parquetEncoder(about: Readonly<Record<string, unknown>>): ArchiveEncoder {
@@ -19,28 +13,21 @@ export function parquetEncoder(about: Readonly<Record<string, unknown>>): Archiv
 class ParquetEncoder implements ArchiveEncoder {
   readonly #out = new PieceWriter();
   readonly #writer: ParquetWriter;
-  #values: unknown[][] = columns.map(() => []);
-  #rows = 0;
-  #bytes = 0;
+  readonly #group = new RowGroup();
 
   constructor(about: Readonly<Record<string, unknown>>) {
     this.#writer = new ParquetWriter({
       writer: this.#out,
       schema,
       codec: 'ZSTD',
-      compressors: { ZSTD: compress },
       createdBy: 'mooring',
       kvMetadata: [{ key: 'mooring', value: JSON.stringify(about) }],
     });
   }
 
   add(row: EventRow): void {
-    const isJson = isJsonText(row.body);
-    const values = this.#values;
-    for (let at = 0; at < columns.length; at++) values[at].push(columns[at].value(row, isJson));
-    this.#rows++;
-    this.#bytes += bytesOf(row);
-    if (this.#rows === limits.archiveGroupRows || this.#bytes >= limits.archiveGroupBytes) this.#endGroup();
+    this.#group.add(row);
+    if (this.#group.isFull) this.#endGroup();
   }
 
   take(): Uint8Array<ArrayBuffer>[] {
@@ -48,36 +35,26 @@ class ParquetEncoder implements ArchiveEncoder {
   }
 
   finish(): Uint8Array<ArrayBuffer>[] {
-    if (this.#rows > 0) this.#endGroup();
+    if (this.#group.rows > 0) this.#endGroup();
     this.#writer.schema = toldSchema;
     this.#writer.finish();
     return this.#out.take();
   }
 
   #endGroup(): void {
-    this.#writer.write({
-      rowGroupSize: this.#rows,
-      columnData: columns.map(({ name, encoding, statistics }, at) => ({
-        name,
-        statistics,
-        data: this.#values[at],
-        ...(encoding !== undefined && { encoding }),
-      })),
+    const start = this.#out.offset;
+    const rows = BigInt(this.#group.rows);
+    const written = this.#group.writeTo(this.#out);
+    const sizes = written.map(({ chunk }) => chunk.meta_data?.total_uncompressed_size ?? 0n);
+    this.#writer.row_groups.push({
+      columns: written.map(({ chunk }) => chunk),
+      total_byte_size: sizes.reduce((sum, size) => sum + size, 0n),
+      num_rows: rows,
+      total_compressed_size: BigInt(this.#out.offset - start),
     });
-    this.#values = columns.map(() => []);
-    this.#rows = 0;
-    this.#bytes = 0;
+    this.#writer.pendingIndexes.push(...written);
+    this.#writer.num_rows += rows;
   }
-}
-
-/** What a row holds in memory, about: a message may be all properties. */
-function bytesOf({ body, annotations, propertyBytes, application, enrichments }: EventRow): number {
-  const sections = annotations.bytes.length + propertyBytes.length + application.bytes.length;
-  return enrichments.reduce((sum, [key, value]) => sum + key.length + value.length, body.length + sections + ROW_BYTES);
-}
-
-function compress(bytes: Uint8Array): Uint8Array {
-  return zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: COMPRESSION_LEVEL } });
 }
 
 /** The library's writer, of whose bytes the pieces are taken while the file grows. */
