@@ -42,21 +42,14 @@ import type { GreetingFacts } from './greeting.ts';
 import { joinNodes, shareDevices } from './join-nodes.ts';
 import { measureArchives } from './observe/archive-metrics.ts';
 import { measureConfigurations } from './observe/configuration-metrics.ts';
-import { measureFiles } from './observe/file-metrics.ts';
-import { archivesCheck } from './observe/health/archive-checks.ts';
-import { certificateCheck, nodesCheck, threadsCheck, tracesCheck } from './observe/health/checks.ts';
-import { clockCheck } from './observe/health/clock-check.ts';
-import { diskCheck } from './observe/health/disk-check.ts';
-import { filesCheck } from './observe/health/file-checks.ts';
-import { Health } from './observe/health/health.ts';
-import { measureHealth } from './observe/health/metrics.ts';
-import { watchStalls } from './observe/health/stalls.ts';
+import { nodesCheck } from './observe/health/checks.ts';
 import { measureJobs } from './observe/job-metrics.ts';
 import { countFailures, openMetrics } from './observe/metrics.ts';
 import { openMonitoring, wantsSource } from './observe/monitoring.ts';
 import { measureLiveQueries } from './observe/query-metrics.ts';
 import { measureRegistryJobs } from './observe/registry-job-metrics.ts';
 import { storeTraffic } from './observe/store-traffic.ts';
+import { openHealth } from './open-health.ts';
 import { type NodeDuty, openNodes } from './open-nodes.ts';
 import { openTls } from './open-tls.ts';
 import { openPortal, startCode } from './portal/open-portal.ts';
@@ -326,32 +319,6 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
           },
           surroundings,
         );
-  const health = new Health(clock, log);
-  for (const check of storage.checks) health.add(check);
-  if (threads !== undefined) health.add(threadsCheck(threads));
-  health.add(certificateCheck(tls, clock));
-  health.add(clockCheck(runningTime, telemetry, clock));
-  let reserve: DiskReserve | undefined;
-  const { segmentBytes } = settings;
-  const reserveBytes = (): number | undefined => reserve?.bytes;
-  health.add(diskCheck({ folder: folder.path, segmentBytes, logs: storage.onDisk, reserveBytes }));
-  const stalls = watchStalls(metrics.registry, log);
-  shutdown.add('watch over the loop', () => stalls.close());
-  health.add(stalls.check);
-  if (files.store !== undefined) {
-    const { filesBytesMax } = settings;
-    health.add(filesCheck({ store: files.store, hostName: files.hostName, filesBytesMax }));
-    measureFiles(metrics.registry, files.room, files.store, files.traffic);
-  }
-  health.add(
-    archivesCheck({
-      known: () =>
-        archive.archives
-          .known()
-          .map(({ endpoint, open }) => ({ name: endpoint.name, status: open?.archiver.status() })),
-      retentionSeconds: settings.retentionDays * 86_400,
-    }),
-  );
   const delivery = openDelivery({
     ...{ settings, hubName, routes, telemetry, cursors: stores.cursors, enrichments, clock, recorder, log, shutdown },
     markOf: routing.markOf,
@@ -361,10 +328,14 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     storeClock: storage.clock,
     registry: metrics.registry,
   });
-  health.add(delivery.check);
-  if (monitored.traces !== undefined) health.add(tracesCheck(monitored.traces));
-  measureHealth(metrics.registry, { health, tls, folder: folder.path });
-  shutdown.add('health', () => health.close());
+  let reserve: DiskReserve | undefined;
+  const health = openHealth({
+    ...{ settings, storage, folder, runningTime, telemetry, tls, threads, files, metrics, clock, log, shutdown },
+    archives: archive.archives,
+    delivery: delivery.check,
+    traces: monitored.traces,
+    reserveBytes: () => reserve?.bytes,
+  });
   const portal = await openPortal({
     ...{ settings, folder, policies, recorder, metrics, health, onDisk: storage.onDisk, clock, random, log, shutdown },
     telemetry,
