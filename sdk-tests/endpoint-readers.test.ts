@@ -10,6 +10,7 @@ import { until } from '../test/drivers/until.ts';
 import { Client } from './support/client.ts';
 import { readEvents, type SeenEvent } from './support/events.ts';
 import { startStockHub, whyNot } from './support/hub.ts';
+import { knownAtEachNode, sumOfNodes } from './support/nodes.ts';
 import { missing } from './support/programs.ts';
 import { readerSdks } from './support/readers.ts';
 
@@ -66,12 +67,14 @@ describe('readers of the event hub of an endpoint', { skip: await whyNot() }, ()
       endpoints: [{ name: 'loud', kind: 'eventHub', eventHub: 'alarms', partitions: 2 }],
       routes: [{ name: 'high', endpoint: 'loud', condition: "level = 'high'" }],
     });
+    await knownAtEachNode(hub, 'mooring_endpoint_health{endpoint="loud"}');
     await api.consumerGroups.create('alarms', 'night');
     logins = await createDevices(hub.endpoints, hub.ca, DEVICES, '');
     await Promise.all(logins.map((login) => send(login, 0, MESSAGES_EACH)));
-    const isThere = async (): Promise<boolean> => (await api.routes.endpoints())[0].delivered >= ALL;
-    await until('all are delivered', isThere, { everyMs: 200 });
     api.close();
+    const delivered = 'mooring_endpoint_delivered_total{endpoint="loud"}';
+    const isThere = async (): Promise<boolean> => (await sumOfNodes(hub, delivered)) >= ALL;
+    await until('all are delivered', isThere, { everyMs: 200 });
   });
 
   after(async () => {

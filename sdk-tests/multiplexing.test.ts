@@ -8,6 +8,7 @@ import type { ClientEvent } from './support/client.ts';
 import { DeviceProcess, deviceSdks, hostFor } from './support/device-sdks.ts';
 import { EventTail } from './support/events.ts';
 import { startStockHub, whyNot } from './support/hub.ts';
+import { sumOfNodes } from './support/nodes.ts';
 import { missing } from './support/programs.ts';
 import { shows } from './support/shows.ts';
 
@@ -35,10 +36,7 @@ describe('devices that share a connection', { skip: await whyNot() }, () => {
     await hub?.[Symbol.asyncDispose]();
   });
 
-  async function connections(door: string): Promise<number> {
-    const metrics = await (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/metrics`)).text();
-    return Number(new RegExp(`^mooring_connections\\{door="${door}"\\} (\\d+)$`, 'm').exec(metrics)?.[1]);
-  }
+  const connections = (door: string): Promise<number> => sumOfNodes(hub, `mooring_connections{door="${door}"}`);
 
   /** Those of the test's own requests are closed at once, the hub notes it a little later. */
   async function assertConnections(door: string, count: number): Promise<void> {

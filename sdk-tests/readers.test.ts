@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import { sendMessages } from '../bench/load/load.ts';
 import { residentMiB, residentPeakMiB } from '../bench/process-facts.ts';
 import { createDevices } from '../bench/servers/hub.ts';
-import type { TestHub } from '../test/drivers/hub.ts';
+import { readToCheckpoints } from './support/checkpoints.ts';
 import { Client } from './support/client.ts';
 import { openRegistry, startStockHub, whyNot } from './support/hub.ts';
 
@@ -16,7 +16,7 @@ const EVENTS_PER_SECOND = 20_000;
 const PAUSE_MS = Number(process.env.MOORING_TEST_PAUSE_MS ?? 20_000);
 const PAYLOAD_BYTES = 256;
 const DEVICES = 50;
-/** What the hub may grow by under this load: its batches, its readers' windows, and the heap's own slack. */
+/** What a process of the hub may grow by under this load: its batches, its readers' windows, and the heap's own slack. */
 const GROWTH_MIB_MAX = 256;
 const CATCH_UP_MS = 180_000;
 
@@ -37,7 +37,7 @@ describe('readers through @azure/event-hubs', { skip: await whyNot() }, () => {
     };
     try {
       await Promise.all(Object.values(readers).map((reader) => reader.next('ready')));
-      const before = residentMiB(hub.pid);
+      const before = hub.nodes.map(({ pid }) => residentMiB(pid));
       const target = {
         host: '127.0.0.1',
         port: hub.endpoints.ports.mqtt as number,
@@ -45,15 +45,17 @@ describe('readers through @azure/event-hubs', { skip: await whyNot() }, () => {
         payloadBytes: PAYLOAD_BYTES,
       };
       await sendMessages(EVENTS, EVENTS_PER_SECOND, target, logins);
-      const afterWrites = residentMiB(hub.pid);
+      const afterWrites = hub.nodes.map(({ pid }) => residentMiB(pid));
       await readers.stopping.next('resumed', PAUSE_MS + 60_000);
       await Promise.all(Object.entries(readers).map(([name, reader]) => readsAll(name, reader, EVENTS)));
-      const peak = residentPeakMiB(hub.pid);
-      const mib = (value: number): string => `${value.toFixed(0)} MiB`;
-      t.diagnostic(
-        `${EVENTS} events; RSS ${mib(before)} before, ${mib(afterWrites)} after the writes, peak ${mib(peak)}`,
-      );
-      assert.ok(peak - before < GROWTH_MIB_MAX, `memory grew by ${mib(peak - before)}`);
+      for (const [nth, { pid }] of hub.nodes.entries()) {
+        const peak = residentPeakMiB(pid);
+        const mib = (value: number): string => `${value.toFixed(0)} MiB`;
+        t.diagnostic(
+          `${EVENTS} events; RSS ${mib(before[nth])} before, ${mib(afterWrites[nth])} after the writes, peak ${mib(peak)}`,
+        );
+        assert.ok(peak - before[nth] < GROWTH_MIB_MAX, `memory grew by ${mib(peak - before[nth])}`);
+      }
     } finally {
       await Promise.all(Object.values(readers).map((reader) => reader.stop()));
     }
@@ -75,13 +77,13 @@ describe('readers through @azure/event-hubs', { skip: await whyNot() }, () => {
       };
       await send();
       // Not at the end of what is there, and not after a pause: in the middle of the work.
-      const first = await readSome(hub, directory, 60);
+      const first = await readToCheckpoints(hub, directory, 60);
       await send();
-      const second = await readSome(hub, directory, 400 - first.length);
-      const seen = [...first, ...second];
+      const second = await readToCheckpoints(hub, directory, 400 - first.length);
+      const seen = [...first, ...second].map(({ partition, sequenceNumber }) => `${partition}/${sequenceNumber}`);
       assert.equal(new Set(seen).size, seen.length, 'no event was given twice');
       assert.equal(seen.length, 400);
-      const idle = await readSome(hub, directory, 0);
+      const idle = await readToCheckpoints(hub, directory, 0);
       assert.deepEqual(idle, [], 'a third reader finds nothing new');
     } finally {
       rmSync(directory, { recursive: true, force: true });
@@ -99,26 +101,4 @@ async function readsAll(name: string, reader: Client, count: number): Promise<vo
     if (progress.count === count) break;
   }
   assert.deepEqual(reader.seen('error'), [], name);
-}
-
-/** Reads until at least `count` events have come, kills the reader, and returns the places of those it kept. */
-async function readSome(hub: TestHub, directory: string, count: number): Promise<readonly string[]> {
-  const reader = Client.start('events-checkpoint.mjs', hub.endpoints.caFile, {
-    connectionString: hub.endpoints.connectionStrings.eventHubs,
-    directory,
-  });
-  try {
-    await reader.next('ready');
-    const places: string[] = [];
-    const take = (event: { readonly [field: string]: unknown }): void => {
-      places.push(`${event.partition}/${event.sequenceNumber}`);
-    };
-    while (places.length < count) take(await reader.next('event', 60_000));
-    if (count === 0) await reader.quiet('event', 4000);
-    await reader.stop();
-    for (const event of reader.seen('event')) take(event);
-    return places;
-  } finally {
-    await reader.stop();
-  }
 }

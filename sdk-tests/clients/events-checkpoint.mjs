@@ -1,5 +1,5 @@
 // @azure/event-hubs with the file-based CheckpointStore of examples/: as an application would use it, a checkpoint after
-// each batch. Reports each event's place once its checkpoint is kept.
+// each batch. Reports each event's place as it is given, and `kept` for each once its checkpoint is.
 import * as eventHubs from '@azure/event-hubs';
 import { FileCheckpointStore } from '../../examples/checkpoint-store/file-checkpoint-store.ts';
 import { describeError, job, report } from './link.mjs';
@@ -21,10 +21,9 @@ client.subscribe(
   {
     async processEvents(events, context) {
       if (events.length === 0) return;
+      for (const { sequenceNumber } of events) report('given', { partition: context.partitionId, sequenceNumber });
       await context.updateCheckpoint(events[events.length - 1]);
-      for (const { sequenceNumber, messageId } of events) {
-        report('event', { partition: context.partitionId, sequenceNumber, messageId });
-      }
+      for (const _ of events) report('kept');
     },
     async processError(error) {
       report('error', { error: describeError(error) });

@@ -3,7 +3,7 @@
  * the broker removes records below a reader, and the archive's partitions move on when a node is killed.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -14,6 +14,7 @@ import { ownerOf } from '../drivers/back-end.ts';
 import { clusterMissing, connectDevice, makeDevice, startCluster, type TestCluster } from '../drivers/cluster.ts';
 import type { TestHub } from '../drivers/hub.ts';
 import { kafkaMissing, startKafka, type TestKafka } from '../drivers/kafka.ts';
+import { removeRecordsBelow } from '../drivers/kafka-tool.ts';
 import { until } from '../drivers/until.ts';
 import { type ReadEvent, readToEnd } from '../reliability/event-reader.ts';
 
@@ -76,16 +77,10 @@ function numbersOf(found: readonly ReadEvent[]): Map<number, number[]> {
 }
 
 /** Has the broker remove all records below a place of each partition, as its retention would. */
-async function removeBelow(kafka: TestKafka, cluster: TestCluster, places: ReadonlyMap<number, number>): Promise<void> {
+function removeBelow(kafka: TestKafka, cluster: TestCluster, places: ReadonlyMap<number, number>): Promise<void> {
   const prefix = `${cluster.database.schema.slice('cluster_'.length)}-`;
   const entity = /EntityPath=([^;]+)/.exec(cluster.nodes[0].endpoints.connectionStrings.eventHubsEmulator)?.[1];
-  const partitions = Array.from(places, ([partition, offset]) => ({ topic: `${prefix}${entity}`, partition, offset }));
-  const file = path.join(folder, `offsets-${Math.random()}.json`);
-  writeFileSync(file, JSON.stringify({ version: 1, partitions }));
-  await kafka.tool(
-    'org.apache.kafka.tools.DeleteRecordsCommand',
-    ...['--bootstrap-server', kafka.brokers[0], '--offset-json-file', file],
-  );
+  return removeRecordsBelow(kafka.brokers[0], `${prefix}${entity}`, places);
 }
 
 /** Declares the archive at one node. The others follow within some seconds, and mark no event for it before. */

@@ -38,7 +38,10 @@ export async function launchNodes(
   const started = performance.now();
   const ports = await doorsOf(args);
   const cluster = clusterOf(dataDir, args);
+  // Folders that all nodes share.
   const files = args.some((flag) => flag.startsWith('--files-')) ? [] : ['--files-folder', `${dataDir}/files`];
+  const isArchiveSaid = args.includes('--archive-folder') || env.MOORING_ARCHIVE_FOLDER !== undefined;
+  const archive = isArchiveSaid ? [] : ['--archive-folder', `${dataDir}/archive`];
   const start = (nth: number): Promise<TestHub> =>
     launch(
       {
@@ -47,7 +50,7 @@ export async function launchNodes(
           ...['--node-name', `node-${nth}`, '--node-port', '0', '--bind-address', `127.0.78.${nth}`],
           ...TLS_DOORS.flatMap((door) => [`--${door}-port`, String(ports[door] ?? 'off')]),
           ...PLAIN_DOORS.flatMap((door) => (ports[door] === null ? [`--${door}-port`, 'off'] : [])),
-          ...[...cluster.args, ...files, ...withoutDoors(args), '--host-name', 'localhost'],
+          ...[...cluster.args, ...files, ...archive, ...withoutDoors(args), '--host-name', 'localhost'],
         ],
         env: { MOORING_KEY_ENCRYPTION_KEY: KEY, ...cluster.env, ...env },
       },
@@ -76,6 +79,7 @@ export async function launchNodes(
   const said = (): string => nodes.map((node) => node.stderr()).join('');
   return {
     ...first,
+    nodes,
     endpoints: balancedEndpoints(first.endpoints, ports),
     count,
     async restartNode(nth) {

@@ -10,14 +10,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePorts } from './free-ports.ts';
+import { kafkaJars, kafkaJava, kafkaTool } from './kafka-tool.ts';
 
-const jars = path.join(import.meta.dirname, '..', '..', 'test-servers', 'kafka', 'jars');
 const START_MS = 180_000;
 const STOP_MS = 20_000;
 
 /** Why there can be no broker here; undefined = there can. */
 export function kafkaMissing(): string | undefined {
-  if (!existsSync(path.join(jars, '.installed-pins'))) return 'its jars are not installed: test-servers/install.sh';
+  if (!existsSync(path.join(kafkaJars, '.installed-pins')))
+    return 'its jars are not installed: test-servers/install.sh';
   return spawnSync('java', ['-version']).status === 0 ? undefined : 'there is no Java';
 }
 
@@ -83,14 +84,10 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
     const text = settingsOf(place, { folder, voters, count, options, ...(outer !== undefined && { outer }) });
     writeFileSync(path.join(folder, `${place.id}.properties`), text);
   }
-  const java = (heap: string): readonly string[] => [
-    ...['-Xms64m', heap, '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Djava.awt.headless=true'],
-    `-Dlog4j2.configurationFile=${path.join(folder, 'log4j2.properties')}`,
-    ...['-cp', path.join(jars, '*')],
-  ];
+  const logged = `-Dlog4j2.configurationFile=${path.join(folder, 'log4j2.properties')}`;
   const start = (id: number): void => {
     const log = openSync(path.join(folder, `${id}.log`), 'a');
-    const args = [...java('-Xmx256m'), 'kafka.Kafka', path.join(folder, `${id}.properties`)];
+    const args = [logged, ...kafkaJava('-Xmx256m'), 'kafka.Kafka', path.join(folder, `${id}.properties`)];
     running.set(id, spawn('java', args, { stdio: ['ignore', log, log] }));
   };
   const isUp = async (id: number): Promise<void> => {
@@ -113,17 +110,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
     await exited;
     clearTimeout(timer);
   };
-  const tool = (name: string, ...args: readonly string[]): Promise<string> => run('', name, args);
-  const run = async (input: string, name: string, args: readonly string[]): Promise<string> => {
-    const child = spawn('java', [...java('-Xmx128m'), name, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
-    child.stdin.on('error', () => {}).end(input);
-    let [output, errors] = ['', ''];
-    child.stdout.on('data', (chunk) => (output += chunk));
-    child.stderr.on('data', (chunk) => (errors += chunk));
-    const [code] = await once(child, 'close');
-    if (code !== 0) throw new Error(`${name} ended with ${code}: ${errors.slice(-2000)}`);
-    return output;
-  };
+  const tool = (name: string, ...args: readonly string[]): Promise<string> => kafkaTool(name, args);
   const dispose = async (): Promise<void> => {
     for (const child of running.values()) child.kill('SIGCONT');
     await Promise.all(ids.map((id) => end(id, 'SIGKILL')));
@@ -156,7 +143,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
     async produce(topic, lines, more) {
       const server = ['--bootstrap-server', `127.0.0.1:${places[0].port}`, '--topic', topic];
       const input = lines.map((line) => `${line}\n`).join('');
-      await run(input, 'org.apache.kafka.tools.ConsoleProducer', [...server, ...more]);
+      await kafkaTool('org.apache.kafka.tools.ConsoleProducer', [...server, ...more], input);
     },
     [Symbol.asyncDispose]: dispose,
   };

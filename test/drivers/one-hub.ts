@@ -22,6 +22,8 @@ export interface HubOptions {
 export interface TestHub extends AsyncDisposable {
   readonly dataDir: string;
   readonly pid: number;
+  /** The hubs that it consists of: its nodes behind a balancer, or itself. */
+  readonly nodes: readonly TestHub[];
   /** What `endpoints.json` says. */
   readonly endpoints: Endpoints;
   /** The CA's certificate in PEM, for clients. */
@@ -85,9 +87,12 @@ export async function launch(
     `--${flag}-port`,
     String(endpoints.ports[name as keyof Endpoints['ports']] ?? 'off'),
   ]);
-  return {
+  const hub: TestHub = {
     dataDir,
     pid: run.child.pid as number,
+    get nodes() {
+      return [hub];
+    },
     endpoints,
     ca: readFileSync(endpoints.caFile, 'utf8'),
     readyMs,
@@ -109,6 +114,7 @@ export async function launch(
       if (ownFolder !== undefined) rmSync(ownFolder, { recursive: true, force: true });
     },
   };
+  return hub;
 }
 
 /** Where the hub of a data folder keeps what it has; the same for each of its runs. */
@@ -126,6 +132,17 @@ export function clusterOf(dataDir: string, args: readonly string[]): Required<Pi
     ],
     env: { MOORING_POSTGRES_URL: postgres },
   };
+}
+
+/** The topic that has a hub's telemetry, and its broker; undefined where the hub keeps it on its own disk. */
+export function clusterTopicOf(
+  hub: Pick<TestHub, 'dataDir' | 'endpoints'>,
+): { readonly broker: string; readonly name: string } | undefined {
+  const { args } = clusterOf(hub.dataDir, []);
+  if (args.length === 0) return undefined;
+  const said = (flag: string): string => args[args.indexOf(flag) + 1];
+  const entity = /EntityPath=([^;]+)/.exec(hub.endpoints.connectionStrings.eventHubs)?.[1];
+  return { broker: said('--kafka-brokers'), name: `${said('--kafka-topic-prefix')}${entity}` };
 }
 
 /** The flags without those of ports, which a restart pins to what they were. */
