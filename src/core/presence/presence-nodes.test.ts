@@ -11,8 +11,8 @@ import type { ConnectionClaim } from './types.ts';
 
 const device = (deviceId: string): IdentityKey => ({ deviceId });
 
-/** Two nodes that share the places; what the connections of each have handed over is settled when the test says so. */
-function twoNodes() {
+/** Nodes that share the places; what the connections of each have handed over is settled when the test says so. */
+function someNodes() {
   const places = createMemoryPlaces();
   const clock = new VirtualClock();
   const rooms = new Map<string, PresenceRoom>();
@@ -44,11 +44,11 @@ function twoNodes() {
     notify: ({ kind }) => void told.push(`${name} ${kind}`),
     invoke: async ({ value }) => [name, value],
   });
-  return { a: open('a'), b: open('b'), places, late, rooms, told, pending, state, claimOf, clock };
+  return { a: open('a'), b: open('b'), c: open('c'), places, late, rooms, told, pending, state, claimOf, clock };
 }
 
 test('over nodes the newer connection wins, and its claim waits for what the older one has handed over', async () => {
-  const { a, b, told, pending, state, claimOf } = twoNodes();
+  const { a, b, told, pending, state, claimOf } = someNodes();
   const older = await a.claim(claimOf('older'));
   state.isSettled = false;
   let isIn = false;
@@ -70,7 +70,7 @@ test('over nodes the newer connection wins, and its claim waits for what the old
 });
 
 test('over nodes a claim waits for what a connection has handed over that has left by itself', async () => {
-  const { a, b, told, pending, places, state, claimOf } = twoNodes();
+  const { a, b, told, pending, places, state, claimOf } = someNodes();
   const older = await a.claim(claimOf('older'));
   state.isSettled = false;
   older.release('connection-lost');
@@ -89,7 +89,7 @@ test('over nodes a claim waits for what a connection has handed over that has le
 });
 
 test('a device that goes to another node and comes back before the first has heard of it is let in', async () => {
-  const { a, b, rooms, told, places, claimOf } = twoNodes();
+  const { a, b, rooms, told, places, claimOf } = someNodes();
   const { promise: word, resolve: comes } = Promise.withResolvers<void>();
   const slow: PresenceRoom['connections'] = {
     ...b.connections,
@@ -115,21 +115,57 @@ test('a device that goes to another node and comes back before the first has hea
 });
 
 test('a connection that is displaced before its own node has heard that it has the place is ended, and the newer one stays', async () => {
-  const { a, b, places, late, told, claimOf } = twoNodes();
+  const { a, b, places, late, told, claimOf } = someNodes();
   let arrives = (): void => {};
   late.answer = new Promise((resolve) => (arrives = resolve));
   const older = a.claim(claimOf('older'));
   await until(async () => (await places.find(device('d1')))?.node === 'a');
-  await b.claim(claimOf('newer'));
+  const newer = b.claim(claimOf('newer'));
   arrives();
-  await older;
+  await Promise.all([older, newer]);
   assert.deepEqual(told, ['older taken-over']);
   assert.deepEqual([a.held(), b.held()], [0, 1]);
   assert.equal((await places.find(device('d1')))?.node, 'b');
 });
 
+for (const isEnded of [false, true]) {
+  const between = isEnded ? 'has been ended meanwhile' : 'is still claiming';
+  test(`of three nodes the newest claim waits for the first connection, where the one between ${between}`, async () => {
+    const { a, b, c, rooms, places, late, told, claimOf } = someNodes();
+    const { promise: word, resolve: comes } = Promise.withResolvers<void>();
+    const slow: PresenceRoom['connections'] = {
+      ...b.connections,
+      drop: async (...parameters) => {
+        await word;
+        await b.connections.drop(...parameters);
+      },
+    };
+    rooms.set('b', { ...b, connections: slow });
+    let arrives = (): void => {};
+    late.answer = new Promise((resolve) => (arrives = resolve));
+    await b.claim(claimOf('first'));
+    const second = a.claim(claimOf('second'));
+    await until(async () => (await places.find(device('d1')))?.node === 'a');
+    if (isEnded) await a.drop(device('d1'), 'disabled');
+    let isIn = false;
+    const third = c.claim(claimOf('third')).then(() => {
+      isIn = true;
+    });
+    for (let turn = 0; turn < 200; turn++) await undefined;
+    assert.equal(isIn, false, 'the first has not been told yet');
+    arrives();
+    for (let turn = 0; turn < 200; turn++) await undefined;
+    assert.equal(isIn, false, 'the first has not answered yet');
+    comes();
+    await Promise.all([second, third]);
+    assert.deepEqual(told.toSorted(), ['first taken-over', `second ${isEnded ? 'disabled' : 'taken-over'}`]);
+    assert.deepEqual([a.held(), b.held(), c.held()], [0, 0, 1]);
+    assert.equal((await places.find(device('d1')))?.node, 'c');
+  });
+}
+
 test('a connection that was displaced without a word of it is ended, and a place without a connection is freed', async () => {
-  const { a, b, places, told, claimOf } = twoNodes();
+  const { a, b, places, told, claimOf } = someNodes();
   await a.claim(claimOf('it'));
   await a.compare();
   assert.deepEqual(told, []);
@@ -144,7 +180,7 @@ test('a connection that was displaced without a word of it is ended, and a place
 });
 
 test('a connection of another node is woken, told and asked; one whose node has gone is not there', async () => {
-  const { a, b, rooms, told, claimOf } = twoNodes();
+  const { a, b, rooms, told, claimOf } = someNodes();
   await b.claim(claimOf('it'));
   const key = { deviceId: 'd1' };
   const { signal } = new AbortController();
@@ -184,7 +220,7 @@ test('a claim is refused, and gives its place back, when it is not known whether
 });
 
 test('over nodes a drop that fails refuses the claim, unless the older one has gone with its node', async () => {
-  const { a, b, rooms, claimOf } = twoNodes();
+  const { a, b, rooms, claimOf } = someNodes();
   const broken = (isGone: boolean): void => {
     const drop = async (): Promise<void> => {
       if (isGone) rooms.delete('a');

@@ -126,6 +126,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const memoryMax = parts.memoryMax ?? limits.presenceMemoryMax;
   const held = new Map<string, Session>();
   const claiming = new Set<Session>();
+  /** By connection, until it is known whom its claim has displaced, and that one is told: also where it has ended meanwhile. */
+  const unanswered = new Map<number, Promise<void>>();
   /** They have ended, and their places are still theirs. */
   const freeing = new Set<Session>();
   const modules = new ConnectedModules();
@@ -252,9 +254,14 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       const session = new Session(claim, ++connections, room);
       // Throws where too many wait; else it claims from this step on.
       const asked = claims.claim(session);
+      const { promise: answered, resolve: hasAnswer } = Promise.withResolvers<void>();
+      unanswered.set(session.connection, answered);
       claiming.add(session);
       const outcome = await asked;
       claiming.delete(session);
+      // Whoever waits for it goes on after this step, in which the displaced one is told.
+      unanswered.delete(session.connection);
+      hasAnswer();
       const name = identityName(claim.key);
       if (outcome.kind === 'unknown') {
         session.state = 'ended';
@@ -387,6 +394,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         const all = [held.get(name), ...claiming];
         const session = all.find((each) => each?.connection === connection);
         if (session !== undefined) end(session, reason);
+        // Those before it are waited for with it: the other node knows of this one alone.
+        await unanswered.get(connection);
         await Promise.all([leaving.others(name, ELSEWHERE, connection), nodes?.settled()]);
       },
       wake: ({ key, connection }) => {

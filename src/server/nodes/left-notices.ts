@@ -13,27 +13,57 @@ export interface LeftNotice {
   forget(): void;
 }
 
-class Entry implements LeftNotice {
-  readonly id = newNoticeId();
-  readonly body: string;
+/** What one waiter has of an entry. */
+class Waiter implements LeftNotice {
+  readonly #entry: Entry;
   readonly forget: () => void;
-  isLeft = false;
-  isTaken = false;
-  #listener: () => void = () => {};
+  listener: () => void = () => {};
 
-  constructor(body: string, forget: (entry: Entry) => void) {
-    this.body = body;
+  constructor(entry: Entry, forget: (waiter: Waiter) => void) {
+    this.#entry = entry;
     this.forget = () => forget(this);
   }
 
+  get isTaken(): boolean {
+    return this.#entry.isTaken;
+  }
+
   whenTaken(listener: () => void): void {
-    this.#listener = listener;
+    this.listener = listener;
     if (this.isTaken) listener();
+  }
+}
+
+class Entry {
+  readonly id = newNoticeId();
+  readonly waiters = new Set<Waiter>();
+  readonly #make: () => NodeNotice;
+  #body: string | undefined;
+  isLeft = false;
+  isTaken = false;
+
+  constructor(make: () => NodeNotice) {
+    this.#make = make;
+  }
+
+  /** Whether it says already what it will: nothing that is told from now on is in it. */
+  get isMade(): boolean {
+    return this.#body !== undefined;
+  }
+
+  /** The same each time: it may be there though the database's answer was lost. Too long a one becomes "begin anew". */
+  body(): string {
+    if (this.#body === undefined) {
+      const text = JSON.stringify(this.#make());
+      const isTooLong = text.length > limits.nodeNoticeBytesMax;
+      this.#body = isTooLong ? JSON.stringify({ kind: 'anew' } satisfies NodeNotice) : text;
+    }
+    return this.#body;
   }
 
   taken(): void {
     this.isTaken = true;
-    this.#listener();
+    for (const { listener } of [...this.waiters]) listener();
   }
 }
 
@@ -46,6 +76,7 @@ export class LeftNotices {
   readonly #node: string;
   readonly #clock: Clock;
   readonly #waiting = new Set<Entry>();
+  #shared: Entry | undefined;
   #isGoing = false;
   #cancelPause: Cancel = () => {};
 
@@ -55,17 +86,39 @@ export class LeftNotices {
     this.#clock = clock;
   }
 
-  /** @param notice Too long a one becomes "begin anew" */
   leave(notice: NodeNotice): LeftNotice {
-    const text = JSON.stringify(notice);
-    const body = text.length > limits.nodeNoticeBytesMax ? JSON.stringify({ kind: 'anew' } satisfies NodeNotice) : text;
-    const entry = new Entry(body, (forgotten) => this.#waiting.delete(forgotten));
+    return this.#join(this.#add(() => notice));
+  }
+
+  /**
+   * One notice for all who wait for the same until it is made, which is once in `nodeNoticeLookMs`: thousands may wait, and each notice has
+   * all that the node was not told yet.
+   * @param make Called when the notice is left
+   */
+  leaveTogether(make: () => NodeNotice): LeftNotice {
+    const shared = this.#shared;
+    const isOpen = shared !== undefined && this.#waiting.has(shared) && !shared.isMade;
+    this.#shared = isOpen ? shared : this.#add(make);
+    return this.#join(this.#shared);
+  }
+
+  #add(make: () => NodeNotice): Entry {
+    const entry = new Entry(make);
     this.#waiting.add(entry);
     if (!this.#isGoing) {
       this.#isGoing = true;
       this.#later(0);
     }
     return entry;
+  }
+
+  #join(entry: Entry): LeftNotice {
+    const waiter = new Waiter(entry, () => {
+      entry.waiters.delete(waiter);
+      if (entry.waiters.size === 0) this.#waiting.delete(entry);
+    });
+    entry.waiters.add(waiter);
+    return waiter;
   }
 
   /** The node's lease is over. */
@@ -98,7 +151,13 @@ export class LeftNotices {
     }
     for (let some = this.#fresh(); some.length > 0; some = this.#fresh()) {
       // It has no lease any more, as is found out by others.
-      if (!(await this.#store.notify(this.#node, some))) return;
+      if (
+        !(await this.#store.notify(
+          this.#node,
+          some.map((entry) => ({ id: entry.id, body: entry.body() })),
+        ))
+      )
+        return;
       for (const entry of some) entry.isLeft = true;
     }
   }
@@ -109,7 +168,7 @@ export class LeftNotices {
     let bytes = 0;
     for (const entry of this.#waiting) {
       if (entry.isLeft) continue;
-      bytes += entry.body.length;
+      bytes += entry.body().length;
       if (some.length > 0 && (bytes > limits.nodeNoticeBytesMax || some.length >= limits.nodeNoticesMax)) break;
       some.push(entry);
     }

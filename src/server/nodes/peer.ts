@@ -157,6 +157,7 @@ export class Peer {
   /**
    * Asks until it is answered or the node's lease is over. A node that lives and cannot be reached is told by the database, with the
    * next renewal of its lease, which it cannot have without.
+   * @param left What is left for it; a function: one notice for all who ask at the same time, made when it is left
    */
   async ask(over: (way: OpenWay) => Promise<void>, left: NodeNotice | (() => NodeNotice)): Promise<void> {
     let notice: LeftNotice | undefined;
@@ -177,7 +178,7 @@ export class Peer {
         if (this.#way !== undefined || this.#hasGone) continue;
         if (notice?.isTaken === true) return;
         if (this.#clock.monotonic() - this.#downSince < limits.nodeLinkPatienceMs) continue;
-        notice ??= this.#notices.leave(typeof left === 'function' ? left() : left);
+        notice ??= typeof left === 'function' ? this.#notices.leaveTogether(left) : this.#notices.leave(left);
       }
     } finally {
       notice?.forget();
