@@ -31,7 +31,7 @@ finish() {
   rm -rf "$folder"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'exit 130' INT TERM HUP
 if [ ${#as_user[@]} -gt 0 ]; then chown "$user" "$folder"; fi
 
 cd "$folder"

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { asciiText, ownText } from './text.ts';
+import { asciiText, asSentence, ownText } from './text.ts';
 
 test('a copy is the same text, with halves of pairs and all', () => {
   fc.assert(
@@ -20,4 +20,8 @@ test('a text for visible ASCII holds nothing else, and everything of what it was
     ['a\u0000b\ud800c', 'a%00b%EF%BF%BDc'],
   ];
   for (const [text, ascii] of cases) assert.equal(asciiText(text), ascii);
+});
+
+test('a text that another sentence follows ends with a full stop, and with one only', () => {
+  assert.deepEqual(['it is full', 'It is full.', 'Is it?'].map(asSentence), ['it is full.', 'It is full.', 'Is it?']);
 });

@@ -15,3 +15,8 @@ export function asciiText(text: string): string {
   if (/^[\x20-\x7e]*$/.test(text)) return text;
   return text.toWellFormed().replace(/[^\x20-\x7e]+/g, (part) => encodeURIComponent(part));
 }
+
+/** The text with a full stop, where another sentence is to follow it. */
+export function asSentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

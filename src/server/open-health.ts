@@ -53,7 +53,8 @@ export function openHealth(parts: HealthParts): Health {
   for (const check of storage.checks) health.add(check);
   if (threads !== undefined) health.add(threadsCheck(threads));
   health.add(certificateCheck(tls, clock));
-  health.add(clockCheck(parts.runningTime, parts.telemetry, clock));
+  const times = settings.storage === 'cluster' ? 'brokers' : 'hub';
+  health.add(clockCheck(parts.runningTime, parts.telemetry, clock, times));
   const { segmentBytes, filesBytesMax } = settings;
   const { reserveBytes } = parts;
   health.add(diskCheck({ folder: folder.path, segmentBytes, logs: storage.onDisk, reserveBytes }));

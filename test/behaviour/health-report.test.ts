@@ -86,6 +86,16 @@ test('a check that does not come back holds nobody up; its silence is told when 
   assert.equal((await report).checks[0].status, 'ok');
 });
 
+test('a check whose silence another one explains says what it would, and the hub stays ready', async () => {
+  const { clock, health } = place();
+  const silent: CheckResult = { status: 'warn', reason: 'the brokers say nothing' };
+  health.add({ name: 'clock', silent, look: () => new Promise(() => {}) });
+  const first = health.report();
+  clock.advance(limits.healthSilenceMs);
+  const { checks, ready } = await first;
+  assert.deepEqual([checks, ready], [[{ name: 'clock', ...silent }], true]);
+});
+
 test('a result is kept as long as its check says', async () => {
   const { clock, health } = place();
   let looks = 0;

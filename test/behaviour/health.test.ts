@@ -22,6 +22,8 @@ import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 
 const DAY_MS = 86_400_000;
 const WAIT_MS_MAX = 30_000;
+/** Of tests that break files of the data folder, which a hub on Kafka and PostgreSQL does not have. */
+const ON_ITS_DISK = ['--storage', 'embedded'];
 const folder = mkdtempSync(path.join(tmpdir(), 'mooring-health-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -110,7 +112,7 @@ test('beyond loopback the command line shows its key to see the checks', async (
 });
 
 test('tables that another process holds: silent at first, then not writable, then well again by themselves', async () => {
-  await using hub = await startHub();
+  await using hub = await startHub({ args: ON_ITS_DISK });
   const { admin } = hub.endpoints.ports;
   const other = new DatabaseSync(path.join(hub.dataDir, 'tables', 'hub.db'), { timeout: 5000 });
   other.exec('begin immediate');
@@ -131,14 +133,14 @@ test('tables that another process holds: silent at first, then not writable, the
 test('tables alone on a full disk: the hub is not ready, events can be stored; room makes it ready', async (t) => {
   const dataDir = path.join(folder, 'full');
   const [place, kept] = [path.join(dataDir, 'tables'), path.join(folder, 'kept')];
-  await (await startHub({ dataDir })).stop();
+  await (await startHub({ dataDir, args: ON_ITS_DISK })).stop();
   cpSync(place, kept, { recursive: true });
   const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=700', 'tmpfs', place]);
   if (mount.status !== 0) return t.diagnostic('no file system can be mounted here: the test above stands for it');
   cpSync(kept, place, { recursive: true });
   const ballast = path.join(place, 'ballast');
   try {
-    await using hub = await startHub({ dataDir });
+    await using hub = await startHub({ dataDir, args: ON_ITS_DISK });
     const { admin } = hub.endpoints.ports;
     const file = openSync(ballast, 'w');
     const block = Buffer.alloc(4096);
@@ -162,7 +164,7 @@ test('tables alone on a full disk: the hub is not ready, events can be stored; r
 });
 
 test('a table that is damaged while the hub runs is named with the way to repair it', async () => {
-  const first = await startHub();
+  const first = await startHub({ args: ON_ITS_DISK });
   const api = apiOf(first);
   for (let from = 0; from < 2000; from += 100) {
     await api.devices.bulk(Array.from({ length: 100 }, (_, at) => ({ id: `d${from + at}`, importMode: 'create' })));
@@ -188,7 +190,7 @@ test('a table that is damaged while the hub runs is named with the way to repair
 });
 
 test('damage where nobody reads is found by the looks of a hub that runs', async () => {
-  const first = await startHub({ args: ['--tables-check-seconds', '1'] });
+  const first = await startHub({ args: [...ON_ITS_DISK, '--tables-check-seconds', '1'] });
   const api = apiOf(first);
   for (let from = 0; from < 2000; from += 100) {
     await api.devices.bulk(Array.from({ length: 100 }, (_, at) => ({ id: `d${from + at}`, importMode: 'create' })));

@@ -135,6 +135,11 @@ test('a hub on Kafka and PostgreSQL is killed, and its broker is: nothing acknow
   await kafka.kill(1);
   const health = async () => (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/readyz`)).status;
   await until('the hub is not ready without its broker', async () => (await health()) === 503);
+  const { admin } = hub.endpoints.ports;
+  const checks = async (): Promise<string> => (await fetch(`http://127.0.0.1:${admin}/readyz`)).text();
+  await until('its clock is no fault of its own', async () =>
+    /^warn clock: the brokers give no time/m.test(await checks()),
+  );
   await until('the metrics say nothing of its disk', async () => (await topicBytes(hub)) === undefined);
   const before = publishers.map((each) => each.acknowledgedCount);
   await kafka.restart(1);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { asSentence } from '../../base/text.ts';
 import type { StartPosition } from '../events/position.ts';
 import type { ReaderStatus } from '../events/reader.ts';
 import { eventJson, eventLine } from '../events/render.ts';
@@ -102,7 +103,7 @@ function statusNotes(terminal: Terminal): (status: ReaderStatus) => void {
 }
 
 function statusText(status: ReaderStatus): string {
-  if (status.kind === 'lost') return `${status.failure.message} Trying again.`;
+  if (status.kind === 'lost') return `${asSentence(status.failure.message)} Trying again.`;
   const partitions = `${status.partitions} ${status.partitions === 1 ? 'partition' : 'partitions'}`;
   if (status.again) return `Reading ${status.eventHub} again, behind the last event.`;
   return `Reading ${status.eventHub}, ${partitions}. Ctrl-C ends it.`;

@@ -2,6 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError } from '../../api/calls.ts';
 import type { LiveEventJson } from '../../api/live-calls.ts';
+import { asSentence } from '../../base/text.ts';
 import type { Login } from '../login/login.ts';
 import { paint, printable } from '../output/table.ts';
 import { count } from '../output/values.ts';
@@ -30,7 +31,7 @@ export async function watchQuery(text: string, login: Login, stop: AbortSignal, 
       // What the hub refuses it refuses again; and a first connection that fails is no lost one.
       const isRefused = (error as { readonly cause?: unknown }).cause instanceof ApiError;
       if (isRefused || !hasBegun) throw error;
-      note(terminal, `${(error as Error).message} Trying again.`);
+      note(terminal, `${asSentence((error as Error).message)} Trying again.`);
     }
     await pause(AGAIN_MS, undefined, { signal: stop }).catch(() => {});
   }

@@ -28,6 +28,10 @@ test('a limit that was hit is named, with the time from which a retry may succee
     body.Message,
     'ErrorCode:ThrottlingException;Too fast. Limit requestsPerSecond of hub: 101 of 100, free at 2026-07-05T04:03:04.500Z.',
   );
+  const full = new HubError('DeviceMaximumQueueDepthExceeded', undefined, {
+    limit: { name: 'commandQueueDepthMax', scope: 'device d1', current: 50, max: 50 },
+  });
+  assert.match(refusalOf(full, context).body.Message, /queue of the device is full\. Limit commandQueueDepthMax/);
   assert.equal(refusalOf(new HubError('ServiceUnavailable'), context).headers['retry-after'], '1');
   assert.equal(refusalOf(new HubError('PartitionNotFound'), context).headers['retry-after'], undefined);
 });

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import type { ErrorBody } from '../../api/hub.ts';
 import { limits } from '../../base/limits.ts';
+import { asSentence } from '../../base/text.ts';
 import { type ErrorCode, errorTable, HubError } from '../../core/errors.ts';
 
 export interface Refusal {
@@ -47,7 +48,7 @@ function publicText(error: HubError): string {
   if (error.limit === undefined) return error.message;
   const { name, scope, current, max, freeAt } = error.limit;
   const frees = freeAt === undefined ? '' : `, free at ${new Date(freeAt).toISOString()}`;
-  return `${error.message} Limit ${name} of ${scope}: ${current} of ${max}${frees}.`;
+  return `${asSentence(error.message)} Limit ${name} of ${scope}: ${current} of ${max}${frees}.`;
 }
 
 function retryAfterSeconds(error: HubError, now: number): number | undefined {

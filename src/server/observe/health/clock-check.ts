@@ -4,16 +4,35 @@ import type { EventLog } from '../../../core/events/ports.ts';
 import type { KeptRunningTime } from '../../data/running-time.ts';
 import { fine, type HealthCheck } from './health.ts';
 
+/** Whose clock gives events their time. */
+export type EventTimes = 'hub' | 'brokers';
+
+const terms = {
+  hub: {
+    remedy: 'See that this machine gets the time by NTP before the hub starts. Events do not age by the clock.',
+    meaning: (until: string) => `until then every event gets its time, ${until}`,
+    silent: {},
+  },
+  brokers: {
+    remedy: 'See that this machine and the brokers get the time by NTP.',
+    meaning: (until: string) => `a broker gave it its time, ${until}`,
+    // That no broker answers is what the check of the events says.
+    silent: { silent: { status: 'warn', reason: 'the brokers give no time of their newest events' } },
+  },
+} as const;
+
 /** A clock that jumped, or that is behind what events were stamped with: tokens, certificates and times depend on it. */
 export function clockCheck(
   time: Pick<KeptRunningTime, 'recentJump'>,
   log: Pick<EventLog, 'partition' | 'partitionCount'>,
   clock: Clock,
+  times: EventTimes = 'hub',
 ): HealthCheck {
-  const remedy = 'See that this machine gets the time by NTP before the hub starts. Events do not age by the clock.';
+  const { remedy, meaning, silent } = terms[times];
   return {
     name: 'clock',
     isQuiet: true,
+    ...silent,
     async look() {
       const facts = Array.from({ length: log.partitionCount }, (_, partition) => log.partition(partition));
       const newest = Math.max(...(await Promise.all(facts)).map(({ lastTime }) => lastTime));
@@ -22,7 +41,7 @@ export function clockCheck(
         const until = new Date(newest).toISOString();
         return {
           status: 'warn',
-          reason: `the clock is ${inWords(behindMs)} behind the newest event: until then every event gets its time, ${until}`,
+          reason: `the clock is ${inWords(behindMs)} behind the newest event: ${meaning(until)}`,
           remedy,
         };
       }

@@ -37,15 +37,16 @@ export function diskCheck({ folder, segmentBytes, logs, reserveBytes }: DiskChec
     name: 'disk',
     async look() {
       const { freeBytes, totalBytes } = await diskRoom(folder);
-      const events = logs.map(boundText).join(', ');
+      // Of a hub whose events are elsewhere there is nothing to say.
+      const events = logs.length === 0 ? '' : `; ${logs.map(boundText).join(', ')}`;
       const missing = limits.diskReserveBytes - (reserveBytes() ?? limits.diskReserveBytes);
       const reserve = missing <= 0 ? '' : `; the reserve for a start on a full disk lacks ${kibibytes(missing)}`;
       const isShort = freeBytes < Math.max(2 * segmentBytes, totalBytes * limits.diskFreeShareMin);
-      if (!isShort && missing <= 0) return { status: 'ok', reason: `${sizeText(freeBytes)} are free; ${events}` };
+      if (!isShort && missing <= 0) return { status: 'ok', reason: `${sizeText(freeBytes)} are free${events}` };
       const share = totalBytes === 0 ? 0 : Math.floor((100 * freeBytes) / totalBytes);
       return {
         status: 'warn',
-        reason: `${sizeText(freeBytes)} (${share} %) are free on the disk of the data folder; ${events}${reserve}`,
+        reason: `${sizeText(freeBytes)} (${share} %) are free on the disk of the data folder${events}${reserve}`,
         remedy: isShort
           ? 'Make room, or keep events for a shorter time: retentionDays, retentionBytes.'
           : 'The hub makes the reserve again by itself within a minute; see that the data folder can be written.',

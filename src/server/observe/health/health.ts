@@ -19,6 +19,8 @@ export interface HealthCheck {
   readonly keptMs?: number;
   /** Its changes are in the log already. */
   readonly isQuiet?: boolean;
+  /** What it says while a look has had no answer for long; absent = it fails, and the disk is looked at. */
+  readonly silent?: CheckResult;
 }
 
 export const fine: CheckResult = { status: 'ok' };
@@ -98,9 +100,10 @@ export class Health {
     }
   }
 
-  #resultOf({ last, looking, lookingSince }: Entry): CheckResult {
+  #resultOf({ check, last, looking, lookingSince }: Entry): CheckResult {
     const silentMs = looking === undefined ? 0 : this.#clock.monotonic() - lookingSince;
     if (silentMs < limits.healthSilenceMs) return last ?? { status: 'warn', reason: 'there is no answer yet' };
+    if (check.silent !== undefined) return check.silent;
     return {
       status: 'fail',
       reason: `there has been no answer for ${Math.floor(silentMs / 1000)} s`,
