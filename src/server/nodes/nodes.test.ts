@@ -150,6 +150,37 @@ withPostgres('nodes that cannot reach each other', (open) => {
     }
   });
 
+  test('postgres: many who wait for one node to hear what it was told leave it in the database together', async () => {
+    const opened = await open();
+    const { nodes } = opened.tables;
+    let notices = 0;
+    let bytes = 0;
+    const counting: typeof nodes = {
+      ...nodes,
+      notify(id, some) {
+        notices += some.length;
+        for (const { body } of some) bytes += body.length;
+        return nodes.notify(id, some);
+      },
+    };
+    const a = await node({ ...opened, tables: { ...opened.tables, nodes: counting } }, 'a');
+    const b = await node(opened, 'b', '127.0.0.9');
+    const changes = Array.from({ length: 500 }, (_, at) => `d${at} is disabled`);
+    try {
+      await Promise.all(
+        changes.map((change) => {
+          a.nodes.elsewhere.tell('identities', change);
+          return a.nodes.elsewhere.heard();
+        }),
+      );
+      assert.deepEqual(new Set(b.told), new Set(changes));
+      assert.ok(notices >= 1 && notices <= 50, `${notices} notices of ${bytes} bytes`);
+    } finally {
+      await Promise.all([a.nodes.close(), b.nodes.close()]);
+      await opened.close();
+    }
+  });
+
   test('postgres: a node that joins again lets nobody in before the others know it by its new id', async () => {
     const opened = await open();
     const a = await node(opened, 'a');
