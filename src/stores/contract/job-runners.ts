@@ -12,7 +12,7 @@ import type { JobWork } from '../../core/jobs/types.ts';
 import type { MethodResult } from '../../core/methods/types.ts';
 import type { MonitoringReport } from '../../core/monitoring/types.ts';
 import { exampleIdentity } from './identities.ts';
-import type { JobTrial } from './jobs.ts';
+import type { JobTrial } from './job-trial.ts';
 
 export interface RunnersTrial extends Omit<JobTrial, 'reopen'> {
   /** The same jobs, as another node has them. */
