@@ -20,11 +20,19 @@ const principal: PolicyPrincipal = {
 test('so many changes of many devices go on at once and no more, and so many are told after their end', async () => {
   const { hub } = await createMemoryHub();
   const changes = createBulkChanges({ hub, clock: hub.clock, random: systemRandom, log: silentLog });
-  const start = (condition = '*') => changes.start(principal, { action: 'disable', condition });
-  const asked = await Promise.allSettled(Array.from({ length: limits.bulkChangesMax + 3 }, () => start()));
-  const refused = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
-  assert.equal(refused.length, 3);
-  for (const error of refused) assert.ok(error instanceof HubError && error.code === 'ThrottlingException', error);
+  const start = (condition = '*', policyName = 'iothubowner') =>
+    changes.start({ ...principal, policyName }, { action: 'disable', condition });
+  const refusals = async (policyName: string) => {
+    const asked = await Promise.allSettled(
+      Array.from({ length: limits.bulkChangesMax + 3 }, () => start('*', policyName)),
+    );
+    const refused = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+    for (const error of refused) assert.ok(error instanceof HubError && error.code === 'ThrottlingException', error);
+    return refused.map((error) => error.limit?.name);
+  };
+  // The holders of one policy leave room for those of another.
+  assert.deepEqual(await refusals('iothubowner'), new Array(4).fill('bulkChangesPerPolicyMax'));
+  assert.deepEqual(await refusals('registryReadWrite'), new Array(6).fill('bulkChangesMax'));
   await changes.close();
   await assert.rejects(start(), { code: 'ServiceUnavailable' });
 

@@ -65,9 +65,10 @@ export const portalLimits = {
   worstDevicesLooksMax: 8,
   /** Who has been active since is not silent. */
   silentDeviceMsMin: 10 * 60 * SECOND_MS,
-  /** Identities that one change of many may name; more are named by a condition. And such changes under way. */
+  /** Identities that one change of many may name; more are named by a condition. And such changes under way, of all and of the holders of one policy. */
   bulkChangeIdsMax: 10_000,
   bulkChangesMax: 4,
+  bulkChangesPerPolicyMax: 3,
   /** Changes that are shown and kept after their end, and of each the failures that are named. */
   bulkChangesKeptMax: 20,
   bulkChangeFailuresMax: 50,

@@ -7,7 +7,9 @@ import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import { Shares } from '../../base/shares.ts';
 import { asHubError, HubError } from '../../core/errors.ts';
+import { shareName } from '../../core/identity/share-name.ts';
 import type { PolicyPrincipal } from '../../core/identity/types.ts';
 import type { BulkChangesControl } from '../../protocols/shared/bulk-changes-control.ts';
 import type { KeptChange, KeptChanges } from './kept-changes.ts';
@@ -46,7 +48,7 @@ const doneAlready: Readonly<Partial<Record<BulkChange['action'], string>>> = {
 export function createBulkChanges({ hub, kept, clock, random, log }: BulkChangesParts): BulkChanges {
   const changes = new Map<string, Known>();
   const timeText = (): string => new Date(clock.now()).toISOString();
-  let starting = 0;
+  const places = new Shares({ max: limits.bulkChangesMax, perKeyMax: limits.bulkChangesPerPolicyMax });
   let isClosed = false;
   for (const { change, progress } of kept?.load() ?? []) {
     const isOpen = progress.status === 'running';
@@ -70,27 +72,31 @@ export function createBulkChanges({ hub, kept, clock, random, log }: BulkChanges
     return found;
   }
 
+  function tooMany(share: string): HubError {
+    const isOfPolicy = places.isFull(share);
+    const name = isOfPolicy ? 'bulkChangesPerPolicyMax' : 'bulkChangesMax';
+    const current = isOfPolicy ? places.heldBy(share) : places.used;
+    const limit = { name, scope: isOfPolicy ? share : 'hub', current, max: limits[name] };
+    return new HubError('ThrottlingException', `${current} such changes are under way already.`, { limit });
+  }
+
   /** @param from how many of the devices that it names are behind it */
   async function begin(principal: PolicyPrincipal, change: BulkChange, from: number): Promise<BulkProgress> {
-    const underWay = starting + [...changes.values()].filter(({ run }) => run !== undefined).length;
     if (isClosed) throw new HubError('ServiceUnavailable', 'The hub is stopping.');
-    if (underWay >= limits.bulkChangesMax) {
-      throw new HubError('ThrottlingException', `${underWay} such changes are under way already.`, {
-        limit: { name: 'bulkChangesMax', scope: 'hub', current: underWay, max: limits.bulkChangesMax },
-      });
-    }
     if (change.action === 'tag') tagsOf(change);
+    const share = shareName(principal);
+    if (!places.take(share)) throw tooMany(share);
     // The proof was good when it began: what is asked for by a token of an hour may take longer.
     const asked = { ...principal, expiresAt: Number.POSITIVE_INFINITY };
     const abort = new AbortController();
     const ids = change.ids && [...new Set(change.ids)].slice(from);
     const wanted: BulkChange = { ...change, ...(ids !== undefined && { ids }) };
-    starting++;
     let total = ids?.length;
     try {
       total ??= await countOf(hub, asked, change.condition ?? '*', abort.signal);
-    } finally {
-      starting--;
+    } catch (error) {
+      places.give(share);
+      throw error;
     }
     const progress: BulkProgress = {
       ...{ id: random.bytes(8).toString('hex'), action: change.action, policyName: principal.policyName },
@@ -101,7 +107,8 @@ export function createBulkChanges({ hub, kept, clock, random, log }: BulkChanges
     const entry: Known = { change: wanted, progress };
     changes.set(progress.id, entry);
     kept?.begin(wanted, progress);
-    entry.run = { abort, over: carryOut(entry, asked, wanted, from > 0, abort.signal) };
+    const over = carryOut(entry, asked, wanted, from > 0, abort.signal).finally(() => places.give(share));
+    entry.run = { abort, over };
     return progress;
   }
 
