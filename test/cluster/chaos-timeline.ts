@@ -14,41 +14,82 @@ export interface Timeline {
   readonly faults: readonly ChaosFault[];
 }
 
-const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM, LEGEND] = [1000, 260, 60, 30, 34, 24];
-const COLOURS = ['#c0392b', '#8e44ad', '#2471a3', '#117a65', '#b7950b', '#d35400', '#5d6d7e', '#7b241c', '#1a5276'];
+/** A long run is drawn in strips below each other, of so many seconds at most. */
+const STRIP_SECONDS = 700;
+const [WIDTH, LEFT, RIGHT, TOP] = [1000, 190, 28, 40];
+/** Of a strip: the curve, a row for each kind of fault, and room for the times. */
+const [CURVE, ROW, GAP] = [90, 13, 40];
+/** By what is broken; a cut between two parts is none of them. */
+const COLOURS: readonly (readonly [part: RegExp, colour: string])[] = [
+  [/\||cut/, '#b9770e'],
+  [/PostgreSQL/, '#b03a2e'],
+  [/broker/, '#1e8449'],
+  [/./, '#2471a3'],
+];
+const colourOf = (kind: string): string => COLOURS.find(([part]) => part.test(kind))?.[1] ?? '#000000';
 
-/** A line of acknowledgements a second over bands of faults, a colour for each kind. */
+/** Acknowledgements a second, and below them when each kind of fault was. */
 export function plotOf({ seed, acknowledged, faults }: Timeline): string {
-  const kinds = [...new Set(faults.map(({ kind }) => kind))].sort();
-  const rows = Math.ceil(kinds.length / 4);
-  const height = HEIGHT + rows * LEGEND;
+  const byColour = (kind: string): number => COLOURS.findIndex(([, colour]) => colour === colourOf(kind));
+  const kinds = [...new Set(faults.map(({ kind }) => kind))].sort(
+    (a, b) => byColour(b) - byColour(a) || a.localeCompare(b),
+  );
+  const seconds = Math.max(1, acknowledged.length, ...faults.map(({ to }) => Math.ceil(to)));
+  const strips = Math.ceil(seconds / STRIP_SECONDS);
+  const span = Math.ceil(seconds / strips);
   const most = Math.max(1, ...acknowledged);
-  const seconds = Math.max(1, acknowledged.length, ...faults.map(({ to }) => to));
-  const x = (second: number): string => (LEFT + (second / seconds) * (WIDTH - LEFT - 10)).toFixed(1);
-  const y = (count: number): string => (HEIGHT - BOTTOM - (count / most) * (HEIGHT - TOP - BOTTOM)).toFixed(1);
-  const colour = (kind: string): string => COLOURS[kinds.indexOf(kind) % COLOURS.length];
-  const bands = faults.map(({ kind, from, to }) => {
-    const width = Math.max(1.5, Number(x(to)) - Number(x(from)));
-    return `<rect x="${x(from)}" y="${TOP}" width="${width.toFixed(1)}" height="${HEIGHT - TOP - BOTTOM}" fill="${colour(kind)}" opacity="0.3"/>`;
-  });
-  const line = acknowledged.map((count, at) => `${x(at + 0.5)},${y(count)}`).join(' ');
-  const legend = kinds.map((kind, at) => {
-    const [left, top] = [LEFT + (at % 4) * 235, HEIGHT + Math.floor(at / 4) * LEGEND];
-    return `<rect x="${left}" y="${top}" width="12" height="12" fill="${colour(kind)}" opacity="0.5"/><text x="${left + 18}" y="${top + 11}">${kind}</text>`;
-  });
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => {
-    const second = Math.round(seconds * share);
-    return `<text x="${x(second)}" y="${HEIGHT - BOTTOM + 16}" text-anchor="middle">${second} s</text>`;
-  });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">
+  const stripHeight = CURVE + kinds.length * ROW + GAP;
+  const height = TOP + strips * stripHeight;
+  const body = Array.from({ length: strips }, (_, at) =>
+    stripOf({ acknowledged, faults, kinds, most, from: at * span, span, top: TOP + at * stripHeight }),
+  );
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="11">
 <title>Telemetry acknowledged per second while parts are broken</title>
 <rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
-<text x="${LEFT}" y="18">Telemetry acknowledged per second, and what was broken meanwhile (seed ${seed})</text>
-<text x="${LEFT - 6}" y="${TOP + 10}" text-anchor="end">${most}</text><text x="${LEFT - 6}" y="${HEIGHT - BOTTOM}" text-anchor="end">0</text>
-${bands.join('\n')}
-<polyline points="${line}" fill="none" stroke="#17202a" stroke-width="1.5"/>
-<line x1="${LEFT}" y1="${HEIGHT - BOTTOM}" x2="${WIDTH - 10}" y2="${HEIGHT - BOTTOM}" stroke="#17202a"/>
-${[...ticks, ...legend].join('\n')}
+<text x="${LEFT}" y="18" font-size="13">Telemetry acknowledged per second, and what was broken meanwhile (seed ${seed})</text>
+${body.join('\n')}
 </svg>
 `;
+}
+
+interface Strip extends Omit<Timeline, 'seed'> {
+  readonly kinds: readonly string[];
+  /** Acknowledgements of the best second: the height of all curves. */
+  readonly most: number;
+  readonly from: number;
+  readonly span: number;
+  /** Pixels from the upper end of the picture. */
+  readonly top: number;
+}
+
+function stripOf({ acknowledged, faults, kinds, most, from, span, top }: Strip): string {
+  const x = (second: number): number => {
+    const share = Math.min(1, Math.max(0, (second - from) / span));
+    return Math.round(10 * (LEFT + share * (WIDTH - LEFT - RIGHT))) / 10;
+  };
+  const floor = top + CURVE;
+  const curve = acknowledged
+    .slice(from, from + span)
+    .map((count, at) => `${x(from + at + 0.5)},${(floor - (count / most) * (CURVE - 8)).toFixed(1)}`);
+  const rows = kinds.map((kind, at) => {
+    const y = floor + 6 + at * ROW;
+    const bars = faults
+      .filter((fault) => fault.kind === kind && fault.to > from && fault.from < from + span)
+      .map(({ from: begin, to }) => {
+        const width = Math.max(2, x(to) - x(begin)).toFixed(1);
+        return `<rect x="${x(begin)}" y="${y}" width="${width}" height="${ROW - 3}" fill="${colourOf(kind)}"/>`;
+      });
+    const line = `<line x1="${LEFT}" y1="${y + ROW / 2 - 1}" x2="${WIDTH - RIGHT}" y2="${y + ROW / 2 - 1}" stroke="#e5e8e8"/>`;
+    return [line, `<text x="${LEFT - 8}" y="${y + ROW - 4}" text-anchor="end">${kind}</text>`, ...bars].join('');
+  });
+  const foot = floor + kinds.length * ROW + 20;
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const second = Math.round(from + span * share);
+    return `<text x="${x(second)}" y="${foot}" text-anchor="middle">${second} s</text>`;
+  });
+  return `<text x="${LEFT - 8}" y="${top + 14}" text-anchor="end">${most} a second</text>
+<line x1="${LEFT}" y1="${floor}" x2="${WIDTH - RIGHT}" y2="${floor}" stroke="#17202a"/>
+${rows.join('\n')}
+<polyline points="${curve.join(' ')}" fill="none" stroke="#17202a" stroke-width="1.2"/>
+${ticks.join('')}`;
 }
