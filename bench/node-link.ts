@@ -40,6 +40,7 @@ async function serve(authority: string): Promise<void> {
   let heard = 0;
   const connections: Connections = {
     drop: async () => {},
+    end: async () => {},
     wake: () => void heard++,
     notify: () => {},
     invoke: async (_place, { value }) => value,

@@ -5,6 +5,7 @@ import { apiOf } from '../drivers/api.ts';
 import { startHub, type TestHub } from '../drivers/hub.ts';
 import { devicePlace, MonitoringReader, withDevice } from '../drivers/monitoring.ts';
 import { MqttDriver } from '../drivers/mqtt.ts';
+import { until } from '../drivers/until.ts';
 
 async function presenceOf(hub: TestHub, deviceId: string) {
   const api = apiOf(hub);
@@ -22,10 +23,10 @@ async function presenceOf(hub: TestHub, deviceId: string) {
 
 /** Resolves when the registry has stored what presence knows: nothing waits any more. */
 async function stored(hub: TestHub): Promise<void> {
-  for (;;) {
+  await until('nothing waits any more', async () => {
     const response = await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/metrics`);
-    if (/^mooring_presence_pending 0$/m.test(await response.text())) return;
-  }
+    return /^mooring_presence_pending 0$/m.test(await response.text());
+  });
 }
 
 test('a stop and a new start forget nothing of who was there and when', async () => {

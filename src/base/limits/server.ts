@@ -15,6 +15,8 @@ export const serverLimits = {
   /** How soon places are freed again where that has failed, and of how many connections it is remembered; a node that leaves frees all. */
   placesFreeAgainMs: 5 * SECOND_MS,
   placesUnfreedMax: 50_000,
+  /** Numbers of connections whose claims had no answer: the database can carry such a claim out for `postgresStatementMs`. */
+  placesLostMax: 100_000,
   /** How long the start looks at the tables: after a stop that left them unfinished, and otherwise. */
   tablesLookUncleanMs: 60 * SECOND_MS,
   tablesLookMs: 2 * SECOND_MS,

@@ -26,7 +26,9 @@ export type PlaceOutcome =
   /** The identity is not, or not any more, what the claimant has proved itself against; nothing has changed. */
   | { readonly kind: 'refused'; readonly reason: DisconnectReason }
   /** Whether the store has taken the claim is not known, because its answer was lost: the claimant gives it back. */
-  | { readonly kind: 'unknown'; readonly error: unknown };
+  | { readonly kind: 'unknown'; readonly error: unknown }
+  /** The store has not been asked, or has answered that it takes none of this node: there is nothing to give back. */
+  | { readonly kind: 'none'; readonly error: unknown };
 
 /**
  * Who holds an identity's place, at which node and since when. One contract suite (`stores/contract/places.ts`) runs over
@@ -52,10 +54,30 @@ export interface Places {
 
 /** The connections of one member, as others reach them. One that is not there any more is nothing to them. */
 export interface Connections {
-  /** Ends the connection. Resolves when everything that it had handed over is durable or has failed. */
+  /**
+   * Ends the connection. Resolves when everything that it, and those before it, had handed over is durable or has failed.
+   * @throws HubError ServiceUnavailable (whether that is so is not known)
+   */
   drop(place: PlaceRef, reason: DisconnectReason): Promise<void>;
+  /** Ends what the identity has at that member, whichever connection it is. Resolves as `drop` does, for what was there. */
+  end(key: IdentityKey, reason: DisconnectReason): Promise<void>;
   wake(place: PlaceRef): void;
   notify(place: PlaceRef, note: Note): void;
   /** @throws HubError as `Presence.invoke` */
   invoke(place: PlaceRef, call: Call, signal: AbortSignal): Promise<unknown>;
+}
+
+/** The other nodes that share the places, as presence of one needs them. */
+export interface Neighbours {
+  /** The name of this one; another one after a time without a lease, in which it had no connections. */
+  readonly own: string;
+  /** The connections of another; undefined = it has gone, and everything of it is settled. */
+  of(node: string): Connections | undefined;
+  /** Resolves when what connections of this node's own loop have handed over is durable or has failed. */
+  settled(): Promise<void>;
+  /**
+   * Where it is not known from whom a place was taken: ends what the identity has at every other node that lives. Asks again where one
+   * fails. Resolves when what was there is settled, or when this node has gone under its name, whose places others free then.
+   */
+  endElsewhere(key: IdentityKey): Promise<void>;
 }

@@ -5,7 +5,7 @@ import { VirtualClock } from '../../base/clock.ts';
 import { type Log, silentLog } from '../../base/log.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
 import type { IdentityKey } from '../identity/types.ts';
-import type { Places } from './places.ts';
+import type { PlaceOutcome, Places } from './places.ts';
 import { createPresence, type PresenceRoom } from './presence.ts';
 import type { ConnectionClaim } from './types.ts';
 
@@ -20,12 +20,14 @@ function someNodes() {
   const pending: (() => void)[] = [];
   const state = { isSettled: true };
   /** Set = the answer to a claim of `a` waits for it; the claim itself has taken effect. */
-  const late: { answer?: Promise<void> } = {};
+  const late: { answer?: Promise<void>; isLost?: boolean } = {};
   const slow: Places = {
     ...places,
     async claim(claims) {
       const outcomes = await places.claim(claims);
       await late.answer;
+      if (late.isLost)
+        return claims.map((): PlaceOutcome => ({ kind: 'unknown', error: new Error('the answer is lost') }));
       return outcomes;
     },
   };
@@ -33,7 +35,12 @@ function someNodes() {
     const settled = (): Promise<void> =>
       state.isSettled ? Promise.resolve() : new Promise((resolve) => pending.push(resolve));
     const of = (node: string) => rooms.get(node)?.connections;
-    const room = createPresence({ places: own === 'a' ? slow : places, clock, nodes: { own, of, settled } });
+    const endElsewhere = async (key: IdentityKey): Promise<void> => {
+      const others = [...rooms].filter(([name]) => name !== own);
+      await Promise.all(others.map(([, { connections }]) => connections.end(key, 'taken-over')));
+    };
+    const nodes = { own, of, settled, endElsewhere };
+    const room = createPresence({ places: own === 'a' ? slow : places, clock, nodes });
     rooms.set(own, room);
     return room;
   };
@@ -179,6 +186,94 @@ test('a connection that was displaced without a word of it is ended, and a place
   assert.equal(await places.find(device('d1')), undefined);
 });
 
+test('a claim whose answer is lost ends the older connection of its own node, and is waited for by who comes to another', async () => {
+  const { a, b, places, late, told, state, pending, claimOf } = someNodes();
+  await a.claim(claimOf('older'));
+  late.isLost = true;
+  state.isSettled = false;
+  await assert.rejects(a.claim(claimOf('lost')), { code: 'ServiceUnavailable' });
+  assert.deepEqual(told, ['older taken-over']);
+  await turns();
+  // The other nodes had nothing: that one may be carried out once more, and nobody would know.
+  await assert.rejects(b.claim(claimOf('newer')), { code: 'ServiceUnavailable' });
+  let isIn = false;
+  const newer = b.claim(claimOf('newer again')).then(() => {
+    isIn = true;
+  });
+  await turns();
+  assert.equal(isIn, false, 'what the older one has handed over is on its way');
+  for (const resolve of pending) resolve();
+  await newer;
+  assert.equal((await places.find(device('d1')))?.node, 'b');
+});
+
+test('a claim that is carried out long behind its lost answer lets nobody in beside the connection that it has displaced', async () => {
+  const { a, b, c, places, late, told, claimOf } = someNodes();
+  late.isLost = true;
+  await assert.rejects(a.claim(claimOf('lost')), { code: 'ServiceUnavailable' });
+  await turns();
+  assert.equal(await places.find(device('d1')), undefined, 'it was given back');
+  await b.claim(claimOf('second'));
+  await places.claim([{ key: device('d1'), generationId: 'g1', node: 'a', connection: 1, since: 0 }]);
+  await assert.rejects(c.claim(claimOf('third')), { code: 'ServiceUnavailable' });
+  await turns();
+  assert.deepEqual(told, ['second taken-over']);
+  await c.claim(claimOf('third again'));
+  assert.deepEqual([a.held(), b.held(), c.held()], [0, 0, 1]);
+});
+
+test('a place of a claim that is carried out long behind its lost answer is freed when whom it has displaced has ended', async () => {
+  const { a, b, places, late, told, state, pending, claimOf } = someNodes();
+  late.isLost = true;
+  await assert.rejects(a.claim(claimOf('lost')), { code: 'ServiceUnavailable' });
+  await turns();
+  await b.claim(claimOf('second'));
+  await places.claim([{ key: device('d1'), generationId: 'g1', node: 'a', connection: 1, since: 0 }]);
+  state.isSettled = false;
+  const compared = a.compare();
+  await turns();
+  assert.deepEqual([told, (await places.find(device('d1')))?.node], [['second taken-over'], 'a']);
+  for (const resolve of pending) resolve();
+  await compared;
+  assert.equal(await places.find(device('d1')), undefined);
+});
+
+test('a look at all places waits for claims that have no answer yet, and for what it has ended', async () => {
+  const { a, b, places, late, told, state, pending, claimOf } = someNodes();
+  let arrives = (): void => {};
+  late.answer = new Promise((resolve) => (arrives = resolve));
+  const claiming = a.claim(claimOf('it'));
+  await until(async () => (await places.find(device('d1')))?.node === 'a');
+  // Its node dies before it can tell.
+  await places.claim([{ key: device('d1'), generationId: 'g1', node: 'x', connection: 1, since: 0 }]);
+  let isCompared = false;
+  const comparing = a.compare().then(() => {
+    isCompared = true;
+  });
+  await turns();
+  assert.deepEqual([isCompared, told], [false, []]);
+  state.isSettled = false;
+  arrives();
+  await claiming;
+  await turns();
+  assert.deepEqual([isCompared, told], [false, ['it taken-over']]);
+  for (const resolve of pending) resolve();
+  await comparing;
+  assert.deepEqual([a.held(), b.held()], [0, 0]);
+});
+
+test('two claims whose answers are lost at two nodes at the same time do not wait for each other', async () => {
+  const { a, b, c, places, late, told, claimOf } = someNodes();
+  await c.claim(claimOf('first'));
+  late.isLost = true;
+  await Promise.allSettled([a.claim(claimOf('at a')), b.claim(claimOf('at b'))]);
+  await turns();
+  late.isLost = false;
+  await c.claim(claimOf('last'));
+  assert.equal((await places.find(device('d1')))?.node, 'c');
+  assert.equal(told.includes('first taken-over'), true);
+});
+
 test('a connection of another node is woken, told and asked; one whose node has gone is not there', async () => {
   const { a, b, rooms, told, claimOf } = someNodes();
   await b.claim(claimOf('it'));
@@ -231,7 +326,9 @@ test('over nodes a drop that fails refuses the claim, unless the older one has g
   await a.claim(claimOf('older'));
   broken(false);
   await assert.rejects(b.claim(claimOf('newer')), { code: 'ServiceUnavailable' });
-  assert.equal(await b.connectedDevices(), 0);
+  // Its place is free when the older one has been ended after all.
+  await until(async () => (await b.connectedDevices()) === 0);
+  assert.equal(a.held(), 0);
   await a.claim(claimOf('older again'));
   broken(true);
   await b.claim(claimOf('newest'));
@@ -240,6 +337,11 @@ test('over nodes a drop that fails refuses the claim, unless the older one has g
 
 function named(deviceId: string): Omit<ConnectionClaim, 'drop'> {
   return { key: { deviceId }, generationId: 'g1', protocol: 'mqtt', credential: 'sas', peer: '127.0.0.1' };
+}
+
+/** Enough for all that goes on by itself. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 200; turn++) await undefined;
 }
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {

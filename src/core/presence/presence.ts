@@ -17,9 +17,11 @@ import { identityName } from '../identity/permissions.ts';
 import type { IdentityKey, PresenceState } from '../identity/types.ts';
 import { ClaimQueue } from './claim-queue.ts';
 import { ConnectedModules } from './connected-modules.ts';
-import { Leaving } from './leaving.ts';
-import type { Connections, Holder, Places } from './places.ts';
+import { Freeing } from './freeing.ts';
+import { ELSEWHERE, Leaving } from './leaving.ts';
+import type { Connections, Holder, Neighbours, Places } from './places.ts';
 import type { ConnectionWatcher, PresenceTicket, WatchedPresence } from './ports.ts';
+import { type HeldSession, Session, type SessionRoom, SessionsByIdentity } from './session.ts';
 import type { ConnectionClaim, DisconnectReason } from './types.ts';
 
 export interface PresenceParts {
@@ -29,80 +31,10 @@ export interface PresenceParts {
   /** Identities without a connection that are remembered; the longest unseen are forgotten first. */
   readonly memoryMax?: number;
   /** Where several nodes share the places. */
-  readonly nodes?: {
-    /** The name of this one; another one after a time without a lease, in which it had no connections. */
-    readonly own: string;
-    /** The connections of another; undefined = it has gone, and everything of it is settled. */
-    of(node: string): Connections | undefined;
-    /** Resolves when what connections of this node's own loop have handed over is durable or has failed. */
-    settled(): Promise<void>;
-  };
-}
-
-/** What all sessions of one presence share. */
-interface Room {
-  readonly node: string;
-  readonly clock: Clock;
-  release(session: Session, reason: DisconnectReason, detail: string | undefined): void;
-}
-
-/** A connection, its claim to a place, and its ticket: one object of few fields, because there are so many of them. */
-class Session implements PresenceTicket, Holder {
-  readonly claim: ConnectionClaim;
-  readonly connection: number;
-  readonly since: number;
-  lastActivity: number;
-  state: 'claiming' | 'held' | 'connected' | 'ended' = 'claiming';
-  /** Since `heardOf` has last looked. */
-  isHeardOf = false;
-  desiredVersion = 0;
-  readonly #room: Room;
-
-  constructor(claim: ConnectionClaim, connection: number, room: Room) {
-    this.claim = claim;
-    this.connection = connection;
-    this.since = room.clock.now();
-    this.lastActivity = this.since;
-    this.#room = room;
-  }
-
-  get key(): IdentityKey {
-    return this.claim.key;
-  }
-
-  get generationId(): string {
-    return this.claim.generationId;
-  }
-
-  get authority(): string | undefined {
-    return this.claim.authority;
-  }
-
-  get credentials(): string | undefined {
-    return this.claim.credentials;
-  }
-
-  get node(): string {
-    return this.#room.node;
-  }
-
-  release(reason: DisconnectReason, detail?: string): void {
-    this.#room.release(this, reason, detail);
-  }
-
-  touch(): void {
-    this.lastActivity = this.#room.clock.now();
-    this.isHeardOf = true;
-  }
+  readonly nodes?: Neighbours;
 }
 
 const never: PresenceState = { connected: false, connectionStateUpdatedTime: 0, lastActivityTime: 0 };
-
-/** A connection that has its place. */
-export interface HeldSession extends Pick<Holder, 'key' | 'generationId'> {
-  /** The version of desired properties up to which it was looked whether the device is told (`server/nodes/desired-look.ts`). */
-  desiredVersion: number;
-}
 
 /** Presence, and the same connections as other nodes reach them. */
 export type PresenceRoom = WatchedPresence & {
@@ -125,15 +57,14 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const log = parts.log ?? silentLog;
   const memoryMax = parts.memoryMax ?? limits.presenceMemoryMax;
   const held = new Map<string, Session>();
-  const claiming = new Set<Session>();
+  const claiming = new SessionsByIdentity();
   /** By connection, until it is known whom its claim has displaced, and that one is told: also where it has ended meanwhile. */
   const unanswered = new Map<number, Promise<void>>();
-  /** They have ended, and their places are still theirs. */
-  const freeing = new Set<Session>();
   const modules = new ConnectedModules();
   const seen = new Map<string, PresenceState>();
   const leaving = new Leaving(log);
   const claims = new ClaimQueue(places, clock, log);
+  const freeing = new Freeing(nodes, leaving, claims);
   const watchers: ConnectionWatcher[] = [];
   let connections = 0;
 
@@ -164,38 +95,17 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     return true;
   };
 
-  /** It has no place any more. */
-  const forget = (session: Session, key: IdentityKey): void => {
+  /** It has no place any more. @param isSure Whether those that it has displaced have ended, or are waited for */
+  const forget = (session: Session, key: IdentityKey, isSure = true): void => {
     held.delete(identityName(key));
     modules.remove(key);
-    free(session);
+    if (isSure) freeing.free(session);
+    else freeing.freeUnsure(session);
     const state = { connected: false, connectionStateUpdatedTime: clock.now(), lastActivityTime: session.lastActivity };
     remember(identityName(key), state);
   };
 
-  /**
-   * Over nodes its place is free when what its node has been handed over by then is durable or has failed: who takes a free place waits for
-   * nobody, and what the next node stores must not come before that. A claim meanwhile finds the place taken, and waits for this node.
-   */
-  const free = (session: Session): void => {
-    if (nodes === undefined) {
-      claims.release(session);
-      return;
-    }
-    freeing.add(session);
-    const settled = Promise.all([
-      leaving.others(identityName(session.key), ELSEWHERE, session.connection),
-      nodes.settled(),
-    ]);
-    settled
-      .catch(() => {})
-      .then(() => {
-        freeing.delete(session);
-        claims.release(session);
-      });
-  };
-
-  const room: Room = {
+  const room: SessionRoom = {
     get node() {
       return nodes?.own ?? '';
     },
@@ -217,9 +127,16 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       tell(session, () => {
         const settled = session.claim.drop(reason);
         const { claim, connection } = session;
-        if (settled !== undefined) leaving.add(identityName(session.key), claim.member, connection, settled);
+        if (settled !== undefined) leaving.add(identityName(session.key), claim.member, connection, settled, true);
       });
     }
+  };
+
+  /** What became of its claim is not known: over nodes whoever may have lost the place to it is ended, here and elsewhere. */
+  const giveBack = (session: Session): void => {
+    const older = nodes && held.get(identityName(session.key));
+    if (older !== undefined) end(older, 'taken-over');
+    freeing.freeUnknown(session);
   };
 
   const endAll = (reason: DisconnectReason, which: (session: Session) => boolean): void => {
@@ -234,12 +151,24 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       if (session?.connection === displaced.connection) end(session, 'taken-over');
       return;
     }
-    const settled = nodes?.of(displaced.node)?.drop(displaced, 'taken-over');
-    if (settled === undefined) return;
-    const orGone = settled.catch((error: unknown) => {
-      if (nodes?.of(displaced.node) !== undefined) throw error;
-    });
-    leaving.add(name, displaced.node, newer.connection, orGone);
+    if (nodes !== undefined)
+      leaving.add(name, displaced.node, newer.connection, dropElsewhere(displaced, nodes), false);
+  };
+
+  const dropElsewhere = async (displaced: Holder, { of, endElsewhere }: Neighbours): Promise<void> => {
+    try {
+      await of(displaced.node)?.drop(displaced, 'taken-over');
+    } catch (error) {
+      if (of(displaced.node) !== undefined) throw error;
+    }
+    // A node that has gone may have taken the place from another, and have told nobody.
+    if (of(displaced.node) === undefined) await endElsewhere(displaced.key);
+  };
+
+  /** Those that have the place, or ask for it. */
+  const connectionsOf = (name: string): readonly Session[] => {
+    const session = held.get(name);
+    return session === undefined ? claiming.of(name) : [session, ...claiming.of(name)];
   };
 
   const holderElsewhere = async (key: IdentityKey): Promise<{ holder: Holder; at: Connections } | undefined> => {
@@ -263,9 +192,9 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       unanswered.delete(session.connection);
       hasAnswer();
       const name = identityName(claim.key);
-      if (outcome.kind === 'unknown') {
+      if (outcome.kind === 'unknown' || outcome.kind === 'none') {
         session.state = 'ended';
-        claims.release(session);
+        if (outcome.kind === 'unknown') giveBack(session);
         throw new HubError('ServiceUnavailable', undefined, { cause: outcome.error });
       }
       if (outcome.kind === 'refused') {
@@ -276,7 +205,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       // Another one of this node may have lost its place before, to a claim whose answer was lost or of which no word has come yet.
       const older = held.get(name);
       if (older !== undefined) end(older, 'taken-over');
-      if (session.state === 'ended') free(session);
+      if (session.state === 'ended') freeing.free(session);
       else {
         session.state = 'held';
         held.set(name, session);
@@ -289,7 +218,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
         // What the older connection had handed over may still come, behind what this one would hand over.
         if ((session.state as Session['state']) === 'held') {
           session.state = 'ended';
-          forget(session, claim.key);
+          forget(session, claim.key, false);
           throw new HubError('ServiceUnavailable', undefined, { cause: error });
         }
       }
@@ -316,10 +245,9 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       const withModules = moduleId === undefined && unless === undefined;
       const names = [...(withModules ? modules.of(deviceId) : []), identityName(key)];
       const meant = names.map((name) => held.get(name)).filter((session) => session !== undefined);
-      for (const session of claiming) {
-        const { key: claimed } = session;
-        const isOwn = claimed.deviceId === deviceId && (withModules || claimed.moduleId === moduleId);
-        if (isOwn) meant.push(session);
+      // Of modules that are not connected yet nobody knows but those that claim.
+      for (const session of withModules ? claiming : claiming.of(identityName(key))) {
+        if (session.key.deviceId === deviceId) meant.push(session);
       }
       for (const session of meant) if (unless?.(session.claim) !== true) end(session, reason);
       // The next bearer of the id is another device.
@@ -360,15 +288,24 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     held: () => held.size,
     sessions: () => held.values(),
     async compare() {
+      // Who has no answer yet may have lost its place to another by then.
+      await Promise.all(unanswered.values());
       const node = room.node;
       const before = [...held.values()];
       const all = await places.of(node);
       // It has let go of everything meanwhile.
       if (room.node !== node) return;
       const kept = new Set(all.map(({ connection }) => connection));
-      for (const session of before) if (!kept.has(session.connection)) end(session, 'taken-over');
-      const here = new Set([...held.values(), ...claiming, ...freeing].map(({ connection }) => connection));
+      const displaced = before.filter(({ connection }) => !kept.has(connection));
+      for (const session of displaced) end(session, 'taken-over');
+      const here = new Set([...held.values(), ...claiming, ...freeing.sessions()].map(({ connection }) => connection));
       const left = all.filter(({ connection }) => !here.has(connection));
+      const lost = left.filter(({ connection }) => freeing.isLost(connection));
+      await Promise.all([
+        ...lost.map(({ key }) => nodes?.endElsewhere(key)),
+        ...displaced.map(({ key }) => leaving.here(identityName(key))),
+        displaced.length > 0 && nodes?.settled(),
+      ]);
       if (left.length > 0) await places.release(left);
     },
     letGo(reason, countMax) {
@@ -390,13 +327,24 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     connections: {
       async drop({ key, connection }, reason) {
         const name = identityName(key);
+        if (freeing.isLost(connection)) {
+          throw new HubError('ServiceUnavailable', undefined, {
+            reason: 'a claim was carried out behind its lost answer',
+          });
+        }
         // The other node's claim may have taken a place that this node has not heard yet that it had.
-        const all = [held.get(name), ...claiming];
-        const session = all.find((each) => each?.connection === connection);
+        const session = connectionsOf(name).find((each) => each.connection === connection);
         if (session !== undefined) end(session, reason);
         // Those before it are waited for with it: the other node knows of this one alone.
         await unanswered.get(connection);
         await Promise.all([leaving.others(name, ELSEWHERE, connection), nodes?.settled()]);
+      },
+      async end(key, reason) {
+        const name = identityName(key);
+        for (const session of connectionsOf(name)) end(session, reason);
+        // What a connection here has displaced elsewhere is asked for there by the same node; to wait for it would be a circle.
+        if (freeing.has(name)) await Promise.all([leaving.here(name), nodes?.settled()]);
+        else await leaving.here(name);
       },
       wake: ({ key, connection }) => {
         const session = held.get(identityName(key));
@@ -414,9 +362,6 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     },
   };
 }
-
-/** No member of this node: a connection on another waits for all of them. */
-const ELSEWHERE = Symbol('elsewhere');
 
 function ask(claim: ConnectionClaim, ...call: Parameters<NonNullable<ConnectionClaim['invoke']>>): Promise<unknown> {
   if (claim.invoke === undefined) return Promise.reject(new HubError('OperationNotAvailable'));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { silentLog } from '../../base/log.ts';
-import type { HeldSession } from '../../core/presence/presence.ts';
+import type { HeldSession } from '../../core/presence/session.ts';
 import type { DesiredNote } from '../../core/twins/ports.ts';
 import { lookAtDesired } from './desired-look.ts';
 

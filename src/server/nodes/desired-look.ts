@@ -6,7 +6,8 @@
 import type { Cancel, Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { HeldSession, PresenceRoom } from '../../core/presence/presence.ts';
+import type { PresenceRoom } from '../../core/presence/presence.ts';
+import type { HeldSession } from '../../core/presence/session.ts';
 import type { TwinStore } from '../../core/twins/ports.ts';
 import { DESIRED } from '../../core/twins/types.ts';
 

@@ -106,6 +106,11 @@ export class Membership {
     return this.#isDraining;
   }
 
+  /** It has ended its lease itself, or is about to. */
+  get hasLeft(): boolean {
+    return this.#isClosed;
+  }
+
   /** Whether this node has had a lease. */
   get hasJoined(): boolean {
     return this.#hasJoined;

@@ -10,14 +10,15 @@ import { HubError } from '../../core/errors.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import type { HubSecrets, NodeStore, Notice, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
-import type { Connections, PlaceOutcome, Places } from '../../core/presence/places.ts';
-import type { PresenceParts, PresenceRoom } from '../../core/presence/presence.ts';
+import type { Connections, Neighbours, PlaceOutcome, Places } from '../../core/presence/places.ts';
+import type { PresenceRoom } from '../../core/presence/presence.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { NodeStatus, NodesControl } from '../../protocols/shared/nodes-control.ts';
 import type { ThreadLink } from '../threads/calls.ts';
 import type { Elsewhere } from '../threads/change-feed.ts';
 import { serveConnections } from '../threads/node-connections.ts';
 import { Comparing, watchedPlaces } from './comparing.ts';
+import { endElsewhere } from './ending.ts';
 import { Membership, type MembershipParts } from './membership.ts';
 import { type NodePort, openNodePort } from './node-port.ts';
 import { type NodeTls, openNodeTls } from './node-tls.ts';
@@ -64,7 +65,7 @@ export interface OwnRooms {
 export class Nodes implements NodesControl {
   readonly membership: Membership;
   /** As presence wants it. */
-  readonly presence: NonNullable<PresenceParts['nodes']>;
+  readonly presence: Neighbours;
   /** Places that are not claimed without a lease. */
   readonly places: Places;
   readonly receivers: NodeReceivers;
@@ -92,6 +93,7 @@ export class Nodes implements NodesControl {
     const devices = (): number => this.#rooms?.presence.held() ?? 0;
     this.membership = new Membership({ ...parts, devices, store: parts.stores.nodes });
     const { membership } = this;
+    const others = (): readonly Connections[] => [...this.#peers.values()].map(({ connections }) => connections);
     this.presence = {
       get own() {
         return membership.own;
@@ -100,6 +102,7 @@ export class Nodes implements NodesControl {
       settled: async () => {
         await Promise.all(parts.logs.map(settled));
       },
+      endElsewhere: (key) => endElsewhere(key, { membership, others, clock, log }),
     };
     this.places = leasedPlaces(parts.places, membership, () => {
       this.#isUnsure = true;
@@ -253,6 +256,7 @@ export class Nodes implements NodesControl {
       heard: known(async () => {}),
       displaced: known((receiver: number, newcomer: string) => this.receivers.displaced(receiver, newcomer)),
       look: known(() => this.membership.renew()),
+      compare: known(async () => this.#rooms?.presence.compare()),
     } satisfies GreetingCalls);
   }
 
@@ -293,6 +297,12 @@ export class Nodes implements NodesControl {
     switch (notice.kind) {
       case 'drop':
         await rooms.presence.connections.drop(notice.place, notice.reason);
+        return;
+      case 'end':
+        await rooms.presence.connections.end(notice.key, notice.reason);
+        return;
+      case 'compare':
+        await rooms.presence.compare();
         return;
       case 'displaced':
         await this.receivers.displaced(notice.receiver, notice.newcomer);
@@ -336,6 +346,11 @@ export class Nodes implements NodesControl {
       if (this.#clearing.has(id)) continue;
       this.#clearing.add(id);
       try {
+        // It may have taken places from connections of those that live, and have told nobody: who takes one that is free waits for none.
+        await Promise.all([
+          this.#rooms?.presence.compare(),
+          ...[...this.#peers.values()].map((peer) => peer.compare()),
+        ]);
         const places = await this.#parts.places.leave(id);
         await this.#recover(name);
         // Last: until then another node does it again if this one dies at it.
@@ -361,22 +376,23 @@ function settled({ writer }: EventLog): Promise<void> {
 }
 
 /**
- * Without a lease no place is taken; one that was taken while it ended is given back.
+ * Without a lease no place is taken; one that was taken while it ended is given back, or is others' to clear up.
  * @param unsure called where it is not known what has become of a claim or a release
  */
 function leasedPlaces(places: Places, membership: Membership, unsure: () => void): Places {
   const watched = watchedPlaces(places, unsure);
-  const unknown = (): PlaceOutcome => ({ kind: 'unknown', error: withoutLease() });
   return {
     ...watched,
     async claim(claims) {
-      if (!membership.isValid || membership.isDraining) return claims.map(unknown);
+      const all = (kind: 'none' | 'unknown') => claims.map((): PlaceOutcome => ({ kind, error: withoutLease() }));
+      if (!membership.isValid || membership.isDraining) return all('none');
       const { own } = membership;
       const outcomes = await watched.claim(claims);
-      // Places under an older id are nobody's: no other node would find this one by them.
-      const isSame = membership.isValid && membership.own === own;
-      if (!isSame) unsure();
-      return isSame ? outcomes : claims.map(unknown);
+      // Places under an older id are of a node that has gone: no other would find this one by them.
+      if (membership.own !== own) return all('none');
+      if (membership.isValid) return outcomes;
+      unsure();
+      return all('unknown');
     },
   };
 }

@@ -33,6 +33,8 @@ export interface GreetingCalls {
   displaced(receiver: number, newcomer: string): Promise<void>;
   /** The node is to look at its own row in the table of nodes. */
   look(): Promise<void>;
+  /** Answers when it has compared its connections with its places, and what it has ended is settled. */
+  compare(): Promise<void>;
 }
 
 export const greetingCalls: EveryCall<GreetingCalls> = {
@@ -40,6 +42,7 @@ export const greetingCalls: EveryCall<GreetingCalls> = {
   heard: 'uncounted',
   displaced: 'uncounted',
   look: 'uncounted',
+  compare: 'uncounted',
 };
 
 export interface PeerParts {
@@ -108,6 +111,8 @@ export class Peer {
         place: plain(place),
         reason,
       }),
+    end: (key, reason) =>
+      this.ask(({ connections }) => ifKnown(connections.end(key, reason)), { kind: 'end', key, reason }),
     wake: (place) => this.tell('node wakes', plain(place)),
     notify: (place, note) => this.tell('node notifies', [plain(place), note]),
     invoke: (place, call, signal) => this.#invoke(place, call, signal),
@@ -141,6 +146,11 @@ export class Peer {
 
   displaced(receiver: number, newcomer: string): Promise<void> {
     return this.ask(({ calls }) => calls.displaced(receiver, newcomer), { kind: 'displaced', receiver, newcomer });
+  }
+
+  /** Resolves when it has ended those of its connections that have lost their places, or has gone. */
+  compare(): Promise<void> {
+    return this.ask(({ calls }) => ifKnown(calls.compare()), { kind: 'compare' });
   }
 
   /** What that node says of rows of the fleet, over the link that is open or opens within so long; undefined = there is none. */
@@ -348,6 +358,15 @@ export class Peer {
       this.#changed.add(done);
       notice?.whenTaken(done);
     });
+  }
+}
+
+/** A node of an older program, which does not know the call, goes on as it always has. */
+async function ifKnown(call: Promise<void>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!(error instanceof HubError && error.code === 'OperationNotAvailable')) throw error;
   }
 }
 

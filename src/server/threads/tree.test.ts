@@ -21,7 +21,10 @@ function tree(t: TestContext) {
   const places = createMemoryPlaces();
   const others = new Map<string, Connections>();
   const node = (own: string) => {
-    const nodes = { own, of: (name: string) => others.get(name), settled: async () => {} };
+    const nodes = {
+      ...{ own, of: (name: string) => others.get(name), settled: async () => {} },
+      endElsewhere: async () => assert.fail('each place was taken from a node that lives'),
+    };
     const presence = createPresence({ places, clock: systemClock, nodes });
     const { port1, port2 } = new MessageChannel();
     t.after(() => port1.close());

@@ -71,7 +71,7 @@ withPostgres('places of connections', (open) => {
       const late = await held.places.claim([holder(key, 'n/1', 2), holder({ deviceId: 'nobody' }, 'n/1', 3)]);
       assert.deepEqual(
         late.map(({ kind }) => kind),
-        ['unknown', 'refused'],
+        ['none', 'refused'],
       );
       assert.equal((await tables.places.find(key))?.node, 'n/2');
     } finally {

@@ -176,7 +176,7 @@ async function release(database: Kysely<Tables>, holders: readonly Holder[]): Pr
 
 function outcomeOf({ key }: Holder, row: ClaimedRow): PlaceOutcome {
   if (row.reason !== null) return { kind: 'refused', reason: row.reason };
-  if (!row.is_taken) return { kind: 'unknown', error: new WithoutLease() };
+  if (!row.is_taken) return { kind: 'none', error: new WithoutLease() };
   if (row.was_node === null) return { kind: 'held', displaced: undefined };
   const displaced: Holder = {
     key,

@@ -111,7 +111,8 @@ export function presenceStateStoreContract(name: string, open: () => Promise<Pre
       await store.save([state(`d${at}`, at % 5 !== 0, 100 + at)]);
     }
     const recovered: string[] = [];
-    for (;;) {
+    for (let pages = 1; ; pages++) {
+      assert.ok(pages <= count, 'what was told is not told again');
       const page = await store.recover(7);
       assert.ok(page.length <= 7);
       if (page.length === 0) break;
