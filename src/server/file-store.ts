@@ -11,6 +11,8 @@ import type { Outcome } from '../stores/objects/remote/store-client.ts';
 import type { Settings } from './config/config.ts';
 
 interface Around {
+  /** Other nodes may use the same folder. */
+  readonly isOneOfMany: boolean;
   readonly clock: Clock;
   readonly log: Log;
   observe(outcome: Outcome, seconds: number): void;
@@ -23,13 +25,13 @@ interface Around {
  *   be reached is told of, and files wait for it: the hub has more to do than files
  */
 export async function openStore(settings: Settings, folder: string, around: Around): Promise<ObjectStore | undefined> {
-  const { clock, log, observe } = around;
+  const { isOneOfMany, clock, log, observe } = around;
   const place = settings.filesFolder ?? folder;
   switch (settings.filesStore) {
     case 'off':
       return undefined;
     case 'folder':
-      return openFolderStore({ folder: place, clock });
+      return openFolderStore({ folder: place, clock, isShared: isOneOfMany });
     case 'azure': {
       // Loaded by the hubs that use it: a start has enough to read.
       const { openAzureStore } = await import('../stores/objects/azure/azure-store.ts');
@@ -58,7 +60,7 @@ export async function openStore(settings: Settings, folder: string, around: Arou
           },
         },
         ca: authorityOf(settings),
-        ...{ folder: place, clock, observe },
+        ...{ folder: place, isShared: isOneOfMany, clock, observe },
       });
       const remedy = 'See filesS3Bucket, filesS3Region, filesS3AccessKeyId and filesS3SecretAccessKey.';
       return reached(store, () => store.check(), remedy, log);

@@ -63,7 +63,8 @@ const HTTPS_PORT = 443;
 export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const { settings, clock, log, shutdown } = parts;
   const traffic = storeTraffic('mooring_files_store', 'the store of files');
-  const store = await openStore(settings, parts.folder, { clock, log, observe: traffic.observe });
+  const { isOneOfMany } = parts;
+  const store = await openStore(settings, parts.folder, { isOneOfMany, clock, log, observe: traffic.observe });
   if (store !== undefined) shutdown.add('files', () => store.close());
   let port: number | undefined;
   const hostName = (): string => {
@@ -73,8 +74,7 @@ export async function openFiles(parts: OpenFilesParts): Promise<OpenFiles> {
   const room = createFiles({
     guard: parts.guard,
     store,
-    ...(parts.isOneOfMany &&
-      settings.filesStore === 'folder' && { place: placeOf(settings.filesFolder ?? parts.folder) }),
+    ...(isOneOfMany && settings.filesStore === 'folder' && { place: placeOf(settings.filesFolder ?? parts.folder) }),
     records: parts.records,
     grants: parts.grants,
     rollouts: parts.rollouts,

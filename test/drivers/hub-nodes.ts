@@ -39,7 +39,7 @@ export async function launchNodes(
   const ports = await doorsOf(args);
   const cluster = clusterOf(dataDir, args);
   // Folders that all nodes share.
-  const files = args.some((flag) => flag.startsWith('--files-')) ? [] : ['--files-folder', `${dataDir}/files`];
+  const files = args.includes('--files-folder') ? [] : ['--files-folder', `${dataDir}/files`];
   const isArchiveSaid = args.includes('--archive-folder') || env.MOORING_ARCHIVE_FOLDER !== undefined;
   const archive = isArchiveSaid ? [] : ['--archive-folder', `${dataDir}/archive`];
   const start = (nth: number): Promise<TestHub> =>

@@ -262,6 +262,36 @@ export function objectStoreContract(
   });
 }
 
+/** Each call goes to the next one of stores that have the same objects; each counts what it has taken itself. */
+export function inTurn(stores: readonly ObjectStore[]): ObjectStore {
+  let calls = 0;
+  const next = (): ObjectStore => stores[calls++ % stores.length];
+  return {
+    kind: stores[0].kind,
+    put: (...call) => next().put(...call),
+    stage: (...call) => next().stage(...call),
+    commit: (...call) => next().commit(...call),
+    async stagedBytes(objectPath) {
+      const bytes = await Promise.all(stores.map((store) => store.stagedBytes(objectPath)));
+      return bytes.reduce((sum, each) => sum + each, 0);
+    },
+    head: (...call) => next().head(...call),
+    read: (...call) => next().read(...call),
+    delete: (...call) => next().delete(...call),
+    list: (...call) => next().list(...call),
+    deleteAll: (...call) => next().deleteAll(...call),
+    async expire(before) {
+      for (const store of stores) await store.expire(before);
+    },
+    usage: async (prefix) => (stores.length === 1 ? stores[0].usage(prefix) : undefined),
+    freeBytes: () => next().freeBytes(),
+    check: () => next().check(),
+    async close() {
+      for (const store of stores) await store.close();
+    },
+  };
+}
+
 function stage(store: ObjectStore, path: string, id: string, bytes: Buffer): Promise<unknown> {
   return store.stage(path, id, inPieces(bytes), { bytesMax: MANY, bytes: bytes.length });
 }

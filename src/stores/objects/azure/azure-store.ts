@@ -18,7 +18,8 @@ import {
 } from '../../../core/files/object-store.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
-import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
+import { Staging } from '../disk/staging.ts';
+import { STAGING_FOLDER } from '../disk/unfinished.ts';
 import { PathLocks } from '../path-locks.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
@@ -49,13 +50,13 @@ export async function openAzureStore(parts: AzureStoreParts): Promise<AzureStore
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const turns = new DiskTurns(folder);
   // Removes what a crash has left.
-  const staging = await Staging.open(folder, turns);
+  const locks = new PathLocks();
+  const staging = await Staging.open({ folder, turns, locks, dropped: () => {} });
   const client = new StoreClient(parts);
   const service = new BlobService({
     ...{ endpoint: account.endpoint, container, client, now: () => clock.now() },
     sign: (...request) => ({ Authorization: sharedKey(account, ...request) }),
   });
-  const locks = new PathLocks();
   const places = new Gate(limits.fileStorePutsMax);
 
   /** @throws ObjectError */

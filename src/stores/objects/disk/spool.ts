@@ -12,7 +12,7 @@ import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { writeDurably } from './file-writer.ts';
-import { readRegion } from './staged-blocks.ts';
+import { readRegion } from './read-region.ts';
 
 /** Content that can be read from any place, as often as is wanted. */
 export interface Spooled {

@@ -10,26 +10,23 @@ import { type FileHandle, mkdir, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
+import type { BlockPlaces } from './block-bounds.ts';
+import { type BlockLine, lineOfBlock, parsedIndex, pathLine } from './block-lines.ts';
+import { BlockList } from './block-list.ts';
 import { discard } from './discard.ts';
 import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { writeDurably } from './file-writer.ts';
 import { contiguousBytes, Placement, type Region } from './placement.ts';
-
-/** Where blocks are counted beside those of other objects. */
-export interface BlockPlaces {
-  /** False = there is none. */
-  take(): boolean;
-  give(count: number): void;
-}
+import type { BlockContent, Blocks } from './unfinished.ts';
 
 interface Files {
   readonly data: FileHandle;
   readonly index: FileHandle;
 }
 
-export class StagedBlocks {
+export class StagedBlocks implements Blocks {
   readonly objectPath: string;
   readonly #folder: string;
   readonly #turns: DiskTurns;
@@ -60,15 +57,14 @@ export class StagedBlocks {
     placesOf: (objectPath: string) => BlockPlaces,
   ): Promise<StagedBlocks | undefined> {
     const text = await readFile(path.join(folder, 'index'), 'utf8').catch(() => '');
-    const [first, ...lines] = text.split('\n').map(parsedLine);
-    if (typeof first?.path !== 'string') return undefined;
-    const staged = new StagedBlocks(first.path, folder, turns, placesOf(first.path));
-    for (const line of lines) {
-      if (typeof line?.id !== 'string' || typeof line.offset !== 'number' || typeof line.bytes !== 'number') continue;
+    const index = parsedIndex(text);
+    if (index === undefined) return undefined;
+    const staged = new StagedBlocks(index.path, folder, turns, placesOf(index.path));
+    for (const { id, offset, bytes } of index.blocks) {
       // Those that are there are kept, whether there is a place for them or not.
       staged.#takePlace();
-      staged.#keep(line.id, { offset: line.offset, bytes: line.bytes });
-      staged.#placement.take({ offset: line.offset, bytes: line.bytes });
+      staged.#keep(id, { offset, bytes });
+      staged.#placement.take({ offset, bytes });
     }
     return staged;
   }
@@ -77,8 +73,12 @@ export class StagedBlocks {
     return this.#bytes;
   }
 
+  get isEmpty(): boolean {
+    return this.#blocks.size === 0;
+  }
+
   /** Durable when it resolves. @throws ObjectError */
-  async write(id: string, source: ByteSource, bytes: number, offsetMax: number): Promise<void> {
+  async write(id: string, { source, bytes, offsetMax }: BlockContent): Promise<void> {
     const [known] = this.#blocks.keys();
     if (known !== undefined && known.length !== id.length) throw new ObjectError('blockId');
     if (this.#count + this.#writing.size >= limits.fileBlocksStagedMax) throw new ObjectError('tooManyBlocks');
@@ -132,32 +132,26 @@ export class StagedBlocks {
     await Promise.allSettled([...this.#writing]);
   }
 
-  /** @throws ObjectError unknownBlock */
-  regions(ids: readonly string[]): readonly Region[] {
-    return ids.map((id) => {
+  async list(ids: readonly string[]): Promise<BlockList> {
+    const regions = ids.map((id) => {
       const region = this.#blocks.get(id);
       if (region === undefined) throw new ObjectError('unknownBlock');
       return region;
     });
+    const { data } = await this.#open();
+    return new BlockList(
+      regions.map((region) => ({ ...region, data })),
+      this.#turns,
+    );
   }
 
-  /**
-   * The file of bytes as the object itself, where the regions are its beginning without a gap: cut to their length, durable;
-   * undefined where they must be copied.
-   */
-  async asObject(regions: readonly Region[]): Promise<string | undefined> {
+  async asObject({ regions }: BlockList): Promise<string | undefined> {
     const bytes = contiguousBytes(regions);
     if (bytes === undefined) return undefined;
     const { data } = await this.#open();
     await data.truncate(bytes);
     await this.#turns.run(() => data.datasync());
     return path.join(this.#folder, 'data');
-  }
-
-  /** The regions' bytes, one after the other. */
-  async *content(regions: readonly Region[]): AsyncGenerator<Uint8Array> {
-    const { data } = await this.#open();
-    for (const { offset, bytes } of regions) yield* readRegion(data, offset, bytes, this.#turns);
   }
 
   /** Several blocks may come at once: the first opens the files for all. */
@@ -173,14 +167,14 @@ export class StagedBlocks {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const data = await open(path.join(this.#folder, 'data'), constants.O_RDWR | constants.O_CREAT, 0o600);
     const index = await open(path.join(this.#folder, 'index'), 'a', 0o600);
-    if ((await index.stat()).size === 0) await index.appendFile(lineOf({ path: this.objectPath }));
+    if ((await index.stat()).size === 0) await index.appendFile(pathLine(this.objectPath));
     return { data, index };
   }
 
-  #append(line: Readonly<Record<string, unknown>>): Promise<void> {
+  #append(line: BlockLine): Promise<void> {
     const appended = this.#appending.then(async () => {
       const { index } = await this.#open();
-      await index.appendFile(lineOf(line));
+      await index.appendFile(lineOfBlock(line));
       await this.#turns.run(() => index.datasync());
     });
     this.#appending = appended.catch(() => {});
@@ -209,52 +203,5 @@ export class StagedBlocks {
     await rm(this.#folder, { recursive: true, force: true });
     if (this.#taken > 0) this.#places.give(this.#taken);
     this.#taken = 0;
-  }
-}
-
-/** The bytes of a part of a file. A piece is good until the next one is asked for, and that one is read meanwhile. */
-export async function* readRegion(
-  handle: FileHandle,
-  offset: number,
-  bytes: number,
-  turns: DiskTurns,
-): AsyncGenerator<Uint8Array> {
-  const end = offset + bytes;
-  const read = async (buffer: Buffer, at: number): Promise<Uint8Array> => {
-    const wanted = Math.min(buffer.length, end - at);
-    const { bytesRead } = await turns.run(() => handle.read(buffer, 0, wanted, at));
-    if (bytesRead === 0 && wanted > 0) throw new ObjectError('unavailable', 'a file is shorter than it was');
-    return buffer.subarray(0, bytesRead);
-  };
-  let [given, filling] = [turns.pieces.take(limits.filePieceBytes), turns.pieces.take(limits.filePieceBytes)];
-  let next = read(given, offset);
-  try {
-    for (let at = offset; at < end; ) {
-      const piece = await next;
-      at += piece.length;
-      [given, filling] = [filling, given];
-      next = read(given, at);
-      // A caller that stops now never asks for it.
-      next.catch(() => {});
-      yield piece;
-    }
-  } finally {
-    await next.catch(() => {});
-    turns.pieces.giveBack(given);
-    turns.pieces.giveBack(filling);
-  }
-}
-
-function lineOf(value: Readonly<Record<string, unknown>>): string {
-  return `${JSON.stringify(value)}\n`;
-}
-
-/** A line that a crash has torn, or that is not one, is none. */
-function parsedLine(line: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
   }
 }

@@ -1,35 +1,40 @@
-import { createHash } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { limits } from '../../../base/limits.ts';
-import { Shares } from '../../../base/shares.ts';
 import { ObjectError } from '../../../core/files/object-store.ts';
 import type { PathLocks } from '../path-locks.ts';
+import { BlockBounds } from './block-bounds.ts';
+import { BlockList } from './block-list.ts';
 import type { DiskTurns } from './disk-turns.ts';
-import { type BlockPlaces, StagedBlocks } from './staged-blocks.ts';
+import { StagedBlocks } from './staged-blocks.ts';
+import { type BlockContent, type Blocks, type Dropped, folderOfBlocks, type Unfinished } from './unfinished.ts';
 
-export const STAGING_FOLDER = '.staging';
+/** What both kinds of staging are made of. */
+export interface StagingParts {
+  /** Of the blocks of all objects; it is there. */
+  readonly folder: string;
+  readonly turns: DiskTurns;
+  /** Of the objects' paths. */
+  readonly locks: PathLocks;
+  readonly dropped: Dropped;
+}
 
-/** All unfinished objects of a folder store. */
-export class Staging {
-  readonly #folder: string;
-  readonly #turns: DiskTurns;
+/** All unfinished objects of a folder that nobody else uses: which blocks there are is known without asking the disk. */
+export class Staging implements Unfinished {
+  readonly #parts: StagingParts;
   readonly #byPath = new Map<string, StagedBlocks>();
-  /** How many of them are of each device. */
-  readonly #countOf = new Map<string, number>();
-  readonly #blocks = new Shares({ max: limits.fileBlocksInAllMax, perKeyMax: limits.fileBlocksPerDeviceMax });
+  readonly #bounds = new BlockBounds();
 
-  constructor(folder: string, turns: DiskTurns) {
-    this.#folder = folder;
-    this.#turns = turns;
+  private constructor(parts: StagingParts) {
+    this.#parts = parts;
   }
 
   /** What an earlier run has left: blocks are kept, the rest of unfinished work is removed. */
-  static async open(folder: string, turns: DiskTurns): Promise<Staging> {
-    const staging = new Staging(folder, turns);
+  static async open(parts: StagingParts): Promise<Staging> {
+    const { folder, turns } = parts;
+    const staging = new Staging(parts);
     for (const name of await readdir(folder)) {
       const staged = await StagedBlocks.reopen(path.join(folder, name), turns, (objectPath) =>
-        staging.#placesOf(objectPath),
+        staging.#bounds.placesOf(objectPath),
       );
       // Whose bytes have become an object, or whose index a crash has torn in its first line, is nothing any more.
       const hasData = await stat(path.join(folder, name, 'data')).catch(() => undefined);
@@ -39,88 +44,82 @@ export class Staging {
     return staging;
   }
 
-  /** @throws ObjectError full: the device has so many unfinished ones */
-  of(objectPath: string): StagedBlocks {
-    const known = this.#byPath.get(objectPath);
-    if (known !== undefined) return known;
-    if ((this.#countOf.get(deviceOf(objectPath)) ?? 0) >= limits.fileUnfinishedPerDeviceMax)
-      throw new ObjectError('full', 'too many unfinished files');
-    const staged = new StagedBlocks(objectPath, this.#folderOf(objectPath), this.#turns, this.#placesOf(objectPath));
-    this.#add(staged);
-    return staged;
-  }
-
-  /** Undefined = nothing is staged under the path. */
-  find(objectPath: string): StagedBlocks | undefined {
-    return this.#byPath.get(objectPath);
-  }
-
-  all(): readonly StagedBlocks[] {
+  /** What there is. */
+  all(): readonly { readonly objectPath: string; readonly bytes: number }[] {
     return [...this.#byPath.values()];
   }
 
-  bytesOf(objectPath: string): number {
+  async write(objectPath: string, id: string, content: BlockContent): Promise<void> {
+    await this.#of(objectPath).write(id, content);
+  }
+
+  async blocks(objectPath: string): Promise<Blocks> {
+    // No block, no entry: but an object of none may be wanted.
+    return this.#byPath.get(objectPath) ?? noBlocks(this.#parts.turns);
+  }
+
+  async bytesOf(objectPath: string): Promise<number> {
     return this.#byPath.get(objectPath)?.bytes ?? 0;
   }
 
-  /** The caller works on the object alone. @param dropped is told how many bytes are not there any more. */
-  async drop(objectPath: string, dropped: (bytes: number) => void): Promise<void> {
+  async drop(objectPath: string): Promise<void> {
     const staged = this.#byPath.get(objectPath);
     if (staged === undefined) return;
     // What cannot be removed now is so at a later call.
     await staged.remove();
     this.#byPath.delete(objectPath);
-    const device = deviceOf(objectPath);
-    const left = (this.#countOf.get(device) ?? 0) - 1;
-    if (left > 0) this.#countOf.set(device, left);
-    else this.#countOf.delete(device);
-    dropped(staged.bytes);
+    this.#bounds.ended(objectPath);
+    this.#parts.dropped(objectPath, staged.bytes);
   }
 
-  /**
-   * Drops those in which nothing was staged since `before` (UTC milliseconds). Where a client is at work it is left for the next
-   * time: one that sends a block slowly does not hold up all others.
-   */
-  async expire(before: number, locks: PathLocks, dropped: (objectPath: string, bytes: number) => void): Promise<void> {
+  async expire(before: number): Promise<void> {
+    const { folder, locks } = this.#parts;
     for (const { objectPath } of this.all()) {
       if (locks.isUsed(objectPath)) continue;
       await locks.run(objectPath, async () => {
-        const found = await stat(path.join(this.#folderOf(objectPath), 'index')).catch(() => undefined);
+        const found = await stat(path.join(folderOfBlocks(folder, objectPath), 'index')).catch(() => undefined);
         if (found !== undefined && found.mtimeMs >= before) return;
-        await this.drop(objectPath, (bytes) => dropped(objectPath, bytes));
+        await this.drop(objectPath);
       });
     }
   }
 
-  /** Drops those whose paths begin with `prefix`, in the same way. */
-  async dropAll(prefix: string, locks: PathLocks, dropped: (objectPath: string, bytes: number) => void): Promise<void> {
+  async dropAll(prefix: string): Promise<void> {
     for (const { objectPath } of this.all()) {
-      if (!objectPath.startsWith(prefix)) continue;
-      await locks.run(objectPath, () => this.drop(objectPath, (bytes) => dropped(objectPath, bytes)));
+      if (objectPath.startsWith(prefix)) await this.#parts.locks.run(objectPath, () => this.drop(objectPath));
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.all().map((staged) => staged.close()));
+    await Promise.all([...this.#byPath.values()].map((staged) => staged.close()));
+  }
+
+  /** @throws ObjectError full */
+  #of(objectPath: string): StagedBlocks {
+    const known = this.#byPath.get(objectPath);
+    if (known !== undefined) return known;
+    this.#bounds.demand(objectPath);
+    const { folder, turns } = this.#parts;
+    const places = this.#bounds.placesOf(objectPath);
+    const staged = new StagedBlocks(objectPath, folderOfBlocks(folder, objectPath), turns, places);
+    this.#add(staged);
+    return staged;
   }
 
   #add(staged: StagedBlocks): void {
-    const known = this.#byPath.has(staged.objectPath);
+    if (!this.#byPath.has(staged.objectPath)) this.#bounds.begun(staged.objectPath);
     this.#byPath.set(staged.objectPath, staged);
-    const device = deviceOf(staged.objectPath);
-    if (!known) this.#countOf.set(device, (this.#countOf.get(device) ?? 0) + 1);
-  }
-
-  #placesOf(objectPath: string): BlockPlaces {
-    const device = deviceOf(objectPath);
-    return { take: () => this.#blocks.take(device), give: (count) => this.#blocks.give(device, count) };
-  }
-
-  #folderOf(objectPath: string): string {
-    return path.join(this.#folder, createHash('sha256').update(objectPath).digest('hex').slice(0, 32));
   }
 }
 
-function deviceOf(objectPath: string): string {
-  return objectPath.slice(0, objectPath.indexOf('/'));
+function noBlocks(turns: DiskTurns): Blocks {
+  return {
+    isEmpty: true,
+    async list(ids) {
+      if (ids.length > 0) throw new ObjectError('unknownBlock');
+      return new BlockList([], turns);
+    },
+    asObject: async () => undefined,
+    close: async () => {},
+  };
 }

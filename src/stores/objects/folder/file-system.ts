@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { STAGING_FOLDER } from '../disk/staging.ts';
+import { STAGING_FOLDER } from '../disk/unfinished.ts';
 
 /** The files of all devices, by the name of the device's folder. */
 export async function* filesIn(folder: string): AsyncGenerator<{ readonly group: string; readonly bytes: number }> {
@@ -14,16 +14,6 @@ export async function* filesIn(folder: string): AsyncGenerator<{ readonly group:
       const found = await stat(path.join(folder, group, entry.name)).catch(() => undefined);
       if (found !== undefined) yield { group, bytes: found.size };
     }
-  }
-}
-
-/** Makes a file's attributes, or the names in a folder, durable. */
-export async function syncFile(name: string): Promise<void> {
-  const handle = await open(name, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 

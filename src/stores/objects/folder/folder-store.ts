@@ -3,7 +3,7 @@
  *
  *     <device>/<name>            the object's bytes, nothing else
  *     <device>/.facts/<name>     content type, MD5, the whole path (`facts.ts`)
- *     .staging/…                 what is not an object yet (`staged-blocks.ts`)
+ *     .staging/…                 what is not an object yet (`staged-blocks.ts`; where processes share the folder: `own-blocks.ts`)
  *
  * An object gets its name by a rename, when it is whole and durable: a crash leaves all of it or nothing.
  */
@@ -39,36 +39,38 @@ import { discard } from '../disk/discard.ts';
 import { diskError } from '../disk/disk-error.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
 import { writeDurably } from '../disk/file-writer.ts';
-import { readRegion } from '../disk/staged-blocks.ts';
-import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
+import { openUnfinished } from '../disk/open-unfinished.ts';
+import { readRegion } from '../disk/read-region.ts';
+import { syncFile } from '../disk/sync-file.ts';
+import { STAGING_FOLDER } from '../disk/unfinished.ts';
 import { PathLocks } from '../path-locks.ts';
 import { UsageCounts } from '../usage.ts';
 import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
 import { decodedName, fileNameOf, folderNameOf } from './file-names.ts';
-import { absent, doesFoldCase, filesIn, READ_FLAGS, syncFile } from './file-system.ts';
-import { OldFiles } from './old-files.ts';
+import { absent, doesFoldCase, filesIn, READ_FLAGS } from './file-system.ts';
+import { OldFiles, type ReplacedFiles, removedFiles } from './old-files.ts';
 
 export interface FolderStoreParts {
   /** Made where it is missing. */
   readonly folder: string;
   readonly clock: Clock;
+  /** Other processes may use it at the same time. Default: false. */
+  readonly isShared?: boolean;
 }
 
 /** @throws Error whose message says what to do, when the folder cannot be used. */
-export async function openFolderStore({ folder, clock }: FolderStoreParts): Promise<ObjectStore> {
+export async function openFolderStore({ folder, clock, isShared = false }: FolderStoreParts): Promise<ObjectStore> {
   await mkdir(path.join(folder, STAGING_FOLDER), { recursive: true, mode: 0o700 });
   const foldsCase = await doesFoldCase(folder);
   const turns = new DiskTurns(folder);
-  const staging = await Staging.open(path.join(folder, STAGING_FOLDER), turns);
   const usage = new UsageCounts({
     groupOf: (objectPath) => folderNameOf(objectPath.split('/')[0], foldsCase),
     entries: () => filesIn(folder),
   });
   const locks = new PathLocks();
-  const oldFiles = new OldFiles(path.join(folder, STAGING_FOLDER), turns);
-  for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
+  const staging = await openUnfinished({ folder: path.join(folder, STAGING_FOLDER), turns, locks, usage, isShared });
+  const oldFiles: ReplacedFiles = isShared ? removedFiles : new OldFiles(path.join(folder, STAGING_FOLDER), turns);
 
-  const freed = (objectPath: string, bytes: number): void => usage.add(objectPath, -bytes, 0);
   const placesOf = (objectPath: string) => {
     const name = fileNameOf(objectPath, foldsCase);
     const parent = path.join(folder, name.folder);
@@ -169,7 +171,7 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
           await writeFile(file, checked.source, options.bytes ?? 0, turns);
           return await locks.run(objectPath, async () => {
             const facts = await publish(objectPath, file, options);
-            await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
+            await staging.drop(objectPath);
             return facts;
           });
         } finally {
@@ -182,9 +184,8 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
         const checked = checkedSource(source, options);
         // Where a block lies beyond all that an object may hold, it is only put elsewhere.
         const offsetMax = options.bytesMax + (await staging.bytesOf(objectPath));
-        await locks.share(objectPath, async () => {
-          await staging.of(objectPath).write(id, checked.source, options.bytes, offsetMax);
-        });
+        const content = { source: checked.source, bytes: options.bytes, offsetMax };
+        await locks.share(objectPath, () => staging.write(objectPath, id, content));
         usage.add(objectPath, options.bytes, 0);
         return { bytes: options.bytes };
       }),
@@ -192,28 +193,25 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
     commit: (objectPath, ids, options) =>
       guarded(() =>
         locks.run(objectPath, async () => {
-          // No block, no entry: but an object of none may be wanted.
-          const staged = ids.length === 0 ? staging.of(objectPath) : staging.find(objectPath);
-          if (staged === undefined) throw new ObjectError('unknownBlock');
-          const regions = staged.regions(ids);
-          const bytes = regions.reduce((sum, region) => sum + region.bytes, 0);
-          if (bytes > options.bytesMax) throw new ObjectError('tooLarge');
-          checkCondition(options.condition, await head(objectPath));
+          const blocks = await staging.blocks(objectPath);
           const copy = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
           try {
-            const whole = await staged.asObject(regions);
-            if (whole === undefined) await writeFile(copy, staged.content(regions), bytes, turns);
+            const list = await blocks.list(ids);
+            if (list.bytes > options.bytesMax) throw new ObjectError('tooLarge');
+            checkCondition(options.condition, await head(objectPath));
+            const whole = await blocks.asObject(list);
+            if (whole === undefined) await writeFile(copy, list.read(), list.bytes, turns);
             const facts = await publish(objectPath, whole ?? copy, options);
-            await staging.drop(objectPath, (bytes) => usage.add(objectPath, -bytes, 0));
+            await staging.drop(objectPath);
             return facts;
           } finally {
-            await staged.close();
+            await blocks.close();
             await discard(copy, turns);
           }
         }),
       ),
 
-    stagedBytes: async (objectPath) => staging.bytesOf(objectPath),
+    stagedBytes: (objectPath) => staging.bytesOf(objectPath),
     head: (objectPath) => guarded(() => head(objectPath)),
 
     read: (objectPath, range) =>
@@ -253,11 +251,11 @@ export async function openFolderStore({ folder, clock }: FolderStoreParts): Prom
       guarded(async () => {
         const found = await matching(prefix);
         for (const object of found) await locks.run(object.path, () => remove(object.path));
-        await staging.dropAll(prefix, locks, freed);
+        await staging.dropAll(prefix);
         return found.length;
       }),
 
-    expire: (before) => guarded(() => staging.expire(before, locks, freed)),
+    expire: (before) => guarded(() => staging.expire(before)),
     usage: (prefix) => guarded(() => usage.of(prefix)),
     async freeBytes() {
       const { bavail, bsize } = await statfs(folder);

@@ -5,7 +5,26 @@ import path from 'node:path';
 import { discard } from '../disk/discard.ts';
 import type { DiskTurns } from '../disk/disk-turns.ts';
 
-export class OldFiles {
+/** What becomes of a file that loses its name. */
+export interface ReplacedFiles {
+  /** Said before the file is opened to be read; the returned function says that it is closed. */
+  reads(file: string): () => void;
+  /** Has `lose` take the file its name, and frees its room behind that. */
+  lost(file: string, lose: () => Promise<unknown>): Promise<void>;
+}
+
+/**
+ * Where other processes may be reading it: the file system frees it when the last one has closed it. That takes long for gigabytes,
+ * but where processes share files the event log is on other disks.
+ */
+export const removedFiles: ReplacedFiles = {
+  reads: () => () => {},
+  async lost(_file, lose) {
+    await lose();
+  },
+};
+
+export class OldFiles implements ReplacedFiles {
   readonly #folder: string;
   readonly #turns: DiskTurns;
   /** By the name that a file has, or had when it was opened. */
@@ -17,7 +36,6 @@ export class OldFiles {
     this.#turns = turns;
   }
 
-  /** Said before the file is opened to be read; the returned function says that it is closed. */
   reads(file: string): () => void {
     this.#readers.set(file, (this.#readers.get(file) ?? 0) + 1);
     return () => {
@@ -27,7 +45,6 @@ export class OldFiles {
     };
   }
 
-  /** Has `lose` take the file its name, and frees its room behind that. */
   async lost(file: string, lose: () => Promise<unknown>): Promise<void> {
     const aside = path.join(this.#folder, `gone-${randomUUID()}`);
     // No file, or a file system without second names: what is lost is freed at once.

@@ -20,8 +20,9 @@ import {
 } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
+import { openUnfinished } from '../disk/open-unfinished.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
-import { STAGING_FOLDER, Staging } from '../disk/staging.ts';
+import { STAGING_FOLDER } from '../disk/unfinished.ts';
 import { PathLocks } from '../path-locks.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
@@ -37,6 +38,8 @@ export interface S3StoreParts {
   /** Where blocks lie, and files on their way to the bucket. Made where it is missing. */
   readonly folder: string;
   readonly clock: Clock;
+  /** Other processes may use the folder at the same time. Default: false. */
+  readonly isShared?: boolean;
   observe(outcome: Outcome, seconds: number): void;
 }
 
@@ -51,7 +54,6 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
   const folder = path.join(parts.folder, STAGING_FOLDER);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const turns = new DiskTurns(folder);
-  const staging = await Staging.open(folder, turns);
   const client = new StoreClient(parts);
   const service = new S3Service({ bucket, client, now: () => clock.now() });
   const locks = new PathLocks();
@@ -65,7 +67,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
       for await (const { path: objectPath, bytes } of keys('')) yield { group: groupOf(objectPath), bytes };
     },
   });
-  for (const staged of staging.all()) usage.add(staged.objectPath, staged.bytes, 0);
+  const staging = await openUnfinished({ folder, turns, locks, usage, isShared: parts.isShared ?? false });
 
   async function* keys(prefix: string) {
     let after: string | undefined;
@@ -129,9 +131,6 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     }
   }
 
-  const freed = (objectPath: string, bytes: number): void => usage.add(objectPath, -bytes, 0);
-  const drop = (objectPath: string): Promise<void> => staging.drop(objectPath, (bytes) => freed(objectPath, bytes));
-
   /** The caller holds the path's lock. */
   async function remove(objectPath: string, condition: Condition = {}): Promise<boolean> {
     const found = await service.head(objectPath);
@@ -151,7 +150,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
       return spooling(folder, turns, source, options, (content) =>
         locks.run(objectPath, async () => {
           const facts = await store(objectPath, content, options);
-          await drop(objectPath);
+          await staging.drop(objectPath);
           return facts;
         }),
       );
@@ -159,35 +158,34 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
 
     async stage(objectPath, id, source, options) {
       const checked = checkedSource(source, options);
-      const offsetMax = options.bytesMax + staging.bytesOf(objectPath);
-      await locks.share(objectPath, () => staging.of(objectPath).write(id, checked.source, options.bytes, offsetMax));
+      const offsetMax = options.bytesMax + (await staging.bytesOf(objectPath));
+      const content = { source: checked.source, bytes: options.bytes, offsetMax };
+      await locks.share(objectPath, () => staging.write(objectPath, id, content));
       usage.add(objectPath, options.bytes, 0);
       return { bytes: options.bytes };
     },
 
     commit: (objectPath, ids, options) =>
       locks.run(objectPath, async () => {
-        const staged = staging.of(objectPath);
-        // S3 may need longer than a client waits: the list that comes again is the same one.
-        if (staged.bytes === 0 && committed.has(objectPath, ids)) {
-          const found = await head(objectPath);
-          if (found !== undefined && committed.etagOf(objectPath) === found.etag) return found;
-        }
-        const regions = staged.regions(ids);
-        const bytes = regions.reduce((sum, region) => sum + region.bytes, 0);
-        if (bytes > options.bytesMax) throw new ObjectError('tooLarge');
+        const blocks = await staging.blocks(objectPath);
         try {
-          const read: Spooled['read'] = (offset, count) => staged.content(partOf(regions, offset, count));
-          const facts = await store(objectPath, { bytes, read }, options);
+          // S3 may need longer than a client waits: the list that comes again is the same one.
+          if (blocks.isEmpty && committed.has(objectPath, ids)) {
+            const found = await head(objectPath);
+            if (found !== undefined && committed.etagOf(objectPath) === found.etag) return found;
+          }
+          const list = await blocks.list(ids);
+          if (list.bytes > options.bytesMax) throw new ObjectError('tooLarge');
+          const facts = await store(objectPath, list, options);
           committed.add(objectPath, ids, facts.etag);
-          await drop(objectPath);
+          await staging.drop(objectPath);
           return facts;
         } finally {
-          await staged.close();
+          await blocks.close();
         }
       }),
 
-    stagedBytes: async (objectPath) => staging.bytesOf(objectPath),
+    stagedBytes: (objectPath) => staging.bytesOf(objectPath),
     head,
     read: (objectPath, range) => service.read(objectPath, range),
     delete: (objectPath, condition) => locks.run(objectPath, () => remove(objectPath, condition)),
@@ -210,12 +208,12 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
       for await (const object of keys(prefix)) {
         if (await locks.run(object.path, () => remove(object.path))) count += 1;
       }
-      await staging.dropAll(prefix, locks, freed);
+      await staging.dropAll(prefix);
       return count;
     },
 
     async expire(before) {
-      await staging.expire(before, locks, freed);
+      await staging.expire(before);
       await left.abort(before);
     },
     usage: (prefix) => usage.of(prefix),
@@ -232,21 +230,3 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
 }
 
 const factsOf = ({ mark: _, ...facts }: S3Facts): ObjectFacts => facts;
-
-interface Region {
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-/** What lies in the regions, put one behind the other, from `offset` on. */
-function partOf(regions: readonly Region[], offset: number, bytes: number): readonly Region[] {
-  const part: Region[] = [];
-  let begin = 0;
-  for (const region of regions) {
-    const from = Math.max(offset, begin);
-    const to = Math.min(offset + bytes, begin + region.bytes);
-    if (from < to) part.push({ offset: region.offset + from - begin, bytes: to - from });
-    begin += region.bytes;
-  }
-  return part;
-}

@@ -16,9 +16,10 @@ import { discard } from '../disk/discard.ts';
 import { diskError } from '../disk/disk-error.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
 import { writeDurably } from '../disk/file-writer.ts';
-import { readRegion } from '../disk/staged-blocks.ts';
-import { STAGING_FOLDER } from '../disk/staging.ts';
-import { absent, READ_FLAGS, syncFile } from '../folder/file-system.ts';
+import { readRegion } from '../disk/read-region.ts';
+import { syncFile } from '../disk/sync-file.ts';
+import { STAGING_FOLDER } from '../disk/unfinished.ts';
+import { absent, READ_FLAGS } from '../folder/file-system.ts';
 
 export type TreeStore = Pick<ObjectStore, 'kind' | 'put' | 'head' | 'read' | 'check' | 'close'>;
 

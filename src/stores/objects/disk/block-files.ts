@@ -1,0 +1,90 @@
+/**
+ * The files of one object's blocks where several processes stage them. Each process has a pair of its own, of names that
+ * nobody else makes, and reads all of them:
+ *
+ *     .staging/<sum of the path>/data-<uuid>     its blocks
+ *     .staging/<sum of the path>/index-<uuid>    {"path":…}, then {"id":…,"offset":…,"bytes":…,"order":…} for each block
+ *
+ * `data` and `index`, which a process has made that had the folder for itself, are a pair like any other.
+ */
+import { open, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { type BlockLine, lastBlock, parsedIndex } from './block-lines.ts';
+import { syncFile } from './sync-file.ts';
+
+/** Longer than the longest path's line, and than two lines of blocks. */
+const PART_BYTES = 8192;
+
+/** Names of files in a folder; none where it is not there. */
+export async function namesIn(folder: string): Promise<readonly string[]> {
+  return readdir(folder).catch((error) => {
+    if (isAbsent(error)) return [];
+    throw error;
+  });
+}
+
+export const isIndex = (name: string): boolean => /^index(-|$)/.test(name);
+export const isData = (name: string): boolean => /^data(-|$)/.test(name);
+/** Name of the data that an index tells of. */
+export const dataOf = (index: string): string => index.replace(/^index/, 'data');
+
+/** The last block of each pair other than `own` (an index). */
+export async function lastBlocksIn(folder: string, own: string): Promise<readonly BlockLine[]> {
+  const others = (await namesIn(folder)).filter((name) => isIndex(name) && name !== own);
+  const texts = await Promise.all(others.map((name) => partOf(path.join(folder, name), 'end')));
+  return texts.flatMap((text) => lastBlock(text) ?? []);
+}
+
+/** The path of the object whose blocks lie in a folder; undefined = it cannot be known. */
+export async function pathIn(folder: string): Promise<string | undefined> {
+  for (const name of (await namesIn(folder)).filter(isIndex)) {
+    const index = parsedIndex(await partOf(path.join(folder, name), 'begin'));
+    if (index !== undefined) return index.path;
+  }
+  return undefined;
+}
+
+/**
+ * Removes files of blocks and the folder, where that is empty then. All data go first: where it ends in the middle, a list finds
+ * the newest block of each id, or that its bytes are gone, and never an older one in its place. Nothing is cut: another
+ * process may be reading it, or giving it an object's name.
+ */
+export async function removeBlocks(folder: string, names: readonly string[]): Promise<void> {
+  const data = names.filter(isData);
+  for (const name of data) await rm(path.join(folder, name), { force: true });
+  const indexes = names.filter(isIndex);
+  if (data.length > 0 && indexes.length > 0) await syncFile(folder).catch(orAbsent);
+  for (const name of indexes) await rm(path.join(folder, name), { force: true });
+  // Whoever begins anew in it meanwhile keeps it.
+  await rmdir(folder).catch(() => {});
+}
+
+/** When a file was last written or renamed, UTC milliseconds; undefined = it is not there. */
+export async function lastChange(file: string): Promise<number | undefined> {
+  const found = await stat(file).catch(orAbsent);
+  return found && Math.max(found.mtimeMs, found.ctimeMs);
+}
+
+/** For `catch`: what another process has removed is not there. @throws every other failure */
+export function orAbsent(error: unknown): undefined {
+  if (isAbsent(error)) return undefined;
+  throw error;
+}
+
+function isAbsent(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ESTALE';
+}
+
+async function partOf(file: string, which: 'begin' | 'end'): Promise<string> {
+  const handle = await open(file).catch(orAbsent);
+  if (handle === undefined) return '';
+  try {
+    const { size } = await handle.stat();
+    const position = which === 'begin' ? 0 : Math.max(0, size - PART_BYTES);
+    const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(Math.min(size, PART_BYTES)), position });
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
