@@ -1,14 +1,14 @@
 /** A hub with `storage` `cluster`, over a real broker and a real database: what each of them, and the hub, may do without loss. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { signSas } from '../../src/api/sas.ts';
 import { apiOf } from '../drivers/api.ts';
+import { databaseLink } from '../drivers/database-link.ts';
 import { runMooring, startHub, type TestHub } from '../drivers/hub.ts';
 import { kafkaMissing, startKafka, type TestKafka } from '../drivers/kafka.ts';
 import { until } from '../drivers/until.ts';
@@ -135,11 +135,11 @@ test('a hub on Kafka and PostgreSQL is killed, and its broker is: nothing acknow
   await kafka.kill(1);
   const health = async () => (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/readyz`)).status;
   await until('the hub is not ready without its broker', async () => (await health()) === 503);
-  const { admin } = hub.endpoints.ports;
-  const checks = async (): Promise<string> => (await fetch(`http://127.0.0.1:${admin}/readyz`)).text();
-  await until('its clock is no fault of its own', async () =>
-    /^warn clock: the brokers give no time/m.test(await checks()),
-  );
+  // Longer than a check may be silent, and than a request to a broker is tried for.
+  for (const end = Date.now() + 15_000; Date.now() < end; await sleep(500)) {
+    const checks = await (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/readyz`)).text();
+    assert.doesNotMatch(checks, /clock:/, 'its clock is not what is wrong');
+  }
   await until('the metrics say nothing of its disk', async () => (await topicBytes(hub)) === undefined);
   const before = publishers.map((each) => each.acknowledgedCount);
   await kafka.restart(1);
@@ -195,44 +195,44 @@ test('without its database the hub goes on taking telemetry, says what is wrong,
   skip,
 }, async (t) => {
   await using kafka = await startKafka();
-  const { hostname, port } = new URL(String(postgres));
-  const through = new Set<net.Socket>();
-  const proxy = net.createServer((client) => {
-    const server = net.connect(Number(port), hostname);
-    for (const socket of [client, server]) {
-      through.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => through.delete(socket));
-    }
-    client.pipe(server).pipe(client);
-    client.on('close', () => server.destroy());
-    server.on('close', () => client.destroy());
-  });
-  proxy.listen(0, '127.0.0.1');
-  await once(proxy, 'listening');
-  const at = (proxy.address() as AddressInfo).port;
-  t.after(() => proxy.close());
-  const url = new URL(String(postgres));
-  url.host = `127.0.0.1:${at}`;
+  const link = await databaseLink(String(postgres));
+  t.after(() => link.cut());
   const args = argsFor(kafka).map((each) => (each === SCHEMA ? `${SCHEMA}_away` : each));
-  await using hub = await startHub({ args, env: { MOORING_POSTGRES_URL: url.href } });
+  await using hub = await startHub({ args, env: { MOORING_POSTGRES_URL: link.url } });
   const publishers = await publishersOf(hub);
   await Promise.all(publishers.map((each) => each.start(hub.endpoints.ports.mqtt as number)));
   await moreThan(publishers, 100);
-  proxy.close();
-  for (const socket of through) socket.destroy();
+  link.cut();
   const readyz = async (): Promise<string> =>
     (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/readyz`)).text();
   await until('health says so', async () => /PostgreSQL cannot be written/.test(await readyz()));
   const before = Math.max(...publishers.map((each) => each.acknowledgedCount));
   await moreThan(publishers, before + 100);
-  proxy.listen(at, '127.0.0.1');
+  link.mend();
   await until('the hub is ready again', async () => !/PostgreSQL/.test(await readyz()), { withinMs: 60_000 });
   const api = apiOf(hub);
   await api.devices.create('later', {});
   api.close();
   await Promise.all(publishers.map((each) => each.finish()));
   assertKept(await readAll(hub), publishers);
+});
+
+test('a database that hangs is what is wrong, and not the disk of the hub', { skip }, async (t) => {
+  await using kafka = await startKafka();
+  const link = await databaseLink(String(postgres));
+  t.after(() => link.cut());
+  const args = argsFor(kafka).map((each) => (each === SCHEMA ? `${SCHEMA}_hangs` : each));
+  await using hub = await startHub({ args, env: { MOORING_POSTGRES_URL: link.url } });
+  const readyz = async (): Promise<string> =>
+    (await fetch(`http://127.0.0.1:${hub.endpoints.ports.admin}/readyz`)).text();
+  link.silence();
+  await until('its silence is told', async () => /^fail tables: (?!there is)/m.test(await readyz()), {
+    withinMs: 30_000,
+  });
+  assert.match(await readyz(), /^fail tables: PostgreSQL has not answered for \d+ s\. See that PostgreSQL runs/m);
+  link.cut();
+  link.mend();
+  await until('the hub is ready again', async () => /^ready/.test(await readyz()), { withinMs: 60_000 });
 });
 
 test('what is missing or does not go together is refused before anything is opened', async () => {

@@ -61,6 +61,11 @@ export function databaseCheck(tables: Pick<PostgresTables, 'probe'>): HealthChec
   return {
     name: 'tables',
     keptMs: limits.healthProbeKeptMs,
+    silent: (seconds) => ({
+      status: 'fail',
+      reason: `PostgreSQL has not answered for ${seconds} s`,
+      remedy: databaseRemedy,
+    }),
     async look() {
       try {
         await tables.probe();

@@ -19,8 +19,8 @@ export interface HealthCheck {
   readonly keptMs?: number;
   /** Its changes are in the log already. */
   readonly isQuiet?: boolean;
-  /** What it says while a look has had no answer for long; absent = it fails, and the disk is looked at. */
-  readonly silent?: CheckResult;
+  /** What it says while a look has had no answer for so many seconds; absent = it fails, and the disk is looked at. */
+  silent?(seconds: number): CheckResult;
 }
 
 export const fine: CheckResult = { status: 'ok' };
@@ -103,10 +103,11 @@ export class Health {
   #resultOf({ check, last, looking, lookingSince }: Entry): CheckResult {
     const silentMs = looking === undefined ? 0 : this.#clock.monotonic() - lookingSince;
     if (silentMs < limits.healthSilenceMs) return last ?? { status: 'warn', reason: 'there is no answer yet' };
-    if (check.silent !== undefined) return check.silent;
+    const seconds = Math.floor(silentMs / 1000);
+    if (check.silent !== undefined) return check.silent(seconds);
     return {
       status: 'fail',
-      reason: `there has been no answer for ${Math.floor(silentMs / 1000)} s`,
+      reason: `there has been no answer for ${seconds} s`,
       remedy: 'The disk may hang, or the machine be overloaded; see its own log.',
     };
   }
