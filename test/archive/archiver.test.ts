@@ -1,22 +1,14 @@
 /** An archive over a log in memory: what is in which file, whatever fails. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FileBlocks, listedFiles } from '../../src/core/archive/blocks.ts';
+import { FileBlocks } from '../../src/core/archive/blocks.ts';
 import type { ArchiveStep } from '../../src/core/archive/ports.ts';
-import type { ListedFile } from '../../src/core/archive/types.ts';
-import { ArchiveRig, archivedIn, type MemoryStore } from '../drivers/archive-rig.ts';
+import { ArchiveRig, archivedIn, listOf, type MemoryStore } from '../drivers/archive-rig.ts';
 import { until } from '../drivers/until.ts';
 
 const when = (holds: () => boolean | Promise<boolean>, options?: { readonly withinMs?: number }): Promise<void> =>
   until('the archive is so far', holds, { everyMs: 20, ...options });
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, nth) => from + nth);
-
-async function listOf(rig: ArchiveRig, partition: number): Promise<ListedFile[]> {
-  const blocks = await FileBlocks.load(rig.cursors, { endpoint: 'cold', since: 1, partition });
-  const files: ListedFile[] = [];
-  for await (const block of blocks.all()) files.push(...listedFiles(block));
-  return files;
-}
 
 test('a file is cut when its oldest event has waited long enough, and listed', async () => {
   const rig = await ArchiveRig.open({ fileSeconds: 1 });

@@ -2,7 +2,9 @@
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { type Archiver, type ArchiverParts, startArchiver } from '../../src/core/archive/archiver.ts';
+import { FileBlocks, listedFiles } from '../../src/core/archive/blocks.ts';
 import type { ArchiveStore, FileBuilders } from '../../src/core/archive/ports.ts';
+import type { ListedFile } from '../../src/core/archive/types.ts';
 import type { EventLog } from '../../src/core/events/ports.ts';
 import { ObjectError, type ObjectFacts } from '../../src/core/files/object-store.ts';
 import type { ArchiveEndpoint } from '../../src/core/routes/endpoints/archive.ts';
@@ -163,6 +165,14 @@ export class ArchiveRig {
     }
     await this.log.commit();
   }
+}
+
+/** All files of the list of one partition. */
+export async function listOf({ cursors }: ArchiveRig, partition: number): Promise<ListedFile[]> {
+  const blocks = await FileBlocks.load(cursors, { endpoint: 'cold', since: 1, partition });
+  const files: ListedFile[] = [];
+  for await (const block of blocks.all()) files.push(...listedFiles(block));
+  return files;
 }
 
 /** The log after retention has taken what is below `first`. */

@@ -37,8 +37,13 @@ export const archiveLimits = {
   historyFilesOpenMax: 64,
   /** A column of a row group, unpacked, and its records together: a group has at most `archiveGroupBytes` and one event. */
   historyGroupBytesMax: 64 * MiB,
-  /** How old the list of files may be, by which history finds none in the store, where the log has removed nothing since. */
+  /**
+   * How old the list of files may be, by which history finds none in the store, where the log has removed nothing since; and how often
+   * those who wait for events that are on their way into the archive look again.
+   */
   historyListMs: 1 * SECOND_MS,
+  /** So long they wait. Then they get an error: SDKs try again, and tell of it. */
+  historyWaitMs: 60 * SECOND_MS,
   /** Files of which one request tells, or looks whether they are there; problems that it tells of. */
   archiveFilesPage: 200,
   archiveProblemsMax: 100,

@@ -39,9 +39,16 @@ export interface ArchiverParts {
 
 export interface Archiver {
   readonly endpoint: ArchiveEndpoint;
+  /** As `CursorClaim.node`. */
+  readonly node: string;
   status(): ArchiveStatus;
   /** The first event of each partition that is in no file of the store yet, of those that this node archives. */
   unarchived(): ReadonlyMap<number, number>;
+  /**
+   * Whether events of the partition from `from` on, below `end`, may be in memory here, and in no listed file. Undefined = this node
+   * does not archive it.
+   */
+  mayHold(partition: number, from: number, end: number): boolean | undefined;
   /** A file of the list is to be written again, if its events are still there. False = this node does not archive the partition. */
   rewrite(partition: number, first: number): boolean;
   /** Lets go of everything; a file on its way is left to the next start. */
@@ -54,6 +61,7 @@ export function startArchiver(parts: ArchiverParts): Archiver {
 
 class RunningArchiver implements Archiver {
   readonly endpoint: ArchiveEndpoint;
+  readonly node: string;
   readonly #parts: ArchiverParts;
   readonly #partitions = new Map<number, PartitionArchive>();
   readonly #upload: FileUpload;
@@ -68,6 +76,7 @@ class RunningArchiver implements Archiver {
   constructor(parts: ArchiverParts) {
     this.#parts = parts;
     this.endpoint = parts.endpoint;
+    this.node = parts.node;
     this.#state = { kind: 'unknown', since: parts.clock.now() };
     this.#upload = new FileUpload({
       ...{ store: parts.store, clock: parts.clock, signal: this.#closing.signal },
@@ -98,6 +107,10 @@ class RunningArchiver implements Archiver {
 
   unarchived(): ReadonlyMap<number, number> {
     return new Map(Array.from(this.#partitions, ([partition, archive]) => [partition, archive.kept]));
+  }
+
+  mayHold(partition: number, from: number, end: number): boolean | undefined {
+    return this.#partitions.get(partition)?.mayHold(from, end);
   }
 
   rewrite(partition: number, first: number): boolean {

@@ -9,6 +9,7 @@ import { FileBlocks, listedFiles } from './blocks.ts';
 import { archiveCalls } from './calls.ts';
 import type { ArchiveStore, HistoryFiles } from './ports.ts';
 import type { Archives, FileList, FilePage, VerifyOptions } from './room.ts';
+import { isOfStore } from './rules.ts';
 import type { ArchiveReport, FileProblem, ListedFile } from './types.ts';
 
 /** An archive that is in force. */
@@ -156,9 +157,6 @@ async function ask<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     throw isOfStore(error) ? unavailable(error) : error;
   }
 }
-
-/** The store could not be asked; anything else is about the file. */
-const isOfStore = (error: unknown): error is ObjectError => (error as Error | undefined)?.name === 'ObjectError';
 
 const unavailable = (cause: ObjectError): HubError =>
   new HubError('ServiceUnavailable', `The archive's store does not answer: ${cause.message}.`, { cause });

@@ -108,9 +108,16 @@ export class FileBlocks {
     return { key: keyOf(file.first), scheme, files: [file] };
   }
 
-  /** What `with` has given, or a newest block with another last file, is kept now. */
+  /** What `with` has given, or a block that has changed, is kept now. */
   saved(block: Block): void {
-    this.#keep(block);
+    // Of older ones the rows are read each time.
+    if (this.#newest === undefined || block.key >= this.#newest.key) this.#keep(block);
+  }
+
+  /** The block that has the file that begins with this sequence number, if there is one. */
+  async blockOf(first: number): Promise<Block | undefined> {
+    const key = this.#heads.findLast((head) => head.first <= first)?.key;
+    return key === undefined ? undefined : this.#load(key);
   }
 
   /** The block that has the file of this sequence number, or the next one behind it; undefined = none. */

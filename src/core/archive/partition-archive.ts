@@ -1,31 +1,22 @@
 /** One partition of an archive: looks what waits, cuts files, lists them, brings them into the store. */
-import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import type { ArchiveEndpoint } from '../routes/endpoints/archive.ts';
-import type { CursorHold, CursorStore, HeldCursor, RoutedEvent, RoutedLog, RoutedRecord } from '../routes/ports.ts';
-import { type Block, type FileBlocks, listedFiles, rowOf } from './blocks.ts';
+import type { CursorHold, CursorStore, HeldCursor } from '../routes/ports.ts';
+import { type Block, type FileBlocks, rowOf } from './blocks.ts';
+import { FileMaker, type FileMakerParts, type Made } from './file-maker.ts';
 import type { FileUpload } from './file-upload.ts';
-import type { ArchiveStep, ArchiveStore, FileBuilders } from './ports.ts';
-import { formatFacts, isDue, manifestPath, pathOf } from './rules.ts';
+import { Manifests } from './manifests.ts';
+import type { ArchiveStep, ArchiveStore } from './ports.ts';
+import { formatFacts, isDue, pathOf } from './rules.ts';
 import type { ArchivedFile, FileScheme } from './types.ts';
 
-export interface PartitionArchiveParts {
+export interface PartitionArchiveParts extends FileMakerParts {
   readonly cursor: HeldCursor;
   readonly blocks: FileBlocks;
   /** Of files that come. */
   readonly scheme: FileScheme;
-  readonly endpoint: ArchiveEndpoint;
-  readonly slot: number;
-  readonly log: RoutedLog;
   readonly cursors: CursorStore;
   readonly store: ArchiveStore;
-  readonly builders: FileBuilders;
   readonly upload: FileUpload;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
-  readonly isHeld: () => boolean;
-  /** All of them, or the first ones. */
-  readonly enriched?: (records: readonly RoutedRecord[]) => Promise<readonly RoutedEvent[]>;
   readonly reached?: (step: ArchiveStep) => void;
   readonly stored: (file: ArchivedFile) => void;
 }
@@ -40,19 +31,6 @@ interface Pending {
   readonly bytesPerEvent: number;
 }
 
-/** A file as it was made, before it has a place in the list. */
-interface Made {
-  readonly pieces: readonly Uint8Array[];
-  readonly file: ArchivedFile;
-}
-
-const NOTHING_ADDED: RoutedEvent['enrichments'] = [];
-
-/** What an event brings into a file, about. */
-function bytesOf({ start, end, enrichments }: RoutedEvent): number {
-  return enrichments.reduce((sum, [key, value]) => sum + key.length + value.length, end - start);
-}
-
 export class PartitionArchive {
   readonly hold: CursorHold;
   readonly #parts: PartitionArchiveParts;
@@ -64,8 +42,9 @@ export class PartitionArchive {
   #pending: Pending | undefined;
   /** Events that retention took before they were seen, of which no file says so yet. */
   #missed = 0;
-  #rewrites: number[] = [];
-  #manifestDue: Block | undefined;
+  readonly #rewrites: number[] = [];
+  readonly #maker: FileMaker;
+  readonly #manifests: Manifests;
 
   constructor(parts: PartitionArchiveParts) {
     this.#parts = parts;
@@ -73,8 +52,10 @@ export class PartitionArchive {
     this.#blocks = parts.blocks;
     this.#next = this.#savedNext = parts.cursor.sequence;
     this.#savedAt = parts.clock.monotonic();
+    this.#maker = new FileMaker(parts, this.hold.partition);
+    this.#manifests = new Manifests(parts.store, parts.endpoint.name);
     // The last one may have been cut off by a crash.
-    this.#manifestDue = parts.blocks.newest;
+    if (parts.blocks.newest !== undefined) this.#manifests.changed(parts.blocks.newest);
   }
 
   get next(): number {
@@ -102,15 +83,30 @@ export class PartitionArchive {
     if (last !== undefined && last.bytes === undefined) return this.#finishListed(last);
     const first = this.#rewrites.shift();
     if (first !== undefined) return this.#rewrite(first);
-    await this.#tellManifest();
+    await this.#manifests.tell();
     return this.#look();
+  }
+
+  /** Whether events from `from` on, below `end`, may be in memory, and in no listed file. */
+  mayHold(from: number, end: number): boolean {
+    return this.#maker.mayHold(from, end);
   }
 
   /** A file that was listed and is not known to be stored: its events are read again. */
   async #finishListed(file: ArchivedFile): Promise<StepOutcome> {
     const newest = this.#blocks.newest as Block;
-    const made = await this.#make(newest.scheme, file.first, file.last);
+    // It may have been stored before a crash, with what retention has taken since: stores have a file whole, or not.
+    const storedBefore = async (): Promise<StepOutcome | undefined> => {
+      const found = await this.#parts.store.head(pathOf(newest.scheme, file.first, file.firstTime));
+      return found && this.#isStored(newest, { ...file, bytes: found.bytes });
+    };
+    const { firstSequence } = await this.#parts.log.partition(this.hold.partition);
+    let outcome = firstSequence > file.first ? await storedBefore() : undefined;
+    if (outcome !== undefined) return outcome;
+    const made = await this.#maker.make(newest.scheme, file.first, file.last);
     if (made === undefined) return 'idle';
+    outcome = made.file.events < file.events ? await storedBefore() : undefined;
+    if (outcome !== undefined) return outcome;
     return this.#bring(
       newest,
       { ...made.file, ...{ first: file.first, last: file.last, firstTime: file.firstTime } },
@@ -118,45 +114,66 @@ export class PartitionArchive {
     );
   }
 
+  /** Puts a file of the list in its place again, if the log has all of its events. Its length may be another one than it was. */
   async #rewrite(first: number): Promise<StepOutcome> {
-    const file = await this.#blocks.find(first);
-    const { firstSequence } = await this.#parts.log.partition(this.hold.partition);
-    if (file === undefined || file.first !== first || firstSequence > file.first || file.events === 0) return 'more';
-    const scheme = { ...this.#parts.scheme, format: file.format };
-    const made = await this.#make(scheme, file.first, file.last);
+    const block = await this.#blocks.blockOf(first);
+    const file = block?.files.find((each) => each.first === first);
+    if (block === undefined || file?.bytes === undefined || file.events === 0) return 'more';
+    const made = await this.#maker.make(block.scheme, file.first, file.last);
     if (made === undefined) return 'idle';
-    const { contentType } = formatFacts[file.format];
-    await this.#parts.upload.bring(file.path, contentType, made.pieces, this.#parts.isHeld);
+    if (made.file.events !== file.events) return 'more';
+    const bytes = await this.#upload(block, file, made);
+    if (bytes === undefined) return 'idle';
+    if (bytes === file.bytes) return 'more';
+    const changed = { ...block, files: block.files.map((each) => (each === file ? { ...file, bytes } : each)) };
+    if (!(await this.#save(this.#savedNext, changed))) return 'lost';
+    this.#manifests.changed(changed);
+    await this.#manifests.tell();
     return 'more';
   }
 
   async #look(): Promise<StepOutcome> {
     const { log, endpoint, clock } = this.#parts;
     const { partition } = this.hold;
-    const { lastSequence } = await log.partition(partition);
+    const { firstSequence, lastSequence } = await log.partition(partition);
     if (this.#pending === undefined) {
-      const outcome = await this.#findPending(lastSequence);
+      const outcome = await this.#findPending(firstSequence, lastSequence);
       if (outcome !== undefined) return outcome;
     }
     const pending = this.#pending;
     if (pending === undefined) return 'idle';
     const bytes = (lastSequence + 1 - pending.sequence) * pending.bytesPerEvent;
-    if (!isDue({ bytes, time: pending.time }, endpoint, clock.now())) return 'idle';
-    const made = await this.#make(this.#parts.scheme, pending.sequence, undefined);
-    if (made === undefined) return 'idle';
-    const block = this.#blocks.with(this.#parts.scheme, made.file);
+    // What retention takes is told at once, and readers of history wait for no more of it.
+    const isTaken = this.#missed > 0 || firstSequence > pending.sequence;
+    if (!isTaken && !isDue({ bytes, time: pending.time }, endpoint, clock.now())) return 'idle';
+    const listed = await this.#maker.makeNext(this.#parts.scheme, pending.sequence, (made) => this.#list(made));
+    if (listed === undefined) return 'idle';
+    return listed === 'lost' ? 'lost' : this.#bring(listed.block, listed.file, listed.made);
+  }
+
+  /** Puts a file on the list, in one step with the place where the next one begins. */
+  async #list(
+    made: Made,
+  ): Promise<'lost' | { readonly block: Block; readonly file: ArchivedFile; readonly made: Made }> {
+    const file = { ...made.file, missed: made.file.missed + this.#missed };
+    const block = this.#blocks.with(this.#parts.scheme, file);
+    if (!(await this.#save(file.last + 1, block))) return 'lost';
     this.#missed = 0;
-    if (!(await this.#save(made.file.last + 1, block))) return 'lost';
     this.#pending = undefined;
     this.#parts.reached?.('listed');
-    return this.#bring(block, made.file, made);
+    return { block, file, made };
   }
 
   /** Goes over events that are not for this archive. Undefined = the end was reached, or one was found. */
-  async #findPending(lastSequence: number): Promise<StepOutcome | undefined> {
+  async #findPending(firstSequence: number, lastSequence: number): Promise<StepOutcome | undefined> {
+    if (firstSequence > this.#next) {
+      // Also where nothing is left that a reading of the log could begin with.
+      this.#missed += firstSequence - this.#next;
+      this.#next = firstSequence;
+    }
     for (let reads = 0; reads < limits.archiveReadsPerStep && this.#next <= lastSequence; reads++) {
       const from = this.#next;
-      const batch = await this.#read(from);
+      const batch = await this.#maker.read(from);
       const [first] = batch.records;
       const bytes = batch.records.reduce((sum, { start, end }) => sum + end - start, 0);
       const span = batch.next - from - batch.missed;
@@ -177,78 +194,29 @@ export class PartitionArchive {
     return this.#next <= lastSequence ? 'more' : undefined;
   }
 
-  #read(from: number): ReturnType<RoutedLog['read']> {
-    const { log, slot } = this.#parts;
-    const bounds = {
-      ...{ bytesMax: limits.deliveryReadBytes, recordsMax: Number.POSITIVE_INFINITY, slots: 1 << slot },
-    };
-    return log.read(this.hold.partition, from, bounds);
-  }
-
-  /**
-   * Makes the file of the events from `first` on: up to `last`, or as many as a file may have. Undefined = the hub stops, or the hold
-   * was lost.
-   */
-  async #make(scheme: FileScheme, first: number, last: number | undefined): Promise<Made | undefined> {
-    const { builders, endpoint, signal, isHeld } = this.#parts;
-    const builder = builders.begin(scheme, first);
-    const end = last ?? (await this.#parts.log.partition(this.hold.partition)).lastSequence;
-    const found = { events: 0, bytes: 0, missed: 0, firstTime: 0, lastTime: 0 };
-    let next = first;
-    try {
-      while (next <= end && (last !== undefined || found.bytes < endpoint.fileBytes)) {
-        if (signal.aborted || !isHeld()) return undefined;
-        const batch = await this.#read(next);
-        let after: number;
-        try {
-          const records = batch.records.filter(({ sequence }) => sequence <= end);
-          const events = await this.#eventsOf(records);
-          await builder.add(events);
-          found.missed += Math.min(batch.missed, end + 1 - next);
-          if (events.length > 0 && found.events === 0) found.firstTime = events[0].time;
-          found.lastTime = events.at(-1)?.time ?? found.lastTime;
-          found.events += events.length;
-          for (const event of events) found.bytes += bytesOf(event);
-          // Where enrichments add much they come in parts.
-          after = records[events.length]?.sequence ?? batch.next;
-        } finally {
-          batch.release();
-        }
-        if (after <= next) break;
-        next = Math.min(after, end + 1);
-      }
-      const pieces = await builder.finish();
-      const { events, firstTime, lastTime } = found;
-      const missed = found.missed + (last === undefined ? this.#missed : 0);
-      const file = { first, last: last ?? next - 1, firstTime, lastTime, events, bytes: undefined, missed };
-      return { pieces: events === 0 ? [] : pieces, file };
-    } finally {
-      builder.abandon();
-    }
-  }
-
-  async #eventsOf(records: readonly RoutedRecord[]): Promise<readonly RoutedEvent[]> {
-    const { enriched } = this.#parts;
-    return enriched === undefined
-      ? records.map((record) => ({ ...record, enrichments: NOTHING_ADDED }))
-      : enriched(records);
-  }
-
   /** Uploads a listed file, and says in the list that it is there. */
-  async #bring(block: Block, file: ArchivedFile, { pieces }: Made): Promise<StepOutcome> {
-    const { upload, isHeld, reached, stored } = this.#parts;
+  async #bring(block: Block, file: ArchivedFile, made: Made): Promise<StepOutcome> {
+    const bytes = await this.#upload(block, file, made);
+    return bytes === undefined ? 'idle' : this.#isStored(block, { ...file, bytes });
+  }
+
+  /** @returns bytes of the file; undefined = it was given up */
+  async #upload({ scheme }: Block, { first, firstTime }: ArchivedFile, { pieces }: Made): Promise<number | undefined> {
+    const { upload, isHeld } = this.#parts;
     const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
-    if (pieces.length > 0) {
-      const path = pathOf(block.scheme, file.first, file.firstTime);
-      if (!(await upload.bring(path, formatFacts[block.scheme.format].contentType, pieces, isHeld))) return 'idle';
-    }
-    const whole = { ...file, bytes };
-    const done = { ...block, files: [...block.files.slice(0, -1), whole] };
+    if (pieces.length === 0) return bytes;
+    const { contentType } = formatFacts[scheme.format];
+    return (await upload.bring(pathOf(scheme, first, firstTime), contentType, pieces, isHeld)) ? bytes : undefined;
+  }
+
+  /** The newest file of the list is in the store. */
+  async #isStored(newest: Block, file: ArchivedFile): Promise<StepOutcome> {
+    const done = { ...newest, files: [...newest.files.slice(0, -1), file] };
     if (!(await this.#save(this.#savedNext, done))) return 'lost';
-    reached?.('stored');
-    stored(whole);
-    this.#manifestDue = done;
-    await this.#tellManifest();
+    this.#parts.reached?.('stored');
+    this.#parts.stored(file);
+    this.#manifests.changed(done);
+    await this.#manifests.tell();
     return 'more';
   }
 
@@ -260,32 +228,5 @@ export class PartitionArchive {
     this.#savedAt = this.#parts.clock.monotonic();
     if (block !== undefined) this.#blocks.saved(block);
     return true;
-  }
-
-  /** The list beside the files, for those who have only the store. It may be one file behind; the next one brings it up. */
-  async #tellManifest(): Promise<void> {
-    const block = this.#manifestDue;
-    if (block === undefined) return;
-    const { eventHub, partition, format } = block.scheme;
-    const files = listedFiles(block).filter(({ bytes }) => bytes !== undefined);
-    const text = JSON.stringify({
-      version: 1,
-      eventHub,
-      endpoint: this.#parts.endpoint.name,
-      partition,
-      format,
-      files,
-    });
-    const bytes = Buffer.from(text);
-    const source = async function* () {
-      yield bytes;
-    };
-    const options = { contentType: 'application/json', bytes: bytes.length, bytesMax: bytes.length, condition: {} };
-    try {
-      await this.#parts.store.put(manifestPath(block.scheme, Number(block.key)), source(), options);
-      this.#manifestDue = undefined;
-    } catch {
-      // The next file, or the next look, tries again.
-    }
   }
 }

@@ -1,4 +1,5 @@
 /** How files are called, and when one is cut. Pure. */
+import type { ObjectError } from '../files/object-store.ts';
 import type { ArchiveFormat, FileScheme } from './types.ts';
 
 /** The end of a file's name, and its type. */
@@ -48,3 +49,6 @@ export function isDue(
 ): boolean {
   return waiting.bytes >= cut.fileBytes || now - waiting.time >= cut.fileSeconds * 1000;
 }
+
+/** The store could not be asked; anything else is about the file. */
+export const isOfStore = (error: unknown): error is ObjectError => (error as Error | undefined)?.name === 'ObjectError';

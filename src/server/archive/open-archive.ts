@@ -2,7 +2,8 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Log } from '../../base/log.ts';
 import { createArchives, type KnownArchive } from '../../core/archive/archives.ts';
-import { type HistoryArchive, historyLog } from '../../core/archive/history.ts';
+import { historyLog } from '../../core/archive/history.ts';
+import type { HistoryArchive } from '../../core/archive/history-list.ts';
 import type { Archives } from '../../core/archive/room.ts';
 import type { EventsParts } from '../../core/events/events.ts';
 import type { EventLog } from '../../core/events/ports.ts';
@@ -73,12 +74,12 @@ export function openArchive(parts: OpenArchiveParts): OpenArchive {
 }
 
 /** The archive that history is read from. */
-function chosen(known: readonly KnownArchive[], name: string | undefined): HistoryArchive | undefined {
+function chosen(known: readonly KnownArchive[], name: string | undefined): HistoryArchive | 'notOpen' | undefined {
   const fit = known.filter(
     ({ endpoint }) =>
       endpoint.format === 'parquet' && (name === undefined || endpoint.name.toLowerCase() === name.toLowerCase()),
   );
-  const [{ endpoint, since, open } = { endpoint: undefined, since: 0, open: undefined }] = fit;
-  if (fit.length !== 1 || endpoint === undefined || open === undefined) return undefined;
-  return { endpoint: endpoint.name, since, store: open.store };
+  if (fit.length !== 1) return undefined;
+  const [{ endpoint, since, open }] = fit;
+  return open === undefined ? 'notOpen' : { endpoint: endpoint.name, since, ...open };
 }

@@ -42,7 +42,13 @@ export function archivesCheck({ known, retentionSeconds }: ArchivesCheckParts): 
           };
         }
       }
-      return fine;
+      const lost = known().find(({ status }) => status !== undefined && status.totals.missed > 0);
+      if (lost === undefined) return fine;
+      return {
+        status: 'warn',
+        reason: `${lost.status?.totals.missed} events for the archive ${lost.name} were removed by retention before it had them`,
+        remedy: 'Raise retentionDays or retentionBytes, or set retentionWaitsForArchive.',
+      };
     },
   };
 }
