@@ -1,86 +1,32 @@
 /**
  * `npm run cluster`: a hub of three nodes with Kafka, PostgreSQL and a balancer, all on loopback, to try what happens when a part
- * of it dies. Everything is new each time and is removed at the end.
+ * of it dies. Everything is new each time and is removed at the end: the parts are processes of a group of their own, in a folder of
+ * their own, so that this process clears up where what runs them (`run.ts`) is killed, and that one where this one is.
  */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { clusterMissing, startCluster } from '../../test/drivers/cluster.ts';
-import { startKafka } from '../../test/drivers/kafka.ts';
-import { Balancer } from './balancer.ts';
-import { obey } from './orders.ts';
-import { Scene } from './scene.ts';
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '3' },
-    brokers: { type: 'string', default: '1' },
-    /** Any free ports, not those of a hub: for tests, and where a hub runs already. */
-    'free-ports': { type: 'boolean', default: false },
-  },
-});
-const say = (text: string): void => void process.stdout.write(`${text}\n`);
-const fail = (text: string): never => {
-  process.stderr.write(`cluster: ${text}\n`);
-  process.exit(2);
-};
+const folder = mkdtempSync(path.join(tmpdir(), 'mooring-cluster-'));
+const args = [path.join(import.meta.dirname, 'run.ts'), ...process.argv.slice(2), '--folder', folder];
+// A terminal's Ctrl-C comes to this process alone, and what is typed there, too.
+const child = spawn(process.execPath, args, { detached: true, stdio: ['pipe', 'inherit', 'inherit', 'ipc'] });
 
-const nodes = Number(values.nodes);
-if (!Number.isInteger(nodes) || nodes < 1 || nodes > 9) fail('--nodes takes a number from 1 to 9');
-if (values.brokers !== '1' && values.brokers !== '3') fail('--brokers takes 1 or 3');
-const missing = clusterMissing();
-if (missing !== undefined) fail(missing);
-const brokers = values.brokers === '3' ? 3 : 1;
+if (child.stdin !== null) process.stdin.pipe(child.stdin).on('error', () => {});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
+// What has started this process has ended.
+process.on('disconnect', () => child.kill('SIGTERM'));
+// A terminal that has been closed.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
-const doors = (['mqtts', 'amqps', 'https', 'amqp', 'mqtt'] as const).map((door) => ({
-  door,
-  port: values['free-ports'] ? 0 : { mqtts: 8883, amqps: 5671, https: 8443, amqp: 5672, mqtt: 1883 }[door],
-}));
-
-// Whatever ends it, from here on: what has been started is ended and removed first.
-const ending = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => ending.abort());
-ending.signal.addEventListener('abort', () => say('Ending everything ...'));
-
-try {
-  await run();
-} catch (error) {
-  // A signal ends nodes at once, so that a start that is under way fails by it.
-  if (!ending.signal.aborted) {
-    process.stderr.write(`cluster: ${explained(error as NodeJS.ErrnoException)}\n`);
-    process.exitCode = 1;
+child.on('exit', (code, signal) => {
+  if (signal !== null) process.stderr.write(`cluster: ended by ${signal}; what it had started is ended and removed\n`);
+  try {
+    process.kill(-(child.pid as number), 'SIGKILL');
+  } catch {
+    // Nothing of it is left.
   }
-}
-process.stdin.destroy();
-
-async function run(): Promise<void> {
-  await using opened = new AsyncDisposableStack();
-  const folder = mkdtempSync(path.join(tmpdir(), 'mooring-cluster-'));
-  opened.defer(() => rmSync(folder, { recursive: true, force: true }));
-  // First, so that a port that is taken is known at once.
-  let scene: Scene | undefined;
-  const balancer = opened.use(await Balancer.open(doors, () => scene?.targets() ?? []));
-
-  say(brokers === 1 ? 'Starting Kafka ...' : `Starting Kafka, ${brokers} brokers ...`);
-  const kafka = opened.use(await startKafka({ brokers }));
-  if (ending.signal.aborted) return;
-  say(`Starting ${nodes} ${nodes === 1 ? 'node' : 'nodes'} ...`);
-  const cluster = opened.use(await startCluster({ nodes, brokers: kafka.brokers }));
-  if (ending.signal.aborted) return;
-  const ports = Object.fromEntries(doors.map(({ door }) => [door, balancer.port(door)]));
-  scene = new Scene({ cluster, kafka, balancer, brokers, ports, folder, say, ending: ending.signal });
-  await scene.seen();
-  scene.introduce();
-  await obey(scene, say, ending.signal);
-  ending.abort();
-  // Before the nodes, which have nobody to empty themselves of then.
-  await balancer[Symbol.asyncDispose]();
-  await opened.disposeAsync();
-  say('Everything has ended, and nothing of it is left.');
-}
-
-function explained({ code, message, port }: NodeJS.ErrnoException & { readonly port?: number }): string {
-  if (code !== 'EADDRINUSE') return message;
-  return `port ${port} is taken, by another hub perhaps. End what has it, or take any free ports: npm run cluster -- --free-ports`;
-}
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+  process.exit(code ?? 1);
+});

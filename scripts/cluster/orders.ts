@@ -55,6 +55,11 @@ const orders: Readonly<Record<string, Order>> = {
       say(`node ${nth} is there: ${admin}`);
     },
   },
+  log: {
+    of: 'node',
+    when: ['runs', 'held', 'ended'],
+    run: (scene, say, nth) => say(scene.logOf(nth)),
+  },
   'kill-broker': {
     of: 'broker',
     async run(scene, say, id) {

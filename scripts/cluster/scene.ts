@@ -27,6 +27,7 @@ type State = 'runs' | 'held' | 'ended';
 
 /** How long the balancer may take to see a new node: it looks four times a second. */
 const SEEN_MS = 30_000;
+const LOG_LINES = 20;
 
 export class Scene {
   readonly #parts: SceneParts;
@@ -79,11 +80,18 @@ export class Scene {
   holdNode(nth: number): void {
     this.#node(nth).signal('SIGSTOP');
     this.#nodes[nth - 1] = 'held';
+    this.#writeLogin();
   }
 
   letNodeGo(nth: number): void {
     this.#node(nth).signal('SIGCONT');
     this.#nodes[nth - 1] = 'runs';
+    this.#writeLogin();
+  }
+
+  /** The end of what a node has logged. */
+  logOf(nth: number): string {
+    return this.#node(nth).stderr().trimEnd().split('\n').slice(-LOG_LINES).join('\n');
   }
 
   /** @returns the number of the new one, and where its admin port is */
@@ -111,6 +119,13 @@ export class Scene {
   async startBroker(id: number): Promise<void> {
     await this.#parts.kafka.restart(id);
     this.#brokers[id - 1] = 'runs';
+  }
+
+  /** A broker's process has ended, by an order or by itself. */
+  brokerEnded(id: number, how: string | number | null): void {
+    if (this.#brokers[id - 1] === 'ended' || this.#parts.ending.aborted) return;
+    this.#brokers[id - 1] = 'ended';
+    this.#parts.say(`broker ${id} has ended by itself (${how})`);
   }
 
   holdBroker(id: number): void {
@@ -149,6 +164,7 @@ Here, while they run:
   drain 2        ends node 2 gently: its devices leave spread over some seconds
   hold 2         stops node 2 as a machine that hangs (SIGSTOP); \`go 2\` lets it go on
   start          starts one more node
+  log 2          the end of what node 2 has logged
   kill-broker 1  ends a broker at once; \`start-broker 1\` starts it again
   hold-broker 1  stops a broker as a machine that hangs; \`go-broker 1\` lets it go on
   quit           ends everything and removes it; Ctrl-C does the same
@@ -183,7 +199,8 @@ ready`);
   /** What clients of the whole hub log in with: as a node that runs has it, with the balancer's ports. */
   #writeLogin(): void {
     const { cluster, ports } = this.#parts;
-    const { endpoints } = this.#node(this.#nodes.findIndex((state) => state !== 'ended') + 1 || cluster.nodes.length);
+    const nthOf = (wanted: State): number => this.#nodes.indexOf(wanted) + 1;
+    const { endpoints } = this.#node(nthOf('runs') || nthOf('held') || cluster.nodes.length);
     const ca = cluster.nodes[0].endpoints.caFile;
     writeFileSync(this.#loginFile, JSON.stringify({ ...balancedEndpoints(endpoints, ports), caFile: ca }), {
       mode: 0o600,

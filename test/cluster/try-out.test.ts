@@ -1,13 +1,13 @@
 /** `npm run cluster`, as somebody who tries it would: a device and a reader at the balancer, and a node that is killed. */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Endpoints } from '../../src/api/endpoints.ts';
 import { type ClusterDevice, clusterMissing, connectDevice, makeDevice } from '../drivers/cluster.ts';
+import { postgresMissing } from '../drivers/postgres.ts';
 import { until } from '../drivers/until.ts';
 
 const skip = clusterMissing() ?? false;
@@ -40,6 +40,11 @@ test('a hub of two nodes to try: a node is killed, and its device comes back thr
   assert.match(await type('kill 7', /which node/), /1 to 2/);
   const lines = await type('status', /node-2 .*pid/);
   assert.equal(lines.match(/ ready /g)?.length, 2, lines);
+  await type('hold 1', /is held/);
+  const login = (): Endpoints => JSON.parse(readFileSync(file, 'utf8')) as Endpoints;
+  assert.match(lines, new RegExp(`node-2 .*:${login().ports.admin}\\b`), 'the login leads to a node that answers');
+  await type('go 1', /goes on/);
+  assert.match(await type('log 1', /the hub is ready/), /"level":"info"/);
 
   await makeDevice({ endpoints, ca: readFileSync(endpoints.caFile, 'utf8') }, 'truck-7');
   const send = async ({ client }: ClusterDevice, text: string): Promise<void> => {
@@ -67,12 +72,17 @@ test('a hub of two nodes to try: a node is killed, and its device comes back thr
   assert.match(await type(`hold ${at}`, /see status/), new RegExp(`node ${at} has ended`));
   assert.match(await type(`go ${other}`, /see status/), /runs/);
   assert.match(await type('start-broker 1', /see status/), /broker 1 runs/, 'no second process on its folder');
-  const left = JSON.parse(readFileSync(file, 'utf8')) as Endpoints;
+  const left = login();
   assert.match(after, new RegExp(`node-${other} .*:${left.ports.admin}\\b`), 'the login leads to a node that runs');
 
   await type('hold-broker 1', /broker 1 is held/);
   assert.match(await type('status', /broker-1 .*\n/), /broker-1 +held/);
   await type('go-broker 1', /broker 1 goes on/);
+  const run = processes().find(({ parent }) => parent === child.pid)?.pid;
+  const broker = processes().find(({ parent, args }) => parent === run && args.includes('kafka.Kafka'));
+  process.kill(broker?.pid ?? 0, 'SIGKILL');
+  await says(/broker 1 has ended by itself \(SIGKILL\)/);
+  assert.match(await type('status', /broker-1 .*\n/), /broker-1 +ended/);
   process.kill(Number(/pid (\d+)/.exec(after)?.[1]), 'SIGKILL');
   await says(new RegExp(`node ${other} has ended by itself \\(SIGKILL\\)`));
 
@@ -82,30 +92,63 @@ test('a hub of two nodes to try: a node is killed, and its device comes back thr
   assert.ok(!existsSync(file));
 });
 
-test('a signal at any time ends what has been started and leaves nothing', { skip }, async (context) => {
-  const child = spawn(process.execPath, [main, '--free-ports', '--nodes', '1'], { stdio: ['pipe', 'pipe', 'inherit'] });
-  context.after(() => child.kill('SIGKILL'));
-  let output = '';
-  child.stdout.on('data', (chunk) => (output += chunk));
-  const folders = (): readonly string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('mooring-'));
-  await until('Kafka is there', () => output.includes('Starting 1 node'), { withinMs: 120_000 });
-  const brokers = brokersOf(child.pid as number);
-  assert.equal(brokers.length, 1);
-  const ended = once(child, 'exit');
-  child.kill('SIGTERM');
-  await ended;
-  assert.match(output, /Ending everything/);
-  for (const { pid, folder } of brokers) {
-    assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
-    assert.ok(!folders().includes(folder), folder);
-  }
+const endings: Readonly<Record<string, (parts: { front: ChildProcess; run: number }) => void>> = {
+  'a signal': ({ front }) => void front.kill('SIGTERM'),
+  'a terminal that is closed': ({ front }) => {
+    front.stdout?.destroy();
+    front.kill('SIGHUP');
+  },
+  'kill -9 of what runs it': ({ run }) => void process.kill(run, 'SIGKILL'),
+  'kill -9 of what clears up behind that': ({ front }) => void front.kill('SIGKILL'),
+};
+for (const [name, end] of Object.entries(endings)) {
+  test(`${name} ends what has been started, at any time, and leaves nothing`, { skip }, async (context) => {
+    const front = spawn(process.execPath, [main, '--free-ports', '--nodes', '1'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
+    context.after(() => front.kill('SIGKILL'));
+    let output = '';
+    front.stdout.on('data', (chunk) => (output += chunk));
+    await until('Kafka is there', () => output.includes('Starting 1 node'), { withinMs: 120_000 });
+    const { pid: run, args } = processes().find(({ parent }) => parent === front.pid) ?? assert.fail('it runs');
+    const folder = /--folder (\S+)/.exec(args)?.[1] ?? assert.fail(args);
+    const started = processes().filter(({ parent }) => parent === run);
+    assert.ok(
+      started.some((each) => each.args.includes('kafka.Kafka')),
+      'a broker runs',
+    );
+    end({ front, run });
+    const isThere = (pid: number): boolean => processes().some((each) => each.pid === pid);
+    await until('all of it has ended', () => ![run, ...started.map(({ pid }) => pid)].some(isThere), {
+      everyMs: 250,
+      withinMs: 60_000,
+    });
+    await until('its folder is gone', () => !existsSync(folder), { withinMs: 20_000 });
+  });
+}
+
+test('the database of tests ends with the script that started it, also where that is killed', {
+  skip: postgresMissing() ?? false,
+}, async (context) => {
+  const script = path.join(main, '..', '..', 'postgres-for-tests.sh');
+  const shell = spawn('bash', [script, 'cat'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  context.after(() => shell.kill('SIGKILL'));
+  const children = () => processes().filter(({ parent }) => parent === shell.pid);
+  await until('the command runs', () => children().some(({ args }) => args === 'cat'), {
+    everyMs: 250,
+    withinMs: 60_000,
+  });
+  const server = children().find(({ args }) => args.includes('unix_socket_directories')) ?? assert.fail();
+  const folder = /unix_socket_directories=(\S+)/.exec(server.args)?.[1] ?? assert.fail(server.args);
+  shell.kill('SIGKILL');
+  await until('server and folder are gone', () => !existsSync(folder), { withinMs: 30_000 });
+  assert.throws(() => process.kill(server.pid, 0), { code: 'ESRCH' });
 });
 
-/** Brokers that a process has started, with their folders. */
-function brokersOf(parent: number): readonly { readonly pid: number; readonly folder: string }[] {
-  const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
+function processes(): readonly { readonly pid: number; readonly parent: number; readonly args: string }[] {
+  const { stdout } = spawnSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8', maxBuffer: 16 * 2 ** 20 });
   return stdout.split('\n').flatMap((line) => {
-    const [, pid, ppid, folder] = /^ *(\d+) +(\d+) .*kafka\.Kafka \S*(mooring-kafka-[^/]+)\//.exec(line) ?? [];
-    return Number(ppid) === parent ? [{ pid: Number(pid), folder }] : [];
+    const [, pid, parent, args] = /^ *(\d+) +(\d+) (.*)$/.exec(line) ?? [];
+    return args === undefined ? [] : [{ pid: Number(pid), parent: Number(parent), args }];
   });
 }

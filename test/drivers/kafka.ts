@@ -34,6 +34,8 @@ export interface KafkaOptions {
    * that fails. Not together with `secured`.
    */
   readonly advertise?: (port: number) => Promise<number>;
+  /** Told when the process of a broker has ended, for whatever reason. */
+  readonly ended?: (id: number, how: NodeJS.Signals | number | null) => void;
   /** A listener beside the plain one that wants a login by any mechanism, by TLS where there is a certificate. */
   readonly secured?: {
     readonly user: string;
@@ -88,7 +90,9 @@ export async function startKafka(options: KafkaOptions = {}): Promise<TestKafka>
   const start = (id: number): void => {
     const log = openSync(path.join(folder, `${id}.log`), 'a');
     const args = [logged, ...kafkaJava('-Xmx256m'), 'kafka.Kafka', path.join(folder, `${id}.properties`)];
-    running.set(id, spawn('java', args, { stdio: ['ignore', log, log] }));
+    const child = spawn('java', args, { stdio: ['ignore', log, log] });
+    child.once('exit', (code, signal) => options.ended?.(id, signal ?? code));
+    running.set(id, child);
   };
   const isUp = async (id: number): Promise<void> => {
     const until = Date.now() + START_MS;
