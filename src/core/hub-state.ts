@@ -111,6 +111,8 @@ export interface HubStateParts {
   readonly jobs: JobStore;
   /** Names this process among those that carry jobs of the same store on (`processOf`); absent = it is the only one. */
   readonly node?: string;
+  /** Whether this process may carry them on now; absent = always. */
+  readonly mayWork?: () => boolean;
   /** Whether what became of devices in jobs is kept as events; absent = no. */
   readonly jobEvents?: boolean;
   readonly configurations: ConfigurationStore;
@@ -182,6 +184,7 @@ export function createHubState(parts: HubStateParts): OwnHubState {
   const queries = createQueries({ guard, live, ...asked });
   const jobRunner = createJobRunner({
     ...{ store: parts.jobs, node: parts.node ?? '', recorder, clock, log },
+    ...(parts.mayWork && { mayWork: parts.mayWork }),
     withTwinEvents: parts.twinEvents ?? false,
     withJobEvents: parts.jobEvents ?? false,
     select: (condition, place, signal) =>

@@ -216,7 +216,7 @@ export async function compose(loaded: LoadedSettings, surroundings: Surroundings
     commandQueue: sweeper.watch(stores.commandQueue),
     twins: stores.twins,
     jobs: stores.jobs,
-    ...(nodes && { node: ownProcess }),
+    ...(nodes && { node: ownProcess, mayWork }),
     jobEvents: wantsSource(settings, 'deviceJobLifecycleEvents'),
     configurations: stores.configurations,
     fleet: () => stores.fleet,

@@ -326,6 +326,32 @@ test('all jobs of methods together have so many under way, and one whose devices
   await runner.close();
 });
 
+test('a node that may not work asks the store for nothing, and goes on when it may', async () => {
+  const { store, node, until, clock, keys } = await bench(20);
+  let mayWork = false;
+  let asked = 0;
+  const counting: typeof store = {
+    ...store,
+    claim(...terms) {
+      asked++;
+      return store.claim(...terms);
+    },
+  };
+  const runner = node('a', { store: counting, mayWork: () => mayWork });
+  const now = clock.now();
+  const times = { createdTime: now, startTime: now, maxExecutionMs: 300_000 };
+  await store.create({ id: 'one', condition: '*', work: patch, createdBy: 'p', ...times }, 10);
+  runner.wake();
+  for (let each = 0; each < 100; each++) {
+    clock.advance(limits.jobClaimMs);
+    await turn();
+  }
+  assert.equal(asked, 0);
+  mayWork = true;
+  await until('all are done', async () => (await store.find('one', clock.now()))?.counts.completed === keys.length);
+  await runner.close();
+});
+
 test('what happens beside jobs of twins makes them no faster, and they take turns', async () => {
   const { store, node, until, clock, keys, connected } = await bench(2000);
   connected.clear();

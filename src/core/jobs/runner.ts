@@ -20,6 +20,8 @@ export interface RunnerParts extends MethodMeans {
   readonly select: (condition: string, place: SelectionPlace | undefined, signal: AbortSignal) => Promise<SelectedKeys>;
   /** As `ClaimTerms.node`. */
   readonly node: string;
+  /** Whether this node may carry jobs on now; absent = always. */
+  readonly mayWork?: () => boolean;
   readonly withTwinEvents: boolean;
   readonly withJobEvents: boolean;
   readonly recorder: Recorder;
@@ -113,6 +115,12 @@ export function createJobRunner(parts: RunnerParts): JobRunner {
     while (!stopped.signal.aborted) {
       isWoken = false;
       let isBusy = false;
+      if (parts.mayWork?.() === false) {
+        // Others may have its jobs by the time that it may again.
+        mustLook = true;
+        await idle(limits.jobClaimMs);
+        continue;
+      }
       try {
         if (mustLook || clock.monotonic() >= lookedAt + limits.jobClaimMs) {
           mustLook = false;

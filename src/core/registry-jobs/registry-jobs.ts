@@ -196,6 +196,7 @@ export function createRegistryJobs(parts: RegistryJobsParts): RegistryJobsRoom {
       return () => listeners.delete(listener);
     },
     async work(signal) {
+      if (parts.mayWork?.() === false) return;
       // A look that finds none writes nothing.
       if (!(await records.isOneOpen())) return;
       let reached = '';

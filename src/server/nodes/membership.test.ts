@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
-import { silentLog } from '../../base/log.ts';
+import { type Log, silentLog } from '../../base/log.ts';
 import { seededRandom } from '../../base/random.ts';
 import type { LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
 import { nodesCheck } from '../observe/health/checks.ts';
@@ -14,7 +14,7 @@ const leased = (id: string): LeasedNode => ({
   ...{ devices: 0, leaseMs: limits.nodeLeaseMs },
 });
 
-async function joined() {
+async function joined(log: Log = silentLog) {
   const clock = new VirtualClock();
   /** Who else has a lease, and whether this node still has its own. */
   const table = {
@@ -50,7 +50,7 @@ async function joined() {
   };
   const node = { name: 'a', folder: 'a', address: '127.0.0.1', version: '1' };
   const random = seededRandom(1);
-  const membership = new Membership({ store, node, duties: [], clock, random, log: silentLog });
+  const membership = new Membership({ store, node, duties: [], clock, random, log });
   await membership.join(1);
   return { membership, clock, table, lists };
 }
@@ -72,6 +72,39 @@ test('a node whose name another process has meanwhile says so, until the name is
   await membership.renew();
   await turns();
   assert.equal((await look()).status, 'ok');
+});
+
+test('a lease that cannot be renewed is told once for each reason, and once when it can be again', async () => {
+  const said: string[] = [];
+  const say = (level: string) => (fields: object, sentence: string) => {
+    const { error } = fields as { readonly error?: Error };
+    said.push([level, sentence, ...(error === undefined ? [] : [error.message])].join(': '));
+  };
+  const { membership, clock, table } = await joined({ ...silentLog, warn: say('warn'), error: say('error') });
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += limits.nodeRenewAgainMs) {
+      clock.advance(limits.nodeRenewAgainMs);
+      await turns();
+    }
+  };
+  const failed = 'warn: the lease of this node could not be renewed; it is tried again, and told when it can be';
+  [table.isOver, table.isTaken] = [true, true];
+  await pass(60_000);
+  assert.equal(membership.isReplaced, true);
+  assert.deepEqual(said.splice(0), [
+    'error: this node could not renew its lease: it lets go of its connections, and answers for the hub again when the database is there',
+    `${failed}: another node has this one’s name meanwhile`,
+  ]);
+  [table.isTaken, table.losesJoin] = [false, true];
+  await pass(2 * limits.nodeRenewAgainMs);
+  assert.deepEqual(said, [`${failed}: the answer is lost`]);
+  table.losesJoin = false;
+  await pass(limits.nodeLeaseMs);
+  assert.equal(membership.isValid, true);
+  // The next time is told anew.
+  [table.isOver, table.isTaken] = [true, true];
+  await pass(2 * limits.nodeRenewMs);
+  assert.equal(said.at(-1), `${failed}: another node has this one’s name meanwhile`);
 });
 
 test('an answer that was asked for before a node joined does not say that it has gone', async () => {

@@ -9,6 +9,7 @@ import type { Random } from '../../base/random.ts';
 import type { JoiningNode, Lease, LeasedNode, NodeStore, Notice } from '../../core/nodes/ports.ts';
 import { processOf, type Standing } from '../../core/nodes/processes.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
+import { Renewals } from './renewals.ts';
 
 export interface MembershipParts {
   readonly store: NodeStore;
@@ -60,6 +61,7 @@ export class Membership {
   readonly process: string;
   readonly #parts: MembershipParts;
   readonly #clock: Clock;
+  readonly #renewals: Renewals;
   readonly #watchers: MembershipWatcher[] = [];
   readonly #others = new Map<string, Known>();
   #duties: ReadonlySet<string> = new Set();
@@ -76,7 +78,6 @@ export class Membership {
   #becoming = '';
   #isDraining = false;
   #isClosed = false;
-  #cancelRenewal: Cancel = () => {};
   #cancelFence: Cancel = () => {};
   #cancelLook: Cancel | undefined;
   #looking: Promise<void> | undefined;
@@ -89,6 +90,8 @@ export class Membership {
   constructor(parts: MembershipParts) {
     this.#parts = parts;
     this.#clock = parts.clock;
+    const { clock, log, node } = parts;
+    this.#renewals = new Renewals({ node: node.name, renew: () => this.#renewOnce(), clock, log });
     this.process = this.#freshId();
     this.#own = this.process;
   }
@@ -157,7 +160,7 @@ export class Membership {
   async join(port: number): Promise<void> {
     this.#port = port;
     await this.#untilFree(() => this.#tryJoin());
-    this.#plan(limits.nodeRenewMs);
+    this.#renewals.start();
   }
 
   /**
@@ -233,7 +236,7 @@ export class Membership {
   /** Ends the lease; what it holds was let go of before. */
   async leave(): Promise<void> {
     this.#isClosed = true;
-    this.#cancelRenewal();
+    this.#renewals.close();
     this.#cancelFence();
     this.#cancelLook?.();
     await this.#renewing?.catch(() => {});
@@ -250,22 +253,6 @@ export class Membership {
     if (outcome.kind === 'taken') return soonAfter(outcome.forMs);
     this.#took(outcome.lease, asked);
     return undefined;
-  }
-
-  #plan(delayMs: number): void {
-    if (this.#isClosed) return;
-    this.#cancelRenewal = this.#clock.after(delayMs, () => {
-      this.#renewOnce().then(
-        () => this.#plan(limits.nodeRenewMs),
-        (error: unknown) => {
-          this.#parts.log.warn(
-            { node: this.name, error },
-            'the lease of this node could not be renewed; it is tried again',
-          );
-          this.#plan(limits.nodeRenewAgainMs);
-        },
-      );
-    });
   }
 
   async #renew(): Promise<void> {
