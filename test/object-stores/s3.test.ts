@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { limits } from '../../src/base/limits.ts';
 import { ObjectError, type ObjectErrorKind, type ObjectStore } from '../../src/core/files/object-store.ts';
-import { objectStoreContract } from '../../src/stores/contract/object-store.ts';
+import { inTurn, objectStoreContract } from '../../src/stores/contract/object-store.ts';
 import { StoreClient } from '../../src/stores/objects/remote/store-client.ts';
 import { S3Service } from '../../src/stores/objects/s3/s3-service.ts';
 import { openS3Store } from '../../src/stores/objects/s3/s3-store.ts';
@@ -24,8 +24,8 @@ before(async () => {
 });
 after(() => server?.[Symbol.asyncDispose]());
 
-/** A new bucket and its store. @param port of a link to the server */
-async function newStore(port = server.port) {
+/** A new bucket and its store. @param port of a link to the server @param nodes that share the folder, asked in turn */
+async function newStore(port = server.port, nodes = 1) {
   const name = `b${randomBytes(8).toString('hex')}`;
   await makeBucket(server, name);
   const folder = mkdtempSync(path.join(tmpdir(), 'mooring-s3-'));
@@ -34,8 +34,11 @@ async function newStore(port = server.port) {
     ...{ endpoint: new URL(`http://127.0.0.1:${port}`), name, isPathStyle: true },
     key: { accessKeyId, secretAccessKey, region: 'us-east-1' },
   };
-  const open = (): Promise<ObjectStore> =>
-    openS3Store({ bucket, ca: undefined, folder, clock: systemClock, observe: () => {} });
+  const around = { bucket, ca: undefined, folder, clock: systemClock, observe: () => {} };
+  const open = async (): Promise<ObjectStore> =>
+    nodes === 1
+      ? openS3Store(around)
+      : inTurn(await Promise.all(Array.from({ length: nodes }, () => openS3Store({ ...around, isShared: true }))));
   let store = await open();
   const client = new StoreClient({ ca: undefined, clock: systemClock, observe: () => {} });
   return {
@@ -60,6 +63,9 @@ async function newStore(port = server.port) {
 
 // This server keeps keys as files: a segment has 255 bytes at most.
 objectStoreContract('s3', newStore, { skip, nameCharsMax: 240, isTree: true });
+objectStoreContract('s3, asked at 3 nodes in turn', () => newStore(server.port, 3), {
+  ...{ skip, nameCharsMax: 240, isTree: true },
+});
 
 async function* inPieces(bytes: Buffer): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += 65_536) yield bytes.subarray(at, at + 65_536);
@@ -86,21 +92,30 @@ async function stageLarge(store: ObjectStore): Promise<{ readonly bytes: Buffer;
 const refused = (kind: ObjectErrorKind, work: Promise<unknown>): Promise<void> =>
   assert.rejects(work, (error) => error instanceof ObjectError && error.kind === kind);
 
-test('s3: small blocks become parts of the size that S3 takes; a list that comes again has the same answer', {
-  skip,
-}, async () => {
-  const { store, folder, service, close } = await newStore();
-  const { bytes, ids } = await stageLarge(store);
-  assert.equal(await service.head('d1/x'), undefined, 'nothing is in the bucket before the list');
-  const facts = await store.commit('d1/x', ids, plain);
-  assert.match(facts.etag, /-3$/, 'it was sent in parts');
-  assert.ok(bytes.equals(await bytesOf(store, 'd1/x')));
-  assert.deepEqual(await store.commit('d1/x', ids, { ...plain, condition: { ifNoneMatch: '*' } }), facts);
-  await refused('unknownBlock', store.commit('d1/x', ids.slice(1), plain));
-  assert.deepEqual(readdirSync(path.join(folder, '.staging')), [], 'nothing is left on the disk');
-  assert.deepEqual((await service.uploads(undefined)).uploads, []);
-  await close();
-});
+for (const nodes of [1, 3])
+  test(`s3: small blocks become parts of the size that S3 takes; a list that comes again has the same answer: at ${nodes}`, {
+    skip,
+  }, async () => {
+    const { store, folder, service, reopen, close } = await newStore(server.port, nodes);
+    const { bytes, ids } = await stageLarge(store);
+    assert.equal(await service.head('d1/x'), undefined, 'nothing is in the bucket before the list');
+    const facts = await store.commit('d1/x', ids, plain);
+    assert.match(facts.etag, /-3$/, 'it was sent in parts');
+    assert.ok(bytes.equals(await bytesOf(store, 'd1/x')));
+    // At another node, too.
+    assert.deepEqual(await store.commit('d1/x', ids, { ...plain, condition: { ifNoneMatch: '*' } }), facts);
+    const again = await reopen();
+    assert.deepEqual(await again.commit('d1/x', ids, plain), facts);
+    await refused('unknownBlock', again.commit('d1/x', ids.slice(1), plain));
+    // A part of it that comes anew is another upload.
+    await again.stage('d1/x', ids[0], inPieces(Buffer.from('new')), { bytesMax: 1e9, bytes: 3 });
+    await refused('unknownBlock', again.commit('d1/x', ids, plain));
+    await again.put('d1/x', inPieces(bytes), plain);
+    await refused('unknownBlock', again.commit('d1/x', ids, plain));
+    assert.deepEqual(readdirSync(path.join(folder, '.staging')), [], 'nothing is left on the disk');
+    assert.deepEqual((await service.uploads(undefined)).uploads, []);
+    await close();
+  });
 
 test('s3: a store that breaks off in the middle: nothing is seen, blocks stay, the list works when it is back', {
   skip,

@@ -3,7 +3,6 @@
  * devices send smaller blocks. So blocks lie on the hub's disk until the list commits them, and go to the bucket then, in
  * parts of the store's own. An object gets its name when S3 has all of it: by one PUT, or when its parts are completed.
  */
-import { randomUUID } from 'node:crypto';
 import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
@@ -27,8 +26,8 @@ import { PathLocks } from '../path-locks.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
 import { UsageCounts } from '../usage.ts';
-import { CommittedLists } from './committed-lists.ts';
 import { LeftUploads } from './left-uploads.ts';
+import { isOfList, newMark } from './object-mark.ts';
 import { type S3Bucket, type S3Facts, type S3Options, S3Service } from './s3-service.ts';
 
 export interface S3StoreParts {
@@ -58,7 +57,6 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
   const service = new S3Service({ bucket, client, now: () => clock.now() });
   const locks = new PathLocks();
   const places = new Gate(limits.fileStorePutsMax);
-  const committed = new CommittedLists();
   const left = new LeftUploads(service, clock);
   const groupOf = (objectPath: string): string => objectPath.slice(0, objectPath.indexOf('/'));
   const usage = new UsageCounts({
@@ -84,15 +82,15 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     return found && factsOf(found);
   }
 
-  /** Stores an object whole. The caller holds the path's lock. */
+  /** Stores an object whole. The caller holds the path's lock. @param mark that no other object has */
   async function store(
     objectPath: string,
     content: Spooled,
     { contentType, condition, md5 }: Omit<CommitOptions, 'bytesMax'>,
+    mark: string,
   ): Promise<ObjectFacts> {
     const current = await head(objectPath);
     checkCondition(condition, current);
-    const mark = randomUUID();
     const options = { contentType, condition, mark, ...(md5 !== undefined && { md5 }) };
     let lost: unknown;
     try {
@@ -149,7 +147,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
       checkCondition(options.condition, await head(objectPath));
       return spooling(folder, turns, source, options, (content) =>
         locks.run(objectPath, async () => {
-          const facts = await store(objectPath, content, options);
+          const facts = await store(objectPath, content, options, newMark());
           await staging.drop(objectPath);
           return facts;
         }),
@@ -169,15 +167,14 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
       locks.run(objectPath, async () => {
         const blocks = await staging.blocks(objectPath);
         try {
-          // S3 may need longer than a client waits: the list that comes again is the same one.
-          if (blocks.isEmpty && committed.has(objectPath, ids)) {
-            const found = await head(objectPath);
-            if (found !== undefined && committed.etagOf(objectPath) === found.etag) return found;
+          // S3 may need longer than a client waits: the list that comes again, at whichever node, is the same one.
+          if (blocks.isEmpty && ids.length > 0) {
+            const found = await service.head(objectPath);
+            if (found !== undefined && isOfList(found.mark, ids)) return factsOf(found);
           }
           const list = await blocks.list(ids);
           if (list.bytes > options.bytesMax) throw new ObjectError('tooLarge');
-          const facts = await store(objectPath, list, options);
-          committed.add(objectPath, ids, facts.etag);
+          const facts = await store(objectPath, list, options, newMark(ids));
           await staging.drop(objectPath);
           return facts;
         } finally {
