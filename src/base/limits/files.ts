@@ -48,6 +48,8 @@ export const filesLimits = {
   fileWorkAtOnceMax: 2,
   /** Share of the disk that files leave free: the event log needs it. */
   filesDiskReserveShare: 0.05,
+  /** How often files are counted anew that other nodes store and remove, too. */
+  fileUsageCountMs: HOUR_MS,
   /** How long blocks are kept after their upload's time was over. */
   stagedBlocksKeptMs: HOUR_MS,
   /** Uploads and notifications that one sweep ends, and how often it comes. */

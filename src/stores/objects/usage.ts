@@ -1,4 +1,7 @@
-/** How much lies in a store, by device: counted once in the background after the start, then as it changes. */
+/**
+ * How much lies in a store, by device: counted once in the background after the start, then as it changes; where others change
+ * it too, anew from time to time.
+ */
 import type { Usage } from '../../core/files/object-store.ts';
 
 export interface UsageParts {
@@ -8,16 +11,15 @@ export interface UsageParts {
   entries(): AsyncIterable<{ readonly group: string; readonly bytes: number }>;
 }
 
-interface Count {
-  bytes: number;
-  objects: number;
-}
+/** Bytes of unfinished objects, by path, that `add` was told of. */
+export type Unfinished = readonly { readonly objectPath: string; readonly bytes: number }[];
 
 export class UsageCounts {
   readonly #parts: UsageParts;
   /** Of what has changed since the counting began, and of what was counted. */
-  readonly #counts = new Map<string, Count>();
-  #all = { bytes: 0, objects: 0 };
+  #counts = new Counts();
+  /** Of what has changed since it is counted anew. */
+  #since: Counts | undefined;
   #counted: Promise<void> | undefined;
 
   constructor(parts: UsageParts) {
@@ -27,23 +29,31 @@ export class UsageCounts {
   }
 
   add(objectPath: string, bytes: number, objects: number): void {
-    this.#addTo(this.#parts.groupOf(objectPath), bytes, objects);
+    const group = this.#parts.groupOf(objectPath);
+    this.#counts.add(group, bytes, objects);
+    this.#since?.add(group, bytes, objects);
   }
 
   /** @param prefix `''`, or one that begins with a device: all of the device's files are counted together. */
   async of(prefix: string): Promise<Usage> {
     await this.#count();
-    if (prefix === '') return { ...this.#all };
-    return { bytes: 0, objects: 0, ...this.#counts.get(this.#parts.groupOf(prefix)) };
+    return prefix === '' ? this.#counts.all() : this.#counts.of(this.#parts.groupOf(prefix));
   }
 
-  #addTo(group: string, bytes: number, objects: number): void {
-    const known = this.#counts.get(group) ?? { bytes: 0, objects: 0 };
-    known.bytes += bytes;
-    known.objects += objects;
-    if (known.bytes === 0 && known.objects === 0) this.#counts.delete(group);
-    else this.#counts.set(group, known);
-    this.#all = { bytes: this.#all.bytes + bytes, objects: this.#all.objects + objects };
+  /** Counts anew, so that what others have stored and removed is in it. */
+  async recount(unfinished: Unfinished): Promise<void> {
+    await this.#count();
+    const since = new Counts();
+    this.#since = since;
+    const before = unfinished.map(({ objectPath, bytes }) => ({ group: this.#parts.groupOf(objectPath), bytes }));
+    try {
+      const found = await countsOf(this.#parts.entries());
+      for (const { group, bytes } of before) found.add(group, bytes, 0);
+      found.addAll(since);
+      this.#counts = found;
+    } finally {
+      this.#since = undefined;
+    }
   }
 
   /** One that fails is begun again for the next caller. */
@@ -56,11 +66,43 @@ export class UsageCounts {
   }
 
   async #countAll(): Promise<void> {
-    const found = new Map<string, Count>();
-    for await (const { group, bytes } of this.#parts.entries()) {
-      const known = found.get(group) ?? { bytes: 0, objects: 0 };
-      found.set(group, { bytes: known.bytes + bytes, objects: known.objects + 1 });
-    }
-    for (const [group, { bytes, objects }] of found) this.#addTo(group, bytes, objects);
+    this.#counts.addAll(await countsOf(this.#parts.entries()));
   }
+}
+
+interface Count {
+  bytes: number;
+  objects: number;
+}
+
+class Counts {
+  readonly #byGroup = new Map<string, Count>();
+  #all = { bytes: 0, objects: 0 };
+
+  add(group: string, bytes: number, objects: number): void {
+    const known = this.#byGroup.get(group) ?? { bytes: 0, objects: 0 };
+    known.bytes += bytes;
+    known.objects += objects;
+    if (known.bytes === 0 && known.objects === 0) this.#byGroup.delete(group);
+    else this.#byGroup.set(group, known);
+    this.#all = { bytes: this.#all.bytes + bytes, objects: this.#all.objects + objects };
+  }
+
+  addAll(more: Counts): void {
+    for (const [group, { bytes, objects }] of more.#byGroup) this.add(group, bytes, objects);
+  }
+
+  of(group: string): Usage {
+    return { bytes: 0, objects: 0, ...this.#byGroup.get(group) };
+  }
+
+  all(): Usage {
+    return { ...this.#all };
+  }
+}
+
+async function countsOf(entries: ReturnType<UsageParts['entries']>): Promise<Counts> {
+  const found = new Counts();
+  for await (const { group, bytes } of entries) found.add(group, bytes, 1);
+  return found;
 }

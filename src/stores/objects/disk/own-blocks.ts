@@ -73,6 +73,11 @@ export class OwnBlocks {
     return this.#parts.folder;
   }
 
+  /** Bytes of what is not known to be gone. */
+  get taken(): number {
+    return this.#pairs.reduce((sum, pair) => sum + pair.bytes, 0);
+  }
+
   /** Bytes of those that are still there. */
   async bytes(): Promise<number> {
     const bytes = this.#pairs.map(async (pair) => ((await this.#isThere(pair)) ? pair.bytes : 0));

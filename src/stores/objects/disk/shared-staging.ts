@@ -36,6 +36,10 @@ export class SharedStaging implements Unfinished {
     return (await this.#own.get(objectPath)?.bytes()) ?? 0;
   }
 
+  all(): readonly { readonly objectPath: string; readonly bytes: number }[] {
+    return [...this.#own].map(([objectPath, { taken }]) => ({ objectPath, bytes: taken }));
+  }
+
   async drop(objectPath: string): Promise<void> {
     const folder = this.#folderOf(objectPath);
     const own = this.#own.get(objectPath);

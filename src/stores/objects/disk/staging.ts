@@ -44,7 +44,6 @@ export class Staging implements Unfinished {
     return staging;
   }
 
-  /** What there is. */
   all(): readonly { readonly objectPath: string; readonly bytes: number }[] {
     return [...this.#byPath.values()];
   }

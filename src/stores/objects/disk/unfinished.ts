@@ -25,6 +25,8 @@ export interface Unfinished {
   blocks(objectPath: string): Promise<Blocks>;
   /** Bytes of an object's blocks that this process has taken. */
   bytesOf(objectPath: string): Promise<number>;
+  /** What this process has taken and not yet reported as dropped. */
+  all(): readonly { readonly objectPath: string; readonly bytes: number }[];
   drop(objectPath: string): Promise<void>;
   /** Drops those whose paths begin with `prefix`. */
   dropAll(prefix: string): Promise<void>;

@@ -24,6 +24,7 @@ import {
 } from 'node:fs/promises';
 import path from 'node:path';
 import type { Clock } from '../../../base/clock.ts';
+import { limits } from '../../../base/limits.ts';
 import {
   type CommitOptions,
   type Condition,
@@ -43,6 +44,7 @@ import { openUnfinished } from '../disk/open-unfinished.ts';
 import { readRegion } from '../disk/read-region.ts';
 import { syncFile } from '../disk/sync-file.ts';
 import { STAGING_FOLDER } from '../disk/unfinished.ts';
+import { everySoOften } from '../every-so-often.ts';
 import { PathLocks } from '../path-locks.ts';
 import { UsageCounts } from '../usage.ts';
 import { FACTS_FOLDER, factsOf, readFacts, writeFacts } from './facts.ts';
@@ -71,6 +73,7 @@ export async function openFolderStore({ folder, clock, isShared = false }: Folde
   const staging = await openUnfinished({ folder: path.join(folder, STAGING_FOLDER), turns, locks, usage, isShared });
   const oldFiles: ReplacedFiles = isShared ? removedFiles : new OldFiles(path.join(folder, STAGING_FOLDER), turns);
 
+  const recountInTime = everySoOften(clock, limits.fileUsageCountMs, () => usage.recount(staging.all()));
   const placesOf = (objectPath: string) => {
     const name = fileNameOf(objectPath, foldsCase);
     const parent = path.join(folder, name.folder);
@@ -255,7 +258,11 @@ export async function openFolderStore({ folder, clock, isShared = false }: Folde
         return found.length;
       }),
 
-    expire: (before) => guarded(() => staging.expire(before)),
+    expire: (before) =>
+      guarded(async () => {
+        await staging.expire(before);
+        if (isShared) await recountInTime();
+      }),
     usage: (prefix) => guarded(() => usage.of(prefix)),
     async freeBytes() {
       const { bavail, bsize } = await statfs(folder);

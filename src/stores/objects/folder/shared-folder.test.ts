@@ -296,6 +296,31 @@ test('shared folder: what a node has taken and another has stored takes no place
   }
 });
 
+test('shared folder: what another node has stored and removed is counted in time', async (context) => {
+  const folder = newFolder();
+  let now = 0;
+  const clock = { ...systemClock, monotonic: () => now };
+  const [first, second] = [
+    await openFolderStore({ folder, clock, isShared: true }),
+    await openFolderStore({ folder, clock, isShared: true }),
+  ];
+  context.after(async () => {
+    for (const node of [first, second]) await node.close();
+    rmSync(folder, { recursive: true });
+  });
+  await first.put('d1/mine', once('mine'), plain);
+  await stage(first, 'd1/blocks', 0, 'block');
+  await second.put('d1/theirs', once('their files'), plain);
+  await second.delete('d1/mine');
+  await first.expire(0);
+  assert.deepEqual(await first.usage('d1/'), { bytes: 9, objects: 1 }, 'as this node knows it');
+  now += limits.fileUsageCountMs;
+  await first.expire(0);
+  for (const prefix of ['d1/', '']) assert.deepEqual(await first.usage(prefix), { bytes: 16, objects: 1 });
+  await first.commit('d1/blocks', list(0), plain);
+  assert.deepEqual(await first.usage(''), { bytes: 16, objects: 2 });
+});
+
 test('shared folder: at random, three nodes do what one would do that knows everything', async (context) => {
   const seed = Number(process.env.MOORING_TEST_SEED ?? randomBytes(4).readUInt32LE());
   context.diagnostic(`seed ${seed}`);

@@ -22,6 +22,7 @@ import { DiskTurns } from '../disk/disk-turns.ts';
 import { openUnfinished } from '../disk/open-unfinished.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
 import { STAGING_FOLDER } from '../disk/unfinished.ts';
+import { everySoOften } from '../every-so-often.ts';
 import { PathLocks } from '../path-locks.ts';
 import { eachOf } from '../remote/each-of.ts';
 import { type Outcome, type RequestBody, StoreClient } from '../remote/store-client.ts';
@@ -66,6 +67,8 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     },
   });
   const staging = await openUnfinished({ folder, turns, locks, usage, isShared: parts.isShared ?? false });
+
+  const recountInTime = everySoOften(clock, limits.fileUsageCountMs, () => usage.recount(staging.all()));
 
   async function* keys(prefix: string) {
     let after: string | undefined;
@@ -212,6 +215,7 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
     async expire(before) {
       await staging.expire(before);
       await left.abort(before);
+      if (parts.isShared === true) await recountInTime();
     },
     usage: (prefix) => usage.of(prefix),
     async freeBytes() {
