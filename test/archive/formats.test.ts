@@ -5,7 +5,7 @@ import { inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { limits } from '../../src/base/limits.ts';
 import type { Telemetry } from '../../src/core/events/types.ts';
-import { isJsonText } from '../../src/records/archive/event-row.ts';
+import { isJsonText } from '../../src/records/archive/json-text.ts';
 import { openParquet } from '../../src/records/archive/parquet-reader.ts';
 import { recordCodec } from '../../src/records/record-codec.ts';
 import { fileOf, records, type SampleEvent } from '../drivers/archive-samples.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { ArchiveFormat } from '../../src/core/archive/types.ts';
 import type { HubEventStamp, Telemetry } from '../../src/core/events/types.ts';
 import { createEncoder } from '../../src/records/archive/archive-format.ts';
-import { RowReader } from '../../src/records/archive/event-row.ts';
+import { RowReader } from '../../src/records/archive/row-reader.ts';
 import { recordCodec } from '../../src/records/record-codec.ts';
 
 export interface SampleEvent {

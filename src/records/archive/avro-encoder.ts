@@ -7,7 +7,7 @@ import { deflateRawSync } from 'node:zlib';
 import { limits } from '../../base/limits.ts';
 import { azureMessage } from './azure-message.ts';
 import type { ArchiveEncoder } from './encoder.ts';
-import type { EventRow } from './event-row.ts';
+import { bodyOf, type EventRow } from './event-row.ts';
 
 const schema =
   '{"type":"record","name":"Message","namespace":"Microsoft.Azure.Devices","fields":[{"name":"EnqueuedTimeUtc","type":"string"},{"name":"Properties","type":{"type":"map","values":"string"}},{"name":"SystemProperties","type":{"type":"map","values":"string"}},{"name":"Body","type":["null","bytes"]}]}';
@@ -45,7 +45,7 @@ class AvroEncoder implements ArchiveEncoder {
     block.map(properties);
     block.map(systemProperties);
     block.long(1);
-    block.bytes(row.body);
+    block.bytes(bodyOf(row));
     this.#rows++;
     if (block.length >= limits.archivePieceBytes) this.#endBlock();
   }

@@ -1,5 +1,5 @@
 /** A row as Azure's storage endpoints write messages: the names and forms of its Avro and JSON files. */
-import { type EventRow, shownProperties } from './event-row.ts';
+import { type EventRow, messageIdOf, shownProperties } from './event-row.ts';
 
 /** The four fields of the record `Microsoft.Azure.Devices.Message`. */
 export interface AzureMessage {
@@ -26,7 +26,7 @@ export function azureMessage(row: EventRow): AzureMessage {
   const say = (name: string, value: string | undefined): void => {
     if (value !== undefined) system.push([name, value]);
   };
-  say('messageId', typeof row.messageId === 'string' ? row.messageId : row.messageId?.toString('utf8'));
+  say('messageId', messageIdOf(row));
   say('correlationId', correlationId);
   say('userId', userId);
   say('to', to);

@@ -7,8 +7,8 @@ import type { PageIndexes } from 'hyparquet-writer/src/types.js';
 import { bitsOf, packRuns } from './pack-numbers.ts';
 import { type PageEnd, PlainValues } from './plain-values.ts';
 
-/** Of zstd: more costs more time than it saves room. */
-const COMPRESSION_LEVEL = 3;
+/** Of zstd. 3 took 0.4 µs an event more, and more room: 26.8 instead of 24.5 bytes an event of the bench, 48.5 instead of 45.2 of nested bodies. */
+const COMPRESSION_LEVEL = 1;
 
 /** Of each value, or place of a row without one, Parquet's levels; `max` = the level of one that is there. */
 export interface Levels {
@@ -64,12 +64,13 @@ export function writeIndexed(
   dictionary: readonly Buffer[],
   indexes: Int32Array,
 ): PageIndexes {
+  const sizes = Int32Array.from(dictionary, ({ length }) => 4 + length);
   let plainBytes = 0;
   let present = 0;
-  for (const index of indexes) {
-    if (index === -1) continue;
+  for (let nth = 0; nth < indexes.length; nth++) {
+    if (indexes[nth] === -1) continue;
     present++;
-    plainBytes += 4 + dictionary[index].length;
+    plainBytes += sizes[indexes[nth]];
   }
   const width = bitsOf(Math.max(0, dictionary.length - 1));
   const dictionaryBytes = dictionary.reduce((sum, { length }) => sum + 4 + length, (present * width) / 8);

@@ -3,8 +3,8 @@ import type { ArchiveFormat } from '../../core/archive/types.ts';
 import type { RoutedEvent } from '../../core/routes/ports.ts';
 import { createEncoder, type FileFacts } from './archive-format.ts';
 import type { ArchiveEncoder } from './encoder.ts';
-import type { RowReader } from './event-row.ts';
 import { type PackedEvents, PLACE_NUMBERS } from './packed-events.ts';
+import type { RowReader } from './row-reader.ts';
 
 const NOTHING_ADDED: RoutedEvent['enrichments'] = [];
 
@@ -26,13 +26,16 @@ export class EventFile {
   add(events: PackedEvents): void {
     const { buffer, byteOffset, byteLength } = events.bytes;
     const bytes = Buffer.from(buffer, byteOffset, byteLength);
-    let start = 0;
-    for (let nth = 0; nth * PLACE_NUMBERS < events.places.length; nth++) {
-      const [sequence, time, shown, end] = events.places.subarray(nth * PLACE_NUMBERS, (nth + 1) * PLACE_NUMBERS);
-      const enrichments = events.enrichments?.[nth] ?? NOTHING_ADDED;
-      const place = { partition: this.#partition, sequence, time, isShown: shown === 1, enrichments };
-      this.#encoder.add(this.#rows.read(place, bytes, start, end));
-      start = end;
+    const { places } = events;
+    for (let nth = 0, at = 0; at < places.length; nth++, at += PLACE_NUMBERS) {
+      const place = {
+        partition: this.#partition,
+        sequence: places[at],
+        time: places[at + 1],
+        isShown: places[at + 2] === 1,
+        enrichments: events.enrichments?.[nth] ?? NOTHING_ADDED,
+      };
+      this.#encoder.add(this.#rows.read(place, bytes, places[at + 3], places[at + 4]));
     }
     this.#pieces.push(...this.#encoder.take());
   }

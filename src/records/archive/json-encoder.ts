@@ -2,7 +2,8 @@
 import { limits } from '../../base/limits.ts';
 import { azureMessage, saysJson } from './azure-message.ts';
 import type { ArchiveEncoder } from './encoder.ts';
-import { type EventRow, isJsonText } from './event-row.ts';
+import { bodyOf, type EventRow } from './event-row.ts';
+import { isJsonAt } from './json-text.ts';
 
 export function jsonEncoder(): ArchiveEncoder {
   return new JsonEncoder();
@@ -46,8 +47,12 @@ class JsonEncoder implements ArchiveEncoder {
 
 /** The body's own text, but on one line: between the parts of a JSON text a line break is white space, within one there is none. */
 function bodyValue(row: EventRow): string {
-  if (saysJson(row) && isJsonText(row.body)) return row.body.toString('utf8').replaceAll(/[\r\n]/g, ' ');
-  return JSON.stringify(row.body.toString('base64'));
+  const isJson = saysJson(row) && isJsonAt(row.view, row.bodyStart, row.bodyEnd);
+  if (isJson)
+    return bodyOf(row)
+      .toString('utf8')
+      .replaceAll(/[\r\n]/g, ' ');
+  return JSON.stringify(bodyOf(row).toString('base64'));
 }
 
 /** No name can be one that objects have: it has no prototype. */

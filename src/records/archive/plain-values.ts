@@ -15,12 +15,12 @@ export interface PageEnd {
   readonly bytes: number;
 }
 
-const START: PageEnd = { slots: 0, present: 0, rows: 0, bytes: 0 };
-
 /** Its memory is used again after `clear`. */
 export class PlainValues {
   #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES);
   #end = 0;
+  /** Where the page begins that grows. */
+  #pageStart = 0;
   #slots = 0;
   #present = 0;
   #rows = 0;
@@ -28,20 +28,24 @@ export class PlainValues {
   #isThere = new Uint8Array(FIRST_SLOTS);
 
   /** @param startsRow whether it is the first value of its row, or the only one */
-  add(value: Uint8Array | string | undefined, startsRow = true): void {
-    if (startsRow) {
-      if (this.#end - (this.#pages.at(-1) ?? START).bytes >= PAGE_BYTES) this.#pages.push(this.#now());
-      this.#rows++;
+  add(value: Buffer | string | undefined, startsRow = true): void {
+    if (value === undefined) {
+      this.#slot(startsRow, 0);
+      return;
     }
-    if (this.#slots === this.#isThere.length) this.#growSlots();
-    this.#isThere[this.#slots++] = value === undefined ? 0 : 1;
-    if (value === undefined) return;
-    this.#present++;
     const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-    const end = this.#end + LENGTH_BYTES + bytes.length;
+    this.addPart(bytes, 0, bytes.length, startsRow);
+  }
+
+  /** The bytes from `from` to `to`. */
+  addPart(bytes: Buffer, from: number, to: number, startsRow = true): void {
+    this.#slot(startsRow, 1);
+    this.#present++;
+    const start = this.#end + LENGTH_BYTES;
+    const end = start + to - from;
     if (end > this.#bytes.length) this.#grow(end);
-    putUint32LE(this.#bytes, this.#end, bytes.length);
-    this.#bytes.set(bytes, this.#end + LENGTH_BYTES);
+    putUint32LE(this.#bytes, this.#end, to - from);
+    bytes.copy(this.#bytes, start, from, to);
     this.#end = end;
   }
 
@@ -60,8 +64,20 @@ export class PlainValues {
   }
 
   clear(): void {
-    this.#end = this.#slots = this.#present = this.#rows = 0;
+    this.#end = this.#pageStart = this.#slots = this.#present = this.#rows = 0;
     this.#pages = [];
+  }
+
+  #slot(startsRow: boolean, isThere: 0 | 1): void {
+    if (startsRow) {
+      if (this.#end - this.#pageStart >= PAGE_BYTES) {
+        this.#pages.push(this.#now());
+        this.#pageStart = this.#end;
+      }
+      this.#rows++;
+    }
+    if (this.#slots === this.#isThere.length) this.#growSlots();
+    this.#isThere[this.#slots++] = isThere;
   }
 
   #now(): PageEnd {

@@ -10,11 +10,11 @@ import {
   type AnnotationFacts,
   type ApplicationFacts,
   type EventRow,
-  isJsonText,
   type PropertyFacts,
   shownProperties,
 } from './event-row.ts';
 import { type Entries, writeBooleans, writeEntries, writeNumbers, writeOwn, writeShared } from './group-columns.ts';
+import { isJsonAt } from './json-text.ts';
 import { PlainValues } from './plain-values.ts';
 import { SharedValues } from './shared-values.ts';
 
@@ -58,11 +58,13 @@ export class RowGroup {
     this.#properties.add(row.properties);
     this.#applications.add(row.application);
     this.#entries.add(shownProperties(row));
-    this.#messageId.add(row.messageId);
-    this.#propertyBytes.add(row.propertyBytes);
-    const isJson = isJsonText(row.body);
-    this.#json.add(isJson ? row.body : undefined);
-    this.#body.add(isJson ? undefined : row.body);
+    const { bytes, messageId } = row;
+    if (typeof messageId === 'object') this.#messageId.addPart(bytes, messageId.start, messageId.end);
+    else this.#messageId.add(messageId);
+    this.#propertyBytes.addPart(bytes, row.propertiesStart, row.propertiesEnd);
+    const isJson = isJsonAt(row.view, row.bodyStart, row.bodyEnd);
+    (isJson ? this.#json : this.#body).addPart(bytes, row.bodyStart, row.bodyEnd);
+    (isJson ? this.#body : this.#json).add(undefined);
     this.#bytes += bytesOf(row);
   }
 
@@ -111,8 +113,10 @@ export class RowGroup {
 }
 
 /** What a row holds in memory, about: a message may be all properties. */
-function bytesOf({ body, annotations, propertyBytes, application, enrichments }: EventRow): number {
-  let bytes = body.length + annotations.bytes.length + propertyBytes.length + application.bytes.length + ROW_BYTES;
-  for (const [key, value] of enrichments) bytes += key.length + value.length;
+function bytesOf(row: EventRow): number {
+  const { annotations, application } = row;
+  const own = row.bodyEnd - row.bodyStart + row.propertiesEnd - row.propertiesStart;
+  let bytes = own + annotations.bytes.length + application.bytes.length + ROW_BYTES;
+  for (const [key, value] of row.enrichments) bytes += key.length + value.length;
   return bytes;
 }

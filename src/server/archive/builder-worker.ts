@@ -3,7 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { assert } from '../../base/assert.ts';
 import { lowerPriority } from '../../base/thread-priority.ts';
 import { EventFile } from '../../records/archive/event-file.ts';
-import { RowReader } from '../../records/archive/event-row.ts';
+import { RowReader } from '../../records/archive/row-reader.ts';
 import type { BuilderAnswer, BuilderRequest } from './builder-messages.ts';
 
 /** As `nice` has it: ingestion goes first where both want the same core. */

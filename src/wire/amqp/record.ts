@@ -248,7 +248,12 @@ export function readRecordHeader(bytes: Buffer, start: number, end: number): Rec
 /** The body's bytes of the record that lies from `start` to `end`: a view, not a copy. */
 export function recordBody(bytes: Buffer, start: number, end: number): Buffer {
   const { body } = readRecordHeader(bytes, start, end);
-  return bytes.subarray(body + (bytes[body + 3] === format.binary8 ? 5 : 8), end);
+  return bytes.subarray(bodyPlace(bytes, body), end);
+}
+
+/** The first byte of the body whose section begins at `section`. */
+export function bodyPlace(bytes: Buffer, section: number): number {
+  return section + (bytes[section + 3] === format.binary8 ? 5 : 8);
 }
 
 function fixedAnnotations(): Buffer {
