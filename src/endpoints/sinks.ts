@@ -34,7 +34,7 @@ export function webhookSink(endpoint: WebhookEndpoint, { hub, origin, mayBePriva
   });
   return {
     inFlightMax: endpoint.inFlight,
-    deliver: (batch) => webhook.deliver(views(batch)),
+    deliver: (batch, signal) => webhook.deliver(views(batch), signal),
     close: async () => webhook.close(),
   };
 }

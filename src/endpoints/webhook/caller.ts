@@ -63,7 +63,16 @@ export class WebhookCaller {
       headers: { ...headers, 'content-length': body?.length ?? 0 },
       ...(!mayBePrivate && { lookup: publicLookup }),
     });
-    request.on('response', resolve).on('error', reject).end(body);
+    request
+      .on('response', resolve)
+      .on('error', reject)
+      // Without a listener Node drops the connection and says no more, not at the end of the time either.
+      .on('upgrade', ({ statusCode }, socket) => {
+        socket.destroy();
+        reject(new Error(`it has answered ${statusCode}, to go over to another protocol`));
+      })
+      .on('close', () => reject(new Error('the connection has ended without an answer')))
+      .end(body);
     try {
       const response = await promise;
       const text = await cutText(response);

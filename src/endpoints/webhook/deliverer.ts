@@ -40,8 +40,11 @@ export class WebhookDeliverer {
     this.#caller = new WebhookCaller(options);
   }
 
-  /** Never rejects. @param events in the order of the log */
-  async deliver(events: readonly EventView[]): Promise<Delivered> {
+  /**
+   * Never rejects. @param events in the order of the log @param signal ends it behind the request that is under way: of a slow receiver
+   * a batch of many requests would hold up what waits for the end
+   */
+  async deliver(events: readonly EventView[], signal?: AbortSignal): Promise<Delivered> {
     const { form, hub, eventsMax } = this.#options;
     let taken = 0;
     try {
@@ -50,6 +53,7 @@ export class WebhookDeliverer {
       const texts = events.map((event) => eventText(form, event, hub));
       let count = runWithin(texts, 0, eventsMax);
       while (taken < texts.length) {
+        if (signal?.aborted && taken > 0) return { kind: 'done', count: taken };
         const answer = await this.#post(texts.slice(taken, taken + count));
         if (isTaken(answer.status)) {
           taken += count;

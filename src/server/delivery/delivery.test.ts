@@ -333,6 +333,36 @@ test('an endpoint whose settings change goes on from its place; one that is remo
   await delivery.close();
 });
 
+test('an endpoint that hangs while its settings change holds up no other one that changes or comes', async () => {
+  const { sinks, put, pass, started, declare, set } = rig(['a', 'b']);
+  await declare();
+  const [a, b] = [sinks.get('a') as TestSink, sinks.get('b') as TestSink];
+  let answer: (outcome: Delivered) => void = () => {};
+  a.answer = () =>
+    new Promise((resolve) => {
+      answer = resolve;
+    });
+  const delivery = await started();
+  await put(0, 3, 1);
+  await pass(100);
+  const changed = (topic: string): RouteSet => ({
+    ...set,
+    endpoints: set.endpoints.map((placed) => ({ ...placed, endpoint: { ...placed.endpoint, topic } as never })),
+  });
+  delivery.follow(changed('other'));
+  await pass(100);
+  await put(0, 3, 2);
+  await pass(500);
+  assert.deepEqual(b.taken, sequences(0, 0, 3));
+  assert.deepEqual(a.taken, []);
+  delivery.follow(changed('third'));
+  answer({ kind: 'done' });
+  a.answer = () => ({ kind: 'done' });
+  await pass(500);
+  assert.deepEqual(a.taken, sequences(0, 0, 3), 'each once, though it was changed twice');
+  await delivery.close();
+});
+
 test('whatever fails and crashes: nothing is lost, and first appearances stay in order', async () => {
   const seed = Number(process.env.MOORING_TEST_SEED ?? randomInt(2 ** 31));
   const random = seededRandom(seed);
