@@ -93,6 +93,51 @@ withPostgres('twins together', (open) => {
     assert.deepEqual([first?.twin.tags, first?.twin.desired.version], [{ count: 100 }, 3]);
   });
 
+  test('methods of a job are begun and settled by as many statements for a hundred devices as for one', async () => {
+    await using at = await watched(open, ['job_devices', 'twin_events']);
+    const { jobs } = at.tables;
+    const counts: number[] = [];
+    for (const count of [1, 100]) {
+      const id = `methods-of-${count}`;
+      const method = { name: 'reboot', payload: 'null', connectMs: 0, responseMs: 5000 };
+      await jobs.create(
+        {
+          ...{ id, condition: '*', work: { kind: 'scheduleDeviceMethod', method }, createdTime: 1, createdBy: 'x' },
+          ...{ startTime: 1, maxExecutionMs: 60_000 },
+        },
+        9,
+      );
+      const held = await jobs.claim({
+        ...{ node: 'n1', isFirst: false, now: 2, leaseMs: 1000, runningMax: 9, withEvents: true },
+      });
+      const hold = held.find(({ hold }) => hold.id === id)?.hold;
+      assert.ok(hold !== undefined);
+      // Backwards: what is asked is asked in this order.
+      const keys = devices(count).toReversed();
+      await jobs.select(hold, { keys, next: undefined }, 3);
+      await at.seen();
+      assert.deepEqual(await jobs.begin(hold, [...keys, { deviceId: 'other' }, keys[0]], 4), keys);
+      assert.deepEqual(await jobs.begin(hold, keys, 4), [], 'they have been asked');
+      const [first, ...others] = keys;
+      const answer = { kind: 'answer' as const, status: 200, payload: '1' };
+      const results = [
+        ...others.map((key) => ({ key, state: 'completed' as const, result: answer })),
+        // Nobody has taken it: its turn comes again, whatever is said of it behind that.
+        { key: first, state: 'waiting' as const },
+        { key: first, state: 'completed' as const, result: answer },
+        { key: { deviceId: 'other' }, state: 'completed' as const, result: answer },
+      ];
+      assert.ok(await jobs.settle(hold, results, { now: 5, withEvents: true }));
+      counts.push((await at.seen()).statements);
+      const left = { completed: count - 1, waiting: 1, running: 0, failed: 0, cancelled: 0, unknown: 0 };
+      assert.deepEqual((await jobs.find(id, 6))?.counts, left);
+      assert.deepEqual(await jobs.waiting(id, undefined, 9), [first]);
+      assert.deepEqual(await jobs.begin(hold, [first], 6), [first]);
+    }
+    // Events of those that have ended; the first time none has.
+    assert.ok(counts[1] <= counts[0] + 1, `${counts}`);
+  });
+
   test('reports of several twins hold these in the order of their keys, as a job does', async () => {
     await using at = await watched(open, ['twins']);
     const keys = devices(5);

@@ -1,21 +1,14 @@
 /** What jobs do for their devices, in tables: each step and the record of it are one transaction. */
 import { sql } from 'kysely';
 import type { IdentityKey } from '../../core/identity/types.ts';
-import type {
-  DismissTerms,
-  Hold,
-  RecordTerms,
-  SelectedPiece,
-  SettledDevice,
-  TwinBatch,
-  TwinBatchTerms,
-} from '../../core/jobs/ports.ts';
-import type { DeviceJob, JobCounts, JobError, JobKind } from '../../core/jobs/types.ts';
+import type { DismissTerms, Hold, SelectedPiece, TwinBatch, TwinBatchTerms } from '../../core/jobs/ports.ts';
+import type { DeviceJob, JobError, JobKind } from '../../core/jobs/types.ts';
 import type { DesiredNote, TwinEvent } from '../../core/twins/ports.ts';
 import type { TwinChange } from '../../core/twins/types.ts';
 import { markTwins } from './configuration-marks.ts';
 import { directOf } from './engine.ts';
-import { COMPLETED, deviceJobOf, deviceStates, eventOf, FAILED, RUNNING, WAITING, workOf } from './job-rows.ts';
+import { keepRecords } from './job-kept.ts';
+import { COMPLETED, countsOf, deviceJobOf, deviceStates, eventOf, FAILED, WAITING, workOf } from './job-rows.ts';
 import { heldJob } from './jobs.ts';
 import type { Transaction } from './schema.ts';
 import { carryTwinChanges, type TwinChanged } from './twin-changes.ts';
@@ -160,137 +153,6 @@ function refusedBy(outcome: Exclude<Outcome, { kind: 'done' }>, { deviceId, modu
     : { code: 'ModuleNotFound', message: `The module ${moduleId} of ${deviceId} does not exist.` };
 }
 
-async function keepRecords(tx: Transaction, job: string, records: readonly DeviceJob[]): Promise<void> {
-  if (records.length === 0) return;
-  if (directOf(tx) !== undefined) {
-    for (const record of records) await keepRecord(tx, record);
-    return;
-  }
-  const rows = records.map(rowOf);
-  await sql`
-    update job_devices set state = kept.state, asks = kept.asks, start_time = kept.start_time, end_time = kept.end_time, result = kept.result
-    from unnest(
-      ${records.map(({ key }) => key.deviceId)}::text[], ${records.map(({ key }) => key.moduleId ?? '')}::text[],
-      ${rows.map(({ state }) => state)}::int[], ${rows.map(({ asks }) => asks)}::int[],
-      ${rows.map((row) => row.start_time)}::bigint[], ${rows.map((row) => row.end_time)}::bigint[],
-      ${rows.map(({ result }) => result)}::text[]
-    ) as kept (device_id, module_id, state, asks, start_time, end_time, result)
-    where job_devices.job = ${job} and job_devices.device_id = kept.device_id and job_devices.module_id = kept.module_id
-  `.execute(tx);
-}
-
-function rowOf({ state, startTime, endTime, result, kind }: DeviceJob) {
-  return {
-    state: deviceStates.indexOf(state),
-    asks: kind === 'scheduleDeviceMethod' && (state === 'waiting' || state === 'running') ? 1 : 0,
-    start_time: startTime,
-    end_time: endTime,
-    result: result === undefined ? '' : JSON.stringify(result),
-  };
-}
-
-async function keepRecord(tx: Transaction, record: DeviceJob): Promise<void> {
-  const { key, jobId } = record;
-  await tx
-    .updateTable('job_devices')
-    .set(rowOf(record))
-    .where('job', '=', jobId)
-    .where('device_id', '=', key.deviceId)
-    .where('module_id', '=', key.moduleId ?? '')
-    .execute();
-}
-
-export async function waitingDevices(
-  tx: Transaction,
-  id: string,
-  after: IdentityKey | undefined,
-  countMax: number,
-): Promise<readonly IdentityKey[]> {
-  let query = tx
-    .selectFrom('job_devices')
-    .select(['device_id', 'module_id'])
-    .where('job', '=', id)
-    .where('asks', '=', 1)
-    .where('state', '=', WAITING);
-  if (after !== undefined) {
-    query = query.where(sql<boolean>`(device_id, module_id) > (${after.deviceId}, ${after.moduleId ?? ''})`);
-  }
-  const rows = await query.orderBy('device_id').orderBy('module_id').limit(countMax).execute();
-  return rows.map((row) => keyOf(row.device_id, row.module_id));
-}
-
-export async function beginDevices(
-  tx: Transaction,
-  hold: Hold,
-  keys: readonly IdentityKey[],
-  now: number,
-): Promise<readonly IdentityKey[] | undefined> {
-  const job = await heldJob(tx, hold);
-  if (job === undefined || job.status !== 'running') return undefined;
-  const begun: IdentityKey[] = [];
-  for (const key of keys) {
-    const { numUpdatedRows } = await tx
-      .updateTable('job_devices')
-      .set({ state: RUNNING, start_time: now })
-      .where('job', '=', hold.id)
-      .where('device_id', '=', key.deviceId)
-      .where('module_id', '=', key.moduleId ?? '')
-      .where('asks', '=', 1)
-      .where('state', '=', WAITING)
-      .executeTakeFirst();
-    if (Number(numUpdatedRows) === 1) begun.push(key);
-  }
-  await tx
-    .updateTable('jobs')
-    .set({
-      waiting: Number(job.waiting) - begun.length,
-      running: Number(job.running) + begun.length,
-      held_until: now + hold.leaseMs,
-    })
-    .where('id', '=', hold.id)
-    .execute();
-  return begun;
-}
-
-export async function settleDevices(
-  tx: Transaction,
-  hold: Hold,
-  results: readonly SettledDevice[],
-  { now, withEvents }: RecordTerms,
-): Promise<boolean> {
-  const job = await heldJob(tx, hold);
-  if (job === undefined) return false;
-  const counts: Record<keyof JobCounts, number> = countsOf(job);
-  const events: TwinEvent[] = [];
-  for (const { key, state, result } of results) {
-    const row = await tx
-      .selectFrom('job_devices')
-      .selectAll()
-      .where('job', '=', hold.id)
-      .where('device_id', '=', key.deviceId)
-      .where('module_id', '=', key.moduleId ?? '')
-      .executeTakeFirst();
-    if (row === undefined || Number(row.state) !== RUNNING) continue;
-    const isAgain = state === 'waiting';
-    const record: DeviceJob = {
-      ...deviceJobOf(row, job.kind as JobKind),
-      ...{ state, result, endTime: isAgain ? 0 : now },
-      ...(isAgain && { startTime: 0 }),
-    };
-    await keepRecord(tx, record);
-    counts.running -= 1;
-    counts[state] += 1;
-    if (withEvents && !isAgain) events.push(eventOf(record, now));
-  }
-  if (events.length > 0) await keepTwinEvents(tx, events);
-  await tx
-    .updateTable('jobs')
-    .set({ ...counts, held_until: now + hold.leaseMs })
-    .where('id', '=', hold.id)
-    .execute();
-  return true;
-}
-
 export async function dismissDevices(
   tx: Transaction,
   hold: Hold,
@@ -343,12 +205,4 @@ export async function dismissDevices(
     .where('id', '=', hold.id)
     .execute();
   return rows.length;
-}
-
-function countsOf(job: Readonly<Record<keyof JobCounts, number>>): Record<keyof JobCounts, number> {
-  const { waiting, running, completed, failed, cancelled, unknown } = job;
-  return {
-    ...{ waiting: Number(waiting), running: Number(running), completed: Number(completed) },
-    ...{ failed: Number(failed), cancelled: Number(cancelled), unknown: Number(unknown) },
-  };
 }

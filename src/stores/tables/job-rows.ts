@@ -1,7 +1,7 @@
 /** The rows of jobs, and what they say. */
 import { deviceJobJson } from '../../core/jobs/device-job.ts';
 import { type StoredStatus, statusAt } from '../../core/jobs/rules.ts';
-import type { DeviceJob, DeviceResult, DeviceState, Job, JobKind, JobWork } from '../../core/jobs/types.ts';
+import type { DeviceJob, DeviceResult, DeviceState, Job, JobCounts, JobKind, JobWork } from '../../core/jobs/types.ts';
 import type { TwinEvent } from '../../core/twins/ports.ts';
 import type { JobDeviceRow, JobRow } from './job-tables.ts';
 import { keyOf } from './twin-events.ts';
@@ -65,4 +65,12 @@ export function deviceJobOf(row: JobDeviceRow, kind: JobKind): DeviceJob {
 export function eventOf(record: DeviceJob, time: number): TwinEvent {
   const content = JSON.stringify(deviceJobJson(record));
   return { key: record.key, generationId: '', version: 0, time, kind: 'job', content };
+}
+
+export function countsOf(job: Readonly<Record<keyof JobCounts, number>>): Record<keyof JobCounts, number> {
+  const { waiting, running, completed, failed, cancelled, unknown } = job;
+  return {
+    ...{ waiting: Number(waiting), running: Number(running), completed: Number(completed) },
+    ...{ failed: Number(failed), cancelled: Number(cancelled), unknown: Number(unknown) },
+  };
 }

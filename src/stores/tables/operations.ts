@@ -72,14 +72,8 @@ import {
   sweepRollouts,
 } from './file-rollouts.ts';
 import { countIdentities, getIdentity, listChildren, listDevices, listModules, writeIdentities } from './identities.ts';
-import {
-  beginDevices,
-  dismissDevices,
-  selectDevices,
-  settleDevices,
-  updateJobTwins,
-  waitingDevices,
-} from './job-devices.ts';
+import { dismissDevices, selectDevices, updateJobTwins } from './job-devices.ts';
+import { beginDevices, settleDevices, waitingDevices } from './job-methods.ts';
 import { cancelJob, claimJobs, createJob, endJob, findJob, jobTotals, listJobs, sweepJobs } from './jobs.ts';
 import type { KeyCipher } from './key-cipher.ts';
 import { touchFacts } from './migrations.ts';
