@@ -138,6 +138,56 @@ withPostgres('twins together', (open) => {
     assert.ok(counts[1] <= counts[0] + 1, `${counts}`);
   });
 
+  test('a step of a job reads the rows of its own devices alone, also of a job that the database has no statistics of', async () => {
+    const opened = await open();
+    await opened.query(`alter table job_devices set (autovacuum_enabled = off);
+      insert into job_devices (job, device_id, module_id, state, asks, created_time, start_time, end_time, result)
+        select 'old-' || nth % 20, 'd' || nth, '', 2, 0, 1, 1, 1, '' from generate_series(1, 20000) nth;
+      analyze job_devices`);
+    const { jobs } = opened.tables;
+    const method = { name: 'reboot', payload: 'null', connectMs: 0, responseMs: 5000 };
+    const change = { kind: 'merge' as const, tags: { a: 1 } };
+    for (const work of [
+      { kind: 'scheduleDeviceMethod' as const, method },
+      { kind: 'scheduleUpdateTwin' as const, change },
+    ]) {
+      const id = work.kind;
+      await jobs.create(
+        { ...{ id, condition: '*', work, createdTime: 1, createdBy: 'x', startTime: 1 }, maxExecutionMs: 60_000 },
+        9,
+      );
+      const held = await jobs.claim({
+        ...{ node: 'n1', isFirst: false, now: 2, leaseMs: 1000, runningMax: 9, withEvents: false },
+      });
+      const hold = held.find((each) => each.hold.id === id)?.hold;
+      assert.ok(hold !== undefined);
+      const keys = Array.from({ length: 20_000 }, (_, nth) => ({ deviceId: `d${nth}` }));
+      await jobs.select(hold, { keys, next: undefined }, 3);
+      // What connections have read is counted when they end.
+      const read = async (): Promise<number> => {
+        const name = `where schemaname = '${opened.schema}' and relname = 'job_devices'`;
+        const [row] = await opened.read(`select idx_tup_fetch + seq_tup_read as rows from pg_stat_user_tables ${name}`);
+        return Number(row.rows);
+      };
+      const before = await read();
+      const node = await opened.another();
+      const some = keys.filter((_, nth) => nth % 500 === 0);
+      if (id === 'scheduleDeviceMethod') {
+        assert.deepEqual(await node.jobs.begin(hold, some, 4), some);
+        const results = some.map((key) => ({ key, state: 'completed' as const }));
+        assert.ok(await node.jobs.settle(hold, results, { now: 5, withEvents: false }));
+      } else {
+        const terms = { now: 4, countMax: 40, msMax: 60_000, withEvents: false, withTwinEvents: false };
+        // None of them is there, so that a record of each is kept.
+        assert.deepEqual(await node.jobs.updateTwins(hold, terms), { completed: 0, failed: 40, goesOn: true });
+      }
+      await node.close();
+      await until('what was read is counted', async () => (await read()) > before);
+      assert.ok((await read()) - before < 1000, `${(await read()) - before} rows for ${some.length} devices`);
+    }
+    await opened.close();
+  });
+
   test('reports of several twins hold these in the order of their keys, as a job does', async () => {
     await using at = await watched(open, ['twins']);
     const keys = devices(5);

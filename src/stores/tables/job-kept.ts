@@ -12,15 +12,18 @@ export async function keepRecords(tx: Transaction, job: string, records: readonl
     return;
   }
   const rows = records.map(rowOf);
+  // The job is a column of what is joined, not a constant: of a job that has just been filled the database believes that it has a
+  // row or two, and would read all of its rows to find these.
   await sql`
     update job_devices set state = kept.state, asks = kept.asks, start_time = kept.start_time, end_time = kept.end_time, result = kept.result
     from unnest(
+      ${records.map(() => job)}::text[],
       ${records.map(({ key }) => key.deviceId)}::text[], ${records.map(({ key }) => key.moduleId ?? '')}::text[],
       ${rows.map(({ state }) => state)}::int[], ${rows.map(({ asks }) => asks)}::int[],
       ${rows.map((row) => row.start_time)}::bigint[], ${rows.map((row) => row.end_time)}::bigint[],
       ${rows.map(({ result }) => result)}::text[]
-    ) as kept (device_id, module_id, state, asks, start_time, end_time, result)
-    where job_devices.job = ${job} and job_devices.device_id = kept.device_id and job_devices.module_id = kept.module_id
+    ) as kept (job, device_id, module_id, state, asks, start_time, end_time, result)
+    where job_devices.job = kept.job and job_devices.device_id = kept.device_id and job_devices.module_id = kept.module_id
   `.execute(tx);
 }
 

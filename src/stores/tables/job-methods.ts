@@ -62,7 +62,7 @@ export async function settleDevices(
   if (job === undefined) return false;
   const counts: Record<keyof JobCounts, number> = countsOf(job);
   const events: TwinEvent[] = [];
-  const rows = await runningRows(
+  const rows = await rowsAt(
     tx,
     hold.id,
     results.map(({ key }) => key),
@@ -71,7 +71,7 @@ export async function settleDevices(
   for (const { key, state, result } of results) {
     const row = rows.get(nameOf(key));
     // Of two results of one device the first one holds.
-    if (row === undefined || !rows.delete(nameOf(key))) continue;
+    if (row === undefined || Number(row.state) !== RUNNING || !rows.delete(nameOf(key))) continue;
     const isAgain = state === 'waiting';
     const record: DeviceJob = {
       ...deviceJobOf(row, job.kind as JobKind),
@@ -109,39 +109,40 @@ async function beginRows(
   if (direct !== undefined) {
     return keys.filter(({ deviceId, moduleId = '' }) => direct.all(BEGIN, [now, job, deviceId, moduleId]).length > 0);
   }
-  const { rows } = await sql<Pick<JobDeviceRow, 'device_id' | 'module_id'>>`
+  const rows = await rowsAt(tx, job, keys);
+  const begun = keys.filter((key) => {
+    const row = rows.get(nameOf(key));
+    return row !== undefined && Number(row.asks) === 1 && Number(row.state) === WAITING && rows.delete(nameOf(key));
+  });
+  // By its key alone: of what waits the database may know nothing, and would read all that does.
+  await sql`
     update job_devices set state = ${RUNNING}, start_time = ${now}
-    from ${namedAs(keys)}
-    where job_devices.job = ${job} and job_devices.device_id = named.device_id and job_devices.module_id = named.module_id
-      and job_devices.asks = 1 and job_devices.state = ${WAITING}
-    returning job_devices.device_id, job_devices.module_id
+    from ${namedAs(job, begun)}
+    where job_devices.job = named.job and job_devices.device_id = named.device_id and job_devices.module_id = named.module_id
   `.execute(tx);
-  const begun = new Set(rows.map((row) => nameOf(keyOf(row.device_id, row.module_id))));
-  return keys.filter((key) => begun.delete(nameOf(key)));
+  return begun;
 }
 
-const RUNNING_ROW = `select * from job_devices where job = ? and device_id = ? and module_id = ? and state = ${RUNNING}`;
+const ROW = 'select * from job_devices where job = ? and device_id = ? and module_id = ?';
 
-/** By their names. */
-async function runningRows(
-  tx: Transaction,
-  job: string,
-  keys: readonly IdentityKey[],
-): Promise<Map<string, JobDeviceRow>> {
+/** By their names. The job is held, so that they stay as they are. */
+async function rowsAt(tx: Transaction, job: string, keys: readonly IdentityKey[]): Promise<Map<string, JobDeviceRow>> {
   const direct = directOf(tx);
   const rows =
     direct !== undefined
-      ? keys.flatMap(({ deviceId, moduleId = '' }) => direct.all(RUNNING_ROW, [job, deviceId, moduleId]))
+      ? keys.flatMap(({ deviceId, moduleId = '' }) => direct.all(ROW, [job, deviceId, moduleId]))
       : (
           await sql<JobDeviceRow>`
-            select job_devices.* from job_devices, ${namedAs(keys)}
-            where job_devices.job = ${job} and job_devices.device_id = named.device_id
-              and job_devices.module_id = named.module_id and job_devices.state = ${RUNNING}
+            select job_devices.* from job_devices, ${namedAs(job, keys)}
+            where job_devices.job = named.job and job_devices.device_id = named.device_id
+              and job_devices.module_id = named.module_id
           `.execute(tx)
         ).rows;
   return new Map((rows as readonly JobDeviceRow[]).map((row) => [nameOf(keyOf(row.device_id, row.module_id)), row]));
 }
 
-const namedAs = (keys: readonly IdentityKey[]) => sql`unnest(
-  ${keys.map(({ deviceId }) => deviceId)}::text[], ${keys.map(({ moduleId }) => moduleId ?? '')}::text[]
-) as named (device_id, module_id)`;
+/** The job stands beside each key for the reason that `keepRecords` has. */
+const namedAs = (job: string, keys: readonly IdentityKey[]) => sql`unnest(
+  ${keys.map(() => job)}::text[], ${keys.map(({ deviceId }) => deviceId)}::text[],
+  ${keys.map(({ moduleId }) => moduleId ?? '')}::text[]
+) as named (job, device_id, module_id)`;
