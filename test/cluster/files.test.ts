@@ -63,6 +63,7 @@ test('blocks that three nodes have taken are one file, also those of a node that
     assert.ok((await blob(node, 'GET', ticket)).body.equals(Buffer.concat(blocks)));
   }
   assert.deepEqual(readdirSync(path.join(folder, '.staging')), []);
+  assert.equal((await putList(second, ticket, blocks.length)).status, 201, 'its answer may have been lost');
 
   // A block that no node has is refused as at one node, and the others stay.
   await putBlock(second, ticket, 0, blocks[0]);

@@ -112,7 +112,9 @@ export function openBlob(parts: BlobParts): Blob {
       demand('write');
       // The list may have come slowly.
       await parts.demandGoingOn();
-      return translated(lasting(store.commit(path, blockIds, { bytesMax: limits.fileBytesMax, ...facts })));
+      return translated(
+        lasting(store.commit(path, blockIds, { bytesMax: limits.fileBytesMax, upload: grant.correlationId, ...facts })),
+      );
     },
     async head() {
       demand('read');

@@ -22,7 +22,8 @@ export interface ObjectStore {
    */
   stage(path: string, id: string, source: ByteSource, options: StageOptions): Promise<{ readonly bytes: number }>;
   /**
-   * Makes an object of staged blocks, in this order; those that are not named are dropped.
+   * Makes an object of staged blocks, in this order; those that are not named are dropped. A list that comes again for the
+   * same upload, as where its answer was lost, is answered as it was while the object is there and no block has come since.
    * @throws ObjectError unknownBlock, condition, tooLarge
    */
   commit(path: string, ids: readonly string[], options: CommitOptions): Promise<ObjectFacts>;
@@ -135,6 +136,8 @@ export interface PutOptions extends ContentOptions {
 
 export interface CommitOptions {
   readonly bytesMax: number;
+  /** Names the upload that it ends; absent = the list comes once only. */
+  readonly upload?: string;
   readonly contentType: string;
   readonly condition: Condition;
   readonly md5?: string;

@@ -124,6 +124,25 @@ export function objectStoreContract(
     await refused('unknownBlock', store.commit('d1/x', [numbered(1)], { bytesMax: MANY, ...anyTime }));
   });
 
+  trial('a list that comes again, because its answer was lost, has the same answer', async (store, { reopen }) => {
+    if (expiresItself) return;
+    const options = { bytesMax: MANY, ...anyTime, upload: 'one' };
+    const ids = [numbered(0), numbered(1)];
+    for (const id of ids) await stage(store, 'd1/x', id, randomBytes(blockBytes));
+    const facts = await store.commit('d1/x', ids, options);
+    assert.deepEqual(await store.commit('d1/x', ids, { ...options, condition: { ifNoneMatch: '*' } }), facts);
+    const again = await reopen();
+    if ((await again.head('d1/x')) !== undefined) assert.deepEqual(await again.commit('d1/x', ids, options), facts);
+    await refused('unknownBlock', again.commit('d1/x', [...ids].reverse(), options));
+    // Clients give the blocks of every file the same ids.
+    await refused('unknownBlock', again.commit('d1/x', ids, { ...options, upload: 'two' }));
+    await refused('unknownBlock', again.commit('d1/x', ids, { bytesMax: MANY, ...anyTime }));
+    await stage(again, 'd1/x', ids[0], randomBytes(blockBytes));
+    await refused('unknownBlock', again.commit('d1/x', ids, options));
+    await again.put('d1/x', inPieces(randomBytes(2 * blockBytes)), { bytesMax: MANY, ...anyTime });
+    await refused('unknownBlock', again.commit('d1/x', ids, options));
+  });
+
   trial('an empty list makes an empty object', async (store) => {
     const { bytes } = await store.commit('d1/x', [], { bytesMax: MANY, ...anyTime });
     assert.equal(bytes, 0);

@@ -15,6 +15,8 @@ import { checkedSource } from '../objects/checked-source.ts';
 interface Kept {
   readonly facts: ObjectFacts;
   readonly bytes: Uint8Array;
+  /** Upload and ids of the list that it was made of. */
+  readonly list: string | undefined;
 }
 
 interface StagedBlock {
@@ -27,7 +29,12 @@ export function createMemoryObjectStore(clock: Pick<Clock, 'now'>): ObjectStore 
   const staged = new Map<string, Map<string, StagedBlock>>();
   let count = 0;
 
-  const keep = (path: string, bytes: Uint8Array, { condition, contentType, md5 }: Omit<CommitOptions, 'bytesMax'>) => {
+  const keep = (
+    path: string,
+    bytes: Uint8Array,
+    { condition, contentType, md5 }: Omit<CommitOptions, 'bytesMax'>,
+    list?: string,
+  ) => {
     checkCondition(condition, objects.get(path)?.facts);
     count += 1;
     const etag = createHash('sha256').update(`${path}\n${count}`).digest('hex').slice(0, 16);
@@ -38,7 +45,7 @@ export function createMemoryObjectStore(clock: Pick<Clock, 'now'>): ObjectStore 
       contentType,
       ...(md5 !== undefined && { md5 }),
     };
-    objects.set(path, { facts, bytes });
+    objects.set(path, { facts, bytes, list });
     staged.delete(path);
     return facts;
   };
@@ -64,13 +71,16 @@ export function createMemoryObjectStore(clock: Pick<Clock, 'now'>): ObjectStore 
       return { bytes: bytes.length };
     },
     async commit(path, ids, options) {
+      const list = options.upload === undefined ? undefined : JSON.stringify([options.upload, ...ids]);
+      const made = objects.get(path);
+      if (list !== undefined && ids.length > 0 && !staged.has(path) && made?.list === list) return made.facts;
       const blocks = ids.map((id) => {
         const block = staged.get(path)?.get(id);
         if (block === undefined) throw new ObjectError('unknownBlock');
         return block.bytes;
       });
       if (blocks.reduce((sum, { length }) => sum + length, 0) > options.bytesMax) throw new ObjectError('tooLarge');
-      return keep(path, Buffer.concat(blocks), options);
+      return keep(path, Buffer.concat(blocks), options, list);
     },
     stagedBytes: async (path) => sumOf([...(staged.get(path)?.values() ?? [])].map(({ bytes }) => bytes.length)),
     head: async (path) => objects.get(path)?.facts,

@@ -20,6 +20,7 @@ export class AllBlocks implements Blocks {
   readonly #turns: DiskTurns;
   /** Name of the index that this process alone writes. */
   readonly #own: string | undefined;
+  #files: ReadonlySet<string> = new Set();
   /** The newest of each id. */
   readonly #blocks = new Map<string, Found>();
   /** By the name of the index. */
@@ -38,7 +39,9 @@ export class AllBlocks implements Blocks {
     { turns, own }: { readonly turns: DiskTurns; readonly own: string | undefined },
   ): Promise<AllBlocks> {
     const all = new AllBlocks(folder, turns, own);
-    for (const index of (await namesIn(folder)).filter(isIndex)) {
+    const names = await namesIn(folder);
+    all.#files = new Set(names);
+    for (const index of names.filter(isIndex)) {
       const text = await readFile(path.join(folder, index), 'utf8').catch(orAbsent);
       const parsed = parsedIndex(text ?? '');
       if (parsed?.path !== objectPath) continue;
@@ -47,8 +50,9 @@ export class AllBlocks implements Blocks {
     return all;
   }
 
+  /** Bytes go before lines when blocks are removed: those that are left then are no blocks. */
   get isEmpty(): boolean {
-    return this.#blocks.size === 0;
+    return ![...this.#blocks.values()].some(({ index }) => this.#files.has(dataOf(index)));
   }
 
   #keep(block: Found): void {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import type { DiskTurns } from './disk-turns.ts';
 import type { Region } from './placement.ts';
@@ -30,4 +31,15 @@ export class BlockList {
       begin += region.bytes;
     }
   }
+}
+
+/**
+ * Tells the list of an upload from any other, in letters of base64url: clients give the blocks of every file the same ids. Undefined = it
+ * names no block, or comes once only.
+ */
+export function sumOfList(ids: readonly string[], upload: string | undefined): string | undefined {
+  if (ids.length === 0 || upload === undefined) return undefined;
+  return createHash('sha256')
+    .update([upload, ...ids].join('\n'))
+    .digest('base64url');
 }

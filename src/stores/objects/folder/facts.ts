@@ -17,6 +17,7 @@ const stored = z.object({
   lastModified: z.number(),
   contentType: z.string(),
   md5: z.string().optional(),
+  list: z.string().optional(),
 });
 
 export interface StoredFacts {
@@ -27,6 +28,8 @@ export interface StoredFacts {
   readonly lastModified: number;
   readonly contentType: string;
   readonly md5?: string;
+  /** Sum of the list of blocks that it was made of: a client whose answer was lost sends its list again. */
+  readonly list?: string;
 }
 
 export async function writeFacts(file: string, facts: StoredFacts): Promise<void> {
@@ -41,8 +44,8 @@ export async function writeFacts(file: string, facts: StoredFacts): Promise<void
 
 export async function readFacts(file: string): Promise<StoredFacts | undefined> {
   try {
-    const { md5, ...facts } = stored.parse(JSON.parse(await readFile(file, 'utf8')));
-    return md5 === undefined ? facts : { ...facts, md5 };
+    const { md5, list, ...facts } = stored.parse(JSON.parse(await readFile(file, 'utf8')));
+    return { ...facts, ...(md5 !== undefined && { md5 }), ...(list !== undefined && { list }) };
   } catch {
     return undefined;
   }
@@ -53,11 +56,17 @@ export function factsOf(file: BigIntStats, known: StoredFacts | undefined): Obje
   const bytes = Number(file.size);
   const lastModified = Number(file.mtimeMs);
   const facts = { bytes, lastModified, etag: etagOf(lastModified, bytes) };
-  if (known === undefined || known.bytes !== bytes || known.lastModified !== lastModified) {
-    return { ...facts, contentType: DEFAULT_TYPE };
-  }
+  if (!isOf(known, facts)) return { ...facts, contentType: DEFAULT_TYPE };
   const { contentType, md5 } = known;
   return md5 === undefined ? { ...facts, contentType } : { ...facts, contentType, md5 };
+}
+
+/** Whether what was stored is of that very file. */
+export function isOf(
+  known: StoredFacts | undefined,
+  { bytes, lastModified }: Pick<ObjectFacts, 'bytes' | 'lastModified'>,
+): known is StoredFacts {
+  return known?.bytes === bytes && known.lastModified === lastModified;
 }
 
 /** In the form of the storage service; an object's time of modification always grows. */

@@ -18,6 +18,7 @@ import {
   type ObjectStore,
 } from '../../../core/files/object-store.ts';
 import { checkedSource } from '../checked-source.ts';
+import { sumOfList } from '../disk/block-list.ts';
 import { DiskTurns } from '../disk/disk-turns.ts';
 import { openUnfinished } from '../disk/open-unfinished.ts';
 import { type Spooled, spooling } from '../disk/spool.ts';
@@ -171,13 +172,14 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
         const blocks = await staging.blocks(objectPath);
         try {
           // S3 may need longer than a client waits: the list that comes again, at whichever node, is the same one.
-          if (blocks.isEmpty && ids.length > 0) {
+          const sum = sumOfList(ids, options.upload);
+          if (blocks.isEmpty && sum !== undefined) {
             const found = await service.head(objectPath);
-            if (found !== undefined && isOfList(found.mark, ids)) return factsOf(found);
+            if (found !== undefined && isOfList(found.mark, sum)) return factsOf(found);
           }
           const list = await blocks.list(ids);
           if (list.bytes > options.bytesMax) throw new ObjectError('tooLarge');
-          const facts = await store(objectPath, list, options, newMark(ids));
+          const facts = await store(objectPath, list, options, newMark(sum));
           await staging.drop(objectPath);
           return facts;
         } finally {
