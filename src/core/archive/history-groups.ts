@@ -5,19 +5,31 @@ import type { ArchiveStore, HistoryFile, HistoryFiles, HistoryGroup } from './po
 import type { ListedFile } from './types.ts';
 
 /** A group of events that was read, to be read on. */
-export interface Held {
-  readonly file: ListedFile;
-  readonly group: HistoryGroup;
-  readonly runs: readonly EventRun[];
+interface Held {
+  readonly runs: Promise<readonly EventRun[]>;
+  /** Who waits for it, or has an answer of it. */
+  users: number;
+  /** Its memory; undefined = it is not read yet. */
+  memory: ArrayBuffer | undefined;
+  isForgotten: boolean;
 }
+
+/** Of what was forgotten, so much memory is kept for what is read next. */
+const SPARE_MAX = 2;
 
 export class HistoryGroups {
   readonly #files: HistoryFiles;
   readonly #current: () => ArchiveStore | undefined;
   /** The files that were opened last, and the groups that were read last; the newest at the end. */
   readonly #open = new Map<string, Promise<HistoryFile>>();
-  readonly #groups = new Map<string, Promise<Held>>();
-  readonly #sizes = new Map<string, number>();
+  readonly #groups = new Map<string, Held>();
+  /** What the answers that have not been given back are of. */
+  readonly #answers = new WeakMap<readonly EventRun[], Held>();
+  /**
+   * Memory that nobody uses: each new piece brings the runtime nearer to looking through all memory for garbage, which was a fifth of
+   * what reading history cost.
+   */
+  #spare: ArrayBuffer[] = [];
   #turn: Promise<unknown> = Promise.resolve();
   /** That open files and groups are of. */
   #store: ArchiveStore | undefined;
@@ -47,47 +59,95 @@ export class HistoryGroups {
   #forget(store: ArchiveStore): void {
     this.#store = store;
     this.#open.clear();
-    this.#groups.clear();
-    this.#sizes.clear();
+    for (const [key, held] of this.#groups) this.#drop(key, held);
+  }
+
+  /** A group's runs. Their bytes may be others at once: for those there is `read`. */
+  runs(file: ListedFile, group: HistoryGroup): Promise<readonly EventRun[]> {
+    return this.#held(file, group).runs;
+  }
+
+  /** As `partOf`. The answer's bytes stay as they are until it is given back. */
+  async read(
+    file: ListedFile,
+    group: HistoryGroup,
+    ...part: readonly [from: number, end: number, bytesMax: number]
+  ): Promise<readonly EventRun[]> {
+    const held = this.#held(file, group);
+    held.users++;
+    try {
+      const answer = partOf(await held.runs, ...part);
+      if (answer.length > 0) {
+        held.users++;
+        this.#answers.set(answer, held);
+      }
+      return answer;
+    } finally {
+      this.#leave(held);
+    }
+  }
+
+  /** Harmless for answers that came from elsewhere, and twice. */
+  giveBack(answer: readonly EventRun[]): void {
+    const held = this.#answers.get(answer);
+    if (held === undefined) return;
+    this.#answers.delete(answer);
+    this.#leave(held);
   }
 
   /** One group at a time is read: what many readers ask for at once is not in memory at once. */
-  group(file: ListedFile, group: HistoryGroup): Promise<Held> {
+  #held(file: ListedFile, group: HistoryGroup): Held {
     const key = `${keyOf(file)} ${group.firstRow}`;
     const known = this.#groups.get(key);
     if (known !== undefined) {
-      keepNewest(this.#groups, key, known);
+      this.#groups.delete(key);
+      this.#groups.set(key, known);
       return known;
     }
-    const read: Promise<Held> = this.#turn.then(async () => {
-      const runs = await (await this.opened(file)).read(group);
-      const buffers = new Set(runs.map((run) => run.bytes.buffer));
-      const bytes = [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0);
-      // It may be of a store that is another one meanwhile.
-      if (this.#groups.get(key) === read) this.#sizes.set(key, bytes);
-      this.#makeRoom(key);
-      return { file, group, runs };
+    const runs = this.#turn.then(async () => {
+      const found = await (await this.opened(file)).read(group, this.#spare.pop());
+      held.memory = found.length === 0 ? undefined : (found[0].bytes.buffer as ArrayBuffer);
+      this.#makeRoom(held);
+      return found;
     });
-    this.#turn = read.catch(() => {
-      if (this.#groups.get(key) === read) this.#groups.delete(key);
+    const held: Held = { runs, users: 0, memory: undefined, isForgotten: false };
+    this.#turn = runs.catch(() => {
+      if (this.#groups.get(key) === held) this.#drop(key, held);
       // Its end is read anew, too.
       this.#open.delete(keyOf(file));
     });
-    this.#groups.set(key, read);
-    return read;
+    this.#groups.set(key, held);
+    return held;
   }
 
   /** Forgets the groups that were read longest ago. */
-  #makeRoom(but: string): void {
-    let held = [...this.#sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
-    for (const key of this.#groups.keys()) {
-      if (held <= limits.historyBytesMax) return;
-      const bytes = this.#sizes.get(key);
-      if (key === but || bytes === undefined) continue;
-      this.#groups.delete(key);
-      this.#sizes.delete(key);
-      held -= bytes;
+  #makeRoom(but: Held): void {
+    let bytes = 0;
+    for (const { memory } of this.#groups.values()) bytes += memory?.byteLength ?? 0;
+    for (const [key, held] of this.#groups) {
+      if (bytes <= limits.historyBytesMax) return;
+      if (held === but || held.memory === undefined) continue;
+      bytes -= held.memory.byteLength;
+      this.#drop(key, held);
     }
+  }
+
+  #drop(key: string, held: Held): void {
+    this.#groups.delete(key);
+    held.isForgotten = true;
+    this.#reuse(held);
+  }
+
+  #leave(held: Held): void {
+    held.users--;
+    this.#reuse(held);
+  }
+
+  #reuse(held: Held): void {
+    if (!held.isForgotten || held.users > 0 || held.memory === undefined) return;
+    const { memory } = held;
+    held.memory = undefined;
+    if (this.#spare.length < SPARE_MAX && memory.byteLength <= limits.historyBytesMax / 8) this.#spare.push(memory);
   }
 }
 
@@ -106,7 +166,7 @@ function keepNewest<Value>(map: Map<string, Promise<Value>>, key: string, value:
 const LENGTH_BYTES = 4;
 
 /** Runs from `from` on, below `end`, of at most about `bytesMax` bytes, but one record at least. */
-export function partOf(runs: readonly EventRun[], from: number, end: number, bytesMax: number): readonly EventRun[] {
+function partOf(runs: readonly EventRun[], from: number, end: number, bytesMax: number): readonly EventRun[] {
   const found: EventRun[] = [];
   let left = bytesMax;
   let at = firstRun(runs, from);

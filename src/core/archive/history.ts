@@ -6,7 +6,7 @@ import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { EventLog } from '../events/ports.ts';
 import type { EventPosition, EventRun } from '../events/types.ts';
-import { HistoryGroups, partOf } from './history-groups.ts';
+import { HistoryGroups } from './history-groups.ts';
 import { HistoryList, type HistoryListParts } from './history-list.ts';
 import type { HistoryFiles } from './ports.ts';
 import { isOfStore } from './rules.ts';
@@ -24,7 +24,7 @@ export function historyLog(parts: HistoryParts): EventLog {
 }
 
 /** A log that begins and is read otherwise. */
-export function historyOver(log: EventLog, history: Pick<EventLog, 'seek' | 'read'>): EventLog {
+export function historyOver(log: EventLog, history: Pick<EventLog, 'seek' | 'read' | 'giveBack'>): EventLog {
   return {
     name: log.name,
     partitionCount: log.partitionCount,
@@ -34,8 +34,11 @@ export function historyOver(log: EventLog, history: Pick<EventLog, 'seek' | 'rea
     lastKnown: (partition) => log.lastKnown(partition),
     seek: (partition, position) => history.seek(partition, position),
     read: (partition, fromSequence, bytesMax) => history.read(partition, fromSequence, bytesMax),
-    // What came from an archive is no answer of the log's, which passes over it.
-    giveBack: (answer) => log.giveBack(answer),
+    // Each passes over what is no answer of its own.
+    giveBack(answer) {
+      log.giveBack(answer);
+      history.giveBack(answer);
+    },
     watch: (partition, listener) => log.watch(partition, listener),
     health: () => log.health(),
   };
@@ -95,6 +98,10 @@ class History {
     }
   }
 
+  giveBack(answer: readonly EventRun[]): void {
+    this.#groups.giveBack(answer);
+  }
+
   async #readNow(partition: number, from: number, bytesMax: number): Promise<readonly EventRun[] | Later> {
     const { log } = this.#parts;
     if (from >= log.lastKnown(partition).firstSequence) {
@@ -135,7 +142,7 @@ class History {
       const group = groups.find(({ lastTime }) => lastTime >= time);
       if (group === undefined) return file.last + 1;
       if (group.firstTime >= time) return group.firstSequence;
-      const { runs } = await this.#groups.group(file, group);
+      const runs = await this.#groups.runs(file, group);
       return runs.find((run) => run.time >= time)?.firstSequence ?? group.lastSequence + 1;
     });
   }
@@ -162,7 +169,7 @@ class History {
           const { groups } = await this.#groups.opened(file);
           const group = groups.find(({ lastSequence }) => lastSequence >= at);
           next = group === undefined ? file.last + 1 : group.lastSequence + 1;
-          return group === undefined ? [] : partOf((await this.#groups.group(file, group)).runs, at, end, bytesMax);
+          return group === undefined ? [] : this.#groups.read(file, group, at, end, bytesMax);
         });
         if (answer.length > 0) return answer;
       } catch (error) {

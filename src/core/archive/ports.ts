@@ -31,8 +31,11 @@ export interface HistoryFiles {
 export interface HistoryFile {
   /** In order. */
   readonly groups: readonly HistoryGroup[];
-  /** Records of the group that readers of the event hub see, as the log had them. */
-  read(group: HistoryGroup): Promise<readonly EventRun[]>;
+  /**
+   * Records of the group that readers of the event hub see, as the log had them, all in one memory.
+   * @param memory may be taken for them: it is the caller's no more
+   */
+  read(group: HistoryGroup, memory?: ArrayBuffer): Promise<readonly EventRun[]>;
 }
 
 /** What is read at a time. Sequence numbers grow, with gaps where the archive was not to have an event. */

@@ -155,8 +155,8 @@ function dataPage(place: ColumnPlace, header: PageHeader, page: Buffer): DataPag
 function unpacked(place: ColumnPlace, packed: Buffer, size: number): Buffer {
   if (!(size >= 0 && size <= limits.historyGroupBytesMax)) throw damaged(place, `a page of ${size} bytes`);
   if (size === 0) return Buffer.alloc(0);
-  // In one piece: the library would put together pieces of 16 KiB.
-  const values = zstdDecompressSync(packed, { chunkSize: Math.max(64, size), maxOutputLength: size });
+  // In one piece: the library would put together pieces of 16 KiB. Where no byte is left over, it makes ready for a second one.
+  const values = zstdDecompressSync(packed, { chunkSize: Math.max(64, size + 1), maxOutputLength: size });
   if (values.length !== size) throw damaged(place, 'a page has another length');
   return values;
 }

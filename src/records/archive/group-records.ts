@@ -17,8 +17,15 @@ export interface FilePiece {
 /** Before each record of a run stands its length. */
 const LENGTH_BYTES = 4;
 
-/** Records that readers of the event hub see. @throws Error the file is damaged */
-export function readRecords({ rows, columns }: GroupLayout, pieces: readonly FilePiece[]): PackedRuns {
+/** Memory is taken in such steps, so that what one group was read into is enough for the next one. */
+const MEMORY_STEP = 1024 * 1024;
+
+/** Records that readers of the event hub see. @param memory for them, if it is large enough @throws Error the file is damaged */
+export function readRecords(
+  { rows, columns }: GroupLayout,
+  pieces: readonly FilePiece[],
+  memory?: ArrayBuffer,
+): PackedRuns {
   const place = (name: NeededColumn): ColumnPlace => columns.find((column) => column.name === name) as ColumnPlace;
   const bytesOf = ({ name, start, end }: ColumnPlace): Buffer => {
     const piece = pieces.find((one) => one.start <= start && end <= one.start + one.bytes.byteLength);
@@ -40,6 +47,7 @@ export function readRecords({ rows, columns }: GroupLayout, pieces: readonly Fil
       application: values('amqpApplicationProperties'),
     },
     rows,
+    memory,
   );
 }
 
@@ -56,7 +64,7 @@ interface Rows {
 }
 
 /** Runs as a log has them: records of one time whose sequence numbers follow each other. */
-function join(rows: Rows, count: number): PackedRuns {
+function join(rows: Rows, count: number, memory: ArrayBuffer | undefined): PackedRuns {
   const { sequence, time, hubTime, shown, json, bytes: plain, annotations, properties, application } = rows;
   let size = 0;
   for (let row = 0; row < count; row++) {
@@ -66,7 +74,8 @@ function join(rows: Rows, count: number): PackedRuns {
     size += LENGTH_BYTES + joinedSize(sections, lengthAt(body, row));
   }
   if (size > limits.historyGroupBytesMax) throw new Error(`the Parquet file has a group of ${size} bytes`);
-  const bytes = Buffer.from(new ArrayBuffer(size));
+  const enough = memory !== undefined && memory.byteLength >= size ? memory : newMemory(size);
+  const bytes = Buffer.from(enough, 0, size);
   const runs: number[] = [];
   let at = 0;
   let last = -1;
@@ -95,6 +104,8 @@ function join(rows: Rows, count: number): PackedRuns {
   }
   return { bytes, runs: Float64Array.from(runs) };
 }
+
+const newMemory = (size: number): ArrayBuffer => new ArrayBuffer(Math.ceil(size / MEMORY_STEP) * MEMORY_STEP);
 
 const lengthAt = ({ starts, ends }: BytesColumn, row: number): number => ends[row] - starts[row];
 

@@ -15,8 +15,11 @@ export interface PackedEvents {
 /** So many bytes between two records are copied with them: a log has the length of each before it. */
 const GAP_BYTES = 4;
 
-/** Records that lie next to each other are copied at once: one by one they cost four times as much. */
-export function packEvents(events: readonly RoutedEvent[]): PackedEvents {
+/**
+ * Records that lie next to each other are copied at once: one by one they cost four times as much.
+ * @param memory for the records, if it is large enough: it is the caller's no more
+ */
+export function packEvents(events: readonly RoutedEvent[], memory?: ArrayBuffer): PackedEvents {
   const places = new Float64Array(events.length * PLACE_NUMBERS);
   const stretches: Stretch[] = [];
   let size = 0;
@@ -36,7 +39,8 @@ export function packEvents(events: readonly RoutedEvent[]): PackedEvents {
     places[place++] = size - (end - start);
     places[place++] = size;
   }
-  const packed = new Uint8Array(size);
+  const packed =
+    memory !== undefined && memory.byteLength >= size ? new Uint8Array(memory, 0, size) : new Uint8Array(size);
   for (const { bytes, start, end, at } of stretches) packed.set(bytes.subarray(start, end), at);
   const enriched = events.some(({ enrichments }) => enrichments.length > 0);
   return { bytes: packed, places, ...(enriched && { enrichments: events.map(({ enrichments }) => enrichments) }) };

@@ -14,13 +14,13 @@ export interface RandomAccess {
 /** What takes time; what it is given may be gone afterwards. */
 export interface ParquetDecoder {
   layout(footer: ArrayBuffer): Promise<readonly GroupLayout[]>;
-  records(group: GroupLayout, pieces: readonly FilePiece[]): Promise<PackedRuns>;
+  records(group: GroupLayout, pieces: readonly FilePiece[], memory?: ArrayBuffer): Promise<PackedRuns>;
 }
 
 /** In this thread. What reads Parquet is loaded with the first file: a hub without history does without it. */
 const plainDecoder: ParquetDecoder = {
   layout: async (footer) => (await import('./parquet-layout.ts')).readLayout(footer),
-  records: async (group, pieces) => (await import('./group-records.ts')).readRecords(group, pieces),
+  records: async (...parts) => (await import('./group-records.ts')).readRecords(...parts),
 };
 
 /** The end of most files is within so many bytes: one request to the store is enough. */
@@ -36,7 +36,7 @@ export async function openParquet(file: RandomAccess, decoder: ParquetDecoder = 
   const layouts = await decoder.layout(footer);
   return {
     groups: layouts.map(({ columns: _, ranges: __, ...facts }) => facts),
-    async read(group: HistoryGroup) {
+    async read(group: HistoryGroup, memory?: ArrayBuffer) {
       const layout = layouts.find(({ firstRow }) => firstRow === group.firstRow);
       if (layout === undefined) throw new Error('the file has no such group');
       const isInside = layout.ranges.every(({ start, end }) => 0 <= start && start <= end && end <= byteLength);
@@ -44,7 +44,7 @@ export async function openParquet(file: RandomAccess, decoder: ParquetDecoder = 
       const pieces = await Promise.all(
         layout.ranges.map(async ({ start, end }) => ({ start, bytes: await file.slice(start, end) })),
       );
-      return runsOf(await decoder.records(layout, pieces));
+      return runsOf(await decoder.records(layout, pieces, memory));
     },
   };
 }

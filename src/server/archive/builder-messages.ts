@@ -11,5 +11,11 @@ export type BuilderRequest =
   | { readonly kind: 'abandon'; readonly id: number };
 
 export type BuilderAnswer =
-  | { readonly id: number; readonly kind: 'done'; readonly pieces: readonly Uint8Array<ArrayBuffer>[] }
+  | {
+      readonly id: number;
+      readonly kind: 'done';
+      readonly pieces: readonly Uint8Array<ArrayBuffer>[];
+      /** What events came in: it may be used for the next ones. */
+      readonly memory?: ArrayBuffer;
+    }
   | { readonly id: number; readonly kind: 'failed'; readonly message: string };

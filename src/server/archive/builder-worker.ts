@@ -23,17 +23,18 @@ port.on('message', (request: BuilderRequest) => {
   }
   let answer: BuilderAnswer;
   try {
-    answer = { id, kind: 'done', pieces: carryOut(request) };
+    const pieces = carryOut(request);
+    answer = { id, kind: 'done', pieces, ...(request.kind === 'add' && { memory: request.events.bytes.buffer }) };
   } catch (error) {
     files.delete(id);
     answer = { id, kind: 'failed', message: (error as Error).message };
   }
-  const pieces = answer.kind === 'done' ? answer.pieces : [];
-  port.postMessage(
-    answer,
-    pieces.map(({ buffer }) => buffer),
-  );
+  port.postMessage(answer, answer.kind === 'done' ? memoryOf(answer) : []);
 });
+
+function memoryOf({ pieces, memory }: Extract<BuilderAnswer, { kind: 'done' }>): ArrayBuffer[] {
+  return [...pieces.map(({ buffer }) => buffer), ...(memory === undefined ? [] : [memory])];
+}
 
 function carryOut(request: Exclude<BuilderRequest, { kind: 'abandon' }>): readonly Uint8Array<ArrayBuffer>[] {
   if (request.kind === 'begin') {

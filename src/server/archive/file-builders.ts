@@ -7,8 +7,10 @@ import type { FileBuilder, FileBuilders } from '../../core/archive/ports.ts';
 import { packEvents } from '../../records/archive/packed-events.ts';
 import type { BuilderAnswer, BuilderRequest } from './builder-messages.ts';
 
+type Done = Extract<BuilderAnswer, { readonly kind: 'done' }>;
+
 interface Waiting {
-  resolve(pieces: readonly Uint8Array[]): void;
+  resolve(answer: Done): void;
   reject(error: Error): void;
 }
 
@@ -33,7 +35,7 @@ export function createFileBuilders({ clock, log }: { readonly clock: Clock; read
     started.on('message', (answer: BuilderAnswer) => {
       const one = waiting.get(answer.id);
       waiting.delete(answer.id);
-      if (answer.kind === 'done') one?.resolve(answer.pieces);
+      if (answer.kind === 'done') one?.resolve(answer);
       else one?.reject(new Error(`the file could not be made: ${answer.message}`));
     });
     const ended = (error: Error): void => {
@@ -51,7 +53,7 @@ export function createFileBuilders({ clock, log }: { readonly clock: Clock; read
     return started;
   }
 
-  function ask(request: BuilderRequest, transfer: readonly ArrayBuffer[] = []): Promise<readonly Uint8Array[]> {
+  function ask(request: BuilderRequest, transfer: readonly ArrayBuffer[] = []): Promise<Done> {
     const target = worker;
     if (target === undefined || !open.has(request.id)) {
       return Promise.reject(new Error("the archive's thread has ended"));
@@ -86,17 +88,21 @@ export function createFileBuilders({ clock, log }: { readonly clock: Clock; read
         file: { eventHub, partition, firstSequence },
       });
       begun.catch(() => {});
+      /** It goes to and fro: with new memory for each batch the runtime looks for garbage in all of it, again and again. */
+      let memory: ArrayBuffer | undefined;
       return {
         async add(events) {
           await begun;
           begun = undefined;
           if (events.length === 0) return;
-          const packed = packEvents(events);
-          await ask({ kind: 'add', id, events: packed }, [packed.bytes.buffer, packed.places.buffer]);
+          const packed = packEvents(events, memory);
+          memory = undefined;
+          const answer = await ask({ kind: 'add', id, events: packed }, [packed.bytes.buffer, packed.places.buffer]);
+          memory = answer.memory;
         },
         async finish() {
           await begun;
-          const pieces = await ask({ kind: 'finish', id });
+          const { pieces } = await ask({ kind: 'finish', id });
           over(id);
           return pieces;
         },

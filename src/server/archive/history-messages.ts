@@ -11,6 +11,8 @@ export type HistoryRequest =
       readonly id: number;
       readonly group: GroupLayout;
       readonly pieces: readonly FilePiece[];
+      /** For the answer. */
+      readonly memory: ArrayBuffer | undefined;
     };
 
 export type HistoryAnswer =

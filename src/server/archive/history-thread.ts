@@ -85,9 +85,9 @@ export function createHistoryThread({ clock, log }: { readonly clock: Clock; rea
       const { groups } = (await ask({ kind: 'layout', footer }, [footer])) as Kind<'layout'>;
       return groups;
     },
-    async records(group, pieces) {
-      const transfer = pieces.map(({ bytes }) => bytes);
-      const { packed } = (await ask({ kind: 'records', group, pieces }, transfer)) as Kind<'records'>;
+    async records(group, pieces, memory) {
+      const transfer = [...pieces.map(({ bytes }) => bytes), ...(memory === undefined ? [] : [memory])];
+      const { packed } = (await ask({ kind: 'records', group, pieces, memory }, transfer)) as Kind<'records'>;
       return packed;
     },
     async close() {

@@ -22,7 +22,7 @@ function carryOut(request: HistoryRequest): HistoryAnswer {
   const { id } = request;
   try {
     if (request.kind === 'layout') return { id, kind: 'layout', groups: readLayout(request.footer) };
-    return { id, kind: 'records', packed: readRecords(request.group, request.pieces) };
+    return { id, kind: 'records', packed: readRecords(request.group, request.pieces, request.memory) };
   } catch (error) {
     return { id, kind: 'failed', message: (error as Error).message };
   }

@@ -32,5 +32,6 @@ export function historyStandIn(link: ThreadLink, log: EventLog): EventLog {
     seek: (partition, position) => remote.seek(partition, position),
     read: async (partition, fromSequence, bytesMax) =>
       unpackRuns((await remote.read(partition, fromSequence, bytesMax)) as PackedRuns),
+    giveBack: () => {},
   });
 }
