@@ -7,22 +7,29 @@ import { Balancer } from './balancer.ts';
 import { obey } from './orders.ts';
 import { Scene } from './scene.ts';
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: 'string', default: '3' },
-    brokers: { type: 'string', default: '1' },
-    /** Any free ports, not those of a hub: for tests, and where a hub runs already. */
-    'free-ports': { type: 'boolean', default: false },
-    /** For everything that is kept while it runs; removed at the end. */
-    folder: { type: 'string', default: '' },
-  },
-});
+const options = {
+  nodes: { type: 'string', default: '3' },
+  brokers: { type: 'string', default: '1' },
+  /** Any free ports, not those of a hub: for tests, and where a hub runs already. */
+  'free-ports': { type: 'boolean', default: false },
+  /** For everything that is kept while it runs; removed at the end. */
+  folder: { type: 'string', default: '' },
+} as const;
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const fail = (text: string): never => {
   process.stderr.write(`cluster: ${text}\n`);
   process.exit(2);
 };
 
+const read = () => {
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+};
+
+const values = read();
 const nodes = Number(values.nodes);
 if (!Number.isInteger(nodes) || nodes < 1 || nodes > 9) fail('--nodes takes a number from 1 to 9');
 if (values.brokers !== '1' && values.brokers !== '3') fail('--brokers takes 1 or 3');

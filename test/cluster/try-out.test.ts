@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Endpoints } from '../../src/api/endpoints.ts';
@@ -126,6 +127,21 @@ for (const [name, end] of Object.entries(endings)) {
     await until('its folder is gone', () => !existsSync(folder), { withinMs: 20_000 });
   });
 }
+
+test('what it does not know is said in one line, and nothing is left', { skip }, () => {
+  for (const [args, said] of [
+    [['--frob'], /^cluster: Unknown option '--frob'.*\n$/],
+    [['--nodes', '0'], /^cluster: --nodes takes a number from 1 to 9\n$/],
+  ] as const) {
+    const place = mkdtempSync(path.join(tmpdir(), 'mooring-try-out-'));
+    const env = { ...process.env, TMPDIR: place };
+    const { status, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env, input: '' });
+    assert.equal(status, 2);
+    assert.match(stderr, said);
+    assert.deepEqual(readdirSync(place), []);
+    rmSync(place, { recursive: true });
+  }
+});
 
 test('the database of tests ends with the script that started it, also where that is killed', {
   skip: postgresMissing() ?? false,
