@@ -256,6 +256,9 @@ test('a store that does not answer is waited for', async () => {
   const reading = firstOf(log, 3);
   await waits(reading);
   await assert.rejects(firstOf(rig.history({ clock: hurried() }), 3), /the archive's store does not answer: no route/);
+  await assert.rejects(rig.history().seek(0, { kind: 'time', time: 0, inclusive: true }), {
+    code: 'ServiceUnavailable',
+  });
   store.read = read;
   assert.equal(await reading, 3);
 });

@@ -92,7 +92,7 @@ class History {
       const answer = await this.#readNow(partition, fromSequence, bytesMax);
       if (!(answer instanceof Later)) return answer;
       if (clock.monotonic() >= until) {
-        throw new HubError('ServiceUnavailable', `History cannot be read at ${fromSequence} yet: ${answer.reason}.`);
+        throw unavailable(`read at ${fromSequence}`, answer.reason);
       }
       await new Promise<void>((resolve) => void clock.after(limits.historyListMs, resolve));
     }
@@ -127,11 +127,15 @@ class History {
     const time = position.inclusive ? position.time : position.time + 1;
     const found = end === 0 ? undefined : await this.#list.find(partition, end, { time });
     if (found === undefined || found.kind === 'none') return log.seek(partition, position);
-    if (found.kind === 'file') return this.#timeIn(partition, end, found.file, time);
+    if (found.kind === 'file') {
+      return this.#timeIn(partition, end, found.file, time).catch((error) => {
+        throw isOfStore(error) ? unavailable('searched for a time', storeReason(error)) : error;
+      });
+    }
     const kept = await log.seek(partition, position);
     // An event that the log has is older: so is all that it has not.
     if (kept > end) return kept;
-    throw new HubError('ServiceUnavailable', `History cannot be searched for a time yet: ${found.reason}.`);
+    throw unavailable('searched for a time', found.reason);
   }
 
   /** The first event of this time or a later one: of this file, or right behind it. */
@@ -173,7 +177,7 @@ class History {
         });
         if (answer.length > 0) return answer;
       } catch (error) {
-        if (isOfStore(error)) return new Later(`the archive's store does not answer: ${error.message}`);
+        if (isOfStore(error)) return new Later(storeReason(error));
         throw error;
       }
     }
@@ -196,3 +200,8 @@ class History {
     }
   }
 }
+
+const storeReason = ({ message }: Error): string => `the archive's store does not answer: ${message}`;
+
+const unavailable = (what: string, reason: string): HubError =>
+  new HubError('ServiceUnavailable', `History cannot be ${what} yet: ${reason}.`);
