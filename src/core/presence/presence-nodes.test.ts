@@ -1,6 +1,6 @@
 /** Presence over two nodes that share their places. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test as unbounded } from 'node:test';
 import { VirtualClock } from '../../base/clock.ts';
 import { type Log, silentLog } from '../../base/log.ts';
 import { createMemoryPlaces } from '../../stores/memory/places.ts';
@@ -8,6 +8,10 @@ import type { IdentityKey } from '../identity/types.ts';
 import type { PlaceOutcome, Places } from './places.ts';
 import { createPresence, type PresenceRoom } from './presence.ts';
 import type { ConnectionClaim } from './types.ts';
+
+/** A claim that nobody answers would hold its test up for ever. */
+const test = (name: string, work: (t: TestContext) => Promise<void>): unknown =>
+  unbounded(name, { timeout: 25_000 }, work);
 
 const device = (deviceId: string): IdentityKey => ({ deviceId });
 
@@ -19,15 +23,15 @@ function someNodes() {
   const told: string[] = [];
   const pending: (() => void)[] = [];
   const state = { isSettled: true };
-  /** Set = the answer to a claim of `a` waits for it; the claim itself has taken effect. */
-  const late: { answer?: Promise<void>; isLost?: boolean } = {};
+  /** Set = the answer to a claim of `a` waits for it, or is lost; the claim itself has taken effect, or may do so later. */
+  const late: { answer?: Promise<void>; isLost?: 'before it' | 'behind it' } = {};
   const slow: Places = {
     ...places,
     async claim(claims) {
-      const outcomes = await places.claim(claims);
+      const outcomes = late.isLost === 'before it' ? [] : await places.claim(claims);
       await late.answer;
-      if (late.isLost)
-        return claims.map((): PlaceOutcome => ({ kind: 'unknown', error: new Error('the answer is lost') }));
+      const unknown = { kind: 'unknown', error: new Error('the answer is lost') } as const;
+      if (late.isLost !== undefined) return claims.map((): PlaceOutcome => unknown);
       return outcomes;
     },
   };
@@ -189,15 +193,13 @@ test('a connection that was displaced without a word of it is ended, and a place
 test('a claim whose answer is lost ends the older connection of its own node, and is waited for by who comes to another', async () => {
   const { a, b, places, late, told, state, pending, claimOf } = someNodes();
   await a.claim(claimOf('older'));
-  late.isLost = true;
+  late.isLost = 'behind it';
   state.isSettled = false;
   await assert.rejects(a.claim(claimOf('lost')), { code: 'ServiceUnavailable' });
-  assert.deepEqual(told, ['older taken-over']);
   await turns();
-  // The other nodes had nothing: that one may be carried out once more, and nobody would know.
-  await assert.rejects(b.claim(claimOf('newer')), { code: 'ServiceUnavailable' });
+  assert.deepEqual(told, ['older taken-over']);
   let isIn = false;
-  const newer = b.claim(claimOf('newer again')).then(() => {
+  const newer = b.claim(claimOf('newer')).then(() => {
     isIn = true;
   });
   await turns();
@@ -209,10 +211,9 @@ test('a claim whose answer is lost ends the older connection of its own node, an
 
 test('a claim that is carried out long behind its lost answer lets nobody in beside the connection that it has displaced', async () => {
   const { a, b, c, places, late, told, claimOf } = someNodes();
-  late.isLost = true;
+  late.isLost = 'before it';
   await assert.rejects(a.claim(claimOf('lost')), { code: 'ServiceUnavailable' });
   await turns();
-  assert.equal(await places.find(device('d1')), undefined, 'it was given back');
   await b.claim(claimOf('second'));
   await places.claim([{ key: device('d1'), generationId: 'g1', node: 'a', connection: 1, since: 0 }]);
   await assert.rejects(c.claim(claimOf('third')), { code: 'ServiceUnavailable' });
@@ -224,7 +225,7 @@ test('a claim that is carried out long behind its lost answer lets nobody in bes
 
 test('a place of a claim that is carried out long behind its lost answer is freed when whom it has displaced has ended', async () => {
   const { a, b, places, late, told, state, pending, claimOf } = someNodes();
-  late.isLost = true;
+  late.isLost = 'before it';
   await assert.rejects(a.claim(claimOf('lost')), { code: 'ServiceUnavailable' });
   await turns();
   await b.claim(claimOf('second'));
@@ -265,10 +266,10 @@ test('a look at all places waits for claims that have no answer yet, and for wha
 test('two claims whose answers are lost at two nodes at the same time do not wait for each other', async () => {
   const { a, b, c, places, late, told, claimOf } = someNodes();
   await c.claim(claimOf('first'));
-  late.isLost = true;
+  late.isLost = 'behind it';
   await Promise.allSettled([a.claim(claimOf('at a')), b.claim(claimOf('at b'))]);
   await turns();
-  late.isLost = false;
+  delete late.isLost;
   await c.claim(claimOf('last'));
   assert.equal((await places.find(device('d1')))?.node, 'c');
   assert.equal(told.includes('first taken-over'), true);

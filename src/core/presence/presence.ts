@@ -64,7 +64,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const seen = new Map<string, PresenceState>();
   const leaving = new Leaving(log);
   const claims = new ClaimQueue(places, clock, log);
-  const freeing = new Freeing(nodes, leaving, claims);
+  const freeing = new Freeing({ nodes, places, leaving, claims, endHere: (name) => endHere(name, 'taken-over') });
   const watchers: ConnectionWatcher[] = [];
   let connections = 0;
 
@@ -132,13 +132,6 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     }
   };
 
-  /** What became of its claim is not known: over nodes whoever may have lost the place to it is ended, here and elsewhere. */
-  const giveBack = (session: Session): void => {
-    const older = nodes && held.get(identityName(session.key));
-    if (older !== undefined) end(older, 'taken-over');
-    freeing.freeUnknown(session);
-  };
-
   const endAll = (reason: DisconnectReason, which: (session: Session) => boolean): void => {
     for (const session of [...held.values(), ...claiming].filter(which)) end(session, reason);
   };
@@ -149,6 +142,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     if (displaced.node === room.node) {
       const session = held.get(name);
       if (session?.connection === displaced.connection) end(session, 'taken-over');
+      freeing.endThoseBefore(newer, displaced);
       return;
     }
     if (nodes !== undefined)
@@ -169,6 +163,10 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
   const connectionsOf = (name: string): readonly Session[] => {
     const session = held.get(name);
     return session === undefined ? claiming.of(name) : [session, ...claiming.of(name)];
+  };
+
+  const endHere = (name: string, reason: DisconnectReason): void => {
+    for (const session of connectionsOf(name)) end(session, reason);
   };
 
   const holderElsewhere = async (key: IdentityKey): Promise<{ holder: Holder; at: Connections } | undefined> => {
@@ -194,7 +192,7 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       const name = identityName(claim.key);
       if (outcome.kind === 'unknown' || outcome.kind === 'none') {
         session.state = 'ended';
-        if (outcome.kind === 'unknown') giveBack(session);
+        if (outcome.kind === 'unknown') freeing.giveBack(session);
         throw new HubError('ServiceUnavailable', undefined, { cause: outcome.error });
       }
       if (outcome.kind === 'refused') {
@@ -300,9 +298,8 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
       for (const session of displaced) end(session, 'taken-over');
       const here = new Set([...held.values(), ...claiming, ...freeing.sessions()].map(({ connection }) => connection));
       const left = all.filter(({ connection }) => !here.has(connection));
-      const lost = left.filter(({ connection }) => freeing.isLost(connection));
       await Promise.all([
-        ...lost.map(({ key }) => nodes?.endElsewhere(key)),
+        ...left.map((place) => freeing.found(place)),
         ...displaced.map(({ key }) => leaving.here(identityName(key))),
         displaced.length > 0 && nodes?.settled(),
       ]);
@@ -327,21 +324,21 @@ export function createPresence(parts: PresenceParts): PresenceRoom {
     connections: {
       async drop({ key, connection }, reason) {
         const name = identityName(key);
-        if (freeing.isLost(connection)) {
-          throw new HubError('ServiceUnavailable', undefined, {
-            reason: 'a claim was carried out behind its lost answer',
-          });
-        }
         // The other node's claim may have taken a place that this node has not heard yet that it had.
         const session = connectionsOf(name).find((each) => each.connection === connection);
         if (session !== undefined) end(session, reason);
         // Those before it are waited for with it: the other node knows of this one alone.
         await unanswered.get(connection);
+        if (freeing.isLost(connection)) {
+          throw new HubError('ServiceUnavailable', undefined, {
+            reason: 'a claim was carried out behind its lost answer',
+          });
+        }
         await Promise.all([leaving.others(name, ELSEWHERE, connection), nodes?.settled()]);
       },
       async end(key, reason) {
         const name = identityName(key);
-        for (const session of connectionsOf(name)) end(session, reason);
+        endHere(name, reason);
         // What a connection here has displaced elsewhere is asked for there by the same node; to wait for it would be a circle.
         if (freeing.has(name)) await Promise.all([leaving.here(name), nodes?.settled()]);
         else await leaving.here(name);
