@@ -109,12 +109,11 @@ interface Archived {
   readonly store: Awaited<ReturnType<typeof openTreeStore>>;
 }
 
+// Threads live on between rounds, as they do where files and readers come more often than every two minutes.
+const decoder = createHistoryThread({ clock: systemClock, log: silentLog });
 const builders = createFileBuilders({ clock: systemClock, log: silentLog });
 
-/**
- * The CPU time of the whole process: reading the journal, the thread that makes the files, writing them. The thread lives on between
- * rounds: files that come faster than one in two minutes are made by one thread.
- */
+/** The CPU time of the whole process: reading the journal, the thread that makes the files, writing them. */
 async function archive(round: number): Promise<Archived> {
   const folder = path.join(top, `archive-${round}`);
   const store = await openTreeStore(folder, 'bench');
@@ -222,7 +221,6 @@ try {
     archived.push(made.eventsPerCpuSecond);
     bytesPerEvent = made.bytes / count;
     const { cursors, store } = made;
-    const decoder = createHistoryThread({ clock: systemClock, log: silentLog });
     const pastBy = (by?: typeof decoder): EventLog =>
       historyLog({
         ...{ log: gone, cursors, files: createHistoryFiles(by), clock: systemClock },
@@ -234,7 +232,6 @@ try {
     for (const warmed of [byLoop, byThread]) await read(warmed);
     firsts.push(await msToFirst(pastBy(decoder)));
     const [fromJournal, fromArchive, fromThread] = [await read(log), await read(byLoop), await read(byThread)];
-    await decoder.close();
     threaded.push(fromThread.eventsPerCpuSecond);
     turns.journal.push(fromJournal.turnMs);
     turns.loop.push(fromArchive.turnMs);
@@ -270,7 +267,7 @@ try {
   const result = { events: count, archived, bytesPerEvent, size, history, threaded, journal, ratios, firsts, turns };
   process.stdout.write(`${writeResult('archive', result, values.json)}\n`);
 } finally {
-  await builders.close();
+  await Promise.all([builders.close(), decoder.close()]);
   await log.close();
   fs.rmSync(top, { recursive: true });
 }
