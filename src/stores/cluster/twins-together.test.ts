@@ -210,6 +210,32 @@ withPostgres('twins together', (open) => {
     );
   });
 
+  test('reports of several twins that a configuration asks for are marked by one statement', async () => {
+    await using at = await watched(open, ['configuration_marks']);
+    const keys = devices(5);
+    await at.create(keys);
+    const { configurations, twins } = at.tables;
+    await configurations.create(
+      {
+        ...{ id: 'c', schemaVersion: '1.0', labels: {}, priority: 1, metrics: {}, etag: '1' },
+        ...{ targetCondition: 'properties.reported.a = 1', createdTime: 1, lastUpdatedTime: 1 },
+        content: { deviceContent: { 'properties.desired.b': 1 } },
+      },
+      10,
+    );
+    await at.seen();
+    const patch = { text: '{"a":1}', sizeMax: 7 };
+    const seenOf = async (some: readonly IdentityKey[]) => {
+      const reports = some.map((key) => ({ key, generationId: 'g1', patch }));
+      await twins.report(reports, { time: 5, withEvents: false });
+      return at.seen();
+    };
+    const { statements } = await seenOf(keys.slice(0, 1));
+    assert.deepEqual(await seenOf(keys), { statements, devices: keys.map(({ deviceId }) => deviceId) });
+    const { marked, changed } = await configurations.step({ countMax: 10, time: 6, withEvents: false });
+    assert.deepEqual([marked, changed], [5, 5]);
+  });
+
   test('a job and reports that make the same twin do not wait for each other in a circle', async () => {
     const opened = await open();
     const other = new pg.Client({ connectionString: opened.url, options: `-c search_path=${opened.schema}` });

@@ -29,9 +29,13 @@ export function markTwin(tx: Transaction, key: IdentityKey): Promise<boolean> {
 export async function markTwins(tx: Transaction, keys: readonly IdentityKey[]): Promise<boolean> {
   const [facts] = await rowsBy<{ is_any: number }>(tx, 'select is_any from configuration_facts where id = 1');
   if (facts.is_any !== 1 || keys.length === 0) return false;
+  await markEach(tx, keys);
+  return true;
+}
+
+async function markEach(tx: Transaction, keys: readonly IdentityKey[]): Promise<void> {
   if (directOf(tx) !== undefined) for (const key of keys) await mark(tx, key);
   else await markTogether(tx, keys);
-  return true;
 }
 
 /** Sorted, so that two who do so do not wait for each other in a circle. */
@@ -47,17 +51,17 @@ async function markTogether(tx: Transaction, keys: readonly IdentityKey[]): Prom
   `.execute(tx);
 }
 
-/** Of twins whose reported properties have changed: nothing where no condition looks at those. */
-export async function markReported(tx: Transaction, keys: Iterable<IdentityKey>): Promise<boolean> {
-  const [facts] = await rowsBy<{ reported: number }>(tx, 'select reported from configuration_facts where id = 1');
-  if (facts.reported === 0) return false;
-  let isMarked = false;
-  for (const key of keys) {
-    if ((facts.reported & (key.moduleId === undefined ? DEVICES : MODULES)) === 0) continue;
-    await mark(tx, key);
-    isMarked = true;
-  }
-  return isMarked;
+/** Of twins whose reported properties have changed, each named once: nothing where no condition looks at those. */
+export async function markReported(tx: Transaction, keys: readonly IdentityKey[]): Promise<boolean> {
+  if (keys.length === 0) return false;
+  const [{ reported }] = await rowsBy<{ reported: number }>(
+    tx,
+    'select reported from configuration_facts where id = 1',
+  );
+  const marked = keys.filter(({ moduleId }) => (reported & (moduleId === undefined ? DEVICES : MODULES)) !== 0);
+  if (marked.length === 0) return false;
+  await markEach(tx, marked);
+  return true;
 }
 
 /** Of identities: those that are there are marked, and what was kept of those that are not goes with them. */
