@@ -110,7 +110,10 @@ export async function launch(
       return launch({ ...next, ...(program !== undefined && { program }) }, ownFolder);
     },
     async [Symbol.asyncDispose]() {
-      if (run.child.exitCode === null && run.child.signalCode === null) await stop();
+      // One that does not stop fails the test, and must not keep the file of tests from ending.
+      if (run.child.exitCode === null && run.child.signalCode === null) {
+        await stop().finally(() => run.child.kill('SIGKILL'));
+      }
       if (ownFolder !== undefined) rmSync(ownFolder, { recursive: true, force: true });
     },
   };

@@ -40,6 +40,8 @@ export class StagedBlocks implements Blocks {
   #opening: Promise<Files> | undefined;
   /** Lines are appended one after the other. */
   #appending: Promise<unknown> = Promise.resolve();
+  /** Whether the index may end in the middle of a line. */
+  #isTorn = false;
   readonly #writing = new Set<Promise<unknown>>();
 
   /** @param places for blocks, of which each takes one until all are removed */
@@ -60,6 +62,7 @@ export class StagedBlocks implements Blocks {
     const index = parsedIndex(text);
     if (index === undefined) return undefined;
     const staged = new StagedBlocks(index.path, folder, turns, placesOf(index.path));
+    staged.#isTorn = !text.endsWith('\n');
     for (const { id, offset, bytes } of index.blocks) {
       // Those that are there are kept, whether there is a place for them or not.
       staged.#takePlace();
@@ -107,11 +110,12 @@ export class StagedBlocks implements Blocks {
     const region = this.#placement.place(id, bytes, offsetMax);
     try {
       await writeDurably(data, source, region.offset, { turns: this.#turns, place });
-      await this.#append({ id, ...region });
     } catch (error) {
       this.#placement.release(region);
       throw error;
     }
+    // Where this fails the line may be on the disk all the same, so that nobody else gets the region.
+    await this.#append({ id, ...region });
     this.#keep(id, region);
   }
 
@@ -174,7 +178,10 @@ export class StagedBlocks implements Blocks {
   #append(line: BlockLine): Promise<void> {
     const appended = this.#appending.then(async () => {
       const { index } = await this.#open();
-      await index.appendFile(lineOfBlock(line));
+      const begin = this.#isTorn ? '\n' : '';
+      this.#isTorn = true;
+      await index.appendFile(begin + lineOfBlock(line));
+      this.#isTorn = false;
       await this.#turns.run(() => index.datasync());
     });
     this.#appending = appended.catch(() => {});
