@@ -102,7 +102,7 @@ test('a policy key opens a session with the rights of its policy, and no other',
       body: JSON.stringify(login),
     });
     assert.equal(answer.status, 401);
-    assert.doesNotMatch(await answer.text(), new RegExp(String(key).slice(0, 8)));
+    assert.ok(!(await answer.text()).includes(String(key).slice(0, 8)));
   }
   for (const body of ['{}', '[]', '{"code":1}', '{"connectionString":"x"}', '', '{"code":"a","key":"b"}']) {
     const answer = await fetch(`${base}/portal/session`, { method: 'POST', headers: page(base), body });
