@@ -118,6 +118,8 @@ export class OwnBlocks {
     { bytes, offsetMax, place }: { bytes: number; offsetMax: number; place: DiskPlace },
   ): Promise<void> {
     const open = await this.#open();
+    // Before anything of it is on the disk: what is refused is counted nowhere.
+    await this.#see(open.pair, id);
     const region = open.pair.placement.place(id, bytes, offsetMax);
     try {
       await writeDurably(open.data, source, region.offset, { turns: this.#parts.turns, place });
@@ -130,15 +132,24 @@ export class OwnBlocks {
     await appended;
   }
 
+  /** Looks at the last blocks of others. @throws ObjectError blockId: theirs have ids of another length */
+  async #see(pair: Pair, id: string): Promise<void> {
+    const others = await lastBlocksIn(this.#parts.folder, pair.index);
+    if (others.some((block) => block.id.length !== id.length)) throw new ObjectError('blockId');
+    this.#order = Math.max(this.#order, ...others.map(({ order = 0 }) => order));
+  }
+
   /** One after the other. */
   async #append(open: OpenPair, id: string, region: Region): Promise<void> {
     const { pair } = open;
-    const { folder, turns } = this.#parts;
+    const { turns } = this.#parts;
     if (pair.isOver) throw gone();
-    // Now: who sends a block when another one was answered sends the newer one.
-    const others = await lastBlocksIn(folder, pair.index);
-    if (others.some((block) => block.id.length !== id.length)) throw new ObjectError('blockId');
-    this.#order = Math.max(this.#order, ...others.map(({ order = 0 }) => order)) + 1;
+    // Again: who sends a block when another one was answered sends the newer one.
+    await this.#see(pair, id).catch((error) => {
+      pair.placement.release(region);
+      throw error;
+    });
+    this.#order += 1;
     try {
       await open.index.appendFile(lineOfBlock({ id, ...region, order: this.#order }));
       await turns.run(() => open.index.datasync());

@@ -286,6 +286,23 @@ test('shared folder: what a node has taken and another has stored takes no place
   }
 });
 
+test('shared folder: a block whose id is longer than those of another node leaves nothing on the disk', async (context) => {
+  const { folder, nodes, staged, stored } = await nodesOf(context, 2);
+  await stage(nodes[0], 'd1/x', 0, 'block');
+  const content = Buffer.alloc(64 * 1024);
+  for (let tries = 0; tries < 5; tries++) {
+    const id = Buffer.from(`longer id ${tries}`).toString('base64');
+    await refused('blockId', nodes[1].stage('d1/x', id, once(content), { bytesMax: 1e9, bytes: content.length }));
+  }
+  const place = path.join(folder, '.staging', staged()[0]);
+  const sizes = readdirSync(place).flatMap((name) =>
+    name.startsWith('data') ? statSync(path.join(place, name)).size : [],
+  );
+  assert.equal(Math.max(...sizes), 'block'.length);
+  await nodes[1].commit('d1/x', list(0), plain);
+  assert.equal(stored('d1/x'), 'block');
+});
+
 test('shared folder: what another node has stored and removed is counted in time', async (context) => {
   const folder = newFolder();
   let now = 0;
