@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FileBlocks } from '../../src/core/archive/blocks.ts';
 import type { ArchiveStep } from '../../src/core/archive/ports.ts';
-import { ArchiveRig, archivedIn, listOf, type MemoryStore } from '../drivers/archive-rig.ts';
+import { routedLog } from '../../src/core/routes/routed-log.ts';
+import { routingMark } from '../../src/records/record-codec.ts';
+import { ArchiveRig, archivedIn, listOf, type MemoryStore, plainBuilders } from '../drivers/archive-rig.ts';
 import { until } from '../drivers/until.ts';
 
 const when = (holds: () => boolean | Promise<boolean>, options?: { readonly withinMs?: number }): Promise<void> =>
@@ -228,4 +230,34 @@ test('events that are enriched in parts are all in files, each once; what is add
   assert.deepEqual((await archivedIn(rig.store.objects)).get(0), range(0, 100));
   const files = await listOf(rig, 0);
   assert.deepEqual(files.map(({ events }) => events).slice(0, 4), [21, 21, 21, 21]);
+});
+
+test('a file that cannot be begun, because the log does not answer, leaves nothing open in the thread that makes files', async () => {
+  const rig = await ArchiveRig.open({ fileSeconds: 1 });
+  await rig.write(0, 10);
+  const log = routedLog(rig.log, routingMark);
+  let begun = 0;
+  let ended = 0;
+  let asked = 0;
+  const archiver = rig.start({
+    log: {
+      ...log,
+      async partition(partition) {
+        // A look asks once, and once more for the file.
+        if (partition === 0 && ++asked < 8 && asked % 2 === 1 && asked > 1) throw new Error('no broker answers');
+        return log.partition(partition);
+      },
+    },
+    builders: {
+      begin(scheme, first) {
+        begun++;
+        const builder = plainBuilders.begin(scheme, first);
+        return { ...builder, abandon: () => void ended++ };
+      },
+    },
+  });
+  await when(async () => (await listOf(rig, 0))[0]?.bytes !== undefined, { withinMs: 15_000 });
+  await archiver.close();
+  assert.ok(asked > 6);
+  assert.equal(ended, begun);
 });

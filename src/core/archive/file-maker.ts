@@ -79,8 +79,8 @@ export class FileMaker {
    */
   async make(scheme: FileScheme, first: number, last: number | undefined): Promise<Made | undefined> {
     const { builders, endpoint, signal, isHeld } = this.#parts;
-    const builder = builders.begin(scheme, first);
     const end = last ?? (await this.#parts.log.partition(this.#partition)).lastSequence;
+    const builder = builders.begin(scheme, first);
     const found = { events: 0, bytes: 0, missed: 0, firstTime: 0, lastTime: 0 };
     let next = first;
     try {

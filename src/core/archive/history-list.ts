@@ -47,11 +47,14 @@ interface KnownList {
   logBegin: number;
   /** What was found to come later, and until when (monotonic time) nobody looks again: all who wait look together. */
   later?: { readonly found: Found & { readonly kind: 'later' }; readonly until: number };
+  /** Looks follow each other: of two at once the one that began first could put back what the other has found. */
+  turn: Promise<unknown>;
 }
 
 export class HistoryList {
   readonly #parts: HistoryListParts;
-  readonly #lists = new Map<number, KnownList>();
+  /** By partition. */
+  readonly #lists = new Map<number, { readonly place: CursorPlace; readonly list: Promise<KnownList> }>();
 
   constructor(parts: HistoryListParts) {
     this.#parts = parts;
@@ -63,21 +66,32 @@ export class HistoryList {
     if (archive === undefined) return none;
     if (archive === 'notOpen') return { kind: 'later', reason: 'the archive of history is not open', from: 0 };
     const list = await this.#listOf(archive, partition, end);
-    const now = this.#parts.clock.monotonic();
-    const { later } = list;
-    if (later !== undefined && now < later.until && 'sequence' in place && place.sequence >= later.found.from) {
-      return later.found;
-    }
+    const known = this.#laterOf(list, place);
+    if (known !== undefined) return known;
+    const file = await search(list, place);
+    if (file?.bytes !== undefined) return foundOf(file, end);
+    return inTurn(list, () => this.#look(archive, list, end, place));
+  }
+
+  async #look(archive: HistoryArchive, list: KnownList, end: number, place: HistoryPlace): Promise<Found> {
+    const { clock } = this.#parts;
+    // Who looked before may have found it out.
+    const known = this.#laterOf(list, place);
+    if (known !== undefined) return known;
     let file = await search(list, place);
-    const isNew = list.logBegin >= end && now - list.readAt < limits.historyListMs;
+    const isNew = list.logBegin >= end && clock.monotonic() - list.readAt < limits.historyListMs;
     if (file?.bytes === undefined && !isNew) {
       await this.#refresh(list, end);
       file = await search(list, place);
     }
     const found = file === undefined ? await this.#behindFiles(archive, list, end, place) : foundOf(file, end);
-    list.later =
-      found.kind === 'later' ? { found, until: this.#parts.clock.monotonic() + limits.historyListMs } : undefined;
+    list.later = found.kind === 'later' ? { found, until: clock.monotonic() + limits.historyListMs } : undefined;
     return found;
+  }
+
+  #laterOf({ later }: KnownList, place: HistoryPlace): Found | undefined {
+    const isKnown = later !== undefined && this.#parts.clock.monotonic() < later.until;
+    return isKnown && 'sequence' in place && place.sequence >= later.found.from ? later.found : undefined;
   }
 
   /** As `find`, for a file that could not be read: it may have been written again, with another length, since the list was read. */
@@ -85,19 +99,29 @@ export class HistoryList {
     const archive = this.#parts.archive();
     if (archive === undefined || archive === 'notOpen') return undefined;
     const list = await this.#listOf(archive, partition, end);
-    await this.#refresh(list, end);
-    return list.blocks.find(file.first);
+    return inTurn(list, async () => {
+      await this.#refresh(list, end);
+      return list.blocks.find(file.first);
+    });
   }
 
-  async #listOf({ endpoint, since }: HistoryArchive, partition: number, end: number): Promise<KnownList> {
-    const { cursors, clock } = this.#parts;
+  #listOf({ endpoint, since }: HistoryArchive, partition: number, end: number): Promise<KnownList> {
     const place = { endpoint, since, partition };
     const known = this.#lists.get(partition);
-    if (known !== undefined && JSON.stringify(known.place) === JSON.stringify(place)) return known;
-    const readAt = clock.monotonic();
-    const list = { place, blocks: await FileBlocks.load(cursors, place), readAt, logBegin: end };
-    this.#lists.set(partition, list);
+    if (known !== undefined && JSON.stringify(known.place) === JSON.stringify(place)) return known.list;
+    const list = this.#load(place, end);
+    this.#lists.set(partition, { place, list });
+    list.catch(() => {
+      if (this.#lists.get(partition)?.list === list) this.#lists.delete(partition);
+    });
     return list;
+  }
+
+  async #load(place: CursorPlace, end: number): Promise<KnownList> {
+    const { cursors, clock } = this.#parts;
+    const readAt = clock.monotonic();
+    const blocks = await FileBlocks.load(cursors, place);
+    return { place, blocks, readAt, logBegin: end, turn: Promise.resolve() };
   }
 
   async #refresh(list: KnownList, end: number): Promise<void> {
@@ -133,6 +157,12 @@ export class HistoryList {
     const all = await this.#parts.cursors.list();
     return all.find((one) => one.endpoint === name && one.since === since && one.partition === partition);
   }
+}
+
+function inTurn<Answer>(list: KnownList, work: () => Promise<Answer>): Promise<Answer> {
+  const answer = list.turn.then(work);
+  list.turn = answer.catch(() => {});
+  return answer;
 }
 
 const search = ({ blocks }: KnownList, place: HistoryPlace): Promise<ListedFile | undefined> =>

@@ -74,9 +74,10 @@ class History {
     const { firstSequence } = await log.partition(partition);
     if (position.kind === 'time') return this.#seekTime(partition, position, firstSequence);
     const from = position.kind === 'start' ? 0 : position.inclusive ? position.sequence : position.sequence + 1;
-    if (from >= firstSequence) return log.seek(partition, position);
+    if (from >= firstSequence) return from;
     const found = await this.#list.find(partition, firstSequence, { sequence: from });
-    if (found.kind === 'none') return log.seek(partition, position);
+    // Not where the log begins by now: what retention has taken since is in the archive.
+    if (found.kind === 'none') return firstSequence;
     // Reading waits for what comes later.
     return Math.max(from, found.kind === 'file' ? found.file.first : found.from);
   }
@@ -115,7 +116,11 @@ class History {
     }
     const { firstSequence } = await log.partition(partition);
     const older = await this.#readOlder(partition, from, firstSequence, bytesMax);
-    return older ?? log.read(partition, Math.max(from, firstSequence), bytesMax);
+    if (older !== undefined) return older;
+    // Retention may have been there meanwhile: from where the log began it is as for any other reader.
+    return from < firstSequence
+      ? this.#readNow(partition, firstSequence, bytesMax)
+      : log.read(partition, from, bytesMax);
   }
 
   async #seekTime(
@@ -126,7 +131,12 @@ class History {
     const { log } = this.#parts;
     const time = position.inclusive ? position.time : position.time + 1;
     const found = end === 0 ? undefined : await this.#list.find(partition, end, { time });
-    if (found === undefined || found.kind === 'none') return log.seek(partition, position);
+    if (found === undefined || found.kind === 'none') {
+      const kept = await log.seek(partition, position);
+      const { firstSequence } = await log.partition(partition);
+      // What retention has taken meanwhile may be of that time.
+      return kept <= firstSequence && firstSequence > end ? this.#seekTime(partition, position, firstSequence) : kept;
+    }
     if (found.kind === 'file') {
       return this.#timeIn(partition, end, found.file, time).catch((error) => {
         throw isOfStore(error) ? unavailable('searched for a time', storeReason(error)) : error;
