@@ -40,6 +40,8 @@ export const filesLimits = {
   /** Bytes of a file that are read or written at once, and those of such pieces that wait to be used again. */
   filePieceBytes: 256 * KiB,
   filePiecesFreeBytesMax: 8 * MiB,
+  /** Bytes of an index of blocks that are read and parsed at once: some 400 lines. */
+  fileIndexPieceBytes: 64 * KiB,
   /** Bytes of a file that is removed that are freed at once: meanwhile the journal's syncs wait. */
   fileDiscardBytes: 8 * MiB,
   /** After how many bytes the disk is synced while more come. */

@@ -9,7 +9,8 @@
  */
 import { open, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { type BlockLine, lastBlock, parsedIndex } from './block-lines.ts';
+import { limits } from '../../../base/limits.ts';
+import { type BlockLine, blocksOfLines, lastBlock, parsedIndex, pathOfLine } from './block-lines.ts';
 import { syncFile } from './sync-file.ts';
 
 /** Longer than the longest path's line, and than two lines of blocks. */
@@ -27,6 +28,29 @@ export const isIndex = (name: string): boolean => /^index(-|$)/.test(name);
 export const isData = (name: string): boolean => /^data(-|$)/.test(name);
 /** Name of the data that an index tells of. */
 export const dataOf = (index: string): string => index.replace(/^index/, 'data');
+
+/**
+ * The blocks of an object of which an index tells, a part of it at a time: one of 100,000 blocks holds up nothing else. None
+ * where it is another object's. @throws ENOENT
+ */
+export async function* blocksIn(index: string, objectPath: string): AsyncGenerator<readonly BlockLine[]> {
+  const handle = await open(index);
+  let isFirst = true;
+  let torn = '';
+  // A part ends anywhere, in a character of a path too.
+  const stream = handle.createReadStream({ encoding: 'utf8', highWaterMark: limits.fileIndexPieceBytes });
+  for await (const text of stream) {
+    const lines = (torn + text).split('\n');
+    torn = lines.pop() ?? '';
+    if (isFirst && lines.length > 0) {
+      if (pathOfLine(lines[0]) !== objectPath) return;
+      lines.shift();
+      isFirst = false;
+    }
+    yield blocksOfLines(lines);
+  }
+  if (!isFirst) yield blocksOfLines([torn]);
+}
 
 /** The last block of each pair other than `own` (an index). */
 export async function lastBlocksIn(folder: string, own: string): Promise<readonly BlockLine[]> {
@@ -46,17 +70,28 @@ export async function pathIn(folder: string): Promise<string | undefined> {
 
 /**
  * Removes files of blocks and the folder, where that is empty then. All data go first: where it ends in the middle, a list finds
- * the newest block of each id, or that its bytes are gone, and never an older one in its place. Nothing is cut: another
- * process may be reading it, or giving it an object's name.
+ * the newest block of each id, or that its bytes are gone, and never an older one in its place. Of the data those of the
+ * newest block go first: a block whose line is newer came behind the end. Nothing is cut: another process may be reading
+ * it, or giving it an object's name.
  */
 export async function removeBlocks(folder: string, names: readonly string[]): Promise<void> {
-  const data = names.filter(isData);
+  const data = await newestFirst(folder, names.filter(isData));
   for (const name of data) await rm(path.join(folder, name), { force: true });
   const indexes = names.filter(isIndex);
   if (data.length > 0 && indexes.length > 0) await syncFile(folder).catch(orAbsent);
   for (const name of indexes) await rm(path.join(folder, name), { force: true });
   // Whoever begins anew in it meanwhile keeps it.
   await rmdir(folder).catch(() => {});
+}
+
+async function newestFirst(folder: string, data: readonly string[]): Promise<readonly string[]> {
+  if (data.length < 2) return data;
+  const orders = new Map<string, number>();
+  for (const name of data) {
+    const last = lastBlock(await partOf(path.join(folder, name.replace(/^data/, 'index')), 'end'));
+    orders.set(name, last?.order ?? 0);
+  }
+  return [...data].sort((one, other) => (orders.get(other) ?? 0) - (orders.get(one) ?? 0));
 }
 
 /** When a file was last written or renamed, UTC milliseconds; undefined = it is not there. */

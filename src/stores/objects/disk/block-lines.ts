@@ -20,6 +20,17 @@ export function parsedIndex(
   return { path: first.path, blocks: lines.flatMap((line) => blockLine(line) ?? []) };
 }
 
+/** The path that the first line of an index names; undefined = a crash has torn it, or it is none. */
+export function pathOfLine(line: string): string | undefined {
+  const found = parsedLine(line)?.path;
+  return typeof found === 'string' ? found : undefined;
+}
+
+/** The blocks of lines behind the first. */
+export function blocksOfLines(lines: readonly string[]): readonly BlockLine[] {
+  return lines.flatMap((line) => blockLine(parsedLine(line)) ?? []);
+}
+
 /** The last block of a part of an index. */
 export function lastBlock(text: string): BlockLine | undefined {
   for (const line of text.split('\n').reverse()) {

@@ -27,9 +27,9 @@ export class SharedStaging implements Unfinished {
     await this.#of(objectPath).write(id, content);
   }
 
-  async blocks(objectPath: string): Promise<Blocks> {
+  async blocks(objectPath: string, ids: readonly string[]): Promise<Blocks> {
     const own = this.#own.get(objectPath)?.index;
-    return AllBlocks.read(objectPath, this.#folderOf(objectPath), { turns: this.#parts.turns, own });
+    return AllBlocks.read(objectPath, this.#folderOf(objectPath), ids, { turns: this.#parts.turns, own });
   }
 
   async bytesOf(objectPath: string): Promise<number> {

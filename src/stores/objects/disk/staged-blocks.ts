@@ -76,7 +76,7 @@ export class StagedBlocks implements Blocks {
     return this.#bytes;
   }
 
-  get isEmpty(): boolean {
+  get isOver(): boolean {
     return this.#blocks.size === 0;
   }
 

@@ -113,7 +113,7 @@ export class Staging implements Unfinished {
 
 function noBlocks(turns: DiskTurns): Blocks {
   return {
-    isEmpty: true,
+    isOver: true,
     async list(ids) {
       if (ids.length > 0) throw new ObjectError('unknownBlock');
       return new BlockList([], turns);

@@ -21,8 +21,8 @@ export interface BlockContent {
 export interface Unfinished {
   /** Durable when it resolves. @throws ObjectError */
   write(objectPath: string, id: string, content: BlockContent): Promise<void>;
-  /** What there is of an object now. The caller closes it. */
-  blocks(objectPath: string): Promise<Blocks>;
+  /** What there is now of an object that is to be made of the blocks `ids`. The caller closes it. */
+  blocks(objectPath: string, ids: readonly string[]): Promise<Blocks>;
   /** Bytes of an object's blocks that this process has taken. */
   bytesOf(objectPath: string): Promise<number>;
   /** What this process has taken and not yet reported as dropped. */
@@ -40,8 +40,9 @@ export interface Unfinished {
 
 /** Blocks of one object. */
 export interface Blocks {
-  readonly isEmpty: boolean;
-  /** Those that a list names. @throws ObjectError unknownBlock */
+  /** Nothing has come since they were removed; who removes them may be about it still, or was killed at it. */
+  readonly isOver: boolean;
+  /** Those that a list names. @throws ObjectError unknownBlock; unavailable: they are being removed now */
   list(ids: readonly string[]): Promise<BlockList>;
   /**
    * A file of bytes as the object itself, where the listed blocks are its beginning without a gap, and nobody else writes to it:

@@ -205,12 +205,12 @@ export async function openFolderStore({ folder, clock, isShared = false }: Folde
     commit: (objectPath, ids, options) =>
       guarded(() =>
         locks.run(objectPath, async () => {
-          const blocks = await staging.blocks(objectPath);
+          const blocks = await staging.blocks(objectPath, ids);
           const copy = path.join(folder, STAGING_FOLDER, `put-${randomUUID()}`);
           const sum = sumOfList(ids, options.upload);
           try {
             // An answer may be lost: the list that comes again is the same one.
-            const made = blocks.isEmpty && sum !== undefined ? await madeOf(objectPath, sum) : undefined;
+            const made = blocks.isOver && sum !== undefined ? await madeOf(objectPath, sum) : undefined;
             if (made !== undefined) return made;
             const list = await blocks.list(ids);
             if (list.bytes > options.bytesMax) throw new ObjectError('tooLarge');

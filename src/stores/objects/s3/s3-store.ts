@@ -169,11 +169,11 @@ export async function openS3Store(parts: S3StoreParts): Promise<ObjectStore> {
 
     commit: (objectPath, ids, options) =>
       locks.run(objectPath, async () => {
-        const blocks = await staging.blocks(objectPath);
+        const blocks = await staging.blocks(objectPath, ids);
         try {
           // S3 may need longer than a client waits: the list that comes again, at whichever node, is the same one.
           const sum = sumOfList(ids, options.upload);
-          if (blocks.isEmpty && sum !== undefined) {
+          if (blocks.isOver && sum !== undefined) {
             const found = await service.head(objectPath);
             if (found !== undefined && isOfList(found.mark, sum)) return factsOf(found);
           }
