@@ -82,6 +82,7 @@ const testParts = [
   'test/drivers/lorawan-samples.ts',
   'test/drivers/condition-values.ts',
   'test/drivers/proofs.ts',
+  'test/drivers/delivery-rig.ts',
 ];
 
 /** Inside core: the rooms know `identity`, and each other's types only; what crosses two rooms is wired in `hub.ts`. */
