@@ -2,6 +2,7 @@
  * The event hub without its end at the old side: what the log does not keep any more is read from an archive, and reading goes over to
  * the log where that begins. Readers see one log.
  */
+import type { Clock } from '../../base/clock.ts';
 import { limits } from '../../base/limits.ts';
 import { HubError } from '../errors.ts';
 import type { EventLog } from '../events/ports.ts';
@@ -33,7 +34,7 @@ export function historyOver(log: EventLog, history: Pick<EventLog, 'seek' | 'rea
     partition: (partition) => log.partition(partition),
     lastKnown: (partition) => log.lastKnown(partition),
     seek: (partition, position) => history.seek(partition, position),
-    read: (partition, fromSequence, bytesMax) => history.read(partition, fromSequence, bytesMax),
+    read: (partition, fromSequence, bytesMax, signal) => history.read(partition, fromSequence, bytesMax, signal),
     // Each passes over what is no answer of its own.
     giveBack(answer) {
       log.giveBack(answer);
@@ -86,7 +87,12 @@ class History {
    * What is on its way into the archive is waited for, since a reader that is told of a failure may begin at another place again.
    * @throws HubError ServiceUnavailable: it has taken too long
    */
-  async read(partition: number, fromSequence: number, bytesMax: number): Promise<readonly EventRun[]> {
+  async read(
+    partition: number,
+    fromSequence: number,
+    bytesMax: number,
+    signal?: AbortSignal,
+  ): Promise<readonly EventRun[]> {
     const { clock } = this.#parts;
     const until = clock.monotonic() + limits.historyWaitMs;
     for (;;) {
@@ -95,7 +101,7 @@ class History {
       if (clock.monotonic() >= until) {
         throw unavailable(`read at ${fromSequence}`, answer.reason);
       }
-      await new Promise<void>((resolve) => void clock.after(limits.historyListMs, resolve));
+      await rest(clock, limits.historyListMs, signal);
     }
   }
 
@@ -209,6 +215,22 @@ class History {
       return work(now);
     }
   }
+}
+
+/** @throws the signal's reason */
+function rest(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = clock.after(ms, () => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    });
+    signal?.addEventListener('abort', stop, { once: true });
+  });
 }
 
 const storeReason = ({ message }: Error): string => `the archive's store does not answer: ${message}`;

@@ -28,8 +28,9 @@ export interface EventLog {
    * Durable records from `fromSequence` on, at most about `bytesMax` bytes but at least one record if there is one; empty
    * at the end. What retention has removed is left out: the first run then begins later than asked for. The bytes stay as
    * they are until the answer is given back.
+   * @param signal ends a reading that waits for what is not there yet, as history's does: it rejects with the signal's reason
    */
-  read(partition: number, fromSequence: number, bytesMax: number): Promise<readonly EventRun[]>;
+  read(partition: number, fromSequence: number, bytesMax: number, signal?: AbortSignal): Promise<readonly EventRun[]>;
   /**
    * Says that the runs of this answer of `read` are looked at no more: their memory may be used for other events from now
    * on. Giving back is for those who read much: an answer that is not given back costs its memory, for as long as it is kept.

@@ -7,7 +7,7 @@ import { type PackedRuns, packRuns, unpackRuns } from './event-runs.ts';
 
 interface HistoryCalls {
   seek(partition: number, position: EventPosition): Promise<number>;
-  read(partition: number, fromSequence: number, bytesMax: number): Promise<unknown>;
+  read(partition: number, fromSequence: number, bytesMax: number, signal?: AbortSignal): Promise<unknown>;
 }
 
 const NAME = 'history';
@@ -16,8 +16,8 @@ const NAME = 'history';
 export function serveHistory(link: ThreadLink, history: EventLog): void {
   link.serve(NAME, {
     seek: (partition, position) => history.seek(partition, position),
-    async read(partition, fromSequence, bytesMax) {
-      const answer = await history.read(partition, fromSequence, bytesMax);
+    async read(partition, fromSequence, bytesMax, signal) {
+      const answer = await history.read(partition, fromSequence, bytesMax, signal);
       const packed = packRuns(answer);
       history.giveBack(answer);
       return new Moved(packed, [packed.bytes]);
@@ -27,11 +27,12 @@ export function serveHistory(link: ThreadLink, history: EventLog): void {
 
 /** @param log the thread's stand-in for the log that history is of */
 export function historyStandIn(link: ThreadLink, log: EventLog): EventLog {
-  const remote = link.remote<HistoryCalls>(NAME, { seek: true, read: true });
+  // A reading may wait for a minute. Each link of a reader has one at most, and ends it when it ends.
+  const remote = link.remote<HistoryCalls>(NAME, { seek: true, read: 'uncounted' });
   return historyOver(log, {
     seek: (partition, position) => remote.seek(partition, position),
-    read: async (partition, fromSequence, bytesMax) =>
-      unpackRuns((await remote.read(partition, fromSequence, bytesMax)) as PackedRuns),
+    read: async (partition, fromSequence, bytesMax, signal) =>
+      unpackRuns((await remote.read(partition, fromSequence, bytesMax, signal)) as PackedRuns),
     giveBack: () => {},
   });
 }

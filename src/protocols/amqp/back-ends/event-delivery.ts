@@ -70,6 +70,8 @@ export class EventDelivery implements Deliverer {
   /** The log may hold more than was read. */
   #mayHaveMore = true;
   #isStopped = false;
+  /** Ends the reading that is under way. */
+  readonly #ending = new AbortController();
   /** A message of several frames, of which the peer's window has taken only some. */
   #partial: { readonly message: Buffer; readonly deliveryId: number; at: number } | undefined;
 
@@ -88,6 +90,7 @@ export class EventDelivery implements Deliverer {
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#ending.abort();
     this.#unwatch();
     this.#pieces.leave();
     this.#pieces.laidOut(this);
@@ -284,7 +287,7 @@ export class EventDelivery implements Deliverer {
     this.#forgetRuns();
     const { log, partition, failed } = this.#options;
     const from = this.#next;
-    log.read(partition, from, READ_BYTES).then(
+    log.read(partition, from, READ_BYTES, this.#ending.signal).then(
       (answer) => {
         this.#isReading = false;
         if (this.#isStopped || this.#next !== from) {
