@@ -17,12 +17,18 @@ const groups: readonly HistoryGroup[] = Array.from({ length: GROUPS }, (_, nth) 
 }));
 
 /** A file with one record a group, whose bytes all are the group's number. Memory goes to and from another thread, as it does in a hub. */
-function opened(): { readonly history: HistoryGroups; readonly reused: readonly number[] } {
+function opened(): {
+  readonly history: HistoryGroups;
+  readonly reused: readonly number[];
+  readonly read: readonly number[];
+} {
   const reused: number[] = [];
+  const readGroups: number[] = [];
   const files: HistoryFiles = {
     open: async () => ({
       groups,
       async read({ firstRow: nth }, memory) {
+        readGroups.push(nth);
         if (memory !== undefined) reused.push(nth);
         await new Promise((resolve) => setImmediate(resolve));
         const own =
@@ -34,7 +40,7 @@ function opened(): { readonly history: HistoryGroups; readonly reused: readonly 
       },
     }),
   };
-  return { history: new HistoryGroups(files, () => store), reused };
+  return { history: new HistoryGroups(files, () => store), reused, read: readGroups };
 }
 
 /** It is only there to be the same one. */
@@ -42,7 +48,7 @@ const store = {} as ArchiveStore;
 
 async function take(history: HistoryGroups, nth: number): Promise<readonly EventRun[]> {
   await history.opened(file);
-  return history.read(file, groups[nth], nth, nth + 1, GROUP_BYTES);
+  return history.read(file, groups[nth], [nth, nth + 1, GROUP_BYTES]);
 }
 
 function check(answer: readonly EventRun[], nth: number): void {
@@ -96,4 +102,23 @@ test('many readers that hold answers for as long as they like get what they aske
   );
   assert.equal(turns, 480);
   assert.ok(reused.length > 0);
+});
+
+test('of groups that many ask for and want no more, those are not read that nobody waits for', async () => {
+  const { history, read } = opened();
+  await history.opened(file);
+  const ending = new AbortController();
+  const ask = (nth: number) => history.read(file, groups[nth], [nth, nth + 1, GROUP_BYTES], ending.signal);
+  const gone = [0, 1, 2, 3, 4, 5].map(ask);
+  const stays = take(history, 3);
+  const late = take(history, 7);
+  ending.abort(new Error('the link has ended'));
+  for (const answer of gone) await assert.rejects(answer, /the link has ended/);
+  check(await stays, 3);
+  check(await late, 7);
+  // The first one's turn had come.
+  assert.deepEqual(read, [0, 3, 7]);
+  await assert.rejects(ask(8), /the link has ended/);
+  check(await take(history, 5), 5);
+  assert.deepEqual(read, [0, 3, 7, 5]);
 });

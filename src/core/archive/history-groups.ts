@@ -63,20 +63,31 @@ export class HistoryGroups {
   }
 
   /** A group's runs. Their bytes may be others at once: for those there is `read`. */
-  runs(file: ListedFile, group: HistoryGroup): Promise<readonly EventRun[]> {
-    return this.#held(file, group).runs;
-  }
-
-  /** As `partOf`. The answer's bytes stay as they are until it is given back. */
-  async read(
-    file: ListedFile,
-    group: HistoryGroup,
-    ...part: readonly [from: number, end: number, bytesMax: number]
-  ): Promise<readonly EventRun[]> {
+  async runs(file: ListedFile, group: HistoryGroup): Promise<readonly EventRun[]> {
     const held = this.#held(file, group);
     held.users++;
     try {
-      const answer = partOf(await held.runs, ...part);
+      return await held.runs;
+    } finally {
+      this.#leave(held);
+    }
+  }
+
+  /**
+   * As `partOf`. The answer's bytes stay as they are until it is given back. @param signal ends waiting: a group that nobody waits for
+   * when its turn comes is not read
+   */
+  async read(
+    file: ListedFile,
+    group: HistoryGroup,
+    part: readonly [from: number, end: number, bytesMax: number],
+    signal?: AbortSignal,
+  ): Promise<readonly EventRun[]> {
+    signal?.throwIfAborted();
+    const held = this.#held(file, group);
+    held.users++;
+    try {
+      const answer = partOf(await unlessEnded(held.runs, signal), ...part);
       if (answer.length > 0) {
         held.users++;
         this.#answers.set(answer, held);
@@ -105,6 +116,10 @@ export class HistoryGroups {
       return known;
     }
     const runs = this.#turn.then(async () => {
+      if (held.users === 0) {
+        this.#drop(key, held);
+        throw new Error('nobody waits for this group any more');
+      }
       const found = await (await this.opened(file)).read(group, this.#spare.pop());
       held.memory = found.length === 0 ? undefined : (found[0].bytes.buffer as ArrayBuffer);
       this.#makeRoom(held);
@@ -112,7 +127,8 @@ export class HistoryGroups {
     });
     const held: Held = { runs, users: 0, memory: undefined, isForgotten: false };
     this.#turn = runs.catch(() => {
-      if (this.#groups.get(key) === held) this.#drop(key, held);
+      if (held.isForgotten) return;
+      this.#drop(key, held);
       // Its end is read anew, too.
       this.#open.delete(keyOf(file));
     });
@@ -153,6 +169,16 @@ export class HistoryGroups {
 
 /** A file that was written again may have another length, and other groups. */
 const keyOf = ({ path, bytes }: ListedFile): string => `${path} ${bytes}`;
+
+/** @throws the signal's reason */
+function unlessEnded<Answer>(work: Promise<Answer>, signal: AbortSignal | undefined): Promise<Answer> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const end = (): void => reject(signal.reason);
+    signal.addEventListener('abort', end, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', end));
+  });
+}
 
 function keepNewest<Value>(map: Map<string, Promise<Value>>, key: string, value: Promise<Value>): void {
   map.delete(key);

@@ -96,7 +96,7 @@ class History {
     const { clock } = this.#parts;
     const until = clock.monotonic() + limits.historyWaitMs;
     for (;;) {
-      const answer = await this.#readNow(partition, fromSequence, bytesMax);
+      const answer = await this.#readNow(partition, fromSequence, bytesMax, signal);
       if (!(answer instanceof Later)) return answer;
       if (clock.monotonic() >= until) {
         throw unavailable(`read at ${fromSequence}`, answer.reason);
@@ -109,23 +109,28 @@ class History {
     this.#groups.giveBack(answer);
   }
 
-  async #readNow(partition: number, from: number, bytesMax: number): Promise<readonly EventRun[] | Later> {
+  async #readNow(
+    partition: number,
+    from: number,
+    bytesMax: number,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly EventRun[] | Later> {
     const { log } = this.#parts;
     if (from >= log.lastKnown(partition).firstSequence) {
       const answer = await log.read(partition, from, bytesMax);
       // Retention may have been there meanwhile, and what it took is in the archive.
       if (answer.length === 0 || answer[0].firstSequence <= from) return answer;
-      const older = await this.#readOlder(partition, from, answer[0].firstSequence, bytesMax);
+      const older = await this.#readOlder(partition, from, answer[0].firstSequence, bytesMax, signal);
       if (older === undefined) return answer;
       log.giveBack(answer);
       return older;
     }
     const { firstSequence } = await log.partition(partition);
-    const older = await this.#readOlder(partition, from, firstSequence, bytesMax);
+    const older = await this.#readOlder(partition, from, firstSequence, bytesMax, signal);
     if (older !== undefined) return older;
     // Retention may have been there meanwhile: from where the log began it is as for any other reader.
     return from < firstSequence
-      ? this.#readNow(partition, firstSequence, bytesMax)
+      ? this.#readNow(partition, firstSequence, bytesMax, signal)
       : log.read(partition, from, bytesMax);
   }
 
@@ -173,6 +178,7 @@ class History {
     from: number,
     end: number,
     bytesMax: number,
+    signal: AbortSignal | undefined,
   ): Promise<readonly EventRun[] | Later | undefined> {
     for (let next = from; next < end; ) {
       const at = next;
@@ -189,7 +195,7 @@ class History {
           const { groups } = await this.#groups.opened(file);
           const group = groups.find(({ lastSequence }) => lastSequence >= at);
           next = group === undefined ? file.last + 1 : group.lastSequence + 1;
-          return group === undefined ? [] : this.#groups.read(file, group, at, end, bytesMax);
+          return group === undefined ? [] : this.#groups.read(file, group, [at, end, bytesMax], signal);
         });
         if (answer.length > 0) return answer;
       } catch (error) {
