@@ -91,7 +91,10 @@ test('many small pieces are bounded by their number', () => {
 test('of the readers at one place one reads, and the others are woken when it has laid out or gone', () => {
   const place = new DeliveryPieces(pool(), BYTES).of({}, 0);
   const woken: string[] = [];
-  const reader = (name: string) => ({ pump: () => woken.push(name) });
+  const reader = (name: string) => ({
+    pump: () => woken.push(name),
+    cannotRead: (sequence: number, error: unknown) => woken.push(`${name} ${sequence} ${error}`),
+  });
   const [leader, follower, third, elsewhere] = ['leader', 'follower', 'third', 'elsewhere'].map(reader);
   assert.equal(place.mayRead(leader, 5), true);
   assert.equal(place.mayRead(leader, 5), true);
@@ -105,4 +108,9 @@ test('of the readers at one place one reads, and the others are woken when it ha
   assert.deepEqual(woken, ['follower', 'third']);
   assert.equal(place.mayRead(follower, 6), true);
   assert.equal(place.mayRead(leader, 6), false);
+  place.cannotRead(leader, 'it hangs');
+  assert.equal(woken.length, 2);
+  place.cannotRead(follower, 'it hangs');
+  assert.deepEqual(woken.slice(2), ['leader 6 it hangs']);
+  assert.equal(place.mayRead(third, 6), true);
 });

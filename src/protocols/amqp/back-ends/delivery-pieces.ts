@@ -17,6 +17,8 @@ export interface Piece {
 /** A reader that waits for another one. */
 interface Waiting {
   pump(): void;
+  /** The log cannot be read from `sequence` on. */
+  cannotRead(sequence: number, error: unknown): void;
 }
 
 /** Pieces in all: they are looked through. */
@@ -134,10 +136,21 @@ export class PartitionPieces {
   /** What `reader` has read is laid out, or will not be: wakes those who waited for it. */
   laidOut(reader: Waiting): void {
     if (this.#leader?.reader !== reader) return;
+    for (const each of this.#endLead()) each.pump();
+  }
+
+  /** What `reader` was to read cannot be read: who waited for it is told so. One after the other they would wait as long again. */
+  cannotRead(reader: Waiting, error: unknown): void {
+    const leader = this.#leader;
+    if (leader?.reader !== reader) return;
+    for (const each of this.#endLead()) each.cannotRead(leader.sequence, error);
+  }
+
+  #endLead(): ReadonlySet<Waiting> {
     this.#leader = undefined;
     const waiting = this.#waiting;
     this.#waiting = new Set();
-    for (const each of waiting) each.pump();
+    return waiting;
   }
 }
 

@@ -104,6 +104,12 @@ export class EventDelivery implements Deliverer {
     if (!this.#isStopped) this.#options.turns.want(this);
   }
 
+  cannotRead(sequence: number, error: unknown): void {
+    if (this.#isStopped) return;
+    if (this.#next === sequence) this.#options.failed(error);
+    else this.pump();
+  }
+
   get socket(): DeliverySocket {
     return this.#options.socket;
   }
@@ -304,8 +310,9 @@ export class EventDelivery implements Deliverer {
       },
       (error) => {
         this.#isReading = false;
-        this.#pieces.laidOut(this);
-        if (!this.#isStopped) failed(error);
+        if (this.#isStopped) return;
+        this.#pieces.cannotRead(this, error);
+        failed(error);
       },
     );
   }
