@@ -5,39 +5,22 @@
  * anew under an old name.
  */
 import { randomUUID } from 'node:crypto';
-import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { limits } from '../../../base/limits.ts';
 import { type ByteSource, ObjectError } from '../../../core/files/object-store.ts';
 import type { BlockPlaces } from './block-bounds.ts';
-import { dataOf, lastBlocksIn, lastChange, orAbsent } from './block-files.ts';
+import { dataOf, lastBlocksIn, lastChange } from './block-files.ts';
 import { lineOfBlock, pathLine } from './block-lines.ts';
 import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { writeDurably } from './file-writer.ts';
+import { LeftBytes } from './left-bytes.ts';
+import { bytesOf, isNamed, type OpenPair, type Pair, reopened } from './own-pair.ts';
 import { Placement, type Region } from './placement.ts';
 import { syncFile } from './sync-file.ts';
 import type { BlockContent } from './unfinished.ts';
-
-/** One pair of files. */
-interface Pair {
-  /** Name of its index. */
-  readonly index: string;
-  readonly placement: Placement;
-  /** Of its blocks. */
-  bytes: number;
-  count: number;
-  /** Nothing more is written to it. */
-  isOver: boolean;
-}
-
-interface OpenPair {
-  readonly pair: Pair;
-  readonly data: FileHandle;
-  readonly index: FileHandle;
-}
 
 export interface OwnBlocksParts {
   readonly objectPath: string;
@@ -75,12 +58,12 @@ export class OwnBlocks {
 
   /** Bytes of what is not known to be gone. */
   get taken(): number {
-    return this.#pairs.reduce((sum, pair) => sum + pair.bytes, 0);
+    return this.#pairs.reduce((sum, pair) => sum + bytesOf(pair), 0);
   }
 
   /** Bytes of those that are still there. */
   async bytes(): Promise<number> {
-    const bytes = this.#pairs.map(async (pair) => ((await this.#isThere(pair)) ? pair.bytes : 0));
+    const bytes = this.#pairs.map(async (pair) => ((await this.#isThere(pair)) ? bytesOf(pair) : 0));
     return (await Promise.all(bytes)).reduce((sum, each) => sum + each, 0);
   }
 
@@ -120,6 +103,27 @@ export class OwnBlocks {
     const open = await this.#open();
     // Before anything of it is on the disk: what is refused is counted nowhere.
     await this.#see(open.pair, id);
+    try {
+      await this.#put(open, id, source, { bytes, offsetMax, place });
+    } catch (error) {
+      open.pair.left.broke(bytes);
+      throw error;
+    } finally {
+      await this.#lookAtLeft(open);
+    }
+  }
+
+  async #lookAtLeft({ pair, data }: OpenPair): Promise<void> {
+    await pair.left.look(data, () => pair.bytes).catch(() => {});
+    if (this.#pairs.includes(pair)) this.#parts.dropped(-pair.left.grown());
+  }
+
+  async #put(
+    open: OpenPair,
+    id: string,
+    source: ByteSource,
+    { bytes, offsetMax, place }: { bytes: number; offsetMax: number; place: DiskPlace },
+  ): Promise<void> {
     const region = open.pair.placement.place(id, bytes, offsetMax);
     try {
       await writeDurably(open.data, source, region.offset, { turns: this.#parts.turns, place });
@@ -221,7 +225,7 @@ export class OwnBlocks {
       await rm(indexFile, { force: true });
       throw error;
     }
-    const pair = { index, placement: new Placement(), bytes: 0, count: 0, isOver: false };
+    const pair = { index, placement: new Placement(), bytes: 0, left: new LeftBytes(), count: 0, isOver: false };
     return { pair, data: handles[0], index: handles[1] };
   }
 
@@ -238,7 +242,7 @@ export class OwnBlocks {
     if (!this.#pairs.includes(pair)) return;
     this.#pairs = this.#pairs.filter((each) => each !== pair);
     this.#parts.places.give(pair.count);
-    this.#parts.dropped(pair.bytes);
+    this.#parts.dropped(bytesOf(pair));
   }
 
   /** Forgets what other processes have removed. The caller works on the object alone. @returns whether nothing is left */
@@ -269,24 +273,6 @@ export class OwnBlocks {
     const handles = [...left, ...(files === undefined ? [] : [files])].flatMap(({ data, index }) => [data, index]);
     await Promise.all(handles.map((handle) => handle.close()));
   }
-}
-
-/** Undefined = one of the two is not there any more. */
-async function reopened(folder: string, pair: Pair): Promise<OpenPair | undefined> {
-  const data = await open(path.join(folder, dataOf(pair.index)), 'r+').catch(orAbsent);
-  if (data === undefined) return undefined;
-  const append = constants.O_WRONLY | constants.O_APPEND;
-  const index = await open(path.join(folder, pair.index), append).catch(async (error) => {
-    await data.close();
-    return orAbsent(error);
-  });
-  return index && { pair, data, index };
-}
-
-/** Whether a file has a name still; one on a server that has removed it is `stale`. */
-async function isNamed(handle: FileHandle): Promise<boolean> {
-  const found = await handle.stat().catch(orAbsent);
-  return found !== undefined && found.nlink > 0;
 }
 
 const gone = (): ObjectError => new ObjectError('unavailable', 'blocks were removed while another one came');

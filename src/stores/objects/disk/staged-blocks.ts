@@ -18,6 +18,7 @@ import { diskError } from './disk-error.ts';
 import type { DiskPlace } from './disk-room.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { writeDurably } from './file-writer.ts';
+import { LeftBytes } from './left-bytes.ts';
 import { contiguousBytes, Placement, type Region } from './placement.ts';
 import type { BlockContent, Blocks } from './unfinished.ts';
 
@@ -43,6 +44,7 @@ export class StagedBlocks implements Blocks {
   /** Whether the index may end in the middle of a line. */
   #isTorn = false;
   readonly #writing = new Set<Promise<unknown>>();
+  readonly #left = new LeftBytes();
 
   /** @param places for blocks, of which each takes one until all are removed */
   constructor(objectPath: string, folder: string, turns: DiskTurns, places: BlockPlaces) {
@@ -72,8 +74,14 @@ export class StagedBlocks implements Blocks {
     return staged;
   }
 
+  /** On the disk, with what blocks have left there that broke off. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#left.bytes;
+  }
+
+  /** By how many bytes more than its blocks it has grown since the last call. */
+  leftGrown(): number {
+    return this.#left.grown();
   }
 
   get isOver(): boolean {
@@ -107,6 +115,22 @@ export class StagedBlocks implements Blocks {
     { bytes, offsetMax, place }: { bytes: number; offsetMax: number; place: DiskPlace },
   ): Promise<void> {
     const { data } = await this.#open();
+    try {
+      await this.#put(data, id, source, { bytes, offsetMax, place });
+    } catch (error) {
+      this.#left.broke(bytes);
+      throw error;
+    } finally {
+      await this.#left.look(data, () => this.#bytes).catch(() => {});
+    }
+  }
+
+  async #put(
+    data: FileHandle,
+    id: string,
+    source: ByteSource,
+    { bytes, offsetMax, place }: { bytes: number; offsetMax: number; place: DiskPlace },
+  ): Promise<void> {
     const region = this.#placement.place(id, bytes, offsetMax);
     try {
       await writeDurably(data, source, region.offset, { turns: this.#turns, place });

@@ -49,7 +49,12 @@ export class Staging implements Unfinished {
   }
 
   async write(objectPath: string, id: string, content: BlockContent): Promise<void> {
-    await this.#of(objectPath).write(id, content);
+    const staged = this.#of(objectPath);
+    try {
+      await staged.write(id, content);
+    } finally {
+      this.#parts.dropped(objectPath, -staged.leftGrown());
+    }
   }
 
   async blocks(objectPath: string): Promise<Blocks> {
