@@ -118,6 +118,12 @@ export class AllBlocks implements Blocks {
     return path.join(this.#folder, dataOf(this.#own ?? ''));
   }
 
+  /** Of those that were listed. */
+  async areThere(): Promise<boolean> {
+    const names = new Set(await namesIn(this.#folder));
+    return [...this.#data.keys()].every((index) => names.has(dataOf(index)));
+  }
+
   async close(): Promise<void> {
     const handles = [...this.#data.values()];
     this.#data.clear();

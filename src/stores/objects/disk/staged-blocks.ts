@@ -182,6 +182,10 @@ export class StagedBlocks implements Blocks {
     return path.join(this.#folder, 'data');
   }
 
+  async areThere(): Promise<boolean> {
+    return true;
+  }
+
   /** Several blocks may come at once: the first opens the files for all. */
   #open(): Promise<Files> {
     this.#opening ??= this.#openFiles().catch((error) => {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { ObjectError } from '../../../core/files/object-store.ts';
 import type { PathLocks } from '../path-locks.ts';
 import { BlockBounds } from './block-bounds.ts';
+import { namesIn } from './block-files.ts';
 import { BlockList } from './block-list.ts';
 import type { DiskTurns } from './disk-turns.ts';
 import { StagedBlocks } from './staged-blocks.ts';
@@ -36,9 +37,11 @@ export class Staging implements Unfinished {
       const staged = await StagedBlocks.reopen(path.join(folder, name), turns, (objectPath) =>
         staging.#bounds.placesOf(objectPath),
       );
-      // Whose bytes have become an object, or whose index a crash has torn in its first line, is nothing any more.
-      const hasData = await stat(path.join(folder, name, 'data')).catch(() => undefined);
-      if (staged !== undefined && hasData !== undefined) staging.#add(staged);
+      // Whose bytes have become an object, or whose index a crash has torn in its first line, is nothing any more; and where
+      // processes that shared the folder have taken blocks too, those known here may be older ones.
+      const names = await namesIn(path.join(folder, name));
+      const isOurs = names.includes('data') && names.every((each) => each === 'data' || each === 'index');
+      if (staged !== undefined && isOurs) staging.#add(staged);
       else await rm(path.join(folder, name), { recursive: true, force: true });
     }
     return staging;
@@ -124,6 +127,7 @@ function noBlocks(turns: DiskTurns): Blocks {
       return new BlockList([], turns);
     },
     asObject: async () => undefined,
+    areThere: async () => true,
     close: async () => {},
   };
 }

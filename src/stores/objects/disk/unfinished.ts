@@ -49,6 +49,8 @@ export interface Blocks {
    * cut to their length, durable; undefined where they must be copied.
    */
   asObject(list: BlockList): Promise<string | undefined>;
+  /** False = another process has ended the upload since they were read. */
+  areThere(): Promise<boolean>;
   close(): Promise<void>;
 }
 

@@ -217,6 +217,8 @@ export async function openFolderStore({ folder, clock, isShared = false }: Folde
             checkCondition(options.condition, await head(objectPath));
             const whole = await blocks.asObject(list);
             if (whole === undefined) await writeFile(copy, list.read(), list.bytes, turns);
+            // A long copy is no younger than what another process has stored meanwhile.
+            if (!(await blocks.areThere())) throw new ObjectError('unavailable', 'the upload was ended meanwhile');
             const facts = await publish(objectPath, whole ?? copy, { ...options, list: sum });
             await staging.drop(objectPath);
             return facts;

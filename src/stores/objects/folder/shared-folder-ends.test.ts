@@ -7,8 +7,10 @@ import { type TestContext, test } from 'node:test';
 import { systemClock } from '../../../base/clock.ts';
 import { limits } from '../../../base/limits.ts';
 import { ObjectError, type ObjectErrorKind, type ObjectStore } from '../../../core/files/object-store.ts';
+import { AllBlocks } from '../disk/all-blocks.ts';
 import { removeBlocks } from '../disk/block-files.ts';
 import { lineOfBlock } from '../disk/block-lines.ts';
+import { DiskTurns } from '../disk/disk-turns.ts';
 import { openFolderStore } from './folder-store.ts';
 
 const numbered = (nth: number): string => Buffer.from(`id${String(nth).padStart(6, '0')}`).toString('base64');
@@ -97,4 +99,30 @@ test('shared folder: a long list of blocks holds up nothing else while it is rea
   assert.ok(longest < whole / 3, `held up for ${longest} of ${whole} ms`);
   await nodes[1].commit('d1/x', [numbered(0)], options);
   assert.equal(readFileSync(path.join(folder, 'd1', 'x'), 'utf8'), 'only');
+});
+
+test('shared folder: a list that is being carried out knows when another node has ended the upload', async (context) => {
+  const { nodes, place } = await nodesOf(context);
+  for (const nth of [0, 1, 2]) await stage(nodes[nth], nth, `old${nth}`);
+  const read = () => AllBlocks.read('d1/x', place(), ids, { turns: new DiskTurns(place()), own: undefined });
+  const blocks = await read();
+  await blocks.list(ids);
+  assert.equal(await blocks.areThere(), true);
+  await nodes[1].put('d1/x', once('put'), options);
+  assert.equal(await blocks.areThere(), false);
+  await blocks.close();
+});
+
+test('folder: a hub that has it for itself again takes no older block where nodes have taken a newer one', async (context) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'mooring-files-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const alone = await openFolderStore({ folder, clock: systemClock });
+  await stage(alone, 0, 'old');
+  await alone.close();
+  const node = await openFolderStore({ folder, clock: systemClock, isShared: true });
+  await stage(node, 0, 'new');
+  await node.close();
+  const again = await openFolderStore({ folder, clock: systemClock });
+  await refused('unknownBlock', again.commit('d1/x', [numbered(0)], options));
+  await again.close();
 });
