@@ -10,15 +10,17 @@ import { HubError } from '../../core/errors.ts';
 import type { EventLog } from '../../core/events/ports.ts';
 import type { HubSecrets, NodeStore, Notice, ReceiverStore } from '../../core/nodes/ports.ts';
 import type { NodeFacts } from '../../core/nodes/types.ts';
-import type { Connections, Neighbours, PlaceOutcome, Places } from '../../core/presence/places.ts';
+import type { Connections, Neighbours, Places } from '../../core/presence/places.ts';
 import type { PresenceRoom } from '../../core/presence/presence.ts';
 import type { PresenceStateStore } from '../../core/presence/states.ts';
 import type { NodeStatus, NodesControl } from '../../protocols/shared/nodes-control.ts';
 import type { ThreadLink } from '../threads/calls.ts';
 import type { Elsewhere } from '../threads/change-feed.ts';
 import { serveConnections } from '../threads/node-connections.ts';
-import { Comparing, watchedPlaces } from './comparing.ts';
+import { ClearingUp } from './clearing-up.ts';
+import { Comparing } from './comparing.ts';
 import { endElsewhere } from './ending.ts';
+import { leasedPlaces, withoutLease } from './leased-places.ts';
 import { Membership, type MembershipParts } from './membership.ts';
 import { type NodePort, openNodePort } from './node-port.ts';
 import { type NodeTls, openNodeTls } from './node-tls.ts';
@@ -80,8 +82,6 @@ export class Nodes implements NodesControl {
   #isUnsure = false;
   /** Notes without a value that are told at the end of this turn, each once. */
   readonly #soon = new Set<string>();
-  /** Nodes that have gone, by id, that this one clears up after. */
-  readonly #clearing = new Set<string>();
   #tls: NodeTls | undefined;
   #port: NodePort | undefined;
   #rooms: OwnRooms | undefined;
@@ -122,6 +122,11 @@ export class Nodes implements NodesControl {
         if (!membership.isValid) throw withoutLease();
       },
     };
+    const clearing = new ClearingUp({
+      ...{ membership, places: parts.places, stores: parts.stores, log },
+      rooms: () => this.#rooms,
+      peers: () => [...this.#peers.values()],
+    });
     membership.watch({
       joined: (facts) => this.#joined(facts),
       left: ({ id }) => {
@@ -139,7 +144,7 @@ export class Nodes implements NodesControl {
       },
       regained: () => this.#rooms?.forgetAll(),
       notices: (notices) => this.#take(notices),
-      buried: (gone) => void this.#clearUp(gone),
+      buried: (gone) => void clearing.after(gone),
     });
     this.rows = new NodeRows({ membership, peer: (id) => this.#peers.get(id), clock, log });
   }
@@ -323,47 +328,6 @@ export class Nodes implements NodesControl {
     else if (note === 'places unsure') this.#comparing.soon();
     else heard[note]?.(value as never);
   }
-
-  /** A node that has come back under its name does that itself. */
-  async #recover(name: string): Promise<void> {
-    const { membership } = this;
-    const isBack = (): boolean => name === membership.name || membership.others().some((other) => other.name === name);
-    if (isBack()) return;
-    const states = this.#parts.stores.presenceOf(name);
-    await this.#rooms?.recover({
-      ...states,
-      // It may come back meanwhile: whoever is connected from then on is.
-      recover: async (count) => (isBack() ? [] : states.recover(count)),
-      end: async () => {
-        if (!isBack()) await states.end();
-      },
-    });
-  }
-
-  async #clearUp(gone: readonly NodeFacts[]): Promise<void> {
-    for (const { id, name } of gone) {
-      // It is told again until it is done.
-      if (this.#clearing.has(id)) continue;
-      this.#clearing.add(id);
-      try {
-        // It may have taken places from connections of those that live, and have told nobody: who takes one that is free waits for none.
-        await Promise.all([
-          this.#rooms?.presence.compare(),
-          ...[...this.#peers.values()].map((peer) => peer.compare()),
-        ]);
-        const places = await this.#parts.places.leave(id);
-        await this.#recover(name);
-        // Last: until then another node does it again if this one dies at it.
-        await this.#parts.stores.nodes.cleared(id);
-        this.#parts.log.info({ node: name, id, places: places.length }, 'the places of a node that has gone are free');
-      } catch (error) {
-        this.membership.buryAgain();
-        this.#parts.log.error({ node: name, id, error }, 'the places of a node that has gone could not be freed');
-      } finally {
-        this.#clearing.delete(id);
-      }
-    }
-  }
 }
 
 /** Resolves when everything handed over to the log before is durable or has failed. */
@@ -374,28 +338,3 @@ function settled({ writer }: EventLog): Promise<void> {
     writer.await({ batchDurable: done, batchFailed: done });
   });
 }
-
-/**
- * Without a lease no place is taken; one that was taken while it ended is given back, or is others' to clear up.
- * @param unsure called where it is not known what has become of a claim or a release
- */
-function leasedPlaces(places: Places, membership: Membership, unsure: () => void): Places {
-  const watched = watchedPlaces(places, unsure);
-  return {
-    ...watched,
-    async claim(claims) {
-      const all = (kind: 'none' | 'unknown') => claims.map((): PlaceOutcome => ({ kind, error: withoutLease() }));
-      if (!membership.isValid || membership.isDraining) return all('none');
-      const { own } = membership;
-      const outcomes = await watched.claim(claims);
-      // Places under an older id are of a node that has gone: no other would find this one by them.
-      if (membership.own !== own) return all('none');
-      if (membership.isValid) return outcomes;
-      unsure();
-      return all('unknown');
-    },
-  };
-}
-
-const withoutLease = (): HubError =>
-  new HubError('ServiceUnavailable', undefined, { reason: 'this node has no lease at the moment' });
